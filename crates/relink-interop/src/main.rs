@@ -1,0 +1,114 @@
+//! Checks the program `relink`, and the wire beneath it, against WebSocket programs that others wrote.
+//!
+//! `just interop` installs those programs and runs every check; `cargo test` needs none of them.
+
+mod autobahn;
+mod checks;
+mod child;
+mod client;
+mod clock;
+mod report;
+mod server;
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use server::Kind;
+
+/// What every part of this program returns: an error is a sentence for the person who runs it.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    match Options::parse(env::args_os().skip(1)).and_then(|options| options.run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("relink-interop: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The command line.
+struct Options {
+    what: String,
+    /// The program under test.
+    relink: PathBuf,
+    /// Where `just interop` installed the other programs.
+    tools: PathBuf,
+    /// The Autobahn client that sets the measure.
+    baseline: PathBuf,
+    /// The Autobahn client that must not do worse.
+    candidate: PathBuf,
+}
+
+impl Options {
+    fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Self> {
+        let what = arguments
+            .next()
+            .ok_or(USAGE)?
+            .to_string_lossy()
+            .into_owned();
+        let here = env::current_exe()?;
+        let mut options = Self {
+            what,
+            relink: here.with_file_name("relink"),
+            tools: PathBuf::from("target/interop"),
+            baseline: here.with_file_name("autobahn-tungstenite"),
+            candidate: here.with_file_name("autobahn-relink"),
+        };
+        while let Some(name) = arguments.next() {
+            let field = match name.to_str() {
+                Some("--relink") => &mut options.relink,
+                Some("--tools") => &mut options.tools,
+                Some("--baseline") => &mut options.baseline,
+                Some("--candidate") => &mut options.candidate,
+                _ => return Err(USAGE.into()),
+            };
+            *field = arguments.next().ok_or(USAGE)?.into();
+        }
+        Ok(options)
+    }
+
+    fn run(&self) -> Result<()> {
+        match self.what.as_str() {
+            "ws" => self.check(Kind::Ws),
+            "websockets" => self.check(Kind::Websockets),
+            "autobahn" => self.compare(autobahn::run),
+            autobahn::ISOLATED => self.compare(autobahn::run_isolated),
+            "all" => {
+                self.check(Kind::Ws)?;
+                self.check(Kind::Websockets)?;
+                self.compare(autobahn::run)
+            }
+            _ => Err(USAGE.into()),
+        }
+    }
+
+    fn check(&self, kind: Kind) -> Result<()> {
+        checks::run(&existing(&self.relink)?, &existing(&self.tools)?, kind)
+    }
+
+    fn compare(&self, run: fn(&Path, &Path, &Path) -> Result<()>) -> Result<()> {
+        run(
+            &existing(&self.tools)?,
+            &existing(&self.baseline)?,
+            &existing(&self.candidate)?,
+        )
+    }
+}
+
+/// The absolute path of something that must be there before a check can start.
+fn existing(path: &Path) -> Result<PathBuf> {
+    path.canonicalize()
+        .map_err(|error| format!("{}: {error}; `just interop` provides it", path.display()).into())
+}
+
+const USAGE: &str = "usage: relink-interop <ws|websockets|autobahn|all>
+    [--relink PROGRAM]     the program under test (default: beside this one)
+    [--tools DIR]          what `just interop` installed (default: target/interop)
+    [--baseline PROGRAM]   the Autobahn client to compare with (default: autobahn-tungstenite)
+    [--candidate PROGRAM]  the Autobahn client under test (default: autobahn-relink)";

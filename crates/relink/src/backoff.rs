@@ -1,0 +1,441 @@
+//! How long until the next attempt.
+//!
+//! A delay is drawn from a *window*: the curve says where it lies, the jitter how wide it is. Floor and cap hold
+//! for the window's two ends, so they hold for every delay, and a window that meets the cap is moved below it
+//! whole: it keeps its width there, and a fleet at the cap does not fall into step (I7). Integers only, and
+//! saturating: attempt `u32::MAX` is as safe as attempt 1 (I8).
+
+use core::time::Duration;
+
+use rand_core::Rng;
+
+use crate::config::{ConfigError, LONGEST, config, mistake, positive, within};
+use crate::time::nanos;
+
+config! {
+    /// The schedule of delays between attempts.
+    ///
+    /// | field | default |
+    /// |---|---|
+    /// | `curve` | exponential from 1.5 s, doubled each time |
+    /// | `jitter` | equal: the upper half of the delay is drawn |
+    /// | `floor` | 250 ms |
+    /// | `cap` | 20 s |
+    /// | `curve_cap` | as `cap` |
+    /// | `first` | within 1 s |
+    ///
+    /// The defaults keep a server that accepts and closes at once to five dials in 20 s, in the worst case of the
+    /// jitter (0.75 + 1.5 + 3 + 6 + 10 s), and a fleet at the cap spread over 10 s.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use relink::{Backoff, Curve, Jitter};
+    ///
+    /// // 0, 10, 20, 30, 30 … seconds after a stable link, as deepstream's documentation has it (D5).
+    /// let ten = Duration::from_secs(10);
+    /// let deepstream = Backoff::default()
+    ///     .with_first(Some(Duration::ZERO))
+    ///     .with_curve(Curve::Linear { initial: ten, step: ten })
+    ///     .with_jitter(Jitter::None)
+    ///     .with_cap(Duration::from_secs(30));
+    /// assert!(deepstream.validate().is_ok());
+    /// assert_eq!(Backoff::default().cap, Duration::from_secs(20));
+    /// ```
+    pub struct Backoff {
+        /// How delays grow.
+        pub curve / with_curve: Curve = Curve::Exponential { initial: Duration::from_millis(1500), factor_pct: 200 },
+        /// How the delay is spread around the curve.
+        pub jitter / with_jitter: Jitter = Jitter::Equal,
+        /// No automatic delay is shorter, except the first after a stable link (see `first`). At least 1 ms. Lower
+        /// means faster recovery from a blink, and more dials against a server in trouble. (I6)
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        pub floor / with_floor: Duration = Duration::from_millis(250),
+        /// No delay is longer, jitter included; only a server's own hint or a close code's floor reach beyond. Higher
+        /// is kinder to a server that is gone for long, and slower to notice that it is back. (I7)
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        pub cap / with_cap: Duration = Duration::from_secs(20),
+        /// Where the curve itself stops growing, before jitter. `off`: at `cap`. Set it lower than `cap` where
+        /// additive jitter is meant to go on top of the longest delay (W2).
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        pub curve_cap / with_curve_cap: Option<Duration> = None,
+        /// The first attempt after a *stable* link dropped is drawn from zero to this, in place of the curve's first
+        /// delay: the one exception to the floor (I6). Zero dials at once; `off` follows the curve. One second is
+        /// "at once" to a person and spreads a fleet that lost its server together (W23).
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        pub first / with_first: Option<Duration> = Some(Duration::from_secs(1)),
+    }
+}
+
+/// How delays grow from attempt to attempt, before jitter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
+#[non_exhaustive]
+pub enum Curve {
+    /// Always the same.
+    Fixed {
+        /// The delay.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        delay: Duration,
+    },
+    /// `initial`, `initial + step`, `initial + 2 × step` … A delay of zero is lifted to the floor.
+    Linear {
+        /// The first delay.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        initial: Duration,
+        /// What each further delay adds.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        step: Duration,
+    },
+    /// `initial`, then `factor_pct` percent of the one before.
+    Exponential {
+        /// The first delay.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        initial: Duration,
+        /// The growth in percent: 200 doubles. 100 to 10,000.
+        factor_pct: u32,
+    },
+    /// The delays of a table, its last one repeated.
+    Table(DelayTable),
+    /// Drawn between `initial` and `factor_pct` percent of the delay *drawn* before: spreads a fleet most quickly.
+    /// Its own jitter; combine it with [`Jitter::None`].
+    Decorrelated {
+        /// The shortest delay.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        initial: Duration,
+        /// How far beyond the previous delay the draw may reach, in percent: 300 is usual. 100 to 10,000.
+        factor_pct: u32,
+    },
+}
+
+/// How a delay is spread, so that clients which lost their server together do not come back together (W23).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
+#[non_exhaustive]
+pub enum Jitter {
+    /// Not at all: every client of a fleet dials at the same moment. For tests, and for profiles that say so.
+    None,
+    /// From zero (in effect: the floor) to the delay.
+    Full,
+    /// From half the delay to the delay.
+    Equal,
+    /// The delay ± so many percent (0 to 100).
+    Spread {
+        /// The percentage.
+        pct: u32,
+    },
+    /// The delay plus up to so many percent of it (0 to 1,000).
+    Additive {
+        /// The percentage.
+        pct: u32,
+    },
+}
+
+/// Up to sixteen delays in whole milliseconds, kept in place so that the core needs no allocator.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct DelayTable {
+    millis: [u32; Self::MAX],
+    len: u8,
+}
+
+impl DelayTable {
+    /// How many delays a table holds at the most.
+    pub const MAX: usize = 16;
+
+    /// A table of these delays, rounded down to whole milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no delay, more than [`MAX`](Self::MAX), or one above 49 days.
+    pub fn new(delays: &[Duration]) -> Result<Self, ConfigError> {
+        within("backoff.curve.table (number of delays)", delays.len(), 1, Self::MAX)?;
+        let longest = Duration::from_millis(u64::from(u32::MAX));
+        let mut millis = [0; Self::MAX];
+        for (slot, delay) in millis.iter_mut().zip(delays) {
+            within("backoff.curve.table (a delay)", *delay, Duration::ZERO, longest)?;
+            *slot = u32::try_from(delay.as_millis()).unwrap_or(u32::MAX);
+        }
+        Ok(Self { millis, len: u8::try_from(delays.len()).unwrap_or(u8::MAX) })
+    }
+
+    /// The delays, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Duration> + '_ {
+        self.millis[..usize::from(self.len)].iter().map(|ms| Duration::from_millis(u64::from(*ms)))
+    }
+
+    fn at(&self, retry: u32) -> Duration {
+        let index = usize::try_from(retry.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.iter().nth(index).or_else(|| self.iter().last()).unwrap_or_default()
+    }
+}
+
+impl core::fmt::Debug for DelayTable {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(feature = "serde")]
+mod table_serde {
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::DelayTable;
+    use crate::human::HumanDuration;
+
+    impl Serialize for DelayTable {
+        fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            to.collect_seq(self.iter().map(|delay| HumanDuration(delay).to_string()))
+        }
+    }
+
+    impl<'de> Deserialize<'de> for DelayTable {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            let texts = Vec::<alloc::string::String>::deserialize(from)?;
+            let delays = texts
+                .iter()
+                .map(|text| text.parse().map(|HumanDuration(delay)| delay))
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(D::Error::custom)?;
+            Self::new(&delays).map_err(D::Error::custom)
+        }
+    }
+}
+
+/// Where a delay will be drawn from: both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Window {
+    /// The shortest delay that can be drawn.
+    pub from: Duration,
+    /// The longest.
+    pub to: Duration,
+}
+
+impl Window {
+    pub(crate) const fn new(from: Duration, to: Duration) -> Self {
+        Self { from, to }
+    }
+
+    fn width(self) -> Duration {
+        self.to.saturating_sub(self.from)
+    }
+
+    /// The same width, ending at `cap` at the latest.
+    fn capped(self, cap: Duration) -> Self {
+        if self.to <= cap {
+            return self;
+        }
+        Self::new(cap.saturating_sub(self.width()), cap)
+    }
+
+    /// No end below `floor`.
+    fn floored(self, floor: Duration) -> Self {
+        Self::new(self.from.max(floor), self.to.max(floor))
+    }
+
+    /// The same width, starting at `floor` at the earliest: how a close code's floor lifts a window.
+    pub(crate) fn lifted(self, floor: Duration) -> Self {
+        if self.from >= floor {
+            return self;
+        }
+        Self::new(floor, floor.saturating_add(self.width()))
+    }
+
+    /// The later of two windows, end by end.
+    pub(crate) fn later(self, other: Self) -> Self {
+        Self::new(self.from.max(other.from), self.to.max(other.to))
+    }
+
+    /// Draws a delay, evenly over the window.
+    pub fn draw<R: Rng + ?Sized>(self, rng: &mut R) -> Duration {
+        let from = nanos(self.from);
+        let choices = u128::from(nanos(self.to).saturating_sub(from)) + 1;
+        let offset = (u128::from(rng.next_u64()) * choices) >> 64;
+        Duration::from_nanos(from.saturating_add(u64::try_from(offset).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Backoff {
+    /// Checks that every field can work, alone and with the others.
+    ///
+    /// # Errors
+    ///
+    /// The first field that cannot: a floor of zero, a cap below the floor, a factor that shrinks, a percentage out
+    /// of range, a duration above 365 days.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        positive("backoff.floor", self.floor)?;
+        within("backoff.cap", self.cap, self.floor, LONGEST)?;
+        if let Some(curve_cap) = self.curve_cap {
+            within("backoff.curve_cap", curve_cap, self.floor, self.cap)?;
+        }
+        if let Some(first) = self.first {
+            within("backoff.first", first, Duration::ZERO, LONGEST)?;
+        }
+        self.validate_curve()?;
+        match self.jitter {
+            Jitter::None | Jitter::Full | Jitter::Equal => Ok(()),
+            Jitter::Spread { pct } => within("backoff.jitter.spread.pct", pct, 0, 100),
+            Jitter::Additive { pct } => within("backoff.jitter.additive.pct", pct, 0, 1_000),
+        }
+    }
+
+    fn validate_curve(&self) -> Result<(), ConfigError> {
+        match self.curve {
+            Curve::Fixed { delay } => within("backoff.curve.fixed.delay", delay, Duration::ZERO, LONGEST),
+            Curve::Linear { initial, step } => {
+                within("backoff.curve.linear.initial", initial, Duration::ZERO, LONGEST)?;
+                within("backoff.curve.linear.step", step, Duration::ZERO, LONGEST)
+            }
+            Curve::Exponential { initial, factor_pct } => {
+                positive("backoff.curve.exponential.initial", initial)?;
+                within("backoff.curve.exponential.factor_pct", factor_pct, 100, 10_000)
+            }
+            Curve::Table(_) => Ok(()),
+            Curve::Decorrelated { initial, factor_pct } => {
+                positive("backoff.curve.decorrelated.initial", initial)?;
+                within("backoff.curve.decorrelated.factor_pct", factor_pct, 100, 10_000)?;
+                if self.jitter == Jitter::None {
+                    return Ok(());
+                }
+                Err(mistake("backoff.jitter", "set", "none: a decorrelated curve is its own jitter"))
+            }
+        }
+    }
+
+    /// Where the delay before retry number `retry` (counted from 1) is drawn from; `previous` is the delay drawn
+    /// before it, which only a decorrelated curve asks for.
+    #[must_use]
+    pub fn window(&self, retry: u32, previous: Duration) -> Window {
+        let limit = self.curve_cap.unwrap_or(self.cap);
+        let spread = if let Curve::Decorrelated { initial, factor_pct } = self.curve {
+            let reach = percent(previous.max(initial), factor_pct).min(limit);
+            Window::new(initial.min(reach), reach)
+        } else {
+            self.jitter.around(self.curve.base(retry, limit))
+        };
+        spread.capped(self.cap).floored(self.floor)
+    }
+
+    /// Where the delay of the first attempt after a stable link is drawn from.
+    #[must_use]
+    pub fn first_window(&self) -> Window {
+        match self.first {
+            Some(within) => Window::new(Duration::ZERO, within),
+            None => self.window(1, Duration::ZERO),
+        }
+    }
+}
+
+impl Curve {
+    /// The delay of retry number `retry` before jitter, up to `limit`.
+    fn base(&self, retry: u32, limit: Duration) -> Duration {
+        let steps = retry.saturating_sub(1);
+        let base = match *self {
+            Self::Fixed { delay } => delay,
+            Self::Linear { initial, step } => initial.saturating_add(step.saturating_mul(steps)),
+            Self::Exponential { initial, factor_pct } => grow(initial, factor_pct, steps, limit),
+            Self::Table(table) => table.at(retry),
+            Self::Decorrelated { initial, .. } => initial,
+        };
+        base.min(limit)
+    }
+}
+
+/// `initial × (factor_pct / 100)^steps`, left early once it reaches the limit or stands still.
+fn grow(initial: Duration, factor_pct: u32, steps: u32, limit: Duration) -> Duration {
+    let mut delay = initial;
+    for _ in 0..steps {
+        let next = percent(delay, factor_pct);
+        if delay >= limit || next <= delay {
+            break;
+        }
+        delay = next;
+    }
+    delay
+}
+
+/// So many percent of a duration, saturating.
+pub(crate) fn percent(of: Duration, pct: u32) -> Duration {
+    let scaled = u128::from(nanos(of)) * u128::from(pct) / 100;
+    Duration::from_nanos(u64::try_from(scaled).unwrap_or(u64::MAX))
+}
+
+impl Jitter {
+    fn around(self, base: Duration) -> Window {
+        match self {
+            Self::None => Window::new(base, base),
+            Self::Full => Window::new(Duration::ZERO, base),
+            Self::Equal => Window::new(base / 2, base),
+            Self::Spread { pct } => {
+                let reach = percent(base, pct);
+                Window::new(base.saturating_sub(reach), base.saturating_add(reach))
+            }
+            Self::Additive { pct } => Window::new(base, base.saturating_add(percent(base, pct))),
+        }
+    }
+}
+
+/// A position in a [`Backoff`]: how many retries it has given out since the link was last stable.
+///
+/// ```
+/// use relink::{Backoff, Schedule};
+/// # struct Dice(u64);
+/// # impl rand_core::TryRng for Dice {
+/// #     type Error = core::convert::Infallible;
+/// #     fn try_next_u32(&mut self) -> Result<u32, Self::Error> { Ok(self.try_next_u64()? as u32) }
+/// #     fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+/// #         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407); Ok(self.0)
+/// #     }
+/// #     fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> { Ok(()) }
+/// # }
+/// # let mut rng = Dice(7);
+/// let backoff = Backoff::default();
+/// let mut schedule = Schedule::default();
+/// for _ in 0..100 {
+///     let delay = schedule.next_window(&backoff).draw(&mut rng);
+///     schedule.took(delay);
+///     assert!(delay >= backoff.floor && delay <= backoff.cap);
+/// }
+/// schedule.reset();
+/// assert_eq!(schedule.retries(), 0);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Schedule {
+    retries: u32,
+    previous: Duration,
+}
+
+impl Schedule {
+    /// Retries given out since the last [`reset`](Self::reset).
+    #[must_use]
+    pub const fn retries(&self) -> u32 {
+        self.retries
+    }
+
+    /// Moves on to the next retry and says where its delay is drawn from.
+    pub fn next_window(&mut self, backoff: &Backoff) -> Window {
+        self.retries = self.retries.saturating_add(1);
+        backoff.window(self.retries, self.previous)
+    }
+
+    /// Remembers the delay that was drawn.
+    pub const fn took(&mut self, delay: Duration) {
+        self.previous = delay;
+    }
+
+    /// Back to the beginning: the link is stable, or a person asked for it.
+    pub const fn reset(&mut self) {
+        *self = Self { retries: 0, previous: Duration::ZERO };
+    }
+}

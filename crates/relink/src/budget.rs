@@ -1,0 +1,243 @@
+//! How much trying is allowed: attempts, elapsed time, a rate limit on dials, a circuit breaker.
+
+use core::time::Duration;
+
+use crate::config::{ConfigError, LONGEST, config, positive, within};
+use crate::time::Instant;
+
+config! {
+    /// The limits on trying.
+    ///
+    /// | field | default |
+    /// |---|---|
+    /// | `max_attempts` | unlimited |
+    /// | `max_elapsed` | unlimited |
+    /// | `rate` | 10 at once, then one a second |
+    /// | `breaker` | none |
+    pub struct BudgetConfig {
+        /// Give up after so many failed attempts in a row (D6, M11). `None` never does: what must stay up, tries.
+        pub max_attempts / with_max_attempts: Option<u32> = None,
+        /// Give up when the link was down for so long.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        pub max_elapsed / with_max_elapsed: Option<Duration> = None,
+        /// A limit behind all delays, so that no combination of rules is a hot loop (I6, W20).
+        pub rate / with_rate: Rate = Rate { burst: 10, refill: Duration::from_secs(1) },
+        /// Many failures in a short time: stop, or pause and probe (W18).
+        pub breaker / with_breaker: Option<Breaker> = None,
+    }
+}
+
+/// A token bucket on dials: `burst` at once, then one per `refill`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+#[expect(clippy::exhaustive_structs, reason = "a token bucket has these two numbers")]
+pub struct Rate {
+    /// So many dials at once. 1 to 1,000.
+    pub burst: u32,
+    /// The bucket gains one dial per so long.
+    #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+    pub refill: Duration,
+}
+
+/// A circuit breaker: `failures` within `window`, and it opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+#[expect(clippy::exhaustive_structs, reason = "a breaker has these three numbers")]
+pub struct Breaker {
+    /// So many failed attempts. 1 to 16.
+    pub failures: u32,
+    /// Within so long.
+    #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+    pub window: Duration,
+    /// While open, one attempt (the half-open probe) per so long; `off` gives up until the user acts.
+    #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+    pub cooldown: Option<Duration>,
+}
+
+/// Which budget ended the trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum GaveUp {
+    /// `max_attempts` attempts failed in a row.
+    Attempts,
+    /// The link was down for `max_elapsed`.
+    Elapsed,
+    /// The circuit breaker opened and has no cooldown.
+    CircuitOpen,
+    /// The server refused `max_refusals` tokens in a row.
+    TokenRefused,
+    /// The first attempt failed and the configuration stops there.
+    FirstAttempt,
+}
+
+impl GaveUp {
+    /// The symbolic name, in `snake_case`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Attempts => "attempts_exhausted",
+            Self::Elapsed => "time_exhausted",
+            Self::CircuitOpen => "circuit_open",
+            Self::TokenRefused => "token_refused",
+            Self::FirstAttempt => "first_attempt_failed",
+        }
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Attempts | Self::Elapsed | Self::CircuitOpen => {
+                "The server could not be reached; check the network and the address, then try again."
+            }
+            Self::TokenRefused => "The server refuses every token; log in again.",
+            Self::FirstAttempt => "The first attempt failed; check the address, then try again.",
+        }
+    }
+}
+
+const MAX_FAILURES: usize = 16;
+
+/// What has been used of the limits.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    config: BudgetConfig,
+    attempts: u32,
+    down_since: Option<Instant>,
+    dials_left: u32,
+    refilled_at: Instant,
+    failures: [Option<Instant>; MAX_FAILURES],
+    open: bool,
+}
+
+impl BudgetConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// A count or a duration of zero, a burst above 1,000, a breaker with more than 16 failures.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        within("budget.max_attempts", self.max_attempts.unwrap_or(1), 1, u32::MAX)?;
+        if let Some(elapsed) = self.max_elapsed {
+            positive("budget.max_elapsed", elapsed)?;
+        }
+        within("budget.rate.burst", self.rate.burst, 1, 1_000)?;
+        positive("budget.rate.refill", self.rate.refill)?;
+        let Some(breaker) = self.breaker else { return Ok(()) };
+        within("budget.breaker.failures", breaker.failures as usize, 1, MAX_FAILURES)?;
+        positive("budget.breaker.window", breaker.window)?;
+        within("budget.breaker.cooldown", breaker.cooldown.unwrap_or(LONGEST), breaker_floor(), LONGEST)
+    }
+}
+
+/// A half-open probe more often than this would be no breaker.
+const fn breaker_floor() -> Duration {
+    Duration::from_millis(100)
+}
+
+impl Budget {
+    /// Nothing used yet, the bucket full.
+    #[must_use]
+    pub fn new(config: BudgetConfig) -> Self {
+        Self {
+            config,
+            attempts: 0,
+            down_since: None,
+            dials_left: config.rate.burst,
+            refilled_at: Instant::ORIGIN,
+            failures: [None; MAX_FAILURES],
+            open: false,
+        }
+    }
+
+    /// Failed attempts in a row.
+    #[must_use]
+    pub const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Whether the circuit breaker is open: at most a probe per cooldown.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The link is down from now on, if it was not before: elapsed time counts from here.
+    pub fn down(&mut self, now: Instant) {
+        self.down_since.get_or_insert(now);
+    }
+
+    /// An attempt failed, or a link was lost before it was stable.
+    pub fn failed(&mut self, now: Instant) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.failures.rotate_right(1);
+        self.failures[0] = Some(now);
+        if let Some(breaker) = self.config.breaker {
+            let nth = self.failures[(breaker.failures as usize).clamp(1, MAX_FAILURES) - 1];
+            self.open |= nth.is_some_and(|at| now - at <= breaker.window);
+        }
+    }
+
+    /// The link is usable: elapsed time ends, though failures still count until it is stable (I5).
+    pub fn up(&mut self) {
+        self.down_since = None;
+    }
+
+    /// The link is stable, or a person acted: failures are forgotten, the rate limit is not.
+    pub fn forgive(&mut self) {
+        self.attempts = 0;
+        self.down_since = None;
+        self.failures = [None; MAX_FAILURES];
+        self.open = false;
+    }
+
+    /// Which limit is used up at `now`, if any.
+    #[must_use]
+    pub fn exhausted(&self, now: Instant) -> Option<GaveUp> {
+        let elapsed = self.down_since.map_or(Duration::ZERO, |since| now - since);
+        if self.config.max_attempts.is_some_and(|most| self.attempts >= most) {
+            return Some(GaveUp::Attempts);
+        }
+        if self.config.max_elapsed.is_some_and(|most| elapsed >= most) {
+            return Some(GaveUp::Elapsed);
+        }
+        let no_probe = self.config.breaker.is_some_and(|breaker| breaker.cooldown.is_none());
+        (self.open && no_probe).then_some(GaveUp::CircuitOpen)
+    }
+
+    /// When `max_elapsed` will be used up, if the link stays down.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        Some(self.down_since? + self.config.max_elapsed?)
+    }
+
+    /// The earliest moment at which the next automatic dial may start.
+    #[must_use]
+    pub fn earliest_dial(&self, now: Instant) -> Instant {
+        let rate = if self.left_at(now) > 0 { now } else { self.refilled_at + self.config.rate.refill };
+        let pause = self.config.breaker.and_then(|breaker| breaker.cooldown).filter(|_| self.open);
+        let probe = self.failures[0].zip(pause).map_or(now, |(last, pause)| last + pause);
+        rate.max(probe).max(now)
+    }
+
+    /// A dial starts. A person's own dial is counted too, but never held up.
+    pub fn dialled(&mut self, now: Instant) {
+        let left = self.left_at(now);
+        if left >= self.config.rate.burst {
+            self.refilled_at = now;
+        } else {
+            let gained = left - self.dials_left;
+            self.refilled_at = self.refilled_at + self.config.rate.refill.saturating_mul(gained);
+        }
+        self.dials_left = left.saturating_sub(1);
+    }
+
+    /// How many dials the bucket holds at `now`.
+    fn left_at(&self, now: Instant) -> u32 {
+        let refill = self.config.rate.refill.as_nanos().max(1);
+        let gained = (now - self.refilled_at).as_nanos() / refill;
+        let gained = u32::try_from(gained).unwrap_or(u32::MAX);
+        self.dials_left.saturating_add(gained).min(self.config.rate.burst)
+    }
+}

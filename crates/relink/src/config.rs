@@ -1,0 +1,175 @@
+//! How configuration is written and checked: one macro for its shape, one error for its mistakes.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::human::HumanDuration;
+
+/// Declares a configuration: public fields, each with its default beside its docs, and a `with_…` method each.
+///
+/// The struct may grow, so it cannot be written as a literal elsewhere: start from `default()` and change what
+/// differs.
+macro_rules! config {
+    (
+        $(#[$outer:meta])*
+        pub struct $name:ident {
+            $( $(#[$inner:meta])* pub $field:ident / $with:ident : $type:ty = $default:expr, )*
+        }
+    ) => {
+        $(#[$outer])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[cfg_attr(
+            feature = "serde",
+            derive(serde::Serialize, serde::Deserialize),
+            serde(default, deny_unknown_fields)
+        )]
+        #[non_exhaustive]
+        pub struct $name {
+            $( $(#[$inner])* pub $field: $type, )*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $( $field: $default, )* }
+            }
+        }
+
+        impl $name {
+            $(
+                #[doc = concat!("This configuration with [`", stringify!($field), "`](Self::", stringify!($field), ") changed.")]
+                #[must_use]
+                pub const fn $with(mut self, $field: $type) -> Self {
+                    self.$field = $field;
+                    self
+                }
+            )*
+        }
+    };
+}
+pub(crate) use config;
+
+/// A configuration that cannot work: which field, what it says, and what is allowed.
+///
+/// ```
+/// use core::time::Duration;
+/// use relink::Backoff;
+///
+/// let error = Backoff::default().with_floor(Duration::ZERO).validate().unwrap_err();
+/// assert_eq!(error.to_string(), "backoff.floor is 0s, but it must be at least 1ms");
+/// assert_eq!(error.field(), "backoff.floor");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is {value}, but it must be {allowed}")]
+pub struct ConfigError {
+    field: &'static str,
+    value: Value,
+    allowed: Allowed,
+}
+
+impl ConfigError {
+    /// The path of the field, as in `backoff.cap`.
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        self.field
+    }
+}
+
+/// A configured value, for the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Value {
+    Duration(Duration),
+    Number(u64),
+    Text(&'static str),
+}
+
+/// What would have been allowed, for the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Allowed {
+    AtLeast(Value),
+    AtMost(Value),
+    Being(&'static str),
+}
+
+impl From<Duration> for Value {
+    fn from(value: Duration) -> Self {
+        Self::Duration(value)
+    }
+}
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Self::Number(value)
+    }
+}
+
+impl From<u32> for Value {
+    fn from(value: u32) -> Self {
+        Self::Number(u64::from(value))
+    }
+}
+
+impl From<usize> for Value {
+    fn from(value: usize) -> Self {
+        Self::Number(value as u64)
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Duration(value) => HumanDuration(*value).fmt(f),
+            Self::Number(value) => value.fmt(f),
+            Self::Text(value) => f.write_str(value),
+        }
+    }
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(least) => write!(f, "at least {least}"),
+            Self::AtMost(most) => write!(f, "at most {most}"),
+            Self::Being(what) => f.write_str(what),
+        }
+    }
+}
+
+/// The longest duration that a configuration may hold: 365 days. Sums of a few of them stay far from the end of
+/// time, and nobody means more.
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The shortest delay or deadline that may be configured: below it a loop would be a hot loop.
+pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
+
+/// Checks one field against a lower and an upper bound.
+pub(crate) fn within<T: Copy + PartialOrd + Into<Value>>(
+    field: &'static str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<(), ConfigError> {
+    if value < least {
+        let allowed = Allowed::AtLeast(least.into());
+        return Err(ConfigError { field, value: value.into(), allowed });
+    }
+    if value > most {
+        let allowed = Allowed::AtMost(most.into());
+        return Err(ConfigError { field, value: value.into(), allowed });
+    }
+    Ok(())
+}
+
+/// Checks a duration that may not be zero.
+pub(crate) fn positive(field: &'static str, value: Duration) -> Result<(), ConfigError> {
+    within(field, value, SHORTEST, LONGEST)
+}
+
+/// Checks a duration that may be off, but not zero.
+pub(crate) fn positive_or_off(field: &'static str, value: Option<Duration>) -> Result<(), ConfigError> {
+    value.map_or(Ok(()), |value| positive(field, value))
+}
+
+/// A mistake that no bound describes.
+pub(crate) const fn mistake(field: &'static str, value: &'static str, allowed: &'static str) -> ConfigError {
+    ConfigError { field, value: Value::Text(value), allowed: Allowed::Being(allowed) }
+}

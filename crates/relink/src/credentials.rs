@@ -1,0 +1,105 @@
+//! Tokens: one fetch per attempt, one in flight, ahead of expiry while connected, failures counted.
+
+use core::time::Duration;
+
+use rand_core::Rng;
+
+use crate::backoff::{Window, percent};
+use crate::config::{ConfigError, config, positive, positive_or_off, within};
+use crate::time::Instant;
+
+config! {
+    /// How tokens are fetched. Off unless `fetch` is set: a link without a token provider has no such step.
+    ///
+    /// | field | default |
+    /// |---|---|
+    /// | `fetch` | false |
+    /// | `timeout` | 10 s |
+    /// | `refresh_ahead` | 1 min |
+    /// | `refresh_spread_pct` | 20 |
+    /// | `report_after` | 3 |
+    /// | `max_refusals` | 10 |
+    pub struct CredentialsConfig {
+        /// Whether a token is fetched before every attempt; never one that was used before (M2, W13).
+        pub fetch / with_fetch: bool = false,
+        /// How long one fetch may take before it counts as failed.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        pub timeout / with_timeout: Duration = Duration::from_secs(10),
+        /// While connected, a fresh token is fetched this long before the present one expires. `off` waits for the
+        /// server to refuse it.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        pub refresh_ahead / with_refresh_ahead: Option<Duration> = Some(Duration::from_secs(60)),
+        /// … and up to so many percent of that sooner, so that a fleet does not refresh together.
+        pub refresh_spread_pct / with_refresh_spread_pct: u32 = 20,
+        /// From so many failures in a row on, each is reported as an event (M10).
+        pub report_after / with_report_after: u32 = 3,
+        /// After so many tokens in a row that the server refused, the link gives up (M5, I19). `None` never does.
+        pub max_refusals / with_max_refusals: Option<u32> = Some(10),
+    }
+}
+
+impl CredentialsConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// A duration or a count of zero, a spread above 100 percent.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        positive("credentials.timeout", self.timeout)?;
+        positive_or_off("credentials.refresh_ahead", self.refresh_ahead)?;
+        within("credentials.refresh_spread_pct", self.refresh_spread_pct, 0, 100)?;
+        within("credentials.report_after", self.report_after, 1, u32::MAX)?;
+        within("credentials.max_refusals", self.max_refusals.unwrap_or(1), 1, u32::MAX)
+    }
+
+    /// When to fetch the next token if this one, received at `now`, expires after `expires_in`.
+    pub(crate) fn refresh_at<R: Rng>(
+        &self,
+        expires_in: Option<Duration>,
+        now: Instant,
+        rng: &mut R,
+    ) -> Option<Instant> {
+        let ahead = self.refresh_ahead?;
+        let earliest = ahead.saturating_add(percent(ahead, self.refresh_spread_pct));
+        let ahead = Window::new(ahead, earliest).draw(rng);
+        // A token that lives shorter than that is refreshed at half its life.
+        let expires_in = expires_in?;
+        Some(now + expires_in.saturating_sub(ahead).max(expires_in / 2))
+    }
+}
+
+/// What came of the fetches so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Credentials {
+    failures: u32,
+    refusals: u32,
+}
+
+impl Credentials {
+    /// A fetch failed; says how many did in a row where that is worth an event.
+    pub(crate) fn failed(&mut self, config: &CredentialsConfig) -> Option<u32> {
+        self.failures = self.failures.saturating_add(1);
+        (self.failures >= config.report_after).then_some(self.failures)
+    }
+
+    /// A fetch worked.
+    pub(crate) fn fetched(&mut self) {
+        self.failures = 0;
+    }
+
+    /// The server refused a token; says how many it did in a row where that is worth an event.
+    pub(crate) fn refused(&mut self, config: &CredentialsConfig) -> Option<u32> {
+        self.refusals = self.refusals.saturating_add(1);
+        (self.refusals >= config.report_after).then_some(self.refusals)
+    }
+
+    /// Whether so many tokens were refused that another would not help.
+    pub(crate) fn hopeless(&self, config: &CredentialsConfig) -> bool {
+        config.max_refusals.is_some_and(|most| self.refusals >= most)
+    }
+
+    /// The link is stable, so the token is good.
+    pub(crate) fn accepted(&mut self) {
+        *self = Self::default();
+    }
+}

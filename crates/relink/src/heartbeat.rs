@@ -1,0 +1,228 @@
+//! Is the peer still there? Pings, their answers, a watchdog, and what to make of a clock that jumped.
+//!
+//! One [`Heartbeat`] belongs to one transport and starts empty with it (I9). At most one ping is under way. Any
+//! inbound traffic answers it (I12), but does not put off the next one. A deadline that is handled *late* says
+//! nothing about the peer, because this side slept (a closed laptop, a suspended process): one quick probe goes out
+//! before the link is declared dead (I10).
+
+use core::time::Duration;
+
+use crate::code::CloseCode;
+use crate::config::{ConfigError, config, mistake, positive, positive_or_off, within};
+use crate::time::{Instant, earliest};
+
+config! {
+    /// How liveness is checked.
+    ///
+    /// | field | default |
+    /// |---|---|
+    /// | `interval` | 30 s |
+    /// | `timeout` | 10 s |
+    /// | `missed` | 1 |
+    /// | `watchdog` | off |
+    /// | `probe` | 2 s |
+    /// | `close_code` | 4000 |
+    ///
+    /// A link that died in silence is found within `interval + timeout` (with `missed` = 1; W22).
+    pub struct HeartbeatConfig {
+        /// A ping this long after the one before. `off` sends none. Shorter finds a dead link sooner, and costs a
+        /// wake-up of the radio on a phone each time; 30 s stays below the idle timeout of common proxies (60 s).
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        pub interval / with_interval: Option<Duration> = Some(Duration::from_secs(30)),
+        /// How long a ping may go unanswered. Shorter than a slow mobile round trip (several seconds) kills good links.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        pub timeout / with_timeout: Duration = Duration::from_secs(10),
+        /// So many pings in a row without an answer, and the link is dead (D7 has 2). At least 1.
+        pub missed / with_missed: u32 = 1,
+        /// Dead after so long without any traffic at all, whatever the pings say (M13 has 60 s).
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        pub watchdog / with_watchdog: Option<Duration> = None,
+        /// How long the quick probe after a clock jump or a wake-up hint may take; also how late a deadline must be
+        /// handled to count as a jump.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        pub probe / with_probe: Duration = Duration::from_secs(2),
+        /// The code of the close frame sent to a peer that is believed dead, in case it is not (I13).
+        pub close_code / with_close_code: CloseCode = CloseCode::HEARTBEAT_TIMEOUT,
+    }
+}
+
+impl HeartbeatConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// A duration of zero or above 365 days, `missed` of zero, or a close code that may not stand in a frame.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        positive_or_off("heartbeat.interval", self.interval)?;
+        positive("heartbeat.timeout", self.timeout)?;
+        within("heartbeat.missed", self.missed, 1, 1_000)?;
+        positive_or_off("heartbeat.watchdog", self.watchdog)?;
+        positive("heartbeat.probe", self.probe)?;
+        if self.close_code.is_sendable() {
+            return Ok(());
+        }
+        Err(mistake("heartbeat.close_code", "reserved", "a code that may be sent, as 4000"))
+    }
+}
+
+/// What the heartbeat wants done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Beat {
+    /// Send a ping that carries this number.
+    Ping {
+        /// Comes back in the pong.
+        nonce: u32,
+    },
+    /// The peer is gone.
+    Dead(Silence),
+}
+
+/// How it was noticed that the peer is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Silence {
+    /// Pings went unanswered.
+    Heartbeat,
+    /// No traffic at all for as long as the watchdog allows.
+    Watchdog,
+    /// The quick probe after a clock jump or a wake-up went unanswered.
+    Probe,
+}
+
+/// The timers of a heartbeat, named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BeatTimer {
+    Ping,
+    Pong,
+    Watchdog,
+}
+
+/// Watches one transport.
+///
+/// ```
+/// use core::time::Duration;
+/// use relink::{Beat, Heartbeat, HeartbeatConfig, Instant, Silence};
+///
+/// let config = HeartbeatConfig::default();
+/// let at = |secs| Instant::from_origin(Duration::from_secs(secs));
+/// let mut heartbeat = Heartbeat::start(config, at(0));
+/// assert_eq!(heartbeat.poll_timeout(), Some(at(30)));
+/// assert_eq!(heartbeat.handle_timeout(at(30)), Some(Beat::Ping { nonce: 1 }));
+/// assert_eq!(heartbeat.handle_timeout(at(40)), Some(Beat::Dead(Silence::Heartbeat)));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Heartbeat {
+    config: HeartbeatConfig,
+    last_seen: Instant,
+    next_ping: Option<Instant>,
+    pending: Option<Pending>,
+    missed: u32,
+    nonce: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    nonce: u32,
+    sent: Instant,
+    deadline: Instant,
+    probe: bool,
+}
+
+impl Heartbeat {
+    /// Begins to watch a transport that is usable from `now` on.
+    #[must_use]
+    pub fn start(config: HeartbeatConfig, now: Instant) -> Self {
+        let next_ping = config.interval.map(|interval| now + interval);
+        Self { config, last_seen: now, next_ping, pending: None, missed: 0, nonce: 0 }
+    }
+
+    /// Any frame arrived. One store: this is on the path of every message.
+    #[inline]
+    pub fn seen(&mut self, now: Instant) {
+        self.last_seen = now;
+    }
+
+    /// A pong arrived; `None` where the protocol's answer carries no number. Returns the round trip time where it
+    /// answers the ping under way; a late answer to an earlier one is traffic like any other.
+    pub fn pong(&mut self, nonce: Option<u32>, now: Instant) -> Option<Duration> {
+        self.seen(now);
+        let pending = self.pending.take_if(|ping| nonce.is_none_or(|nonce| nonce == ping.nonce))?;
+        self.missed = 0;
+        Some(now - pending.sent)
+    }
+
+    /// Asks for a quick probe at the next [`handle_timeout`](Self::handle_timeout): the machine woke up, or the
+    /// network changed.
+    #[must_use]
+    pub fn probe(&mut self, now: Instant) -> Option<Beat> {
+        let probing = self.pending.is_some_and(|ping| ping.probe);
+        (!probing).then(|| self.ping(now, true))
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_deadline().map(|(at, _)| at)
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<(Instant, BeatTimer)> {
+        if let Some(Pending { deadline, probe: true, .. }) = self.pending {
+            return Some((deadline, BeatTimer::Pong));
+        }
+        let ping = match self.pending {
+            Some(ping) => Some((ping.deadline, BeatTimer::Pong)),
+            None => self.next_ping.map(|at| (at, BeatTimer::Ping)),
+        };
+        let watchdog = self.config.watchdog.map(|limit| (self.last_seen + limit, BeatTimer::Watchdog));
+        earliest([ping, watchdog])
+    }
+
+    /// Judges what is due at `now`. Early calls do nothing; late ones probe before they judge.
+    #[must_use]
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Beat> {
+        while let Some((at, timer)) = self.next_deadline() {
+            if at > now {
+                return None;
+            }
+            let jumped = now - at >= self.config.probe;
+            match timer {
+                BeatTimer::Ping => return Some(self.ping(now, false)),
+                BeatTimer::Pong => {
+                    let pending = self.pending.take()?;
+                    if self.last_seen > pending.sent {
+                        self.missed = 0;
+                    } else if jumped {
+                        return Some(self.ping(now, true));
+                    } else if pending.probe {
+                        return Some(Beat::Dead(Silence::Probe));
+                    } else {
+                        self.missed += 1;
+                        if self.missed >= self.config.missed {
+                            return Some(Beat::Dead(Silence::Heartbeat));
+                        }
+                    }
+                }
+                BeatTimer::Watchdog if jumped => return Some(self.ping(now, true)),
+                BeatTimer::Watchdog => return Some(Beat::Dead(Silence::Watchdog)),
+            }
+        }
+        None
+    }
+
+    /// So many pings in a row went unanswered.
+    #[must_use]
+    pub const fn missed(&self) -> u32 {
+        self.missed
+    }
+
+    fn ping(&mut self, now: Instant, probe: bool) -> Beat {
+        self.nonce = self.nonce.wrapping_add(1);
+        let allowed = if probe { self.config.probe } else { self.config.timeout };
+        let deadline = now + allowed;
+        self.pending = Some(Pending { nonce: self.nonce, sent: now, deadline, probe });
+        self.next_ping = self.config.interval.map(|interval| now + interval);
+        Beat::Ping { nonce: self.nonce }
+    }
+}

@@ -1,0 +1,145 @@
+//! Durations as people write them: `500ms`, `30s`, `2m`, `1h`, `1m30s`, and `off` where nothing is meant.
+
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+
+/// A duration that prints and parses as people write it. Units: `ns`, `us`, `ms`, `s`, `m`, `h`, `d`; several
+/// parts may follow each other, from large to small or not. A bare number is refused: nobody can know its unit.
+///
+/// ```
+/// use core::time::Duration;
+/// use relink::HumanDuration;
+///
+/// let parsed: HumanDuration = "1m30s".parse()?;
+/// assert_eq!(parsed.0, Duration::from_secs(90));
+/// assert_eq!(HumanDuration(Duration::from_millis(1500)).to_string(), "1s500ms");
+/// assert!("30".parse::<HumanDuration>().is_err());
+/// # Ok::<(), relink::ParseDurationError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a newtype: nothing can be added")]
+pub struct HumanDuration(pub Duration);
+
+/// Text that is not a duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a duration: write a number and a unit, as in 500ms, 30s, 2m or 1m30s")]
+#[non_exhaustive]
+pub struct ParseDurationError;
+
+/// The units, largest first, in nanoseconds.
+const UNITS: [(&str, u64); 7] = [
+    ("d", 86_400_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
+];
+
+impl FromStr for HumanDuration {
+    type Err = ParseDurationError;
+
+    fn from_str(text: &str) -> Result<Self, ParseDurationError> {
+        let mut rest = text.trim();
+        if rest.is_empty() {
+            return Err(ParseDurationError);
+        }
+        let mut total: u64 = 0;
+        while !rest.is_empty() {
+            let (number, after) = split_where(rest, |c| !c.is_ascii_digit());
+            let (unit, after) = split_where(after, |c| !c.is_ascii_alphabetic());
+            let number: u64 = number.parse().map_err(|_| ParseDurationError)?;
+            let unit = UNITS.iter().find(|(name, _)| *name == unit).ok_or(ParseDurationError)?.1;
+            let part = number.checked_mul(unit).ok_or(ParseDurationError)?;
+            total = total.checked_add(part).ok_or(ParseDurationError)?;
+            rest = after.trim_start();
+        }
+        Ok(Self(Duration::from_nanos(total)))
+    }
+}
+
+fn split_where(text: &str, stop: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(stop).unwrap_or(text.len()))
+}
+
+impl fmt::Display for HumanDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = crate::time::nanos(self.0);
+        if rest == 0 {
+            return f.write_str("0s");
+        }
+        for (name, unit) in UNITS {
+            let count = rest / unit;
+            rest %= unit;
+            if count > 0 {
+                write!(f, "{count}{name}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `serde(with = "human")` for `Duration`.
+#[cfg(feature = "serde")]
+pub(crate) mod serde_impl {
+    use core::time::Duration;
+
+    use alloc::string::{String, ToString};
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    use super::HumanDuration;
+
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&HumanDuration(*value).to_string())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse::<HumanDuration>().map(|parsed| parsed.0).map_err(D::Error::custom)
+    }
+
+    /// The same for `Option<Duration>`, where `off` stands for `None` (TOML has no null).
+    pub(crate) mod option {
+        use super::{Deserialize, Deserializer, Duration, Error, HumanDuration, Serializer, String};
+
+        pub(crate) fn serialize<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+            match value {
+                Some(duration) => super::serialize(duration, to),
+                None => to.serialize_str("off"),
+            }
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+            let text = String::deserialize(from)?;
+            if text == "off" {
+                return Ok(None);
+            }
+            text.parse::<HumanDuration>().map(|parsed| Some(parsed.0)).map_err(D::Error::custom)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_unit_reads_and_prints_back() {
+        for text in ["1ns", "2us", "500ms", "30s", "2m", "1h", "3d", "1m30s", "1h1m1s1ms1us1ns"] {
+            let parsed: HumanDuration = text.parse().unwrap();
+            assert_eq!(std::format!("{parsed}"), text);
+        }
+        assert_eq!("0s".parse(), Ok(HumanDuration(Duration::ZERO)));
+        assert_eq!(" 1m 30s ".parse(), Ok(HumanDuration(Duration::from_secs(90))));
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused() {
+        for text in ["", "30", "s", "-1s", "1.5s", "1 lightyear", "30s!", "99999999999999d"] {
+            assert_eq!(text.parse::<HumanDuration>(), Err(ParseDurationError), "{text}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The configuration of a link: its pieces, and the deadlines of its phases.
+
+use core::time::Duration;
+
+use crate::backoff::Backoff;
+use crate::budget::BudgetConfig;
+use crate::config::{ConfigError, LONGEST, config, positive, positive_or_off, within};
+use crate::credentials::CredentialsConfig;
+use crate::heartbeat::HeartbeatConfig;
+use crate::policy::ClosePolicy;
+use crate::surface::SurfaceConfig;
+
+config! {
+    /// Everything that a link can be told in advance. The defaults keep a plain WebSocket up.
+    ///
+    /// | field | default |
+    /// |---|---|
+    /// | `backoff`, `close_policy`, `heartbeat`, `credentials`, `budget`, `surface` | their own |
+    /// | `handshake` | no steps |
+    /// | `connect_timeout` | 10 s |
+    /// | `stable_after` | 5 s |
+    /// | `flush_timeout` | 5 s |
+    /// | `close_timeout` | 2 s |
+    /// | `retry_after` | honoured, up to 5 min |
+    /// | `first_failure` | retry |
+    /// | `reopen` | after giving up |
+    /// | `max_redirects` | 5 |
+    pub struct LinkConfig {
+        /// How long until the next attempt.
+        pub backoff / with_backoff: Backoff = Backoff::default(),
+        /// What a close code or an HTTP status means.
+        pub close_policy / with_close_policy: ClosePolicy = ClosePolicy::default(),
+        /// How liveness is checked.
+        pub heartbeat / with_heartbeat: HeartbeatConfig = HeartbeatConfig::default(),
+        /// How tokens are fetched.
+        pub credentials / with_credentials: CredentialsConfig = CredentialsConfig::default(),
+        /// How much trying is allowed.
+        pub budget / with_budget: BudgetConfig = BudgetConfig::default(),
+        /// What a person should see.
+        pub surface / with_surface: SurfaceConfig = SurfaceConfig::default(),
+        /// The steps between an open transport and a usable link.
+        pub handshake / with_handshake: Handshake = Handshake::default(),
+        /// How long an attempt may take to open its transport: name lookup, TCP, TLS and WebSocket handshake
+        /// together. Shorter gives up on slow mobile networks; longer hangs on a server that accepts and says
+        /// nothing. (I16)
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        pub connect_timeout / with_connect_timeout: Duration = Duration::from_secs(10),
+        /// A link that was usable for so long is stable: failures are forgotten (I5). Zero forgets at once, and lets
+        /// a server that accepts and closes be dialled in a tight loop, held only by the budget.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        pub stable_after / with_stable_after: Duration = Duration::from_secs(5),
+        /// On close, how long queued messages may take to go out.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        pub flush_timeout / with_flush_timeout: Duration = Duration::from_secs(5),
+        /// On close, how long to wait for the peer's close frame before the transport is dropped (I14).
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        pub close_timeout / with_close_timeout: Duration = Duration::from_secs(2),
+        /// What a server's own word on when to come back is worth.
+        pub retry_after / with_retry_after: RetryAfter = RetryAfter::default(),
+        /// Whether a failed first attempt is retried like any other (I30).
+        pub first_failure / with_first_failure: FirstFailure = FirstFailure::Retry,
+        /// Whether the link may be connected again after its end.
+        pub reopen / with_reopen: Reopen = Reopen::AfterGivingUp,
+        /// So many redirects in one attempt; more count as a failed attempt (D3).
+        pub max_redirects / with_max_redirects: u8 = 5,
+    }
+}
+
+config! {
+    /// Which steps the application's handshake has, each with its deadline. `off` leaves the step out.
+    ///
+    /// | field | default |
+    /// |---|---|
+    /// | `welcome`, `challenge`, `authentication` | off |
+    /// | `login` | false |
+    /// | `login_timeout` | off |
+    pub struct Handshake {
+        /// Wait so long for the server's first word.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        pub welcome / with_welcome: Option<Duration> = None,
+        /// Negotiate for so long; may end in a redirect.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        pub challenge / with_challenge: Option<Duration> = None,
+        /// Wait for the application to log in. Once it has, later attempts do not wait again.
+        pub login / with_login: bool = false,
+        /// How long to wait for the application's login. `off` waits for as long as it takes: a person may be typing.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        pub login_timeout / with_login_timeout: Option<Duration> = None,
+        /// Wait so long for the server's answer to the login.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        pub authentication / with_authentication: Option<Duration> = None,
+    }
+}
+
+config! {
+    /// How a delay given by the server is treated: `Retry-After` on a refused handshake, a going-away hint (I29).
+    ///
+    /// | field | default |
+    /// |---|---|
+    /// | `honour` | true |
+    /// | `max` | 5 min |
+    /// | `spread_pct` | 20 |
+    pub struct RetryAfter {
+        /// Whether it delays the next attempt at all; it is reported in any case (M12).
+        pub honour / with_honour: bool = true,
+        /// No server can send a client away for longer than this.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        pub max / with_max: Duration = Duration::from_secs(300),
+        /// The delay is drawn from what the server said to so many percent more, so that a fleet which was told the
+        /// same does not come back together.
+        pub spread_pct / with_spread_pct: u32 = 20,
+    }
+}
+
+/// What a failure before the link was ever usable means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+pub enum FirstFailure {
+    /// The same as any other: the backoff decides.
+    #[default]
+    Retry,
+    /// The end: the application wants to know at once.
+    Stop,
+}
+
+/// Whether `connect` may start again from the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+pub enum Reopen {
+    /// Never: the end is final for the instance (D10, M23).
+    Never,
+    /// After a budget was used up, not after a deliberate close or a terminal close code (I17).
+    #[default]
+    AfterGivingUp,
+    /// From every end (A7).
+    Always,
+}
+
+impl LinkConfig {
+    /// Checks every field of every piece.
+    ///
+    /// # Errors
+    ///
+    /// The first field that cannot work, by its path.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.backoff.validate()?;
+        self.close_policy.validate()?;
+        self.heartbeat.validate()?;
+        self.credentials.validate()?;
+        self.budget.validate()?;
+        self.surface.validate()?;
+        self.handshake.validate()?;
+        positive("connect_timeout", self.connect_timeout)?;
+        within("stable_after", self.stable_after, Duration::ZERO, LONGEST)?;
+        positive("flush_timeout", self.flush_timeout)?;
+        positive("close_timeout", self.close_timeout)?;
+        within("retry_after.max", self.retry_after.max, self.backoff.floor, LONGEST)?;
+        within("retry_after.spread_pct", self.retry_after.spread_pct, 0, 1_000)
+    }
+}
+
+impl Handshake {
+    fn validate(&self) -> Result<(), ConfigError> {
+        positive_or_off("handshake.welcome", self.welcome)?;
+        positive_or_off("handshake.challenge", self.challenge)?;
+        positive_or_off("handshake.login_timeout", self.login_timeout)?;
+        positive_or_off("handshake.authentication", self.authentication)
+    }
+}

@@ -1,0 +1,100 @@
+//! What a failure leads to: the end, or a wait, and of what length. Decided here, carried out in `transitions`.
+
+use core::time::Duration;
+
+use rand_core::Rng;
+
+use super::io::{Failure, Reason};
+use super::state::ClosedReason;
+use super::{FirstFailure, Link, Reopen};
+use crate::backoff::{Window, percent};
+use crate::budget::GaveUp;
+use crate::code::CloseCode;
+use crate::policy::{StopReason, Verdict};
+use crate::time::Instant;
+
+impl<R: Rng> Link<R> {
+    pub(super) fn may_reopen(&self, reason: ClosedReason) -> bool {
+        match self.config.reopen {
+            Reopen::Never => false,
+            Reopen::AfterGivingUp => matches!(reason, ClosedReason::GaveUp(_)),
+            Reopen::Always => true,
+        }
+    }
+
+    /// The verdict on a failure. What this side found wrong about the peer does not pass through the table for the
+    /// peer's codes (I13).
+    pub(super) fn judge(&self, failure: Failure) -> Verdict {
+        let policy = &self.config.close_policy;
+        match failure {
+            Failure::Http { status, .. } => policy.on_status(status),
+            Failure::NotWebSocket => policy.on_status(200),
+            Failure::Tls => policy.on_close(CloseCode::TLS_HANDSHAKE),
+            Failure::InvalidRequest => Verdict::Stop(StopReason::INVALID_REQUEST),
+            Failure::Protocol(_) => Verdict::Retry,
+            Failure::Lookup
+            | Failure::Refused
+            | Failure::Unreachable
+            | Failure::HttpRedirect
+            | Failure::Reset
+            | Failure::Eof
+            | Failure::Io => policy.on_close(CloseCode::ABNORMAL),
+        }
+    }
+
+    /// Whether a failure is the end of the link, by its verdict or by a budget.
+    pub(super) fn is_the_end(
+        &mut self,
+        verdict: Verdict,
+        reason: Reason,
+        code: Option<CloseCode>,
+    ) -> Option<ClosedReason> {
+        match verdict {
+            Verdict::Stop(reason) => return Some(ClosedReason::Stopped { reason, code }),
+            Verdict::RefreshToken if !self.config.credentials.fetch => {
+                let expired = reason == Reason::ClosedByPeer(CloseCode::TOKEN_EXPIRED);
+                let reason = if expired { StopReason::TOKEN_EXPIRED } else { StopReason::UNAUTHORIZED };
+                return Some(ClosedReason::Stopped { reason, code });
+            }
+            Verdict::RefreshToken => {
+                let reported = self.credentials.refused(&self.config.credentials);
+                self.tell_token_error(reported);
+                if self.credentials.hopeless(&self.config.credentials) {
+                    return Some(ClosedReason::GaveUp(GaveUp::TokenRefused));
+                }
+            }
+            Verdict::Retry | Verdict::RetryNow | Verdict::RetrySlow { .. } | Verdict::SwitchEndpoint => {}
+        }
+        if !self.was_connected && self.config.first_failure == FirstFailure::Stop {
+            return Some(ClosedReason::GaveUp(GaveUp::FirstAttempt));
+        }
+        self.budget.exhausted(self.now).map(ClosedReason::GaveUp)
+    }
+
+    /// Until when to wait, and below what no hint can shorten it.
+    pub(super) fn wait(&mut self, verdict: Verdict, was_stable: bool) -> (Instant, Instant) {
+        let backoff = self.config.backoff;
+        let told = self.told_to_wait.take().filter(|_| self.config.retry_after.honour);
+        let told = told.map(|wait| wait.clamp(backoff.floor, self.config.retry_after.max));
+        let slow = if let Verdict::RetrySlow { floor } = verdict { floor } else { Duration::ZERO };
+
+        let first = was_stable && told.is_none() && slow.is_zero();
+        let mut window = if verdict == Verdict::RetryNow {
+            Window::new(backoff.floor, backoff.floor.saturating_mul(2))
+        } else if first {
+            backoff.first_window()
+        } else {
+            self.schedule.next_window(&backoff).lifted(slow)
+        };
+        if let Some(told) = told {
+            let spread = percent(told, self.config.retry_after.spread_pct);
+            window = window.later(Window::new(told, told.saturating_add(spread)));
+        }
+        let delay = window.draw(&mut self.rng);
+        self.schedule.took(delay);
+
+        let least = backoff.floor.max(slow).max(told.unwrap_or_default());
+        let until = self.budget.earliest_dial(self.now).max(self.now + delay);
+        (until, until.min(self.now + least))
+    }
+}

@@ -1,0 +1,259 @@
+//! [`Link`]: the lasting, logical connection, as a state machine.
+
+mod config;
+mod decisions;
+mod io;
+mod ring;
+mod route;
+mod stage;
+mod state;
+mod transitions;
+
+use rand_core::Rng;
+
+use crate::budget::Budget;
+use crate::code::CloseCode;
+use crate::config::{ConfigError, within};
+use crate::credentials::Credentials;
+use crate::surface::Surface;
+use crate::time::Instant;
+use crate::{Schedule, Stats};
+
+pub use config::{FirstFailure, Handshake, LinkConfig, Reopen, RetryAfter};
+pub use io::{
+    Action, Endpoint, Failure, Hint, Input, LinkEvent, LinkSignal, Reason, Refusal, Timer, TokenFailed,
+    TokenGrant, TransportId,
+};
+pub use state::{ClosedReason, Phase, State, Status, Step};
+
+use ring::Ring;
+use route::Route;
+use stage::Stage;
+
+/// One input leaves at most so many actions.
+const MOST_ACTIONS: usize = 12;
+/// Room for an input's actions while a few are still to be taken.
+const ACTIONS: usize = 16;
+
+/// The lasting, logical connection: when to dial, when to wait, when to give up, what to tell.
+///
+/// It opens no socket and reads no clock. A *driver* hands it what happened and does what it asks for:
+///
+/// 1. Tell it what happened: [`handle`](Self::handle)`(input, now)`.
+/// 2. Do and tell what it wants: [`poll_action`](Self::poll_action) until `None`.
+/// 3. Sleep until [`poll_timeout`](Self::poll_timeout), or until something happens; then hand in what arrived first, and
+///    [`Input::Timeout`] after it.
+///
+/// ```
+/// use core::time::Duration;
+/// use relink::{Action, Input, Instant, Link, LinkConfig, State};
+/// # struct Dice(u64);
+/// # impl rand_core::TryRng for Dice {
+/// #     type Error = core::convert::Infallible;
+/// #     fn try_next_u32(&mut self) -> Result<u32, Self::Error> { Ok(self.try_next_u64()? as u32) }
+/// #     fn try_next_u64(&mut self) -> Result<u64, Self::Error> { self.0 += 1; Ok(self.0) }
+/// #     fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> { Ok(()) }
+/// # }
+/// # let rng = Dice(0);
+/// let mut link = Link::new(LinkConfig::default(), 1, rng)?;
+/// let now = Instant::ORIGIN;
+/// link.handle(Input::Connect, now)?;
+/// while let Some(action) = link.poll_action() {
+///     if let Action::Dial { id, .. } = action {
+///         // … the driver opens a socket; here it is open at once.
+///         link.handle(Input::Opened { id }, now)?;
+///     }
+/// }
+/// assert_eq!(link.state(), State::Connected);
+/// // The next thing it wants is to count the link as stable.
+/// assert_eq!(link.poll_timeout(), Some(now + Duration::from_secs(5)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # The contract
+///
+/// * Everything that can change the link is an [`Input`]; everything it wants done or told is an [`Action`], in one
+///   order; when it wants to be woken is [`poll_timeout`](Self::poll_timeout), which changes nothing. The same inputs
+///   at the same times with the same generator give the same actions on every target.
+/// * Any order of calls is legal. Actions that are not taken are kept, in order. There is room for the actions of one
+///   input and a few more; [`handle`](Self::handle) hands an input back rather than lose an action.
+/// * `now` may stand still; where it goes backwards it is taken as standing still.
+/// * An input from a transport carries its id; one of an earlier transport changes nothing (I1).
+/// * Deadlines live inside the state they belong to: to leave the state is to cancel them (I2).
+/// * Handling a deadline at or after its time makes progress: the next one is later, or gone (I32).
+/// * The end is sticky, and its event comes exactly once, as the last (I31).
+/// * No input panics, blocks, allocates or loops.
+#[derive(Debug, Clone)]
+pub struct Link<R> {
+    config: LinkConfig,
+    rng: R,
+    now: Instant,
+    last_id: TransportId,
+    stage: Stage,
+    was_connected: bool,
+    logged_in: bool,
+    lost_at: Option<Instant>,
+    told_to_wait: Option<core::time::Duration>,
+    refresh_at: Option<Instant>,
+    route: Route,
+    schedule: Schedule,
+    budget: Budget,
+    credentials: Credentials,
+    surface: Surface,
+    stats: Stats,
+    actions: Ring<Action, ACTIONS>,
+}
+
+/// An input handed back because earlier actions must be taken first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "actions of earlier inputs were not taken; call poll_action until it returns None, then hand {input:?} in again"
+)]
+#[non_exhaustive]
+pub struct Undrained {
+    /// The input that was not handled.
+    pub input: Input,
+}
+
+impl<R: Rng> Link<R> {
+    /// A link that has not been started, with so many endpoints to choose from.
+    ///
+    /// The generator is used for jitter only; seed it differently in every process (I7).
+    ///
+    /// # Errors
+    ///
+    /// The first field of the configuration that cannot work.
+    pub fn new(config: LinkConfig, endpoints: u8, rng: R) -> Result<Self, ConfigError> {
+        config.validate()?;
+        within("endpoints", u32::from(endpoints), 1, u32::from(u8::MAX))?;
+        Ok(Self {
+            config,
+            rng,
+            now: Instant::ORIGIN,
+            last_id: TransportId::default(),
+            stage: Stage::Idle,
+            was_connected: false,
+            logged_in: false,
+            lost_at: None,
+            told_to_wait: None,
+            refresh_at: None,
+            route: Route::new(endpoints),
+            schedule: Schedule::default(),
+            budget: Budget::new(config.budget),
+            credentials: Credentials::default(),
+            surface: Surface::new(config.surface),
+            stats: Stats::default(),
+            actions: Ring::new(),
+        })
+    }
+
+    // Push: what happened.
+
+    /// Hands in what happened.
+    ///
+    /// # Errors
+    ///
+    /// Hands the input back where so many actions wait that those of another input might not find room.
+    pub fn handle(&mut self, input: Input, now: Instant) -> Result<(), Undrained> {
+        if self.actions.free() < MOST_ACTIONS {
+            return Err(Undrained { input });
+        }
+        self.now = self.now.max(now);
+        self.apply(input);
+        Ok(())
+    }
+
+    /// A data frame arrived: [`Input::Received`] for the path that every message takes. One compare, one store.
+    #[inline]
+    pub fn received(&mut self, id: TransportId, now: Instant) {
+        self.now = self.now.max(now);
+        if let Some(live) = self.stage.live(id) {
+            live.heartbeat.seen(self.now);
+        }
+    }
+
+    // Pull: what to do.
+
+    /// The next thing to do or to tell.
+    #[must_use]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop()
+    }
+
+    /// When to hand in [`Input::Timeout`]: not before, and soon after. Earlier does nothing, later makes everything
+    /// late. `None`: nothing but another input will change the link.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_deadline().map(|(at, _)| at)
+    }
+
+    /// Which deadline [`poll_timeout`](Self::poll_timeout) speaks of.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Timer> {
+        self.next_deadline().map(|(_, timer)| timer)
+    }
+
+    // Look: what is so.
+
+    /// The exact state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.stage.state(self.was_connected)
+    }
+
+    /// The transport that is open or being opened.
+    #[must_use]
+    pub fn transport(&self) -> Option<TransportId> {
+        self.stage.transport()
+    }
+
+    /// What a person should see.
+    #[must_use]
+    pub const fn surface(&self) -> &Surface {
+        &self.surface
+    }
+
+    /// Failed attempts since the link was last stable.
+    #[must_use]
+    pub const fn attempts(&self) -> u32 {
+        self.budget.attempts()
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The configuration it was made with.
+    #[must_use]
+    pub const fn config(&self) -> &LinkConfig {
+        &self.config
+    }
+
+    /// The time of the last input.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Whether the application's close waits for what is queued to go out.
+    #[must_use]
+    pub const fn is_flushing(&self) -> bool {
+        matches!(self.stage, Stage::Closing { flushed: false, .. })
+    }
+
+    /// For the session, which counts messages into the same statistics.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn stats_mut(&mut self) -> &mut Stats {
+        &mut self.stats
+    }
+}
+
+impl Input {
+    /// The application is done, in the usual way: [`Input::Close`] with 1000.
+    #[must_use]
+    pub const fn close() -> Self {
+        Self::Close { code: CloseCode::NORMAL }
+    }
+}

@@ -1,0 +1,164 @@
+//! The state of a link with all that belongs to it: deadlines above all.
+
+use crate::code::CloseCode;
+use crate::heartbeat::{BeatTimer, Heartbeat};
+use crate::link::io::{Timer, TransportId};
+use crate::link::state::{ClosedReason, Phase, State, Step};
+use crate::surface::SurfaceTimer;
+use crate::time::{Instant, earliest};
+
+/// The state, and what must be forgotten with it.
+#[derive(Debug, Clone)]
+pub(crate) enum Stage {
+    Idle,
+    /// `not_before` is the floor below which no hint can shorten the wait.
+    Waiting {
+        until: Instant,
+        not_before: Instant,
+    },
+    Authorizing {
+        id: TransportId,
+        deadline: Instant,
+    },
+    Dialing {
+        id: TransportId,
+        deadline: Instant,
+    },
+    Handshaking {
+        id: TransportId,
+        step: Step,
+        deadline: Option<Instant>,
+    },
+    Connected(Live),
+    Closing {
+        id: TransportId,
+        code: CloseCode,
+        flushed: bool,
+        deadline: Instant,
+    },
+    Closed(ClosedReason),
+}
+
+/// What a usable link carries.
+#[derive(Debug, Clone)]
+pub(crate) struct Live {
+    pub(crate) id: TransportId,
+    pub(crate) since: Instant,
+    pub(crate) heartbeat: Heartbeat,
+    /// When it will count as stable; `None` once it does.
+    pub(crate) stable_at: Option<Instant>,
+    pub(crate) refresh: Refresh,
+}
+
+/// The renewal of the token while connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refresh {
+    Off,
+    At(Instant),
+    Fetching { deadline: Instant },
+}
+
+impl Stage {
+    pub(crate) const fn state(&self, was_connected: bool) -> State {
+        let phase = match self {
+            Self::Idle => return State::Idle,
+            Self::Connected(_) => return State::Connected,
+            Self::Closing { .. } => return State::Closing,
+            Self::Closed(reason) => return State::Closed(*reason),
+            Self::Waiting { .. } => Phase::Waiting,
+            Self::Authorizing { .. } => Phase::Authorizing,
+            Self::Dialing { .. } => Phase::Dialing,
+            Self::Handshaking { step, .. } => Phase::Handshaking(*step),
+        };
+        if was_connected { State::Reconnecting(phase) } else { State::Connecting(phase) }
+    }
+
+    /// The attempt or transport that this state holds.
+    pub(crate) const fn transport(&self) -> Option<TransportId> {
+        match self {
+            Self::Idle | Self::Waiting { .. } | Self::Closed(_) => None,
+            Self::Authorizing { id, .. }
+            | Self::Dialing { id, .. }
+            | Self::Handshaking { id, .. }
+            | Self::Closing { id, .. } => Some(*id),
+            Self::Connected(live) => Some(live.id),
+        }
+    }
+
+    /// The usable link, if this transport carries it.
+    #[inline]
+    pub(crate) fn live(&mut self, id: TransportId) -> Option<&mut Live> {
+        match self {
+            Self::Connected(live) if live.id == id => Some(live),
+            Self::Idle
+            | Self::Waiting { .. }
+            | Self::Authorizing { .. }
+            | Self::Dialing { .. }
+            | Self::Handshaking { .. }
+            | Self::Connected(_)
+            | Self::Closing { .. }
+            | Self::Closed(_) => None,
+        }
+    }
+
+    /// Whether the link is down and being brought up: the time for which `max_elapsed` counts.
+    pub(crate) const fn is_trying(&self) -> bool {
+        matches!(
+            self,
+            Self::Waiting { .. } | Self::Authorizing { .. } | Self::Dialing { .. } | Self::Handshaking { .. }
+        )
+    }
+
+    /// The state's own next deadline.
+    pub(crate) fn next_deadline(&self) -> Option<(Instant, Timer)> {
+        match self {
+            Self::Idle | Self::Closed(_) => None,
+            Self::Waiting { until, .. } => Some((*until, Timer::Backoff)),
+            Self::Authorizing { deadline, .. } => Some((*deadline, Timer::Token)),
+            Self::Dialing { deadline, .. } => Some((*deadline, Timer::Dial)),
+            Self::Handshaking { step, deadline, .. } => deadline.map(|at| (at, Timer::Step(*step))),
+            Self::Connected(live) => live.next_deadline(),
+            Self::Closing { flushed: false, deadline, .. } => Some((*deadline, Timer::Flush)),
+            Self::Closing { flushed: true, deadline, .. } => Some((*deadline, Timer::Close)),
+        }
+    }
+}
+
+impl Live {
+    fn next_deadline(&self) -> Option<(Instant, Timer)> {
+        earliest([
+            self.stable_at.map(|at| (at, Timer::Stable)),
+            self.refresh.deadline().map(|at| (at, Timer::Refresh)),
+            self.heartbeat.next_deadline().map(|(at, timer)| (at, timer.into())),
+        ])
+    }
+}
+
+impl Refresh {
+    pub(crate) const fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Off => None,
+            Self::At(at) | Self::Fetching { deadline: at } => Some(at),
+        }
+    }
+}
+
+impl From<BeatTimer> for Timer {
+    fn from(timer: BeatTimer) -> Self {
+        match timer {
+            BeatTimer::Ping => Self::Ping,
+            BeatTimer::Pong => Self::Pong,
+            BeatTimer::Watchdog => Self::Watchdog,
+        }
+    }
+}
+
+impl From<SurfaceTimer> for Timer {
+    fn from(timer: SurfaceTimer) -> Self {
+        match timer {
+            SurfaceTimer::Grace => Self::Grace,
+            SurfaceTimer::Banner => Self::Banner,
+            SurfaceTimer::Stuck => Self::Stuck,
+        }
+    }
+}

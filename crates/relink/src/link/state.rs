@@ -1,0 +1,183 @@
+//! The states of a link, as the world sees them.
+
+use core::fmt;
+
+use crate::budget::GaveUp;
+use crate::code::CloseCode;
+use crate::policy::StopReason;
+
+/// The exact state of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum State {
+    /// Not started.
+    Idle,
+    /// On the way to the first usable link.
+    Connecting(Phase),
+    /// Usable.
+    Connected,
+    /// On the way back after a loss.
+    Reconnecting(Phase),
+    /// Closing at the application's word: flushing, then waiting for the peer's close frame.
+    Closing,
+    /// At the end; see the reason.
+    Closed(ClosedReason),
+}
+
+/// Where an attempt stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Phase {
+    /// Waiting for the backoff delay to pass.
+    Waiting,
+    /// A token is being fetched.
+    Authorizing,
+    /// A transport is being opened: name lookup, TCP, TLS, WebSocket handshake.
+    Dialing,
+    /// The transport is open; the application's own handshake is under way.
+    Handshaking(Step),
+}
+
+/// The steps of an application's handshake, in their order. Which of them exist is configuration; the plain link has
+/// none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Step {
+    /// Waiting for the server's first word.
+    Welcome,
+    /// Negotiating; may end in a redirect.
+    Challenge,
+    /// Waiting for the application to log in.
+    Login,
+    /// Waiting for the server's answer to the login.
+    Authenticating,
+}
+
+/// The state without its detail: what an application usually shows or logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Status {
+    /// Not started.
+    Idle,
+    /// On the way to the first usable link.
+    Connecting,
+    /// Usable.
+    Connected,
+    /// On the way back after a loss.
+    Reconnecting,
+    /// Closing at the application's word.
+    Closing,
+    /// At the end.
+    Closed,
+}
+
+impl State {
+    /// The state without its detail.
+    #[must_use]
+    pub const fn status(self) -> Status {
+        match self {
+            Self::Idle => Status::Idle,
+            Self::Connecting(_) => Status::Connecting,
+            Self::Connected => Status::Connected,
+            Self::Reconnecting(_) => Status::Reconnecting,
+            Self::Closing => Status::Closing,
+            Self::Closed(_) => Status::Closed,
+        }
+    }
+
+    /// Whether messages can go out now.
+    #[must_use]
+    pub const fn is_usable(self) -> bool {
+        matches!(self, Self::Connected)
+    }
+
+    /// Whether the link has come to its end.
+    #[must_use]
+    pub const fn is_closed(self) -> bool {
+        matches!(self, Self::Closed(_))
+    }
+}
+
+impl Status {
+    /// The name, in lower case: what logs and the program's output say.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Reconnecting => "reconnecting",
+            Self::Closing => "closing",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why a link is at its end (I31).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum ClosedReason {
+    /// The application closed it.
+    Requested,
+    /// The peer ended it for good: trying again would be pointless.
+    Stopped {
+        /// Why, and what a person can do.
+        reason: StopReason,
+        /// The peer's close code, where it was one.
+        code: Option<CloseCode>,
+    },
+    /// A budget is used up.
+    GaveUp(GaveUp),
+}
+
+impl ClosedReason {
+    /// The symbolic name, in `snake_case` (M9).
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Stopped { reason, .. } => reason.name(),
+            Self::GaveUp(budget) => budget.name(),
+        }
+    }
+
+    /// The close code that ended it, where there was one.
+    #[must_use]
+    pub const fn code(self) -> Option<CloseCode> {
+        match self {
+            Self::Stopped { code, .. } => code,
+            Self::Requested | Self::GaveUp(_) => None,
+        }
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Requested => "Nothing: it was closed from this side.",
+            Self::Stopped { reason, .. } => reason.advice(),
+            Self::GaveUp(budget) => budget.advice(),
+        }
+    }
+}
+
+impl fmt::Display for ClosedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self.code() {
+            Some(code) => write!(f, " (close code {code})"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,550 @@
+//! Every transition of a link is made in this file, and nowhere else.
+//!
+//! One function per input, each read from the top: *in which states does this mean something, and what?* Whatever is
+//! not named changes nothing. Three functions end in another state on behalf of all others: [`Link::attempt`] begins an
+//! attempt, [`Link::fail`] ends an attempt or a usable link, [`Link::end`] ends everything. `docs/transitions.txt` is
+//! generated from this file and compared by a test.
+
+use core::time::Duration;
+
+use rand_core::Rng;
+
+use super::io::{
+    Action, Failure, Hint, Input, LinkEvent, LinkSignal, Reason, Refusal, Timer, TokenFailed, TokenGrant,
+    TransportId,
+};
+use super::stage::{Live, Refresh, Stage};
+use super::state::{ClosedReason, Step};
+use super::{Link, MOST_ACTIONS};
+use crate::budget::GaveUp;
+use crate::code::CloseCode;
+use crate::heartbeat::{Beat, Heartbeat};
+use crate::policy::Verdict;
+use crate::stats::count;
+use crate::time::{Instant, earliest};
+
+impl<R: Rng> Link<R> {
+    pub(super) fn apply(&mut self, input: Input) {
+        match input {
+            Input::Connect => self.connect(),
+            Input::Login => self.login(),
+            Input::Close { code } => self.close(code),
+            Input::Flushed => self.flushed(),
+            Input::RetryNow => self.retry_now(),
+            Input::MarkStable => self.mark_stable(),
+            Input::Hint(hint) => self.hint(hint),
+            Input::Token { id, result } => self.token(id, result),
+            Input::Opened { id } => self.opened(id),
+            Input::Received { id } => self.received(id, self.now),
+            Input::Pong { id, nonce } => self.pong(id, nonce),
+            Input::Signal { id, signal } => self.signal(id, signal),
+            Input::PeerClosed { id, code } => self.peer_closed(id, code),
+            Input::Failed { id, failure } => self.transport_failed(id, failure),
+            Input::Timeout => self.timeout(),
+        }
+    }
+
+    // The application's word.
+
+    fn connect(&mut self) {
+        match self.stage {
+            Stage::Idle => self.start(Reason::Connect),
+            Stage::Closed(reason) if self.may_reopen(reason) => self.start(Reason::Connect),
+            Stage::Waiting { .. }
+            | Stage::Authorizing { .. }
+            | Stage::Dialing { .. }
+            | Stage::Handshaking { .. }
+            | Stage::Connected(_)
+            | Stage::Closing { .. }
+            | Stage::Closed(_) => {}
+        }
+    }
+
+    fn login(&mut self) {
+        self.logged_in = true;
+        if let Stage::Handshaking { id, step: Step::Login, .. } = self.stage {
+            self.next_step(id, Some(Step::Login), Reason::StepDone(Step::Login));
+        }
+    }
+
+    fn close(&mut self, code: CloseCode) {
+        match self.stage {
+            Stage::Idle | Stage::Waiting { .. } | Stage::Authorizing { .. } | Stage::Dialing { .. } => {
+                self.release();
+                self.end(ClosedReason::Requested, Reason::Close);
+            }
+            Stage::Handshaking { id, .. } => {
+                self.push(Action::SendClose { id, code });
+                self.release();
+                self.end(ClosedReason::Requested, Reason::Close);
+            }
+            Stage::Connected(Live { id, since, .. }) => {
+                self.stats.connected_for.record(self.now - since);
+                let deadline = self.now + self.config.flush_timeout;
+                self.enter(Stage::Closing { id, code, flushed: false, deadline }, Reason::Close);
+            }
+            Stage::Closing { .. } | Stage::Closed(_) => {}
+        }
+    }
+
+    fn flushed(&mut self) {
+        if let Stage::Closing { id, code, flushed: false, .. } = self.stage {
+            self.push(Action::SendClose { id, code });
+            let deadline = self.now + self.config.close_timeout;
+            self.enter(Stage::Closing { id, code, flushed: true, deadline }, Reason::Flushed);
+        }
+    }
+
+    fn retry_now(&mut self) {
+        match self.stage {
+            Stage::Waiting { .. } => {
+                self.forgive();
+                self.budget.down(self.now);
+                self.attempt(Reason::RetryNow);
+            }
+            Stage::Closed(reason) if self.may_reopen(reason) => self.start(Reason::RetryNow),
+            Stage::Idle
+            | Stage::Authorizing { .. }
+            | Stage::Dialing { .. }
+            | Stage::Handshaking { .. }
+            | Stage::Connected(_)
+            | Stage::Closing { .. }
+            | Stage::Closed(_) => {}
+        }
+    }
+
+    fn mark_stable(&mut self) {
+        if let Stage::Connected(live) = &mut self.stage {
+            live.stable_at = None;
+            self.credentials.accepted();
+            self.forgive();
+        }
+    }
+
+    fn hint(&mut self, hint: Hint) {
+        match (&mut self.stage, hint) {
+            (Stage::Waiting { until, not_before }, Hint::Online | Hint::Wake) => {
+                let earliest = self.budget.earliest_dial(self.now).max(*not_before);
+                *until = earliest.min(*until);
+                if *until <= self.now {
+                    self.attempt(Reason::Hint(hint));
+                }
+            }
+            (Stage::Connected(live), _) => {
+                let beat = live.heartbeat.probe(self.now);
+                self.beat(beat);
+            }
+            (
+                Stage::Idle
+                | Stage::Waiting { .. }
+                | Stage::Authorizing { .. }
+                | Stage::Dialing { .. }
+                | Stage::Handshaking { .. }
+                | Stage::Closing { .. }
+                | Stage::Closed(_),
+                _,
+            ) => {}
+        }
+    }
+
+    // The token.
+
+    fn token(&mut self, id: TransportId, result: Result<TokenGrant, TokenFailed>) {
+        let mine = self.stage.transport() == Some(id);
+        match self.stage {
+            Stage::Authorizing { .. } if mine => match result {
+                Ok(grant) => {
+                    self.granted(grant);
+                    self.dial(id, Reason::TokenReady);
+                }
+                Err(TokenFailed) => self.token_failed(Reason::TokenFailed),
+            },
+            Stage::Connected(Live { refresh: Refresh::Fetching { .. }, .. }) if mine => match result {
+                Ok(grant) => {
+                    self.granted(grant);
+                    self.set_refresh(self.refresh_at.map_or(Refresh::Off, Refresh::At));
+                    self.push(Action::RenewToken { id });
+                }
+                Err(TokenFailed) => self.refresh_failed(),
+            },
+            Stage::Idle
+            | Stage::Waiting { .. }
+            | Stage::Authorizing { .. }
+            | Stage::Dialing { .. }
+            | Stage::Handshaking { .. }
+            | Stage::Connected(_)
+            | Stage::Closing { .. }
+            | Stage::Closed(_) => {}
+        }
+    }
+
+    fn granted(&mut self, grant: TokenGrant) {
+        count(&mut self.stats.tokens_fetched);
+        self.credentials.fetched();
+        self.refresh_at = self.config.credentials.refresh_at(grant.expires_in, self.now, &mut self.rng);
+    }
+
+    fn token_failed(&mut self, reason: Reason) {
+        count(&mut self.stats.token_failures);
+        let reported = self.credentials.failed(&self.config.credentials);
+        self.tell_token_error(reported);
+        self.fail(reason, Verdict::Retry, None);
+    }
+
+    /// The link stays up on the old token; the next try is on the curve.
+    fn refresh_failed(&mut self) {
+        count(&mut self.stats.token_failures);
+        let reported = self.credentials.failed(&self.config.credentials);
+        self.tell_token_error(reported);
+        let delay = self.config.backoff.window(1, Duration::ZERO).draw(&mut self.rng);
+        self.set_refresh(Refresh::At(self.now + delay));
+    }
+
+    fn set_refresh(&mut self, refresh: Refresh) {
+        if let Stage::Connected(live) = &mut self.stage {
+            live.refresh = refresh;
+        }
+    }
+
+    pub(super) fn tell_token_error(&mut self, reported: Option<u32>) {
+        if let Some(consecutive_failures) = reported {
+            self.tell(LinkEvent::TokenError { consecutive_failures });
+        }
+    }
+
+    // The transport.
+
+    fn opened(&mut self, id: TransportId) {
+        let Stage::Dialing { id: dialled, .. } = self.stage else { return };
+        if dialled == id {
+            self.next_step(id, None, Reason::Opened);
+        }
+    }
+
+    fn pong(&mut self, id: TransportId, nonce: Option<u32>) {
+        let Some(live) = self.stage.live(id) else { return };
+        if let Some(round_trip) = live.heartbeat.pong(nonce, self.now) {
+            self.stats.last_round_trip = Some(round_trip);
+            self.stats.round_trips.record(round_trip);
+        }
+    }
+
+    fn signal(&mut self, id: TransportId, signal: LinkSignal) {
+        if self.stage.transport() != Some(id) {
+            return;
+        }
+        let step = if let Stage::Handshaking { step, .. } = self.stage { Some(step) } else { None };
+        match (signal, step) {
+            (LinkSignal::GoingAway { retry_after }, _) => {
+                self.told_to_wait = Some(retry_after);
+                self.tell(LinkEvent::GoingAway { retry_after });
+            }
+            (LinkSignal::Welcome, Some(Step::Welcome))
+            | (LinkSignal::ChallengeMet, Some(Step::Challenge))
+            | (LinkSignal::Authenticated, Some(Step::Authenticating)) => {
+                self.next_step(id, step, Reason::StepDone(step.unwrap_or(Step::Welcome)));
+            }
+            (LinkSignal::Redirect, Some(_)) => {
+                self.push(Action::SendClose { id, code: CloseCode::NORMAL });
+                self.redirect();
+            }
+            (LinkSignal::Refused(refusal), Some(_)) => {
+                let code = if let Refusal::As(code) = refusal { Some(code) } else { None };
+                let verdict =
+                    code.map_or(Verdict::RefreshToken, |code| self.config.close_policy.on_close(code));
+                self.push(Action::SendClose { id, code: self.config.heartbeat.close_code });
+                self.fail(Reason::LoginRefused, verdict, code);
+            }
+            (
+                LinkSignal::Welcome
+                | LinkSignal::ChallengeMet
+                | LinkSignal::Authenticated
+                | LinkSignal::Redirect
+                | LinkSignal::Refused(_),
+                _,
+            ) => {}
+        }
+    }
+
+    fn peer_closed(&mut self, id: TransportId, code: CloseCode) {
+        if self.stage.transport() != Some(id) {
+            return;
+        }
+        if matches!(self.stage, Stage::Closing { .. }) {
+            self.release();
+            return self.end(ClosedReason::Requested, Reason::ClosedByPeer(code));
+        }
+        let verdict = self.config.close_policy.on_close(code);
+        self.fail(Reason::ClosedByPeer(code), verdict, Some(code));
+    }
+
+    fn transport_failed(&mut self, id: TransportId, failure: Failure) {
+        if self.stage.transport() != Some(id) {
+            return;
+        }
+        if matches!(self.stage, Stage::Closing { .. }) {
+            self.release();
+            return self.end(ClosedReason::Requested, Reason::Failed(failure));
+        }
+        if failure == Failure::HttpRedirect {
+            return self.redirect();
+        }
+        if let Failure::Http { retry_after: Some(wait), .. } = failure {
+            self.told_to_wait = Some(wait);
+        }
+        self.fail(Reason::Failed(failure), self.judge(failure), None);
+    }
+
+    // Time.
+
+    pub(super) fn next_deadline(&self) -> Option<(Instant, Timer)> {
+        let elapsed = self.budget.deadline().filter(|_| self.stage.is_trying());
+        earliest([
+            self.stage.next_deadline(),
+            elapsed.map(|at| (at, Timer::Elapsed)),
+            self.surface.next_deadline().map(|(at, timer)| (at, timer.into())),
+        ])
+    }
+
+    /// Everything that is due, one after the other, as long as there is room for what it leaves to do.
+    fn timeout(&mut self) {
+        while let Some((at, timer)) = self.next_deadline() {
+            if at > self.now || self.actions.free() < MOST_ACTIONS {
+                return;
+            }
+            self.expire(timer);
+        }
+    }
+
+    fn expire(&mut self, timer: Timer) {
+        match timer {
+            Timer::Backoff => self.attempt(Reason::DelayOver),
+            Timer::Token => self.token_failed(Reason::TimedOut(timer)),
+            Timer::Dial => self.fail(Reason::TimedOut(timer), Verdict::Retry, None),
+            Timer::Step(_) => {
+                if let Some(id) = self.transport() {
+                    self.push(Action::SendClose { id, code: self.config.heartbeat.close_code });
+                }
+                self.fail(Reason::TimedOut(timer), Verdict::Retry, None);
+            }
+            Timer::Ping | Timer::Pong | Timer::Watchdog => {
+                if let Stage::Connected(live) = &mut self.stage {
+                    let beat = live.heartbeat.handle_timeout(self.now);
+                    self.beat(beat);
+                }
+            }
+            Timer::Stable => self.mark_stable(),
+            Timer::Refresh => self.refresh(),
+            Timer::Flush => self.flushed(),
+            Timer::Close => {
+                self.release();
+                self.end(ClosedReason::Requested, Reason::TimedOut(timer));
+            }
+            Timer::Elapsed => {
+                self.release();
+                self.end(ClosedReason::GaveUp(GaveUp::Elapsed), Reason::TimedOut(timer));
+            }
+            Timer::Grace | Timer::Banner | Timer::Stuck => {
+                let actions = &mut self.actions;
+                self.surface
+                    .handle_timeout(self.now, |shown| actions.push(Action::Event(LinkEvent::Shown(shown))));
+            }
+        }
+    }
+
+    fn beat(&mut self, beat: Option<Beat>) {
+        let Some(id) = self.transport() else { return };
+        match beat {
+            Some(Beat::Ping { nonce }) => {
+                count(&mut self.stats.pings);
+                self.push(Action::SendPing { id, nonce });
+            }
+            Some(Beat::Dead(silence)) => {
+                count(&mut self.stats.heartbeats_lost);
+                self.push(Action::SendClose { id, code: self.config.heartbeat.close_code });
+                self.fail(Reason::Dead(silence), Verdict::Retry, None);
+            }
+            None => {}
+        }
+    }
+
+    fn refresh(&mut self) {
+        let deadline = self.now + self.config.credentials.timeout;
+        if let Stage::Connected(live) = &mut self.stage {
+            let id = live.id;
+            if let Refresh::Fetching { .. } = live.refresh {
+                return self.refresh_failed();
+            }
+            live.refresh = Refresh::Fetching { deadline };
+            self.push(Action::FetchToken { id });
+        }
+    }
+
+    // The ways that several inputs share.
+
+    fn start(&mut self, reason: Reason) {
+        self.was_connected = false;
+        self.lost_at = None;
+        self.told_to_wait = None;
+        self.credentials.accepted();
+        self.forgive();
+        self.budget.down(self.now);
+        self.attempt(reason);
+    }
+
+    fn forgive(&mut self) {
+        self.schedule.reset();
+        self.budget.forgive();
+    }
+
+    /// Begins an attempt: for the token if there is one to fetch, else for the transport.
+    fn attempt(&mut self, reason: Reason) {
+        self.last_id = TransportId(self.last_id.0.wrapping_add(1));
+        let id = self.last_id;
+        self.route.back_to_origin();
+        if self.config.credentials.fetch {
+            let deadline = self.now + self.config.credentials.timeout;
+            self.enter(Stage::Authorizing { id, deadline }, reason);
+            self.push(Action::FetchToken { id });
+        } else {
+            self.dial(id, reason);
+        }
+    }
+
+    fn dial(&mut self, id: TransportId, reason: Reason) {
+        count(&mut self.stats.dials);
+        self.budget.dialled(self.now);
+        let endpoint = self.route.endpoint();
+        let deadline = self.now + self.config.connect_timeout;
+        self.enter(Stage::Dialing { id, deadline }, reason);
+        self.tell(LinkEvent::Dialing { attempt: self.budget.attempts().saturating_add(1), endpoint });
+        self.push(Action::Dial { id, endpoint });
+    }
+
+    /// The same attempt goes on elsewhere, with the token it has.
+    fn redirect(&mut self) {
+        if !self.route.redirect(self.config.max_redirects) {
+            return self.fail(Reason::TooManyRedirects, Verdict::Retry, None);
+        }
+        self.release();
+        self.last_id = TransportId(self.last_id.0.wrapping_add(1));
+        self.dial(self.last_id, Reason::Redirected);
+    }
+
+    /// Enters the handshake step after this one, or the usable link where none is left.
+    fn next_step(&mut self, id: TransportId, after: Option<Step>, reason: Reason) {
+        let handshake = self.config.handshake;
+        let steps = [
+            (Step::Welcome, handshake.welcome.is_some(), handshake.welcome),
+            (Step::Challenge, handshake.challenge.is_some(), handshake.challenge),
+            (Step::Login, handshake.login && !self.logged_in, handshake.login_timeout),
+            (Step::Authenticating, handshake.authentication.is_some(), handshake.authentication),
+        ];
+        let next = steps.into_iter().find(|(step, exists, _)| *exists && Some(*step) > after);
+        let Some((step, _, limit)) = next else { return self.usable(id, reason) };
+        let deadline = limit.map(|limit| self.now + limit);
+        self.enter(Stage::Handshaking { id, step, deadline }, reason);
+        self.push(Action::StartStep { id, step });
+    }
+
+    fn usable(&mut self, id: TransportId, reason: Reason) {
+        let now = self.now;
+        count(&mut self.stats.connects);
+        if let Some(lost_at) = self.lost_at.take() {
+            self.stats.recovered_in.record(now - lost_at);
+        }
+        self.told_to_wait = None;
+        self.budget.up();
+        let live = Live {
+            id,
+            since: now,
+            heartbeat: Heartbeat::start(self.config.heartbeat, now),
+            stable_at: Some(now + self.config.stable_after),
+            refresh: self.refresh_at.take().map_or(Refresh::Off, Refresh::At),
+        };
+        self.enter(Stage::Connected(live), reason);
+        let is_reconnect = core::mem::replace(&mut self.was_connected, true);
+        self.tell(LinkEvent::Connected { is_reconnect });
+        if self.config.stable_after.is_zero() {
+            self.mark_stable();
+        }
+    }
+
+    /// Ends an attempt, or a usable link, and decides what comes next.
+    fn fail(&mut self, reason: Reason, verdict: Verdict, code: Option<CloseCode>) {
+        let now = self.now;
+        let attempt = self.budget.attempts().saturating_add(1);
+        let lost =
+            if let Stage::Connected(live) = &self.stage { Some((live.since, live.stable_at)) } else { None };
+        let was_stable = lost.is_some_and(|(_, stable_at)| stable_at.is_none());
+        self.release();
+        match lost {
+            Some((since, _)) => {
+                count(&mut self.stats.disconnects);
+                self.stats.connected_for.record(now - since);
+                self.lost_at = Some(now);
+            }
+            None => count(&mut self.stats.failed_attempts),
+        }
+        self.budget.down(now);
+        if !was_stable {
+            self.budget.failed(now);
+        }
+        if verdict == Verdict::SwitchEndpoint || lost.is_none() {
+            self.route.switch();
+        }
+        let end = self.is_the_end(verdict, reason, code);
+        let wait = if end.is_some() { None } else { Some(self.wait(verdict, was_stable)) };
+        let retry_in = wait.map(|(until, _)| until - now);
+        self.tell(match lost {
+            Some(_) => {
+                LinkEvent::Disconnected { code: code.unwrap_or(CloseCode::ABNORMAL), reason, retry_in }
+            }
+            None => LinkEvent::AttemptFailed { attempt, reason, retry_in },
+        });
+        if let Some(end) = end {
+            return self.end(end, reason);
+        }
+        if let Some((until, not_before)) = wait {
+            self.enter(Stage::Waiting { until, not_before }, reason);
+            if until <= now {
+                self.attempt(Reason::DelayOver);
+            }
+        }
+    }
+
+    /// The end, told once and last.
+    fn end(&mut self, end: ClosedReason, reason: Reason) {
+        self.refresh_at = None;
+        self.enter(Stage::Closed(end), reason);
+        self.tell(LinkEvent::Closed { reason: end });
+    }
+
+    /// Lets go of the transport, the dial or the fetch that this state holds.
+    fn release(&mut self) {
+        if let Some(id) = self.stage.transport() {
+            self.push(Action::Drop { id });
+        }
+    }
+
+    /// Enters a state, tells of it, and lets the surface follow.
+    fn enter(&mut self, stage: Stage, reason: Reason) {
+        let from = self.state();
+        self.stage = stage;
+        let to = self.state();
+        if from != to {
+            self.tell(LinkEvent::State { from, to, reason });
+            let actions = &mut self.actions;
+            let tell = |shown| actions.push(Action::Event(LinkEvent::Shown(shown)));
+            self.surface.observe(to.status(), self.now, tell);
+        }
+    }
+
+    fn tell(&mut self, event: LinkEvent) {
+        self.push(Action::Event(event));
+    }
+
+    fn push(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+}

@@ -1,0 +1,229 @@
+//! What goes into a session and what comes out.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use crate::code::CloseCode;
+use crate::link::{ClosedReason, Failure, Hint, Reason, State, TransportId};
+use crate::session::message::{CloseFrame, Frame, Message, Secret, Token};
+use crate::session::outbox::{DropReason, Receipt};
+use crate::surface::Shown;
+
+/// Everything that can change a session, but for [`send`](super::Session::send), which answers at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionInput {
+    /// The application wants the link up.
+    Connect,
+    /// The application logs in.
+    Login,
+    /// The application is done: flush, close with this frame, then end.
+    Close(CloseFrame),
+    /// A person wants an attempt now.
+    RetryNow,
+    /// The application vouches that the link is good.
+    MarkStable,
+    /// A hint from the system.
+    Hint(Hint),
+    /// A token fetch ended.
+    Token {
+        /// The attempt it was fetched for.
+        id: TransportId,
+        /// The token, or what went wrong, for people and without secrets.
+        result: Result<Token, String>,
+    },
+    /// The transport is open.
+    Opened {
+        /// Which.
+        id: TransportId,
+    },
+    /// A frame arrived.
+    Frame {
+        /// From which transport.
+        id: TransportId,
+        /// The frame.
+        frame: Frame,
+    },
+    /// The transport is gone, or could not be opened.
+    Failed {
+        /// Which.
+        id: TransportId,
+        /// What happened.
+        failure: Failure,
+        /// What happened, for people and without secrets.
+        detail: String,
+        /// Where an HTTP redirect leads; for [`Failure::HttpRedirect`].
+        location: Option<String>,
+    },
+    /// Time has passed.
+    Timeout,
+}
+
+/// Everything a session wants done or told, in one order. Frames are pulled with
+/// [`poll_transmit`](super::Session::poll_transmit) instead, as the transport has room for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionAction {
+    /// Fetch a token. Replaces a fetch that is under way.
+    FetchToken {
+        /// Comes back in [`SessionInput::Token`].
+        id: TransportId,
+    },
+    /// Open a transport.
+    Dial {
+        /// The id of the transport to be.
+        id: TransportId,
+        /// Where.
+        address: String,
+        /// The token for this attempt.
+        token: Option<Secret>,
+    },
+    /// Let go of the transport, or of the dial or fetch for it, without waiting.
+    Drop {
+        /// Which.
+        id: TransportId,
+        /// A close frame to write first, if it can be written at once.
+        farewell: Option<CloseFrame>,
+    },
+    /// Tell the application.
+    Event(Event),
+}
+
+/// What an application is told, in the order in which it happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The exact state changed.
+    State {
+        /// From this one.
+        from: State,
+        /// To this one.
+        to: State,
+        /// Because of this.
+        reason: Reason,
+    },
+    /// An attempt starts to dial.
+    Dialing {
+        /// The number of the attempt since the link was last stable, from 1.
+        attempt: u32,
+        /// Where.
+        address: String,
+    },
+    /// The link is usable.
+    Connected {
+        /// Whether it was usable before.
+        is_reconnect: bool,
+    },
+    /// A message arrived.
+    Message(Message),
+    /// These messages were handed to the transport. What the peer does with them is its affair.
+    Sent {
+        /// The first of them.
+        first: Receipt,
+        /// The last; all in between are meant too.
+        last: Receipt,
+    },
+    /// A message will never be sent.
+    Dropped {
+        /// Its receipt.
+        receipt: Receipt,
+        /// Why.
+        why: DropReason,
+        /// The message itself.
+        message: Message,
+    },
+    /// A usable link was lost, or closed by the peer.
+    Disconnected {
+        /// The peer's close code; 1006 where there was none.
+        code: CloseCode,
+        /// The reason in the peer's close frame, or what happened to the transport.
+        detail: String,
+        /// What happened.
+        reason: Reason,
+        /// When the next attempt starts; `None` where there will be none.
+        retry_in: Option<Duration>,
+    },
+    /// An attempt failed before the link was usable.
+    AttemptFailed {
+        /// Its number since the link was last stable, from 1.
+        attempt: u32,
+        /// What happened.
+        reason: Reason,
+        /// What happened, in detail, for people.
+        detail: String,
+        /// When the next attempt starts; `None` where there will be none.
+        retry_in: Option<Duration>,
+    },
+    /// Several token fetches failed, or tokens were refused, in a row. Tries go on.
+    TokenError {
+        /// So many.
+        consecutive_failures: u32,
+        /// What the provider said, or that the server refused.
+        detail: String,
+    },
+    /// The server will close soon and says when to come back.
+    GoingAway {
+        /// How long to wait at least.
+        retry_after: Duration,
+    },
+    /// What a person should see changed.
+    Shown(Shown),
+    /// The link has come to its end. The last event, and only once.
+    Closed {
+        /// Why.
+        reason: ClosedReason,
+    },
+}
+
+/// A message was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Accepted {
+    /// Its fate is reported under this.
+    pub receipt: Receipt,
+    /// Whether it waits for a link: `false` where it goes out at once (W19).
+    pub queued: bool,
+}
+
+/// A message was not taken; here it is again.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the message was not taken: {reason}")]
+#[non_exhaustive]
+pub struct Refused {
+    /// The message, untouched.
+    pub message: Message,
+    /// Why.
+    pub reason: RefusedReason,
+}
+
+impl core::fmt::Debug for Refused {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Refused({:?}, {:?})", self.reason, self.message)
+    }
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RefusedReason {
+    /// No room now; there will be when the link catches up.
+    #[error("the outbox is full (outbox.max_messages, outbox.max_bytes)")]
+    Full,
+    /// Larger than the outbox as a whole.
+    #[error("it is larger than outbox.max_bytes")]
+    TooBig,
+    /// The link is not usable, and is configured to queue nothing.
+    #[error("the link is not usable now, and outbox.while_down says to refuse")]
+    Down,
+    /// The link is closing or closed.
+    #[error("the link is closed")]
+    Closed,
+}
+
+impl RefusedReason {
+    /// Whether the same message may be taken later.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        matches!(self, Self::Full | Self::Down)
+    }
+}

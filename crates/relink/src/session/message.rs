@@ -1,0 +1,229 @@
+//! Messages and frames, in the words of RFC 6455, without a WebSocket implementation behind them.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::Bytes;
+
+use crate::code::CloseCode;
+
+/// A message of the application.
+#[derive(Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a WebSocket has two kinds of data")]
+pub enum Message {
+    /// UTF-8 text.
+    Text(Text),
+    /// Bytes.
+    Binary(Bytes),
+}
+
+impl Message {
+    /// The number of bytes, without framing.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.0.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The text, where it is one.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text.as_str()),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// The bytes, of either kind.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => &text.0,
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}
+
+/// Says the kind and the length, not the content: messages may carry secrets, and logs are read by many.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if matches!(self, Self::Text(_)) { "Text" } else { "Binary" };
+        write!(f, "{kind}({} bytes)", self.len())
+    }
+}
+
+/// UTF-8 text in shared memory: cloning it copies nothing.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Text(Bytes);
+
+/// Bytes that are not UTF-8; they come back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not text: these {} bytes are not UTF-8", .0.len())]
+#[expect(clippy::exhaustive_structs, reason = "an error that gives back what it was given")]
+pub struct NotText(pub Bytes);
+
+impl Text {
+    /// The text. Checks the bytes again, as this crate has no unsafe code; that is quick beside what brought them.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// The bytes, without a copy.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+impl TryFrom<Bytes> for Text {
+    type Error = NotText;
+
+    fn try_from(bytes: Bytes) -> Result<Self, NotText> {
+        if core::str::from_utf8(&bytes).is_ok() { Ok(Self(bytes)) } else { Err(NotText(bytes)) }
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Text({} bytes)", self.0.len())
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<Bytes> for Message {
+    fn from(bytes: Bytes) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+/// What goes over a transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the frames of RFC 6455")]
+pub enum Frame {
+    /// A whole message.
+    Message(Message),
+    /// A ping; a driver's wire answers those of the peer by itself.
+    Ping(Bytes),
+    /// A pong.
+    Pong(Bytes),
+    /// A close frame.
+    Close(CloseFrame),
+}
+
+/// The content of a close frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "the content of a close frame by RFC 6455")]
+pub struct CloseFrame {
+    /// The code; [`CloseCode::NO_STATUS`] where the frame was empty.
+    pub code: CloseCode,
+    /// The reason, for people; at most 123 bytes on the wire.
+    pub reason: String,
+}
+
+impl CloseFrame {
+    /// A frame with a reason for people.
+    #[must_use]
+    pub fn new(code: CloseCode, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into() }
+    }
+}
+
+impl From<CloseCode> for CloseFrame {
+    fn from(code: CloseCode) -> Self {
+        Self::new(code, "")
+    }
+}
+
+/// A secret: a token. Never printed, not even by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself. Do not log it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<String>> From<T> for Secret {
+    fn from(secret: T) -> Self {
+        Self(secret.into())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A token, and how long it is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Token {
+    /// The token itself.
+    pub secret: Secret,
+    /// How long it is good for, if that is known: it is refreshed ahead of that.
+    pub expires_in: Option<core::time::Duration>,
+}
+
+impl Token {
+    /// A token whose end is not known.
+    #[must_use]
+    pub fn new(secret: impl Into<Secret>) -> Self {
+        Self { secret: secret.into(), expires_in: None }
+    }
+
+    /// The same token, good for so long from now.
+    #[must_use]
+    pub const fn with_expires_in(mut self, expires_in: core::time::Duration) -> Self {
+        self.expires_in = Some(expires_in);
+        self
+    }
+}
+
+impl<T: Into<String>> From<T> for Token {
+    fn from(secret: T) -> Self {
+        Self::new(Secret(secret.into()))
+    }
+}

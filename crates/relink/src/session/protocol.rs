@@ -1,0 +1,121 @@
+//! The seam to an application's wire format.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::human::HumanDuration;
+use crate::link::{Refusal, Step};
+use crate::session::message::{CloseFrame, Frame, Message, Secret};
+
+/// Translates between the frames of a transport and what the session understands: frames in, [`Signal`]s out;
+/// [`Command`]s in, frames out. It keeps no time and takes no decision.
+///
+/// ```
+/// use relink::{Command, Frame, Message, Plain, Protocol, Signal};
+///
+/// let mut plain = Plain::default();
+/// let mut frames = Vec::new();
+/// plain.command(Command::Data(Message::from("hello")), &mut frames);
+/// assert_eq!(frames, [Frame::Message(Message::from("hello"))]);
+///
+/// let mut signals = Vec::new();
+/// plain.receive(Message::from("hello yourself"), &mut signals);
+/// assert!(matches!(&signals[..], [Signal::Data(message)] if message.as_text() == Some("hello yourself")));
+/// ```
+pub trait Protocol {
+    /// A new transport is open; whatever belonged to the old one is void.
+    fn opened(&mut self) {}
+
+    /// A message arrived.
+    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>);
+
+    /// The peer's close frame arrived; signals are heeded before it.
+    fn closing(&mut self, _frame: &CloseFrame, _signals: &mut Vec<Signal>) {}
+
+    /// The session wants this said.
+    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>);
+}
+
+/// What a protocol reads from frames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Signal {
+    /// A message for the application.
+    Data(Message),
+    /// The server's first word.
+    Welcome,
+    /// The challenge is met.
+    ChallengeMet,
+    /// The server sends this client to another address.
+    Redirect(String),
+    /// The login was accepted.
+    Authenticated,
+    /// The login was refused.
+    Refused(Refusal),
+    /// The answer to a heartbeat, with its number where it carries one.
+    HeartbeatAck(Option<u32>),
+    /// The server will close soon and says when to come back.
+    GoingAway {
+        /// How long to wait at least.
+        retry_after: Duration,
+    },
+    /// What arrived cannot be read: the transport is closed with the code of this frame.
+    Malformed(CloseFrame),
+}
+
+/// What a session wants said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Command<'a> {
+    /// A handshake step begins; say its opening word, if it has one.
+    Step {
+        /// Which.
+        step: Step,
+        /// The token, where there is one.
+        token: Option<&'a Secret>,
+    },
+    /// The token was renewed.
+    Renew {
+        /// The fresh one.
+        token: &'a Secret,
+    },
+    /// A heartbeat.
+    Heartbeat {
+        /// Should come back in the answer.
+        nonce: u32,
+    },
+    /// A message of the application.
+    Data(Message),
+}
+
+/// No wire format at all: messages pass as they are, heartbeats are WebSocket pings.
+///
+/// One convention: a server without a word for it can put a going-away hint into the reason of its close frame, as
+/// `retry-after=3s` anywhere in it (`deploy; retry-after=3s`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Plain;
+
+impl Protocol for Plain {
+    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+        signals.push(Signal::Data(message));
+    }
+
+    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<Signal>) {
+        let hint = frame.reason.split([' ', ';', ',']).find_map(|word| word.strip_prefix("retry-after="));
+        if let Some(Ok(HumanDuration(retry_after))) = hint.map(str::parse) {
+            signals.push(Signal::GoingAway { retry_after });
+        }
+    }
+
+    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
+        match command {
+            Command::Data(message) => frames.push(Frame::Message(message)),
+            Command::Heartbeat { nonce } => {
+                frames.push(Frame::Ping(bytes::Bytes::copy_from_slice(&nonce.to_be_bytes())));
+            }
+            Command::Step { .. } | Command::Renew { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Counters and distributions of one link, in a fixed size.
+
+use core::time::Duration;
+
+/// What happened on a link since it was made.
+///
+/// A snapshot is a plain copy; counters saturate. (W16)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Stats {
+    /// Dials started.
+    pub dials: u64,
+    /// Attempts that failed before the link was usable.
+    pub failed_attempts: u64,
+    /// Times the link became usable.
+    pub connects: u64,
+    /// Times a usable link was lost.
+    pub disconnects: u64,
+    /// Tokens fetched.
+    pub tokens_fetched: u64,
+    /// Token fetches that failed.
+    pub token_failures: u64,
+    /// Pings sent.
+    pub pings: u64,
+    /// Links declared dead by the heartbeat.
+    pub heartbeats_lost: u64,
+    /// Messages handed to a transport.
+    pub messages_sent: u64,
+    /// Their bytes, without framing.
+    pub bytes_sent: u64,
+    /// Messages received.
+    pub messages_received: u64,
+    /// Their bytes, without framing.
+    pub bytes_received: u64,
+    /// Messages dropped from the outbox: overflow, time to live, or the end of the link.
+    pub messages_dropped: u64,
+    /// Messages refused because the outbox was full or the link closed.
+    pub messages_refused: u64,
+    /// Messages in the outbox now.
+    pub queued: u32,
+    /// The most there ever were.
+    pub queued_peak: u32,
+    /// The most recent round trip time of a ping.
+    pub last_round_trip: Option<Duration>,
+    /// Round trip times of pings.
+    pub round_trips: Histogram,
+    /// How long the link was usable, each time.
+    pub connected_for: Histogram,
+    /// How long it took from a loss until the link was usable again.
+    pub recovered_in: Histogram,
+}
+
+/// Adds one to a counter.
+pub(crate) fn count(counter: &mut u64) {
+    *counter = counter.saturating_add(1);
+}
+
+const BUCKETS: usize = 80;
+
+/// A distribution of durations: two buckets per doubling from 64 µs on, up to a year, so that a quantile is exact
+/// to a quarter; 320 bytes, no allocation.
+///
+/// ```
+/// use core::time::Duration;
+/// use relink::Histogram;
+///
+/// let mut histogram = Histogram::default();
+/// for millis in 1..=100 {
+///     histogram.record(Duration::from_millis(millis));
+/// }
+/// let median = histogram.quantile(50).unwrap();
+/// assert!((Duration::from_millis(38)..=Duration::from_millis(66)).contains(&median));
+/// assert_eq!(histogram.count(), 100);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Histogram {
+    buckets: [u32; BUCKETS],
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { buckets: [0; BUCKETS] }
+    }
+}
+
+impl Histogram {
+    /// Counts one duration.
+    pub fn record(&mut self, value: Duration) {
+        let bucket = &mut self.buckets[bucket_of(value)];
+        *bucket = bucket.saturating_add(1);
+    }
+
+    /// How many were counted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(|count| u64::from(*count)).sum()
+    }
+
+    /// A duration that at least `percent` percent of those counted do not exceed: the upper end of its bucket.
+    /// `None` where nothing was counted.
+    #[must_use]
+    pub fn quantile(&self, percent: u32) -> Option<Duration> {
+        let rank = (self.count() * u64::from(percent.min(100))).div_ceil(100).max(1);
+        let mut below = 0;
+        self.buckets.iter().enumerate().find_map(|(index, count)| {
+            below += u64::from(*count);
+            (below >= rank).then(|| upper_end(index))
+        })
+    }
+}
+
+impl core::fmt::Debug for Histogram {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Histogram")
+            .field("count", &self.count())
+            .field("p50", &self.quantile(50))
+            .field("p99", &self.quantile(99))
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Histogram {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let millis = |percent| self.quantile(percent).map(|value| value.as_secs_f64() * 1e3);
+        let mut fields = to.serialize_struct("Histogram", 4)?;
+        fields.serialize_field("count", &self.count())?;
+        fields.serialize_field("p50_ms", &millis(50))?;
+        fields.serialize_field("p90_ms", &millis(90))?;
+        fields.serialize_field("p99_ms", &millis(99))?;
+        fields.end()
+    }
+}
+
+/// Units of 64 µs; the bucket is twice the position of the highest bit, plus the bit below it.
+fn bucket_of(value: Duration) -> usize {
+    let units = u64::try_from(value.as_micros() / 64).unwrap_or(u64::MAX).saturating_add(1);
+    let octave = units.ilog2();
+    let half = if octave == 0 { 0 } else { (units >> (octave - 1)) & 1 };
+    ((octave as usize) * 2 + half as usize).min(BUCKETS - 1)
+}
+
+fn upper_end(bucket: usize) -> Duration {
+    let (octave, half) = (bucket / 2, bucket % 2);
+    let units = ((1_u64 << octave) + ((1_u64 << octave) >> 1) * (half as u64 + 1)).max(2) - 1;
+    Duration::from_micros(units * 64)
+}

@@ -1,0 +1,217 @@
+//! What a person should see: the machine's state, without the flicker.
+//!
+//! The machine's own state is exact; this one is derived from it. A short loss can stay hidden for a grace (A5), a
+//! "reconnecting" banner waits a moment before it shows (M15), and after a long time the person is told that the
+//! link is stuck and offered to retry (M16).
+
+use core::time::Duration;
+
+use crate::config::{ConfigError, config, positive_or_off};
+use crate::link::Status;
+use crate::time::{Instant, earliest};
+
+config! {
+    /// What is shown, and when.
+    ///
+    /// | field | default |
+    /// |---|---|
+    /// | `grace` | off |
+    /// | `banner_after` | 1 s |
+    /// | `stuck_after` | 30 s |
+    pub struct SurfaceConfig {
+        /// A lost link still shows as connected for so long while it recovers (A5 has 4 s). Off by default: a person
+        /// may be told the truth at once.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        pub grace / with_grace: Option<Duration> = None,
+        /// The "reconnecting" banner appears after so long, so that a short drop does not flicker (M15).
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        pub banner_after / with_banner_after: Option<Duration> = Some(Duration::from_secs(1)),
+        /// After so long without a link, offer *retry now* (M16).
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        pub stuck_after / with_stuck_after: Option<Duration> = Some(Duration::from_secs(30)),
+    }
+}
+
+impl SurfaceConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// A duration of zero (write `off`), or above 365 days.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        positive_or_off("surface.grace", self.grace)?;
+        positive_or_off("surface.banner_after", self.banner_after)?;
+        positive_or_off("surface.stuck_after", self.stuck_after)
+    }
+}
+
+/// A three-colour indicator (D9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[expect(clippy::exhaustive_enums, reason = "three colours")]
+pub enum Colour {
+    /// Connected.
+    Good,
+    /// On the way.
+    Neutral,
+    /// Not connected, and not trying.
+    Bad,
+}
+
+/// A change of what a person should see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Shown {
+    /// The status to show is this one now.
+    Status(Status),
+    /// Show the "reconnecting" banner, or take it away.
+    Banner(bool),
+    /// Say that it takes long and offer *retry now*, or take that away.
+    Stuck(bool),
+}
+
+/// The timers of the surface, named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SurfaceTimer {
+    Grace,
+    Banner,
+    Stuck,
+}
+
+/// Derives what is shown from the status and the time.
+#[derive(Debug, Clone)]
+pub struct Surface {
+    config: SurfaceConfig,
+    actual: Status,
+    shown: Status,
+    grace_until: Option<Instant>,
+    banner: Notice,
+    stuck: Notice,
+}
+
+/// A notice that appears after a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Notice {
+    Off,
+    At(Instant),
+    On,
+}
+
+impl Notice {
+    fn start(after: Option<Duration>, now: Instant) -> Self {
+        after.map_or(Self::Off, |after| Self::At(now + after))
+    }
+
+    const fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::Off | Self::On => None,
+        }
+    }
+
+    fn show_if_due(&mut self, now: Instant) -> bool {
+        let due = self.deadline().is_some_and(|at| at <= now);
+        if due {
+            *self = Self::On;
+        }
+        due
+    }
+
+    fn take_away(&mut self) -> bool {
+        core::mem::replace(self, Self::Off) == Self::On
+    }
+}
+
+impl Surface {
+    /// Nothing to show but [`Status::Idle`].
+    #[must_use]
+    pub const fn new(config: SurfaceConfig) -> Self {
+        Self {
+            config,
+            actual: Status::Idle,
+            shown: Status::Idle,
+            grace_until: None,
+            banner: Notice::Off,
+            stuck: Notice::Off,
+        }
+    }
+
+    /// The status a person should see.
+    #[must_use]
+    pub const fn shown(&self) -> Status {
+        self.shown
+    }
+
+    /// The colour of the indicator.
+    #[must_use]
+    pub const fn colour(&self) -> Colour {
+        match self.shown {
+            Status::Connected => Colour::Good,
+            Status::Connecting | Status::Reconnecting | Status::Closing => Colour::Neutral,
+            Status::Idle | Status::Closed => Colour::Bad,
+        }
+    }
+
+    /// The machine's status changed; tells what that changes on the surface.
+    pub fn observe(&mut self, status: Status, now: Instant, mut tell: impl FnMut(Shown)) {
+        if status == self.actual {
+            return;
+        }
+        let hide = status == Status::Reconnecting && self.shown == Status::Connected;
+        self.grace_until = self.config.grace.filter(|_| hide).map(|grace| now + grace);
+        self.actual = status;
+
+        let trying = matches!(status, Status::Connecting | Status::Reconnecting);
+        if !trying {
+            if self.banner.take_away() {
+                tell(Shown::Banner(false));
+            }
+            if self.stuck.take_away() {
+                tell(Shown::Stuck(false));
+            }
+        } else if self.stuck == Notice::Off {
+            self.stuck = Notice::start(self.config.stuck_after, now);
+        }
+        if status == Status::Reconnecting {
+            self.banner = Notice::start(self.config.banner_after, now);
+        }
+        if self.grace_until.is_none() {
+            self.show(status, &mut tell);
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<(Instant, SurfaceTimer)> {
+        earliest([
+            self.grace_until.map(|at| (at, SurfaceTimer::Grace)),
+            self.banner.deadline().map(|at| (at, SurfaceTimer::Banner)),
+            self.stuck.deadline().map(|at| (at, SurfaceTimer::Stuck)),
+        ])
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_deadline().map(|(at, _)| at)
+    }
+
+    /// Shows what is due.
+    pub fn handle_timeout(&mut self, now: Instant, mut tell: impl FnMut(Shown)) {
+        if self.grace_until.take_if(|at| *at <= now).is_some() {
+            self.show(self.actual, &mut tell);
+        }
+        if self.banner.show_if_due(now) {
+            tell(Shown::Banner(true));
+        }
+        if self.stuck.show_if_due(now) {
+            tell(Shown::Stuck(true));
+        }
+    }
+
+    fn show(&mut self, status: Status, tell: &mut impl FnMut(Shown)) {
+        if self.shown != status {
+            self.shown = status;
+            tell(Shown::Status(status));
+        }
+    }
+}

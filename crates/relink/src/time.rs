@@ -1,0 +1,97 @@
+//! The core's own time: an instant without a clock.
+
+use core::fmt;
+use core::ops::{Add, Sub};
+use core::time::Duration;
+
+/// A point in time, counted from an origin that the driver picks (its start, or boot).
+///
+/// The core never reads a clock: whoever calls it says what time it is. Arithmetic saturates at both ends, so
+/// that no input can make it panic; 64 bits of nanoseconds last 584 years.
+///
+/// ```
+/// use core::time::Duration;
+/// use relink::Instant;
+///
+/// let start = Instant::ORIGIN + Duration::from_secs(3);
+/// assert_eq!(start - Instant::ORIGIN, Duration::from_secs(3));
+/// assert_eq!(Instant::ORIGIN - start, Duration::ZERO);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Instant {
+    nanos: u64,
+}
+
+impl Instant {
+    /// The origin: time zero.
+    pub const ORIGIN: Self = Self { nanos: 0 };
+
+    /// The instant that lies `since_origin` after the origin.
+    #[must_use]
+    pub const fn from_origin(since_origin: Duration) -> Self {
+        Self { nanos: nanos(since_origin) }
+    }
+
+    /// How long after the origin this instant is.
+    #[must_use]
+    pub const fn since_origin(self) -> Duration {
+        Duration::from_nanos(self.nanos)
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self { nanos: self.nanos.saturating_add(nanos(duration)) }
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    /// The time that passed since `earlier`, or zero where `earlier` is the later one.
+    fn sub(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "t+{:?}", self.since_origin())
+    }
+}
+
+/// Nanoseconds of a duration, saturated to 64 bits.
+pub(crate) const fn nanos(duration: Duration) -> u64 {
+    let nanos = duration.as_nanos();
+    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
+}
+
+/// The earliest of several deadlines; those that are not set do not count.
+///
+/// `Option::min` would be wrong here: it sorts `None` below every `Some` and so swallows a real deadline.
+pub(crate) fn earliest<T: Copy, const N: usize>(
+    deadlines: [Option<(Instant, T)>; N],
+) -> Option<(Instant, T)> {
+    deadlines.into_iter().flatten().min_by_key(|(at, _)| *at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates_at_both_ends() {
+        let end = Instant::ORIGIN + Duration::MAX;
+        assert_eq!(end + Duration::MAX, end);
+        assert_eq!(Instant::ORIGIN - end, Duration::ZERO);
+    }
+
+    #[test]
+    fn an_unset_deadline_does_not_swallow_a_set_one() {
+        let at = Instant::from_origin(Duration::from_secs(1));
+        assert_eq!(earliest([None, Some((at, 'x')), None]), Some((at, 'x')));
+        assert_eq!(earliest::<char, 2>([None, None]), None);
+    }
+}

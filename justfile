@@ -1,0 +1,150 @@
+# Everything that is done with this workspace, by name. `just ci` is what a pull request must pass.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# A recipe never downloads a toolchain silently: what it needs beyond rustup's Rust, it takes from Debian.
+export RUSTUP_DIST_SERVER := "http://127.0.0.1:9"
+
+target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
+bare_metal := "thumbv7em-none-eabihf"
+libraries := "relink relink-driver relink-tokio relink-async-std"
+
+# List the recipes
+default:
+    @just --list --unsorted
+
+# All that a pull request must pass
+ci: test fmt lint doc no-std features msrv interop fuzz-smoke demo
+
+# Run the tests; they need nothing but Rust
+test:
+    cargo test --workspace
+
+# Check the formatting
+fmt:
+    cargo fmt --all --check
+    if [ -f fuzz/Cargo.toml ]; then cargo fmt --manifest-path fuzz/Cargo.toml --check; fi
+
+# Check with clippy: everything, and the core in its smallest form
+lint:
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+    cargo clippy -p relink --no-default-features -- -D warnings
+
+# Build the documentation, private items included
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --document-private-items
+
+# Build the core for a microcontroller, without and with an allocator
+no-std: (_debian "rustc-web" "cargo-web" "rust-web-src" "lld")
+    {{ just_executable() }} _bare-metal core
+    {{ just_executable() }} _bare-metal core,alloc --features alloc
+
+_bare-metal std *flags:
+    RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo build -p relink \
+        -Zbuild-std={{ std }} --target {{ bare_metal }} --no-default-features {{ flags }}
+
+# Check the libraries without features, with each feature alone, and with all
+features:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    check() { echo "$*"; cargo clippy --quiet --lib "$@" -- -D warnings; }
+    for crate in {{ libraries }}; do
+        check -p "$crate" --no-default-features
+        for feature in $({{ just_executable() }} _features-of "$crate"); do
+            check -p "$crate" --no-default-features --features "$feature"
+        done
+        check -p "$crate" --all-features
+    done
+
+_features-of crate:
+    @cargo metadata --no-deps --format-version 1 | python3 -c 'import json, sys; \
+        packages = {package["name"]: package for package in json.load(sys.stdin)["packages"]}; \
+        print(*sorted(set(packages["{{ crate }}"]["features"]) - {"default"}))'
+
+# Check the libraries with the oldest Rust they promise to build on
+msrv: _oldest-rust
+    #!/usr/bin/env bash
+    set -euo pipefail
+    root="{{ target }}/msrv/root"
+    export LD_LIBRARY_PATH="$root/usr/lib/x86_64-linux-gnu:$root/usr/lib:$root/lib/x86_64-linux-gnu"
+    export RUSTC="$root/usr/bin/rustc" CARGO_TARGET_DIR="{{ target }}/msrv/build"
+    "$RUSTC" --version
+    for crate in {{ libraries }}; do
+        cargo check --lib --all-features -p "$crate"
+    done
+
+# Run each fuzz target for a short while
+fuzz-smoke seconds="20": _cargo-fuzz
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ ! -f fuzz/Cargo.toml ]; then echo "no fuzz targets yet"; exit; fi
+    export RUSTC_BOOTSTRAP=1 # The stable compiler has the sanitizer that cargo-fuzz asks for.
+    targets=$(cargo fuzz list)
+    cargo fuzz build
+    for name in $targets; do
+        echo "fuzz: $name, {{ seconds }} s"
+        cargo fuzz run "$name" -- -max_total_time={{ seconds }} -print_final_stats=1
+    done
+
+# Check against programs that others wrote: npm's ws, PyPI's websockets, the Autobahn test suite
+interop what="all": _interop-tools
+    cargo build --release -p relink-cli -p relink-interop
+    "{{ target }}/release/relink-interop" {{ what }} --tools "{{ target }}/interop"
+
+# Run the demonstration
+demo:
+    cargo run --release -p relink-cli -- demo
+
+# Write the transition table and its diagram anew
+diagram:
+    RELINK_UPDATE=1 cargo test -p relink --test transitions
+
+# Debian packages, installed where they are missing
+_debian +packages:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! dpkg --status {{ packages }} >/dev/null 2>&1; then
+        apt-get update --quiet
+        DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends {{ packages }}
+    fi
+
+_cargo-fuzz:
+    cargo fuzz --version 2>/dev/null || cargo install cargo-fuzz --locked
+
+# Debian's build of the oldest Rust, unpacked beside the installed one
+_oldest-rust:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    folder="{{ target }}/msrv"
+    if [ -x "$folder/root/usr/bin/rustc" ]; then exit; fi
+    find_version() { apt-cache madison rustc-web | awk -v v="$oldest." 'index($3, v) == 1 && !found++ { print $3 }'; }
+    version=$(find_version)
+    if [ -z "$version" ]; then apt-get update --quiet; version=$(find_version); fi
+    if [ -z "$version" ]; then echo "Debian has no rustc-web $oldest" >&2; exit 1; fi
+    rm -rf "$folder" && mkdir -p "$folder/packages" && cd "$folder/packages"
+    apt-get download {rustc-web,cargo-web,libstd-rust-web-dev,"libstd-rust-web-$oldest"}="$version" libllvm19 libpcre3
+    for package in *.deb; do dpkg --extract "$package" ../unpacked; done
+    mv ../unpacked ../root
+
+# The programs that `interop` talks to, kept in the target folder
+_interop-tools: (_command "node" "nodejs") (_command "npm" "npm") (_command "pip3" "python3-pip") (_command "ip" "iproute2") _autobahn
+    npm install --silent --no-fund --no-audit --prefix "{{ target }}/interop" ws@8.23.0
+    [ -d "{{ target }}/interop/websockets" ] || python3 -m pip install --quiet --disable-pip-version-check \
+        --target "{{ target }}/interop/websockets" websockets==17.4
+
+_command name package:
+    command -v {{ name }} >/dev/null || {{ just_executable() }} _debian {{ package }}
+
+# Autobahn runs on Python 2.7 only, which pyenv still builds
+_autobahn:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder="{{ target }}/interop/autobahn"
+    if [ -e "$folder/python" ]; then exit; fi
+    python="${PYENV_ROOT:-$HOME/.pyenv}/versions/2.7.18/bin/python"
+    if [ ! -x "$python" ]; then echo "Autobahn needs Python 2.7: pyenv install 2.7.18" >&2; exit 1; fi
+    rm -rf "$folder"
+    "$python" -m pip install --quiet --disable-pip-version-check --target "$folder" autobahntestsuite==25.10.1
+    touch "$folder/zope/__init__.py"
+    ln -s "$python" "$folder/python"
