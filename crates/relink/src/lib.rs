@@ -40,7 +40,7 @@ pub use policy_defaults::{CLOSE_CODES, HTTP_STATUSES};
 pub use rand_core;
 #[cfg(feature = "alloc")]
 pub use session::{
-    Accepted, CloseFrame, Command, DropReason, Event, Frame, Message, NotText, Outbox, OutboxConfig,
+    Accepted, Address, CloseFrame, Command, DropReason, Event, Frame, Message, NotText, Outbox, OutboxConfig,
     Overflow, Plain, Protocol, Receipt, Refused, RefusedReason, Secret, Session, SessionAction,
     SessionConfig, SessionInput, Signal, Text, Token, WhileDown,
 };

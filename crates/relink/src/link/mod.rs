@@ -201,6 +201,12 @@ impl<R: Rng> Link<R> {
         self.stage.state(self.was_connected)
     }
 
+    /// Whether the link is at its end and cannot be connected again: nothing is left to drive.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self.stage, Stage::Closed(reason) if !self.may_reopen(reason))
+    }
+
     /// The transport that is open or being opened.
     #[must_use]
     pub fn transport(&self) -> Option<TransportId> {

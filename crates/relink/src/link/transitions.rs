@@ -286,7 +286,7 @@ impl<R: Rng> Link<R> {
             self.release();
             return self.end(ClosedReason::Requested, Reason::Failed(failure));
         }
-        if failure == Failure::HttpRedirect {
+        if failure == Failure::HttpRedirect && matches!(self.stage, Stage::Dialing { .. }) {
             return self.redirect();
         }
         if let Failure::Http { retry_after: Some(wait), .. } = failure {

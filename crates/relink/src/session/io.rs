@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use crate::code::CloseCode;
 use crate::link::{ClosedReason, Failure, Hint, Reason, State, TransportId};
+use crate::session::address::Address;
 use crate::session::message::{CloseFrame, Frame, Message, Secret, Token};
 use crate::session::outbox::{DropReason, Receipt};
 use crate::surface::Shown;
@@ -44,6 +45,11 @@ pub enum SessionInput {
         /// The frame.
         frame: Frame,
     },
+    /// This side does not read, since the application is behind with what it has: silence says nothing about the peer.
+    Unread {
+        /// Which transport.
+        id: TransportId,
+    },
     /// The transport is gone, or could not be opened.
     Failed {
         /// Which.
@@ -53,7 +59,7 @@ pub enum SessionInput {
         /// What happened, for people and without secrets.
         detail: String,
         /// Where an HTTP redirect leads; for [`Failure::HttpRedirect`].
-        location: Option<String>,
+        location: Option<Address>,
     },
     /// Time has passed.
     Timeout,
@@ -74,7 +80,7 @@ pub enum SessionAction {
         /// The id of the transport to be.
         id: TransportId,
         /// Where.
-        address: String,
+        address: Address,
         /// The token for this attempt.
         token: Option<Secret>,
     },
@@ -107,7 +113,7 @@ pub enum Event {
         /// The number of the attempt since the link was last stable, from 1.
         attempt: u32,
         /// Where.
-        address: String,
+        address: Address,
     },
     /// The link is usable.
     Connected {

@@ -1,5 +1,6 @@
 //! [`Session`]: a link with its messages.
 
+mod address;
 mod io;
 mod message;
 mod outbox;
@@ -20,6 +21,7 @@ use crate::stats::{Stats, count};
 use crate::surface::Surface;
 use crate::time::{Instant, earliest};
 
+pub use address::Address;
 pub use io::{Accepted, Event, Refused, RefusedReason, SessionAction, SessionInput};
 pub use message::{CloseFrame, Frame, Message, NotText, Secret, Text, Token};
 pub use outbox::{DropReason, Outbox, OutboxConfig, Overflow, Receipt, WhileDown};
@@ -70,8 +72,8 @@ pub struct Session<P, R> {
     link: Link<R>,
     protocol: P,
     outbox: Outbox,
-    addresses: Vec<String>,
-    redirected_to: Option<String>,
+    addresses: Vec<Address>,
+    redirected_to: Option<Address>,
     token: Option<Secret>,
     /// Frames that go ahead of the outbox: heartbeats, handshake words, the close frame.
     control: VecDeque<Frame>,
@@ -91,7 +93,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// The first field of the configuration that cannot work, or no address at all, or more than 255.
     pub fn new(
         config: SessionConfig,
-        addresses: Vec<String>,
+        addresses: Vec<Address>,
         protocol: P,
         rng: R,
     ) -> Result<Self, ConfigError> {
@@ -132,6 +134,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             SessionInput::Token { id, result } => self.token(id, result, now),
             SessionInput::Opened { id } => self.opened(id, now),
             SessionInput::Frame { id, frame } => self.frame(id, frame, now),
+            SessionInput::Unread { id } => self.link.received(id, now),
             SessionInput::Failed { id, failure, detail, location } => {
                 if self.link.transport() == Some(id) {
                     self.detail = detail;
@@ -395,12 +398,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    fn address(&self, endpoint: Endpoint) -> String {
+    fn address(&self, endpoint: Endpoint) -> Address {
         let address = match endpoint {
             Endpoint::Configured(index) => self.addresses.get(usize::from(index)),
             Endpoint::Redirected => self.redirected_to.as_ref(),
         };
-        address.or(self.addresses.first()).cloned().unwrap_or_default()
+        address.or(self.addresses.first()).cloned().unwrap_or_else(|| Address::from(""))
     }
 
     /// The link's event, with what only the session knows: addresses and the words of the peer.

@@ -1,11 +1,11 @@
 //! The seam to an application's wire format.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::human::HumanDuration;
 use crate::link::{Refusal, Step};
+use crate::session::address::Address;
 use crate::session::message::{CloseFrame, Frame, Message, Secret};
 
 /// Translates between the frames of a transport and what the session understands: frames in, [`Signal`]s out;
@@ -37,6 +37,24 @@ pub trait Protocol {
     fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>);
 }
 
+impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
+    fn opened(&mut self) {
+        (**self).opened();
+    }
+
+    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+        (**self).receive(message, signals);
+    }
+
+    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<Signal>) {
+        (**self).closing(frame, signals);
+    }
+
+    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
+        (**self).command(command, frames);
+    }
+}
+
 /// What a protocol reads from frames.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -48,7 +66,7 @@ pub enum Signal {
     /// The challenge is met.
     ChallengeMet,
     /// The server sends this client to another address.
-    Redirect(String),
+    Redirect(Address),
     /// The login was accepted.
     Authenticated,
     /// The login was refused.

@@ -1,0 +1,59 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+//! WebSocket links that stay up, on async-std.
+//!
+//! async-std is discontinued by its authors, who point to smol; this crate serves applications that are built on it.
+//!
+//! ```no_run
+//! use relink_async_std::{Event, connect};
+//!
+//! # #[async_std::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (client, mut events) = connect("wss://example.org/feed")?;
+//! client.send("hello").await?;
+//! while let Some(event) = events.recv().await {
+//!     match event {
+//!         Event::Message(message) => println!("{}", message.as_text().unwrap_or_default()),
+//!         Event::Disconnected { retry_in: Some(wait), .. } => println!("lost; dialing again in {wait:?}"),
+//!         Event::Closed { reason } => println!("{reason}: {}", reason.advice()),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`connect`] spawns the link into a task of its own and hands out a [`Client`] and its [`Events`]; [`Builder`] does the
+//! same with a configuration, headers, a token provider, TLS and more, and can make a [`Connection`] instead, which needs
+//! no task. What the link does when, and how it is told to do otherwise, is in [`relink`].
+
+mod runtime;
+
+pub use relink_driver::relink::{self, Event, Message, SessionConfig, Token};
+#[cfg(feature = "tls")]
+pub use relink_driver::rustls;
+pub use relink_driver::{
+    BadUrl, BuildError, ByteStream, Client, ConnectError, Events, Farewell, InboxLimits, IntoRequest, Target,
+    TokenPlacement, WireLimits, http,
+};
+pub use runtime::{AsyncStd, Timer};
+
+/// Everything a link on async-std is made from.
+pub type Builder = relink_driver::Builder<AsyncStd>;
+
+/// A link that is polled by its owner, on async-std.
+pub type Connection = relink_driver::Connection<AsyncStd>;
+
+/// A link to this address, with everything else at its default, in a task of its own.
+///
+/// # Errors
+///
+/// Where the address is none, or no certificate authority is known for a `wss` one.
+pub fn connect(address: impl IntoRequest) -> Result<(Client, Events), BuildError> {
+    builder(address).spawn()
+}
+
+/// A link to this address, to be configured.
+#[must_use]
+pub fn builder(address: impl IntoRequest) -> Builder {
+    Builder::new(AsyncStd::new(), address)
+}

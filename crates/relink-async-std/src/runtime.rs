@@ -1,0 +1,93 @@
+//! async-std, as a link sees it: dial, clock, sleep, spawn.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use async_std::net::{TcpStream, ToSocketAddrs};
+use relink_driver::relink::Instant;
+use relink_driver::{ConnectError, Runtime, Sleep, StdClock};
+
+/// The global runtime of async-std.
+#[derive(Debug, Clone, Copy)]
+pub struct AsyncStd {
+    clock: StdClock,
+}
+
+impl AsyncStd {
+    /// A clock that starts now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { clock: StdClock::start() }
+    }
+}
+
+impl Default for AsyncStd {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Runtime for AsyncStd {
+    type Tcp = TcpStream;
+    type Sleep = Timer;
+
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn sleep(&self) -> Timer {
+        Timer { clock: self.clock, armed: None }
+    }
+
+    fn connect(
+        &self,
+        host: String,
+        port: u16,
+    ) -> impl Future<Output = Result<Self::Tcp, ConnectError>> + Send + 'static {
+        dial(host, port)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        async_std::task::spawn(task);
+    }
+}
+
+async fn dial(host: String, port: u16) -> Result<TcpStream, ConnectError> {
+    let lookup = (host.as_str(), port).to_socket_addrs();
+    let addresses = lookup.await.map_err(ConnectError::lookup)?;
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed.into())
+}
+
+/// A timer of async-io, which async-std stands on. It is set anew only when the deadline changes.
+#[derive(Debug)]
+pub struct Timer {
+    clock: StdClock,
+    armed: Option<(Instant, async_io::Timer)>,
+}
+
+impl Sleep for Timer {
+    fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let now = self.clock.now();
+        if now >= deadline {
+            self.armed = None;
+            return Poll::Ready(());
+        }
+        let timer = match &mut self.armed {
+            Some((armed_for, timer)) if *armed_for == deadline => timer,
+            armed => &mut armed.insert((deadline, async_io::Timer::after(deadline - now))).1,
+        };
+        Pin::new(timer).poll(cx).map(|_| ())
+    }
+}

@@ -1,0 +1,247 @@
+//! [`Client`] and [`Events`]: the handles of a link that runs in a task of its own.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use relink::{
+    Accepted, CloseCode, CloseFrame, ClosedReason, Colour, Event, Hint, Message, Refused, RefusedReason,
+    SessionInput, State, Stats, Status,
+};
+
+use crate::engine::Engine;
+use crate::runtime::Runtime;
+use crate::shared::Shared;
+
+/// A handle to a link that runs in a task of its own: send, close, look. Cheap to clone; all clones mean the same link.
+///
+/// Messages go straight into the session's outbox, under one short lock, and the answer is the session's own. Events,
+/// inbound messages among them, come out of [`Events`].
+///
+/// When the last handle is dropped, [`Events`] counted too, the link closes with 1000 after it has sent what is queued,
+/// for `flush_timeout` (5 s) at most.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    _handle: Arc<Handle>,
+}
+
+/// What happens on a link, in order: a [`Stream`] that ends after [`Event::Closed`]. Where the link may be connected again
+/// ([`Reopen`](relink::Reopen)) and is, it goes on.
+///
+/// A slow reader slows the peer: once the inbox is full the socket is not read. Dropping it means that nobody listens:
+/// messages are then thrown away as they come, and the link lives on for its clients.
+pub struct Events {
+    shared: Arc<Shared>,
+    _handle: Arc<Handle>,
+}
+
+/// What came of a link that was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Farewell {
+    /// Why the link is at its end; not always [`ClosedReason::Requested`], since something else may have come first.
+    pub reason: ClosedReason,
+    /// Messages handed to a transport, over the whole life of the link.
+    pub sent: u64,
+    /// Messages that never were: each was reported as [`Event::Dropped`].
+    pub dropped: u64,
+}
+
+/// The last one to go closes the link.
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.lock().handles = 0;
+        self.0.tell(SessionInput::Close(CloseCode::NORMAL.into()));
+    }
+}
+
+/// Gives the link a task of its own.
+pub(crate) fn spawn<Rt: Runtime>(mut engine: Engine<Rt>) -> (Client, Events) {
+    let shared = engine.shared.clone();
+    shared.lock().handles = 1;
+    let handle = Arc::new(Handle(shared.clone()));
+    let runtime = engine.runtime.clone();
+    runtime.spawn(poll_fn(move |cx| {
+        engine.shared.engine.register(cx.waker());
+        engine.poll(cx)
+    }));
+    let events = Events { shared: shared.clone(), _handle: handle.clone() };
+    (Client { shared, _handle: handle }, events)
+}
+
+impl Client {
+    /// Sends a message, waiting for room in the outbox where it is full and told to refuse. While the link is down the
+    /// message waits in the outbox and this returns at once.
+    ///
+    /// Cancel-safe: dropped before it is done, the message was not taken, and is dropped with the future.
+    ///
+    /// # Errors
+    ///
+    /// The message comes back where it can never be taken: it is larger than the outbox, the link is closed, or it is
+    /// down and told to refuse.
+    pub fn send(
+        &self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<Accepted, Refused>> + Send {
+        let mut message = Some(message.into());
+        poll_fn(move |cx| {
+            let Some(next) = message.take() else { return Poll::Pending };
+            let now = self.shared.now();
+            let mut state = self.shared.lock();
+            match state.session.send(next, now) {
+                Err(refused) if refused.reason == RefusedReason::Full => {
+                    message = Some(refused.message);
+                    state.wait(cx.waker());
+                    Poll::Pending
+                }
+                answer => {
+                    drop(state);
+                    self.shared.engine.wake();
+                    Poll::Ready(answer)
+                }
+            }
+        })
+    }
+
+    /// Sends a message if there is room for it now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send), and where the outbox is full.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<Accepted, Refused> {
+        let now = self.shared.now();
+        let answer = self.shared.lock().session.send(message, now);
+        self.shared.engine.wake();
+        answer
+    }
+
+    /// Closes the link with 1000 after what is queued has gone out, and waits for the end. `flush_timeout` and
+    /// `close_timeout` bound the wait.
+    ///
+    /// Cancel-safe: dropped before it is done, the link goes on closing.
+    pub fn close(&self) -> impl Future<Output = Farewell> + Send + '_ {
+        self.close_with(CloseCode::NORMAL, "")
+    }
+
+    /// The same with a code and a reason for people, which the peer sees.
+    pub fn close_with(&self, code: CloseCode, reason: &str) -> impl Future<Output = Farewell> + Send + '_ {
+        self.shared.tell(SessionInput::Close(CloseFrame::new(code, reason)));
+        self.closed()
+    }
+
+    /// Waits for the end of the link, whoever brings it about. Cancel-safe.
+    pub fn closed(&self) -> impl Future<Output = Farewell> + Send + '_ {
+        poll_fn(move |cx| {
+            let mut state = self.shared.lock();
+            if let State::Closed(reason) = state.session.state() {
+                let stats = state.session.stats();
+                return Poll::Ready(Farewell {
+                    reason,
+                    sent: stats.messages_sent,
+                    dropped: stats.messages_dropped,
+                });
+            }
+            state.wait(cx.waker());
+            Poll::Pending
+        })
+    }
+
+    /// Connects again, where the link is at an end that allows it ([`Reopen`](relink::Reopen)).
+    pub fn connect(&self) {
+        self.shared.tell(SessionInput::Connect);
+    }
+
+    /// Dials at once instead of waiting, with a fresh backoff; the same as a person's *retry now*.
+    pub fn retry_now(&self) {
+        self.shared.tell(SessionInput::RetryNow);
+    }
+
+    /// Logs in, where the handshake waits for the application's word.
+    pub fn login(&self) {
+        self.shared.tell(SessionInput::Login);
+    }
+
+    /// Vouches that the link is good: failures are forgotten without waiting for `stable_after`.
+    pub fn mark_stable(&self) {
+        self.shared.tell(SessionInput::MarkStable);
+    }
+
+    /// Passes on a hint from the system: a network that came or went, a machine that woke up.
+    pub fn hint(&self, hint: Hint) {
+        self.shared.tell(SessionInput::Hint(hint));
+    }
+
+    /// The exact state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.shared.lock().session.state()
+    }
+
+    /// The status a person should see.
+    #[must_use]
+    pub fn shown(&self) -> Status {
+        self.shared.lock().session.surface().shown()
+    }
+
+    /// The colour of the indicator.
+    #[must_use]
+    pub fn colour(&self) -> Colour {
+        self.shared.lock().session.surface().colour()
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        *self.shared.lock().session.stats()
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+impl Events {
+    /// The next event, without any trait in scope; `None` after [`Event::Closed`]. Cancel-safe.
+    pub fn recv(&mut self) -> impl Future<Output = Option<Event>> + Send + '_ {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx))
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.shared.events.register(cx.waker());
+        let mut state = self.shared.lock();
+        let was_full = state.inbox.is_full();
+        let Some(event) = state.inbox.pop() else {
+            return if state.ended { Poll::Ready(None) } else { Poll::Pending };
+        };
+        let has_room = !state.inbox.is_full();
+        drop(state);
+        if was_full && has_room {
+            self.shared.engine.wake();
+        }
+        Poll::Ready(Some(event))
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.shared.lock().inbox.abandon();
+        self.shared.engine.wake();
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}

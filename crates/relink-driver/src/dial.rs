@@ -1,0 +1,80 @@
+//! Opening a transport: TCP, or whatever a connector of one's own brings, and TLS on top where the address says so.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_util::future::BoxFuture;
+use relink::{Address, Failure, Secret};
+
+use crate::request::{Target, Template};
+use crate::runtime::{ConnectError, Runtime};
+use crate::wire::{Wire, WireError, WireLimits};
+
+/// Any byte stream: TCP, TLS, a proxy's tunnel, a Unix socket, a pipe in memory (E6).
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for T {}
+
+/// A byte stream of any kind.
+pub type BoxStream = Box<dyn ByteStream>;
+
+/// Opens the byte stream of an attempt in place of the runtime's TCP.
+pub(crate) type Connector = Arc<dyn Fn(Target) -> BoxFuture<'static, io::Result<BoxStream>> + Send + Sync>;
+
+/// What every attempt of a link needs to open its transport.
+#[derive(Clone)]
+pub(crate) struct Dialer {
+    pub(crate) template: Template,
+    pub(crate) limits: WireLimits,
+    pub(crate) connector: Option<Connector>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: crate::tls::Tls,
+}
+
+/// An open transport whose WebSocket handshake has yet to be spoken.
+pub(crate) struct Dialed {
+    pub(crate) stream: BoxStream,
+    pub(crate) wire: Wire,
+}
+
+impl Dialer {
+    pub(crate) fn dial<Rt: Runtime>(
+        &self,
+        runtime: &Rt,
+        address: &Address,
+        token: Option<&Secret>,
+    ) -> BoxFuture<'static, Result<Dialed, ConnectError>> {
+        let prepared = self.template.prepare(address, token);
+        let (dialer, runtime) = (self.clone(), runtime.clone());
+        Box::pin(async move {
+            let invalid = |problem: String| ConnectError::new(Failure::InvalidRequest, problem);
+            let (target, request, secrets) = prepared.map_err(|error| invalid(error.to_string()))?;
+            let wire = Wire::connect(request, &secrets, dialer.limits)
+                .map_err(|WireError { failure, detail, .. }| ConnectError::new(failure, detail))?;
+            let stream = dialer.open(&runtime, target).await?;
+            Ok(Dialed { stream, wire })
+        })
+    }
+
+    async fn open<Rt: Runtime>(self, runtime: &Rt, target: Target) -> Result<BoxStream, ConnectError> {
+        let Target { host, port, tls } = target.clone();
+        let stream: BoxStream = match &self.connector {
+            Some(connect) => connect(target).await?,
+            None => Box::new(runtime.connect(host.clone(), port).await?),
+        };
+        if tls { self.secure(stream, &host).await } else { Ok(stream) }
+    }
+
+    #[cfg(feature = "tls")]
+    fn secure(self, stream: BoxStream, host: &str) -> impl Future<Output = Result<BoxStream, ConnectError>> {
+        self.tls.wrap(stream, host)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    async fn secure(self, _: BoxStream, _: &str) -> Result<BoxStream, ConnectError> {
+        let advice = "this program was built without TLS; enable the feature rustls-tls-webpki-roots";
+        Err(ConnectError::new(Failure::Tls, advice))
+    }
+}

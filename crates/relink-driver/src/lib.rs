@@ -1,0 +1,40 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+//! What every async runtime shares to drive a [`relink`] session.
+//!
+//! Applications use a driver crate (`relink-tokio`, `relink-async-std`), which is this crate and a [`Runtime`]: four
+//! functions to dial, tell the time, sleep and spawn. Everything that takes a decision is in [`relink`]; everything that
+//! touches the network is here, and takes none:
+//!
+//! * [`Wire`]: the WebSocket protocol over memory, by tungstenite;
+//! * the engine: a poll function that dials, moves bytes and sleeps, as the session says;
+//! * [`Connection`]: the engine in the hands of its owner, a `Stream` and a `Sink`;
+//! * [`Client`] and [`Events`]: the engine in a task of its own, with handles to it.
+
+mod builder;
+mod client;
+mod clock;
+mod connection;
+mod dial;
+mod engine;
+mod request;
+mod retry_after;
+mod runtime;
+mod shared;
+#[cfg(feature = "tls")]
+mod tls;
+mod trace;
+mod wire;
+
+pub use builder::{BuildError, Builder};
+pub use client::{Client, Events, Farewell};
+pub use clock::StdClock;
+pub use connection::Connection;
+pub use dial::{BoxStream, ByteStream};
+pub use request::{BadUrl, IntoRequest, Target, TokenPlacement};
+pub use runtime::{ConnectError, Runtime, Sleep};
+pub use shared::InboxLimits;
+pub use wire::{HandshakeSecrets, Wire, WireError, WireEvent, WireLimits};
+
+#[cfg(feature = "tls")]
+pub use rustls;
+pub use {http, relink};

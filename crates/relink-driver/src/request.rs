@@ -1,0 +1,274 @@
+//! Where to connect, and what to say there: the request of the WebSocket handshake.
+
+use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HOST, PROXY_AUTHORIZATION, UPGRADE};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use relink::{Address, Secret};
+
+use crate::wire::HandshakeSecrets;
+
+/// What a link can be started from: a URL as text, an [`http::Uri`], or an [`http::Request`] with headers of its own.
+pub trait IntoRequest {
+    /// The request; its method and version are replaced by what WebSocket needs.
+    ///
+    /// # Errors
+    ///
+    /// Where the text is not a URL.
+    fn into_request(self) -> Result<http::Request<()>, BadUrl>;
+}
+
+/// An address that a link cannot be started from. The message names what is wrong, without the secrets in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{address} is no address for a WebSocket: {problem}; write it as in wss://example.org/path")]
+pub struct BadUrl {
+    address: Address,
+    problem: &'static str,
+}
+
+impl IntoRequest for http::Request<()> {
+    fn into_request(self) -> Result<Self, BadUrl> {
+        check(self.uri())?;
+        Ok(self)
+    }
+}
+
+impl IntoRequest for Uri {
+    fn into_request(self) -> Result<http::Request<()>, BadUrl> {
+        check(&self)?;
+        let mut request = http::Request::new(());
+        *request.uri_mut() = self;
+        Ok(request)
+    }
+}
+
+impl IntoRequest for &str {
+    fn into_request(self) -> Result<http::Request<()>, BadUrl> {
+        let uri: Uri =
+            self.parse().map_err(|_| BadUrl { address: Address::from(self), problem: "it is not a URL" })?;
+        uri.into_request()
+    }
+}
+
+impl IntoRequest for String {
+    fn into_request(self) -> Result<http::Request<()>, BadUrl> {
+        self.as_str().into_request()
+    }
+}
+
+impl IntoRequest for &String {
+    fn into_request(self) -> Result<http::Request<()>, BadUrl> {
+        self.as_str().into_request()
+    }
+}
+
+fn check(uri: &Uri) -> Result<(), BadUrl> {
+    let bad = |problem| Err(BadUrl { address: Address::from(uri.to_string()), problem });
+    match (uri.scheme_str(), uri.host()) {
+        (Some("ws" | "wss"), Some(host)) if !host.is_empty() => Ok(()),
+        (Some("ws" | "wss"), _) => bad("it has no host"),
+        (Some(_), _) => bad("its scheme is neither ws nor wss"),
+        (None, _) => bad("it has no scheme"),
+    }
+}
+
+/// How a token reaches the server.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum TokenPlacement {
+    /// As `Authorization: Bearer …` in the handshake.
+    #[default]
+    Bearer,
+    /// As this parameter of the query, for servers that browsers must reach too. Servers and proxies tend to log it.
+    Query(String),
+    /// Not in the handshake: the protocol sends it.
+    Protocol,
+}
+
+/// Where one attempt goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Target {
+    /// The host, as it is looked up: without the brackets of an IPv6 address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Whether TLS goes on top.
+    pub tls: bool,
+}
+
+/// The request that every attempt repeats, with a new key and a fresh token.
+#[derive(Clone)]
+pub(crate) struct Template {
+    uri: Uri,
+    headers: HeaderMap,
+    placement: TokenPlacement,
+}
+
+/// Headers that carry secrets: they go around everything that could log the request.
+const SECRET_HEADERS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
+
+impl Template {
+    pub(crate) fn new(request: http::Request<()>) -> Self {
+        let (parts, ()) = request.into_parts();
+        Self { uri: parts.uri, headers: parts.headers, placement: TokenPlacement::default() }
+    }
+
+    pub(crate) fn place_token(&mut self, placement: TokenPlacement) {
+        self.placement = placement;
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        Address::from(self.uri.to_string())
+    }
+
+    /// The target and the request for an address: the configured one, or where a redirect led.
+    pub(crate) fn prepare(
+        &self,
+        address: &Address,
+        token: Option<&Secret>,
+    ) -> Result<(Target, http::Request<()>, HandshakeSecrets), BadUrl> {
+        let uri = self.resolve(address)?;
+        let target = target_of(&uri);
+        let same_host = uri.host() == self.uri.host();
+
+        let mut request = http::Request::new(());
+        let mut secrets = HandshakeSecrets::default();
+        let headers = request.headers_mut();
+        for (name, value) in &self.headers {
+            if !SECRET_HEADERS.contains(name) && !value.is_sensitive() {
+                headers.append(name, value.clone());
+            } else if same_host {
+                secrets.headers.push((name.clone(), value.clone()));
+            }
+        }
+        let bad = |problem| BadUrl { address: address.clone(), problem };
+        let authority = uri.authority().map_or("", Authority::as_str);
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        let host = HeaderValue::from_str(host).map_err(|_| bad("its host cannot stand in a header"))?;
+        headers.insert(HOST, host);
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert("sec-websocket-version", HeaderValue::from_static("13"));
+        let key = tungstenite::handshake::client::generate_key();
+        headers.insert("sec-websocket-key", HeaderValue::from_str(&key).map_err(|_| bad("no key"))?);
+        if let Some(token) = token.filter(|_| same_host) {
+            self.add_token(token, &mut secrets).map_err(bad)?;
+        }
+        *request.uri_mut() = uri;
+        Ok((target, request, secrets))
+    }
+
+    fn add_token(&self, token: &Secret, secrets: &mut HandshakeSecrets) -> Result<(), &'static str> {
+        match &self.placement {
+            TokenPlacement::Bearer => {
+                let value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+                    .map_err(|_| "the token has characters that cannot stand in a header")?;
+                secrets.headers.push((AUTHORIZATION, value));
+            }
+            TokenPlacement::Query(name) => {
+                secrets.query = Some(format!("{name}={}", percent_encode(token.expose())));
+            }
+            TokenPlacement::Protocol => {}
+        }
+        Ok(())
+    }
+
+    /// Makes an address absolute. A redirect may name a path alone, may say `http` for `ws`, and may never lead from
+    /// TLS to plain text.
+    fn resolve(&self, address: &Address) -> Result<Uri, BadUrl> {
+        let bad = |problem| BadUrl { address: address.clone(), problem };
+        let uri: Uri = address.expose().parse().map_err(|_| bad("it is not a URL"))?;
+        let mut parts = uri.into_parts();
+        if parts.authority.is_none() {
+            parts.authority = self.uri.authority().cloned();
+            parts.scheme = self.uri.scheme().cloned();
+        }
+        let secure = matches!(parts.scheme.as_ref().map(Scheme::as_str), Some("wss" | "https"));
+        if self.uri.scheme_str() == Some("wss") && !secure {
+            return Err(bad("it leads from TLS to plain text"));
+        }
+        parts.scheme = if secure { "wss" } else { "ws" }.parse().ok();
+        let root = || http::uri::PathAndQuery::from_static("/");
+        parts.path_and_query.get_or_insert_with(root);
+        let uri = Uri::from_parts(parts).map_err(|_| bad("it is not a URL"))?;
+        check(&uri)?;
+        Ok(uri)
+    }
+}
+
+fn target_of(uri: &Uri) -> Target {
+    let tls = uri.scheme_str() == Some("wss");
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    Target { host: host.to_owned(), port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }), tls }
+}
+
+/// Percent-encoding for a query's value: everything but the unreserved characters of RFC 3986.
+fn percent_encode(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(url: &str) -> Template {
+        Template::new(url.into_request().unwrap())
+    }
+
+    #[test]
+    fn urls_that_are_none_are_refused_with_the_reason() {
+        for (url, problem) in [
+            ("http://example.org", "neither ws nor wss"),
+            ("example.org/feed", "not a URL"),
+            ("/feed", "no scheme"),
+            ("", "not a URL"),
+        ] {
+            let error = url.into_request().unwrap_err().to_string();
+            assert!(error.contains(problem), "{url}: {error}");
+        }
+        let error = "http://me:secret@example.org/?token=secret".into_request().unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn ports_and_hosts_follow_the_scheme() {
+        let target = |url: &str| {
+            let template = template(url);
+            template.prepare(&template.address(), None).unwrap().0
+        };
+        assert_eq!(target("ws://h/").port, 80);
+        assert_eq!(target("wss://h").port, 443);
+        let ipv6 = target("ws://[::1]:9000/");
+        assert_eq!((ipv6.host.as_str(), ipv6.port, ipv6.tls), ("::1", 9000, false));
+    }
+
+    #[test]
+    fn a_redirect_keeps_secrets_from_other_hosts_and_never_leaves_tls() {
+        let mut request = "wss://a.example/feed".into_request().unwrap();
+        request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("Basic c2VjcmV0"));
+        let template = Template::new(request);
+        let prepare = |to: &str| template.prepare(&to.into(), Some(&"tok".into()));
+
+        let (target, request, secrets) = prepare("/elsewhere").unwrap();
+        assert_eq!((target.host.as_str(), request.uri().path()), ("a.example", "/elsewhere"));
+        assert_eq!(secrets.headers.len(), 2);
+
+        let (target, _, secrets) = prepare("https://b.example/x").unwrap();
+        assert_eq!((target.host.as_str(), target.tls), ("b.example", true));
+        assert!(secrets.headers.is_empty());
+
+        assert!(prepare("ws://a.example/").unwrap_err().to_string().contains("plain text"));
+    }
+
+    #[test]
+    fn a_token_in_the_query_is_encoded() {
+        assert_eq!(percent_encode("a b/ü"), "a%20b%2F%C3%BC");
+    }
+}

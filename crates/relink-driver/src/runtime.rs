@@ -1,0 +1,106 @@
+//! The seam to an async runtime: dial, clock, sleep, spawn. All that a driver crate has to write.
+
+use std::future::Future;
+use std::io;
+use std::task::{Context, Poll};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use relink::{Failure, Instant};
+
+/// What an async runtime offers to a link.
+///
+/// A runtime takes no decisions: it opens what it is told to open, and wakes when it is told to wake.
+pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
+    /// Its TCP stream.
+    type Tcp: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+    /// Its timer.
+    type Sleep: Sleep;
+
+    /// The time on its monotonic clock, from any origin that stays the same.
+    fn now(&self) -> Instant;
+
+    /// A timer that is not set yet.
+    fn sleep(&self) -> Self::Sleep;
+
+    /// Looks the name up and connects, trying each address in turn; with `TCP_NODELAY`, since a link sends whole
+    /// messages.
+    fn connect(
+        &self,
+        host: String,
+        port: u16,
+    ) -> impl Future<Output = Result<Self::Tcp, ConnectError>> + Send + 'static;
+
+    /// Runs a task to its end in the background.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
+}
+
+/// A timer.
+pub trait Sleep: Send + Unpin + 'static {
+    /// Ready once the clock has reached `deadline`; else the task is woken then. Called again and again with the same
+    /// deadline or another one: only a change should cost anything.
+    fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// Why no transport could be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{failure}: {detail}")]
+pub struct ConnectError {
+    failure: Failure,
+    detail: String,
+    #[source]
+    source: Option<io::Error>,
+}
+
+impl ConnectError {
+    /// Something that no I/O error stands behind; `detail` is for people, without secrets.
+    #[must_use]
+    pub fn new(failure: Failure, detail: impl Into<String>) -> Self {
+        Self { failure, detail: detail.into(), source: None }
+    }
+
+    /// The name could not be looked up.
+    #[must_use]
+    pub fn lookup(error: io::Error) -> Self {
+        Self { failure: Failure::Lookup, ..Self::from(error) }
+    }
+
+    /// The TLS handshake failed.
+    #[must_use]
+    pub fn tls(error: io::Error) -> Self {
+        Self { failure: Failure::Tls, ..Self::from(error) }
+    }
+
+    /// What the core is told.
+    #[must_use]
+    pub const fn failure(&self) -> Failure {
+        self.failure
+    }
+
+    /// What a person is told.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        Self { failure: io_failure(&error), detail: error.to_string(), source: Some(error) }
+    }
+}
+
+/// The core's word for an I/O error.
+pub(crate) fn io_failure(error: &io::Error) -> Failure {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "std's list of kinds grows")]
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Failure::Refused,
+        io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::AddrNotAvailable => Failure::Unreachable,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+            Failure::Reset
+        }
+        io::ErrorKind::UnexpectedEof => Failure::Eof,
+        _ => Failure::Io,
+    }
+}

@@ -1,0 +1,63 @@
+//! TLS on top of a transport, by rustls.
+
+use std::sync::Arc;
+
+use futures_rustls::TlsConnector;
+use relink::Failure;
+use rustls::pki_types::ServerName;
+
+use crate::dial::BoxStream;
+use crate::runtime::ConnectError;
+
+/// A TLS client: a configuration of one's own (roots, client certificates), or the default one of the features.
+#[derive(Clone, Default)]
+pub(crate) struct Tls {
+    config: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl Tls {
+    pub(crate) const fn custom(config: Arc<rustls::ClientConfig>) -> Self {
+        Self { config: Some(config) }
+    }
+
+    /// Makes sure that there is a configuration; once per link, not per attempt.
+    pub(crate) fn prepare(&mut self) -> Result<(), ConnectError> {
+        if self.config.is_none() {
+            self.config = Some(Arc::new(default_config()?));
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn wrap(self, stream: BoxStream, host: &str) -> Result<BoxStream, ConnectError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| {
+            ConnectError::new(Failure::Tls, format!("{host:?} cannot be the name in a certificate: {error}"))
+        })?;
+        let config =
+            self.config.ok_or_else(|| ConnectError::new(Failure::Tls, "there is no TLS configuration"))?;
+        let stream = TlsConnector::from(config).connect(name, stream).await.map_err(ConnectError::tls)?;
+        Ok(Box::new(stream))
+    }
+}
+
+/// The features' certificate authorities, together.
+fn default_config() -> Result<rustls::ClientConfig, ConnectError> {
+    #[cfg_attr(
+        not(any(feature = "rustls-tls-native-roots", feature = "rustls-tls-webpki-roots")),
+        expect(unused_mut, reason = "no feature adds roots")
+    )]
+    let mut roots = rustls::RootCertStore::empty();
+    #[cfg(feature = "rustls-tls-native-roots")]
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    #[cfg(feature = "rustls-tls-webpki-roots")]
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    if roots.is_empty() {
+        let advice = "no certificate authority is known; enable rustls-tls-native-roots or \
+                      rustls-tls-webpki-roots, or hand a configuration to tls()";
+        return Err(ConnectError::new(Failure::Tls, advice));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ConnectError::new(Failure::Tls, error.to_string()))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}

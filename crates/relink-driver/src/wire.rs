@@ -1,0 +1,416 @@
+//! [`Wire`]: the WebSocket protocol over memory. Bytes in, frames out; frames in, bytes out.
+//!
+//! The protocol itself is tungstenite's. It reads from and writes to two buffers here instead of a socket, so that no
+//! runtime is named and a driver only moves bytes.
+
+use std::io::{self, Read, Write};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use relink::{Address, CloseCode, CloseFrame, Failure, Frame, Message, Text};
+use tungstenite::Error;
+use tungstenite::handshake::client::ClientHandshake;
+use tungstenite::handshake::{HandshakeError, MidHandshake};
+use tungstenite::protocol::frame::coding::CloseCode as WireCode;
+use tungstenite::protocol::{
+    CloseFrame as WireClose, Message as WireMessage, Role, WebSocket, WebSocketConfig,
+};
+
+/// The limits on what a peer may send (E24), and the size of buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WireLimits {
+    /// The largest message, in bytes; a larger one closes the transport with 1009. 16 MiB by default: well above what
+    /// applications mean to send, and little enough that a hostile peer cannot fill memory.
+    pub max_message: usize,
+    /// The largest frame, in bytes. 16 MiB by default, as for messages.
+    pub max_frame: usize,
+}
+
+impl Default for WireLimits {
+    fn default() -> Self {
+        Self { max_message: 16 << 20, max_frame: 16 << 20 }
+    }
+}
+
+impl WireLimits {
+    /// Other limits: the largest message and the largest frame, in bytes.
+    #[must_use]
+    pub const fn new(max_message: usize, max_frame: usize) -> Self {
+        Self { max_message, max_frame }
+    }
+
+    /// A read buffer of 4 KiB keeps an idle link small; larger frames make it grow for as long as they last.
+    fn config(self) -> WebSocketConfig {
+        WebSocketConfig::default()
+            .read_buffer_size(4 << 10)
+            .write_buffer_size(0)
+            .max_message_size(Some(self.max_message))
+            .max_frame_size(Some(self.max_frame))
+    }
+}
+
+/// What is added to the handshake behind the back of everything that might log it.
+#[derive(Default)]
+pub struct HandshakeSecrets {
+    /// Headers as they go onto the wire.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// `name=value`, already encoded, for the query of the request line.
+    pub(crate) query: Option<String>,
+}
+
+impl std::fmt::Debug for HandshakeSecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HandshakeSecrets(…)")
+    }
+}
+
+/// What a wire reads from bytes.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum WireEvent {
+    /// The handshake is done; the headers of the server's answer.
+    Opened(HeaderMap),
+    /// A frame arrived.
+    Frame(Frame),
+}
+
+/// Why a wire cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{failure}: {detail}")]
+#[non_exhaustive]
+pub struct WireError {
+    /// What the core is told.
+    pub failure: Failure,
+    /// What a person is told.
+    pub detail: String,
+    /// Where an HTTP redirect leads, as it was written.
+    pub location: Option<Address>,
+}
+
+/// One WebSocket, client side, over memory.
+pub struct Wire {
+    state: State,
+}
+
+enum State {
+    Handshaking(MidHandshake<ClientHandshake<Memory>>),
+    Open(Box<WebSocket<Memory>>),
+    Broken(Memory),
+}
+
+impl Wire {
+    /// A client's handshake: the request is ready to be written at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::InvalidRequest`] where the request lacks what RFC 6455 asks for.
+    pub fn connect(
+        request: http::Request<()>,
+        secrets: &HandshakeSecrets,
+        limits: WireLimits,
+    ) -> Result<Self, WireError> {
+        let invalid = |error: Error| WireError::new(Failure::InvalidRequest, error.to_string());
+        let started =
+            ClientHandshake::start(Memory::default(), request, Some(limits.config())).map_err(invalid)?;
+        match started.handshake() {
+            Err(HandshakeError::Interrupted(mut mid)) => {
+                mid.get_mut().get_mut().add_secrets(secrets);
+                Ok(Self { state: State::Handshaking(mid) })
+            }
+            Err(HandshakeError::Failure(error)) => Err(invalid(error)),
+            Ok(_) => Err(WireError::new(Failure::NotWebSocket, "answered before it was asked")),
+        }
+    }
+
+    /// A WebSocket whose handshake is done already, as the client of it.
+    #[must_use]
+    pub fn opened(limits: WireLimits) -> Self {
+        let socket = WebSocket::from_raw_socket(Memory::default(), Role::Client, Some(limits.config()));
+        Self { state: State::Open(Box::new(socket)) }
+    }
+
+    /// Takes bytes that were read from the transport.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.memory().inbound.extend(bytes);
+    }
+
+    /// The transport will bring no more bytes.
+    pub fn receive_end(&mut self) {
+        self.memory().ended = true;
+    }
+
+    /// The next thing the peer said; `None` until more bytes arrive.
+    ///
+    /// # Errors
+    ///
+    /// The handshake was refused, the peer broke the protocol, or the bytes ended without a close frame. A close frame
+    /// that says so to the peer is among the bytes to write.
+    pub fn poll_event(&mut self) -> Result<Option<WireEvent>, WireError> {
+        match std::mem::replace(&mut self.state, State::Broken(Memory::default())) {
+            State::Handshaking(mid) => match mid.handshake() {
+                Ok((socket, response)) => {
+                    self.state = State::Open(Box::new(socket));
+                    Ok(Some(WireEvent::Opened(response.into_parts().0.headers)))
+                }
+                Err(HandshakeError::Interrupted(mid)) => {
+                    self.state = State::Handshaking(mid);
+                    Ok(None)
+                }
+                Err(HandshakeError::Failure(error)) => Err(handshake_error(error)),
+            },
+            State::Open(mut socket) => {
+                let read = socket.read();
+                if let Err(error) = &read {
+                    say_goodbye(&mut socket, error);
+                }
+                self.state = State::Open(socket);
+                match read {
+                    Ok(message) => Ok(frame_of(message).map(WireEvent::Frame)),
+                    Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+                    Err(error) => Err(protocol_error(error)),
+                }
+            }
+            State::Broken(memory) => {
+                self.state = State::Broken(memory);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Encodes a frame into the bytes to write. After a close frame nothing more goes out.
+    pub fn send(&mut self, frame: Frame) {
+        let State::Open(socket) = &mut self.state else { return };
+        let message = match frame {
+            Frame::Message(Message::Text(text)) => match text.into_bytes().try_into() {
+                Ok(text) => WireMessage::Text(text),
+                Err(_) => return,
+            },
+            Frame::Message(Message::Binary(bytes)) => WireMessage::Binary(bytes),
+            Frame::Ping(payload) => WireMessage::Ping(payload),
+            Frame::Pong(payload) => WireMessage::Pong(payload),
+            Frame::Close(frame) => WireMessage::Close(close_content(frame)),
+        };
+        // Memory takes every byte; what remains is "closed already", and then there is nobody to tell.
+        let _ = socket.write(message);
+        let _ = socket.flush();
+    }
+
+    /// The bytes to write to the transport.
+    #[must_use]
+    pub fn outgoing(&mut self) -> &[u8] {
+        if let State::Open(socket) = &mut self.state {
+            // Answers to pings and close frames wait inside until someone writes.
+            let _ = socket.flush();
+        }
+        self.memory().outbound.unread()
+    }
+
+    /// So many of them were written.
+    pub fn wrote(&mut self, count: usize) {
+        self.memory().outbound.consume(count);
+    }
+
+    /// Gives buffers back that a burst has made large.
+    pub fn shrink(&mut self) {
+        let memory = self.memory();
+        memory.inbound.shrink();
+        memory.outbound.shrink();
+    }
+
+    fn memory(&mut self) -> &mut Memory {
+        match &mut self.state {
+            State::Handshaking(mid) => mid.get_mut().get_mut(),
+            State::Open(socket) => socket.get_mut(),
+            State::Broken(memory) => memory,
+        }
+    }
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match &self.state {
+            State::Handshaking(_) => "Wire(handshaking)",
+            State::Open(_) => "Wire(open)",
+            State::Broken(_) => "Wire(broken)",
+        })
+    }
+}
+
+impl WireError {
+    pub(crate) fn new(failure: Failure, detail: impl Into<String>) -> Self {
+        Self { failure, detail: detail.into(), location: None }
+    }
+}
+
+/// A frame for the session; tungstenite's raw frames are never read.
+fn frame_of(message: WireMessage) -> Option<Frame> {
+    Some(match message {
+        WireMessage::Text(text) => Frame::Message(Message::Text(Text::try_from(Bytes::from(text)).ok()?)),
+        WireMessage::Binary(bytes) => Frame::Message(Message::Binary(bytes)),
+        WireMessage::Ping(payload) => Frame::Ping(payload),
+        WireMessage::Pong(payload) => Frame::Pong(payload),
+        WireMessage::Close(Some(frame)) => {
+            Frame::Close(CloseFrame::new(u16::from(frame.code).into(), frame.reason.as_str()))
+        }
+        WireMessage::Close(None) => Frame::Close(CloseCode::NO_STATUS.into()),
+        WireMessage::Frame(_) => return None,
+    })
+}
+
+/// What a close frame carries on the wire: nothing where its code may not be sent, and a reason of 123 bytes at most.
+fn close_content(frame: CloseFrame) -> Option<WireClose> {
+    let mut reason = frame.reason;
+    while reason.len() > 123 {
+        reason.pop();
+    }
+    frame.code.is_sendable().then(|| WireClose { code: WireCode::from(frame.code.0), reason: reason.into() })
+}
+
+/// Tells the peer what it did wrong (RFC 6455, section 7.1.7), before the transport is dropped.
+fn say_goodbye(socket: &mut WebSocket<Memory>, error: &Error) {
+    if let Failure::Protocol(code) = failure_of(error) {
+        let _ = socket.close(Some(WireClose { code: WireCode::from(code.0), reason: "".into() }));
+    }
+}
+
+fn protocol_error(error: Error) -> WireError {
+    WireError::new(failure_of(&error), error.to_string())
+}
+
+fn failure_of(error: &Error) -> Failure {
+    use tungstenite::error::ProtocolError;
+    match error {
+        Error::ConnectionClosed | Error::AlreadyClosed => Failure::Eof,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Failure::Eof,
+        Error::Protocol(_) | Error::AttackAttempt => Failure::Protocol(CloseCode::PROTOCOL_ERROR),
+        Error::Utf8(_) => Failure::Protocol(CloseCode::INVALID_DATA),
+        Error::Capacity(_) => Failure::Protocol(CloseCode::TOO_BIG),
+        Error::Io(error) => crate::runtime::io_failure(error),
+        Error::Tls(_) => Failure::Tls,
+        Error::Url(_) | Error::HttpFormat(_) => Failure::InvalidRequest,
+        Error::Http(_) => Failure::NotWebSocket,
+        Error::WriteBufferFull(_) => Failure::Io,
+    }
+}
+
+fn handshake_error(error: Error) -> WireError {
+    let response = match error {
+        Error::Http(response) => response,
+        Error::Protocol(tungstenite::error::ProtocolError::HandshakeIncomplete) => {
+            return WireError::new(Failure::Eof, "the connection ended during the handshake");
+        }
+        Error::Io(error) => return WireError::new(crate::runtime::io_failure(&error), error.to_string()),
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Tls(_)
+        | Error::Capacity(_)
+        | Error::Protocol(_)
+        | Error::WriteBufferFull(_)
+        | Error::Utf8(_)
+        | Error::AttackAttempt
+        | Error::Url(_)
+        | Error::HttpFormat(_) => return WireError::new(Failure::NotWebSocket, error.to_string()),
+    };
+    let status = response.status();
+    let location = response.headers().get(http::header::LOCATION).and_then(|value| value.to_str().ok());
+    if let Some(location) = location.filter(|_| is_redirect(status)) {
+        let location = Some(Address::from(location));
+        return WireError { failure: Failure::HttpRedirect, detail: status.to_string(), location };
+    }
+    let retry_after = crate::retry_after::read(response.headers());
+    WireError::new(
+        Failure::Http { status: status.as_u16(), retry_after },
+        format!("the server answered {status}"),
+    )
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// The stream that tungstenite reads and writes.
+#[derive(Default)]
+struct Memory {
+    inbound: Buffer,
+    outbound: Buffer,
+    ended: bool,
+}
+
+impl Memory {
+    /// The request is complete in `outbound`: the query goes into its first line, the headers before its last.
+    fn add_secrets(&mut self, secrets: &HandshakeSecrets) {
+        let request = &mut self.outbound.bytes;
+        if let Some(query) = &secrets.query {
+            let line_end = find(request, b"\r\n").unwrap_or(0);
+            let path_end = find(&request[..line_end], b" HTTP/1.1").unwrap_or(line_end);
+            let separator = if request[..path_end].contains(&b'?') { "&" } else { "?" };
+            let insert = format!("{separator}{query}").into_bytes();
+            request.splice(path_end..path_end, insert);
+        }
+        request.truncate(request.len().saturating_sub(2));
+        for (name, value) in &secrets.headers {
+            request.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        request.extend(b"\r\n");
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+impl Read for Memory {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let unread = self.inbound.unread();
+        if unread.is_empty() {
+            return if self.ended { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
+        }
+        let count = unread.len().min(into.len());
+        into[..count].copy_from_slice(&unread[..count]);
+        self.inbound.consume(count);
+        Ok(count)
+    }
+}
+
+impl Write for Memory {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.outbound.extend(from);
+        Ok(from.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Bytes in at the end, out at the front.
+#[derive(Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    read: usize,
+}
+
+impl Buffer {
+    fn extend(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn unread(&self) -> &[u8] {
+        &self.bytes[self.read..]
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.read = (self.read + count).min(self.bytes.len());
+        if self.read == self.bytes.len() {
+            self.bytes.clear();
+            self.read = 0;
+        }
+    }
+
+    fn shrink(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes.shrink_to(0);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A WebSocket server that follows a script, for the tests of whatever talks to one.
+//!
+//! A client that stays connected is only as good as its bad days. [`Server`] stages them on loopback: it accepts,
+//! refuses, closes with a code, resets, hangs up, answers nonsense or goes silent, each connection as the [`Script`]
+//! says, and it keeps a log of everything that happened. Tests wait for what they need to see; they never sleep.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use futures_util::{SinkExt, StreamExt};
+//! use relink_testing::{Connection, Script, Server, What};
+//! use tokio_tungstenite::{connect_async, tungstenite::Message};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // The first connection is told to go away, the second one is echoed for good.
+//! let script = Script::new()
+//!     .connection(Connection::new().expect_text("hello").close(1001, "deploy"))
+//!     .connection(Connection::new());
+//! let server = Server::start(script).await?;
+//!
+//! let (mut first, _) = connect_async(server.url()).await?;
+//! first.send(Message::text("hello")).await?;
+//! assert!(first.next().await.is_some_and(|frame| frame.is_ok_and(|frame| frame.is_close())));
+//!
+//! let (mut second, _) = connect_async(server.url()).await?;
+//! second.send(Message::text("still there?")).await?;
+//! assert_eq!(second.next().await.transpose()?, Some(Message::text("still there?")));
+//!
+//! // What the server saw: wait for it, with a limit.
+//! let asked = What::Text("still there?".into());
+//! let events = server
+//!     .wait_for(|events| events.iter().any(|event| event.what == asked), Duration::from_secs(5))
+//!     .await?;
+//! assert!(events.iter().any(|event| event.what == asked && event.connection == 2));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Scripts as files
+//!
+//! The same in TOML, for `relink serve --script` and [`Script::from_toml`]; the table of steps is at [`Script`]:
+//!
+//! ```
+//! # fn main() -> Result<(), relink_testing::ScriptError> {
+//! let script = relink_testing::Script::from_toml(r#"
+//!     [[connection]]
+//!     steps = [
+//!         { do = "expect", text = "hello" },
+//!         { do = "close", code = 1001, reason = "deploy" },
+//!     ]
+//!
+//!     [[connection]]
+//!     steps = []   # after the last step: echo until the peer leaves
+//! "#)?;
+//! # let _ = script;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where it runs
+//!
+//! [`Server::start`] runs on the tokio runtime it is called on. [`Server::spawn_thread`] brings a thread with a runtime
+//! of its own, for tests on another runtime, on none, or on a tokio clock that is paused. Everything a [`Server`]
+//! offers works from anywhere, its `async` functions on any runtime; the two `_blocking` ones are for threads that may
+//! block.
+//!
+//! # Limits
+//!
+//! 1024 live connections (one more is reset at once), messages of at most 1 MiB, 10 s for a handshake, 1 s for a peer
+//! to answer a close, and a log of 10 000 events or 16 MiB, whichever is reached first (then the oldest are dropped).
+//!
+//! # Features
+//!
+//! `tls` (off): `wss://` with certificates made on the spot, see `TestCertificate`. It pulls in `rcgen`, whose newest
+//! releases want Rust 1.88; without the feature Rust 1.85 is enough.
+
+mod conduct;
+mod event;
+mod handshake;
+mod log;
+mod peer;
+mod script;
+mod serve;
+mod server;
+mod socket;
+mod step;
+#[cfg(feature = "tls")]
+mod tls;
+
+pub use event::{Request, ServerEvent, What};
+pub use log::{Events, WaitError};
+pub use script::{Connection, Refusal, Script, ScriptError, Then};
+pub use server::Server;
+#[cfg(feature = "tls")]
+pub use tls::{ClientIdentity, TestCertificate};

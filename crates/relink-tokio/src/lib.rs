@@ -1,0 +1,77 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+//! WebSocket links that stay up, on tokio.
+//!
+//! ```no_run
+//! use relink_tokio::{Event, connect};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (client, mut events) = connect("wss://example.org/feed")?;
+//! client.send("hello").await?;
+//! while let Some(event) = events.recv().await {
+//!     match event {
+//!         Event::Message(message) => println!("{}", message.as_text().unwrap_or_default()),
+//!         Event::Disconnected { retry_in: Some(wait), .. } => println!("lost; dialing again in {wait:?}"),
+//!         Event::Closed { reason } => println!("{reason}: {}", reason.advice()),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`connect`] spawns the link into a task of its own and hands out a [`Client`] and its [`Events`]; [`Builder`] does the
+//! same with a configuration, headers, a token provider, TLS and more, and can make a [`Connection`] instead, which needs
+//! no task. What the link does when, and how it is told to do otherwise, is in [`relink`].
+
+mod runtime;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+
+pub use relink_driver::relink::{self, Event, Message, SessionConfig, Token};
+#[cfg(feature = "tls")]
+pub use relink_driver::rustls;
+pub use relink_driver::{
+    BadUrl, BuildError, ByteStream, Client, ConnectError, Events, Farewell, InboxLimits, IntoRequest, Target,
+    TokenPlacement, WireLimits, http,
+};
+pub use runtime::{Timer, Tokio};
+
+/// Everything a link on tokio is made from.
+pub type Builder = relink_driver::Builder<Tokio>;
+
+/// A link that is polled by its owner, on tokio.
+pub type Connection = relink_driver::Connection<Tokio>;
+
+/// A link to this address, with everything else at its default, in a task of its own. Call it inside a runtime.
+///
+/// # Errors
+///
+/// Where the address is none, or no certificate authority is known for a `wss` one.
+pub fn connect(address: impl IntoRequest) -> Result<(Client, Events), BuildError> {
+    builder(address).spawn()
+}
+
+/// A link to this address, to be configured.
+#[must_use]
+pub fn builder(address: impl IntoRequest) -> Builder {
+    Builder::new(Tokio::new(), address)
+}
+
+/// Lends a tokio stream to a connector: a Unix socket, a proxy's tunnel, a pipe in memory.
+///
+/// ```
+/// use relink_tokio::{builder, from_tokio};
+/// use tokio::net::UnixStream;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let builder = builder("ws://service.internal/feed")
+///     .connector(|_target| async { UnixStream::connect("/run/service.sock").await.map(from_tokio) });
+/// # drop(builder);
+/// # }
+/// ```
+pub fn from_tokio<S: AsyncRead + AsyncWrite>(stream: S) -> Compat<S> {
+    stream.compat()
+}

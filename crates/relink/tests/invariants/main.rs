@@ -1,0 +1,15 @@
+//! What always holds: the invariants, each with the tests that prove it, in virtual time.
+//!
+//! A test's name begins with the number of its invariant.
+
+mod backoff;
+mod credentials;
+mod ends;
+mod heartbeat;
+mod hints;
+mod order;
+mod outbox;
+mod retry_after;
+mod support;
+mod transport;
+mod yardsticks;

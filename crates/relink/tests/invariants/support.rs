@@ -1,0 +1,177 @@
+//! What several scenarios share: a wire format with a handshake, a look at the waits, and a walk at random.
+
+use std::time::Duration;
+
+use relink::rand_core::{Rng, SeedableRng};
+use relink::{
+    CloseCode, CloseFrame, Command, Event, Failure, Frame, Handshake, Hint, LinkConfig, Message, OutboxConfig,
+    Plain, Protocol, Refusal, SessionConfig, SessionInput, Signal, State, Token,
+};
+use relink_sim::{OnDial, Sim, Tokens, millis, secs};
+
+/// A wire format in words: the server's side of the handshake is a text message each, and so is this side's.
+#[derive(Debug, Default)]
+pub(crate) struct Words;
+
+impl Protocol for Words {
+    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+        signals.push(match message.as_text() {
+            Some("welcome") => Signal::Welcome,
+            Some("challenge met") => Signal::ChallengeMet,
+            Some("go elsewhere") => Signal::Redirect("ws://elsewhere".into()),
+            Some("authenticated") => Signal::Authenticated,
+            Some("bad token") => Signal::Refused(Refusal::Token),
+            Some("banned") => Signal::Refused(Refusal::As(CloseCode::ADMIN_DISCONNECT)),
+            Some("going away") => Signal::GoingAway { retry_after: secs(60) },
+            Some("gibberish") => {
+                Signal::Malformed(CloseFrame::new(CloseCode::INVALID_DATA, "that is no message"))
+            }
+            Some(_) | None => Signal::Data(message),
+        });
+    }
+
+    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<Signal>) {
+        Plain::default().closing(frame, signals);
+    }
+
+    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
+        let words = match command {
+            Command::Step { step, token } => {
+                format!("{} {}", step.name(), token.map_or("", |token| token.expose()))
+            }
+            Command::Renew { token } => format!("renew {}", token.expose()),
+            other => return Plain::default().command(other, frames),
+        };
+        frames.push(Frame::Message(Message::from(words.trim_end())));
+    }
+}
+
+/// A session that speaks [`Words`], with this configuration, towards `ws://peer`.
+pub(crate) fn speaking(config: LinkConfig, seed: u64) -> Sim<Words> {
+    let config = SessionConfig::default().with_link(config);
+    Sim::with(config, &["ws://peer"], Words, seed).unwrap()
+}
+
+/// Every step there is, each with a limit of its own.
+pub(crate) fn all_steps() -> Handshake {
+    Handshake::default()
+        .with_welcome(Some(secs(3)))
+        .with_challenge(Some(secs(4)))
+        .with_login(true)
+        .with_login_timeout(Some(secs(5)))
+        .with_authentication(Some(secs(6)))
+}
+
+/// A token provider in front of every attempt.
+pub(crate) fn with_tokens(config: LinkConfig) -> LinkConfig {
+    config.with_credentials(config.credentials.with_fetch(true))
+}
+
+/// How long the link said it would wait, each time.
+pub(crate) fn waits(events: &[Event]) -> Vec<Duration> {
+    let wait = |event: &Event| match event {
+        Event::AttemptFailed { retry_in, .. } | Event::Disconnected { retry_in, .. } => *retry_in,
+        _ => None,
+    };
+    events.iter().filter_map(wait).collect()
+}
+
+/// How many events are of this kind.
+pub(crate) fn count(events: &[Event], kind: impl Fn(&Event) -> bool) -> usize {
+    events.iter().filter(|event| kind(event)).count()
+}
+
+/// A link that has everything switched on, and a short fuse for most of it.
+pub(crate) fn everything_on(seed: u64) -> Sim<Words> {
+    let link = LinkConfig::default().with_handshake(all_steps()).with_stable_after(secs(2));
+    let link = link.with_heartbeat(
+        link.heartbeat.with_interval(Some(secs(5))).with_timeout(secs(3)).with_watchdog(Some(secs(20))),
+    );
+    let link = with_tokens(link.with_surface(link.surface.with_grace(Some(secs(1)))));
+    let outbox = OutboxConfig::default().with_max_messages(8).with_ttl(Some(secs(4)));
+    let config = SessionConfig::default().with_link(link).with_outbox(outbox);
+    Sim::with(config, &["ws://one", "ws://two"], Words, seed).unwrap()
+}
+
+/// Some steps at random: the peer, the network, the provider, the application and the clock, in any order.
+pub(crate) struct Walk {
+    dice: rand_pcg::Pcg32,
+}
+
+impl Walk {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { dice: rand_pcg::Pcg32::seed_from_u64(seed ^ 0x005e_ed0f_aba1) }
+    }
+
+    pub(crate) fn below(&mut self, limit: u32) -> u32 {
+        self.dice.next_u32() % limit
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(u32::try_from(from.len()).unwrap()) as usize]
+    }
+
+    pub(crate) fn step(&mut self, sim: &mut Sim<Words>) {
+        let words = ["welcome", "challenge met", "authenticated", "bad token", "going away", "gibberish", "hi"];
+        match self.below(24) {
+            0 => sim.connect(),
+            1 => sim.login(),
+            2 => sim.retry_now(),
+            3 => sim.mark_stable(),
+            4 => sim.hint(self.pick(&[Hint::Online, Hint::Offline, Hint::Wake])),
+            5 => sim.peer().on_dial(self.pick(&[
+                OnDial::Accept,
+                OnDial::Accept,
+                OnDial::Hold,
+                OnDial::Refuse(Failure::Refused),
+                OnDial::Refuse(Failure::HttpRedirect),
+                OnDial::Flap { after: millis(5), code: CloseCode::GOING_AWAY },
+            ])),
+            6 => sim.tokens(self.pick(&[Tokens::Grant(None), Tokens::Grant(Some(secs(61))), Tokens::Fail])),
+            7 => sim.peer().accept(),
+            8 => sim.peer().reset(),
+            9 => sim.peer().silence(),
+            10 => sim.peer().close(self.pick(&[1001, 1005, 1011, 4002, 4010])),
+            11..=15 => sim.peer().send(self.pick(&words)),
+            16 => drop(sim.send("a message")),
+            17 if self.below(8) == 0 => sim.close(1000),
+            18 => sim.sleep(secs(u64::from(self.below(90)))),
+            19 => self.confuse(sim),
+            _ => sim.advance(millis(u64::from(self.below(4_000)))),
+        }
+    }
+
+    /// An input that no sound driver hands in: of any transport so far, in any state.
+    fn confuse(&mut self, sim: &mut Sim<Words>) {
+        let Some(count) = u32::try_from(sim.dials().len()).ok().filter(|count| *count > 0) else { return };
+        let id = sim.dials()[self.below(count) as usize].id;
+        if sim.machine().link().transport() != Some(id) {
+            return strangers(id).into_iter().for_each(|input| sim.handle(input));
+        }
+        sim.handle(SessionInput::Timeout);
+    }
+}
+
+/// Everything that can come from a transport.
+pub(crate) fn strangers(id: relink::TransportId) -> Vec<SessionInput> {
+    let frame = |frame| SessionInput::Frame { id, frame };
+    let failed = |failure| SessionInput::Failed { id, failure, detail: "late".into(), location: None };
+    vec![
+        SessionInput::Opened { id },
+        SessionInput::Token { id, result: Ok(Token::from("late")) },
+        SessionInput::Token { id, result: Err("late".into()) },
+        frame(Frame::Message("welcome".into())),
+        frame(Frame::Message("late".into())),
+        frame(Frame::Ping(b"late"[..].into())),
+        frame(Frame::Pong(1_u32.to_be_bytes().to_vec().into())),
+        frame(Frame::Close(CloseCode::ADMIN_DISCONNECT.into())),
+        failed(Failure::Reset),
+        failed(Failure::HttpRedirect),
+        failed(Failure::InvalidRequest),
+    ]
+}
+
+/// Whether messages can go out.
+pub(crate) fn is_connected(sim: &Sim<impl Protocol>) -> bool {
+    sim.state() == State::Connected
+}

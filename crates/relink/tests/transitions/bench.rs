@@ -1,0 +1,86 @@
+//! A link on a bench: driven by hand, with a generator that always draws the longest delay.
+
+use core::convert::Infallible;
+use core::time::Duration;
+
+use relink::rand_core::TryRng;
+use relink::{Action, Input, Instant, Link, LinkConfig, LinkEvent, Timer, TransportId};
+
+/// A generator whose every draw is the upper end of its window, so that the table's delays are bounds.
+#[derive(Debug, Clone)]
+pub(crate) struct Longest;
+
+impl TryRng for Longest {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(u32::MAX)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(u64::MAX)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        bytes.fill(u8::MAX);
+        Ok(())
+    }
+}
+
+/// A link, the time, and the ids it has used so far.
+#[derive(Debug, Clone)]
+pub(crate) struct Bench {
+    pub(crate) link: Link<Longest>,
+    pub(crate) now: Instant,
+    pub(crate) ids: Vec<TransportId>,
+}
+
+impl Bench {
+    pub(crate) fn new(config: LinkConfig) -> Self {
+        let link = Link::new(config, 1, Longest).expect("the table's configurations are valid");
+        Self { link, now: Instant::ORIGIN, ids: vec![TransportId::default()] }
+    }
+
+    /// Hands in an input now and takes all actions.
+    pub(crate) fn give(&mut self, input: Input) -> Vec<Action> {
+        self.link.handle(input, self.now).expect("all actions were taken");
+        let mut actions = Vec::new();
+        while let Some(action) = self.link.poll_action() {
+            if let Action::Dial { id, .. } | Action::FetchToken { id } = action {
+                if !self.ids.contains(&id) {
+                    self.ids.push(id);
+                }
+            }
+            actions.push(action);
+        }
+        actions
+    }
+
+    /// Waits for the deadline that is due next, which must be this one, and hands in the timeout.
+    pub(crate) fn due(&mut self, timer: Timer) -> Vec<Action> {
+        assert_eq!(self.link.next_timer(), Some(timer), "in {:?}", self.link.state());
+        self.now = self.link.poll_timeout().expect("a timer has a deadline");
+        self.give(Input::Timeout)
+    }
+
+    pub(crate) fn wait(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
+    /// The live transport, or the most recent one.
+    pub(crate) fn id(&self) -> TransportId {
+        self.link.transport().or(self.ids.last().copied()).unwrap_or_default()
+    }
+
+    /// Everything the link knows, with time moved on to now.
+    pub(crate) fn memory(&self) -> String {
+        let mut link = self.link.clone();
+        link.received(TransportId::default(), self.now);
+        format!("{link:?}")
+    }
+}
+
+/// The events among some actions.
+pub(crate) fn events(actions: &[Action]) -> impl Iterator<Item = LinkEvent> + '_ {
+    actions.iter().filter_map(|action| if let Action::Event(event) = action { Some(*event) } else { None })
+}

@@ -1,0 +1,136 @@
+//! The table as text: a section for each state, and states that read alike under one another.
+
+use std::fmt::Write;
+
+use relink::{CLOSE_CODES, HTTP_STATUSES, HumanDuration, Row as PolicyRow, Verdict};
+
+use crate::inputs::Named;
+use crate::states::Chapter;
+use crate::table::{Effect, Row, Section};
+
+pub(crate) fn render(chapters: &[(Chapter, Vec<Section>)]) -> String {
+    let mut text = String::from(INTRO);
+    title(&mut text, "Verdicts");
+    text.push_str("\nThe default policy; a code that is not listed is retried.\n");
+    verdicts(&mut text, "closed by peer", &CLOSE_CODES);
+    verdicts(&mut text, "failed: http", &HTTP_STATUSES);
+    for (chapter, sections) in chapters {
+        title(&mut text, chapter.title);
+        let mut groups: Vec<(Vec<&str>, String)> = Vec::new();
+        for (index, section) in sections.iter().enumerate() {
+            let base = sections[..index].iter().rev().find(|base| base.name == section.name && !base.is_variant);
+            let body = match base.filter(|_| section.is_variant && !chapter.deadlines_only) {
+                Some(base) => difference(section, base),
+                None => body(section, chapter.deadlines_only),
+            };
+            match groups.iter_mut().find(|(_, other)| *other == body) {
+                Some((headings, _)) => headings.push(&section.heading),
+                None => groups.push((vec![&section.heading], body)),
+            }
+        }
+        for (headings, body) in groups {
+            let _ = write!(text, "\n## {}\n{body}", headings.join("\n## "));
+        }
+    }
+    text
+}
+
+fn title(text: &mut String, title: &str) {
+    let _ = write!(text, "\n\n{title}\n{}\n", "=".repeat(title.len()));
+}
+
+fn verdicts(text: &mut String, name: &str, rows: &[PolicyRow]) {
+    let _ = write!(text, "\n## {name}\n");
+    for (rule, why) in rows {
+        let codes = if rule.from == rule.to { rule.from.to_string() } else { format!("{}-{}", rule.from, rule.to) };
+        let verdict = match rule.verdict {
+            Verdict::RetrySlow { floor } => format!("retry, not before {}", HumanDuration(floor)),
+            Verdict::Stop(reason) => format!("stop: {}", reason.name()),
+            Verdict::Retry => "retry".into(),
+            Verdict::RetryNow => "retry now".into(),
+            Verdict::RefreshToken => "retry with a fresh token".into(),
+            Verdict::SwitchEndpoint => "retry at the next endpoint".into(),
+            other => format!("{other:?}"),
+        };
+        let _ = writeln!(text, "{codes:INPUT$} | {verdict:NEXT$} | {why}");
+    }
+}
+
+fn body(section: &Section, deadlines_only: bool) -> String {
+    let mut text: String = section.rows.iter().map(|row| lines(&row.inputs, &row.effect)).collect();
+    if !deadlines_only {
+        let what = format!("{} others, {} from another transport", section.idle.len(), section.stale);
+        let _ = writeln!(text, "{what:INPUT$} | nothing");
+    }
+    text
+}
+
+/// Only what is not as in the section that this one is a variant of.
+fn difference(section: &Section, base: &Section) -> String {
+    let mut text = format!("as `{}`, but for\n", base.name);
+    let effect_in_base = |input: &Named| {
+        base.rows.iter().find(|row| row.inputs.iter().any(|other| other.name == input.name && other.group == input.group))
+    };
+    for row in &section.rows {
+        let differs = |input: &&Named| effect_in_base(input).map(|row| &row.effect) != Some(&row.effect);
+        let inputs: Vec<Named> = row.inputs.iter().filter(differs).cloned().collect();
+        if !inputs.is_empty() {
+            text.push_str(&lines(&inputs, &row.effect));
+        }
+    }
+    let idle: Vec<Named> = section.idle.iter().filter(|input| effect_in_base(input).is_some()).cloned().collect();
+    let same = |row: &&Row, input: &Named| row.inputs[0].group == input.group;
+    for row in base.rows.iter().filter(|row| idle.iter().any(|input| same(row, input))) {
+        let inputs: Vec<Named> = idle.iter().filter(|input| same(&row, input)).cloned().collect();
+        let nothing = Effect { next: "nothing".into(), wakes: String::new(), does: String::new() };
+        text.push_str(&lines(&inputs, &nothing));
+    }
+    text
+}
+
+fn lines(inputs: &[Named], effect: &Effect) -> String {
+    let Effect { next, wakes, does } = effect;
+    let mut text = String::new();
+    for (index, names) in wrapped(inputs).iter().enumerate() {
+        let (next, wakes, does) = if index == 0 { (&**next, &**wakes, &**does) } else { ("", "", "") };
+        let line = format!("{names:INPUT$} | {next:NEXT$} | {wakes:WAKES$} | {does}");
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+/// The names of a row's inputs, in lines that fit their column.
+fn wrapped(inputs: &[Named]) -> Vec<String> {
+    let group = inputs[0].group;
+    let mut lines = vec![if inputs[0].name.starts_with(group) { String::new() } else { format!("{group}:") }];
+    for (index, named) in inputs.iter().enumerate() {
+        let comma = if index + 1 < inputs.len() { "," } else { "" };
+        let word = format!("{}{comma}", named.name);
+        let line = lines.last_mut().expect("never empty");
+        if line.chars().count() + 1 + word.chars().count() > INPUT {
+            lines.push(format!("    {word}"));
+        } else {
+            *line = if line.is_empty() { word } else { format!("{line} {word}") };
+        }
+    }
+    lines
+}
+
+const INTRO: &str = "\
+What each input does to a link in each state.
+
+Generated from the code by `just diagram`; `cargo test` compares. A change of behaviour is a change of this file.
+
+  input          inputs that do the same share a row; `closed by peer` and `failed` come as every kind there is
+  next state     `same` where it stays, `… phase` where only the phase changes
+  deadline       the next one after the input, and how far off it is; `same` where it did not move
+  does, tells    what the driver is asked to do and the application is told, in order; `→` is a change of state and
+                 its reason; `(remembered)` is a change inside the link only
+
+Delays are the longest that can be drawn: jitter makes them shorter. Inputs that are in no row change nothing: neither
+state nor deadline nor memory, and no action. The same holds for all inputs from another transport than the live one.
+An input comes a millisecond after the state was entered; a timeout comes when it is due.";
+
+const INPUT: usize = 46;
+const NEXT: usize = 28;
+const WAKES: usize = 18;
