@@ -9,9 +9,9 @@ use futures_sink::Sink;
 use futures_util::task::AtomicWaker;
 use relink::{CloseCode, CloseFrame, Event, Hint, Message, Refused, SessionInput, State, Stats};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Ran};
 use crate::runtime::Runtime;
-use crate::shared::Shared;
+use crate::shared::{Shared, State as SharedState};
 
 /// A link that is polled by its owner: a [`Stream`] of [`Event`]s and a [`Sink`] for [`Message`]s.
 ///
@@ -88,14 +88,33 @@ impl<Rt: Runtime> Connection<Rt> {
         &self.engine.shared
     }
 
-    /// Drives the link on behalf of one half.
-    fn drive(&mut self) {
-        if !self.finished {
-            let waker = Waker::from(self.tasks.clone());
-            let cx = &mut Context::from_waker(&waker);
-            self.engine.shared.engine.register(cx.waker());
-            self.finished = self.engine.poll(cx).is_ready();
+    /// Runs the link on behalf of one half.
+    fn run(&mut self) -> Ran {
+        if self.finished {
+            return Ran::Finished;
         }
+        let waker = Waker::from(self.tasks.clone());
+        self.shared().engine.register(&waker);
+        let ran = self.engine.run(&mut Context::from_waker(&waker));
+        self.finished = ran == Ran::Finished;
+        ran
+    }
+
+    /// Runs the link until `done` holds, as a half of the sink.
+    fn run_sink(
+        &mut self,
+        cx: &mut Context<'_>,
+        done: impl Fn(&SharedState) -> bool,
+    ) -> Poll<Result<(), Refused>> {
+        self.tasks.sink.register(cx.waker());
+        let ran = self.run();
+        if ran == Ran::Finished || done(&self.shared().lock()) {
+            return Poll::Ready(Ok(()));
+        }
+        if ran != Ran::Idle {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 }
 
@@ -107,26 +126,32 @@ impl<Rt: Runtime> Stream for Connection<Rt> {
         if let Some(event) = self.shared().lock().inbox.pop() {
             return Poll::Ready(Some(event));
         }
-        self.drive();
+        let ran = self.run();
         let mut state = self.shared().lock();
-        match state.inbox.pop() {
-            Some(event) => Poll::Ready(Some(event)),
-            None if state.ended => Poll::Ready(None),
-            None => Poll::Pending,
+        if let Some(event) = state.inbox.pop() {
+            return Poll::Ready(Some(event));
         }
+        if state.ended {
+            return Poll::Ready(None);
+        }
+        if ran != Ran::Idle {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 }
 
 impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
     type Error = Refused;
 
+    /// Ready where the outbox has room. A closed link is ready too: [`start_send`](Self::start_send) says why it refuses.
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
-        self.tasks.sink.register(cx.waker());
-        self.drive();
-        // A closed link has room: `start_send` then says why it refuses.
-        let state = self.shared().lock();
-        let ready = state.session.state().is_closed() || state.session.outbox().has_room(1);
-        if ready { Poll::Ready(Ok(())) } else { Poll::Pending }
+        let has_room =
+            |state: &SharedState| state.session.state().is_closed() || state.session.outbox().has_room(1);
+        if has_room(&self.shared().lock()) {
+            return Poll::Ready(Ok(()));
+        }
+        self.run_sink(cx, has_room)
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Refused> {
@@ -135,18 +160,12 @@ impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
-        self.tasks.sink.register(cx.waker());
-        self.drive();
-        let flushed = self.finished || self.shared().lock().session.outbox().is_empty();
-        if flushed { Poll::Ready(Ok(())) } else { Poll::Pending }
+        self.run_sink(cx, |state| state.session.outbox().is_empty())
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
-        self.tasks.sink.register(cx.waker());
         self.start_close(CloseCode::NORMAL, "");
-        self.drive();
-        let closed = self.finished || self.state().is_closed();
-        if closed { Poll::Ready(Ok(())) } else { Poll::Pending }
+        self.run_sink(cx, |state| state.session.state().is_closed())
     }
 }
 

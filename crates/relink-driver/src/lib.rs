@@ -23,6 +23,7 @@ mod shared;
 #[cfg(feature = "tls")]
 mod tls;
 mod trace;
+mod transport;
 mod wire;
 
 pub use builder::{BuildError, Builder};

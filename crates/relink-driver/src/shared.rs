@@ -83,9 +83,22 @@ impl Shared {
 
     /// Hands an input of the application to the session and wakes the engine.
     pub(crate) fn tell(&self, input: SessionInput) {
-        let now = self.now();
-        self.lock().session.handle(input, now);
+        self.hand_in(input);
         self.engine.wake();
+    }
+
+    /// Hands an input of the engine to the session.
+    pub(crate) fn hand_in(&self, input: SessionInput) {
+        self.hand_in_all([input]);
+    }
+
+    /// Hands a whole batch to the session under one lock.
+    pub(crate) fn hand_in_all(&self, inputs: impl IntoIterator<Item = SessionInput>) {
+        let now = self.now();
+        let mut state = self.lock();
+        for input in inputs {
+            state.session.handle(input, now);
+        }
     }
 }
 

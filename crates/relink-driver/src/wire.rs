@@ -91,6 +91,7 @@ pub struct WireError {
 /// One WebSocket, client side, over memory.
 pub struct Wire {
     state: State,
+    parting: Option<CloseCode>,
 }
 
 enum State {
@@ -116,7 +117,7 @@ impl Wire {
         match started.handshake() {
             Err(HandshakeError::Interrupted(mut mid)) => {
                 mid.get_mut().get_mut().add_secrets(secrets);
-                Ok(Self { state: State::Handshaking(mid) })
+                Ok(Self { state: State::Handshaking(mid), parting: None })
             }
             Err(HandshakeError::Failure(error)) => Err(invalid(error)),
             Ok(_) => Err(WireError::new(Failure::NotWebSocket, "answered before it was asked")),
@@ -127,7 +128,7 @@ impl Wire {
     #[must_use]
     pub fn opened(limits: WireLimits) -> Self {
         let socket = WebSocket::from_raw_socket(Memory::default(), Role::Client, Some(limits.config()));
-        Self { state: State::Open(Box::new(socket)) }
+        Self { state: State::Open(Box::new(socket)), parting: None }
     }
 
     /// Takes bytes that were read from the transport.
@@ -144,8 +145,7 @@ impl Wire {
     ///
     /// # Errors
     ///
-    /// The handshake was refused, the peer broke the protocol, or the bytes ended without a close frame. A close frame
-    /// that says so to the peer is among the bytes to write.
+    /// The handshake was refused, the peer broke the protocol, or the bytes ended without a close frame.
     pub fn poll_event(&mut self) -> Result<Option<WireEvent>, WireError> {
         match std::mem::replace(&mut self.state, State::Broken(Memory::default())) {
             State::Handshaking(mid) => match mid.handshake() {
@@ -161,14 +161,11 @@ impl Wire {
             },
             State::Open(mut socket) => {
                 let read = socket.read();
-                if let Err(error) = &read {
-                    say_goodbye(&mut socket, error);
-                }
                 self.state = State::Open(socket);
                 match read {
                     Ok(message) => Ok(frame_of(message).map(WireEvent::Frame)),
                     Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-                    Err(error) => Err(protocol_error(error)),
+                    Err(error) => Err(self.broken(&error)),
                 }
             }
             State::Broken(memory) => {
@@ -196,6 +193,12 @@ impl Wire {
         let _ = socket.flush();
     }
 
+    /// What to tell a peer that broke the protocol before the transport is dropped (RFC 6455, section 7.1.7).
+    #[must_use]
+    pub fn parting(&self) -> Option<CloseFrame> {
+        self.parting.map(CloseFrame::from)
+    }
+
     /// The bytes to write to the transport.
     #[must_use]
     pub fn outgoing(&mut self) -> &[u8] {
@@ -216,6 +219,14 @@ impl Wire {
         let memory = self.memory();
         memory.inbound.shrink();
         memory.outbound.shrink();
+    }
+
+    fn broken(&mut self, error: &Error) -> WireError {
+        let failure = failure_of(error);
+        if let Failure::Protocol(code) = failure {
+            self.parting = Some(code);
+        }
+        WireError::new(failure, error.to_string())
     }
 
     fn memory(&mut self) -> &mut Memory {
@@ -265,17 +276,6 @@ fn close_content(frame: CloseFrame) -> Option<WireClose> {
         reason.pop();
     }
     frame.code.is_sendable().then(|| WireClose { code: WireCode::from(frame.code.0), reason: reason.into() })
-}
-
-/// Tells the peer what it did wrong (RFC 6455, section 7.1.7), before the transport is dropped.
-fn say_goodbye(socket: &mut WebSocket<Memory>, error: &Error) {
-    if let Failure::Protocol(code) = failure_of(error) {
-        let _ = socket.close(Some(WireClose { code: WireCode::from(code.0), reason: "".into() }));
-    }
-}
-
-fn protocol_error(error: Error) -> WireError {
-    WireError::new(failure_of(&error), error.to_string())
 }
 
 fn failure_of(error: &Error) -> Failure {

@@ -38,11 +38,7 @@ pub(crate) fn run(tools: &Path, baseline: &Path, candidate: &Path) -> Result<()>
         .stdin(Stdio::null())
         .status()
         .map_err(|error| format!("unshare (util-linux) does not start: {error}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err("Autobahn: failed, as said above".into())
-    }
+    if status.success() { Ok(()) } else { Err("Autobahn: failed, as said above".into()) }
 }
 
 /// Runs the cases with both clients and compares the reports.
@@ -75,10 +71,7 @@ pub(crate) fn run_isolated(tools: &Path, baseline: &Path, candidate: &Path) -> R
 /// Autobahn's server may be started only where loopback is the whole network.
 fn require_isolation() -> Result<()> {
     let devices = fs::read_to_string("/proc/self/net/dev")?;
-    let mut names = devices
-        .lines()
-        .skip(2)
-        .filter_map(|line| line.split(':').next());
+    let mut names = devices.lines().skip(2).filter_map(|line| line.split(':').next());
     if names.all(|name| name.trim() == "lo") {
         Ok(())
     } else {
@@ -118,19 +111,11 @@ fn start_server(tools: &Path, folder: &Path) -> Result<Child> {
 
 /// Runs every case with one client; its name is the agent's name in the reports.
 fn run_cases(client: &Path) -> Result<String> {
-    let agent = client
-        .file_name()
-        .ok_or("a client without a name")?
-        .to_string_lossy()
-        .into_owned();
+    let agent = client.file_name().ok_or("a client without a name")?.to_string_lossy().into_owned();
     let mut command = Command::new(client);
     command.arg(format!("ws://{ADDRESS}")).arg(&agent);
     let status = Child::start(&agent, &mut command)?.wait(Deadline::within(ALL_CASES))?;
-    if status.success() {
-        Ok(agent)
-    } else {
-        Err(format!("{agent} ended with {status}").into())
-    }
+    if status.success() { Ok(agent) } else { Err(format!("{agent} ended with {status}").into()) }
 }
 
 /// Fixed, because the network it stands in holds nothing else.

@@ -14,12 +14,8 @@ pub(crate) fn run(relink: &Path, tools: &Path, kind: Kind) -> Result<()> {
     for (name, settings, check) in CHECKS {
         let mut server = Server::start(kind, tools)?;
         let mut client = Client::start(relink, server.url(), settings)?;
-        check(&mut client, &mut server).map_err(|error| {
-            format!(
-                "{kind}: {name}: {error}\nrelink said:\n{}",
-                client.transcript()
-            )
-        })?;
+        check(&mut client, &mut server)
+            .map_err(|error| format!("{kind}: {name}: {error}\nrelink said:\n{}", client.transcript()))?;
         server.quit()?;
         println!("ok  {kind}: {name}");
     }
@@ -36,19 +32,10 @@ const CHECKS: [(&str, &[&str], Check); 3] = [
     ),
     (
         "its heartbeats are answered",
-        &[
-            "--heartbeat-interval",
-            "300ms",
-            "--heartbeat-timeout",
-            "300ms",
-        ],
+        &["--heartbeat-interval", "300ms", "--heartbeat-timeout", "300ms"],
         heartbeats,
     ),
-    (
-        "the end of stdin closes with 1000, after everything was sent",
-        &[],
-        hang_up,
-    ),
+    ("the end of stdin closes with 1000, after everything was sent", &[], hang_up),
 ];
 
 fn losses_and_the_end(client: &mut Client, server: &mut Server) -> Result<()> {
@@ -56,18 +43,10 @@ fn losses_and_the_end(client: &mut Client, server: &mut Server) -> Result<()> {
     echoed(client, "hello")?;
 
     server.terminate()?;
-    field(
-        &client.expect("disconnected")?,
-        "will_reconnect",
-        &true.into(),
-    )?;
+    field(&client.expect("disconnected")?, "will_reconnect", &true.into())?;
     client.send("sent while it was down")?;
     connected(client, true)?;
-    field(
-        &client.expect("message")?,
-        "text",
-        &"sent while it was down".into(),
-    )?;
+    field(&client.expect("message")?, "text", &"sent while it was down".into())?;
 
     server.close(1001, "a deploy")?;
     let lost = client.expect("disconnected")?;
@@ -86,15 +65,9 @@ fn heartbeats(client: &mut Client, server: &mut Server) -> Result<()> {
     client.expect_nothing(Duration::from_millis(1500))?;
     client.hang_up();
     client.expect_end(0)?;
-    let pings = server
-        .expect("close 1000")?
-        .iter()
-        .filter(|line| *line == "ping")
-        .count();
+    let pings = server.expect("close 1000")?.iter().filter(|line| *line == "ping").count();
     if pings < 3 {
-        return Err(
-            format!("the server saw {pings} pings in 1.5 s, one is due every 300 ms").into(),
-        );
+        return Err(format!("the server saw {pings} pings in 1.5 s, one is due every 300 ms").into());
     }
     Ok(())
 }
@@ -109,11 +82,7 @@ fn hang_up(client: &mut Client, server: &mut Server) -> Result<()> {
 }
 
 fn connected(client: &mut Client, is_reconnect: bool) -> Result<()> {
-    field(
-        &client.expect("connected")?,
-        "is_reconnect",
-        &is_reconnect.into(),
-    )
+    field(&client.expect("connected")?, "is_reconnect", &is_reconnect.into())
 }
 
 fn echoed(client: &mut Client, text: &str) -> Result<()> {
@@ -122,9 +91,5 @@ fn echoed(client: &mut Client, text: &str) -> Result<()> {
 }
 
 fn field(event: &Value, name: &str, value: &Value) -> Result<()> {
-    if event[name] == *value {
-        Ok(())
-    } else {
-        Err(format!("expected {name} = {value} in {event}").into())
-    }
+    if event[name] == *value { Ok(()) } else { Err(format!("expected {name} = {value} in {event}").into()) }
 }

@@ -35,12 +35,7 @@ impl Child {
                 }
             }
         });
-        Ok(Self {
-            name: name.to_owned(),
-            process,
-            stdin,
-            lines,
-        })
+        Ok(Self { name: name.to_owned(), process, stdin, lines })
     }
 
     /// Writes one line to the program's stdin.

@@ -19,15 +19,8 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn start(relink: &Path, url: &str, settings: &[&str]) -> Result<Self> {
         let mut command = Command::new(relink);
-        command
-            .args(["connect", "--json"])
-            .args(settings)
-            .arg(url)
-            .stderr(Stdio::inherit());
-        Ok(Self {
-            child: Child::start("relink", &mut command)?,
-            seen: Vec::new(),
-        })
+        command.args(["connect", "--json"]).args(settings).arg(url).stderr(Stdio::inherit());
+        Ok(Self { child: Child::start("relink", &mut command)?, seen: Vec::new() })
     }
 
     /// Sends one text message.
@@ -39,10 +32,7 @@ impl Client {
     pub(crate) fn expect(&mut self, event: &str) -> Result<Value> {
         let deadline = Deadline::within(PATIENCE);
         loop {
-            let line = self
-                .child
-                .read(deadline)
-                .map_err(|error| format!("{event}: {error}"))?;
+            let line = self.child.read(deadline).map_err(|error| format!("{event}: {error}"))?;
             let found = self.parse(&line.ok_or_else(|| format!("{event}: relink ended"))?)?;
             match found["event"].as_str() {
                 Some(name) if name == event => return Ok(found),
@@ -57,10 +47,7 @@ impl Client {
         let deadline = Deadline::within(period);
         while let Some(line) = self.child.poll(deadline) {
             let found = self.parse(&line)?;
-            if !found["event"]
-                .as_str()
-                .is_some_and(|name| BACKGROUND.contains(&name))
-            {
+            if !found["event"].as_str().is_some_and(|name| BACKGROUND.contains(&name)) {
                 return Err(format!("expected nothing, got {found}").into());
             }
         }

@@ -47,11 +47,7 @@ struct Options {
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Self> {
-        let what = arguments
-            .next()
-            .ok_or(USAGE)?
-            .to_string_lossy()
-            .into_owned();
+        let what = arguments.next().ok_or(USAGE)?.to_string_lossy().into_owned();
         let here = env::current_exe()?;
         let mut options = Self {
             what,
@@ -93,11 +89,7 @@ impl Options {
     }
 
     fn compare(&self, run: fn(&Path, &Path, &Path) -> Result<()>) -> Result<()> {
-        run(
-            &existing(&self.tools)?,
-            &existing(&self.baseline)?,
-            &existing(&self.candidate)?,
-        )
+        run(&existing(&self.tools)?, &existing(&self.baseline)?, &existing(&self.candidate)?)
     }
 }
 

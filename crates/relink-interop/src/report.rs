@@ -20,10 +20,7 @@ impl Reports {
         for case in self.cases(agent)?.values() {
             *counts.entry(text(case, "behavior").to_owned()).or_default() += 1;
         }
-        let counts: Vec<_> = counts
-            .iter()
-            .map(|(name, count)| format!("{count} {name}"))
-            .collect();
+        let counts: Vec<_> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
         Ok(counts.join(", "))
     }
 
@@ -34,9 +31,7 @@ impl Reports {
         for (name, expected) in baseline {
             for aspect in ["behavior", "behaviorClose"] {
                 let expected = text(expected, aspect);
-                let found = candidate
-                    .get(name)
-                    .map_or("missing", |case| text(case, aspect));
+                let found = candidate.get(name).map_or("missing", |case| text(case, aspect));
                 if Grade::of(found) < Grade::of(expected) {
                     worse.push(format!("{name} {aspect}: {found}, not {expected}"));
                 }
@@ -81,14 +76,7 @@ fn text<'a>(case: &'a Value, field: &str) -> &'a str {
 mod tests {
     use super::*;
 
-    const WORDS: [&str; 6] = [
-        "FAILED",
-        "WRONG CODE",
-        "UNIMPLEMENTED",
-        "NON-STRICT",
-        "INFORMATIONAL",
-        "OK",
-    ];
+    const WORDS: [&str; 6] = ["FAILED", "WRONG CODE", "UNIMPLEMENTED", "NON-STRICT", "INFORMATIONAL", "OK"];
 
     #[test]
     fn a_case_is_worse_only_below_the_baselines_grade() {
@@ -96,11 +84,7 @@ mod tests {
         for (expected, expected_grade) in WORDS.iter().zip(grades) {
             for (found, found_grade) in WORDS.iter().zip(grades) {
                 let worse = compare((expected, "OK"), (found, "OK"));
-                assert_eq!(
-                    worse.is_empty(),
-                    found_grade >= expected_grade,
-                    "{expected} → {found}"
-                );
+                assert_eq!(worse.is_empty(), found_grade >= expected_grade, "{expected} → {found}");
             }
         }
     }
@@ -113,10 +97,9 @@ mod tests {
 
     #[test]
     fn a_case_that_was_not_run_is_worse() {
-        let reports = Reports::parse(
-            r#"{"a": {"1": {"behavior": "OK", "behaviorClose": "OK"}}, "b": {"2": {}}}"#,
-        )
-        .unwrap();
+        let reports =
+            Reports::parse(r#"{"a": {"1": {"behavior": "OK", "behaviorClose": "OK"}}, "b": {"2": {}}}"#)
+                .unwrap();
         assert_eq!(reports.worse("a", "b").unwrap().len(), 2);
     }
 
@@ -130,24 +113,15 @@ mod tests {
     #[test]
     fn the_summary_counts_each_word() {
         let case = |word| format!(r#"{{"behavior": "{word}"}}"#);
-        let json = format!(
-            r#"{{"a": {{"1": {}, "2": {}, "3": {}}}}}"#,
-            case("OK"),
-            case("FAILED"),
-            case("OK")
-        );
-        assert_eq!(
-            Reports::parse(&json).unwrap().summary("a").unwrap(),
-            "1 FAILED, 2 OK"
-        );
+        let json =
+            format!(r#"{{"a": {{"1": {}, "2": {}, "3": {}}}}}"#, case("OK"), case("FAILED"), case("OK"));
+        assert_eq!(Reports::parse(&json).unwrap().summary("a").unwrap(), "1 FAILED, 2 OK");
     }
 
     fn compare(baseline: (&str, &str), candidate: (&str, &str)) -> Vec<String> {
-        let case = |(behavior, close)| serde_json::json!({"1.1.1": {"behavior": behavior, "behaviorClose": close}});
+        let case =
+            |(behavior, close)| serde_json::json!({"1.1.1": {"behavior": behavior, "behaviorClose": close}});
         let json = serde_json::json!({"a": case(baseline), "b": case(candidate)});
-        Reports::parse(&json.to_string())
-            .unwrap()
-            .worse("a", "b")
-            .unwrap()
+        Reports::parse(&json.to_string()).unwrap().worse("a", "b").unwrap()
     }
 }

@@ -44,20 +44,15 @@ impl Server {
         };
         match kind {
             Kind::Ws => command.arg(scripts.join("ws.mjs")),
-            Kind::Websockets => command
-                .arg(scripts.join("websockets_server.py"))
-                .env("PYTHONPATH", tools.join("websockets")),
+            Kind::Websockets => {
+                command.arg(scripts.join("websockets_server.py")).env("PYTHONPATH", tools.join("websockets"))
+            }
         };
         command.current_dir(tools).stderr(Stdio::inherit());
         let mut child = Child::start(&kind.to_string(), &mut command)?;
         let port = child.read(Deadline::within(PATIENCE))?;
-        let port: u16 = port
-            .ok_or_else(|| format!("{kind} ended at its start"))?
-            .parse()?;
-        Ok(Self {
-            child,
-            url: format!("ws://127.0.0.1:{port}/"),
-        })
+        let port: u16 = port.ok_or_else(|| format!("{kind} ended at its start"))?.parse()?;
+        Ok(Self { child, url: format!("ws://127.0.0.1:{port}/") })
     }
 
     pub(crate) fn url(&self) -> &str {

@@ -13,14 +13,9 @@ fn main() -> Result<()> {
     let (Some(server), Some(agent)) = (arguments.next(), arguments.next()) else {
         return Err("usage: autobahn-tungstenite ws://HOST:PORT AGENT".into());
     };
-    let cases: u32 = open(&format!("{server}/getCaseCount"))?
-        .read()?
-        .to_text()?
-        .parse()?;
+    let cases: u32 = open(&format!("{server}/getCaseCount"))?.read()?.to_text()?.parse()?;
     for case in 1..=cases {
-        echo(&mut open(&format!(
-            "{server}/runCase?case={case}&agent={agent}"
-        ))?);
+        echo(&mut open(&format!("{server}/runCase?case={case}&agent={agent}"))?);
     }
     let mut reports = open(&format!("{server}/updateReports?agent={agent}"))?;
     while reports.read().is_ok() {}
@@ -29,11 +24,7 @@ fn main() -> Result<()> {
 
 fn open(url: &str) -> Result<WebSocket<TcpStream>> {
     let request = url.into_client_request()?;
-    let address = request
-        .uri()
-        .authority()
-        .ok_or("the URL names no host")?
-        .as_str();
+    let address = request.uri().authority().ok_or("the URL names no host")?.as_str();
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     Ok(tungstenite::client(request, stream)?.0)

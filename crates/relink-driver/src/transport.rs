@@ -1,0 +1,260 @@
+//! [`Transport`]: the one transport there is, from the dial to the last word. It moves bytes between the stream and the
+//! wire, and frames between the wire and the session.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_util::future::BoxFuture;
+use relink::{CloseFrame, Frame, SessionInput, TransportId};
+
+use crate::dial::{BoxStream, Dialed};
+use crate::runtime::{ConnectError, io_failure};
+use crate::shared::Shared;
+use crate::wire::{Wire, WireError, WireEvent};
+
+/// A batch ends here, so that one busy link does not keep a thread to itself: bytes per turn, in each direction.
+const TURN: usize = 64 << 10;
+/// The read buffer of an idle link. It grows up to a turn while reads fill it.
+const SMALL_READ: usize = 4 << 10;
+
+pub(crate) struct Transport {
+    pub(crate) id: TransportId,
+    stage: Stage,
+}
+
+pub(crate) type Dialing = BoxFuture<'static, Result<Dialed, ConnectError>>;
+
+enum Stage {
+    Dialing(Dialing),
+    Open(Open),
+    /// Reported as gone; the session will say to let go of it.
+    Gone(Option<Open>),
+}
+
+struct Open {
+    stream: BoxStream,
+    wire: Wire,
+    opened: bool,
+    unflushed: bool,
+    /// Found behind frames that the application should see, and may answer, first.
+    failed: Option<WireError>,
+}
+
+/// What every transport of a link reads into.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    read: Vec<u8>,
+    frames: Vec<Frame>,
+}
+
+impl Transport {
+    pub(crate) fn new(id: TransportId, dialing: Dialing) -> Self {
+        Self { id, stage: Stage::Dialing(dialing) }
+    }
+
+    /// Moves what can be moved, up to a turn; tells whether anything was.
+    pub(crate) fn poll(&mut self, shared: &Shared, buffers: &mut Buffers, cx: &mut Context<'_>) -> bool {
+        let moved = match &mut self.stage {
+            Stage::Dialing(dialing) => match dialing.as_mut().poll(cx) {
+                Poll::Ready(Ok(dialed)) => {
+                    self.stage = Stage::Open(Open::new(dialed));
+                    Ok(true)
+                }
+                Poll::Ready(Err(error)) => Err(WireError::new(error.failure(), error.detail())),
+                Poll::Pending => Ok(false),
+            },
+            Stage::Open(open) => open.poll(self.id, shared, buffers, cx),
+            Stage::Gone(_) => return false,
+        };
+        moved.unwrap_or_else(|WireError { failure, detail, location }| {
+            let gone = std::mem::replace(&mut self.stage, Stage::Gone(None));
+            self.stage = Stage::Gone(if let Stage::Open(open) = gone { Some(open) } else { None });
+            shared.hand_in(SessionInput::Failed { id: self.id, failure, detail, location });
+            true
+        })
+    }
+
+    /// Writes what can be written without waiting, a last frame too, and lets go. A peer that is silent cannot hold us
+    /// up here (I14).
+    pub(crate) fn leave(self, farewell: Option<CloseFrame>) {
+        if let Stage::Open(open) | Stage::Gone(Some(open)) = self.stage {
+            open.leave(farewell);
+        }
+    }
+}
+
+impl Open {
+    fn new(Dialed { stream, wire }: Dialed) -> Self {
+        Self { stream, wire, opened: false, unflushed: false, failed: None }
+    }
+
+    fn poll(
+        &mut self,
+        id: TransportId,
+        shared: &Shared,
+        buffers: &mut Buffers,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, WireError> {
+        let wrote = self.write(shared, buffers, cx).map_err(|error| io_error(&error))?;
+        if let Some(failed) = self.failed.take() {
+            return Err(failed);
+        }
+        Ok(self.read(id, shared, buffers, cx)? | wrote)
+    }
+
+    /// Reads what has arrived, unless the application is behind with what it has.
+    fn read(
+        &mut self,
+        id: TransportId,
+        shared: &Shared,
+        buffers: &mut Buffers,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, WireError> {
+        if shared.lock().inbox.is_full() {
+            return Ok(false);
+        }
+        let (arrived, broken) = self.fill(&mut buffers.read, cx);
+        if !arrived {
+            buffers.read.truncate(SMALL_READ);
+            buffers.read.shrink_to_fit();
+            self.wire.shrink();
+            return Ok(false);
+        }
+
+        let mut opened = false;
+        self.failed = loop {
+            match self.wire.poll_event() {
+                Ok(Some(WireEvent::Opened(_))) => opened = true,
+                Ok(Some(WireEvent::Frame(frame))) => buffers.frames.push(frame),
+                Ok(None) => break broken.map(|error| io_error(&error)),
+                Err(error) => break Some(error),
+            }
+        };
+        self.opened |= opened;
+        let told = opened || !buffers.frames.is_empty();
+        shared.hand_in_all(
+            opened
+                .then_some(SessionInput::Opened { id })
+                .into_iter()
+                .chain(buffers.frames.drain(..).map(|frame| SessionInput::Frame { id, frame })),
+        );
+        match self.failed.take_if(|_| !told) {
+            Some(failed) => Err(failed),
+            None => Ok(true),
+        }
+    }
+
+    /// Reads into the wire, up to a turn; tells whether anything came, the end included, and what broke.
+    fn fill(&mut self, buffer: &mut Vec<u8>, cx: &mut Context<'_>) -> (bool, Option<io::Error>) {
+        if buffer.is_empty() {
+            buffer.resize(SMALL_READ, 0);
+        }
+        let mut total = 0;
+        while total < TURN {
+            match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => {
+                    self.wire.receive_end();
+                    return (true, None);
+                }
+                Poll::Ready(Ok(count)) => {
+                    total += count;
+                    self.wire.receive(&buffer[..count]);
+                    if count == buffer.len() && count < TURN {
+                        buffer.resize(count * 2, 0);
+                    }
+                }
+                Poll::Ready(Err(error)) => return (true, Some(error)),
+            }
+        }
+        (total > 0, None)
+    }
+
+    /// Writes what the wire holds, and fetches frames as long as the transport takes them.
+    fn write(&mut self, shared: &Shared, buffers: &mut Buffers, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut total = 0;
+        while total < TURN {
+            match self.write_some(shared, buffers, cx) {
+                Poll::Ready(Ok(0)) | Poll::Pending => break,
+                Poll::Ready(Ok(count)) => total += count,
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+        }
+        Ok(total > 0)
+    }
+
+    /// Writes once. Zero: there is nothing to write.
+    fn write_some(
+        &mut self,
+        shared: &Shared,
+        buffers: &mut Buffers,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if self.opened && self.wire.outgoing().is_empty() {
+            take_frames(shared, &mut buffers.frames);
+            for frame in buffers.frames.drain(..) {
+                self.wire.send(frame);
+            }
+        }
+        let outgoing = self.wire.outgoing();
+        if outgoing.is_empty() {
+            if self.unflushed {
+                ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+                self.unflushed = false;
+            }
+            return Poll::Ready(Ok(0));
+        }
+        let count = ready!(Pin::new(&mut self.stream).poll_write(cx, outgoing))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.wire.wrote(count);
+        self.unflushed = true;
+        Poll::Ready(Ok(count))
+    }
+
+    fn leave(mut self, farewell: Option<CloseFrame>) {
+        if let Some(frame) = farewell.or(self.wire.parting()) {
+            self.wire.send(Frame::Close(frame));
+        }
+        let cx = &mut Context::from_waker(futures_util::task::noop_waker_ref());
+        loop {
+            let outgoing = self.wire.outgoing();
+            if outgoing.is_empty() {
+                break;
+            }
+            match Pin::new(&mut self.stream).poll_write(cx, outgoing) {
+                Poll::Ready(Ok(count)) if count > 0 => self.wire.wrote(count),
+                Poll::Ready(_) | Poll::Pending => return,
+            }
+        }
+        // What remains to be said is the stream's own farewell; nobody waits for it.
+        let _ = Pin::new(&mut self.stream).poll_flush(cx);
+        let _ = Pin::new(&mut self.stream).poll_close(cx);
+    }
+}
+
+/// Frames for about one turn: the outbox keeps the rest, where bounds and time to live still hold.
+fn take_frames(shared: &Shared, frames: &mut Vec<Frame>) {
+    let now = shared.now();
+    let mut state = shared.lock();
+    let mut bytes = 0;
+    while bytes < TURN {
+        let Some(frame) = state.session.poll_transmit(now) else { break };
+        bytes += match &frame {
+            Frame::Message(message) => message.len(),
+            Frame::Ping(payload) | Frame::Pong(payload) => payload.len(),
+            Frame::Close(_) => 0,
+        };
+        frames.push(frame);
+    }
+    if !frames.is_empty() {
+        state.wake_waiting();
+    }
+}
+
+fn io_error(error: &io::Error) -> WireError {
+    WireError::new(io_failure(error), error.to_string())
+}

@@ -1,0 +1,56 @@
+//! Runs the Autobahn cases through relink's own wire and driver.
+//!
+//! Usage: `autobahn-relink ws://HOST:PORT AGENT`
+
+use std::env;
+use std::error::Error;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use relink_tokio::relink::{LinkConfig, Verdict};
+use relink_tokio::{Connection, Event, SessionConfig, WireLimits, builder};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let mut arguments = env::args().skip(1);
+    let (Some(server), Some(agent)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: autobahn-relink ws://HOST:PORT AGENT".into());
+    };
+    let cases = case_count(open(&format!("{server}/getCaseCount"))?).await?;
+    for case in 1..=cases {
+        echo(open(&format!("{server}/runCase?case={case}&agent={agent}"))?).await;
+    }
+    echo(open(&format!("{server}/updateReports?agent={agent}"))?).await;
+    Ok(())
+}
+
+/// A link for one case. Every case ends in a close or a broken transport: any end is the end here.
+fn open(url: &str) -> Result<Connection> {
+    let mut link = LinkConfig::default();
+    link.budget.max_attempts = Some(1);
+    link.stable_after = std::time::Duration::from_secs(3600);
+    link.close_policy
+        .set_close(1000..=4999, Verdict::Stop(relink_tokio::relink::StopReason::NORMAL_CLOSURE))?;
+    let limits = WireLimits::new(64 << 20, 64 << 20);
+    Ok(builder(url).config(SessionConfig::default().with_link(link)).limits(limits).connect()?)
+}
+
+async fn case_count(mut connection: Connection) -> Result<u32> {
+    while let Some(event) = connection.next().await {
+        if let Event::Message(message) = event {
+            return Ok(message.as_text().ok_or("the case count is not text")?.parse()?);
+        }
+    }
+    Err("the server closed without a case count".into())
+}
+
+/// Echoes until the case is over.
+async fn echo(mut connection: Connection) {
+    while let Some(event) = connection.next().await {
+        let Event::Message(message) = event else { continue };
+        if connection.send(message).await.is_err() {
+            return;
+        }
+    }
+}
