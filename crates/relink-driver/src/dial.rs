@@ -1,6 +1,5 @@
 //! Opening a transport: TCP, or whatever a connector of one's own brings, and TLS on top where the address says so.
 
-use std::future::Future;
 use std::io;
 use std::sync::Arc;
 

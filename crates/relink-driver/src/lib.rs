@@ -38,4 +38,9 @@ pub use wire::{HandshakeSecrets, Wire, WireError, WireEvent, WireLimits};
 
 #[cfg(feature = "tls")]
 pub use rustls;
+/// The guide for authors of drivers, whose snippets are tests of this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/driver-guide.md")]
+mod guide {}
+
 pub use {http, relink};

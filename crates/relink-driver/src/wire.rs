@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use relink::{Address, CloseCode, CloseFrame, Failure, Frame, Message, Text};
+use relink::{Address, CloseCode, CloseFrame, Failure, Frame, Message, Secret, Text};
 use tungstenite::Error;
 use tungstenite::handshake::client::ClientHandshake;
 use tungstenite::handshake::{HandshakeError, MidHandshake};
@@ -15,6 +15,8 @@ use tungstenite::protocol::frame::coding::CloseCode as WireCode;
 use tungstenite::protocol::{
     CloseFrame as WireClose, Message as WireMessage, Role, WebSocket, WebSocketConfig,
 };
+
+use crate::request::{BadUrl, IntoRequest, Target, Template};
 
 /// The limits on what a peer may send (E24), and the size of buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +124,23 @@ impl Wire {
             Err(HandshakeError::Failure(error)) => Err(invalid(error)),
             Ok(_) => Err(WireError::new(Failure::NotWebSocket, "answered before it was asked")),
         }
+    }
+
+    /// The handshake for an address, and where to connect for it: for drivers that have no headers of their own to add.
+    /// A token goes into the `Authorization` header.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::InvalidRequest`] where the address is none, or the token cannot stand in a header.
+    pub fn dial(
+        address: &Address,
+        token: Option<&Secret>,
+        limits: WireLimits,
+    ) -> Result<(Target, Self), WireError> {
+        let invalid = |error: BadUrl| WireError::new(Failure::InvalidRequest, error.to_string());
+        let template = Template::new(address.expose().into_request().map_err(invalid)?);
+        let (target, request, secrets) = template.prepare(address, token).map_err(invalid)?;
+        Ok((target, Self::connect(request, &secrets, limits)?))
     }
 
     /// A WebSocket whose handshake is done already, as the client of it.

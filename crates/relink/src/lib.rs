@@ -1,6 +1,116 @@
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-//! WebSocket links that stay up: placeholder docs.
+//! WebSocket links that stay up: the part that decides, without the part that touches the network.
+//!
+//! Every real-time application notices that a link is dead, decides whether and when to dial again, fetches a fresh
+//! token, tells the user, and tries to lose nothing on the way. This crate does that once, as a pure state machine: what
+//! happened goes in, what to do comes out. It opens no socket, reads no clock, spawns no task and draws no random number
+//! of its own, so that the same inputs always give the same actions: on a server, in a browser, on a microcontroller, and
+//! in a test that runs a week of bad network in a millisecond.
+//!
+//! Applications on tokio or async-std want `relink-tokio` or `relink-async-std`, which are this crate and a driver. Use
+//! this one alone to embed a link in an event loop of your own.
+//!
+//! # The shape of it
+//!
+//! ```text
+//!    your application
+//!         │  send · close · retry now                      ▲  events, messages
+//!    ┌────▼───────────────────────────────────────────────┴────┐
+//!    │ Session   messages: outbox, protocol                     │  needs `alloc`
+//!    │ Link      states, deadlines, what a close code means     │  needs nothing
+//!    └────▲───────────────────────────────────────────────┬────┘
+//!         │  what happened, what time it is                ▼  what to do, when to wake
+//!    a driver: dials, moves bytes, sleeps
+//! ```
+//!
+//! ```text
+//!  Idle ─connect→ Connecting ────────── usable ─────────→ Connected
+//!                  Waiting · Authorizing                    │    ▲
+//!                  Dialing · Handshaking         lost, closed,   │ usable
+//!                                                 or found dead  │
+//!                                                           ▼    │
+//!                                                      Reconnecting
+//!                                                       Waiting · Authorizing
+//!                                                       Dialing · Handshaking
+//!  any state ─close→ Closing → Closed(requested)
+//!  any failure that trying again cannot mend, or a budget used up → Closed(reason)
+//! ```
+//!
+//! # Example: a night of bad network
+//!
+//! The driver here is a loop over virtual time, and its network refuses every dial for an hour.
+//!
+//! ```
+//! use core::time::Duration;
+//! use relink::{Event, Failure, Instant, Plain, Session, SessionAction, SessionConfig, SessionInput, State};
+//! # struct Dice(u64);
+//! # impl rand_core::TryRng for Dice {
+//! #     type Error = core::convert::Infallible;
+//! #     fn try_next_u32(&mut self) -> Result<u32, Self::Error> { Ok((self.try_next_u64()? >> 32) as u32) }
+//! #     fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+//! #         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407); Ok(self.0)
+//! #     }
+//! #     fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> { Ok(()) }
+//! # }
+//! # let rng = Dice(1);
+//! let addresses = vec!["wss://example.org/feed".into()];
+//! let mut session = Session::new(SessionConfig::default(), addresses, Plain::default(), rng)?;
+//! let mut now = Instant::ORIGIN;
+//! let mut dials = 0;
+//!
+//! session.handle(SessionInput::Connect, now);
+//! session.send("kept until the link is up", now)?;
+//! while session.state() != State::Connected {
+//!     // Do what it wants.
+//!     while let Some(action) = session.poll_action() {
+//!         match action {
+//!             SessionAction::Dial { id, .. } => {
+//!                 dials += 1;
+//!                 if now < Instant::from_origin(Duration::from_secs(3600)) {
+//!                     let failure = Failure::Refused;
+//!                     let detail = "nobody listens".into();
+//!                     session.handle(SessionInput::Failed { id, failure, detail, location: None }, now);
+//!                 } else {
+//!                     session.handle(SessionInput::Opened { id }, now);
+//!                 }
+//!             }
+//!             SessionAction::Event(Event::AttemptFailed { attempt, retry_in, .. }) => {
+//!                 println!("{now:?}: attempt {attempt} failed; the next one in {retry_in:?}");
+//!             }
+//!             _ => {}
+//!         }
+//!     }
+//!     // Sleep until it wants to be woken: here, by setting the clock.
+//!     if let Some(at) = session.poll_timeout() {
+//!         now = at.max(now);
+//!         session.handle(SessionInput::Timeout, now);
+//!     }
+//! }
+//! assert!((180..360).contains(&dials), "one dial each 10 to 20 s at the cap");
+//! assert!(session.poll_transmit(now).is_some(), "the message goes out now");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Time, chance, pressure
+//!
+//! * [`Instant`] counts from an origin that the driver picks. `now` is a parameter of everything that needs it; time that
+//!   goes backwards is taken as standing still, and a jump forward is met with a probe before anybody is declared dead.
+//! * The generator is handed in at construction and used for jitter alone. Seed it differently in every process.
+//! * The outbox is bounded in count and bytes, and hands back what it refuses. Inbound messages are not kept here: a driver
+//!   that falls behind stops reading its socket.
+//!
+//! # What it is not
+//!
+//! No WebSocket implementation (the drivers use tungstenite), no TLS, no name lookup, no async runtime. Nothing here is
+//! specific to WebSocket but the close codes; any framed transport with a way to say goodbye will do.
+//!
+//! # Features
+//!
+//! | feature | default | what it brings |
+//! |---|---|---|
+//! | `alloc` | yes | [`Session`] and what stands on it. Without it [`Link`] and the pieces remain, which allocate nothing. |
+//! | `serde` | no | configuration from files, durations as `"30s"`; events and statistics as data |
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
