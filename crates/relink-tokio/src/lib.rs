@@ -29,6 +29,11 @@ mod runtime;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
+/// The README, whose examples are tests of this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
+
 pub use relink_driver::relink::{self, Event, Message, SessionConfig, Token};
 #[cfg(feature = "tls")]
 pub use relink_driver::rustls;
