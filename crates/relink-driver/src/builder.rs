@@ -10,11 +10,12 @@ use relink::{Address, ConfigError, Plain, Protocol, Session, SessionConfig, Sess
 
 use crate::client::{Client, Events, spawn};
 use crate::connection::Connection;
-use crate::dial::{BoxStream, ByteStream, Connector, Dialer};
+use crate::dial::{Connector, Dialer};
 use crate::engine::{Engine, TokenProvider};
 use crate::request::{BadUrl, IntoRequest, Target, Template, TokenPlacement};
 use crate::runtime::{ConnectError, Runtime};
 use crate::shared::{InboxLimits, Shared};
+use crate::stream::{BoxStream, ByteStream};
 use crate::trace::Trace;
 use crate::wire::WireLimits;
 

@@ -3,21 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::future::BoxFuture;
 use relink::{Address, Failure, Secret};
 
 use crate::request::{Target, Template};
 use crate::runtime::{ConnectError, Runtime};
+use crate::stream::BoxStream;
 use crate::wire::{Wire, WireError, WireLimits};
-
-/// Any byte stream: TCP, TLS, a proxy's tunnel, a Unix socket, a pipe in memory (E6).
-pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for T {}
-
-/// A byte stream of any kind.
-pub type BoxStream = Box<dyn ByteStream>;
 
 /// Opens the byte stream of an attempt in place of the runtime's TCP.
 pub(crate) type Connector = Arc<dyn Fn(Target) -> BoxFuture<'static, io::Result<BoxStream>> + Send + Sync>;

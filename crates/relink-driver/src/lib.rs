@@ -16,10 +16,12 @@ mod clock;
 mod connection;
 mod dial;
 mod engine;
+mod memory;
 mod request;
 mod retry_after;
 mod runtime;
 mod shared;
+mod stream;
 #[cfg(feature = "tls")]
 mod tls;
 mod trace;
@@ -30,11 +32,11 @@ pub use builder::{BuildError, Builder};
 pub use client::{Client, Events, Farewell};
 pub use clock::StdClock;
 pub use connection::Connection;
-pub use dial::{BoxStream, ByteStream};
-pub use request::{BadUrl, IntoRequest, Target, TokenPlacement};
+pub use request::{BadUrl, HandshakeSecrets, IntoRequest, Target, TokenPlacement};
 pub use runtime::{ConnectError, Runtime, Sleep};
 pub use shared::InboxLimits;
-pub use wire::{HandshakeSecrets, Wire, WireError, WireEvent, WireLimits};
+pub use stream::{BoxStream, ByteStream};
+pub use wire::{Wire, WireError, WireEvent, WireLimits};
 
 #[cfg(feature = "tls")]
 pub use rustls;

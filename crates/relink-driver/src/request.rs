@@ -5,8 +5,6 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use relink::{Address, Secret};
 
-use crate::wire::HandshakeSecrets;
-
 /// What a link can be started from: a URL as text, an [`http::Uri`], or an [`http::Request`] with headers of its own.
 pub trait IntoRequest {
     /// The request; its method and version are replaced by what WebSocket needs.
@@ -82,6 +80,21 @@ pub enum TokenPlacement {
     Query(String),
     /// Not in the handshake: the protocol sends it.
     Protocol,
+}
+
+/// What is added to the handshake behind the back of everything that might log it.
+#[derive(Default)]
+pub struct HandshakeSecrets {
+    /// Headers as they go onto the wire.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// `name=value`, already encoded, for the query of the request line.
+    pub(crate) query: Option<String>,
+}
+
+impl std::fmt::Debug for HandshakeSecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HandshakeSecrets(…)")
+    }
 }
 
 /// Where one attempt goes.

@@ -6,8 +6,8 @@ use futures_rustls::TlsConnector;
 use relink::Failure;
 use rustls::pki_types::ServerName;
 
-use crate::dial::BoxStream;
 use crate::runtime::ConnectError;
+use crate::stream::BoxStream;
 
 /// A TLS client: a configuration of one's own (roots, client certificates), or the default one of the features.
 #[derive(Clone, Default)]

@@ -9,9 +9,10 @@ use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::future::BoxFuture;
 use relink::{CloseFrame, Frame, SessionInput, TransportId};
 
-use crate::dial::{BoxStream, Dialed};
+use crate::dial::Dialed;
 use crate::runtime::{ConnectError, io_failure};
 use crate::shared::Shared;
+use crate::stream::BoxStream;
 use crate::wire::{Wire, WireError, WireEvent};
 
 /// A batch ends here, so that one busy link does not keep a thread to itself: bytes per turn, in each direction.

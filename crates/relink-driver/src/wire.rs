@@ -3,10 +3,10 @@
 //! The protocol itself is tungstenite's. It reads from and writes to two buffers here instead of a socket, so that no
 //! runtime is named and a driver only moves bytes.
 
-use std::io::{self, Read, Write};
+use std::io;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use relink::{Address, CloseCode, CloseFrame, Failure, Frame, Message, Secret, Text};
 use tungstenite::Error;
 use tungstenite::handshake::client::ClientHandshake;
@@ -16,7 +16,8 @@ use tungstenite::protocol::{
     CloseFrame as WireClose, Message as WireMessage, Role, WebSocket, WebSocketConfig,
 };
 
-use crate::request::{BadUrl, IntoRequest, Target, Template};
+use crate::memory::Memory;
+use crate::request::{BadUrl, HandshakeSecrets, IntoRequest, Target, Template};
 
 /// The limits on what a peer may send (E24), and the size of buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,21 +50,6 @@ impl WireLimits {
             .write_buffer_size(0)
             .max_message_size(Some(self.max_message))
             .max_frame_size(Some(self.max_frame))
-    }
-}
-
-/// What is added to the handshake behind the back of everything that might log it.
-#[derive(Default)]
-pub struct HandshakeSecrets {
-    /// Headers as they go onto the wire.
-    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    /// `name=value`, already encoded, for the query of the request line.
-    pub(crate) query: Option<String>,
-}
-
-impl std::fmt::Debug for HandshakeSecrets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("HandshakeSecrets(…)")
     }
 }
 
@@ -346,90 +332,4 @@ fn handshake_error(error: Error) -> WireError {
 
 fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-/// The stream that tungstenite reads and writes.
-#[derive(Default)]
-struct Memory {
-    inbound: Buffer,
-    outbound: Buffer,
-    ended: bool,
-}
-
-impl Memory {
-    /// The request is complete in `outbound`: the query goes into its first line, the headers before its last.
-    fn add_secrets(&mut self, secrets: &HandshakeSecrets) {
-        let request = &mut self.outbound.bytes;
-        if let Some(query) = &secrets.query {
-            let line_end = find(request, b"\r\n").unwrap_or(0);
-            let path_end = find(&request[..line_end], b" HTTP/1.1").unwrap_or(line_end);
-            let separator = if request[..path_end].contains(&b'?') { "&" } else { "?" };
-            let insert = format!("{separator}{query}").into_bytes();
-            request.splice(path_end..path_end, insert);
-        }
-        request.truncate(request.len().saturating_sub(2));
-        for (name, value) in &secrets.headers {
-            request.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
-        }
-        request.extend(b"\r\n");
-    }
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
-}
-
-impl Read for Memory {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let unread = self.inbound.unread();
-        if unread.is_empty() {
-            return if self.ended { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
-        }
-        let count = unread.len().min(into.len());
-        into[..count].copy_from_slice(&unread[..count]);
-        self.inbound.consume(count);
-        Ok(count)
-    }
-}
-
-impl Write for Memory {
-    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        self.outbound.extend(from);
-        Ok(from.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Bytes in at the end, out at the front.
-#[derive(Default)]
-struct Buffer {
-    bytes: Vec<u8>,
-    read: usize,
-}
-
-impl Buffer {
-    fn extend(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    fn unread(&self) -> &[u8] {
-        &self.bytes[self.read..]
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.read = (self.read + count).min(self.bytes.len());
-        if self.read == self.bytes.len() {
-            self.bytes.clear();
-            self.read = 0;
-        }
-    }
-
-    fn shrink(&mut self) {
-        if self.bytes.is_empty() {
-            self.bytes.shrink_to(0);
-        }
-    }
 }

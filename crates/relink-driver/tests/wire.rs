@@ -1,5 +1,7 @@
 //! The wire against tungstenite's own server, in memory: no socket, no runtime.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{self, Read, Write};
 
 use bytes::Bytes;
@@ -37,7 +39,7 @@ fn bytes_may_arrive_one_at_a_time() {
 #[test]
 fn what_comes_with_the_answer_to_the_handshake_is_not_lost() {
     let mut wire = wire(WireLimits::default());
-    let mut server = accept(&mut wire, |_, response| Ok(response));
+    let mut server = accept(&mut wire, |_| {});
     server.send("right behind".into()).unwrap();
     carry(&mut wire, &mut server);
     assert!(matches!(wire.poll_event(), Ok(Some(WireEvent::Opened(_)))));
@@ -145,10 +147,9 @@ fn a_token_reaches_the_server_in_its_header() {
     let (_, mut wire) = Wire::dial(&address, Some(&secret), WireLimits::default()).unwrap();
     let mut authorization = None;
     let mut path = None;
-    accept(&mut wire, |request, response| {
+    accept(&mut wire, |request| {
         authorization = request.headers().get("authorization").cloned();
         path = request.uri().path_and_query().cloned();
-        Ok(response)
     });
     assert_eq!(authorization.unwrap(), "Bearer s3cret");
     assert_eq!(path.unwrap(), "/feed?x=1");
@@ -188,7 +189,7 @@ impl Write for Pipe {
 
 fn wire(limits: WireLimits) -> Wire {
     let mut request = http::Request::new(());
-    *request.uri_mut() = "ws://example.org/".parse().unwrap();
+    *request.uri_mut() = http::Uri::from_static("ws://example.org/");
     let headers = [
         ("host", "example.org"),
         ("connection", "Upgrade"),
@@ -197,21 +198,22 @@ fn wire(limits: WireLimits) -> Wire {
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ];
     for (name, value) in headers {
-        request.headers_mut().insert(name, value.parse().unwrap());
+        request.headers_mut().insert(name, http::HeaderValue::from_static(value));
     }
     Wire::connect(request, &HandshakeSecrets::default(), limits).unwrap()
 }
 
-#[expect(clippy::result_large_err, reason = "tungstenite's callback type")]
-fn accept(
-    wire: &mut Wire,
-    callback: impl FnMut(&Request, Response) -> Result<Response, tungstenite::handshake::server::ErrorResponse>,
-) -> WebSocket<Pipe> {
+/// Answers the handshake, after a look at its request.
+fn accept(wire: &mut Wire, mut look: impl FnMut(&Request)) -> WebSocket<Pipe> {
     let mut pipe = Pipe { into: wire.outgoing().to_vec(), out: Vec::new() };
     let sent = pipe.into.len();
     wire.wrote(sent);
-    let mut callback = callback;
-    let accepted = tungstenite::accept_hdr(pipe, |request: &Request, response| callback(request, response));
+    #[expect(clippy::result_large_err, reason = "tungstenite's callback")]
+    let answer = |request: &Request, response: Response| {
+        look(request);
+        Ok(response)
+    };
+    let accepted = tungstenite::accept_hdr(pipe, answer);
     let mut server = accepted.map_err(|error| error.to_string()).unwrap();
     pipe = std::mem::take(server.get_mut());
     wire.receive(&pipe.out);
@@ -220,7 +222,7 @@ fn accept(
 
 fn open(limits: WireLimits) -> (Wire, WebSocket<Pipe>) {
     let mut wire = wire(limits);
-    let server = accept(&mut wire, |_, response| Ok(response));
+    let server = accept(&mut wire, |_| {});
     assert!(matches!(wire.poll_event(), Ok(Some(WireEvent::Opened(_)))));
     (wire, server)
 }

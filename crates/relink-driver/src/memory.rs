@@ -1,0 +1,92 @@
+//! What tungstenite takes for a socket: two buffers.
+
+use std::io::{self, Read, Write};
+
+use crate::request::HandshakeSecrets;
+
+/// The stream that tungstenite reads and writes.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) inbound: Buffer,
+    pub(crate) outbound: Buffer,
+    /// The peer will send no more.
+    pub(crate) ended: bool,
+}
+
+impl Memory {
+    /// The request is complete in `outbound`: the query goes into its first line, the headers before its last.
+    pub(crate) fn add_secrets(&mut self, secrets: &HandshakeSecrets) {
+        let request = &mut self.outbound.bytes;
+        if let Some(query) = &secrets.query {
+            let line_end = find(request, b"\r\n").unwrap_or(0);
+            let path_end = find(&request[..line_end], b" HTTP/1.1").unwrap_or(line_end);
+            let separator = if request[..path_end].contains(&b'?') { "&" } else { "?" };
+            let insert = format!("{separator}{query}").into_bytes();
+            request.splice(path_end..path_end, insert);
+        }
+        request.truncate(request.len().saturating_sub(2));
+        for (name, value) in &secrets.headers {
+            request.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        request.extend(b"\r\n");
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+impl Read for Memory {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let unread = self.inbound.unread();
+        if unread.is_empty() {
+            return if self.ended { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
+        }
+        let count = unread.len().min(into.len());
+        into[..count].copy_from_slice(&unread[..count]);
+        self.inbound.consume(count);
+        Ok(count)
+    }
+}
+
+impl Write for Memory {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.outbound.extend(from);
+        Ok(from.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Bytes in at the end, out at the front.
+#[derive(Default)]
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    read: usize,
+}
+
+impl Buffer {
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.bytes[self.read..]
+    }
+
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.read = (self.read + count).min(self.bytes.len());
+        if self.read == self.bytes.len() {
+            self.bytes.clear();
+            self.read = 0;
+        }
+    }
+
+    pub(crate) fn shrink(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes.shrink_to(0);
+        }
+    }
+}
