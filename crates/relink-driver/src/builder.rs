@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
-use rand::rngs::StdRng;
+use rand::rngs::SmallRng;
 use relink::{Address, ConfigError, Plain, Protocol, Session, SessionConfig, SessionInput, Token};
 
 use crate::client::{Client, Events, spawn};
@@ -231,7 +231,7 @@ impl<Rt: Runtime> Builder<Rt> {
         let mut config = self.config;
         config.link.credentials.fetch |= self.tokens.is_some();
         let trace = Trace::link(&endpoints[0]);
-        let session = Session::new(config, endpoints, self.protocol, rand::make_rng::<StdRng>())?;
+        let session = Session::new(config, endpoints, self.protocol, rand::make_rng::<SmallRng>())?;
         let clock = self.runtime.clone();
         let shared = Arc::new(Shared::new(session, self.inbox, Box::new(move || clock.now())));
         shared.tell(SessionInput::Connect);

@@ -5,11 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
-use rand::rngs::StdRng;
+use rand::rngs::SmallRng;
 use relink::{Event, Instant, Protocol, Session, SessionInput};
 
 /// The session of a driver: any protocol, and a generator seeded by the operating system.
-pub(crate) type DynSession = Session<Box<dyn Protocol + Send>, StdRng>;
+pub(crate) type DynSession = Session<Box<dyn Protocol + Send>, SmallRng>;
 
 /// How much may wait for the application to take it (E24). Beyond either bound the socket is not read, and the pressure
 /// reaches the peer.
