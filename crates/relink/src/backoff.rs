@@ -232,7 +232,7 @@ impl Window {
     }
 
     /// The same width, ending at `cap` at the latest.
-    fn capped(self, cap: Duration) -> Self {
+    pub(crate) fn capped(self, cap: Duration) -> Self {
         if self.to <= cap {
             return self;
         }
@@ -331,7 +331,7 @@ impl Backoff {
     #[must_use]
     pub fn first_window(&self) -> Window {
         match self.first {
-            Some(within) => Window::new(Duration::ZERO, within),
+            Some(within) => Window::new(Duration::ZERO, within.min(self.cap)),
             None => self.window(1, Duration::ZERO),
         }
     }

@@ -15,7 +15,8 @@ config! {
     /// | `rate` | 10 at once, then one a second |
     /// | `breaker` | none |
     pub struct BudgetConfig {
-        /// Give up after so many failed attempts in a row (D6, M11). `None` never does: what must stay up, tries.
+        /// Give up after so many failed attempts in a row (D6, M11). `off` never does: what must stay up, tries.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::limit"))]
         pub max_attempts / with_max_attempts: Option<u32> = None,
         /// Give up when the link was down for so long.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]

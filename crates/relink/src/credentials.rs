@@ -33,7 +33,8 @@ config! {
         pub refresh_spread_pct / with_refresh_spread_pct: u32 = 20,
         /// From so many failures in a row on, each is reported as an event (M10).
         pub report_after / with_report_after: u32 = 3,
-        /// After so many tokens in a row that the server refused, the link gives up (M5, I19). `None` never does.
+        /// After so many tokens in a row that the server refused, the link gives up (M5, I19). `off` never does.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::limit"))]
         pub max_refusals / with_max_refusals: Option<u32> = Some(10),
     }
 }
@@ -80,6 +81,11 @@ impl Credentials {
     pub(crate) fn failed(&mut self, config: &CredentialsConfig) -> Option<u32> {
         self.failures = self.failures.saturating_add(1);
         (self.failures >= config.report_after).then_some(self.failures)
+    }
+
+    /// So many fetches failed in a row.
+    pub(crate) const fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// A fetch worked.

@@ -51,17 +51,20 @@ impl HeartbeatConfig {
     ///
     /// # Errors
     ///
-    /// A duration of zero or above 365 days, `missed` of zero, or a close code that may not stand in a frame.
+    /// A duration of zero or above 365 days, `missed` of zero, or a close code that may not stand in a frame or
+    /// tells the server to throw the session away (1000, 1001).
     pub fn validate(&self) -> Result<(), ConfigError> {
         positive_or_off("heartbeat.interval", self.interval)?;
         positive("heartbeat.timeout", self.timeout)?;
         within("heartbeat.missed", self.missed, 1, 1_000)?;
         positive_or_off("heartbeat.watchdog", self.watchdog)?;
         positive("heartbeat.probe", self.probe)?;
-        if self.close_code.is_sendable() {
+        let ends_session = matches!(self.close_code, CloseCode::NORMAL | CloseCode::GOING_AWAY);
+        if self.close_code.is_sendable() && !ends_session {
             return Ok(());
         }
-        Err(mistake("heartbeat.close_code", "reserved", "a code that may be sent, as 4000"))
+        let allowed = "a code that may be sent and ends no session, as 4000";
+        Err(mistake("heartbeat.close_code", "reserved, 1000 or 1001", allowed))
     }
 }
 

@@ -120,6 +120,50 @@ pub(crate) mod serde_impl {
             text.parse::<HumanDuration>().map(|parsed| Some(parsed.0)).map_err(D::Error::custom)
         }
     }
+
+    /// A limit that may be `off` as well.
+    pub(crate) mod limit {
+        use core::fmt;
+
+        use serde::de::{Error, Unexpected, Visitor};
+
+        use super::{Deserializer, Serializer};
+
+        pub(crate) fn serialize<S: Serializer>(value: &Option<u32>, to: S) -> Result<S::Ok, S::Error> {
+            match value {
+                Some(limit) => to.serialize_u32(*limit),
+                None => to.serialize_str("off"),
+            }
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+            from.deserialize_any(Limit)
+        }
+
+        struct Limit;
+
+        impl Visitor<'_> for Limit {
+            type Value = Option<u32>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, or \"off\"")
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Option<u32>, E> {
+                let limit = u32::try_from(value);
+                limit.map(Some).map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Option<u32>, E> {
+                let limit = u32::try_from(value);
+                limit.map(Some).map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self))
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Option<u32>, E> {
+                if value == "off" { Ok(None) } else { Err(E::invalid_value(Unexpected::Str(value), &self)) }
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ config! {
         /// may be told the truth at once.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
         pub grace / with_grace: Option<Duration> = None,
-        /// The "reconnecting" banner appears after so long, so that a short drop does not flicker (M15).
+        /// The "reconnecting" banner appears after so long, so that a short drop does not flicker, and not before the
+        /// grace is over (M15).
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
         pub banner_after / with_banner_after: Option<Duration> = Some(Duration::from_secs(1)),
         /// After so long without a link, offer *retry now* (M16).
@@ -174,7 +175,10 @@ impl Surface {
             self.stuck = Notice::start(self.config.stuck_after, now);
         }
         if status == Status::Reconnecting {
-            self.banner = Notice::start(self.config.banner_after, now);
+            // What is hidden by the grace is not announced by the banner.
+            let after =
+                self.config.banner_after.map(|after| after.max(self.config.grace.unwrap_or_default()));
+            self.banner = Notice::start(after, now);
         }
         if self.grace_until.is_none() {
             self.show(status, &mut tell);

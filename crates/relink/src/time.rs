@@ -26,6 +26,9 @@ impl Instant {
     /// The origin: time zero.
     pub const ORIGIN: Self = Self { nanos: 0 };
 
+    /// Where time ends.
+    pub(crate) const END: Self = Self { nanos: u64::MAX };
+
     /// The instant that lies `since_origin` after the origin.
     #[must_use]
     pub const fn from_origin(since_origin: Duration) -> Self {
@@ -70,11 +73,12 @@ pub(crate) const fn nanos(duration: Duration) -> u64 {
 
 /// The earliest of several deadlines; those that are not set do not count.
 ///
-/// `Option::min` would be wrong here: it sorts `None` below every `Some` and so swallows a real deadline.
+/// `Option::min` would be wrong here: it sorts `None` below every `Some` and so swallows a real deadline. A deadline at
+/// the end of time is one that saturated: it never comes, or handling it there would make no progress.
 pub(crate) fn earliest<T: Copy, const N: usize>(
     deadlines: [Option<(Instant, T)>; N],
 ) -> Option<(Instant, T)> {
-    deadlines.into_iter().flatten().min_by_key(|(at, _)| *at)
+    deadlines.into_iter().flatten().filter(|(at, _)| *at < Instant::END).min_by_key(|(at, _)| *at)
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ config! {
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
         pub max / with_max: Duration = Duration::from_secs(300),
         /// The delay is drawn from what the server said to so many percent more, so that a fleet which was told the
-        /// same does not come back together.
+        /// same does not come back together. Where that would pass `max`, it is drawn from as wide a stretch before it.
         pub spread_pct / with_spread_pct: u32 = 20,
     }
 }

@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
-use super::io::{Failure, Reason};
+use super::failure::Failure;
+use super::stage::Stage;
 use super::state::ClosedReason;
 use super::{FirstFailure, Link, Reopen};
 use crate::backoff::{Window, percent};
@@ -14,7 +15,9 @@ use crate::policy::{StopReason, Verdict};
 use crate::time::Instant;
 
 impl<R: Rng> Link<R> {
-    pub(super) fn may_reopen(&self, reason: ClosedReason) -> bool {
+    /// Whether the link is at an end from which it may start again.
+    pub(super) fn may_reopen(&self) -> bool {
+        let Stage::Closed(reason) = self.stage else { return false };
         match self.config.reopen {
             Reopen::Never => false,
             Reopen::AfterGivingUp => matches!(reason, ClosedReason::GaveUp(_)),
@@ -43,16 +46,11 @@ impl<R: Rng> Link<R> {
     }
 
     /// Whether a failure is the end of the link, by its verdict or by a budget.
-    pub(super) fn is_the_end(
-        &mut self,
-        verdict: Verdict,
-        reason: Reason,
-        code: Option<CloseCode>,
-    ) -> Option<ClosedReason> {
+    pub(super) fn is_the_end(&mut self, verdict: Verdict, code: Option<CloseCode>) -> Option<ClosedReason> {
         match verdict {
             Verdict::Stop(reason) => return Some(ClosedReason::Stopped { reason, code }),
             Verdict::RefreshToken if !self.config.credentials.fetch => {
-                let expired = reason == Reason::ClosedByPeer(CloseCode::TOKEN_EXPIRED);
+                let expired = code == Some(CloseCode::TOKEN_EXPIRED);
                 let reason = if expired { StopReason::TOKEN_EXPIRED } else { StopReason::UNAUTHORIZED };
                 return Some(ClosedReason::Stopped { reason, code });
             }
@@ -78,9 +76,9 @@ impl<R: Rng> Link<R> {
         let told = told.map(|wait| wait.clamp(backoff.floor, self.config.retry_after.max));
         let slow = if let Verdict::RetrySlow { floor } = verdict { floor } else { Duration::ZERO };
 
-        let first = was_stable && told.is_none() && slow.is_zero();
+        let first = was_stable && backoff.first.is_some() && told.is_none() && slow.is_zero();
         let mut window = if verdict == Verdict::RetryNow {
-            Window::new(backoff.floor, backoff.floor.saturating_mul(2))
+            Window::new(backoff.floor, backoff.floor.saturating_mul(2).min(backoff.cap))
         } else if first {
             backoff.first_window()
         } else {
@@ -88,7 +86,8 @@ impl<R: Rng> Link<R> {
         };
         if let Some(told) = told {
             let spread = percent(told, self.config.retry_after.spread_pct);
-            window = window.later(Window::new(told, told.saturating_add(spread)));
+            let told = Window::new(told, told.saturating_add(spread));
+            window = window.later(told.capped(self.config.retry_after.max));
         }
         let delay = window.draw(&mut self.rng);
         self.schedule.took(delay);

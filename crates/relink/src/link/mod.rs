@@ -1,13 +1,17 @@
 //! [`Link`]: the lasting, logical connection, as a state machine.
 
+mod action;
 mod config;
 mod decisions;
-mod io;
+mod failure;
+mod input;
+mod reason;
 mod ring;
 mod route;
 mod stage;
 mod state;
 mod transitions;
+mod upkeep;
 
 use rand_core::Rng;
 
@@ -19,11 +23,11 @@ use crate::surface::Surface;
 use crate::time::Instant;
 use crate::{Schedule, Stats};
 
+pub use action::{Action, Endpoint, LinkEvent};
 pub use config::{FirstFailure, Handshake, LinkConfig, Reopen, RetryAfter};
-pub use io::{
-    Action, Endpoint, Failure, Hint, Input, LinkEvent, LinkSignal, Reason, Refusal, Timer, TokenFailed,
-    TokenGrant, TransportId,
-};
+pub use failure::Failure;
+pub use input::{Hint, Input, LinkSignal, Refusal, TokenFailed, TokenGrant, TransportId};
+pub use reason::{Reason, Timer};
 pub use state::{ClosedReason, Phase, State, Status, Step};
 
 use ring::Ring;
@@ -32,8 +36,9 @@ use stage::Stage;
 
 /// One input leaves at most so many actions.
 const MOST_ACTIONS: usize = 12;
-/// Room for an input's actions while a few are still to be taken.
-const ACTIONS: usize = 16;
+/// Room for an input's actions while as many are still to be taken; and for all deadlines that a late
+/// [`Input::Timeout`] finds due at once (I32).
+const ACTIONS: usize = 24;
 
 /// The lasting, logical connection: when to dial, when to wait, when to give up, what to tell.
 ///
@@ -204,7 +209,7 @@ impl<R: Rng> Link<R> {
     /// Whether the link is at its end and cannot be connected again: nothing is left to drive.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(self.stage, Stage::Closed(reason) if !self.may_reopen(reason))
+        matches!(self.stage, Stage::Closed(_)) && !self.may_reopen()
     }
 
     /// The transport that is open or being opened.

@@ -1,6 +1,6 @@
 //! Which endpoint the next attempt dials: several in turn, and where redirects lead.
 
-use crate::link::io::Endpoint;
+use crate::link::action::Endpoint;
 
 /// The position among the configured endpoints, and in a chain of redirects.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,8 @@
 
 use crate::code::CloseCode;
 use crate::heartbeat::{BeatTimer, Heartbeat};
-use crate::link::io::{Timer, TransportId};
+use crate::link::input::TransportId;
+use crate::link::reason::Timer;
 use crate::link::state::{ClosedReason, Phase, State, Step};
 use crate::surface::SurfaceTimer;
 use crate::time::{Instant, earliest};

@@ -56,6 +56,19 @@ pub enum Step {
     Authenticating,
 }
 
+impl Step {
+    /// The name, in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Welcome => "welcome",
+            Self::Challenge => "challenge",
+            Self::Login => "login",
+            Self::Authenticating => "authenticating",
+        }
+    }
+}
+
 /// The state without its detail: what an application usually shows or logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]

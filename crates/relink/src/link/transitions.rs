@@ -1,24 +1,22 @@
 //! Every transition of a link is made in this file, and nowhere else.
 //!
-//! One function per input, each read from the top: *in which states does this mean something, and what?* Whatever is
-//! not named changes nothing. Three functions end in another state on behalf of all others: [`Link::attempt`] begins an
-//! attempt, [`Link::fail`] ends an attempt or a usable link, [`Link::end`] ends everything. `docs/transitions.txt` is
-//! generated from this file and compared by a test.
-
-use core::time::Duration;
+//! Nothing else can: [`Link::enter`] is private to it. One function per input, each read from the top: *in which states
+//! does this mean something, and what?* Whatever is not named changes nothing. Three functions end in another state on
+//! behalf of all others: [`Link::attempt`] begins an attempt, [`Link::fail`] ends an attempt or a usable link,
+//! [`Link::end`] ends everything. `docs/transitions.txt` is generated from this file and compared by a test.
 
 use rand_core::Rng;
 
-use super::io::{
-    Action, Failure, Hint, Input, LinkEvent, LinkSignal, Reason, Refusal, Timer, TokenFailed, TokenGrant,
-    TransportId,
-};
+use super::action::{Action, LinkEvent};
+use super::failure::Failure;
+use super::input::{Hint, Input, LinkSignal, Refusal, TokenFailed, TokenGrant, TransportId};
+use super::reason::{Reason, Timer};
 use super::stage::{Live, Refresh, Stage};
 use super::state::{ClosedReason, Step};
 use super::{Link, MOST_ACTIONS};
 use crate::budget::GaveUp;
 use crate::code::CloseCode;
-use crate::heartbeat::{Beat, Heartbeat};
+use crate::heartbeat::Heartbeat;
 use crate::policy::Verdict;
 use crate::stats::count;
 use crate::time::{Instant, earliest};
@@ -47,16 +45,8 @@ impl<R: Rng> Link<R> {
     // The application's word.
 
     fn connect(&mut self) {
-        match self.stage {
-            Stage::Idle => self.start(Reason::Connect),
-            Stage::Closed(reason) if self.may_reopen(reason) => self.start(Reason::Connect),
-            Stage::Waiting { .. }
-            | Stage::Authorizing { .. }
-            | Stage::Dialing { .. }
-            | Stage::Handshaking { .. }
-            | Stage::Connected(_)
-            | Stage::Closing { .. }
-            | Stage::Closed(_) => {}
+        if matches!(self.stage, Stage::Idle) || self.may_reopen() {
+            self.start(Reason::Connect);
         }
     }
 
@@ -96,20 +86,12 @@ impl<R: Rng> Link<R> {
     }
 
     fn retry_now(&mut self) {
-        match self.stage {
-            Stage::Waiting { .. } => {
-                self.forgive();
-                self.budget.down(self.now);
-                self.attempt(Reason::RetryNow);
-            }
-            Stage::Closed(reason) if self.may_reopen(reason) => self.start(Reason::RetryNow),
-            Stage::Idle
-            | Stage::Authorizing { .. }
-            | Stage::Dialing { .. }
-            | Stage::Handshaking { .. }
-            | Stage::Connected(_)
-            | Stage::Closing { .. }
-            | Stage::Closed(_) => {}
+        if let Stage::Waiting { .. } = self.stage {
+            self.forgive();
+            self.budget.down(self.now);
+            self.attempt(Reason::RetryNow);
+        } else if self.may_reopen() {
+            self.start(Reason::RetryNow);
         }
     }
 
@@ -122,66 +104,36 @@ impl<R: Rng> Link<R> {
     }
 
     fn hint(&mut self, hint: Hint) {
-        match (&mut self.stage, hint) {
-            (Stage::Waiting { until, not_before }, Hint::Online | Hint::Wake) => {
-                let earliest = self.budget.earliest_dial(self.now).max(*not_before);
-                *until = earliest.min(*until);
-                if *until <= self.now {
-                    self.attempt(Reason::Hint(hint));
-                }
+        if let Stage::Connected(live) = &mut self.stage {
+            let beat = live.heartbeat.probe(self.now);
+            self.beat(beat);
+        } else if let (Stage::Waiting { until, not_before }, Hint::Online | Hint::Wake) =
+            (&mut self.stage, hint)
+        {
+            *until = self.budget.earliest_dial(self.now).max(*not_before).min(*until);
+            if *until <= self.now {
+                self.attempt(Reason::Hint(hint));
             }
-            (Stage::Connected(live), _) => {
-                let beat = live.heartbeat.probe(self.now);
-                self.beat(beat);
-            }
-            (
-                Stage::Idle
-                | Stage::Waiting { .. }
-                | Stage::Authorizing { .. }
-                | Stage::Dialing { .. }
-                | Stage::Handshaking { .. }
-                | Stage::Closing { .. }
-                | Stage::Closed(_),
-                _,
-            ) => {}
         }
     }
 
     // The token.
 
     fn token(&mut self, id: TransportId, result: Result<TokenGrant, TokenFailed>) {
-        let mine = self.stage.transport() == Some(id);
-        match self.stage {
-            Stage::Authorizing { .. } if mine => match result {
+        if self.stage.transport() != Some(id) {
+            return;
+        }
+        if let Stage::Authorizing { .. } = self.stage {
+            match result {
                 Ok(grant) => {
                     self.granted(grant);
                     self.dial(id, Reason::TokenReady);
                 }
                 Err(TokenFailed) => self.token_failed(Reason::TokenFailed),
-            },
-            Stage::Connected(Live { refresh: Refresh::Fetching { .. }, .. }) if mine => match result {
-                Ok(grant) => {
-                    self.granted(grant);
-                    self.set_refresh(self.refresh_at.map_or(Refresh::Off, Refresh::At));
-                    self.push(Action::RenewToken { id });
-                }
-                Err(TokenFailed) => self.refresh_failed(),
-            },
-            Stage::Idle
-            | Stage::Waiting { .. }
-            | Stage::Authorizing { .. }
-            | Stage::Dialing { .. }
-            | Stage::Handshaking { .. }
-            | Stage::Connected(_)
-            | Stage::Closing { .. }
-            | Stage::Closed(_) => {}
+            }
+        } else {
+            self.renewed(id, result);
         }
-    }
-
-    fn granted(&mut self, grant: TokenGrant) {
-        count(&mut self.stats.tokens_fetched);
-        self.credentials.fetched();
-        self.refresh_at = self.config.credentials.refresh_at(grant.expires_in, self.now, &mut self.rng);
     }
 
     fn token_failed(&mut self, reason: Reason) {
@@ -191,41 +143,12 @@ impl<R: Rng> Link<R> {
         self.fail(reason, Verdict::Retry, None);
     }
 
-    /// The link stays up on the old token; the next try is on the curve.
-    fn refresh_failed(&mut self) {
-        count(&mut self.stats.token_failures);
-        let reported = self.credentials.failed(&self.config.credentials);
-        self.tell_token_error(reported);
-        let delay = self.config.backoff.window(1, Duration::ZERO).draw(&mut self.rng);
-        self.set_refresh(Refresh::At(self.now + delay));
-    }
-
-    fn set_refresh(&mut self, refresh: Refresh) {
-        if let Stage::Connected(live) = &mut self.stage {
-            live.refresh = refresh;
-        }
-    }
-
-    pub(super) fn tell_token_error(&mut self, reported: Option<u32>) {
-        if let Some(consecutive_failures) = reported {
-            self.tell(LinkEvent::TokenError { consecutive_failures });
-        }
-    }
-
     // The transport.
 
     fn opened(&mut self, id: TransportId) {
         let Stage::Dialing { id: dialled, .. } = self.stage else { return };
         if dialled == id {
             self.next_step(id, None, Reason::Opened);
-        }
-    }
-
-    fn pong(&mut self, id: TransportId, nonce: Option<u32>) {
-        let Some(live) = self.stage.live(id) else { return };
-        if let Some(round_trip) = live.heartbeat.pong(nonce, self.now) {
-            self.stats.last_round_trip = Some(round_trip);
-            self.stats.round_trips.record(round_trip);
         }
     }
 
@@ -352,34 +275,6 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    fn beat(&mut self, beat: Option<Beat>) {
-        let Some(id) = self.transport() else { return };
-        match beat {
-            Some(Beat::Ping { nonce }) => {
-                count(&mut self.stats.pings);
-                self.push(Action::SendPing { id, nonce });
-            }
-            Some(Beat::Dead(silence)) => {
-                count(&mut self.stats.heartbeats_lost);
-                self.push(Action::SendClose { id, code: self.config.heartbeat.close_code });
-                self.fail(Reason::Dead(silence), Verdict::Retry, None);
-            }
-            None => {}
-        }
-    }
-
-    fn refresh(&mut self) {
-        let deadline = self.now + self.config.credentials.timeout;
-        if let Stage::Connected(live) = &mut self.stage {
-            let id = live.id;
-            if let Refresh::Fetching { .. } = live.refresh {
-                return self.refresh_failed();
-            }
-            live.refresh = Refresh::Fetching { deadline };
-            self.push(Action::FetchToken { id });
-        }
-    }
-
     // The ways that several inputs share.
 
     fn start(&mut self, reason: Reason) {
@@ -471,7 +366,7 @@ impl<R: Rng> Link<R> {
     }
 
     /// Ends an attempt, or a usable link, and decides what comes next.
-    fn fail(&mut self, reason: Reason, verdict: Verdict, code: Option<CloseCode>) {
+    pub(super) fn fail(&mut self, reason: Reason, verdict: Verdict, code: Option<CloseCode>) {
         let now = self.now;
         let attempt = self.budget.attempts().saturating_add(1);
         let lost =
@@ -493,7 +388,7 @@ impl<R: Rng> Link<R> {
         if verdict == Verdict::SwitchEndpoint || lost.is_none() {
             self.route.switch();
         }
-        let end = self.is_the_end(verdict, reason, code);
+        let end = self.is_the_end(verdict, code);
         let wait = if end.is_some() { None } else { Some(self.wait(verdict, was_stable)) };
         let retry_in = wait.map(|(until, _)| until - now);
         self.tell(match lost {
@@ -507,7 +402,7 @@ impl<R: Rng> Link<R> {
         }
         if let Some((until, not_before)) = wait {
             self.enter(Stage::Waiting { until, not_before }, reason);
-            if until <= now {
+            if until <= now && until < Instant::END {
                 self.attempt(Reason::DelayOver);
             }
         }
@@ -540,11 +435,11 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    fn tell(&mut self, event: LinkEvent) {
+    pub(super) fn tell(&mut self, event: LinkEvent) {
         self.push(Action::Event(event));
     }
 
-    fn push(&mut self, action: Action) {
+    pub(super) fn push(&mut self, action: Action) {
         self.actions.push(action);
     }
 }

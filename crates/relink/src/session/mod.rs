@@ -14,7 +14,7 @@ use rand_core::Rng;
 
 use crate::config::{ConfigError, config, mistake};
 use crate::link::{
-    Action, Endpoint, Failure, Input, Link, LinkConfig, LinkEvent, LinkSignal, State, TokenFailed,
+    Action, Endpoint, Failure, Input, Link, LinkConfig, LinkEvent, LinkSignal, Phase, State, TokenFailed,
     TokenGrant, TransportId,
 };
 use crate::stats::{Stats, count};
@@ -125,7 +125,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             SessionInput::Connect => self.drive(Input::Connect, now),
             SessionInput::Login => self.drive(Input::Login, now),
             SessionInput::Close(frame) => {
-                self.goodbye = frame.reason;
+                if !matches!(self.link.state(), State::Closing | State::Closed(_)) {
+                    self.goodbye = frame.reason;
+                }
                 self.drive(Input::Close { code: frame.code }, now);
             }
             SessionInput::RetryNow => self.drive(Input::RetryNow, now),
@@ -153,6 +155,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// The message comes back where there is no room for it, where it is larger than the outbox, where the link is down
     /// and told to refuse, and where the link is closing or closed.
     pub fn send(&mut self, message: impl Into<Message>, now: Instant) -> Result<Accepted, Refused> {
+        let now = now.max(self.link.now());
         let message = message.into();
         if let Err(reason) = self.may_send(&message) {
             count(&mut self.link.stats_mut().messages_refused);
@@ -268,7 +271,11 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     fn opened(&mut self, id: TransportId, now: Instant) {
-        if self.link.transport() == Some(id) {
+        let dialing = matches!(
+            self.link.state(),
+            State::Connecting(Phase::Dialing) | State::Reconnecting(Phase::Dialing)
+        );
+        if dialing && self.link.transport() == Some(id) {
             self.control.clear();
             self.protocol.opened();
             self.drive(Input::Opened { id }, now);
@@ -357,6 +364,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         while let Some(action) = self.link.poll_action() {
             self.carry_on(action);
         }
+        // What nobody told of belongs to this input, and not to a loss that comes later.
+        self.detail.clear();
         // A close frame without a drop behind it belongs to a close handshake: it goes out in its turn.
         if let Some(frame) = self.farewell.take() {
             self.control.push_back(Frame::Close(frame));
@@ -433,6 +442,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 }
                 self.note_queue();
                 self.control.clear();
+                self.goodbye.clear();
                 Event::Closed { reason }
             }
         };
@@ -461,6 +471,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     fn expire_messages(&mut self, now: Instant) {
+        let now = now.max(self.link.now());
         while let Some(Entry { receipt, message, .. }) = self.outbox.pop_expired(now) {
             self.drop_message(receipt, message, DropReason::Expired);
         }

@@ -1,0 +1,134 @@
+//! Everything a link wants done or told.
+
+use core::time::Duration;
+
+use super::input::TransportId;
+use super::reason::Reason;
+use super::state::{ClosedReason, State, Step};
+use crate::code::CloseCode;
+use crate::surface::Shown;
+
+/// Everything a link wants done or told, in one order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Fetch a token for this attempt, or ahead of expiry for this transport. Replaces a fetch that is under way.
+    FetchToken {
+        /// Comes back in [`Input::Token`].
+        id: TransportId,
+    },
+    /// Open a transport.
+    Dial {
+        /// The id of the transport to be.
+        id: TransportId,
+        /// Where.
+        endpoint: Endpoint,
+    },
+    /// Send the protocol's opening word: the transport is open and a handshake step begins.
+    StartStep {
+        /// On which transport.
+        id: TransportId,
+        /// Which step begins.
+        step: Step,
+    },
+    /// Send a ping.
+    SendPing {
+        /// On which transport.
+        id: TransportId,
+        /// The number it carries.
+        nonce: u32,
+    },
+    /// Give the fresh token to the server over the open link.
+    RenewToken {
+        /// On which transport.
+        id: TransportId,
+    },
+    /// Send a close frame.
+    SendClose {
+        /// On which transport.
+        id: TransportId,
+        /// Its code.
+        code: CloseCode,
+    },
+    /// Let go of the transport, or of the dial or fetch for it: write what can be written without waiting, then drop.
+    Drop {
+        /// Which.
+        id: TransportId,
+    },
+    /// Tell the application.
+    Event(LinkEvent),
+}
+
+/// Where to dial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// The configured endpoint with this index.
+    Configured(u8),
+    /// The address that the last redirect named.
+    Redirected,
+}
+
+/// What the link tells the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(tag = "event", rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum LinkEvent {
+    /// The exact state changed.
+    State {
+        /// From this one.
+        from: State,
+        /// To this one.
+        to: State,
+        /// Because of this.
+        reason: Reason,
+    },
+    /// An attempt starts to dial.
+    Dialing {
+        /// The number of the attempt since the link was last stable, from 1.
+        attempt: u32,
+        /// Where.
+        endpoint: Endpoint,
+    },
+    /// The link is usable.
+    Connected {
+        /// Whether it was usable before (M20).
+        is_reconnect: bool,
+    },
+    /// A usable link was lost, or closed by the peer.
+    Disconnected {
+        /// The peer's close code; 1006 where there was none.
+        code: CloseCode,
+        /// What happened.
+        reason: Reason,
+        /// When the next attempt starts; `None` where there will be none (M8).
+        retry_in: Option<Duration>,
+    },
+    /// An attempt failed before the link was usable.
+    AttemptFailed {
+        /// Its number since the link was last stable, from 1.
+        attempt: u32,
+        /// What happened.
+        reason: Reason,
+        /// When the next attempt starts; `None` where there will be none.
+        retry_in: Option<Duration>,
+    },
+    /// Several token fetches failed, or tokens were refused, in a row. Tries go on (M10).
+    TokenError {
+        /// So many.
+        consecutive_failures: u32,
+    },
+    /// The server will close soon and says when to come back (M12).
+    GoingAway {
+        /// How long to wait at least.
+        retry_after: Duration,
+    },
+    /// What a person should see changed.
+    Shown(Shown),
+    /// The link has come to its end. The last event, and only once (I31).
+    Closed {
+        /// Why.
+        reason: ClosedReason,
+    },
+}

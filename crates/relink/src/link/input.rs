@@ -1,0 +1,155 @@
+//! Everything that can change a link.
+
+use core::fmt;
+use core::time::Duration;
+
+use super::failure::Failure;
+use crate::code::CloseCode;
+
+/// Everything that can change a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Input {
+    /// The application wants the link up.
+    Connect,
+    /// The application logs in: the word that the login step waits for. Early ones are remembered (D4).
+    Login,
+    /// The application is done: flush, close with this code, then end.
+    Close {
+        /// The code of the close frame.
+        code: CloseCode,
+    },
+    /// Everything that was queued when the close began has gone out.
+    Flushed,
+    /// A person wants an attempt now: the backoff starts anew and the wait ends (M17).
+    RetryNow,
+    /// The application vouches that the link is good: failures are forgotten without waiting for `stable_after` (I5).
+    MarkStable,
+    /// Something outside hints that an attempt or a check is worth while.
+    Hint(Hint),
+    /// A token fetch ended.
+    Token {
+        /// The attempt it was fetched for.
+        id: TransportId,
+        /// What came of it.
+        result: Result<TokenGrant, TokenFailed>,
+    },
+    /// The transport is open: the WebSocket handshake is done.
+    Opened {
+        /// Which.
+        id: TransportId,
+    },
+    /// A frame arrived that says nothing but that the peer lives. [`Link::received`](super::Link::received) is the
+    /// same, quicker.
+    Received {
+        /// From which transport.
+        id: TransportId,
+    },
+    /// A pong arrived.
+    Pong {
+        /// From which transport.
+        id: TransportId,
+        /// The number of the ping it answers, where it carries one.
+        nonce: Option<u32>,
+    },
+    /// The application's protocol says something about the link.
+    Signal {
+        /// From which transport.
+        id: TransportId,
+        /// What it says.
+        signal: LinkSignal,
+    },
+    /// The peer's close frame arrived.
+    PeerClosed {
+        /// From which transport.
+        id: TransportId,
+        /// Its code; [`CloseCode::NO_STATUS`] where it had none.
+        code: CloseCode,
+    },
+    /// The transport is gone, or could not be opened.
+    Failed {
+        /// Which.
+        id: TransportId,
+        /// Why.
+        failure: Failure,
+    },
+    /// Time has passed.
+    Timeout,
+}
+
+/// One attempt and the transport it may open. Inputs carry the id of the transport they come from; those of an
+/// earlier one change nothing (I1).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
+pub struct TransportId(pub(crate) u32);
+
+impl fmt::Debug for TransportId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// A hint from the system. Hints are never facts: they shorten a wait or cause a check, within floor and budget (I18).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Hint {
+    /// A network is there again, or another one.
+    Online,
+    /// The system believes there is no network.
+    Offline,
+    /// The process or machine was asleep, or came to the foreground (M14).
+    Wake,
+}
+
+/// What a protocol tells the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkSignal {
+    /// The server's first word.
+    Welcome,
+    /// The challenge is met.
+    ChallengeMet,
+    /// The server sends this client elsewhere; the session keeps the address.
+    Redirect,
+    /// The login was accepted.
+    Authenticated,
+    /// The login was refused.
+    Refused(Refusal),
+    /// The server will close soon and says when to come back.
+    GoingAway {
+        /// How long to wait at least.
+        retry_after: Duration,
+    },
+}
+
+/// Why a login was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The token is old or wrong; a fresh one may do.
+    Token,
+    /// As if the peer had closed with this code.
+    As(CloseCode),
+}
+
+/// A token was fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TokenGrant {
+    /// How long it is good for, if that is known.
+    pub expires_in: Option<Duration>,
+}
+
+impl TokenGrant {
+    /// A token that is good for so long; `None` where that is not known.
+    #[must_use]
+    pub const fn new(expires_in: Option<Duration>) -> Self {
+        Self { expires_in }
+    }
+}
+
+/// A token could not be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TokenFailed;

@@ -1,0 +1,93 @@
+//! What keeps a usable link good: the heartbeat, and the token renewed ahead of its end. Nothing here enters a state.
+
+use core::time::Duration;
+
+use rand_core::Rng;
+
+use super::Link;
+use super::action::{Action, LinkEvent};
+use super::input::{TokenFailed, TokenGrant, TransportId};
+use super::reason::Reason;
+use super::stage::{Live, Refresh, Stage};
+use crate::heartbeat::Beat;
+use crate::policy::Verdict;
+use crate::stats::count;
+
+impl<R: Rng> Link<R> {
+    /// The answer to a renewal while connected.
+    pub(super) fn renewed(&mut self, id: TransportId, result: Result<TokenGrant, TokenFailed>) {
+        let Stage::Connected(Live { refresh: Refresh::Fetching { .. }, .. }) = self.stage else { return };
+        match result {
+            Ok(grant) => {
+                self.granted(grant);
+                self.set_refresh(self.refresh_at.map_or(Refresh::Off, Refresh::At));
+                self.push(Action::RenewToken { id });
+            }
+            Err(TokenFailed) => self.refresh_failed(),
+        }
+    }
+
+    pub(super) fn pong(&mut self, id: TransportId, nonce: Option<u32>) {
+        let Some(live) = self.stage.live(id) else { return };
+        if let Some(round_trip) = live.heartbeat.pong(nonce, self.now) {
+            self.stats.last_round_trip = Some(round_trip);
+            self.stats.round_trips.record(round_trip);
+        }
+    }
+
+    pub(super) fn granted(&mut self, grant: TokenGrant) {
+        count(&mut self.stats.tokens_fetched);
+        self.credentials.fetched();
+        self.refresh_at = self.config.credentials.refresh_at(grant.expires_in, self.now, &mut self.rng);
+    }
+
+    /// The link stays up on the old token; the next try is on the curve, by the failures of the provider alone.
+    pub(super) fn refresh_failed(&mut self) {
+        count(&mut self.stats.token_failures);
+        let reported = self.credentials.failed(&self.config.credentials);
+        self.tell_token_error(reported);
+        let retry = self.credentials.failures();
+        let delay = self.config.backoff.window(retry, Duration::ZERO).draw(&mut self.rng);
+        self.set_refresh(Refresh::At(self.now + delay));
+    }
+
+    pub(super) fn set_refresh(&mut self, refresh: Refresh) {
+        if let Stage::Connected(live) = &mut self.stage {
+            live.refresh = refresh;
+        }
+    }
+
+    pub(super) fn tell_token_error(&mut self, reported: Option<u32>) {
+        if let Some(consecutive_failures) = reported {
+            self.tell(LinkEvent::TokenError { consecutive_failures });
+        }
+    }
+
+    pub(super) fn beat(&mut self, beat: Option<Beat>) {
+        let Some(id) = self.transport() else { return };
+        match beat {
+            Some(Beat::Ping { nonce }) => {
+                count(&mut self.stats.pings);
+                self.push(Action::SendPing { id, nonce });
+            }
+            Some(Beat::Dead(silence)) => {
+                count(&mut self.stats.heartbeats_lost);
+                self.push(Action::SendClose { id, code: self.config.heartbeat.close_code });
+                self.fail(Reason::Dead(silence), Verdict::Retry, None);
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn refresh(&mut self) {
+        let deadline = self.now + self.config.credentials.timeout;
+        if let Stage::Connected(live) = &mut self.stage {
+            let id = live.id;
+            if let Refresh::Fetching { .. } = live.refresh {
+                return self.refresh_failed();
+            }
+            live.refresh = Refresh::Fetching { deadline };
+            self.push(Action::FetchToken { id });
+        }
+    }
+}
