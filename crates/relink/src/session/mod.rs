@@ -1,8 +1,10 @@
 //! [`Session`]: a link with its messages.
 
 mod address;
+mod inbound;
 mod io;
 mod message;
+mod outbound;
 mod outbox;
 mod protocol;
 
@@ -13,11 +15,8 @@ use alloc::vec::Vec;
 use rand_core::Rng;
 
 use crate::config::{ConfigError, config, mistake};
-use crate::link::{
-    Action, Endpoint, Failure, Input, Link, LinkConfig, LinkEvent, LinkSignal, Phase, State, TokenFailed,
-    TokenGrant, TransportId,
-};
-use crate::stats::{Stats, count};
+use crate::link::{Action, Endpoint, Input, Link, LinkConfig, LinkEvent, State};
+use crate::stats::Stats;
 use crate::surface::Surface;
 use crate::time::{Instant, earliest};
 
@@ -148,68 +147,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// Takes a message, to be sent as soon as the link is usable; order is kept.
-    ///
-    /// # Errors
-    ///
-    /// The message comes back where there is no room for it, where it is larger than the outbox, where the link is down
-    /// and told to refuse, and where the link is closing or closed.
-    pub fn send(&mut self, message: impl Into<Message>, now: Instant) -> Result<Accepted, Refused> {
-        let now = now.max(self.link.now());
-        let message = message.into();
-        if let Err(reason) = self.may_send(&message) {
-            count(&mut self.link.stats_mut().messages_refused);
-            return Err(Refused { message, reason });
-        }
-        let queued = !self.link.state().is_usable();
-        let dropped_itself =
-            !self.outbox.has_room(message.len()) && self.outbox.config().overflow == Overflow::DropNewest;
-        if dropped_itself {
-            let receipt = self.outbox.next_receipt();
-            self.drop_message(receipt, message, DropReason::Overflow);
-            return Ok(Accepted { receipt, queued });
-        }
-        while !self.outbox.has_room(message.len()) {
-            let Some(Entry { receipt, message, .. }) = self.outbox.pop() else { break };
-            self.drop_message(receipt, message, DropReason::Overflow);
-        }
-        let receipt = self.outbox.push(message, now);
-        self.note_queue();
-        Ok(Accepted { receipt, queued })
-    }
-
     // Pull: what to do.
 
     /// The next thing to do or to tell.
     #[must_use]
     pub fn poll_action(&mut self) -> Option<SessionAction> {
         self.actions.pop_front()
-    }
-
-    /// The next frame for the transport. Ask only while the transport has room: what is taken counts as sent.
-    #[must_use]
-    pub fn poll_transmit(&mut self, now: Instant) -> Option<Frame> {
-        loop {
-            if let Some(frame) = self.control.pop_front() {
-                return Some(frame);
-            }
-            let flushing = self.link.is_flushing();
-            if !self.link.state().is_usable() && !flushing {
-                return None;
-            }
-            self.expire_messages(now);
-            let Some(entry) = self.outbox.pop() else {
-                if !flushing {
-                    return None;
-                }
-                self.drive(Input::Flushed, now);
-                continue;
-            };
-            self.sent(&entry);
-            self.frames.clear();
-            self.protocol.command(Command::Data(entry.message), &mut self.frames);
-            self.control.extend(self.frames.drain(..));
-        }
     }
 
     /// When to hand in [`SessionInput::Timeout`].
@@ -249,99 +192,6 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     #[must_use]
     pub const fn stats(&self) -> &Stats {
         self.link.stats()
-    }
-
-    // The inputs that carry more than the link needs to know.
-
-    fn token(&mut self, id: TransportId, result: Result<Token, String>, now: Instant) {
-        if self.link.transport() != Some(id) {
-            return;
-        }
-        let result = match result {
-            Ok(token) => {
-                self.token = Some(token.secret);
-                Ok(TokenGrant::new(token.expires_in))
-            }
-            Err(detail) => {
-                self.detail = detail;
-                Err(TokenFailed)
-            }
-        };
-        self.drive(Input::Token { id, result }, now);
-    }
-
-    fn opened(&mut self, id: TransportId, now: Instant) {
-        let dialing = matches!(
-            self.link.state(),
-            State::Connecting(Phase::Dialing) | State::Reconnecting(Phase::Dialing)
-        );
-        if dialing && self.link.transport() == Some(id) {
-            self.control.clear();
-            self.protocol.opened();
-            self.drive(Input::Opened { id }, now);
-        }
-    }
-
-    fn frame(&mut self, id: TransportId, frame: Frame, now: Instant) {
-        if self.link.transport() != Some(id) {
-            return;
-        }
-        self.link.received(id, now);
-        match frame {
-            Frame::Message(message) => {
-                let stats = self.link.stats_mut();
-                count(&mut stats.messages_received);
-                stats.bytes_received = stats.bytes_received.saturating_add(message.len() as u64);
-                self.protocol.receive(message, &mut self.signals);
-                self.heed_signals(id, now);
-            }
-            Frame::Ping(_) => {}
-            Frame::Pong(payload) => {
-                let nonce = payload.as_ref().try_into().ok().map(u32::from_be_bytes);
-                self.drive(Input::Pong { id, nonce: Some(nonce.unwrap_or(0)) }, now);
-            }
-            Frame::Close(frame) => {
-                self.protocol.closing(&frame, &mut self.signals);
-                self.heed_signals(id, now);
-                self.detail = frame.reason;
-                self.drive(Input::PeerClosed { id, code: frame.code }, now);
-            }
-        }
-    }
-
-    fn heed_signals(&mut self, id: TransportId, now: Instant) {
-        let mut signals = core::mem::take(&mut self.signals);
-        for signal in signals.drain(..) {
-            if self.link.transport() == Some(id) {
-                self.heed(signal, id, now);
-            }
-        }
-        self.signals = signals;
-    }
-
-    fn heed(&mut self, signal: Signal, id: TransportId, now: Instant) {
-        let signal = match signal {
-            Signal::Data(message) => {
-                return self.tell(Event::Message(message));
-            }
-            Signal::HeartbeatAck(nonce) => return self.drive(Input::Pong { id, nonce }, now),
-            Signal::Malformed(frame) => {
-                let failure = Failure::Protocol(frame.code);
-                self.detail.clone_from(&frame.reason);
-                self.farewell = Some(frame);
-                return self.drive(Input::Failed { id, failure }, now);
-            }
-            Signal::Redirect(address) => {
-                self.redirected_to = Some(address);
-                LinkSignal::Redirect
-            }
-            Signal::Welcome => LinkSignal::Welcome,
-            Signal::ChallengeMet => LinkSignal::ChallengeMet,
-            Signal::Authenticated => LinkSignal::Authenticated,
-            Signal::Refused(refusal) => LinkSignal::Refused(refusal),
-            Signal::GoingAway { retry_after } => LinkSignal::GoingAway { retry_after },
-        };
-        self.drive(Input::Signal { id, signal }, now);
     }
 
     fn timeout(&mut self, now: Instant) {
@@ -447,61 +297,6 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
         };
         self.tell(event);
-    }
-
-    // Messages.
-
-    fn may_send(&self, message: &Message) -> Result<(), RefusedReason> {
-        let config = self.outbox.config();
-        match self.link.state() {
-            State::Closing | State::Closed(_) => Err(RefusedReason::Closed),
-            State::Idle | State::Connecting(_) | State::Reconnecting(_)
-                if config.while_down == WhileDown::Refuse =>
-            {
-                Err(RefusedReason::Down)
-            }
-            State::Idle | State::Connecting(_) | State::Reconnecting(_) | State::Connected => {
-                if message.len() > config.max_bytes {
-                    return Err(RefusedReason::TooBig);
-                }
-                let refuse = config.overflow == Overflow::Refuse && !self.outbox.has_room(message.len());
-                if refuse { Err(RefusedReason::Full) } else { Ok(()) }
-            }
-        }
-    }
-
-    fn expire_messages(&mut self, now: Instant) {
-        let now = now.max(self.link.now());
-        while let Some(Entry { receipt, message, .. }) = self.outbox.pop_expired(now) {
-            self.drop_message(receipt, message, DropReason::Expired);
-        }
-        self.note_queue();
-    }
-
-    fn drop_message(&mut self, receipt: Receipt, message: Message, why: DropReason) {
-        count(&mut self.link.stats_mut().messages_dropped);
-        self.tell(Event::Dropped { receipt, why, message });
-    }
-
-    fn sent(&mut self, entry: &Entry) {
-        let stats = self.link.stats_mut();
-        count(&mut stats.messages_sent);
-        stats.bytes_sent = stats.bytes_sent.saturating_add(entry.message.len() as u64);
-        self.note_queue();
-        // Neighbours share one event: a batch of a thousand tells of itself once.
-        match self.actions.back_mut() {
-            Some(SessionAction::Event(Event::Sent { last, .. })) if last.0 + 1 == entry.receipt.0 => {
-                *last = entry.receipt;
-            }
-            _ => self.tell(Event::Sent { first: entry.receipt, last: entry.receipt }),
-        }
-    }
-
-    fn note_queue(&mut self) {
-        let queued = u32::try_from(self.outbox.len()).unwrap_or(u32::MAX);
-        let stats = self.link.stats_mut();
-        stats.queued = queued;
-        stats.queued_peak = stats.queued_peak.max(queued);
     }
 
     fn tell(&mut self, event: Event) {

@@ -1,0 +1,103 @@
+//! What arrives: tokens, transports, frames, and what the protocol reads from them.
+
+use alloc::string::String;
+
+use rand_core::Rng;
+
+use super::{Event, Frame, Protocol, Session, Signal, Token};
+use crate::link::{Failure, Input, LinkSignal, Phase, State, TokenFailed, TokenGrant, TransportId};
+use crate::stats::count;
+use crate::time::Instant;
+
+impl<P: Protocol, R: Rng> Session<P, R> {
+    pub(super) fn token(&mut self, id: TransportId, result: Result<Token, String>, now: Instant) {
+        if self.link.transport() != Some(id) {
+            return;
+        }
+        let result = match result {
+            Ok(token) => {
+                self.token = Some(token.secret);
+                Ok(TokenGrant::new(token.expires_in))
+            }
+            Err(detail) => {
+                self.detail = detail;
+                Err(TokenFailed)
+            }
+        };
+        self.drive(Input::Token { id, result }, now);
+    }
+
+    pub(super) fn opened(&mut self, id: TransportId, now: Instant) {
+        let dialing = matches!(
+            self.link.state(),
+            State::Connecting(Phase::Dialing) | State::Reconnecting(Phase::Dialing)
+        );
+        if dialing && self.link.transport() == Some(id) {
+            self.control.clear();
+            self.protocol.opened();
+            self.drive(Input::Opened { id }, now);
+        }
+    }
+
+    pub(super) fn frame(&mut self, id: TransportId, frame: Frame, now: Instant) {
+        if self.link.transport() != Some(id) {
+            return;
+        }
+        self.link.received(id, now);
+        match frame {
+            Frame::Message(message) => {
+                let stats = self.link.stats_mut();
+                count(&mut stats.messages_received);
+                stats.bytes_received = stats.bytes_received.saturating_add(message.len() as u64);
+                self.protocol.receive(message, &mut self.signals);
+                self.heed_signals(id, now);
+            }
+            Frame::Ping(_) => {}
+            Frame::Pong(payload) => {
+                let nonce = payload.as_ref().try_into().ok().map(u32::from_be_bytes);
+                self.drive(Input::Pong { id, nonce: Some(nonce.unwrap_or(0)) }, now);
+            }
+            Frame::Close(frame) => {
+                self.protocol.closing(&frame, &mut self.signals);
+                self.heed_signals(id, now);
+                self.detail = frame.reason;
+                self.drive(Input::PeerClosed { id, code: frame.code }, now);
+            }
+        }
+    }
+
+    fn heed_signals(&mut self, id: TransportId, now: Instant) {
+        let mut signals = core::mem::take(&mut self.signals);
+        for signal in signals.drain(..) {
+            if self.link.transport() == Some(id) {
+                self.heed(signal, id, now);
+            }
+        }
+        self.signals = signals;
+    }
+
+    fn heed(&mut self, signal: Signal, id: TransportId, now: Instant) {
+        let signal = match signal {
+            Signal::Data(message) => {
+                return self.tell(Event::Message(message));
+            }
+            Signal::HeartbeatAck(nonce) => return self.drive(Input::Pong { id, nonce }, now),
+            Signal::Malformed(frame) => {
+                let failure = Failure::Protocol(frame.code);
+                self.detail.clone_from(&frame.reason);
+                self.farewell = Some(frame);
+                return self.drive(Input::Failed { id, failure }, now);
+            }
+            Signal::Redirect(address) => {
+                self.redirected_to = Some(address);
+                LinkSignal::Redirect
+            }
+            Signal::Welcome => LinkSignal::Welcome,
+            Signal::ChallengeMet => LinkSignal::ChallengeMet,
+            Signal::Authenticated => LinkSignal::Authenticated,
+            Signal::Refused(refusal) => LinkSignal::Refused(refusal),
+            Signal::GoingAway { retry_after } => LinkSignal::GoingAway { retry_after },
+        };
+        self.drive(Input::Signal { id, signal }, now);
+    }
+}
