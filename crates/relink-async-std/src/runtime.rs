@@ -1,13 +1,14 @@
-//! async-std, as a link sees it: dial, clock, sleep, spawn.
+//! async-std, as a link sees it: look up, connect, clock, sleep, spawn.
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use async_std::net::{TcpStream, ToSocketAddrs};
 use relink_driver::relink::Instant;
-use relink_driver::{ConnectError, Runtime, Sleep, StdClock};
+use relink_driver::{Runtime, Sleep, StdClock};
 
 /// The global runtime of async-std.
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +42,16 @@ impl Runtime for AsyncStd {
         Timer { clock: self.clock, armed: None }
     }
 
-    fn connect(
+    fn lookup(
         &self,
         host: String,
         port: u16,
-    ) -> impl Future<Output = Result<Self::Tcp, ConnectError>> + Send + 'static {
-        dial(host, port)
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static {
+        lookup(host, port)
+    }
+
+    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static {
+        connect(address)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -54,20 +59,14 @@ impl Runtime for AsyncStd {
     }
 }
 
-async fn dial(host: String, port: u16) -> Result<TcpStream, ConnectError> {
-    let lookup = (host.as_str(), port).to_socket_addrs();
-    let addresses = lookup.await.map_err(ConnectError::lookup)?;
-    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed.into())
+async fn lookup(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok((host.as_str(), port).to_socket_addrs().await?.collect())
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// A timer of async-io, which async-std stands on. It is set anew only when the deadline changes.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use relink::{Address, Failure, Secret};
 
+use crate::race;
 use crate::request::{Target, Template};
 use crate::runtime::{ConnectError, Runtime};
 use crate::stream::BoxStream;
@@ -53,7 +54,10 @@ impl Dialer {
         let Target { host, port, tls } = target.clone();
         let stream: BoxStream = match &self.connector {
             Some(connect) => connect(target).await?,
-            None => Box::new(runtime.connect(host.clone(), port).await?),
+            None => {
+                let addresses = runtime.lookup(host.clone(), port).await.map_err(ConnectError::lookup)?;
+                Box::new(race::connect(runtime, addresses).await?)
+            }
         };
         if tls { self.secure(stream, &host).await } else { Ok(stream) }
     }

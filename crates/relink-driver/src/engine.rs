@@ -134,7 +134,8 @@ impl<Rt: Runtime> Engine<Rt> {
         if self.runtime.now() < deadline && self.sleep.poll_until(deadline, cx).is_pending() {
             return false;
         }
-        if let (Some(Transport { id, .. }), true) = (&self.transport, self.shared.lock().inbox.is_full()) {
+        let is_behind = self.shared.lock().inbox.is_full();
+        if let (Some(Transport { id, .. }), true) = (&self.transport, is_behind) {
             self.shared.hand_in(SessionInput::Unread { id: *id });
         }
         self.shared.hand_in(SessionInput::Timeout);

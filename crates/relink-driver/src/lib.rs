@@ -1,8 +1,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 //! What every async runtime shares to drive a [`relink`] session.
 //!
-//! Applications use a driver crate (`relink-tokio`, `relink-async-std`), which is this crate and a [`Runtime`]: four
-//! functions to dial, tell the time, sleep and spawn. Everything that takes a decision is in [`relink`]; everything that
+//! Applications use a driver crate (`relink-tokio`, `relink-async-std`), which is this crate and a [`Runtime`]: five
+//! functions to look up, connect, tell the time, sleep and spawn. Everything that takes a decision is in [`relink`]; everything that
 //! touches the network is here, and takes none:
 //!
 //! * [`Wire`]: the WebSocket protocol over memory, by tungstenite;
@@ -17,6 +17,7 @@ mod connection;
 mod dial;
 mod engine;
 mod memory;
+mod race;
 mod request;
 mod retry_after;
 mod runtime;

@@ -1,7 +1,8 @@
-//! The seam to an async runtime: dial, clock, sleep, spawn. All that a driver crate has to write.
+//! The seam to an async runtime: look up, connect, clock, sleep, spawn. All that a driver crate has to write.
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -22,13 +23,15 @@ pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
     /// A timer that is not set yet.
     fn sleep(&self) -> Self::Sleep;
 
-    /// Looks the name up and connects, trying each address in turn; with `TCP_NODELAY`, since a link sends whole
-    /// messages.
-    fn connect(
+    /// Looks a name up: all addresses, in the resolver's order of preference.
+    fn lookup(
         &self,
         host: String,
         port: u16,
-    ) -> impl Future<Output = Result<Self::Tcp, ConnectError>> + Send + 'static;
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static;
+
+    /// Connects to one address, with `TCP_NODELAY`, since a link sends whole messages.
+    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static;
 
     /// Runs a task to its end in the background.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);

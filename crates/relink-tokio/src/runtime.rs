@@ -1,12 +1,13 @@
-//! Tokio, as a link sees it: dial, clock, sleep, spawn.
+//! Tokio, as a link sees it: look up, connect, clock, sleep, spawn.
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use relink_driver::relink::Instant;
-use relink_driver::{ConnectError, Runtime, Sleep};
+use relink_driver::{Runtime, Sleep};
 use tokio::net::TcpStream;
 use tokio::time::Instant as TokioInstant;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
@@ -43,12 +44,16 @@ impl Runtime for Tokio {
         Timer { origin: self.origin, sleep: None }
     }
 
-    fn connect(
+    fn lookup(
         &self,
         host: String,
         port: u16,
-    ) -> impl Future<Output = Result<Self::Tcp, ConnectError>> + Send + 'static {
-        dial(host, port)
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static {
+        lookup(host, port)
+    }
+
+    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static {
+        connect(address)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -56,19 +61,14 @@ impl Runtime for Tokio {
     }
 }
 
-async fn dial(host: String, port: u16) -> Result<Compat<TcpStream>, ConnectError> {
-    let addresses = tokio::net::lookup_host((host, port)).await.map_err(ConnectError::lookup)?;
-    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream.compat());
-            }
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed.into())
+async fn lookup(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok(tokio::net::lookup_host((host, port)).await?.collect())
+}
+
+async fn connect(address: SocketAddr) -> io::Result<Compat<TcpStream>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream.compat())
 }
 
 /// Tokio's timer. It is made and moved only when the deadline changes.
