@@ -96,8 +96,8 @@ impl<Rt: Runtime> Builder<Rt> {
         self
     }
 
-    /// A header for every handshake. Credentials (`authorization`, `cookie`, `proxy-authorization`) go to the first
-    /// address's host only, and never into a log.
+    /// A header for every handshake. Credentials (`authorization`, `cookie`, `proxy-authorization`) go to the hosts of the
+    /// configured addresses only, wherever a redirect leads, and never into a log.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let header = parse_header(name, value);
@@ -214,6 +214,7 @@ impl<Rt: Runtime> Builder<Rt> {
     fn engine(mut self) -> Result<Engine<Rt>, BuildError> {
         let mut template = Template::new(self.request?);
         template.place_token(self.placement);
+        self.more_endpoints.iter().for_each(|endpoint| template.trust(endpoint));
         let mut endpoints = vec![template.address()];
         endpoints.append(&mut self.more_endpoints);
 

@@ -222,7 +222,7 @@ impl Stream for Events {
         let mut state = self.shared.lock();
         let was_full = state.inbox.is_full();
         let Some(event) = state.inbox.pop() else {
-            return if state.ended { Poll::Ready(None) } else { Poll::Pending };
+            return if state.is_over() { Poll::Ready(None) } else { Poll::Pending };
         };
         let has_room = !state.inbox.is_full();
         drop(state);

@@ -108,6 +108,10 @@ impl<Rt: Runtime> Connection<Rt> {
     ) -> Poll<Result<(), Refused>> {
         self.tasks.sink.register(cx.waker());
         let ran = self.run();
+        if ran != Ran::Idle {
+            // What this half brought about may be what the other one waits for.
+            self.tasks.stream.wake();
+        }
         if ran == Ran::Finished || done(&self.shared().lock()) {
             return Poll::Ready(Ok(()));
         }
@@ -127,11 +131,14 @@ impl<Rt: Runtime> Stream for Connection<Rt> {
             return Poll::Ready(Some(event));
         }
         let ran = self.run();
+        if ran != Ran::Idle {
+            self.tasks.sink.wake();
+        }
         let mut state = self.shared().lock();
         if let Some(event) = state.inbox.pop() {
             return Poll::Ready(Some(event));
         }
-        if state.ended {
+        if state.is_over() {
             return Poll::Ready(None);
         }
         if ran != Ran::Idle {
@@ -164,7 +171,10 @@ impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
-        self.start_close(CloseCode::NORMAL, "");
+        // Once: to say it again would wake this very task, again and again.
+        if !matches!(self.state(), State::Closing | State::Closed(_)) {
+            self.start_close(CloseCode::NORMAL, "");
+        }
         self.run_sink(cx, |state| state.session.state().is_closed())
     }
 }

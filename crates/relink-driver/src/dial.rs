@@ -27,6 +27,7 @@ pub(crate) struct Dialer {
 
 /// An open transport whose WebSocket handshake has yet to be spoken.
 pub(crate) struct Dialed {
+    pub(crate) address: Address,
     pub(crate) stream: BoxStream,
     pub(crate) wire: Wire,
 }
@@ -39,14 +40,14 @@ impl Dialer {
         token: Option<&Secret>,
     ) -> BoxFuture<'static, Result<Dialed, ConnectError>> {
         let prepared = self.template.prepare(address, token);
-        let (dialer, runtime) = (self.clone(), runtime.clone());
+        let (dialer, runtime, address) = (self.clone(), runtime.clone(), address.clone());
         Box::pin(async move {
             let invalid = |problem: String| ConnectError::new(Failure::InvalidRequest, problem);
             let (target, request, secrets) = prepared.map_err(|error| invalid(error.to_string()))?;
             let wire = Wire::connect(request, &secrets, dialer.limits)
                 .map_err(|WireError { failure, detail, .. }| ConnectError::new(failure, detail))?;
             let stream = dialer.open(&runtime, target).await?;
-            Ok(Dialed { stream, wire })
+            Ok(Dialed { address, stream, wire })
         })
     }
 

@@ -32,6 +32,19 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// The code and the reason of the close frame that ends what was read last, as they stand there.
+    pub(crate) fn last_close(&self) -> Option<(u16, &[u8])> {
+        let read = &self.inbound.bytes[..self.inbound.read];
+        (2..=125_u8).find_map(|length| {
+            let (_, frame) = read.split_at_checked(read.len().checked_sub(usize::from(length) + 2)?)?;
+            let content = frame.strip_prefix(&[0x88, length])?;
+            let (code, reason) = content.split_first_chunk()?;
+            Some((u16::from_be_bytes(*code), reason))
+        })
+    }
+}
+
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
@@ -69,6 +82,7 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        self.clear_read();
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -78,15 +92,20 @@ impl Buffer {
 
     pub(crate) fn consume(&mut self, count: usize) {
         self.read = (self.read + count).min(self.bytes.len());
-        if self.read == self.bytes.len() {
-            self.bytes.clear();
-            self.read = 0;
-        }
     }
 
     pub(crate) fn shrink(&mut self) {
+        self.clear_read();
         if self.bytes.is_empty() {
             self.bytes.shrink_to(0);
+        }
+    }
+
+    /// What was read stays until now, so that one can look back at it.
+    fn clear_read(&mut self) {
+        if self.read == self.bytes.len() {
+            self.bytes.clear();
+            self.read = 0;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Where to connect, and what to say there: the request of the WebSocket handshake.
 
 use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HOST, PROXY_AUTHORIZATION, UPGRADE};
-use http::uri::{Authority, Scheme};
+use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use relink::{Address, Secret};
 
@@ -87,7 +87,7 @@ pub enum TokenPlacement {
 pub struct HandshakeSecrets {
     /// Headers as they go onto the wire.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    /// `name=value`, already encoded, for the query of the request line.
+    /// `name=value`, already encoded, for the query of the request line, which has none yet.
     pub(crate) query: Option<String>,
 }
 
@@ -113,6 +113,8 @@ pub struct Target {
 #[derive(Clone)]
 pub(crate) struct Template {
     uri: Uri,
+    /// The hosts of the other configured endpoints, which get the same credentials.
+    other_hosts: Vec<String>,
     headers: HeaderMap,
     placement: TokenPlacement,
 }
@@ -123,11 +125,22 @@ const SECRET_HEADERS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZAT
 impl Template {
     pub(crate) fn new(request: http::Request<()>) -> Self {
         let (parts, ()) = request.into_parts();
-        Self { uri: parts.uri, headers: parts.headers, placement: TokenPlacement::default() }
+        Self {
+            uri: parts.uri,
+            other_hosts: Vec::new(),
+            headers: parts.headers,
+            placement: TokenPlacement::default(),
+        }
     }
 
     pub(crate) fn place_token(&mut self, placement: TokenPlacement) {
         self.placement = placement;
+    }
+
+    /// Another configured endpoint: its host gets the credentials, too.
+    pub(crate) fn trust(&mut self, endpoint: &Address) {
+        let uri = endpoint.expose().parse::<Uri>().ok();
+        self.other_hosts.extend(uri.and_then(|uri| uri.host().map(str::to_owned)));
     }
 
     pub(crate) fn address(&self) -> Address {
@@ -142,7 +155,8 @@ impl Template {
     ) -> Result<(Target, http::Request<()>, HandshakeSecrets), BadUrl> {
         let uri = self.resolve(address)?;
         let target = target_of(&uri);
-        let same_host = uri.host() == self.uri.host();
+        let host = uri.host().unwrap_or_default();
+        let is_trusted = self.uri.host() == Some(host) || self.other_hosts.iter().any(|other| other == host);
 
         let mut request = http::Request::new(());
         let mut secrets = HandshakeSecrets::default();
@@ -150,7 +164,7 @@ impl Template {
         for (name, value) in &self.headers {
             if !SECRET_HEADERS.contains(name) && !value.is_sensitive() {
                 headers.append(name, value.clone());
-            } else if same_host {
+            } else if is_trusted {
                 secrets.headers.push((name.clone(), value.clone()));
             }
         }
@@ -164,10 +178,13 @@ impl Template {
         headers.insert("sec-websocket-version", HeaderValue::from_static("13"));
         let key = tungstenite::handshake::client::generate_key();
         headers.insert("sec-websocket-key", HeaderValue::from_str(&key).map_err(|_| bad("no key"))?);
-        if let Some(token) = token.filter(|_| same_host) {
+        if let Some(token) = token.filter(|_| is_trusted) {
             self.add_token(token, &mut secrets).map_err(bad)?;
         }
-        *request.uri_mut() = uri;
+        // A query may be a secret as well, and goes the same way.
+        let query = uri.query().map(str::to_owned).into_iter().chain(secrets.query);
+        secrets.query = query.reduce(|all, next| format!("{all}&{next}"));
+        *request.uri_mut() = without_query(uri).ok_or_else(|| bad("it is not a URL"))?;
         Ok((target, request, secrets))
     }
 
@@ -201,12 +218,40 @@ impl Template {
             return Err(bad("it leads from TLS to plain text"));
         }
         parts.scheme = if secure { "wss" } else { "ws" }.parse().ok();
-        let root = || http::uri::PathAndQuery::from_static("/");
+        let root = || PathAndQuery::from_static("/");
         parts.path_and_query.get_or_insert_with(root);
         let uri = Uri::from_parts(parts).map_err(|_| bad("it is not a URL"))?;
         check(&uri)?;
         Ok(uri)
     }
+}
+
+/// Where a redirect leads, seen from where it came from: it may leave out what stays the same (RFC 3986, section 5.2).
+pub(crate) fn join(from: &Address, to: &Address) -> Address {
+    let to = to.expose();
+    let Ok(base) = from.expose().parse::<Uri>() else { return Address::from(to) };
+    let scheme = base.scheme_str().unwrap_or("ws");
+    let origin = format!("{scheme}://{}", base.authority().map_or("", Authority::as_str));
+    let has_scheme = to.split(['/', '?', '#']).next().is_some_and(|first| first.contains(':'));
+    Address::from(if has_scheme {
+        to.to_owned()
+    } else if to.starts_with("//") {
+        format!("{scheme}:{to}")
+    } else if to.starts_with('/') {
+        format!("{origin}{to}")
+    } else if to.starts_with('?') {
+        format!("{origin}{}{to}", base.path())
+    } else {
+        let folder = base.path().rfind('/').map_or("/", |end| &base.path()[..=end]);
+        format!("{origin}{folder}{to}")
+    })
+}
+
+fn without_query(uri: Uri) -> Option<Uri> {
+    let mut parts = uri.into_parts();
+    let path = parts.path_and_query.as_ref().map_or("/", PathAndQuery::path).parse();
+    parts.path_and_query = Some(path.ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 fn target_of(uri: &Uri) -> Target {
@@ -278,6 +323,38 @@ mod tests {
         assert!(secrets.headers.is_empty());
 
         assert!(prepare("ws://a.example/").unwrap_err().to_string().contains("plain text"));
+    }
+
+    #[test]
+    fn a_redirect_leaves_out_what_stays_the_same() {
+        let from = Address::from("wss://me@a.example:1/deep/feed?x=1");
+        for (to, joined) in [
+            ("https://b.example/", "https://b.example/"),
+            ("//b.example/y", "wss://b.example/y"),
+            ("/y?back=ws://c/", "wss://me@a.example:1/y?back=ws://c/"),
+            ("?y=2", "wss://me@a.example:1/deep/feed?y=2"),
+            ("other", "wss://me@a.example:1/deep/other"),
+        ] {
+            assert_eq!(join(&from, &to.into()).expose(), joined);
+        }
+    }
+
+    #[test]
+    fn other_endpoints_get_the_credentials_and_strangers_do_not() {
+        let mut template = template("wss://a.example/feed?key=1");
+        template.trust(&"wss://b.example/".into());
+        let secrets = |to: &str| template.prepare(&to.into(), Some(&"tok".into())).unwrap().2;
+        assert_eq!(secrets("wss://b.example/").headers.len(), 1);
+        assert!(secrets("wss://c.example/").headers.is_empty());
+    }
+
+    #[test]
+    fn a_query_goes_around_whatever_logs_the_request() {
+        let mut template = template("wss://a.example/feed?key=1");
+        template.place_token(TokenPlacement::Query("jwt".to_owned()));
+        let (_, request, secrets) = template.prepare(&template.address(), Some(&"tok".into())).unwrap();
+        assert_eq!(request.uri().to_string(), "wss://a.example/feed");
+        assert_eq!(secrets.query.as_deref(), Some("key=1&jwt=tok"));
     }
 
     #[test]

@@ -94,6 +94,10 @@ impl From<io::Error> for ConnectError {
 
 /// The core's word for an I/O error.
 pub(crate) fn io_failure(error: &io::Error) -> Failure {
+    #[cfg(feature = "tls")]
+    if crate::tls::is_refusal(error) {
+        return Failure::Tls;
+    }
     #[expect(clippy::wildcard_enum_match_arm, reason = "std's list of kinds grows")]
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Failure::Refused,

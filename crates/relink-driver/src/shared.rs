@@ -103,6 +103,11 @@ impl Shared {
 }
 
 impl State {
+    /// The end was told, and nobody has connected the link again since.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended && self.session.state().is_closed()
+    }
+
     /// Wakes those who wait for room or for the end.
     pub(crate) fn wake_waiting(&mut self) {
         for waker in self.waiting.drain(..) {
@@ -138,6 +143,15 @@ impl Inbox {
             self.messages += 1;
             self.bytes += message.len();
         }
+        // Neighbours share one event, so that whoever sends and never looks does not fill memory.
+        if let (Event::Sent { first, last }, Some(Event::Sent { last: before, .. })) =
+            (&event, self.events.back_mut())
+        {
+            if before.0 + 1 == first.0 {
+                *before = *last;
+                return;
+            }
+        }
         self.events.push_back(event);
     }
 
@@ -151,7 +165,7 @@ impl Inbox {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.messages >= self.limits.max_messages || self.bytes >= self.limits.max_bytes
+        self.messages >= self.limits.max_messages.max(1) || self.bytes >= self.limits.max_bytes.max(1)
     }
 
     /// Nobody listens any more: what waits is dropped, and what comes is not kept.

@@ -1,5 +1,6 @@
 //! TLS on top of a transport, by rustls.
 
+use std::io;
 use std::sync::Arc;
 
 use futures_rustls::TlsConnector;
@@ -32,11 +33,18 @@ impl Tls {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| {
             ConnectError::new(Failure::Tls, format!("{host:?} cannot be the name in a certificate: {error}"))
         })?;
-        let config =
-            self.config.ok_or_else(|| ConnectError::new(Failure::Tls, "there is no TLS configuration"))?;
+        // Not prepared where only a redirect led to TLS.
+        let config = self.config.map_or_else(|| default_config().map(Arc::new), Ok)?;
         let stream = TlsConnector::from(config).connect(name, stream).await.map_err(ConnectError::tls)?;
         Ok(Box::new(stream))
     }
+}
+
+/// Whether the peer refused the TLS handshake. In TLS 1.3 a client learns of that after its own part, with its first
+/// read: where its certificate is missing, for one.
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::AlertReceived(_)))
 }
 
 /// The features' certificate authorities, together.

@@ -7,9 +7,10 @@ use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::future::BoxFuture;
-use relink::{CloseFrame, Frame, SessionInput, TransportId};
+use relink::{Address, CloseFrame, Frame, SessionInput, TransportId};
 
 use crate::dial::Dialed;
+use crate::request::join;
 use crate::runtime::{ConnectError, io_failure};
 use crate::shared::Shared;
 use crate::stream::BoxStream;
@@ -35,6 +36,7 @@ enum Stage {
 }
 
 struct Open {
+    address: Address,
     stream: BoxStream,
     wire: Wire,
     opened: bool,
@@ -87,8 +89,8 @@ impl Transport {
 }
 
 impl Open {
-    fn new(Dialed { stream, wire }: Dialed) -> Self {
-        Self { stream, wire, opened: false, unflushed: false, failed: None }
+    fn new(Dialed { address, stream, wire }: Dialed) -> Self {
+        Self { address, stream, wire, opened: false, unflushed: false, failed: None }
     }
 
     fn poll(
@@ -98,11 +100,17 @@ impl Open {
         buffers: &mut Buffers,
         cx: &mut Context<'_>,
     ) -> Result<bool, WireError> {
-        let wrote = self.write(shared, buffers, cx).map_err(|error| io_error(&error))?;
+        let wrote = self.write(shared, buffers, cx);
         if let Some(failed) = self.failed.take() {
             return Err(failed);
         }
-        Ok(self.read(id, shared, buffers, cx)? | wrote)
+        let read = self.read(id, shared, buffers, cx)?;
+        match wrote {
+            Ok(wrote) => Ok(read | wrote),
+            // A peer that closed and left fails the write. Why it left is in what arrived, and that comes first.
+            Err(_) if read => Ok(true),
+            Err(error) => Err(io_error(&error)),
+        }
     }
 
     /// Reads what has arrived, unless the application is behind with what it has.
@@ -130,7 +138,10 @@ impl Open {
                 Ok(Some(WireEvent::Opened(_))) => opened = true,
                 Ok(Some(WireEvent::Frame(frame))) => buffers.frames.push(frame),
                 Ok(None) => break broken.map(|error| io_error(&error)),
-                Err(error) => break Some(error),
+                Err(error) => {
+                    let location = error.location.map(|to| join(&self.address, &to));
+                    break Some(WireError { location, ..error });
+                }
             }
         };
         self.opened |= opened;

@@ -43,11 +43,11 @@ impl WireLimits {
         Self { max_message, max_frame }
     }
 
-    /// A read buffer of 4 KiB keeps an idle link small; larger frames make it grow for as long as they last.
+    /// Buffers of 4 KiB keep an idle link small; larger frames make them grow for as long as they last.
     fn config(self) -> WebSocketConfig {
         WebSocketConfig::default()
             .read_buffer_size(4 << 10)
-            .write_buffer_size(0)
+            .write_buffer_size(4 << 10)
             .max_message_size(Some(self.max_message))
             .max_frame_size(Some(self.max_frame))
     }
@@ -166,8 +166,11 @@ impl Wire {
             },
             State::Open(mut socket) => {
                 let read = socket.read();
+                let rejected =
+                    read.as_ref().ok().and_then(|message| rejected_close(message, socket.get_ref()));
                 self.state = State::Open(socket);
                 match read {
+                    Ok(_) if rejected.is_some() => rejected.transpose(),
                     Ok(message) => Ok(frame_of(message).map(WireEvent::Frame)),
                     Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
                     Err(error) => Err(self.broken(&error)),
@@ -195,7 +198,6 @@ impl Wire {
         };
         // Memory takes every byte; what remains is "closed already", and then there is nobody to tell.
         let _ = socket.write(message);
-        let _ = socket.flush();
     }
 
     /// What to tell a peer that broke the protocol before the transport is dropped (RFC 6455, section 7.1.7).
@@ -208,7 +210,7 @@ impl Wire {
     #[must_use]
     pub fn outgoing(&mut self) -> &[u8] {
         if let State::Open(socket) = &mut self.state {
-            // Answers to pings and close frames wait inside until someone writes.
+            // Small frames and answers to pings wait inside until someone writes.
             let _ = socket.flush();
         }
         self.memory().outbound.unread()
@@ -272,6 +274,23 @@ fn frame_of(message: WireMessage) -> Option<Frame> {
         WireMessage::Close(None) => Frame::Close(CloseCode::NO_STATUS.into()),
         WireMessage::Frame(_) => return None,
     })
+}
+
+/// What to make of a close frame whose code tungstenite takes for a reserved one. It says 1002 in its place, and the
+/// frame itself must be looked up in the bytes. 1014 (bad gateway) came to the registry later than tungstenite's list.
+fn rejected_close(message: &WireMessage, memory: &Memory) -> Option<Result<WireEvent, WireError>> {
+    let WireMessage::Close(Some(WireClose { code: WireCode::Protocol, reason })) = message else {
+        return None;
+    };
+    let (code, written) = memory.last_close().filter(|_| *reason == "Protocol violation")?;
+    if code == CloseCode::BAD_GATEWAY.0 {
+        let frame = CloseFrame::new(CloseCode::BAD_GATEWAY, String::from_utf8_lossy(written));
+        return Some(Ok(WireEvent::Frame(Frame::Close(frame))));
+    }
+    let failure = Failure::Protocol(CloseCode::PROTOCOL_ERROR);
+    let is_reserved = !WireCode::from(code).is_allowed();
+    is_reserved
+        .then(|| Err(WireError::new(failure, format!("the server closed with the reserved code {code}"))))
 }
 
 /// What a close frame carries on the wire: nothing where its code may not be sent, and a reason of 123 bytes at most.
