@@ -13,6 +13,7 @@
 mod builder;
 mod client;
 mod clock;
+mod close_watch;
 mod connection;
 mod dial;
 mod engine;

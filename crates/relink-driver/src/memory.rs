@@ -32,20 +32,7 @@ impl Memory {
     }
 }
 
-impl Memory {
-    /// The code and the reason of the close frame that ends what was read last, as they stand there.
-    pub(crate) fn last_close(&self) -> Option<(u16, &[u8])> {
-        let read = &self.inbound.bytes[..self.inbound.read];
-        (2..=125_u8).find_map(|length| {
-            let (_, frame) = read.split_at_checked(read.len().checked_sub(usize::from(length) + 2)?)?;
-            let content = frame.strip_prefix(&[0x88, length])?;
-            let (code, reason) = content.split_first_chunk()?;
-            Some((u16::from_be_bytes(*code), reason))
-        })
-    }
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 

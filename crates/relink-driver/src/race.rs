@@ -119,7 +119,14 @@ mod tests {
 
     /// A network in virtual time: port 1 never answers, port 2 refuses, every other port answers with its address.
     #[derive(Clone, Default)]
-    struct Network(Arc<Mutex<(Duration, Vec<(u128, String)>)>>);
+    struct Network(Arc<Mutex<World>>);
+
+    #[derive(Default)]
+    struct World {
+        now: Duration,
+        /// When, in milliseconds, and where to.
+        dials: Vec<(u128, String)>,
+    }
 
     impl Network {
         fn race(&self, addresses: &[&str]) -> Result<Cursor<Vec<u8>>, ConnectError> {
@@ -127,7 +134,7 @@ mod tests {
         }
 
         fn dials(&self) -> Vec<(u128, String)> {
-            self.0.lock().unwrap().1.clone()
+            self.0.lock().unwrap().dials.clone()
         }
     }
 
@@ -136,7 +143,7 @@ mod tests {
         type Sleep = Self;
 
         fn now(&self) -> Instant {
-            Instant::from_origin(self.0.lock().unwrap().0)
+            Instant::from_origin(self.0.lock().unwrap().now)
         }
 
         fn sleep(&self) -> Self {
@@ -155,9 +162,9 @@ mod tests {
             &self,
             address: SocketAddr,
         ) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static {
-            let mut state = self.0.lock().unwrap();
-            let at = state.0.as_millis();
-            state.1.push((at, address.to_string()));
+            let mut world = self.0.lock().unwrap();
+            let at = world.now.as_millis();
+            world.dials.push((at, address.to_string()));
             match address.port() {
                 1 => Either::Left(pending()),
                 2 => Either::Right(ready(Err(io::ErrorKind::ConnectionRefused.into()))),
@@ -170,7 +177,7 @@ mod tests {
 
     impl Sleep for Network {
         fn poll_until(&mut self, deadline: Instant, _: &mut Context<'_>) -> Poll<()> {
-            self.0.lock().unwrap().0 = deadline.since_origin();
+            self.0.lock().unwrap().now = deadline.since_origin();
             Poll::Ready(())
         }
     }

@@ -78,7 +78,7 @@ pub enum TokenPlacement {
     Bearer,
     /// As this parameter of the query, for servers that browsers must reach too. Servers and proxies tend to log it.
     Query(String),
-    /// Not in the handshake: the protocol sends it.
+    /// Not in the handshake: the protocol sends it. Like any message it is then in what tungstenite logs at `trace`.
     Protocol,
 }
 

@@ -16,7 +16,8 @@ use tungstenite::protocol::{
     CloseFrame as WireClose, Message as WireMessage, Role, WebSocket, WebSocketConfig,
 };
 
-use crate::memory::Memory;
+use crate::close_watch::CloseWatch;
+use crate::memory::{Memory, find};
 use crate::request::{BadUrl, HandshakeSecrets, IntoRequest, Target, Template};
 
 /// The limits on what a peer may send (E24), and the size of buffers.
@@ -79,6 +80,9 @@ pub struct WireError {
 /// One WebSocket, client side, over memory.
 pub struct Wire {
     state: State,
+    /// What came while the handshake was under way: frames may stand behind the answer.
+    early: Vec<u8>,
+    close: CloseWatch,
     parting: Option<CloseCode>,
 }
 
@@ -105,7 +109,7 @@ impl Wire {
         match started.handshake() {
             Err(HandshakeError::Interrupted(mut mid)) => {
                 mid.get_mut().get_mut().add_secrets(secrets);
-                Ok(Self { state: State::Handshaking(mid), parting: None })
+                Ok(Self::new(State::Handshaking(mid)))
             }
             Err(HandshakeError::Failure(error)) => Err(invalid(error)),
             Ok(_) => Err(WireError::new(Failure::NotWebSocket, "answered before it was asked")),
@@ -133,11 +137,20 @@ impl Wire {
     #[must_use]
     pub fn opened(limits: WireLimits) -> Self {
         let socket = WebSocket::from_raw_socket(Memory::default(), Role::Client, Some(limits.config()));
-        Self { state: State::Open(Box::new(socket)), parting: None }
+        Self::new(State::Open(Box::new(socket)))
+    }
+
+    fn new(state: State) -> Self {
+        Self { state, early: Vec::new(), close: CloseWatch::default(), parting: None }
     }
 
     /// Takes bytes that were read from the transport.
     pub fn receive(&mut self, bytes: &[u8]) {
+        match self.state {
+            State::Handshaking(_) => self.early.extend(bytes),
+            State::Open(_) => self.close.read(bytes),
+            State::Broken(_) => {}
+        }
         self.memory().inbound.extend(bytes);
     }
 
@@ -156,6 +169,9 @@ impl Wire {
             State::Handshaking(mid) => match mid.handshake() {
                 Ok((socket, response)) => {
                     self.state = State::Open(Box::new(socket));
+                    let early = std::mem::take(&mut self.early);
+                    let answer = find(&early, b"\r\n\r\n").map_or(early.len(), |end| end + 4);
+                    self.close.read(&early[answer..]);
                     Ok(Some(WireEvent::Opened(response.into_parts().0.headers)))
                 }
                 Err(HandshakeError::Interrupted(mid)) => {
@@ -166,11 +182,9 @@ impl Wire {
             },
             State::Open(mut socket) => {
                 let read = socket.read();
-                let rejected =
-                    read.as_ref().ok().and_then(|message| rejected_close(message, socket.get_ref()));
                 self.state = State::Open(socket);
                 match read {
-                    Ok(_) if rejected.is_some() => rejected.transpose(),
+                    Ok(WireMessage::Close(Some(frame))) => self.close_event(&frame).map(Some),
                     Ok(message) => Ok(frame_of(message).map(WireEvent::Frame)),
                     Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
                     Err(error) => Err(self.broken(&error)),
@@ -228,6 +242,19 @@ impl Wire {
         memory.outbound.shrink();
     }
 
+    /// A close frame as the peer sent it; a code that may not stand in one breaks the protocol.
+    fn close_event(&self, reported: &WireClose) -> Result<WireEvent, WireError> {
+        let (code, reason) = match self.close.close() {
+            Some((code, reason)) => (CloseCode(code), String::from_utf8_lossy(reason).into_owned()),
+            None => (CloseCode(reported.code.into()), reported.reason.as_str().to_owned()),
+        };
+        if code.is_sendable() {
+            return Ok(WireEvent::Frame(Frame::Close(CloseFrame { code, reason })));
+        }
+        let failure = Failure::Protocol(CloseCode::PROTOCOL_ERROR);
+        Err(WireError::new(failure, format!("the server closed with the reserved code {code}")))
+    }
+
     fn broken(&mut self, error: &Error) -> WireError {
         let failure = failure_of(error);
         if let Failure::Protocol(code) = failure {
@@ -261,36 +288,16 @@ impl WireError {
     }
 }
 
-/// A frame for the session; tungstenite's raw frames are never read.
+/// A frame for the session. Close frames with a code are read elsewhere, tungstenite's raw frames never.
 fn frame_of(message: WireMessage) -> Option<Frame> {
     Some(match message {
         WireMessage::Text(text) => Frame::Message(Message::Text(Text::try_from(Bytes::from(text)).ok()?)),
         WireMessage::Binary(bytes) => Frame::Message(Message::Binary(bytes)),
         WireMessage::Ping(payload) => Frame::Ping(payload),
         WireMessage::Pong(payload) => Frame::Pong(payload),
-        WireMessage::Close(Some(frame)) => {
-            Frame::Close(CloseFrame::new(u16::from(frame.code).into(), frame.reason.as_str()))
-        }
         WireMessage::Close(None) => Frame::Close(CloseCode::NO_STATUS.into()),
-        WireMessage::Frame(_) => return None,
+        WireMessage::Close(Some(_)) | WireMessage::Frame(_) => return None,
     })
-}
-
-/// What to make of a close frame whose code tungstenite takes for a reserved one. It says 1002 in its place, and the
-/// frame itself must be looked up in the bytes. 1014 (bad gateway) came to the registry later than tungstenite's list.
-fn rejected_close(message: &WireMessage, memory: &Memory) -> Option<Result<WireEvent, WireError>> {
-    let WireMessage::Close(Some(WireClose { code: WireCode::Protocol, reason })) = message else {
-        return None;
-    };
-    let (code, written) = memory.last_close().filter(|_| *reason == "Protocol violation")?;
-    if code == CloseCode::BAD_GATEWAY.0 {
-        let frame = CloseFrame::new(CloseCode::BAD_GATEWAY, String::from_utf8_lossy(written));
-        return Some(Ok(WireEvent::Frame(Frame::Close(frame))));
-    }
-    let failure = Failure::Protocol(CloseCode::PROTOCOL_ERROR);
-    let is_reserved = !WireCode::from(code).is_allowed();
-    is_reserved
-        .then(|| Err(WireError::new(failure, format!("the server closed with the reserved code {code}"))))
 }
 
 /// What a close frame carries on the wire: nothing where its code may not be sent, and a reason of 123 bytes at most.

@@ -1,0 +1,126 @@
+//! What a close frame really said.
+//!
+//! tungstenite reports a close code that it takes for a reserved one as 1002, and 1014 (bad gateway, registered later than
+//! its list) is among them. This reads frame headers along with it, skips every payload, and keeps the first close frame.
+
+/// The longest payload of a control frame (RFC 6455, section 5.5).
+const LONGEST_CONTROL: u64 = 125;
+
+/// Reads along with the frames of a server, in whatever chunks they come.
+#[derive(Debug, Default)]
+pub(crate) struct CloseWatch {
+    header: Vec<u8>,
+    /// What is left of the payload of the frame under way.
+    left: u64,
+    /// The payload of the first close frame, as far as it has come.
+    close: Option<Vec<u8>>,
+    state: State,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    #[default]
+    Looking,
+    Keeping,
+    Done,
+}
+
+impl CloseWatch {
+    /// Takes the next bytes of the server.
+    pub(crate) fn read(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && self.state != State::Done {
+            if self.left == 0 {
+                let (first, rest) = bytes.split_at(1);
+                self.header.extend(first);
+                bytes = rest;
+                self.begin_payload();
+                continue;
+            }
+            let count = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+            let (payload, rest) = bytes.split_at(count);
+            if let (State::Keeping, Some(close)) = (self.state, &mut self.close) {
+                close.extend(payload);
+            }
+            self.left -= count as u64;
+            bytes = rest;
+            self.end_payload();
+        }
+    }
+
+    /// The code and the reason of the first close frame, once it has come whole.
+    pub(crate) fn close(&self) -> Option<(u16, &[u8])> {
+        let close = self.close.as_ref().filter(|_| self.state == State::Done)?;
+        let (code, reason) = close.split_first_chunk()?;
+        Some((u16::from_be_bytes(*code), reason))
+    }
+
+    /// Begins a payload, if the header is complete.
+    fn begin_payload(&mut self) {
+        let [first, second, extended @ ..] = self.header.as_slice() else { return };
+        let length = match second & 0x7f {
+            126 => extended.first_chunk().map(|bytes| u64::from(u16::from_be_bytes(*bytes))),
+            127 => extended.first_chunk().map(|bytes| u64::from_be_bytes(*bytes)),
+            length => Some(u64::from(length)),
+        };
+        let Some(length) = length else { return };
+        if first & 0x0f == 8 && length <= LONGEST_CONTROL {
+            self.state = State::Keeping;
+            self.close = Some(Vec::new());
+        }
+        self.header.clear();
+        self.left = length;
+        self.end_payload();
+    }
+
+    fn end_payload(&mut self) {
+        if self.left == 0 && self.state == State::Keeping {
+            self.state = State::Done;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ping, a text of 200 bytes, a binary of 70,000, and a close with 1014; then bytes that mean nothing.
+    fn stream() -> Vec<u8> {
+        let mut stream = vec![0x89, 2, 0x88, 2];
+        stream.extend([0x81, 126, 0, 200]);
+        stream.extend([b'x'; 200]);
+        stream.extend([0x82, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70]);
+        stream.extend(vec![0x88; 70_000]);
+        stream.extend([0x88, 5, 0x03, 0xf6, b'o', b'n', b'e', 0x88, 2, 0x03, 0xe8, 7, 7]);
+        stream
+    }
+
+    #[test]
+    fn the_first_close_frame_is_found_behind_other_frames() {
+        let mut watch = CloseWatch::default();
+        watch.read(&stream());
+        assert_eq!(watch.close(), Some((1014, &b"one"[..])));
+    }
+
+    #[test]
+    fn chunks_make_no_difference_and_half_a_frame_is_none() {
+        for size in [1, 2, 3, 7, 1000] {
+            let mut watch = CloseWatch::default();
+            for chunk in stream().chunks(size) {
+                watch.read(chunk);
+            }
+            assert_eq!(watch.close(), Some((1014, &b"one"[..])), "in chunks of {size}");
+        }
+        let mut watch = CloseWatch::default();
+        watch.read(&[0x88, 5, 0x03, 0xf6, b'o']);
+        assert_eq!(watch.close(), None);
+        watch.read(b"ne");
+        assert_eq!(watch.close(), Some((1014, &b"one"[..])));
+    }
+
+    #[test]
+    fn a_close_frame_without_a_code_says_nothing() {
+        let mut watch = CloseWatch::default();
+        watch.read(&[0x88, 0]);
+        assert_eq!(watch.close(), None);
+    }
+}
