@@ -95,9 +95,9 @@ interop what="all": _interop-tools
 demo:
     cargo run --release -p relink-cli -- demo
 
-# Write the transition table and its diagram anew
+# Write what is generated anew: the transition table, its diagram, the list of invariants
 diagram:
-    RELINK_UPDATE=1 cargo test -p relink --test transitions
+    RELINK_UPDATE=1 cargo test -p relink --test transitions --test proofs
 
 # Debian packages, installed where they are missing
 _debian +packages:

@@ -156,12 +156,12 @@ impl Heartbeat {
         Some(now - pending.sent)
     }
 
-    /// Asks for a quick probe at the next [`handle_timeout`](Self::handle_timeout): the machine woke up, or the
-    /// network changed.
+    /// A quick probe, since the machine woke up or the network changed. None where one is under way, or where pings are
+    /// off: such a peer may not answer any.
     #[must_use]
     pub fn probe(&mut self, now: Instant) -> Option<Beat> {
         let probing = self.pending.is_some_and(|ping| ping.probe);
-        (!probing).then(|| self.ping(now, true))
+        (self.config.interval.is_some() && !probing).then(|| self.ping(now, true))
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.

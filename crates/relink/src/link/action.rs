@@ -14,7 +14,7 @@ use crate::surface::Shown;
 pub enum Action {
     /// Fetch a token for this attempt, or ahead of expiry for this transport. Replaces a fetch that is under way.
     FetchToken {
-        /// Comes back in [`Input::Token`].
+        /// Comes back in [`Input::Token`](super::Input::Token).
         id: TransportId,
     },
     /// Open a transport.

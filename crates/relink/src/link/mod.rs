@@ -32,7 +32,7 @@ pub use state::{ClosedReason, Phase, State, Status, Step};
 
 use ring::Ring;
 use route::Route;
-use stage::Stage;
+use stage::{Live, Refresh, Stage};
 
 /// One input leaves at most so many actions.
 const MOST_ACTIONS: usize = 12;
@@ -252,6 +252,15 @@ impl<R: Rng> Link<R> {
     #[must_use]
     pub const fn is_flushing(&self) -> bool {
         matches!(self.stage, Stage::Closing { flushed: false, .. })
+    }
+
+    /// Whether a token fetch is under way.
+    #[must_use]
+    pub const fn is_fetching(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Authorizing { .. } | Stage::Connected(Live { refresh: Refresh::Fetching { .. }, .. })
+        )
     }
 
     /// For the session, which counts messages into the same statistics.

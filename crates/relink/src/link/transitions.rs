@@ -371,6 +371,8 @@ impl<R: Rng> Link<R> {
         let attempt = self.budget.attempts().saturating_add(1);
         let lost =
             if let Stage::Connected(live) = &self.stage { Some((live.since, live.stable_at)) } else { None };
+        // An endpoint is not to blame for a token that could not be fetched, nor for a link that was good.
+        let dialed = matches!(self.stage, Stage::Dialing { .. } | Stage::Handshaking { .. });
         let was_stable = lost.is_some_and(|(_, stable_at)| stable_at.is_none());
         self.release();
         match lost {
@@ -385,7 +387,7 @@ impl<R: Rng> Link<R> {
         if !was_stable {
             self.budget.failed(now);
         }
-        if verdict == Verdict::SwitchEndpoint || lost.is_none() {
+        if verdict == Verdict::SwitchEndpoint || dialed {
             self.route.switch();
         }
         let end = self.is_the_end(verdict, code);

@@ -11,7 +11,7 @@ use crate::time::Instant;
 
 impl<P: Protocol, R: Rng> Session<P, R> {
     pub(super) fn token(&mut self, id: TransportId, result: Result<Token, String>, now: Instant) {
-        if self.link.transport() != Some(id) {
+        if self.link.transport() != Some(id) || !self.link.is_fetching() {
             return;
         }
         let result = match result {

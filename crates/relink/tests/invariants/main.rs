@@ -2,6 +2,8 @@
 //!
 //! A test's name begins with the number of its invariant.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail a test as the tests themselves do")]
+
 mod backoff;
 mod credentials;
 mod ends;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use relink::rand_core::{Rng, SeedableRng};
 use relink::{
-    CloseCode, CloseFrame, Command, Event, Failure, Frame, Handshake, Hint, LinkConfig, Message, OutboxConfig,
-    Plain, Protocol, Refusal, SessionConfig, SessionInput, Signal, State, Token,
+    CloseCode, CloseFrame, Command, Event, Failure, Frame, Handshake, Hint, LinkConfig, Message,
+    OutboxConfig, Plain, Protocol, Refusal, Reopen, SessionConfig, SessionInput, Signal, State, Token,
 };
 use relink_sim::{OnDial, Sim, Tokens, millis, secs};
 
@@ -35,12 +35,15 @@ impl Protocol for Words {
     }
 
     fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
-        let words = match command {
+        let words = match &command {
             Command::Step { step, token } => {
                 format!("{} {}", step.name(), token.map_or("", |token| token.expose()))
             }
             Command::Renew { token } => format!("renew {}", token.expose()),
-            other => return Plain::default().command(other, frames),
+            Command::Heartbeat { .. } | Command::Data(_) => {
+                return Plain::default().command(command, frames);
+            }
+            _ => return,
         };
         frames.push(Frame::Message(Message::from(words.trim_end())));
     }
@@ -69,9 +72,12 @@ pub(crate) fn with_tokens(config: LinkConfig) -> LinkConfig {
 
 /// How long the link said it would wait, each time.
 pub(crate) fn waits(events: &[Event]) -> Vec<Duration> {
-    let wait = |event: &Event| match event {
-        Event::AttemptFailed { retry_in, .. } | Event::Disconnected { retry_in, .. } => *retry_in,
-        _ => None,
+    let wait = |event: &Event| {
+        if let Event::AttemptFailed { retry_in, .. } | Event::Disconnected { retry_in, .. } = event {
+            *retry_in
+        } else {
+            None
+        }
     };
     events.iter().filter_map(wait).collect()
 }
@@ -83,7 +89,10 @@ pub(crate) fn count(events: &[Event], kind: impl Fn(&Event) -> bool) -> usize {
 
 /// A link that has everything switched on, and a short fuse for most of it.
 pub(crate) fn everything_on(seed: u64) -> Sim<Words> {
-    let link = LinkConfig::default().with_handshake(all_steps()).with_stable_after(secs(2));
+    let link = LinkConfig::default()
+        .with_handshake(all_steps())
+        .with_stable_after(secs(2))
+        .with_reopen(Reopen::Always);
     let link = link.with_heartbeat(
         link.heartbeat.with_interval(Some(secs(5))).with_timeout(secs(3)).with_watchdog(Some(secs(20))),
     );
@@ -112,7 +121,8 @@ impl Walk {
     }
 
     pub(crate) fn step(&mut self, sim: &mut Sim<Words>) {
-        let words = ["welcome", "challenge met", "authenticated", "bad token", "going away", "gibberish", "hi"];
+        let words =
+            ["welcome", "challenge met", "authenticated", "bad token", "going away", "gibberish", "hi"];
         match self.below(24) {
             0 => sim.connect(),
             1 => sim.login(),
@@ -132,9 +142,19 @@ impl Walk {
             8 => sim.peer().reset(),
             9 => sim.peer().silence(),
             10 => sim.peer().close(self.pick(&[1001, 1005, 1011, 4002, 4010])),
-            11..=15 => sim.peer().send(self.pick(&words)),
+            // The handshake by the book; at random it would rarely come to its end.
+            11 | 12 => {
+                sim.login();
+                for words in ["welcome", "challenge met", "authenticated"] {
+                    sim.peer().send(words);
+                }
+            }
+            13..=15 => sim.peer().send(self.pick(&words)),
             16 => drop(sim.send("a message")),
-            17 if self.below(8) == 0 => sim.close(1000),
+            17 => {
+                sim.peer().silence();
+                sim.close(1000);
+            }
             18 => sim.sleep(secs(u64::from(self.below(90)))),
             19 => self.confuse(sim),
             _ => sim.advance(millis(u64::from(self.below(4_000)))),
@@ -160,6 +180,7 @@ pub(crate) fn strangers(id: relink::TransportId) -> Vec<SessionInput> {
         SessionInput::Opened { id },
         SessionInput::Token { id, result: Ok(Token::from("late")) },
         SessionInput::Token { id, result: Err("late".into()) },
+        SessionInput::Unread { id },
         frame(Frame::Message("welcome".into())),
         frame(Frame::Message("late".into())),
         frame(Frame::Ping(b"late"[..].into())),

@@ -63,6 +63,12 @@ impl Bench {
         self.give(Input::Timeout)
     }
 
+    /// The same link at the time when the input may come: now, or when the deadline is due.
+    pub(crate) fn in_time_for(&self, input: Input) -> Self {
+        let due = self.link.poll_timeout().filter(|_| input == Input::Timeout);
+        Self { now: due.map_or(self.now, |at| at.max(self.now)), ..self.clone() }
+    }
+
     pub(crate) fn wait(&mut self, time: Duration) {
         self.now = self.now + time;
     }

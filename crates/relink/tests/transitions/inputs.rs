@@ -12,6 +12,14 @@ pub(crate) struct Named {
     pub(crate) group: &'static str,
     pub(crate) name: String,
     pub(crate) input: Input,
+    /// How many inputs its group has.
+    pub(crate) of_group: usize,
+}
+
+impl Named {
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.group == other.group && self.name == other.name
+    }
 }
 
 /// Close codes: one of each row of the default policy and its gaps, then two that the table's configurations add.
@@ -28,7 +36,7 @@ const STATUSES: [u16; 16] = [200, 302, 400, 401, 403, 404, 407, 408, 410, 421, 4
 
 /// Every input, from this transport where it comes from one. `nonce` is that of the ping under way.
 pub(crate) fn all(id: TransportId, nonce: u32, due: Option<Timer>) -> Vec<Named> {
-    let timeout = due.map_or_else(|| "timeout".into(), |timer| format!("timeout: {}", timer_name(timer)));
+    let timeout = due.map_or_else(|| "no deadline".into(), timer_name);
     let mut inputs = vec![
         one("connect", Input::Connect),
         one("login", Input::Login),
@@ -52,7 +60,11 @@ pub(crate) fn all(id: TransportId, nonce: u32, due: Option<Timer>) -> Vec<Named>
         named("closed by peer", code.to_string(), Input::PeerClosed { id, code: CloseCode(code) })
     }));
     inputs.extend(failures().map(|(name, failure)| named("failed", name, Input::Failed { id, failure })));
-    inputs.push(Named { group: "timeout", name: timeout, input: Input::Timeout });
+    inputs.push(named("timeout", timeout, Input::Timeout));
+    let groups: Vec<_> = inputs.iter().map(|named| named.group).collect();
+    for named in &mut inputs {
+        named.of_group = groups.iter().filter(|group| **group == named.group).count();
+    }
     inputs
 }
 
@@ -144,9 +156,9 @@ pub(crate) fn timer_name(timer: Timer) -> String {
 }
 
 fn one(name: &'static str, input: Input) -> Named {
-    Named { group: name, name: name.into(), input }
+    named(name, name, input)
 }
 
 fn named(group: &'static str, name: impl Into<String>, input: Input) -> Named {
-    Named { group, name: name.into(), input }
+    Named { group, name: name.into(), input, of_group: 1 }
 }

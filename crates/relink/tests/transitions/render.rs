@@ -6,7 +6,7 @@ use relink::{CLOSE_CODES, HTTP_STATUSES, HumanDuration, Row as PolicyRow, Verdic
 
 use crate::inputs::Named;
 use crate::states::Chapter;
-use crate::table::{Effect, Row, Section};
+use crate::table::{Effect, Section};
 
 pub(crate) fn render(chapters: &[(Chapter, Vec<Section>)]) -> String {
     let mut text = String::from(INTRO);
@@ -17,11 +17,16 @@ pub(crate) fn render(chapters: &[(Chapter, Vec<Section>)]) -> String {
     for (chapter, sections) in chapters {
         title(&mut text, chapter.title);
         let mut groups: Vec<(Vec<&str>, String)> = Vec::new();
-        for (index, section) in sections.iter().enumerate() {
-            let base = sections[..index].iter().rev().find(|base| base.name == section.name && !base.is_variant);
-            let body = match base.filter(|_| section.is_variant && !chapter.deadlines_only) {
-                Some(base) => difference(section, base),
-                None => body(section, chapter.deadlines_only),
+        let mut whole: Vec<&Section> = Vec::new();
+        for section in sections {
+            let body = body(section, chapter.deadlines_only);
+            let by_base = whole.iter().map(|base| difference(section, base));
+            let body = match by_base.min_by_key(String::len).filter(|short| short.len() * 2 < body.len()) {
+                Some(short) => short,
+                None => {
+                    whole.push(section);
+                    body
+                }
             };
             match groups.iter_mut().find(|(_, other)| *other == body) {
                 Some((headings, _)) => headings.push(&section.heading),
@@ -42,7 +47,8 @@ fn title(text: &mut String, title: &str) {
 fn verdicts(text: &mut String, name: &str, rows: &[PolicyRow]) {
     let _ = write!(text, "\n## {name}\n");
     for (rule, why) in rows {
-        let codes = if rule.from == rule.to { rule.from.to_string() } else { format!("{}-{}", rule.from, rule.to) };
+        let codes =
+            if rule.from == rule.to { rule.from.to_string() } else { format!("{}-{}", rule.from, rule.to) };
         let verdict = match rule.verdict {
             Verdict::RetrySlow { floor } => format!("retry, not before {}", HumanDuration(floor)),
             Verdict::Stop(reason) => format!("stop: {}", reason.name()),
@@ -65,27 +71,28 @@ fn body(section: &Section, deadlines_only: bool) -> String {
     text
 }
 
-/// Only what is not as in the section that this one is a variant of.
+/// Only what is not as in the other section.
 fn difference(section: &Section, base: &Section) -> String {
-    let mut text = format!("as `{}`, but for\n", base.name);
-    let effect_in_base = |input: &Named| {
-        base.rows.iter().find(|row| row.inputs.iter().any(|other| other.name == input.name && other.group == input.group))
-    };
+    let mut text = String::new();
+    let in_base = |input: &Named| base.rows.iter().find(|row| row.inputs.iter().any(|other| other.is(input)));
     for row in &section.rows {
-        let differs = |input: &&Named| effect_in_base(input).map(|row| &row.effect) != Some(&row.effect);
+        let differs = |input: &&Named| in_base(input).map(|row| &row.effect) != Some(&row.effect);
         let inputs: Vec<Named> = row.inputs.iter().filter(differs).cloned().collect();
         if !inputs.is_empty() {
             text.push_str(&lines(&inputs, &row.effect));
         }
     }
-    let idle: Vec<Named> = section.idle.iter().filter(|input| effect_in_base(input).is_some()).cloned().collect();
-    let same = |row: &&Row, input: &Named| row.inputs[0].group == input.group;
-    for row in base.rows.iter().filter(|row| idle.iter().any(|input| same(row, input))) {
-        let inputs: Vec<Named> = idle.iter().filter(|input| same(&row, input)).cloned().collect();
-        let nothing = Effect { next: "nothing".into(), wakes: String::new(), does: String::new() };
+    let nothing = Effect { next: "nothing".into(), wakes: String::new(), does: String::new() };
+    let mut idle = section.idle.iter().filter(|input| in_base(input).is_some()).cloned().peekable();
+    while let Some(first) = idle.next() {
+        let mut inputs = vec![first];
+        while let Some(next) = idle.next_if(|next| next.group == inputs[0].group) {
+            inputs.push(next);
+        }
         text.push_str(&lines(&inputs, &nothing));
     }
-    text
+    let all = if text.is_empty() { "" } else { ", but for" };
+    format!("as `{}`{all}\n{text}", base.title)
 }
 
 fn lines(inputs: &[Named], effect: &Effect) -> String {
@@ -101,8 +108,12 @@ fn lines(inputs: &[Named], effect: &Effect) -> String {
 
 /// The names of a row's inputs, in lines that fit their column.
 fn wrapped(inputs: &[Named]) -> Vec<String> {
-    let group = inputs[0].group;
-    let mut lines = vec![if inputs[0].name.starts_with(group) { String::new() } else { format!("{group}:") }];
+    let Named { group, of_group, .. } = &inputs[0];
+    let is_all = *of_group > 1 && inputs.len() == *of_group;
+    if is_all {
+        return vec![format!("{group}: any")];
+    }
+    let mut lines = vec![if inputs[0].name == *group { String::new() } else { format!("{group}:") }];
     for (index, named) in inputs.iter().enumerate() {
         let comma = if index + 1 < inputs.len() { "," } else { "" };
         let word = format!("{}{comma}", named.name);
@@ -122,15 +133,16 @@ What each input does to a link in each state.
 Generated from the code by `just diagram`; `cargo test` compares. A change of behaviour is a change of this file.
 
   input          inputs that do the same share a row; `closed by peer` and `failed` come as every kind there is
+  others         the inputs that change nothing: neither state nor deadline nor memory, and no action
   next state     `same` where it stays, `… phase` where only the phase changes
   deadline       the next one after the input, and how far off it is; `same` where it did not move
   does, tells    what the driver is asked to do and the application is told, in order; `→` is a change of state and
                  its reason; `(remembered)` is a change inside the link only
 
-Delays are the longest that can be drawn: jitter makes them shorter. Inputs that are in no row change nothing: neither
-state nor deadline nor memory, and no action. The same holds for all inputs from another transport than the live one.
-An input comes a millisecond after the state was entered; a timeout comes when it is due.";
+Delays are the longest that can be drawn: jitter makes them shorter. Inputs from another transport than the live one
+are tried with every id that was, is or will be in use. An input comes just after the state was entered, a timeout
+when it is due.";
 
 const INPUT: usize = 46;
-const NEXT: usize = 28;
+const NEXT: usize = 30;
 const WAKES: usize = 18;

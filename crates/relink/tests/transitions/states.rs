@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use relink::{
     Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Failure, FirstFailure, Handshake,
-    HeartbeatConfig, Hint, Input, LinkConfig, LinkSignal, Phase, Reopen, State, Step, SurfaceConfig, Timer, TokenGrant,
-    Verdict,
+    HeartbeatConfig, Hint, Input, LinkConfig, LinkSignal, Phase, Reopen, State, Step, SurfaceConfig, Timer,
+    TokenGrant, Verdict,
 };
 
 use crate::bench::Bench;
@@ -80,26 +80,45 @@ fn walk(config: LinkConfig) -> Vec<Spot> {
     spots.push(spot("", &closing));
     closing.give(Input::Flushed);
     spots.push(spot("", &closing));
+
+    let mut redirected = Bench::new(config.with_max_redirects(0));
+    redirected.give(Input::Connect);
+    while let Some(before) = phase(&redirected).filter(|phase| *phase != Phase::Dialing) {
+        lead_on(&mut redirected, before);
+    }
+    spots.push(spot("max_redirects = 0", &redirected));
     spots
 }
 
 /// Through one attempt, from its start until the link is usable.
 fn attempt(bench: &mut Bench) -> Vec<Spot> {
     let mut spots = Vec::new();
-    while let State::Connecting(phase) | State::Reconnecting(phase) = bench.link.state() {
+    while let Some(phase) = phase(bench) {
         spots.push(spot("", bench));
-        let id = bench.id();
-        bench.give(match phase {
-            Phase::Authorizing => Input::Token { id, result: Ok(TokenGrant::new(Some(TOKEN_LIFE))) },
-            Phase::Dialing => Input::Opened { id },
-            Phase::Handshaking(Step::Welcome) => Input::Signal { id, signal: LinkSignal::Welcome },
-            Phase::Handshaking(Step::Challenge) => Input::Signal { id, signal: LinkSignal::ChallengeMet },
-            Phase::Handshaking(Step::Login) => Input::Login,
-            Phase::Handshaking(Step::Authenticating) => Input::Signal { id, signal: LinkSignal::Authenticated },
-            other => panic!("nothing is known to lead on from {other:?}"),
-        });
+        lead_on(bench, phase);
     }
     spots
+}
+
+fn phase(bench: &Bench) -> Option<Phase> {
+    match bench.link.state() {
+        State::Connecting(phase) | State::Reconnecting(phase) => Some(phase),
+        State::Idle | State::Connected | State::Closing | State::Closed(_) | _ => None,
+    }
+}
+
+/// Hands in what a phase of an attempt waits for.
+fn lead_on(bench: &mut Bench, phase: Phase) {
+    let id = bench.id();
+    bench.give(match phase {
+        Phase::Authorizing => Input::Token { id, result: Ok(TokenGrant::new(Some(TOKEN_LIFE))) },
+        Phase::Dialing => Input::Opened { id },
+        Phase::Handshaking(Step::Welcome) => Input::Signal { id, signal: LinkSignal::Welcome },
+        Phase::Handshaking(Step::Challenge) => Input::Signal { id, signal: LinkSignal::ChallengeMet },
+        Phase::Handshaking(Step::Login) => Input::Login,
+        Phase::Handshaking(Step::Authenticating) => Input::Signal { id, signal: LinkSignal::Authenticated },
+        other => panic!("nothing is known to lead on from {other:?}"),
+    });
 }
 
 /// Through what happens to a usable link while it stays usable; leaves it stable and at peace.
@@ -201,7 +220,7 @@ fn other_deadlines() -> Vec<Spot> {
 }
 
 /// So short that it wants to be renewed before the first ping.
-const TOKEN_LIFE: Duration = Duration::from_secs(60);
+const TOKEN_LIFE: Duration = Duration::from_secs(30);
 
 fn failed(bench: &mut Bench, failure: Failure) {
     bench.give(Input::Failed { id: bench.id(), failure });

@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use relink::{
-    Action, ClosedReason, Endpoint, Failure, HumanDuration, Input, LinkConfig, LinkEvent, Phase, Reason, Shown, State, Verdict,
+    Action, ClosedReason, Endpoint, Failure, HumanDuration, Input, LinkConfig, LinkEvent, Phase, Reason,
+    Shown, State, Verdict,
 };
 
 use crate::bench::{Bench, events};
@@ -14,7 +15,7 @@ use crate::states::Spot;
 pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) heading: String,
-    pub(crate) is_variant: bool,
+    pub(crate) title: String,
     pub(crate) rows: Vec<Row>,
     /// Inputs that do nothing at all.
     pub(crate) idle: Vec<Named>,
@@ -28,7 +29,7 @@ pub(crate) struct Row {
     pub(crate) inputs: Vec<Named>,
     pub(crate) effect: Effect,
     /// The transitions as events told them, for the diagram.
-    pub(crate) steps: Vec<(State, State, Reason)>,
+    pub(crate) steps: Vec<Transition>,
 }
 
 /// What a reviewer reads of an effect.
@@ -44,19 +45,17 @@ pub(crate) fn section(spot: &Spot, deadlines_only: bool) -> Section {
     let due = bench.link.next_timer();
     let nonce = u32::try_from(bench.link.stats().pings).expect("a few pings");
     let detail = if spot.detail.is_empty() { String::new() } else { format!(", {}", spot.detail) };
-    let heading = format!("{}{detail} (deadline: {})", state_name(&bench), wakes(&bench));
+    let title = state_name(&bench) + &detail;
+    let heading = format!("{title} (deadline: {})", wakes(&bench));
     if !deadlines_only {
         // An input at a later time than the one before, so that nothing hides behind equal times.
-        bench.wait(Duration::from_millis(1));
+        bench.wait(Duration::from_micros(1));
     }
-    let mut section = Section { name: state_name(&bench), heading, is_variant: !spot.detail.is_empty(), rows: Vec::new(), idle: Vec::new(), stale: 0 };
+    let mut section =
+        Section { name: state_name(&bench), heading, title, rows: Vec::new(), idle: Vec::new(), stale: 0 };
     for named in inputs::all(bench.id(), nonce, due) {
         section.stale += stale_do_nothing(&bench, named.input);
-        if named.input == Input::Timeout {
-            if let Some(at) = bench.link.poll_timeout() {
-                bench.now = bench.now.max(at);
-            }
-        } else if deadlines_only {
+        if deadlines_only && named.input != Input::Timeout {
             continue;
         }
         match effect(&bench, &named) {
@@ -68,7 +67,7 @@ pub(crate) fn section(spot: &Spot, deadlines_only: bool) -> Section {
 }
 
 impl Section {
-    fn add(&mut self, named: Named, effect: Effect, steps: Vec<(State, State, Reason)>) {
+    fn add(&mut self, named: Named, effect: Effect, steps: Vec<Transition>) {
         let same = |row: &&mut Row| row.effect == effect && row.inputs[0].group == named.group;
         match self.rows.iter_mut().find(same) {
             Some(row) => row.inputs.push(named),
@@ -77,8 +76,12 @@ impl Section {
     }
 }
 
+/// From, to, and why.
+type Transition = (State, State, Reason);
+
 /// What an input does, or `None` where it changes nothing, neither outside nor inside.
-fn effect(before: &Bench, named: &Named) -> Option<(Effect, Vec<(State, State, Reason)>)> {
+fn effect(before: &Bench, named: &Named) -> Option<(Effect, Vec<Transition>)> {
+    let before = &before.in_time_for(named.input);
     let mut after = before.clone();
     let actions = after.give(named.input);
     if before.memory() == after.memory() {
@@ -177,8 +180,8 @@ fn wakes(bench: &Bench) -> String {
     let Some((timer, at)) = bench.link.next_timer().zip(bench.link.poll_timeout()) else {
         return "never".into();
     };
-    let left = at - bench.now;
-    let left = Duration::from_millis(u64::try_from(left.as_millis()).expect("a deadline of this world"));
+    let left = (at - bench.now + Duration::from_micros(500)).as_millis();
+    let left = Duration::from_millis(u64::try_from(left).expect("a deadline of this world"));
     format!("{} {}", timer_name(timer), HumanDuration(left))
 }
 

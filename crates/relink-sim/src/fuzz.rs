@@ -1,0 +1,114 @@
+//! The bodies of the fuzz targets, as ordinary functions: a refactoring breaks them here, and not in a folder that is
+//! built once a week. Each takes arbitrary bytes and panics where something does not hold.
+
+mod draw;
+mod ledger;
+#[cfg(feature = "wire")]
+mod wire;
+
+use std::time::Duration;
+
+use arbitrary::{Result, Unstructured};
+use rand_pcg::Pcg32;
+use relink::rand_core::{Rng, SeedableRng};
+use relink::{Address, Hint, Input, LinkConfig, Plain, Session, SessionConfig, TransportId};
+
+use crate::model::Broken;
+use crate::stimulus::{Stimulus, What, When, Whose};
+use crate::trial::Trial;
+use ledger::Ledger;
+#[cfg(feature = "wire")]
+pub use wire::wire;
+
+/// Anything happens to a link with any valid configuration: its contract holds.
+///
+/// # Panics
+///
+/// Where it does not.
+pub fn link(data: &[u8]) {
+    let mut bytes = Unstructured::new(data);
+    // Where the bytes end, so does the story.
+    let _ = run_link(&mut bytes);
+}
+
+/// Anything happens to a session: each message has one fate, order and bounds hold, the end is the end.
+///
+/// # Panics
+///
+/// Where they do not.
+pub fn session(data: &[u8]) {
+    let mut bytes = Unstructured::new(data);
+    let _ = run_session(&mut bytes);
+}
+
+/// Any numbers in a configuration are taken or refused by name; with those that are taken, a link lives on for a
+/// thousand steps.
+///
+/// # Panics
+///
+/// Where they are not.
+pub fn config(data: &[u8]) {
+    let mut bytes = Unstructured::new(data);
+    let _ = run_config(&mut bytes);
+}
+
+fn run_link(bytes: &mut Unstructured<'_>) -> Result<()> {
+    let config = draw::link_config(bytes)?;
+    let config = if config.validate().is_ok() { config } else { LinkConfig::default() };
+    let mut trial = Trial::new(config, bytes.arbitrary()?).expect("checked above");
+    while !bytes.is_empty() {
+        holds(trial.apply(draw::stimulus(bytes)?));
+    }
+    Ok(())
+}
+
+fn run_session(bytes: &mut Unstructured<'_>) -> Result<()> {
+    let config = draw::session_config(bytes)?;
+    let config = if config.validate().is_ok() { config } else { SessionConfig::default() };
+    let mut ledger = Ledger::new(config, bytes.arbitrary()?);
+    while !bytes.is_empty() {
+        ledger.step(bytes)?;
+    }
+    Ok(())
+}
+
+fn run_config(bytes: &mut Unstructured<'_>) -> Result<()> {
+    let config = draw::session_config(bytes)?;
+    let seed = bytes.arbitrary()?;
+    let addresses = vec![Address::from("ws://peer")];
+    let session = Session::new(config, addresses, Plain::default(), Pcg32::seed_from_u64(seed));
+    match (session, config.validate()) {
+        (Ok(_), Ok(())) => live_on(config.link, seed),
+        (Err(refused), Err(mistake)) => {
+            assert_eq!(refused, mistake, "a session refuses what validation refuses");
+            assert!(refused.to_string().starts_with(refused.field()), "{refused}");
+        }
+        (session, valid) => panic!("{session:?}, but validation says {valid:?}: {config:?}"),
+    }
+    Ok(())
+}
+
+/// A thousand steps with a server that is well on most days.
+fn live_on(config: LinkConfig, seed: u64) {
+    let mut trial = Trial::new(config, seed).expect("a valid configuration");
+    let mut dice = Pcg32::seed_from_u64(seed);
+    let (id, in_time) = (TransportId::default(), When::PastDeadline(Duration::ZERO));
+    let now = When::After(Duration::ZERO);
+    for _ in 0..1_000 {
+        let input = |input| What::Input(input, Whose::Live);
+        let (when, what) = match dice.next_u32() % 8 {
+            0..=2 => (now, What::Helpful),
+            3 | 4 => (in_time, input(Input::Timeout)),
+            5 => (now, input(Input::Failed { id, failure: relink::Failure::Reset })),
+            6 => (When::After(Duration::from_millis(u64::from(dice.next_u32()))), input(Input::Timeout)),
+            _ => (now, input(Input::Hint(Hint::Online))),
+        };
+        holds(trial.apply(Stimulus { when, what }));
+    }
+}
+
+fn holds(checked: core::result::Result<(), Broken>) {
+    if let Err(broken) = checked {
+        panic!("{broken}");
+    }
+}

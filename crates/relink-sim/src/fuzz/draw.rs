@@ -1,0 +1,265 @@
+//! What happens and how things are configured, drawn from arbitrary bytes.
+
+use std::time::Duration;
+
+use arbitrary::{Result, Unstructured};
+use relink::{
+    Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve, DelayTable, Failure,
+    FirstFailure, Handshake, HeartbeatConfig, Hint, Input, Jitter, LinkConfig, LinkSignal, OutboxConfig,
+    Overflow, Rate, Refusal, Reopen, RetryAfter, SessionConfig, StopReason, SurfaceConfig, TokenFailed,
+    TokenGrant, TransportId, Verdict, WhileDown,
+};
+
+use crate::stimulus::{Stimulus, What, When, Whose};
+
+type Bytes<'a, 'b> = &'a mut Unstructured<'b>;
+
+/// Durations of every size, most of them of a size that people use.
+pub(super) fn duration(bytes: Bytes<'_, '_>) -> Result<Duration> {
+    let number: u16 = bytes.arbitrary()?;
+    Ok(match bytes.int_in_range(0..=15)? {
+        0 => Duration::ZERO,
+        1 => Duration::from_nanos(u64::from(number)),
+        2 => Duration::from_micros(u64::from(number)),
+        3..=8 => Duration::from_millis(u64::from(number)),
+        9..=12 => Duration::from_secs(u64::from(number)),
+        13 => Duration::from_secs(u64::from(number) * 86_400),
+        14 => Duration::from_nanos(bytes.arbitrary()?),
+        _ => Duration::MAX,
+    })
+}
+
+fn maybe(bytes: Bytes<'_, '_>) -> Result<Option<Duration>> {
+    if bytes.arbitrary()? { duration(bytes).map(Some) } else { Ok(None) }
+}
+
+/// Numbers of every size, most of them small.
+fn number(bytes: Bytes<'_, '_>) -> Result<u32> {
+    if bytes.ratio(1, 16)? { bytes.arbitrary() } else { bytes.int_in_range(0..=300) }
+}
+
+pub(super) fn code(bytes: Bytes<'_, '_>) -> Result<CloseCode> {
+    let known = [1000, 1001, 1002, 1006, 1008, 1011, 1012, 3000, 4000, 4001, 4002, 4003, 4010, 4012, 4020];
+    Ok(CloseCode(if bytes.arbitrary()? { *bytes.choose(&known)? } else { bytes.arbitrary()? }))
+}
+
+pub(super) fn failure(bytes: Bytes<'_, '_>) -> Result<Failure> {
+    Ok(match bytes.int_in_range(0..=12)? {
+        0 => Failure::Lookup,
+        1 => Failure::Refused,
+        2 => Failure::Unreachable,
+        3 => Failure::Tls,
+        4 => Failure::Http { status: bytes.arbitrary()?, retry_after: maybe(bytes)? },
+        5 => Failure::HttpRedirect,
+        6 => Failure::NotWebSocket,
+        7 => Failure::InvalidRequest,
+        8 => Failure::Reset,
+        9 => Failure::Eof,
+        10 => Failure::Protocol(code(bytes)?),
+        _ => Failure::Io,
+    })
+}
+
+pub(super) fn hint(bytes: Bytes<'_, '_>) -> Result<Hint> {
+    bytes.choose(&[Hint::Online, Hint::Offline, Hint::Wake]).copied()
+}
+
+pub(super) fn stimulus(bytes: Bytes<'_, '_>) -> Result<Stimulus> {
+    let when = when(bytes)?;
+    let what = match bytes.int_in_range(0..=7)? {
+        0..=3 => What::Helpful,
+        4 => What::Input(Input::Timeout, Whose::Live),
+        5 => What::Input(input(bytes)?, Whose::Past(bytes.arbitrary()?)),
+        _ => What::Input(input(bytes)?, Whose::Live),
+    };
+    Ok(Stimulus { when, what })
+}
+
+pub(super) fn when(bytes: Bytes<'_, '_>) -> Result<When> {
+    Ok(match bytes.int_in_range(0..=7)? {
+        0..=2 => When::After(Duration::from_millis(bytes.int_in_range(0..=3_000)?)),
+        3 | 4 => When::PastDeadline(Duration::ZERO),
+        5 => When::PastDeadline(duration(bytes)?),
+        6 => When::Before(duration(bytes)?),
+        _ => When::After(duration(bytes)?),
+    })
+}
+
+fn input(bytes: Bytes<'_, '_>) -> Result<Input> {
+    let id = TransportId::default();
+    Ok(match bytes.int_in_range(0..=14)? {
+        0 => Input::Connect,
+        1 => Input::Login,
+        2 => Input::Close { code: code(bytes)? },
+        3 => Input::Flushed,
+        4 => Input::RetryNow,
+        5 => Input::MarkStable,
+        6 => Input::Hint(hint(bytes)?),
+        7 => Input::Token { id, result: Ok(TokenGrant::new(maybe(bytes)?)) },
+        8 => Input::Token { id, result: Err(TokenFailed::default()) },
+        9 => Input::Opened { id },
+        10 => Input::Received { id },
+        11 => Input::Pong { id, nonce: bytes.arbitrary::<Option<u8>>()?.map(u32::from) },
+        12 => Input::Signal { id, signal: signal(bytes)? },
+        13 => Input::PeerClosed { id, code: code(bytes)? },
+        _ => Input::Failed { id, failure: failure(bytes)? },
+    })
+}
+
+fn signal(bytes: Bytes<'_, '_>) -> Result<LinkSignal> {
+    Ok(match bytes.int_in_range(0..=6)? {
+        0 => LinkSignal::Welcome,
+        1 => LinkSignal::ChallengeMet,
+        2 => LinkSignal::Redirect,
+        3 => LinkSignal::Authenticated,
+        4 => LinkSignal::Refused(Refusal::Token),
+        5 => LinkSignal::Refused(Refusal::As(code(bytes)?)),
+        _ => LinkSignal::GoingAway { retry_after: duration(bytes)? },
+    })
+}
+
+// Configurations: any number anywhere, so that some of them are mistakes.
+
+pub(super) fn session_config(bytes: Bytes<'_, '_>) -> Result<SessionConfig> {
+    let overflow = *bytes.choose(&[Overflow::Refuse, Overflow::DropOldest, Overflow::DropNewest])?;
+    let outbox = OutboxConfig::default()
+        .with_max_messages(bytes.int_in_range(0..=40)?)
+        .with_max_bytes(bytes.int_in_range(0..=300)?)
+        .with_overflow(overflow)
+        .with_ttl(maybe(bytes)?)
+        .with_while_down(*bytes.choose(&[WhileDown::Queue, WhileDown::Refuse])?);
+    Ok(SessionConfig::default().with_link(link_config(bytes)?).with_outbox(outbox))
+}
+
+/// Each piece is its default or drawn, so that a mistake in one does not hide the others.
+pub(super) fn link_config(bytes: Bytes<'_, '_>) -> Result<LinkConfig> {
+    let mut config = LinkConfig::default();
+    let drawn: u16 = bytes.arbitrary()?;
+    let is_drawn = |piece: u32| drawn >> piece & 1 == 1;
+    if is_drawn(0) {
+        config.backoff = backoff(bytes)?;
+    }
+    if is_drawn(1) {
+        config.close_policy = close_policy(bytes)?;
+    }
+    if is_drawn(2) {
+        config.heartbeat = HeartbeatConfig::default()
+            .with_interval(maybe(bytes)?)
+            .with_timeout(duration(bytes)?)
+            .with_missed(number(bytes)?)
+            .with_watchdog(maybe(bytes)?)
+            .with_probe(duration(bytes)?)
+            .with_close_code(code(bytes)?);
+    }
+    if is_drawn(3) {
+        config.credentials = CredentialsConfig::default()
+            .with_fetch(bytes.arbitrary()?)
+            .with_timeout(duration(bytes)?)
+            .with_refresh_ahead(maybe(bytes)?)
+            .with_refresh_spread_pct(number(bytes)?)
+            .with_report_after(number(bytes)?)
+            .with_max_refusals(bytes.arbitrary::<Option<u8>>()?.map(u32::from));
+    }
+    if is_drawn(4) {
+        config.budget = budget(bytes)?;
+    }
+    if is_drawn(5) {
+        config.surface = SurfaceConfig::default()
+            .with_grace(maybe(bytes)?)
+            .with_banner_after(maybe(bytes)?)
+            .with_stuck_after(maybe(bytes)?);
+    }
+    if is_drawn(6) {
+        config.handshake = Handshake::default()
+            .with_welcome(maybe(bytes)?)
+            .with_challenge(maybe(bytes)?)
+            .with_login(bytes.arbitrary()?)
+            .with_login_timeout(maybe(bytes)?)
+            .with_authentication(maybe(bytes)?);
+    }
+    if is_drawn(7) {
+        config.retry_after = RetryAfter::default()
+            .with_honour(bytes.arbitrary()?)
+            .with_max(duration(bytes)?)
+            .with_spread_pct(number(bytes)?);
+    }
+    if is_drawn(8) {
+        config = config
+            .with_connect_timeout(duration(bytes)?)
+            .with_stable_after(duration(bytes)?)
+            .with_flush_timeout(duration(bytes)?)
+            .with_close_timeout(duration(bytes)?);
+    }
+    Ok(config
+        .with_first_failure(*bytes.choose(&[FirstFailure::Retry, FirstFailure::Stop])?)
+        .with_reopen(*bytes.choose(&[Reopen::Never, Reopen::AfterGivingUp, Reopen::Always])?)
+        .with_max_redirects(bytes.arbitrary()?))
+}
+
+fn backoff(bytes: Bytes<'_, '_>) -> Result<Backoff> {
+    let curve = match bytes.int_in_range(0..=4)? {
+        0 => Curve::Fixed { delay: duration(bytes)? },
+        1 => Curve::Linear { initial: duration(bytes)?, step: duration(bytes)? },
+        2 => Curve::Exponential { initial: duration(bytes)?, factor_pct: number(bytes)? },
+        3 => Curve::Decorrelated { initial: duration(bytes)?, factor_pct: number(bytes)? },
+        _ => {
+            let delays =
+                (0..bytes.int_in_range(0..=17)?).map(|_| duration(bytes)).collect::<Result<Vec<_>>>()?;
+            match DelayTable::new(&delays) {
+                Ok(table) => Curve::Table(table),
+                Err(_) => Curve::Fixed { delay: duration(bytes)? },
+            }
+        }
+    };
+    let jitter = match bytes.int_in_range(0..=4)? {
+        0 => Jitter::None,
+        1 => Jitter::Full,
+        2 => Jitter::Equal,
+        3 => Jitter::Spread { pct: number(bytes)? },
+        _ => Jitter::Additive { pct: number(bytes)? },
+    };
+    Ok(Backoff::default()
+        .with_curve(curve)
+        .with_jitter(jitter)
+        .with_floor(duration(bytes)?)
+        .with_cap(duration(bytes)?)
+        .with_curve_cap(maybe(bytes)?)
+        .with_first(maybe(bytes)?))
+}
+
+fn budget(bytes: Bytes<'_, '_>) -> Result<BudgetConfig> {
+    let rate = Rate { burst: number(bytes)?, refill: duration(bytes)? };
+    let breaker = if bytes.arbitrary()? {
+        let failures = bytes.int_in_range(0..=17)?;
+        Some(Breaker { failures, window: duration(bytes)?, cooldown: maybe(bytes)? })
+    } else {
+        None
+    };
+    Ok(BudgetConfig::default()
+        .with_max_attempts(bytes.arbitrary::<Option<u8>>()?.map(u32::from))
+        .with_max_elapsed(maybe(bytes)?)
+        .with_rate(rate)
+        .with_breaker(breaker))
+}
+
+/// Some edits; those that cannot work are refused on the spot and leave nothing behind.
+fn close_policy(bytes: Bytes<'_, '_>) -> Result<ClosePolicy> {
+    let mut policy = ClosePolicy::default();
+    for _ in 0..bytes.int_in_range(0..=17)? {
+        let verdict = match bytes.int_in_range(0..=5)? {
+            0 => Verdict::Retry,
+            1 => Verdict::RetryNow,
+            2 => Verdict::RetrySlow { floor: duration(bytes)? },
+            3 => Verdict::RefreshToken,
+            4 => Verdict::SwitchEndpoint,
+            _ => Verdict::Stop(StopReason::FORBIDDEN),
+        };
+        let codes = code(bytes)?.0..=code(bytes)?.0;
+        let _ = if bytes.arbitrary()? {
+            policy.set_close(codes, verdict)
+        } else {
+            policy.set_status(codes, verdict)
+        };
+    }
+    Ok(policy)
+}

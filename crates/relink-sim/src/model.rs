@@ -1,0 +1,235 @@
+//! A small reference model of a link's contract, written from the contract and not from the link.
+//!
+//! It knows what an input may lead to, not how: the jitter is the link's own. What it checks after each input is
+//! listed at [`Model::check`].
+
+mod rules;
+
+use std::collections::VecDeque;
+
+use relink::{
+    CloseCode, ClosedReason, Failure, Hint, Input, Instant, LinkConfig, LinkSignal, Phase, Refusal, Reopen,
+    State, Status, Step, StopReason, Timer, TransportId, Verdict,
+};
+
+use crate::stimulus::sender;
+
+/// A rule of the contract that a link broke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Broken {
+    /// The rule.
+    pub rule: &'static str,
+    /// What happened instead.
+    pub what: String,
+}
+
+impl std::error::Error for Broken {}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "broken: {}: {}", self.rule, self.what)
+    }
+}
+
+/// What a link shows of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "what the model compares")]
+pub struct Look {
+    /// Its state.
+    pub state: State,
+    /// Whether it is still flushing.
+    pub flushing: bool,
+    /// Its live transport.
+    pub transport: Option<TransportId>,
+    /// Its next deadline.
+    pub deadline: Option<(Instant, Timer)>,
+    /// Failed attempts since it was last stable.
+    pub attempts: u32,
+    /// What a person sees.
+    pub shown: Status,
+}
+
+/// The contract, and as much of a link's history as it speaks of.
+#[derive(Debug, Clone)]
+pub struct Model {
+    config: LinkConfig,
+    state: State,
+    live: Option<TransportId>,
+    newest: TransportId,
+    logged_in: bool,
+    again: bool,
+    stable_at: Option<Instant>,
+    /// When the last attempt or usable link ended, and whether that link had been stable.
+    ended: Option<(Instant, bool)>,
+    redirects: u8,
+    /// Whether the attempt under way is a person's own.
+    asked_for: bool,
+    dials: VecDeque<Instant>,
+}
+
+/// What an input may lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// Nothing at all.
+    Nothing,
+    /// No change of state.
+    Stays,
+    /// Just this state.
+    Becomes(State),
+    /// A new attempt.
+    Attempt,
+    /// A new attempt, if it is not too early for one.
+    MayAttempt,
+    /// The end of an attempt or a link: for good where a reason says so.
+    Failure(Option<StopReason>),
+    /// Another dial in the same attempt, or its end.
+    Redirect,
+    /// Whatever is due.
+    Due,
+}
+
+impl Model {
+    /// A link that has not been started.
+    #[must_use]
+    pub fn new(config: LinkConfig) -> Self {
+        let (state, newest) = (State::Idle, TransportId::default());
+        Self {
+            config,
+            state,
+            live: None,
+            newest,
+            logged_in: false,
+            again: false,
+            stable_at: None,
+            ended: None,
+            redirects: 0,
+            asked_for: false,
+            dials: VecDeque::new(),
+        }
+    }
+
+    /// What an input may lead to, by the state alone.
+    fn expected(&mut self, input: Input) -> Expected {
+        self.logged_in |= input == Input::Login;
+        let reopens = matches!(input, Input::Connect | Input::RetryNow) && self.may_reopen();
+        let is_stale = sender(input).is_some_and(|id| self.live != Some(id));
+        if is_stale || (self.state.is_closed() && !reopens) {
+            return Expected::Nothing;
+        }
+        let phase = self.phase();
+        let closing = self.state == State::Closing;
+        match (input, phase) {
+            (Input::Timeout, _) => Expected::Due,
+            (Input::Connect, _) if self.state == State::Idle => Expected::Attempt,
+            _ if reopens => Expected::Attempt,
+            (Input::RetryNow, Some(Phase::Waiting)) => Expected::Attempt,
+            (Input::Hint(Hint::Online | Hint::Wake), Some(Phase::Waiting)) => Expected::MayAttempt,
+            (Input::Close { .. }, _) if self.state == State::Connected => Expected::Becomes(State::Closing),
+            (Input::Close { .. }, _) if closing => Expected::Nothing,
+            (Input::Close { .. }, _) => Expected::Becomes(State::Closed(ClosedReason::Requested)),
+            (Input::Login, Some(Phase::Handshaking(Step::Login))) => self.after_step(Some(Step::Login)),
+            (Input::Token { result: Ok(_), .. }, Some(Phase::Authorizing)) => self.trying(Phase::Dialing),
+            (Input::Token { result: Err(_), .. }, Some(Phase::Authorizing)) => Expected::Failure(None),
+            (Input::Opened { .. }, Some(Phase::Dialing)) => self.after_step(None),
+            (Input::Failed { .. } | Input::PeerClosed { .. }, _) if closing => {
+                Expected::Becomes(State::Closed(ClosedReason::Requested))
+            }
+            (Input::Failed { failure: Failure::HttpRedirect, .. }, Some(Phase::Dialing)) => {
+                Expected::Redirect
+            }
+            (Input::Failed { failure, .. }, _) => Expected::Failure(self.stop_on(failure)),
+            (Input::PeerClosed { code, .. }, _) => Expected::Failure(self.stop_at(code)),
+            (Input::Signal { signal, .. }, Some(Phase::Handshaking(step))) => self.signalled(signal, step),
+            _ => Expected::Stays,
+        }
+    }
+
+    fn signalled(&self, signal: LinkSignal, step: Step) -> Expected {
+        match (signal, step) {
+            (LinkSignal::Welcome, Step::Welcome)
+            | (LinkSignal::ChallengeMet, Step::Challenge)
+            | (LinkSignal::Authenticated, Step::Authenticating) => self.after_step(Some(step)),
+            (LinkSignal::Redirect, _) => Expected::Redirect,
+            (LinkSignal::Refused(Refusal::As(code)), _) => Expected::Failure(self.stop_at(code)),
+            (LinkSignal::Refused(_), _) => Expected::Failure(self.stop(Verdict::RefreshToken, None)),
+            _ => Expected::Stays,
+        }
+    }
+
+    /// The next step that is configured, or the usable link.
+    fn after_step(&self, step: Option<Step>) -> Expected {
+        let steps = self.config.handshake;
+        let exists = |step: &Step| match step {
+            Step::Welcome => steps.welcome.is_some(),
+            Step::Challenge => steps.challenge.is_some(),
+            Step::Login => steps.login && !self.logged_in,
+            Step::Authenticating => steps.authentication.is_some(),
+            _ => false,
+        };
+        let order = [Step::Welcome, Step::Challenge, Step::Login, Step::Authenticating];
+        let next = order.into_iter().filter(|next| step.is_none_or(|step| *next > step)).find(exists);
+        next.map_or(Expected::Becomes(State::Connected), |next| self.trying(Phase::Handshaking(next)))
+    }
+
+    fn trying(&self, phase: Phase) -> Expected {
+        Expected::Becomes(if self.again { State::Reconnecting(phase) } else { State::Connecting(phase) })
+    }
+
+    fn stop_at(&self, code: CloseCode) -> Option<StopReason> {
+        self.stop(self.config.close_policy.on_close(code), Some(code))
+    }
+
+    fn stop_on(&self, failure: Failure) -> Option<StopReason> {
+        self.stop(self.verdict_on(failure), None)
+    }
+
+    fn verdict_on(&self, failure: Failure) -> Verdict {
+        let policy = &self.config.close_policy;
+        match failure {
+            Failure::InvalidRequest => Verdict::Stop(StopReason::INVALID_REQUEST),
+            Failure::Http { status, .. } => policy.on_status(status),
+            Failure::NotWebSocket => policy.on_status(200),
+            Failure::Tls => policy.on_close(CloseCode::TLS_HANDSHAKE),
+            Failure::Protocol(_) => Verdict::Retry,
+            Failure::Lookup
+            | Failure::Refused
+            | Failure::Unreachable
+            | Failure::HttpRedirect
+            | Failure::Reset
+            | Failure::Eof
+            | Failure::Io
+            | _ => policy.on_close(CloseCode::ABNORMAL),
+        }
+    }
+
+    fn stop(&self, verdict: Verdict, code: Option<CloseCode>) -> Option<StopReason> {
+        let expired = code == Some(CloseCode::TOKEN_EXPIRED);
+        match verdict {
+            Verdict::Stop(reason) => Some(reason),
+            Verdict::RefreshToken if self.config.credentials.fetch => None,
+            Verdict::RefreshToken if expired => Some(StopReason::TOKEN_EXPIRED),
+            Verdict::RefreshToken => Some(StopReason::UNAUTHORIZED),
+            Verdict::Retry | Verdict::RetryNow | Verdict::RetrySlow { .. } | Verdict::SwitchEndpoint | _ => {
+                None
+            }
+        }
+    }
+
+    fn may_reopen(&self) -> bool {
+        let State::Closed(reason) = self.state else { return false };
+        match self.config.reopen {
+            Reopen::Always => true,
+            Reopen::AfterGivingUp => matches!(reason, ClosedReason::GaveUp(_)),
+            Reopen::Never | _ => false,
+        }
+    }
+
+    fn phase(&self) -> Option<Phase> {
+        if let State::Connecting(phase) | State::Reconnecting(phase) = self.state {
+            Some(phase)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The other side: a server that does as it should until the scenario says otherwise.
+
+use std::time::Duration;
+
+use relink::{
+    Address, CloseCode, CloseFrame, Failure, Frame, Instant, Message, Protocol, SessionAction, SessionInput,
+    Token, TransportId,
+};
+
+use crate::sim::Sim;
+use crate::transcript;
+
+/// How the peer answers a dial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnDial {
+    /// The transport is open at once.
+    #[default]
+    Accept,
+    /// Nothing happens until [`Peer::accept`] or [`Peer::refuse`]: a network that swallows packets.
+    Hold,
+    /// The dial fails at once.
+    Refuse(Failure),
+    /// The transport is open at once, and closed with this code a while later.
+    Flap {
+        /// How much later.
+        after: Duration,
+        /// With which code.
+        code: CloseCode,
+    },
+}
+
+/// How the token provider answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Tokens {
+    /// At once, with `token-1`, `token-2` and so on, each good for so long; `None` does not say for how long. The
+    /// default, with `None`.
+    Grant(Option<Duration>),
+    /// At once, with a failure.
+    Fail,
+    /// Never.
+    Hang,
+}
+
+/// The world outside of the link.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) on_dial: OnDial,
+    pub(crate) tokens: Tokens,
+    /// What the link holds at the moment: a fetch, a dial or an open transport. Never two (I1).
+    held: Option<Held>,
+    /// So many more frames will be read from the open transport; `None` for all.
+    credit: Option<usize>,
+    heard: Vec<Frame>,
+    fetches: u32,
+}
+
+#[derive(Debug)]
+struct Held {
+    id: TransportId,
+    open: bool,
+    silent: bool,
+    will_close: Option<(Instant, CloseFrame)>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            on_dial: OnDial::Accept,
+            tokens: Tokens::Grant(None),
+            held: None,
+            credit: None,
+            heard: Vec::new(),
+            fetches: 0,
+        }
+    }
+}
+
+impl World {
+    /// When the peer will do something of its own accord.
+    pub(crate) fn next_act(&self) -> Option<Instant> {
+        self.held.as_ref()?.will_close.as_ref().map(|(at, _)| *at)
+    }
+
+    /// Whether the open transport takes another frame.
+    pub(crate) fn has_room(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.open) && self.credit != Some(0)
+    }
+
+    fn hold(&mut self, id: TransportId) {
+        if let Some(held) = &self.held {
+            assert_eq!(held.id, id, "{id:?} begins while the link still holds another transport (I1)");
+        }
+        self.held = Some(Held { id, open: false, silent: false, will_close: None });
+    }
+}
+
+impl<P: Protocol> Sim<P> {
+    /// What the world does about an action; `None` where the peer has no answer.
+    pub(crate) fn carry_out(&mut self, action: SessionAction) -> Option<SessionInput> {
+        match action {
+            SessionAction::FetchToken { id } => {
+                self.note("fetch token");
+                self.world.fetches += 1;
+                if self.world.held.as_ref().is_none_or(|held| !held.open) {
+                    self.world.hold(id);
+                }
+                let result = match self.world.tokens {
+                    Tokens::Grant(expires_in) => {
+                        let mut token = Token::from(format!("token-{}", self.world.fetches));
+                        token.expires_in = expires_in;
+                        Ok(token)
+                    }
+                    Tokens::Fail => Err("the provider is down".into()),
+                    Tokens::Hang => return None,
+                };
+                Some(SessionInput::Token { id, result })
+            }
+            SessionAction::Dial { id, address, token } => {
+                self.note(format!("dial {address}"));
+                self.world.hold(id);
+                self.note_dial(id, address, token);
+                match self.world.on_dial {
+                    OnDial::Accept => self.opened(None),
+                    OnDial::Hold => None,
+                    OnDial::Refuse(failure) => self.failed(failure),
+                    OnDial::Flap { after, code } => self.opened(Some((self.now() + after, code.into()))),
+                }
+            }
+            SessionAction::Drop { id, farewell } => {
+                let said = farewell.map(|frame| format!(", saying {}", transcript::close(&frame)));
+                self.note(format!("drop{}", said.unwrap_or_default()));
+                let held = self.world.held.take().map(|held| held.id);
+                assert_eq!(held, Some(id), "the link lets go of a transport that it does not hold");
+                None
+            }
+            SessionAction::Event(event) => {
+                self.note_event(event);
+                None
+            }
+            other => unreachable!("the sim does not know the action {other:?}"),
+        }
+    }
+
+    /// What the peer answers to a frame.
+    pub(crate) fn hear(&mut self, frame: Frame) -> Option<SessionInput> {
+        self.note(transcript::frame(&frame));
+        if let Some(credit) = &mut self.world.credit {
+            *credit -= 1;
+        }
+        let answer = match &frame {
+            Frame::Ping(payload) => Some(Frame::Pong(payload.clone())),
+            Frame::Close(close) => Some(Frame::Close(close.clone())),
+            Frame::Message(_) | Frame::Pong(_) => None,
+        };
+        self.world.heard.push(frame);
+        let held = self.world.held.as_ref().filter(|held| !held.silent)?;
+        Some(SessionInput::Frame { id: held.id, frame: answer? })
+    }
+
+    /// What the peer does of its own accord, if its time has come.
+    pub(crate) fn act(&mut self) -> Option<SessionInput> {
+        let now = self.now();
+        let held = self.world.held.as_mut()?;
+        let (_, frame) = held.will_close.take_if(|(at, _)| *at <= now)?;
+        Some(SessionInput::Frame { id: held.id, frame: Frame::Close(frame) })
+    }
+
+    fn opened(&mut self, will_close: Option<(Instant, CloseFrame)>) -> Option<SessionInput> {
+        let held = self.world.held.as_mut()?;
+        held.open = true;
+        held.will_close = will_close;
+        Some(SessionInput::Opened { id: held.id })
+    }
+
+    fn failed(&mut self, failure: Failure) -> Option<SessionInput> {
+        let id = self.world.held.as_ref()?.id;
+        let location = (failure == Failure::HttpRedirect).then(|| Address::from("ws://elsewhere"));
+        Some(SessionInput::Failed { id, failure, detail: failure.to_string(), location })
+    }
+}
+
+/// The other side of the link, and what it does. Got from [`Sim::peer`].
+///
+/// Everything happens at once, on the transport that is open or being opened; where there is none, nothing does.
+#[derive(Debug)]
+pub struct Peer<'a, P> {
+    pub(crate) sim: &'a mut Sim<P>,
+}
+
+impl<P: Protocol> Peer<'_, P> {
+    /// From now on, answers dials like this.
+    pub fn on_dial(&mut self, answer: OnDial) {
+        self.sim.world.on_dial = answer;
+    }
+
+    /// Accepts the dial that is being held.
+    pub fn accept(&mut self) {
+        let input = self.sim.opened(None);
+        self.does(input);
+    }
+
+    /// Fails the dial that is being held.
+    pub fn refuse(&mut self, failure: Failure) {
+        let input = self.sim.failed(failure);
+        self.does(input);
+    }
+
+    /// Answers nothing any more on this transport: no pong, no close frame. The transport stays open, as after a cable
+    /// was cut. The next dial finds the peer as before.
+    pub fn silence(&mut self) {
+        if let Some(held) = &mut self.sim.world.held {
+            held.silent = true;
+        }
+    }
+
+    /// Sends a message.
+    pub fn send(&mut self, message: impl Into<Message>) {
+        self.frame(Frame::Message(message.into()));
+    }
+
+    /// Sends a close frame.
+    pub fn close(&mut self, code: u16) {
+        self.close_saying(code, "");
+    }
+
+    /// Sends a close frame with a reason.
+    pub fn close_saying(&mut self, code: u16, reason: &str) {
+        self.frame(Frame::Close(CloseFrame::new(CloseCode(code), reason)));
+    }
+
+    /// Sends any frame.
+    pub fn frame(&mut self, frame: Frame) {
+        let open = self.sim.world.held.as_ref().filter(|held| held.open);
+        let input = open.map(|held| SessionInput::Frame { id: held.id, frame });
+        self.does(input);
+    }
+
+    /// Cuts the transport without a close frame.
+    pub fn reset(&mut self) {
+        let input = self.sim.failed(Failure::Reset);
+        self.does(input);
+    }
+
+    /// Reads so many more frames and then no more, so that the link must hold back what it has; `None` reads on.
+    pub fn reads(&mut self, frames: Option<usize>) {
+        self.sim.world.credit = frames;
+        self.sim.settle();
+    }
+
+    /// The frames that the peer has read since this was last asked, in order.
+    #[must_use]
+    pub fn heard(&mut self) -> Vec<Frame> {
+        std::mem::take(&mut self.sim.world.heard)
+    }
+
+    fn does(&mut self, input: Option<SessionInput>) {
+        if let Some(input) = input {
+            self.sim.handle(input);
+        }
+    }
+}

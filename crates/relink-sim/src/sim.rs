@@ -1,0 +1,394 @@
+//! [`Sim`]: a session, a clock, and everything that happens to it.
+
+use std::time::Duration;
+
+use rand_pcg::Pcg32;
+use relink::rand_core::SeedableRng;
+use relink::{
+    Accepted, Address, CloseCode, ConfigError, Event, Failure, Frame, Hint, Instant, LinkConfig, Message,
+    Phase, Plain, Protocol, Refused, Secret, Session, SessionConfig, SessionInput, State, TransportId,
+};
+
+use crate::peer::{OnDial, Peer, Tokens, World};
+use crate::transcript::{self, Transcript};
+
+/// More steps than any scenario takes in one go: whoever takes more is in a loop.
+const MOST_STEPS: usize = 200_000;
+
+/// A session in a world of its own: virtual time, a scripted [`Peer`], a token provider, a [transcript](Self::expect).
+///
+/// The peer is well-behaved at first: it accepts dials at once, answers pings and close frames, and tokens are granted.
+/// Time stands still until the scenario moves it, starting at [`Instant::ORIGIN`].
+///
+/// # Panics
+///
+/// Where the link breaks a rule that holds in every scenario; the message has the transcript so far.
+#[derive(Debug)]
+pub struct Sim<P = Plain> {
+    session: Session<P, Pcg32>,
+    now: Instant,
+    pub(crate) world: World,
+    dials: Vec<Dial>,
+    events: Vec<Event>,
+    transcript: Transcript,
+    ended: bool,
+}
+
+/// A dial, as the network saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dial {
+    /// When it began.
+    pub at: Instant,
+    /// The transport that it was to open.
+    pub id: TransportId,
+    /// Where to.
+    pub address: Address,
+    /// The token it carried.
+    pub token: Option<Secret>,
+}
+
+/// So many seconds.
+#[must_use]
+pub const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// So many milliseconds.
+#[must_use]
+pub const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+impl Sim {
+    /// A link with this configuration, an outbox by default, seed 1, and one endpoint, `ws://peer`.
+    ///
+    /// # Panics
+    ///
+    /// Where the configuration is not valid; [`Sim::with`] gives the error back.
+    #[must_use]
+    pub fn new(config: LinkConfig) -> Self {
+        Self::session(SessionConfig::default().with_link(config))
+    }
+
+    /// A session with this configuration, seed 1, and one endpoint, `ws://peer`.
+    ///
+    /// # Panics
+    ///
+    /// Where the configuration is not valid; [`Sim::with`] gives the error back.
+    #[must_use]
+    pub fn session(config: SessionConfig) -> Self {
+        Self::seeded(config, 1)
+    }
+
+    /// The same with another seed: other jitter.
+    ///
+    /// # Panics
+    ///
+    /// Where the configuration is not valid; [`Sim::with`] gives the error back.
+    #[must_use]
+    pub fn seeded(config: SessionConfig, seed: u64) -> Self {
+        Self::with(config, &["ws://peer"], Plain::default(), seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+impl<P: Protocol> Sim<P> {
+    /// A session with everything of one's own: configuration, endpoints, wire format, seed.
+    ///
+    /// # Errors
+    ///
+    /// The first field of the configuration that cannot work.
+    pub fn with(
+        config: SessionConfig,
+        endpoints: &[&str],
+        protocol: P,
+        seed: u64,
+    ) -> Result<Self, ConfigError> {
+        let endpoints = endpoints.iter().map(|&endpoint| Address::from(endpoint)).collect();
+        Ok(Self {
+            session: Session::new(config, endpoints, protocol, Pcg32::seed_from_u64(seed))?,
+            now: Instant::ORIGIN,
+            world: World::default(),
+            dials: Vec::new(),
+            events: Vec::new(),
+            transcript: Transcript::default(),
+            ended: false,
+        })
+    }
+
+    // What the application does.
+
+    /// Wants the link up.
+    pub fn connect(&mut self) {
+        self.handle(SessionInput::Connect);
+    }
+
+    /// Logs in.
+    pub fn login(&mut self) {
+        self.handle(SessionInput::Login);
+    }
+
+    /// Closes with this code.
+    pub fn close(&mut self, code: u16) {
+        self.handle(SessionInput::Close(CloseCode(code).into()));
+    }
+
+    /// Presses *retry now*.
+    pub fn retry_now(&mut self) {
+        self.handle(SessionInput::RetryNow);
+    }
+
+    /// Vouches for the link.
+    pub fn mark_stable(&mut self) {
+        self.handle(SessionInput::MarkStable);
+    }
+
+    /// Passes on a hint from the system.
+    pub fn hint(&mut self, hint: Hint) {
+        self.handle(SessionInput::Hint(hint));
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    ///
+    /// The message, where the session did not take it.
+    pub fn send(&mut self, message: impl Into<Message>) -> Result<Accepted, Refused> {
+        let answer = self.session.send(message, self.now);
+        self.settle();
+        answer
+    }
+
+    /// Hands in any input: what a confused driver might, for one.
+    pub fn handle(&mut self, input: SessionInput) {
+        self.session.handle(input, self.now);
+        self.settle();
+    }
+
+    // Short cuts to where a scenario begins.
+
+    /// Connects, to a peer that accepts: the transport is open, and the protocol's handshake, if there is one, begins.
+    pub fn open(&mut self) {
+        self.peer().on_dial(OnDial::Accept);
+        self.connect();
+    }
+
+    /// Connects, to a peer that accepts, until the link is usable. For links without a handshake.
+    pub fn to_connected(&mut self) {
+        self.open();
+        self.check(self.state() == State::Connected, "it did not come to be connected");
+    }
+
+    /// Connects, to a peer that refuses, until so many attempts have failed: the link waits for the next one. The peer
+    /// goes on refusing; [`Peer::on_dial`] ends the outage.
+    pub fn to_waiting(&mut self, attempts: u32) {
+        self.peer().on_dial(OnDial::Refuse(Failure::Refused));
+        self.connect();
+        while self.session.link().attempts() < attempts && self.step() {}
+        let waits = matches!(self.state(), State::Connecting(Phase::Waiting));
+        self.check(waits, "it did not come to wait for another attempt");
+    }
+
+    /// Connects and closes: everything queued and the close frame are out, and the peer does not answer.
+    pub fn to_closing(&mut self) {
+        self.to_connected();
+        self.peer().silence();
+        self.close(1000);
+        self.check(self.state() == State::Closing, "it did not come to be closing");
+    }
+
+    // The world.
+
+    /// The other side.
+    pub const fn peer(&mut self) -> Peer<'_, P> {
+        Peer { sim: self }
+    }
+
+    /// From now on, the token provider answers like this.
+    pub const fn tokens(&mut self, answer: Tokens) {
+        self.world.tokens = answer;
+    }
+
+    // Time.
+
+    /// Lets so much time pass. Whatever is due in it happens at its time, in order.
+    pub fn advance(&mut self, by: Duration) {
+        let end = self.now + by;
+        for _ in 0..MOST_STEPS {
+            if self.next_step().is_none_or(|at| at > end) {
+                self.now = end;
+                return;
+            }
+            self.step();
+        }
+        self.check(false, "it does not come to rest");
+    }
+
+    /// Lets time pass until the next thing happens, and lets it happen. Says whether there was one.
+    pub fn step(&mut self) -> bool {
+        let Some(at) = self.next_step() else { return false };
+        self.now = self.now.max(at);
+        match self.act() {
+            // What arrived is judged before a deadline of the same moment.
+            Some(input) => self.handle(input),
+            None => self.handle_timeout(),
+        }
+        true
+    }
+
+    /// Lets time pass until the next dial. Says whether there was one.
+    pub fn next_dial(&mut self) -> bool {
+        let before = self.dials.len();
+        while self.dials.len() == before && self.step() {}
+        self.dials.len() > before
+    }
+
+    /// The machine sleeps: time passes and nothing is handled. What the scenario does next is what the link finds on
+    /// waking; any [`advance`](Self::advance) then has it notice the deadlines that have passed.
+    pub fn sleep(&mut self, by: Duration) {
+        self.now = self.now + by;
+    }
+
+    /// Sets the clock, backwards too.
+    pub const fn set_clock(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// Hands in that time has passed, and checks that this was progress (I32).
+    pub fn handle_timeout(&mut self) {
+        self.handle(SessionInput::Timeout);
+        let later = self.deadline().is_none_or(|next| next > self.now);
+        self.check(later, "a handled deadline must be followed by a later one, or by none (I32)");
+    }
+
+    // What can be seen.
+
+    /// The time.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// How long from now until the session wants to be woken.
+    #[must_use]
+    pub fn wakes_in(&self) -> Option<Duration> {
+        self.deadline().map(|at| at - self.now)
+    }
+
+    /// When the session wants to be woken.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.session.poll_timeout()
+    }
+
+    /// The exact state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.session.state()
+    }
+
+    /// The session itself.
+    #[must_use]
+    pub const fn machine(&self) -> &Session<P, Pcg32> {
+        &self.session
+    }
+
+    /// All dials so far, in order.
+    #[must_use]
+    pub fn dials(&self) -> &[Dial] {
+        &self.dials
+    }
+
+    /// The events since this was last asked, in order.
+    #[must_use]
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Compares the transcript since the last call with these lines. What the link asked for and sent stands there as
+    /// the world sees it (`dial ws://peer`, `drop`, `fetch token`, `ping`, `text "hello"`, `close 1000`), and what the
+    /// application was told (`connected`, `lost (1001): …`, `attempt 3 failed: …`, `received text "hi"`, `sent 1`,
+    /// `dropped 2: expired`, `going away, back in 3s`, `token error 3`, `closed: …`). A line may be cut short.
+    ///
+    /// # Panics
+    ///
+    /// Where they differ, with the whole transcript and its times.
+    #[track_caller]
+    pub fn expect<const N: usize>(&mut self, lines: [&str; N]) {
+        let happened = self.transcript.take();
+        let same =
+            happened.len() == N && happened.iter().zip(lines).all(|(line, start)| line.starts_with(start));
+        let happened = happened.join("\n");
+        assert!(
+            same,
+            "expected:\n{}\n\nhappened:\n{happened}\n\nfrom the start:\n{}",
+            lines.join("\n"),
+            self.transcript
+        );
+    }
+
+    /// Forgets the transcript so far: a scenario that begins with a short cut rarely wants to tell of it.
+    pub fn skip(&mut self) {
+        let _ = self.transcript.take();
+    }
+
+    // How the world goes round.
+
+    /// Carries out everything that the session wants, as a driver does, until it wants nothing more.
+    #[track_caller]
+    pub(crate) fn settle(&mut self) {
+        let mut writing = false;
+        for _ in 0..MOST_STEPS {
+            // A batch goes out whole: what is told of it comes after it.
+            let frame = if writing { self.next_frame() } else { None };
+            let answer = if let Some(frame) = frame {
+                self.hear(frame)
+            } else if let Some(action) = self.session.poll_action() {
+                writing = false;
+                self.carry_out(action)
+            } else if writing {
+                let idle = !self.state().is_closed() || self.deadline().is_none();
+                return self.check(idle, "no deadline outlives the end (I2)");
+            } else {
+                writing = true;
+                None
+            };
+            if let Some(input) = answer {
+                self.session.handle(input, self.now);
+            }
+        }
+        self.check(false, "it wants ever more at the same time");
+    }
+
+    fn next_frame(&mut self) -> Option<Frame> {
+        if self.world.has_room() { self.session.poll_transmit(self.now) } else { None }
+    }
+
+    /// When the next thing happens: an act of the peer, or a deadline.
+    fn next_step(&self) -> Option<Instant> {
+        [self.world.next_act(), self.deadline()].into_iter().flatten().min()
+    }
+
+    pub(crate) fn note(&mut self, line: impl Into<String>) {
+        self.transcript.note(self.now, line);
+    }
+
+    pub(crate) fn note_dial(&mut self, id: TransportId, address: Address, token: Option<Secret>) {
+        self.dials.push(Dial { at: self.now, id, address, token });
+    }
+
+    pub(crate) fn note_event(&mut self, event: Event) {
+        if let Some(line) = transcript::event(&event) {
+            self.note(line);
+        }
+        let reopened = matches!(event, Event::State { from: State::Closed(_), .. });
+        self.check(reopened || !self.ended, "something was told after the end (I31)");
+        self.ended = matches!(event, Event::Closed { .. });
+        self.events.push(event);
+    }
+
+    #[track_caller]
+    fn check(&self, holds: bool, rule: &str) {
+        assert!(holds, "{rule}; it is {:?}, and this happened:\n{}", self.state(), self.transcript);
+    }
+}

@@ -1,0 +1,153 @@
+//! Something that happens to a link, said without knowing the link: what property tests and fuzzers are made of.
+
+use std::time::Duration;
+
+use relink::{
+    CloseCode, Input, Instant, Link, LinkSignal, Phase, State, Step, TokenGrant, TransportId, rand_core::Rng,
+};
+
+/// Something that happens, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a pair")]
+pub struct Stimulus {
+    /// When.
+    pub when: When,
+    /// What.
+    pub what: What,
+}
+
+/// When something happens, as seen from what happened before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "whoever adds one must decide what it means everywhere")]
+pub enum When {
+    /// So much later; zero is the same moment.
+    After(Duration),
+    /// So long after the next deadline of the link; zero is just in time.
+    PastDeadline(Duration),
+    /// So much earlier: a clock that was set back.
+    Before(Duration),
+}
+
+/// What happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "whoever adds one must decide what it means everywhere")]
+pub enum What {
+    /// Whatever brings the link one step further to usable, or keeps it so: a server in good health.
+    Helpful,
+    /// This input, from this transport where it comes from one.
+    Input(Input, Whose),
+}
+
+/// Which transport an input claims to come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "whoever adds one must decide what it means everywhere")]
+pub enum Whose {
+    /// The live one, or the most recent one where there is none.
+    Live,
+    /// One that was live once: the n-th from the end.
+    Past(u8),
+    /// One that never was.
+    Unknown,
+}
+
+impl When {
+    /// The moment that is meant.
+    #[must_use]
+    pub fn moment(self, now: Instant, deadline: Option<Instant>) -> Instant {
+        match self {
+            Self::After(time) => now + time,
+            Self::PastDeadline(time) => deadline.map_or(now, |at| at.max(now) + time),
+            Self::Before(time) => Instant::from_origin(now.since_origin().saturating_sub(time)),
+        }
+    }
+}
+
+impl Stimulus {
+    /// The input that is meant, and its time, for this link at this time; `ids` are those it has used, in order.
+    #[must_use]
+    pub fn resolve<R: Rng>(self, link: &Link<R>, now: Instant, ids: &[TransportId]) -> (Input, Instant) {
+        let moment = self.when.moment(now, link.poll_timeout());
+        let live = link.transport().or(ids.last().copied()).unwrap_or_default();
+        match self.what {
+            What::Helpful => helpful(link, live, moment),
+            What::Input(input, Whose::Live) => (addressed(input, live), moment),
+            What::Input(input, Whose::Unknown) => (addressed(input, TransportId::default()), moment),
+            What::Input(input, Whose::Past(n)) => {
+                let past = ids.iter().rev().copied().filter(|id| *id != live).nth(usize::from(n));
+                (addressed(input, past.unwrap_or_default()), moment)
+            }
+        }
+    }
+}
+
+/// The same input, from this transport where it comes from one.
+#[must_use]
+pub fn addressed(mut input: Input, from: TransportId) -> Input {
+    match &mut input {
+        Input::Token { id, .. }
+        | Input::Opened { id }
+        | Input::Received { id }
+        | Input::Pong { id, .. }
+        | Input::Signal { id, .. }
+        | Input::PeerClosed { id, .. }
+        | Input::Failed { id, .. } => *id = from,
+        Input::Connect
+        | Input::Login
+        | Input::Close { .. }
+        | Input::Flushed
+        | Input::RetryNow
+        | Input::MarkStable
+        | Input::Hint(_)
+        | Input::Timeout
+        | _ => {}
+    }
+    input
+}
+
+/// Which transport an input comes from, where it comes from one.
+#[must_use]
+pub const fn sender(input: Input) -> Option<TransportId> {
+    match input {
+        Input::Token { id, .. }
+        | Input::Opened { id }
+        | Input::Received { id }
+        | Input::Pong { id, .. }
+        | Input::Signal { id, .. }
+        | Input::PeerClosed { id, .. }
+        | Input::Failed { id, .. } => Some(id),
+        Input::Connect
+        | Input::Login
+        | Input::Close { .. }
+        | Input::Flushed
+        | Input::RetryNow
+        | Input::MarkStable
+        | Input::Hint(_)
+        | Input::Timeout
+        | _ => None,
+    }
+}
+
+fn helpful<R: Rng>(link: &Link<R>, id: TransportId, moment: Instant) -> (Input, Instant) {
+    let signal = |signal| Input::Signal { id, signal };
+    let input = match link.state() {
+        State::Connecting(phase) | State::Reconnecting(phase) => match phase {
+            Phase::Waiting => {
+                return (Input::Timeout, link.poll_timeout().map_or(moment, |at| at.max(moment)));
+            }
+            Phase::Authorizing => {
+                Input::Token { id, result: Ok(TokenGrant::new(Some(Duration::from_secs(90)))) }
+            }
+            Phase::Dialing => Input::Opened { id },
+            Phase::Handshaking(Step::Welcome) => signal(LinkSignal::Welcome),
+            Phase::Handshaking(Step::Challenge) => signal(LinkSignal::ChallengeMet),
+            Phase::Handshaking(Step::Login) => Input::Login,
+            Phase::Handshaking(Step::Authenticating) => signal(LinkSignal::Authenticated),
+            Phase::Handshaking(_) | _ => Input::Timeout,
+        },
+        State::Connected => Input::Pong { id, nonce: None },
+        State::Closing if link.is_flushing() => Input::Flushed,
+        State::Closing => Input::PeerClosed { id, code: CloseCode::NORMAL },
+        State::Idle | State::Closed(_) | _ => Input::Connect,
+    };
+    (input, moment)
+}

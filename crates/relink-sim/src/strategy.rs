@@ -1,0 +1,301 @@
+//! Strategies for [`mod@proptest`]: what can happen to a link, and how it can be configured.
+//!
+//! ```
+//! use proptest::prelude::*;
+//! use relink_sim::strategy;
+//! use relink_sim::trial::Trial;
+//!
+//! proptest!(ProptestConfig::with_cases(16), |(config in strategy::link_config(), schedule in strategy::schedule(40))| {
+//!     let mut trial = Trial::new(config, 1).expect("the strategy gives valid configurations");
+//!     for stimulus in schedule {
+//!         trial.apply(stimulus).map_err(|broken| TestCaseError::fail(broken.to_string()))?;
+//!     }
+//! });
+//! ```
+
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use relink::{
+    Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve, Failure, FirstFailure,
+    Handshake, HeartbeatConfig, Hint, Input, Jitter, LinkConfig, LinkSignal, Rate, Refusal, Reopen,
+    RetryAfter, SurfaceConfig, TokenFailed, TokenGrant, TransportId, Verdict,
+};
+
+use crate::stimulus::{Stimulus, What, When, Whose};
+
+/// Up to so many stimuli, one after the other.
+pub fn schedule(most: usize) -> impl Strategy<Value = Vec<Stimulus>> {
+    vec(stimulus(), 1..=most)
+}
+
+/// Something that happens, at some time. Half of it helps, so that links get somewhere.
+pub fn stimulus() -> impl Strategy<Value = Stimulus> {
+    let what = prop_oneof![
+        4 => Just(What::Helpful),
+        3 => (inputs(), whose()).prop_map(|(input, whose)| What::Input(input, whose)),
+        2 => Just(What::Input(Input::Timeout, Whose::Live)),
+    ];
+    (when(), what).prop_map(|(when, what)| Stimulus { when, what })
+}
+
+/// Any input. Those from a transport carry no transport's id yet: give them one with
+/// [`addressed`](crate::stimulus::addressed).
+pub fn inputs() -> impl Strategy<Value = Input> {
+    let id = TransportId::default();
+    prop_oneof![
+        2 => Just(Input::Connect),
+        2 => Just(Input::Login),
+        1 => close_code().prop_map(|code| Input::Close { code }),
+        1 => Just(Input::Flushed),
+        2 => Just(Input::RetryNow),
+        1 => Just(Input::MarkStable),
+        3 => hint().prop_map(Input::Hint),
+        2 => option::of(duration(7_200_000)).prop_map(move |life| {
+            Input::Token { id, result: Ok(TokenGrant::new(life)) }
+        }),
+        2 => Just(Input::Token { id, result: Err(TokenFailed::default()) }),
+        2 => Just(Input::Opened { id }),
+        1 => Just(Input::Received { id }),
+        2 => option::of(0..5_u32).prop_map(move |nonce| Input::Pong { id, nonce }),
+        4 => signal().prop_map(move |signal| Input::Signal { id, signal }),
+        4 => close_code().prop_map(move |code| Input::PeerClosed { id, code }),
+        4 => failure().prop_map(move |failure| Input::Failed { id, failure }),
+        4 => Just(Input::Timeout),
+    ]
+}
+
+/// Close codes: those that mean something, and any other number.
+pub fn close_code() -> impl Strategy<Value = CloseCode> {
+    let known = [
+        1000, 1001, 1002, 1003, 1005, 1006, 1008, 1011, 1012, 1013, 1015, 3000, 4000, 4001, 4002, 4003, 4010,
+        4012, 4020, 4900, 4901,
+    ];
+    prop_oneof![
+        2 => prop::sample::select(vec![1001, 1006, 1011, 4000, 4900]),
+        2 => prop::sample::select(known.to_vec()),
+        1 => any::<u16>(),
+    ]
+    .prop_map(CloseCode)
+}
+
+/// Ways in which a transport ends, or is never opened.
+pub fn failure() -> impl Strategy<Value = Failure> {
+    let plain = [
+        Failure::Lookup,
+        Failure::Refused,
+        Failure::Unreachable,
+        Failure::Tls,
+        Failure::HttpRedirect,
+        Failure::NotWebSocket,
+        Failure::Reset,
+        Failure::Eof,
+        Failure::Io,
+    ];
+    let status = prop_oneof![prop::sample::select(vec![401, 403, 421, 429, 500, 503]), any::<u16>()];
+    prop_oneof![
+        6 => prop::sample::select(plain.to_vec()),
+        2 => (status, option::of(duration(1_000_000)))
+            .prop_map(|(status, retry_after)| Failure::Http { status, retry_after }),
+        1 => close_code().prop_map(Failure::Protocol),
+        1 => Just(Failure::InvalidRequest),
+    ]
+}
+
+fn signal() -> impl Strategy<Value = LinkSignal> {
+    prop_oneof![
+        Just(LinkSignal::Welcome),
+        Just(LinkSignal::ChallengeMet),
+        Just(LinkSignal::Redirect),
+        Just(LinkSignal::Authenticated),
+        Just(LinkSignal::Refused(Refusal::Token)),
+        close_code().prop_map(|code| LinkSignal::Refused(Refusal::As(code))),
+        duration(1_000_000).prop_map(|retry_after| LinkSignal::GoingAway { retry_after }),
+    ]
+}
+
+fn hint() -> impl Strategy<Value = Hint> {
+    prop::sample::select(vec![Hint::Online, Hint::Offline, Hint::Wake])
+}
+
+fn whose() -> impl Strategy<Value = Whose> {
+    prop_oneof![8 => Just(Whose::Live), 2 => (0..4_u8).prop_map(Whose::Past), 1 => Just(Whose::Unknown)]
+}
+
+fn when() -> impl Strategy<Value = When> {
+    prop_oneof![
+        4 => duration(5_000).prop_map(When::After),
+        3 => Just(When::PastDeadline(Duration::ZERO)),
+        1 => duration(100).prop_map(When::PastDeadline),
+        1 => duration(10_000_000).prop_map(When::After),
+        1 => duration(1_000_000).prop_map(When::Before),
+    ]
+}
+
+/// From nothing to so many milliseconds, to the nanosecond.
+fn duration(most_millis: u64) -> impl Strategy<Value = Duration> {
+    prop_oneof![Just(0), 0..=most_millis * 1_000_000].prop_map(Duration::from_nanos)
+}
+
+/// From a millisecond to so many.
+fn positive(most_millis: u64) -> impl Strategy<Value = Duration> {
+    (1..=most_millis).prop_map(Duration::from_millis)
+}
+
+/// Valid configurations of a link, with everything that can be on or off in both ways.
+pub fn link_config() -> impl Strategy<Value = LinkConfig> {
+    let pieces = (backoff(), close_policy(), heartbeat(), credentials(), budget(), surface(), handshake());
+    let limits = (positive(60_000), duration(20_000), positive(10_000), positive(10_000), 0..4_u8);
+    let choices = (
+        retry_after(),
+        prop::sample::select(vec![FirstFailure::Retry, FirstFailure::Retry, FirstFailure::Stop]),
+        reopen(),
+    );
+    (pieces, limits, choices).prop_map(|(pieces, limits, (retry_after, first_failure, reopen))| {
+        let (backoff, close_policy, heartbeat, credentials, budget, surface, handshake) = pieces;
+        let (connect, stable, flush, close, redirects) = limits;
+        LinkConfig::default()
+            .with_backoff(backoff)
+            .with_close_policy(close_policy)
+            .with_heartbeat(heartbeat)
+            .with_credentials(credentials)
+            .with_budget(budget)
+            .with_surface(surface)
+            .with_handshake(handshake)
+            .with_connect_timeout(connect)
+            .with_stable_after(stable)
+            .with_flush_timeout(flush)
+            .with_close_timeout(close)
+            .with_max_redirects(redirects)
+            .with_retry_after(retry_after.with_max(retry_after.max.max(backoff.floor)))
+            .with_first_failure(first_failure)
+            .with_reopen(reopen)
+    })
+}
+
+/// Valid backoffs: every curve and jitter, floors and caps that fit.
+pub fn backoff() -> impl Strategy<Value = Backoff> {
+    let curve = prop_oneof![
+        duration(30_000).prop_map(|delay| Curve::Fixed { delay }),
+        (duration(10_000), duration(10_000)).prop_map(|(initial, step)| Curve::Linear { initial, step }),
+        (positive(5_000), 100..1_000_u32)
+            .prop_map(|(initial, factor_pct)| Curve::Exponential { initial, factor_pct }),
+        (positive(5_000), 100..1_000_u32)
+            .prop_map(|(initial, factor_pct)| Curve::Decorrelated { initial, factor_pct }),
+    ];
+    let jitter = prop_oneof![
+        Just(Jitter::None),
+        Just(Jitter::Full),
+        Just(Jitter::Equal),
+        (0..=100_u32).prop_map(|pct| Jitter::Spread { pct }),
+        (0..=1_000_u32).prop_map(|pct| Jitter::Additive { pct }),
+    ];
+    let above_floor = (duration(60_000), option::of(0..=100_u32));
+    (curve, jitter, positive(3_000), above_floor, option::of(duration(5_000))).prop_map(
+        |(curve, jitter, floor, (above, curve_cap), first)| {
+            let jitter = if matches!(curve, Curve::Decorrelated { .. }) { Jitter::None } else { jitter };
+            let curve_cap = curve_cap.map(|percent| floor + above * percent / 100);
+            Backoff::default()
+                .with_curve(curve)
+                .with_jitter(jitter)
+                .with_floor(floor)
+                .with_cap(floor + above)
+                .with_curve_cap(curve_cap)
+                .with_first(first)
+        },
+    )
+}
+
+fn close_policy() -> impl Strategy<Value = ClosePolicy> {
+    let verdict = prop_oneof![
+        Just(Verdict::Retry),
+        Just(Verdict::RetryNow),
+        duration(60_000).prop_map(|floor| Verdict::RetrySlow { floor }),
+        Just(Verdict::RefreshToken),
+        Just(Verdict::SwitchEndpoint),
+    ];
+    (verdict, any::<bool>()).prop_map(|(verdict, everywhere)| {
+        let mut policy = ClosePolicy::default();
+        let from = if everywhere { 0 } else { 4900 };
+        policy.set_close(from..=4901, verdict).expect("an edit that fits");
+        policy
+    })
+}
+
+fn heartbeat() -> impl Strategy<Value = HeartbeatConfig> {
+    let times =
+        (option::of(positive(60_000)), positive(60_000), option::of(positive(100_000)), positive(10_000));
+    (times, 1..4_u32).prop_map(|((interval, timeout, watchdog, probe), missed)| {
+        HeartbeatConfig::default()
+            .with_interval(interval)
+            .with_timeout(timeout)
+            .with_watchdog(watchdog)
+            .with_probe(probe)
+            .with_missed(missed)
+    })
+}
+
+fn credentials() -> impl Strategy<Value = CredentialsConfig> {
+    (any::<bool>(), positive(20_000), option::of(positive(100_000)), 1..5_u32, option::of(1..5_u32)).prop_map(
+        |(fetch, timeout, refresh_ahead, report_after, max_refusals)| {
+            CredentialsConfig::default()
+                .with_fetch(fetch)
+                .with_timeout(timeout)
+                .with_refresh_ahead(refresh_ahead)
+                .with_report_after(report_after)
+                .with_max_refusals(max_refusals)
+        },
+    )
+}
+
+fn budget() -> impl Strategy<Value = BudgetConfig> {
+    let rate = (1..12_u32, positive(10_000)).prop_map(|(burst, refill)| Rate { burst, refill });
+    let breaker = (1..6_u32, positive(100_000), option::of(100..60_000_u64)).prop_map(
+        |(failures, window, cooldown)| Breaker {
+            failures,
+            window,
+            cooldown: cooldown.map(Duration::from_millis),
+        },
+    );
+    let most = (option::weighted(0.3, 1..8_u32), option::weighted(0.3, positive(200_000)));
+    (rate, option::weighted(0.3, breaker), most).prop_map(|(rate, breaker, (attempts, elapsed))| {
+        BudgetConfig::default()
+            .with_rate(rate)
+            .with_breaker(breaker)
+            .with_max_attempts(attempts)
+            .with_max_elapsed(elapsed)
+    })
+}
+
+fn surface() -> impl Strategy<Value = SurfaceConfig> {
+    let time = || option::of(positive(60_000));
+    (time(), time(), time()).prop_map(|(grace, banner, stuck)| {
+        SurfaceConfig::default().with_grace(grace).with_banner_after(banner).with_stuck_after(stuck)
+    })
+}
+
+fn handshake() -> impl Strategy<Value = Handshake> {
+    let step = || option::weighted(0.3, positive(10_000));
+    (step(), step(), any::<bool>(), step(), step()).prop_map(
+        |(welcome, challenge, login, login_timeout, authentication)| {
+            Handshake::default()
+                .with_welcome(welcome)
+                .with_challenge(challenge)
+                .with_login(login)
+                .with_login_timeout(login_timeout)
+                .with_authentication(authentication)
+        },
+    )
+}
+
+fn retry_after() -> impl Strategy<Value = RetryAfter> {
+    (any::<bool>(), positive(600_000), 0..=1_000_u32).prop_map(|(honour, max, spread_pct)| {
+        RetryAfter::default().with_honour(honour).with_max(max).with_spread_pct(spread_pct)
+    })
+}
+
+fn reopen() -> impl Strategy<Value = Reopen> {
+    prop::sample::select(vec![Reopen::Never, Reopen::AfterGivingUp, Reopen::Always])
+}

@@ -1,0 +1,90 @@
+//! What happened, one line each: what the world was asked to do, and what the application was told.
+
+use std::fmt;
+
+use relink::{CloseFrame, Event, Frame, HumanDuration, Instant, Message};
+
+/// So many of the last lines are shown where a scenario fails.
+const MOST_SHOWN: usize = 60;
+
+/// The lines of a scenario, and how many of them it has spoken of.
+#[derive(Debug, Default)]
+pub(crate) struct Transcript {
+    lines: Vec<(Instant, String)>,
+    expected: usize,
+}
+
+impl Transcript {
+    pub(crate) fn note(&mut self, now: Instant, line: impl Into<String>) {
+        self.lines.push((now, line.into()));
+    }
+
+    /// The lines that were not spoken of yet; from now on they were.
+    pub(crate) fn take(&mut self) -> Vec<&str> {
+        let from = std::mem::replace(&mut self.expected, self.lines.len());
+        self.lines[from..].iter().map(|(_, line)| line.as_str()).collect()
+    }
+}
+
+impl fmt::Display for Transcript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let before = self.lines.len().saturating_sub(MOST_SHOWN);
+        if before > 0 {
+            writeln!(f, "… {before} lines before these")?;
+        }
+        self.lines[before..]
+            .iter()
+            .try_for_each(|(at, line)| writeln!(f, "{:>10.3} s  {line}", at.since_origin().as_secs_f64()))
+    }
+}
+
+/// A frame that the link sent.
+pub(crate) fn frame(frame: &Frame) -> String {
+    match frame {
+        Frame::Message(message) => self::message(message),
+        Frame::Ping(_) => "ping".into(),
+        Frame::Pong(_) => "pong".into(),
+        Frame::Close(close) => format!("close {}", self::close(close)),
+    }
+}
+
+/// The content of a close frame.
+pub(crate) fn close(close: &CloseFrame) -> String {
+    format!("{} {}", close.code, close.reason).trim_end().into()
+}
+
+/// An event, where it is not the echo of another line; states and notices are left to
+/// [`take_events`](super::Sim::take_events).
+pub(crate) fn event(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Connected { is_reconnect } => {
+            if *is_reconnect { "connected again" } else { "connected" }.into()
+        }
+        Event::Message(message) => format!("received {}", self::message(message)),
+        Event::Sent { first, last } if first == last => format!("sent {first}"),
+        Event::Sent { first, last } => format!("sent {first} to {last}"),
+        Event::Dropped { receipt, why, .. } => format!("dropped {receipt}: {}", why.name()),
+        Event::Disconnected { code, reason, retry_in, .. } => {
+            format!("lost ({code}): {reason}{}", retry(*retry_in))
+        }
+        Event::AttemptFailed { attempt, reason, retry_in, .. } => {
+            format!("attempt {attempt} failed: {reason}{}", retry(*retry_in))
+        }
+        Event::TokenError { consecutive_failures, .. } => format!("token error {consecutive_failures}"),
+        Event::GoingAway { retry_after } => format!("going away, back in {}", HumanDuration(*retry_after)),
+        Event::Closed { reason } => format!("closed: {reason}"),
+        Event::State { .. } | Event::Dialing { .. } | Event::Shown(_) => return None,
+        other => format!("{other:?}"),
+    })
+}
+
+fn message(message: &Message) -> String {
+    match message {
+        Message::Text(text) => format!("text {:?}", text.as_str()),
+        Message::Binary(bytes) => format!("{} bytes", bytes.len()),
+    }
+}
+
+fn retry(retry_in: Option<std::time::Duration>) -> String {
+    retry_in.map_or_else(String::new, |delay| format!("; next attempt in {}", HumanDuration(delay)))
+}

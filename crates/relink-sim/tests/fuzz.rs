@@ -1,0 +1,31 @@
+//! The bodies of the fuzz targets, on bytes that come from a generator: a short run with every `cargo test`.
+
+use rand_pcg::Pcg32;
+use relink::rand_core::{Rng, SeedableRng};
+use relink_sim::fuzz;
+
+#[test]
+fn i32_nothing_breaks_a_link() {
+    inputs(300, 600).for_each(|data| fuzz::link(&data));
+}
+
+#[test]
+fn i21_nothing_breaks_a_session() {
+    inputs(300, 600).for_each(|data| fuzz::session(&data));
+}
+
+#[test]
+fn any_numbers_make_a_configuration_or_a_mistake() {
+    inputs(100, 200).for_each(|data| fuzz::config(&data));
+}
+
+/// No bytes, a few, and then so many buffers of up to so many.
+fn inputs(buffers: u64, longest: u32) -> impl Iterator<Item = Vec<u8>> {
+    let edges = [vec![], vec![0; 64], vec![u8::MAX; 64]];
+    edges.into_iter().chain((0..buffers).map(move |seed| {
+        let mut dice = Pcg32::seed_from_u64(seed);
+        let mut data = vec![0; (dice.next_u32() % longest) as usize];
+        dice.fill_bytes(&mut data);
+        data
+    }))
+}

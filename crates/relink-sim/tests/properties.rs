@@ -1,0 +1,141 @@
+//! Anything may happen to a link, in any order and at any time: what its contract says holds.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{FileFailurePersistence, TestRunner};
+use relink::{ClosedReason, Input, LinkConfig, State};
+use relink_sim::stimulus::{Stimulus, What, When};
+use relink_sim::strategy;
+use relink_sim::trial::Trial;
+
+/// Where a case that once failed is kept, to be tried first from then on.
+const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/regressions/properties.txt");
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 3_300,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn i32_whatever_happens_the_contract_holds(
+        config in strategy::link_config(),
+        schedule in strategy::schedule(40),
+        seed: u64,
+    ) {
+        let mut trial = Trial::new(config, seed).expect("the strategy gives valid configurations");
+        run(&mut trial, &schedule)?;
+    }
+
+    #[test]
+    fn i05_whatever_happens_a_plain_link_stays_within_its_contract(schedule in strategy::schedule(60)) {
+        let mut trial = Trial::new(LinkConfig::default(), 1).expect("the default is valid");
+        trial.hand_in(Input::Connect, trial.now()).map_err(fail)?;
+        run(&mut trial, &schedule)?;
+    }
+
+    /// Whatever happened before: a server in good health and a person who asks are enough.
+    #[test]
+    fn i17_a_link_can_always_be_brought_up_again(schedule in strategy::schedule(30), seed: u64) {
+        let config = LinkConfig::default().with_reopen(relink::Reopen::Always);
+        let mut trial = Trial::new(config, seed).expect("valid");
+        run(&mut trial, &schedule)?;
+        let helpful = Stimulus { when: When::After(core::time::Duration::ZERO), what: What::Helpful };
+        for _ in 0..6 {
+            if trial.link().state() == State::Connected {
+                return Ok(());
+            }
+            trial.apply(helpful).map_err(fail)?;
+        }
+        prop_assert_eq!(trial.link().state(), State::Connected);
+    }
+}
+
+/// The properties above say something only where their schedules get everywhere.
+#[test]
+fn the_schedules_reach_every_state_and_every_deadline() {
+    let mut runner = TestRunner::deterministic();
+    let cases = (strategy::link_config(), strategy::schedule(40));
+    let mut reached = BTreeSet::new();
+    for seed in 0..2_000 {
+        let (config, schedule) = cases.new_tree(&mut runner).expect("a case").current();
+        let mut trial = Trial::new(config, seed).expect("valid");
+        for stimulus in schedule {
+            trial.apply(stimulus).expect("the contract holds");
+            reached.insert(state_name(trial.link().state()));
+            reached.extend(trial.link().next_timer().map(|timer| format!("{timer:?}")));
+        }
+    }
+    let expected = [
+        "Idle",
+        "Connected",
+        "Closing",
+        "requested",
+        "stopped",
+        "attempts_exhausted",
+        "time_exhausted",
+        "circuit_open",
+        "token_refused",
+        "first_attempt_failed",
+        "Connecting(Waiting)",
+        "Connecting(Authorizing)",
+        "Connecting(Dialing)",
+        "Connecting(Handshaking(Welcome))",
+        "Connecting(Handshaking(Challenge))",
+        "Connecting(Handshaking(Login))",
+        "Connecting(Handshaking(Authenticating))",
+        "Reconnecting(Waiting)",
+        "Reconnecting(Authorizing)",
+        "Reconnecting(Dialing)",
+        "Reconnecting(Handshaking(Welcome))",
+        "Reconnecting(Handshaking(Challenge))",
+        "Reconnecting(Handshaking(Authenticating))",
+        "Backoff",
+        "Token",
+        "Dial",
+        "Step(Welcome)",
+        "Step(Challenge)",
+        "Step(Login)",
+        "Step(Authenticating)",
+        "Ping",
+        "Pong",
+        "Watchdog",
+        "Stable",
+        "Refresh",
+        "Flush",
+        "Close",
+        "Elapsed",
+        "Grace",
+        "Banner",
+        "Stuck",
+    ];
+    let missed: Vec<_> = expected.iter().filter(|name| !reached.contains(**name)).collect();
+    assert!(missed.is_empty(), "never reached: {missed:?}");
+    assert_eq!(reached.len(), expected.len(), "{reached:?}");
+}
+
+fn state_name(state: State) -> String {
+    match state {
+        State::Closed(ClosedReason::Stopped { .. }) => "stopped".into(),
+        State::Closed(reason) => reason.name().into(),
+        State::Idle
+        | State::Connecting(_)
+        | State::Connected
+        | State::Reconnecting(_)
+        | State::Closing
+        | _ => {
+            format!("{state:?}")
+        }
+    }
+}
+
+fn run(trial: &mut Trial, schedule: &[Stimulus]) -> Result<(), TestCaseError> {
+    schedule.iter().try_for_each(|stimulus| trial.apply(*stimulus)).map_err(fail)
+}
+
+fn fail(broken: relink_sim::model::Broken) -> TestCaseError {
+    TestCaseError::fail(broken.to_string())
+}

@@ -1,0 +1,224 @@
+//! I17, I18: a person's *retry now*, and hints from the system.
+
+use relink::{
+    Backoff, Breaker, ClosedReason, Curve, Event, Failure, GaveUp, Hint, Jitter, LinkConfig, Phase, Rate,
+    Reopen, State,
+};
+use relink_sim::{OnDial, Sim, millis, secs};
+
+use crate::support::{count, is_connected, waits};
+
+#[test]
+fn i17_retry_now_replaces_the_wait() {
+    let mut sim = Sim::new(LinkConfig::default().with_connect_timeout(secs(60)));
+    sim.to_waiting(8);
+    let waited_for = sim.deadline().unwrap();
+    sim.peer().on_dial(OnDial::Hold);
+    sim.retry_now();
+    assert_eq!(sim.dials().len(), 9);
+    sim.retry_now();
+    sim.advance(waited_for - sim.now());
+    assert_eq!(sim.dials().len(), 9, "no second loop, and the wait that was replaced is gone");
+
+    let _ = sim.take_events();
+    sim.peer().refuse(Failure::Refused);
+    assert_eq!(sim.machine().link().attempts(), 1);
+    let waits = waits(&sim.take_events());
+    assert!(waits[0] <= millis(1_500), "the backoff starts anew");
+    sim.advance(waits[0]);
+    assert_eq!(sim.dials().len(), 10);
+}
+
+#[test]
+fn i17_connect_while_waiting_neither_ends_nor_doubles_the_loop() {
+    let mut sim = Sim::new(LinkConfig::default());
+    sim.to_waiting(4);
+    sim.peer().on_dial(OnDial::Hold);
+    let deadline = sim.deadline().unwrap();
+    sim.connect();
+    sim.connect();
+    assert_eq!((sim.deadline(), sim.dials().len()), (Some(deadline), 4));
+    sim.advance(deadline - sim.now());
+    assert_eq!(sim.dials().len(), 5);
+    sim.connect();
+    sim.advance(secs(9));
+    assert_eq!(sim.dials().len(), 5);
+}
+
+#[test]
+fn i17_retry_now_means_nothing_while_no_wait_is_on() {
+    let mut sim = Sim::new(LinkConfig::default());
+    sim.retry_now();
+    assert_eq!(sim.state(), State::Idle);
+    sim.peer().on_dial(OnDial::Hold);
+    sim.connect();
+    sim.retry_now();
+    sim.peer().accept();
+    sim.retry_now();
+    sim.connect();
+    sim.advance(secs(60));
+    assert!(is_connected(&sim));
+    sim.peer().silence();
+    sim.close(1000);
+    sim.retry_now();
+    sim.connect();
+    assert_eq!((sim.state(), sim.dials().len()), (State::Closing, 1));
+}
+
+#[test]
+fn i17_it_works_again_after_giving_up() {
+    for again in [Sim::retry_now, Sim::connect] {
+        let mut sim = given_up(Reopen::AfterGivingUp);
+        again(&mut sim);
+        assert_eq!(sim.dials().len(), 4);
+        sim.advance(secs(60));
+        assert_eq!(sim.dials().len(), 6, "with all of its attempts");
+        assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GaveUp::Attempts)));
+        sim.peer().on_dial(OnDial::Accept);
+        again(&mut sim);
+        assert!(is_connected(&sim));
+    }
+}
+
+#[test]
+fn i17_but_only_where_the_configuration_allows() {
+    for again in [Sim::retry_now, Sim::connect] {
+        let mut sim = given_up(Reopen::Never);
+        again(&mut sim);
+        assert_eq!((sim.dials().len(), sim.deadline()), (3, None));
+
+        // By default, a deliberate close is final, and so is a terminal close code.
+        for (reopen, dials) in [(Reopen::AfterGivingUp, 1), (Reopen::Always, 2)] {
+            let ends: [fn(&mut Sim); 2] = [|sim| sim.close(1000), |sim| sim.peer().close(4020)];
+            for end in ends {
+                let mut sim = Sim::new(LinkConfig::default().with_reopen(reopen));
+                sim.to_connected();
+                end(&mut sim);
+                assert!(sim.state().is_closed());
+                again(&mut sim);
+                assert_eq!(sim.dials().len(), dials);
+            }
+        }
+    }
+}
+
+#[test]
+fn i18_a_hint_ends_a_wait_but_not_below_the_floor() {
+    let floor = LinkConfig::default().backoff.floor;
+    for hint in [Hint::Online, Hint::Wake] {
+        let mut sim = Sim::new(LinkConfig::default());
+        sim.to_waiting(8);
+        assert!(sim.wakes_in() >= Some(secs(10)));
+        sim.peer().on_dial(OnDial::Hold);
+        sim.hint(hint);
+        assert_eq!(sim.wakes_in(), Some(floor));
+        sim.hint(hint);
+        assert_eq!(sim.wakes_in(), Some(floor), "two hints are no more than one");
+        sim.advance(floor - millis(1));
+        assert_eq!(sim.dials().len(), 8);
+        sim.advance(millis(1));
+        assert_eq!(sim.dials().len(), 9);
+
+        // Later in a wait, the floor has passed already.
+        sim.peer().refuse(Failure::Refused);
+        sim.advance(secs(1));
+        sim.hint(hint);
+        assert_eq!(sim.dials().len(), 10);
+    }
+}
+
+#[test]
+fn i18_a_hint_does_not_pass_the_floor_of_a_close_code() {
+    let mut sim = Sim::new(LinkConfig::default());
+    sim.to_connected();
+    sim.advance(secs(5));
+    sim.peer().close(4010);
+    sim.advance(secs(10));
+    sim.hint(Hint::Online);
+    sim.advance(millis(19_999));
+    assert!(!is_connected(&sim), "4010 means 30 s");
+    sim.advance(millis(1));
+    assert!(is_connected(&sim), "and the hint means no more than that");
+}
+
+#[test]
+fn i18_no_storm_of_hints_passes_the_rate_limit() {
+    let config = LinkConfig::default();
+    let rate = Rate { burst: 4, refill: secs(5) };
+    let quick = config.backoff.with_floor(millis(1));
+    let mut sim = Sim::new(config.with_backoff(quick).with_budget(config.budget.with_rate(rate)));
+    sim.to_waiting(1);
+    for _ in 0..590 {
+        sim.advance(millis(100));
+        sim.hint(Hint::Online);
+    }
+    assert_eq!(sim.dials().len(), 4 + 11, "four at once, then one each five seconds of the minute");
+}
+
+#[test]
+fn i18_no_hint_passes_an_open_circuit_breaker() {
+    let config = LinkConfig::default();
+    let breaker = Breaker { failures: 3, window: secs(60), cooldown: Some(secs(120)) };
+    let mut sim = Sim::new(config.with_budget(config.budget.with_breaker(Some(breaker))));
+    sim.to_waiting(3);
+    for _ in 0..119 {
+        sim.advance(secs(1));
+        sim.hint(Hint::Online);
+    }
+    assert_eq!(sim.dials().len(), 3);
+    sim.advance(secs(1));
+    assert_eq!(sim.dials().len(), 4, "the probe of the half-open breaker");
+}
+
+#[test]
+fn i18_offline_is_a_reason_to_check_and_not_a_fact() {
+    let mut sim = Sim::new(LinkConfig::default());
+    sim.to_connected();
+    sim.skip();
+    sim.hint(Hint::Offline);
+    sim.expect(["ping"]);
+    sim.advance(secs(29));
+    assert!(is_connected(&sim), "the system was wrong: the peer answers");
+
+    sim.peer().silence();
+    sim.hint(Hint::Offline);
+    sim.advance(secs(2));
+    assert!(!is_connected(&sim), "the system was right: known after two seconds");
+}
+
+#[test]
+fn i18_offline_neither_ends_nor_stretches_a_wait() {
+    let mut sim = Sim::new(LinkConfig::default());
+    sim.to_waiting(5);
+    let deadline = sim.deadline();
+    sim.hint(Hint::Offline);
+    assert_eq!(sim.deadline(), deadline);
+    sim.next_dial();
+    assert_eq!((sim.dials().len(), Some(sim.now())), (6, deadline));
+}
+
+#[test]
+fn i18_hints_leave_a_dial_alone() {
+    for hint in [Hint::Online, Hint::Offline, Hint::Wake] {
+        let mut sim = Sim::new(LinkConfig::default());
+        sim.peer().on_dial(OnDial::Hold);
+        sim.connect();
+        let deadline = sim.deadline();
+        let _ = sim.take_events();
+        sim.hint(hint);
+        assert_eq!((sim.deadline(), sim.dials().len()), (deadline, 1));
+        assert_eq!(count(&sim.take_events(), |event| matches!(event, Event::State { .. })), 0);
+        assert_eq!(sim.state(), State::Connecting(Phase::Dialing));
+    }
+}
+
+fn given_up(reopen: Reopen) -> Sim {
+    let backoff = Backoff::default().with_curve(Curve::Fixed { delay: secs(1) }).with_jitter(Jitter::None);
+    let config = LinkConfig::default().with_backoff(backoff).with_reopen(reopen);
+    let mut sim = Sim::new(config.with_budget(config.budget.with_max_attempts(Some(3))));
+    sim.peer().on_dial(OnDial::Refuse(Failure::Refused));
+    sim.connect();
+    sim.advance(secs(60));
+    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GaveUp::Attempts)));
+    sim
+}

@@ -1,0 +1,236 @@
+//! How much trying is allowed.
+
+use relink::{
+    Breaker, Budget, BudgetConfig, ClosedReason, FirstFailure, GaveUp, Input, LinkConfig, Rate, Reopen, Timer,
+};
+
+use crate::bench::{Bench, at, millis, secs};
+
+#[test]
+fn w20_dials_have_a_rate_limit_behind_all_delays() {
+    let rate = Rate { burst: 3, refill: secs(10) };
+    let mut budget = Budget::new(BudgetConfig::default().with_rate(rate));
+    let mut dials = Vec::new();
+    let mut now = at(secs(100));
+    while dials.len() < 6 {
+        now = budget.earliest_dial(now);
+        budget.dialled(now);
+        dials.push(now);
+    }
+    assert_eq!(dials, [100, 100, 100, 110, 120, 130].map(|second| at(secs(second))));
+}
+
+#[test]
+fn w20_the_bucket_fills_up_to_its_burst_and_no_further() {
+    let mut budget = Budget::new(BudgetConfig::default().with_rate(Rate { burst: 2, refill: secs(10) }));
+    let long_after = at(secs(100_000));
+    for _ in 0..2 {
+        assert_eq!(budget.earliest_dial(long_after), long_after);
+        budget.dialled(long_after);
+    }
+    assert_eq!(budget.earliest_dial(long_after), long_after + secs(10));
+    assert_eq!(
+        budget.earliest_dial(long_after + secs(4)),
+        long_after + secs(10),
+        "waiting does not start it anew"
+    );
+    assert_eq!(budget.earliest_dial(long_after + secs(11)), long_after + secs(11));
+}
+
+#[test]
+fn w20_a_person_s_own_dial_is_counted_and_never_held_up() {
+    let rate = Rate { burst: 1, refill: secs(100) };
+    let config = LinkConfig::default();
+    let mut bench = Bench::new(config.with_budget(config.budget.with_rate(rate)));
+    bench.give(Input::Connect);
+    let wait = bench.fail().unwrap();
+    assert_eq!(wait, secs(100), "the bucket is empty");
+    bench.give(Input::RetryNow);
+    assert_eq!(bench.dials(), 2, "a person does not wait for the bucket");
+    assert!(bench.fail().unwrap() >= secs(99), "but empties it");
+}
+
+#[test]
+fn w18_many_failures_in_a_short_time_open_the_breaker() {
+    let breaker = Breaker { failures: 3, window: secs(10), cooldown: None };
+    let config = BudgetConfig::default().with_breaker(Some(breaker));
+    let mut spread = Budget::new(config);
+    for second in [0, 6, 12, 18, 24] {
+        spread.failed(at(secs(second)));
+        assert_eq!(spread.exhausted(at(secs(second))), None, "never three within ten seconds");
+    }
+    spread.failed(at(secs(26)));
+    assert_eq!(spread.exhausted(at(secs(26))), Some(GaveUp::CircuitOpen), "at 18, 24 and 26 s");
+    spread.forgive();
+    assert_eq!(spread.exhausted(at(secs(26))), None, "a stable link or a person closes it");
+}
+
+#[test]
+fn w18_an_open_breaker_stops_the_link_until_the_user_acts() {
+    let breaker = Breaker { failures: 3, window: secs(60), cooldown: None };
+    let config = LinkConfig::default();
+    let mut bench = Bench::new(config.with_budget(config.budget.with_breaker(Some(breaker))));
+    bench.give(Input::Connect);
+    bench.waits(2);
+    assert_eq!(bench.fail(), None);
+    assert_eq!(bench.end(), Some(ClosedReason::GaveUp(GaveUp::CircuitOpen)));
+    assert_eq!(bench.link.poll_timeout(), None);
+    bench.give(Input::RetryNow);
+    assert_eq!(bench.dials(), 4, "the user acted");
+    assert!(bench.fail().is_some(), "and the breaker is closed again");
+}
+
+#[test]
+fn w18_a_breaker_with_a_cooldown_lets_one_probe_through_at_a_time() {
+    let breaker = Breaker { failures: 2, window: secs(60), cooldown: Some(secs(120)) };
+    let config = LinkConfig::default();
+    let mut bench = Bench::new(config.with_budget(config.budget.with_breaker(Some(breaker))));
+    bench.give(Input::Connect);
+    let waits = bench.waits(4);
+    assert!(waits[0] < secs(2), "closed");
+    assert_eq!(waits[1..], [secs(120); 3], "open: one probe per cooldown");
+    bench.open();
+    bench.give(Input::MarkStable);
+    assert!(bench.fail().unwrap() <= secs(1), "a good link closes it");
+}
+
+#[test]
+fn m11_attempts_are_unlimited_by_default_and_end_visibly_where_they_are_not() {
+    assert_eq!(BudgetConfig::default().max_attempts, None);
+    let config = LinkConfig::default();
+    let mut bench = Bench::stable(config.with_budget(config.budget.with_max_attempts(Some(100))));
+    bench.waits(100);
+    assert_eq!(bench.link.attempts(), 99, "the loss of a stable link is no failed attempt");
+    assert_eq!(bench.fail(), None);
+    let end = bench.end().expect("gave up");
+    assert_eq!((end, end.name()), (ClosedReason::GaveUp(GaveUp::Attempts), "attempts_exhausted"));
+}
+
+#[test]
+fn d06_so_many_unsuccessful_attempts_and_no_further_one() {
+    let config = LinkConfig::default();
+    let mut bench = Bench::new(config.with_budget(config.budget.with_max_attempts(Some(5))));
+    bench.give(Input::Connect);
+    bench.waits(4);
+    assert_eq!(bench.fail(), None);
+    assert_eq!(bench.dials(), 5);
+    assert_eq!(bench.link.poll_timeout(), None, "no deadline is left that could dial again");
+}
+
+#[test]
+fn s02_five_attempts_then_stop_and_tell() {
+    let config = LinkConfig::default();
+    let mut bench = Bench::stable(config.with_budget(config.budget.with_max_attempts(Some(5))));
+    bench.waits(5);
+    assert_eq!(bench.fail(), None);
+    assert_eq!(bench.dials(), 1 + 5, "the first connection, and five attempts to come back");
+    let told = bench.events().filter(|event| matches!(event, relink::LinkEvent::Closed { .. })).count();
+    assert_eq!(told, 1);
+}
+
+#[test]
+fn s03_the_counter_starts_again_after_a_success() {
+    let config = LinkConfig::default();
+    let mut bench = Bench::stable(config.with_budget(config.budget.with_max_attempts(Some(5))));
+    for _ in 0..4 {
+        bench.waits(4);
+        bench.open();
+        bench.pass(config.stable_after);
+        assert_eq!(bench.link.attempts(), 0);
+    }
+}
+
+#[test]
+fn i05_opening_alone_does_not_start_the_counter_again() {
+    let config = LinkConfig::default();
+    let mut bench = Bench::new(config.with_budget(config.budget.with_max_attempts(Some(5))));
+    bench.give(Input::Connect);
+    for attempt in 1..=4 {
+        bench.open();
+        bench.pass(config.stable_after - millis(1));
+        assert!(bench.fail().is_some(), "attempt {attempt}");
+        bench.next_attempt();
+    }
+    bench.open();
+    assert_eq!(bench.fail(), None, "five links that were never stable");
+    assert_eq!(bench.end(), Some(ClosedReason::GaveUp(GaveUp::Attempts)));
+}
+
+#[test]
+fn elapsed_time_counts_from_the_loss_and_has_a_deadline_of_its_own() {
+    let config = LinkConfig::default();
+    let mut bench = Bench::stable(config.with_budget(config.budget.with_max_elapsed(Some(secs(30)))));
+    let lost_at = bench.now + secs(1_000);
+    bench.now = lost_at;
+    bench.fail();
+    while bench.end().is_none() {
+        if bench.link.next_timer() == Some(Timer::Elapsed) {
+            assert_eq!(bench.link.poll_timeout(), Some(lost_at + secs(30)));
+        }
+        bench.due();
+    }
+    assert_eq!(bench.end(), Some(ClosedReason::GaveUp(GaveUp::Elapsed)));
+    assert_eq!(bench.now, lost_at + secs(30));
+}
+
+#[test]
+fn elapsed_time_ends_with_a_usable_link() {
+    let mut budget = Budget::new(BudgetConfig::default().with_max_elapsed(Some(secs(30))));
+    budget.down(at(secs(10)));
+    budget.down(at(secs(20)));
+    assert_eq!(budget.deadline(), Some(at(secs(40))), "from the first word of it");
+    assert_eq!(budget.exhausted(at(secs(40) - millis(1))), None);
+    assert_eq!(budget.exhausted(at(secs(40))), Some(GaveUp::Elapsed));
+    budget.up();
+    assert_eq!((budget.deadline(), budget.exhausted(at(secs(400)))), (None, None));
+}
+
+#[test]
+fn i30_a_failed_first_attempt_is_like_any_other_or_the_end() {
+    let config = LinkConfig::default();
+    let mut retried = Bench::new(config);
+    retried.give(Input::Connect);
+    assert!(retried.fail().is_some());
+
+    let mut stopped = Bench::new(config.with_first_failure(FirstFailure::Stop));
+    stopped.give(Input::Connect);
+    assert_eq!(stopped.fail(), None);
+    assert_eq!(stopped.end(), Some(ClosedReason::GaveUp(GaveUp::FirstAttempt)));
+
+    let mut later = Bench::stable(config.with_first_failure(FirstFailure::Stop));
+    assert!(later.fail().is_some(), "a link that was up is brought back");
+}
+
+#[test]
+fn i17_connect_works_again_after_giving_up_where_the_configuration_allows_it() {
+    let dials_after_end = |reopen, give_up: bool| {
+        let config = LinkConfig::default().with_reopen(reopen).with_first_failure(FirstFailure::Stop);
+        let mut bench = Bench::new(config);
+        bench.give(Input::Connect);
+        if give_up {
+            bench.fail();
+        } else {
+            bench.give(Input::close());
+        }
+        bench.give(Input::Connect);
+        bench.dials() - 1
+    };
+    assert_eq!(
+        (dials_after_end(Reopen::AfterGivingUp, true), dials_after_end(Reopen::AfterGivingUp, false)),
+        (1, 0)
+    );
+    assert_eq!((dials_after_end(Reopen::Never, true), dials_after_end(Reopen::Never, false)), (0, 0));
+    assert_eq!((dials_after_end(Reopen::Always, true), dials_after_end(Reopen::Always, false)), (1, 1));
+}
+
+#[test]
+fn every_way_to_give_up_has_a_name_and_advice() {
+    let all =
+        [GaveUp::Attempts, GaveUp::Elapsed, GaveUp::CircuitOpen, GaveUp::TokenRefused, GaveUp::FirstAttempt];
+    let names = all.map(GaveUp::name);
+    assert_eq!(
+        names,
+        ["attempts_exhausted", "time_exhausted", "circuit_open", "token_refused", "first_attempt_failed"]
+    );
+    assert!(all.iter().all(|budget| budget.advice().ends_with('.')));
+}
