@@ -1,0 +1,6 @@
+//! Any numbers in a configuration.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| relink_sim::fuzz::config(data));

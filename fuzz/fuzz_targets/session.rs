@@ -1,0 +1,6 @@
+//! Anything happens to a session.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| relink_sim::fuzz::session(data));

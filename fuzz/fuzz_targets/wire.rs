@@ -1,0 +1,6 @@
+//! A server sends anything, in any chunks.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| relink_sim::fuzz::wire(data));
