@@ -74,8 +74,13 @@
 //!
 //! `tls` (off): `wss://` with certificates made on the spot, see `TestCertificate`. It pulls in `rcgen`, whose newest
 //! releases want Rust 1.88; without the feature Rust 1.85 is enough.
+//!
+//! `conformance` (off): the suite that every driver of `relink` has to pass, also one of your own, see `conformance`. It
+//! brings `tls` along. Without it this crate knows nothing of relink.
 
 mod conduct;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod event;
 mod handshake;
 mod log;

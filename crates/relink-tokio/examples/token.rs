@@ -20,15 +20,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:9000".to_owned());
     let (_client, mut events) = relink_tokio::builder(url).token(fetch_token).spawn()?;
     while let Some(event) = events.recv().await {
-        match event {
-            Event::Connected { .. } => println!("connected, with a token of this minute"),
-            Event::TokenError { consecutive_failures, detail } => {
-                println!(
-                    "{consecutive_failures} tokens in a row were no good ({detail}); please log in again"
-                );
-            }
-            Event::Closed { reason } => println!("closed: {reason}. {}", reason.advice()),
-            _ => {}
+        if let Event::Connected { .. } = event {
+            println!("connected, with a token of this minute");
+        } else if let Event::TokenError { consecutive_failures, detail } = event {
+            println!("{consecutive_failures} tokens in a row were no good ({detail}); please log in again");
+        } else if let Event::Closed { reason } = event {
+            println!("closed: {reason}. {}", reason.advice());
         }
     }
     Ok(())

@@ -1,0 +1,303 @@
+//! The handles of a spawned link: closing, reopening, looking, and what they promise to the compiler.
+
+use std::{fmt::Debug, sync::mpsc};
+
+use relink_driver::{
+    BadUrl, BuildError, Builder, Client, ConnectError, Connection as Polled, Events, Farewell, Runtime,
+    relink::{CloseCode, Colour, Event, Hint, Phase, Reason, Refused, State, Status, Timer},
+};
+
+use super::rig::{LATE, end_of, ms, quick_link, saw_text, start, start_config, start_with, texts_of};
+use crate::{Connection, Refusal, Script, Then, What};
+
+/// `close` sends what is queued, then 1000, waits for the answer, and says what came of it (E17).
+pub async fn e17_close_says_farewell_after_the_flush<Rt: Runtime>(rt: Rt) {
+    let (server, mut link) = start(rt, Script::echo());
+    link.connected().await;
+    for number in 0..50 {
+        link.send(&number.to_string()).await;
+    }
+    let Farewell { reason, sent, dropped, .. } = link.rt.soon(link.client.close()).await;
+    assert_eq!((reason.name(), sent, dropped), ("requested", 50, 0));
+    assert_eq!(link.closed().await, reason);
+    link.rt.idle().await;
+    assert_eq!(texts_of(&server, 1).len(), 50);
+    assert_eq!(end_of(&server, 1).await, What::PeerClosed { code: Some(1000), reason: String::new() });
+}
+
+/// A code and a reason of one's own reach the server.
+pub async fn a_close_can_have_a_code_and_a_reason<Rt: Runtime>(rt: Rt) {
+    let (server, mut link) = start(rt, Script::echo());
+    link.connected().await;
+    link.rt.soon(link.client.close_with(CloseCode(4321), "good night")).await;
+    let reason = "good night".to_owned();
+    assert_eq!(end_of(&server, 1).await, What::PeerClosed { code: Some(4321), reason });
+}
+
+/// The last handle that goes closes the link with 1000, after what is queued has gone out; those before it do not.
+pub async fn the_last_handle_closes_with_1000_after_the_flush<Rt: Runtime>(rt: Rt) {
+    let (server, mut link) = start(rt, Script::echo());
+    link.connected().await;
+    drop(link.client.clone());
+    for number in 0..100 {
+        link.send(&number.to_string()).await;
+    }
+    let watched = link.rt.clone();
+    drop(link);
+    watched.idle().await;
+    assert_eq!(end_of(&server, 1).await, What::PeerClosed { code: Some(1000), reason: String::new() });
+    let expected: Vec<_> = (0..100).map(|number: u32| number.to_string()).collect();
+    assert_eq!(texts_of(&server, 1), expected);
+}
+
+/// A link that waits for its next attempt ends with its last handle, too, and leaves no task and no timer (I2).
+pub async fn i02_the_last_handle_ends_a_link_that_waits<Rt: Runtime>(rt: Rt) {
+    let (server, mut link) = start(rt, Script::refuse(404));
+    link.attempt_failed().await;
+    let watched = link.rt.clone();
+    drop(link);
+    watched.idle().await;
+    assert_eq!(server.connections(), 1);
+}
+
+/// Without a listener messages are thrown away as they come, and the link lives on for its clients.
+pub async fn a_link_lives_on_when_nobody_listens<Rt: Runtime>(rt: Rt) {
+    let (server, link) =
+        start_with(rt, Script::echo(), |builder| builder.inbox(relink_driver::InboxLimits::new(2, 64)));
+    let (client, watched) = (link.client, link.rt);
+    drop(link.events);
+    for number in 0..100 {
+        watched.soon(client.send(number.to_string())).await.expect("room");
+    }
+    watched.until("a hundred echoes", || client.stats().messages_received == 100).await;
+    server.kill_all();
+    watched.until("the way back", || client.stats().connects == 2).await;
+    watched.soon(client.send("still here")).await.expect("room");
+    saw_text(&server, "still here").await;
+    let farewell = watched.soon(client.close()).await;
+    assert_eq!((farewell.reason.name(), farewell.sent), ("requested", 101));
+    watched.idle().await;
+}
+
+/// A peer that does not answer the close frame is waited for as long as `close_timeout`, and no longer (I14).
+pub async fn i14_a_close_handshake_has_a_deadline<Rt: Runtime>(rt: Rt) {
+    let config = quick_link(|link| link.with_close_timeout(ms(150)));
+    let (_server, mut link) = start_config(rt, Connection::new().silent(), config);
+    link.connected().await;
+    let start = link.rt.now();
+    let farewell = link.rt.soon(link.client.close()).await;
+    let took = link.rt.now() - start;
+    assert!((ms(100)..ms(150) + LATE).contains(&took), "{took:?}");
+    assert_eq!(farewell.reason.name(), "requested");
+    let reason = link
+        .until(|event| match event {
+            Event::State { to: State::Closed(_), reason, .. } => Some(reason),
+            _ => None,
+        })
+        .await;
+    assert_eq!(reason, Reason::TimedOut(Timer::Close));
+    link.rt.idle().await;
+}
+
+/// A flush that gets nowhere has a deadline, too; what did not go out is told and counted.
+pub async fn a_close_flushes_for_a_bounded_time<Rt: Runtime>(rt: Rt) {
+    let config = quick_link(|link| link.with_flush_timeout(ms(150)).with_close_timeout(ms(150)));
+    let config = config.with_outbox(config.outbox.with_max_bytes(64 << 20));
+    let (_server, mut link) = start_config(rt, Connection::new().silent(), config);
+    link.connected().await;
+    for _ in 0..48 {
+        link.client.try_send(vec![0; 1 << 20]).expect("room");
+    }
+    let start = link.rt.now();
+    let farewell = link.rt.soon(link.client.close()).await;
+    assert!(link.rt.now() - start < ms(300) + LATE);
+    assert!(farewell.dropped > 0 && farewell.sent + farewell.dropped == 48, "{farewell:?}");
+    link.closed().await;
+    let told = link.heard().iter().filter(|event| matches!(event, Event::Dropped { .. })).count();
+    assert_eq!(told as u64, farewell.dropped);
+}
+
+/// A link that is down closes at once; what was queued is told and counted.
+pub async fn a_link_that_is_down_closes_at_once<Rt: Runtime>(rt: Rt) {
+    let (server, mut link) = start(rt, Script::refuse(404));
+    link.attempt_failed().await;
+    link.send("never").await;
+    let farewell = link.rt.soon(link.client.close()).await;
+    assert_eq!((farewell.reason.name(), farewell.sent, farewell.dropped), ("requested", 0, 1));
+    link.closed().await;
+    assert!(link.heard().iter().any(|event| matches!(event, Event::Dropped { .. })));
+    link.rt.idle().await;
+    assert_eq!(server.connections(), 1);
+}
+
+/// Whoever waits for the end learns of it, and of its reason, whoever brought it about.
+pub async fn closed_waits_for_an_end_that_the_server_brings<Rt: Runtime>(rt: Rt) {
+    let (server, mut link) = start(rt, Script::echo());
+    link.connected().await;
+    server.close_all(4020, "out");
+    let farewell = link.rt.soon(link.client.closed()).await;
+    assert_eq!((farewell.reason.name(), farewell.reason.code()), ("admin_disconnect", Some(CloseCode(4020))));
+}
+
+/// A link that gave up can be connected again; its events go on where they ended (I17).
+pub async fn i17_connect_works_again_after_giving_up<Rt: Runtime>(rt: Rt) {
+    reopens(rt, Client::connect).await;
+}
+
+/// So can a person's retry (I17, M17).
+pub async fn i17_retry_now_works_again_after_giving_up<Rt: Runtime>(rt: Rt) {
+    reopens(rt, Client::retry_now).await;
+}
+
+/// A deliberate close is final (D10, M23).
+pub async fn m23_a_deliberate_close_is_final<Rt: Runtime>(rt: Rt) {
+    let (server, mut link) = start(rt, Script::echo());
+    link.connected().await;
+    link.rt.soon(link.client.close()).await;
+    link.client.connect();
+    link.client.retry_now();
+    link.closed().await;
+    link.rt.idle().await;
+    assert_eq!(server.connections(), 1);
+}
+
+/// Retry-now replaces the wait, and asking five times makes no second loop (I1, I2, I17).
+pub async fn i17_retry_now_replaces_the_wait<Rt: Runtime>(rt: Rt) {
+    let script = Script::new().connection(Connection::refuse(404)).then(Then::Echo);
+    let (server, mut link) = start(rt, script);
+    link.attempt_failed().await;
+    assert_eq!(link.client.state(), State::Connecting(Phase::Waiting));
+    for _ in 0..5 {
+        link.client.retry_now();
+        link.client.connect();
+    }
+    link.connected().await;
+    link.send("one link").await;
+    saw_text(&server, "one link").await;
+    assert_eq!((server.connections(), server.live(), link.client.stats().dials), (2, 1, 2));
+}
+
+/// Whatever happens and whatever is asked for, there is never more than one socket (I1).
+pub async fn i01_there_is_never_more_than_one_socket<Rt: Runtime>(rt: Rt) {
+    let script = Script::new()
+        .connection(Connection::new().send_text("hello").reset())
+        .connection(Connection::new().close(1001, ""))
+        .connection(Connection::refuse(500))
+        .connection(Connection::blackhole())
+        .connection(Connection::new().silent())
+        .connection(Connection::refuse(Refusal::new(302).location("/there")))
+        .connection(Connection::drop_at_once())
+        .then(Then::Repeat);
+    let config = quick_link(|link| {
+        let heartbeat = link.heartbeat.with_timeout(ms(20)).with_probe(ms(20));
+        let heartbeat = heartbeat.with_interval(Some(ms(20)));
+        link.with_heartbeat(heartbeat).with_connect_timeout(ms(30)).with_stable_after(ms(5))
+    });
+    let (server, mut link) = start_config(rt, script, config);
+    while server.connections() < 28 {
+        link.next().await;
+        link.client.connect();
+        link.client.retry_now();
+        link.client.hint(Hint::Online);
+        link.client.hint(Hint::Wake);
+    }
+    link.rt.soon(link.client.close()).await;
+    link.rt.idle().await;
+    assert_eq!(link.rt.most_sockets(), 1);
+}
+
+/// State, colour and statistics tell the same story as the events (D9, I3).
+pub async fn d09_state_and_statistics_can_be_read_at_any_time<Rt: Runtime>(rt: Rt) {
+    let script = Script::new()
+        .connection(Connection::refuse(500))
+        .connection(Connection::new().expect_text("12345").close(4010, ""))
+        .then(Then::Echo);
+    let (_server, mut link) = start(rt, script);
+    assert!(!link.client.state().is_usable());
+    link.connected().await;
+    assert_eq!((link.client.state(), link.client.shown()), (State::Connected, Status::Connected));
+    assert_eq!(link.client.colour(), Colour::Good);
+    link.send("12345").await;
+    link.disconnected().await;
+    link.rt.until("the wait", || link.client.state() == State::Reconnecting(Phase::Waiting)).await;
+    assert_eq!((link.client.shown(), link.client.colour()), (Status::Reconnecting, Colour::Neutral));
+    link.client.retry_now();
+    link.connected().await;
+    link.rt.soon(link.client.close()).await;
+    assert_eq!(link.client.colour(), Colour::Bad);
+    let stats = link.client.stats();
+    assert_eq!((stats.dials, stats.failed_attempts, stats.connects, stats.disconnects), (3, 1, 2, 1));
+    assert_eq!((stats.messages_sent, stats.bytes_sent, stats.queued, stats.queued_peak), (1, 5, 0, 1));
+    assert_eq!((stats.connected_for.count(), stats.recovered_in.count()), (2, 1));
+}
+
+/// States are told in order, each from where the last one led, and none twice (I4).
+pub async fn i04_the_order_of_events_is_the_order_of_transitions<Rt: Runtime>(rt: Rt) {
+    let script = Script::new()
+        .connection(Connection::refuse(500))
+        .connection(Connection::new().close(1001, ""))
+        .connection(Connection::new().close(4020, ""));
+    let (_server, mut link) = start(rt, script);
+    link.closed().await;
+    let mut at = State::Idle;
+    for event in link.heard() {
+        let Event::State { from, to, .. } = event else { continue };
+        assert_eq!(*from, at);
+        assert_ne!(from, to);
+        at = *to;
+    }
+    assert!(at.is_closed());
+    let ends = link.heard().iter().filter(|event| matches!(event, Event::Closed { .. }));
+    assert_eq!(ends.count(), 1, "I31");
+}
+
+/// A handle works from a thread that knows no runtime.
+pub async fn a_handle_works_from_any_thread<Rt: Runtime>(rt: Rt) {
+    let (server, mut link) = start(rt, Script::echo());
+    link.connected().await;
+    let (client, (done, is_done)) = (link.client.clone(), mpsc::channel());
+    std::thread::spawn(move || done.send(client.try_send("from a thread").is_ok()));
+    saw_text(&server, "from a thread").await;
+    assert_eq!(is_done.recv(), Ok(true));
+}
+
+/// Handles are `Clone + Send + Sync + 'static`, errors are errors, and every future can move between threads (E3,
+/// E10). The compiler checks it.
+pub async fn e03_handles_and_futures_can_go_anywhere<Rt: Runtime>(_: Rt) {
+    fn handle<T: Clone + Debug + Send + Sync + 'static>() {}
+    fn owned<T: Debug + Send + 'static>() {}
+    fn error<T: std::error::Error + Send + Sync + 'static>() {}
+    fn future(_: impl Send) {}
+    fn futures(client: &Client, events: &mut Events) {
+        future(client.send("x"));
+        future(client.close());
+        future(client.close_with(CloseCode::NORMAL, ""));
+        future(client.closed());
+        future(events.recv());
+    }
+    handle::<Client>();
+    owned::<Events>();
+    owned::<Polled<Rt>>();
+    owned::<Builder<Rt>>();
+    error::<BuildError>();
+    error::<BadUrl>();
+    error::<ConnectError>();
+    error::<Refused>();
+    _ = futures;
+}
+
+/// Gives up after two attempts, and is told to try once more.
+async fn reopens<Rt: Runtime>(rt: Rt, again: fn(&Client)) {
+    let script = Script::new()
+        .connection(Connection::refuse(500))
+        .connection(Connection::refuse(500))
+        .then(Then::Echo);
+    let config = quick_link(|link| link.with_budget(link.budget.with_max_attempts(Some(2))));
+    let (server, mut link) = start_config(rt, script, config);
+    assert_eq!(link.closed().await.name(), "attempts_exhausted");
+    again(&link.client);
+    assert!(!link.connected().await, "a fresh start");
+    link.send("again").await;
+    saw_text(&server, "again").await;
+    assert_eq!(server.connections(), 3);
+}

@@ -1,0 +1,230 @@
+//! Is the peer still there? Heartbeats on a link that goes silent, and on one that is only busy.
+
+use std::sync::{Arc, Mutex, mpsc};
+
+use relink_driver::{
+    InboxLimits, Runtime,
+    relink::{
+        Backoff, Curve, Event, HeartbeatConfig, Hint, Jitter, Reason, SessionConfig, Silence, StopReason,
+        Verdict,
+    },
+};
+use tokio_tungstenite::tungstenite::Message as Frame;
+
+use super::{
+    pipe::{Near, Peer, serve_pipe},
+    rig::{LATE, Link, ms, quick, quick_link, saw, secs, start_config, start_with},
+};
+use crate::{Connection, Script, Then, What};
+
+/// A peer that goes silent is found within interval + timeout, and dialled again at once: nobody waits for it to
+/// answer a close frame (W22).
+pub async fn w22_a_half_open_link_is_found_in_time_and_dialled_again_at_once<Rt: Runtime>(rt: Rt) {
+    let script = Script::new().connection(Connection::new().silent()).then(Then::Echo);
+    let config = quick_link(|link| {
+        link.with_heartbeat(beats(150)).with_stable_after(ms(20)).with_close_timeout(secs(60))
+    });
+    let (server, mut link) = start_config(rt, script, config);
+    link.connected().await;
+    let connected = link.rt.now();
+    let lost = link.disconnected().await;
+    let found = link.rt.now();
+    assert!((ms(250)..ms(300) + LATE).contains(&(found - connected)), "{:?}", found - connected);
+    assert_eq!((lost.code, lost.reason), (Some(1006), Reason::Dead(Silence::Heartbeat)));
+    // It was stable, so the first attempt is free of any delay.
+    lost.assert_retry_in(ms(0), ms(0));
+    assert!(link.connected().await);
+    assert!(link.rt.now() - found < LATE, "{:?}", link.rt.now() - found);
+    let stats = link.client.stats();
+    assert_eq!((server.connections(), stats.heartbeats_lost, stats.disconnects), (2, 1, 1));
+}
+
+/// A peer that is believed dead is sent a close frame with 4000 in case it is not: a code that ends no session (I13).
+pub async fn i13_a_peer_that_is_believed_dead_is_told_4000<Rt: Runtime>(rt: Rt) {
+    let (found, told) = (mpsc::channel(), mpsc::channel());
+    let (found_tx, found_rx) = (found.0, Mutex::new(found.1));
+    let (told_tx, told_rx) = told;
+    let play = Arc::new(move |mut peer: Peer| {
+        // Reads nothing before the link was found dead, and everything that was written then.
+        let waited = found_rx.lock().map(|found| found.recv());
+        while let Ok(frame) = peer.read() {
+            _ = told_tx.send(frame);
+        }
+        drop(waited);
+    });
+    let config = quick_link(|link| link.with_heartbeat(beats(60)));
+    let mut link = piped(rt, config, play);
+    link.connected().await;
+    assert!(matches!(link.disconnected().await.reason, Reason::Dead(_)));
+    found_tx.send(()).expect("the server waits");
+    let Ok(Frame::Ping(_)) = told_rx.recv_timeout(LATE) else { panic!("no ping came first") };
+    let Ok(Frame::Close(Some(close))) = told_rx.recv_timeout(LATE) else { panic!("no close frame came") };
+    assert_eq!(u16::from(close.code), 4000);
+}
+
+/// What this side finds wrong is retried, whatever the table says about the peer's codes (I13).
+pub async fn i13_a_lost_heartbeat_does_not_pass_through_the_table<Rt: Runtime>(rt: Rt) {
+    let config = quick_link(|mut link| {
+        let stop = Verdict::Stop(StopReason::POLICY_VIOLATION);
+        for code in [1006, 4000] {
+            link.close_policy.set_close(code..=code, stop).expect("room for an edit");
+        }
+        link.with_heartbeat(beats(50))
+    });
+    let script = Script::new().connection(Connection::new().silent()).then(Then::Echo);
+    let (_server, mut link) = start_config(rt, script, config);
+    link.connected().await;
+    assert!(link.disconnected().await.retry_in.is_some());
+    assert!(link.connected().await);
+}
+
+/// Pings go out and are answered, and the answers are timed.
+pub async fn pings_are_answered_and_timed<Rt: Runtime>(rt: Rt) {
+    let config =
+        quick_link(|link| link.with_heartbeat(HeartbeatConfig::default().with_interval(Some(ms(20)))));
+    let (server, mut link) = start_config(rt, Script::echo(), config);
+    link.connected().await;
+    link.rt.until("three round trips", || link.client.stats().round_trips.count() >= 3).await;
+    let stats = link.client.stats();
+    assert!(stats.pings >= 3 && stats.last_round_trip.is_some_and(|took| took < LATE), "{stats:?}");
+    saw(&server, |event| matches!(event.what, What::Ping(_))).await;
+    assert_eq!(server.connections(), 1);
+}
+
+/// The peer's pings are answered, with what they carried.
+pub async fn the_peers_pings_are_answered<Rt: Runtime>(rt: Rt) {
+    let (server, _link) = start_config(rt, Connection::new().ping().ping(), quick());
+    saw(&server, |event| event.what == What::Pong(b"relink-testing".to_vec())).await;
+}
+
+/// Anything that arrives counts as life, and keeps no ping from going out (I12).
+pub async fn i12_traffic_is_life_and_starves_no_ping<Rt: Runtime>(rt: Rt) {
+    // A server that talks, and never answers a ping.
+    let (word_tx, word_rx) = mpsc::channel();
+    let word_rx = Mutex::new(word_rx);
+    let play = Arc::new(move |mut peer: Peer| {
+        let words = word_rx.lock().expect("one server at a time");
+        while let Ok(word) = words.recv() {
+            _ = peer.send(Frame::text(word));
+        }
+    });
+    let config = quick_link(|link| link.with_heartbeat(beats(100)));
+    let mut link = piped(rt, config, play);
+    link.connected().await;
+    for word in 0..20 {
+        link.rt.pass(ms(25)).await;
+        word_tx.send(word.to_string()).expect("the server listens");
+        assert_eq!(link.text().await, word.to_string());
+    }
+    let stats = link.client.stats();
+    assert!(stats.pings >= 2 && stats.disconnects == 0, "{stats:?}");
+}
+
+/// The watchdog needs no pings: nothing heard for so long, and the link is dead (M13).
+pub async fn m13_the_watchdog_finds_a_silent_link<Rt: Runtime>(rt: Rt) {
+    let heartbeat = HeartbeatConfig::default().with_interval(None).with_watchdog(Some(ms(150)));
+    let script = Script::new().connection(Connection::new().silent()).then(Then::Echo);
+    let (_server, mut link) = start_config(rt, script, quick_link(|link| link.with_heartbeat(heartbeat)));
+    link.connected().await;
+    let connected = link.rt.now();
+    assert_eq!(link.disconnected().await.reason, Reason::Dead(Silence::Watchdog));
+    assert!((ms(100)..ms(150) + LATE).contains(&(link.rt.now() - connected)));
+    assert!(link.connected().await);
+}
+
+/// A hint that the machine woke up checks the link at once, with a short deadline (M14).
+pub async fn m14_a_wake_up_checks_the_link<Rt: Runtime>(rt: Rt) {
+    let heartbeat = HeartbeatConfig::default().with_probe(ms(100));
+    let script = Script::new().connection(Connection::new().silent()).then(Then::Echo);
+    let (_server, mut link) = start_config(rt, script, quick_link(|link| link.with_heartbeat(heartbeat)));
+    link.connected().await;
+    link.client.hint(Hint::Wake);
+    let asked = link.rt.now();
+    assert_eq!(link.disconnected().await.reason, Reason::Dead(Silence::Probe));
+    assert!(link.rt.now() - asked < ms(100) + LATE);
+    // A link that answers survives the same hint.
+    assert!(link.connected().await);
+    link.client.hint(Hint::Wake);
+    link.rt.until("the answer", || link.client.stats().round_trips.count() == 1).await;
+    assert!(link.client.state().is_usable());
+}
+
+/// A slow application slows the peer: the socket is not read, so the server cannot go on. It is no reason to believe
+/// the peer dead, and once the application goes on, everything is there and in order.
+pub async fn a_slow_application_slows_the_peer_and_loses_nothing<Rt: Runtime>(rt: Rt) {
+    const MESSAGES: u8 = 24;
+    let messages = |script: Connection, number| script.send_binary(vec![number; 1 << 20]);
+    let script = (0..MESSAGES).fold(Connection::new(), messages).close(1001, "all said");
+    let (server, mut link) = start_with(rt, Script::new().connection(script).then(Then::Echo), |builder| {
+        let config = quick_link(|link| link.with_heartbeat(beats(50)));
+        builder.config(config).inbox(InboxLimits::new(2, 64 << 20))
+    });
+    link.connected().await;
+    // The application looks away for several times interval + timeout.
+    link.rt.until("some heartbeats", || link.client.stats().pings >= 6).await;
+    assert!(link.client.stats().messages_received < 4, "the inbox is bounded");
+    assert!(!server.events().iter().any(|event| event.what.is_end()), "the server is still sending");
+
+    for number in 0..MESSAGES {
+        let message = link.message().await;
+        assert_eq!((message.len(), message.as_bytes()[0]), (1 << 20, number));
+    }
+    assert_eq!(link.disconnected().await.code, Some(1001));
+    assert_eq!(link.client.stats().heartbeats_lost, 0);
+}
+
+/// A server that accepts and closes at once is dialled on a curve that grows: to be open is not to be well (I5).
+pub async fn i05_a_flapping_server_meets_growing_delays<Rt: Runtime>(rt: Rt) {
+    let config = quick_link(|link| {
+        let backoff = Backoff::default()
+            .with_curve(Curve::Exponential { initial: ms(50), factor_pct: 200 })
+            .with_jitter(Jitter::Equal)
+            .with_floor(ms(20))
+            .with_cap(ms(400));
+        link.with_backoff(backoff)
+    });
+    let (server, mut link) = start_config(rt, Script::close_with(1001, ""), config);
+    for curve in [50, 100, 200, 400, 400] {
+        link.disconnected().await.assert_retry_in(ms(curve / 2), ms(curve));
+    }
+    assert_eq!(server.connections(), 5);
+}
+
+/// A loss is told once, although the socket fails and ends, and its last message before it (I4, I15).
+pub async fn i15_a_loss_is_told_once_and_after_the_last_message<Rt: Runtime>(rt: Rt) {
+    let script = Script::new().connection(Connection::new().send_text("last words").reset()).then(Then::Echo);
+    let (_server, mut link) = start_config(rt, script, quick());
+    link.connected().await;
+    link.connected().await;
+    let order: Vec<_> = link
+        .heard()
+        .iter()
+        .filter_map(|event| match event {
+            Event::Connected { .. } => Some("connected"),
+            Event::Message(_) => Some("message"),
+            Event::Disconnected { .. } => Some("disconnected"),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(order, ["connected", "message", "disconnected", "connected"]);
+    assert_eq!(link.client.stats().disconnects, 1);
+}
+
+/// Pings this often, with as long for the answer.
+fn beats(millis: u64) -> HeartbeatConfig {
+    HeartbeatConfig::default().with_interval(Some(ms(millis))).with_timeout(ms(millis))
+}
+
+/// A link over pipes, each served by a thread that plays this.
+fn piped<Rt: Runtime>(
+    rt: Rt,
+    config: SessionConfig,
+    play: Arc<impl Fn(Peer) + Send + Sync + 'static>,
+) -> Link<Rt> {
+    Link::spawn(rt, "ws://in.memory/", move |builder| {
+        builder.config(config).connector(move |_| {
+            let play = Arc::clone(&play);
+            std::future::ready(std::io::Result::<Near>::Ok(serve_pipe(move |peer| play(peer))))
+        })
+    })
+}

@@ -1,0 +1,346 @@
+//! Messages: their order, their bounds, and what becomes of each.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use futures_util::{
+    io::{AsyncRead, AsyncWrite},
+    task::AtomicWaker,
+};
+use relink_driver::{
+    InboxLimits, Runtime, WireLimits,
+    relink::{
+        CloseCode, DropReason, Event, Message, OutboxConfig, Overflow, Reason, Receipt, RefusedReason,
+        SessionConfig, WhileDown,
+    },
+};
+use tokio_tungstenite::tungstenite::{Message as Frame, protocol::CloseFrame};
+
+use super::{
+    pipe::{Near, serve_pipe},
+    rig::{Link, end_of, ms, quick, saw_text, secs, start, start_config, start_with, texts_of},
+};
+use crate::{Connection, Script, Then, What};
+
+/// Text and bytes of every size that the framing tells apart come back as they went.
+pub async fn messages_of_every_size_pass_both_ways<Rt: Runtime>(rt: Rt) {
+    let (_server, mut link) = start(rt, Script::echo());
+    for size in [0, 1, 125, 126, 0xffff, 0x10000, 1 << 20] {
+        let text = Message::from("ä".repeat(size / 2) + &"x".repeat(size % 2));
+        let bytes = Message::from(vec![0xa5; size]);
+        for message in [text, bytes] {
+            link.rt.soon(link.client.send(message.clone())).await.expect("room");
+            let back = link.message().await;
+            assert_eq!(back.len(), message.len());
+            assert!(back == message, "{size} bytes were changed");
+        }
+    }
+}
+
+/// A thousand messages keep their order, and `Sent` tells of each receipt once.
+pub async fn order_is_kept_and_every_receipt_is_told<Rt: Runtime>(rt: Rt) {
+    let (_server, mut link) = start(rt, Script::echo());
+    for number in 1..=1000_u64 {
+        let accepted = link.rt.soon(link.client.send(number.to_string())).await.expect("room");
+        assert_eq!(accepted.receipt, Receipt(number));
+    }
+    for number in 1..=1000 {
+        assert_eq!(link.text().await, number.to_string());
+    }
+    let mut next = 1;
+    for event in link.heard() {
+        if let Event::Sent { first, last } = event {
+            assert_eq!(first.0, next);
+            next = last.0 + 1;
+        }
+    }
+    assert_eq!(next, 1001);
+}
+
+/// Messages that are sent while the link is down go out in order when it is back, before newer ones (D8, S5, I21).
+pub async fn d08_messages_wait_for_the_link_and_keep_their_order<Rt: Runtime>(rt: Rt) {
+    let script =
+        Script::new().connection(Connection::new().expect_text("before").close(4010, "")).then(Then::Echo);
+    let (server, mut link) = start(rt, script);
+    link.connected().await;
+    link.send("before").await;
+    link.disconnected().await;
+    for number in 0..100 {
+        let accepted = link.client.try_send(number.to_string()).expect("it is queued");
+        assert!(accepted.queued);
+    }
+    assert_eq!(link.client.stats().queued, 100);
+    link.client.retry_now();
+    assert!(link.connected().await);
+    link.send("after").await;
+    saw_text(&server, "after").await;
+    let expected: Vec<_> =
+        (0..100).map(|number: u32| number.to_string()).chain(["after".to_owned()]).collect();
+    assert_eq!(texts_of(&server, 2), expected);
+}
+
+/// What was handed to a transport that then died is not sent again: what the peer saw of it, nobody knows (I23).
+pub async fn i23_what_was_handed_to_a_dead_transport_is_not_sent_again<Rt: Runtime>(rt: Rt) {
+    let script = Script::new().connection(Connection::new().silent()).then(Then::Echo);
+    let (server, mut link) = start(rt, script);
+    link.connected().await;
+    link.send("lost").await;
+    link.until(|event| if let Event::Sent { last, .. } = event { Some(last) } else { None }).await;
+    server.kill_all();
+    link.disconnected().await;
+    link.send("next").await;
+    saw_text(&server, "next").await;
+    assert_eq!(texts_of(&server, 2), ["next"]);
+    assert_eq!(link.client.stats().messages_dropped, 0, "sent is not dropped");
+}
+
+/// A message whose time is over is dropped, told, handed back, and never sent (I21).
+pub async fn i21_an_expired_message_is_never_sent<Rt: Runtime>(rt: Rt) {
+    let config = down_with(|outbox| outbox.with_ttl(Some(ms(100))));
+    let (server, mut link) = start_config(rt, refused_once(), config);
+    link.attempt_failed().await;
+    let sent = link.client.try_send("stale").expect("it is queued");
+    let (receipt, why, message) = link.until(dropped).await;
+    assert_eq!((receipt, why, message.as_text()), (sent.receipt, DropReason::Expired, Some("stale")));
+    link.send("fresh").await;
+    link.client.retry_now();
+    saw_text(&server, "fresh").await;
+    assert_eq!(texts_of(&server, 2), ["fresh"]);
+}
+
+/// A full outbox can hand the message back …
+pub async fn a_full_outbox_can_refuse<Rt: Runtime>(rt: Rt) {
+    let (server, mut link) = start_config(rt, refused_once(), down_with(two_messages));
+    link.attempt_failed().await;
+    link.send("1").await;
+    link.send("2").await;
+    let refused = link.client.try_send("3").expect_err("there is no room");
+    assert_eq!((refused.reason, refused.message.as_text()), (RefusedReason::Full, Some("3")));
+    let too_big = link.client.try_send(vec![0; 101]).expect_err("it never fits");
+    assert_eq!(too_big.reason, RefusedReason::TooBig);
+    link.client.retry_now();
+    saw_text(&server, "2").await;
+    assert_eq!(texts_of(&server, 2), ["1", "2"]);
+    assert_eq!(link.client.stats().messages_refused, 2);
+}
+
+/// … or drop the oldest …
+pub async fn a_full_outbox_can_drop_the_oldest<Rt: Runtime>(rt: Rt) {
+    overflows(rt, Overflow::DropOldest, "1", ["2", "3"]).await;
+}
+
+/// … or the newest.
+pub async fn a_full_outbox_can_drop_the_newest<Rt: Runtime>(rt: Rt) {
+    overflows(rt, Overflow::DropNewest, "3", ["1", "2"]).await;
+}
+
+/// A link that is down can refuse messages instead of queueing them (M22).
+pub async fn m22_a_link_that_is_down_can_refuse<Rt: Runtime>(rt: Rt) {
+    let config = down_with(|outbox| outbox.with_while_down(WhileDown::Refuse));
+    let (server, mut link) = start_config(rt, refused_once(), config);
+    link.attempt_failed().await;
+    let refused = link.rt.soon(link.client.send("too early")).await.expect_err("the link is down");
+    assert_eq!((refused.reason, refused.reason.is_retryable()), (RefusedReason::Down, true));
+    link.client.retry_now();
+    link.connected().await;
+    link.send("now").await;
+    saw_text(&server, "now").await;
+    assert_eq!(texts_of(&server, 2), ["now"]);
+}
+
+/// `send` waits for room, and takes the message with it where it is dropped before there is any.
+pub async fn send_waits_for_room_and_is_cancel_safe<Rt: Runtime>(rt: Rt) {
+    let (server, mut link) =
+        start_config(rt, refused_once(), down_with(|outbox| outbox.with_max_messages(1)));
+    link.attempt_failed().await;
+    link.send("first").await;
+    {
+        let mut cancelled = pin!(link.client.send("cancelled"));
+        let polled = cancelled.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
+    }
+    let client = link.client.clone();
+    let mut waiting = pin!(client.send("second"));
+    assert!(poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await);
+    link.client.retry_now();
+    let accepted = link.rt.soon(waiting).await.expect("there is room now");
+    assert_eq!(accepted.receipt, Receipt(2));
+    saw_text(&server, "second").await;
+    assert_eq!(texts_of(&server, 2), ["first", "second"]);
+}
+
+/// `send` that waits is told when the link ends.
+pub async fn send_that_waits_is_told_of_the_end<Rt: Runtime>(rt: Rt) {
+    let (_server, mut link) =
+        start_config(rt, refused_once(), down_with(|outbox| outbox.with_max_messages(1)));
+    link.attempt_failed().await;
+    link.send("first").await;
+    let client = link.client.clone();
+    let mut waiting = pin!(client.send("second"));
+    assert!(poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await);
+    link.rt.soon(link.client.close()).await;
+    let refused = link.rt.soon(waiting).await.expect_err("the link is closed");
+    assert_eq!((refused.reason, refused.message.as_text()), (RefusedReason::Closed, Some("second")));
+}
+
+/// A message above the limit closes the transport with 1009; the link comes back.
+pub async fn a_message_above_the_limit_is_answered_with_1009<Rt: Runtime>(rt: Rt) {
+    let script = Script::new()
+        .connection(Connection::new().send_text("x".repeat(1000)).send_text("x".repeat(1001)))
+        .then(Then::Echo);
+    let (server, mut link) = start_with(rt, script, |builder| builder.limits(WireLimits::new(1000, 1000)));
+    assert_eq!(link.message().await.len(), 1000);
+    let lost = link.disconnected().await;
+    assert_eq!(lost.code, Some(1006));
+    assert!(matches!(lost.reason, Reason::Failed(_)) && lost.detail.contains("1001"), "{lost:?}");
+    let closed = end_of(&server, 1).await;
+    assert!(matches!(closed, What::PeerClosed { code: Some(1009), .. }), "{closed:?}");
+    assert!(link.connected().await);
+}
+
+/// A close frame that has arrived is heeded, although a write fails before it is read: that the peer is gone is no
+/// news, and why is (I10's order).
+pub async fn a_close_frame_is_heeded_although_a_write_fails_first<Rt: Runtime>(rt: Rt) {
+    let gate = Arc::<Gate>::default();
+    let connector = {
+        let gate = Arc::clone(&gate);
+        move |_| {
+            let kicking = Arc::clone(&gate);
+            let near = serve_pipe(move |mut peer| {
+                while peer.read().is_ok_and(|frame| frame != Frame::text("kick me")) {}
+                _ = peer.send(Frame::Close(Some(CloseFrame { code: 4020.into(), reason: "kicked".into() })));
+                kicking.torn.store(true, Ordering::SeqCst);
+                // The pipe itself stays whole: the gate tears it.
+                while peer.read().is_ok() {}
+            });
+            std::future::ready(Ok(Torn { near, gate: Arc::clone(&gate) }))
+        }
+    };
+    let mut link = Link::spawn(rt, "ws://in.memory/", |builder| builder.connector(connector));
+    link.connected().await;
+    gate.held.store(true, Ordering::SeqCst);
+    link.send("kick me").await;
+    link.rt.until("the kick is on its way", || gate.torn.load(Ordering::SeqCst)).await;
+    link.send("into the void").await;
+    let lost = link.disconnected().await;
+    assert_eq!((lost.code, lost.detail.as_str()), (Some(4020), "kicked"));
+    assert_eq!(link.closed().await.code(), Some(CloseCode::ADMIN_DISCONNECT));
+}
+
+/// An application that looks at no event for long finds one `Sent` for neighbours, not one each: they wait in memory.
+pub async fn receipts_of_neighbours_wait_together<Rt: Runtime>(rt: Rt) {
+    // It reads, and says nothing that would come between.
+    let (server, mut link) = start(rt, Connection::new().wait(secs(60)));
+    link.connected().await;
+    for number in 1..=50_u64 {
+        link.send(&number.to_string()).await;
+        link.rt.until("it is sent", || link.client.stats().messages_sent == number).await;
+    }
+    saw_text(&server, "50").await;
+    let sent = link
+        .until(|event| if let Event::Sent { first, last } = event { Some((first, last)) } else { None })
+        .await;
+    assert_eq!(sent, (Receipt(1), Receipt(50)));
+}
+
+/// Limits of zero are taken for one: a link that reads nothing would be none.
+pub async fn an_inbox_has_room_for_one<Rt: Runtime>(rt: Rt) {
+    let (_server, mut link) = start_with(rt, Script::echo(), |builder| builder.inbox(InboxLimits::new(0, 0)));
+    for text in ["one", "two"] {
+        link.send(text).await;
+        assert_eq!(link.text().await, text);
+    }
+}
+
+/// Refuses the first attempt in a way that is not tried again for long; then echoes.
+fn refused_once() -> Script {
+    Script::new().connection(Connection::refuse(404)).then(Then::Echo)
+}
+
+fn down_with(change: impl FnOnce(OutboxConfig) -> OutboxConfig) -> SessionConfig {
+    let config = quick();
+    config.with_outbox(change(config.outbox))
+}
+
+fn two_messages(outbox: OutboxConfig) -> OutboxConfig {
+    outbox.with_max_messages(2).with_max_bytes(100)
+}
+
+fn dropped(event: Event) -> Option<(Receipt, DropReason, Message)> {
+    if let Event::Dropped { receipt, why, message } = event { Some((receipt, why, message)) } else { None }
+}
+
+/// Three messages for two places: which one goes, and which ones arrive.
+async fn overflows<Rt: Runtime>(rt: Rt, overflow: Overflow, goes: &str, arrive: [&str; 2]) {
+    let config = down_with(|outbox| two_messages(outbox).with_overflow(overflow));
+    let (server, mut link) = start_config(rt, refused_once(), config);
+    link.attempt_failed().await;
+    let mut receipts = Vec::new();
+    for text in ["1", "2", "3"] {
+        receipts.push(link.client.try_send(text).expect("it is accepted").receipt);
+    }
+    assert_eq!(receipts, [Receipt(1), Receipt(2), Receipt(3)]);
+    let (receipt, why, message) = link.until(dropped).await;
+    assert_eq!(
+        (receipt.0.to_string(), why, message.as_text()),
+        (goes.to_owned(), DropReason::Overflow, Some(goes))
+    );
+    link.client.retry_now();
+    saw_text(&server, arrive[1]).await;
+    assert_eq!(texts_of(&server, 2), arrive);
+    assert_eq!(link.client.stats().messages_dropped, 1);
+}
+
+/// A stream whose connection is torn: what arrived before can be read, but only after a write has failed.
+struct Torn {
+    near: Near,
+    gate: Arc<Gate>,
+}
+
+#[derive(Default)]
+struct Gate {
+    /// Reads wait.
+    held: AtomicBool,
+    /// Writes fail.
+    torn: AtomicBool,
+    /// One did, so reads go on.
+    failed: AtomicBool,
+    reader: AtomicWaker,
+}
+
+impl AsyncRead for Torn {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.gate.reader.register(cx.waker());
+        if self.gate.held.load(Ordering::SeqCst) && !self.gate.failed.load(Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.near).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Torn {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        if self.gate.torn.load(Ordering::SeqCst) {
+            self.gate.failed.store(true, Ordering::SeqCst);
+            self.gate.reader.wake();
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        Pin::new(&mut self.near).poll_write(cx, from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.near).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.near).poll_close(cx)
+    }
+}

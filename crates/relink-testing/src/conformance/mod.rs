@@ -1,0 +1,286 @@
+//! The conformance suite for drivers of `relink`: written once, run by every driver, yours among them.
+//!
+//! A driver is a [`Runtime`](relink_driver::Runtime): look up, connect, clock, sleep, spawn. Each case is an async function
+//! over one, and proves a promise on real sockets, on loopback, against a scripted [`Server`](crate::Server) in a
+//! thread of its own; or, where sockets hide what has to be seen, on a pipe in memory. Names start with the number of
+//! the requirement or invariant that a case proves, where it proves one.
+//!
+//! # How to run it for a driver of your own
+//!
+//! Add this crate to the `dev-dependencies`, with the feature `conformance`. A test file says how to run a case on your
+//! runtime, and the macro makes one test of each:
+//!
+//! ```
+//! use my_driver::MyRuntime;
+//!
+//! fn run<Case: Future<Output = ()>>(case: impl FnOnce(MyRuntime) -> Case) {
+//!     my_driver::block_on(async { case(MyRuntime::new()).await });
+//! }
+//!
+//! relink_testing::driver_conformance!(crate::run);
+//!
+//! # // A runtime that no case of this example runs on.
+//! # mod my_driver {
+//! #     use relink_driver::{Runtime, Sleep, StdClock, relink::Instant};
+//! #     use std::{io, net::SocketAddr, task::{Context, Poll}};
+//! #     #[derive(Clone)]
+//! #     pub struct MyRuntime(StdClock);
+//! #     pub struct Never;
+//! #     impl MyRuntime { pub fn new() -> Self { Self(StdClock::start()) } }
+//! #     impl Sleep for Never {
+//! #         fn poll_until(&mut self, _: Instant, _: &mut Context<'_>) -> Poll<()> { Poll::Pending }
+//! #     }
+//! #     impl Runtime for MyRuntime {
+//! #         type Tcp = futures_util::io::Cursor<Vec<u8>>;
+//! #         type Sleep = Never;
+//! #         fn now(&self) -> Instant { self.0.now() }
+//! #         fn sleep(&self) -> Never { Never }
+//! #         fn lookup(&self, _: String, _: u16)
+//! #             -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static { std::future::pending() }
+//! #         fn connect(&self, _: SocketAddr)
+//! #             -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static { std::future::pending() }
+//! #         fn spawn(&self, _: impl Future<Output = ()> + Send + 'static) {}
+//! #     }
+//! #     pub fn block_on(_: impl Future<Output = ()>) {}
+//! # }
+//! # fn main() {}
+//! ```
+//!
+//! The cases may run beside each other, in one process or in many. None takes longer than a few seconds; one that waits
+//! for something that never comes fails after 10 s and prints what came instead.
+
+#![allow(clippy::missing_panics_doc, reason = "a case that fails panics")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a case picks the events that it is about")]
+
+pub mod close_codes;
+pub mod handles;
+pub mod handshake;
+pub mod liveness;
+pub mod messages;
+pub mod polled;
+pub mod secrets;
+pub mod tls;
+pub mod tokens;
+
+mod pipe;
+mod rig;
+mod watched;
+
+/// Makes one `#[test]` of every case of the [suite](crate::conformance), in a module per topic.
+///
+/// Its argument is the path of a function that runs one case on your runtime:
+/// `fn run<Case: Future<Output = ()>>(case: impl FnOnce(MyRuntime) -> Case)`. Write the path from the root of the crate,
+/// as in `crate::run`.
+#[macro_export]
+macro_rules! driver_conformance {
+    ($run:path) => {
+        $crate::driver_conformance! { @tests $run;
+            close_codes {
+                code_1000_is_the_end
+                m07_1001_is_retried
+                m12_1001_with_a_hint_waits_for_as_long_as_it_says
+                code_1002_is_retried_after_10_s
+                code_1003_is_the_end
+                code_1005_is_retried
+                m07_1006_a_reset_is_retried
+                m07_1006_an_end_without_a_close_frame_is_retried
+                code_1007_is_retried_after_10_s
+                code_1008_is_the_end
+                code_1009_is_retried
+                code_1010_is_the_end
+                code_1011_is_retried
+                code_1012_is_retried_after_5_s
+                code_1013_is_retried_after_10_s
+                code_1014_is_retried
+                code_3000_without_a_token_provider_is_the_end
+                code_3000_with_a_token_provider_is_retried
+                code_3003_is_the_end
+                an_unknown_3xxx_is_retried
+                m04_4001_is_the_end
+                m05_4002_without_a_token_provider_is_the_end
+                m05_4002_with_a_token_provider_comes_back_with_a_fresh_token
+                m04_4003_is_the_end
+                m06_4010_is_retried_after_30_s
+                m04_4012_is_the_end
+                m04_4020_is_the_end
+                an_unknown_4xxx_is_retried
+                a_reserved_code_is_a_protocol_error
+                an_edited_code_means_what_the_edit_says
+            }
+            handles {
+                e17_close_says_farewell_after_the_flush
+                a_close_can_have_a_code_and_a_reason
+                the_last_handle_closes_with_1000_after_the_flush
+                i02_the_last_handle_ends_a_link_that_waits
+                a_link_lives_on_when_nobody_listens
+                i14_a_close_handshake_has_a_deadline
+                a_close_flushes_for_a_bounded_time
+                a_link_that_is_down_closes_at_once
+                closed_waits_for_an_end_that_the_server_brings
+                i17_connect_works_again_after_giving_up
+                i17_retry_now_works_again_after_giving_up
+                m23_a_deliberate_close_is_final
+                i17_retry_now_replaces_the_wait
+                i01_there_is_never_more_than_one_socket
+                d09_state_and_statistics_can_be_read_at_any_time
+                i04_the_order_of_events_is_the_order_of_transitions
+                a_handle_works_from_any_thread
+                e03_handles_and_futures_can_go_anywhere
+            }
+            handshake {
+                http_401_without_a_token_provider_is_the_end
+                http_403_is_the_end
+                http_410_is_the_end
+                http_400_is_the_end
+                http_404_is_retried_after_30_s
+                http_500_is_retried
+                http_200_is_retried_after_30_s
+                i29_http_429_is_retried_when_the_server_says
+                i29_http_503_is_retried_at_the_date_that_the_server_says
+                i29_retry_after_is_clamped
+                i29_a_retry_after_in_the_past_is_no_hot_loop
+                d03_redirects_are_followed
+                the_attempt_after_a_redirect_starts_at_the_origin
+                d03_a_loop_of_redirects_is_bounded
+                a_redirect_to_nowhere_is_the_end
+                a_redirect_is_no_reason_for_a_later_loss
+                a_refused_port_is_retried
+                every_address_of_a_name_is_tried
+                an_unknown_name_is_retried
+                i16_a_blackholed_handshake_times_out
+                garbage_is_retried_after_30_s
+                i15_a_cut_handshake_is_one_failed_attempt
+                i30_a_failed_first_attempt_can_be_the_end
+                the_second_endpoint_is_dialled_when_the_first_refuses
+                headers_and_subprotocols_arrive
+                a_subprotocol_that_was_not_offered_is_refused
+                a_request_is_a_start
+                every_attempt_has_its_own_key
+                what_cannot_be_built_says_why
+            }
+            liveness {
+                w22_a_half_open_link_is_found_in_time_and_dialled_again_at_once
+                i13_a_peer_that_is_believed_dead_is_told_4000
+                i13_a_lost_heartbeat_does_not_pass_through_the_table
+                pings_are_answered_and_timed
+                the_peers_pings_are_answered
+                i12_traffic_is_life_and_starves_no_ping
+                m13_the_watchdog_finds_a_silent_link
+                m14_a_wake_up_checks_the_link
+                a_slow_application_slows_the_peer_and_loses_nothing
+                i05_a_flapping_server_meets_growing_delays
+                i15_a_loss_is_told_once_and_after_the_last_message
+            }
+            messages {
+                messages_of_every_size_pass_both_ways
+                order_is_kept_and_every_receipt_is_told
+                d08_messages_wait_for_the_link_and_keep_their_order
+                i23_what_was_handed_to_a_dead_transport_is_not_sent_again
+                i21_an_expired_message_is_never_sent
+                a_full_outbox_can_refuse
+                a_full_outbox_can_drop_the_oldest
+                a_full_outbox_can_drop_the_newest
+                m22_a_link_that_is_down_can_refuse
+                send_waits_for_room_and_is_cancel_safe
+                send_that_waits_is_told_of_the_end
+                a_message_above_the_limit_is_answered_with_1009
+                a_close_frame_is_heeded_although_a_write_fails_first
+                receipts_of_neighbours_wait_together
+                an_inbox_has_room_for_one
+            }
+            polled {
+                a_polled_link_comes_back_while_it_is_polled
+                both_halves_of_a_split_can_live_in_tasks_of_their_own
+                a_split_that_waits_is_closed_from_its_other_half
+                a_split_tells_its_reader_what_its_writer_sent
+                a_message_that_was_sent_is_out_of_the_owners_hands
+                a_full_outbox_makes_the_sink_wait
+                a_close_that_waits_does_not_spin
+                a_polled_link_closes_with_a_code_of_its_own
+                i17_a_polled_link_works_again_after_giving_up
+                w22_a_polled_link_finds_a_silent_peer
+                a_polled_link_that_is_dropped_lets_go
+            }
+            secrets {
+                secrets_reach_the_server_and_nobody_else
+                errors_of_building_show_no_secret
+                what_holds_secrets_hides_them
+                a_token_that_cannot_be_sent_is_not_shown
+                a_redirects_address_is_not_shown
+            }
+            tls {
+                a_trusted_server_is_a_server
+                an_unknown_authority_is_refused
+                by_default_only_public_authorities_are_known
+                a_wrong_name_is_refused
+                a_client_certificate_is_shown
+                a_client_certificate_that_is_missing_is_a_tls_failure
+                a_server_without_tls_is_a_tls_failure
+                a_redirect_can_lead_to_tls
+                tls_goes_on_top_of_a_connector
+                i16_a_tls_handshake_that_hangs_times_out
+            }
+            tokens {
+                a_token_is_a_bearer_token_by_default
+                a_token_can_travel_in_the_query
+                a_token_can_be_left_to_the_protocol
+                m02_every_attempt_brings_a_token_of_its_own
+                i19_fetches_never_overlap
+                i19_a_panic_is_a_failed_fetch
+                m10_token_errors_are_reported_from_the_third_on
+                i16_a_fetch_that_hangs_is_a_failed_fetch
+                i19_refused_tokens_are_bounded_and_reported
+                a_token_is_renewed_ahead_of_its_expiry
+                credentials_follow_no_redirect_to_another_host
+                every_endpoint_gets_the_token
+                a_close_lets_go_of_the_fetch
+                without_a_provider_there_is_no_token
+            }
+        }
+    };
+    (@tests $run:path; $( $topic:ident { $( $case:ident )* } )* ) => {
+        $(
+            mod $topic {
+                $(
+                    #[test]
+                    fn $case() {
+                        $run($crate::conformance::$topic::$case);
+                    }
+                )*
+            }
+        )*
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    const TOPICS: [(&str, &str); 9] = [
+        ("close_codes", include_str!("close_codes.rs")),
+        ("handles", include_str!("handles.rs")),
+        ("handshake", include_str!("handshake.rs")),
+        ("liveness", include_str!("liveness.rs")),
+        ("messages", include_str!("messages.rs")),
+        ("polled", include_str!("polled.rs")),
+        ("secrets", include_str!("secrets.rs")),
+        ("tls", include_str!("tls.rs")),
+        ("tokens", include_str!("tokens.rs")),
+    ];
+
+    #[test]
+    fn the_macro_runs_every_case() {
+        let list = include_str!("mod.rs");
+        for (topic, source) in TOPICS {
+            let (_, cases) =
+                list.split_once(&format!("            {topic} {{\n")).expect("the topic is listed");
+            let (cases, _) = cases.split_once('}').expect("its list ends");
+            let listed: Vec<_> = cases.split_whitespace().collect();
+            let written: Vec<_> = source
+                .lines()
+                .filter_map(|line| line.strip_prefix("pub async fn ")?.split_once('<'))
+                .map(|(name, _)| name)
+                .collect();
+            assert!(!written.is_empty());
+            assert_eq!(listed, written, "{topic}: list the cases in the order of the file");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The link without a task: a `Stream` and a `Sink` in the hands of its owner.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Wake},
+};
+
+use futures_util::{FutureExt, SinkExt, Stream, StreamExt};
+use relink_driver::{
+    Builder, Connection as Polled, Runtime,
+    relink::{CloseCode, Event, Message, RefusedReason, SessionConfig, State},
+};
+use tokio::sync::oneshot;
+
+use super::{
+    rig::{end_of, ms, quick, quick_link, saw, saw_text, secs, serve, texts_of},
+    watched::Watched,
+};
+use crate::{Connection, Script, Then, What};
+
+/// It connects, sends, receives and comes back while it is polled; after the end the stream is over.
+pub async fn a_polled_link_comes_back_while_it_is_polled<Rt: Runtime>(rt: Rt) {
+    let script = Script::new()
+        .connection(Connection::new().expect_text("one").send_text("two").close(1001, "deploy"))
+        .then(Then::Echo);
+    let server = serve(script);
+    let (rt, mut link) = polled(rt, &server.url(), quick());
+    rt.soon(link.send("one".into())).await.expect("it is taken");
+    assert_eq!(text(&rt, &mut link).await, "two");
+    assert!(until(&rt, &mut link, connected).await);
+    rt.soon(link.send("three".into())).await.expect("it is taken");
+    assert_eq!(text(&rt, &mut link).await, "three");
+    assert_eq!((link.stats().connects, link.state()), (2, State::Connected));
+
+    rt.soon(link.close()).await.expect("it is closed");
+    assert_eq!(until(&rt, &mut link, closed).await, "requested");
+    assert_eq!(rt.soon(link.next()).await, None);
+    assert!(matches!(end_of(&server, 2).await, What::PeerClosed { code: Some(1000), .. }));
+    let refused = rt.soon(link.send("late".into())).await.expect_err("it is closed");
+    assert_eq!((refused.reason, refused.message.as_text()), (RefusedReason::Closed, Some("late")));
+}
+
+/// Both halves of a split live in tasks of their own, and each hears of what the other brought about.
+pub async fn both_halves_of_a_split_can_live_in_tasks_of_their_own<Rt: Runtime>(rt: Rt) {
+    let server = serve(Script::echo());
+    let (rt, link) = polled(rt, &server.url(), quick());
+    let (mut sink, mut stream) = link.split();
+    let (read, was_read) = oneshot::channel();
+    rt.spawn(async move {
+        let mut heard = Vec::new();
+        while let Some(event) = stream.next().await {
+            heard.push(event);
+        }
+        _ = read.send(heard);
+    });
+    let (wrote, was_written) = oneshot::channel();
+    rt.spawn(async move {
+        for number in 0..500 {
+            sink.send(number.to_string().into()).await.expect("it is taken");
+        }
+        sink.close().await.expect("it is closed");
+        _ = wrote.send(());
+    });
+    rt.soon(was_written).await.expect("the writer ended");
+    let heard = rt.soon(was_read).await.expect("the reader ended");
+    assert!(matches!(heard.last(), Some(Event::Closed { .. })));
+    assert_eq!(texts_of(&server, 1).len(), 500);
+    rt.idle().await;
+}
+
+/// The half that reads hears of the end that the other half brings about, without a server to say a word.
+pub async fn a_split_that_waits_is_closed_from_its_other_half<Rt: Runtime>(rt: Rt) {
+    let server = serve(Script::refuse(404));
+    let (rt, link) = polled(rt, &server.url(), quick());
+    let (mut sink, mut stream) = link.split();
+    let ((failed, has_failed), (ended, has_ended)) = (oneshot::channel(), oneshot::channel());
+    rt.spawn(async move {
+        let mut failed = Some(failed);
+        while let Some(event) = stream.next().await {
+            let failed = failed.take_if(|_| matches!(event, Event::AttemptFailed { .. }));
+            failed.map(|failed| failed.send(()));
+        }
+        _ = ended.send(());
+    });
+    rt.soon(has_failed).await.expect("the first attempt failed");
+    // By now the reader has heard everything there is, and sleeps.
+    rt.pass(ms(20)).await;
+    rt.soon(sink.close()).await.expect("it is closed");
+    rt.soon(has_ended).await.expect("the reader hears of it");
+}
+
+/// The half that reads hears that messages went out, while the other half sends and the server is quiet.
+pub async fn a_split_tells_its_reader_what_its_writer_sent<Rt: Runtime>(rt: Rt) {
+    let server = serve(Connection::new().silent());
+    // No deadline comes near that could wake the reader by chance.
+    let config = quick_link(|link| link.with_stable_after(secs(60)));
+    let (rt, link) = polled(rt, &server.url(), config);
+    let (mut sink, mut stream) = link.split();
+    let ((up, is_up), (sent, was_sent)) = (oneshot::channel(), oneshot::channel());
+    rt.spawn(async move {
+        let (mut up, mut sent) = (Some(up), Some(sent));
+        while let Some(event) = stream.next().await {
+            let up = up.take_if(|_| matches!(event, Event::Connected { .. }));
+            up.map(|up| up.send(()));
+            let sent = sent.take_if(|_| matches!(event, Event::Sent { .. }));
+            sent.map(|sent| sent.send(()));
+        }
+    });
+    rt.soon(is_up).await.expect("the link is up");
+    rt.pass(ms(20)).await;
+    rt.soon(sink.send("word".into())).await.expect("it is taken");
+    rt.soon(was_sent).await.expect("the reader hears of it");
+    drop(sink);
+}
+
+/// `send` is done when every byte has been handed to the transport: whoever stops polling then loses nothing.
+pub async fn a_message_that_was_sent_is_out_of_the_owners_hands<Rt: Runtime>(rt: Rt) {
+    let server = serve(Script::echo());
+    let (rt, mut link) = polled(rt, &server.url(), quick());
+    until(&rt, &mut link, connected).await;
+    rt.soon(link.send(vec![7; 1 << 20].into())).await.expect("it is taken");
+    drop(link);
+    saw(&server, |event| matches!(&event.what, What::Binary(bytes) if bytes.len() == 1 << 20)).await;
+}
+
+/// `send` waits while the outbox is full, and goes on when there is room.
+pub async fn a_full_outbox_makes_the_sink_wait<Rt: Runtime>(rt: Rt) {
+    let server = serve(Script::new().connection(Connection::refuse(404)).then(Then::Echo));
+    let config = quick();
+    let config = config.with_outbox(config.outbox.with_max_messages(1));
+    let (rt, mut link) = polled(rt, &server.url(), config);
+    until(&rt, &mut link, |event| matches!(event, Event::AttemptFailed { .. }).then_some(())).await;
+    rt.soon(link.feed("first".into())).await.expect("there is room for one");
+    assert!(link.feed("second".into()).now_or_never().is_none());
+    link.retry_now();
+    rt.soon(link.send("second".into())).await.expect("there is room again");
+    saw_text(&server, "second").await;
+    assert_eq!(texts_of(&server, 2), ["first", "second"]);
+}
+
+/// A close that waits for the peer waits: it does not wake its own task over and over.
+pub async fn a_close_that_waits_does_not_spin<Rt: Runtime>(rt: Rt) {
+    let server = serve(Connection::new().silent());
+    let config = quick_link(|link| link.with_stable_after(secs(60)).with_close_timeout(secs(60)));
+    let (rt, mut link) = polled(rt, &server.url(), config);
+    until(&rt, &mut link, connected).await;
+    let wakes = Arc::<Wakes>::default();
+    let waker = wakes.clone().into();
+    let mut closing = pin!(link.close());
+    let mut quiet = 0;
+    for _ in 0..20 {
+        let before = wakes.0.load(Ordering::SeqCst);
+        assert!(closing.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        quiet += usize::from(wakes.0.load(Ordering::SeqCst) == before);
+    }
+    assert!(quiet >= 10, "{quiet} of 20");
+}
+
+/// A code and a reason of one's own; the stream tells the end.
+pub async fn a_polled_link_closes_with_a_code_of_its_own<Rt: Runtime>(rt: Rt) {
+    let server = serve(Script::echo());
+    let (rt, mut link) = polled(rt, &server.url(), quick());
+    until(&rt, &mut link, connected).await;
+    link.start_close(CloseCode(4321), "good night");
+    assert_eq!(until(&rt, &mut link, closed).await, "requested");
+    let reason = "good night".to_owned();
+    assert_eq!(end_of(&server, 1).await, What::PeerClosed { code: Some(4321), reason });
+}
+
+/// After giving up it can be connected again, and its stream goes on (I17).
+pub async fn i17_a_polled_link_works_again_after_giving_up<Rt: Runtime>(rt: Rt) {
+    let server = serve(Script::new().connection(Connection::refuse(500)).then(Then::Echo));
+    let config = quick_link(|link| link.with_budget(link.budget.with_max_attempts(Some(1))));
+    let (rt, mut link) = polled(rt, &server.url(), config);
+    assert_eq!(until(&rt, &mut link, closed).await, "attempts_exhausted");
+    assert_eq!(rt.soon(link.next()).await, None);
+    link.reconnect();
+    until(&rt, &mut link, connected).await;
+    assert_eq!(server.connections(), 2);
+}
+
+/// A heartbeat is kept and a dead link replaced by polling alone (W22).
+pub async fn w22_a_polled_link_finds_a_silent_peer<Rt: Runtime>(rt: Rt) {
+    let server = serve(Script::new().connection(Connection::new().silent()).then(Then::Echo));
+    let config = quick_link(|link| {
+        link.with_heartbeat(link.heartbeat.with_interval(Some(ms(60))).with_timeout(ms(60)))
+    });
+    let (rt, mut link) = polled(rt, &server.url(), config);
+    assert!(!until(&rt, &mut link, connected).await);
+    assert!(until(&rt, &mut link, connected).await);
+    assert_eq!(link.stats().heartbeats_lost, 1);
+}
+
+/// Dropped, it lets go of its socket at once.
+pub async fn a_polled_link_that_is_dropped_lets_go<Rt: Runtime>(rt: Rt) {
+    let server = serve(Script::echo());
+    let (rt, mut link) = polled(rt, &server.url(), quick());
+    until(&rt, &mut link, connected).await;
+    drop(link);
+    assert!(matches!(end_of(&server, 1).await, What::PeerLost { .. }));
+}
+
+fn polled<Rt: Runtime>(rt: Rt, url: &str, config: SessionConfig) -> (Watched<Rt>, Polled<Watched<Rt>>) {
+    let watched = Watched::new(rt);
+    let link = Builder::new(watched.clone(), url).config(config).connect().expect("a link");
+    (watched, link)
+}
+
+async fn until<Rt: Runtime, T>(
+    rt: &Watched<Rt>,
+    link: &mut (impl Stream<Item = Event> + Unpin),
+    pick: impl Fn(Event) -> Option<T>,
+) -> T {
+    loop {
+        let event = rt.soon(link.next()).await.expect("the stream goes on");
+        if let Some(picked) = pick(event) {
+            return picked;
+        }
+    }
+}
+
+async fn text<Rt: Runtime>(rt: &Watched<Rt>, link: &mut Polled<Watched<Rt>>) -> String {
+    let message: Message =
+        until(rt, link, |event| if let Event::Message(message) = event { Some(message) } else { None }).await;
+    message.as_text().expect("a text message").to_owned()
+}
+
+fn connected(event: Event) -> Option<bool> {
+    if let Event::Connected { is_reconnect } = event { Some(is_reconnect) } else { None }
+}
+
+fn closed(event: Event) -> Option<&'static str> {
+    if let Event::Closed { reason } = event { Some(reason.name()) } else { None }
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}

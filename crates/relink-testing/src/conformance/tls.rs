@@ -1,0 +1,187 @@
+//! `wss://`: certificates that are good, unknown, for another name, and missing.
+
+use std::sync::Arc;
+
+use relink_driver::{
+    BuildError, Builder, Runtime,
+    relink::{CLOSE_CODES, Failure, Reason, Verdict},
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    },
+};
+
+use super::{
+    pipe::pipe,
+    rig::{Link, Lost, end_of, ms, quick, quick_link, secs, start, start_with},
+};
+use crate::{ClientIdentity, Connection, Refusal, Script, Server, TestCertificate, Then, What};
+
+/// A server whose authority is trusted: messages pass, a loss is made good, and the end is a close frame.
+pub async fn a_trusted_server_is_a_server<Rt: Runtime>(rt: Rt) {
+    let certificate = certificate();
+    let script =
+        Script::new().connection(Connection::new().expect_text("bye").close(1001, "deploy")).then(Then::Echo);
+    let (server, mut link) = secured(rt, script, &certificate, client(&certificate, None));
+    link.connected().await;
+    link.send("bye").await;
+    assert_eq!(link.disconnected().await.code, Some(1001));
+    link.connected().await;
+    let big = "x".repeat(1 << 20);
+    link.send(&big).await;
+    assert_eq!(link.text().await, big);
+    link.rt.soon(link.client.close()).await;
+    assert_eq!(end_of(&server, 2).await, What::PeerClosed { code: Some(1000), reason: String::new() });
+}
+
+/// An authority that nobody here knows.
+pub async fn an_unknown_authority_is_refused<Rt: Runtime>(rt: Rt) {
+    let (certificate, other) = (certificate(), certificate());
+    let (server, mut link) = secured(rt, Script::echo(), &certificate, client(&other, None));
+    assert_refused(&link.attempt_failed().await);
+    assert!(matches!(end_of(&server, 1).await, What::HandshakeFailed { .. }));
+}
+
+/// Without any configuration the public authorities count, and a test's is none of them.
+pub async fn by_default_only_public_authorities_are_known<Rt: Runtime>(rt: Rt) {
+    let certificate = certificate();
+    let server = Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
+    match Builder::new(rt.clone(), server.url()).spawn() {
+        // Built without a feature that brings authorities: said at once, and how to help it.
+        Err(BuildError::Tls(error)) => assert!(error.detail().contains("certificate authority"), "{error}"),
+        Err(other) => panic!("{other}"),
+        Ok(_) => {
+            let mut link = Link::spawn(rt, &server.url(), |builder| builder);
+            assert_refused(&link.attempt_failed().await);
+        }
+    }
+}
+
+/// A certificate for another name.
+pub async fn a_wrong_name_is_refused<Rt: Runtime>(rt: Rt) {
+    let certificate = TestCertificate::wrong_name().expect("a certificate");
+    let (_server, mut link) = secured(rt, Script::echo(), &certificate, client(&certificate, None));
+    let lost = link.attempt_failed().await;
+    assert_refused(&lost);
+    assert!(lost.detail.contains("name"), "{lost:?}");
+}
+
+/// A server that wants to know who its client is, and a client that says so.
+pub async fn a_client_certificate_is_shown<Rt: Runtime>(rt: Rt) {
+    let certificate = certificate().require_client_certificate();
+    let config = client(&certificate, Some(certificate.client()));
+    let (_server, mut link) = secured(rt, Script::echo(), &certificate, config);
+    link.connected().await;
+    link.send("it is me").await;
+    assert_eq!(link.text().await, "it is me");
+}
+
+/// The same server, and a client that has nothing to show. In TLS 1.3 it learns of that after its own handshake.
+pub async fn a_client_certificate_that_is_missing_is_a_tls_failure<Rt: Runtime>(rt: Rt) {
+    let certificate = certificate().require_client_certificate();
+    let (_server, mut link) = secured(rt, Script::echo(), &certificate, client(&certificate, None));
+    assert_refused(&link.attempt_failed().await);
+}
+
+/// A server that does not speak TLS.
+pub async fn a_server_without_tls_is_a_tls_failure<Rt: Runtime>(rt: Rt) {
+    let server = Server::spawn_thread(Connection::garbage()).expect("a server on loopback");
+    let url = format!("wss://localhost:{}/", server.addr().port());
+    let config = client(&certificate(), None);
+    let mut link = Link::spawn(rt, &url, |builder| builder.tls(config));
+    let lost = link.attempt_failed().await;
+    assert!(matches!(lost.reason, Reason::Failed(Failure::Tls | Failure::Eof)), "{lost:?}");
+}
+
+/// A redirect may lead from plain text to TLS: with the link's own authorities, or else the public ones.
+pub async fn a_redirect_can_lead_to_tls<Rt: Runtime>(rt: Rt) {
+    let certificate = certificate();
+    let server = Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
+    let redirect = || Script::refuse(Refusal::new(301).location(server.url().replacen("wss:", "https:", 1)));
+    let config = client(&certificate, None);
+    let (_plain, mut link) = start_with(rt.clone(), redirect(), |builder| builder.tls(config));
+    link.connected().await;
+
+    let (_plain, mut link) = start(rt, redirect());
+    let lost = link.attempt_failed().await;
+    assert_eq!(lost.reason, Reason::Failed(Failure::Tls));
+    assert!(lost.detail.contains("certificate"), "{lost:?}");
+}
+
+/// TLS goes on top of whatever a connector brings, and the name in the address is what the certificate must bear.
+pub async fn tls_goes_on_top_of_a_connector<Rt: Runtime>(rt: Rt) {
+    let certificate = certificate();
+    let server = Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
+    let config = client(&certificate, None);
+    let (address, runtime) = (server.addr(), rt.clone());
+    // The address says a name and a port that only the connector knows how to reach.
+    let mut link = Link::spawn(rt, "wss://localhost:1/", move |builder| {
+        builder.tls(config).connector(move |target| {
+            assert_eq!((target.host.as_str(), target.port, target.tls), ("localhost", 1, true));
+            let runtime = runtime.clone();
+            async move { runtime.connect(address).await }
+        })
+    });
+    link.connected().await;
+    link.send("through both").await;
+    assert_eq!(link.text().await, "through both");
+}
+
+/// A TLS handshake that is never answered has the attempt's deadline (I16).
+pub async fn i16_a_tls_handshake_that_hangs_times_out<Rt: Runtime>(rt: Rt) {
+    let config = client(&certificate(), None);
+    let mut link = Link::spawn(rt, "wss://localhost/", move |builder| {
+        let limits = quick_link(|link| link.with_connect_timeout(ms(100)));
+        builder.config(limits).tls(config).connector(|_| async {
+            let (near, far) = pipe();
+            // Never read, never answered, and never ended.
+            std::mem::forget(far);
+            Ok(near)
+        })
+    });
+    let lost = link.attempt_failed().await;
+    assert!(matches!(lost.reason, Reason::TimedOut(_)), "{lost:?}");
+}
+
+/// The certificate is at fault, the text says so, and nobody storms the server for it: 1015's floor holds.
+fn assert_refused(lost: &Lost) {
+    assert_eq!(lost.reason, Reason::Failed(Failure::Tls), "{lost:?}");
+    assert!(lost.detail.to_lowercase().contains("certificate"), "{lost:?}");
+    let floor = CLOSE_CODES.iter().find(|(rule, _)| rule.from == 1015).map(|(rule, _)| rule.verdict);
+    assert_eq!(floor, Some(Verdict::RetrySlow { floor: secs(30) }));
+    lost.assert_retry_in(secs(30), secs(31));
+}
+
+fn certificate() -> TestCertificate {
+    TestCertificate::for_localhost().expect("a certificate")
+}
+
+fn secured<Rt: Runtime>(
+    rt: Rt,
+    script: impl Into<Script>,
+    certificate: &TestCertificate,
+    config: Arc<ClientConfig>,
+) -> (Server, Link<Rt>) {
+    let server = Server::spawn_thread_tls(script, certificate).expect("a server on loopback");
+    let link = Link::spawn(rt, &server.url(), |builder| builder.config(quick()).tls(config));
+    (server, link)
+}
+
+/// A client that trusts this authority, and may show who it is.
+fn client(trusted: &TestCertificate, identity: Option<&ClientIdentity>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(trusted.ca_der().to_vec())).expect("an authority");
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots);
+    Arc::new(match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let chain = vec![CertificateDer::from(identity.certificate_der().to_vec())];
+            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key_der().to_vec()));
+            builder.with_client_auth_cert(chain, key).expect("an identity")
+        }
+    })
+}

@@ -1,0 +1,169 @@
+//! The runtime under test, with a look at what a link asks it for, and the ways in which a case waits on it.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::io::{AsyncRead, AsyncWrite};
+use relink_driver::{Runtime, Sleep, relink::Instant};
+
+use super::rig::{LONG, ms};
+
+/// The runtime under test, with a look at what it is asked for.
+#[derive(Clone)]
+pub(crate) struct Watched<Rt> {
+    rt: Rt,
+    tasks: Arc<Count>,
+    sockets: Arc<Count>,
+    /// What every name means, in place of what the resolver says.
+    names: Option<Vec<SocketAddr>>,
+}
+
+impl<Rt: Runtime> Watched<Rt> {
+    pub(crate) fn new(rt: Rt) -> Self {
+        Self { rt, tasks: Arc::default(), sockets: Arc::default(), names: None }
+    }
+
+    /// One on which every name has these addresses.
+    pub(crate) fn with_names(rt: Rt, addresses: Vec<SocketAddr>) -> Self {
+        Self { names: Some(addresses), ..Self::new(rt) }
+    }
+
+    /// Waits for the future, or for this long.
+    pub(crate) async fn within<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        let (mut sleep, deadline) = (self.sleep(), self.now() + limit);
+        std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(value) => Poll::Ready(Some(value)),
+            Poll::Pending => sleep.poll_until(deadline, cx).map(|()| None),
+        })
+        .await
+    }
+
+    /// Waits for the future, which must not take long.
+    pub(crate) async fn soon<T>(&self, future: impl Future<Output = T>) -> T {
+        self.within(LONG, future).await.expect("took too long")
+    }
+
+    /// Lets time pass that the case is about.
+    pub(crate) async fn pass(&self, time: Duration) {
+        self.within(time, std::future::pending::<()>()).await;
+    }
+
+    /// Waits for something that can only be asked for, not listened to.
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn() -> bool) {
+        let deadline = self.now() + LONG;
+        while !holds() {
+            assert!(self.now() < deadline, "never came true: {what}");
+            self.pass(ms(2)).await;
+        }
+    }
+
+    /// Waits until no task of a link is left.
+    pub(crate) async fn idle(&self) {
+        self.until("no task is left", || self.tasks.now.load(Ordering::SeqCst) == 0).await;
+    }
+
+    /// The most sockets that were ever open at once.
+    pub(crate) fn most_sockets(&self) -> usize {
+        self.sockets.most.load(Ordering::SeqCst)
+    }
+}
+
+impl<Rt: Runtime> Runtime for Watched<Rt> {
+    type Tcp = Socket<Rt::Tcp>;
+    type Sleep = Rt::Sleep;
+
+    fn now(&self) -> Instant {
+        self.rt.now()
+    }
+
+    fn sleep(&self) -> Self::Sleep {
+        self.rt.sleep()
+    }
+
+    fn lookup(
+        &self,
+        host: String,
+        port: u16,
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static {
+        let (rt, names) = (self.rt.clone(), self.names.clone());
+        async move {
+            match names {
+                Some(addresses) => Ok(addresses),
+                None => rt.lookup(host, port).await,
+            }
+        }
+    }
+
+    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static {
+        let (rt, sockets) = (self.rt.clone(), Arc::clone(&self.sockets));
+        async move { rt.connect(address).await.map(|tcp| Socket { tcp, _counted: Counted::new(&sockets) }) }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let counted = Counted::new(&self.tasks);
+        self.rt.spawn(async move {
+            let _counted = counted;
+            task.await;
+        });
+    }
+}
+
+/// A socket that is counted while it lives.
+pub(crate) struct Socket<Tcp> {
+    tcp: Tcp,
+    _counted: Counted,
+}
+
+impl<Tcp: AsyncRead + Unpin> AsyncRead for Socket<Tcp> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_read(cx, into)
+    }
+}
+
+impl<Tcp: AsyncWrite + Unpin> AsyncWrite for Socket<Tcp> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_close(cx)
+    }
+}
+
+/// How many there are, and how many there were at the most.
+#[derive(Default)]
+struct Count {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// One of them, as long as it lives.
+struct Counted(Arc<Count>);
+
+impl Counted {
+    fn new(count: &Arc<Count>) -> Self {
+        let now = count.now.fetch_add(1, Ordering::SeqCst) + 1;
+        count.most.fetch_max(now, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,118 @@
+//! Under `tokio::time::pause` a link's time is virtual: minutes of it pass in an instant, to the millisecond (E16).
+
+use std::{io, time::Duration};
+
+use futures_util::StreamExt;
+use relink_tokio::{
+    Client, Event, Events, SessionConfig, builder, from_tokio,
+    relink::{Reason, Silence, Timer},
+};
+use tokio::{io::DuplexStream, time::Instant};
+use tokio_tungstenite::{
+    WebSocketStream, accept_async,
+    tungstenite::protocol::{CloseFrame, frame::coding::CloseCode},
+};
+
+/// Tokio's timers know no less.
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Thirty losses with the default backoff: the delays are those that were told, and the curve reaches its cap.
+#[tokio::test(start_paused = true)]
+async fn e16_thirty_reconnects_take_virtual_minutes() {
+    let (_client, mut events) = start(|mut server| async move {
+        let frame = CloseFrame { code: CloseCode::Away, reason: "".into() };
+        server.close(Some(frame)).await.expect("the client listens");
+        while server.next().await.is_some() {}
+    });
+    let begin = Instant::now();
+    let (mut told, mut last) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..30 {
+        last = lost(&mut events).await.1.expect("it is retried");
+        told += last;
+        let waiting = Instant::now();
+        until(&mut events, |event| matches!(event, Event::Dialing { .. }).then_some(())).await;
+        let waited = waiting.elapsed();
+        assert!((last..=last + 2 * MILLISECOND).contains(&waited), "{waited:?} for {last:?}");
+    }
+    assert!((told..=told + 60 * MILLISECOND).contains(&begin.elapsed()));
+    assert!(begin.elapsed() > Duration::from_secs(4 * 60));
+    assert!((Duration::from_secs(10)..=Duration::from_secs(20)).contains(&last), "{last:?}");
+}
+
+/// The default heartbeat finds a silent peer after 30 + 10 s.
+#[tokio::test(start_paused = true)]
+async fn e16_a_silent_peer_is_found_after_forty_virtual_seconds() {
+    let (_client, mut events) = start(|server| async move {
+        std::future::pending::<()>().await;
+        drop(server);
+    });
+    connected(&mut events).await;
+    let begin = Instant::now();
+    let (reason, retry_in) = lost(&mut events).await;
+    let found = begin.elapsed();
+    assert_eq!(reason, Reason::Dead(Silence::Heartbeat));
+    let due = Duration::from_secs(40);
+    assert!((due..=due + 5 * MILLISECOND).contains(&found), "{found:?}");
+    // It was stable, so the first attempt follows within a second.
+    assert!(retry_in.is_some_and(|wait| wait <= Duration::from_secs(1)), "{retry_in:?}");
+}
+
+/// An hour of quiet on a link whose peer answers its pings: nothing happens.
+#[tokio::test(start_paused = true)]
+async fn e16_a_quiet_link_lasts_for_a_virtual_hour() {
+    let (client, mut events) = start(|mut server| async move { while server.next().await.is_some() {} });
+    connected(&mut events).await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let stats = client.stats();
+    assert_eq!((stats.pings, stats.disconnects, stats.dials), (119, 0, 1));
+    client.send("still here").await.expect("room");
+    assert_eq!(client.close().await.sent, 1);
+}
+
+/// A dial that never ends is given up after 10 s.
+#[tokio::test(start_paused = true)]
+async fn e16_a_dial_times_out_after_ten_virtual_seconds() {
+    let never = |_| async {
+        let (near, _far) = std::future::pending::<(DuplexStream, DuplexStream)>().await;
+        io::Result::Ok(from_tokio(near))
+    };
+    let (_client, mut events) = builder("ws://nowhere/").connector(never).spawn().expect("a link");
+    let begin = Instant::now();
+    let failed = |event| if let Event::AttemptFailed { reason, .. } = event { Some(reason) } else { None };
+    let reason = until(&mut events, failed).await;
+    assert_eq!(reason, Reason::TimedOut(Timer::Dial));
+    let due = Duration::from_secs(10);
+    assert!((due..=due + 5 * MILLISECOND).contains(&begin.elapsed()));
+}
+
+/// A link over pipes in memory, each accepted and served like this.
+fn start<Serve: Future<Output = ()> + Send + 'static>(
+    serve: impl Fn(WebSocketStream<DuplexStream>) -> Serve + Copy + Send + Sync + 'static,
+) -> (Client, Events) {
+    let connect = move |_| {
+        let (near, far) = tokio::io::duplex(4096);
+        tokio::spawn(async move { serve(accept_async(far).await.expect("a handshake")).await });
+        std::future::ready(io::Result::Ok(from_tokio(near)))
+    };
+    builder("ws://in.memory/").config(SessionConfig::default()).connector(connect).spawn().expect("a link")
+}
+
+async fn until<T>(events: &mut Events, pick: impl Fn(Event) -> Option<T>) -> T {
+    loop {
+        let event = events.recv().await.expect("the link goes on");
+        if let Some(picked) = pick(event) {
+            return picked;
+        }
+    }
+}
+
+async fn connected(events: &mut Events) {
+    until(events, |event| matches!(event, Event::Connected { .. }).then_some(())).await;
+}
+
+async fn lost(events: &mut Events) -> (Reason, Option<Duration>) {
+    let pick = |event| {
+        if let Event::Disconnected { reason, retry_in, .. } = event { Some((reason, retry_in)) } else { None }
+    };
+    until(events, pick).await
+}
