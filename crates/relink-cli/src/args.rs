@@ -1,0 +1,59 @@
+//! The command line as a whole. The options of each command are beside its code.
+
+use clap::{Parser, Subcommand};
+
+use crate::{connect, pages, schedule, serve, style};
+
+const EXAMPLES: &str = "\
+Examples:
+  relink demo                              See what relink does, in 15 seconds
+  relink connect wss://example.org/feed    Stay connected; lines in, messages out
+  relink connect --json ws://host/ | jq    The same for programs
+  relink serve                             A server that echoes, on 127.0.0.1:9000
+  relink serve --script bad-day.toml       A server that refuses, closes, resets, goes silent
+  relink schedule                          The delays between attempts, as a picture
+
+Exit status:
+  0  done, or closed by you       3  the server ended the link for good
+  1  something else went wrong    4  gave up trying (--max-attempts and other limits)
+  2  a mistake in the command line or a file";
+
+/// WebSocket links that stay up.
+///
+/// A WebSocket breaks: networks change, servers are deployed, tokens expire, peers fall silent. relink finds out, waits as
+/// long as is good for both sides, comes back, and delivers what was sent meanwhile.
+#[derive(Debug, Parser)]
+#[command(name = "relink", version, after_help = EXAMPLES, styles = style::HELP)]
+#[command(max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Watch a link live through eight bad moments (about 15 seconds, needs nothing)
+    Demo,
+    /// Stay connected to a server: lines from stdin go out, messages come to stdout
+    Connect(connect::Args),
+    /// Run a WebSocket server that echoes, or follows a script of bad moments
+    Serve(serve::Args),
+    /// Show the delays of the next attempts, as a table with a picture
+    Schedule(schedule::Args),
+    /// Print the completions for a shell
+    Completions(pages::CompletionArgs),
+    /// Print the manual page, or write one for each command into a folder
+    Man(pages::ManArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+}

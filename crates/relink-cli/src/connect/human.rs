@@ -1,0 +1,126 @@
+//! Status in a person's words: what happened, and what relink will do next. Messages go to stdout, status to stderr.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use relink::{ClosedReason, DropReason, Event, Message, Reason, Shown};
+
+use crate::output::Line;
+use crate::style::{BAD, GOOD, WAIT, paint};
+use crate::words::{cause, printable, soon, span};
+
+/// Remembers what it takes to say things once.
+#[derive(Debug)]
+pub(crate) struct Human {
+    /// Whether a person reads stdout; then it is kept free of control characters.
+    is_read: bool,
+    /// Whether a person types.
+    is_typed: bool,
+    dialed: bool,
+    /// Messages that were still waiting at the end.
+    undelivered: u32,
+}
+
+impl Human {
+    pub(crate) fn new() -> Self {
+        let (is_read, is_typed) = (io::stdout().is_terminal(), io::stdin().is_terminal());
+        Self { is_read, is_typed, dialed: false, undelivered: 0 }
+    }
+
+    /// The lines that tell of an event; none where a person has no use for it.
+    pub(crate) fn lines(&mut self, event: &Event) -> Vec<Line> {
+        match event {
+            Event::Dialing { address, .. } if !std::mem::replace(&mut self.dialed, true) => {
+                vec![Line::note(format!("connecting to {address}"))]
+            }
+            Event::Connected { is_reconnect: false } if self.is_typed => {
+                vec![good("connected; each line you type is a message, Ctrl-D ends")]
+            }
+            Event::Connected { is_reconnect: false } => vec![good("connected")],
+            Event::Connected { is_reconnect: true } => vec![good("connected again")],
+            Event::Message(message) => self.message(message),
+            Event::Dropped { why: DropReason::Closed, .. } => {
+                self.undelivered += 1;
+                Vec::new()
+            }
+            Event::Dropped { receipt, why, .. } => {
+                let why =
+                    if *why == DropReason::Expired { "it waited too long" } else { "the queue is full" };
+                vec![wait(format!("message {receipt} was dropped: {why}"))]
+            }
+            Event::Disconnected { code, detail, reason, retry_in } => {
+                let what = match (reason, detail.as_str()) {
+                    (Reason::ClosedByPeer(_), "") => format!("the server closed the connection ({code})"),
+                    (Reason::ClosedByPeer(_), words) => {
+                        format!("the server closed the connection ({code}: {})", printable(words))
+                    }
+                    _ => format!("the connection was lost: {}", printable(&cause(*reason, detail))),
+                };
+                let next = retry_in.map(|wait| format!("; connecting again {}", soon(wait)));
+                vec![wait(what + &next.unwrap_or_default())]
+            }
+            Event::AttemptFailed { attempt, reason, detail, retry_in } => {
+                let cause = cause(*reason, detail);
+                let next = retry_in.map(|wait| format!("; trying again {}", soon(wait)));
+                vec![wait(format!(
+                    "attempt {attempt} failed: {}{}",
+                    printable(&cause),
+                    next.unwrap_or_default()
+                ))]
+            }
+            Event::TokenError { consecutive_failures, .. } => vec![wait(format!(
+                "{consecutive_failures} tokens in a row could not be fetched, or were refused; still trying"
+            ))],
+            Event::GoingAway { retry_after } => {
+                vec![Line::note(format!("the server asks to be left alone for {}", span(*retry_after)))]
+            }
+            Event::Shown(Shown::Stuck(true)) => {
+                vec![wait("this takes long; still trying, until Ctrl-C")]
+            }
+            Event::Closed { reason } => self.end(*reason),
+            Event::State { .. } | Event::Dialing { .. } | Event::Sent { .. } | Event::Shown(_) | _ => {
+                Vec::new()
+            }
+        }
+    }
+
+    fn message(&self, message: &Message) -> Vec<Line> {
+        match message {
+            Message::Text(text) if self.is_read => vec![Line::Out(printable(text.as_str()).into_owned())],
+            Message::Text(text) => vec![Line::Out(text.as_str().to_owned())],
+            Message::Binary(bytes) => vec![
+                Line::note(format!("a binary message of {} bytes follows, as base64", bytes.len())),
+                Line::Out(BASE64_STANDARD.encode(bytes)),
+            ],
+        }
+    }
+
+    fn end(&self, reason: ClosedReason) -> Vec<Line> {
+        let mut lines = Vec::new();
+        match self.undelivered {
+            0 => {}
+            1 => lines.push(wait("1 message was not sent any more")),
+            many => lines.push(wait(format!("{many} messages were not sent any more"))),
+        }
+        lines.push(match reason {
+            ClosedReason::Requested => Line::note("closed"),
+            ClosedReason::GaveUp(_) => bad(format!("gave up, {reason}: {}", reason.advice())),
+            ClosedReason::Stopped { .. } | _ => bad(format!("ended for good, {reason}: {}", reason.advice())),
+        });
+        lines
+    }
+}
+
+fn good(text: &str) -> Line {
+    Line::note(paint(GOOD, text))
+}
+
+fn wait(text: impl Display) -> Line {
+    Line::note(paint(WAIT, text))
+}
+
+fn bad(text: impl Display) -> Line {
+    Line::note(paint(BAD, text))
+}

@@ -1,0 +1,70 @@
+//! `relink demo`: a link, the bad moments of its life, and why relink does what it does about each.
+
+mod acts;
+mod stage;
+mod timeline;
+
+use relink::Stats;
+
+use crate::exit::{Exit, Mistake};
+use crate::style::{BAD, CLIENT, GOOD, paint};
+use crate::words::span;
+use stage::{Broken, Stage, promise};
+
+const INTRODUCTION: &str = "\
+    relink keeps a WebSocket link up. Here a client and a server, both inside this program, live through the bad \
+    moments of a link, in about 15 seconds. Delays are shortened for that; where they are, the real default is named.";
+
+const NEXT: [(&str, &str); 4] = [
+    ("relink serve", "a server to play with; then, elsewhere:"),
+    ("relink connect ws://127.0.0.1:9000/", "type lines; stop the server meanwhile"),
+    ("relink schedule", "the delays between attempts, drawn"),
+    ("relink --help", "everything else"),
+];
+
+pub(crate) fn run() -> Result<Exit, Mistake> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Mistake::failed)?;
+    match runtime.block_on(perform()) {
+        Ok(()) => Ok(Exit::Done),
+        // Whoever closed stdout has seen enough, but not that everything went well.
+        Err(Broken::Screen(_)) => Ok(Exit::Failed),
+        Err(Broken::Promise(problem)) => {
+            Err(Mistake::failed(format!("the demo did not go as promised: {problem}")))
+        }
+    }
+}
+
+async fn perform() -> Result<(), Broken> {
+    let config = acts::config().map_err(|error| Broken::Promise(error.to_string()))?;
+    let mut stage = Stage::set(config).await?;
+    stage.screen.paragraph(INTRODUCTION)?;
+    let played = acts::play(&mut stage).await;
+    if let Err(Broken::Promise(_)) = played {
+        stage.screen.line(&paint(BAD, "\nThis should not have happened."))?;
+    }
+    played?;
+    summary(&mut stage).await
+}
+
+async fn summary(stage: &mut Stage) -> Result<(), Broken> {
+    let Stats { dials, connects, messages_sent, messages_received, messages_dropped, .. } =
+        stage.client.stats();
+    let whole = messages_sent == messages_received && messages_dropped == 0;
+    promise(whole, || "every message should have arrived, and its echo too")?;
+    let took = span(stage.screen.elapsed());
+    let screen = &mut stage.screen;
+    screen.title("Summary")?;
+    screen.line(&format!(
+        "  {dials} dials made {connects} connections in {took}; to the application it was one link"
+    ))?;
+    screen.line(&format!(
+        "  {messages_sent} messages sent, {messages_received} echoes received: nothing lost, all in order"
+    ))?;
+    screen.line(&paint(GOOD, "  Everything happened as promised."))?;
+    screen.title("What to try next")?;
+    for (command, about) in NEXT {
+        screen.line(&format!("  {}  {about}", paint(CLIENT, format!("{command:<36}"))))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! `relink schedule`: the delays of the next attempts, as a table with a picture.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::Duration;
+
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::SeedableRng;
+use relink::{HumanDuration, LinkConfig, Schedule, Window};
+
+use crate::exit::{Exit, Mistake};
+use crate::settings::{BackoffArgs, BaseArgs, settings};
+use crate::style::{CLIENT, FAINT, STRONG, paint};
+
+/// The options of `relink schedule`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  relink schedule
+  relink schedule --backoff-initial 500ms --backoff-max 1m --attempts 12
+  relink schedule --config service.toml --seed 7
+
+The table is for a stable connection that was lost to a server that stays away. Each delay is drawn between
+its shortest and its longest; one draw is shown as an example. The same seed draws the same.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    base: BaseArgs,
+
+    #[command(flatten)]
+    backoff: BackoffArgs,
+
+    /// So many attempts
+    #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    attempts: u32,
+
+    /// Where the chance begins; the same number draws the same example [default: chance]
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u32>,
+}
+
+/// The width of the picture's bars.
+const BAR: usize = 31;
+
+/// One attempt.
+struct Row {
+    window: Window,
+    drawn: Duration,
+    /// From the loss to this attempt, if every delay is the drawn one and no attempt takes time.
+    after: Duration,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
+    let link = settings(&args.base, &args.backoff, None)?.link;
+    let seed = args.seed.unwrap_or_else(rand::random);
+    let page = page(&link, &rows(&link, args.attempts, seed), seed).map_err(Mistake::failed)?;
+    match anstream::stdout().write_all(page.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Mistake::failed(error)),
+        Ok(()) | Err(_) => Ok(Exit::Done),
+    }
+}
+
+/// The attempts, up to where the link would give up.
+fn rows(link: &LinkConfig, attempts: u32, seed: u32) -> Vec<Row> {
+    let mut rng = Pcg64::seed_from_u64(seed.into());
+    let (mut schedule, mut after) = (Schedule::default(), Duration::ZERO);
+    let attempts = attempts.min(link.budget.max_attempts.unwrap_or(u32::MAX));
+    let mut rows = Vec::new();
+    for number in 0..attempts {
+        let is_first = number == 0 && link.backoff.first.is_some();
+        let window = if is_first { link.backoff.first_window() } else { schedule.next_window(&link.backoff) };
+        let drawn = window.draw(&mut rng);
+        schedule.took(drawn);
+        after = after.saturating_add(drawn);
+        if link.budget.max_elapsed.is_some_and(|most| after >= most) {
+            break;
+        }
+        rows.push(Row { window, drawn, after });
+    }
+    rows
+}
+
+fn page(link: &LinkConfig, rows: &[Row], seed: u32) -> Result<String, std::fmt::Error> {
+    let scale = rows.iter().map(|row| row.window.to).max().unwrap_or_default();
+    let mut page = String::new();
+    let head = format!("{:>7} {:>9} {:>9} {:>9} {:>9}", "attempt", "shortest", "longest", "example", "after");
+    writeln!(page, "{}", paint(STRONG, head))?;
+    for (Row { window, drawn, after }, number) in rows.iter().zip(1..) {
+        let [from, to, drawn_text, after] = [window.from, window.to, *drawn, *after].map(seconds);
+        writeln!(
+            page,
+            "{number:>7} {from:>9} {to:>9} {drawn_text:>9} {after:>9}  {}",
+            bar(*window, *drawn, scale)
+        )?;
+    }
+    let axis = format!("0{:>width$}", seconds(scale), width = BAR - 1);
+    writeln!(page, "{:49}{}", "", paint(FAINT, axis))?;
+    writeln!(page)?;
+    let budget = &link.budget;
+    if let Some(most) = budget.max_attempts.filter(|most| usize::try_from(*most) == Ok(rows.len())) {
+        writeln!(page, "Then relink gives up: {most} attempts failed (budget.max_attempts).")?;
+    }
+    if let Some(most) = budget.max_elapsed {
+        writeln!(page, "After {} without a link it gives up (budget.max_elapsed).", HumanDuration(most))?;
+    }
+    writeln!(page, "A hint from the server, or a close code with a floor, can make a delay longer.")?;
+    writeln!(page, "Seed {seed}: --seed {seed} draws this example again.")?;
+    Ok(page)
+}
+
+/// `─` where a delay can be drawn, `●` where it was.
+fn bar(window: Window, drawn: Duration, scale: Duration) -> String {
+    let last = BAR - 1;
+    let place = |time: Duration| {
+        let part = if scale.is_zero() { 0.0 } else { time.as_secs_f64() / scale.as_secs_f64() };
+        // The part is between 0 and 1, so the place is on the bar.
+        ((part * last as f64).round() as usize).min(last)
+    };
+    let (from, to, drawn) = (place(window.from), place(window.to), place(drawn));
+    let dashes = |count: usize| "─".repeat(count);
+    format!(
+        "{}{}{}{}",
+        " ".repeat(from),
+        paint(FAINT, dashes(drawn - from)),
+        paint(CLIENT, "●"),
+        paint(FAINT, dashes(to - drawn))
+    )
+}
+
+/// Columns line up: always two decimals, and never three digits before them, rounding included.
+fn seconds(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let (number, unit) = match seconds {
+        ..99.995 => (seconds, "s"),
+        ..5_999.7 => (seconds / 60.0, "min"),
+        ..359_982.0 => (seconds / 3_600.0, "h"),
+        _ => (seconds / 86_400.0, "d"),
+    };
+    format!("{number:.2} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_span_is_wider_than_its_column() {
+        for (millis, words) in [
+            (0, "0.00 s"),
+            (99_994, "99.99 s"),
+            (99_996, "1.67 min"),
+            (5_999_600, "99.99 min"),
+            (5_999_900, "1.67 h"),
+            (359_981_000, "99.99 h"),
+            (359_999_000, "4.17 d"),
+        ] {
+            assert_eq!(seconds(Duration::from_millis(millis)), words);
+        }
+    }
+}

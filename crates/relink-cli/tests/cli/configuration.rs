@@ -1,0 +1,138 @@
+//! Profile, file and flags: which one counts, and what a mistake says.
+
+use std::time::Duration;
+
+use relink_testing::{Connection, Script, ServerEvent, What};
+
+use crate::support::{PATIENCE, Relink, file_name, seen, server};
+
+/// The longest delay of the tenth attempt, as `schedule` prints it.
+fn longest(args: &[&str]) -> String {
+    let ended = Relink::run(["schedule", "--seed", "1"].into_iter().chain(args.iter().copied()));
+    assert_eq!(ended.status, Some(0), "{}", ended.err());
+    let row = ended.out.iter().find(|line| line.trim_start().starts_with("10 ")).expect("a tenth attempt");
+    row.split_whitespace().skip(3).take(2).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_file_overrides_the_profile_and_a_flag_overrides_the_file() {
+    let config = file_name("order.toml", "link.backoff.cap = '7s'\n");
+    assert_eq!(longest(&[]), "20.00 s");
+    assert_eq!(longest(&["--profile", "default", "--config", &config]), "7.00 s");
+    assert_eq!(longest(&["--config", &config, "--backoff-max", "9s"]), "9.00 s");
+}
+
+#[test]
+fn each_flag_reaches_the_link() {
+    // Nobody answers pings, and the link is found dead.
+    let script = Script::new().connection(Connection::new().silent()).connection(Connection::new());
+    let silent = server(script);
+    let heartbeat = ["--heartbeat-interval", "50ms", "--heartbeat-timeout", "50ms"];
+    let mut relink = Relink::connect(&silent.url(), &heartbeat);
+    assert_eq!(relink.event("disconnected")["reason"], "the heartbeat went unanswered");
+    assert_eq!(relink.event("connected")["is_reconnect"], true);
+
+    // Nobody answers the handshake, and the attempt is over.
+    let black = server(Script::blackhole());
+    let mut relink = Relink::connect(&black.url(), &["--connect-timeout", "50ms"]);
+    assert_eq!(relink.event("attempt_failed")["reason"], "the dial took too long");
+
+    // A connection that counts as stable at once forgets failures: the next attempt is the first again.
+    let closing = server(Script::close_with(1001, ""));
+    for (stable_after, attempt) in [("0s", 1), ("1m", 2)] {
+        let more = ["--stable-after", stable_after, "--backoff-initial", "10ms"];
+        let mut relink = Relink::connect(&closing.url(), &more);
+        relink.event("disconnected");
+        assert_eq!(relink.event("dial")["attempt"], attempt, "{stable_after}");
+    }
+}
+
+#[test]
+fn heartbeats_can_be_off() {
+    let config = file_name("heartbeat.toml", "[link.heartbeat]\ninterval = '10ms'\n");
+    let server = server(Connection::new().wait(Duration::from_millis(300)).close(4020, ""));
+    let args = ["connect", "--no-stdin", &server.url(), "--config", &config];
+    let with = Relink::run(args);
+    let without = Relink::run(args.into_iter().chain(["--heartbeat-interval", "off"]));
+    assert_eq!((with.status, without.status), (Some(3), Some(3)));
+    let pinged = |connection| {
+        let of = |event: &ServerEvent| event.connection == connection;
+        server.events().iter().any(|event| of(event) && matches!(event.what, What::Ping(_)))
+    };
+    assert!(pinged(1) && !pinged(2));
+}
+
+#[test]
+fn headers_and_subprotocols_reach_the_server() {
+    let server = server(Script::echo());
+    let more = ["--header", "X-Team: blue", "--subprotocol", "chat.v2", "--subprotocol", "chat.v1"];
+    let mut relink = Relink::connect(&server.url(), &more);
+    relink.event("connected");
+    let log = seen(&server, |what| matches!(what, What::Accepted { .. }));
+    let request = log.iter().find_map(|event| event.what.request()).expect("a request");
+    assert_eq!(request.header("x-team"), Some("blue"));
+    assert_eq!(request.header("sec-websocket-protocol"), Some("chat.v2, chat.v1"));
+}
+
+#[test]
+fn a_token_is_fetched_for_every_attempt() {
+    let script = Script::new().connection(Connection::new().close(4002, "")).connection(Connection::new());
+    let server = server(script);
+    let counter = file_name("tokens", "");
+    // Each run adds a line, so the tokens are token-1, token-2 …
+    let command = format!("echo >> {counter}; echo \"  token-$(wc -l < {counter} | tr -d ' ')  \"");
+    let mut relink =
+        Relink::connect(&server.url(), &["--token-command", &command, "--backoff-initial", "10ms"]);
+    relink.event("connected");
+    assert_eq!(relink.event("disconnected")["code"], 4002);
+    relink.event("connected");
+    let accepted = |log: &[ServerEvent]| {
+        let requests = log.iter().filter_map(|event| event.what.request());
+        requests.filter_map(|request| request.header("authorization").map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let log = server.wait_for_blocking(|log| accepted(log).len() == 2, PATIENCE).expect("two requests");
+    let tokens = accepted(&log);
+    assert_eq!(tokens, ["Bearer token-1", "Bearer token-2"]);
+}
+
+#[test]
+fn a_mistake_in_a_file_names_the_field_the_value_and_what_is_allowed() {
+    for (content, words) in [
+        ("[link.backoff]\nflor = '1s'\n", vec!["line 2", "unknown field `flor`", "`floor`"]),
+        ("[backoff]\nfloor = '1s'\n", vec!["line 1", "unknown field `backoff`", "`link`"]),
+        ("[link.backoff]\nfloor = '30'\n", vec!["line 2", "floor = '30'", "500ms, 30s, 2m"]),
+        ("[link.backoff]\nfloor = '0s'\n", vec!["link.backoff.floor is 0s, but it must be at least 1ms"]),
+        ("[outbox]\nmax_messages = 0\n", vec![": outbox.max_messages is 0, but it must be at least 1"]),
+        ("link.reopen = 'often'\n", vec!["line 1", "unknown variant `often`", "after-giving-up"]),
+        ("[link\n", vec!["line 1"]),
+    ] {
+        let config = file_name("mistake.toml", content);
+        let ended = Relink::run(["connect", "ws://localhost/", "--config", &config]);
+        assert_eq!(ended.status, Some(2), "{content}");
+        for word in words.iter().chain(&["mistake.toml"]) {
+            assert!(ended.err().contains(word), "{word} in {}", ended.err());
+        }
+    }
+}
+
+#[test]
+fn a_mistake_in_a_flag_names_the_flag() {
+    for (flag, value, word) in [
+        ("--backoff-initial", "0s", "--backoff-initial cannot work: backoff.curve.exponential.initial is 0s"),
+        ("--backoff-max", "0s", "--backoff-max cannot work: backoff.cap is 0s"),
+        ("--max-attempts", "0", "--max-attempts cannot work: budget.max_attempts is 0"),
+        ("--max-attempts", "many", "nor `off`"),
+        ("--heartbeat-timeout", "0s", "--heartbeat-timeout cannot work: heartbeat.timeout is 0s"),
+        ("--queue-max", "0", "--queue-max cannot work: outbox.max_messages is 0"),
+        ("--connect-timeout", "0s", "--connect-timeout cannot work: connect_timeout is 0s"),
+        ("--stable-after", "9999d", "--stable-after cannot work: stable_after is 9999d"),
+    ] {
+        let ended = Relink::run(["connect", "ws://localhost/", flag, value]);
+        assert_eq!(ended.status, Some(2), "{flag} {value}");
+        assert!(ended.err().contains(word), "{flag}: {}", ended.err());
+    }
+    let table = file_name("table.toml", "link.backoff.curve = { table = ['1s', '2s'] }\n");
+    let ended = Relink::run(["schedule", "--config", &table, "--backoff-initial", "1s"]);
+    assert_eq!(ended.status, Some(2));
+    assert!(ended.err().contains("--backoff-initial cannot work"), "{}", ended.err());
+}

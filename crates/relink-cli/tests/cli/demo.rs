@@ -1,0 +1,33 @@
+//! `relink demo` does what it promises, and checks so itself.
+
+use tokio::time::Instant;
+
+use crate::support::{PATIENCE, Relink};
+
+#[test]
+fn the_demo_goes_as_promised_in_less_than_20_seconds() {
+    let started = Instant::now();
+    let ended = Relink::run(["demo"]);
+    assert_eq!(ended.status, Some(0), "{}\n{}", ended.out(), ended.err());
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+    let shown = ended.out();
+    for act in [
+        "1  The first connection",
+        "2  Messages",
+        "3  The connection breaks",
+        "4  A deploy",
+        "5  An expired token",
+        "6  Too many connections",
+        "7  Silence",
+        "8  A kick",
+        "nothing lost",
+        "Everything happened as promised.",
+        "What to try next",
+    ] {
+        assert!(shown.contains(act), "{act} in\n{shown}");
+    }
+    assert!(ended.out.iter().all(|line| line.chars().count() <= 80), "it fits 80 columns:\n{shown}");
+    assert!(!shown.contains(['\x1b', '\r']), "no tricks in a pipe:\n{shown}");
+    assert!(!shown.contains("demo-token"), "not even the demo shows a token");
+    assert_eq!(ended.err(), "");
+}

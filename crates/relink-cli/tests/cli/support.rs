@@ -1,0 +1,220 @@
+//! A running `relink`: lines in, lines out, every wait with a deadline.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use relink_testing::{Script, Server, ServerEvent, What};
+use serde_json::Value;
+use tokio::time::Instant;
+
+/// Far above anything that should happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The program, running. Dropping it ends it.
+pub(crate) struct Relink {
+    process: Child,
+    stdin: Option<ChildStdin>,
+    out: Lines,
+    err: Lines,
+}
+
+/// What it left behind.
+pub(crate) struct Ended {
+    pub(crate) status: Option<i32>,
+    /// Everything it printed, from the start on.
+    pub(crate) out: Vec<String>,
+    pub(crate) err: Vec<String>,
+}
+
+impl Relink {
+    pub(crate) fn start<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relink"));
+        command.args(args);
+        Self::spawn(command)
+    }
+
+    /// The program in front of another one, as a shell connects them. Its exit status is told on stderr.
+    pub(crate) fn piped_into(next: &str, args: &str) -> Self {
+        let program = env!("CARGO_BIN_EXE_relink");
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{{ '{program}' {args}; echo \"status $?\" >&2; }} | {next}")]);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("the program starts");
+        let stdin = process.stdin.take();
+        let out = Lines::read(process.stdout.take().expect("stdout is piped"));
+        let err = Lines::read(process.stderr.take().expect("stderr is piped"));
+        Self { process, stdin, out, err }
+    }
+
+    /// `relink connect --json` to this server.
+    pub(crate) fn connect<'a>(url: &'a str, more: &[&'a str]) -> Self {
+        Self::start(["connect", "--json", url].into_iter().chain(more.iter().copied()))
+    }
+
+    /// Runs it to its end, without any input.
+    pub(crate) fn run<'a>(args: impl IntoIterator<Item = &'a str>) -> Ended {
+        let mut relink = Self::start(args);
+        relink.hang_up();
+        relink.end()
+    }
+
+    pub(crate) fn type_line(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("stdin is open");
+        writeln!(stdin, "{line}").expect("the program reads its stdin");
+    }
+
+    /// The end of stdin.
+    pub(crate) fn hang_up(&mut self) {
+        self.stdin = None;
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        let killed = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("there is `kill`");
+        assert!(killed.success());
+    }
+
+    /// The next line on stdout.
+    pub(crate) fn line(&mut self) -> String {
+        let line = self.out.next().expect("another line");
+        line.unwrap_or_else(|| panic!("stdout ended; stderr: {:#?}", self.err.rest()))
+    }
+
+    /// The next line on stderr.
+    pub(crate) fn status(&mut self) -> String {
+        self.err.next().expect("another line").expect("stderr is open")
+    }
+
+    /// The next JSON line, of whatever event.
+    pub(crate) fn any_event(&mut self) -> Value {
+        let line = self.line();
+        let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert!(event["t"].is_u64(), "no time: {event}");
+        event
+    }
+
+    /// The next event of this name; others are passed over.
+    pub(crate) fn event(&mut self, name: &str) -> Value {
+        loop {
+            let event = self.any_event();
+            if event["event"] == name {
+                return event;
+            }
+        }
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn end(mut self) -> Ended {
+        let out = self.out.rest();
+        let err = self.err.rest();
+        let status = self.process.wait().expect("it was started").code();
+        Ended { status, out, err }
+    }
+}
+
+impl Drop for Relink {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        _ = self.process.kill();
+        _ = self.process.wait();
+    }
+}
+
+impl Ended {
+    pub(crate) fn err(&self) -> String {
+        self.err.join("\n")
+    }
+
+    pub(crate) fn out(&self) -> String {
+        self.out.join("\n")
+    }
+
+    /// The last JSON line.
+    pub(crate) fn last_event(&self) -> Value {
+        let line = self.out.last().expect("there is a line");
+        serde_json::from_str(line).expect("it is JSON")
+    }
+
+    pub(crate) fn events(&self, name: &str) -> Vec<Value> {
+        let events = self.out.iter().map(|line| serde_json::from_str::<Value>(line).expect("it is JSON"));
+        events.filter(|event| event["event"] == name).collect()
+    }
+}
+
+/// The lines of a pipe, read on a thread.
+struct Lines {
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Lines {
+    fn read(from: impl Read + Send + 'static) -> Self {
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            let mut lines = BufReader::new(from).lines().map_while(Result::ok);
+            // Ends when nobody wants more: then the pipe is closed.
+            lines.all(|line| sender.send(line).is_ok());
+        });
+        Self { lines, seen: Vec::new() }
+    }
+
+    /// The next line; `None` at the end.
+    fn next(&mut self) -> Result<Option<String>, String> {
+        self.next_before(Instant::now() + PATIENCE)
+    }
+
+    fn next_before(&mut self, deadline: Instant) -> Result<Option<String>, String> {
+        match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                self.seen.push(line.clone());
+                Ok(Some(line))
+            }
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => Err(format!("silence after {:#?}", self.seen)),
+        }
+    }
+
+    /// Reads to the end, and returns everything from the start on.
+    fn rest(&mut self) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.next_before(deadline).expect("an end").is_some() {}
+        std::mem::take(&mut self.seen)
+    }
+}
+
+pub(crate) fn server(script: impl Into<Script>) -> Server {
+    Server::spawn_thread(script).expect("loopback has a free port")
+}
+
+/// Waits until the server has seen this.
+pub(crate) fn seen(server: &Server, what: impl Fn(&What) -> bool) -> Vec<ServerEvent> {
+    server
+        .wait_for_blocking(|log| log.iter().any(|event| what(&event.what)), PATIENCE)
+        .expect("the server sees it")
+}
+
+/// The text messages that the server has seen.
+pub(crate) fn texts(server: &Server) -> Vec<String> {
+    let text = |event: ServerEvent| if let What::Text(text) = event.what { Some(text) } else { None };
+    server.events().into_iter().filter_map(text).collect()
+}
+
+/// A file of this test's own.
+pub(crate) fn file(name: &str, content: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, content).expect("the target folder can be written");
+    path
+}
+
+/// The same as an argument.
+pub(crate) fn file_name(name: &str, content: &str) -> String {
+    file(name, content).to_str().expect("a path in UTF-8").to_owned()
+}
