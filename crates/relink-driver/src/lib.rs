@@ -17,6 +17,7 @@ mod close_watch;
 mod connection;
 mod dial;
 mod engine;
+mod inbox;
 mod memory;
 mod race;
 mod request;
@@ -34,9 +35,9 @@ pub use builder::{BuildError, Builder};
 pub use client::{Client, Events, Farewell};
 pub use clock::StdClock;
 pub use connection::Connection;
+pub use inbox::InboxLimits;
 pub use request::{BadUrl, HandshakeSecrets, IntoRequest, Target, TokenPlacement};
 pub use runtime::{ConnectError, Runtime, Sleep};
-pub use shared::InboxLimits;
 pub use stream::{BoxStream, ByteStream};
 pub use wire::{Wire, WireError, WireEvent, WireLimits};
 

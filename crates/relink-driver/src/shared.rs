@@ -1,40 +1,16 @@
 //! What the handles and the engine share: the session and the inbox, behind one lock.
 
-use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
 use rand::rngs::SmallRng;
-use relink::{Event, Instant, Protocol, Session, SessionInput};
+use relink::{Instant, Protocol, Session, SessionInput};
+
+use crate::inbox::{Inbox, InboxLimits};
 
 /// The session of a driver: any protocol, and a generator seeded by the operating system.
 pub(crate) type DynSession = Session<Box<dyn Protocol + Send>, SmallRng>;
-
-/// How much may wait for the application to take it (E24). Beyond either bound the socket is not read, and the pressure
-/// reaches the peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct InboxLimits {
-    /// Messages; 1,024 by default.
-    pub max_messages: usize,
-    /// Bytes of messages; 16 MiB by default.
-    pub max_bytes: usize,
-}
-
-impl Default for InboxLimits {
-    fn default() -> Self {
-        Self { max_messages: 1024, max_bytes: 16 << 20 }
-    }
-}
-
-impl InboxLimits {
-    /// Other limits. What one read of the socket brings is still taken whole, so both may be exceeded by 64 KiB.
-    #[must_use]
-    pub const fn new(max_messages: usize, max_bytes: usize) -> Self {
-        Self { max_messages, max_bytes }
-    }
-}
 
 pub(crate) struct Shared {
     state: Mutex<State>,
@@ -62,13 +38,8 @@ impl Shared {
         limits: InboxLimits,
         clock: Box<dyn Fn() -> Instant + Send + Sync>,
     ) -> Self {
-        let state = State {
-            session,
-            inbox: Inbox { limits, ..Inbox::default() },
-            waiting: Vec::new(),
-            handles: 0,
-            ended: false,
-        };
+        let state =
+            State { session, inbox: Inbox::new(limits), waiting: Vec::new(), handles: 0, ended: false };
         Self { state: Mutex::new(state), clock, engine: AtomicWaker::new(), events: AtomicWaker::new() }
     }
 
@@ -120,57 +91,5 @@ impl State {
         if !self.waiting.iter().any(|known| known.will_wake(waker)) {
             self.waiting.push(waker.clone());
         }
-    }
-}
-
-/// What waits for the application.
-#[derive(Default)]
-pub(crate) struct Inbox {
-    events: VecDeque<Event>,
-    messages: usize,
-    bytes: usize,
-    limits: InboxLimits,
-    /// Nobody will ever take anything.
-    abandoned: bool,
-}
-
-impl Inbox {
-    pub(crate) fn push(&mut self, event: Event) {
-        if self.abandoned {
-            return;
-        }
-        if let Event::Message(message) = &event {
-            self.messages += 1;
-            self.bytes += message.len();
-        }
-        // Neighbours share one event, so that whoever sends and never looks does not fill memory.
-        if let (Event::Sent { first, last }, Some(Event::Sent { last: before, .. })) =
-            (&event, self.events.back_mut())
-        {
-            if before.0 + 1 == first.0 {
-                *before = *last;
-                return;
-            }
-        }
-        self.events.push_back(event);
-    }
-
-    pub(crate) fn pop(&mut self) -> Option<Event> {
-        let event = self.events.pop_front()?;
-        if let Event::Message(message) = &event {
-            self.messages -= 1;
-            self.bytes -= message.len();
-        }
-        Some(event)
-    }
-
-    pub(crate) fn is_full(&self) -> bool {
-        self.messages >= self.limits.max_messages.max(1) || self.bytes >= self.limits.max_bytes.max(1)
-    }
-
-    /// Nobody listens any more: what waits is dropped, and what comes is not kept.
-    pub(crate) fn abandon(&mut self) {
-        let limits = self.limits;
-        *self = Self { abandoned: true, limits, ..Self::default() };
     }
 }

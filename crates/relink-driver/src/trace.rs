@@ -55,7 +55,7 @@ impl Trace {
             Event::Dropped { receipt, why, .. } => {
                 tracing::warn!(%receipt, why = why.name(), "message dropped")
             }
-            Event::Message(_) | Event::Sent { .. } => {}
+            Event::Message(_) | Event::Sent { .. } | Event::Missed { .. } => {}
             other => tracing::debug!(?other, "event"),
         }
     }

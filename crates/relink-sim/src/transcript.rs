@@ -74,6 +74,7 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         Event::GoingAway { retry_after } => format!("going away, back in {}", HumanDuration(*retry_after)),
         Event::Closed { reason } => format!("closed: {reason}"),
         Event::State { .. } | Event::Dialing { .. } | Event::Shown(_) => return None,
+        Event::Missed { count } => format!("{count} events missed"),
         other => format!("{other:?}"),
     })
 }

@@ -16,7 +16,7 @@ fn i21_nothing_breaks_a_session() {
 
 #[test]
 fn any_numbers_make_a_configuration_or_a_mistake() {
-    inputs(100, 200).for_each(|data| fuzz::config(&data));
+    inputs(1_500, 200).for_each(|data| fuzz::config(&data));
 }
 
 /// No bytes, a few, and then so many buffers of up to so many.

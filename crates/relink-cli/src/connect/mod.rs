@@ -6,6 +6,7 @@ mod stdin;
 mod tls;
 mod token;
 
+use std::future::pending;
 use std::path::PathBuf;
 
 use relink::{ClosedReason, Event, RefusedReason, SessionConfig};
@@ -142,7 +143,9 @@ async fn stay_connected(args: &Args, builder: Builder, config: SessionConfig) ->
     let (client, events) = builder.spawn().map_err(Mistake::usage)?;
     let (output, finish) = Output::start().map_err(Mistake::failed)?;
     let mut typing = JoinSet::new();
-    if !args.no_stdin {
+    if args.no_stdin {
+        typing.spawn(pending());
+    } else {
         let typed = stdin::lines(config.outbox.max_bytes).map_err(Mistake::failed)?;
         typing.spawn(send_typed(client.clone(), typed, output.clone()));
     }
@@ -150,7 +153,7 @@ async fn stay_connected(args: &Args, builder: Builder, config: SessionConfig) ->
     let signals = tokio::spawn(heed_signals(client.clone(), stop));
 
     let exit = tokio::select! {
-        end = converse(&client, events, &mut typing, !args.no_stdin, voice, &output) => Exit::from(end),
+        end = converse(&client, events, &mut typing, voice, &output) => Exit::from(end),
         // Nobody reads any more; that is the user's word, too.
         () = output.closed() => {
             client.close().await;
@@ -169,7 +172,6 @@ async fn converse(
     client: &Client,
     mut events: Events,
     typing: &mut JoinSet<()>,
-    reads_stdin: bool,
     mut voice: Voice,
     output: &Output,
 ) -> ClosedReason {
@@ -189,8 +191,7 @@ async fn converse(
             }
             Some(_) = typing.join_next() => {}
         }
-        let everything_is_typed = reads_stdin && typing.is_empty();
-        if everything_is_typed && was_connected && client.stats().queued == 0 {
+        if typing.is_empty() && was_connected && client.stats().queued == 0 {
             // Events tell of the end; nobody has to wait here.
             drop(client.close());
         }

@@ -245,10 +245,11 @@ pub async fn receipts_of_neighbours_wait_together<Rt: Runtime>(rt: Rt) {
         link.rt.until("it is sent", || link.client.stats().messages_sent == number).await;
     }
     saw_text(&server, "50").await;
-    let sent = link
+    let (first, last) = link
         .until(|event| if let Event::Sent { first, last } = event { Some((first, last)) } else { None })
         .await;
-    assert_eq!(sent, (Receipt(1), Receipt(50)));
+    // The last one may not have been told yet.
+    assert!(first == Receipt(1) && last >= Receipt(49), "{first} to {last}");
 }
 
 /// Limits of zero are taken for one: a link that reads nothing would be none.

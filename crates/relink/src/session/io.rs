@@ -174,6 +174,12 @@ pub enum Event {
     },
     /// What a person should see changed.
     Shown(Shown),
+    /// The application took events so slowly that the driver dropped this many, the oldest ones; messages are never among
+    /// them. Told by drivers, in the place of what is missing.
+    Missed {
+        /// So many.
+        count: u64,
+    },
     /// The link has come to its end. The last event, and only once.
     Closed {
         /// Why.

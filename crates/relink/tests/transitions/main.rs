@@ -19,6 +19,7 @@ mod table;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use relink::{Input, Reason};
 
@@ -28,12 +29,12 @@ use table::Section;
 
 #[test]
 fn the_committed_table_is_what_the_code_does() {
-    compare("transitions.txt", &render::render(&generated()));
+    compare("transitions.txt", &render::render(generated()));
 }
 
 #[test]
 fn the_committed_diagram_is_what_the_code_does() {
-    compare("transitions.md", &diagram::render(&generated()));
+    compare("transitions.md", &diagram::render(generated()));
 }
 
 #[test]
@@ -106,11 +107,15 @@ fn a_transition_names_the_input_that_caused_it() {
     }
 }
 
-fn generated() -> Vec<(Chapter, Vec<Section>)> {
-    let sections = |chapter: &Chapter| {
-        chapter.spots.iter().map(|spot| table::section(spot, chapter.deadlines_only)).collect()
-    };
-    states::chapters().into_iter().map(|chapter| (sections(&chapter), chapter)).map(|(s, c)| (c, s)).collect()
+fn generated() -> &'static [(Chapter, Vec<Section>)] {
+    static GENERATED: LazyLock<Vec<(Chapter, Vec<Section>)>> =
+        LazyLock::new(|| states::chapters().into_iter().map(with_sections).collect());
+    &GENERATED
+}
+
+fn with_sections(chapter: Chapter) -> (Chapter, Vec<Section>) {
+    let sections = chapter.spots.iter().map(|spot| table::section(spot, chapter.deadlines_only)).collect();
+    (chapter, sections)
 }
 
 fn inputs_at(spot: &states::Spot) -> impl Iterator<Item = Input> {

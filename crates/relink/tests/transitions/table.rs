@@ -51,10 +51,11 @@ pub(crate) fn section(spot: &Spot, deadlines_only: bool) -> Section {
         // An input at a later time than the one before, so that nothing hides behind equal times.
         bench.wait(Duration::from_micros(1));
     }
+    let inputs = inputs::all(bench.id(), nonce, due);
+    let stale = stale_do_nothing(&bench, &inputs);
     let mut section =
-        Section { name: state_name(&bench), heading, title, rows: Vec::new(), idle: Vec::new(), stale: 0 };
-    for named in inputs::all(bench.id(), nonce, due) {
-        section.stale += stale_do_nothing(&bench, named.input);
+        Section { name: state_name(&bench), heading, title, rows: Vec::new(), idle: Vec::new(), stale };
+    for named in inputs {
         if deadlines_only && named.input != Input::Timeout {
             continue;
         }
@@ -119,20 +120,20 @@ fn next(before: &Bench, after: &Bench) -> String {
     }
 }
 
-/// Hands the input in as if from every transport but the live one.
-fn stale_do_nothing(bench: &Bench, input: Input) -> usize {
-    let live = bench.link.transport();
-    let mut later = bench.clone();
-    later.ids.extend(next_id(bench));
-    let others = later.ids.iter().filter(|id| Some(**id) != live);
-    let stale = others.filter_map(|id| from_another(input, *id));
-    let tried = stale.map(|input| {
+/// Hands in every input as if from every transport but the live one; returns how many inputs that were.
+fn stale_do_nothing(bench: &Bench, inputs: &[Named]) -> usize {
+    let (live, memory) = (bench.link.transport(), bench.memory());
+    let others: Vec<_> =
+        bench.ids.iter().copied().chain(next_id(bench)).filter(|id| Some(*id) != live).collect();
+    let from_others = |named: &Named| others.iter().filter_map(|id| from_another(named.input, *id)).collect();
+    let stale: Vec<Vec<Input>> = inputs.iter().map(from_others).collect();
+    for input in stale.iter().flatten() {
         let mut after = bench.clone();
-        let actions = after.give(input);
+        let actions = after.give(*input);
         assert_eq!(actions, [], "{input:?} of another transport acted in {:?}", bench.link.state());
-        assert_eq!(after.memory(), bench.memory(), "{input:?} of another transport left a trace");
-    });
-    usize::from(tried.count() > 0)
+        assert_eq!(after.memory(), memory, "{input:?} of another transport left a trace");
+    }
+    stale.iter().filter(|inputs| !inputs.is_empty()).count()
 }
 
 /// The id that the next attempt will use: one from the future.

@@ -1,0 +1,156 @@
+//! What waits for the application: messages, bounded by pressure on the peer; everything else, bounded by forgetting.
+
+use std::collections::VecDeque;
+
+use relink::Event;
+
+/// So many events that are not messages may wait. A link that fails every 10 s makes some four of them a time, so that
+/// an application may look away for half an hour.
+const MAX_NOTICES: usize = 1024;
+
+/// How much may wait for the application to take it (E24). Beyond either bound the socket is not read, and the pressure
+/// reaches the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InboxLimits {
+    /// Messages; 1,024 by default.
+    pub max_messages: usize,
+    /// Bytes of messages; 16 MiB by default.
+    pub max_bytes: usize,
+}
+
+impl Default for InboxLimits {
+    fn default() -> Self {
+        Self { max_messages: 1024, max_bytes: 16 << 20 }
+    }
+}
+
+impl InboxLimits {
+    /// Other limits. What one read of the socket brings is still taken whole, so both may be exceeded by 64 KiB.
+    #[must_use]
+    pub const fn new(max_messages: usize, max_bytes: usize) -> Self {
+        Self { max_messages, max_bytes }
+    }
+}
+
+/// Events in their order.
+pub(crate) struct Inbox {
+    events: VecDeque<Event>,
+    messages: usize,
+    bytes: usize,
+    /// What was dropped since the application last took something.
+    missed: u64,
+    limits: InboxLimits,
+    /// Nobody will ever take anything.
+    abandoned: bool,
+}
+
+impl Inbox {
+    pub(crate) const fn new(limits: InboxLimits) -> Self {
+        Self { events: VecDeque::new(), messages: 0, bytes: 0, missed: 0, limits, abandoned: false }
+    }
+
+    pub(crate) fn push(&mut self, event: Event) {
+        if self.abandoned {
+            return;
+        }
+        if let Event::Message(message) = &event {
+            self.messages += 1;
+            self.bytes += message.len();
+        } else if self.joins_last(&event) {
+            return;
+        } else if self.events.len() - self.messages >= MAX_NOTICES {
+            self.forget_oldest_notice();
+        }
+        self.events.push_back(event);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        if self.missed > 0 {
+            return Some(Event::Missed { count: std::mem::take(&mut self.missed) });
+        }
+        let event = self.events.pop_front()?;
+        if let Event::Message(message) = &event {
+            self.messages -= 1;
+            self.bytes -= message.len();
+        }
+        Some(event)
+    }
+
+    pub(crate) const fn is_full(&self) -> bool {
+        self.messages >= self.limits.max_messages || self.bytes >= self.limits.max_bytes
+    }
+
+    /// Nobody listens any more: what waits is dropped, and what comes is not kept.
+    pub(crate) fn abandon(&mut self) {
+        *self = Self { abandoned: true, ..Self::new(self.limits) };
+    }
+
+    /// Neighbouring sent messages share one event, as in the session.
+    fn joins_last(&mut self, event: &Event) -> bool {
+        let (Event::Sent { first, last }, Some(Event::Sent { last: before, .. })) =
+            (event, self.events.back_mut())
+        else {
+            return false;
+        };
+        let joins = before.0 + 1 == first.0;
+        if joins {
+            *before = *last;
+        }
+        joins
+    }
+
+    fn forget_oldest_notice(&mut self) {
+        let oldest = self.events.iter().position(|event| !matches!(event, Event::Message(_)));
+        if let Some(oldest) = oldest {
+            self.events.remove(oldest);
+            self.missed += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relink::{Message, Receipt};
+
+    use super::*;
+
+    #[test]
+    fn sent_messages_that_nobody_asks_about_take_no_room() {
+        let mut inbox = Inbox::new(InboxLimits::default());
+        for number in 1..=100_000 {
+            inbox.push(Event::Sent { first: Receipt(number), last: Receipt(number) });
+        }
+        assert_eq!(inbox.pop(), Some(Event::Sent { first: Receipt(1), last: Receipt(100_000) }));
+        assert_eq!(inbox.pop(), None);
+    }
+
+    #[test]
+    fn events_are_bounded_and_messages_outlive_them() {
+        let mut inbox = Inbox::new(InboxLimits::default());
+        inbox.push(Event::Message(Message::from("kept")));
+        for _ in 0..MAX_NOTICES + 10 {
+            inbox.push(Event::Connected { is_reconnect: true });
+        }
+        assert_eq!(inbox.events.len(), MAX_NOTICES + 1);
+        assert_eq!(inbox.pop(), Some(Event::Missed { count: 10 }));
+        assert_eq!(inbox.pop(), Some(Event::Message(Message::from("kept"))));
+        assert_eq!(inbox.pop(), Some(Event::Connected { is_reconnect: true }));
+    }
+
+    #[test]
+    fn messages_fill_it_by_count_or_by_bytes_and_make_room_again() {
+        let mut inbox = Inbox::new(InboxLimits::new(2, 10));
+        inbox.push(Event::Message(Message::from("1234")));
+        assert!(!inbox.is_full());
+        inbox.push(Event::Message(Message::from("5")));
+        assert!(inbox.is_full());
+        inbox.pop();
+        assert!(!inbox.is_full());
+        inbox.push(Event::Message(Message::from("0123456789")));
+        assert!(inbox.is_full());
+        inbox.abandon();
+        assert!(!inbox.is_full());
+        assert_eq!(inbox.pop(), None);
+    }
+}
