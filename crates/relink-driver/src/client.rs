@@ -21,7 +21,8 @@ use crate::shared::Shared;
 /// inbound messages among them, come out of [`Events`].
 ///
 /// When the last handle is dropped, [`Events`] counted too, the link closes with 1000 after it has sent what is queued,
-/// for `flush_timeout` (5 s) at most.
+/// for `flush_timeout` (5 s) at most. That takes a runtime that still runs: at the end of `main`, call
+/// [`close`](Self::close) and wait for it.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -93,18 +94,15 @@ impl Client {
             let Some(next) = message.take() else { return Poll::Pending };
             let now = self.shared.now();
             let mut state = self.shared.lock();
-            match state.session.send(next, now) {
-                Err(refused) if refused.reason == RefusedReason::Full => {
-                    message = Some(refused.message);
-                    state.wait(cx.waker());
-                    Poll::Pending
-                }
-                answer => {
-                    drop(state);
-                    self.shared.engine.wake();
-                    Poll::Ready(answer)
-                }
+            if state.session.may_send(&next) == Err(RefusedReason::Full) {
+                message = Some(next);
+                state.wait(cx.waker());
+                return Poll::Pending;
             }
+            let answer = state.session.send(next, now);
+            drop(state);
+            self.shared.engine.wake();
+            Poll::Ready(answer)
         })
     }
 
@@ -174,6 +172,12 @@ impl Client {
     /// Passes on a hint from the system: a network that came or went, a machine that woke up.
     pub fn hint(&self, hint: Hint) {
         self.shared.tell(SessionInput::Hint(hint));
+    }
+
+    /// The subprotocol that the server chose for the present transport.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<String> {
+        self.shared.lock().subprotocol.clone()
     }
 
     /// The exact state.

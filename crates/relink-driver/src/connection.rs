@@ -2,16 +2,18 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker, ready};
 
 use futures_core::Stream;
 use futures_sink::Sink;
 use futures_util::task::AtomicWaker;
-use relink::{CloseCode, CloseFrame, Event, Hint, Message, Refused, SessionInput, State, Stats};
+use relink::{
+    CloseCode, CloseFrame, Event, Hint, Message, Overflow, Refused, RefusedReason, SessionInput, State, Stats,
+};
 
 use crate::engine::{Engine, Ran};
 use crate::runtime::Runtime;
-use crate::shared::{Shared, State as SharedState};
+use crate::shared::Shared;
 
 /// A link that is polled by its owner: a [`Stream`] of [`Event`]s and a [`Sink`] for [`Message`]s.
 ///
@@ -29,7 +31,15 @@ pub struct Connection<Rt: Runtime> {
     engine: Engine<Rt>,
     tasks: Arc<Tasks>,
     finished: bool,
+    /// Events handed out since the engine last ran.
+    handed_out: u32,
+    /// A message that `start_send` found no room for: it goes first.
+    held: Option<Message>,
 }
+
+/// A burst of events waits in the inbox while its owner looks at each; after so many the engine has a turn between them,
+/// or pings would go unanswered.
+const HAND_OUT: u32 = 32;
 
 /// The tasks that poll the two halves; both are woken when anything happens.
 #[derive(Default)]
@@ -48,7 +58,7 @@ impl Wake for Tasks {
 impl<Rt: Runtime> Connection<Rt> {
     pub(crate) fn new(engine: Engine<Rt>) -> Self {
         engine.shared.lock().handles = 1;
-        Self { engine, tasks: Arc::default(), finished: false }
+        Self { engine, tasks: Arc::default(), finished: false, handed_out: 0, held: None }
     }
 
     /// The exact state.
@@ -104,7 +114,7 @@ impl<Rt: Runtime> Connection<Rt> {
     fn run_sink(
         &mut self,
         cx: &mut Context<'_>,
-        done: impl Fn(&SharedState) -> bool,
+        done: impl Fn(&mut Self) -> bool,
     ) -> Poll<Result<(), Refused>> {
         self.tasks.sink.register(cx.waker());
         let ran = self.run();
@@ -112,13 +122,41 @@ impl<Rt: Runtime> Connection<Rt> {
             // What this half brought about may be what the other one waits for.
             self.tasks.stream.wake();
         }
-        if ran == Ran::Finished || done(&self.shared().lock()) {
+        self.send_held()?;
+        if self.held.is_none() && (ran == Ran::Finished || done(self)) {
             return Poll::Ready(Ok(()));
         }
         if ran != Ran::Idle {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+
+    /// Whether one more message can be taken; how large it will be, nobody knows yet.
+    fn has_room(&self) -> bool {
+        let state = self.shared().lock();
+        let outbox = state.session.outbox();
+        outbox.config().overflow != Overflow::Refuse
+            || outbox.has_room(1)
+            || state.session.state().is_closed()
+    }
+
+    /// Sends the message that found no room, if there is some now.
+    fn send_held(&mut self) -> Result<(), Refused> {
+        let Some(message) = self.held.take() else { return Ok(()) };
+        self.send_or_hold(message)
+    }
+
+    fn send_or_hold(&mut self, message: Message) -> Result<(), Refused> {
+        let now = self.shared().now();
+        let answer = self.shared().lock().session.send(message, now);
+        match answer {
+            Err(refused) if refused.reason == RefusedReason::Full => {
+                self.held = Some(refused.message);
+                Ok(())
+            }
+            other => other.map(|_| ()),
+        }
     }
 }
 
@@ -127,9 +165,14 @@ impl<Rt: Runtime> Stream for Connection<Rt> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         self.tasks.stream.register(cx.waker());
-        if let Some(event) = self.shared().lock().inbox.pop() {
-            return Poll::Ready(Some(event));
+        if self.handed_out < HAND_OUT {
+            let event = self.shared().lock().inbox.pop();
+            if event.is_some() {
+                self.handed_out += 1;
+                return Poll::Ready(event);
+            }
         }
+        self.handed_out = 0;
         let ran = self.run();
         if ran != Ran::Idle {
             self.tasks.sink.wake();
@@ -151,31 +194,36 @@ impl<Rt: Runtime> Stream for Connection<Rt> {
 impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
     type Error = Refused;
 
-    /// Ready where the outbox has room. A closed link is ready too: [`start_send`](Self::start_send) says why it refuses.
+    /// Ready where the outbox has room, or makes some. A closed link is ready too: [`start_send`](Self::start_send) says
+    /// why it refuses.
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
-        let has_room =
-            |state: &SharedState| state.session.state().is_closed() || state.session.outbox().has_room(1);
-        if has_room(&self.shared().lock()) {
+        self.send_held()?;
+        if self.held.is_none() && self.has_room() {
             return Poll::Ready(Ok(()));
         }
-        self.run_sink(cx, has_room)
+        self.run_sink(cx, |connection| connection.has_room())
     }
 
-    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Refused> {
-        let now = self.shared().now();
-        self.shared().lock().session.send(message, now).map(|_| ())
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Refused> {
+        self.send_or_hold(message)
     }
 
+    /// Ready once every message has gone to the stream of a transport.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
-        self.run_sink(cx, |state| state.session.outbox().is_empty())
+        self.run_sink(cx, |connection| {
+            connection.shared().lock().session.outbox().is_empty() && connection.engine.is_flushed()
+        })
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+        if self.held.is_some() {
+            ready!(self.run_sink(cx, |_| true))?;
+        }
         // Once: to say it again would wake this very task, again and again.
         if !matches!(self.state(), State::Closing | State::Closed(_)) {
             self.start_close(CloseCode::NORMAL, "");
         }
-        self.run_sink(cx, |state| state.session.state().is_closed())
+        self.run_sink(cx, |connection| connection.state().is_closed())
     }
 }
 

@@ -40,10 +40,13 @@ impl Dialer {
         token: Option<&Secret>,
     ) -> BoxFuture<'static, Result<Dialed, ConnectError>> {
         let prepared = self.template.prepare(address, token);
+        let is_ours = *address == self.template.address();
         let (dialer, runtime, address) = (self.clone(), runtime.clone(), address.clone());
         Box::pin(async move {
-            let invalid = |problem: String| ConnectError::new(Failure::InvalidRequest, problem);
-            let (target, request, secrets) = prepared.map_err(|error| invalid(error.to_string()))?;
+            // A bad address of our own stays bad; one that a server named may be another one next time.
+            let failure = if is_ours { Failure::InvalidRequest } else { Failure::NotWebSocket };
+            let (target, request, secrets) =
+                prepared.map_err(|error| ConnectError::new(failure, error.to_string()))?;
             let wire = Wire::connect(request, &secrets, dialer.limits)
                 .map_err(|WireError { failure, detail, .. }| ConnectError::new(failure, detail))?;
             let stream = dialer.open(&runtime, target).await?;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use relink::{Event, SessionAction, SessionInput, Token, TransportId};
+use relink::{CloseCode, Event, Failure, SessionAction, SessionInput, Token, TransportId};
 
 use crate::dial::Dialer;
 use crate::runtime::{Runtime, Sleep};
@@ -32,6 +32,7 @@ pub(crate) struct Engine<Rt: Runtime> {
     fetch: Option<(TransportId, BoxFuture<'static, Result<Token, String>>)>,
     buffers: Buffers,
     actions: Vec<SessionAction>,
+    events: Vec<Event>,
 }
 
 /// How a run of the engine ended.
@@ -67,6 +68,7 @@ impl<Rt: Runtime> Engine<Rt> {
             fetch: None,
             buffers: Buffers::default(),
             actions: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -92,6 +94,11 @@ impl<Rt: Runtime> Engine<Rt> {
             }
         }
         Ran::Busy
+    }
+
+    /// Whether every message that the session gave out has gone to the stream.
+    pub(crate) fn is_flushed(&mut self) -> bool {
+        self.transport.as_mut().is_none_or(Transport::is_flushed)
     }
 
     /// Does once everything that can be done now. The order is the core's: what has arrived is handed in before the
@@ -134,42 +141,40 @@ impl<Rt: Runtime> Engine<Rt> {
         if self.runtime.now() < deadline && self.sleep.poll_until(deadline, cx).is_pending() {
             return false;
         }
-        let is_behind = self.shared.lock().inbox.is_full();
+        let is_behind = self.shared.lock().is_behind();
         if let (Some(Transport { id, .. }), true) = (&self.transport, is_behind) {
-            self.shared.hand_in(SessionInput::Unread { id: *id });
+            self.shared.hand_in(SessionInput::Alive { id: *id });
         }
         self.shared.hand_in(SessionInput::Timeout);
         true
     }
 
-    /// Carries the session's actions out: events into the inbox under the lock, the rest, which may call the
-    /// application's code, outside of it. Tells whether there was any.
+    /// Carries the session's actions out, in their order. The lock is held to take them and to put the events into the
+    /// inbox, and not while the application's code runs: a subscriber of traces, a token provider, a connector. Tells
+    /// whether there was any.
     fn act(&mut self) -> bool {
-        let mut told = false;
-        let mut state = self.shared.lock();
-        while let Some(action) = state.session.poll_action() {
+        let mut actions = std::mem::take(&mut self.actions);
+        {
+            let mut state = self.shared.lock();
+            actions.extend(std::iter::from_fn(|| state.session.poll_action()));
+        }
+        if actions.is_empty() {
+            return false;
+        }
+        let mut events = std::mem::take(&mut self.events);
+        for action in actions.drain(..) {
             if let SessionAction::Event(event) = action {
-                state.ended = matches!(event, Event::Closed { .. });
                 self.trace.event(&event);
-                state.inbox.push(event);
-                told = true;
+                events.push(event);
             } else {
-                self.actions.push(action);
+                self.carry_out(action);
             }
         }
-        if told {
-            state.wake_waiting();
-            self.shared.events.wake();
+        if !events.is_empty() {
+            self.shared.tell_application(&mut events);
         }
-        drop(state);
-
-        let acted = told || !self.actions.is_empty();
-        let mut actions = std::mem::take(&mut self.actions);
-        for action in actions.drain(..) {
-            self.carry_out(action);
-        }
-        self.actions = actions;
-        acted
+        (self.actions, self.events) = (actions, events);
+        true
     }
 
     fn carry_out(&mut self, action: SessionAction) {
@@ -198,7 +203,26 @@ impl<Rt: Runtime> Engine<Rt> {
         let Some(provider) = self.tokens.clone() else {
             return Box::pin(async { Err("there is no token provider".to_owned()) });
         };
+        let template = self.dialer.template.clone();
         let fetch = AssertUnwindSafe(async move { provider().await }).catch_unwind();
-        Box::pin(fetch.map(|result| result.unwrap_or_else(|_| Err("the token provider panicked".to_owned()))))
+        Box::pin(fetch.map(move |result| {
+            let token = result.unwrap_or_else(|_| Err("the token provider panicked".to_owned()))?;
+            template.check_token(&token.secret)?;
+            Ok(token)
+        }))
+    }
+}
+
+/// However the engine ends, in a panic or with its runtime, its handles learn of it: the link is closed, nobody waits for
+/// ever, and what is sent from now on comes back.
+impl<Rt: Runtime> Drop for Engine<Rt> {
+    fn drop(&mut self) {
+        let id = self.shared.lock().session.link().transport();
+        self.shared.hand_in(SessionInput::Close(CloseCode::NORMAL.into()));
+        if let Some(id) = id {
+            let detail = "the driver's task is gone".to_owned();
+            self.shared.hand_in(SessionInput::Failed { id, failure: Failure::Io, detail, location: None });
+        }
+        self.act();
     }
 }

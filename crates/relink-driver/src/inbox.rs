@@ -26,7 +26,8 @@ impl Default for InboxLimits {
 }
 
 impl InboxLimits {
-    /// Other limits. What one read of the socket brings is still taken whole, so both may be exceeded by 64 KiB.
+    /// Other limits, at least 1 each. What one turn of reading brings is still taken whole, so both may be exceeded by the
+    /// messages of 128 KiB, or by one message of the largest size.
     #[must_use]
     pub const fn new(max_messages: usize, max_bytes: usize) -> Self {
         Self { max_messages, max_bytes }
@@ -38,7 +39,10 @@ pub(crate) struct Inbox {
     events: VecDeque<Event>,
     messages: usize,
     bytes: usize,
-    /// What was dropped since the application last took something.
+    /// The bytes of messages that were dropped, as their events carry them.
+    dropped_bytes: usize,
+    max_dropped_bytes: usize,
+    /// What was forgotten since the application last took something.
     missed: u64,
     limits: InboxLimits,
     /// Nobody will ever take anything.
@@ -46,8 +50,20 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    pub(crate) const fn new(limits: InboxLimits) -> Self {
-        Self { events: VecDeque::new(), messages: 0, bytes: 0, missed: 0, limits, abandoned: false }
+    /// `outbox_bytes`: what the outbox may hold, so that its end can be told whole.
+    pub(crate) fn new(limits: InboxLimits, outbox_bytes: usize) -> Self {
+        // A bound of zero would never be below.
+        let limits = InboxLimits::new(limits.max_messages.max(1), limits.max_bytes.max(1));
+        Self {
+            events: VecDeque::new(),
+            messages: 0,
+            bytes: 0,
+            dropped_bytes: 0,
+            max_dropped_bytes: limits.max_bytes.saturating_add(outbox_bytes),
+            missed: 0,
+            limits,
+            abandoned: false,
+        }
     }
 
     pub(crate) fn push(&mut self, event: Event) {
@@ -59,10 +75,12 @@ impl Inbox {
             self.bytes += message.len();
         } else if self.joins_last(&event) {
             return;
-        } else if self.events.len() - self.messages >= MAX_NOTICES {
+        }
+        self.dropped_bytes += weight(&event);
+        self.events.push_back(event);
+        while self.events.len() - self.messages > MAX_NOTICES || self.dropped_bytes > self.max_dropped_bytes {
             self.forget_oldest_notice();
         }
-        self.events.push_back(event);
     }
 
     pub(crate) fn pop(&mut self) -> Option<Event> {
@@ -70,6 +88,7 @@ impl Inbox {
             return Some(Event::Missed { count: std::mem::take(&mut self.missed) });
         }
         let event = self.events.pop_front()?;
+        self.dropped_bytes -= weight(&event);
         if let Event::Message(message) = &event {
             self.messages -= 1;
             self.bytes -= message.len();
@@ -83,7 +102,7 @@ impl Inbox {
 
     /// Nobody listens any more: what waits is dropped, and what comes is not kept.
     pub(crate) fn abandon(&mut self) {
-        *self = Self { abandoned: true, ..Self::new(self.limits) };
+        *self = Self { abandoned: true, ..Self::new(self.limits, 0) };
     }
 
     /// Neighbouring sent messages share one event, as in the session.
@@ -102,11 +121,15 @@ impl Inbox {
 
     fn forget_oldest_notice(&mut self) {
         let oldest = self.events.iter().position(|event| !matches!(event, Event::Message(_)));
-        if let Some(oldest) = oldest {
-            self.events.remove(oldest);
-            self.missed += 1;
-        }
+        let forgotten = oldest.and_then(|oldest| self.events.remove(oldest));
+        self.dropped_bytes -= forgotten.as_ref().map_or(0, weight);
+        self.missed += 1;
     }
+}
+
+/// The bytes that the event of a dropped message holds on to.
+fn weight(event: &Event) -> usize {
+    if let Event::Dropped { message, .. } = event { message.len() } else { 0 }
 }
 
 #[cfg(test)]
@@ -117,7 +140,7 @@ mod tests {
 
     #[test]
     fn sent_messages_that_nobody_asks_about_take_no_room() {
-        let mut inbox = Inbox::new(InboxLimits::default());
+        let mut inbox = Inbox::new(InboxLimits::default(), 0);
         for number in 1..=100_000 {
             inbox.push(Event::Sent { first: Receipt(number), last: Receipt(number) });
         }
@@ -127,7 +150,7 @@ mod tests {
 
     #[test]
     fn events_are_bounded_and_messages_outlive_them() {
-        let mut inbox = Inbox::new(InboxLimits::default());
+        let mut inbox = Inbox::new(InboxLimits::default(), 0);
         inbox.push(Event::Message(Message::from("kept")));
         for _ in 0..MAX_NOTICES + 10 {
             inbox.push(Event::Connected { is_reconnect: true });
@@ -139,8 +162,19 @@ mod tests {
     }
 
     #[test]
+    fn dropped_messages_hold_no_more_than_the_bound_of_bytes() {
+        let mut inbox = Inbox::new(InboxLimits::new(10, 400), 600);
+        for number in 1..=100 {
+            let (receipt, why) = (Receipt(number), relink::DropReason::Overflow);
+            inbox.push(Event::Dropped { receipt, why, message: Message::from(vec![0; 300]) });
+        }
+        assert_eq!(inbox.pop(), Some(Event::Missed { count: 97 }));
+        assert_eq!(inbox.events.len(), 3);
+    }
+
+    #[test]
     fn messages_fill_it_by_count_or_by_bytes_and_make_room_again() {
-        let mut inbox = Inbox::new(InboxLimits::new(2, 10));
+        let mut inbox = Inbox::new(InboxLimits::new(2, 10), 0);
         inbox.push(Event::Message(Message::from("1234")));
         assert!(!inbox.is_full());
         inbox.push(Event::Message(Message::from("5")));

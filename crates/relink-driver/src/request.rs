@@ -188,6 +188,11 @@ impl Template {
         Ok((target, request, secrets))
     }
 
+    /// Whether a token can be sent where it belongs.
+    pub(crate) fn check_token(&self, token: &Secret) -> Result<(), &'static str> {
+        self.add_token(token, &mut HandshakeSecrets::default())
+    }
+
     fn add_token(&self, token: &Secret, secrets: &mut HandshakeSecrets) -> Result<(), &'static str> {
         match &self.placement {
             TokenPlacement::Bearer => {

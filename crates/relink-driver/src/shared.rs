@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
 use rand::rngs::SmallRng;
-use relink::{Instant, Protocol, Session, SessionInput};
+use relink::{Event, Instant, Protocol, Session, SessionInput};
 
 use crate::inbox::{Inbox, InboxLimits};
 
@@ -24,6 +24,8 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) session: DynSession,
     pub(crate) inbox: Inbox,
+    /// The subprotocol of the present transport.
+    pub(crate) subprotocol: Option<String>,
     /// Whoever waits for room in the outbox, or for the end.
     pub(crate) waiting: Vec<Waker>,
     /// Handles in the application's hands; at zero the link is closed.
@@ -38,18 +40,42 @@ impl Shared {
         limits: InboxLimits,
         clock: Box<dyn Fn() -> Instant + Send + Sync>,
     ) -> Self {
-        let state =
-            State { session, inbox: Inbox::new(limits), waiting: Vec::new(), handles: 0, ended: false };
+        let outbox_bytes = session.outbox().config().max_bytes;
+        let state = State {
+            session,
+            inbox: Inbox::new(limits, outbox_bytes),
+            subprotocol: None,
+            waiting: Vec::new(),
+            handles: 0,
+            ended: false,
+        };
         Self { state: Mutex::new(state), clock, engine: AtomicWaker::new(), events: AtomicWaker::new() }
     }
 
-    /// The state. Nothing that is called under the lock can panic or call back, so a poisoned lock is still good.
+    /// The state. The session does not panic, and of the application's code only its protocol runs under the lock; where
+    /// that panics, the state is as good as before.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn now(&self) -> Instant {
         (self.clock)()
+    }
+
+    /// Puts events into the inbox, and wakes whoever waits for something to happen.
+    pub(crate) fn tell_application(&self, events: &mut Vec<Event>) {
+        let mut state = self.lock();
+        // An application that asked to close, and is behind, will not be kept waiting by what still comes.
+        let closing = !state.session.state().is_usable() && state.inbox.is_full();
+        for event in events.drain(..) {
+            state.ended = matches!(event, Event::Closed { .. });
+            if !(closing && matches!(event, Event::Message(_))) {
+                state.inbox.push(event);
+            }
+        }
+        state.wake_waiting();
+        drop(state);
+        self.events.wake();
     }
 
     /// Hands an input of the application to the session and wakes the engine.
@@ -74,6 +100,12 @@ impl Shared {
 }
 
 impl State {
+    /// Whether the application is so far behind that the socket should not be read. Only a usable link waits for it:
+    /// handshakes and farewells go on.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.inbox.is_full() && self.session.state().is_usable()
+    }
+
     /// The end was told, and nobody has connected the link again since.
     pub(crate) fn is_over(&self) -> bool {
         self.ended && self.session.state().is_closed()

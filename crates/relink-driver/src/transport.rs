@@ -7,6 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::future::BoxFuture;
+use http::HeaderMap;
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use relink::{Address, CloseFrame, Frame, SessionInput, TransportId};
 
 use crate::dial::Dialed;
@@ -41,6 +43,10 @@ struct Open {
     wire: Wire,
     opened: bool,
     unflushed: bool,
+    /// The transport took no more bytes when it was last asked.
+    blocked: bool,
+    /// Bytes that the session's frames made, when they were last taken.
+    taken: usize,
     /// Found behind frames that the application should see, and may answer, first.
     failed: Option<WireError>,
 }
@@ -79,6 +85,14 @@ impl Transport {
         })
     }
 
+    /// Whether everything that was taken from the session has gone to the stream.
+    pub(crate) fn is_flushed(&mut self) -> bool {
+        match &mut self.stage {
+            Stage::Open(open) => open.wire.outgoing().is_empty() && !open.unflushed,
+            Stage::Dialing(_) | Stage::Gone(_) => true,
+        }
+    }
+
     /// Writes what can be written without waiting, a last frame too, and lets go. A peer that is silent cannot hold us
     /// up here (I14).
     pub(crate) fn leave(self, farewell: Option<CloseFrame>) {
@@ -90,7 +104,16 @@ impl Transport {
 
 impl Open {
     fn new(Dialed { address, stream, wire }: Dialed) -> Self {
-        Self { address, stream, wire, opened: false, unflushed: false, failed: None }
+        Self {
+            address,
+            stream,
+            wire,
+            opened: false,
+            unflushed: false,
+            blocked: false,
+            taken: 0,
+            failed: None,
+        }
     }
 
     fn poll(
@@ -100,20 +123,27 @@ impl Open {
         buffers: &mut Buffers,
         cx: &mut Context<'_>,
     ) -> Result<bool, WireError> {
-        let wrote = self.write(shared, buffers, cx);
+        let wrote = self.write(id, shared, buffers, cx);
         if let Some(failed) = self.failed.take() {
             return Err(failed);
         }
-        let read = self.read(id, shared, buffers, cx)?;
+        // A peer that closed and left fails the write. Why it left is in what arrived, and that comes first.
+        let holds_back = wrote.is_ok() && (shared.lock().is_behind() || self.owes_too_much());
+        let read = !holds_back && self.read(id, shared, buffers, cx)?;
         match wrote {
             Ok(wrote) => Ok(read | wrote),
-            // A peer that closed and left fails the write. Why it left is in what arrived, and that comes first.
             Err(_) if read => Ok(true),
             Err(error) => Err(io_error(&error)),
         }
     }
 
-    /// Reads what has arrived, unless the application is behind with what it has.
+    /// Whether answers that the wire makes by itself, to pings, pile up because the peer does not read: then neither do
+    /// we, or it could fill memory.
+    fn owes_too_much(&mut self) -> bool {
+        self.wire.outgoing().len() > self.taken + TURN
+    }
+
+    /// Reads what has arrived.
     fn read(
         &mut self,
         id: TransportId,
@@ -121,9 +151,6 @@ impl Open {
         buffers: &mut Buffers,
         cx: &mut Context<'_>,
     ) -> Result<bool, WireError> {
-        if shared.lock().inbox.is_full() {
-            return Ok(false);
-        }
         let (arrived, broken) = self.fill(&mut buffers.read, cx);
         if !arrived {
             buffers.read.truncate(SMALL_READ);
@@ -135,7 +162,10 @@ impl Open {
         let mut opened = false;
         self.failed = loop {
             match self.wire.poll_event() {
-                Ok(Some(WireEvent::Opened(_))) => opened = true,
+                Ok(Some(WireEvent::Opened(headers))) => {
+                    opened = true;
+                    shared.lock().subprotocol = subprotocol(&headers);
+                }
                 Ok(Some(WireEvent::Frame(frame))) => buffers.frames.push(frame),
                 Ok(None) => break broken.map(|error| io_error(&error)),
                 Err(error) => {
@@ -185,14 +215,29 @@ impl Open {
     }
 
     /// Writes what the wire holds, and fetches frames as long as the transport takes them.
-    fn write(&mut self, shared: &Shared, buffers: &mut Buffers, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn write(
+        &mut self,
+        id: TransportId,
+        shared: &Shared,
+        buffers: &mut Buffers,
+        cx: &mut Context<'_>,
+    ) -> io::Result<bool> {
+        let was_blocked = std::mem::take(&mut self.blocked);
         let mut total = 0;
         while total < TURN {
             match self.write_some(shared, buffers, cx) {
-                Poll::Ready(Ok(0)) | Poll::Pending => break,
+                Poll::Ready(Ok(0)) => break,
                 Poll::Ready(Ok(count)) => total += count,
                 Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    self.blocked = true;
+                    break;
+                }
             }
+        }
+        if was_blocked && total > 0 {
+            // There is room again, so the peer has taken what filled it: a ping may still stand behind a long message.
+            shared.hand_in(SessionInput::Alive { id });
         }
         Ok(total > 0)
     }
@@ -209,6 +254,7 @@ impl Open {
             for frame in buffers.frames.drain(..) {
                 self.wire.send(frame);
             }
+            self.taken = self.wire.outgoing().len();
         }
         let outgoing = self.wire.outgoing();
         if outgoing.is_empty() {
@@ -265,6 +311,12 @@ fn take_frames(shared: &Shared, frames: &mut Vec<Frame>) {
     if !frames.is_empty() {
         state.wake_waiting();
     }
+}
+
+/// The subprotocol that the server chose.
+fn subprotocol(headers: &HeaderMap) -> Option<String> {
+    let chosen = headers.get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    Some(chosen.to_owned())
 }
 
 fn io_error(error: &io::Error) -> WireError {

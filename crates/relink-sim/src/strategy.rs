@@ -226,13 +226,13 @@ fn close_policy() -> impl Strategy<Value = ClosePolicy> {
 
 fn heartbeat() -> impl Strategy<Value = HeartbeatConfig> {
     let times =
-        (option::of(positive(60_000)), positive(60_000), option::of(positive(100_000)), positive(10_000));
+        (option::of(positive(60_000)), positive(60_000), option::of(positive(100_000)), 100..=10_000_u64);
     (times, 1..4_u32).prop_map(|((interval, timeout, watchdog, probe), missed)| {
         HeartbeatConfig::default()
             .with_interval(interval)
             .with_timeout(timeout)
             .with_watchdog(watchdog)
-            .with_probe(probe)
+            .with_probe(Duration::from_millis(probe))
             .with_missed(missed)
     })
 }

@@ -116,12 +116,14 @@ impl Trial {
 
     fn compare(&mut self) -> Result<(), Broken> {
         let (link, twin) = (&self.link, &self.twin);
+        self.steps = self.steps.wrapping_add(1);
+        // Statistics are large, and a difference in them stays.
+        let thorough = self.steps % 4 == 0;
         let same = link.state() == twin.state() && link.poll_timeout() == twin.poll_timeout();
-        if !same || link.stats() != twin.stats() {
+        if !same || (thorough && link.stats() != twin.stats()) {
             return broken("time that goes backwards stands still", format!("{link:?}, but {twin:?}"));
         }
-        self.steps = self.steps.wrapping_add(1);
-        if self.steps % 3 == 0 { self.settle() } else { Ok(()) }
+        if thorough { self.settle() } else { Ok(()) }
     }
 
     /// Takes the twin's actions: they are those of the link, in the same order.

@@ -1,11 +1,14 @@
 //! A Unix socket is a transport like any other (E6).
 #![cfg(unix)]
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use futures_util::SinkExt;
 use relink_tokio::{Event, builder, from_tokio};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    time::timeout,
+};
 use tokio_tungstenite::{accept_async, tungstenite::Message};
 
 /// A service behind a socket file greets, hangs up, and is there again.
@@ -29,7 +32,8 @@ async fn e06_a_link_over_a_unix_socket_comes_back() {
     let (client, mut events) = builder("ws://service/").connector(connect).spawn().expect("a link");
     let mut greetings = Vec::new();
     while greetings.len() < 2 {
-        let event = events.recv().await.expect("the link goes on");
+        let event = timeout(Duration::from_secs(10), events.recv()).await.expect("soon");
+        let event = event.expect("the link goes on");
         if let Event::Message(message) = &event {
             greetings.push(message.as_text().expect("a text").to_owned());
         }

@@ -1,10 +1,18 @@
 //! Under `tokio::time::pause` a link's time is virtual: minutes of it pass in an instant, to the millisecond (E16).
 
-use std::{io, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::StreamExt;
 use relink_tokio::{
-    Client, Event, Events, SessionConfig, builder, from_tokio,
+    Builder, Client, Event, Events, Token, builder, from_tokio,
     relink::{Reason, Silence, Timer},
 };
 use tokio::{io::DuplexStream, time::Instant};
@@ -85,16 +93,47 @@ async fn e16_a_dial_times_out_after_ten_virtual_seconds() {
     assert!((due..=due + 5 * MILLISECOND).contains(&begin.elapsed()));
 }
 
+/// Ahead of its expiry a token is renewed, on the link that is up.
+#[tokio::test(start_paused = true)]
+async fn e16_a_token_is_renewed_once_in_virtual_ten_minutes() {
+    let fetched = Arc::new(AtomicU32::new(0));
+    let counted = fetched.clone();
+    let (client, mut events) = start_with(
+        |mut server| async move { while server.next().await.is_some() {} },
+        |builder| {
+            builder.token(move || {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let token = Token::from("token").with_expires_in(Duration::from_secs(600));
+                std::future::ready(Ok::<_, Infallible>(token))
+            })
+        },
+    );
+    connected(&mut events).await;
+    // A minute ahead, and up to 20 % of that sooner.
+    tokio::time::sleep(Duration::from_secs(527)).await;
+    assert_eq!(fetched.load(Ordering::SeqCst), 1);
+    tokio::time::sleep(Duration::from_secs(14)).await;
+    assert_eq!(fetched.load(Ordering::SeqCst), 2);
+    assert_eq!((client.stats().tokens_fetched, client.stats().dials), (2, 1));
+}
+
 /// A link over pipes in memory, each accepted and served like this.
 fn start<Serve: Future<Output = ()> + Send + 'static>(
     serve: impl Fn(WebSocketStream<DuplexStream>) -> Serve + Copy + Send + Sync + 'static,
+) -> (Client, Events) {
+    start_with(serve, |builder| builder)
+}
+
+fn start_with<Serve: Future<Output = ()> + Send + 'static>(
+    serve: impl Fn(WebSocketStream<DuplexStream>) -> Serve + Copy + Send + Sync + 'static,
+    change: impl FnOnce(Builder) -> Builder,
 ) -> (Client, Events) {
     let connect = move |_| {
         let (near, far) = tokio::io::duplex(4096);
         tokio::spawn(async move { serve(accept_async(far).await.expect("a handshake")).await });
         std::future::ready(io::Result::Ok(from_tokio(near)))
     };
-    builder("ws://in.memory/").config(SessionConfig::default()).connector(connect).spawn().expect("a link")
+    change(builder("ws://in.memory/").connector(connect)).spawn().expect("a link")
 }
 
 async fn until<T>(events: &mut Events, pick: impl Fn(Event) -> Option<T>) -> T {

@@ -39,6 +39,9 @@ config! {
     }
 }
 
+/// No token is refreshed sooner after it was fetched: a provider that hands out expired ones is asked this often.
+const SOONEST_REFRESH: Duration = Duration::from_secs(5);
+
 impl CredentialsConfig {
     /// Checks every field.
     ///
@@ -63,9 +66,9 @@ impl CredentialsConfig {
         let ahead = self.refresh_ahead?;
         let earliest = ahead.saturating_add(percent(ahead, self.refresh_spread_pct));
         let ahead = Window::new(ahead, earliest).draw(rng);
-        // A token that lives shorter than that is refreshed at half its life.
+        // A token that lives shorter than that is refreshed at half its life; one that came expired, not in a hot loop.
         let expires_in = expires_in?;
-        Some(now + expires_in.saturating_sub(ahead).max(expires_in / 2))
+        Some(now + expires_in.saturating_sub(ahead).max(expires_in / 2).max(SOONEST_REFRESH))
     }
 }
 

@@ -8,7 +8,7 @@
 use core::time::Duration;
 
 use crate::code::CloseCode;
-use crate::config::{ConfigError, config, mistake, positive, positive_or_off, within};
+use crate::config::{ConfigError, LONGEST, config, mistake, positive, positive_or_off, within};
 use crate::time::{Instant, earliest};
 
 config! {
@@ -23,7 +23,8 @@ config! {
     /// | `probe` | 2 s |
     /// | `close_code` | 4000 |
     ///
-    /// A link that died in silence is found within `interval + timeout` (with `missed` = 1; W22).
+    /// A link that died in silence is found within `interval + timeout` (with `missed` = 1, and a timeout that is not longer
+    /// than the interval; W22).
     pub struct HeartbeatConfig {
         /// A ping this long after the one before. `off` sends none. Shorter finds a dead link sooner, and costs a
         /// wake-up of the radio on a phone each time; 30 s stays below the idle timeout of common proxies (60 s).
@@ -38,13 +39,16 @@ config! {
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
         pub watchdog / with_watchdog: Option<Duration> = None,
         /// How long the quick probe after a clock jump or a wake-up hint may take; also how late a deadline must be
-        /// handled to count as a jump.
+        /// handled to count as a jump. At least 100 ms.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
         pub probe / with_probe: Duration = Duration::from_secs(2),
         /// The code of the close frame sent to a peer that is believed dead, in case it is not (I13).
         pub close_code / with_close_code: CloseCode = CloseCode::HEARTBEAT_TIMEOUT,
     }
 }
+
+/// Timers of a busy machine are late by some milliseconds; that is no jump of the clock.
+const SHORTEST_PROBE: Duration = Duration::from_millis(100);
 
 impl HeartbeatConfig {
     /// Checks every field.
@@ -58,7 +62,7 @@ impl HeartbeatConfig {
         positive("heartbeat.timeout", self.timeout)?;
         within("heartbeat.missed", self.missed, 1, 1_000)?;
         positive_or_off("heartbeat.watchdog", self.watchdog)?;
-        positive("heartbeat.probe", self.probe)?;
+        within("heartbeat.probe", self.probe, SHORTEST_PROBE, LONGEST)?;
         let ends_session = matches!(self.close_code, CloseCode::NORMAL | CloseCode::GOING_AWAY);
         if self.close_code.is_sendable() && !ends_session {
             return Ok(());

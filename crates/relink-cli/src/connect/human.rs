@@ -79,6 +79,9 @@ impl Human {
             Event::Shown(Shown::Stuck(true)) => {
                 vec![wait("this takes long; still trying, until Ctrl-C")]
             }
+            Event::Missed { count } => {
+                vec![wait(format!("{count} events are left out here: nobody read them in time"))]
+            }
             Event::Closed { reason } => self.end(*reason),
             Event::State { .. } | Event::Dialing { .. } | Event::Sent { .. } | Event::Shown(_) | _ => {
                 Vec::new()

@@ -68,6 +68,9 @@ enum What<'a> {
         retry_after_ms: u64,
     },
     Stuck,
+    Missed {
+        count: u64,
+    },
     Closed {
         reason: &'static str,
         code: Option<CloseCode>,
@@ -118,6 +121,7 @@ fn what(event: &Event) -> Option<What<'_>> {
         }
         Event::GoingAway { retry_after } => What::GoingAway { retry_after_ms: millis(*retry_after) },
         Event::Shown(Shown::Stuck(true)) => What::Stuck,
+        Event::Missed { count } => What::Missed { count: *count },
         Event::Closed { reason } => What::Closed { reason: reason.name(), code: reason.code() },
         Event::Sent { .. } | Event::Shown(_) | _ => return None,
     })
@@ -125,4 +129,15 @@ fn what(event: &Event) -> Option<What<'_>> {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_read_in_time_is_counted() {
+        let told = lines(Duration::from_millis(1_234), &Event::Missed { count: 7 });
+        assert_eq!(told, [Line::Out(r#"{"t":1234,"event":"missed","count":7}"#.to_owned())]);
+    }
 }

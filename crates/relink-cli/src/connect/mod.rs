@@ -175,7 +175,6 @@ async fn converse(
     mut voice: Voice,
     output: &Output,
 ) -> ClosedReason {
-    let mut was_connected = false;
     loop {
         tokio::select! {
             event = events.recv() => {
@@ -184,18 +183,23 @@ async fn converse(
                 for line in voice.lines(&event) {
                     output.write(line).await;
                 }
-                was_connected |= matches!(event, Event::Connected { .. });
                 if let Event::Closed { reason } = event {
                     return reason;
                 }
             }
             Some(_) = typing.join_next() => {}
         }
-        if typing.is_empty() && was_connected && client.stats().queued == 0 {
+        if typing.is_empty() && has_delivered(client) {
             // Events tell of the end; nobody has to wait here.
             drop(client.close());
         }
     }
+}
+
+/// Whether nothing waits any more, and the server could be reached at all.
+fn has_delivered(client: &Client) -> bool {
+    let stats = client.stats();
+    stats.queued == 0 && stats.connects > 0
 }
 
 /// Sends what was typed, waiting for room where there is none. Returns at the end of stdin, or of the link.

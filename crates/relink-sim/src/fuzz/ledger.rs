@@ -165,7 +165,7 @@ impl Ledger {
                 let reason = format!("retry-after={}s", bytes.arbitrary::<u8>()?);
                 SessionInput::Frame { id, frame: Frame::Close(CloseFrame::new(draw::code(bytes)?, reason)) }
             }
-            12 => SessionInput::Unread { id },
+            12 => SessionInput::Alive { id },
             _ => {
                 let failure = draw::failure(bytes)?;
                 let location = (failure == Failure::HttpRedirect).then(|| Address::from("ws://moved"));

@@ -189,7 +189,7 @@ pub async fn i01_there_is_never_more_than_one_socket<Rt: Runtime>(rt: Rt) {
         .connection(Connection::drop_at_once())
         .then(Then::Repeat);
     let config = quick_link(|link| {
-        let heartbeat = link.heartbeat.with_timeout(ms(20)).with_probe(ms(20));
+        let heartbeat = link.heartbeat.with_timeout(ms(20)).with_probe(ms(100));
         let heartbeat = heartbeat.with_interval(Some(ms(20)));
         link.with_heartbeat(heartbeat).with_connect_timeout(ms(30)).with_stable_after(ms(5))
     });

@@ -196,7 +196,7 @@ pub async fn a_message_above_the_limit_is_answered_with_1009<Rt: Runtime>(rt: Rt
     let script = Script::new()
         .connection(Connection::new().send_text("x".repeat(1000)).send_text("x".repeat(1001)))
         .then(Then::Echo);
-    let (server, mut link) = start_with(rt, script, |builder| builder.limits(WireLimits::new(1000, 1000)));
+    let (server, mut link) = start_with(rt, script, |builder| builder.limits(WireLimits::new(1000, 1 << 20)));
     assert_eq!(link.message().await.len(), 1000);
     let lost = link.disconnected().await;
     assert_eq!(lost.code, Some(1006));

@@ -230,7 +230,6 @@ macro_rules! driver_conformance {
                 m10_token_errors_are_reported_from_the_third_on
                 i16_a_fetch_that_hangs_is_a_failed_fetch
                 i19_refused_tokens_are_bounded_and_reported
-                a_token_is_renewed_ahead_of_its_expiry
                 credentials_follow_no_redirect_to_another_host
                 every_endpoint_gets_the_token
                 a_close_lets_go_of_the_fetch

@@ -125,17 +125,19 @@ impl<Rt: Runtime> Link<Rt> {
                 self.heard.push(event.clone());
                 event
             }
-            Some(None) => panic!("the events ended after {:#?}", self.heard),
-            None => panic!("nothing came after {:#?}", self.heard),
+            Some(None) => panic!("the events ended after {:#?}", self.latest()),
+            None => panic!("nothing came after {:#?}", self.latest()),
         }
     }
 
-    /// Skips events up to one that is looked for.
+    /// Skips events up to one that is looked for, and for so long.
     pub(crate) async fn until<T>(&mut self, pick: impl Fn(Event) -> Option<T>) -> T {
+        let deadline = self.rt.now() + LONG;
         loop {
             if let Some(picked) = pick(self.next().await) {
                 return picked;
             }
+            assert!(self.rt.now() < deadline, "it never came among {:#?}", self.latest());
         }
     }
 
@@ -184,6 +186,11 @@ impl<Rt: Runtime> Link<Rt> {
 
     pub(crate) async fn text(&mut self) -> String {
         self.message().await.as_text().expect("a text message").to_owned()
+    }
+
+    /// As much of what was told as one wants to read.
+    fn latest(&self) -> &[Event] {
+        &self.heard[self.heard.len().saturating_sub(40)..]
     }
 
     /// Everything that was told so far.

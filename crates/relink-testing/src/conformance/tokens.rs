@@ -176,21 +176,6 @@ pub async fn i19_refused_tokens_are_bounded_and_reported<Rt: Runtime>(rt: Rt) {
     assert_eq!((count.load(Ordering::SeqCst), server.connections()), (4, 4));
 }
 
-/// Ahead of its expiry a token is renewed, on the link that is up.
-pub async fn a_token_is_renewed_ahead_of_its_expiry<Rt: Runtime>(rt: Rt) {
-    let calls = Arc::new(AtomicU32::new(0));
-    let counted = Arc::clone(&calls);
-    let (server, mut link) = start_with(rt, Script::echo(), |builder| {
-        builder.token(move || {
-            counted.fetch_add(1, Ordering::SeqCst);
-            ready(Ok::<_, Infallible>(Token::from("token").with_expires_in(ms(200))))
-        })
-    });
-    link.connected().await;
-    link.rt.until("three fetches", || calls.load(Ordering::SeqCst) >= 3).await;
-    assert_eq!((server.connections(), link.client.state().is_usable()), (1, true));
-}
-
 /// A token, and other credentials, follow a redirect on their own host and go to no other.
 pub async fn credentials_follow_no_redirect_to_another_host<Rt: Runtime>(rt: Rt) {
     let target = serve(Script::echo());

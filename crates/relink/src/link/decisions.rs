@@ -73,6 +73,8 @@ impl<R: Rng> Link<R> {
     pub(super) fn wait(&mut self, verdict: Verdict, was_stable: bool) -> (Instant, Instant) {
         let backoff = self.config.backoff;
         let told = self.told_to_wait.take().filter(|_| self.config.retry_after.honour);
+        // A hint whose time is over says nothing any more; one that asked for no wait at all still does.
+        let told = told.filter(|until| *until >= self.now).map(|until| until - self.now);
         let told = told.map(|wait| wait.clamp(backoff.floor, self.config.retry_after.max));
         let slow = if let Verdict::RetrySlow { floor } = verdict { floor } else { Duration::ZERO };
 

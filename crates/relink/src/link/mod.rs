@@ -98,7 +98,8 @@ pub struct Link<R> {
     was_connected: bool,
     logged_in: bool,
     lost_at: Option<Instant>,
-    told_to_wait: Option<core::time::Duration>,
+    /// When the server said to come back.
+    told_to_wait: Option<Instant>,
     refresh_at: Option<Instant>,
     route: Route,
     schedule: Schedule,

@@ -159,7 +159,7 @@ impl<R: Rng> Link<R> {
         let step = if let Stage::Handshaking { step, .. } = self.stage { Some(step) } else { None };
         match (signal, step) {
             (LinkSignal::GoingAway { retry_after }, _) => {
-                self.told_to_wait = Some(retry_after);
+                self.told_to_wait = Some(self.now + retry_after);
                 self.tell(LinkEvent::GoingAway { retry_after });
             }
             (LinkSignal::Welcome, Some(Step::Welcome))
@@ -213,7 +213,7 @@ impl<R: Rng> Link<R> {
             return self.redirect();
         }
         if let Failure::Http { retry_after: Some(wait), .. } = failure {
-            self.told_to_wait = Some(wait);
+            self.told_to_wait = Some(self.now + wait);
         }
         self.fail(Reason::Failed(failure), self.judge(failure), None);
     }

@@ -45,8 +45,9 @@ pub enum SessionInput {
         /// The frame.
         frame: Frame,
     },
-    /// This side does not read, since the application is behind with what it has: silence says nothing about the peer.
-    Unread {
+    /// Something other than a frame speaks for the peer: the transport has room again after it was full; or this side
+    /// does not read, since the application is behind, and silence says nothing.
+    Alive {
         /// Which transport.
         id: TransportId,
     },
@@ -175,7 +176,7 @@ pub enum Event {
     /// What a person should see changed.
     Shown(Shown),
     /// The application took events so slowly that the driver dropped this many, the oldest ones; messages are never among
-    /// them. Told by drivers, in the place of what is missing.
+    /// them. Told by drivers, before what is left.
     Missed {
         /// So many.
         count: u64,
@@ -230,6 +231,14 @@ pub enum RefusedReason {
     /// The link is closing or closed.
     #[error("the link is closed")]
     Closed,
+}
+
+impl Refused {
+    /// Whether the same message may be taken later.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        self.reason.is_retryable()
+    }
 }
 
 impl RefusedReason {

@@ -135,7 +135,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             SessionInput::Token { id, result } => self.token(id, result, now),
             SessionInput::Opened { id } => self.opened(id, now),
             SessionInput::Frame { id, frame } => self.frame(id, frame, now),
-            SessionInput::Unread { id } => self.link.received(id, now),
+            SessionInput::Alive { id } => self.link.received(id, now),
             SessionInput::Failed { id, failure, detail, location } => {
                 if self.link.transport() == Some(id) {
                     self.detail = detail;

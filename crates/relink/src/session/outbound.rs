@@ -68,7 +68,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    fn may_send(&self, message: &Message) -> Result<(), RefusedReason> {
+    /// Whether a message would be taken now, without sending it.
+    ///
+    /// # Errors
+    ///
+    /// Why it would not.
+    pub fn may_send(&self, message: &Message) -> Result<(), RefusedReason> {
         let config = self.outbox.config();
         match self.link.state() {
             State::Closing | State::Closed(_) => Err(RefusedReason::Closed),

@@ -180,7 +180,7 @@ pub(crate) fn strangers(id: relink::TransportId) -> Vec<SessionInput> {
         SessionInput::Opened { id },
         SessionInput::Token { id, result: Ok(Token::from("late")) },
         SessionInput::Token { id, result: Err("late".into()) },
-        SessionInput::Unread { id },
+        SessionInput::Alive { id },
         frame(Frame::Message("welcome".into())),
         frame(Frame::Message("late".into())),
         frame(Frame::Ping(b"late"[..].into())),

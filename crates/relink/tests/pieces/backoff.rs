@@ -214,6 +214,14 @@ fn i07_a_decorrelated_delay_follows_the_one_before() {
 }
 
 #[test]
+fn i07_a_link_remembers_the_delay_that_a_decorrelated_one_follows() {
+    let mut bench = Bench::stable(LinkConfig::default().with_backoff(decorrelated()));
+    let waits = bench.waits(100);
+    let beyond_the_second = waits.iter().filter(|wait| **wait > secs(9)).count();
+    assert!(beyond_the_second > 10, "{waits:?}");
+}
+
+#[test]
 fn i06_only_the_first_attempt_after_a_stable_link_goes_below_the_floor() {
     let at_once = Backoff::default().with_first(Some(Duration::ZERO)).with_floor(secs(1));
     let config = LinkConfig::default().with_backoff(at_once);
@@ -285,6 +293,30 @@ fn i29_a_server_s_word_is_clamped_at_both_ends_and_spread() {
     let spread: std::collections::BTreeSet<_> =
         (60..80).map(|seconds| told(seconds, honoured) - secs(seconds)).collect();
     assert!(spread.len() > 10, "{spread:?}");
+}
+
+#[test]
+fn i29_a_server_s_word_is_about_the_next_attempt_and_no_later_one() {
+    let config = LinkConfig::default();
+    let config = config.with_handshake(config.handshake.with_authentication(Some(secs(5))));
+    let mut bench = Bench::new(config);
+    bench.give(relink::Input::Connect);
+    let id = bench.id();
+    bench.give(relink::Input::Opened { id });
+    let going_away = relink::LinkSignal::GoingAway { retry_after: secs(60) };
+    bench.give(relink::Input::Signal { id, signal: going_away });
+    bench.give(relink::Input::Signal { id, signal: relink::LinkSignal::Authenticated });
+    bench.give(relink::Input::MarkStable);
+    assert!(bench.fail().unwrap() <= secs(1), "the link was usable in the meantime");
+
+    let after = |waited: u64| {
+        let mut bench = Bench::stable(LinkConfig::default());
+        bench.give(relink::Input::Signal { id: bench.id(), signal: going_away });
+        bench.now = bench.now + secs(waited);
+        bench.peer_closes(1001).unwrap()
+    };
+    assert!((secs(40)..=secs(48)).contains(&after(20)), "what is left of the minute");
+    assert!(after(61) <= secs(1), "its time is over");
 }
 
 #[test]

@@ -38,7 +38,14 @@ impl Bench {
     }
 
     pub(crate) fn seeded(config: LinkConfig, seed: u64) -> Self {
-        let link = Link::new(config, 1, dice(seed)).expect("a valid configuration");
+        Self::of(Link::new(config, 1, dice(seed)).expect("a valid configuration"))
+    }
+
+    pub(crate) fn with_endpoints(config: LinkConfig, endpoints: u8) -> Self {
+        Self::of(Link::new(config, endpoints, dice(7)).expect("a valid configuration"))
+    }
+
+    fn of(link: Link<Pcg32>) -> Self {
         Self { link, now: Instant::ORIGIN, log: Vec::new() }
     }
 

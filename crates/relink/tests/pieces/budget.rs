@@ -186,6 +186,21 @@ fn elapsed_time_ends_with_a_usable_link() {
 }
 
 #[test]
+fn elapsed_time_starts_anew_with_each_loss() {
+    let config = LinkConfig::default();
+    let mut bench = Bench::stable(config.with_budget(config.budget.with_max_elapsed(Some(secs(30)))));
+    bench.waits(4);
+    bench.open();
+    bench.now = bench.now + millis(100);
+    let lost_at = bench.now;
+    bench.fail();
+    while bench.end().is_none() {
+        bench.due();
+    }
+    assert_eq!(bench.now, lost_at + secs(30), "a link that was usable, if not yet stable, was not down");
+}
+
+#[test]
 fn i30_a_failed_first_attempt_is_like_any_other_or_the_end() {
     let config = LinkConfig::default();
     let mut retried = Bench::new(config);

@@ -299,7 +299,7 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
     wrong(heartbeat.with_missed(0), "heartbeat.missed is 0, but it must be at least 1");
     wrong(heartbeat.with_missed(1_001), "heartbeat.missed is 1001, but it must be at most 1000");
     wrong(heartbeat.with_watchdog(Some(ZERO)), "heartbeat.watchdog is 0s, but it must be at least 1ms");
-    wrong(heartbeat.with_probe(ZERO), "heartbeat.probe is 0s, but it must be at least 1ms");
+    wrong(heartbeat.with_probe(ZERO), "heartbeat.probe is 0s, but it must be at least 100ms");
     let reserved = heartbeat.with_close_code(CloseCode::ABNORMAL);
     wrong(
         reserved,

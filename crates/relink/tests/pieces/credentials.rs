@@ -144,6 +144,17 @@ fn a_token_that_lives_shortly_is_renewed_at_half_its_life() {
 }
 
 #[test]
+fn a_token_that_came_expired_is_renewed_without_haste() {
+    for life in [Duration::ZERO, millis(1), secs(9)] {
+        let mut bench = asked(CredentialsConfig::default());
+        let granted = bench.now;
+        grant(&mut bench, Some(life));
+        bench.open();
+        assert_eq!(renewal(&mut bench) - granted, secs(5), "of {life:?}");
+    }
+}
+
+#[test]
 fn a_token_whose_end_is_unknown_or_not_minded_is_not_renewed() {
     for (config, life) in [
         (CredentialsConfig::default(), None),

@@ -14,5 +14,6 @@ mod detail;
 mod heartbeat;
 mod outbox;
 mod policy;
+mod route;
 mod stats;
 mod surface;
