@@ -149,7 +149,8 @@ impl<Rt: Runtime> Builder<Rt> {
         self
     }
 
-    /// The application's wire format; plain messages by default.
+    /// The application's wire format; plain messages by default. It runs under the lock that handles and engine share: it
+    /// must not call its own client.
     #[must_use]
     pub fn protocol(mut self, protocol: impl Protocol + Send + 'static) -> Self {
         self.protocol = Box::new(protocol);

@@ -110,7 +110,7 @@
 //! | feature | default | what it brings |
 //! |---|---|---|
 //! | `alloc` | yes | [`Session`] and what stands on it. Without it [`Link`] and the pieces remain, which allocate nothing. |
-//! | `serde` | no | configuration from files, durations as `"30s"`; events and statistics as data |
+//! | `serde` | no | configuration from files, durations as `"30s"`; the link's events and statistics as data |
 
 #[cfg(feature = "alloc")]
 extern crate alloc;

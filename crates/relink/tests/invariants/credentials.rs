@@ -27,6 +27,16 @@ fn i19_a_redirect_is_the_same_attempt_and_keeps_its_token() {
 }
 
 #[test]
+fn i19_tokens_that_come_expired_are_no_hot_loop() {
+    let mut sim = Sim::new(config());
+    sim.tokens(Tokens::Grant(Some(secs(0))));
+    sim.to_connected();
+    sim.advance(secs(60));
+    let fetched = sim.machine().stats().tokens_fetched;
+    assert!((10..=13).contains(&fetched), "{fetched} in a minute: one each five seconds");
+}
+
+#[test]
 fn i19_one_fetch_is_under_way_at_a_time() {
     let mut sim = Sim::new(config());
     sim.tokens(Tokens::Hang);

@@ -23,6 +23,20 @@ fn i29_a_fleet_that_was_told_the_same_comes_back_spread() {
 }
 
 #[test]
+fn i29_a_hint_counts_from_when_it_was_told_and_ends() {
+    let wait_after = |quiet| {
+        let mut sim = speaking(LinkConfig::default(), 1);
+        sim.to_connected();
+        sim.peer().send("going away");
+        sim.advance(quiet);
+        sim.peer().reset();
+        *waits(&sim.take_events()).last().unwrap()
+    };
+    assert!((secs(40)..=secs(48)).contains(&wait_after(secs(20))), "what is left of it");
+    assert!(wait_after(secs(61)) <= secs(1), "its time is over");
+}
+
+#[test]
 fn i29_too_long_is_clamped_and_still_spread() {
     let most = LinkConfig::default().retry_after.max;
     for tell in WAYS {
