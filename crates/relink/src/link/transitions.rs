@@ -413,6 +413,8 @@ impl<R: Rng> Link<R> {
     /// The end, told once and last.
     fn end(&mut self, end: ClosedReason, reason: Reason) {
         self.refresh_at = None;
+        // Who gave up comes back as who it was; after any other end the application logs in again (A7).
+        self.logged_in &= matches!(end, ClosedReason::GaveUp(_));
         self.enter(Stage::Closed(end), reason);
         self.tell(LinkEvent::Closed { reason: end });
     }

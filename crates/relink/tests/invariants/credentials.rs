@@ -1,7 +1,8 @@
 //! I19, I20: tokens, and what becomes of a transport whose login fails.
 
 use relink::{
-    ClosedReason, Event, Failure, GaveUp, Hint, LinkConfig, Phase, SessionInput, State, Timer, Token,
+    ClosedReason, Event, Failure, GaveUp, Handshake, Hint, LinkConfig, Phase, Reopen, SessionInput, State,
+    Step, Timer, Token,
 };
 use relink_sim::{OnDial, Sim, Tokens, secs};
 
@@ -141,6 +142,25 @@ fn i19_so_is_one_that_is_down_while_the_link_is_up() {
     let failures = sim.machine().stats().token_failures;
     assert!((30..=70).contains(&failures), "{failures} fetches in ten minutes");
     assert_eq!(token_errors(&sim.take_events())[..2], [3, 4]);
+}
+
+#[test]
+fn a07_a_login_lasts_until_a_deliberate_end_and_is_early_where_it_comes_early() {
+    let steps = Handshake::default().with_login(true);
+    let config = LinkConfig::default().with_handshake(steps).with_reopen(Reopen::Always);
+    let mut sim = Sim::new(config);
+    sim.login();
+    sim.to_connected();
+    sim.peer().reset();
+    sim.advance(secs(2));
+    assert_eq!(sim.state(), State::Connected, "a loss needs no second login");
+
+    sim.close(1000);
+    sim.advance(secs(10));
+    sim.connect();
+    assert_eq!(sim.state(), State::Connecting(Phase::Handshaking(Step::Login)));
+    sim.login();
+    assert_eq!(sim.state(), State::Connected);
 }
 
 #[test]
