@@ -245,9 +245,9 @@ pub async fn the_second_endpoint_is_dialled_when_the_first_refuses<Rt: Runtime>(
     assert_eq!(request.header("authorization"), Some("Basic eDp5"));
 }
 
-/// Headers and subprotocols of one's own arrive; secret ones, too.
+/// Headers and subprotocols of one's own arrive, secret ones too; and the client learns which one the server chose.
 pub async fn headers_and_subprotocols_arrive<Rt: Runtime>(rt: Rt) {
-    let (server, _link) = start_with(rt, Connection::new(), |builder| {
+    let (server, mut link) = start_with(rt, Connection::new(), |builder| {
         builder
             .header("x-app", "relink")
             .header("cookie", "session=1")
@@ -269,6 +269,8 @@ pub async fn headers_and_subprotocols_arrive<Rt: Runtime>(rt: Rt) {
         assert_eq!(request.header(name), Some(value), "{name}");
     }
     assert!(matches!(accepted, What::Accepted { subprotocol: Some(chosen), .. } if chosen == "chat.v2"));
+    link.connected().await;
+    assert_eq!(link.client.subprotocol().as_deref(), Some("chat.v2"));
 }
 
 /// A subprotocol that nobody asked for is no WebSocket to this client.
