@@ -124,6 +124,10 @@ impl Model {
             LinkEvent::State { from, to, reason } => {
                 ensure(from == state && self.is_legal(to), "each change follows the one before", what)?;
                 self.state = to;
+                if let State::Closed(reason) = to {
+                    // A login lasts until a deliberate end.
+                    self.logged_in &= matches!(reason, ClosedReason::GaveUp(_));
+                }
                 if self.is_attempt(to)
                     && !matches!(self.phase(), Some(Phase::Dialing) if reason == Reason::TokenReady)
                 {
