@@ -40,7 +40,7 @@ pub(crate) struct Engine<Rt: Runtime> {
 pub(crate) enum Ran {
     /// There is nothing to do until something happens.
     Idle,
-    /// The application was told something, and should have a chance to answer.
+    /// The session wanted something done or told; the application should have a chance to answer.
     Told,
     /// There is more to do, after other tasks had their turn.
     Busy,
@@ -180,7 +180,7 @@ impl<Rt: Runtime> Engine<Rt> {
     fn carry_out(&mut self, action: SessionAction) {
         #[expect(
             clippy::wildcard_enum_match_arm,
-            reason = "events were told under the lock; the enum may grow"
+            reason = "events go into the inbox; the enum may grow"
         )]
         match action {
             SessionAction::FetchToken { id } => self.fetch = Some((id, self.fetch_token())),

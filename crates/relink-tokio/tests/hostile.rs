@@ -3,10 +3,12 @@
 use std::io;
 use std::time::Duration;
 
+use futures_util::{SinkExt, StreamExt};
 use relink_tokio::relink::RefusedReason;
-use relink_tokio::{Event, builder, from_tokio};
-use tokio::io::{AsyncWriteExt, DuplexStream};
+use relink_tokio::{Event, InboxLimits, SessionConfig, builder, from_tokio};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_tungstenite::accept_async;
+use tokio_tungstenite::tungstenite::Message::{Ping, Pong};
 
 /// A peer that sends pings and reads no pongs is not read any further, or it could fill memory with answers.
 #[tokio::test(start_paused = true)]
@@ -25,6 +27,74 @@ async fn e24_a_flood_of_pings_meets_a_bound() {
         assert!(taken < 4 << 20, "{taken} bytes of pings, and still reading");
     }
     assert!(taken > 64 << 10, "{taken}");
+}
+
+/// A ping behind a long message cannot be answered before the message has gone out; a peer that takes it lives.
+#[tokio::test(start_paused = true)]
+async fn w22_a_long_upload_is_no_dead_link() {
+    let (near, far) = tokio::io::duplex(1 << 10);
+    let mut config = SessionConfig::default();
+    config.link.heartbeat = config.link.heartbeat.with_interval(Some(SECOND)).with_timeout(SECOND);
+    let (client, mut events) =
+        builder("ws://in.memory/").connector(once(near)).config(config).spawn().expect("a link");
+    let mut server = accept_async(far).await.expect("a handshake").into_inner();
+    while !matches!(events.recv().await.expect("it goes on"), Event::Connected { .. }) {}
+
+    client.send(vec![0; 64 << 10]).await.expect("room");
+    // 1 KiB each 200 ms: the message takes some 13 s, the heartbeat would give up after 2.
+    for _ in 0..60 {
+        tokio::time::sleep(SECOND / 5).await;
+        server.read_exact(&mut [0; 1 << 10]).await.expect("the link is up");
+    }
+    assert_eq!(client.stats().disconnects, 0);
+    // Now nobody reads any more, and that is found.
+    while !matches!(events.recv().await.expect("it goes on"), Event::Disconnected { .. }) {}
+}
+
+/// An application that is behind holds up a usable link, not the handshake of the next one.
+#[tokio::test(start_paused = true)]
+async fn e24_a_full_inbox_does_not_hold_up_a_handshake() {
+    let (near, far) = tokio::io::duplex(4 << 10);
+    let (next_near, next_far) = tokio::io::duplex(4 << 10);
+    let ends = std::sync::Mutex::new(vec![next_near, near]);
+    let connector = move |_| {
+        let end = ends.lock().ok().and_then(|mut ends| ends.pop());
+        std::future::ready(end.map(from_tokio).ok_or_else(|| io::ErrorKind::ConnectionRefused.into()))
+    };
+    let limits = InboxLimits::new(1, 1 << 20);
+    let (client, _events) =
+        builder("ws://in.memory/").connector(connector).inbox(limits).spawn().expect("a link");
+    let mut server = accept_async(far).await.expect("a handshake");
+    server.send("fills the inbox".into()).await.expect("sent");
+    // In paused time this passes when all that can happen has happened.
+    tokio::time::sleep(SECOND).await;
+    drop(server);
+    let _next = accept_async(next_far).await.expect("another handshake");
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(client.stats().failed_attempts, 0);
+    assert_eq!(client.stats().connects, 2);
+}
+
+/// An owner that looks at a burst of events one by one still answers pings in between.
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_events_does_not_keep_a_polled_link_from_its_work() {
+    let (near, far) = tokio::io::duplex(64 << 10);
+    let mut connection = builder("ws://in.memory/").connector(once(near)).connect().expect("a link");
+    let server = tokio::spawn(async move {
+        let mut server = accept_async(far).await.expect("a handshake");
+        for _ in 0..500 {
+            server.feed("burst".into()).await.expect("room");
+        }
+        server.send(Ping("there?".into())).await.expect("sent");
+        server
+    });
+    while !matches!(connection.next().await.expect("it goes on"), Event::Message(_)) {}
+    let mut server = server.await.expect("no panic");
+    for _ in 0..100 {
+        assert!(matches!(connection.next().await, Some(Event::Message(_))));
+    }
+    let answer = tokio::time::timeout(SECOND, server.next()).await.expect("an answer");
+    assert!(matches!(answer, Some(Ok(Pong(payload))) if payload == "there?"));
 }
 
 /// A panic of the application's connector ends the link; its handles learn of it.
@@ -58,6 +128,8 @@ fn a_runtime_that_ends_leaves_no_handle_waiting() {
     });
     assert!(client.state().is_closed());
 }
+
+const SECOND: Duration = Duration::from_secs(1);
 
 type Never = tokio_util::compat::Compat<DuplexStream>;
 
