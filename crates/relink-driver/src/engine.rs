@@ -178,10 +178,7 @@ impl<Rt: Runtime> Engine<Rt> {
     }
 
     fn carry_out(&mut self, action: SessionAction) {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "events go into the inbox; the enum may grow"
-        )]
+        #[expect(clippy::wildcard_enum_match_arm, reason = "events go into the inbox; the enum may grow")]
         match action {
             SessionAction::FetchToken { id } => self.fetch = Some((id, self.fetch_token())),
             SessionAction::Dial { id, address, token } => {
