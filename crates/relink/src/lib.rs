@@ -43,7 +43,7 @@
 //!
 //! ```
 //! use core::time::Duration;
-//! use relink::{Event, Failure, Instant, Plain, Session, SessionAction, SessionConfig, SessionInput, State};
+//! use relink::{Event, Failure, Instant, Plain, Session, SessionAction, SessionConfig, SessionId, SessionInput, State};
 //! # struct Dice(u64);
 //! # impl rand_core::TryRng for Dice {
 //! #     type Error = core::convert::Infallible;
@@ -110,6 +110,7 @@
 //! | feature | default | what it brings |
 //! |---|---|---|
 //! | `alloc` | yes | [`Session`] and what stands on it. Without it [`Link`] and the pieces remain, which allocate nothing. |
+//! | `v1` | no | the subprotocol `relink.v1`: acknowledgements, resume, subscriptions, presence |
 //! | `serde` | no | configuration from files, durations as `"30s"`; the link's events and statistics as data |
 
 #[cfg(feature = "alloc")]
@@ -132,6 +133,8 @@ mod session;
 mod stats;
 mod surface;
 mod time;
+#[cfg(feature = "v1")]
+pub mod v1;
 
 pub use backoff::{Backoff, Curve, DelayTable, Jitter, Schedule, Window};
 pub use budget::{Breaker, Budget, BudgetConfig, GaveUp, Rate};
@@ -150,9 +153,10 @@ pub use policy_defaults::{CLOSE_CODES, HTTP_STATUSES};
 pub use rand_core;
 #[cfg(feature = "alloc")]
 pub use session::{
-    Accepted, Address, CloseFrame, Command, DropReason, Event, Frame, Message, NotText, Outbox, OutboxConfig,
-    Overflow, Plain, Protocol, Receipt, Refused, RefusedReason, Secret, Session, SessionAction,
-    SessionConfig, SessionInput, Signal, Text, Token, WhileDown,
+    Accepted, Address, Channel, CloseFrame, Command, DropReason, Event, Frame, Member, Message, NotText,
+    Outbox, OutboxConfig, Overflow, Plain, Position, Problem, Protocol, Receipt, Refused, RefusedReason,
+    Rejection, Resume, Secret, Session, SessionAction, SessionConfig, SessionId, SessionInput, Signal, Text,
+    Token, WhileDown,
 };
 pub use stats::{Histogram, Stats};
 pub use surface::{Colour, Shown, Surface, SurfaceConfig};

@@ -1,6 +1,7 @@
 //! [`Session`]: a link with its messages.
 
 mod address;
+mod channel;
 mod inbound;
 mod io;
 mod message;
@@ -21,6 +22,7 @@ use crate::surface::Surface;
 use crate::time::{Instant, earliest};
 
 pub use address::Address;
+pub use channel::{Channel, Member, Position, Problem, Rejection, Resume, SessionId};
 pub use io::{Accepted, Event, Refused, RefusedReason, SessionAction, SessionInput};
 pub use message::{CloseFrame, Frame, Message, NotText, Secret, Text, Token};
 pub use outbox::{DropReason, Outbox, OutboxConfig, Overflow, Receipt, WhileDown};

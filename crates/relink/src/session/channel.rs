@@ -1,0 +1,160 @@
+//! Where a message belongs: channels, positions in them, and the session that outlives transports.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+
+use crate::session::message::Text;
+
+/// The name of a channel: an ordered stream of messages that clients subscribe to. Cheap to clone.
+///
+/// ```
+/// use relink::Channel;
+///
+/// let lobby = Channel::from("room/lobby");
+/// assert_eq!(lobby.as_str(), "room/lobby");
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Channel(Arc<str>);
+
+impl Channel {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<Arc<str>>> From<T> for Channel {
+    fn from(name: T) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A place in a stream: the message with this `offset` is the last one that was seen.
+///
+/// Offsets count from 1 without holes, so that a gap and a duplicate show (I26); 0 is the place before the first
+/// message. They mean something within one `epoch` only: a server that lost its history starts another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[expect(clippy::exhaustive_structs, reason = "two numbers, as they go over the wire")]
+pub struct Position {
+    /// Which history the offset counts in.
+    pub epoch: u32,
+    /// The number of the last message seen.
+    pub offset: u64,
+}
+
+impl Position {
+    /// This offset in this epoch.
+    #[must_use]
+    pub const fn new(epoch: u32, offset: u64) -> Self {
+        Self { epoch, offset }
+    }
+}
+
+/// What a server calls one session: what lasts while transports come and go. Whoever knows it can take the session over,
+/// so it is never printed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(Arc<str>);
+
+impl SessionId {
+    /// The id itself. Do not log it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<Arc<str>>> From<T> for SessionId {
+    fn from(id: T) -> Self {
+        Self(id.into())
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionId(…)")
+    }
+}
+
+/// What went wrong with one request, without harm to the link: a symbolic name for programs, a sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {detail}")]
+#[expect(clippy::exhaustive_structs, reason = "a name and a sentence, as they go over the wire")]
+pub struct Problem {
+    /// In `snake_case`, the same in every language: `channel_not_authorized`.
+    pub name: Cow<'static, str>,
+    /// For people.
+    pub detail: String,
+}
+
+impl Problem {
+    /// The token does not cover the channel (M4).
+    pub const CHANNEL_NOT_AUTHORIZED: &'static str = "channel_not_authorized";
+    /// The token for the channel has expired; a fresh one may do (I28).
+    pub const TOKEN_EXPIRED: &'static str = "token_expired";
+    /// The server has no use for such a message.
+    pub const NOT_HANDLED: &'static str = "not_handled";
+    /// One subscription, message or name too many or too long.
+    pub const LIMIT_EXCEEDED: &'static str = "limit_exceeded";
+    /// The server could not do it now; the same request may succeed later.
+    pub const UNAVAILABLE: &'static str = "unavailable";
+
+    /// A problem by its name, with a sentence.
+    #[must_use]
+    pub fn new(name: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
+        Self { name: name.into(), detail: detail.into() }
+    }
+
+    /// Whether the same request may succeed later, or with a fresh token.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.name == Self::UNAVAILABLE || self.name == Self::TOKEN_EXPIRED
+    }
+}
+
+/// The session that a client wants to go on with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "as it goes over the wire")]
+pub struct Resume {
+    /// Its id.
+    pub session: SessionId,
+    /// The last message of the session's own stream that the application has taken.
+    pub position: Position,
+}
+
+/// A message that was taken in and refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "as it goes over the wire")]
+pub struct Rejection {
+    /// Its serial.
+    pub serial: u64,
+    /// Why.
+    pub problem: Problem,
+}
+
+/// Somebody who is in a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "as it goes over the wire")]
+pub struct Member {
+    /// The user, as the server knows them. One user with two sessions is two members.
+    pub user: String,
+    /// Names this stay in the channel, and no other: somebody who left and came again has another one.
+    pub join: String,
+    /// What the member says of itself.
+    pub info: Option<Text>,
+}

@@ -1,0 +1,9 @@
+//! `relink.v1`: a small subprotocol with acknowledgements, resume, subscriptions and presence in it. `docs/protocol.md`
+//! describes it for whoever implements it elsewhere.
+
+mod frame;
+
+pub use frame::{ClientFrame, ServerFrame};
+
+/// The name of the subprotocol, as client and server agree on it in the WebSocket handshake.
+pub const SUBPROTOCOL: &str = "relink.v1";
