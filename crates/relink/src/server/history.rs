@@ -127,16 +127,18 @@ pub enum Question {
         session: SessionId,
         /// Who; `join` is fresh.
         member: Member,
+        /// Fresh, too: replaces the lease of the connection before.
+        lease: u64,
     },
-    /// A member leaves, if its present stay is the one that is named: a client that came back elsewhere has another one.
+    /// A member leaves, if its present lease is the one that is named: a client that came back elsewhere holds another.
     /// Everyone is told ([`News::Left`]) if it does. → [`Answer::Done`]
     Leave {
         /// Which channel.
         channel: Channel,
         /// Which session.
         session: SessionId,
-        /// Which stay.
-        join: String,
+        /// The lease that it was given when it joined.
+        lease: u64,
     },
     /// Who is in a channel. → [`Answer::Members`]
     Members {
