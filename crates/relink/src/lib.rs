@@ -129,6 +129,8 @@ mod link;
 mod policy;
 mod policy_defaults;
 #[cfg(feature = "alloc")]
+pub mod server;
+#[cfg(feature = "alloc")]
 mod session;
 mod stats;
 mod surface;
