@@ -3,7 +3,13 @@
 //! | machine | answers |
 //! |---|---|
 //! | [`Liveness`] | which connections have been silent for too long (W10) |
+//! | [`Presence`] | who is online, counting those whose link broke just now (A9) |
+//! | [`Drain`] | when each client should come back while a node shuts down (W12, M12) |
 
+mod drain;
 mod liveness;
+mod presence;
 
+pub use drain::{Drain, DrainConfig};
 pub use liveness::{Liveness, LivenessConfig};
+pub use presence::{Presence, PresenceChange, PresenceConfig};
