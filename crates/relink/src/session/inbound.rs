@@ -1,6 +1,6 @@
 //! What arrives: tokens, transports, frames, and what the protocol reads from them.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 
 use rand_core::Rng;
 
@@ -34,6 +34,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         );
         if dialing && self.link.transport() == Some(id) {
             self.control.clear();
+            self.outbox.new_transport();
+            self.inbox.new_transport();
             self.protocol.opened();
             self.drive(Input::Opened { id }, now);
         }
@@ -79,7 +81,26 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     fn heed(&mut self, signal: Signal, id: TransportId, now: Instant) {
         let signal = match signal {
             Signal::Data(message) => {
+                self.inbox.tell();
                 return self.tell(Event::Message(message));
+            }
+            Signal::Publication { channel, offset, message } => {
+                return self.published(channel, offset, message, id, now);
+            }
+            Signal::Published { count } => return self.count_published(count, id, now),
+            Signal::Acknowledged { serial } => return self.acknowledged(serial),
+            Signal::Rejected(rejection) => return self.rejected(rejection),
+            Signal::Session(welcome) => return self.welcomed(welcome, id, now),
+            Signal::Subscribed { channel, position, recovered } => {
+                return self.subscribed(channel, position, recovered);
+            }
+            Signal::Unsubscribed { channel, problem } => return self.unsubscribed(channel, problem, now),
+            Signal::Members { channel, members } => return self.members_are(&channel, members),
+            Signal::Joined { channel, member } => return self.member_joined(&channel, member),
+            Signal::Left { channel, member } => return self.member_left(&channel, &member),
+            Signal::Problem(problem) => {
+                self.detail = problem.to_string();
+                return;
             }
             Signal::HeartbeatAck(nonce) => return self.drive(Input::Pong { id, nonce }, now),
             Signal::Malformed(frame) => {

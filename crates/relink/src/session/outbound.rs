@@ -2,42 +2,76 @@
 
 use rand_core::Rng;
 
-use super::outbox::Entry;
+use super::outbox::{Entry, InFlight};
 use super::{
-    Accepted, Command, DropReason, Event, Frame, Message, Overflow, Protocol, Receipt, Refused,
-    RefusedReason, Session, SessionAction, WhileDown,
+    Accepted, Command, DropReason, Event, Frame, Guarantee, Message, Outbox, Outgoing, Overflow, Protocol,
+    Receipt, Refused, RefusedReason, Session, SessionAction, WhileDown,
 };
+use crate::bucket::{Bucket, Rate};
 use crate::link::{Input, State};
 use crate::stats::count;
 use crate::time::Instant;
 
+/// What piled up while the link was down, and how fast it may go out now (I22).
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    left: usize,
+    bucket: Option<(Rate, Bucket)>,
+}
+
+impl Backlog {
+    pub(super) fn begin(&mut self, outbox: &Outbox) {
+        self.left = outbox.len() + outbox.again();
+        self.bucket = outbox.config().pace.map(|pace| (pace, Bucket::full(pace)));
+    }
+
+    /// When the next message of it may go out; `None` where nothing holds it back.
+    fn held_until(&self, now: Instant) -> Option<Instant> {
+        let (pace, bucket) = self.bucket.filter(|_| self.left > 0)?;
+        Some(bucket.next(pace, now)).filter(|at| *at > now)
+    }
+
+    fn went(&mut self, now: Instant) {
+        if let Some((pace, bucket)) = self.bucket.as_mut().filter(|_| self.left > 0) {
+            bucket.take(*pace, now);
+        }
+        self.left = self.left.saturating_sub(1);
+    }
+}
+
 impl<P: Protocol, R: Rng> Session<P, R> {
-    /// Takes a message, to be sent as soon as the link is usable; order is kept.
+    /// Takes a message, to be sent as soon as the link is usable; order is kept within one priority.
     ///
     /// # Errors
     ///
     /// The message comes back where there is no room for it, where it is larger than the outbox, where the link is down
     /// and told to refuse, and where the link is closing or closed.
-    pub fn send(&mut self, message: impl Into<Message>, now: Instant) -> Result<Accepted, Refused> {
+    pub fn send(&mut self, message: impl Into<Outgoing>, now: Instant) -> Result<Accepted, Refused> {
         let now = now.max(self.link.now());
-        let message = message.into();
-        if let Err(reason) = self.may_send(&message) {
-            count(&mut self.link.stats_mut().messages_refused);
-            return Err(Refused { message, reason });
+        let outgoing = message.into();
+        if let Err(reason) = self.may_send(&outgoing.message) {
+            return Err(self.refuse(outgoing, reason));
         }
         let queued = !self.link.state().is_usable();
-        let dropped_itself =
-            !self.outbox.has_room(message.len()) && self.outbox.config().overflow == Overflow::DropNewest;
-        if dropped_itself {
-            let receipt = self.outbox.next_receipt();
-            self.drop_message(receipt, message, DropReason::Overflow);
-            return Ok(Accepted { receipt, queued });
+        let bytes = outgoing.message.len();
+        match self.outbox.config().overflow {
+            Overflow::DropNewest if !self.outbox.has_room(bytes) => {
+                let receipt = self.outbox.next_receipt();
+                self.drop_message(receipt, outgoing.message, DropReason::Overflow);
+                return Ok(Accepted { receipt, queued });
+            }
+            Overflow::DropOldest => {
+                while !self.outbox.has_room(bytes) {
+                    // What is in flight takes its room, and cannot be given up.
+                    let Some(Entry { receipt, outgoing: given_up, .. }) = self.outbox.pop_least() else {
+                        return Err(self.refuse(outgoing, RefusedReason::Full));
+                    };
+                    self.drop_message(receipt, given_up.message, DropReason::Overflow);
+                }
+            }
+            Overflow::DropNewest | Overflow::Refuse => {}
         }
-        while !self.outbox.has_room(message.len()) {
-            let Some(Entry { receipt, message, .. }) = self.outbox.pop() else { break };
-            self.drop_message(receipt, message, DropReason::Overflow);
-        }
-        let receipt = self.outbox.push(message, now);
+        let receipt = self.outbox.push(outgoing, now);
         self.note_queue();
         Ok(Accepted { receipt, queued })
     }
@@ -54,17 +88,13 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 return None;
             }
             self.expire_messages(now);
-            let Some(entry) = self.outbox.pop() else {
-                if !flushing {
-                    return None;
-                }
-                self.drive(Input::Flushed, now);
+            if self.transmit_message(now) {
                 continue;
-            };
-            self.sent(&entry);
-            self.frames.clear();
-            self.protocol.command(Command::Data(entry.message), &mut self.frames);
-            self.control.extend(self.frames.drain(..));
+            }
+            if !flushing || !self.outbox.is_done() {
+                return None;
+            }
+            self.drive(Input::Flushed, now);
         }
     }
 
@@ -92,23 +122,74 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
+    /// Moves the next message into the frames: what has to go out again first, then what waits.
+    fn transmit_message(&mut self, now: Instant) -> bool {
+        let now = now.max(self.link.now());
+        if self.backlog.held_until(now).is_some() {
+            return false;
+        }
+        let command = if let Some(again) = self.outbox.next_again() {
+            command(again)
+        } else {
+            let counted = self.outbox.config().guarantee == Guarantee::AtLeastOnce;
+            if counted && !self.outbox.has_window() {
+                return false;
+            }
+            let Some(entry) = self.outbox.pop() else { return false };
+            self.sent(&entry);
+            if counted {
+                command(self.outbox.fly(entry))
+            } else {
+                let Outgoing { message, channel, .. } = entry.outgoing;
+                Command::Data { message, channel, serial: None }
+            }
+        };
+        self.backlog.went(now);
+        self.frames.clear();
+        self.protocol.command(command, &mut self.frames);
+        self.control.extend(self.frames.drain(..));
+        true
+    }
+
+    /// When the pace lets the next message of the backlog go.
+    pub(super) fn next_of_backlog(&self) -> Option<Instant> {
+        let waits = !self.outbox.is_empty() || self.outbox.again() > 0;
+        let usable = self.link.state().is_usable() || self.link.is_flushing();
+        self.backlog.held_until(self.link.now()).filter(|_| waits && usable)
+    }
+
     pub(super) fn expire_messages(&mut self, now: Instant) {
         let now = now.max(self.link.now());
-        while let Some(Entry { receipt, message, .. }) = self.outbox.pop_expired(now) {
-            self.drop_message(receipt, message, DropReason::Expired);
+        while let Some(Entry { receipt, outgoing, .. }) = self.outbox.pop_expired(now) {
+            self.drop_message(receipt, outgoing.message, DropReason::Expired);
         }
         self.note_queue();
     }
 
-    pub(super) fn drop_message(&mut self, receipt: Receipt, message: Message, why: DropReason) {
+    /// The link has come to its end: nothing will be sent, and what was may be in doubt.
+    pub(super) fn end_of_messages(&mut self) {
+        self.forget_session();
+        while let Some(Entry { receipt, outgoing, .. }) = self.outbox.pop() {
+            self.drop_message(receipt, outgoing.message, DropReason::Closed);
+        }
+        self.note_queue();
+    }
+
+    fn drop_message(&mut self, receipt: Receipt, message: Message, why: DropReason) {
         count(&mut self.link.stats_mut().messages_dropped);
         self.tell(Event::Dropped { receipt, why, message });
+    }
+
+    fn refuse(&mut self, outgoing: Outgoing, reason: RefusedReason) -> Refused {
+        count(&mut self.link.stats_mut().messages_refused);
+        let Outgoing { message, channel, .. } = outgoing;
+        Refused { message, channel, reason }
     }
 
     fn sent(&mut self, entry: &Entry) {
         let stats = self.link.stats_mut();
         count(&mut stats.messages_sent);
-        stats.bytes_sent = stats.bytes_sent.saturating_add(entry.message.len() as u64);
+        stats.bytes_sent = stats.bytes_sent.saturating_add(entry.outgoing.message.len() as u64);
         self.note_queue();
         // Neighbours share one event: a batch of a thousand tells of itself once.
         match self.actions.back_mut() {
@@ -120,9 +201,16 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     pub(super) fn note_queue(&mut self) {
-        let queued = u32::try_from(self.outbox.len()).unwrap_or(u32::MAX);
+        let queued = self.outbox.len() + self.outbox.in_flight();
+        let queued = u32::try_from(queued).unwrap_or(u32::MAX);
         let stats = self.link.stats_mut();
         stats.queued = queued;
         stats.queued_peak = stats.queued_peak.max(queued);
     }
+}
+
+/// A message in flight as the protocol is told of it; it is kept until it is acknowledged.
+fn command(InFlight { serial, outgoing, .. }: &InFlight) -> Command<'static> {
+    let Outgoing { message, channel, .. } = outgoing.clone();
+    Command::Data { message, channel, serial: Some(*serial) }
 }
