@@ -74,6 +74,21 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         Event::GoingAway { retry_after } => format!("going away, back in {}", HumanDuration(*retry_after)),
         Event::Closed { reason } => format!("closed: {reason}"),
         Event::State { .. } | Event::Dialing { .. } | Event::Shown(_) => return None,
+        Event::Publication { channel, position, message } => {
+            format!("received {} on {channel} at {}", self::message(message), position.offset)
+        }
+        Event::Acknowledged { first, last } if first == last => format!("acknowledged {first}"),
+        Event::Acknowledged { first, last } => format!("acknowledged {first} to {last}"),
+        Event::Rejected { receipt, problem, .. } => format!("rejected {receipt}: {}", problem.name),
+        Event::InDoubt { receipt, .. } => format!("in doubt {receipt}"),
+        Event::Resumed { complete: true } => "resumed".into(),
+        Event::Resumed { complete: false } => "resumed with a gap".into(),
+        Event::ResumeRefused { problem } => format!("resume refused: {}", problem.name),
+        Event::Subscribed { channel, complete: true } => format!("subscribed to {channel}"),
+        Event::Subscribed { channel, complete: false } => format!("subscribed to {channel} with a gap"),
+        Event::Unsubscribed { channel, problem, retry_in } => {
+            format!("not subscribed to {channel}: {}{}", problem.name, retry(*retry_in))
+        }
         Event::Missed { count } => format!("{count} events missed"),
         other => format!("{other:?}"),
     })
