@@ -132,19 +132,21 @@ impl Inbox {
 
 /// The message that an event brings.
 pub(crate) fn message_of(event: &Event) -> Option<&Message> {
-    match event {
-        Event::Message(message) | Event::Publication { message, .. } => Some(message),
-        _ => None,
+    if let Event::Message(message) | Event::Publication { message, .. } = event {
+        Some(message)
+    } else {
+        None
     }
 }
 
 /// The bytes that the event of a message which was not delivered holds on to.
 fn weight(event: &Event) -> usize {
-    match event {
-        Event::Dropped { message, .. } | Event::InDoubt { message, .. } | Event::Rejected { message, .. } => {
-            message.len()
-        }
-        _ => 0,
+    if let Event::Dropped { message, .. } | Event::InDoubt { message, .. } | Event::Rejected { message, .. } =
+        event
+    {
+        message.len()
+    } else {
+        0
     }
 }
 

@@ -55,10 +55,7 @@ impl Trace {
             Event::Dropped { receipt, why, .. } => {
                 tracing::warn!(%receipt, why = why.name(), "message dropped")
             }
-            Event::Resumed { complete: true } => tracing::debug!("session resumed"),
-            Event::Resumed { complete: false } => {
-                tracing::warn!("session resumed; messages sent to it are lost")
-            }
+            Event::Resumed { complete } => tracing::info!(complete, "session resumed"),
             Event::ResumeRefused { problem } => tracing::warn!(%problem, "session lost"),
             Event::InDoubt { receipt, .. } => tracing::warn!(%receipt, "message in doubt"),
             Event::Rejected { receipt, problem, .. } => {
@@ -73,6 +70,7 @@ impl Trace {
             | Event::Sent { .. }
             | Event::Acknowledged { .. }
             | Event::Missed { .. } => {}
+            Event::Presence { channel, .. } => tracing::debug!(%channel, "presence changed"),
             other => tracing::debug!(?other, "event"),
         }
     }

@@ -81,14 +81,13 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         Event::Acknowledged { first, last } => format!("acknowledged {first} to {last}"),
         Event::Rejected { receipt, problem, .. } => format!("rejected {receipt}: {}", problem.name),
         Event::InDoubt { receipt, .. } => format!("in doubt {receipt}"),
-        Event::Resumed { complete: true } => "resumed".into(),
-        Event::Resumed { complete: false } => "resumed with a gap".into(),
+        Event::Resumed { complete } => format!("resumed{}", gap(*complete)),
         Event::ResumeRefused { problem } => format!("resume refused: {}", problem.name),
-        Event::Subscribed { channel, complete: true } => format!("subscribed to {channel}"),
-        Event::Subscribed { channel, complete: false } => format!("subscribed to {channel} with a gap"),
+        Event::Subscribed { channel, complete } => format!("subscribed to {channel}{}", gap(*complete)),
         Event::Unsubscribed { channel, problem, retry_in } => {
             format!("not subscribed to {channel}: {}{}", problem.name, retry(*retry_in))
         }
+        Event::Presence { channel, change } => format!("presence on {channel}: {change:?}"),
         Event::Missed { count } => format!("{count} events missed"),
         other => format!("{other:?}"),
     })
@@ -99,6 +98,10 @@ fn message(message: &Message) -> String {
         Message::Text(text) => format!("text {:?}", text.as_str()),
         Message::Binary(bytes) => format!("{} bytes", bytes.len()),
     }
+}
+
+fn gap(complete: bool) -> &'static str {
+    if complete { "" } else { " with a gap" }
 }
 
 fn retry(retry_in: Option<std::time::Duration>) -> String {
