@@ -4,17 +4,17 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::code::CloseCode;
-use crate::link::{Handshake, LinkConfig, Step};
-use crate::policy::{ClosePolicy, StopReason, Verdict};
+use crate::link::Step;
+use crate::policy::{StopReason, Verdict};
 use crate::session::{
-    CloseFrame, Command, Frame, Guarantee, Message, OutboxConfig, Plain, Protocol, SessionConfig, Signal,
-    Welcomed,
+    CloseFrame, Command, Frame, Guarantee, Message, Plain, Protocol, SessionConfig, Signal, Welcomed,
 };
 use crate::v1::{ClientFrame, Encoding, ServerFrame};
 
 /// What a link that speaks `relink.v1` starts from: the defaults, and
 ///
 /// * an authentication step of 10 s, in which the hello is answered;
+/// * a heartbeat every 10 s: a server may close what was silent for 15 s, and does after 30 s by default (W10);
 /// * [`Guarantee::AtLeastOnce`], which the server makes exactly once;
 /// * close code 4009 is an end: the session goes on over somebody else's transport, and two who take it from each other in
 ///   turn would help nobody.
@@ -28,14 +28,19 @@ use crate::v1::{ClientFrame, Encoding, ServerFrame};
 /// ```
 #[must_use]
 pub fn config() -> SessionConfig {
-    let handshake = Handshake::default().with_authentication(Some(Duration::from_secs(10)));
-    let mut policy = ClosePolicy::default();
+    adapt(SessionConfig::default())
+}
+
+/// Any configuration, changed as [`config`] says.
+#[must_use]
+pub fn adapt(mut config: SessionConfig) -> SessionConfig {
+    config.link.handshake.authentication = Some(Duration::from_secs(10));
+    config.link.heartbeat.interval = Some(Duration::from_secs(10));
+    config.outbox.guarantee = Guarantee::AtLeastOnce;
     let replaced = CloseCode::REPLACED.0;
-    // There is room for an edit in the default policy.
-    let _ = policy.set_close(replaced..=replaced, Verdict::Stop(StopReason::REPLACED));
-    SessionConfig::default()
-        .with_link(LinkConfig::default().with_handshake(handshake).with_close_policy(policy))
-        .with_outbox(OutboxConfig::default().with_guarantee(Guarantee::AtLeastOnce))
+    // Where there is no room for one more edit, that many codes have been thought about.
+    let _ = config.link.close_policy.set_close(replaced..=replaced, Verdict::Stop(StopReason::REPLACED));
+    config
 }
 
 /// The client's half of `relink.v1`. It wants an authentication step in the handshake: start from [`config`].

@@ -6,7 +6,7 @@ mod codec;
 mod frame;
 pub mod limits;
 
-pub use client::{RelinkV1, config};
+pub use client::{RelinkV1, adapt, config};
 pub use codec::{Encoding, Malformed};
 pub use frame::{ClientFrame, ServerFrame};
 
