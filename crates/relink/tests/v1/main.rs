@@ -1,5 +1,6 @@
 //! The subprotocol `relink.v1`: its frames on the wire.
 
+mod document;
 mod golden;
 mod limits;
 mod malformed;
