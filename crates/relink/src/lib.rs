@@ -129,6 +129,8 @@ mod link;
 mod policy;
 mod policy_defaults;
 #[cfg(feature = "alloc")]
+mod roster;
+#[cfg(feature = "alloc")]
 pub mod server;
 #[cfg(feature = "alloc")]
 mod session;
@@ -152,6 +154,8 @@ pub use link::{
 pub use policy::{ClosePolicy, Row, Rule, StopReason, Verdict, row, rows};
 pub use policy_defaults::{CLOSE_CODES, HTTP_STATUSES};
 pub use rand_core;
+#[cfg(feature = "alloc")]
+pub use roster::{Member, Roster, RosterChange};
 #[cfg(feature = "alloc")]
 pub use session::{
     Accepted, Address, CloseFrame, Command, DropReason, Event, Frame, Message, NotText, Outbox, OutboxConfig,
