@@ -42,6 +42,9 @@ fn a09_whoever_returns_before_anybody_was_told_was_never_away() {
     assert_eq!(presence.online("ada"), PresenceChange::Unchanged);
     assert_eq!(presence.poll_left(), None, "or the others would be told in the wrong order");
     assert!(presence.is_online(&"ada"));
+    presence.broken(&"ada", at(41_000));
+    assert_eq!(presence.poll_left(), None, "the new grace counts, not the old one");
+    assert_eq!(presence.poll_timeout(), Some(at(71_000)));
 }
 
 #[test]
