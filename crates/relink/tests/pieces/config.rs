@@ -12,9 +12,10 @@ use relink::{
 };
 
 use crate::bench::{dice, millis, secs};
+use crate::config_server;
 
-const ZERO: Duration = Duration::ZERO;
-const TOO_LONG: Duration = secs(366 * 24 * 3600);
+pub(crate) const ZERO: Duration = Duration::ZERO;
+pub(crate) const TOO_LONG: Duration = secs(366 * 24 * 3600);
 
 #[test]
 fn every_mistake_names_its_field_its_value_and_what_is_allowed() {
@@ -239,7 +240,7 @@ fn the_documented_defaults_of_a_link_are_the_defaults() {
 }
 
 /// The table in the documentation of this struct has just these rows, and each of them is true.
-fn documented(file: &str, name: &str, rows: &[(&str, &str, bool)]) {
+pub(crate) fn documented(file: &str, name: &str, rows: &[(&str, &str, bool)]) {
     let text = fs::read_to_string(src().join(file)).expect("the crate's own source");
     let (before, _) = text.split_once(&format!("pub struct {name} {{")).expect("the struct");
     let docs: Vec<&str> =
@@ -257,17 +258,20 @@ fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// The client's sources. What a server checks has its mistakes in the `server` tests.
 fn sources() -> Vec<PathBuf> {
-    fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).expect("the crate's own source") {
-            let path = entry.expect("readable").path();
-            if path.is_dir() { collect(&path, files) } else { files.push(path) }
-        }
-    }
+    let entries = |folder: &Path| -> Vec<PathBuf> {
+        fs::read_dir(folder)
+            .expect("the crate's own source")
+            .map(|entry| entry.expect("readable").path())
+            .collect()
+    };
     let mut files = Vec::new();
-    collect(&src(), &mut files);
-    files.retain(|file| !file.starts_with(src().join("server")));
+    let mut folders = vec![src()];
+    while let Some(folder) = folders.pop() {
+        let (below, here): (Vec<_>, Vec<_>) = entries(&folder).into_iter().partition(|path| path.is_dir());
+        folders.extend(below);
+        files.extend(here);
+    }
     files
 }
 
@@ -415,5 +419,6 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
 
     let no_endpoint = "endpoints is 0, but it must be at least 1";
     all.push((Link::new(link, 0, dice(0)).expect_err(no_endpoint), no_endpoint));
+    all.extend(config_server::mistakes());
     all
 }
