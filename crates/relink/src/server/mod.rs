@@ -11,6 +11,7 @@ mod admission;
 mod drain;
 mod history;
 mod liveness;
+mod memory;
 #[cfg(feature = "v1")]
 mod node;
 mod presence;
@@ -19,6 +20,7 @@ pub use admission::{Admission, AdmissionConfig, TooMany, TooManyReason, address_
 pub use drain::{Drain, DrainConfig};
 pub use history::{Answer, HistoryConfig, News, Publication, Question, Stream};
 pub use liveness::{Liveness, LivenessConfig};
+pub use memory::MemoryHistory;
 #[cfg(feature = "v1")]
 pub use node::{
     AuthorizationId, ConnectionId, HandlingId, Node, NodeAction, NodeConfig, NodeEvent, NodeInput, NodeStats,
