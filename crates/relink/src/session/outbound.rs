@@ -73,7 +73,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
             Overflow::DropOldest => {
                 while !self.outbox.has_room(bytes) {
-                    let Some(Entry { receipt, outgoing: given_up, .. }) = self.outbox.pop_least() else { break };
+                    let Some(Entry { receipt, outgoing: given_up, .. }) = self.outbox.pop_least() else {
+                        break;
+                    };
                     self.drop_message(receipt, given_up.message, DropReason::Overflow);
                 }
             }
