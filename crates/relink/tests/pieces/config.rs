@@ -235,14 +235,14 @@ fn src() -> PathBuf {
 }
 
 fn sources() -> Vec<PathBuf> {
-    let entries = |folder: &Path| -> Vec<PathBuf> {
-        fs::read_dir(folder)
-            .expect("the crate's own source")
-            .map(|entry| entry.expect("readable").path())
-            .collect()
-    };
-    let (folders, mut files): (Vec<_>, Vec<_>) = entries(&src()).into_iter().partition(|path| path.is_dir());
-    files.extend(folders.iter().flat_map(|folder| entries(folder)));
+    let mut folders = vec![src()];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("the crate's own source") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
     files
 }
 
