@@ -159,6 +159,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 Command::Data { message, channel, serial: None }
             }
         };
+        self.note_queue();
         self.frames.clear();
         self.protocol.command(command, &mut self.frames);
         self.control.extend(self.frames.drain(..));
@@ -203,7 +204,6 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         let stats = self.link.stats_mut();
         count(&mut stats.messages_sent);
         stats.bytes_sent = stats.bytes_sent.saturating_add(entry.outgoing.message.len() as u64);
-        self.note_queue();
         // Neighbours share one event: a batch of a thousand tells of itself once.
         match self.actions.back_mut() {
             Some(SessionAction::Event(Event::Sent { last, .. })) if last.0 + 1 == entry.receipt.0 => {
