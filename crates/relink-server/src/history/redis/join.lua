@@ -1,0 +1,17 @@
+-- channel, session, lease, join, the rest of the member → join
+sweep()
+local channel, session, join = ARGV[8], ARGV[9], ARGV[11]
+local members = prefix .. 'members:' .. channel
+local before = redis.call('HGET', members, session)
+if before then
+  local _
+  _, join = member_of(before)
+end
+local value = member(join, ARGV[12])
+redis.call('HSET', members, session, ARGV[10] .. ' ' .. value)
+redis.call('SADD', prefix .. 'in:' .. session, channel)
+redis.call('ZADD', prefix .. 'present', int(now + session_ttl), session)
+if not before then
+  redis.call('PUBLISH', prefix .. 'news:c:' .. channel, 'j' .. value)
+end
+return join
