@@ -38,6 +38,7 @@ doc:
 no-std: (_debian "rustc-web" "cargo-web" "rust-web-src" "lld")
     {{ just_executable() }} _bare-metal core
     {{ just_executable() }} _bare-metal core,alloc --features alloc
+    {{ just_executable() }} _bare-metal core,alloc --features v1
 
 _bare-metal std *flags:
     RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo build -p relink \

@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use crate::config::{ConfigError, LONGEST, config, positive, within};
+use crate::bucket::{Bucket, Rate};
+use crate::config::{ConfigError, LONGEST, SHORTEST, config, positive, within};
 use crate::time::Instant;
 
 config! {
@@ -21,23 +22,12 @@ config! {
         /// Give up when the link was down for so long.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
         pub max_elapsed / with_max_elapsed: Option<Duration> = None,
-        /// A limit behind all delays, so that no combination of rules is a hot loop (I6, W20).
+        /// A limit on dials behind all delays, so that no combination of rules is a hot loop (I6, W20). A burst of 1 to
+        /// 1,000.
         pub rate / with_rate: Rate = Rate { burst: 10, refill: Duration::from_secs(1) },
         /// Many failures in a short time: stop, or pause and probe (W18).
         pub breaker / with_breaker: Option<Breaker> = None,
     }
-}
-
-/// A token bucket on dials: `burst` at once, then one per `refill`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
-#[expect(clippy::exhaustive_structs, reason = "a token bucket has these two numbers")]
-pub struct Rate {
-    /// So many dials at once. 1 to 1,000.
-    pub burst: u32,
-    /// The bucket gains one dial per so long.
-    #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
-    pub refill: Duration,
 }
 
 /// A circuit breaker: `failures` within `window`, and it opens.
@@ -106,8 +96,7 @@ pub struct Budget {
     config: BudgetConfig,
     attempts: u32,
     down_since: Option<Instant>,
-    dials_left: u32,
-    refilled_at: Instant,
+    dials: Bucket,
     failures: [Option<Instant>; MAX_FAILURES],
     open: bool,
 }
@@ -123,8 +112,7 @@ impl BudgetConfig {
         if let Some(elapsed) = self.max_elapsed {
             positive("budget.max_elapsed", elapsed)?;
         }
-        within("budget.rate.burst", self.rate.burst, 1, 1_000)?;
-        positive("budget.rate.refill", self.rate.refill)?;
+        self.rate.validate(["budget.rate.burst", "budget.rate.refill"], 1_000, SHORTEST)?;
         let Some(breaker) = self.breaker else { return Ok(()) };
         within("budget.breaker.failures", breaker.failures as usize, 1, MAX_FAILURES)?;
         positive("budget.breaker.window", breaker.window)?;
@@ -145,8 +133,7 @@ impl Budget {
             config,
             attempts: 0,
             down_since: None,
-            dials_left: config.rate.burst,
-            refilled_at: Instant::ORIGIN,
+            dials: Bucket::full(config.rate),
             failures: [None; MAX_FAILURES],
             open: false,
         }
@@ -216,7 +203,7 @@ impl Budget {
     /// The earliest moment at which the next automatic dial may start.
     #[must_use]
     pub fn earliest_dial(&self, now: Instant) -> Instant {
-        let rate = if self.left_at(now) > 0 { now } else { self.refilled_at + self.config.rate.refill };
+        let rate = self.dials.next(self.config.rate, now);
         let pause = self.config.breaker.and_then(|breaker| breaker.cooldown).filter(|_| self.open);
         let probe = self.failures[0].zip(pause).map_or(now, |(last, pause)| last + pause);
         rate.max(probe).max(now)
@@ -224,21 +211,6 @@ impl Budget {
 
     /// A dial starts. A person's own dial is counted too, but never held up.
     pub fn dialled(&mut self, now: Instant) {
-        let left = self.left_at(now);
-        if left >= self.config.rate.burst {
-            self.refilled_at = now;
-        } else {
-            let gained = left - self.dials_left;
-            self.refilled_at = self.refilled_at + self.config.rate.refill.saturating_mul(gained);
-        }
-        self.dials_left = left.saturating_sub(1);
-    }
-
-    /// How many dials the bucket holds at `now`.
-    fn left_at(&self, now: Instant) -> u32 {
-        let refill = self.config.rate.refill.as_nanos().max(1);
-        let gained = (now - self.refilled_at).as_nanos() / refill;
-        let gained = u32::try_from(gained).unwrap_or(u32::MAX);
-        self.dials_left.saturating_add(gained).min(self.config.rate.burst)
+        self.dials.take(self.config.rate, now);
     }
 }

@@ -119,6 +119,7 @@ extern crate alloc;
 extern crate std;
 
 mod backoff;
+mod bucket;
 mod budget;
 mod code;
 mod config;
@@ -139,7 +140,8 @@ mod time;
 pub mod v1;
 
 pub use backoff::{Backoff, Curve, DelayTable, Jitter, Schedule, Window};
-pub use budget::{Breaker, Budget, BudgetConfig, GaveUp, Rate};
+pub use bucket::Rate;
+pub use budget::{Breaker, Budget, BudgetConfig, GaveUp};
 pub use code::CloseCode;
 pub use config::ConfigError;
 pub use credentials::CredentialsConfig;

@@ -77,26 +77,37 @@ pub enum Question {
         /// Whose it is.
         user: String,
     },
-    /// A client wants to go on with a session. → [`Answer::Session`] or [`Answer::Unknown`]
+    /// A client wants to go on with a session: its next turn begins, and everyone is told ([`News::Resumed`]). Where the
+    /// session is somebody else's, nothing changes, and the answer says whose. → [`Answer::Session`] or
+    /// [`Answer::Unknown`]
     Resume {
         /// Which.
         session: SessionId,
+        /// Who wants it.
+        user: String,
     },
     /// These sessions are in use: they and their memberships live on. Asked every third of `session_ttl`. → [`Answer::Done`]
     Keep {
         /// Which.
         sessions: Vec<SessionId>,
     },
-    /// A session is over for good, with its own stream. → [`Answer::Done`]
+    /// A session is over for good, with its own stream and its memberships, if this is still its turn. →
+    /// [`Answer::Done`]
     End {
         /// Which.
         session: SessionId,
+        /// The turn of the connection that ended it.
+        turn: u64,
     },
     /// The effects of one message of a client. All of it or nothing: the publications are appended and the serial is noted
-    /// in one step, and only if the serial is the next one of its session. → [`Answer::Committed`] or [`Answer::Unknown`]
+    /// in one step, and only if the serial is the next one of its session. → [`Answer::Committed`], or
+    /// [`Answer::Unknown`] where there is no such session any more, or another turn of it has begun: a node that was
+    /// left behind changes nothing (I25).
     Commit {
         /// The session it came from.
         session: SessionId,
+        /// The turn as the node knows it.
+        turn: u64,
         /// Its serial.
         serial: u64,
         /// What it led to.
@@ -119,7 +130,7 @@ pub enum Question {
         limit: usize,
     },
     /// A member comes into a channel, or comes back: known by its session. Everyone is told ([`News::Joined`]) if the
-    /// session was not in there. → [`Answer::Joined`]
+    /// session was not in there. → [`Answer::Joined`], or [`Answer::Unknown`] where there is no such session.
     Join {
         /// Which channel.
         channel: Channel,
@@ -161,8 +172,10 @@ pub enum Answer {
         received: u64,
         /// The last messages that were refused, at most 1,024, in order.
         rejected: Vec<Rejection>,
+        /// How often it was resumed, this time included; 0 in a new one.
+        turn: u64,
     },
-    /// There is no such session (any more).
+    /// There is no such session (any more), or not in this turn.
     Unknown,
     /// The highest serial that is committed now: the one in question, or one beyond it where it was a duplicate.
     Committed {
@@ -214,6 +227,13 @@ pub enum News {
         channel: Channel,
         /// Who.
         member: Member,
+    },
+    /// A session was resumed: a connection of an earlier turn is replaced. For those who watch the session's stream.
+    Resumed {
+        /// Which session.
+        session: SessionId,
+        /// The turn that began.
+        turn: u64,
     },
     /// News may have been lost: every watched stream is to be looked at again.
     Doubt,

@@ -1,8 +1,11 @@
 //! `relink.v1`: a small subprotocol with acknowledgements, resume, subscriptions and presence in it. `docs/protocol.md`
 //! describes it for whoever implements it elsewhere.
 
+mod codec;
 mod frame;
+pub mod limits;
 
+pub use codec::{Encoding, Malformed};
 pub use frame::{ClientFrame, ServerFrame};
 
 /// The name of the subprotocol, as client and server agree on it in the WebSocket handshake.

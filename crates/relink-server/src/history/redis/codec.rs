@@ -92,12 +92,13 @@ pub(super) fn members(value: Value) -> Read<Vec<Member>> {
 }
 
 pub(super) fn session(value: Value) -> Read<Answer> {
-    let [user, received, rejected] = Reader::new(value).tuple()?;
+    let [user, received, rejected, turn] = Reader::new(value).tuple()?;
     let rejected = rejected.list()?.into_iter().map(|rejection| read_rejection(&rejection.text()?));
     Ok(Answer::Session {
         user: user.text()?,
         received: received.number()?,
         rejected: rejected.collect::<Read<_>>()?,
+        turn: turn.number()?,
     })
 }
 
@@ -119,17 +120,14 @@ pub(super) fn since(value: Value) -> Read<Answer> {
 
 /// News as they come from Pub/Sub, by the channel's name without prefix and `news:`.
 pub(super) fn news(name: &str, payload: Vec<u8>) -> Read<News> {
-    let stream = read_stream(name)?;
-    let channel = match &stream {
-        Stream::Channel(channel) => Some(channel.clone()),
-        _ => None,
-    };
-    match (payload.first(), channel) {
-        (Some(b'p'), _) => published(stream, payload.into()),
-        (Some(b'j'), Some(channel)) => {
-            Ok(News::Joined { channel, member: read_member(text(&payload[1..])?)? })
+    let (kind, rest) = payload.split_first().ok_or(Malformed)?;
+    match (*kind, read_stream(name)?) {
+        (b'p', stream) => published(stream, payload.into()),
+        (b'j', Stream::Channel(channel)) => Ok(News::Joined { channel, member: read_member(text(rest)?)? }),
+        (b'l', Stream::Channel(channel)) => Ok(News::Left { channel, member: read_member(text(rest)?)? }),
+        (b'r', Stream::Session(session)) => {
+            Ok(News::Resumed { session, turn: text(rest)?.parse().map_err(|_| Malformed)? })
         }
-        (Some(b'l'), Some(channel)) => Ok(News::Left { channel, member: read_member(text(&payload[1..])?)? }),
         _ => Err(Malformed),
     }
 }

@@ -1,18 +1,19 @@
--- session, serial, rejection or nothing, then publications → received
+-- session, turn, serial, rejection or nothing, then publications → received
 local key = prefix .. 'session:' .. ARGV[8]
-local received = redis.call('HGET', key, 'received')
-if not received then
+local session = redis.call('HMGET', key, 'received', 'turn')
+if session[2] ~= ARGV[9] then
   return false
 end
-if tonumber(ARGV[9]) ~= received + 1 then
-  return tonumber(received)
+local received = tonumber(session[1])
+if tonumber(ARGV[10]) ~= received + 1 then
+  return received
 end
-append_all(11)
-redis.call('HSET', key, 'received', ARGV[9])
-if ARGV[10] ~= '' then
+append_all(12)
+redis.call('HSET', key, 'received', ARGV[10])
+if ARGV[11] ~= '' then
   local rejected = prefix .. 'rejected:' .. ARGV[8]
-  redis.call('RPUSH', rejected, ARGV[10])
+  redis.call('RPUSH', rejected, ARGV[11])
   redis.call('LTRIM', rejected, '-1024', '-1')
 end
 keep(ARGV[8])
-return tonumber(ARGV[9])
+return tonumber(ARGV[10])

@@ -1,7 +1,7 @@
 -- What all scripts share. Redis runs a script as one step: nobody sees half of it.
 --
 -- Keys, all beginning with the prefix:
---   session:SESSION   hash      user, received
+--   session:SESSION   hash      user, received, turn
 --   rejected:SESSION  list      the last refusals
 --   top:STREAM        hash      epoch, offset of the last message, bytes kept, time of the oldest kept
 --   log:STREAM        stream    the messages; ids are OFFSET-0
@@ -96,18 +96,22 @@ local function leave(channel, session, value)
   redis.call('PUBLISH', prefix .. 'news:c:' .. channel, 'l' .. member(join, rest))
 end
 
+local function leave_all(session)
+  for _, channel in ipairs(redis.call('SMEMBERS', prefix .. 'in:' .. session)) do
+    local value = redis.call('HGET', prefix .. 'members:' .. channel, session)
+    if value then
+      leave(channel, session, value)
+    end
+  end
+  redis.call('DEL', prefix .. 'in:' .. session)
+  redis.call('ZREM', prefix .. 'present', session)
+end
+
 -- The members whose node kept them no more, leave. Whoever comes first tells it, and nobody tells it again.
 local function sweep()
   local gone = redis.call('ZRANGEBYSCORE', prefix .. 'present', '-inf', int(now), 'LIMIT', '0', '100')
   for _, session in ipairs(gone) do
-    for _, channel in ipairs(redis.call('SMEMBERS', prefix .. 'in:' .. session)) do
-      local value = redis.call('HGET', prefix .. 'members:' .. channel, session)
-      if value then
-        leave(channel, session, value)
-      end
-    end
-    redis.call('DEL', prefix .. 'in:' .. session)
-    redis.call('ZREM', prefix .. 'present', session)
+    leave_all(session)
   end
   return #gone
 end

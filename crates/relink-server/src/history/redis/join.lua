@@ -1,5 +1,8 @@
 -- channel, session, lease, join, the rest of the member → join
 sweep()
+if redis.call('EXISTS', prefix .. 'session:' .. ARGV[9]) == 0 then
+  return false
+end
 local channel, session, join = ARGV[8], ARGV[9], ARGV[11]
 local members = prefix .. 'members:' .. channel
 local before = redis.call('HGET', members, session)

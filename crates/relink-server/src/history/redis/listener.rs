@@ -1,17 +1,13 @@
 //! A node's ear: one Pub/Sub connection, made again when it is lost.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, future::join_all};
 use redis::{
     Msg, RedisResult,
     aio::{PubSubSink, PubSubStream},
 };
-use relink::server::{News, Question, Stream};
+use relink::server::{News, Stream};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::{MissedTickBehavior, interval, sleep, timeout},
@@ -52,7 +48,8 @@ impl Watch for Orders {
 
 pub(super) fn start(shared: Arc<Shared>, news: NewsSender) -> Arc<dyn Watch> {
     let (sender, orders) = unbounded_channel();
-    let listener = Listener { shared: Arc::clone(&shared), orders, news, watched: BTreeSet::new(), rounds: 0 };
+    let (watched, shared_too) = (BTreeSet::new(), Arc::clone(&shared));
+    let listener = Listener { shared: shared_too, orders, news, watched, missed: false, rounds: 0 };
     tokio::spawn(listener.run());
     Arc::new(Orders { sender, shared })
 }
@@ -62,6 +59,8 @@ struct Listener {
     orders: UnboundedReceiver<Order>,
     news: NewsSender,
     watched: BTreeSet<Stream>,
+    /// Whether there was a time without a connection.
+    missed: bool,
     rounds: u32,
 }
 
@@ -80,6 +79,7 @@ impl Listener {
                 Ok((sink, stream)) => self.hear(sink, stream).await,
                 Err(lost) => lost,
             };
+            self.missed = true;
             match lost {
                 Lost::Node => return,
                 Lost::Connection => sleep(RETRY).await,
@@ -92,20 +92,20 @@ impl Listener {
         let shared = Arc::clone(&self.shared);
         let connecting = timeout(shared.config.timeout, shared.client.get_async_pubsub());
         tokio::pin!(connecting);
+        // What waits for them waits for this attempt; should it fail, a doubt follows.
+        let mut tickets = Vec::new();
         let connected = loop {
             tokio::select! {
                 connected = &mut connecting => break connected,
-                order = self.orders.recv() => {
-                    // In effect once connected, and then there is a doubt: nobody needs to wait for it.
-                    drop(self.note(order.ok_or(Lost::Node)?));
-                }
+                order = self.orders.recv() => tickets.extend(self.note(order.ok_or(Lost::Node)?)),
             }
         };
         let (sink, stream) = connected.ok().and_then(Result::ok).ok_or(Lost::Connection)?.split();
         self.subscribe(&sink, self.watched.iter()).await?;
-        if !self.watched.is_empty() && !self.news.push(News::Doubt) {
+        if self.missed && !self.news.push(News::Doubt) {
             return Err(Lost::Node);
         }
+        self.missed = false;
         Ok((sink, stream))
     }
 
@@ -133,10 +133,8 @@ impl Listener {
         let prefix = self.prefix();
         let name = message.get_channel_name().strip_prefix(&*prefix).unwrap_or_default();
         // What no script of ours has published is none of our news.
-        match codec::news(name, message.get_payload_bytes().to_vec()) {
-            Ok(news) if !self.news.push(news) => Err(Lost::Node),
-            Ok(_) | Err(_) => Ok(()),
-        }
+        let news = codec::news(name, message.get_payload_bytes().to_vec());
+        if news.is_ok_and(|news| !self.news.push(news)) { Err(Lost::Node) } else { Ok(()) }
     }
 
     async fn obey(&mut self, sink: &PubSubSink, orders: impl Iterator<Item = Order>) -> Result<(), Lost> {
@@ -181,7 +179,11 @@ impl Listener {
         self.in_time(join_all(all)).await
     }
 
-    async fn unsubscribe(&self, sink: &PubSubSink, streams: impl Iterator<Item = &Stream>) -> Result<(), Lost> {
+    async fn unsubscribe(
+        &self,
+        sink: &PubSubSink,
+        streams: impl Iterator<Item = &Stream>,
+    ) -> Result<(), Lost> {
         let all = streams.map(|stream| {
             let (mut sink, name) = (sink.clone(), self.name(stream));
             async move { sink.unsubscribe(name).await }
@@ -203,15 +205,16 @@ impl Listener {
         }
         let mut sink = sink.clone();
         self.in_time(async move { vec![sink.ping::<redis::Value>().await.map(drop)] }).await?;
-        // Another node, or the next round, does what fails now.
-        _ = self.shared.sweep().await;
+        let (shared, remember) = (Arc::clone(&self.shared), self.rounds % REMEMBER == REMEMBER - 1);
         self.rounds = self.rounds.wrapping_add(1);
-        if self.rounds % REMEMBER == 0 {
-            for stream in self.watched.clone() {
-                let question = Question::Since { stream, after: None, limit: 0 };
-                _ = self.shared.answer(question).await;
+        let watched: Vec<_> = self.watched.iter().filter(|_| remember).cloned().collect();
+        // In a task of its own, as news must not wait for it. Another node, or the next round, does what fails now.
+        tokio::spawn(async move {
+            _ = shared.sweep().await;
+            for stream in watched {
+                _ = shared.since(&stream, None, 0).await;
             }
-        }
+        });
         Ok(())
     }
 

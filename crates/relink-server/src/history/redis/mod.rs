@@ -15,7 +15,7 @@ use redis::{
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 use relink::{
-    Member, Message, SessionId,
+    Member, Message, Position, SessionId,
     server::{Answer, HistoryConfig, Question, Stream},
 };
 
@@ -146,22 +146,23 @@ impl Shared {
         match question {
             Question::Create { session, user } => {
                 self.run(self.call(&scripts.create).arg(session.expose()).arg(&user)).await?;
-                Ok(Answer::Session { user, received: 0, rejected: Vec::new() })
+                Ok(Answer::Session { user, received: 0, rejected: Vec::new(), turn: 0 })
             }
-            Question::Resume { session } => {
-                match self.run(self.call(&scripts.resume).arg(session.expose())).await? {
+            Question::Resume { session, user } => {
+                match self.run(self.call(&scripts.resume).arg(session.expose()).arg(user)).await? {
                     Value::Nil => Ok(Answer::Unknown),
                     found => Ok(codec::session(found)?),
                 }
             }
             Question::Keep { sessions } => self.keep(&sessions).await,
-            Question::End { session } => {
-                self.run(self.call(&scripts.end).arg(session.expose())).await?;
+            Question::End { session, turn } => {
+                self.run(self.call(&scripts.end).arg(session.expose()).arg(turn)).await?;
                 Ok(Answer::Done)
             }
-            Question::Commit { session, serial, publications, rejection } => {
+            Question::Commit { session, turn, serial, publications, rejection } => {
                 let rejection = rejection.map(|rejection| codec::rejection(&rejection)).unwrap_or_default();
-                let call = self.call(&scripts.commit).arg(session.expose()).arg(serial).arg(rejection);
+                let call = self.call(&scripts.commit).arg(session.expose()).arg(turn);
+                let call = call.arg(serial).arg(rejection);
                 match self.run(with_publications(call, &publications)).await? {
                     Value::Nil => Ok(Answer::Unknown),
                     received => Ok(Answer::Committed { received: Reader::new(received).number()? }),
@@ -173,19 +174,16 @@ impl Shared {
             }
             Question::Since { stream, after, limit } => {
                 self.pending.settled().await;
-                let call = self.call(&scripts.since).arg(codec::stream(&stream));
-                let call = match after {
-                    Some(after) => call.arg(after.epoch).arg(after.offset),
-                    None => call.arg("").arg(0),
-                };
-                Ok(codec::since(self.run(call.arg(limit)).await?)?)
+                self.since(&stream, after, limit).await
             }
             Question::Join { channel, session, member, lease } => {
                 let Member { user, join, info } = member;
                 let rest = codec::member_rest(&user, info.as_ref());
                 let call = self.call(&scripts.join).arg(channel.as_str()).arg(session.expose());
-                let join = self.run(call.arg(lease).arg(join).arg(rest)).await?;
-                Ok(Answer::Joined { join: Reader::new(join).text()? })
+                match self.run(call.arg(lease).arg(join).arg(rest)).await? {
+                    Value::Nil => Ok(Answer::Unknown),
+                    join => Ok(Answer::Joined { join: Reader::new(join).text()? }),
+                }
             }
             Question::Leave { channel, session, lease } => {
                 let call = self.call(&scripts.leave).arg(channel.as_str());
@@ -199,6 +197,20 @@ impl Shared {
             }
             question => Err(AskError::Unheard(format!("{question:?}"))),
         }
+    }
+
+    async fn since(
+        &self,
+        stream: &Stream,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Answer, AskError> {
+        let call = self.call(&self.scripts.since).arg(codec::stream(stream));
+        let call = match after {
+            Some(after) => call.arg(after.epoch).arg(after.offset),
+            None => call.arg("").arg(0),
+        };
+        Ok(codec::since(self.run(call.arg(limit)).await?)?)
     }
 
     async fn keep(&self, sessions: &[SessionId]) -> Result<Answer, AskError> {

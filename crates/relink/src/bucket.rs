@@ -1,0 +1,68 @@
+//! A token bucket: so many at once, then one per so long.
+
+use core::time::Duration;
+
+use crate::config::{ConfigError, LONGEST, within};
+use crate::time::Instant;
+
+/// A token bucket: `burst` at once, then one per `refill`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+#[expect(clippy::exhaustive_structs, reason = "a token bucket has these two numbers")]
+pub struct Rate {
+    /// So many at once. At least 1.
+    pub burst: u32,
+    /// The bucket gains one per so long.
+    #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+    pub refill: Duration,
+}
+
+impl Rate {
+    /// Checks both numbers, under the names that they have in their configuration.
+    pub(crate) fn validate(
+        &self,
+        [burst, refill]: [&'static str; 2],
+        most: u32,
+        shortest: Duration,
+    ) -> Result<(), ConfigError> {
+        within(burst, self.burst, 1, most)?;
+        within(refill, self.refill, shortest, LONGEST)
+    }
+}
+
+/// What is in a bucket. The rate is handed in, so that many buckets can share one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bucket {
+    left: u32,
+    refilled_at: Instant,
+}
+
+impl Bucket {
+    pub(crate) const fn full(rate: Rate) -> Self {
+        Self { left: rate.burst, refilled_at: Instant::ORIGIN }
+    }
+
+    /// How many the bucket holds at `now`.
+    pub(crate) fn left(&self, rate: Rate, now: Instant) -> u32 {
+        let gained = (now - self.refilled_at).as_nanos() / rate.refill.as_nanos().max(1);
+        let gained = u32::try_from(gained).unwrap_or(u32::MAX);
+        self.left.saturating_add(gained).min(rate.burst)
+    }
+
+    /// When the next one is there: `now`, if the bucket is not empty.
+    pub(crate) fn next(&self, rate: Rate, now: Instant) -> Instant {
+        if self.left(rate, now) > 0 { now } else { self.refilled_at + rate.refill }
+    }
+
+    /// Takes one. From an empty bucket nothing can be taken; it stays empty.
+    pub(crate) fn take(&mut self, rate: Rate, now: Instant) {
+        let left = self.left(rate, now);
+        if left >= rate.burst {
+            self.refilled_at = now;
+        } else {
+            let gained = left.saturating_sub(self.left);
+            self.refilled_at = self.refilled_at + rate.refill.saturating_mul(gained);
+        }
+        self.left = left.saturating_sub(1);
+    }
+}

@@ -1,0 +1,61 @@
+//! What a node can be told in advance.
+
+use core::time::Duration;
+
+use crate::config::{ConfigError, config, positive, within};
+use crate::server::HistoryConfig;
+
+config! {
+    /// Everything a [`Node`](super::Node) can be told in advance.
+    ///
+    /// | field | default |
+    /// |---|---|
+    /// | `history` | its own |
+    /// | `hello_timeout` | 10 s |
+    /// | `max_subscriptions` | 1,000 |
+    /// | `max_unhandled` | 64 |
+    /// | `max_unhandled_bytes` | 1 MiB |
+    /// | `max_outbound_bytes` | 1 MiB |
+    /// | `page` | 256 |
+    /// | `per_user` | unlimited |
+    pub struct NodeConfig {
+        /// What the store keeps, and for how long. A node needs `session_ttl` of it; the store needs the same.
+        pub history / with_history: HistoryConfig = HistoryConfig::default(),
+        /// A connection that has not said hello, or whose hello is not answered, is closed after so long (I16).
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        pub hello_timeout / with_hello_timeout: Duration = Duration::from_secs(10),
+        /// So many channels per connection. At least 1.
+        pub max_subscriptions / with_max_subscriptions: usize = 1000,
+        /// So many messages of one session may wait for the application and the store; then its socket is not read. At
+        /// least 1. Enough to keep the store busy while the network brings the next ones.
+        pub max_unhandled / with_max_unhandled: usize = 64,
+        /// So many bytes of them. At least 1.
+        pub max_unhandled_bytes / with_max_unhandled_bytes: usize = 1 << 20,
+        /// So many bytes may wait for one connection's socket. Beyond, what is published stays in the store until there
+        /// is room, and the connection is not read. At least 1.
+        pub max_outbound_bytes / with_max_outbound_bytes: usize = 1 << 20,
+        /// So many messages are fetched at a time where a client missed some. At least 1.
+        pub page / with_page: usize = 256,
+        /// So many connections of one user at this node; a further one is closed with 4010 (M6).
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::limit"))]
+        pub per_user / with_per_user: Option<u32> = None,
+    }
+}
+
+impl NodeConfig {
+    /// Checks every field of every piece.
+    ///
+    /// # Errors
+    ///
+    /// The first field that cannot work, by its path.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.history.validate()?;
+        positive("node.hello_timeout", self.hello_timeout)?;
+        within("node.max_subscriptions", self.max_subscriptions, 1, usize::MAX)?;
+        within("node.max_unhandled", self.max_unhandled, 1, usize::MAX)?;
+        within("node.max_unhandled_bytes", self.max_unhandled_bytes, 1, usize::MAX)?;
+        within("node.max_outbound_bytes", self.max_outbound_bytes, 1, usize::MAX)?;
+        within("node.page", self.page, 1, usize::MAX)?;
+        within("node.per_user", self.per_user.unwrap_or(1), 1, u32::MAX)
+    }
+}

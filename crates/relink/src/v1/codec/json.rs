@@ -1,0 +1,143 @@
+//! Values out of JSON. What comes in here is the text of one whole value, as `serde_json` has found it; `None` says that
+//! it is of another kind.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::fields::{Fields, Raw};
+use super::malformed::Malformed;
+use super::names::Key;
+
+/// The fields of a whole message.
+pub(super) fn message(text: &str) -> Result<Fields<'_>, Malformed> {
+    match fields(text) {
+        Some(fields) => fields,
+        None if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
+            Err(Malformed::refused("a JSON object is wanted"))
+        }
+        None => Err(Malformed::syntax("not well-formed JSON")),
+    }
+}
+
+pub(super) fn is_null(text: &str) -> bool {
+    text == "null"
+}
+
+pub(super) fn number(text: &str) -> Option<u64> {
+    serde_json::from_str(text).ok()
+}
+
+pub(super) fn flag(text: &str) -> Option<bool> {
+    serde_json::from_str(text).ok()
+}
+
+/// Borrowed where nothing is escaped.
+pub(super) fn string(text: &str) -> Option<Cow<'_, str>> {
+    serde_json::from_str(text).ok().map(|Unescaped(text)| text)
+}
+
+/// The fields of an object; `None` for another value. Names that are not ours are passed over.
+pub(super) fn fields(text: &str) -> Option<Result<Fields<'_>, Malformed>> {
+    serde_json::from_str(text).ok().map(|Object(fields)| fields)
+}
+
+/// The values of an array, so many at most; `None` for another value.
+pub(super) fn elements(text: &str, most: usize) -> Option<Vec<Raw<'_>>> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    deserializer.deserialize_seq(Elements(most)).ok()
+}
+
+struct Unescaped<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Unescaped<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(UnescapedVisitor)
+    }
+}
+
+struct UnescapedVisitor;
+
+impl<'de> Visitor<'de> for UnescapedVisitor {
+    type Value = Unescaped<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Unescaped(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Unescaped(Cow::Owned(text.into())))
+    }
+}
+
+/// A name of ours, or another one.
+struct Name(Option<Key>);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Unescaped::deserialize(deserializer).map(|Unescaped(name)| Self(Key::from_name(&name)))
+    }
+}
+
+/// The inner result is about the protocol, not about JSON.
+struct Object<'a>(Result<Fields<'a>, Malformed>);
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Object<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    /// Reads to the end in any case: what follows may still turn out not to be JSON.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Ok(Fields::default());
+        while let Some(Name(key)) = map.next_key()? {
+            let Some(key) = key else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let raw = map.next_value::<&'de RawValue>()?;
+            fields = fields.and_then(|mut fields: Fields<'de>| {
+                fields.add(key, Raw::Json(raw.get()))?;
+                Ok(fields)
+            });
+        }
+        Ok(Object(fields))
+    }
+}
+
+struct Elements(usize);
+
+impl<'de> Visitor<'de> for Elements {
+    type Value = Vec<Raw<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::new();
+        while elements.len() < self.0 {
+            let Some(raw) = array.next_element::<&'de RawValue>()? else { return Ok(elements) };
+            elements.push(Raw::Json(raw.get()));
+        }
+        while array.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(elements)
+    }
+}

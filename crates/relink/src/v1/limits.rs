@@ -1,0 +1,29 @@
+//! How long things may be in a frame of `relink.v1`. Both decoders refuse what is longer with 1003; a server refuses it
+//! earlier, with a problem, where the application is to blame.
+//!
+//! Lengths are in bytes of UTF-8. A payload has no limit here: that of the whole message, which the driver knows, holds.
+
+/// The largest serial, offset and count: the largest whole number that JSON carries safely (RFC 8259, section 6).
+pub const NUMBER: u64 = (1 << 53) - 1;
+/// The name of a channel. It is not empty.
+pub const CHANNEL: usize = 255;
+/// A session's id.
+pub const SESSION: usize = 128;
+/// A token.
+pub const TOKEN: usize = 16 * 1024;
+/// What a member says of itself.
+pub const PRESENCE: usize = 4 * 1024;
+/// The name of a user.
+pub const USER: usize = 255;
+/// The name of a member's stay.
+pub const JOIN: usize = 255;
+/// The symbolic name of a problem.
+pub const PROBLEM_NAME: usize = 64;
+/// The sentence of a problem; the encoder cuts a longer one.
+pub const PROBLEM_DETAIL: usize = 1024;
+/// Rejections in one welcome.
+pub const REJECTIONS: usize = 1024;
+/// Members in one list.
+pub const MEMBERS: usize = 10_000;
+/// How deep CBOR may be nested; the frames themselves need four levels.
+pub const DEPTH: usize = 32;
