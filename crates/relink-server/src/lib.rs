@@ -1,8 +1,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 //! A server.
 
+mod clock;
 mod history;
 
-pub use history::{History, HistoryError, NewsReceiver, NewsSender, Watch, news};
+pub use history::{History, HistoryError, Memory, NewsReceiver, NewsSender, Watch, news};
 #[cfg(feature = "redis")]
 pub use history::{RedisConfig, RedisHistory};

@@ -1,6 +1,7 @@
 //! What a server keeps so that nothing is lost, and who keeps it.
 
 mod error;
+mod memory;
 
 mod news;
 #[cfg(feature = "redis")]
@@ -15,6 +16,7 @@ use relink::server::{Answer, HistoryConfig, Question, Stream};
 pub use self::redis::{RedisConfig, RedisHistory};
 pub use self::{
     error::HistoryError,
+    memory::Memory,
     news::{NewsReceiver, NewsSender, news},
 };
 

@@ -24,7 +24,7 @@ fn change(user: &str, join: &str, what: &str) -> (String, String, String) {
     (user.to_owned(), join.to_owned(), what.to_owned())
 }
 
-pub async fn a09_members_are_told_by_session(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn a09_members_are_told_by_session(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     for (session, user) in [("s2", "bob"), ("s1", "alice"), ("s3", "alice")] {
         create(&*rig.one, session, user).await;
@@ -56,7 +56,7 @@ pub async fn a09_members_are_told_by_session(rig: impl AsyncFn(HistoryConfig) ->
     assert_eq!(hear_change(&mut ear, "a").await, change("bob", "j5", "joined"));
 }
 
-pub async fn a09_a_member_that_comes_back_keeps_its_name_and_is_told_to_nobody(
+pub(crate) async fn a09_a_member_that_comes_back_keeps_its_name_and_is_told_to_nobody(
     rig: impl AsyncFn(HistoryConfig) -> Rig,
 ) {
     let rig = rig(config()).await;
@@ -74,7 +74,24 @@ pub async fn a09_a_member_that_comes_back_keeps_its_name_and_is_told_to_nobody(
     assert_eq!(hear_change(&mut ear, "a").await, change("alice", "first", "left"));
 }
 
-pub async fn a09_a_lease_that_was_replaced_cannot_leave(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn a09_a_member_that_comes_back_with_other_words_is_told_again(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    join_as_new(&*rig.one, "a", "s", &member("alice", "first"), 1).await;
+    let mut ear = Ear::on(&*rig.other, &[&channel("a")]).await;
+    let away = |join: &str| Member { info: Some("away".into()), ..member("alice", join) };
+    let again = join(&*rig.one, "a", "s", away("second"), 2).await;
+    assert_eq!(again, Answer::Joined { join: "first".to_owned() });
+    assert_eq!(ear.hear().await, News::Joined { channel: "a".into(), member: away("first") });
+    assert_eq!(members(&*rig.one, "a").await, [away("first")]);
+    leave(&*rig.one, "a", "s", 2).await;
+    let left = Member { info: None, ..away("first") };
+    assert_eq!(ear.hear().await, News::Left { channel: "a".into(), member: left });
+}
+
+pub(crate) async fn a09_a_lease_that_was_replaced_cannot_leave(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     let (here, there) = (u64::MAX - 1, u64::MAX);
@@ -86,13 +103,13 @@ pub async fn a09_a_lease_that_was_replaced_cannot_leave(rig: impl AsyncFn(Histor
     assert_eq!(members(&*rig.one, "a").await, []);
 }
 
-pub async fn a09_a_session_that_nobody_knows_cannot_join(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn a09_a_session_that_nobody_knows_cannot_join(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     assert_eq!(join(&*rig.one, "a", "s", member("alice", "j"), 1).await, Answer::Unknown);
     assert_eq!(members(&*rig.one, "a").await, []);
 }
 
-pub async fn a09_members_leave_with_their_session(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn a09_members_leave_with_their_session(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     join_as_new(&*rig.one, "a", "s", &member("alice", "j"), 1).await;
@@ -104,7 +121,7 @@ pub async fn a09_members_leave_with_their_session(rig: impl AsyncFn(HistoryConfi
     assert_eq!(members(&*rig.one, "b").await, []);
 }
 
-pub async fn a09_members_whose_node_is_gone_leave_once(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn a09_members_whose_node_is_gone_leave_once(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config().with_session_ttl(Duration::from_millis(400))).await;
     create(&*rig.one, "s", "alice").await;
     join_as_new(&*rig.one, "a", "s", &member("alice", "j"), 1).await;
@@ -120,7 +137,7 @@ pub async fn a09_members_whose_node_is_gone_leave_once(rig: impl AsyncFn(History
     assert_eq!(ear.hear_word().await.2, "after it");
 }
 
-pub async fn a09_members_that_are_kept_stay(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn a09_members_that_are_kept_stay(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config().with_session_ttl(Duration::from_millis(600))).await;
     for session in ["kept", "left"] {
         create(&*rig.one, session, session).await;
@@ -135,7 +152,7 @@ pub async fn a09_members_that_are_kept_stay(rig: impl AsyncFn(HistoryConfig) -> 
     assert_eq!(left, [member("kept", "kept")]);
 }
 
-pub async fn a09_any_name_is_a_name(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn a09_any_name_is_a_name(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     let odd = "12 :\n\0ü{\"%s\"} *";
     create(&*rig.one, odd, odd).await;

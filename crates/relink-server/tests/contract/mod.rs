@@ -15,24 +15,24 @@ use relink::{
 use relink_server::{History, NewsReceiver, Watch, news};
 use tokio::time::{sleep, timeout};
 
-pub use self::{members::*, sessions::*, streams::*};
+pub(crate) use self::{members::*, sessions::*, streams::*};
 
 /// Longer than anything takes.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One store, as two nodes see it.
-pub struct Rig {
-    pub one: Arc<dyn History>,
-    pub other: Arc<dyn History>,
+pub(crate) struct Rig {
+    pub(crate) one: Arc<dyn History>,
+    pub(crate) other: Arc<dyn History>,
     /// What must live as long as the store is used.
-    pub store: Box<dyn Any>,
+    pub(crate) store: Box<dyn Any>,
 }
 
 /// Makes a test of each case, for the store that `$rig` makes from a [`HistoryConfig`].
 #[macro_export]
 macro_rules! history_contract {
-    ($rig:path) => {
-        $crate::history_contract! { $rig:
+    ($rig:path $(, $time:meta)?) => {
+        $crate::history_contract! { $rig $(, $time)?:
             w15_a_stream_begins_at_0_in_an_epoch_that_all_nodes_agree_on
             i26_offsets_count_from_1_without_holes
             w15_since_tells_what_follows_up_to_the_limit
@@ -46,6 +46,7 @@ macro_rules! history_contract {
             w15_what_is_not_watched_is_not_told
             w15_nothing_falls_between_the_answer_and_the_news
             w09_a_session_is_known_to_all_nodes
+            w09_a_session_begins_once
             w09_an_unknown_session_is_not_resumed
             w09_a_session_of_somebody_else_is_left_alone
             i25_a_resume_begins_a_turn_and_tells_it
@@ -56,10 +57,12 @@ macro_rules! history_contract {
             w09_rejections_are_remembered_in_order
             w09_rejections_are_bounded
             w09_a_session_lasts_for_its_time_unless_it_is_kept
+            w09_a_session_that_is_not_has_no_stream
             w09_an_ended_session_is_gone_with_its_stream
             i25_an_earlier_turn_cannot_end_a_session
             a09_members_are_told_by_session
             a09_a_member_that_comes_back_keeps_its_name_and_is_told_to_nobody
+            a09_a_member_that_comes_back_with_other_words_is_told_again
             a09_a_lease_that_was_replaced_cannot_leave
             a09_a_session_that_nobody_knows_cannot_join
             a09_members_leave_with_their_session
@@ -68,41 +71,43 @@ macro_rules! history_contract {
             a09_any_name_is_a_name
         }
     };
-    ($rig:path: $($case:ident)*) => {
-        $(#[tokio::test]
+    ($rig:path: $($case:ident)*) => { $($crate::history_contract! { @ $case $rig })* };
+    ($rig:path, $time:meta: $($case:ident)*) => { $($crate::history_contract! { @ $case $rig, $time })* };
+    (@ $case:ident $rig:path $(, $time:meta)?) => {
+        #[tokio::test$(($time))?]
         async fn $case() {
             $crate::contract::$case(async |config| $rig(config).await).await;
-        })*
+        }
     };
 }
 
 /// A config whose times no test reaches by accident.
-pub fn config() -> HistoryConfig {
+pub(crate) fn config() -> HistoryConfig {
     HistoryConfig::default()
 }
 
-pub async fn ask(history: &dyn History, question: Question) -> Answer {
+pub(crate) async fn ask(history: &dyn History, question: Question) -> Answer {
     history.answer(question).await.expect("the store answers")
 }
 
-pub fn text(text: &str) -> Message {
+pub(crate) fn text(text: &str) -> Message {
     Message::Text(text.into())
 }
 
-pub fn channel(name: &str) -> Stream {
+pub(crate) fn channel(name: &str) -> Stream {
     Stream::Channel(Channel::from(name))
 }
 
-pub async fn publish(history: &dyn History, stream: &Stream, words: &[&str]) {
+pub(crate) async fn publish(history: &dyn History, stream: &Stream, words: &[&str]) {
     let publications = words.iter().map(|word| (stream.clone(), text(word))).collect();
     assert_eq!(ask(history, Question::Publish { publications }).await, Answer::Done);
 }
 
-pub async fn top(history: &dyn History, stream: &Stream) -> Position {
+pub(crate) async fn top(history: &dyn History, stream: &Stream) -> Position {
     since(history, stream, None, 1).await.0
 }
 
-pub async fn since(
+pub(crate) async fn since(
     history: &dyn History,
     stream: &Stream,
     after: Option<Position>,
@@ -115,62 +120,68 @@ pub async fn since(
 }
 
 /// Everything after an offset in the present epoch, as offsets and words.
-pub async fn words(history: &dyn History, stream: &Stream, after: u64) -> Option<Vec<(u64, String)>> {
+pub(crate) async fn words(history: &dyn History, stream: &Stream, after: u64) -> Option<Vec<(u64, String)>> {
     let epoch = top(history, stream).await.epoch;
     let (_, missed) = since(history, stream, Some(Position::new(epoch, after)), usize::MAX >> 12).await;
     let word = |Publication { offset, message }| (offset, message.as_text().unwrap_or("?").to_owned());
     missed.map(|missed| missed.into_iter().map(word).collect())
 }
 
-pub fn numbered(words: &[(u64, &str)]) -> Option<Vec<(u64, String)>> {
+pub(crate) fn numbered(words: &[(u64, &str)]) -> Option<Vec<(u64, String)>> {
     Some(words.iter().map(|(offset, word)| (*offset, (*word).to_owned())).collect())
 }
 
-pub async fn create(history: &dyn History, session: &str, user: &str) {
+pub(crate) async fn create(history: &dyn History, session: &str, user: &str) {
     let question = Question::Create { session: session.into(), user: user.to_owned() };
     let expected = Answer::Session { user: user.to_owned(), received: 0, rejected: Vec::new(), turn: 0 };
     assert_eq!(ask(history, question).await, expected);
 }
 
-pub async fn resume(history: &dyn History, session: &str, user: &str) -> Answer {
+pub(crate) async fn resume(history: &dyn History, session: &str, user: &str) -> Answer {
     ask(history, Question::Resume { session: session.into(), user: user.to_owned() }).await
 }
 
-pub async fn keep(history: &dyn History, session: &str) {
+pub(crate) async fn keep(history: &dyn History, session: &str) {
     let question = Question::Keep { sessions: vec![SessionId::from(session)] };
     assert_eq!(ask(history, question).await, Answer::Done);
 }
 
 /// A commit of words to a channel.
-pub fn commit(session: &str, turn: u64, serial: u64, words: &[(&str, &str)]) -> Question {
+pub(crate) fn commit(session: &str, turn: u64, serial: u64, words: &[(&str, &str)]) -> Question {
     let publications = words.iter().map(|(to, word)| (channel(to), text(word))).collect();
     Question::Commit { session: session.into(), turn, serial, publications, rejection: None }
 }
 
-pub fn refused(session: &str, serial: u64, name: &'static str, detail: &str) -> Question {
+pub(crate) fn refused(session: &str, serial: u64, name: &'static str, detail: &str) -> Question {
     let rejection = Some(rejection(serial, name, detail));
     Question::Commit { session: session.into(), turn: 0, serial, publications: Vec::new(), rejection }
 }
 
-pub fn rejection(serial: u64, name: &'static str, detail: &str) -> Rejection {
+pub(crate) fn rejection(serial: u64, name: &'static str, detail: &str) -> Rejection {
     Rejection { serial, problem: Problem::new(name, detail) }
 }
 
-pub fn member(user: &str, join: &str) -> Member {
+pub(crate) fn member(user: &str, join: &str) -> Member {
     Member { user: user.to_owned(), join: join.to_owned(), info: Some("hello".into()) }
 }
 
-pub async fn join(history: &dyn History, to: &str, session: &str, member: Member, lease: u64) -> Answer {
+pub(crate) async fn join(
+    history: &dyn History,
+    to: &str,
+    session: &str,
+    member: Member,
+    lease: u64,
+) -> Answer {
     let question = Question::Join { channel: to.into(), session: session.into(), member, lease };
     ask(history, question).await
 }
 
-pub async fn leave(history: &dyn History, from: &str, session: &str, lease: u64) {
+pub(crate) async fn leave(history: &dyn History, from: &str, session: &str, lease: u64) {
     let question = Question::Leave { channel: from.into(), session: session.into(), lease };
     assert_eq!(ask(history, question).await, Answer::Done);
 }
 
-pub async fn members(history: &dyn History, of: &str) -> Vec<Member> {
+pub(crate) async fn members(history: &dyn History, of: &str) -> Vec<Member> {
     match ask(history, Question::Members { channel: of.into() }).await {
         Answer::Members(members) => members,
         other => panic!("{other:?}"),
@@ -178,7 +189,7 @@ pub async fn members(history: &dyn History, of: &str) -> Vec<Member> {
 }
 
 /// Asks again and again, until the answer is the one that is waited for.
-pub async fn until<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let waiting = async {
         loop {
             if let Some(found) = attempt().await {
@@ -191,14 +202,14 @@ pub async fn until<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
 }
 
 /// A node that listens.
-pub struct Ear {
+pub(crate) struct Ear {
     news: NewsReceiver,
     watch: Arc<dyn Watch>,
 }
 
 impl Ear {
     /// Watches these, and returns once that is in effect.
-    pub async fn on(history: &dyn History, streams: &[&Stream]) -> Self {
+    pub(crate) async fn on(history: &dyn History, streams: &[&Stream]) -> Self {
         let (sender, news) = news();
         let ear = Self { watch: history.listen(sender), news };
         for stream in streams {
@@ -207,17 +218,17 @@ impl Ear {
         ear
     }
 
-    pub async fn watch(&self, history: &dyn History, stream: &Stream) {
+    pub(crate) async fn watch(&self, history: &dyn History, stream: &Stream) {
         self.watch.watch(stream.clone());
         _ = top(history, stream).await;
     }
 
-    pub fn unwatch(&self, stream: &Stream) {
+    pub(crate) fn unwatch(&self, stream: &Stream) {
         self.watch.unwatch(stream);
     }
 
     /// The next news that are no doubt: doubts may always be.
-    pub async fn hear(&mut self) -> News {
+    pub(crate) async fn hear(&mut self) -> News {
         loop {
             let news = timeout(PATIENCE, self.news.recv()).await.expect("news in time").expect("news");
             if news != News::Doubt {
@@ -226,12 +237,12 @@ impl Ear {
         }
     }
 
-    pub async fn doubt(&mut self) {
+    pub(crate) async fn doubt(&mut self) {
         let doubt = async { while self.news.recv().await.expect("news") != News::Doubt {} };
         timeout(PATIENCE, doubt).await.expect("a doubt in time");
     }
 
-    pub async fn hear_word(&mut self) -> (Stream, u64, String) {
+    pub(crate) async fn hear_word(&mut self) -> (Stream, u64, String) {
         match self.hear().await {
             News::Published { stream, publication, .. } => {
                 (stream, publication.offset, publication.message.as_text().unwrap_or("?").to_owned())

@@ -6,7 +6,7 @@ fn session(user: &str, received: u64, rejected: &[Rejection], turn: u64) -> Answ
     Answer::Session { user: user.to_owned(), received, rejected: rejected.to_vec(), turn }
 }
 
-pub async fn w09_a_session_is_known_to_all_nodes(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_a_session_is_known_to_all_nodes(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     let answer = ask(&*rig.one, commit("s", 0, 1, &[("a", "hello")])).await;
@@ -15,7 +15,18 @@ pub async fn w09_a_session_is_known_to_all_nodes(rig: impl AsyncFn(HistoryConfig
     assert_eq!(resume(&*rig.one, "s", "alice").await, session("alice", 1, &[], 2));
 }
 
-pub async fn w09_an_unknown_session_is_not_resumed(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_a_session_begins_once(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    _ = ask(&*rig.one, commit("s", 0, 1, &[])).await;
+    let again = async |user: &str| {
+        ask(&*rig.one, Question::Create { session: "s".into(), user: user.to_owned() }).await
+    };
+    assert_eq!(again("alice").await, session("alice", 1, &[], 0));
+    assert_eq!(again("mallory").await, Answer::Unknown);
+}
+
+pub(crate) async fn w09_an_unknown_session_is_not_resumed(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     assert_eq!(resume(&*rig.one, "s", "alice").await, Answer::Unknown);
     assert_eq!(ask(&*rig.one, commit("s", 0, 1, &[("a", "hello")])).await, Answer::Unknown);
@@ -24,7 +35,7 @@ pub async fn w09_an_unknown_session_is_not_resumed(rig: impl AsyncFn(HistoryConf
     assert_eq!(resume(&*rig.one, "s", "alice").await, Answer::Unknown);
 }
 
-pub async fn w09_a_session_of_somebody_else_is_left_alone(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_a_session_of_somebody_else_is_left_alone(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     let Answer::Session { user, turn, .. } = resume(&*rig.other, "s", "mallory").await else { panic!() };
@@ -34,7 +45,7 @@ pub async fn w09_a_session_of_somebody_else_is_left_alone(rig: impl AsyncFn(Hist
     assert_eq!(resume(&*rig.one, "s", "alice").await, session("alice", 1, &[], 1));
 }
 
-pub async fn i25_a_resume_begins_a_turn_and_tells_it(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn i25_a_resume_begins_a_turn_and_tells_it(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     let mut ear = Ear::on(&*rig.one, &[&Stream::Session("s".into())]).await;
@@ -45,7 +56,7 @@ pub async fn i25_a_resume_begins_a_turn_and_tells_it(rig: impl AsyncFn(HistoryCo
     }
 }
 
-pub async fn i25_a_commit_of_an_earlier_turn_changes_nothing(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn i25_a_commit_of_an_earlier_turn_changes_nothing(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     _ = resume(&*rig.other, "s", "alice").await;
@@ -56,7 +67,7 @@ pub async fn i25_a_commit_of_an_earlier_turn_changes_nothing(rig: impl AsyncFn(H
     assert_eq!(words(&*rig.one, &channel("a"), 0).await, numbered(&[(1, "in turn")]));
 }
 
-pub async fn w09_a_commit_is_all_or_nothing_and_once(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_a_commit_is_all_or_nothing_and_once(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     create(&*rig.one, "t", "bob").await;
@@ -81,7 +92,7 @@ pub async fn w09_a_commit_is_all_or_nothing_and_once(rig: impl AsyncFn(HistoryCo
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 2);
 }
 
-pub async fn w09_two_nodes_commit_the_same_serial_once(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_two_nodes_commit_the_same_serial_once(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     for serial in 1..=50 {
@@ -92,7 +103,9 @@ pub async fn w09_two_nodes_commit_the_same_serial_once(rig: impl AsyncFn(History
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 50);
 }
 
-pub async fn w09_a_commit_with_a_hole_before_it_changes_nothing(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_a_commit_with_a_hole_before_it_changes_nothing(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     _ = ask(&*rig.one, commit("s", 0, 2, &[("a", "too early")])).await;
@@ -100,7 +113,7 @@ pub async fn w09_a_commit_with_a_hole_before_it_changes_nothing(rig: impl AsyncF
     assert_eq!(resume(&*rig.one, "s", "alice").await, session("alice", 0, &[], 1));
 }
 
-pub async fn w09_rejections_are_remembered_in_order(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_rejections_are_remembered_in_order(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     let details = ["no", "", "with 7 words\nin two lines: ü"];
@@ -115,7 +128,7 @@ pub async fn w09_rejections_are_remembered_in_order(rig: impl AsyncFn(HistoryCon
     assert_eq!(resume(&*rig.other, "s", "alice").await, session("alice", 4, &rejected, 1));
 }
 
-pub async fn w09_rejections_are_bounded(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_rejections_are_bounded(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     for serial in 1..=1030 {
@@ -128,7 +141,9 @@ pub async fn w09_rejections_are_bounded(rig: impl AsyncFn(HistoryConfig) -> Rig)
     assert_eq!((received, rejected.len(), first_and_last), (1030, 1024, (7, 1030)));
 }
 
-pub async fn w09_a_session_lasts_for_its_time_unless_it_is_kept(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_a_session_lasts_for_its_time_unless_it_is_kept(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config().with_session_ttl(Duration::from_millis(600))).await;
     create(&*rig.one, "kept", "alice").await;
     create(&*rig.one, "left", "alice").await;
@@ -142,7 +157,18 @@ pub async fn w09_a_session_lasts_for_its_time_unless_it_is_kept(rig: impl AsyncF
     assert_eq!(ask(&*rig.one, commit("left", 0, 1, &[])).await, Answer::Unknown);
 }
 
-pub async fn w09_an_ended_session_is_gone_with_its_stream(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_a_session_that_is_not_has_no_stream(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    let own = Stream::Session("s".into());
+    publish(&*rig.one, &own, &["to nobody"]).await;
+    let (begin, nothing) = since(&*rig.one, &own, None, 1).await;
+    assert_eq!((begin.offset, nothing), (0, Some(Vec::new())));
+    assert_eq!(since(&*rig.one, &own, Some(begin), 1).await.1, None);
+    create(&*rig.one, "s", "alice").await;
+    assert_eq!(words(&*rig.one, &own, 0).await, Some(Vec::new()));
+}
+
+pub(crate) async fn w09_an_ended_session_is_gone_with_its_stream(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     let own = Stream::Session("s".into());
@@ -154,7 +180,7 @@ pub async fn w09_an_ended_session_is_gone_with_its_stream(rig: impl AsyncFn(Hist
     assert_eq!(since(&*rig.one, &own, Some(Position { offset: 0, ..before }), 10).await.1, None);
 }
 
-pub async fn i25_an_earlier_turn_cannot_end_a_session(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn i25_an_earlier_turn_cannot_end_a_session(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     _ = resume(&*rig.other, "s", "alice").await;

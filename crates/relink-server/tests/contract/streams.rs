@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub async fn w15_a_stream_begins_at_0_in_an_epoch_that_all_nodes_agree_on(
+pub(crate) async fn w15_a_stream_begins_at_0_in_an_epoch_that_all_nodes_agree_on(
     rig: impl AsyncFn(HistoryConfig) -> Rig,
 ) {
     let rig = rig(config()).await;
@@ -15,7 +15,7 @@ pub async fn w15_a_stream_begins_at_0_in_an_epoch_that_all_nodes_agree_on(
     assert_eq!(all, [Publication { offset: 1, message: text("first") }]);
 }
 
-pub async fn i26_offsets_count_from_1_without_holes(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn i26_offsets_count_from_1_without_holes(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     let stream = channel("a");
     for turn in 0..10 {
@@ -27,7 +27,7 @@ pub async fn i26_offsets_count_from_1_without_holes(rig: impl AsyncFn(HistoryCon
     assert_eq!(offsets, expected);
 }
 
-pub async fn w15_since_tells_what_follows_up_to_the_limit(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w15_since_tells_what_follows_up_to_the_limit(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     let stream = channel("a");
     publish(&*rig.one, &stream, &["1", "2", "3", "4"]).await;
@@ -42,7 +42,7 @@ pub async fn w15_since_tells_what_follows_up_to_the_limit(rig: impl AsyncFn(Hist
     }
 }
 
-pub async fn w15_since_is_honest_about_what_it_cannot_tell(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w15_since_is_honest_about_what_it_cannot_tell(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config().with_max_messages(2)).await;
     let stream = channel("a");
     publish(&*rig.one, &stream, &["1", "2", "3"]).await;
@@ -57,14 +57,14 @@ pub async fn w15_since_is_honest_about_what_it_cannot_tell(rig: impl AsyncFn(His
     assert!(tell(Position::new(now.epoch, 1)).await.1.is_some_and(|missed| missed.len() == 2));
 }
 
-pub async fn w15_messages_are_bounded_in_number(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w15_messages_are_bounded_in_number(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config().with_max_messages(3)).await;
     publish(&*rig.one, &channel("a"), &["1", "2", "3", "4", "5"]).await;
     assert_eq!(words(&*rig.other, &channel("a"), 1).await, None);
     assert_eq!(words(&*rig.other, &channel("a"), 2).await, numbered(&[(3, "3"), (4, "4"), (5, "5")]));
 }
 
-pub async fn w15_messages_are_bounded_in_bytes_but_the_last_one_is_kept(
+pub(crate) async fn w15_messages_are_bounded_in_bytes_but_the_last_one_is_kept(
     rig: impl AsyncFn(HistoryConfig) -> Rig,
 ) {
     let rig = rig(config().with_max_bytes(10)).await;
@@ -82,7 +82,7 @@ pub async fn w15_messages_are_bounded_in_bytes_but_the_last_one_is_kept(
     assert_eq!(words(&*rig.one, &stream, 5).await, numbered(&[(6, "short"), (7, "more")]));
 }
 
-pub async fn w15_messages_are_bounded_in_age(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w15_messages_are_bounded_in_age(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config().with_max_age(Duration::from_millis(300))).await;
     let stream = channel("a");
     publish(&*rig.one, &stream, &["old"]).await;
@@ -101,7 +101,7 @@ pub async fn w15_messages_are_bounded_in_age(rig: impl AsyncFn(HistoryConfig) ->
     .await;
 }
 
-pub async fn w15_streams_do_not_mix(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w15_streams_do_not_mix(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "a", "alice").await;
     let (to_all, to_one) = (channel("a"), Stream::Session("a".into()));
@@ -113,7 +113,7 @@ pub async fn w15_streams_do_not_mix(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     assert_eq!(words(&*rig.other, &channel("a:b"), 0).await, numbered(&[(1, "other")]));
 }
 
-pub async fn w15_any_payload_comes_back_as_it_was(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w15_any_payload_comes_back_as_it_was(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     let stream = channel("a");
     let begin = top(&*rig.one, &stream).await;
@@ -139,7 +139,7 @@ pub async fn w15_any_payload_comes_back_as_it_was(rig: impl AsyncFn(HistoryConfi
     assert!(kept.iter().map(|kept| &kept.message).eq(&payloads));
 }
 
-pub async fn w15_news_of_a_watched_stream_reach_every_node(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w15_news_of_a_watched_stream_reach_every_node(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     let own = Stream::Session("s".into());
@@ -154,7 +154,7 @@ pub async fn w15_news_of_a_watched_stream_reach_every_node(rig: impl AsyncFn(His
     }
 }
 
-pub async fn w15_what_is_not_watched_is_not_told(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w15_what_is_not_watched_is_not_told(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     let mut ear = Ear::on(&*rig.one, &[&channel("a"), &channel("b")]).await;
     publish(&*rig.other, &channel("never"), &["unheard"]).await;
@@ -171,7 +171,9 @@ pub async fn w15_what_is_not_watched_is_not_told(rig: impl AsyncFn(HistoryConfig
     assert_eq!(ear.hear_word().await, (channel("b"), 3, "heard again".to_owned()));
 }
 
-pub async fn w15_nothing_falls_between_the_answer_and_the_news(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w15_nothing_falls_between_the_answer_and_the_news(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     let mut ear = Ear::on(&*rig.one, &[]).await;
     for round in 0..100 {

@@ -11,14 +11,14 @@ use std::{
 };
 
 /// A running server. Dropping it ends it.
-pub struct RedisServer {
+pub(crate) struct RedisServer {
     process: Child,
     port: u16,
     folder: PathBuf,
 }
 
 impl RedisServer {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         // Another program may take the port in between; then there is another one.
         for _ in 0..10 {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -51,21 +51,21 @@ impl RedisServer {
         false
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Asks for one line: a number, a word, or the number of lines that follow it.
-    pub fn ask(&self, words: &[&str]) -> String {
+    pub(crate) fn ask(&self, words: &[&str]) -> String {
         let answer = self.ask_for_all(words);
         answer.lines().next().unwrap_or_default().trim_start_matches([':', '+']).to_owned()
     }
 
-    pub fn keys(&self) -> Vec<String> {
+    pub(crate) fn keys(&self) -> Vec<String> {
         let answer = self.ask_for_all(&["KEYS", "*"]);
         let mut keys: Vec<_> =
             answer.lines().filter(|line| !line.starts_with(['*', '$'])).map(str::to_owned).collect();

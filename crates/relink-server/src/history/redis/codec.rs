@@ -124,7 +124,9 @@ pub(super) fn news(name: &str, payload: Vec<u8>) -> Read<News> {
     match (*kind, read_stream(name)?) {
         (b'p', stream) => published(stream, payload.into()),
         (b'j', Stream::Channel(channel)) => Ok(News::Joined { channel, member: read_member(text(rest)?)? }),
-        (b'l', Stream::Channel(channel)) => Ok(News::Left { channel, member: read_member(text(rest)?)? }),
+        (b'l', Stream::Channel(channel)) => {
+            Ok(News::Left { channel, member: Member { info: None, ..read_member(text(rest)?)? } })
+        }
         (b'r', Stream::Session(session)) => {
             Ok(News::Resumed { session, turn: text(rest)?.parse().map_err(|_| Malformed)? })
         }

@@ -14,6 +14,6 @@ if ARGV[11] ~= '' then
   local rejected = prefix .. 'rejected:' .. ARGV[8]
   redis.call('RPUSH', rejected, ARGV[11])
   redis.call('LTRIM', rejected, '-1024', '-1')
+  redis.call('PEXPIRE', rejected, redis.call('PTTL', key))
 end
-keep(ARGV[8])
 return tonumber(ARGV[10])

@@ -28,6 +28,11 @@ local function of_session(stream)
   return string.sub(stream, 1, 2) == 's:'
 end
 
+-- The stream of a session that is not, or not any more: nothing is kept for it.
+local function is_over(stream)
+  return of_session(stream) and redis.call('EXISTS', prefix .. 'session:' .. string.sub(stream, 3)) == 0
+end
+
 -- Epoch, offset, bytes, oldest. A stream that nobody asked for before begins here.
 local function open(stream)
   local key = prefix .. 'top:' .. stream
@@ -49,7 +54,7 @@ end
 
 -- Appends one message, gives up what is too much, and tells the nodes.
 local function append(stream, kind, payload)
-  if of_session(stream) and redis.call('EXISTS', prefix .. 'session:' .. string.sub(stream, 3)) == 0 then
+  if is_over(stream) then
     return
   end
   local epoch, offset, bytes, oldest = open(stream)
@@ -114,6 +119,13 @@ local function sweep()
     leave_all(session)
   end
   return #gone
+end
+
+-- User, received, rejections, turn.
+local function session_of(session)
+  local found = redis.call('HMGET', prefix .. 'session:' .. session, 'user', 'received', 'turn')
+  local rejected = redis.call('LRANGE', prefix .. 'rejected:' .. session, '0', '-1')
+  return { found[1], tonumber(found[2]), rejected, tonumber(found[3]) }
 end
 
 -- So long again from now on.

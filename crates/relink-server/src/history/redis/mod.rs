@@ -145,14 +145,10 @@ impl Shared {
         let scripts = &self.scripts;
         match question {
             Question::Create { session, user } => {
-                self.run(self.call(&scripts.create).arg(session.expose()).arg(&user)).await?;
-                Ok(Answer::Session { user, received: 0, rejected: Vec::new(), turn: 0 })
+                self.session(self.call(&scripts.create).arg(session.expose()).arg(user)).await
             }
             Question::Resume { session, user } => {
-                match self.run(self.call(&scripts.resume).arg(session.expose()).arg(user)).await? {
-                    Value::Nil => Ok(Answer::Unknown),
-                    found => Ok(codec::session(found)?),
-                }
+                self.session(self.call(&scripts.resume).arg(session.expose()).arg(user)).await
             }
             Question::Keep { sessions } => self.keep(&sessions).await,
             Question::End { session, turn } => {
@@ -196,6 +192,13 @@ impl Shared {
                 Ok(Answer::Members(codec::members(members)?))
             }
             question => Err(AskError::Unheard(format!("{question:?}"))),
+        }
+    }
+
+    async fn session(&self, call: Call<'_>) -> Result<Answer, AskError> {
+        match self.run(call).await? {
+            Value::Nil => Ok(Answer::Unknown),
+            found => Ok(codec::session(found)?),
         }
     }
 
