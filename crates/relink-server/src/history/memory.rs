@@ -122,6 +122,7 @@ impl Shared {
 }
 
 /// Tells those who watch.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the list of news may grow")]
 fn tell(nodes: &BTreeMap<u64, Node>, news: &News) {
     let stream = match news {
         News::Published { stream, .. } => Some(stream.clone()),

@@ -141,6 +141,7 @@ impl Shared {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of questions, and of Redis' kinds of values, may grow")]
     async fn ask(&self, question: Question) -> Result<Answer, AskError> {
         let scripts = &self.scripts;
         match question {
@@ -195,6 +196,7 @@ impl Shared {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "Redis' kinds of values may grow")]
     async fn session(&self, call: Call<'_>) -> Result<Answer, AskError> {
         match self.run(call).await? {
             Value::Nil => Ok(Answer::Unknown),
