@@ -9,14 +9,16 @@ use relink::{Channel, CloseCode, CloseFrame, Message, Problem, Secret, server::S
 
 use crate::{context::Context, user::User};
 
+type Identified = Result<Option<User>, StatusCode>;
+type Wanted = (User, Channel, Option<Secret>);
 type Ask<A, T> = Arc<dyn Fn(A) -> BoxFuture<'static, T> + Send + Sync>;
 
 /// The application's functions. Each is called in a task of its own, and a panic in it is caught.
 #[derive(Clone)]
 pub(crate) struct Handlers {
-    pub(crate) request: Option<Ask<Request<()>, Result<Option<User>, StatusCode>>>,
+    pub(crate) request: Option<Ask<Request<()>, Identified>>,
     pub(crate) authenticate: Option<Ask<Option<Secret>, Result<User, CloseFrame>>>,
-    pub(crate) authorize: Option<Ask<(User, Channel, Option<Secret>), Result<(), Problem>>>,
+    pub(crate) authorize: Option<Ask<Wanted, Result<(), Problem>>>,
     pub(crate) message: Option<Ask<(Context, Message), Result<(), Problem>>>,
 }
 
@@ -26,7 +28,7 @@ impl Handlers {
     }
 
     /// Who an HTTP request says it is.
-    pub(crate) async fn look_at(&self, request: Request<()>) -> Result<Option<User>, StatusCode> {
+    pub(crate) async fn look_at(&self, request: Request<()>) -> Identified {
         match &self.request {
             Some(ask) => caught(ask, request).await.unwrap_or(Err(StatusCode::INTERNAL_SERVER_ERROR)),
             None => Ok(None),

@@ -104,8 +104,8 @@ pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<(Request<(
 
 /// Whether this asks for our kind of WebSocket, and the answer that agrees to it.
 pub(crate) fn agree(request: &Request<()>) -> Result<Response<()>, Refusal> {
-    let mut response = create_response(request)
-        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let mut response =
+        create_response(request).map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     if !offers(request.headers()) {
         let detail = format!("this server speaks the WebSocket subprotocol {SUBPROTOCOL}; offer it");
         return Err(Refusal::new(StatusCode::BAD_REQUEST, detail));

@@ -15,6 +15,12 @@ impl HistoryError {
         Self { store: store.into(), source: source.into() }
     }
 
+    /// Whether asking again may help: yes, whatever it was.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        true
+    }
+
     /// Which store: its address, without a password.
     #[must_use]
     pub fn store(&self) -> &str {

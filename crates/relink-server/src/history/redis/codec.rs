@@ -119,7 +119,6 @@ pub(super) fn since(value: Value) -> Read<Answer> {
 }
 
 /// News as they come from Pub/Sub, by the channel's name without prefix and `news:`.
-#[expect(clippy::wildcard_enum_match_arm, reason = "streams may grow in kinds")]
 pub(super) fn news(name: &str, payload: Vec<u8>) -> Read<News> {
     let (kind, rest) = payload.split_first().ok_or(Malformed)?;
     match (*kind, read_stream(name)?) {
@@ -180,6 +179,7 @@ impl Reader {
         redis::from_redis_value::<Vec<u8>>(self.0).map(Bytes::from).map_err(|_| Malformed)
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "Redis' kinds of values may grow")]
     fn list(self) -> Read<Vec<Self>> {
         match self.0 {
             Value::Array(values) => Ok(values.into_iter().map(Self).collect()),

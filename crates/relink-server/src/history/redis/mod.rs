@@ -141,7 +141,10 @@ impl Shared {
         }
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of questions, and of Redis' kinds of values, may grow")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the list of questions, and of Redis' kinds of values, may grow"
+    )]
     async fn ask(&self, question: Question) -> Result<Answer, AskError> {
         let scripts = &self.scripts;
         match question {
