@@ -172,7 +172,7 @@ fn a_busy_application_stops_the_reading_until_it_has_room() {
     world.ready.clear();
     world.let_application_go();
     assert!(world.nodes[0].may_read(id));
-    assert_eq!(world.ready, [id], "told once");
+    assert!(world.ready.contains(&id), "and the driver is told");
     assert_eq!((world.nodes[0].stats().unhandled, world.nodes[0].stats().unhandled_peak), (0, 3));
 }
 

@@ -21,7 +21,7 @@ const MOST_NEWS: usize = 16 * 1024;
 ///
 /// It answers what a store is asked ([`Question`]) and keeps to the bounds of its [`HistoryConfig`]. What is too old goes
 /// in the order of time, so that no answer costs more because there are many sessions. A stream that nobody wrote to,
-/// asked for or watches for `max_age` is dropped; if it comes back, it has another epoch, so that an old position is
+/// asked for or watches for twice `max_age` is dropped; if it comes back, it has another epoch, so that an old position is
 /// noticed.
 ///
 /// ```
