@@ -189,7 +189,14 @@ impl MemoryHistory {
         for (stream, message) in publications {
             let Some(log) = self.log(&stream) else { continue };
             let publication: Publication = log.append(message, &config, now);
-            let epoch = log.top().epoch;
+            let (epoch, due) = (log.top().epoch, log.due);
+            let too_old_at = now + config.max_age;
+            if too_old_at < due {
+                // It was empty, and was to be looked at later than its first message wants.
+                log.due = too_old_at;
+                self.due.remove(&(due, Due::Stream(stream.clone())));
+                self.due.insert((too_old_at, Due::Stream(stream.clone())));
+            }
             self.tell(News::Published { stream, epoch, publication });
         }
     }
