@@ -130,6 +130,8 @@ mod link;
 mod policy;
 mod policy_defaults;
 #[cfg(feature = "alloc")]
+mod roster;
+#[cfg(feature = "alloc")]
 pub mod server;
 #[cfg(feature = "alloc")]
 mod session;
@@ -155,6 +157,8 @@ pub use link::{
 pub use policy::{ClosePolicy, Row, Rule, StopReason, Verdict, row, rows};
 pub use policy_defaults::{CLOSE_CODES, HTTP_STATUSES};
 pub use rand_core;
+#[cfg(feature = "alloc")]
+pub use roster::{Roster, RosterChange, RosterMember};
 #[cfg(feature = "alloc")]
 pub use session::{
     Accepted, Address, Channel, CloseFrame, Command, DropReason, Event, Frame, Member, Message, NotText,

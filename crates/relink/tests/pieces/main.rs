@@ -7,6 +7,7 @@ mod backoff;
 mod bench;
 mod budget;
 mod config;
+mod config_server;
 #[cfg(feature = "serde")]
 mod config_text;
 mod credentials;
@@ -14,6 +15,7 @@ mod detail;
 mod heartbeat;
 mod outbox;
 mod policy;
+mod roster;
 mod route;
 mod stats;
 mod surface;
