@@ -86,6 +86,8 @@ fn i21_making_room_never_gives_up_what_is_in_flight_and_nothing_in_vain() {
     let refused = desk.send("123").unwrap_err();
     assert_eq!(refused.reason, RefusedReason::Full, "8 of 10 bytes are in flight");
     assert_eq!(desk.session.outbox().len(), 2, "and nothing was given up for it");
+    assert_eq!(desk.session.may_send(&"123".into()), Err(RefusedReason::Full));
+    assert_eq!(desk.session.may_send(&"12".into()), Ok(()));
     desk.send_all(&["c"]);
     assert_eq!(desk.told(), ["dropped 3: overflow"]);
     desk.ack(2);
