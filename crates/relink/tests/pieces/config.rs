@@ -231,11 +231,7 @@ fn the_documented_defaults_of_a_link_are_the_defaults() {
     let own = session.link == link
         && session.outbox == OutboxConfig::default()
         && session.subscriptions == SubscriptionsConfig::default();
-    documented(
-        "session/mod.rs",
-        "SessionConfig",
-        &[("`link`, `outbox`, `subscriptions`", "their own", own)],
-    );
+    documented("session/mod.rs", "SessionConfig", &[("`link`, `outbox`, `subscriptions`", "their own", own)]);
 }
 
 /// The table in the documentation of this struct has just these rows, and each of them is true.
@@ -408,8 +404,7 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
     wrong(retry, "backoff.floor is 0s, but it must be at least 1ms");
 
     let config = SessionConfig::default().with_outbox(outbox.with_guarantee(Guarantee::AtLeastOnce));
-    let no_acknowledgements =
-        "outbox.guarantee is at-least-once, but it must be at-most-once: this protocol has no acknowledgements";
+    let no_acknowledgements = "outbox.guarantee is at-least-once, but it must be at-most-once: this protocol has no acknowledgements";
     let session = Session::new(config, vec!["ws://peer".into()], Plain::default(), dice(0));
     all.push((session.map(drop).expect_err(no_acknowledgements), no_acknowledgements));
 

@@ -17,4 +17,5 @@ mod policy;
 mod roster;
 mod route;
 mod stats;
+mod subscriptions;
 mod surface;
