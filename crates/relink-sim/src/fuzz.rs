@@ -2,6 +2,10 @@
 //! built once a week. Each takes arbitrary bytes and panics where something does not hold.
 
 mod draw;
+#[cfg(feature = "v1")]
+mod frames;
+#[cfg(feature = "v1")]
+mod judge;
 mod ledger;
 #[cfg(feature = "wire")]
 mod wire;
@@ -16,6 +20,8 @@ use relink::{Address, Hint, Input, LinkConfig, Plain, Session, SessionConfig, Tr
 use crate::model::Broken;
 use crate::stimulus::{Stimulus, What, When, Whose};
 use crate::trial::Trial;
+#[cfg(feature = "v1")]
+pub use frames::{client_frame, frames, server_frame};
 use ledger::Ledger;
 #[cfg(feature = "wire")]
 pub use wire::wire;

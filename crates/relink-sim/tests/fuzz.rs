@@ -19,6 +19,11 @@ fn any_numbers_make_a_configuration_or_a_mistake() {
     inputs(1_500, 200).for_each(|data| fuzz::config(&data));
 }
 
+#[test]
+fn w11_any_message_is_a_frame_or_refused() {
+    inputs(1_500, 100).for_each(|data| fuzz::frames(&data));
+}
+
 /// No bytes, a few, and then so many buffers of up to so many.
 fn inputs(buffers: u64, longest: u32) -> impl Iterator<Item = Vec<u8>> {
     let edges = [vec![], vec![0; 64], vec![u8::MAX; 64]];
