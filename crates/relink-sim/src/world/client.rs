@@ -198,7 +198,7 @@ impl World {
             Event::ResumeRefused { problem } => {
                 let unseen = self.now - client.seen;
                 self.excuse_all(number);
-                if self.plan.lasting && unseen < Duration::from_secs(70) {
+                if self.plan.lasting && unseen < Duration::from_secs(35) {
                     self.ledger.blame(format!(
                         "i25: the session of client {number} was refused ({problem}), unseen for {unseen:?}"
                     ));

@@ -144,7 +144,7 @@ impl World {
         self.look_at_seat(client, channel);
         let excused = self.seats.get(&(client, channel.clone())).and_then(|seat| seat.excused_at);
         // What lies on its way may be some seconds old.
-        if self.plan.lasting && excused.is_none_or(|at| at + secs(10) < since) {
+        if !self.ends && self.plan.lasting && excused.is_none_or(|at| at + secs(10) < since) {
             let last = self.seats.get(&(client, channel.clone()));
             self.ledger.blame(format!(
                 "a09: client {observer} is told that {user} left {channel}, who was back in time ({last:?}, joined {since:?})"
