@@ -9,6 +9,7 @@
 mod drain;
 mod history;
 mod liveness;
+mod memory;
 #[cfg(feature = "v1")]
 mod node;
 mod presence;
@@ -16,6 +17,7 @@ mod presence;
 pub use drain::{Drain, DrainConfig};
 pub use history::{Answer, HistoryConfig, News, Publication, Question, Stream};
 pub use liveness::{Liveness, LivenessConfig};
+pub use memory::MemoryHistory;
 #[cfg(feature = "v1")]
 pub use node::{
     AuthorizationId, ConnectionId, HandlingId, Node, NodeAction, NodeConfig, NodeEvent, NodeInput, NodeStats,
