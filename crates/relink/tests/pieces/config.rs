@@ -12,9 +12,10 @@ use relink::{
 };
 
 use crate::bench::{dice, millis, secs};
+use crate::config_server;
 
-const ZERO: Duration = Duration::ZERO;
-const TOO_LONG: Duration = secs(366 * 24 * 3600);
+pub(crate) const ZERO: Duration = Duration::ZERO;
+pub(crate) const TOO_LONG: Duration = secs(366 * 24 * 3600);
 
 #[test]
 fn every_mistake_names_its_field_its_value_and_what_is_allowed() {
@@ -235,7 +236,7 @@ fn the_documented_defaults_of_a_link_are_the_defaults() {
 }
 
 /// The table in the documentation of this struct has just these rows, and each of them is true.
-fn documented(file: &str, name: &str, rows: &[(&str, &str, bool)]) {
+pub(crate) fn documented(file: &str, name: &str, rows: &[(&str, &str, bool)]) {
     let text = fs::read_to_string(src().join(file)).expect("the crate's own source");
     let (before, _) = text.split_once(&format!("pub struct {name} {{")).expect("the struct");
     let docs: Vec<&str> =
@@ -410,5 +411,6 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
 
     let no_endpoint = "endpoints is 0, but it must be at least 1";
     all.push((Link::new(link, 0, dice(0)).expect_err(no_endpoint), no_endpoint));
+    all.extend(config_server::mistakes());
     all
 }

@@ -7,6 +7,7 @@ mod backoff;
 mod bench;
 mod budget;
 mod config;
+mod config_server;
 #[cfg(feature = "serde")]
 mod config_text;
 mod credentials;
