@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use relink::server::{
-    AdmissionConfig, DrainConfig, HistoryConfig, LivenessConfig, NodeConfig, PresenceConfig,
-};
+#[cfg(feature = "v1")]
+use relink::server::NodeConfig;
+use relink::server::{AdmissionConfig, DrainConfig, HistoryConfig, LivenessConfig, PresenceConfig};
 use relink::{ConfigError, Rate};
 
 use crate::bench::{millis, secs};
@@ -55,25 +55,29 @@ fn the_documented_defaults_of_a_server_are_the_defaults() {
         "server/history.rs",
         "HistoryConfig",
         &[
-            ("`max_messages`", "1,000", history.max_messages == 1000),
+            ("`max_messages`", "1,000", history.max_messages == 1_000),
             ("`max_bytes`", "4 MiB", history.max_bytes == 4 << 20),
             ("`max_age`", "5 min", history.max_age == secs(300)),
             ("`session_ttl`", "2 min", history.session_ttl == secs(120)),
         ],
     );
+}
+
+#[cfg(feature = "v1")]
+#[test]
+fn the_documented_defaults_of_a_node_are_the_defaults() {
     let node = NodeConfig::default();
-    let pieces = (node.liveness, node.presence, node.history, node.drain);
+    let parts = node.liveness == LivenessConfig::default()
+        && node.presence == PresenceConfig::default()
+        && node.history == HistoryConfig::default()
+        && node.drain == DrainConfig::default();
     documented(
         "server/node/config.rs",
         "NodeConfig",
         &[
-            (
-                "`liveness`, `presence`, `history`, `drain`",
-                "their own",
-                pieces == (liveness, PresenceConfig::default(), history, drain),
-            ),
+            ("`liveness`, `presence`, `history`, `drain`", "their own", parts),
             ("`hello_timeout`", "10 s", node.hello_timeout == secs(10)),
-            ("`max_subscriptions`", "1,000", node.max_subscriptions == 1000),
+            ("`max_subscriptions`", "1,000", node.max_subscriptions == 1_000),
             ("`max_unhandled`", "64", node.max_unhandled == 64),
             ("`max_unhandled_bytes`", "1 MiB", node.max_unhandled_bytes == 1 << 20),
             ("`max_outbound_bytes`", "1 MiB", node.max_outbound_bytes == 1 << 20),
@@ -163,26 +167,32 @@ pub(crate) fn mistakes() -> Vec<(ConfigError, &'static str)> {
     wrong(admission.with_claim_timeout(ZERO), "admission.claim_timeout is 0s, but it must be at least 1ms");
 
     let history = HistoryConfig::default();
-    for (config, message) in [
-        (history.with_max_messages(0), "history.max_messages is 0, but it must be at least 1"),
-        (history.with_max_bytes(0), "history.max_bytes is 0, but it must be at least 1"),
-        (history.with_max_age(ZERO), "history.max_age is 0s, but it must be at least 1ms"),
-        (history.with_session_ttl(TOO_LONG), "history.session_ttl is 366d, but it must be at most 365d"),
-    ] {
+    let mut wrong = |config: HistoryConfig, message| {
         all.push((config.validate().expect_err(message), message));
-    }
+    };
+    wrong(history.with_max_messages(0), "history.max_messages is 0, but it must be at least 1");
+    wrong(history.with_max_bytes(0), "history.max_bytes is 0, but it must be at least 1");
+    wrong(history.with_max_age(ZERO), "history.max_age is 0s, but it must be at least 1ms");
+    wrong(history.with_session_ttl(TOO_LONG), "history.session_ttl is 366d, but it must be at most 365d");
+    #[cfg(feature = "v1")]
+    all.extend(mistakes_of_a_node());
+    all
+}
+
+#[cfg(feature = "v1")]
+fn mistakes_of_a_node() -> Vec<(ConfigError, &'static str)> {
     let node = NodeConfig::default();
-    for (config, message) in [
-        (node.with_hello_timeout(ZERO), "node.hello_timeout is 0s, but it must be at least 1ms"),
-        (node.with_max_subscriptions(0), "node.max_subscriptions is 0, but it must be at least 1"),
-        (node.with_max_unhandled(0), "node.max_unhandled is 0, but it must be at least 1"),
-        (node.with_max_unhandled_bytes(0), "node.max_unhandled_bytes is 0, but it must be at least 1"),
-        (node.with_max_outbound_bytes(0), "node.max_outbound_bytes is 0, but it must be at least 1"),
-        (node.with_page(0), "node.page is 0, but it must be at least 1"),
-        (node.with_per_user(Some(0)), "node.per_user is 0, but it must be at least 1"),
-        (node.with_drain_timeout(ZERO), "node.drain_timeout is 0s, but it must be at least 1ms"),
-    ] {
+    let mut all = Vec::new();
+    let mut wrong = |config: NodeConfig, message| {
         all.push((config.validate().expect_err(message), message));
-    }
+    };
+    wrong(node.with_hello_timeout(ZERO), "node.hello_timeout is 0s, but it must be at least 1ms");
+    wrong(node.with_max_subscriptions(0), "node.max_subscriptions is 0, but it must be at least 1");
+    wrong(node.with_max_unhandled(0), "node.max_unhandled is 0, but it must be at least 1");
+    wrong(node.with_max_unhandled_bytes(0), "node.max_unhandled_bytes is 0, but it must be at least 1");
+    wrong(node.with_max_outbound_bytes(0), "node.max_outbound_bytes is 0, but it must be at least 1");
+    wrong(node.with_page(0), "node.page is 0, but it must be at least 1");
+    wrong(node.with_per_user(Some(0)), "node.per_user is 0, but it must be at least 1");
+    wrong(node.with_drain_timeout(TOO_LONG), "node.drain_timeout is 366d, but it must be at most 365d");
     all
 }
