@@ -14,6 +14,7 @@ mod outgoing;
 mod presence;
 mod protocol;
 mod resume;
+mod signal;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -36,7 +37,8 @@ pub use io::{Accepted, Refused, RefusedReason, SessionAction, SessionInput};
 pub use message::{CloseFrame, Frame, Message, NotText, Secret, Text, Token};
 pub use outbox::{Outbox, OutboxConfig, Overflow, WhileDown};
 pub use outgoing::{DropReason, Guarantee, Outgoing, Priority, Receipt};
-pub use protocol::{Command, Plain, Protocol, Signal, Welcomed};
+pub use protocol::{Command, Plain, Protocol};
+pub use signal::{Signal, Welcomed};
 
 use channels::Channels;
 use inbox::Inbox;
