@@ -230,8 +230,9 @@ fn a_server_that_means_another_session_is_left_and_asked_for_a_new_one() {
         assert_eq!(desk.farewells, [CloseFrame::new(CloseCode::GAP, "the sessions differ")], "{what}");
         desk.redial();
         assert_eq!(desk.asked, None, "{what}");
+        desk.told();
         desk.welcome("s3");
-        assert!(desk.is_connected());
+        assert_eq!(desk.told(), ["connected again"], "{what}: refused once");
     }
     // One that was never asked for.
     let mut desk = Desk::with(v1::config());
