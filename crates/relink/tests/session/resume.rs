@@ -27,6 +27,9 @@ fn i24_the_position_moves_when_the_application_has_taken_the_message_and_not_bef
     assert_eq!(desk.asked.as_ref().unwrap().position, Position::new(1, 1));
     desk.take(100);
     assert_eq!(at(&desk), 2, "also between transports, and never beyond what came");
+    desk.welcome_back(0);
+    desk.publish(None, 3, "c");
+    assert_eq!(at(&desk), 2, "to have taken too much is no credit");
 }
 
 #[test]
