@@ -16,7 +16,7 @@ fn sharp() -> SubscriptionsConfig {
 }
 
 fn up() -> Subscriptions<char> {
-    let mut subscriptions = Subscriptions::new(sharp()).unwrap();
+    let mut subscriptions = Subscriptions::new(sharp()).expect("valid");
     subscriptions.up();
     subscriptions
 }
@@ -27,7 +27,7 @@ fn wants(subscriptions: &mut Subscriptions<char>, now: Instant) -> Vec<Want<char
 
 #[test]
 fn m03_all_that_is_wanted_is_asked_for_when_the_link_is_back_in_the_order_of_the_keys() {
-    let mut subscriptions = Subscriptions::new(sharp()).unwrap();
+    let mut subscriptions = Subscriptions::new(sharp()).expect("valid");
     for key in ['c', 'a', 'b'] {
         subscriptions.subscribe(key, key == 'b');
     }

@@ -116,3 +116,17 @@ fn a_word_that_is_none_closes_the_transport_and_the_session_goes_on() {
         assert!(desk.is_connected());
     }
 }
+
+#[test]
+fn i13_a_close_for_a_gap_does_not_pass_through_the_peers_table() {
+    let config = relink::v1::config();
+    let mut policy = config.link.close_policy;
+    for code in [CloseCode::ABNORMAL.0, CloseCode::GAP.0] {
+        policy.set_close(code..=code, relink::Verdict::Stop(relink::StopReason::FORBIDDEN)).expect("room");
+    }
+    let mut desk = Desk::connected_with(config.with_link(config.link.with_close_policy(policy)));
+    desk.publish(None, 7, "far ahead");
+    assert_eq!(desk.farewells[0].code, CloseCode::GAP);
+    desk.back(0);
+    assert!(desk.is_connected());
+}
