@@ -95,7 +95,7 @@ interop what="all": _interop-tools
 
 # Check the history in Redis against a Redis server of its own
 redis: (_command "redis-server" "redis-server")
-    cargo test -p relink-server --features redis --test redis_history
+    cargo test -p relink-server --features redis --test redis_history --test redis_nodes
 
 # Run the demonstration
 demo:

@@ -1,5 +1,7 @@
 //! A Redis server for one test: on loopback, on a free port, keeping nothing.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use std::{
     fs,
     io::{Read, Write},
