@@ -5,12 +5,12 @@ mod redis_server;
 
 use std::{net::SocketAddr, time::Duration};
 
-use client::{Client, Running};
+use client::{Client, PATIENCE, Running};
 use redis_server::RedisServer;
 use relink::server::{HistoryConfig, NodeConfig, NodeEvent, PresenceConfig};
 use relink_server::{RedisConfig, RedisHistory, Server, ServerConfig, relink};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, runtime::Runtime};
+use tokio::{net::TcpListener, runtime::Runtime, time::timeout};
 
 async fn node(redis: &RedisServer, config: RedisConfig) -> Running {
     let history = RedisHistory::connect_with(&redis.url(), config).await.expect("it connects");
@@ -106,7 +106,8 @@ async fn w15_a_store_that_stops_delays_acknowledgements_and_loses_nothing() {
     for serial in 1..=3 {
         client.message(serial, Some("room"), &serial.to_string()).await;
     }
-    while !matches!(events.recv().await, Some(NodeEvent::StoreFailed { .. })) {}
+    let failed = async { while !matches!(events.recv().await, Some(NodeEvent::StoreFailed { .. })) {} };
+    timeout(PATIENCE, failed).await.expect("it is told");
     // It takes effect once, though it was asked for more than once.
     let (mut offsets, mut acked) = (Vec::new(), 0);
     while offsets.len() < 3 || acked < 3 {
