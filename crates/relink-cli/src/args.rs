@@ -35,7 +35,7 @@ pub(crate) enum Command {
     /// Watch a link live through eight bad moments (about 15 seconds, needs nothing)
     Demo,
     /// Stay connected to a server: lines from stdin go out, messages come to stdout
-    Connect(connect::Args),
+    Connect(Box<connect::Args>),
     /// Run a WebSocket server that echoes, or follows a script of bad moments
     Serve(serve::Args),
     /// Show the delays of the next attempts, as a table with a picture

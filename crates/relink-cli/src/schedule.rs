@@ -9,7 +9,7 @@ use rand_pcg::rand_core::SeedableRng;
 use relink::{HumanDuration, LinkConfig, Schedule, Window};
 
 use crate::exit::{Exit, Mistake};
-use crate::settings::{BackoffArgs, BaseArgs, settings};
+use crate::settings::{BackoffArgs, BaseArgs, Protocol, settings};
 use crate::style::{CLIENT, FAINT, STRONG, paint};
 
 /// The options of `relink schedule`.
@@ -50,7 +50,7 @@ struct Row {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
-    let link = settings(&args.base, &args.backoff, None)?.link;
+    let link = settings(&args.base, Protocol::Plain, &args.backoff, None)?.link;
     let seed = args.seed.unwrap_or_else(rand::random);
     let page = page(&link, &rows(&link, args.attempts, seed), seed).map_err(Mistake::failed)?;
     match anstream::stdout().write_all(page.as_bytes()) {

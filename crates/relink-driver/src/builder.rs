@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use rand::rngs::SmallRng;
-use relink::{Address, ConfigError, Plain, Protocol, Session, SessionConfig, SessionInput, Token};
+use relink::{
+    Address, Channel, ConfigError, Plain, Protocol, Resume, Secret, Session, SessionConfig, SessionInput,
+    Token,
+};
 
+use crate::channel_tokens::ChannelTokens;
 use crate::client::{Client, Events, spawn};
 use crate::connection::Connection;
 use crate::dial::{Connector, Dialer};
-use crate::engine::{Engine, TokenProvider};
+use crate::engine::{Engine, TokenProvider, Tokens};
 use crate::inbox::InboxLimits;
 use crate::request::{BadUrl, IntoRequest, Target, Template, TokenPlacement};
 use crate::runtime::{ConnectError, Runtime};
@@ -29,6 +33,8 @@ pub struct Builder<Rt> {
     config: SessionConfig,
     protocol: Box<dyn Protocol + Send>,
     tokens: Option<TokenProvider>,
+    channel_tokens: ChannelTokens,
+    resume: Option<Resume>,
     placement: TokenPlacement,
     limits: WireLimits,
     inbox: InboxLimits,
@@ -71,6 +77,8 @@ impl<Rt: Runtime> Builder<Rt> {
             config: SessionConfig::default(),
             protocol: Box::new(Plain::default()),
             tokens: None,
+            channel_tokens: ChannelTokens::default(),
+            resume: None,
             placement: TokenPlacement::default(),
             limits: WireLimits::default(),
             inbox: InboxLimits::default(),
@@ -140,6 +148,40 @@ impl<Rt: Runtime> Builder<Rt> {
             Box::pin(async move { provider().await.map_err(|error| error.to_string()) })
         }));
         self
+    }
+
+    /// Brings the token for a channel that was subscribed to with
+    /// [`Subscription::with_token`](relink::Subscription::with_token): a fresh one for every subscription (I28). Several
+    /// channels are asked for at once; an error or a panic counts as a failed fetch, which is tried again.
+    #[must_use]
+    pub fn channel_token<F, Fut, E>(mut self, provider: F) -> Self
+    where
+        F: Fn(Channel) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Secret, E>> + Send + 'static,
+        E: std::fmt::Display,
+    {
+        self.channel_tokens = ChannelTokens::new(provider);
+        self
+    }
+
+    /// Goes on with a session of an earlier life of this process, or of another one
+    /// ([`Client::resume`](Client::resume)): nothing that was sent to it meanwhile is lost, if the server still has it.
+    #[must_use]
+    pub fn resume(mut self, resume: Resume) -> Self {
+        self.resume = Some(resume);
+        self
+    }
+
+    /// Speaks `relink.v1`, in this encoding: acknowledgements, resume, channels, presence. The token goes with the first
+    /// frame instead of a header. This starts the configuration anew, from [`v1::config`](relink::v1::config): call
+    /// [`config`](Self::config) after it, with what you have made of that one.
+    #[cfg(feature = "v1")]
+    #[must_use]
+    pub fn relink_v1(self, encoding: relink::v1::Encoding) -> Self {
+        self.subprotocol(relink::v1::SUBPROTOCOL)
+            .token_placement(TokenPlacement::Protocol)
+            .protocol(relink::v1::RelinkV1::new(encoding))
+            .config(relink::v1::config())
     }
 
     /// How the token reaches the server; as `Authorization: Bearer …` by default.
@@ -234,11 +276,15 @@ impl<Rt: Runtime> Builder<Rt> {
         let mut config = self.config;
         config.link.credentials.fetch |= self.tokens.is_some();
         let trace = Trace::link(&endpoints[0]);
-        let session = Session::new(config, endpoints, self.protocol, rand::make_rng::<SmallRng>())?;
+        let mut session = Session::new(config, endpoints, self.protocol, rand::make_rng::<SmallRng>())?;
+        if let Some(resume) = self.resume {
+            session.resume_from(resume);
+        }
+        let tokens = Tokens { link: self.tokens, channels: self.channel_tokens };
         let clock = self.runtime.clone();
         let shared = Arc::new(Shared::new(session, self.inbox, Box::new(move || clock.now())));
         shared.tell(SessionInput::Connect);
-        Ok(Engine::new(self.runtime, shared, dialer, self.tokens, trace))
+        Ok(Engine::new(self.runtime, shared, dialer, tokens, trace))
     }
 }
 

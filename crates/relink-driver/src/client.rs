@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use relink::{
-    Accepted, CloseCode, CloseFrame, ClosedReason, Colour, Event, Hint, Message, Refused, RefusedReason,
-    SessionInput, State, Stats, Status,
+    Accepted, Channel, CloseCode, CloseFrame, ClosedReason, Colour, Event, Hint, Member, Outgoing, Position,
+    Refused, RefusedReason, Resume, SessionInput, State, Stats, Status, Subscription,
 };
 
 use crate::engine::Engine;
@@ -87,14 +87,14 @@ impl Client {
     /// down and told to refuse.
     pub fn send(
         &self,
-        message: impl Into<Message>,
+        message: impl Into<Outgoing>,
     ) -> impl Future<Output = Result<Accepted, Refused>> + Send {
         let mut message = Some(message.into());
         poll_fn(move |cx| {
             let Some(next) = message.take() else { return Poll::Pending };
             let now = self.shared.now();
             let mut state = self.shared.lock();
-            if state.session.may_send(&next) == Err(RefusedReason::Full) {
+            if state.session.may_send(&next.message) == Err(RefusedReason::Full) {
                 message = Some(next);
                 state.wait(cx.waker());
                 return Poll::Pending;
@@ -111,15 +111,26 @@ impl Client {
     /// # Errors
     ///
     /// As for [`send`](Self::send), and where the outbox is full.
-    pub fn try_send(&self, message: impl Into<Message>) -> Result<Accepted, Refused> {
+    pub fn try_send(&self, message: impl Into<Outgoing>) -> Result<Accepted, Refused> {
         let now = self.shared.now();
         let answer = self.shared.lock().session.send(message, now);
         self.shared.engine.wake();
         answer
     }
 
-    /// Closes the link with 1000 after what is queued has gone out, and waits for the end. `flush_timeout` and
-    /// `close_timeout` bound the wait.
+    /// Wants a channel's messages from now on, over every transport to come. What comes of it is told as
+    /// [`Event::Subscribed`] or [`Event::Unsubscribed`].
+    pub fn subscribe(&self, channel: impl Into<Channel>, subscription: Subscription) {
+        self.shared.subscribe(channel.into(), subscription);
+    }
+
+    /// Does not want a channel's messages any more. Tells whether it was subscribed to.
+    pub fn unsubscribe(&self, channel: &Channel) -> bool {
+        self.shared.unsubscribe(channel)
+    }
+
+    /// Closes the link with 1000 after what is queued has gone out, and was acknowledged where messages are, and waits for
+    /// the end. `flush_timeout` and `close_timeout` bound the wait.
     ///
     /// Cancel-safe: dropped before it is done, the link goes on closing.
     pub fn close(&self) -> impl Future<Output = Farewell> + Send + '_ {
@@ -198,6 +209,24 @@ impl Client {
         self.shared.lock().session.surface().colour()
     }
 
+    /// Everyone who is in a channel that was subscribed to with presence, as far as this side knows.
+    #[must_use]
+    pub fn members(&self, channel: &Channel) -> Vec<Member> {
+        self.shared.lock().session.members(channel)
+    }
+
+    /// The last message of a channel that the application has taken: what came out of [`Events`].
+    #[must_use]
+    pub fn position(&self, channel: &Channel) -> Option<Position> {
+        self.shared.lock().session.position(channel)
+    }
+
+    /// The session as it can be gone on with, by another process too ([`Builder::resume`](crate::Builder::resume)).
+    #[must_use]
+    pub fn resume(&self) -> Option<Resume> {
+        self.shared.lock().session.resume()
+    }
+
     /// What happened so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -225,7 +254,7 @@ impl Stream for Events {
         self.shared.events.register(cx.waker());
         let mut state = self.shared.lock();
         let was_full = state.inbox.is_full();
-        let Some(event) = state.inbox.pop() else {
+        let Some(event) = state.take_event() else {
             return if state.is_over() { Poll::Ready(None) } else { Poll::Pending };
         };
         let has_room = !state.inbox.is_full();

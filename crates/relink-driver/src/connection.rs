@@ -8,7 +8,8 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use futures_util::task::AtomicWaker;
 use relink::{
-    CloseCode, CloseFrame, Event, Hint, Message, Overflow, Refused, RefusedReason, SessionInput, State, Stats,
+    Accepted, Channel, CloseCode, CloseFrame, Event, Hint, Message, Outgoing, Overflow, Refused,
+    RefusedReason, Resume, SessionInput, State, Stats, Subscription,
 };
 
 use crate::engine::{Engine, Ran};
@@ -94,6 +95,36 @@ impl<Rt: Runtime> Connection<Rt> {
         self.shared().tell(SessionInput::Close(CloseFrame::new(code, reason)));
     }
 
+    /// Sends a message with more to it than the sink takes, a channel or a priority, if there is room for it now.
+    ///
+    /// # Errors
+    ///
+    /// The message comes back where the outbox is full or too small for it, where the link is closed, and where it is down
+    /// and told to refuse.
+    pub fn try_send(&mut self, message: impl Into<Outgoing>) -> Result<Accepted, Refused> {
+        let shared = self.shared();
+        let now = shared.now();
+        let answer = shared.lock().session.send(message, now);
+        shared.engine.wake();
+        answer
+    }
+
+    /// Wants a channel's messages from now on, over every transport to come.
+    pub fn subscribe(&mut self, channel: impl Into<Channel>, subscription: Subscription) {
+        self.shared().subscribe(channel.into(), subscription);
+    }
+
+    /// Does not want a channel's messages any more. Tells whether it was subscribed to.
+    pub fn unsubscribe(&mut self, channel: &Channel) -> bool {
+        self.shared().unsubscribe(channel)
+    }
+
+    /// The session as it can be gone on with, by another process too ([`Builder::resume`](crate::Builder::resume)).
+    #[must_use]
+    pub fn resume(&self) -> Option<Resume> {
+        self.shared().lock().session.resume()
+    }
+
     fn shared(&self) -> &Shared {
         &self.engine.shared
     }
@@ -166,7 +197,7 @@ impl<Rt: Runtime> Stream for Connection<Rt> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         self.tasks.stream.register(cx.waker());
         if self.handed_out < HAND_OUT {
-            let event = self.shared().lock().inbox.pop();
+            let event = self.shared().lock().take_event();
             if event.is_some() {
                 self.handed_out += 1;
                 return Poll::Ready(event);
@@ -178,7 +209,7 @@ impl<Rt: Runtime> Stream for Connection<Rt> {
             self.tasks.sink.wake();
         }
         let mut state = self.shared().lock();
-        if let Some(event) = state.inbox.pop() {
+        if let Some(event) = state.take_event() {
             return Poll::Ready(Some(event));
         }
         if state.is_over() {

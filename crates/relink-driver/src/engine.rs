@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use relink::{CloseCode, Event, Failure, SessionAction, SessionInput, Token, TransportId};
 
+use crate::channel_tokens::ChannelTokens;
 use crate::dial::Dialer;
 use crate::runtime::{Runtime, Sleep};
 use crate::shared::Shared;
@@ -20,11 +21,18 @@ const TURNS: usize = 8;
 /// Brings tokens: called once per attempt, and ahead of expiry.
 pub(crate) type TokenProvider = Arc<dyn Fn() -> BoxFuture<'static, Result<Token, String>> + Send + Sync>;
 
+/// Where the application's tokens come from.
+#[derive(Default)]
+pub(crate) struct Tokens {
+    pub(crate) link: Option<TokenProvider>,
+    pub(crate) channels: ChannelTokens,
+}
+
 pub(crate) struct Engine<Rt: Runtime> {
     pub(crate) runtime: Rt,
     pub(crate) shared: Arc<Shared>,
     dialer: Dialer,
-    tokens: Option<TokenProvider>,
+    tokens: Tokens,
     trace: Trace,
     sleep: Rt::Sleep,
     /// The one transport there is, or the dial for it (I1).
@@ -53,7 +61,7 @@ impl<Rt: Runtime> Engine<Rt> {
         runtime: Rt,
         shared: Arc<Shared>,
         dialer: Dialer,
-        tokens: Option<TokenProvider>,
+        tokens: Tokens,
         trace: Trace,
     ) -> Self {
         let sleep = runtime.sleep();
@@ -105,6 +113,10 @@ impl<Rt: Runtime> Engine<Rt> {
     /// time is (I10).
     fn turn(&mut self, cx: &mut Context<'_>) -> Ran {
         let mut busy = self.poll_fetch(cx);
+        while let Poll::Ready(input) = self.tokens.channels.poll(cx) {
+            self.shared.hand_in(input);
+            busy = true;
+        }
         if let Some(transport) = &mut self.transport {
             busy |= transport.poll(&self.shared, &mut self.buffers, cx);
         }
@@ -181,6 +193,7 @@ impl<Rt: Runtime> Engine<Rt> {
         #[expect(clippy::wildcard_enum_match_arm, reason = "events go into the inbox; the enum may grow")]
         match action {
             SessionAction::FetchToken { id } => self.fetch = Some((id, self.fetch_token())),
+            SessionAction::FetchChannelToken { channel } => self.tokens.channels.fetch(channel),
             SessionAction::Dial { id, address, token } => {
                 let dialing = self.dialer.dial(&self.runtime, &address, token.as_ref());
                 self.transport = Some(Transport::new(id, dialing));
@@ -197,7 +210,7 @@ impl<Rt: Runtime> Engine<Rt> {
 
     /// The application's future, with a panic of it counted as a failed fetch.
     fn fetch_token(&self) -> BoxFuture<'static, Result<Token, String>> {
-        let Some(provider) = self.tokens.clone() else {
+        let Some(provider) = self.tokens.link.clone() else {
             return Box::pin(async { Err("there is no token provider".to_owned()) });
         };
         let template = self.dialer.template.clone();

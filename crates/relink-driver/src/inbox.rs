@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use relink::Event;
+use relink::{Event, Message};
 
 /// So many events that are not messages may wait. A link that fails every 10 s makes some four of them a time, so that
 /// an application may look away for half an hour.
@@ -66,21 +66,23 @@ impl Inbox {
         }
     }
 
-    pub(crate) fn push(&mut self, event: Event) {
+    /// Keeps an event. Gives it back where nobody will ever take it.
+    pub(crate) fn push(&mut self, event: Event) -> Result<(), Event> {
         if self.abandoned {
-            return;
+            return Err(event);
         }
-        if let Event::Message(message) = &event {
+        if let Some(message) = message_of(&event) {
             self.messages += 1;
             self.bytes += message.len();
         } else if self.joins_last(&event) {
-            return;
+            return Ok(());
         }
         self.dropped_bytes += weight(&event);
         self.events.push_back(event);
         while self.events.len() - self.messages > MAX_NOTICES || self.dropped_bytes > self.max_dropped_bytes {
             self.forget_oldest_notice();
         }
+        Ok(())
     }
 
     pub(crate) fn pop(&mut self) -> Option<Event> {
@@ -89,7 +91,7 @@ impl Inbox {
         }
         let event = self.events.pop_front()?;
         self.dropped_bytes -= weight(&event);
-        if let Event::Message(message) = &event {
+        if let Some(message) = message_of(&event) {
             self.messages -= 1;
             self.bytes -= message.len();
         }
@@ -105,9 +107,10 @@ impl Inbox {
         *self = Self { abandoned: true, ..Self::new(self.limits, 0) };
     }
 
-    /// Neighbouring sent messages share one event, as in the session.
+    /// Neighbouring messages that were sent, or acknowledged, share one event, as in the session.
     fn joins_last(&mut self, event: &Event) -> bool {
-        let (Event::Sent { first, last }, Some(Event::Sent { last: before, .. })) =
+        let ((Event::Sent { first, last }, Some(Event::Sent { last: before, .. }))
+        | (Event::Acknowledged { first, last }, Some(Event::Acknowledged { last: before, .. }))) =
             (event, self.events.back_mut())
         else {
             return false;
@@ -120,21 +123,36 @@ impl Inbox {
     }
 
     fn forget_oldest_notice(&mut self) {
-        let oldest = self.events.iter().position(|event| !matches!(event, Event::Message(_)));
+        let oldest = self.events.iter().position(|event| message_of(event).is_none());
         let forgotten = oldest.and_then(|oldest| self.events.remove(oldest));
         self.dropped_bytes -= forgotten.as_ref().map_or(0, weight);
         self.missed += 1;
     }
 }
 
-/// The bytes that the event of a dropped message holds on to.
+/// The message that an event brings.
+pub(crate) fn message_of(event: &Event) -> Option<&Message> {
+    if let Event::Message(message) | Event::Publication { message, .. } = event {
+        Some(message)
+    } else {
+        None
+    }
+}
+
+/// The bytes that the event of a message which was not delivered holds on to.
 fn weight(event: &Event) -> usize {
-    if let Event::Dropped { message, .. } = event { message.len() } else { 0 }
+    if let Event::Dropped { message, .. } | Event::InDoubt { message, .. } | Event::Rejected { message, .. } =
+        event
+    {
+        message.len()
+    } else {
+        0
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use relink::{Message, Receipt};
+    use relink::Receipt;
 
     use super::*;
 
@@ -142,7 +160,7 @@ mod tests {
     fn sent_messages_that_nobody_asks_about_take_no_room() {
         let mut inbox = Inbox::new(InboxLimits::default(), 0);
         for number in 1..=100_000 {
-            inbox.push(Event::Sent { first: Receipt(number), last: Receipt(number) });
+            inbox.push(Event::Sent { first: Receipt(number), last: Receipt(number) }).unwrap();
         }
         assert_eq!(inbox.pop(), Some(Event::Sent { first: Receipt(1), last: Receipt(100_000) }));
         assert_eq!(inbox.pop(), None);
@@ -151,9 +169,9 @@ mod tests {
     #[test]
     fn events_are_bounded_and_messages_outlive_them() {
         let mut inbox = Inbox::new(InboxLimits::default(), 0);
-        inbox.push(Event::Message(Message::from("kept")));
+        inbox.push(Event::Message(Message::from("kept"))).unwrap();
         for _ in 0..MAX_NOTICES + 10 {
-            inbox.push(Event::Connected { is_reconnect: true });
+            inbox.push(Event::Connected { is_reconnect: true }).unwrap();
         }
         assert_eq!(inbox.events.len(), MAX_NOTICES + 1);
         assert_eq!(inbox.pop(), Some(Event::Missed { count: 10 }));
@@ -166,7 +184,7 @@ mod tests {
         let mut inbox = Inbox::new(InboxLimits::new(10, 400), 600);
         for number in 1..=100 {
             let (receipt, why) = (Receipt(number), relink::DropReason::Overflow);
-            inbox.push(Event::Dropped { receipt, why, message: Message::from(vec![0; 300]) });
+            inbox.push(Event::Dropped { receipt, why, message: Message::from(vec![0; 300]) }).unwrap();
         }
         assert_eq!(inbox.pop(), Some(Event::Missed { count: 97 }));
         assert_eq!(inbox.events.len(), 3);
@@ -175,16 +193,17 @@ mod tests {
     #[test]
     fn messages_fill_it_by_count_or_by_bytes_and_make_room_again() {
         let mut inbox = Inbox::new(InboxLimits::new(2, 10), 0);
-        inbox.push(Event::Message(Message::from("1234")));
+        inbox.push(Event::Message(Message::from("1234"))).unwrap();
         assert!(!inbox.is_full());
-        inbox.push(Event::Message(Message::from("5")));
+        inbox.push(Event::Message(Message::from("5"))).unwrap();
         assert!(inbox.is_full());
         inbox.pop();
         assert!(!inbox.is_full());
-        inbox.push(Event::Message(Message::from("0123456789")));
+        inbox.push(Event::Message(Message::from("0123456789"))).unwrap();
         assert!(inbox.is_full());
         inbox.abandon();
         assert!(!inbox.is_full());
+        assert!(inbox.push(Event::Message(Message::from("late"))).is_err());
         assert_eq!(inbox.pop(), None);
     }
 }

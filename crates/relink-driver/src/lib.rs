@@ -11,6 +11,7 @@
 //! * [`Client`] and [`Events`]: the engine in a task of its own, with handles to it.
 
 mod builder;
+mod channel_tokens;
 mod client;
 mod clock;
 mod close_watch;

@@ -5,9 +5,9 @@ use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
 use rand::rngs::SmallRng;
-use relink::{Event, Instant, Protocol, Session, SessionInput};
+use relink::{Channel, Event, Instant, Protocol, Session, SessionInput, Subscription};
 
-use crate::inbox::{Inbox, InboxLimits};
+use crate::inbox::{Inbox, InboxLimits, message_of};
 
 /// The session of a driver: any protocol, and a generator seeded by the operating system.
 pub(crate) type DynSession = Session<Box<dyn Protocol + Send>, SmallRng>;
@@ -69,8 +69,12 @@ impl Shared {
         let closing = !state.session.state().is_usable() && state.inbox.is_full();
         for event in events.drain(..) {
             state.ended = matches!(event, Event::Closed { .. });
-            if !(closing && matches!(event, Event::Message(_))) {
-                state.inbox.push(event);
+            if closing && message_of(&event).is_some() {
+                continue;
+            }
+            // What nobody listens to is not asked for again.
+            if let Err(event) = state.inbox.push(event) {
+                state.taken(&event);
             }
         }
         state.wake_waiting();
@@ -82,6 +86,17 @@ impl Shared {
     pub(crate) fn tell(&self, input: SessionInput) {
         self.hand_in(input);
         self.engine.wake();
+    }
+
+    pub(crate) fn subscribe(&self, channel: Channel, subscription: Subscription) {
+        self.lock().session.subscribe(channel, subscription);
+        self.engine.wake();
+    }
+
+    pub(crate) fn unsubscribe(&self, channel: &Channel) -> bool {
+        let known = self.lock().session.unsubscribe(channel);
+        self.engine.wake();
+        known
     }
 
     /// Hands an input of the engine to the session.
@@ -100,6 +115,20 @@ impl Shared {
 }
 
 impl State {
+    /// The next event for the application, which has taken it from here on (I24).
+    pub(crate) fn take_event(&mut self) -> Option<Event> {
+        let event = self.inbox.pop()?;
+        self.taken(&event);
+        Some(event)
+    }
+
+    fn taken(&mut self, event: &Event) {
+        if message_of(event).is_some() {
+            // The time does not matter here, and reading the clock for each message would.
+            self.session.handle(SessionInput::Taken { count: 1 }, Instant::ORIGIN);
+        }
+    }
+
     /// Whether the application is so far behind that the socket should not be read. Only a usable link waits for it:
     /// handshakes and farewells go on.
     pub(crate) fn is_behind(&self) -> bool {

@@ -55,7 +55,22 @@ impl Trace {
             Event::Dropped { receipt, why, .. } => {
                 tracing::warn!(%receipt, why = why.name(), "message dropped")
             }
-            Event::Message(_) | Event::Sent { .. } | Event::Missed { .. } => {}
+            Event::Resumed { complete } => tracing::info!(complete, "session resumed"),
+            Event::ResumeRefused { problem } => tracing::warn!(%problem, "session lost"),
+            Event::InDoubt { receipt, .. } => tracing::warn!(%receipt, "message in doubt"),
+            Event::Rejected { receipt, problem, .. } => {
+                tracing::warn!(%receipt, %problem, "message rejected")
+            }
+            Event::Subscribed { channel, complete } => tracing::debug!(%channel, complete, "subscribed"),
+            Event::Unsubscribed { channel, problem, retry_in } => {
+                tracing::warn!(%channel, %problem, ?retry_in, "not subscribed");
+            }
+            Event::Message(_)
+            | Event::Publication { .. }
+            | Event::Sent { .. }
+            | Event::Acknowledged { .. }
+            | Event::Missed { .. } => {}
+            Event::Presence { channel, .. } => tracing::debug!(%channel, "presence changed"),
             other => tracing::debug!(?other, "event"),
         }
     }

@@ -139,6 +139,12 @@ impl<P: Protocol> Sim<P> {
                 self.note_event(event);
                 None
             }
+            SessionAction::FetchChannelToken { channel } => {
+                self.note(format!("fetch token for {channel}"));
+                self.world.fetches += 1;
+                let token = format!("token-{}", self.world.fetches);
+                Some(SessionInput::ChannelToken { channel, result: Ok(token.into()) })
+            }
             other => unreachable!("the sim does not know the action {other:?}"),
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use relink::{CloseFrame, Event, Frame, HumanDuration, Instant, Message};
 
-/// So many of the last lines are shown where a scenario fails.
+/// So many of the last lines are shown where a scenario fails and asks for no other number, as a precision.
 const MOST_SHOWN: usize = 60;
 
 /// The lines of a scenario, and how many of them it has spoken of.
@@ -28,7 +28,7 @@ impl Transcript {
 
 impl fmt::Display for Transcript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let before = self.lines.len().saturating_sub(MOST_SHOWN);
+        let before = self.lines.len().saturating_sub(f.precision().unwrap_or(MOST_SHOWN));
         if before > 0 {
             writeln!(f, "… {before} lines before these")?;
         }
@@ -74,6 +74,20 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         Event::GoingAway { retry_after } => format!("going away, back in {}", HumanDuration(*retry_after)),
         Event::Closed { reason } => format!("closed: {reason}"),
         Event::State { .. } | Event::Dialing { .. } | Event::Shown(_) => return None,
+        Event::Publication { channel, position, message } => {
+            format!("received {} on {channel} at {}", self::message(message), position.offset)
+        }
+        Event::Acknowledged { first, last } if first == last => format!("acknowledged {first}"),
+        Event::Acknowledged { first, last } => format!("acknowledged {first} to {last}"),
+        Event::Rejected { receipt, problem, .. } => format!("rejected {receipt}: {}", problem.name),
+        Event::InDoubt { receipt, .. } => format!("in doubt {receipt}"),
+        Event::Resumed { complete } => format!("resumed{}", gap(*complete)),
+        Event::ResumeRefused { problem } => format!("resume refused: {}", problem.name),
+        Event::Subscribed { channel, complete } => format!("subscribed to {channel}{}", gap(*complete)),
+        Event::Unsubscribed { channel, problem, retry_in } => {
+            format!("not subscribed to {channel}: {}{}", problem.name, retry(*retry_in))
+        }
+        Event::Presence { channel, change } => format!("presence on {channel}: {change:?}"),
         Event::Missed { count } => format!("{count} events missed"),
         other => format!("{other:?}"),
     })
@@ -84,6 +98,10 @@ fn message(message: &Message) -> String {
         Message::Text(text) => format!("text {:?}", text.as_str()),
         Message::Binary(bytes) => format!("{} bytes", bytes.len()),
     }
+}
+
+fn gap(complete: bool) -> &'static str {
+    if complete { "" } else { " with a gap" }
 }
 
 fn retry(retry_in: Option<std::time::Duration>) -> String {

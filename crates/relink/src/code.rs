@@ -51,12 +51,16 @@ impl CloseCode {
     pub const TOKEN_EXPIRED: Self = Self(4002);
     /// 4003: the token does not cover the channel.
     pub const CHANNEL_NOT_AUTHORIZED: Self = Self(4003);
+    /// 4009: the session goes on over another transport; sent by a `relink.v1` server to the one before.
+    pub const REPLACED: Self = Self(4009);
     /// 4010: too many connections at once.
     pub const CONCURRENT_CAP: Self = Self(4010);
     /// 4012: the account is suspended.
     pub const ACCOUNT_SUSPENDED: Self = Self(4012);
     /// 4020: an administrator disconnected this client.
     pub const ADMIN_DISCONNECT: Self = Self(4020);
+    /// 4100: messages are missing, and the session goes on over another transport; sent by both sides of `relink.v1`.
+    pub const GAP: Self = Self(4100);
 
     /// Whether the code may stand in a close frame: RFC 6455 reserves 1004, 1005, 1006 and 1015 for reports, and
     /// leaves everything below 1000, 1016 to 2999 and above 4999 undefined.

@@ -136,6 +136,8 @@ pub mod server;
 #[cfg(feature = "alloc")]
 mod session;
 mod stats;
+#[cfg(feature = "alloc")]
+mod subscriptions;
 mod surface;
 mod time;
 #[cfg(feature = "v1")]
@@ -161,11 +163,13 @@ pub use rand_core;
 pub use roster::{Roster, RosterChange, RosterMember};
 #[cfg(feature = "alloc")]
 pub use session::{
-    Accepted, Address, Channel, CloseFrame, Command, DropReason, Event, Frame, Member, Message, NotText,
-    Outbox, OutboxConfig, Overflow, Plain, Position, Problem, Protocol, Receipt, Refused, RefusedReason,
-    Rejection, Resume, Secret, Session, SessionAction, SessionConfig, SessionId, SessionInput, Signal, Text,
-    Token, WhileDown,
+    Accepted, Address, Channel, CloseFrame, Command, DropReason, Event, Frame, Guarantee, Member, Message,
+    NotText, Outbox, OutboxConfig, Outgoing, Overflow, Plain, Position, PresenceEvent, Priority, Problem,
+    Protocol, Receipt, Refused, RefusedReason, Rejection, Resume, Secret, Session, SessionAction,
+    SessionConfig, SessionId, SessionInput, Signal, Subscription, Text, Token, Welcomed, WhileDown,
 };
 pub use stats::{Histogram, Stats};
+#[cfg(feature = "alloc")]
+pub use subscriptions::{Standing, Subscriptions, SubscriptionsConfig, Want};
 pub use surface::{Colour, Shown, Surface, SurfaceConfig};
 pub use time::Instant;

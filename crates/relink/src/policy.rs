@@ -85,6 +85,11 @@ impl StopReason {
         "admin_disconnect",
         "An administrator disconnected this client; ask them before coming back.",
     ));
+    /// The session goes on over another transport (4009 of `relink.v1`).
+    pub const REPLACED: Self = Self(&(
+        "replaced",
+        "Another client goes on with this session; close that one, or begin a session of your own.",
+    ));
     /// HTTP 401 without a provider, or code 3000.
     pub const UNAUTHORIZED: Self =
         Self(&("unauthorized", "The server wants credentials; log in, or configure a token provider."));

@@ -37,7 +37,19 @@ pub struct Stats {
     pub messages_dropped: u64,
     /// Messages refused because the outbox was full or the link closed.
     pub messages_refused: u64,
-    /// Messages in the outbox now.
+    /// Messages that the peer acknowledged.
+    pub messages_acknowledged: u64,
+    /// Messages whose session ended before the peer spoke of them.
+    pub messages_in_doubt: u64,
+    /// Messages that came again, and were dropped.
+    pub duplicates: u64,
+    /// Transports given up because messages were missing.
+    pub gaps: u64,
+    /// Sessions that went on over a new transport.
+    pub sessions_resumed: u64,
+    /// Sessions that did not.
+    pub sessions_lost: u64,
+    /// Messages in the outbox now, those without an acknowledgement too.
     pub queued: u32,
     /// The most there ever were.
     pub queued_peak: u32,

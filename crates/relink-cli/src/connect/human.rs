@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use relink::{ClosedReason, DropReason, Event, Message, Reason, Shown};
+use relink::{Channel, ClosedReason, DropReason, Event, Message, PresenceEvent, Problem, Reason, Shown};
 
 use crate::output::Line;
 use crate::style::{BAD, GOOD, WAIT, paint};
@@ -40,7 +40,39 @@ impl Human {
             }
             Event::Connected { is_reconnect: false } => vec![good("connected")],
             Event::Connected { is_reconnect: true } => vec![good("connected again")],
-            Event::Message(message) => self.message(message),
+            Event::Message(message) => self.message("", message),
+            Event::Publication { channel, message, .. } => self.message(&format!("{channel}: "), message),
+            Event::Rejected { receipt, problem, .. } => {
+                vec![bad(format!("message {receipt} was refused: {}", said(problem)))]
+            }
+            Event::InDoubt { receipt, .. } => {
+                vec![wait(format!("message {receipt} may or may not have arrived; it is not sent again"))]
+            }
+            Event::Resumed { complete: true } => vec![Line::note("the session goes on, and nothing is lost")],
+            Event::Resumed { complete: false } => {
+                vec![wait(
+                    "the session goes on, but messages to it are lost: the server keeps them no longer",
+                )]
+            }
+            Event::ResumeRefused { problem } => {
+                vec![wait(format!("the session does not go on, a new one begins: {}", said(problem)))]
+            }
+            Event::Subscribed { channel, complete: true } => {
+                vec![Line::note(format!("subscribed to {}", printable(channel.as_str())))]
+            }
+            Event::Subscribed { channel, complete: false } => vec![wait(format!(
+                "subscribed to {}, but messages are lost: the server keeps them no longer",
+                printable(channel.as_str())
+            ))],
+            Event::Unsubscribed { channel, problem, retry_in } => {
+                let next = retry_in.map(|wait| format!("; trying again {}", soon(wait))).unwrap_or_default();
+                vec![wait(format!(
+                    "not subscribed to {}: {}{next}",
+                    printable(channel.as_str()),
+                    said(problem)
+                ))]
+            }
+            Event::Presence { channel, change } => vec![presence(channel, change)],
             Event::Dropped { why: DropReason::Closed, .. } => {
                 self.undelivered += 1;
                 Vec::new()
@@ -83,15 +115,21 @@ impl Human {
                 vec![wait(format!("{count} events are left out here: nobody read them in time"))]
             }
             Event::Closed { reason } => self.end(*reason),
-            Event::State { .. } | Event::Dialing { .. } | Event::Sent { .. } | Event::Shown(_) | _ => {
-                Vec::new()
-            }
+            Event::State { .. }
+            | Event::Dialing { .. }
+            | Event::Sent { .. }
+            | Event::Acknowledged { .. }
+            | Event::Shown(_)
+            | _ => Vec::new(),
         }
     }
 
-    fn message(&self, message: &Message) -> Vec<Line> {
+    /// A message as it is; where it came on a channel and a person reads, with the channel before it.
+    fn message(&self, channel: &str, message: &Message) -> Vec<Line> {
         match message {
-            Message::Text(text) if self.is_read => vec![Line::Out(printable(text.as_str()).into_owned())],
+            Message::Text(text) if self.is_read => {
+                vec![Line::Out(printable(&format!("{channel}{}", text.as_str())).into_owned())]
+            }
             Message::Text(text) => vec![Line::Out(text.as_str().to_owned())],
             Message::Binary(bytes) => vec![
                 Line::note(format!("a binary message of {} bytes follows, as base64", bytes.len())),
@@ -114,6 +152,24 @@ impl Human {
         });
         lines
     }
+}
+
+/// A problem in the server's words.
+fn said(problem: &Problem) -> String {
+    printable(&problem.to_string()).into_owned()
+}
+
+fn presence(channel: &Channel, change: &PresenceEvent) -> Line {
+    let (member, what) = match change {
+        PresenceEvent::Joined(member) => (member, "is in"),
+        PresenceEvent::Updated(member) => (member, "is still in"),
+        PresenceEvent::Left(member) => (member, "left"),
+    };
+    let words = match (change, &member.info) {
+        (PresenceEvent::Joined(_) | PresenceEvent::Updated(_), Some(info)) => format!(": {}", info.as_str()),
+        (PresenceEvent::Joined(_) | PresenceEvent::Updated(_) | PresenceEvent::Left(_), _) => String::new(),
+    };
+    Line::note(printable(&format!("{} {what} {channel}{words}", member.user)).into_owned())
 }
 
 fn good(text: &str) -> Line {

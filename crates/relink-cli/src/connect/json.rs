@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use relink::{CloseCode, DropReason, Event, Message, Receipt, Shown};
+use relink::{
+    Channel, CloseCode, DropReason, Event, Member, Message, PresenceEvent, Problem, Receipt, Shown, Text,
+};
 use serde::Serialize;
 
 use crate::output::Line;
@@ -34,17 +36,46 @@ enum What<'a> {
     Connected {
         is_reconnect: bool,
     },
-    #[serde(rename = "message")]
-    Text {
-        text: &'a str,
-    },
-    #[serde(rename = "message")]
-    Binary {
-        base64: String,
+    Message {
+        #[serde(flatten)]
+        place: Place<'a>,
+        #[serde(flatten)]
+        content: Content<'a>,
     },
     Sent {
         id: u64,
     },
+    Acknowledged {
+        id: u64,
+    },
+    Rejected {
+        id: Receipt,
+        #[serde(flatten)]
+        problem: Trouble<'a>,
+    },
+    InDoubt {
+        id: Receipt,
+    },
+    Resumed {
+        complete: bool,
+    },
+    ResumeRefused {
+        #[serde(flatten)]
+        problem: Trouble<'a>,
+    },
+    Subscribed {
+        channel: &'a str,
+        complete: bool,
+    },
+    Unsubscribed {
+        channel: &'a str,
+        #[serde(flatten)]
+        problem: Trouble<'a>,
+        retry_in_ms: Option<u64>,
+    },
+    Joined(Present<'a>),
+    Updated(Present<'a>),
+    Left(Present<'a>),
     Dropped {
         id: Receipt,
         why: DropReason,
@@ -77,6 +108,60 @@ enum What<'a> {
     },
 }
 
+/// Where a message stands; nothing for one that has no channel.
+#[derive(Serialize, Default)]
+struct Place<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Content<'a> {
+    Text(&'a str),
+    Base64(String),
+}
+
+/// A symbol for programs, a sentence for people.
+#[derive(Serialize)]
+struct Trouble<'a> {
+    problem: &'a str,
+    detail: &'a str,
+}
+
+/// Somebody in a channel.
+#[derive(Serialize)]
+struct Present<'a> {
+    channel: &'a str,
+    user: &'a str,
+    join: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    info: Option<&'a str>,
+}
+
+impl<'a> From<&'a Message> for Content<'a> {
+    fn from(message: &'a Message) -> Self {
+        match message {
+            Message::Text(text) => Self::Text(text.as_str()),
+            Message::Binary(bytes) => Self::Base64(BASE64_STANDARD.encode(bytes)),
+        }
+    }
+}
+
+impl<'a> From<&'a Problem> for Trouble<'a> {
+    fn from(Problem { name, detail }: &'a Problem) -> Self {
+        Self { problem: name, detail }
+    }
+}
+
+impl<'a> Present<'a> {
+    fn new(channel: &'a Channel, Member { user, join, info }: &'a Member) -> Self {
+        Self { channel: channel.as_str(), user, join, info: info.as_ref().map(Text::as_str) }
+    }
+}
+
 /// The lines that tell of an event; none where a program has no use for it.
 pub(crate) fn lines(at: Duration, event: &Event) -> Vec<Line> {
     let line = |what| {
@@ -86,6 +171,9 @@ pub(crate) fn lines(at: Duration, event: &Event) -> Vec<Line> {
     };
     if let Event::Sent { first: Receipt(first), last: Receipt(last) } = event {
         return (*first..=*last).map(|id| line(What::Sent { id })).collect();
+    }
+    if let Event::Acknowledged { first: Receipt(first), last: Receipt(last) } = event {
+        return (*first..=*last).map(|id| line(What::Acknowledged { id })).collect();
     }
     what(event).map(line).into_iter().collect()
 }
@@ -101,8 +189,28 @@ fn what(event: &Event) -> Option<What<'_>> {
         }
         Event::Dialing { attempt, address } => What::Dial { attempt: *attempt, url: address.to_string() },
         Event::Connected { is_reconnect } => What::Connected { is_reconnect: *is_reconnect },
-        Event::Message(Message::Text(text)) => What::Text { text: text.as_str() },
-        Event::Message(Message::Binary(bytes)) => What::Binary { base64: BASE64_STANDARD.encode(bytes) },
+        Event::Message(message) => What::Message { place: Place::default(), content: message.into() },
+        Event::Publication { channel, position, message } => {
+            let place = Place { channel: Some(channel.as_str()), offset: Some(position.offset) };
+            What::Message { place, content: message.into() }
+        }
+        Event::Rejected { receipt, problem, .. } => What::Rejected { id: *receipt, problem: problem.into() },
+        Event::InDoubt { receipt, .. } => What::InDoubt { id: *receipt },
+        Event::Resumed { complete } => What::Resumed { complete: *complete },
+        Event::ResumeRefused { problem } => What::ResumeRefused { problem: problem.into() },
+        Event::Subscribed { channel, complete } => {
+            What::Subscribed { channel: channel.as_str(), complete: *complete }
+        }
+        Event::Unsubscribed { channel, problem, retry_in } => What::Unsubscribed {
+            channel: channel.as_str(),
+            problem: problem.into(),
+            retry_in_ms: retry_in.map(millis),
+        },
+        Event::Presence { channel, change } => match change {
+            PresenceEvent::Joined(member) => What::Joined(Present::new(channel, member)),
+            PresenceEvent::Updated(member) => What::Updated(Present::new(channel, member)),
+            PresenceEvent::Left(member) => What::Left(Present::new(channel, member)),
+        },
         Event::Dropped { receipt, why, .. } => What::Dropped { id: *receipt, why: *why },
         Event::Disconnected { code, detail, reason, retry_in } => What::Disconnected {
             code: *code,
@@ -123,7 +231,7 @@ fn what(event: &Event) -> Option<What<'_>> {
         Event::Shown(Shown::Stuck(true)) => What::Stuck,
         Event::Missed { count } => What::Missed { count: *count },
         Event::Closed { reason } => What::Closed { reason: reason.name(), code: reason.code() },
-        Event::Sent { .. } | Event::Shown(_) | _ => return None,
+        Event::Sent { .. } | Event::Acknowledged { .. } | Event::Shown(_) | _ => return None,
     })
 }
 

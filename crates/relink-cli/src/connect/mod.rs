@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::exit::{Exit, Mistake};
 use crate::output::{Line, Output};
-use crate::settings::{BackoffArgs, BaseArgs, LinkArgs, settings};
+use crate::settings::{BackoffArgs, BaseArgs, LinkArgs, ProtocolArgs, settings};
 use crate::signals::Stop;
 use human::Human;
 use stdin::Typed;
@@ -30,9 +30,11 @@ Examples:
   relink connect --header 'Authorization: Bearer …' --subprotocol chat wss://example.org/chat
   relink connect --token-command 'cat ~/.token' --max-attempts 10 wss://example.org/feed
   tail -f log | relink connect ws://collector/ > answers
+  relink connect --protocol relink.v1 --channel lobby --to lobby --presence 'here I am' ws://host/
   relink connect --json --no-stdin ws://host/ | jq -r 'select(.event == \"message\").text'
 
-At the end of stdin, relink sends what is queued, connecting first where it must, and closes with 1000.
+At the end of stdin, relink sends what is queued, connecting first where it must, waits for acknowledgements where the
+protocol has them, and closes with 1000.
 Ctrl-C closes at once, and waits for the server's answer for up to 2 s.
 
 Exit status:
@@ -52,6 +54,9 @@ pub(crate) struct Args {
     /// Do not read stdin: stay connected until stopped, wherever stdin leads
     #[arg(long)]
     no_stdin: bool,
+
+    #[command(flatten)]
+    protocol: ProtocolArgs,
 
     #[command(flatten)]
     request: RequestArgs,
@@ -91,8 +96,10 @@ struct RequestArgs {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
-    let config = settings(&args.base, &args.backoff, Some(&args.link))?;
-    let builder = args.request.apply(relink_tokio::builder(&args.url).config(config))?;
+    args.protocol.mistake().map_or(Ok(()), |mistake| Err(Mistake::usage(mistake)))?;
+    let config = settings(&args.base, args.protocol.protocol, &args.backoff, Some(&args.link))?;
+    let builder = args.protocol.apply(relink_tokio::builder(&args.url)).config(config);
+    let builder = args.request.apply(builder)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Mistake::failed)?;
     let exit = runtime.block_on(stay_connected(args, builder, config));
@@ -141,13 +148,14 @@ async fn stay_connected(args: &Args, builder: Builder, config: SessionConfig) ->
     let started = Instant::now();
     let stop = Stop::listen().map_err(Mistake::failed)?;
     let (client, events) = builder.spawn().map_err(Mistake::usage)?;
+    args.protocol.subscribe(&client);
     let (output, finish) = Output::start().map_err(Mistake::failed)?;
     let mut typing = JoinSet::new();
     if args.no_stdin {
         typing.spawn(pending());
     } else {
         let typed = stdin::lines(config.outbox.max_bytes).map_err(Mistake::failed)?;
-        typing.spawn(send_typed(client.clone(), typed, output.clone()));
+        typing.spawn(send_typed(client.clone(), typed, args.protocol.clone(), output.clone()));
     }
     let voice = if args.json { Voice::Json { started } } else { Voice::Human(Human::new()) };
     let signals = tokio::spawn(heed_signals(client.clone(), stop));
@@ -203,10 +211,15 @@ fn has_delivered(client: &Client) -> bool {
 }
 
 /// Sends what was typed, waiting for room where there is none. Returns at the end of stdin, or of the link.
-async fn send_typed(client: Client, mut typed: mpsc::Receiver<Typed>, output: Output) {
+async fn send_typed(
+    client: Client,
+    mut typed: mpsc::Receiver<Typed>,
+    protocol: ProtocolArgs,
+    output: Output,
+) {
     while let Some(typed) = typed.recv().await {
         let problem = match typed {
-            Typed::Line(line) => match client.send(line).await {
+            Typed::Line(line) => match client.send(protocol.address(line)).await {
                 Ok(_) => continue,
                 Err(refused) if refused.reason == RefusedReason::Closed => return,
                 Err(refused) => refused.to_string(),

@@ -2,6 +2,7 @@
 
 mod file;
 mod profiles;
+mod protocol;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use relink::{Curve, HumanDuration, ParseDurationError, SessionConfig};
 
 use crate::exit::Mistake;
 use profiles::Profile;
+
+pub(crate) use protocol::{Protocol, ProtocolArgs};
 
 /// Where the settings start.
 #[derive(Debug, clap::Args)]
@@ -93,10 +96,11 @@ fn limit(text: &str) -> Result<OrOff<u32>, &'static str> {
 /// The settings that these options make, checked.
 pub(crate) fn settings(
     base: &BaseArgs,
+    protocol: Protocol,
     backoff: &BackoffArgs,
     link: Option<&LinkArgs>,
 ) -> Result<SessionConfig, Mistake> {
-    let mut config = (base.profile.config)();
+    let mut config = protocol.adapt((base.profile.config)());
     if let Some(path) = &base.config {
         config = file::lay_over(config, path)?;
     }

@@ -280,7 +280,7 @@ impl Protocol for LoginFirst {
     }
 
     fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
-        if let Command::Step { step: Step::Authenticating, token: Some(token) } = command {
+        if let Command::Step { step: Step::Authenticating, token: Some(token), .. } = command {
             frames.push(Frame::Message(format!("login {}", token.expose()).into()));
         }
     }

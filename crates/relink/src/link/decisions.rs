@@ -34,7 +34,7 @@ impl<R: Rng> Link<R> {
             Failure::NotWebSocket => policy.on_status(200),
             Failure::Tls => policy.on_close(CloseCode::TLS_HANDSHAKE),
             Failure::InvalidRequest => Verdict::Stop(StopReason::INVALID_REQUEST),
-            Failure::Protocol(_) => Verdict::Retry,
+            Failure::Protocol(_) | Failure::Gap => Verdict::Retry,
             Failure::Lookup
             | Failure::Refused
             | Failure::Unreachable

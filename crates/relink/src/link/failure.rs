@@ -37,6 +37,9 @@ pub enum Failure {
     Eof,
     /// The peer broke the protocol; the code says how.
     Protocol(CloseCode),
+    /// Messages are missing, or both sides mean different ones (I26): the transport is given up, and the session goes on
+    /// from what both have.
+    Gap,
     /// Any other trouble of the transport.
     Io,
 }
@@ -57,6 +60,7 @@ impl Failure {
             Self::Reset => "the connection was reset",
             Self::Eof => "the connection ended without a close frame",
             Self::Protocol(_) => "the server broke the WebSocket protocol",
+            Self::Gap => "messages are missing",
             Self::Io => "the connection failed",
         }
     }
@@ -77,6 +81,7 @@ impl fmt::Display for Failure {
             | Self::InvalidRequest
             | Self::Reset
             | Self::Eof
+            | Self::Gap
             | Self::Io => Ok(()),
         }
     }

@@ -264,6 +264,12 @@ impl<R: Rng> Link<R> {
         )
     }
 
+    /// For the session, which draws delays, too.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn rng_mut(&mut self) -> &mut R {
+        &mut self.rng
+    }
+
     /// For the session, which counts messages into the same statistics.
     #[cfg(feature = "alloc")]
     pub(crate) const fn stats_mut(&mut self) -> &mut Stats {

@@ -1,10 +1,10 @@
 //! What arrives: tokens, transports, frames, and what the protocol reads from them.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 
 use rand_core::Rng;
 
-use super::{Event, Frame, Protocol, Session, Signal, Token};
+use super::{CloseFrame, Event, Frame, Protocol, Session, Signal, Token};
 use crate::link::{Failure, Input, LinkSignal, Phase, State, TokenFailed, TokenGrant, TransportId};
 use crate::stats::count;
 use crate::time::Instant;
@@ -34,6 +34,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         );
         if dialing && self.link.transport() == Some(id) {
             self.control.clear();
+            self.outbox.new_transport();
+            self.inbox.new_transport();
             self.protocol.opened();
             self.drive(Input::Opened { id }, now);
         }
@@ -60,7 +62,10 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             Frame::Close(frame) => {
                 self.protocol.closing(&frame, &mut self.signals);
                 self.heed_signals(id, now);
-                self.detail = frame.reason;
+                // A problem that it told before says more than an empty reason.
+                if !frame.reason.is_empty() {
+                    self.detail = frame.reason;
+                }
                 self.drive(Input::PeerClosed { id, code: frame.code }, now);
             }
         }
@@ -77,17 +82,34 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     fn heed(&mut self, signal: Signal, id: TransportId, now: Instant) {
+        if signal.is_of_session() && !matches!(self.link.state(), State::Connected | State::Closing) {
+            return;
+        }
         let signal = match signal {
             Signal::Data(message) => {
+                self.inbox.tell();
                 return self.tell(Event::Message(message));
             }
-            Signal::HeartbeatAck(nonce) => return self.drive(Input::Pong { id, nonce }, now),
-            Signal::Malformed(frame) => {
-                let failure = Failure::Protocol(frame.code);
-                self.detail.clone_from(&frame.reason);
-                self.farewell = Some(frame);
-                return self.drive(Input::Failed { id, failure }, now);
+            Signal::Publication { channel, offset, message } => {
+                return self.published(channel, offset, message, id, now);
             }
+            Signal::Published { count } => return self.count_published(count, id, now),
+            Signal::Acknowledged { serial } => return self.acknowledged(serial, id, now),
+            Signal::Rejected(rejection) => return self.rejected(rejection, id, now),
+            Signal::Session(welcome) => return self.welcomed(welcome, id, now),
+            Signal::Subscribed { channel, position, recovered } => {
+                return self.subscribed(channel, position, recovered);
+            }
+            Signal::Unsubscribed { channel, problem } => return self.unsubscribed(channel, problem, now),
+            Signal::Members { channel, members } => return self.members_are(&channel, members),
+            Signal::Joined { channel, member } => return self.member_joined(&channel, member),
+            Signal::Left { channel, member } => return self.member_left(&channel, member),
+            Signal::Problem(problem) => {
+                self.detail = problem.to_string();
+                return;
+            }
+            Signal::HeartbeatAck(nonce) => return self.drive(Input::Pong { id, nonce }, now),
+            Signal::Malformed(frame) => return self.give_up(Failure::Protocol(frame.code), frame, id, now),
             Signal::Redirect(address) => {
                 self.redirected_to = Some(address);
                 LinkSignal::Redirect
@@ -99,5 +121,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             Signal::GoingAway { retry_after } => LinkSignal::GoingAway { retry_after },
         };
         self.drive(Input::Signal { id, signal }, now);
+    }
+
+    /// Closes the transport with this frame, for what came over it.
+    pub(super) fn give_up(&mut self, failure: Failure, frame: CloseFrame, id: TransportId, now: Instant) {
+        self.detail.clone_from(&frame.reason);
+        self.farewell = Some(frame);
+        self.drive(Input::Failed { id, failure }, now);
     }
 }

@@ -1,14 +1,12 @@
 //! What goes into a session and what comes out.
 
-use alloc::string::String;
-use core::time::Duration;
-
-use crate::code::CloseCode;
-use crate::link::{ClosedReason, Failure, Hint, Reason, State, TransportId};
+use crate::link::{Failure, Hint, TransportId};
 use crate::session::address::Address;
+use crate::session::channel::Channel;
+use crate::session::event::Event;
 use crate::session::message::{CloseFrame, Frame, Message, Secret, Token};
-use crate::session::outbox::{DropReason, Receipt};
-use crate::surface::Shown;
+use crate::session::outgoing::Receipt;
+use alloc::string::String;
 
 /// Everything that can change a session, but for [`send`](super::Session::send), which answers at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +60,19 @@ pub enum SessionInput {
         /// Where an HTTP redirect leads; for [`Failure::HttpRedirect`].
         location: Option<Address>,
     },
+    /// The application has taken so many more of the messages that it was told, the oldest first: those of
+    /// [`Event::Message`] and of [`Event::Publication`] together. A resume starts after them (I24).
+    Taken {
+        /// So many.
+        count: u64,
+    },
+    /// The fetch of a token for a channel ended.
+    ChannelToken {
+        /// Which channel.
+        channel: Channel,
+        /// The token, or what went wrong, for people and without secrets.
+        result: Result<Secret, String>,
+    },
     /// Time has passed.
     Timeout,
 }
@@ -92,100 +103,14 @@ pub enum SessionAction {
         /// A close frame to write first, if it can be written at once.
         farewell: Option<CloseFrame>,
     },
+    /// Fetch a token for a channel; it comes back in [`SessionInput::ChannelToken`]. Replaces a fetch for the same channel
+    /// that is under way.
+    FetchChannelToken {
+        /// Which channel.
+        channel: Channel,
+    },
     /// Tell the application.
     Event(Event),
-}
-
-/// What an application is told, in the order in which it happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// The exact state changed.
-    State {
-        /// From this one.
-        from: State,
-        /// To this one.
-        to: State,
-        /// Because of this.
-        reason: Reason,
-    },
-    /// An attempt starts to dial.
-    Dialing {
-        /// The number of the attempt since the link was last stable, from 1.
-        attempt: u32,
-        /// Where.
-        address: Address,
-    },
-    /// The link is usable.
-    Connected {
-        /// Whether it was usable before.
-        is_reconnect: bool,
-    },
-    /// A message arrived.
-    Message(Message),
-    /// These messages were handed to the transport. What the peer does with them is its affair.
-    Sent {
-        /// The first of them.
-        first: Receipt,
-        /// The last; all in between are meant too.
-        last: Receipt,
-    },
-    /// A message will never be sent.
-    Dropped {
-        /// Its receipt.
-        receipt: Receipt,
-        /// Why.
-        why: DropReason,
-        /// The message itself.
-        message: Message,
-    },
-    /// A usable link was lost, or closed by the peer.
-    Disconnected {
-        /// The peer's close code; 1006 where there was none.
-        code: CloseCode,
-        /// The reason in the peer's close frame, or what happened to the transport.
-        detail: String,
-        /// What happened.
-        reason: Reason,
-        /// When the next attempt starts; `None` where there will be none.
-        retry_in: Option<Duration>,
-    },
-    /// An attempt failed before the link was usable.
-    AttemptFailed {
-        /// Its number since the link was last stable, from 1.
-        attempt: u32,
-        /// What happened.
-        reason: Reason,
-        /// What happened, in detail, for people.
-        detail: String,
-        /// When the next attempt starts; `None` where there will be none.
-        retry_in: Option<Duration>,
-    },
-    /// Several token fetches failed, or tokens were refused, in a row. Tries go on.
-    TokenError {
-        /// So many.
-        consecutive_failures: u32,
-        /// What the provider said, or that the server refused.
-        detail: String,
-    },
-    /// The server will close soon and says when to come back.
-    GoingAway {
-        /// How long to wait at least.
-        retry_after: Duration,
-    },
-    /// What a person should see changed.
-    Shown(Shown),
-    /// The application took events so slowly that the driver dropped this many, the oldest ones; messages are never among
-    /// them. Told by drivers, before what is left.
-    Missed {
-        /// So many.
-        count: u64,
-    },
-    /// The link has come to its end. The last event, and only once.
-    Closed {
-        /// Why.
-        reason: ClosedReason,
-    },
 }
 
 /// A message was taken.
@@ -205,6 +130,8 @@ pub struct Accepted {
 pub struct Refused {
     /// The message, untouched.
     pub message: Message,
+    /// The channel that it was meant for.
+    pub channel: Option<Channel>,
     /// Why.
     pub reason: RefusedReason,
 }

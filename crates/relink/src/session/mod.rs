@@ -2,12 +2,18 @@
 
 mod address;
 mod channel;
+mod channels;
+mod event;
 mod inbound;
+mod inbox;
 mod io;
 mod message;
 mod outbound;
 mod outbox;
+mod outgoing;
+mod presence;
 mod protocol;
+mod resume;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -16,31 +22,39 @@ use alloc::vec::Vec;
 use rand_core::Rng;
 
 use crate::config::{ConfigError, config, mistake};
-use crate::link::{Action, Endpoint, Input, Link, LinkConfig, LinkEvent, State};
+use crate::link::{Action, Endpoint, Input, Link, LinkConfig, LinkEvent, State, Step};
 use crate::stats::Stats;
+use crate::subscriptions::SubscriptionsConfig;
 use crate::surface::Surface;
 use crate::time::{Instant, earliest};
 
 pub use address::Address;
 pub use channel::{Channel, Member, Position, Problem, Rejection, Resume, SessionId};
-pub use io::{Accepted, Event, Refused, RefusedReason, SessionAction, SessionInput};
+pub use channels::Subscription;
+pub use event::{Event, PresenceEvent};
+pub use io::{Accepted, Refused, RefusedReason, SessionAction, SessionInput};
 pub use message::{CloseFrame, Frame, Message, NotText, Secret, Text, Token};
-pub use outbox::{DropReason, Outbox, OutboxConfig, Overflow, Receipt, WhileDown};
-pub use protocol::{Command, Plain, Protocol, Signal};
+pub use outbox::{Outbox, OutboxConfig, Overflow, WhileDown};
+pub use outgoing::{DropReason, Guarantee, Outgoing, Priority, Receipt};
+pub use protocol::{Command, Plain, Protocol, Signal, Welcomed};
 
-use outbox::Entry;
+use channels::Channels;
+use inbox::Inbox;
+use outbound::Backlog;
 
 config! {
     /// Everything a session can be told in advance.
     ///
     /// | field | default |
     /// |---|---|
-    /// | `link`, `outbox` | their own |
+    /// | `link`, `outbox`, `subscriptions` | their own |
     pub struct SessionConfig {
         /// When to dial, when to wait, when to give up.
         pub link / with_link: LinkConfig = LinkConfig::default(),
         /// What may wait to go out.
         pub outbox / with_outbox: OutboxConfig = OutboxConfig::default(),
+        /// How subscriptions come back.
+        pub subscriptions / with_subscriptions: SubscriptionsConfig = SubscriptionsConfig::default(),
     }
 }
 
@@ -52,7 +66,8 @@ impl SessionConfig {
     /// The first field that cannot work, by its path.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.link.validate()?;
-        self.outbox.validate()
+        self.outbox.validate()?;
+        self.subscriptions.validate()
     }
 }
 
@@ -66,13 +81,20 @@ impl SessionConfig {
 /// 4. sleeps until [`poll_timeout`](Self::poll_timeout).
 ///
 /// Messages stay in the [`Outbox`] until the transport has room, so that bounds, order and time to live hold to the
-/// last moment. A message handed to a transport that then dies is not sent again (I23): what the peer has seen of it,
-/// nobody knows.
+/// last moment. What becomes of a message whose transport died under it is a choice, the [`Guarantee`] (I23).
+///
+/// A driver whose protocol has sessions also says how many messages the application has taken
+/// ([`SessionInput::Taken`]), and fetches tokens for channels ([`SessionAction::FetchChannelToken`]).
 #[derive(Debug)]
 pub struct Session<P, R> {
     link: Link<R>,
     protocol: P,
     outbox: Outbox,
+    backlog: Backlog,
+    inbox: Inbox,
+    channels: Channels,
+    /// The session at the server, while there is one to go on with.
+    id: Option<SessionId>,
     addresses: Vec<Address>,
     redirected_to: Option<Address>,
     token: Option<Secret>,
@@ -91,7 +113,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     ///
     /// # Errors
     ///
-    /// The first field of the configuration that cannot work, or no address at all, or more than 255.
+    /// The first field of the configuration that cannot work, or no address at all, or more than 255, or a guarantee that
+    /// the protocol cannot give.
     pub fn new(
         config: SessionConfig,
         addresses: Vec<Address>,
@@ -99,12 +122,31 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         rng: R,
     ) -> Result<Self, ConfigError> {
         config.validate()?;
+        if config.outbox.guarantee != Guarantee::AtMostOnce && !protocol.acknowledges() {
+            let allowed = "at-most-once: this protocol has no acknowledgements";
+            return Err(mistake("outbox.guarantee", "at-least-once", allowed));
+        }
+        let handshake = config.link.handshake;
+        let (field, exists) = match protocol.opening() {
+            Some(Step::Welcome) => ("handshake.welcome", handshake.welcome.is_some()),
+            Some(Step::Challenge) => ("handshake.challenge", handshake.challenge.is_some()),
+            Some(Step::Login) => ("handshake.login", handshake.login),
+            Some(Step::Authenticating) => ("handshake.authentication", handshake.authentication.is_some()),
+            None => ("", true),
+        };
+        if !exists {
+            return Err(mistake(field, "off", "on: this protocol says its first word there"));
+        }
         let endpoints = u8::try_from(addresses.len())
             .map_err(|_| mistake("endpoints", "more than 255", "1 to 255 addresses"))?;
         Ok(Self {
             link: Link::new(config.link, endpoints, rng)?,
             protocol,
             outbox: Outbox::new(config.outbox),
+            backlog: Backlog::default(),
+            inbox: Inbox::default(),
+            channels: Channels::new(config.subscriptions)?,
+            id: None,
             addresses,
             redirected_to: None,
             token: None,
@@ -122,6 +164,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     /// Hands in what happened.
     pub fn handle(&mut self, input: SessionInput, now: Instant) {
+        let now = now.max(self.link.now());
         match input {
             SessionInput::Connect => self.drive(Input::Connect, now),
             SessionInput::Login => self.drive(Input::Login, now),
@@ -145,6 +188,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                     self.drive(Input::Failed { id, failure }, now);
                 }
             }
+            SessionInput::Taken { count } => self.inbox.take(count),
+            SessionInput::ChannelToken { channel, result } => self.channel_token(&channel, result, now),
             SessionInput::Timeout => self.timeout(now),
         }
     }
@@ -160,8 +205,13 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// When to hand in [`SessionInput::Timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let expiry = self.outbox.next_expiry();
-        earliest([self.link.poll_timeout().map(|at| (at, ())), expiry.map(|at| (at, ()))]).map(|(at, ())| at)
+        let deadlines = [
+            self.link.poll_timeout(),
+            self.outbox.next_expiry(),
+            self.channels.poll_timeout(),
+            self.next_of_backlog(),
+        ];
+        earliest(deadlines.map(|at| at.map(|at| (at, ())))).map(|(at, ())| at)
     }
 
     // Look: what is so.
@@ -198,6 +248,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     fn timeout(&mut self, now: Instant) {
         self.expire_messages(now);
+        self.channels_timeout(now);
         loop {
             self.drive(Input::Timeout, now);
             // The link stops early where it has no room for more actions; they have been taken by now.
@@ -233,11 +284,14 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 self.actions.push_back(SessionAction::Dial { id, address, token });
             }
             Action::StartStep { step, .. } => {
-                self.protocol.command(Command::Step { step, token: self.token.as_ref() }, &mut self.frames);
+                let (token, resume) = (self.token.as_ref(), self.resume());
+                let command = Command::Step { step, token, resume: resume.as_ref() };
+                self.protocol.command(command, &mut self.frames);
                 self.control.extend(self.frames.drain(..));
             }
             Action::SendPing { nonce, .. } => {
-                self.protocol.command(Command::Heartbeat { nonce }, &mut self.frames);
+                let sent = self.outbox.last_on_transport();
+                self.protocol.command(Command::Heartbeat { nonce, sent }, &mut self.frames);
                 self.control.extend(self.frames.drain(..));
             }
             Action::RenewToken { .. } => {
@@ -252,6 +306,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
             Action::Drop { id } => {
                 self.control.clear();
+                self.channels.down();
                 let farewell = self.farewell.take();
                 self.actions.push_back(SessionAction::Drop { id, farewell });
             }
@@ -274,7 +329,11 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             LinkEvent::Dialing { attempt, endpoint } => {
                 Event::Dialing { attempt, address: self.address(endpoint) }
             }
-            LinkEvent::Connected { is_reconnect } => Event::Connected { is_reconnect },
+            LinkEvent::Connected { is_reconnect } => {
+                self.tell(Event::Connected { is_reconnect });
+                self.backlog.begin(&self.outbox);
+                return self.channels.up();
+            }
             LinkEvent::Disconnected { code, reason, retry_in } => {
                 let detail = core::mem::take(&mut self.detail);
                 Event::Disconnected { code, detail, reason, retry_in }
@@ -289,10 +348,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             LinkEvent::GoingAway { retry_after } => Event::GoingAway { retry_after },
             LinkEvent::Shown(shown) => Event::Shown(shown),
             LinkEvent::Closed { reason } => {
-                while let Some(Entry { receipt, message, .. }) = self.outbox.pop() {
-                    self.drop_message(receipt, message, DropReason::Closed);
-                }
-                self.note_queue();
+                self.end_of_messages();
                 self.control.clear();
                 self.goodbye.clear();
                 Event::Closed { reason }

@@ -2,42 +2,83 @@
 
 use rand_core::Rng;
 
-use super::outbox::Entry;
+use super::outbox::{Entry, InFlight};
 use super::{
-    Accepted, Command, DropReason, Event, Frame, Message, Overflow, Protocol, Receipt, Refused,
-    RefusedReason, Session, SessionAction, WhileDown,
+    Accepted, Command, DropReason, Event, Frame, Guarantee, Message, Outbox, Outgoing, Overflow, Priority,
+    Protocol, Receipt, Refused, RefusedReason, Session, SessionAction, WhileDown,
 };
+use crate::bucket::{Bucket, Rate};
 use crate::link::{Input, State};
 use crate::stats::count;
 use crate::time::Instant;
 
+/// What piled up while the link was down, and how fast it may go out now (I22).
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    last: Receipt,
+    bucket: Option<(Rate, Bucket)>,
+}
+
+impl Backlog {
+    pub(super) fn begin(&mut self, outbox: &Outbox) {
+        self.last = outbox.last_receipt();
+        self.bucket = outbox.config().pace.map(|pace| (pace, Bucket::full(pace)));
+    }
+
+    /// Whether the next message to go out is part of it. What is sent again is.
+    fn is_next(&self, outbox: &Outbox) -> bool {
+        outbox.again() > 0 || outbox.next().is_some_and(|receipt| receipt <= self.last)
+    }
+
+    /// When the next message may go out; `None` where nothing holds it back.
+    fn held_until(&self, outbox: &Outbox, now: Instant) -> Option<Instant> {
+        let (pace, bucket) = self.bucket.filter(|_| self.is_next(outbox))?;
+        Some(bucket.next(pace, now)).filter(|at| *at > now)
+    }
+
+    /// The next message goes out now.
+    fn goes(&mut self, outbox: &Outbox, now: Instant) {
+        if self.bucket.is_none() || !self.is_next(outbox) {
+            return;
+        }
+        if let Some((pace, bucket)) = &mut self.bucket {
+            bucket.take(*pace, now);
+        }
+    }
+}
+
 impl<P: Protocol, R: Rng> Session<P, R> {
-    /// Takes a message, to be sent as soon as the link is usable; order is kept.
+    /// Takes a message, to be sent as soon as the link is usable; order is kept within one priority.
     ///
     /// # Errors
     ///
     /// The message comes back where there is no room for it, where it is larger than the outbox, where the link is down
     /// and told to refuse, and where the link is closing or closed.
-    pub fn send(&mut self, message: impl Into<Message>, now: Instant) -> Result<Accepted, Refused> {
+    pub fn send(&mut self, message: impl Into<Outgoing>, now: Instant) -> Result<Accepted, Refused> {
         let now = now.max(self.link.now());
-        let message = message.into();
-        if let Err(reason) = self.may_send(&message) {
-            count(&mut self.link.stats_mut().messages_refused);
-            return Err(Refused { message, reason });
+        let outgoing = message.into();
+        if let Err(reason) = self.takes(outgoing.message.len(), outgoing.priority) {
+            return Err(self.refuse(outgoing, reason));
         }
         let queued = !self.link.state().is_usable();
-        let dropped_itself =
-            !self.outbox.has_room(message.len()) && self.outbox.config().overflow == Overflow::DropNewest;
-        if dropped_itself {
-            let receipt = self.outbox.next_receipt();
-            self.drop_message(receipt, message, DropReason::Overflow);
-            return Ok(Accepted { receipt, queued });
+        let bytes = outgoing.message.len();
+        match self.outbox.config().overflow {
+            Overflow::DropNewest if !self.outbox.has_room(bytes) => {
+                let receipt = self.outbox.next_receipt();
+                self.drop_message(receipt, outgoing.message, DropReason::Overflow);
+                return Ok(Accepted { receipt, queued });
+            }
+            Overflow::DropOldest => {
+                while !self.outbox.has_room(bytes) {
+                    let Some(Entry { receipt, outgoing: given_up, .. }) = self.outbox.pop_least() else {
+                        break;
+                    };
+                    self.drop_message(receipt, given_up.message, DropReason::Overflow);
+                }
+            }
+            Overflow::DropNewest | Overflow::Refuse => {}
         }
-        while !self.outbox.has_room(message.len()) {
-            let Some(Entry { receipt, message, .. }) = self.outbox.pop() else { break };
-            self.drop_message(receipt, message, DropReason::Overflow);
-        }
-        let receipt = self.outbox.push(message, now);
+        let receipt = self.outbox.push(outgoing, now);
         self.note_queue();
         Ok(Accepted { receipt, queued })
     }
@@ -53,27 +94,30 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             if !self.link.state().is_usable() && !flushing {
                 return None;
             }
-            self.expire_messages(now);
-            let Some(entry) = self.outbox.pop() else {
-                if !flushing {
-                    return None;
-                }
-                self.drive(Input::Flushed, now);
+            if self.pump_channels(now.max(self.link.now())) {
                 continue;
-            };
-            self.sent(&entry);
-            self.frames.clear();
-            self.protocol.command(Command::Data(entry.message), &mut self.frames);
-            self.control.extend(self.frames.drain(..));
+            }
+            self.expire_messages(now);
+            if self.transmit_message(now) {
+                continue;
+            }
+            if !flushing || !self.outbox.is_done() {
+                return None;
+            }
+            self.drive(Input::Flushed, now);
         }
     }
 
-    /// Whether a message would be taken now, without sending it.
+    /// Whether a message of normal priority would be taken now, without sending it.
     ///
     /// # Errors
     ///
     /// Why it would not.
     pub fn may_send(&self, message: &Message) -> Result<(), RefusedReason> {
+        self.takes(message.len(), Priority::Normal)
+    }
+
+    fn takes(&self, bytes: usize, priority: Priority) -> Result<(), RefusedReason> {
         let config = self.outbox.config();
         match self.link.state() {
             State::Closing | State::Closed(_) => Err(RefusedReason::Closed),
@@ -83,33 +127,88 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 Err(RefusedReason::Down)
             }
             State::Idle | State::Connecting(_) | State::Reconnecting(_) | State::Connected => {
-                if message.len() > config.max_bytes {
+                if bytes > config.max_bytes {
                     return Err(RefusedReason::TooBig);
                 }
-                let refuse = config.overflow == Overflow::Refuse && !self.outbox.has_room(message.len());
-                if refuse { Err(RefusedReason::Full) } else { Ok(()) }
+                let room = match config.overflow {
+                    Overflow::Refuse => self.outbox.has_room(bytes),
+                    Overflow::DropOldest => self.outbox.can_make_room(bytes, priority),
+                    Overflow::DropNewest => true,
+                };
+                if room { Ok(()) } else { Err(RefusedReason::Full) }
             }
         }
     }
 
+    /// Moves the next message into the frames: what has to go out again first, then what waits.
+    fn transmit_message(&mut self, now: Instant) -> bool {
+        let now = now.max(self.link.now());
+        if self.backlog.held_until(&self.outbox, now).is_some() {
+            return false;
+        }
+        let counted = self.outbox.config().guarantee == Guarantee::AtLeastOnce;
+        let may_go = self.outbox.again() > 0 || !counted || self.outbox.has_window();
+        if !may_go {
+            return false;
+        }
+        self.backlog.goes(&self.outbox, now);
+        let command = if let Some(again) = self.outbox.next_again() {
+            command(again)
+        } else {
+            let Some(entry) = self.outbox.pop() else { return false };
+            self.sent(&entry);
+            if counted {
+                command(self.outbox.fly(entry))
+            } else {
+                let Outgoing { message, channel, .. } = entry.outgoing;
+                Command::Data { message, channel, serial: None }
+            }
+        };
+        self.note_queue();
+        self.frames.clear();
+        self.protocol.command(command, &mut self.frames);
+        self.control.extend(self.frames.drain(..));
+        true
+    }
+
+    /// When the pace lets the next message of the backlog go.
+    pub(super) fn next_of_backlog(&self) -> Option<Instant> {
+        let held = self.backlog.held_until(&self.outbox, self.link.now())?;
+        (self.link.state().is_usable() || self.link.is_flushing()).then_some(held)
+    }
+
     pub(super) fn expire_messages(&mut self, now: Instant) {
         let now = now.max(self.link.now());
-        while let Some(Entry { receipt, message, .. }) = self.outbox.pop_expired(now) {
-            self.drop_message(receipt, message, DropReason::Expired);
+        while let Some(Entry { receipt, outgoing, .. }) = self.outbox.pop_expired(now) {
+            self.drop_message(receipt, outgoing.message, DropReason::Expired);
+            self.note_queue();
+        }
+    }
+
+    /// The link has come to its end: nothing will be sent, and what was may be in doubt.
+    pub(super) fn end_of_messages(&mut self) {
+        self.forget_session();
+        while let Some(Entry { receipt, outgoing, .. }) = self.outbox.pop() {
+            self.drop_message(receipt, outgoing.message, DropReason::Closed);
         }
         self.note_queue();
     }
 
-    pub(super) fn drop_message(&mut self, receipt: Receipt, message: Message, why: DropReason) {
+    fn drop_message(&mut self, receipt: Receipt, message: Message, why: DropReason) {
         count(&mut self.link.stats_mut().messages_dropped);
         self.tell(Event::Dropped { receipt, why, message });
+    }
+
+    fn refuse(&mut self, outgoing: Outgoing, reason: RefusedReason) -> Refused {
+        count(&mut self.link.stats_mut().messages_refused);
+        let Outgoing { message, channel, .. } = outgoing;
+        Refused { message, channel, reason }
     }
 
     fn sent(&mut self, entry: &Entry) {
         let stats = self.link.stats_mut();
         count(&mut stats.messages_sent);
-        stats.bytes_sent = stats.bytes_sent.saturating_add(entry.message.len() as u64);
-        self.note_queue();
+        stats.bytes_sent = stats.bytes_sent.saturating_add(entry.outgoing.message.len() as u64);
         // Neighbours share one event: a batch of a thousand tells of itself once.
         match self.actions.back_mut() {
             Some(SessionAction::Event(Event::Sent { last, .. })) if last.0 + 1 == entry.receipt.0 => {
@@ -120,9 +219,16 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     pub(super) fn note_queue(&mut self) {
-        let queued = u32::try_from(self.outbox.len()).unwrap_or(u32::MAX);
+        let queued = self.outbox.len() + self.outbox.in_flight();
+        let queued = u32::try_from(queued).unwrap_or(u32::MAX);
         let stats = self.link.stats_mut();
         stats.queued = queued;
         stats.queued_peak = stats.queued_peak.max(queued);
     }
+}
+
+/// A message in flight as the protocol is told of it; it is kept until it is acknowledged.
+fn command(InFlight { serial, outgoing, .. }: &InFlight) -> Command<'static> {
+    let Outgoing { message, channel, .. } = outgoing.clone();
+    Command::Data { message, channel, serial: Some(*serial) }
 }

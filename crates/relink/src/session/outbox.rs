@@ -3,8 +3,9 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use crate::config::{ConfigError, config, positive_or_off, within};
-use crate::session::message::Message;
+use crate::bucket::Rate;
+use crate::config::{ConfigError, config, positive, positive_or_off, within};
+use crate::session::outgoing::{Guarantee, Outgoing, Priority, Receipt};
 use crate::time::Instant;
 
 config! {
@@ -17,6 +18,9 @@ config! {
     /// | `overflow` | refuse |
     /// | `ttl` | off |
     /// | `while_down` | queue |
+    /// | `guarantee` | at most once |
+    /// | `in_flight` | 256 |
+    /// | `pace` | off |
     pub struct OutboxConfig {
         /// So many messages at the most. At least 1.
         pub max_messages / with_max_messages: usize = 1024,
@@ -29,6 +33,16 @@ config! {
         pub ttl / with_ttl: Option<Duration> = None,
         /// Whether messages are taken while the link is not usable (M22).
         pub while_down / with_while_down: WhileDown = WhileDown::Queue,
+        /// What becomes of a message whose transport died before the peer spoke of it (I23). More than at most once needs
+        /// a protocol with acknowledgements.
+        pub guarantee / with_guarantee: Guarantee = Guarantee::AtMostOnce,
+        /// So many messages may be on their way without an acknowledgement; the others wait. They count against
+        /// `max_messages` and `max_bytes` until they are acknowledged. Enough for a full pipe on a slow line, and not so
+        /// many that a reconnect sends a flood again. At least 1.
+        pub in_flight / with_in_flight: usize = 256,
+        /// How fast messages go out that piled up while the link was down: a burst, then one per refill (I22). `off`: as
+        /// fast as the transport takes them.
+        pub pace / with_pace: Option<Rate> = None,
     }
 }
 
@@ -41,6 +55,11 @@ impl OutboxConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         within("outbox.max_messages", self.max_messages, 1, usize::MAX)?;
         within("outbox.max_bytes", self.max_bytes, 1, usize::MAX)?;
+        within("outbox.in_flight", self.in_flight, 1, usize::MAX)?;
+        if let Some(pace) = self.pace {
+            within("outbox.pace.burst", pace.burst, 1, u32::MAX)?;
+            positive("outbox.pace.refill", pace.refill)?;
+        }
         positive_or_off("outbox.ttl", self.ttl)
     }
 }
@@ -53,7 +72,8 @@ pub enum Overflow {
     /// It is handed back to the caller.
     #[default]
     Refuse,
-    /// The oldest ones make room for it.
+    /// The oldest ones make room for it, the least important first. Where that is not enough, as what is in flight or
+    /// more important stays, it is handed back and nothing is given up.
     DropOldest,
     /// It is dropped, and its receipt says so.
     DropNewest,
@@ -71,83 +91,96 @@ pub enum WhileDown {
     Refuse,
 }
 
-/// Stands for one message on its way: its fate is reported under this number. Numbers rise in the order of sending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
-#[expect(clippy::exhaustive_structs, reason = "a number")]
-pub struct Receipt(pub u64);
-
-impl core::fmt::Display for Receipt {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Why an accepted message will never be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum DropReason {
-    /// The outbox was full.
-    Overflow,
-    /// It waited longer than its time to live.
-    Expired,
-    /// The link came to its end.
-    Closed,
-}
-
-impl DropReason {
-    /// The symbolic name, in `snake_case`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Overflow => "overflow",
-            Self::Expired => "expired",
-            Self::Closed => "closed",
-        }
-    }
-}
-
 /// A message on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) receipt: Receipt,
-    pub(crate) message: Message,
+    pub(crate) outgoing: Outgoing,
     expires_at: Option<Instant>,
 }
 
-/// The queue of messages that wait to go out, in the order in which they were sent (D8).
+/// A message that was handed to a transport, and waits for its acknowledgement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InFlight {
+    pub(crate) serial: u64,
+    pub(crate) receipt: Receipt,
+    pub(crate) outgoing: Outgoing,
+}
+
+/// The messages of one priority, in the order in which they were sent.
+#[derive(Debug, Clone)]
+struct Queue {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+}
+
+impl Queue {
+    const EMPTY: Self = Self { entries: VecDeque::new(), bytes: 0 };
+
+    fn push(&mut self, entry: Entry) {
+        self.bytes += entry.outgoing.message.len();
+        self.entries.push_back(entry);
+    }
+
+    fn pop(&mut self) -> Option<Entry> {
+        let entry = self.entries.pop_front()?;
+        self.bytes -= entry.outgoing.message.len();
+        Some(entry)
+    }
+}
+
+/// The messages that wait to go out, by priority and then in the order in which they were sent (D8); and those that went
+/// out and wait for an acknowledgement, where there are any.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     config: OutboxConfig,
-    entries: VecDeque<Entry>,
-    bytes: usize,
+    waiting: [Queue; Priority::ALL.len()],
+    in_flight: VecDeque<InFlight>,
+    /// So many of those in flight went over the present transport; the others go out again before anything new.
+    on_transport: usize,
+    bytes_in_flight: usize,
     last: u64,
+    /// The serial of the last message that went out for the first time.
+    last_serial: u64,
 }
 
 impl Outbox {
     /// An empty one.
     #[must_use]
     pub const fn new(config: OutboxConfig) -> Self {
-        Self { config, entries: VecDeque::new(), bytes: 0, last: 0 }
+        Self {
+            config,
+            waiting: [Queue::EMPTY; Priority::ALL.len()],
+            in_flight: VecDeque::new(),
+            on_transport: 0,
+            bytes_in_flight: 0,
+            last: 0,
+            last_serial: 0,
+        }
     }
 
-    /// How many messages wait.
+    /// How many messages wait to go out for the first time.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.waiting.iter().map(|queue| queue.entries.len()).sum()
     }
 
-    /// Whether none waits.
+    /// Whether none waits to go out for the first time.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.waiting.iter().all(|queue| queue.entries.is_empty())
     }
 
-    /// How many bytes wait.
+    /// How many messages went out and wait for an acknowledgement.
     #[must_use]
-    pub const fn bytes(&self) -> usize {
-        self.bytes
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// How many bytes both kinds have together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes_in_flight + self.waiting.iter().map(|queue| queue.bytes).sum::<usize>()
     }
 
     /// How it was configured.
@@ -159,16 +192,32 @@ impl Outbox {
     /// Whether a message of so many bytes finds room.
     #[must_use]
     pub fn has_room(&self, bytes: usize) -> bool {
-        self.entries.len() < self.config.max_messages
-            && bytes <= self.config.max_bytes.saturating_sub(self.bytes)
+        self.fits(bytes, self.waiting.len())
     }
 
+    /// Whether it would, once everything was given up that is not more important.
+    pub(crate) fn can_make_room(&self, bytes: usize, priority: Priority) -> bool {
+        self.fits(bytes, priority as usize)
+    }
+
+    /// Whether it finds room beside what is in flight and these many of the queues, the most important ones first.
+    fn fits(&self, bytes: usize, queues: usize) -> bool {
+        let (mut messages, mut taken) = (self.in_flight.len(), self.bytes_in_flight);
+        for queue in self.waiting.iter().take(queues) {
+            messages += queue.entries.len();
+            taken += queue.bytes;
+        }
+        messages < self.config.max_messages && bytes <= self.config.max_bytes.saturating_sub(taken)
+    }
+
+    // What waits.
+
     /// Appends a message. Whoever calls this has made room.
-    pub(crate) fn push(&mut self, message: Message, now: Instant) -> Receipt {
+    pub(crate) fn push(&mut self, outgoing: Outgoing, now: Instant) -> Receipt {
         let receipt = self.next_receipt();
-        self.bytes += message.len();
         let expires_at = self.config.ttl.map(|ttl| now + ttl);
-        self.entries.push_back(Entry { receipt, message, expires_at });
+        let queue = outgoing.priority as usize;
+        self.waiting[queue].push(Entry { receipt, outgoing, expires_at });
         receipt
     }
 
@@ -178,21 +227,117 @@ impl Outbox {
         Receipt(self.last)
     }
 
-    /// The oldest message.
+    /// The last receipt that was given out.
+    pub(crate) const fn last_receipt(&self) -> Receipt {
+        Receipt(self.last)
+    }
+
+    /// The next message to go out for the first time.
+    pub(crate) fn next(&self) -> Option<Receipt> {
+        self.waiting.iter().find_map(|queue| queue.entries.front()).map(|entry| entry.receipt)
+    }
+
+    /// Takes it out.
     pub(crate) fn pop(&mut self) -> Option<Entry> {
-        let entry = self.entries.pop_front()?;
-        self.bytes -= entry.message.len();
-        Some(entry)
+        self.waiting.iter_mut().find_map(Queue::pop)
     }
 
-    /// The oldest message, if its time is over. All live equally long, so the oldest expires first.
+    /// The message that is given up first: the oldest of the least important.
+    pub(crate) fn pop_least(&mut self) -> Option<Entry> {
+        self.waiting.iter_mut().rev().find_map(Queue::pop)
+    }
+
+    /// A message whose time is over. All live equally long, so the oldest of each priority expires first.
     pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<Entry> {
-        let expired = self.entries.front()?.expires_at.is_some_and(|at| at <= now);
-        if expired { self.pop() } else { None }
+        let is_over = |entry: &Entry| entry.expires_at.is_some_and(|at| at <= now);
+        self.waiting.iter_mut().find(|queue| queue.entries.front().is_some_and(is_over))?.pop()
     }
 
-    /// When the oldest message expires.
+    /// When the next message expires.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        self.entries.front()?.expires_at
+        let expiry = |queue: &Queue| queue.entries.front().and_then(|entry| entry.expires_at);
+        self.waiting.iter().filter_map(expiry).min()
+    }
+
+    // What is in flight.
+
+    /// Whether one more may be in flight.
+    pub(crate) fn has_window(&self) -> bool {
+        self.in_flight.len() < self.config.in_flight
+    }
+
+    /// Gives the next serial to a message that goes out now, and keeps it until it is acknowledged.
+    pub(crate) fn fly(&mut self, entry: Entry) -> &InFlight {
+        self.last_serial = self.last_serial.saturating_add(1);
+        self.bytes_in_flight += entry.outgoing.message.len();
+        self.on_transport += 1;
+        let Entry { receipt, outgoing, .. } = entry;
+        let at = self.in_flight.len();
+        self.in_flight.push_back(InFlight { serial: self.last_serial, receipt, outgoing });
+        &self.in_flight[at]
+    }
+
+    /// The next message in flight that has to go out again, over a new transport.
+    pub(crate) fn next_again(&mut self) -> Option<&InFlight> {
+        let again = self.in_flight.get(self.on_transport)?;
+        self.on_transport += 1;
+        Some(again)
+    }
+
+    /// How many messages in flight have to go out again.
+    pub(crate) fn again(&self) -> usize {
+        self.in_flight.len() - self.on_transport
+    }
+
+    /// Whether everything that was sent went out and was acknowledged.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_empty() && self.in_flight.is_empty()
+    }
+
+    /// The serial of the last message that went over the present transport, or did not have to: a peer that knows of fewer
+    /// has lost some.
+    pub(crate) fn last_on_transport(&self) -> u64 {
+        self.last_serial - self.again() as u64
+    }
+
+    /// Whether a message with this serial has ever gone out: nobody can acknowledge another one.
+    pub(crate) const fn has_flown(&self, serial: u64) -> bool {
+        serial <= self.last_serial
+    }
+
+    /// The oldest message in flight, if it is acknowledged by this serial.
+    pub(crate) fn acknowledge(&mut self, serial: u64) -> Option<InFlight> {
+        if self.in_flight.front()?.serial > serial {
+            return None;
+        }
+        self.land()
+    }
+
+    /// The oldest message in flight, whose fate will never be known.
+    pub(crate) fn land(&mut self) -> Option<InFlight> {
+        let landed = self.in_flight.pop_front()?;
+        self.bytes_in_flight -= landed.outgoing.message.len();
+        self.on_transport = self.on_transport.saturating_sub(1);
+        Some(landed)
+    }
+
+    /// A new transport: whatever is in flight was not on it.
+    pub(crate) fn new_transport(&mut self) {
+        self.on_transport = 0;
+    }
+
+    /// A session begins or goes on, at a peer that has taken in everything up to this serial. Tells whether that can be
+    /// the session that this side knows; it always can where nothing was sent in it yet.
+    pub(crate) fn go_on_from(&mut self, received: u64) -> bool {
+        if self.last_serial == 0 {
+            self.last_serial = received;
+        }
+        let acknowledged = self.last_serial - self.in_flight.len() as u64;
+        (acknowledged..=self.last_serial).contains(&received)
+    }
+
+    /// The session is over: serials count anew. Nothing is in flight any more.
+    pub(crate) fn start_over(&mut self) {
+        self.last_serial = 0;
     }
 }

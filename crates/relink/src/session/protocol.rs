@@ -6,7 +6,8 @@ use core::time::Duration;
 use crate::human::HumanDuration;
 use crate::link::{Refusal, Step};
 use crate::session::address::Address;
-use crate::session::message::{CloseFrame, Frame, Message, Secret};
+use crate::session::channel::{Channel, Member, Position, Problem, Rejection, Resume, SessionId};
+use crate::session::message::{CloseFrame, Frame, Message, Secret, Text};
 
 /// Translates between the frames of a transport and what the session understands: frames in, [`Signal`]s out;
 /// [`Command`]s in, frames out. It keeps no time and takes no decision.
@@ -16,7 +17,8 @@ use crate::session::message::{CloseFrame, Frame, Message, Secret};
 ///
 /// let mut plain = Plain::default();
 /// let mut frames = Vec::new();
-/// plain.command(Command::Data(Message::from("hello")), &mut frames);
+/// let message = Message::from("hello");
+/// plain.command(Command::Data { message, channel: None, serial: None }, &mut frames);
 /// assert_eq!(frames, [Frame::Message(Message::from("hello"))]);
 ///
 /// let mut signals = Vec::new();
@@ -35,6 +37,17 @@ pub trait Protocol {
 
     /// The session wants this said.
     fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>);
+
+    /// Whether the peer acknowledges messages by their serials. Without that, nothing better than
+    /// [`Guarantee::AtMostOnce`](crate::Guarantee::AtMostOnce) can be had.
+    fn acknowledges(&self) -> bool {
+        false
+    }
+
+    /// The handshake step in which this protocol says its first word; a configuration without it is refused.
+    fn opening(&self) -> Option<Step> {
+        None
+    }
 }
 
 impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
@@ -52,6 +65,14 @@ impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
 
     fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
         (**self).command(command, frames);
+    }
+
+    fn acknowledges(&self) -> bool {
+        (**self).acknowledges()
+    }
+
+    fn opening(&self) -> Option<Step> {
+        (**self).opening()
     }
 }
 
@@ -80,6 +101,119 @@ pub enum Signal {
     },
     /// What arrived cannot be read: the transport is closed with the code of this frame.
     Malformed(CloseFrame),
+    /// The server says why it is about to close.
+    Problem(Problem),
+
+    // The session that outlives transports. The answer to a resume comes before the signal that makes the link usable.
+    /// Which session this is from now on.
+    Session(Welcomed),
+    /// Every message up to this serial was taken in.
+    Acknowledged {
+        /// The serial.
+        serial: u64,
+    },
+    /// A message was refused; those before it were taken in.
+    Rejected(Rejection),
+    /// A message with a place in a stream.
+    Publication {
+        /// The channel; `None` for the session's own stream.
+        channel: Option<Channel>,
+        /// Its number there.
+        offset: u64,
+        /// The message.
+        message: Message,
+    },
+    /// So many publications were sent on this transport.
+    Published {
+        /// So many.
+        count: u64,
+    },
+
+    // Subscriptions.
+    /// A channel's publications follow.
+    Subscribed {
+        /// Which channel.
+        channel: Channel,
+        /// From the next offset on.
+        position: Position,
+        /// Whether nothing is left out.
+        recovered: bool,
+    },
+    /// A channel's publications end, or never began.
+    Unsubscribed {
+        /// Which channel.
+        channel: Channel,
+        /// Why, unless this side asked for it.
+        problem: Option<Problem>,
+    },
+    /// Everyone who is in a channel.
+    Members {
+        /// Which channel.
+        channel: Channel,
+        /// Everyone.
+        members: Vec<Member>,
+    },
+    /// Somebody came.
+    Joined {
+        /// To which channel.
+        channel: Channel,
+        /// Who.
+        member: Member,
+    },
+    /// Somebody left.
+    Left {
+        /// Which channel.
+        channel: Channel,
+        /// Who.
+        member: Member,
+    },
+}
+
+impl Signal {
+    /// Whether this is about messages, streams or channels of a session: nothing of that can be meant before the link is
+    /// usable.
+    pub(crate) const fn is_of_session(&self) -> bool {
+        match self {
+            Self::Acknowledged { .. }
+            | Self::Rejected(_)
+            | Self::Publication { .. }
+            | Self::Published { .. }
+            | Self::Subscribed { .. }
+            | Self::Unsubscribed { .. }
+            | Self::Members { .. }
+            | Self::Joined { .. }
+            | Self::Left { .. } => true,
+            Self::Data(_)
+            | Self::Welcome
+            | Self::ChallengeMet
+            | Self::Redirect(_)
+            | Self::Authenticated
+            | Self::Refused(_)
+            | Self::HeartbeatAck(_)
+            | Self::GoingAway { .. }
+            | Self::Malformed(_)
+            | Self::Problem(_)
+            | Self::Session(_) => false,
+        }
+    }
+}
+
+/// The server's answer to a hello, as far as it is about the session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "what a protocol reads from one frame")]
+pub struct Welcomed {
+    /// The session: a new one, or the one that goes on.
+    pub session: SessionId,
+    /// Whether it is the one that was asked for.
+    pub resumed: bool,
+    /// Why not, where one was asked for.
+    pub refused: Option<Problem>,
+    /// The highest serial that the server has taken in.
+    pub received: u64,
+    /// Those among them that it refused.
+    pub rejected: Vec<Rejection>,
+    /// Where the session's own stream goes on.
+    pub position: Position,
 }
 
 /// What a session wants said.
@@ -92,6 +226,8 @@ pub enum Command<'a> {
         step: Step,
         /// The token, where there is one.
         token: Option<&'a Secret>,
+        /// The session to go on with, where there is one.
+        resume: Option<&'a Resume>,
     },
     /// The token was renewed.
     Renew {
@@ -102,9 +238,34 @@ pub enum Command<'a> {
     Heartbeat {
         /// Should come back in the answer.
         nonce: u32,
+        /// The serial of the last message that the peer should have by now.
+        sent: u64,
     },
     /// A message of the application.
-    Data(Message),
+    Data {
+        /// The message.
+        message: Message,
+        /// The channel it is meant for.
+        channel: Option<Channel>,
+        /// Its number in the session, where it is to be acknowledged.
+        serial: Option<u64>,
+    },
+    /// A channel's publications are wanted.
+    Subscribe {
+        /// Which channel.
+        channel: Channel,
+        /// After this position, where this side has been in the stream before.
+        since: Option<Position>,
+        /// The token for the channel, where it needs one.
+        token: Option<Secret>,
+        /// What to tell the other members about this one, where it wants to be seen.
+        presence: Option<Text>,
+    },
+    /// They are not wanted any more.
+    Unsubscribe {
+        /// Which channel.
+        channel: Channel,
+    },
 }
 
 /// No wire format at all: messages pass as they are, heartbeats are WebSocket pings.
@@ -129,11 +290,14 @@ impl Protocol for Plain {
 
     fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
         match command {
-            Command::Data(message) => frames.push(Frame::Message(message)),
-            Command::Heartbeat { nonce } => {
+            Command::Data { message, .. } => frames.push(Frame::Message(message)),
+            Command::Heartbeat { nonce, .. } => {
                 frames.push(Frame::Ping(bytes::Bytes::copy_from_slice(&nonce.to_be_bytes())));
             }
-            Command::Step { .. } | Command::Renew { .. } => {}
+            Command::Step { .. }
+            | Command::Renew { .. }
+            | Command::Subscribe { .. }
+            | Command::Unsubscribe { .. } => {}
         }
     }
 }

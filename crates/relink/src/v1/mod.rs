@@ -1,10 +1,12 @@
 //! `relink.v1`: a small subprotocol with acknowledgements, resume, subscriptions and presence in it. `docs/protocol.md`
 //! describes it for whoever implements it elsewhere.
 
+mod client;
 mod codec;
 mod frame;
 pub mod limits;
 
+pub use client::{RelinkV1, adapt, config};
 pub use codec::{Encoding, Malformed};
 pub use frame::{ClientFrame, ServerFrame};
 

@@ -36,14 +36,14 @@ impl Protocol for Words {
 
     fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
         let words = match &command {
-            Command::Step { step, token } => {
+            Command::Step { step, token, .. } => {
                 format!("{} {}", step.name(), token.map_or("", |token| token.expose()))
             }
             Command::Renew { token } => format!("renew {}", token.expose()),
-            Command::Heartbeat { .. } | Command::Data(_) => {
+            Command::Heartbeat { .. } | Command::Data { .. } => {
                 return Plain::default().command(command, frames);
             }
-            _ => return,
+            Command::Subscribe { .. } | Command::Unsubscribe { .. } | _ => return,
         };
         frames.push(Frame::Message(Message::from(words.trim_end())));
     }

@@ -1,0 +1,71 @@
+//! [`ChannelTokens`]: fetches of tokens for channels, as many at once as there are channels.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use relink::{Channel, Secret, SessionInput};
+
+/// Brings the token for one channel.
+type Provider = Arc<dyn Fn(Channel) -> BoxFuture<'static, Result<Secret, String>> + Send + Sync>;
+
+/// A fetch has a number; its result counts while no later one was begun for the same channel.
+type Fetched = (u64, Channel, Result<Secret, String>);
+
+#[derive(Default)]
+pub(crate) struct ChannelTokens {
+    provider: Option<Provider>,
+    fetches: FuturesUnordered<BoxFuture<'static, Fetched>>,
+    latest: BTreeMap<Channel, u64>,
+    begun: u64,
+}
+
+impl ChannelTokens {
+    pub(crate) fn new<F, Fut, E>(provider: F) -> Self
+    where
+        F: Fn(Channel) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Secret, E>> + Send + 'static,
+        E: std::fmt::Display,
+    {
+        let provider = Arc::new(provider);
+        let provider: Provider = Arc::new(move |channel| {
+            let provider = provider.clone();
+            Box::pin(async move { provider(channel).await.map_err(|error| error.to_string()) })
+        });
+        Self { provider: Some(provider), ..Self::default() }
+    }
+
+    /// Begins a fetch. A panic of the application's future counts as a failure of it.
+    pub(crate) fn fetch(&mut self, channel: Channel) {
+        self.begun += 1;
+        let number = self.begun;
+        self.latest.insert(channel.clone(), number);
+        let provider = self.provider.clone();
+        self.fetches.push(Box::pin(async move {
+            let Some(provider) = provider else {
+                return (number, channel, Err("there is no token provider for channels".to_owned()));
+            };
+            let wanted = channel.clone();
+            let fetch = AssertUnwindSafe(async move { provider(wanted).await }).catch_unwind();
+            let result =
+                fetch.await.unwrap_or_else(|_| Err("the token provider for channels panicked".to_owned()));
+            (number, channel, result)
+        }));
+    }
+
+    /// The next result; pending for ever while nothing is fetched.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SessionInput> {
+        while let Poll::Ready(Some((number, channel, result))) = self.fetches.poll_next_unpin(cx) {
+            if self.latest.get(&channel) == Some(&number) {
+                self.latest.remove(&channel);
+                return Poll::Ready(SessionInput::ChannelToken { channel, result });
+            }
+        }
+        Poll::Pending
+    }
+}

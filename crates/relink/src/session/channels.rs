@@ -1,0 +1,247 @@
+//! Channels: what is subscribed to, with which token, and who else is there.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use rand_core::Rng;
+
+use super::presence::Presence;
+use super::{
+    Channel, Command, Event, Member, Position, Problem, Protocol, Secret, Session, SessionAction, Text,
+};
+use crate::config::ConfigError;
+use crate::subscriptions::{Standing, Subscriptions, SubscriptionsConfig, Want};
+use crate::time::Instant;
+
+/// How a channel is subscribed to.
+///
+/// ```
+/// use relink::Subscription;
+///
+/// let plain = Subscription::default();
+/// let seen = Subscription::default().with_presence("typing").with_token();
+/// assert!(seen.needs_token && !plain.needs_token);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Subscription {
+    /// Whether a token is fetched for it, a fresh one each time (I28).
+    pub needs_token: bool,
+    /// What the other members are told about this one; `None` stays unseen and sees nobody. It is said again after every
+    /// return (A10).
+    pub presence: Option<Text>,
+    /// Where to begin, if not with what comes from now on: what followed this position is delivered first.
+    pub since: Option<Position>,
+}
+
+impl Subscription {
+    /// The same, with a token of its own.
+    #[must_use]
+    pub const fn with_token(mut self) -> Self {
+        self.needs_token = true;
+        self
+    }
+
+    /// The same, seen by the other members with these words.
+    #[must_use]
+    pub fn with_presence(mut self, info: impl Into<Text>) -> Self {
+        self.presence = Some(info.into());
+        self
+    }
+
+    /// The same, beginning after this position.
+    #[must_use]
+    pub const fn with_since(mut self, since: Position) -> Self {
+        self.since = Some(since);
+        self
+    }
+}
+
+/// The channels of a session.
+#[derive(Debug)]
+pub(crate) struct Channels {
+    subscriptions: Subscriptions<Channel>,
+    details: BTreeMap<Channel, Details>,
+}
+
+#[derive(Debug)]
+struct Details {
+    /// What this client says of itself there.
+    info: Option<Text>,
+    presence: Presence,
+}
+
+impl Channels {
+    pub(super) fn new(config: SubscriptionsConfig) -> Result<Self, ConfigError> {
+        Ok(Self { subscriptions: Subscriptions::new(config)?, details: BTreeMap::new() })
+    }
+
+    pub(super) fn up(&mut self) {
+        self.subscriptions.up();
+    }
+
+    pub(super) fn down(&mut self) {
+        self.subscriptions.down();
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.subscriptions.poll_timeout()
+    }
+}
+
+impl<P: Protocol, R: Rng> Session<P, R> {
+    /// Wants a channel's messages from now on, whatever becomes of the transport, until
+    /// [`unsubscribe`](Self::unsubscribe). What comes of it is told as [`Event::Subscribed`] or [`Event::Unsubscribed`].
+    ///
+    /// A channel that is subscribed to already keeps its place. It is asked for again where it failed, or where this
+    /// client says something else of itself now.
+    pub fn subscribe(&mut self, channel: impl Into<Channel>, subscription: Subscription) {
+        let channel = channel.into();
+        let Subscription { needs_token, presence: info, since } = subscription;
+        let Channels { subscriptions, details } = &mut self.channels;
+        if let Some(since) = since.filter(|_| subscriptions.standing(&channel).is_none()) {
+            self.inbox.start(Some(channel.clone()), since, false);
+        }
+        let details = details
+            .entry(channel.clone())
+            .or_insert_with(|| Details { info: info.clone(), presence: Presence::new() });
+        let says_else = core::mem::replace(&mut details.info, info) != details.info;
+        subscriptions.subscribe(channel.clone(), needs_token);
+        if says_else {
+            subscriptions.again(&channel);
+        }
+    }
+
+    /// Does not want a channel's messages any more; its position is forgotten. Tells whether it was subscribed to.
+    pub fn unsubscribe(&mut self, channel: &Channel) -> bool {
+        let known = self.channels.subscriptions.unsubscribe(channel);
+        self.channels.details.remove(channel);
+        self.inbox.forget(&Some(channel.clone()));
+        known
+    }
+
+    /// The last message of a channel that the application has taken.
+    #[must_use]
+    pub fn position(&self, channel: &Channel) -> Option<Position> {
+        self.inbox.position(&Some(channel.clone()))
+    }
+
+    /// Every channel that is subscribed to, and how far that is.
+    pub fn subscriptions(&self) -> impl Iterator<Item = (&Channel, Standing)> {
+        self.channels.subscriptions.iter()
+    }
+
+    /// Everyone who is in a channel, as far as this side knows: while the link is down, those who were there when it broke.
+    pub fn members(&self, channel: &Channel) -> Vec<Member> {
+        self.channels.details.get(channel).map_or_else(Vec::new, |details| details.presence.members())
+    }
+
+    pub(super) fn channel_token(&mut self, channel: &Channel, result: Result<Secret, String>, now: Instant) {
+        let standing = self.channels.subscriptions.standing(channel);
+        if !matches!(standing, Some(Standing::Authorizing { .. })) {
+            return;
+        }
+        match result {
+            Ok(token) => {
+                self.channels.subscriptions.granted(channel, now);
+                self.ask_for(channel.clone(), Some(token), now);
+            }
+            Err(detail) => {
+                let problem = Problem::new(Problem::UNAVAILABLE, detail);
+                self.subscription_failed(channel.clone(), problem, now);
+            }
+        }
+    }
+
+    pub(super) fn channels_timeout(&mut self, now: Instant) {
+        self.channels.subscriptions.handle_timeout(now, self.link.rng_mut());
+        while let Some((channel, retry_in)) = self.channels.subscriptions.poll_unanswered() {
+            let problem = Problem::new(Problem::UNAVAILABLE, "nobody answered in time");
+            self.tell(Event::Unsubscribed { channel, problem, retry_in: Some(retry_in) });
+        }
+    }
+
+    pub(super) fn subscribed(&mut self, channel: Channel, position: Position, recovered: bool) {
+        if self.channels.subscriptions.confirmed(&channel) {
+            let complete = self.inbox.go_on(Some(channel.clone()), position, recovered);
+            self.tell(Event::Subscribed { channel, complete });
+        }
+    }
+
+    /// A subscription came to its end. Without a problem that is what this side asked for, and it has forgotten the
+    /// subscription already; it may even want the channel again.
+    pub(super) fn unsubscribed(&mut self, channel: Channel, problem: Option<Problem>, now: Instant) {
+        let known = self.channels.subscriptions.standing(&channel).is_some();
+        if let Some(problem) = problem.filter(|_| known) {
+            self.subscription_failed(channel, problem, now);
+        }
+    }
+
+    fn subscription_failed(&mut self, channel: Channel, problem: Problem, now: Instant) {
+        let for_now = problem.is_retryable();
+        let rng = self.link.rng_mut();
+        let retry_in = self.channels.subscriptions.failed(&channel, for_now, now, rng);
+        if !for_now {
+            self.presence(&channel, Presence::clear);
+        }
+        self.tell(Event::Unsubscribed { channel, problem, retry_in });
+    }
+
+    // Who else is there.
+
+    pub(super) fn members_are(&mut self, channel: &Channel, members: Vec<Member>) {
+        self.presence(channel, |presence| presence.members_are(members));
+        if self.channels.details.get(channel).is_some_and(|details| details.presence.wants_members()) {
+            self.channels.subscriptions.again(channel);
+        }
+    }
+
+    pub(super) fn member_joined(&mut self, channel: &Channel, member: Member) {
+        self.presence(channel, |presence| presence.joined(member));
+    }
+
+    pub(super) fn member_left(&mut self, channel: &Channel, member: Member) {
+        self.presence(channel, |presence| presence.left(member));
+    }
+
+    /// Something about the members of a channel; what it changes is told.
+    fn presence(&mut self, channel: &Channel, what: impl FnOnce(&mut Presence)) {
+        let Some(Details { presence, .. }) = self.channels.details.get_mut(channel) else { return };
+        what(presence);
+        while let Some(change) = presence.poll_event() {
+            let channel = channel.clone();
+            self.actions.push_back(SessionAction::Event(Event::Presence { channel, change }));
+        }
+    }
+
+    /// Does the next thing that the subscriptions want. Tells whether there was one.
+    pub(super) fn pump_channels(&mut self, now: Instant) -> bool {
+        let Some(want) = self.channels.subscriptions.poll_want(now) else { return false };
+        match want {
+            Want::Token(channel) => self.actions.push_back(SessionAction::FetchChannelToken { channel }),
+            Want::Subscribe(channel) => self.ask_for(channel, None, now),
+            Want::Unsubscribe(channel) => {
+                self.protocol.command(Command::Unsubscribe { channel }, &mut self.frames);
+                self.control.extend(self.frames.drain(..));
+            }
+        }
+        true
+    }
+
+    fn ask_for(&mut self, channel: Channel, token: Option<Secret>, now: Instant) {
+        let since = self.inbox.position(&Some(channel.clone()));
+        let details = self.channels.details.get_mut(&channel);
+        let presence = details.and_then(|details| {
+            details.presence.reset();
+            details.info.clone()
+        });
+        let command = Command::Subscribe { channel: channel.clone(), since, token, presence };
+        self.protocol.command(command, &mut self.frames);
+        if self.frames.is_empty() {
+            let problem = Problem::new(Problem::NOT_SUPPORTED, "this protocol has no channels");
+            self.subscription_failed(channel, problem, now);
+        }
+        self.control.extend(self.frames.drain(..));
+    }
+}

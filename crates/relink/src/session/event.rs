@@ -1,0 +1,184 @@
+//! What a session tells the application.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use crate::code::CloseCode;
+use crate::link::{ClosedReason, Reason, State};
+use crate::session::address::Address;
+use crate::session::channel::{Channel, Member, Position, Problem};
+use crate::session::message::Message;
+use crate::session::outgoing::{DropReason, Receipt};
+use crate::surface::Shown;
+
+/// What an application is told, in the order in which it happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The exact state changed.
+    State {
+        /// From this one.
+        from: State,
+        /// To this one.
+        to: State,
+        /// Because of this.
+        reason: Reason,
+    },
+    /// An attempt starts to dial.
+    Dialing {
+        /// The number of the attempt since the link was last stable, from 1.
+        attempt: u32,
+        /// Where.
+        address: Address,
+    },
+    /// The link is usable.
+    Connected {
+        /// Whether it was usable before.
+        is_reconnect: bool,
+    },
+    /// A message arrived: from the peer itself, on no channel.
+    Message(Message),
+    /// A message arrived on a channel.
+    Publication {
+        /// Which channel.
+        channel: Channel,
+        /// Its place there.
+        position: Position,
+        /// The message.
+        message: Message,
+    },
+    /// These messages were handed to the transport. What the peer does with them is its affair.
+    Sent {
+        /// The first of them.
+        first: Receipt,
+        /// The last; all in between are meant too.
+        last: Receipt,
+    },
+    /// These messages were taken in by the peer. Told where messages are acknowledged.
+    Acknowledged {
+        /// The first of them.
+        first: Receipt,
+        /// The last; all in between are meant too.
+        last: Receipt,
+    },
+    /// A message arrived at the peer, which refused it.
+    Rejected {
+        /// Its receipt.
+        receipt: Receipt,
+        /// Why.
+        problem: Problem,
+        /// The message itself.
+        message: Message,
+    },
+    /// A message was handed to a transport, and nobody will ever say what became of it: its session is over. It may have had
+    /// its effect, or none. It is not sent again by itself.
+    InDoubt {
+        /// Its receipt.
+        receipt: Receipt,
+        /// The message itself.
+        message: Message,
+        /// The channel it was meant for.
+        channel: Option<Channel>,
+    },
+    /// The session goes on over a new transport.
+    Resumed {
+        /// Whether nothing that was sent to this client is lost.
+        complete: bool,
+    },
+    /// The session does not go on: the server knows it no more, or never did. Told before the messages that are in doubt.
+    ResumeRefused {
+        /// Why.
+        problem: Problem,
+    },
+    /// A channel's messages come from now on.
+    Subscribed {
+        /// Which channel.
+        channel: Channel,
+        /// Whether none is missing since the last one that came; `true` the first time.
+        complete: bool,
+    },
+    /// A channel's messages do not come any more, or not yet. The link lives on (I28).
+    Unsubscribed {
+        /// Which channel.
+        channel: Channel,
+        /// Why.
+        problem: Problem,
+        /// When it is tried again; `None` where it is not.
+        retry_in: Option<Duration>,
+    },
+    /// Somebody came to a channel, left it, or changed.
+    Presence {
+        /// Which channel.
+        channel: Channel,
+        /// Who, and what.
+        change: PresenceEvent,
+    },
+    /// A message will never be sent.
+    Dropped {
+        /// Its receipt.
+        receipt: Receipt,
+        /// Why.
+        why: DropReason,
+        /// The message itself.
+        message: Message,
+    },
+    /// A usable link was lost, or closed by the peer.
+    Disconnected {
+        /// The peer's close code; 1006 where there was none.
+        code: CloseCode,
+        /// The reason in the peer's close frame, or what happened to the transport.
+        detail: String,
+        /// What happened.
+        reason: Reason,
+        /// When the next attempt starts; `None` where there will be none.
+        retry_in: Option<Duration>,
+    },
+    /// An attempt failed before the link was usable.
+    AttemptFailed {
+        /// Its number since the link was last stable, from 1.
+        attempt: u32,
+        /// What happened.
+        reason: Reason,
+        /// What happened, in detail, for people.
+        detail: String,
+        /// When the next attempt starts; `None` where there will be none.
+        retry_in: Option<Duration>,
+    },
+    /// Several token fetches failed, or tokens were refused, in a row. Tries go on.
+    TokenError {
+        /// So many.
+        consecutive_failures: u32,
+        /// What the provider said, or that the server refused.
+        detail: String,
+    },
+    /// The server will close soon and says when to come back.
+    GoingAway {
+        /// How long to wait at least.
+        retry_after: Duration,
+    },
+    /// What a person should see changed.
+    Shown(Shown),
+    /// The application took events so slowly that the driver dropped this many, the oldest ones; messages are never among
+    /// them. Told by drivers, before what is left.
+    Missed {
+        /// So many.
+        count: u64,
+    },
+    /// The link has come to its end. The last event, and only once.
+    Closed {
+        /// Why.
+        reason: ClosedReason,
+    },
+}
+
+/// A change among the members of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no fourth way to change")]
+pub enum PresenceEvent {
+    /// Somebody is there who was not.
+    Joined(Member),
+    /// Somebody is there as before, with other words about itself.
+    Updated(Member),
+    /// Somebody is not there any more. The words are those that the application was told last.
+    Left(Member),
+}

@@ -1,0 +1,296 @@
+//! Where this side stands in each stream that it follows: what is new, what is a duplicate, what is missing, and how much
+//! of it the application has taken.
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use crate::session::channel::{Channel, Position};
+
+/// A stream: a channel's, or with `None` the session's own.
+pub(crate) type Stream = Option<Channel>;
+
+/// So many runs of messages are remembered one by one until they are taken. A driver stops reading long before its
+/// application is so far behind; beyond that, a position moves in larger steps.
+const MAX_RUNS: usize = 4_096;
+
+/// What an offset means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// The next one; here is its position.
+    New(Position),
+    /// It was here before.
+    Duplicate,
+    /// Something before it is missing.
+    Gap,
+    /// Nobody follows this stream on this transport.
+    Unknown,
+}
+
+/// Two positions for each stream. What was `received` never comes twice; what was `taken` never comes again (I24): a
+/// resume starts after the last message that the application has taken, and what is still on its way to it is dropped
+/// when it comes again.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    tracks: BTreeMap<Stream, Track>,
+    untaken: VecDeque<Run>,
+    /// Some track has messages that are in no run.
+    is_crowded: bool,
+    /// Messages of all kinds that the application was told.
+    told: u64,
+    /// Those of them that it has taken.
+    taken: u64,
+    /// Publications that arrived on the present transport, duplicates too.
+    pub(crate) on_transport: u64,
+}
+
+#[derive(Debug)]
+struct Track {
+    received: Position,
+    taken: Position,
+    /// The peer has said on this transport where the stream goes on.
+    open: bool,
+    /// The last message that found no room among the runs: its number among all, and its offset.
+    crowded: Option<(u64, u64)>,
+}
+
+/// Neighbours in one stream that were told one after the other.
+#[derive(Debug)]
+struct Run {
+    stream: Stream,
+    epoch: u32,
+    /// The number of the last one among all messages that were told, and its offset.
+    last: (u64, u64),
+    count: u64,
+}
+
+impl Run {
+    /// Whether this message follows in it.
+    fn goes_on(&self, stream: &Stream, position: Position, told: u64) -> bool {
+        self.stream == *stream
+            && self.epoch == position.epoch
+            && self.last.0.checked_add(1) == Some(told)
+            && self.last.1.checked_add(1) == Some(position.offset)
+    }
+}
+
+impl Inbox {
+    /// A new transport: nothing comes from it before the peer has said where a stream goes on.
+    pub(crate) fn new_transport(&mut self) {
+        self.on_transport = 0;
+        self.tracks.values_mut().for_each(|track| track.open = false);
+    }
+
+    /// Where to go on: after the last message that the application has taken.
+    pub(crate) fn position(&self, stream: &Stream) -> Option<Position> {
+        self.tracks.get(stream).map(|track| track.taken)
+    }
+
+    /// The peer goes on after `position`. Tells whether that leaves nothing out.
+    pub(crate) fn go_on(&mut self, stream: Stream, position: Position, recovered: bool) -> bool {
+        let fits = |track: &Track| {
+            recovered && track.received.epoch == position.epoch && track.received.offset >= position.offset
+        };
+        match self.tracks.get_mut(&stream) {
+            Some(track) if fits(track) => {
+                track.open = true;
+                true
+            }
+            known => {
+                let complete = known.is_none() && recovered;
+                self.start(stream, position, true);
+                complete
+            }
+        }
+    }
+
+    /// Goes on where another process stopped, once the peer has agreed.
+    pub(crate) fn start(&mut self, stream: Stream, position: Position, open: bool) {
+        self.tracks.insert(stream, Track { received: position, taken: position, open, crowded: None });
+    }
+
+    pub(crate) fn forget(&mut self, stream: &Stream) {
+        self.tracks.remove(stream);
+    }
+
+    /// A publication arrived.
+    pub(crate) fn arrived(&mut self, stream: &Stream, offset: u64) -> Arrival {
+        self.on_transport += 1;
+        let Some(track) = self.tracks.get_mut(stream).filter(|track| track.open) else {
+            return Arrival::Unknown;
+        };
+        if offset <= track.received.offset {
+            return Arrival::Duplicate;
+        }
+        if offset - track.received.offset > 1 {
+            return Arrival::Gap;
+        }
+        track.received.offset = offset;
+        Arrival::New(track.received)
+    }
+
+    /// The application is told a message that belongs to no stream.
+    pub(crate) fn tell(&mut self) {
+        self.told += 1;
+    }
+
+    /// The application is told a message of a stream.
+    pub(crate) fn tell_of(&mut self, stream: &Stream, position: Position) {
+        self.told += 1;
+        let last = (self.told, position.offset);
+        let has_room = self.untaken.len() < MAX_RUNS;
+        match self.untaken.back_mut() {
+            Some(run) if run.goes_on(stream, position, self.told) => {
+                run.last = last;
+                run.count += 1;
+            }
+            _ if has_room => {
+                let run = Run { stream: stream.clone(), epoch: position.epoch, last, count: 1 };
+                self.untaken.push_back(run);
+            }
+            _ => {
+                self.is_crowded = true;
+                if let Some(track) = self.tracks.get_mut(stream) {
+                    track.crowded = Some(last);
+                }
+            }
+        }
+    }
+
+    /// The application has taken so many more messages, the oldest first.
+    pub(crate) fn take(&mut self, count: u64) {
+        self.taken = self.taken.saturating_add(count).min(self.told);
+        while let Some(run) = self.untaken.front_mut() {
+            let left = run.last.0.saturating_sub(self.taken);
+            if left >= run.count {
+                break;
+            }
+            run.count = left;
+            let offset = run.last.1.saturating_sub(left);
+            let track = self.tracks.get_mut(&run.stream);
+            if let Some(track) = track.filter(|track| track.taken.epoch == run.epoch) {
+                track.taken.offset = track.taken.offset.max(offset);
+            }
+            if left > 0 {
+                break;
+            }
+            self.untaken.pop_front();
+        }
+        if self.is_crowded {
+            self.take_crowded();
+        }
+    }
+
+    fn take_crowded(&mut self) {
+        self.is_crowded = false;
+        for track in self.tracks.values_mut() {
+            let Some((told, offset)) = track.crowded else { continue };
+            if told <= self.taken {
+                track.crowded = None;
+                track.taken.offset = track.taken.offset.max(offset);
+            } else {
+                self.is_crowded = true;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT_5: Position = Position::new(7, 5);
+
+    fn inbox() -> (Inbox, Stream) {
+        let (mut inbox, stream) = (Inbox::default(), Some(Channel::from("news")));
+        assert!(inbox.go_on(stream.clone(), AT_5, true));
+        (inbox, stream)
+    }
+
+    #[test]
+    fn i24_the_position_moves_when_the_application_takes_the_message() {
+        let (mut inbox, stream) = inbox();
+        for offset in 6..=8 {
+            assert_eq!(inbox.arrived(&stream, offset), Arrival::New(Position::new(7, offset)));
+            inbox.tell_of(&stream, Position::new(7, offset));
+        }
+        assert_eq!(inbox.position(&stream), Some(AT_5));
+        inbox.take(1);
+        assert_eq!(inbox.position(&stream), Some(Position::new(7, 6)));
+        inbox.tell();
+        inbox.take(3);
+        assert_eq!(inbox.position(&stream), Some(Position::new(7, 8)));
+        inbox.take(u64::MAX);
+        assert_eq!(inbox.position(&stream), Some(Position::new(7, 8)));
+    }
+
+    #[test]
+    fn i26_what_is_on_its_way_to_the_application_is_dropped_when_it_comes_again() {
+        let (mut inbox, stream) = inbox();
+        inbox.arrived(&stream, 6);
+        inbox.tell_of(&stream, Position::new(7, 6));
+        inbox.new_transport();
+        assert_eq!(inbox.arrived(&stream, 7), Arrival::Unknown);
+        assert!(inbox.go_on(stream.clone(), AT_5, true));
+        assert_eq!(inbox.arrived(&stream, 6), Arrival::Duplicate);
+        assert_eq!(inbox.arrived(&stream, 8), Arrival::Gap);
+        assert_eq!(inbox.arrived(&stream, 7), Arrival::New(Position::new(7, 7)));
+    }
+
+    #[test]
+    fn another_epoch_starts_over_and_says_so() {
+        let (mut inbox, stream) = inbox();
+        inbox.arrived(&stream, 6);
+        inbox.tell_of(&stream, Position::new(7, 6));
+        assert!(!inbox.go_on(stream.clone(), Position::new(8, 1), true));
+        inbox.take(1);
+        assert_eq!(
+            inbox.position(&stream),
+            Some(Position::new(8, 1)),
+            "what was taken belongs to the old epoch"
+        );
+        assert_eq!(inbox.arrived(&stream, 2), Arrival::New(Position::new(8, 2)));
+    }
+
+    #[test]
+    fn a_peer_that_skips_ahead_has_lost_something_whatever_it_says() {
+        let (mut inbox, stream) = inbox();
+        assert!(!inbox.go_on(stream.clone(), Position::new(7, 9), true));
+        assert_eq!(inbox.arrived(&stream, 10), Arrival::New(Position::new(7, 10)));
+    }
+
+    #[test]
+    fn an_application_that_takes_nothing_costs_bounded_memory() {
+        let (mut inbox, _) = inbox();
+        let streams = [Some(Channel::from("news")), None];
+        assert!(inbox.go_on(None, AT_5, true));
+        // Turn about, so that there are no neighbours.
+        let last = 5 + MAX_RUNS as u64;
+        for offset in 6..=last {
+            for stream in &streams {
+                let Arrival::New(position) = inbox.arrived(stream, offset) else { panic!("the next one") };
+                inbox.tell_of(stream, position);
+            }
+        }
+        assert_eq!(inbox.untaken.len(), MAX_RUNS);
+        inbox.take(MAX_RUNS as u64);
+        let half = Position::new(7, 5 + MAX_RUNS as u64 / 2);
+        assert!(streams.iter().all(|stream| inbox.position(stream) == Some(half)));
+        inbox.take(MAX_RUNS as u64 - 1);
+        assert_eq!(inbox.position(&streams[0]), Some(Position::new(7, last)), "all of this one is taken");
+        assert_eq!(inbox.position(&streams[1]), Some(half), "never ahead of the application");
+        inbox.take(1);
+        assert_eq!(inbox.position(&streams[1]), Some(Position::new(7, last)));
+        assert!(!inbox.is_crowded && inbox.untaken.is_empty());
+    }
+
+    #[test]
+    fn i32_offsets_end_without_a_panic() {
+        let (mut inbox, stream) = inbox();
+        inbox.start(stream.clone(), Position::new(7, u64::MAX - 1), true);
+        for expected in [Arrival::New(Position::new(7, u64::MAX)), Arrival::Duplicate] {
+            assert_eq!(inbox.arrived(&stream, u64::MAX), expected);
+            inbox.tell_of(&stream, Position::new(7, u64::MAX));
+        }
+        inbox.take(2);
+        assert_eq!(inbox.position(&stream), Some(Position::new(7, u64::MAX)));
+    }
+}

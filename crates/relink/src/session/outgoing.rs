@@ -1,0 +1,115 @@
+//! What an application says about a message that it sends, and what it is told of its fate.
+
+use crate::session::channel::Channel;
+use crate::session::message::Message;
+
+/// How often a message may have its effect at the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+pub enum Guarantee {
+    /// Once or not at all: what was handed to a transport is not sent again.
+    #[default]
+    AtMostOnce,
+    /// Once or more: what was not acknowledged is sent again over the next transport. A peer that drops duplicates by
+    /// session and serial, as a `relink.v1` server does, makes that exactly once.
+    AtLeastOnce,
+}
+
+/// Which messages go first. Within one priority they go in the order in which they were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[expect(clippy::exhaustive_enums, reason = "more than three and nobody knows which to take")]
+pub enum Priority {
+    /// Before all others: a stop order.
+    High,
+    /// As most are.
+    #[default]
+    Normal,
+    /// When there is nothing else, and given up first: a position that the next one replaces.
+    Low,
+}
+
+impl Priority {
+    pub(crate) const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
+}
+
+/// A message with what is to be known about it. Anything that makes a [`Message`] makes one of these.
+///
+/// ```
+/// use relink::{Outgoing, Priority};
+///
+/// let plain = Outgoing::from("hello");
+/// let stop = Outgoing::from("stop").on("orders").with_priority(Priority::High);
+/// assert_eq!((plain.channel, plain.priority), (None, Priority::Normal));
+/// assert_eq!(stop.channel.unwrap().as_str(), "orders");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outgoing {
+    /// The message.
+    pub message: Message,
+    /// The channel that it is meant for; `None` for the peer itself. A protocol without channels leaves it out.
+    pub channel: Option<Channel>,
+    /// Whether it may overtake others.
+    pub priority: Priority,
+}
+
+impl Outgoing {
+    /// The same message, for this channel.
+    #[must_use]
+    pub fn on(mut self, channel: impl Into<Channel>) -> Self {
+        self.channel = Some(channel.into());
+        self
+    }
+
+    /// The same message with this priority.
+    #[must_use]
+    pub const fn with_priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+}
+
+impl<T: Into<Message>> From<T> for Outgoing {
+    fn from(message: T) -> Self {
+        Self { message: message.into(), channel: None, priority: Priority::Normal }
+    }
+}
+
+/// Stands for one message on its way: its fate is reported under this number. Numbers rise in the order of sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
+#[expect(clippy::exhaustive_structs, reason = "a number")]
+pub struct Receipt(pub u64);
+
+impl core::fmt::Display for Receipt {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why an accepted message will never be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum DropReason {
+    /// The outbox was full.
+    Overflow,
+    /// It waited longer than its time to live.
+    Expired,
+    /// The link came to its end.
+    Closed,
+}
+
+impl DropReason {
+    /// The symbolic name, in `snake_case`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Overflow => "overflow",
+            Self::Expired => "expired",
+            Self::Closed => "closed",
+        }
+    }
+}

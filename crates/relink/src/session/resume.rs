@@ -1,0 +1,167 @@
+//! The session that outlives transports: who it is, what the server has of it, and what to do where both sides disagree.
+
+use rand_core::Rng;
+
+use super::inbox::Arrival;
+use super::outbox::InFlight;
+use super::{
+    Channel, CloseFrame, Event, Message, Outgoing, Problem, Protocol, Rejection, Resume, Session,
+    SessionAction, Welcomed,
+};
+use crate::code::CloseCode;
+use crate::link::{Failure, Phase, State, TransportId};
+use crate::stats::count;
+use crate::time::Instant;
+
+impl<P: Protocol, R: Rng> Session<P, R> {
+    /// What the next transport will ask to go on with: the session, and the last of its own messages that the application
+    /// has taken. Kept somewhere safe, it lets another process go on ([`resume_from`](Self::resume_from)).
+    #[must_use]
+    pub fn resume(&self) -> Option<Resume> {
+        let session = self.id.clone()?;
+        Some(Resume { session, position: self.inbox.position(&None)? })
+    }
+
+    /// Goes on with the session of another process, or of an earlier life of this one. To be called before the first
+    /// connect; later it does nothing and says so.
+    pub fn resume_from(&mut self, resume: Resume) -> bool {
+        let fresh = self.id.is_none() && self.link.transport().is_none() && self.link.stats().dials == 0;
+        if fresh {
+            self.inbox.start(None, resume.position, false);
+            self.id = Some(resume.session);
+        }
+        fresh
+    }
+
+    /// The server has said which session this is.
+    pub(super) fn welcomed(&mut self, welcome: Welcomed, id: TransportId, now: Instant) {
+        let Welcomed { session, resumed, refused, received, mut rejected, position } = welcome;
+        if !matches!(
+            self.link.state(),
+            State::Connecting(Phase::Handshaking(_)) | State::Reconnecting(Phase::Handshaking(_))
+        ) {
+            let frame = CloseFrame::new(CloseCode::PROTOCOL_ERROR, "a second welcome");
+            return self.give_up(Failure::Protocol(frame.code), frame, id, now);
+        }
+        if !resumed {
+            if self.id.is_some() {
+                self.refuse_resume(refused.unwrap_or_else(|| {
+                    Problem::new("session_unknown", "the server began a new session without a reason")
+                }));
+            }
+            self.inbox.go_on(None, position, true);
+            self.id = Some(session);
+            return;
+        }
+        let known = self.id.as_ref() == Some(&session);
+        if !known || !self.outbox.go_on_from(received) {
+            self.refuse_resume(Problem::new(
+                "session_inconsistent",
+                "the server goes on with another session than this one",
+            ));
+            return self.disagree("the sessions differ", id, now);
+        }
+        rejected.retain(|rejection| rejection.serial <= received);
+        rejected.sort_by_key(|rejection| rejection.serial);
+        rejected.into_iter().for_each(|rejection| self.landed_rejected(rejection));
+        self.landed(received);
+        let complete = self.inbox.go_on(None, position, true);
+        count(&mut self.link.stats_mut().sessions_resumed);
+        self.tell(Event::Resumed { complete });
+    }
+
+    fn refuse_resume(&mut self, problem: Problem) {
+        count(&mut self.link.stats_mut().sessions_lost);
+        self.tell(Event::ResumeRefused { problem });
+        self.forget_session();
+    }
+
+    /// The session is over: its id and its position go together (I24), and what is in flight stays in doubt.
+    pub(super) fn forget_session(&mut self) {
+        self.id = None;
+        self.inbox.forget(&None);
+        while let Some(InFlight { receipt, outgoing, .. }) = self.outbox.land() {
+            let Outgoing { message, channel, .. } = outgoing;
+            count(&mut self.link.stats_mut().messages_in_doubt);
+            self.tell(Event::InDoubt { receipt, message, channel });
+        }
+        self.outbox.start_over();
+        self.note_queue();
+    }
+
+    /// Everything up to this serial was taken in.
+    pub(super) fn acknowledged(&mut self, serial: u64, id: TransportId, now: Instant) {
+        if self.outbox.has_flown(serial) {
+            self.landed(serial);
+        } else {
+            self.disagree("what was never sent is acknowledged", id, now);
+        }
+    }
+
+    /// This one was refused; everything before it was taken in.
+    pub(super) fn rejected(&mut self, rejection: Rejection, id: TransportId, now: Instant) {
+        if self.outbox.has_flown(rejection.serial) {
+            self.landed_rejected(rejection);
+        } else {
+            self.disagree("what was never sent is rejected", id, now);
+        }
+    }
+
+    fn landed(&mut self, serial: u64) {
+        while let Some(InFlight { receipt, .. }) = self.outbox.acknowledge(serial) {
+            count(&mut self.link.stats_mut().messages_acknowledged);
+            match self.actions.back_mut() {
+                Some(SessionAction::Event(Event::Acknowledged { last, .. })) if last.0 + 1 == receipt.0 => {
+                    *last = receipt;
+                }
+                _ => self.tell(Event::Acknowledged { first: receipt, last: receipt }),
+            }
+        }
+        self.note_queue();
+    }
+
+    fn landed_rejected(&mut self, Rejection { serial, problem }: Rejection) {
+        self.landed(serial.saturating_sub(1));
+        if let Some(InFlight { receipt, outgoing, .. }) = self.outbox.acknowledge(serial) {
+            self.tell(Event::Rejected { receipt, problem, message: outgoing.message });
+        }
+        self.note_queue();
+    }
+
+    /// A message of a stream arrived.
+    pub(super) fn published(
+        &mut self,
+        channel: Option<Channel>,
+        offset: u64,
+        message: Message,
+        id: TransportId,
+        now: Instant,
+    ) {
+        match self.inbox.arrived(&channel, offset) {
+            Arrival::New(position) => {
+                self.inbox.tell_of(&channel, position);
+                self.tell(match channel {
+                    Some(channel) => Event::Publication { channel, position, message },
+                    None => Event::Message(message),
+                });
+            }
+            Arrival::Duplicate => count(&mut self.link.stats_mut().duplicates),
+            Arrival::Unknown => {}
+            Arrival::Gap => self.disagree("a message is missing", id, now),
+        }
+    }
+
+    /// The server has sent so many publications over this transport: what is missing at the end shows no other way.
+    pub(super) fn count_published(&mut self, sent: u64, id: TransportId, now: Instant) {
+        if sent > self.inbox.on_transport {
+            self.disagree("the last messages are missing", id, now);
+        }
+    }
+
+    /// Something is missing, or both sides mean different things (I26). The transport is given up; the next one goes on from
+    /// what both have.
+    fn disagree(&mut self, what: &str, id: TransportId, now: Instant) {
+        count(&mut self.link.stats_mut().gaps);
+        self.give_up(Failure::Gap, CloseFrame::new(CloseCode::GAP, what), id, now);
+    }
+}

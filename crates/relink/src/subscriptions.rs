@@ -1,0 +1,356 @@
+//! What to subscribe to again, after every welcome, with failures of its own.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use core::time::Duration;
+
+use rand_core::Rng;
+
+use crate::backoff::{Backoff, Schedule};
+use crate::config::{ConfigError, config, positive};
+use crate::time::Instant;
+
+config! {
+    /// How subscriptions come back.
+    ///
+    /// | field | default |
+    /// |---|---|
+    /// | `resubscribe` | true |
+    /// | `answer_timeout` | 10 s |
+    /// | `retry` | from 1.5 s, doubled up to 20 s, as a link's |
+    pub struct SubscriptionsConfig {
+        /// Whether everything that was subscribed to is subscribed to again when the link is back (M3). Otherwise that is
+        /// the application's affair; where it stood in each stream is remembered all the same.
+        pub resubscribe / with_resubscribe: bool = true,
+        /// How long the answer to one request may take, for a token too, before it counts as failed. Long enough for a
+        /// busy server, short enough that a person does not ask.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        pub answer_timeout / with_answer_timeout: Duration = Duration::from_secs(10),
+        /// How long until a subscription that failed for now is tried again.
+        pub retry / with_retry: Backoff = Backoff::default(),
+    }
+}
+
+impl SubscriptionsConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// A timeout of zero, a backoff that cannot work.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        positive("subscriptions.answer_timeout", self.answer_timeout)?;
+        self.retry.validate()
+    }
+}
+
+/// What to do for a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Want<K> {
+    /// Fetch a fresh token for it, then say so with [`Subscriptions::granted`].
+    Token(K),
+    /// Ask the peer for it.
+    Subscribe(K),
+    /// Tell the peer that it is not wanted any more.
+    Unsubscribe(K),
+}
+
+/// The subscriptions of a link, by their identity `K`: each is wanted until the application does not want it any more,
+/// and asked for again whenever the link is back. One that fails costs neither the link nor the others (I28): where the
+/// failure is for now it is tried again after a while, where it is for good it waits for the application.
+///
+/// ```
+/// use core::time::Duration;
+/// use relink::{Instant, Subscriptions, Want};
+///
+/// let mut now = Instant::ORIGIN;
+/// let mut subscriptions = Subscriptions::default();
+/// subscriptions.subscribe("lobby", false);
+/// assert_eq!(subscriptions.poll_want(now), None, "there is no link yet");
+///
+/// subscriptions.up();
+/// assert_eq!(subscriptions.poll_want(now), Some(Want::Subscribe("lobby")));
+/// subscriptions.confirmed(&"lobby");
+///
+/// subscriptions.down();
+/// now = now + Duration::from_secs(3);
+/// subscriptions.up();
+/// assert_eq!(subscriptions.poll_want(now), Some(Want::Subscribe("lobby")), "again, by itself");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Subscriptions<K> {
+    config: SubscriptionsConfig,
+    entries: BTreeMap<K, Entry>,
+    deadlines: BTreeSet<(Instant, K)>,
+    wants: VecDeque<Want<K>>,
+    failures: VecDeque<(K, Duration)>,
+    is_up: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    needs_token: bool,
+    /// Whether the peer may know of it, over this link.
+    was_asked: bool,
+    standing: Standing,
+    schedule: Schedule,
+}
+
+/// Where a subscription stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Standing {
+    /// It will be asked for as soon as there is a link.
+    Wanted,
+    /// A token is being fetched for it.
+    Authorizing {
+        /// When that has taken too long.
+        until: Instant,
+    },
+    /// The peer was asked.
+    Asked {
+        /// When that has taken too long.
+        until: Instant,
+    },
+    /// Messages come.
+    Active,
+    /// It failed, and is tried again.
+    Waiting {
+        /// When.
+        until: Instant,
+    },
+    /// It failed for good, or it went with the link and is not asked for again by itself.
+    Over,
+}
+
+impl Standing {
+    const fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Authorizing { until } | Self::Asked { until } | Self::Waiting { until } => Some(until),
+            Self::Wanted | Self::Active | Self::Over => None,
+        }
+    }
+}
+
+impl<K> Default for Subscriptions<K> {
+    fn default() -> Self {
+        Self::with_config(SubscriptionsConfig::default())
+    }
+}
+
+impl<K> Subscriptions<K> {
+    fn with_config(config: SubscriptionsConfig) -> Self {
+        Self {
+            config,
+            entries: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            wants: VecDeque::new(),
+            failures: VecDeque::new(),
+            is_up: false,
+        }
+    }
+}
+
+impl<K: Ord + Clone> Subscriptions<K> {
+    /// None yet.
+    ///
+    /// # Errors
+    ///
+    /// The first field of the configuration that cannot work.
+    pub fn new(config: SubscriptionsConfig) -> Result<Self, ConfigError> {
+        config.validate()?;
+        Ok(Self::with_config(config))
+    }
+
+    // What the application wants.
+
+    /// Wants it from now on; asked for at once if there is a link. What is active stays so.
+    pub fn subscribe(&mut self, key: K, needs_token: bool) {
+        let entry = self.entries.entry(key.clone()).or_insert(Entry {
+            needs_token,
+            was_asked: false,
+            standing: Standing::Over,
+            schedule: Schedule::default(),
+        });
+        entry.needs_token = needs_token;
+        let idle = matches!(entry.standing, Standing::Over | Standing::Waiting { .. });
+        if idle {
+            entry.schedule.reset();
+            self.stand(&key, Standing::Wanted);
+            self.ask(&key);
+        }
+    }
+
+    /// What it is asked for with has changed: where that was under way or done already, it is done again.
+    pub fn again(&mut self, key: &K) {
+        let standing = self.standing(key);
+        if matches!(standing, Some(Standing::Authorizing { .. } | Standing::Asked { .. } | Standing::Active))
+        {
+            self.stand(key, Standing::Wanted);
+            self.ask(key);
+        }
+    }
+
+    /// Does not want it any more. Tells whether it was wanted.
+    pub fn unsubscribe(&mut self, key: &K) -> bool {
+        let Some(Entry { standing, was_asked, .. }) = self.entries.remove(key) else { return false };
+        self.unwatch(key, standing);
+        self.wants
+            .retain(|want| !matches!(want, Want::Token(other) | Want::Subscribe(other) if other == key));
+        if was_asked {
+            self.wants.push_back(Want::Unsubscribe(key.clone()));
+        }
+        true
+    }
+
+    // What happened.
+
+    /// The link is usable: everything that is wanted is asked for, in the order of the keys.
+    pub fn up(&mut self) {
+        if core::mem::replace(&mut self.is_up, true) {
+            return;
+        }
+        let keys: alloc::vec::Vec<K> = self.entries.keys().cloned().collect();
+        keys.iter().for_each(|key| self.ask(key));
+    }
+
+    /// The link is lost, and every subscription with it.
+    pub fn down(&mut self) {
+        self.is_up = false;
+        self.wants.clear();
+        self.deadlines.clear();
+        for entry in self.entries.values_mut() {
+            entry.was_asked = false;
+            let stays = self.config.resubscribe || entry.standing == Standing::Wanted;
+            entry.standing =
+                if stays && entry.standing != Standing::Over { Standing::Wanted } else { Standing::Over };
+        }
+    }
+
+    /// The token is here: the peer can be asked. Tells whether it was waited for.
+    pub fn granted(&mut self, key: &K, now: Instant) -> bool {
+        let waited = matches!(self.standing(key), Some(Standing::Authorizing { .. }));
+        if waited {
+            self.stand(key, Standing::Asked { until: now + self.config.answer_timeout });
+        }
+        waited
+    }
+
+    /// The peer has agreed. Tells whether anybody still wants it.
+    pub fn confirmed(&mut self, key: &K) -> bool {
+        let Some(entry) = self.entries.get_mut(key) else { return false };
+        entry.schedule.reset();
+        // Whoever is about to ask again has not got that answer yet.
+        if !matches!(entry.standing, Standing::Wanted | Standing::Authorizing { .. }) {
+            self.stand(key, Standing::Active);
+        }
+        true
+    }
+
+    /// The peer has refused or ended it, or no token could be had; `for_now` where trying again may help. Tells when that will be.
+    pub fn failed<R: Rng + ?Sized>(
+        &mut self,
+        key: &K,
+        for_now: bool,
+        now: Instant,
+        rng: &mut R,
+    ) -> Option<Duration> {
+        let entry = self.entries.get_mut(key)?;
+        entry.was_asked = false;
+        if for_now {
+            return self.try_later(key, now, rng);
+        }
+        self.stand(key, Standing::Over);
+        None
+    }
+
+    fn try_later<R: Rng + ?Sized>(&mut self, key: &K, now: Instant, rng: &mut R) -> Option<Duration> {
+        let entry = self.entries.get_mut(key)?;
+        let delay = entry.schedule.next_window(&self.config.retry).draw(rng);
+        entry.schedule.took(delay);
+        self.stand(key, Standing::Waiting { until: now + delay });
+        Some(delay)
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout<R: Rng + ?Sized>(&mut self, now: Instant, rng: &mut R) {
+        while let Some((_, key)) = self.deadlines.first().filter(|(at, _)| *at <= now).cloned() {
+            if let Some(Standing::Waiting { .. }) = self.standing(&key) {
+                self.stand(&key, Standing::Wanted);
+                self.ask(&key);
+            } else if let Some(delay) = self.try_later(&key, now, rng) {
+                self.failures.push_back((key, delay));
+            }
+        }
+    }
+
+    // What to do.
+
+    /// The next thing to do for a subscription, while there is a link: now, as the time for the answer runs from here.
+    /// Where there is no room for it, ask later; what waits here is bounded by the number of subscriptions.
+    pub fn poll_want(&mut self, now: Instant) -> Option<Want<K>> {
+        if !self.is_up {
+            return None;
+        }
+        let until = now + self.config.answer_timeout;
+        while let Some(want) = self.wants.pop_front() {
+            let (key, standing) = match &want {
+                Want::Token(key) => (key, Standing::Authorizing { until }),
+                Want::Subscribe(key) => (key, Standing::Asked { until }),
+                Want::Unsubscribe(_) => return Some(want),
+            };
+            // The peer may have agreed, or refused, before it was asked.
+            if self.standing(key) == Some(Standing::Wanted) {
+                self.stand(key, standing);
+                return Some(want);
+            }
+        }
+        None
+    }
+
+    /// A subscription that nobody answered, and when it is tried again.
+    pub fn poll_unanswered(&mut self) -> Option<(K, Duration)> {
+        self.failures.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at).filter(|at| *at < Instant::END)
+    }
+
+    /// Where one stands, if it is known.
+    #[must_use]
+    pub fn standing(&self, key: &K) -> Option<Standing> {
+        self.entries.get(key).map(|entry| entry.standing)
+    }
+
+    /// All that are known, in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, Standing)> {
+        self.entries.iter().map(|(key, entry)| (key, entry.standing))
+    }
+
+    fn ask(&mut self, key: &K) {
+        let Some(entry) = self.entries.get(key) else { return };
+        if self.is_up && entry.standing == Standing::Wanted {
+            let key = key.clone();
+            self.wants.push_back(if entry.needs_token { Want::Token(key) } else { Want::Subscribe(key) });
+        }
+    }
+
+    fn stand(&mut self, key: &K, standing: Standing) -> bool {
+        let Some(entry) = self.entries.get_mut(key) else { return false };
+        let before = core::mem::replace(&mut entry.standing, standing);
+        entry.was_asked |= matches!(standing, Standing::Asked { .. } | Standing::Active);
+        self.unwatch(key, before);
+        if let Some(at) = standing.deadline() {
+            self.deadlines.insert((at, key.clone()));
+        }
+        true
+    }
+
+    fn unwatch(&mut self, key: &K, standing: Standing) {
+        if let Some(at) = standing.deadline() {
+            self.deadlines.remove(&(at, key.clone()));
+        }
+    }
+}

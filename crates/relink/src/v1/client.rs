@@ -1,0 +1,138 @@
+//! The client's half: [`RelinkV1`], a [`Protocol`].
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::code::CloseCode;
+use crate::link::Step;
+use crate::policy::{StopReason, Verdict};
+use crate::session::{
+    CloseFrame, Command, Frame, Guarantee, Message, Plain, Protocol, SessionConfig, Signal, Welcomed,
+};
+use crate::v1::{ClientFrame, Encoding, ServerFrame};
+
+/// What a link that speaks `relink.v1` starts from: the defaults, and
+///
+/// * an authentication step of 10 s, in which the hello is answered;
+/// * a heartbeat every 10 s: a server may close what was silent for 15 s, and does after 30 s by default (W10);
+/// * [`Guarantee::AtLeastOnce`], which the server makes exactly once;
+/// * close code 4009 is an end: the session goes on over somebody else's transport, and two who take it from each other in
+///   turn would help nobody.
+///
+/// ```
+/// use relink::{Guarantee, v1};
+///
+/// let config = v1::config();
+/// assert_eq!(config.outbox.guarantee, Guarantee::AtLeastOnce);
+/// assert!(config.validate().is_ok());
+/// ```
+#[must_use]
+pub fn config() -> SessionConfig {
+    adapt(SessionConfig::default())
+}
+
+/// Any configuration, changed as [`config`] says.
+#[must_use]
+pub fn adapt(mut config: SessionConfig) -> SessionConfig {
+    config.link.handshake.authentication = Some(Duration::from_secs(10));
+    config.link.heartbeat.interval = Some(Duration::from_secs(10));
+    config.outbox.guarantee = Guarantee::AtLeastOnce;
+    let replaced = CloseCode::REPLACED.0;
+    // Where there is no room for one more edit, that many codes have been thought about.
+    let _ = config.link.close_policy.set_close(replaced..=replaced, Verdict::Stop(StopReason::REPLACED));
+    config
+}
+
+/// The client's half of `relink.v1`. It wants an authentication step in the handshake: start from [`config`].
+///
+/// A frame of the server that cannot be read closes the transport, with 1003 or 1007 as the case is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelinkV1 {
+    encoding: Encoding,
+}
+
+impl RelinkV1 {
+    /// A client that speaks in this encoding.
+    #[must_use]
+    pub const fn new(encoding: Encoding) -> Self {
+        Self { encoding }
+    }
+
+    fn say(self, frame: &ClientFrame, frames: &mut Vec<Frame>) {
+        frames.push(Frame::Message(frame.encode(self.encoding)));
+    }
+}
+
+/// In JSON, which people can read; CBOR is smaller.
+impl Default for RelinkV1 {
+    fn default() -> Self {
+        Self::new(Encoding::Json)
+    }
+}
+
+impl Protocol for RelinkV1 {
+    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+        let frame = match ServerFrame::decode(&message) {
+            Ok((frame, _)) => frame,
+            Err(malformed) => return signals.push(Signal::Malformed(malformed.into())),
+        };
+        let signal = match frame {
+            ServerFrame::Welcome { session, resumed, refused, received, rejected, position } => {
+                let welcomed = Welcomed { session, resumed, refused, received, rejected, position };
+                signals.push(Signal::Session(welcomed));
+                Signal::Authenticated
+            }
+            ServerFrame::Ack { serial } => Signal::Acknowledged { serial },
+            ServerFrame::Rejected(rejection) => Signal::Rejected(rejection),
+            ServerFrame::Publication { channel, offset, payload } => {
+                Signal::Publication { channel, offset, message: payload }
+            }
+            ServerFrame::Subscribed { channel, position, recovered } => {
+                Signal::Subscribed { channel, position, recovered }
+            }
+            ServerFrame::Unsubscribed { channel, problem } => Signal::Unsubscribed { channel, problem },
+            ServerFrame::Members { channel, members } => Signal::Members { channel, members },
+            ServerFrame::Joined { channel, member } => Signal::Joined { channel, member },
+            ServerFrame::Left { channel, member } => Signal::Left { channel, member },
+            ServerFrame::HeartbeatAck { nonce, sent } => {
+                signals.push(Signal::HeartbeatAck(Some(nonce)));
+                Signal::Published { count: sent }
+            }
+            ServerFrame::GoingAway { retry_after } => Signal::GoingAway { retry_after },
+            ServerFrame::Error(problem) => Signal::Problem(problem),
+        };
+        signals.push(signal);
+    }
+
+    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<Signal>) {
+        // A refusal before the welcome has no going-away frame; its close reason says when to come back.
+        Plain::default().closing(frame, signals);
+    }
+
+    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
+        let frame = match command {
+            Command::Step { step: Step::Authenticating, token, resume } => {
+                ClientFrame::Hello { token: token.cloned(), resume: resume.cloned() }
+            }
+            Command::Step { step: Step::Welcome | Step::Challenge | Step::Login, .. } => return,
+            Command::Renew { token } => ClientFrame::Renew { token: token.clone() },
+            Command::Heartbeat { nonce, sent } => ClientFrame::Heartbeat { nonce, sent },
+            Command::Data { message, channel, serial } => {
+                ClientFrame::Message { serial, channel, payload: message }
+            }
+            Command::Subscribe { channel, since, token, presence } => {
+                ClientFrame::Subscribe { channel, since, token, presence }
+            }
+            Command::Unsubscribe { channel } => ClientFrame::Unsubscribe { channel },
+        };
+        self.say(&frame, frames);
+    }
+
+    fn acknowledges(&self) -> bool {
+        true
+    }
+
+    fn opening(&self) -> Option<Step> {
+        Some(Step::Authenticating)
+    }
+}
