@@ -7,7 +7,7 @@ export RUSTUP_DIST_SERVER := "http://127.0.0.1:9"
 
 target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
 bare_metal := "thumbv7em-none-eabihf"
-libraries := "relink relink-driver relink-tokio relink-async-std"
+libraries := "relink relink-driver relink-tokio relink-async-std relink-server"
 
 # List the recipes
 default:
