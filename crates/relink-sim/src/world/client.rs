@@ -43,8 +43,6 @@ pub(super) struct Client {
     pub(super) count: u64,
     /// When it last had a session at a node.
     pub(super) seen: Instant,
-    /// Whose members it was told of, and since when: by channel and stay.
-    pub(super) told: BTreeMap<(Channel, String), Instant>,
 }
 
 impl Client {
@@ -67,7 +65,6 @@ impl Client {
             offline_until: Instant::ORIGIN,
             count: 0,
             seen: Instant::ORIGIN,
-            told: BTreeMap::new(),
         }
     }
 
@@ -217,16 +214,11 @@ impl World {
     }
 
     fn presence(&mut self, number: usize, channel: Channel, change: PresenceEvent) {
-        let now = self.now;
-        match change {
-            PresenceEvent::Joined(member) => {
-                self.clients[number].told.insert((channel, member.join), now);
+        // Who is not there any more sees nobody.
+        if let PresenceEvent::Left(member) = change {
+            if self.clients[number].is_active(&channel) {
+                self.check_left(number, &channel, &member);
             }
-            PresenceEvent::Left(member) => {
-                let since = self.clients[number].told.remove(&(channel.clone(), member.join));
-                self.check_left(number, &channel, &member.user, since.unwrap_or(Instant::ORIGIN));
-            }
-            _ => {}
         }
     }
 
@@ -290,7 +282,6 @@ impl World {
         let client = &mut self.clients[number];
         if client.wants.remove(channel) {
             client.session.unsubscribe(channel);
-            client.told.retain(|(name, _), _| name != channel);
             if client.followed.remove(channel) {
                 client.queue.push_back(Item::Forget { stream: Stream::Channel(channel.clone()) });
             }

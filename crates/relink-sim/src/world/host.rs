@@ -286,6 +286,9 @@ impl World {
                 _ => None,
             };
             self.note(|| format!("news: {news:?}"));
+            if let News::Joined { member, .. } = &news {
+                self.stays.entry(member.join.clone()).or_insert(self.now);
+            }
             for host in 0..self.hosts.len() {
                 if stream.as_ref().is_none_or(|stream| self.hosts[host].watched.contains(stream)) {
                     self.send_news(host, news.clone());

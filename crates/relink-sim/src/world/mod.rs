@@ -129,6 +129,8 @@ struct World {
     next_wire: u64,
     ledger: Ledger,
     seats: BTreeMap<(usize, Channel), Seat>,
+    /// When each stay of a member began.
+    stays: BTreeMap<String, Instant>,
     stuck_before: BTreeSet<u64>,
     store_fails_until: Instant,
     tokens_fail_until: Instant,
@@ -180,6 +182,7 @@ impl World {
             next_wire: 0,
             ledger: Ledger::default(),
             seats: BTreeMap::new(),
+            stays: BTreeMap::new(),
             stuck_before: BTreeSet::new(),
             store_fails_until: Instant::ORIGIN,
             tokens_fail_until: Instant::ORIGIN,
