@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::code::CloseCode;
+use crate::heartbeat::HeartbeatConfig;
 use crate::link::{Handshake, LinkConfig, Step};
 use crate::policy::{ClosePolicy, StopReason, Verdict};
 use crate::session::{
@@ -15,6 +16,8 @@ use crate::v1::{ClientFrame, Encoding, ServerFrame};
 /// What a link that speaks `relink.v1` starts from: the defaults, and
 ///
 /// * an authentication step of 10 s, in which the hello is answered;
+/// * a heartbeat every 20 s: a server gives up a connection after 30 s of silence ([`LivenessConfig`]), and one that is
+///   said every 30 s may come too late;
 /// * [`Guarantee::AtLeastOnce`], which the server makes exactly once;
 /// * close code 4009 is an end: the session goes on over somebody else's transport, and two who take it from each other in
 ///   turn would help nobody.
@@ -23,9 +26,11 @@ use crate::v1::{ClientFrame, Encoding, ServerFrame};
 /// use relink::{Guarantee, v1};
 ///
 /// let config = v1::config();
-/// assert_eq!(config.outbox.guarantee, Guarantee::AtLeastOnce);
 /// assert!(config.validate().is_ok());
+/// assert_eq!(config.outbox.guarantee, Guarantee::AtLeastOnce);
 /// ```
+///
+/// [`LivenessConfig`]: crate::server::LivenessConfig
 #[must_use]
 pub fn config() -> SessionConfig {
     let handshake = Handshake::default().with_authentication(Some(Duration::from_secs(10)));
@@ -33,8 +38,10 @@ pub fn config() -> SessionConfig {
     let replaced = CloseCode::REPLACED.0;
     // There is room for an edit in the default policy.
     let _ = policy.set_close(replaced..=replaced, Verdict::Stop(StopReason::REPLACED));
+    let heartbeat = HeartbeatConfig::default().with_interval(Some(Duration::from_secs(20)));
+    let link = LinkConfig::default().with_heartbeat(heartbeat);
     SessionConfig::default()
-        .with_link(LinkConfig::default().with_handshake(handshake).with_close_policy(policy))
+        .with_link(link.with_handshake(handshake).with_close_policy(policy))
         .with_outbox(OutboxConfig::default().with_guarantee(Guarantee::AtLeastOnce))
 }
 
