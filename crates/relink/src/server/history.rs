@@ -174,6 +174,9 @@ pub enum Answer {
         rejected: Vec<Rejection>,
         /// How often it was resumed, this time included; 0 in a new one.
         turn: u64,
+        /// After a resume: where the session is a member, each with its present lease. The node that watched over a seat may
+        /// be gone, so this one does, from now on: a seat that is not taken again within the grace is left.
+        seats: Vec<(Channel, u64)>,
     },
     /// There is no such session (any more), or not in this turn.
     Unknown,

@@ -100,7 +100,8 @@ impl<R: Rng> Node<R> {
     fn use_answer(&mut self, question: QuestionId, why: Why, answer: Answer, tries: u8) {
         match (why, answer) {
             (Why::Create { id, session }, Answer::Session { turn, .. }) => self.created(id, session, turn),
-            (Why::Resume { id, session }, Answer::Session { user, received, rejected, turn }) => {
+            (Why::Resume { id, session }, Answer::Session { user, received, rejected, turn, seats }) => {
+                self.watch_seats(&session, seats);
                 self.resumed(id, session, &user, received, rejected, turn);
             }
             (Why::Resume { id, .. }, Answer::Unknown) => self.resume_unknown(id),
