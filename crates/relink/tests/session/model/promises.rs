@@ -1,6 +1,6 @@
 //! What a session promises, whatever happens.
 
-use relink::{Channel, Event, Guarantee, PresenceEvent, Receipt, State};
+use relink::{Channel, Event, Guarantee, Position, PresenceEvent, Receipt, State};
 
 use super::{Fate, World, name};
 
@@ -22,16 +22,24 @@ impl World {
                 self.fates.entry(receipt).or_insert((text, Fate::Open));
                 self.fate(receipt, Fate::Dropped, "Dropped");
             }
-            Event::Message(_) => drop(self.seen.insert("Message")),
+            Event::Message(message) => {
+                self.seen.insert("Message");
+                let offset =
+                    message.as_text().and_then(|text| text.parse().ok()).expect("the server says it");
+                self.follows(None, Position::new(1, offset));
+            }
             Event::Publication { channel, position, .. } => {
                 self.seen.insert("Publication");
-                let before = self.told.insert(Some(channel), position);
-                if let Some(before) = before.filter(|before| before.epoch == position.epoch) {
-                    assert_eq!(position.offset, before.offset + 1, "no hole and no duplicate");
-                }
+                self.follows(Some(channel), position);
             }
-            Event::Resumed { .. } => drop(self.seen.insert("Resumed")),
-            Event::ResumeRefused { .. } => drop(self.seen.insert("ResumeRefused")),
+            Event::Resumed { complete } => {
+                self.seen.insert("Resumed");
+                self.told.retain(|stream, _| complete || stream.is_some());
+            }
+            Event::ResumeRefused { .. } => {
+                self.seen.insert("ResumeRefused");
+                self.told.remove(&None);
+            }
             Event::Subscribed { channel, complete } => {
                 self.seen.insert("Subscribed");
                 if !complete {
@@ -43,7 +51,10 @@ impl World {
                 self.seen.insert("Presence");
                 self.presence(channel, change);
             }
-            Event::Closed { .. } => self.closed = true,
+            Event::Closed { .. } => {
+                self.closed = true;
+                self.told.remove(&None);
+            }
             _ => {
                 let is_start = matches!(event, Event::State { .. } | Event::Dialing { .. } | Event::Shown(_));
                 assert!(!was_closed || is_start, "after the last event: {event:?}");
@@ -51,7 +62,12 @@ impl World {
         }
     }
 
-    pub(super) fn presence(&mut self, channel: Channel, change: PresenceEvent) {
+    fn follows(&mut self, stream: Option<Channel>, position: Position) {
+        let before = self.told.insert(stream, position).filter(|before| before.epoch == position.epoch);
+        assert!(before.is_none_or(|before| position.offset == before.offset + 1), "no hole and no duplicate");
+    }
+
+    fn presence(&mut self, channel: Channel, change: PresenceEvent) {
         let key = |member: &relink::Member| (channel.clone(), member.user.clone());
         let info = |member: &relink::Member| member.info.as_ref().map(|info| info.as_str().to_owned());
         match &change {

@@ -119,7 +119,11 @@ impl World {
         let Some(offset) = self.server.offsets.get_mut(&channel) else { return };
         *offset = (*offset + step).max(1);
         let offset = *offset;
-        self.say(ServerFrame::Publication { channel: channel.map(name), offset, payload: "news".into() });
+        self.say(ServerFrame::Publication {
+            channel: channel.map(name),
+            offset,
+            payload: offset.to_string().into(),
+        });
     }
 }
 
