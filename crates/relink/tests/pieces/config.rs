@@ -44,7 +44,7 @@ fn every_check_in_the_code_has_a_mistake_above() {
                     continue;
                 };
                 assert!(
-                    tested.contains(field) || elsewhere.contains(&field),
+                    tested.contains(field) || elsewhere.contains(&field) || is_not_built(field),
                     "no test makes a mistake in {field}"
                 );
                 checks += 1;
@@ -52,6 +52,11 @@ fn every_check_in_the_code_has_a_mistake_above() {
         }
     }
     assert!(checks > 40, "only {checks} checks were found in the code");
+}
+
+/// A server's node exists with the subprotocol only.
+fn is_not_built(field: &str) -> bool {
+    !cfg!(feature = "v1") && field.starts_with("node.")
 }
 
 #[test]
