@@ -86,7 +86,8 @@ pub enum Question {
         /// Who wants it.
         user: String,
     },
-    /// These sessions are in use: they and their memberships live on. Asked every third of `session_ttl`. → [`Answer::Done`]
+    /// These sessions are in use: they and their memberships live on. Asked every third of `session_ttl`. →
+    /// [`Answer::Kept`]
     Keep {
         /// Which.
         sessions: Vec<SessionId>,
@@ -184,6 +185,11 @@ pub enum Answer {
     Committed {
         /// That serial.
         received: u64,
+    },
+    /// The sessions live on, but for those that there are no more: the store was away for longer than they last.
+    Kept {
+        /// Those.
+        lost: Vec<SessionId>,
     },
     /// A part of a stream.
     Since {

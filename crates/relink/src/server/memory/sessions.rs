@@ -90,10 +90,11 @@ impl MemoryHistory {
         answer
     }
 
-    pub(super) fn keep(&mut self, session: &SessionId) {
-        if let Some(kept) = self.sessions.get_mut(session) {
-            kept.expires = self.now + self.config.session_ttl;
-        }
+    /// Tells whether there is such a session.
+    pub(super) fn keep(&mut self, session: &SessionId) -> bool {
+        let Some(kept) = self.sessions.get_mut(session) else { return false };
+        kept.expires = self.now + self.config.session_ttl;
+        true
     }
 
     pub(super) fn commit(
