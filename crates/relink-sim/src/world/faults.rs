@@ -86,11 +86,11 @@ impl World {
         let Some(client) = self.clients.iter().position(|client| client.id() == Some(session)) else { return };
         let wire = self.clients[client].wire;
         let here = wire.and_then(|wire| self.wires.get(&wire)).is_some_and(|wire| wire.is_whole() && wire.host == host);
-        if here {
-            self.look_at_seat(client, &channel);
-            let nowhere = Seat { wire: None, away_since: self.now, excused_at: None };
-            self.seats.entry((client, channel)).or_insert(nowhere).wire = wire;
-        }
+        self.look_at_seat(client, &channel);
+        let nowhere = Seat { wire: None, away_since: self.now, excused_at: None };
+        let seat = self.seats.entry((client, channel)).or_insert(nowhere);
+        // A connection that is gone already may have asked for it.
+        seat.wire = if here { wire } else { seat.wire };
     }
 
     /// Looks at every seat: who has been away for long enough may be missed from now on.

@@ -86,7 +86,8 @@ pub enum Question {
         /// Who wants it.
         user: String,
     },
-    /// These sessions are in use: they and their memberships live on. Asked every third of `session_ttl`. → [`Answer::Done`]
+    /// These sessions are in use: they and their memberships live on. Asked every third of `session_ttl`. →
+    /// [`Answer::Kept`]
     Keep {
         /// Which.
         sessions: Vec<SessionId>,
@@ -174,6 +175,9 @@ pub enum Answer {
         rejected: Vec<Rejection>,
         /// How often it was resumed, this time included; 0 in a new one.
         turn: u64,
+        /// After a resume: where the session is a member, each with its present lease. The node that watched over a seat may
+        /// be gone, so this one does, from now on: a seat that is not taken again within the grace is left.
+        seats: Vec<(Channel, u64)>,
     },
     /// There is no such session (any more), or not in this turn.
     Unknown,
@@ -181,6 +185,11 @@ pub enum Answer {
     Committed {
         /// That serial.
         received: u64,
+    },
+    /// The sessions live on, but for those that there are no more: the store was away for longer than they last.
+    Kept {
+        /// Those.
+        lost: Vec<SessionId>,
     },
     /// A part of a stream.
     Since {

@@ -64,6 +64,9 @@ impl Subscription {
 pub(crate) struct Channels {
     subscriptions: Subscriptions<Channel>,
     details: BTreeMap<Channel, Details>,
+    /// How many requests to end a subscription are on their way. What is said of the channel before their answers is about
+    /// a subscription that this side has given up.
+    ending: BTreeMap<Channel, u32>,
 }
 
 #[derive(Debug)]
@@ -75,7 +78,7 @@ struct Details {
 
 impl Channels {
     pub(super) fn new(config: SubscriptionsConfig) -> Result<Self, ConfigError> {
-        Ok(Self { subscriptions: Subscriptions::new(config)?, details: BTreeMap::new() })
+        Ok(Self { subscriptions: Subscriptions::new(config)?, details: BTreeMap::new(), ending: BTreeMap::new() })
     }
 
     pub(super) fn up(&mut self) {
@@ -84,10 +87,25 @@ impl Channels {
 
     pub(super) fn down(&mut self) {
         self.subscriptions.down();
+        self.ending.clear();
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.subscriptions.poll_timeout()
+    }
+
+    /// Whether what is said of a channel now is about an earlier subscription.
+    pub(super) fn is_past(&self, channel: &Channel) -> bool {
+        self.ending.contains_key(channel)
+    }
+
+    /// A subscription has ended as this side asked for.
+    fn ended(&mut self, channel: &Channel) {
+        let Some(ending) = self.ending.get_mut(channel) else { return };
+        *ending = ending.saturating_sub(1);
+        if *ending == 0 {
+            self.ending.remove(channel);
+        }
     }
 }
 
@@ -100,7 +118,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     pub fn subscribe(&mut self, channel: impl Into<Channel>, subscription: Subscription) {
         let channel = channel.into();
         let Subscription { needs_token, presence: info, since } = subscription;
-        let Channels { subscriptions, details } = &mut self.channels;
+        let Channels { subscriptions, details, .. } = &mut self.channels;
         if let Some(since) = since.filter(|_| subscriptions.standing(&channel).is_none()) {
             self.inbox.start(Some(channel.clone()), since, false);
         }
@@ -173,6 +191,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// A subscription came to its end. Without a problem that is what this side asked for, and it has forgotten the
     /// subscription already; it may even want the channel again.
     pub(super) fn unsubscribed(&mut self, channel: Channel, problem: Option<Problem>, now: Instant) {
+        if problem.is_none() {
+            self.channels.ended(&channel);
+        }
         let known = self.channels.subscriptions.standing(&channel).is_some();
         if let Some(problem) = problem.filter(|_| known) {
             self.subscription_failed(channel, problem, now);
@@ -223,6 +244,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             Want::Token(channel) => self.actions.push_back(SessionAction::FetchChannelToken { channel }),
             Want::Subscribe(channel) => self.ask_for(channel, None, now),
             Want::Unsubscribe(channel) => {
+                let ending = self.channels.ending.entry(channel.clone()).or_default();
+                *ending = ending.saturating_add(1);
                 self.protocol.command(Command::Unsubscribe { channel }, &mut self.frames);
                 self.control.extend(self.frames.drain(..));
             }

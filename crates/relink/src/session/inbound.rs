@@ -97,6 +97,15 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             Signal::Acknowledged { serial } => return self.acknowledged(serial, id, now),
             Signal::Rejected(rejection) => return self.rejected(rejection, id, now),
             Signal::Session(welcome) => return self.welcomed(welcome, id, now),
+            Signal::Subscribed { ref channel, .. }
+            | Signal::Unsubscribed { ref channel, problem: Some(_) }
+            | Signal::Members { ref channel, .. }
+            | Signal::Joined { ref channel, .. }
+            | Signal::Left { ref channel, .. }
+                if self.channels.is_past(channel) =>
+            {
+                return;
+            }
             Signal::Subscribed { channel, position, recovered } => {
                 return self.subscribed(channel, position, recovered);
             }

@@ -186,6 +186,20 @@ fn whoever_is_too_slow_for_changes_gets_a_list_instead() {
     assert!(!list.contains("guest 97"), "{list}");
 }
 
+/// A client that unsubscribed while it had no link, and whose node died meanwhile: nobody else knows of that seat.
+#[test]
+fn a09_a_seat_that_is_not_taken_again_after_a_resume_is_left() {
+    let mut world = World::new(3);
+    let (_, bob, session) = two(&mut world);
+    world.heard(bob);
+    world.nodes[0] = relink::server::Node::new(NodeConfig::default(), crate::world::dice(9)).expect("valid");
+    world.come_back(1, "ada", &session);
+    world.pass(secs(29));
+    assert!(world.heard(bob).is_empty());
+    world.pass(secs(2));
+    assert_eq!(world.heard(bob), ["left ada"]);
+}
+
 #[test]
 fn members_of_a_node_that_died_leave_with_their_sessions() {
     let mut world = World::new(2);

@@ -258,3 +258,19 @@ fn a_protocol_without_channels_says_so() {
     assert_eq!(told, Some(("not_supported".into(), None)));
     assert_eq!(session.state(), relink::State::Connected);
 }
+
+#[test]
+fn i26_the_answer_to_a_subscription_that_was_given_up_is_none_to_the_next_one() {
+    let mut desk = Desk::connected();
+    desk.subscribe("a");
+    assert_eq!(desk.heard(), ["subscribe a"]);
+    desk.session.unsubscribe(&"a".into());
+    desk.subscribe("a");
+    assert_eq!(desk.heard(), ["unsubscribe a", "subscribe a"]);
+    desk.subscribed("a", 5, true);
+    desk.publish(Some("a"), 6, "to the first");
+    desk.say(ServerFrame::Unsubscribed { channel: "a".into(), problem: None });
+    desk.subscribed("a", 9, true);
+    desk.publish(Some("a"), 10, "to the second");
+    assert_eq!(desk.told(), ["subscribed a", "a 10: to the second"]);
+}

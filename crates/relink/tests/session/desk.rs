@@ -21,7 +21,9 @@ pub(crate) const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-pub(crate) fn client(config: SessionConfig) -> Client {
+pub(crate) fn client(mut config: SessionConfig) -> Client {
+    // So that scenarios of up to half a minute have no heartbeat in them.
+    config.link.heartbeat.interval = Some(secs(30));
     let rng = Pcg32::seed_from_u64(7);
     Session::new(config, vec!["ws://peer".into()], RelinkV1::default(), rng).expect("valid")
 }

@@ -88,8 +88,7 @@ impl MemoryHistory {
             Question::Create { session, user } => self.create(session, user),
             Question::Resume { session, user } => self.resume(session, &user),
             Question::Keep { sessions } => {
-                sessions.iter().for_each(|session| self.keep(session));
-                Answer::Done
+                Answer::Kept { lost: sessions.into_iter().filter(|session| !self.keep(session)).collect() }
             }
             Question::End { session, turn } => {
                 if self.sessions.get(&session).is_some_and(|kept| kept.turn == turn) {

@@ -45,6 +45,7 @@ impl Kept {
             received: self.received,
             rejected: self.rejected.iter().cloned().collect(),
             turn: self.turn,
+            seats: Vec::new(),
         }
     }
 }
@@ -77,15 +78,23 @@ impl MemoryHistory {
         }
         kept.turn = kept.turn.saturating_add(1);
         kept.expires = self.now + self.config.session_ttl;
-        let (answer, turn) = (kept.answer(), kept.turn);
+        let (mut answer, turn) = (kept.answer(), kept.turn);
+        if let Answer::Session { seats, .. } = &mut answer {
+            let seat = |channel: &Channel| {
+                let stay = self.channels.get(channel)?.get(&session)?;
+                Some((channel.clone(), stay.lease))
+            };
+            seats.extend(kept.channels.iter().filter_map(seat));
+        }
         self.tell(News::Resumed { session, turn });
         answer
     }
 
-    pub(super) fn keep(&mut self, session: &SessionId) {
-        if let Some(kept) = self.sessions.get_mut(session) {
-            kept.expires = self.now + self.config.session_ttl;
-        }
+    /// Tells whether there is such a session.
+    pub(super) fn keep(&mut self, session: &SessionId) -> bool {
+        let Some(kept) = self.sessions.get_mut(session) else { return false };
+        kept.expires = self.now + self.config.session_ttl;
+        true
     }
 
     pub(super) fn commit(

@@ -63,7 +63,9 @@ pub(super) enum Why {
         session: SessionId,
         turn: u64,
     },
-    Keep,
+    Keep {
+        sessions: Vec<SessionId>,
+    },
 }
 
 #[derive(Debug)]
@@ -100,7 +102,8 @@ impl<R: Rng> Node<R> {
     fn use_answer(&mut self, question: QuestionId, why: Why, answer: Answer, tries: u8) {
         match (why, answer) {
             (Why::Create { id, session }, Answer::Session { turn, .. }) => self.created(id, session, turn),
-            (Why::Resume { id, session }, Answer::Session { user, received, rejected, turn }) => {
+            (Why::Resume { id, session }, Answer::Session { user, received, rejected, turn, seats }) => {
+                self.watch_seats(&session, seats);
                 self.resumed(id, session, &user, received, rejected, turn);
             }
             (Why::Resume { id, .. }, Answer::Unknown) => self.resume_unknown(id),
@@ -116,7 +119,8 @@ impl<R: Rng> Node<R> {
             (Why::Publish { session }, _) => self.published_unacknowledged(question, &session),
             (Why::Join { id, channel, lease, .. }, Answer::Joined { .. }) => self.joined(id, &channel, lease),
             (Why::Members { channel }, Answer::Members(members)) => self.members(&channel, members),
-            (Why::Send | Why::Leave { .. } | Why::End { .. } | Why::Keep | Why::Join { .. }, _) => {}
+            (Why::Keep { .. }, Answer::Kept { lost }) => self.kept(lost),
+            (Why::Send | Why::Leave { .. } | Why::End { .. } | Why::Join { .. }, _) => {}
             // An answer to another question is no answer.
             (
                 why @ (Why::Create { .. }
@@ -125,7 +129,8 @@ impl<R: Rng> Node<R> {
                 | Why::Page { .. }
                 | Why::Check { .. }
                 | Why::Commit { .. }
-                | Why::Members { .. }),
+                | Why::Members { .. }
+                | Why::Keep { .. }),
                 _,
             ) => self.store_failed(question, why, tries, "an answer to another question".into()),
         }
@@ -145,8 +150,7 @@ impl<R: Rng> Node<R> {
                 self.published_unacknowledged(question, &session);
             }
             Why::Send => self.tell(NodeEvent::NotPublished { detail }),
-            Why::Keep => self.tell(NodeEvent::StoreFailed { detail }),
-            Why::Leave { .. } | Why::End { .. } if tries >= MOST_TRIES => {
+            Why::Leave { .. } | Why::End { .. } | Why::Keep { .. } if tries >= MOST_TRIES => {
                 self.tell(NodeEvent::StoreFailed { detail });
             }
             Why::Page { .. }
@@ -155,6 +159,7 @@ impl<R: Rng> Node<R> {
             | Why::Join { .. }
             | Why::Leave { .. }
             | Why::Members { .. }
+            | Why::Keep { .. }
             | Why::End { .. } => {
                 self.tell(NodeEvent::StoreFailed { detail });
                 self.later(question, why, tries);
@@ -189,13 +194,18 @@ impl<R: Rng> Node<R> {
             }
             Why::Members { channel } => Question::Members { channel: channel.clone() },
             Why::End { session, turn } => Question::End { session: session.clone(), turn: *turn },
+            Why::Keep { sessions } => {
+                let here = |session: &&SessionId| {
+                    self.sessions.get(session).is_some_and(|intake| intake.connection.is_some())
+                };
+                Question::Keep { sessions: sessions.iter().filter(here).cloned().collect() }
+            }
             Why::Create { .. }
             | Why::Resume { .. }
             | Why::Locate { .. }
             | Why::Check { .. }
             | Why::Publish { .. }
-            | Why::Send
-            | Why::Keep => return,
+            | Why::Send => return,
         };
         self.ask_again(why, what, tries);
     }
@@ -221,10 +231,17 @@ impl<R: Rng> Node<R> {
             self.forget_intake(&session);
         }
         for sessions in kept.chunks(KEPT_AT_ONCE) {
-            self.ask(Why::Keep, Question::Keep { sessions: sessions.to_vec() });
+            self.ask(Why::Keep { sessions: sessions.to_vec() }, Question::Keep { sessions: sessions.to_vec() });
         }
         self.keeping = false;
         self.arm_keep();
+    }
+
+    /// There are sessions no more whose clients are here: they begin anew, and are told so when they come back.
+    fn kept(&mut self, lost: Vec<SessionId>) {
+        for session in lost {
+            self.lose_intake(&session, "the session is gone");
+        }
     }
 
     pub(super) fn arm_keep(&mut self) {

@@ -28,6 +28,9 @@ impl<R: Rng> Node<R> {
             return self.push(id, &ServerFrame::Unsubscribed { channel, problem: Some(problem) });
         }
         let user = connection.user_name();
+        // Who asks again without a place, because the first answer was late, goes on from what is on its way to it.
+        let place = connection.subscription(&channel).and_then(|subscription| subscription.follow.place());
+        let since = since.or(place);
         if known {
             // Once more, from another place or with a fresh token: it begins anew. Nobody sees a member leave that stays.
             let parting = if presence.is_some() { Parting::Broken } else { Parting::Clean };

@@ -56,6 +56,15 @@ pub(super) struct Lookup {
 }
 
 impl Follow {
+    /// Everything up to here was asked for or sent.
+    pub(super) const fn place(&self) -> Option<Position> {
+        match self {
+            Self::Asked { since, .. } => *since,
+            Self::Seeking { after, .. } => *after,
+            Self::Live(at) | Self::Paused(at) => Some(*at),
+        }
+    }
+
     /// What is told with the answer, where it looks up exactly this.
     fn seeks(&self, place: Option<Position>) -> Option<Greet> {
         match self {

@@ -268,7 +268,7 @@ impl<R: Rng> Node<R> {
     }
 
     /// What was taken in is dropped, and the client asked to come again: it still has all that was not acknowledged.
-    fn lose_intake(&mut self, session: &SessionId, reason: &str) {
+    pub(super) fn lose_intake(&mut self, session: &SessionId, reason: &str) {
         let connection = self.sessions.get(session).and_then(|intake| intake.connection);
         if let Some(id) = connection {
             self.gap(id, reason);

@@ -229,6 +229,18 @@ impl<R: Rng> Node<R> {
         self.presence.broken(&(channel.clone(), session.clone(), seat.lease), self.now);
     }
 
+    /// A session goes on here. Where it is a member by a connection that is gone, perhaps with its node, it has the grace to
+    /// say that it still wants to be one.
+    pub(super) fn watch_seats(&mut self, session: &SessionId, seats: Vec<(Channel, u64)>) {
+        for (channel, lease) in seats {
+            let stay = (channel, session.clone(), lease);
+            if !self.presence.is_online(&stay) {
+                let (PresenceChange::Joined | PresenceChange::Unchanged) = self.presence.online(stay.clone());
+                self.presence.broken(&stay, self.now);
+            }
+        }
+    }
+
     /// Whose grace is over.
     pub(super) fn end_graces(&mut self) {
         self.presence.handle_timeout(self.now);
