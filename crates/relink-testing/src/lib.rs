@@ -58,6 +58,12 @@
 //! # }
 //! ```
 //!
+//! # Faults of the network
+//!
+//! A script makes the faults of a server. Those of the network between are made by [`proxy::Proxy`]: silence in one
+//! direction or both, delays, low rates, resets and ends, also in the middle of a frame, another server behind the same
+//! address. It works in front of any server that speaks TCP.
+//!
 //! # Where it runs
 //!
 //! [`Server::start`] runs on the tokio runtime it is called on. [`Server::spawn_thread`] brings a thread with a runtime
@@ -85,6 +91,7 @@ mod event;
 mod handshake;
 mod log;
 mod peer;
+pub mod proxy;
 mod script;
 mod serve;
 mod server;
