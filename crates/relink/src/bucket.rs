@@ -65,4 +65,10 @@ impl Bucket {
         }
         self.left = left.saturating_sub(1);
     }
+
+    /// From when on the bucket is as good as a new one, if nobody takes anything.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn full_at(&self, rate: Rate) -> Instant {
+        self.refilled_at + rate.refill.saturating_mul(rate.burst.saturating_sub(self.left))
+    }
 }

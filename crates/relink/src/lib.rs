@@ -160,6 +160,8 @@ pub use policy::{ClosePolicy, Row, Rule, StopReason, Verdict, row, rows};
 pub use policy_defaults::{CLOSE_CODES, HTTP_STATUSES};
 pub use rand_core;
 #[cfg(feature = "alloc")]
+pub use roster::{Member as RosterMember, Roster, RosterChange};
+#[cfg(feature = "alloc")]
 pub use session::{
     Accepted, Address, Channel, CloseFrame, Command, DropReason, Event, Frame, Guarantee, Member, Message,
     NotText, Outbox, OutboxConfig, Outgoing, Overflow, Plain, Position, PresenceEvent, Priority, Problem,

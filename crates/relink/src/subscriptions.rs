@@ -89,6 +89,8 @@ pub struct Subscriptions<K> {
 #[derive(Debug, Clone)]
 struct Entry {
     needs_token: bool,
+    /// Whether the peer may know of it, over this link.
+    was_asked: bool,
     standing: Standing,
     schedule: Schedule,
 }
@@ -165,6 +167,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
     pub fn subscribe(&mut self, key: K, needs_token: bool) {
         let entry = self.entries.entry(key.clone()).or_insert(Entry {
             needs_token,
+            was_asked: false,
             standing: Standing::Over,
             schedule: Schedule::default(),
         });
@@ -177,13 +180,22 @@ impl<K: Ord + Clone> Subscriptions<K> {
         }
     }
 
+    /// What it is asked for with has changed: where that was under way or done already, it is done again.
+    pub fn again(&mut self, key: &K) {
+        let standing = self.standing(key);
+        if matches!(standing, Some(Standing::Authorizing { .. } | Standing::Asked { .. } | Standing::Active)) {
+            self.stand(key, Standing::Wanted);
+            self.ask(key);
+        }
+    }
+
     /// Does not want it any more. Tells whether it was wanted.
     pub fn unsubscribe(&mut self, key: &K) -> bool {
-        let Some(Entry { standing, .. }) = self.entries.remove(key) else { return false };
+        let Some(Entry { standing, was_asked, .. }) = self.entries.remove(key) else { return false };
         self.unwatch(key, standing);
         self.wants
             .retain(|want| !matches!(want, Want::Token(other) | Want::Subscribe(other) if other == key));
-        if matches!(standing, Standing::Asked { .. } | Standing::Active) {
+        if was_asked {
             self.wants.push_back(Want::Unsubscribe(key.clone()));
         }
         true
@@ -206,6 +218,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
         self.wants.clear();
         self.deadlines.clear();
         for entry in self.entries.values_mut() {
+            entry.was_asked = false;
             let stays = self.config.resubscribe || entry.standing == Standing::Wanted;
             entry.standing =
                 if stays && entry.standing != Standing::Over { Standing::Wanted } else { Standing::Over };
@@ -223,13 +236,16 @@ impl<K: Ord + Clone> Subscriptions<K> {
 
     /// The peer has agreed. Tells whether anybody still wants it.
     pub fn confirmed(&mut self, key: &K) -> bool {
-        if let Some(entry) = self.entries.get_mut(key) {
-            entry.schedule.reset();
+        let Some(entry) = self.entries.get_mut(key) else { return false };
+        entry.schedule.reset();
+        // Whoever is about to ask again has not got that answer yet.
+        if !matches!(entry.standing, Standing::Wanted | Standing::Authorizing { .. }) {
+            self.stand(key, Standing::Active);
         }
-        self.stand(key, Standing::Active)
+        true
     }
 
-    /// It failed; `for_now` where trying again may help. Tells when that will be.
+    /// The peer has refused or ended it, or no token could be had; `for_now` where trying again may help. Tells when that will be.
     pub fn failed<R: Rng + ?Sized>(
         &mut self,
         key: &K,
@@ -238,10 +254,16 @@ impl<K: Ord + Clone> Subscriptions<K> {
         rng: &mut R,
     ) -> Option<Duration> {
         let entry = self.entries.get_mut(key)?;
-        if !for_now {
-            self.stand(key, Standing::Over);
-            return None;
+        entry.was_asked = false;
+        if for_now {
+            return self.try_later(key, now, rng);
         }
+        self.stand(key, Standing::Over);
+        None
+    }
+
+    fn try_later<R: Rng + ?Sized>(&mut self, key: &K, now: Instant, rng: &mut R) -> Option<Duration> {
+        let entry = self.entries.get_mut(key)?;
         let delay = entry.schedule.next_window(&self.config.retry).draw(rng);
         entry.schedule.took(delay);
         self.stand(key, Standing::Waiting { until: now + delay });
@@ -254,7 +276,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
             if let Some(Standing::Waiting { .. }) = self.standing(&key) {
                 self.stand(&key, Standing::Wanted);
                 self.ask(&key);
-            } else if let Some(delay) = self.failed(&key, true, now, rng) {
+            } else if let Some(delay) = self.try_later(&key, now, rng) {
                 self.failures.push_back((key, delay));
             }
         }
@@ -262,19 +284,26 @@ impl<K: Ord + Clone> Subscriptions<K> {
 
     // What to do.
 
-    /// The next thing to do for a subscription, while there is a link.
+    /// The next thing to do for a subscription, while there is a link: now, as the time for the answer runs from here.
+    /// Where there is no room for it, ask later; what waits here is bounded by the number of subscriptions.
     pub fn poll_want(&mut self, now: Instant) -> Option<Want<K>> {
         if !self.is_up {
             return None;
         }
-        let want = self.wants.pop_front()?;
         let until = now + self.config.answer_timeout;
-        match &want {
-            Want::Token(key) => self.stand(key, Standing::Authorizing { until }),
-            Want::Subscribe(key) => self.stand(key, Standing::Asked { until }),
-            Want::Unsubscribe(_) => true,
-        };
-        Some(want)
+        while let Some(want) = self.wants.pop_front() {
+            let (key, standing) = match &want {
+                Want::Token(key) => (key, Standing::Authorizing { until }),
+                Want::Subscribe(key) => (key, Standing::Asked { until }),
+                Want::Unsubscribe(_) => return Some(want),
+            };
+            // The peer may have agreed, or refused, before it was asked.
+            if self.standing(key) == Some(Standing::Wanted) {
+                self.stand(key, standing);
+                return Some(want);
+            }
+        }
+        None
     }
 
     /// A subscription that nobody answered, and when it is tried again.
@@ -285,7 +314,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.deadlines.first().map(|(at, _)| *at).filter(|at| *at < Instant::END)
     }
 
     /// Where one stands, if it is known.
@@ -310,6 +339,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
     fn stand(&mut self, key: &K, standing: Standing) -> bool {
         let Some(entry) = self.entries.get_mut(key) else { return false };
         let before = core::mem::replace(&mut entry.standing, standing);
+        entry.was_asked |= matches!(standing, Standing::Asked { .. } | Standing::Active);
         self.unwatch(key, before);
         if let Some(at) = standing.deadline() {
             self.deadlines.insert((at, key.clone()));

@@ -3,9 +3,11 @@
 //! | machine | answers |
 //! |---|---|
 //! | [`Liveness`] | which connections have been silent for too long (W10) |
+//! | [`Admission`] | may this address, may this user, connect now; if not, when (W20, M6) |
 //! | [`Presence`] | who is online, counting those whose link broke just now (A9) |
 //! | [`Drain`] | when each client should come back while a node shuts down (W12, M12) |
 
+mod admission;
 mod drain;
 mod history;
 mod liveness;
@@ -13,6 +15,7 @@ mod liveness;
 mod node;
 mod presence;
 
+pub use admission::{Admission, AdmissionConfig, TooMany, TooManyReason, address_key};
 pub use drain::{Drain, DrainConfig};
 pub use history::{Answer, HistoryConfig, News, Publication, Question, Stream};
 pub use liveness::{Liveness, LivenessConfig};

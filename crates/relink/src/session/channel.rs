@@ -111,6 +111,8 @@ impl Problem {
     pub const NOT_HANDLED: &'static str = "not_handled";
     /// One subscription, message or name too many or too long.
     pub const LIMIT_EXCEEDED: &'static str = "limit_exceeded";
+    /// There is no such thing here: the protocol has no channels.
+    pub const NOT_SUPPORTED: &'static str = "not_supported";
     /// The server could not do it now; the same request may succeed later.
     pub const UNAVAILABLE: &'static str = "unavailable";
 

@@ -6,12 +6,11 @@ use alloc::vec::Vec;
 
 use rand_core::Rng;
 
+use super::presence::Presence;
 use super::{
-    Channel, Command, Event, Member, Position, PresenceEvent, Problem, Protocol, Secret, Session,
-    SessionAction, Text,
+    Channel, Command, Event, Member, Position, Problem, Protocol, Secret, Session, SessionAction, Text,
 };
 use crate::config::ConfigError;
-use crate::roster::{Roster, RosterChange};
 use crate::subscriptions::{Standing, Subscriptions, SubscriptionsConfig, Want};
 use crate::time::Instant;
 
@@ -68,8 +67,9 @@ pub(crate) struct Channels {
 
 #[derive(Debug)]
 struct Details {
-    presence: Option<Text>,
-    roster: Roster<String, Member>,
+    /// What this client says of itself there.
+    info: Option<Text>,
+    presence: Presence,
 }
 
 impl Channels {
@@ -83,7 +83,6 @@ impl Channels {
 
     pub(super) fn down(&mut self) {
         self.subscriptions.down();
-        self.details.values_mut().for_each(|details| details.roster.reset());
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -94,16 +93,24 @@ impl Channels {
 impl<P: Protocol, R: Rng> Session<P, R> {
     /// Wants a channel's messages from now on, whatever becomes of the transport, until
     /// [`unsubscribe`](Self::unsubscribe). What comes of it is told as [`Event::Subscribed`] or [`Event::Unsubscribed`].
+    ///
+    /// A channel that is subscribed to already keeps its place. It is asked for again where it failed, or where this
+    /// client says something else of itself now.
     pub fn subscribe(&mut self, channel: impl Into<Channel>, subscription: Subscription) {
         let channel = channel.into();
-        let Subscription { needs_token, presence, since } = subscription;
-        if let Some(since) = since.filter(|_| self.channels.subscriptions.standing(&channel).is_none()) {
+        let Subscription { needs_token, presence: info, since } = subscription;
+        let Channels { subscriptions, details } = &mut self.channels;
+        if let Some(since) = since.filter(|_| subscriptions.standing(&channel).is_none()) {
             self.inbox.start(Some(channel.clone()), since, false);
         }
-        let details = self.channels.details.entry(channel.clone());
-        details.or_insert_with(|| Details { presence: None, roster: Roster::new() }).presence = presence;
-        self.channels.subscriptions.subscribe(channel, needs_token);
-        self.pump_channels();
+        let details = details
+            .entry(channel.clone())
+            .or_insert_with(|| Details { info: info.clone(), presence: Presence::new() });
+        let says_else = core::mem::replace(&mut details.info, info) != details.info;
+        subscriptions.subscribe(channel.clone(), needs_token);
+        if says_else {
+            subscriptions.again(&channel);
+        }
     }
 
     /// Does not want a channel's messages any more; its position is forgotten. Tells whether it was subscribed to.
@@ -111,7 +118,6 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         let known = self.channels.subscriptions.unsubscribe(channel);
         self.channels.details.remove(channel);
         self.inbox.forget(&Some(channel.clone()));
-        self.pump_channels();
         known
     }
 
@@ -126,38 +132,26 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.channels.subscriptions.iter()
     }
 
-    /// Everyone who is in a channel, as far as this side knows.
+    /// Everyone who is in a channel, as far as this side knows: while the link is down, those who were there when it broke.
     pub fn members(&self, channel: &Channel) -> Vec<Member> {
-        let details = self.channels.details.get(channel);
-        details
-            .into_iter()
-            .flat_map(|details| details.roster.iter())
-            .map(|(_, member)| member.clone())
-            .collect()
+        self.channels.details.get(channel).map_or_else(Vec::new, |details| details.presence.members())
     }
 
     pub(super) fn channel_token(&mut self, channel: &Channel, result: Result<Secret, String>, now: Instant) {
+        let standing = self.channels.subscriptions.standing(channel);
+        if !matches!(standing, Some(Standing::Authorizing { .. })) {
+            return;
+        }
         match result {
             Ok(token) => {
-                if self.channels.subscriptions.granted(channel, now) {
-                    self.ask_for(channel.clone(), Some(token));
-                }
+                self.channels.subscriptions.granted(channel, now);
+                self.ask_for(channel.clone(), Some(token), now);
             }
             Err(detail) => {
-                let fetching = matches!(
-                    self.channels.subscriptions.standing(channel),
-                    Some(Standing::Authorizing { .. })
-                );
-                if fetching {
-                    self.subscription_failed(
-                        channel.clone(),
-                        Problem::new(Problem::UNAVAILABLE, detail),
-                        now,
-                    );
-                }
+                let problem = Problem::new(Problem::UNAVAILABLE, detail);
+                self.subscription_failed(channel.clone(), problem, now);
             }
         }
-        self.pump_channels();
     }
 
     pub(super) fn channels_timeout(&mut self, now: Instant) {
@@ -166,7 +160,6 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             let problem = Problem::new(Problem::UNAVAILABLE, "nobody answered in time");
             self.tell(Event::Unsubscribed { channel, problem, retry_in: Some(retry_in) });
         }
-        self.pump_channels();
     }
 
     pub(super) fn subscribed(&mut self, channel: Channel, position: Position, recovered: bool) {
@@ -176,11 +169,11 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// A subscription came to its end. One that this side gave up has been forgotten already.
+    /// A subscription came to its end. Without a problem that is what this side asked for, and it has forgotten the
+    /// subscription already; it may even want the channel again.
     pub(super) fn unsubscribed(&mut self, channel: Channel, problem: Option<Problem>, now: Instant) {
-        if self.channels.subscriptions.standing(&channel).is_some() {
-            let problem =
-                problem.unwrap_or_else(|| Problem::new("unsubscribed", "the server ended the subscription"));
+        let known = self.channels.subscriptions.standing(&channel).is_some();
+        if let Some(problem) = problem.filter(|_| known) {
             self.subscription_failed(channel, problem, now);
         }
     }
@@ -189,67 +182,65 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         let for_now = problem.is_retryable();
         let rng = self.link.rng_mut();
         let retry_in = self.channels.subscriptions.failed(&channel, for_now, now, rng);
+        if !for_now {
+            self.presence(&channel, Presence::clear);
+        }
         self.tell(Event::Unsubscribed { channel, problem, retry_in });
     }
 
+    // Who else is there.
+
     pub(super) fn members_are(&mut self, channel: &Channel, members: Vec<Member>) {
-        if let Some(details) = self.channels.details.get_mut(channel) {
-            let members =
-                members.into_iter().map(|member| (member.join.clone(), member.join.clone(), member));
-            details.roster.snapshot(members);
+        self.presence(channel, |presence| presence.members_are(members));
+        if self.channels.details.get(channel).is_some_and(|details| details.presence.wants_members()) {
+            self.channels.subscriptions.again(channel);
         }
-        self.tell_presence(channel);
     }
 
     pub(super) fn member_joined(&mut self, channel: &Channel, member: Member) {
-        if let Some(details) = self.channels.details.get_mut(channel) {
-            details.roster.joined(member.join.clone(), member.join.clone(), member);
-        }
-        self.tell_presence(channel);
+        self.presence(channel, |presence| presence.joined(member));
     }
 
-    pub(super) fn member_left(&mut self, channel: &Channel, member: &Member) {
-        if let Some(details) = self.channels.details.get_mut(channel) {
-            details.roster.left(&member.join, member.join.clone());
-        }
-        self.tell_presence(channel);
+    pub(super) fn member_left(&mut self, channel: &Channel, member: Member) {
+        self.presence(channel, |presence| presence.left(member));
     }
 
-    fn tell_presence(&mut self, channel: &Channel) {
-        let Some(details) = self.channels.details.get_mut(channel) else { return };
-        while let Some(change) = details.roster.poll_change() {
-            let change = match change {
-                RosterChange::Joined { value, .. } => PresenceEvent::Joined(value),
-                RosterChange::Left { value, .. } => PresenceEvent::Left(value),
-            };
-            self.actions
-                .push_back(SessionAction::Event(Event::Presence { channel: channel.clone(), change }));
+    /// Something about the members of a channel; what it changes is told.
+    fn presence(&mut self, channel: &Channel, what: impl FnOnce(&mut Presence)) {
+        let Some(Details { presence, .. }) = self.channels.details.get_mut(channel) else { return };
+        what(presence);
+        while let Some(change) = presence.poll_event() {
+            let channel = channel.clone();
+            self.actions.push_back(SessionAction::Event(Event::Presence { channel, change }));
         }
     }
 
-    /// Does what the subscriptions want.
-    pub(super) fn pump_channels(&mut self) {
-        let now = self.link.now();
-        while let Some(want) = self.channels.subscriptions.poll_want(now) {
-            match want {
-                Want::Token(channel) => self.actions.push_back(SessionAction::FetchChannelToken { channel }),
-                Want::Subscribe(channel) => self.ask_for(channel, None),
-                Want::Unsubscribe(channel) => {
-                    self.protocol.command(Command::Unsubscribe { channel }, &mut self.frames);
-                    self.control.extend(self.frames.drain(..));
-                }
+    /// Does the next thing that the subscriptions want. Tells whether there was one.
+    pub(super) fn pump_channels(&mut self, now: Instant) -> bool {
+        let Some(want) = self.channels.subscriptions.poll_want(now) else { return false };
+        match want {
+            Want::Token(channel) => self.actions.push_back(SessionAction::FetchChannelToken { channel }),
+            Want::Subscribe(channel) => self.ask_for(channel, None, now),
+            Want::Unsubscribe(channel) => {
+                self.protocol.command(Command::Unsubscribe { channel }, &mut self.frames);
+                self.control.extend(self.frames.drain(..));
             }
         }
+        true
     }
 
-    fn ask_for(&mut self, channel: Channel, token: Option<Secret>) {
+    fn ask_for(&mut self, channel: Channel, token: Option<Secret>, now: Instant) {
         let since = self.inbox.position(&Some(channel.clone()));
-        let presence = self.channels.details.get(&channel).and_then(|details| details.presence.clone());
+        let details = self.channels.details.get_mut(&channel);
+        let presence = details.and_then(|details| {
+            details.presence.reset();
+            details.info.clone()
+        });
         let command = Command::Subscribe { channel: channel.clone(), since, token, presence };
         self.protocol.command(command, &mut self.frames);
         if self.frames.is_empty() {
-            let problem = Problem::new("not_supported", "this protocol has no channels");
-            self.subscription_failed(channel, problem, self.link.now());
+            let problem = Problem::new(Problem::NOT_SUPPORTED, "this protocol has no channels");
+            self.subscription_failed(channel, problem, now);
         }
         self.control.extend(self.frames.drain(..));
     }

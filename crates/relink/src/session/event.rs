@@ -179,6 +179,6 @@ pub enum PresenceEvent {
     Joined(Member),
     /// Somebody is there as before, with other words about itself.
     Updated(Member),
-    /// Somebody is not there any more.
+    /// Somebody is not there any more. The words are those that the application was told last.
     Left(Member),
 }

@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 
 use rand_core::Rng;
 
-use super::{Event, Frame, Protocol, Session, Signal, Token};
+use super::{CloseFrame, Event, Frame, Protocol, Session, Signal, Token};
 use crate::link::{Failure, Input, LinkSignal, Phase, State, TokenFailed, TokenGrant, TransportId};
 use crate::stats::count;
 use crate::time::Instant;
@@ -62,7 +62,10 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             Frame::Close(frame) => {
                 self.protocol.closing(&frame, &mut self.signals);
                 self.heed_signals(id, now);
-                self.detail = frame.reason;
+                // A problem that it told before says more than an empty reason.
+                if !frame.reason.is_empty() {
+                    self.detail = frame.reason;
+                }
                 self.drive(Input::PeerClosed { id, code: frame.code }, now);
             }
         }
@@ -79,6 +82,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     fn heed(&mut self, signal: Signal, id: TransportId, now: Instant) {
+        if signal.is_of_session() && !matches!(self.link.state(), State::Connected | State::Closing) {
+            return;
+        }
         let signal = match signal {
             Signal::Data(message) => {
                 self.inbox.tell();
@@ -88,8 +94,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 return self.published(channel, offset, message, id, now);
             }
             Signal::Published { count } => return self.count_published(count, id, now),
-            Signal::Acknowledged { serial } => return self.acknowledged(serial),
-            Signal::Rejected(rejection) => return self.rejected(rejection),
+            Signal::Acknowledged { serial } => return self.acknowledged(serial, id, now),
+            Signal::Rejected(rejection) => return self.rejected(rejection, id, now),
             Signal::Session(welcome) => return self.welcomed(welcome, id, now),
             Signal::Subscribed { channel, position, recovered } => {
                 return self.subscribed(channel, position, recovered);
@@ -97,18 +103,13 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             Signal::Unsubscribed { channel, problem } => return self.unsubscribed(channel, problem, now),
             Signal::Members { channel, members } => return self.members_are(&channel, members),
             Signal::Joined { channel, member } => return self.member_joined(&channel, member),
-            Signal::Left { channel, member } => return self.member_left(&channel, &member),
+            Signal::Left { channel, member } => return self.member_left(&channel, member),
             Signal::Problem(problem) => {
                 self.detail = problem.to_string();
                 return;
             }
             Signal::HeartbeatAck(nonce) => return self.drive(Input::Pong { id, nonce }, now),
-            Signal::Malformed(frame) => {
-                let failure = Failure::Protocol(frame.code);
-                self.detail.clone_from(&frame.reason);
-                self.farewell = Some(frame);
-                return self.drive(Input::Failed { id, failure }, now);
-            }
+            Signal::Malformed(frame) => return self.give_up(Failure::Protocol(frame.code), frame, id, now),
             Signal::Redirect(address) => {
                 self.redirected_to = Some(address);
                 LinkSignal::Redirect
@@ -120,5 +121,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             Signal::GoingAway { retry_after } => LinkSignal::GoingAway { retry_after },
         };
         self.drive(Input::Signal { id, signal }, now);
+    }
+
+    /// Closes the transport with this frame, for what came over it.
+    pub(super) fn give_up(&mut self, failure: Failure, frame: CloseFrame, id: TransportId, now: Instant) {
+        self.detail.clone_from(&frame.reason);
+        self.farewell = Some(frame);
+        self.drive(Input::Failed { id, failure }, now);
     }
 }

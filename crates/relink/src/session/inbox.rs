@@ -8,6 +8,10 @@ use crate::session::channel::{Channel, Position};
 /// A stream: a channel's, or with `None` the session's own.
 pub(crate) type Stream = Option<Channel>;
 
+/// So many runs of messages are remembered one by one until they are taken. A driver stops reading long before its
+/// application is so far behind; beyond that, a position moves in larger steps.
+const MAX_RUNS: usize = 4_096;
+
 /// What an offset means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrival {
@@ -28,6 +32,8 @@ pub(crate) enum Arrival {
 pub(crate) struct Inbox {
     tracks: BTreeMap<Stream, Track>,
     untaken: VecDeque<Run>,
+    /// Some track has messages that are in no run.
+    is_crowded: bool,
     /// Messages of all kinds that the application was told.
     told: u64,
     /// Those of them that it has taken.
@@ -42,6 +48,8 @@ struct Track {
     taken: Position,
     /// The peer has said on this transport where the stream goes on.
     open: bool,
+    /// The last message that found no room among the runs: its number among all, and its offset.
+    crowded: Option<(u64, u64)>,
 }
 
 /// Neighbours in one stream that were told one after the other.
@@ -52,6 +60,16 @@ struct Run {
     /// The number of the last one among all messages that were told, and its offset.
     last: (u64, u64),
     count: u64,
+}
+
+impl Run {
+    /// Whether this message follows in it.
+    fn goes_on(&self, stream: &Stream, position: Position, told: u64) -> bool {
+        self.stream == *stream
+            && self.epoch == position.epoch
+            && self.last.0.checked_add(1) == Some(told)
+            && self.last.1.checked_add(1) == Some(position.offset)
+    }
 }
 
 impl Inbox {
@@ -86,7 +104,7 @@ impl Inbox {
 
     /// Goes on where another process stopped, once the peer has agreed.
     pub(crate) fn start(&mut self, stream: Stream, position: Position, open: bool) {
-        self.tracks.insert(stream, Track { received: position, taken: position, open });
+        self.tracks.insert(stream, Track { received: position, taken: position, open, crowded: None });
     }
 
     pub(crate) fn forget(&mut self, stream: &Stream) {
@@ -99,15 +117,14 @@ impl Inbox {
         let Some(track) = self.tracks.get_mut(stream).filter(|track| track.open) else {
             return Arrival::Unknown;
         };
-        let expected = track.received.offset.saturating_add(1);
-        match offset.cmp(&expected) {
-            core::cmp::Ordering::Less => Arrival::Duplicate,
-            core::cmp::Ordering::Greater => Arrival::Gap,
-            core::cmp::Ordering::Equal => {
-                track.received.offset = offset;
-                Arrival::New(track.received)
-            }
+        if offset <= track.received.offset {
+            return Arrival::Duplicate;
         }
+        if offset - track.received.offset > 1 {
+            return Arrival::Gap;
+        }
+        track.received.offset = offset;
+        Arrival::New(track.received)
     }
 
     /// The application is told a message that belongs to no stream.
@@ -119,17 +136,21 @@ impl Inbox {
     pub(crate) fn tell_of(&mut self, stream: &Stream, position: Position) {
         self.told += 1;
         let last = (self.told, position.offset);
+        let has_room = self.untaken.len() < MAX_RUNS;
         match self.untaken.back_mut() {
-            Some(run)
-                if run.stream == *stream
-                    && run.epoch == position.epoch
-                    && (run.last.0 + 1, run.last.1 + 1) == last =>
-            {
+            Some(run) if run.goes_on(stream, position, self.told) => {
                 run.last = last;
                 run.count += 1;
             }
+            _ if has_room => {
+                let run = Run { stream: stream.clone(), epoch: position.epoch, last, count: 1 };
+                self.untaken.push_back(run);
+            }
             _ => {
-                self.untaken.push_back(Run { stream: stream.clone(), epoch: position.epoch, last, count: 1 })
+                self.is_crowded = true;
+                if let Some(track) = self.tracks.get_mut(stream) {
+                    track.crowded = Some(last);
+                }
             }
         }
     }
@@ -140,19 +161,34 @@ impl Inbox {
         while let Some(run) = self.untaken.front_mut() {
             let left = run.last.0.saturating_sub(self.taken);
             if left >= run.count {
-                return;
+                break;
             }
             run.count = left;
-            let offset = run.last.1 - left;
-            if let Some(track) =
-                self.tracks.get_mut(&run.stream).filter(|track| track.taken.epoch == run.epoch)
-            {
+            let offset = run.last.1.saturating_sub(left);
+            let track = self.tracks.get_mut(&run.stream);
+            if let Some(track) = track.filter(|track| track.taken.epoch == run.epoch) {
                 track.taken.offset = track.taken.offset.max(offset);
             }
             if left > 0 {
-                return;
+                break;
             }
             self.untaken.pop_front();
+        }
+        if self.is_crowded {
+            self.take_crowded();
+        }
+    }
+
+    fn take_crowded(&mut self) {
+        self.is_crowded = false;
+        for track in self.tracks.values_mut() {
+            let Some((told, offset)) = track.crowded else { continue };
+            if told <= self.taken {
+                track.crowded = None;
+                track.taken.offset = track.taken.offset.max(offset);
+            } else {
+                self.is_crowded = true;
+            }
         }
     }
 }
@@ -219,5 +255,42 @@ mod tests {
         let (mut inbox, stream) = inbox();
         assert!(!inbox.go_on(stream.clone(), Position::new(7, 9), true));
         assert_eq!(inbox.arrived(&stream, 10), Arrival::New(Position::new(7, 10)));
+    }
+
+    #[test]
+    fn an_application_that_takes_nothing_costs_bounded_memory() {
+        let (mut inbox, _) = inbox();
+        let streams = [Some(Channel::from("news")), None];
+        assert!(inbox.go_on(None, AT_5, true));
+        // Turn about, so that there are no neighbours.
+        let last = 5 + MAX_RUNS as u64;
+        for offset in 6..=last {
+            for stream in &streams {
+                let Arrival::New(position) = inbox.arrived(stream, offset) else { panic!("the next one") };
+                inbox.tell_of(stream, position);
+            }
+        }
+        assert_eq!(inbox.untaken.len(), MAX_RUNS);
+        inbox.take(MAX_RUNS as u64);
+        let half = Position::new(7, 5 + MAX_RUNS as u64 / 2);
+        assert!(streams.iter().all(|stream| inbox.position(stream) == Some(half)));
+        inbox.take(MAX_RUNS as u64 - 1);
+        assert_eq!(inbox.position(&streams[0]), Some(Position::new(7, last)), "all of this one is taken");
+        assert_eq!(inbox.position(&streams[1]), Some(half), "never ahead of the application");
+        inbox.take(1);
+        assert_eq!(inbox.position(&streams[1]), Some(Position::new(7, last)));
+        assert!(!inbox.is_crowded && inbox.untaken.is_empty());
+    }
+
+    #[test]
+    fn i32_offsets_end_without_a_panic() {
+        let (mut inbox, stream) = inbox();
+        inbox.start(stream.clone(), Position::new(7, u64::MAX - 1), true);
+        for expected in [Arrival::New(Position::new(7, u64::MAX)), Arrival::Duplicate] {
+            assert_eq!(inbox.arrived(&stream, u64::MAX), expected);
+            inbox.tell_of(&stream, Position::new(7, u64::MAX));
+        }
+        inbox.take(2);
+        assert_eq!(inbox.position(&stream), Some(Position::new(7, u64::MAX)));
     }
 }

@@ -11,6 +11,7 @@ mod message;
 mod outbound;
 mod outbox;
 mod outgoing;
+mod presence;
 mod protocol;
 mod resume;
 
@@ -21,7 +22,7 @@ use alloc::vec::Vec;
 use rand_core::Rng;
 
 use crate::config::{ConfigError, config, mistake};
-use crate::link::{Action, Endpoint, Input, Link, LinkConfig, LinkEvent, State};
+use crate::link::{Action, Endpoint, Input, Link, LinkConfig, LinkEvent, State, Step};
 use crate::stats::Stats;
 use crate::subscriptions::SubscriptionsConfig;
 use crate::surface::Surface;
@@ -125,6 +126,17 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             let allowed = "at-most-once: this protocol has no acknowledgements";
             return Err(mistake("outbox.guarantee", "at-least-once", allowed));
         }
+        let handshake = config.link.handshake;
+        let (field, exists) = match protocol.opening() {
+            Some(Step::Welcome) => ("handshake.welcome", handshake.welcome.is_some()),
+            Some(Step::Challenge) => ("handshake.challenge", handshake.challenge.is_some()),
+            Some(Step::Login) => ("handshake.login", handshake.login),
+            Some(Step::Authenticating) => ("handshake.authentication", handshake.authentication.is_some()),
+            None => ("", true),
+        };
+        if !exists {
+            return Err(mistake(field, "off", "on: this protocol says its first word there"));
+        }
         let endpoints = u8::try_from(addresses.len())
             .map_err(|_| mistake("endpoints", "more than 255", "1 to 255 addresses"))?;
         Ok(Self {
@@ -152,6 +164,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     /// Hands in what happened.
     pub fn handle(&mut self, input: SessionInput, now: Instant) {
+        let now = now.max(self.link.now());
         match input {
             SessionInput::Connect => self.drive(Input::Connect, now),
             SessionInput::Login => self.drive(Input::Login, now),
@@ -319,8 +332,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             LinkEvent::Connected { is_reconnect } => {
                 self.tell(Event::Connected { is_reconnect });
                 self.backlog.begin(&self.outbox);
-                self.channels.up();
-                return self.pump_channels();
+                return self.channels.up();
             }
             LinkEvent::Disconnected { code, reason, retry_in } => {
                 let detail = core::mem::take(&mut self.detail);

@@ -15,27 +15,35 @@ use crate::time::Instant;
 /// What piled up while the link was down, and how fast it may go out now (I22).
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
-    left: usize,
+    last: Receipt,
     bucket: Option<(Rate, Bucket)>,
 }
 
 impl Backlog {
     pub(super) fn begin(&mut self, outbox: &Outbox) {
-        self.left = outbox.len() + outbox.again();
+        self.last = outbox.last_receipt();
         self.bucket = outbox.config().pace.map(|pace| (pace, Bucket::full(pace)));
     }
 
-    /// When the next message of it may go out; `None` where nothing holds it back.
-    fn held_until(&self, now: Instant) -> Option<Instant> {
-        let (pace, bucket) = self.bucket.filter(|_| self.left > 0)?;
+    /// Whether the next message to go out is part of it. What is sent again is.
+    fn is_next(&self, outbox: &Outbox) -> bool {
+        outbox.again() > 0 || outbox.next().is_some_and(|receipt| receipt <= self.last)
+    }
+
+    /// When the next message may go out; `None` where nothing holds it back.
+    fn held_until(&self, outbox: &Outbox, now: Instant) -> Option<Instant> {
+        let (pace, bucket) = self.bucket.filter(|_| self.is_next(outbox))?;
         Some(bucket.next(pace, now)).filter(|at| *at > now)
     }
 
-    fn went(&mut self, now: Instant) {
-        if let Some((pace, bucket)) = self.bucket.as_mut().filter(|_| self.left > 0) {
+    /// The next message goes out now.
+    fn goes(&mut self, outbox: &Outbox, now: Instant) {
+        if self.bucket.is_none() || !self.is_next(outbox) {
+            return;
+        }
+        if let Some((pace, bucket)) = &mut self.bucket {
             bucket.take(*pace, now);
         }
-        self.left = self.left.saturating_sub(1);
     }
 }
 
@@ -60,12 +68,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 self.drop_message(receipt, outgoing.message, DropReason::Overflow);
                 return Ok(Accepted { receipt, queued });
             }
+            Overflow::DropOldest if !self.outbox.can_make_room(bytes, outgoing.priority) => {
+                return Err(self.refuse(outgoing, RefusedReason::Full));
+            }
             Overflow::DropOldest => {
                 while !self.outbox.has_room(bytes) {
-                    // What is in flight takes its room, and cannot be given up.
-                    let Some(Entry { receipt, outgoing: given_up, .. }) = self.outbox.pop_least() else {
-                        return Err(self.refuse(outgoing, RefusedReason::Full));
-                    };
+                    let Some(Entry { receipt, outgoing: given_up, .. }) = self.outbox.pop_least() else { break };
                     self.drop_message(receipt, given_up.message, DropReason::Overflow);
                 }
             }
@@ -86,6 +94,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             let flushing = self.link.is_flushing();
             if !self.link.state().is_usable() && !flushing {
                 return None;
+            }
+            if self.pump_channels(now.max(self.link.now())) {
+                continue;
             }
             self.expire_messages(now);
             if self.transmit_message(now) {
@@ -125,16 +136,18 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// Moves the next message into the frames: what has to go out again first, then what waits.
     fn transmit_message(&mut self, now: Instant) -> bool {
         let now = now.max(self.link.now());
-        if self.backlog.held_until(now).is_some() {
+        if self.backlog.held_until(&self.outbox, now).is_some() {
             return false;
         }
+        let counted = self.outbox.config().guarantee == Guarantee::AtLeastOnce;
+        let may_go = self.outbox.again() > 0 || !counted || self.outbox.has_window();
+        if !may_go {
+            return false;
+        }
+        self.backlog.goes(&self.outbox, now);
         let command = if let Some(again) = self.outbox.next_again() {
             command(again)
         } else {
-            let counted = self.outbox.config().guarantee == Guarantee::AtLeastOnce;
-            if counted && !self.outbox.has_window() {
-                return false;
-            }
             let Some(entry) = self.outbox.pop() else { return false };
             self.sent(&entry);
             if counted {
@@ -144,7 +157,6 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 Command::Data { message, channel, serial: None }
             }
         };
-        self.backlog.went(now);
         self.frames.clear();
         self.protocol.command(command, &mut self.frames);
         self.control.extend(self.frames.drain(..));
@@ -153,17 +165,16 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     /// When the pace lets the next message of the backlog go.
     pub(super) fn next_of_backlog(&self) -> Option<Instant> {
-        let waits = !self.outbox.is_empty() || self.outbox.again() > 0;
-        let usable = self.link.state().is_usable() || self.link.is_flushing();
-        self.backlog.held_until(self.link.now()).filter(|_| waits && usable)
+        let held = self.backlog.held_until(&self.outbox, self.link.now())?;
+        (self.link.state().is_usable() || self.link.is_flushing()).then_some(held)
     }
 
     pub(super) fn expire_messages(&mut self, now: Instant) {
         let now = now.max(self.link.now());
         while let Some(Entry { receipt, outgoing, .. }) = self.outbox.pop_expired(now) {
             self.drop_message(receipt, outgoing.message, DropReason::Expired);
+            self.note_queue();
         }
-        self.note_queue();
     }
 
     /// The link has come to its end: nothing will be sent, and what was may be in doubt.

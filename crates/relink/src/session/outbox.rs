@@ -72,7 +72,8 @@ pub enum Overflow {
     /// It is handed back to the caller.
     #[default]
     Refuse,
-    /// The oldest ones make room for it.
+    /// The oldest ones make room for it, the least important first. Where that is not enough, as what is in flight or
+    /// more important stays, it is handed back and nothing is given up.
     DropOldest,
     /// It is dropped, and its receipt says so.
     DropNewest,
@@ -106,16 +107,38 @@ pub(crate) struct InFlight {
     pub(crate) outgoing: Outgoing,
 }
 
+/// The messages of one priority, in the order in which they were sent.
+#[derive(Debug, Clone)]
+struct Queue {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+}
+
+impl Queue {
+    const EMPTY: Self = Self { entries: VecDeque::new(), bytes: 0 };
+
+    fn push(&mut self, entry: Entry) {
+        self.bytes += entry.outgoing.message.len();
+        self.entries.push_back(entry);
+    }
+
+    fn pop(&mut self) -> Option<Entry> {
+        let entry = self.entries.pop_front()?;
+        self.bytes -= entry.outgoing.message.len();
+        Some(entry)
+    }
+}
+
 /// The messages that wait to go out, by priority and then in the order in which they were sent (D8); and those that went
 /// out and wait for an acknowledgement, where there are any.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     config: OutboxConfig,
-    waiting: [VecDeque<Entry>; Priority::ALL.len()],
+    waiting: [Queue; Priority::ALL.len()],
     in_flight: VecDeque<InFlight>,
     /// So many of those in flight went over the present transport; the others go out again before anything new.
     on_transport: usize,
-    bytes: usize,
+    bytes_in_flight: usize,
     last: u64,
     /// The serial of the last message that went out for the first time.
     last_serial: u64,
@@ -127,10 +150,10 @@ impl Outbox {
     pub const fn new(config: OutboxConfig) -> Self {
         Self {
             config,
-            waiting: [const { VecDeque::new() }; Priority::ALL.len()],
+            waiting: [Queue::EMPTY; Priority::ALL.len()],
             in_flight: VecDeque::new(),
             on_transport: 0,
-            bytes: 0,
+            bytes_in_flight: 0,
             last: 0,
             last_serial: 0,
         }
@@ -139,13 +162,13 @@ impl Outbox {
     /// How many messages wait to go out for the first time.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.waiting.iter().map(VecDeque::len).sum()
+        self.waiting.iter().map(|queue| queue.entries.len()).sum()
     }
 
     /// Whether none waits to go out for the first time.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.waiting.iter().all(VecDeque::is_empty)
+        self.waiting.iter().all(|queue| queue.entries.is_empty())
     }
 
     /// How many messages went out and wait for an acknowledgement.
@@ -156,8 +179,8 @@ impl Outbox {
 
     /// How many bytes both kinds have together.
     #[must_use]
-    pub const fn bytes(&self) -> usize {
-        self.bytes
+    pub fn bytes(&self) -> usize {
+        self.bytes_in_flight + self.waiting.iter().map(|queue| queue.bytes).sum::<usize>()
     }
 
     /// How it was configured.
@@ -169,8 +192,22 @@ impl Outbox {
     /// Whether a message of so many bytes finds room.
     #[must_use]
     pub fn has_room(&self, bytes: usize) -> bool {
-        self.len() + self.in_flight.len() < self.config.max_messages
-            && bytes <= self.config.max_bytes.saturating_sub(self.bytes)
+        self.fits(bytes, self.waiting.len())
+    }
+
+    /// Whether it would, once everything was given up that is not more important.
+    pub(crate) fn can_make_room(&self, bytes: usize, priority: Priority) -> bool {
+        self.fits(bytes, priority as usize)
+    }
+
+    /// Whether it finds room beside what is in flight and these many of the queues, the most important ones first.
+    fn fits(&self, bytes: usize, queues: usize) -> bool {
+        let (mut messages, mut taken) = (self.in_flight.len(), self.bytes_in_flight);
+        for queue in self.waiting.iter().take(queues) {
+            messages += queue.entries.len();
+            taken += queue.bytes;
+        }
+        messages < self.config.max_messages && bytes <= self.config.max_bytes.saturating_sub(taken)
     }
 
     // What waits.
@@ -178,10 +215,9 @@ impl Outbox {
     /// Appends a message. Whoever calls this has made room.
     pub(crate) fn push(&mut self, outgoing: Outgoing, now: Instant) -> Receipt {
         let receipt = self.next_receipt();
-        self.bytes += outgoing.message.len();
         let expires_at = self.config.ttl.map(|ttl| now + ttl);
         let queue = outgoing.priority as usize;
-        self.waiting[queue].push_back(Entry { receipt, outgoing, expires_at });
+        self.waiting[queue].push(Entry { receipt, outgoing, expires_at });
         receipt
     }
 
@@ -191,35 +227,36 @@ impl Outbox {
         Receipt(self.last)
     }
 
-    /// The next message to go out.
+    /// The last receipt that was given out.
+    pub(crate) const fn last_receipt(&self) -> Receipt {
+        Receipt(self.last)
+    }
+
+    /// The next message to go out for the first time.
+    pub(crate) fn next(&self) -> Option<Receipt> {
+        self.waiting.iter().find_map(|queue| queue.entries.front()).map(|entry| entry.receipt)
+    }
+
+    /// Takes it out.
     pub(crate) fn pop(&mut self) -> Option<Entry> {
-        let entry = self.waiting.iter_mut().find_map(VecDeque::pop_front);
-        self.weigh_out(entry)
+        self.waiting.iter_mut().find_map(Queue::pop)
     }
 
     /// The message that is given up first: the oldest of the least important.
     pub(crate) fn pop_least(&mut self) -> Option<Entry> {
-        let entry = self.waiting.iter_mut().rev().find_map(VecDeque::pop_front);
-        self.weigh_out(entry)
+        self.waiting.iter_mut().rev().find_map(Queue::pop)
     }
 
     /// A message whose time is over. All live equally long, so the oldest of each priority expires first.
     pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<Entry> {
         let is_over = |entry: &Entry| entry.expires_at.is_some_and(|at| at <= now);
-        let queue = self.waiting.iter_mut().find(|queue| queue.front().is_some_and(is_over));
-        let entry = queue.and_then(VecDeque::pop_front);
-        self.weigh_out(entry)
+        self.waiting.iter_mut().find(|queue| queue.entries.front().is_some_and(is_over))?.pop()
     }
 
     /// When the next message expires.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        let expiry = |queue: &VecDeque<Entry>| queue.front().and_then(|entry| entry.expires_at);
+        let expiry = |queue: &Queue| queue.entries.front().and_then(|entry| entry.expires_at);
         self.waiting.iter().filter_map(expiry).min()
-    }
-
-    fn weigh_out(&mut self, entry: Option<Entry>) -> Option<Entry> {
-        self.bytes -= entry.as_ref().map_or(0, |entry| entry.outgoing.message.len());
-        entry
     }
 
     // What is in flight.
@@ -231,8 +268,8 @@ impl Outbox {
 
     /// Gives the next serial to a message that goes out now, and keeps it until it is acknowledged.
     pub(crate) fn fly(&mut self, entry: Entry) -> &InFlight {
-        self.last_serial += 1;
-        self.bytes += entry.outgoing.message.len();
+        self.last_serial = self.last_serial.saturating_add(1);
+        self.bytes_in_flight += entry.outgoing.message.len();
         self.on_transport += 1;
         let Entry { receipt, outgoing, .. } = entry;
         let at = self.in_flight.len();
@@ -263,6 +300,11 @@ impl Outbox {
         self.last_serial - self.again() as u64
     }
 
+    /// Whether a message with this serial has ever gone out: nobody can acknowledge another one.
+    pub(crate) const fn has_flown(&self, serial: u64) -> bool {
+        serial <= self.last_serial
+    }
+
     /// The oldest message in flight, if it is acknowledged by this serial.
     pub(crate) fn acknowledge(&mut self, serial: u64) -> Option<InFlight> {
         if self.in_flight.front()?.serial > serial {
@@ -274,7 +316,7 @@ impl Outbox {
     /// The oldest message in flight, whose fate will never be known.
     pub(crate) fn land(&mut self) -> Option<InFlight> {
         let landed = self.in_flight.pop_front()?;
-        self.bytes -= landed.outgoing.message.len();
+        self.bytes_in_flight -= landed.outgoing.message.len();
         self.on_transport = self.on_transport.saturating_sub(1);
         Some(landed)
     }

@@ -78,7 +78,7 @@ impl<T: Into<Message>> From<T> for Outgoing {
 }
 
 /// Stands for one message on its way: its fate is reported under this number. Numbers rise in the order of sending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct Receipt(pub u64);

@@ -43,6 +43,11 @@ pub trait Protocol {
     fn acknowledges(&self) -> bool {
         false
     }
+
+    /// The handshake step in which this protocol says its first word; a configuration without it is refused.
+    fn opening(&self) -> Option<Step> {
+        None
+    }
 }
 
 impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
@@ -64,6 +69,10 @@ impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
 
     fn acknowledges(&self) -> bool {
         (**self).acknowledges()
+    }
+
+    fn opening(&self) -> Option<Step> {
+        (**self).opening()
     }
 }
 
@@ -158,6 +167,35 @@ pub enum Signal {
         /// Who.
         member: Member,
     },
+}
+
+impl Signal {
+    /// Whether this is about messages, streams or channels of a session: nothing of that can be meant before the link is
+    /// usable.
+    pub(crate) const fn is_of_session(&self) -> bool {
+        match self {
+            Self::Acknowledged { .. }
+            | Self::Rejected(_)
+            | Self::Publication { .. }
+            | Self::Published { .. }
+            | Self::Subscribed { .. }
+            | Self::Unsubscribed { .. }
+            | Self::Members { .. }
+            | Self::Joined { .. }
+            | Self::Left { .. } => true,
+            Self::Data(_)
+            | Self::Welcome
+            | Self::ChallengeMet
+            | Self::Redirect(_)
+            | Self::Authenticated
+            | Self::Refused(_)
+            | Self::HeartbeatAck(_)
+            | Self::GoingAway { .. }
+            | Self::Malformed(_)
+            | Self::Problem(_)
+            | Self::Session(_) => false,
+        }
+    }
 }
 
 /// The server's answer to a hello, as far as it is about the session.

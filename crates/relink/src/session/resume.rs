@@ -9,7 +9,7 @@ use super::{
     SessionAction, Welcomed,
 };
 use crate::code::CloseCode;
-use crate::link::{Failure, Input, TransportId};
+use crate::link::{Failure, Phase, State, TransportId};
 use crate::stats::count;
 use crate::time::Instant;
 
@@ -35,7 +35,14 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     /// The server has said which session this is.
     pub(super) fn welcomed(&mut self, welcome: Welcomed, id: TransportId, now: Instant) {
-        let Welcomed { session, resumed, refused, received, rejected, position } = welcome;
+        let Welcomed { session, resumed, refused, received, mut rejected, position } = welcome;
+        if !matches!(
+            self.link.state(),
+            State::Connecting(Phase::Handshaking(_)) | State::Reconnecting(Phase::Handshaking(_))
+        ) {
+            let frame = CloseFrame::new(CloseCode::PROTOCOL_ERROR, "a second welcome");
+            return self.give_up(Failure::Protocol(frame.code), frame, id, now);
+        }
         if !resumed {
             if self.id.is_some() {
                 self.refuse_resume(refused.unwrap_or_else(|| {
@@ -54,8 +61,10 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             ));
             return self.disagree("the sessions differ", id, now);
         }
-        rejected.into_iter().for_each(|rejection| self.rejected(rejection));
-        self.acknowledged(received);
+        rejected.retain(|rejection| rejection.serial <= received);
+        rejected.sort_by_key(|rejection| rejection.serial);
+        rejected.into_iter().for_each(|rejection| self.landed_rejected(rejection));
+        self.landed(received);
         let complete = self.inbox.go_on(None, position, true);
         count(&mut self.link.stats_mut().sessions_resumed);
         self.tell(Event::Resumed { complete });
@@ -80,7 +89,24 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     /// Everything up to this serial was taken in.
-    pub(super) fn acknowledged(&mut self, serial: u64) {
+    pub(super) fn acknowledged(&mut self, serial: u64, id: TransportId, now: Instant) {
+        if self.outbox.has_flown(serial) {
+            self.landed(serial);
+        } else {
+            self.disagree("what was never sent is acknowledged", id, now);
+        }
+    }
+
+    /// This one was refused; everything before it was taken in.
+    pub(super) fn rejected(&mut self, rejection: Rejection, id: TransportId, now: Instant) {
+        if self.outbox.has_flown(rejection.serial) {
+            self.landed_rejected(rejection);
+        } else {
+            self.disagree("what was never sent is rejected", id, now);
+        }
+    }
+
+    fn landed(&mut self, serial: u64) {
         while let Some(InFlight { receipt, .. }) = self.outbox.acknowledge(serial) {
             count(&mut self.link.stats_mut().messages_acknowledged);
             match self.actions.back_mut() {
@@ -93,9 +119,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.note_queue();
     }
 
-    /// This one was refused; everything before it was taken in.
-    pub(super) fn rejected(&mut self, Rejection { serial, problem }: Rejection) {
-        self.acknowledged(serial.saturating_sub(1));
+    fn landed_rejected(&mut self, Rejection { serial, problem }: Rejection) {
+        self.landed(serial.saturating_sub(1));
         if let Some(InFlight { receipt, outgoing, .. }) = self.outbox.acknowledge(serial) {
             self.tell(Event::Rejected { receipt, problem, message: outgoing.message });
         }
@@ -136,8 +161,6 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// what both have.
     fn disagree(&mut self, what: &str, id: TransportId, now: Instant) {
         count(&mut self.link.stats_mut().gaps);
-        self.detail = what.into();
-        self.farewell = Some(CloseFrame::new(CloseCode::GAP, what));
-        self.drive(Input::Failed { id, failure: Failure::Gap }, now);
+        self.give_up(Failure::Gap, CloseFrame::new(CloseCode::GAP, what), id, now);
     }
 }

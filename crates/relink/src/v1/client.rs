@@ -131,4 +131,8 @@ impl Protocol for RelinkV1 {
     fn acknowledges(&self) -> bool {
         true
     }
+
+    fn opening(&self) -> Option<Step> {
+        Some(Step::Authenticating)
+    }
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use relink::{
     Backoff, Breaker, BudgetConfig, CloseCode, ConfigError, CredentialsConfig, Curve, FirstFailure,
-    Handshake, HeartbeatConfig, Jitter, Link, LinkConfig, OutboxConfig, Overflow, Plain, Rate, Reopen,
-    RetryAfter, Session, SessionConfig, SurfaceConfig, WhileDown,
+    Guarantee, Handshake, HeartbeatConfig, Jitter, Link, LinkConfig, OutboxConfig, Overflow, Plain, Rate,
+    Reopen, RetryAfter, Session, SessionConfig, SubscriptionsConfig, SurfaceConfig, WhileDown,
 };
 
 use crate::bench::{dice, millis, secs};
@@ -161,6 +161,23 @@ fn the_documented_defaults_are_the_defaults() {
             ("`overflow`", "refuse", outbox.overflow == Overflow::Refuse),
             ("`ttl`", "off", outbox.ttl.is_none()),
             ("`while_down`", "queue", outbox.while_down == WhileDown::Queue),
+            ("`guarantee`", "at most once", outbox.guarantee == Guarantee::AtMostOnce),
+            ("`in_flight`", "256", outbox.in_flight == 256),
+            ("`pace`", "off", outbox.pace.is_none()),
+        ],
+    );
+    let subscriptions = SubscriptionsConfig::default();
+    documented(
+        "subscriptions.rs",
+        "SubscriptionsConfig",
+        &[
+            ("`resubscribe`", "true", subscriptions.resubscribe),
+            ("`answer_timeout`", "10 s", subscriptions.answer_timeout == secs(10)),
+            (
+                "`retry`",
+                "from 1.5 s, doubled up to 20 s, as a link's",
+                subscriptions.retry == Backoff::default(),
+            ),
         ],
     );
 }
@@ -211,8 +228,14 @@ fn the_documented_defaults_of_a_link_are_the_defaults() {
         ],
     );
     let session = SessionConfig::default();
-    let own = session.link == link && session.outbox == OutboxConfig::default();
-    documented("session/mod.rs", "SessionConfig", &[("`link`, `outbox`", "their own", own)]);
+    let own = session.link == link
+        && session.outbox == OutboxConfig::default()
+        && session.subscriptions == SubscriptionsConfig::default();
+    documented(
+        "session/mod.rs",
+        "SessionConfig",
+        &[("`link`, `outbox`, `subscriptions`", "their own", own)],
+    );
 }
 
 /// The table in the documentation of this struct has just these rows, and each of them is true.
@@ -234,15 +257,17 @@ fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
+/// The client's sources. What a server checks has its mistakes in the `server` tests.
 fn sources() -> Vec<PathBuf> {
-    let entries = |folder: &Path| -> Vec<PathBuf> {
-        fs::read_dir(folder)
-            .expect("the crate's own source")
-            .map(|entry| entry.expect("readable").path())
-            .collect()
-    };
-    let (folders, mut files): (Vec<_>, Vec<_>) = entries(&src()).into_iter().partition(|path| path.is_dir());
-    files.extend(folders.iter().flat_map(|folder| entries(folder)));
+    fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("the crate's own source") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() { collect(&path, files) } else { files.push(path) }
+        }
+    }
+    let mut files = Vec::new();
+    collect(&src(), &mut files);
+    files.retain(|file| !file.starts_with(src().join("server")));
     files
 }
 
@@ -367,6 +392,26 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
     wrong(outbox.with_max_messages(0), "outbox.max_messages is 0, but it must be at least 1");
     wrong(outbox.with_max_bytes(0), "outbox.max_bytes is 0, but it must be at least 1");
     wrong(outbox.with_ttl(Some(ZERO)), "outbox.ttl is 0s, but it must be at least 1ms");
+    wrong(outbox.with_in_flight(0), "outbox.in_flight is 0, but it must be at least 1");
+    let pace = |burst, refill| outbox.with_pace(Some(Rate { burst, refill }));
+    wrong(pace(0, secs(1)), "outbox.pace.burst is 0, but it must be at least 1");
+    wrong(pace(1, ZERO), "outbox.pace.refill is 0s, but it must be at least 1ms");
+
+    let subscriptions = SubscriptionsConfig::default();
+    let mut wrong = |subscriptions, message| {
+        let config = SessionConfig::default().with_subscriptions(subscriptions);
+        all.push((config.validate().expect_err(message), message));
+    };
+    let answer = subscriptions.with_answer_timeout(ZERO);
+    wrong(answer, "subscriptions.answer_timeout is 0s, but it must be at least 1ms");
+    let retry = subscriptions.with_retry(Backoff::default().with_floor(ZERO));
+    wrong(retry, "backoff.floor is 0s, but it must be at least 1ms");
+
+    let config = SessionConfig::default().with_outbox(outbox.with_guarantee(Guarantee::AtLeastOnce));
+    let no_acknowledgements =
+        "outbox.guarantee is at-least-once, but it must be at-most-once: this protocol has no acknowledgements";
+    let session = Session::new(config, vec!["ws://peer".into()], Plain::default(), dice(0));
+    all.push((session.map(drop).expect_err(no_acknowledgements), no_acknowledgements));
 
     let no_endpoint = "endpoints is 0, but it must be at least 1";
     all.push((Link::new(link, 0, dice(0)).expect_err(no_endpoint), no_endpoint));

@@ -14,6 +14,7 @@ mod detail;
 mod heartbeat;
 mod outbox;
 mod policy;
+mod roster;
 mod route;
 mod stats;
 mod surface;

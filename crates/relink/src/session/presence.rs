@@ -1,0 +1,93 @@
+//! Who is in a channel, as the server's words say, and what of it is news to the application (I27).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::roster::{Roster, RosterChange};
+use crate::session::channel::Member;
+use crate::session::event::PresenceEvent;
+use crate::session::message::Text;
+
+/// One stay of one user: a user with two sessions is there twice.
+type Stay = (String, String);
+
+/// The members of one channel. Beside each stands what the application was told that they say of themselves.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    roster: Roster<Stay, Option<Text>, (), Option<Text>>,
+}
+
+impl Presence {
+    pub(crate) const fn new() -> Self {
+        Self { roster: Roster::new() }
+    }
+
+    /// The channel is asked for anew: what is said from now on waits for the list. Whoever was there stays to be seen.
+    pub(crate) fn reset(&mut self) {
+        self.roster.reset();
+    }
+
+    /// The channel is not followed any more: everybody is gone.
+    pub(crate) fn clear(&mut self) {
+        self.roster.clear();
+    }
+
+    pub(crate) fn members_are(&mut self, members: Vec<Member>) {
+        self.roster.snapshot(members.into_iter().map(|Member { user, join, info }| ((user, join), (), info)));
+    }
+
+    pub(crate) fn joined(&mut self, Member { user, join, info }: Member) {
+        self.roster.joined((user, join), (), info);
+    }
+
+    pub(crate) fn left(&mut self, Member { user, join, .. }: Member) {
+        self.roster.left(&(user, join), ());
+    }
+
+    /// Changes were lost before the list came: it has to be asked for again.
+    pub(crate) const fn wants_members(&self) -> bool {
+        self.roster.wants_snapshot()
+    }
+
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let member = |(user, join): &Stay, info: &Option<Text>| Member {
+            user: user.clone(),
+            join: join.clone(),
+            info: info.clone(),
+        };
+        self.roster.iter().map(|(stay, at)| member(stay, at.info())).collect()
+    }
+
+    /// The next thing to tell.
+    pub(crate) fn poll_event(&mut self) -> Option<PresenceEvent> {
+        while let Some(change) = self.roster.poll_change() {
+            match change {
+                RosterChange::Joined { key } => {
+                    let info = self.note(&key).0;
+                    let (user, join) = key;
+                    return Some(PresenceEvent::Joined(Member { user, join, info }));
+                }
+                // Who is there as before is no news, unless the words are.
+                RosterChange::Survived { key } | RosterChange::Updated { key } => {
+                    let (info, is_news) = self.note(&key);
+                    let (user, join) = key;
+                    if is_news {
+                        return Some(PresenceEvent::Updated(Member { user, join, info }));
+                    }
+                }
+                RosterChange::Left { key: (user, join), value } => {
+                    return Some(PresenceEvent::Left(Member { user, join, info: value.flatten() }));
+                }
+            }
+        }
+        None
+    }
+
+    /// What somebody says of themselves, and whether the application was told something else. Now it is told.
+    fn note(&mut self, stay: &Stay) -> (Option<Text>, bool) {
+        let Some(member) = self.roster.get_mut(stay) else { return (None, false) };
+        let info = member.info().clone();
+        let before = member.value.replace(info.clone());
+        (info.clone(), before.is_some_and(|before| before != info))
+    }
+}
