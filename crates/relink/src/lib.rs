@@ -154,7 +154,7 @@ pub use human::{HumanDuration, ParseDurationError};
 pub use link::{
     Action, ClosedReason, Endpoint, Failure, FirstFailure, Handshake, Hint, Input, Link, LinkConfig,
     LinkEvent, LinkSignal, Phase, Reason, Refusal, Reopen, RetryAfter, State, Status, Step, Timer,
-    TokenFailed, TokenGrant, TransportId, Undrained,
+    TokenFailed, TokenGrant, TransportId, Undrained, WhenDead, WhenOffline,
 };
 pub use policy::{ClosePolicy, Row, Rule, StopReason, Verdict, row, rows};
 pub use policy_defaults::{CLOSE_CODES, HTTP_STATUSES};

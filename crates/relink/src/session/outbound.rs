@@ -73,7 +73,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
             Overflow::DropOldest => {
                 while !self.outbox.has_room(bytes) {
-                    let Some(Entry { receipt, outgoing: given_up, .. }) = self.outbox.pop_least() else { break };
+                    let Some(Entry { receipt, outgoing: given_up, .. }) = self.outbox.pop_least() else {
+                        break;
+                    };
                     self.drop_message(receipt, given_up.message, DropReason::Overflow);
                 }
             }
@@ -116,11 +118,15 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// Why it would not.
     pub fn may_send(&self, message: &Message) -> Result<(), RefusedReason> {
         let config = self.outbox.config();
-        match self.link.state() {
+        let state = self.link.state();
+        let queues = match config.while_down {
+            WhileDown::Queue => true,
+            WhileDown::Refuse => false,
+            WhileDown::QueueAfterLoss => matches!(state, State::Reconnecting(_)),
+        };
+        match state {
             State::Closing | State::Closed(_) => Err(RefusedReason::Closed),
-            State::Idle | State::Connecting(_) | State::Reconnecting(_)
-                if config.while_down == WhileDown::Refuse =>
-            {
+            State::Idle | State::Connecting(_) | State::Reconnecting(_) if !queues => {
                 Err(RefusedReason::Down)
             }
             State::Idle | State::Connecting(_) | State::Reconnecting(_) | State::Connected => {

@@ -8,6 +8,7 @@ use crate::link::{Refusal, Step};
 use crate::session::address::Address;
 use crate::session::channel::{Channel, Member, Position, Problem, Rejection, Resume, SessionId};
 use crate::session::message::{CloseFrame, Frame, Message, Secret, Text};
+use crate::time::Instant;
 
 /// Translates between the frames of a transport and what the session understands: frames in, [`Signal`]s out;
 /// [`Command`]s in, frames out. It keeps no time and takes no decision.
@@ -240,6 +241,8 @@ pub enum Command<'a> {
         nonce: u32,
         /// The serial of the last message that the peer should have by now.
         sent: u64,
+        /// The time, for protocols that write it into their heartbeats.
+        at: Instant,
     },
     /// A message of the application.
     Data {

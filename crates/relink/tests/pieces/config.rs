@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use relink::{
     Backoff, Breaker, BudgetConfig, CloseCode, ConfigError, CredentialsConfig, Curve, FirstFailure,
     Guarantee, Handshake, HeartbeatConfig, Jitter, Link, LinkConfig, OutboxConfig, Overflow, Plain, Rate,
-    Reopen, RetryAfter, Session, SessionConfig, SubscriptionsConfig, SurfaceConfig, WhileDown,
+    Reopen, RetryAfter, Session, SessionConfig, SubscriptionsConfig, SurfaceConfig, WhenDead, WhenOffline,
+    WhileDown,
 };
 
 use crate::bench::{dice, millis, secs};
@@ -199,12 +200,15 @@ fn the_documented_defaults_of_a_link_are_the_defaults() {
             ("`backoff`, `close_policy`, `heartbeat`, `credentials`, `budget`, `surface`", "their own", own),
             ("`handshake`", "no steps", link.handshake == no_steps),
             ("`connect_timeout`", "10 s", link.connect_timeout == secs(10)),
+            ("`attempt_timeout`", "off", link.attempt_timeout.is_none()),
             ("`stable_after`", "5 s", link.stable_after == secs(5)),
             ("`flush_timeout`", "5 s", link.flush_timeout == secs(5)),
             ("`close_timeout`", "2 s", link.close_timeout == secs(2)),
             ("`retry_after`", "honoured, up to 5 min", link.retry_after == RetryAfter::default()),
             ("`first_failure`", "retry", link.first_failure == FirstFailure::Retry),
             ("`reopen`", "after giving up", link.reopen == Reopen::AfterGivingUp),
+            ("`when_dead`", "retry", link.when_dead == WhenDead::Retry),
+            ("`when_offline`", "check", link.when_offline == WhenOffline::Check),
             ("`max_redirects`", "5", link.max_redirects == 5),
         ],
     );
@@ -231,11 +235,7 @@ fn the_documented_defaults_of_a_link_are_the_defaults() {
     let own = session.link == link
         && session.outbox == OutboxConfig::default()
         && session.subscriptions == SubscriptionsConfig::default();
-    documented(
-        "session/mod.rs",
-        "SessionConfig",
-        &[("`link`, `outbox`, `subscriptions`", "their own", own)],
-    );
+    documented("session/mod.rs", "SessionConfig", &[("`link`, `outbox`, `subscriptions`", "their own", own)]);
 }
 
 /// The table in the documentation of this struct has just these rows, and each of them is true.
@@ -374,6 +374,8 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
     );
 
     link_mistake(link.with_connect_timeout(ZERO), "connect_timeout is 0s, but it must be at least 1ms");
+    let attempt = link.with_attempt_timeout(Some(ZERO));
+    link_mistake(attempt, "attempt_timeout is 0s, but it must be at least 1ms");
     link_mistake(link.with_stable_after(TOO_LONG), "stable_after is 366d, but it must be at most 365d");
     link_mistake(link.with_flush_timeout(ZERO), "flush_timeout is 0s, but it must be at least 1ms");
     link_mistake(link.with_close_timeout(ZERO), "close_timeout is 0s, but it must be at least 1ms");
@@ -408,8 +410,7 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
     wrong(retry, "backoff.floor is 0s, but it must be at least 1ms");
 
     let config = SessionConfig::default().with_outbox(outbox.with_guarantee(Guarantee::AtLeastOnce));
-    let no_acknowledgements =
-        "outbox.guarantee is at-least-once, but it must be at-most-once: this protocol has no acknowledgements";
+    let no_acknowledgements = "outbox.guarantee is at-least-once, but it must be at-most-once: this protocol has no acknowledgements";
     let session = Session::new(config, vec!["ws://peer".into()], Plain::default(), dice(0));
     all.push((session.map(drop).expect_err(no_acknowledgements), no_acknowledgements));
 

@@ -6,6 +6,7 @@
 mod backoff;
 mod bench;
 mod budget;
+mod choices;
 mod config;
 #[cfg(feature = "serde")]
 mod config_text;
