@@ -130,7 +130,7 @@ pub enum Question {
         limit: usize,
     },
     /// A member comes into a channel, or comes back: known by its session. Everyone is told ([`News::Joined`]) if the
-    /// session was not in there. → [`Answer::Joined`], or [`Answer::Unknown`] where there is no such session.
+    /// session was not in there, or says something else of itself now. → [`Answer::Joined`], or [`Answer::Unknown`] where there is no such session.
     Join {
         /// Which channel.
         channel: Channel,

@@ -8,6 +8,7 @@ mod bench;
 mod budget;
 mod choices;
 mod config;
+mod config_server;
 #[cfg(feature = "serde")]
 mod config_text;
 mod credentials;

@@ -45,6 +45,17 @@ fn a09_whoever_returns_before_anybody_was_told_was_never_away() {
 }
 
 #[test]
+fn a09_whoever_returns_late_and_drops_again_has_a_grace_of_its_own() {
+    let mut presence = online();
+    presence.broken(&"ada", at(0));
+    presence.handle_timeout(at(40_000));
+    assert_eq!(presence.online("ada"), PresenceChange::Unchanged);
+    presence.broken(&"ada", at(41_000));
+    assert_eq!(presence.poll_left(), None, "the new grace counts, not the old one");
+    assert_eq!(presence.poll_timeout(), Some(at(71_000)));
+}
+
+#[test]
 fn a_deliberate_end_is_told_at_once() {
     let mut presence = online();
     assert!(presence.left(&"ada"));

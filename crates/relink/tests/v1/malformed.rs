@@ -230,6 +230,8 @@ fn w11_depth_costs_nothing() {
     assert_eq!(level(31), Ok(()), "32 levels with the frame itself");
     assert_eq!(level(32), Err(is(1003, "CBOR nested too deeply")));
     assert_eq!(level(deep), Err(is(1003, "CBOR nested too deeply")));
+    assert_eq!(cbor(&"c1".repeat(33)), is(1007, "not well-formed CBOR"), "ends before it is too deep");
+    assert_eq!(cbor(&"c1".repeat(34)), is(1003, "CBOR nested too deeply"));
 }
 
 #[test]

@@ -3,14 +3,14 @@
 use core::time::Duration;
 
 use crate::config::{ConfigError, config, positive, within};
-use crate::server::HistoryConfig;
+use crate::server::{DrainConfig, HistoryConfig, LivenessConfig, PresenceConfig};
 
 config! {
     /// Everything a [`Node`](super::Node) can be told in advance.
     ///
     /// | field | default |
     /// |---|---|
-    /// | `history` | its own |
+    /// | `liveness`, `presence`, `history`, `drain` | their own |
     /// | `hello_timeout` | 10 s |
     /// | `max_subscriptions` | 1,000 |
     /// | `max_unhandled` | 64 |
@@ -18,7 +18,14 @@ config! {
     /// | `max_outbound_bytes` | 1 MiB |
     /// | `page` | 256 |
     /// | `per_user` | unlimited |
+    /// | `drain_timeout` | 5 s |
     pub struct NodeConfig {
+        /// When a silent connection counts as dead (W10).
+        pub liveness / with_liveness: LivenessConfig = LivenessConfig::default(),
+        /// How long somebody without a link is still a member (A9).
+        pub presence / with_presence: PresenceConfig = PresenceConfig::default(),
+        /// When clients come back from a node that goes (W12).
+        pub drain / with_drain: DrainConfig = DrainConfig::default(),
         /// What the store keeps, and for how long. A node needs `session_ttl` of it; the store needs the same.
         pub history / with_history: HistoryConfig = HistoryConfig::default(),
         /// A connection that has not said hello, or whose hello is not answered, is closed after so long (I16).
@@ -39,6 +46,10 @@ config! {
         /// So many connections of one user at this node; a further one is closed with 4010 (M6).
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::limit"))]
         pub per_user / with_per_user: Option<u32> = None,
+        /// In a shutdown, what clients have sent is handled and stored for so long before they are closed; what is not done
+        /// then, they send again to the next node.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        pub drain_timeout / with_drain_timeout: Duration = Duration::from_secs(5),
     }
 }
 
@@ -49,6 +60,9 @@ impl NodeConfig {
     ///
     /// The first field that cannot work, by its path.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.liveness.validate()?;
+        self.presence.validate()?;
+        self.drain.validate()?;
         self.history.validate()?;
         positive("node.hello_timeout", self.hello_timeout)?;
         within("node.max_subscriptions", self.max_subscriptions, 1, usize::MAX)?;
@@ -56,6 +70,7 @@ impl NodeConfig {
         within("node.max_unhandled_bytes", self.max_unhandled_bytes, 1, usize::MAX)?;
         within("node.max_outbound_bytes", self.max_outbound_bytes, 1, usize::MAX)?;
         within("node.page", self.page, 1, usize::MAX)?;
-        within("node.per_user", self.per_user.unwrap_or(1), 1, u32::MAX)
+        within("node.per_user", self.per_user.unwrap_or(1), 1, u32::MAX)?;
+        positive("node.drain_timeout", self.drain_timeout)
     }
 }

@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
             }
             4 => self.items(argument, 1),
             5 => self.items(argument, 2),
-            6 => Ok(Some(Open::Items(1))),
+            6 => self.items(1, 1),
             7 if info == 24 && argument < 32 => Err(Flaw::NotWellFormed),
             _ => Ok(None),
         }

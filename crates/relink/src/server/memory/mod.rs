@@ -1,0 +1,252 @@
+//! [`MemoryHistory`]: the store of a server that is one process.
+
+mod log;
+mod sessions;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+use crate::config::ConfigError;
+use crate::server::{Answer, HistoryConfig, News, Publication, Question, Stream};
+use crate::session::{Channel, Message, SessionId};
+use crate::time::{Instant, earliest};
+
+use log::Log;
+use sessions::{Kept, Stay};
+
+/// News that nobody takes are given up beyond this, and told as [`News::Doubt`].
+const MOST_NEWS: usize = 16 * 1024;
+
+/// Streams, sessions and members in memory: for a server that is one process, and for tests.
+///
+/// It answers what a store is asked ([`Question`]) and keeps to the bounds of its [`HistoryConfig`]. What is too old goes
+/// in the order of time, so that no answer costs more because there are many sessions. A stream that nobody wrote to,
+/// asked for or watches for twice `max_age` is dropped; if it comes back, it has another epoch, so that an old position is
+/// noticed.
+///
+/// ```
+/// use relink::Instant;
+/// use relink::server::{Answer, HistoryConfig, MemoryHistory, News, Question, Stream};
+///
+/// let mut history = MemoryHistory::new(HistoryConfig::default(), 7)?;
+/// let lobby = Stream::Channel("lobby".into());
+/// let publish = Question::Publish { publications: vec![(lobby.clone(), "hello".into())] };
+/// assert_eq!(history.answer(publish, Instant::ORIGIN), Answer::Done);
+/// assert!(matches!(history.poll_news(), Some(News::Published { publication, .. }) if publication.offset == 1));
+///
+/// let since = Question::Since { stream: lobby, after: None, limit: 100 };
+/// assert!(matches!(history.answer(since, Instant::ORIGIN), Answer::Since { top, .. } if top.offset == 1));
+/// # Ok::<(), relink::ConfigError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct MemoryHistory {
+    config: HistoryConfig,
+    /// Where the next epoch comes from.
+    seed: u64,
+    now: Instant,
+    streams: BTreeMap<Stream, Log>,
+    sessions: BTreeMap<SessionId, Kept>,
+    channels: BTreeMap<Channel, BTreeMap<SessionId, Stay>>,
+    watched: BTreeMap<Stream, usize>,
+    due: BTreeSet<(Instant, Due)>,
+    news: VecDeque<News>,
+}
+
+/// What is looked at when its time comes. It has one entry; a later end moves it when it is looked at, not before.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Session(SessionId),
+    Stream(Stream),
+}
+
+impl MemoryHistory {
+    /// An empty store. Epochs are drawn from `seed`: give another one to every process, or positions from before a restart
+    /// seem to mean something.
+    ///
+    /// # Errors
+    ///
+    /// The first field of the configuration that cannot work.
+    pub fn new(config: HistoryConfig, seed: u64) -> Result<Self, ConfigError> {
+        config.validate()?;
+        Ok(Self {
+            config,
+            seed,
+            now: Instant::ORIGIN,
+            streams: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            due: BTreeSet::new(),
+            news: VecDeque::new(),
+        })
+    }
+
+    /// Answers a question at once.
+    pub fn answer(&mut self, question: Question, now: Instant) -> Answer {
+        self.handle_timeout(now);
+        match question {
+            Question::Create { session, user } => self.create(session, user),
+            Question::Resume { session, user } => self.resume(session, &user),
+            Question::Keep { sessions } => {
+                sessions.iter().for_each(|session| self.keep(session));
+                Answer::Done
+            }
+            Question::End { session, turn } => {
+                if self.sessions.get(&session).is_some_and(|kept| kept.turn == turn) {
+                    self.forget_session(&session);
+                }
+                Answer::Done
+            }
+            Question::Commit { session, turn, serial, publications, rejection } => {
+                self.commit(&session, turn, serial, publications, rejection)
+            }
+            Question::Publish { publications } => {
+                self.publish(publications);
+                Answer::Done
+            }
+            Question::Since { stream, after, limit } => {
+                let Some(log) = self.log(&stream) else {
+                    // A session that is over has nothing to tell, and leaves nothing behind.
+                    let top = crate::session::Position::new(self.draw_epoch(), 0);
+                    return Answer::Since { top, missed: after.is_none().then(Vec::new) };
+                };
+                let missed = after.map_or_else(|| Some(Vec::new()), |after| log.since(after, limit));
+                Answer::Since { top: log.top(), missed }
+            }
+            Question::Join { channel, session, member, lease } => self.join(channel, session, member, lease),
+            Question::Leave { channel, session, lease } => {
+                self.leave(&channel, &session, Some(lease));
+                Answer::Done
+            }
+            Question::Members { channel } => {
+                let stays = self.channels.get(&channel);
+                Answer::Members(stays.into_iter().flat_map(BTreeMap::values).map(Stay::member).collect())
+            }
+        }
+    }
+
+    /// The next thing that every node should know. There is one queue: whoever shares the store between nodes hands each of
+    /// them a copy.
+    #[must_use]
+    pub fn poll_news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+
+    /// A node watches a stream: it is not dropped for being idle, so that its readers' places stay good.
+    pub fn watch(&mut self, stream: Stream) {
+        let watchers = self.watched.entry(stream).or_default();
+        *watchers = watchers.saturating_add(1);
+    }
+
+    /// A node does not watch a stream any more.
+    pub fn unwatch(&mut self, stream: &Stream) {
+        let Some(watchers) = self.watched.get_mut(stream) else { return };
+        *watchers = watchers.saturating_sub(1);
+        if *watchers == 0 {
+            self.watched.remove(stream);
+        }
+    }
+
+    /// When something will be too old. Each question looks by itself; this is for the news that somebody left when nobody
+    /// asks anything.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        earliest([self.due.first().map(|(at, _)| (*at, ()))]).map(|(at, ())| at)
+    }
+
+    /// Forgets what is too old at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        while self.due.first().is_some_and(|(at, _)| *at <= self.now && *at < Instant::END) {
+            match self.due.pop_first() {
+                Some((_, Due::Session(session))) => self.expire_session(session),
+                Some((_, Due::Stream(stream))) => self.expire_stream(stream),
+                None => return,
+            }
+        }
+    }
+
+    /// How many sessions are kept.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many streams are kept.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// How many messages of a stream are kept, and how many bytes.
+    #[must_use]
+    pub fn kept(&self, stream: &Stream) -> (usize, usize) {
+        self.streams.get(stream).map_or((0, 0), Log::kept)
+    }
+
+    fn publish(&mut self, publications: Vec<(Stream, Message)>) {
+        let (config, now) = (self.config, self.now);
+        for (stream, message) in publications {
+            let Some(log) = self.log(&stream) else { continue };
+            let publication: Publication = log.append(message, &config, now);
+            let (epoch, due) = (log.top().epoch, log.due);
+            let too_old_at = now + config.max_age;
+            if too_old_at < due {
+                // It was empty, and was to be looked at later than its first message wants.
+                log.due = too_old_at;
+                self.due.remove(&(due, Due::Stream(stream.clone())));
+                self.due.insert((too_old_at, Due::Stream(stream.clone())));
+            }
+            self.tell(News::Published { stream, epoch, publication });
+        }
+    }
+
+    /// The log of a stream, begun if need be; `None` for the stream of a session that there is not.
+    fn log(&mut self, stream: &Stream) -> Option<&mut Log> {
+        if !self.streams.contains_key(stream) {
+            if let Stream::Session(session) = stream {
+                self.sessions.get(session)?;
+            }
+            let due = self.now + self.config.max_age;
+            let log = Log::new(self.draw_epoch(), due, self.now);
+            self.due.insert((due, Due::Stream(stream.clone())));
+            self.streams.insert(stream.clone(), log);
+        }
+        let log = self.streams.get_mut(stream)?;
+        log.touch(self.now);
+        Some(log)
+    }
+
+    fn expire_stream(&mut self, stream: Stream) {
+        let pinned = match &stream {
+            Stream::Session(session) => self.sessions.contains_key(session),
+            Stream::Channel(_) => self.watched.contains_key(&stream),
+        };
+        let Some(log) = self.streams.get_mut(&stream) else { return };
+        match log.expire(&self.config, pinned, self.now) {
+            Some(at) => {
+                log.due = at;
+                self.due.insert((at, Due::Stream(stream)));
+            }
+            None => {
+                self.streams.remove(&stream);
+            }
+        }
+    }
+
+    fn tell(&mut self, news: News) {
+        if self.news.len() >= MOST_NEWS {
+            self.news.clear();
+            self.news.push_back(News::Doubt);
+        }
+        self.news.push_back(news);
+    }
+
+    /// The next number of SplitMix64: well mixed, and never the same twice in a row.
+    fn draw_epoch(&mut self) -> u32 {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed >> 32) as u32
+    }
+}

@@ -1,0 +1,91 @@
+//! Subscribing and unsubscribing. None of it ends the link (I28).
+
+use rand_core::Rng;
+
+use crate::server::Stream;
+use crate::server::node::connection::Subscription;
+use crate::server::node::follow::{Follow, Greet};
+use crate::server::node::io::AuthorizationId;
+use crate::server::node::roster::Seat;
+use crate::server::node::{ConnectionId, Node, NodeAction};
+use crate::session::{Channel, Position, Problem, Secret, Text};
+use crate::v1::ServerFrame;
+
+impl<R: Rng> Node<R> {
+    pub(super) fn subscribe(
+        &mut self,
+        id: ConnectionId,
+        channel: Channel,
+        since: Option<Position>,
+        token: Option<Secret>,
+        presence: Option<Text>,
+    ) {
+        let request = AuthorizationId(self.next_number());
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let known = connection.subscription(&channel).is_some();
+        if !known && connection.channels.len() >= self.config.max_subscriptions {
+            let problem = Problem::new(Problem::LIMIT_EXCEEDED, "too many channels on one connection");
+            return self.push(id, &ServerFrame::Unsubscribed { channel, problem: Some(problem) });
+        }
+        let user = connection.user_name();
+        if known {
+            // Once more, from another place or with a fresh token: it begins anew. Nobody sees a member leave that stays.
+            let parting = if presence.is_some() { Parting::Broken } else { Parting::Clean };
+            self.let_go(id, &channel, parting);
+        }
+        let subscription =
+            Subscription { follow: Follow::Asked { request, since }, seat: presence.map(Seat::wanted) };
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.subscribe(channel.clone(), subscription);
+        }
+        self.authorizations.insert(request, (id, channel.clone()));
+        self.actions.push_back(NodeAction::Authorize { request, user, channel, token });
+    }
+
+    pub(super) fn authorized(&mut self, request: AuthorizationId, result: Result<(), Problem>) {
+        let Some((id, channel)) = self.authorizations.remove(&request) else { return };
+        let stream = Stream::Channel(channel.clone());
+        let Some(Follow::Asked { request: asked, since }) = self.follow(id, &stream) else { return };
+        let (asked, since) = (*asked, *since);
+        if asked != request {
+            return;
+        }
+        match result {
+            Ok(()) => {
+                self.watch(id, &stream);
+                self.seek(id, &stream, since, Greet::First);
+            }
+            Err(problem) => self.unsubscribe(id, &channel, Some(problem)),
+        }
+    }
+
+    /// A subscription ends: because the client says so, or for a reason. An answer comes in any case.
+    pub(super) fn unsubscribe(&mut self, id: ConnectionId, channel: &Channel, problem: Option<Problem>) {
+        self.let_go(id, channel, Parting::Clean);
+        self.push(id, &ServerFrame::Unsubscribed { channel: channel.clone(), problem });
+    }
+
+    pub(super) fn let_go(&mut self, id: ConnectionId, channel: &Channel, parting: Parting) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let session = connection.session.clone();
+        let Some(subscription) = connection.unsubscribe(channel) else { return };
+        if let Follow::Asked { request, .. } = subscription.follow {
+            self.authorizations.remove(&request);
+        }
+        self.unwatch(id, &Stream::Channel(channel.clone()));
+        let (Some(session), Some(seat)) = (session, subscription.seat) else { return };
+        match parting {
+            Parting::Clean => self.leave_seat(&session, channel, &seat),
+            Parting::Broken => self.lose_seat(&session, channel, &seat),
+        }
+    }
+}
+
+/// Whether somebody means to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parting {
+    /// On purpose: the others are told at once.
+    Clean,
+    /// The link broke, or is replaced: there is a grace (A9).
+    Broken,
+}

@@ -1,0 +1,223 @@
+//! One connection, as the node knows it.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::server::node::follow::Follow;
+use crate::server::node::roster::Seat;
+use crate::session::{Channel, CloseFrame, Message, Problem, Rejection, Resume, Secret, SessionId};
+use crate::time::Instant;
+use crate::v1::{Encoding, ServerFrame};
+
+/// A connection between its accept and its close.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) stage: Stage,
+    /// Whose it is, where that is known.
+    pub(super) user: Option<Arc<str>>,
+    /// Its session, from the store's answer on.
+    pub(super) session: Option<SessionId>,
+    /// Where it is in the session's own stream.
+    pub(super) own: Option<Follow>,
+    /// Its channels, by name: a short list costs less than a map, and most are short.
+    pub(super) channels: Vec<(Channel, Subscription)>,
+    pub(super) out: Outbound,
+    /// It is not to be read now: too much waits, in one direction or the other.
+    pub(super) paused: bool,
+    /// An answer to `Identify` is due.
+    pub(super) identifying: bool,
+    /// It is one of its user's connections.
+    pub(super) counted: bool,
+    /// The node shuts down, and this is what the client was told.
+    pub(super) retry_after: Option<Duration>,
+    /// A token that came meanwhile.
+    pub(super) renewal: Option<Secret>,
+}
+
+/// How far the handshake is.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Nothing was said yet.
+    Silent,
+    /// Hello was said; whose it is, or the session, or its place in the stream is being found out.
+    Greeting(alloc::boxed::Box<Greeting>),
+    /// Welcome since then.
+    Live(Instant),
+}
+
+/// What is known before the welcome.
+#[derive(Debug, Default)]
+pub(super) struct Greeting {
+    pub(super) resume: Option<Resume>,
+    pub(super) resumed: bool,
+    pub(super) refused: Option<Problem>,
+    pub(super) rejected: Vec<Rejection>,
+}
+
+/// One channel of one connection.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) follow: Follow,
+    /// A seat among the members, where it was asked for.
+    pub(super) seat: Option<Seat>,
+}
+
+impl Connection {
+    pub(super) const fn new(user: Option<Arc<str>>) -> Self {
+        Self {
+            stage: Stage::Silent,
+            user,
+            session: None,
+            own: None,
+            channels: Vec::new(),
+            out: Outbound::new(),
+            paused: false,
+            identifying: false,
+            counted: false,
+            retry_after: None,
+            renewal: None,
+        }
+    }
+
+    pub(super) const fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Live(_))
+    }
+
+    pub(super) fn subscription(&mut self, channel: &Channel) -> Option<&mut Subscription> {
+        let index = self.channels.binary_search_by(|(name, _)| name.cmp(channel)).ok()?;
+        self.channels.get_mut(index).map(|(_, subscription)| subscription)
+    }
+
+    pub(super) fn subscribe(&mut self, channel: Channel, subscription: Subscription) {
+        match self.channels.binary_search_by(|(name, _)| name.cmp(&channel)) {
+            Ok(index) => {
+                if let Some((_, old)) = self.channels.get_mut(index) {
+                    *old = subscription;
+                }
+            }
+            Err(index) => self.channels.insert(index, (channel, subscription)),
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, channel: &Channel) -> Option<Subscription> {
+        let index = self.channels.binary_search_by(|(name, _)| name.cmp(channel)).ok()?;
+        Some(self.channels.remove(index).1)
+    }
+
+    /// The user's name; empty where it is not known, which it is from the answer to hello on.
+    pub(super) fn user_name(&self) -> String {
+        self.user.as_deref().unwrap_or_default().into()
+    }
+}
+
+/// What waits for one socket.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    queue: VecDeque<Message>,
+    bytes: usize,
+    /// The encoding of the hello.
+    pub(super) encoding: Encoding,
+    /// Publications put into the queue so far: all of them precede what comes next.
+    pub(super) publications: u64,
+    /// Told to be ready, and not yet drained.
+    pub(super) told: bool,
+    /// The welcome, which comes first of all, was written.
+    welcomed: bool,
+    /// Everything up to here was taken in, and the client does not know yet.
+    pub(super) ack: Option<u64>,
+    /// Refused messages that the client does not know of, in order.
+    pub(super) rejections: Vec<Rejection>,
+    /// Answers that were queued although the queue was full: the driver reads what it was told not to.
+    pub(super) excess: u32,
+}
+
+/// A queue that once was longer gives its memory back.
+const SPARE: usize = 16;
+
+impl Outbound {
+    const fn new() -> Self {
+        Self {
+            queue: VecDeque::new(),
+            bytes: 0,
+            encoding: Encoding::Json,
+            publications: 0,
+            told: false,
+            welcomed: false,
+            ack: None,
+            rejections: Vec::new(),
+            excess: 0,
+        }
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn push(&mut self, message: Message) {
+        self.bytes = self.bytes.saturating_add(message.len());
+        self.queue.push_back(message);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Message> {
+        let ack = if self.welcomed { self.next_ack() } else { None };
+        if ack.is_some() {
+            return ack;
+        }
+        let message = self.queue.pop_front();
+        self.welcomed |= message.is_some();
+        if let Some(message) = &message {
+            self.bytes = self.bytes.saturating_sub(message.len());
+        } else if self.queue.capacity() > SPARE {
+            self.queue = VecDeque::new();
+        }
+        message
+    }
+
+    /// Refusals in order, then one acknowledgement for all the rest.
+    fn next_ack(&mut self) -> Option<Message> {
+        if self.rejections.is_empty() {
+            let serial = self.ack.take()?;
+            return Some(ServerFrame::Ack { serial }.encode(self.encoding));
+        }
+        let rejection = self.rejections.remove(0);
+        if self.ack.is_some_and(|serial| serial <= rejection.serial) {
+            self.ack = None;
+        }
+        Some(ServerFrame::Rejected(rejection).encode(self.encoding))
+    }
+
+    /// Everything that is left, as it would be written.
+    pub(super) fn into_rest(mut self) -> VecDeque<Message> {
+        let mut rest: VecDeque<Message> = VecDeque::new();
+        if !self.welcomed {
+            rest.extend(self.queue.pop_front());
+        }
+        rest.extend(core::iter::from_fn(|| self.next_ack()));
+        rest.append(&mut self.queue);
+        rest
+    }
+}
+
+/// The name of the problem behind a close code, for the `error` frame before it.
+pub(super) fn problem_of(frame: &CloseFrame) -> Problem {
+    let name = match frame.code.0 {
+        1001 => "going_away",
+        1002 => "protocol_error",
+        1003 | 1007 => "malformed",
+        1009 => "too_big",
+        1013 => Problem::UNAVAILABLE,
+        4000 => "heartbeat_timeout",
+        4001 => "invalid_token",
+        4002 => Problem::TOKEN_EXPIRED,
+        4009 => "replaced",
+        4010 => "concurrent_cap",
+        4012 => "account_suspended",
+        4020 => "admin_disconnect",
+        4100 => "gap",
+        _ => "closed",
+    };
+    Problem::new(name, frame.reason.clone())
+}

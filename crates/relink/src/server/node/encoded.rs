@@ -1,0 +1,48 @@
+//! A frame for many connections, encoded once for each encoding that is asked for.
+
+use alloc::vec::Vec;
+
+use crate::server::{Publication, Stream};
+use crate::session::Message;
+use crate::v1::{Encoding, ServerFrame};
+
+#[derive(Debug)]
+pub(super) struct Encoded {
+    frame: ServerFrame,
+    json: Option<Message>,
+    cbor: Option<Message>,
+}
+
+impl Encoded {
+    pub(super) const fn new(frame: ServerFrame) -> Self {
+        Self { frame, json: None, cbor: None }
+    }
+
+    pub(super) fn get(&mut self, encoding: Encoding) -> Message {
+        let slot = match encoding {
+            Encoding::Json => &mut self.json,
+            Encoding::Cbor => &mut self.cbor,
+        };
+        slot.get_or_insert_with(|| self.frame.encode(encoding)).clone()
+    }
+}
+
+/// A part of a stream on its way to its readers.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) messages: Vec<(u64, Encoded)>,
+}
+
+impl Page {
+    pub(super) fn new(stream: &Stream, publications: Vec<Publication>) -> Self {
+        let channel = match stream {
+            Stream::Channel(channel) => Some(channel),
+            Stream::Session(_) => None,
+        };
+        let frame = |Publication { offset, message }| {
+            let channel = channel.cloned();
+            (offset, Encoded::new(ServerFrame::Publication { channel, offset, payload: message }))
+        };
+        Self { messages: publications.into_iter().map(frame).collect() }
+    }
+}
