@@ -183,7 +183,8 @@ impl<K: Ord + Clone> Subscriptions<K> {
     /// What it is asked for with has changed: where that was under way or done already, it is done again.
     pub fn again(&mut self, key: &K) {
         let standing = self.standing(key);
-        if matches!(standing, Some(Standing::Authorizing { .. } | Standing::Asked { .. } | Standing::Active)) {
+        if matches!(standing, Some(Standing::Authorizing { .. } | Standing::Asked { .. } | Standing::Active))
+        {
             self.stand(key, Standing::Wanted);
             self.ask(key);
         }

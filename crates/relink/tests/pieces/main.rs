@@ -20,4 +20,5 @@ mod policy;
 mod roster;
 mod route;
 mod stats;
+mod subscriptions;
 mod surface;

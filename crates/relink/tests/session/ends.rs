@@ -1,0 +1,91 @@
+//! How a session with acknowledgements ends, and what it asks of its configuration.
+
+use rand_pcg::Pcg32;
+use relink::rand_core::SeedableRng;
+use relink::v1::RelinkV1;
+use relink::{
+    CloseCode, CloseFrame, Frame, Guarantee, OutboxConfig, RefusedReason, Session, SessionConfig,
+    SessionInput, v1,
+};
+
+use crate::desk::{Desk, millis, secs};
+
+#[test]
+fn a_close_waits_for_what_is_in_flight() {
+    let mut desk = Desk::connected();
+    desk.send_all(&["a", "b"]);
+    desk.close();
+    assert_eq!(desk.heard(), ["1: a", "2: b"], "what waited goes out");
+    assert_eq!(desk.send("c").unwrap_err().reason, RefusedReason::Closed);
+    desk.ack(1);
+    assert!(desk.heard().is_empty() && desk.farewells.is_empty(), "one is still in flight");
+    desk.publish(None, 1, "meanwhile");
+    desk.ack(2);
+    assert!(desk.heard().is_empty());
+    assert_eq!(desk.farewells, [CloseFrame::from(CloseCode::NORMAL)]);
+    desk.give(SessionInput::Frame { id: desk.id, frame: Frame::Close(CloseCode::NORMAL.into()) });
+    assert_eq!(desk.told(), ["acknowledged 1", "message meanwhile", "acknowledged 2", "closed: requested"]);
+    assert_eq!(desk.session.poll_timeout(), None);
+}
+
+#[test]
+fn a_close_waits_no_longer_than_it_was_told_and_says_what_is_in_doubt() {
+    let config = v1::config()
+        .with_outbox(OutboxConfig::default().with_guarantee(Guarantee::AtLeastOnce).with_in_flight(2));
+    let mut desk = Desk::connected_with(config);
+    desk.send_all(&["a", "b", "c"]);
+    desk.close();
+    desk.heard();
+    desk.ack(1);
+    assert_eq!(desk.heard(), ["3: c"]);
+    desk.sleep(secs(5) - millis(1));
+    assert!(desk.farewells.is_empty());
+    desk.sleep(millis(1));
+    desk.heard();
+    assert_eq!(desk.farewells, [CloseFrame::from(CloseCode::NORMAL)]);
+    desk.sleep(secs(2));
+    assert_eq!(desk.told(), ["acknowledged 1", "in doubt 2", "in doubt 3", "closed: requested"]);
+    assert_eq!(desk.session.poll_timeout(), None);
+}
+
+#[test]
+fn a_close_while_the_link_is_down_ends_at_once() {
+    let mut desk = Desk::connected();
+    desk.send_all(&["a"]);
+    desk.heard();
+    desk.lose();
+    desk.send_all(&["b"]);
+    desk.told();
+    desk.close();
+    assert_eq!(desk.told(), ["in doubt 1", "dropped 2: closed", "closed: requested"]);
+    assert_eq!((desk.session.poll_timeout(), desk.session.outbox().bytes()), (None, 0));
+}
+
+#[test]
+fn a_backlog_at_its_pace_goes_on_while_the_link_closes() {
+    let pace = relink::Rate { burst: 1, refill: secs(1) };
+    let outbox = OutboxConfig::default().with_guarantee(Guarantee::AtLeastOnce).with_pace(Some(pace));
+    let mut desk = Desk::with(v1::config().with_outbox(outbox));
+    desk.send_all(&["a", "b", "c"]);
+    desk.connect();
+    desk.close();
+    let mut heard = desk.heard();
+    for _ in 0..2 {
+        desk.sleep(secs(1));
+        heard.extend(desk.heard());
+    }
+    assert_eq!(heard, ["1: a", "2: b", "3: c"]);
+    desk.ack(3);
+    desk.heard();
+    assert_eq!(desk.farewells.len(), 1);
+}
+
+#[test]
+fn a_protocol_that_is_never_asked_for_its_first_word_is_refused() {
+    let rng = Pcg32::seed_from_u64(1);
+    let session = Session::new(SessionConfig::default(), vec!["ws://peer".into()], RelinkV1::default(), rng);
+    assert_eq!(
+        session.map(drop).unwrap_err().to_string(),
+        "handshake.authentication is off, but it must be on: this protocol says its first word there"
+    );
+}

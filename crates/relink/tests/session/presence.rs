@@ -1,0 +1,129 @@
+//! I27 and A10: who else is there.
+
+use relink::Subscription;
+
+use crate::desk::{Desk, member};
+
+/// Connected, in a room with `ada` and `bob`, and all of that is told.
+fn in_a_room() -> Desk {
+    let mut desk = Desk::connected();
+    desk.session.subscribe("room", Subscription::default().with_presence("me"));
+    desk.heard();
+    desk.subscribed("room", 0, true);
+    desk.members("room", &[("ada", "here"), ("bob", "here")]);
+    desk.told();
+    desk
+}
+
+fn names(desk: &Desk) -> Vec<String> {
+    desk.session.members(&"room".into()).into_iter().map(|member| member.user).collect()
+}
+
+#[test]
+fn i27_changes_that_overtake_the_list_wait_for_it() {
+    let mut desk = Desk::connected();
+    desk.session.subscribe("room", Subscription::default().with_presence("me"));
+    desk.heard();
+    desk.subscribed("room", 0, true);
+    desk.joined("room", "cleo", "new");
+    desk.left("room", "bob");
+    assert_eq!(desk.told(), ["subscribed room"]);
+    assert!(names(&desk).is_empty());
+    desk.members("room", &[("ada", "here"), ("bob", "here")]);
+    assert_eq!(desk.told(), ["room: ada (here) joined", "room: cleo (new) joined"], "bob was gone by then");
+    assert_eq!(names(&desk), ["ada", "cleo"]);
+}
+
+#[test]
+fn i27_who_was_there_stays_to_be_seen_while_the_link_is_down_and_net_changes_are_told() {
+    let mut desk = in_a_room();
+    desk.lose();
+    assert_eq!(desk.session.members(&"room".into()), [member("ada", "here"), member("bob", "here")]);
+    desk.told();
+    desk.back(0);
+    desk.heard();
+    desk.subscribed("room", 0, true);
+    assert_eq!(names(&desk), ["ada", "bob"], "the list is yet to come");
+    desk.joined("room", "dan", "");
+    desk.left("room", "dan");
+    desk.members("room", &[("ada", "back soon"), ("cleo", "new")]);
+    assert_eq!(
+        desk.told(),
+        [
+            "resumed",
+            "connected again",
+            "subscribed room",
+            "room: ada (back soon) changed",
+            "room: bob (here) left",
+            "room: cleo (new) joined"
+        ]
+    );
+    desk.lose();
+    desk.told();
+    desk.back(0);
+    desk.heard();
+    desk.subscribed("room", 0, true);
+    desk.members("room", &[("ada", "back soon"), ("cleo", "new")]);
+    assert_eq!(desk.told()[2..], ["subscribed room"], "nothing has changed");
+}
+
+#[test]
+fn i27_changes_after_the_list_are_told_as_they_come() {
+    let mut desk = in_a_room();
+    desk.joined("room", "cleo", "new");
+    desk.joined("room", "ada", "away");
+    desk.left("room", "bob");
+    desk.left("room", "nobody");
+    desk.joined("elsewhere", "eve", "");
+    assert_eq!(desk.told(), ["room: cleo (new) joined", "room: ada (away) changed", "room: bob (here) left"]);
+}
+
+#[test]
+fn i27_whoever_is_out_for_good_sees_nobody_and_has_no_ghosts_later() {
+    let mut desk = in_a_room();
+    desk.unsubscribed("room", "channel_not_authorized");
+    assert_eq!(
+        desk.told(),
+        [
+            "room: ada (here) left",
+            "room: bob (here) left",
+            "unsubscribed room: channel_not_authorized, no more"
+        ]
+    );
+    assert!(names(&desk).is_empty());
+}
+
+#[test]
+fn i27_a_room_that_is_too_lively_is_asked_for_its_list_again() {
+    let mut desk = Desk::connected();
+    desk.session.subscribe("room", Subscription::default().with_presence("me"));
+    desk.heard();
+    desk.subscribed("room", 0, true);
+    for number in 0..5_000 {
+        desk.joined("room", &format!("user {number}"), "");
+    }
+    desk.members("room", &[]);
+    assert_eq!(desk.heard(), ["subscribe room since 1/0 as me"], "more came than could be held");
+    desk.subscribed("room", 0, true);
+    desk.members("room", &[("ada", "here")]);
+    assert_eq!(names(&desk), ["ada"]);
+    assert!(desk.heard().is_empty());
+}
+
+#[test]
+fn a10_after_a_return_the_same_channels_and_the_same_words_about_oneself() {
+    let mut desk = in_a_room();
+    desk.follow("news", 3);
+    desk.lose();
+    desk.back(0);
+    assert_eq!(desk.heard(), ["subscribe news since 1/3", "subscribe room since 1/0 as me"]);
+    // Other words go out at once, and are those of the next return.
+    desk.session.subscribe("room", Subscription::default().with_presence("busy"));
+    assert_eq!(desk.heard(), ["subscribe room since 1/0 as busy"]);
+    desk.lose();
+    desk.back(0);
+    assert_eq!(desk.heard()[1], "subscribe room since 1/0 as busy");
+    desk.subscribed("room", 0, true);
+    desk.session.subscribe("room", Subscription::default().with_presence("busy"));
+    assert!(desk.heard().is_empty(), "nothing new in that");
+}
