@@ -87,10 +87,15 @@ fuzz-smoke seconds="20": _cargo-fuzz
         cargo fuzz run "$name" -- -max_total_time={{ seconds }} -print_final_stats=1
     done
 
-# Check against programs that others wrote: npm's ws, PyPI's websockets, the Autobahn test suite
+# Check against programs that others wrote: npm's ws, PyPI's websockets, the Autobahn test suite, Redis
 interop what="all": _interop-tools
     cargo build --release -p relink-cli -p relink-interop
     "{{ target }}/release/relink-interop" {{ what }} --tools "{{ target }}/interop"
+    {{ if what == "all" { just_executable() + " redis" } else { "" } }}
+
+# Check the history in Redis against a Redis server of its own
+redis: (_command "redis-server" "redis-server")
+    cargo test -p relink-server --features redis --test redis_history
 
 # Run the demonstration
 demo:

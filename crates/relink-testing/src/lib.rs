@@ -58,6 +58,14 @@
 //! # }
 //! ```
 //!
+//! # Faults of the network
+//!
+//! A script makes the faults of a server. Those of the network between are made by [`proxy::Proxy`]: silence in one
+//! direction or both, delays, low rates, resets and ends, also in the middle of a frame, another server behind the same
+//! address. It works in front of any server that speaks TCP.
+//!
+//! A script can also trouble a server of your own: see [`Upstream`].
+//!
 //! # Where it runs
 //!
 //! [`Server::start`] runs on the tokio runtime it is called on. [`Server::spawn_thread`] brings a thread with a runtime
@@ -85,6 +93,7 @@ mod event;
 mod handshake;
 mod log;
 mod peer;
+pub mod proxy;
 mod script;
 mod serve;
 mod server;
@@ -92,6 +101,7 @@ mod socket;
 mod step;
 #[cfg(feature = "tls")]
 mod tls;
+mod upstream;
 
 pub use event::{Request, ServerEvent, What};
 pub use log::{Events, WaitError};
@@ -99,3 +109,4 @@ pub use script::{Connection, Refusal, Script, ScriptError, Then};
 pub use server::Server;
 #[cfg(feature = "tls")]
 pub use tls::{ClientIdentity, TestCertificate};
+pub use upstream::Upstream;

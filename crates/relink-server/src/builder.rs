@@ -1,0 +1,161 @@
+//! How a server comes to be.
+
+use std::{fmt, io, sync::Arc};
+
+use http::{Request, StatusCode};
+use rand::{
+    SeedableRng,
+    rngs::{StdRng, SysRng},
+};
+use relink::{Channel, CloseFrame, ConfigError, Message, Problem, Secret, server::Node};
+use tokio::{net::TcpListener, runtime::Handle};
+
+use crate::{
+    config::ServerConfig,
+    context::Context,
+    handlers::Handlers,
+    history::{History, Memory},
+    hub::Hub,
+    server::Server,
+    user::User,
+};
+
+/// A server to be. Everything has a default: anonymous users, who may have every channel, and whose messages are
+/// published to the channel that they name; history in memory.
+pub struct ServerBuilder {
+    config: ServerConfig,
+    handlers: Handlers,
+    history: Option<Arc<dyn History>>,
+}
+
+impl ServerBuilder {
+    pub(crate) fn new() -> Self {
+        Self { config: ServerConfig::default(), handlers: Handlers::none(), history: None }
+    }
+
+    /// Limits and times.
+    #[must_use]
+    pub fn config(mut self, config: ServerConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Where streams, sessions and members are kept; a [`Memory`] of its own by default.
+    #[must_use]
+    pub fn history(mut self, history: impl History) -> Self {
+        self.history = Some(Arc::new(history));
+        self
+    }
+
+    /// Who somebody is, by the token in the client's hello, in `Authorization: Bearer` of the handshake, or by a fresh one
+    /// ahead of its end. `None` where a client sends none.
+    ///
+    /// An error closes the connection: [`INVALID_TOKEN`](relink::CloseCode::INVALID_TOKEN) ends the client's link,
+    /// [`TOKEN_EXPIRED`](relink::CloseCode::TOKEN_EXPIRED) makes it come back with a fresh one. In the handshake it
+    /// becomes 401.
+    #[must_use]
+    pub fn authenticate<F, Fut>(mut self, authenticate: F) -> Self
+    where
+        F: Fn(Option<Secret>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<User, CloseFrame>> + Send + 'static,
+    {
+        self.handlers.authenticate = Some(Arc::new(move |token| Box::pin(authenticate(token))));
+        self
+    }
+
+    /// A look at the HTTP request before it becomes a WebSocket: a cookie, the `Origin` that a browser tells, the path.
+    /// `Ok(None)` leaves it to [`authenticate`](Self::authenticate) to find out who it is; an error is the HTTP status of
+    /// the refusal. Where cookies say who somebody is, check `Origin`, or any web page can speak in the name of its visitors.
+    #[must_use]
+    pub fn on_request<F, Fut>(mut self, look: F) -> Self
+    where
+        F: Fn(Request<()>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Option<User>, StatusCode>> + Send + 'static,
+    {
+        self.handlers.request = Some(Arc::new(move |request| Box::pin(look(request))));
+        self
+    }
+
+    /// Whether a user may subscribe to a channel, with the token that the client sent for it, if any.
+    /// [`CHANNEL_NOT_AUTHORIZED`](Problem::CHANNEL_NOT_AUTHORIZED) is the usual refusal (M4). What they may publish is decided
+    /// in [`on_message`](Self::on_message).
+    #[must_use]
+    pub fn authorize<F, Fut>(mut self, authorize: F) -> Self
+    where
+        F: Fn(User, Channel, Option<Secret>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Problem>> + Send + 'static,
+    {
+        let authorize = move |(user, channel, token)| {
+            Box::pin(authorize(user, channel, token)) as futures_core::future::BoxFuture<'static, _>
+        };
+        self.handlers.authorize = Some(Arc::new(authorize));
+        self
+    }
+
+    /// What a message leads to: its effects are collected in the [`Context`]. An error is the rejection that the client is
+    /// told; a panic becomes one. The messages of one session come one at a time, in order.
+    ///
+    /// Without it, messages are published to the channel that they name, whoever sent them, and those that name none are
+    /// rejected with [`NOT_HANDLED`](Problem::NOT_HANDLED).
+    #[must_use]
+    pub fn on_message<F, Fut>(mut self, handle: F) -> Self
+    where
+        F: Fn(Context, Message) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Problem>> + Send + 'static,
+    {
+        self.handlers.message = Some(Arc::new(move |(context, message)| Box::pin(handle(context, message))));
+        self
+    }
+
+    /// The server. Call it inside a tokio runtime: its timer and its store run there.
+    ///
+    /// # Errors
+    ///
+    /// Where the configuration is wrong, there is no runtime, or the system gives no random numbers.
+    pub fn build(self) -> Result<Server, BuildError> {
+        let runtime = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        let mut config = self.config;
+        let history: Arc<dyn History> = match self.history {
+            Some(history) => history,
+            None => Arc::new(Memory::new(config.node.history)?),
+        };
+        config.node.history = history.config();
+        // Session ids are drawn from it, and whoever knows one can take the session over.
+        let rng = StdRng::try_from_rng(&mut SysRng).map_err(|_| BuildError::NoEntropy)?;
+        let node = Node::new(config.node, rng)?;
+        Ok(Server::new(Hub::start(node, config, self.handlers, history, runtime)))
+    }
+
+    /// Builds the server and serves: [`Server::serve`].
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
+        self.build()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?
+            .serve(listener)
+            .await
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Why a server cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A field of the configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It was not called inside a tokio runtime.
+    #[error("a server needs a tokio runtime to run on; build it inside one")]
+    NoRuntime,
+    /// The system gives no random numbers, and session ids must not be guessed.
+    #[error("the system gives no random numbers")]
+    NoEntropy,
+}

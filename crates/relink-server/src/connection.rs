@@ -1,0 +1,250 @@
+//! One connection in its task: reads and writes in turn, so that neither waits for the other.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use relink::{
+    CloseCode, CloseFrame, Message, Text,
+    server::{ConnectionId, NodeInput},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Bytes, Error, Message as WsMessage, Utf8Bytes,
+        error::ProtocolError,
+        protocol::{CloseFrame as WsCloseFrame, Role, WebSocketConfig},
+    },
+};
+
+use crate::{
+    admission::Permit,
+    hub::{Hub, Wire},
+    user::User,
+};
+
+/// Each connection has this for reading, always, and for writing, while it writes. Heartbeats and short messages fit.
+const BUFFER: usize = 4 * 1024;
+/// So many messages are read before something is written, and another connection has its turn.
+const TURN: usize = 32;
+/// The reason of a close frame is no longer (RFC 6455: 125 bytes with the code).
+const REASON_MAX: usize = 123;
+
+/// From the end of the handshake to the end of the socket.
+pub(crate) async fn run(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send,
+    already_read: Vec<u8>,
+    hub: Arc<Hub>,
+    user: Option<User>,
+    permit: Permit,
+) {
+    let limit = Some(hub.config.max_message);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(BUFFER)
+        .max_message_size(limit)
+        .max_frame_size(limit);
+    let ws = WebSocketStream::from_partially_read(io, already_read, Role::Server, Some(config)).await;
+    let (id, wire) = hub.open(user);
+    let seat = Seat { hub, id, has_left: false, _permit: permit };
+    let mut connection = Connection { ws, seat, wire, unflushed: false, stuck: false };
+    let end = std::future::poll_fn(|cx| connection.poll(cx)).await;
+    connection.leave(end).await;
+}
+
+/// A connection's place at the node. Dropping it, with or without a goodbye, leaves it.
+struct Seat {
+    hub: Arc<Hub>,
+    id: ConnectionId,
+    has_left: bool,
+    _permit: Permit,
+}
+
+impl Seat {
+    fn leave(&mut self, code: CloseCode) {
+        if !std::mem::replace(&mut self.has_left, true) {
+            self.hub.close(self.id, code);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.leave(CloseCode::ABNORMAL);
+    }
+}
+
+struct Connection<IO> {
+    ws: WebSocketStream<IO>,
+    seat: Seat,
+    wire: Arc<Wire>,
+    /// Whether something was written that may still be in the buffer.
+    unflushed: bool,
+    /// Whether the socket takes nothing more for now.
+    stuck: bool,
+}
+
+/// Why a connection is over.
+enum End {
+    /// The peer sent a close frame; tungstenite has the answer ready.
+    Closed(CloseCode),
+    /// Nobody is there.
+    Lost,
+    /// We close, because the node says so.
+    Told(CloseFrame),
+    /// We close, because of what was read.
+    Wrong(CloseFrame),
+}
+
+type Step = Result<(), End>;
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.wire.register(cx.waker());
+        match self.turn(cx) {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(end),
+        }
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Step {
+        for _ in 0..TURN {
+            if let Some(frame) = self.wire.take_close() {
+                return Err(End::Told(frame));
+            }
+            let read = if self.seat.hub.may_read(self.seat.id) { self.read(cx)? } else { Poll::Pending };
+            if read.is_pending() {
+                // What was read may have been answered already.
+                if let Poll::Ready(written) = self.write(cx) {
+                    written?;
+                }
+                return self.wire.take_close().map_or(Ok(()), |frame| Err(End::Told(frame)));
+            }
+        }
+        cx.waker().wake_by_ref();
+        match self.write(cx) {
+            Poll::Ready(written) => written,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Reads one message.
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
+        let message = match Pin::new(&mut self.ws).poll_next(cx) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(None) => return Err(End::Lost),
+            Poll::Ready(Some(Err(error))) => return Err(what_is_wrong(&error)),
+            Poll::Ready(Some(Ok(message))) => message,
+        };
+        let Seat { hub, id, .. } = &self.seat;
+        match message {
+            WsMessage::Text(text) => _ = hub.receive(*id, Message::Text(text_of(text))),
+            WsMessage::Binary(bytes) => _ = hub.receive(*id, Message::Binary(bytes)),
+            WsMessage::Ping(_) => {
+                // tungstenite has the pong ready.
+                self.unflushed = true;
+                hub.drive(NodeInput::Alive { id: *id });
+            }
+            WsMessage::Pong(_) => hub.drive(NodeInput::Alive { id: *id }),
+            WsMessage::Close(frame) => {
+                let code = frame.map_or(CloseCode::NO_STATUS, |frame| CloseCode(frame.code.into()));
+                return Err(End::Closed(code));
+            }
+            // Never comes out of reading.
+            WsMessage::Frame(_) => {}
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Writes what there is, as far as the socket takes it.
+    fn write(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        loop {
+            if Pin::new(&mut self.ws).poll_ready(cx).map_err(|_| End::Lost)?.is_pending() {
+                self.stuck = true;
+                return Poll::Pending;
+            }
+            if std::mem::take(&mut self.stuck) {
+                // The peer reads, slowly.
+                self.seat.hub.drive(NodeInput::Alive { id: self.seat.id });
+            }
+            let Some(message) = self.seat.hub.transmit(self.seat.id) else { break };
+            Pin::new(&mut self.ws).start_send(ws_message(message)).map_err(|_| End::Lost)?;
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.ws).poll_flush(cx)).map_err(|_| End::Lost)?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Says goodbye as far as there is somebody to hear it, and not for long.
+    async fn leave(mut self, end: End) {
+        let farewell = self.seat.hub.config.farewell;
+        let frame = match end {
+            End::Lost => return,
+            End::Closed(code) => {
+                self.seat.leave(code);
+                None
+            }
+            End::Told(frame) | End::Wrong(frame) => Some(frame),
+        };
+        let goodbye = async {
+            if let Some(frame) = frame {
+                while let Some(message) = self.seat.hub.transmit(self.seat.id) {
+                    self.ws.feed(ws_message(message)).await?;
+                }
+                let code = frame.code;
+                self.ws.send(WsMessage::Close(Some(ws_close(frame)))).await?;
+                self.seat.leave(code);
+            }
+            // Reading on sends our answer to a close frame, and waits for the peer's.
+            while self.ws.next().await.is_some_and(|read| read.is_ok()) {}
+            self.ws.get_mut().shutdown().await?;
+            Ok::<_, Error>(())
+        };
+        // Where it fails, or takes too long, there is nobody left to say it to.
+        _ = timeout(farewell, goodbye).await;
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "tungstenite's list of errors may grow")]
+fn what_is_wrong(error: &Error) -> End {
+    let code = match error {
+        Error::Utf8(_) => CloseCode::INVALID_DATA,
+        Error::Capacity(_) => CloseCode::TOO_BIG,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return End::Lost,
+        Error::Protocol(_) => CloseCode::PROTOCOL_ERROR,
+        _ => return End::Lost,
+    };
+    End::Wrong(CloseFrame::new(code, error.to_string()))
+}
+
+fn text_of(text: Utf8Bytes) -> Text {
+    // It was checked before; this checks it again, as there is no unsafe code here.
+    Text::try_from(Bytes::from(text)).unwrap_or_default()
+}
+
+fn ws_message(message: Message) -> WsMessage {
+    match message {
+        Message::Text(text) => {
+            // As above.
+            WsMessage::Text(Utf8Bytes::try_from(text.into_bytes()).unwrap_or_default())
+        }
+        Message::Binary(bytes) => WsMessage::Binary(bytes),
+    }
+}
+
+/// What the application chose may not be fit for the wire.
+fn ws_close(CloseFrame { code, reason }: CloseFrame) -> WsCloseFrame {
+    let code = if code.is_sendable() { code } else { CloseCode::POLICY_VIOLATION };
+    let end = (0..=REASON_MAX.min(reason.len())).rev().find(|end| reason.is_char_boundary(*end));
+    WsCloseFrame { code: code.0.into(), reason: reason[..end.unwrap_or(0)].into() }
+}

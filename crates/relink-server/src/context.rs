@@ -1,0 +1,101 @@
+//! What a handler knows of a message, and what it makes of it.
+
+use std::{
+    fmt, mem,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use relink::{Channel, Message, SessionId, server::Stream};
+
+use crate::user::User;
+
+/// Where a message came from, and where its effects are collected.
+///
+/// Nothing is sent while the handler runs. When it returns `Ok`, all effects and the message's serial are committed
+/// together: a client that repeats the message, after a reconnect or at another node, gets its acknowledgement and
+/// nothing happens twice. When it returns an error, nothing happens. A handler may run again where the store failed, so
+/// effects of other kinds, on a database for instance, need a key of their own: [`session`](Self::session) and
+/// [`serial`](Self::serial) together name the message.
+#[derive(Clone)]
+pub struct Context {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    user: User,
+    session: SessionId,
+    serial: Option<u64>,
+    channel: Option<Channel>,
+    /// `None` once the handler has returned.
+    effects: Mutex<Option<Vec<(Stream, Message)>>>,
+}
+
+impl Context {
+    pub(crate) fn new(user: User, session: SessionId, serial: Option<u64>, channel: Option<Channel>) -> Self {
+        let effects = Mutex::new(Some(Vec::new()));
+        Self { shared: Arc::new(Shared { user, session, serial, channel, effects }) }
+    }
+
+    /// Who sent it.
+    #[must_use]
+    pub fn user(&self) -> &User {
+        &self.shared.user
+    }
+
+    /// The session it came from. Whoever knows it can take it over: do not tell it to others.
+    #[must_use]
+    pub fn session(&self) -> &SessionId {
+        &self.shared.session
+    }
+
+    /// Its number in the session; `None` where the client waits for no acknowledgement.
+    #[must_use]
+    pub fn serial(&self) -> Option<u64> {
+        self.shared.serial
+    }
+
+    /// The channel it is meant for; `None` where it is meant for the server itself.
+    #[must_use]
+    pub fn channel(&self) -> Option<&Channel> {
+        self.shared.channel.as_ref()
+    }
+
+    /// Publishes a message to everyone who is subscribed to a channel.
+    pub fn publish(&self, channel: impl Into<Channel>, message: impl Into<Message>) {
+        self.add(Stream::Channel(channel.into()), message.into());
+    }
+
+    /// Sends a message to the session that this one came from.
+    pub fn reply(&self, message: impl Into<Message>) {
+        self.send(self.shared.session.clone(), message);
+    }
+
+    /// Sends a message to one session, wherever its client is connected. It waits there until the client comes back;
+    /// where there is no such session any more, it goes nowhere.
+    pub fn send(&self, session: impl Into<SessionId>, message: impl Into<Message>) {
+        self.add(Stream::Session(session.into()), message.into());
+    }
+
+    fn add(&self, stream: Stream, message: Message) {
+        let mut effects = self.shared.effects.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(effects) = effects.as_mut() {
+            effects.push((stream, message));
+        }
+    }
+
+    /// What was collected. What comes later goes nowhere.
+    pub(crate) fn finish(&self) -> Vec<(Stream, Message)> {
+        let mut effects = self.shared.effects.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::take(&mut *effects).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("user", &self.shared.user)
+            .field("serial", &self.shared.serial)
+            .field("channel", &self.shared.channel)
+            .finish_non_exhaustive()
+    }
+}

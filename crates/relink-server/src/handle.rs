@@ -1,0 +1,187 @@
+//! What the rest of the application can do with a running server.
+
+use std::{fmt, net::IpAddr, sync::Arc};
+
+use http::StatusCode;
+use relink::{
+    Channel, CloseFrame, Message, SessionId,
+    server::{NodeEvent, NodeInput, NodeStats, Stream},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::broadcast::{Receiver, error::RecvError},
+    time::timeout,
+};
+
+use crate::{
+    admission::Permit,
+    connection,
+    handshake::{self, Failed, Refusal},
+    hub::{Hub, Phase, reached},
+    user::User,
+};
+
+/// A running server. Cheap to clone; the server lives as long as one of them, or a connection, does.
+#[derive(Clone)]
+pub struct ServerHandle {
+    pub(crate) hub: Arc<Hub>,
+}
+
+impl ServerHandle {
+    pub(crate) const fn new(hub: Arc<Hub>) -> Self {
+        Self { hub }
+    }
+
+    /// Publishes a message to everyone who is subscribed to a channel, at this node or another one.
+    ///
+    /// It is queued; where the store fails, [`NodeEvent::NotPublished`] tells. Messages to one channel keep their order.
+    pub fn publish(&self, channel: impl Into<Channel>, message: impl Into<Message>) {
+        let stream = Stream::Channel(channel.into());
+        self.hub.drive(NodeInput::Publish { stream, message: message.into() });
+    }
+
+    /// Sends a message to one session, wherever its client is connected. It waits there until the client comes back;
+    /// where there is no such session any more, it goes nowhere.
+    pub fn send(&self, session: impl Into<SessionId>, message: impl Into<Message>) {
+        let stream = Stream::Session(session.into());
+        self.hub.drive(NodeInput::Publish { stream, message: message.into() });
+    }
+
+    /// Closes all connections of a user at this node, and ends their sessions. The code tells the client what to do:
+    /// [`ADMIN_DISCONNECT`](relink::CloseCode::ADMIN_DISCONNECT) and
+    /// [`ACCOUNT_SUSPENDED`](relink::CloseCode::ACCOUNT_SUSPENDED) are meant for this.
+    pub fn kick(&self, user: impl Into<User>, frame: impl Into<CloseFrame>) {
+        let user = user.into().as_str().to_owned();
+        self.hub.drive(NodeInput::Kick { user, frame: frame.into() });
+    }
+
+    /// Shuts the node down (W12, M12): nobody is let in any more; everyone is told when to come back, each at another time,
+    /// and closed with 1001. What clients have sent is stored before. Sessions last: they go on at another node, or here
+    /// after the restart.
+    ///
+    /// Returns when the last connection is closed. Cancelling it does not cancel the shutdown.
+    pub async fn drain(&self) {
+        let mut phase = self.hub.phase.subscribe();
+        self.hub.phase.send_if_modified(|phase| {
+            let begins = *phase == Phase::Serving;
+            *phase = (*phase).max(Phase::Draining);
+            begins
+        });
+        self.hub.drive(NodeInput::Drain);
+        reached(&mut phase, Phase::Drained).await;
+    }
+
+    /// What happened so far, and what is so now (W16).
+    #[must_use]
+    pub fn stats(&self) -> ServerStats {
+        ServerStats { node: self.hub.stats(), not_admitted: self.hub.admission.refused() }
+    }
+
+    /// What happens from now on.
+    #[must_use]
+    pub fn events(&self) -> ServerEvents {
+        ServerEvents { receiver: self.hub.events.subscribe(), missed: 0 }
+    }
+
+    /// Serves one connection from its first byte to its last: anything that carries bytes, after its TLS handshake if it has
+    /// one. `peer` is counted for [`per_address`](crate::AdmissionConfig::per_address).
+    ///
+    /// ```no_run
+    /// # async fn example<A>(server: relink_server::Server, acceptor: A, listener: tokio::net::TcpListener) -> std::io::Result<()>
+    /// # where A: Fn(tokio::net::TcpStream) -> std::future::Ready<std::io::Result<tokio::net::TcpStream>> {
+    /// let relink = server.handle();
+    /// loop {
+    ///     let (tcp, peer) = listener.accept().await?;
+    ///     tcp.set_nodelay(true)?;
+    ///     let (relink, tls) = (relink.clone(), acceptor(tcp)); // a tokio_rustls::TlsAcceptor, for one
+    ///     tokio::spawn(async move {
+    ///         if let Ok(io) = tls.await {
+    ///             relink.accept(io, Some(peer.ip())).await;
+    ///         }
+    ///     });
+    /// }
+    /// # }
+    /// ```
+    pub async fn accept<IO>(&self, mut io: IO, peer: Option<IpAddr>)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        // Boxed: an idle connection needs no room for its beginning.
+        let greeting = Box::pin(timeout(self.hub.config.handshake_timeout, self.greet(&mut io, peer)));
+        match greeting.await {
+            Ok(Ok((rest, user, permit))) => {
+                connection::run(io, rest, Arc::clone(&self.hub), user, permit).await;
+            }
+            Ok(Err(Failed::Refused(refusal))) => Box::pin(handshake::refuse(io, &refusal)).await,
+            Ok(Err(Failed::Gone)) | Err(_) => {}
+        }
+    }
+
+    async fn greet(
+        &self,
+        io: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        peer: Option<IpAddr>,
+    ) -> Result<(Vec<u8>, Option<User>, Permit), Failed> {
+        let admitted = self.admit(peer);
+        let (request, rest) = handshake::read(io).await?;
+        let permit = admitted?;
+        let response = handshake::agree(&request)?;
+        let user = handshake::identify(request, &self.hub.handlers).await?;
+        handshake::write(io, &response).await?;
+        Ok((rest, user, permit))
+    }
+
+    pub(crate) fn admit(&self, peer: Option<IpAddr>) -> Result<Permit, Refusal> {
+        if *self.hub.phase.borrow() > Phase::Serving {
+            let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server shuts down");
+            return Err(refusal.retry_after(self.hub.admission.retry_after()));
+        }
+        self.hub.admission.admit(peer)
+    }
+}
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHandle")
+            .field("phase", &*self.hub.phase.borrow())
+            .field("connections", &self.hub.stats().connections)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What happened on a server. A snapshot; rates are differences of two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// Everything from a connection's WebSocket on.
+    pub node: NodeStats,
+    /// Connections that were answered with 429, or 503 for their number.
+    pub not_admitted: u64,
+}
+
+/// What happens on a server, for one listener: [`ServerHandle::events`].
+#[derive(Debug)]
+pub struct ServerEvents {
+    receiver: Receiver<NodeEvent>,
+    missed: u64,
+}
+
+impl ServerEvents {
+    /// The next event; `None` once the server is gone. Cancel-safe. Whoever falls 1,024 events behind misses the oldest:
+    /// [`missed`](Self::missed) counts them.
+    pub async fn recv(&mut self) -> Option<NodeEvent> {
+        loop {
+            match self.receiver.recv().await {
+                Ok(event) => return Some(event),
+                Err(RecvError::Lagged(count)) => self.missed = self.missed.saturating_add(count),
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+
+    /// How many events were missed so far.
+    #[must_use]
+    pub const fn missed(&self) -> u64 {
+        self.missed
+    }
+}

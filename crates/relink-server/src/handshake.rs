@@ -1,0 +1,166 @@
+//! The HTTP before the WebSocket.
+
+use std::{fmt::Write as _, io, time::Duration};
+
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode,
+    header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL},
+};
+use relink::{CloseCode, Secret};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
+use tokio_tungstenite::tungstenite::handshake::{
+    machine::TryParse,
+    server::{create_response, write_response},
+};
+
+use crate::{handlers::Handlers, user::User};
+
+/// The subprotocol, and with it the version of everything that follows.
+const SUBPROTOCOL: &str = "relink.v1";
+const REQUEST_MAX: usize = 16 * 1024;
+/// How long somebody who is refused may take to read why. Closing a socket with unread bytes would reset it, and a reset
+/// can overtake the answer.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Why there is no WebSocket, in the words of HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) retry_after: Option<u64>,
+    /// For people.
+    pub(crate) detail: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, retry_after: None, detail: detail.into() }
+    }
+
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    fn to_http(&self) -> String {
+        let mut text = format!("HTTP/1.1 {}\r\nconnection: close\r\n", self.status);
+        // Writing to a string cannot fail.
+        if let Some(seconds) = self.retry_after {
+            _ = write!(text, "retry-after: {seconds}\r\n");
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            text += "www-authenticate: Bearer\r\n";
+        }
+        let detail = &self.detail;
+        _ = write!(
+            text,
+            "content-type: text/plain\r\ncontent-length: {}\r\n\r\n{detail}\n",
+            detail.len() + 1
+        );
+        text
+    }
+}
+
+/// What went wrong with a request.
+pub(crate) enum Failed {
+    /// It is answered with this.
+    Refused(Refusal),
+    /// Nobody is there to be answered.
+    Gone,
+}
+
+impl From<Refusal> for Failed {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<io::Error> for Failed {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+/// Reads a request and what came after it.
+pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<(Request<()>, Vec<u8>), Failed> {
+    let mut bytes = Vec::with_capacity(1024);
+    loop {
+        if io.read_buf(&mut bytes).await? == 0 {
+            return Err(Failed::Gone);
+        }
+        let parsed = Request::try_parse(&bytes)
+            .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+        if let Some((length, request)) = parsed {
+            return Ok((request, bytes.split_off(length)));
+        }
+        if bytes.len() > REQUEST_MAX {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Err(Refusal::new(status, format!("more than {REQUEST_MAX} bytes")).into());
+        }
+    }
+}
+
+/// Whether this asks for our kind of WebSocket, and the answer that agrees to it.
+pub(crate) fn agree(request: &Request<()>) -> Result<Response<()>, Refusal> {
+    let mut response =
+        create_response(request).map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    if !offers(request.headers()) {
+        let detail = format!("this server speaks the WebSocket subprotocol {SUBPROTOCOL}; offer it");
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, detail));
+    }
+    response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    Ok(response)
+}
+
+fn offers(headers: &HeaderMap) -> bool {
+    let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter().filter_map(|value| value.to_str().ok());
+    offered.flat_map(|value| value.split(',')).any(|name| name.trim() == SUBPROTOCOL)
+}
+
+/// Who the request says it is: by the application's own means, or by `Authorization: Bearer`. `None` where it says
+/// nothing; the client's hello will.
+pub(crate) async fn identify(request: Request<()>, handlers: &Handlers) -> Result<Option<User>, Refusal> {
+    let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(Secret::from);
+    let user = handlers.look_at(request).await;
+    if let Some(user) = user.map_err(|status| Refusal::new(status, "the server refuses this request"))? {
+        return Ok(Some(user));
+    }
+    if handlers.authenticate.is_none() || token.is_none() {
+        return Ok(None);
+    }
+    match handlers.identify(token).await {
+        Ok(user) => Ok(Some(user)),
+        Err(frame) => {
+            let status = match frame.code {
+                CloseCode::INVALID_TOKEN | CloseCode::TOKEN_EXPIRED => StatusCode::UNAUTHORIZED,
+                CloseCode::CONCURRENT_CAP => StatusCode::TOO_MANY_REQUESTS,
+                CloseCode::TRY_AGAIN_LATER | CloseCode::INTERNAL_ERROR => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::FORBIDDEN,
+            };
+            Err(Refusal::new(status, frame.reason))
+        }
+    }
+}
+
+pub(crate) async fn write(io: &mut (impl AsyncWrite + Unpin), response: &Response<()>) -> Result<(), Failed> {
+    let mut bytes = Vec::with_capacity(256);
+    write_response(&mut bytes, response).map_err(|_| Failed::Gone)?;
+    io.write_all(&bytes).await?;
+    Ok(io.flush().await?)
+}
+
+/// Answers with a refusal, and waits until it is read.
+pub(crate) async fn refuse(mut io: impl AsyncRead + AsyncWrite + Unpin, refusal: &Refusal) {
+    let farewell = async {
+        io.write_all(refusal.to_http().as_bytes()).await?;
+        io.shutdown().await?;
+        let mut rest = [0; 1024];
+        while io.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Where it fails, or takes too long, nobody is there to read it.
+    _ = timeout(FAREWELL, farewell).await;
+}

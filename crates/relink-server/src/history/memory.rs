@@ -1,0 +1,174 @@
+//! History in memory: as long as the process lives.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use futures_core::future::BoxFuture;
+use relink::{
+    ConfigError,
+    server::{Answer, HistoryConfig, MemoryHistory, News, Question, Stream},
+};
+use tokio::time::sleep;
+
+use super::{History, HistoryError, NewsSender, Watch};
+use crate::clock::Clock;
+
+/// How late it is noticed at most that somebody left while nobody asks anything.
+const ROUND: Duration = Duration::from_secs(10);
+
+/// History in the memory of this process: for a server with one node, and for tests. Clones share it, so that several nodes
+/// in one process can.
+///
+/// A restart loses all of it: clients that come back after one get a new session, and are told that messages may be
+/// missing. What outlives a restart is a [`RedisHistory`](crate::RedisHistory) (feature `redis`).
+#[derive(Clone)]
+pub struct Memory {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: HistoryConfig,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+struct State {
+    history: MemoryHistory,
+    nodes: BTreeMap<u64, Node>,
+    next_node: u64,
+}
+
+struct Node {
+    news: NewsSender,
+    watched: BTreeSet<Stream>,
+}
+
+impl Memory {
+    /// An empty history.
+    ///
+    /// # Errors
+    ///
+    /// Where the configuration is wrong.
+    pub fn new(config: HistoryConfig) -> Result<Self, ConfigError> {
+        let history = MemoryHistory::new(config, rand::random())?;
+        let state = Mutex::new(State { history, nodes: BTreeMap::new(), next_node: 0 });
+        Ok(Self { shared: Arc::new(Shared { config, clock: Clock::new(), state }) })
+    }
+}
+
+impl History for Memory {
+    /// Takes effect at once, not only when it is polled.
+    fn answer(&self, question: Question) -> BoxFuture<'_, Result<Answer, HistoryError>> {
+        let answer = self.shared.with(|state, now| state.history.answer(question, now));
+        Box::pin(std::future::ready(Ok(answer)))
+    }
+
+    /// Call it inside a runtime.
+    fn listen(&self, news: NewsSender) -> Arc<dyn Watch> {
+        let mut state = self.shared.lock();
+        let number = state.next_node;
+        state.next_node += 1;
+        state.nodes.insert(number, Node { news, watched: BTreeSet::new() });
+        drop(state);
+        let round = ROUND.min(self.shared.config.session_ttl / 2).max(Duration::from_millis(1));
+        tokio::spawn(go_rounds(Arc::downgrade(&self.shared), number, round));
+        Arc::new(Listener { shared: Arc::clone(&self.shared), number })
+    }
+
+    fn config(&self) -> HistoryConfig {
+        self.shared.config
+    }
+}
+
+/// Notices who left, for as long as the node listens.
+async fn go_rounds(shared: Weak<Shared>, number: u64, round: Duration) {
+    loop {
+        sleep(round).await;
+        let Some(shared) = shared.upgrade() else { return };
+        shared.with(|state, now| state.history.handle_timeout(now));
+        let listens = shared.lock().nodes.get(&number).is_some_and(|node| !node.news.is_closed());
+        if !listens {
+            return shared.remove(number);
+        }
+    }
+}
+
+impl Shared {
+    fn with<T>(&self, act: impl FnOnce(&mut State, relink::Instant) -> T) -> T {
+        let mut state = self.lock();
+        let done = act(&mut state, self.clock.now());
+        let State { history, nodes, .. } = &mut *state;
+        while let Some(news) = history.poll_news() {
+            tell(nodes, &news);
+        }
+        done
+    }
+
+    fn remove(&self, number: u64) {
+        let mut state = self.lock();
+        let State { history, nodes, .. } = &mut *state;
+        if let Some(node) = nodes.remove(&number) {
+            node.watched.iter().for_each(|stream| history.unwatch(stream));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells those who watch.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the list of news may grow")]
+fn tell(nodes: &BTreeMap<u64, Node>, news: &News) {
+    let stream = match news {
+        News::Published { stream, .. } => Some(stream.clone()),
+        News::Joined { channel, .. } | News::Left { channel, .. } => Some(Stream::Channel(channel.clone())),
+        News::Resumed { session, .. } => Some(Stream::Session(session.clone())),
+        // Of no stream in particular, or of a kind that this crate does not know.
+        _ => None,
+    };
+    for node in nodes.values() {
+        if stream.as_ref().is_none_or(|stream| node.watched.contains(stream)) {
+            node.news.push(news.clone());
+        }
+    }
+}
+
+struct Listener {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Watch for Listener {
+    fn watch(&self, stream: Stream) {
+        let mut state = self.shared.lock();
+        let State { history, nodes, .. } = &mut *state;
+        if nodes.get_mut(&self.number).is_some_and(|node| node.watched.insert(stream.clone())) {
+            history.watch(stream);
+        }
+    }
+
+    fn unwatch(&self, stream: &Stream) {
+        let mut state = self.shared.lock();
+        let State { history, nodes, .. } = &mut *state;
+        if nodes.get_mut(&self.number).is_some_and(|node| node.watched.remove(stream)) {
+            history.unwatch(stream);
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.shared.remove(self.number);
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,138 @@
+-- What all scripts share. Redis runs a script as one step: nobody sees half of it.
+--
+-- Keys, all beginning with the prefix:
+--   session:SESSION   hash      user, received, turn
+--   rejected:SESSION  list      the last refusals
+--   top:STREAM        hash      epoch, offset of the last message, bytes kept, time of the oldest kept
+--   log:STREAM        stream    the messages; ids are OFFSET-0
+--   members:CHANNEL   hash      session to "lease member"
+--   in:SESSION        set       the channels it is a member of
+--   present           sorted set of the sessions that are members anywhere, by the time they are given up
+-- STREAM is c:CHANNEL or s:SESSION; its news are published to news:STREAM.
+
+local prefix = ARGV[1]
+local max_messages, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
+local max_age, session_ttl, top_ttl = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+-- A number nobody has used yet, for a stream that begins.
+local fresh_epoch = ARGV[7]
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- Lua's own way of printing numbers rounds them.
+local function int(number)
+  return string.format('%.0f', number)
+end
+
+local function of_session(stream)
+  return string.sub(stream, 1, 2) == 's:'
+end
+
+-- The stream of a session that is not, or not any more: nothing is kept for it.
+local function is_over(stream)
+  return of_session(stream) and redis.call('EXISTS', prefix .. 'session:' .. string.sub(stream, 3)) == 0
+end
+
+-- Epoch, offset, bytes, oldest. A stream that nobody asked for before begins here.
+local function open(stream)
+  local key = prefix .. 'top:' .. stream
+  local top = redis.call('HMGET', key, 'epoch', 'offset', 'bytes', 'oldest')
+  if not top[1] then
+    redis.call('DEL', prefix .. 'log:' .. stream)
+    redis.call('HSET', key, 'epoch', fresh_epoch, 'offset', '0', 'bytes', '0', 'oldest', '0')
+    top = { fresh_epoch, '0', '0', '0' }
+  end
+  redis.call('PEXPIRE', key, int(of_session(stream) and math.max(session_ttl, max_age) or top_ttl))
+  return top[1], tonumber(top[2]), tonumber(top[3]), tonumber(top[4])
+end
+
+-- The offset, the time and the size of an entry.
+local function place(entry)
+  local fields = entry[2]
+  return tonumber(string.match(entry[1], '^%d+')), tonumber(fields[2]), #fields[6]
+end
+
+-- Appends one message, gives up what is too much, and tells the nodes.
+local function append(stream, kind, payload)
+  if is_over(stream) then
+    return
+  end
+  local epoch, offset, bytes, oldest = open(stream)
+  local log = prefix .. 'log:' .. stream
+  local kept = redis.call('XLEN', log)
+  if kept == 0 then
+    bytes, oldest = 0, now
+  end
+  offset, bytes, kept = offset + 1, bytes + #payload, kept + 1
+  redis.call('XADD', log, int(offset) .. '-0', 'at', int(now), 'kind', kind, 'payload', payload)
+  while kept > 1 and (kept > max_messages or bytes > max_bytes or now - oldest > max_age) do
+    local front = redis.call('XRANGE', log, '-', '+', 'COUNT', 2)
+    local _, _, size = place(front[1])
+    redis.call('XDEL', log, front[1][1])
+    local _, at = place(front[2])
+    bytes, kept, oldest = bytes - size, kept - 1, at
+  end
+  redis.call('HSET', prefix .. 'top:' .. stream, 'offset', int(offset), 'bytes', int(bytes), 'oldest', int(oldest))
+  redis.call('PEXPIRE', log, int(max_age))
+  redis.call('PUBLISH', prefix .. 'news:' .. stream, 'p' .. epoch .. ' ' .. int(offset) .. ' ' .. kind .. payload)
+end
+
+-- Appends what stands in the arguments from this one on: stream, kind, payload, stream, ...
+local function append_all(from)
+  for i = from, #ARGV, 3 do
+    append(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  end
+end
+
+-- "lease length-of-join joinrest" to the lease, the join, and the rest of it.
+local function member_of(value)
+  local lease, length, rest = string.match(value, '^(%d+) (%d+) (.*)$')
+  return lease, string.sub(rest, 1, tonumber(length)), string.sub(rest, tonumber(length) + 1)
+end
+
+local function member(join, rest)
+  return #join .. ' ' .. join .. rest
+end
+
+local function leave(channel, session, value)
+  local _, join, rest = member_of(value)
+  redis.call('HDEL', prefix .. 'members:' .. channel, session)
+  redis.call('SREM', prefix .. 'in:' .. session, channel)
+  redis.call('PUBLISH', prefix .. 'news:c:' .. channel, 'l' .. member(join, rest))
+end
+
+local function leave_all(session)
+  for _, channel in ipairs(redis.call('SMEMBERS', prefix .. 'in:' .. session)) do
+    local value = redis.call('HGET', prefix .. 'members:' .. channel, session)
+    if value then
+      leave(channel, session, value)
+    end
+  end
+  redis.call('DEL', prefix .. 'in:' .. session)
+  redis.call('ZREM', prefix .. 'present', session)
+end
+
+-- The members whose node kept them no more, leave. Whoever comes first tells it, and nobody tells it again.
+local function sweep()
+  local gone = redis.call('ZRANGEBYSCORE', prefix .. 'present', '-inf', int(now), 'LIMIT', '0', '100')
+  for _, session in ipairs(gone) do
+    leave_all(session)
+  end
+  return #gone
+end
+
+-- User, received, rejections, turn.
+local function session_of(session)
+  local found = redis.call('HMGET', prefix .. 'session:' .. session, 'user', 'received', 'turn')
+  local rejected = redis.call('LRANGE', prefix .. 'rejected:' .. session, '0', '-1')
+  return { found[1], tonumber(found[2]), rejected, tonumber(found[3]) }
+end
+
+-- So long again from now on.
+local function keep(session)
+  local ttl = int(session_ttl)
+  redis.call('PEXPIRE', prefix .. 'session:' .. session, ttl)
+  redis.call('PEXPIRE', prefix .. 'rejected:' .. session, ttl)
+  redis.call('PEXPIRE', prefix .. 'top:s:' .. session, int(math.max(session_ttl, max_age)))
+  redis.call('ZADD', prefix .. 'present', 'XX', int(now + session_ttl), session)
+end

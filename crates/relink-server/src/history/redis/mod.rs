@@ -1,0 +1,277 @@
+//! History in Redis: it outlives every node, and is the same for all of them.
+
+mod codec;
+mod config;
+mod listener;
+mod pending;
+mod scripts;
+
+use std::sync::Arc;
+
+use futures_core::future::BoxFuture;
+use redis::{
+    Client, IntoConnectionInfo, RedisError, Value,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
+};
+use relink::{
+    Member, Message, Position, SessionId,
+    server::{Answer, HistoryConfig, Question, Stream},
+};
+
+pub use self::config::RedisConfig;
+use self::{
+    codec::{Malformed, Reader},
+    pending::Pending,
+    scripts::{Call, Scripts},
+};
+use super::{History, HistoryError, NewsSender, Watch};
+
+/// So many sessions are kept by one script: Redis answers nobody else meanwhile.
+const KEPT_AT_ONCE: usize = 256;
+
+/// History in a Redis server (6.2 or newer, or Valkey), shared by all nodes that use the same prefix (W15).
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use relink_server::{RedisConfig, RedisHistory, Server};
+///
+/// let config = RedisConfig::default().with_prefix("chat:");
+/// let history = RedisHistory::connect_with("redis://:secret@redis.internal", config).await?;
+/// let server = Server::builder().history(history).build()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What is where
+///
+/// Every stream is a Redis stream with the ids `1-0`, `2-0`, …, beside a small hash with its epoch, its offset and the
+/// bytes it keeps. One Lua script appends the publications of a message, notes its serial and tells the nodes: all of it or
+/// nothing, and only once per serial. News go through Pub/Sub as a hint: a lost one shows by its offset, and a lost
+/// connection becomes a [`Doubt`](relink::server::News::Doubt). Times are those of the Redis server.
+///
+/// Everything is deleted by itself: messages after `max_age`, sessions after `session_ttl`, and the hash of a stream, and
+/// with it its epoch, a day after anybody wrote to it or watched it. Members of a node that was killed leave when their
+/// sessions end; any node tells it, once.
+///
+/// # What it cannot do
+///
+/// * It is as durable as the Redis server is configured to be. One that loses its data, or a replica that takes over without
+///   the last writes, starts new epochs or repeats offsets: with `appendfsync everysec`, up to a second of acknowledged
+///   messages may be lost when the machine dies.
+/// * Keys must not be evicted: use `maxmemory-policy noeviction`, or a server of its own.
+/// * Whoever can read the keys can take sessions over: session ids are part of them.
+/// * **Redis Cluster is not supported.** The scripts touch several keys, which they make from the prefix, and the connection
+///   does not follow redirections. A prefix with a hash tag (`{chat}:`) puts all keys into one slot, so that the node that holds
+///   it serves as an ordinary server until the slot moves. To spread one namespace over a cluster would need a commit
+///   in two steps, as the serial of a session and the channel that it writes to are in different slots.
+#[derive(Clone)]
+pub struct RedisHistory {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: Client,
+    /// Reconnects by itself; a command that meets a lost connection fails.
+    manager: ConnectionManager,
+    scripts: Scripts,
+    config: RedisConfig,
+    /// Watches that Redis has not confirmed yet.
+    pending: Arc<Pending>,
+    /// The address, without a password.
+    name: String,
+}
+
+impl RedisHistory {
+    /// Connects to a server: `redis://[user:password@]host[:port][/database]`, or `redis+unix:///path`.
+    ///
+    /// # Errors
+    ///
+    /// Where the address is none, or the server does not answer.
+    pub async fn connect(address: &str) -> Result<Self, HistoryError> {
+        Self::connect_with(address, RedisConfig::default()).await
+    }
+
+    /// [`connect`](Self::connect), with a prefix, limits and times.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), and where the configuration is wrong.
+    pub async fn connect_with(address: &str, config: RedisConfig) -> Result<Self, HistoryError> {
+        // The address may hold a password, and what is wrong with it may quote it.
+        let nameless = |error: RedisError| HistoryError::new("a store with a malformed address", error);
+        config.validate().map_err(|error| HistoryError::new("the store", error))?;
+        let info = address.into_connection_info().map_err(nameless)?;
+        let name = format!("redis at {}", info.addr());
+        // A peer that is gone without a word is noticed, even while nothing is asked.
+        let keepalive = TcpKeepalive::new().with_time(config.timeout).with_interval(config.timeout);
+        let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true).set_keepalive(keepalive));
+        let failed = |error: RedisError| HistoryError::new(&*name, error);
+        let client = Client::open(info).map_err(failed)?;
+        let times = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(config.timeout))
+            .set_response_timeout(Some(config.timeout))
+            .set_number_of_retries(1);
+        let manager = ConnectionManager::new_with_config(client.clone(), times).await.map_err(failed)?;
+        let shared =
+            Shared { client, manager, scripts: Scripts::new(), config, pending: Arc::default(), name };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+}
+
+impl History for RedisHistory {
+    fn answer(&self, question: Question) -> BoxFuture<'_, Result<Answer, HistoryError>> {
+        Box::pin(self.shared.answer(question))
+    }
+
+    fn listen(&self, news: NewsSender) -> Arc<dyn Watch> {
+        listener::start(Arc::clone(&self.shared), news)
+    }
+
+    fn config(&self) -> HistoryConfig {
+        self.shared.config.history
+    }
+}
+
+impl Shared {
+    async fn answer(&self, question: Question) -> Result<Answer, HistoryError> {
+        match self.ask(question).await {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(HistoryError::new(&*self.name, error)),
+        }
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the list of questions, and of Redis' kinds of values, may grow"
+    )]
+    async fn ask(&self, question: Question) -> Result<Answer, AskError> {
+        let scripts = &self.scripts;
+        match question {
+            Question::Create { session, user } => {
+                self.session(self.call(&scripts.create).arg(session.expose()).arg(user)).await
+            }
+            Question::Resume { session, user } => {
+                self.session(self.call(&scripts.resume).arg(session.expose()).arg(user)).await
+            }
+            Question::Keep { sessions } => self.keep(&sessions).await,
+            Question::End { session, turn } => {
+                self.run(self.call(&scripts.end).arg(session.expose()).arg(turn)).await?;
+                Ok(Answer::Done)
+            }
+            Question::Commit { session, turn, serial, publications, rejection } => {
+                let rejection = rejection.map(|rejection| codec::rejection(&rejection)).unwrap_or_default();
+                let call = self.call(&scripts.commit).arg(session.expose()).arg(turn);
+                let call = call.arg(serial).arg(rejection);
+                match self.run(with_publications(call, &publications)).await? {
+                    Value::Nil => Ok(Answer::Unknown),
+                    received => Ok(Answer::Committed { received: Reader::new(received).number()? }),
+                }
+            }
+            Question::Publish { publications } => {
+                self.run(with_publications(self.call(&scripts.publish), &publications)).await?;
+                Ok(Answer::Done)
+            }
+            Question::Since { stream, after, limit } => {
+                self.pending.settled().await;
+                self.since(&stream, after, limit).await
+            }
+            Question::Join { channel, session, member, lease } => {
+                let Member { user, join, info } = member;
+                let rest = codec::member_rest(&user, info.as_ref());
+                let call = self.call(&scripts.join).arg(channel.as_str()).arg(session.expose());
+                match self.run(call.arg(lease).arg(join).arg(rest)).await? {
+                    Value::Nil => Ok(Answer::Unknown),
+                    join => Ok(Answer::Joined { join: Reader::new(join).text()? }),
+                }
+            }
+            Question::Leave { channel, session, lease } => {
+                let call = self.call(&scripts.leave).arg(channel.as_str());
+                self.run(call.arg(session.expose()).arg(lease)).await?;
+                Ok(Answer::Done)
+            }
+            Question::Members { channel } => {
+                self.pending.settled().await;
+                let members = self.run(self.call(&scripts.members).arg(channel.as_str())).await?;
+                Ok(Answer::Members(codec::members(members)?))
+            }
+            question => Err(AskError::Unheard(format!("{question:?}"))),
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "Redis' kinds of values may grow")]
+    async fn session(&self, call: Call<'_>) -> Result<Answer, AskError> {
+        match self.run(call).await? {
+            Value::Nil => Ok(Answer::Unknown),
+            found => Ok(codec::session(found)?),
+        }
+    }
+
+    async fn since(
+        &self,
+        stream: &Stream,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Answer, AskError> {
+        let call = self.call(&self.scripts.since).arg(codec::stream(stream));
+        let call = match after {
+            Some(after) => call.arg(after.epoch).arg(after.offset),
+            None => call.arg("").arg(0),
+        };
+        Ok(codec::since(self.run(call.arg(limit)).await?)?)
+    }
+
+    async fn keep(&self, sessions: &[SessionId]) -> Result<Answer, AskError> {
+        for some in sessions.chunks(KEPT_AT_ONCE) {
+            let call = self.call(&self.scripts.keep);
+            self.run(some.iter().fold(call, |call, session| call.arg(session.expose()))).await?;
+        }
+        Ok(Answer::Done)
+    }
+
+    /// A script with what every script is told first.
+    fn call<'a>(&self, script: &'a redis::Script) -> Call<'a> {
+        let HistoryConfig { max_messages, max_bytes, max_age, session_ttl, .. } = self.config.history;
+        Call::new(script, &self.config.prefix)
+            .arg(max_messages)
+            .arg(max_bytes)
+            .arg(config::millis(max_age))
+            .arg(config::millis(session_ttl))
+            .arg(config::millis(self.config.top_ttl()))
+            .arg(rand::random::<u32>())
+    }
+
+    async fn run(&self, call: Call<'_>) -> Result<Value, RedisError> {
+        call.run(&mut self.manager.clone()).await
+    }
+
+    /// Lets the members leave whose nodes are gone.
+    async fn sweep(&self) -> Result<(), AskError> {
+        while Reader::new(self.run(self.call(&self.scripts.sweep)).await?).number()? > 0 {}
+        Ok(())
+    }
+}
+
+fn with_publications<'a>(call: Call<'a>, publications: &[(Stream, Message)]) -> Call<'a> {
+    publications.iter().fold(call, |call, (stream, message)| {
+        call.arg(codec::stream(stream)).arg(codec::kind(message)).arg(message.as_bytes())
+    })
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum AskError {
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// A question that is newer than this crate.
+    #[error("it does not know the question {0}")]
+    Unheard(String),
+}
+
+impl std::fmt::Debug for RedisHistory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisHistory").field("store", &self.shared.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,2 @@
+-- publications
+append_all(8)

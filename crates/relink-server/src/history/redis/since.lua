@@ -1,0 +1,28 @@
+-- stream, epoch or nothing, offset, limit → epoch, offset of the top, whether it can be told, offset, kind, payload, ...
+local stream, after, limit = ARGV[8], tonumber(ARGV[10]), tonumber(ARGV[11])
+if is_over(stream) then
+  return { fresh_epoch, 0, ARGV[9] == '' and 1 or 0 }
+end
+local epoch, offset = open(stream)
+local unknown, answer = { epoch, offset, 0 }, { epoch, offset, 1 }
+if ARGV[9] == '' or (ARGV[9] == epoch and after == offset) then
+  return answer
+end
+if ARGV[9] ~= epoch or after > offset then
+  return unknown
+end
+local count = int(math.max(limit, 1))
+local entries = redis.call('XRANGE', prefix .. 'log:' .. stream, int(after + 1) .. '-0', '+', 'COUNT', count)
+if not entries[1] then
+  return unknown
+end
+local first, at = place(entries[1])
+if first ~= after + 1 or now - at > max_age then
+  return unknown
+end
+for i = 1, math.min(#entries, limit) do
+  answer[#answer + 1] = place(entries[i])
+  answer[#answer + 1] = entries[i][2][4]
+  answer[#answer + 1] = entries[i][2][6]
+end
+return answer

@@ -1,0 +1,2 @@
+-- → how many sessions were given up
+return sweep()

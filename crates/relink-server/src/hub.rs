@@ -1,0 +1,275 @@
+//! The node behind its lock, and what it is connected to.
+
+mod errands;
+mod wire;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use rand::rngs::StdRng;
+use relink::{
+    CloseCode, Instant, Message,
+    server::{ConnectionId, Node, NodeAction, NodeEvent, NodeInput, NodeStats},
+};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, broadcast, mpsc::UnboundedSender, watch},
+    task::AbortHandle,
+    time::sleep_until,
+};
+
+use crate::{
+    admission::Admission,
+    clock::Clock,
+    config::ServerConfig,
+    context::Context,
+    handlers::Handlers,
+    history::{History, news},
+    user::User,
+};
+pub(crate) use errands::Errand;
+pub(crate) use wire::Wire;
+
+/// So many events wait for each listener.
+const EVENTS: usize = 1024;
+
+/// How far a server has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Serving,
+    Draining,
+    Drained,
+}
+
+/// Waits until a server has come so far.
+pub(crate) async fn reached(phase: &mut watch::Receiver<Phase>, so_far: Phase) {
+    // Fails where the hub is gone, and who waits for it has one.
+    _ = phase.wait_for(|phase| *phase >= so_far).await;
+}
+
+/// One node: its machine, its connections, its store, its application.
+pub(crate) struct Hub {
+    pub(crate) config: ServerConfig,
+    pub(crate) handlers: Handlers,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) events: broadcast::Sender<NodeEvent>,
+    pub(crate) phase: watch::Sender<Phase>,
+    core: Mutex<Core>,
+    clock: Clock,
+    /// Wakes the timer when there is an earlier deadline.
+    earlier: Arc<Notify>,
+    /// What is asked of the store. Bounded by what the node lets wait.
+    errands: UnboundedSender<Errand>,
+    runtime: Handle,
+    next_id: AtomicU64,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+struct Core {
+    node: Node<StdRng>,
+    wires: BTreeMap<ConnectionId, Arc<Wire>>,
+    deadline: Option<Instant>,
+}
+
+impl Hub {
+    pub(crate) fn start(
+        node: Node<StdRng>,
+        config: ServerConfig,
+        handlers: Handlers,
+        history: Arc<dyn History>,
+        runtime: Handle,
+    ) -> Arc<Self> {
+        let (errands, inbox) = tokio::sync::mpsc::unbounded_channel();
+        let (sender, heard) = news();
+        let hub = Arc::new(Self {
+            config,
+            handlers,
+            admission: Arc::new(Admission::new(config.admission)),
+            events: broadcast::Sender::new(EVENTS),
+            phase: watch::Sender::new(Phase::Serving),
+            core: Mutex::new(Core { node, wires: BTreeMap::new(), deadline: None }),
+            clock: Clock::new(),
+            earlier: Arc::default(),
+            errands,
+            runtime,
+            next_id: AtomicU64::new(1),
+            tasks: Mutex::default(),
+        });
+        let watch = {
+            let _runtime = hub.runtime.enter();
+            history.listen(sender)
+        };
+        let tasks = [
+            hub.runtime.spawn(keep_time(Arc::downgrade(&hub), Arc::clone(&hub.earlier), hub.clock)),
+            hub.runtime.spawn(errands::run(Arc::downgrade(&hub), inbox, history, watch)),
+            hub.runtime.spawn(errands::hear(Arc::downgrade(&hub), heard)),
+        ];
+        let tasks = tasks.map(|task| task.abort_handle()).into();
+        *hub.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
+        hub
+    }
+
+    /// Hands one input to the node, and does what it says. Nothing of the application runs in here.
+    pub(crate) fn drive(self: &Arc<Self>, input: NodeInput) {
+        let mut core = self.lock();
+        core.node.handle(input, self.clock.now());
+        self.act(&mut core);
+    }
+
+    /// A message from a connection. Whether another one may be read.
+    pub(crate) fn receive(self: &Arc<Self>, id: ConnectionId, message: Message) -> bool {
+        let mut core = self.lock();
+        core.node.handle(NodeInput::Message { id, message }, self.clock.now());
+        self.act(&mut core);
+        core.node.may_read(id)
+    }
+
+    pub(crate) fn may_read(&self, id: ConnectionId) -> bool {
+        self.lock().node.may_read(id)
+    }
+
+    /// The next message to write on a connection whose socket has room.
+    pub(crate) fn transmit(self: &Arc<Self>, id: ConnectionId) -> Option<Message> {
+        let mut core = self.lock();
+        let message = core.node.poll_transmit(id);
+        // Room in a queue may be filled from the store.
+        self.act(&mut core);
+        message
+    }
+
+    /// A connection begins.
+    pub(crate) fn open(self: &Arc<Self>, user: Option<User>) -> (ConnectionId, Arc<Wire>) {
+        let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        let wire = Arc::<Wire>::default();
+        let mut core = self.lock();
+        core.wires.insert(id, Arc::clone(&wire));
+        let user = user.map(|user| user.as_str().to_owned());
+        core.node.handle(NodeInput::Opened { id, user }, self.clock.now());
+        self.act(&mut core);
+        (id, wire)
+    }
+
+    /// A connection has ended.
+    pub(crate) fn close(self: &Arc<Self>, id: ConnectionId, code: CloseCode) {
+        let mut core = self.lock();
+        core.wires.remove(&id);
+        core.node.handle(NodeInput::Closed { id, code }, self.clock.now());
+        self.act(&mut core);
+    }
+
+    pub(crate) fn stats(&self) -> NodeStats {
+        self.lock().node.stats()
+    }
+
+    /// Does what the node says: all of it quick, and in order.
+    fn act(self: &Arc<Self>, core: &mut Core) {
+        while let Some(action) = core.node.poll_action() {
+            self.perform(action, &core.wires);
+        }
+        let deadline = core.node.poll_timeout();
+        let is_earlier = match (deadline, core.deadline) {
+            (Some(new), Some(old)) => new < old,
+            (new, old) => new.is_some() && old.is_none(),
+        };
+        if is_earlier {
+            core.deadline = deadline;
+            self.earlier.notify_one();
+        }
+    }
+
+    fn perform(self: &Arc<Self>, action: NodeAction, wires: &BTreeMap<ConnectionId, Arc<Wire>>) {
+        match action {
+            NodeAction::Ready { id } => wires.get(&id).into_iter().for_each(|wire| wire.wake()),
+            NodeAction::Close { id, frame } => {
+                wires.get(&id).into_iter().for_each(|wire| wire.close(frame.clone()));
+            }
+            NodeAction::Ask { question, what } => self.run_errand(Errand::Ask(question, what)),
+            NodeAction::Watch { stream } => self.run_errand(Errand::Watch(stream)),
+            NodeAction::Unwatch { stream } => self.run_errand(Errand::Unwatch(stream)),
+            NodeAction::Identify { id, token } => self.spawn(async move |hub| {
+                let result = hub.handlers.identify(token).await.map(|user| user.as_str().to_owned());
+                NodeInput::Identified { id, result }
+            }),
+            NodeAction::Authorize { request, user, channel, token } => self.spawn(async move |hub| {
+                let result = hub.handlers.may_have(User::new(user), channel, token).await;
+                NodeInput::Authorized { request, result }
+            }),
+            NodeAction::Handle { handling, user, session, serial, channel, message } => {
+                let context = Context::new(User::new(user), session, serial, channel);
+                self.spawn(async move |hub| {
+                    let result = hub.handlers.take(context, message).await;
+                    NodeInput::Handled { handling, result }
+                });
+            }
+            NodeAction::Event(event) => {
+                if event == NodeEvent::Drained {
+                    self.phase.send_replace(Phase::Drained);
+                }
+                // Fails where nobody listens.
+                _ = self.events.send(event);
+            }
+            // One that is newer than this crate: they are released together.
+            _ => {}
+        }
+    }
+
+    fn run_errand(&self, errand: Errand) {
+        // The other end lives as long as this.
+        _ = self.errands.send(errand);
+    }
+
+    /// Asks the application, in a task of its own.
+    fn spawn<F>(self: &Arc<Self>, ask: impl FnOnce(Arc<Self>) -> F + Send + 'static)
+    where
+        F: Future<Output = NodeInput> + Send,
+    {
+        let hub = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let answer = ask(Arc::clone(&hub)).await;
+            hub.drive(answer);
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        for task in self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            task.abort();
+        }
+    }
+}
+
+/// Tells the node when its time has come.
+async fn keep_time(hub: Weak<Hub>, earlier: Arc<Notify>, clock: Clock) {
+    loop {
+        let Some(deadline) = hub.upgrade().map(|hub| {
+            let mut core = hub.lock();
+            core.deadline = core.node.poll_timeout();
+            core.deadline
+        }) else {
+            return;
+        };
+        let due = async {
+            match deadline {
+                Some(deadline) => sleep_until(clock.at(deadline)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => {
+                let Some(hub) = hub.upgrade() else { return };
+                hub.drive(NodeInput::Timeout);
+            }
+            () = earlier.notified() => {}
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Between the node and its store.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Weak},
+};
+
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use relink::server::{NodeInput, Question, QuestionId, Stream};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::Hub;
+use crate::history::{History, NewsReceiver, Watch};
+
+/// What the node wants of its store.
+pub(crate) enum Errand {
+    Ask(QuestionId, Question),
+    Watch(Stream),
+    Unwatch(Stream),
+}
+
+/// Runs errands in the order they were given. Answers come as they come.
+pub(super) async fn run(
+    hub: Weak<Hub>,
+    mut errands: UnboundedReceiver<Errand>,
+    history: Arc<dyn History>,
+    watch: Arc<dyn Watch>,
+) {
+    let mut asked = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            errand = errands.recv() => match errand {
+                Some(Errand::Ask(question, what)) => asked.push(ask(Arc::clone(&history), question, what)),
+                Some(Errand::Watch(stream)) => watch.watch(stream),
+                Some(Errand::Unwatch(stream)) => watch.unwatch(&stream),
+                None => return,
+            },
+            Some(answer) = asked.next() => match hub.upgrade() {
+                Some(hub) => hub.drive(answer),
+                None => return,
+            },
+        }
+    }
+}
+
+async fn ask(history: Arc<dyn History>, question: QuestionId, what: Question) -> NodeInput {
+    let asking = AssertUnwindSafe(async { history.answer(what).await }).catch_unwind();
+    let answer = match asking.await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err("the store panicked".to_owned()),
+    };
+    NodeInput::Answered { question, answer }
+}
+
+/// Passes the store's news on.
+pub(super) async fn hear(hub: Weak<Hub>, mut news: NewsReceiver) {
+    while let Some(news) = news.recv().await {
+        let Some(hub) = hub.upgrade() else { return };
+        hub.drive(NodeInput::News(news));
+    }
+}

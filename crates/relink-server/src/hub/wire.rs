@@ -1,0 +1,36 @@
+//! What reaches into a connection's task.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    task::Waker,
+};
+
+use futures_util::task::AtomicWaker;
+use relink::CloseFrame;
+
+/// One per connection; its task registers and looks, the node wakes.
+#[derive(Debug, Default)]
+pub(crate) struct Wire {
+    waker: AtomicWaker,
+    close: Mutex<Option<CloseFrame>>,
+}
+
+impl Wire {
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
+    }
+
+    pub(crate) fn close(&self, frame: CloseFrame) {
+        *self.close.lock().unwrap_or_else(PoisonError::into_inner) = Some(frame);
+        self.wake();
+    }
+
+    /// How to close, once it is to be closed.
+    pub(crate) fn take_close(&self) -> Option<CloseFrame> {
+        self.close.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

@@ -1,0 +1,113 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+//! A server for links that stay up, on tokio: the other half of the subprotocol `relink.v1`.
+//!
+//! A client that loses its connection comes back, at this node or another one, and goes on where it was: what it sent is
+//! taken in once, what was published meanwhile follows, and the others do not notice. All that is decided by
+//! [`relink::server::Node`], which does no IO; this crate gives it sockets, time and a store.
+//!
+//! # Example: a room
+//!
+//! The server of a chat, and a client that speaks to it by hand; others use `relink-tokio`.
+//!
+//! ```
+//! use futures_util::{SinkExt, StreamExt};
+//! use relink::Problem;
+//! use relink_server::{Server, User, relink};
+//! use tokio::net::TcpListener;
+//! use tokio_tungstenite::{connect_async, tungstenite::ClientRequestBuilder};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder()
+//!     .authenticate(|token| async move {
+//!         let name = token.map_or("guest".to_owned(), |token| token.expose().to_owned());
+//!         Ok(User::from(name))
+//!     })
+//!     .on_message(|context, message| async move {
+//!         let Some(room) = context.channel().cloned() else {
+//!             return Err(Problem::new(Problem::NOT_HANDLED, "say it in a room"));
+//!         };
+//!         let said = format!("{}: {}", context.user(), message.as_text().unwrap_or("(bytes)"));
+//!         context.publish(room, said.as_str()); // committed together with the message, once
+//!         Ok(())
+//!     })
+//!     .build()?;
+//! let relink = server.handle();
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let address = listener.local_addr()?;
+//! let serving = tokio::spawn(server.serve(listener));
+//!
+//! let request = ClientRequestBuilder::new(format!("ws://{address}/").parse()?).with_sub_protocol("relink.v1");
+//! let (mut client, _) = connect_async(request).await?;
+//! for frame in [
+//!     r#"{"type":"hello","token":"ada"}"#,
+//!     r#"{"type":"subscribe","channel":"lobby"}"#,
+//!     r#"{"type":"message","serial":1,"channel":"lobby","text":"hello"}"#,
+//! ] {
+//!     client.send(frame.into()).await?;
+//! }
+//! while let Some(frame) = client.next().await.transpose()? {
+//!     if frame.to_text()?.contains("ada: hello") {
+//!         break; // the publication, as everyone in the lobby gets it
+//!     }
+//! }
+//! drop(client);
+//!
+//! relink.drain().await; // every client is told when to come back
+//! serving.await??;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! * A message with a serial takes effect **once**: its effects, collected in a [`Context`], and its serial are committed to
+//!   the [`History`] in one step, and only then acknowledged. A handler may run again where the store failed.
+//! * Messages of a channel, and those sent to a session, arrive in order and without a hole, over any number of
+//!   reconnects, as long as the history keeps them. Where it does not, the client is told that there is a gap.
+//! * Somebody who comes back within the grace of [`PresenceConfig`](relink::server::PresenceConfig) was never away (A9).
+//! * A slow client costs a bounded amount of memory: what is published stays in the store until there is room.
+//!
+//! [`ServerHandle::publish`] is the exception: it is at most once, as nobody repeats it.
+//!
+//! # Threads
+//!
+//! One node is behind one lock that is held for microseconds; none of the application's functions runs under it. Each
+//! connection is one task. A machine with many cores runs one node, or several that share a history.
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `axum` | `ServerHandle::route` and `Upgrade`: links inside an axum application |
+//! | `redis` | `RedisHistory`: history that outlives a node and is shared by many (W15) |
+
+mod admission;
+mod builder;
+mod clock;
+mod config;
+mod connection;
+mod context;
+mod handle;
+mod handlers;
+mod handshake;
+mod history;
+mod hub;
+#[cfg(feature = "axum")]
+mod mount;
+mod server;
+mod user;
+
+pub use builder::{BuildError, ServerBuilder};
+pub use config::{AdmissionConfig, ServerConfig};
+pub use context::Context;
+pub use handle::{ServerEvents, ServerHandle, ServerStats};
+pub use history::{History, HistoryError, Memory, NewsReceiver, NewsSender, Watch, news};
+#[cfg(feature = "redis")]
+pub use history::{RedisConfig, RedisHistory};
+pub use http;
+#[cfg(feature = "axum")]
+pub use mount::Upgrade;
+pub use relink;
+pub use server::Server;
+pub use user::User;

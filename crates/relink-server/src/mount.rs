@@ -1,0 +1,117 @@
+//! Links inside an axum application.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, FromRequestParts, Request},
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, any},
+};
+use http::{HeaderValue, header, request::Parts};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+
+use crate::{
+    connection,
+    handle::ServerHandle,
+    handshake::{self, Refusal},
+    user::User,
+};
+
+/// A request that wants to become a link: an extractor for a handler of one's own.
+///
+/// ```
+/// use axum::{Router, extract::State, response::Response, routing::any};
+/// use relink_server::{ServerHandle, Upgrade, User};
+///
+/// async fn link(State(relink): State<ServerHandle>, upgrade: Upgrade) -> Response {
+///     // Whatever else axum extracts tells who this is: a session, a cookie, a path.
+///     relink.upgrade(upgrade, Some(User::new("alice"))).await
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = relink_server::Server::builder().build()?;
+/// let app: Router = Router::new().route("/link", any(link)).with_state(server.handle());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Upgrade {
+    request: http::Request<()>,
+    upgrade: Option<OnUpgrade>,
+    peer: Option<SocketAddr>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Upgrade {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let mut request = http::Request::new(());
+        request.method_mut().clone_from(&parts.method);
+        request.uri_mut().clone_from(&parts.uri);
+        *request.version_mut() = parts.version;
+        request.headers_mut().clone_from(&parts.headers);
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+        Ok(Self { request, upgrade: parts.extensions.remove(), peer })
+    }
+}
+
+impl ServerHandle {
+    /// A route that serves links, with the users that the server's own functions tell:
+    /// `Router::new().route("/link", relink.route())`.
+    ///
+    /// With `into_make_service_with_connect_info::<SocketAddr>()`, addresses are counted for
+    /// [`per_address`](crate::AdmissionConfig::per_address). axum's graceful shutdown does not wait for links: await
+    /// [`drain`](Self::drain) in its signal.
+    pub fn route<S: Clone + Send + Sync + 'static>(&self) -> MethodRouter<S> {
+        let relink = self.clone();
+        any(async move |request: Request| {
+            let (mut parts, _) = request.into_parts();
+            let Ok(upgrade) = Upgrade::from_request_parts(&mut parts, &()).await;
+            relink.upgrade(upgrade, None).await
+        })
+    }
+
+    /// Answers a request that wants to become a link. Where the `user` is not known here, the server's own functions tell.
+    pub async fn upgrade(&self, upgrade: Upgrade, user: Option<User>) -> Response {
+        match self.try_upgrade(upgrade, user).await {
+            Ok(response) => response.map(|()| Body::empty()),
+            Err(refusal) => refusal.into_response(),
+        }
+    }
+
+    async fn try_upgrade(&self, upgrade: Upgrade, user: Option<User>) -> Result<http::Response<()>, Refusal> {
+        let Upgrade { request, upgrade, peer } = upgrade;
+        let permit = self.admit(peer.map(|peer| peer.ip()))?;
+        let response = handshake::agree(&request)?;
+        let not_here = || Refusal::new(http::StatusCode::BAD_REQUEST, "this connection cannot be upgraded");
+        let upgrade = upgrade.ok_or_else(not_here)?;
+        let user = match user {
+            Some(user) => Some(user),
+            None => handshake::identify(request, &self.hub.handlers).await?,
+        };
+        let hub = Arc::clone(&self.hub);
+        tokio::spawn(async move {
+            // Fails where the client is gone before it has read the answer.
+            if let Ok(upgraded) = upgrade.await {
+                connection::run(TokioIo::new(upgraded), Vec::new(), hub, user, permit).await;
+            }
+        });
+        Ok(response)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, self.detail + "\n").into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.status == http::StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

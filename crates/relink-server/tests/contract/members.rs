@@ -1,0 +1,169 @@
+//! Who is in a channel.
+
+use super::*;
+
+/// Joins as the session's only member ever, and expects to be known as that.
+async fn join_as_new(history: &dyn History, to: &str, session: &str, who: &Member, lease: u64) {
+    let answer = join(history, to, session, who.clone(), lease).await;
+    assert_eq!(answer, Answer::Joined { join: who.join.clone() });
+}
+
+fn name((who, what): (Member, &str)) -> (String, String, String) {
+    (who.user, who.join, what.to_owned())
+}
+
+async fn hear_change(ear: &mut Ear, of: &str) -> (String, String, String) {
+    match ear.hear().await {
+        News::Joined { channel, member } if channel.as_str() == of => name((member, "joined")),
+        News::Left { channel, member } if channel.as_str() == of => name((member, "left")),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn change(user: &str, join: &str, what: &str) -> (String, String, String) {
+    (user.to_owned(), join.to_owned(), what.to_owned())
+}
+
+pub(crate) async fn a09_members_are_told_by_session(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    for (session, user) in [("s2", "bob"), ("s1", "alice"), ("s3", "alice")] {
+        create(&*rig.one, session, user).await;
+    }
+    let mut ear = Ear::on(&*rig.other, &[&channel("a")]).await;
+    assert_eq!(members(&*rig.one, "a").await, []);
+    join_as_new(&*rig.one, "a", "s2", &member("bob", "j1"), 1).await;
+    join_as_new(&*rig.one, "a", "s1", &member("alice", "j2"), 2).await;
+    // One user with two sessions is two members, and one may say nothing of itself.
+    let silent = Member { info: None, ..member("alice", "j3") };
+    join_as_new(&*rig.other, "a", "s3", &silent, 3).await;
+    join_as_new(&*rig.one, "b", "s2", &member("bob", "j4"), 4).await;
+    let everyone = [member("alice", "j2"), member("bob", "j1"), silent];
+    assert_eq!(members(&*rig.one, "a").await, everyone);
+    assert_eq!(members(&*rig.other, "a").await, everyone);
+    assert_eq!(hear_change(&mut ear, "a").await, change("bob", "j1", "joined"));
+    assert_eq!(hear_change(&mut ear, "a").await, change("alice", "j2", "joined"));
+    assert_eq!(hear_change(&mut ear, "a").await, change("alice", "j3", "joined"));
+    leave(&*rig.other, "a", "s2", 1).await;
+    leave(&*rig.other, "a", "s2", 1).await;
+    assert_eq!(hear_change(&mut ear, "a").await, change("bob", "j1", "left"));
+    assert_eq!(
+        members(&*rig.one, "a").await,
+        everyone[..1].iter().chain(&everyone[2..]).cloned().collect::<Vec<_>>()
+    );
+    assert_eq!(members(&*rig.one, "b").await, [member("bob", "j4")]);
+    // Who left and comes again is told again, by another name.
+    join_as_new(&*rig.one, "a", "s2", &member("bob", "j5"), 5).await;
+    assert_eq!(hear_change(&mut ear, "a").await, change("bob", "j5", "joined"));
+}
+
+pub(crate) async fn a09_a_member_that_comes_back_keeps_its_name_and_is_told_to_nobody(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    create(&*rig.one, "t", "bob").await;
+    let mut ear = Ear::on(&*rig.one, &[&channel("a")]).await;
+    join_as_new(&*rig.one, "a", "s", &member("alice", "first"), 1).await;
+    let again = join(&*rig.other, "a", "s", member("alice", "second"), 2).await;
+    assert_eq!(again, Answer::Joined { join: "first".to_owned() });
+    join_as_new(&*rig.one, "a", "t", &member("bob", "only"), 3).await;
+    assert_eq!(hear_change(&mut ear, "a").await, change("alice", "first", "joined"));
+    assert_eq!(hear_change(&mut ear, "a").await, change("bob", "only", "joined"));
+    assert_eq!(members(&*rig.one, "a").await, [member("alice", "first"), member("bob", "only")]);
+    leave(&*rig.other, "a", "s", 2).await;
+    assert_eq!(hear_change(&mut ear, "a").await, change("alice", "first", "left"));
+}
+
+pub(crate) async fn a09_a_member_that_comes_back_with_other_words_is_told_again(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    join_as_new(&*rig.one, "a", "s", &member("alice", "first"), 1).await;
+    let mut ear = Ear::on(&*rig.other, &[&channel("a")]).await;
+    let away = |join: &str| Member { info: Some("away".into()), ..member("alice", join) };
+    let again = join(&*rig.one, "a", "s", away("second"), 2).await;
+    assert_eq!(again, Answer::Joined { join: "first".to_owned() });
+    assert_eq!(ear.hear().await, News::Joined { channel: "a".into(), member: away("first") });
+    assert_eq!(members(&*rig.one, "a").await, [away("first")]);
+    leave(&*rig.one, "a", "s", 2).await;
+    let left = Member { info: None, ..away("first") };
+    assert_eq!(ear.hear().await, News::Left { channel: "a".into(), member: left });
+}
+
+pub(crate) async fn a09_a_lease_that_was_replaced_cannot_leave(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    let (here, there) = (u64::MAX - 1, u64::MAX);
+    join_as_new(&*rig.one, "a", "s", &member("alice", "j"), here).await;
+    _ = join(&*rig.other, "a", "s", member("alice", "k"), there).await;
+    leave(&*rig.one, "a", "s", here).await;
+    assert_eq!(members(&*rig.one, "a").await, [member("alice", "j")]);
+    leave(&*rig.other, "a", "s", there).await;
+    assert_eq!(members(&*rig.one, "a").await, []);
+}
+
+pub(crate) async fn a09_a_session_that_nobody_knows_cannot_join(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    assert_eq!(join(&*rig.one, "a", "s", member("alice", "j"), 1).await, Answer::Unknown);
+    assert_eq!(members(&*rig.one, "a").await, []);
+}
+
+pub(crate) async fn a09_members_leave_with_their_session(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    join_as_new(&*rig.one, "a", "s", &member("alice", "j"), 1).await;
+    join_as_new(&*rig.one, "b", "s", &member("alice", "k"), 2).await;
+    let mut ear = Ear::on(&*rig.other, &[&channel("a")]).await;
+    assert_eq!(ask(&*rig.one, Question::End { session: "s".into(), turn: 0 }).await, Answer::Done);
+    assert_eq!(hear_change(&mut ear, "a").await, change("alice", "j", "left"));
+    assert_eq!(members(&*rig.one, "a").await, []);
+    assert_eq!(members(&*rig.one, "b").await, []);
+}
+
+pub(crate) async fn a09_members_whose_node_is_gone_leave_once(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config().with_session_ttl(Duration::from_millis(400))).await;
+    create(&*rig.one, "s", "alice").await;
+    join_as_new(&*rig.one, "a", "s", &member("alice", "j"), 1).await;
+    let mut ear = Ear::on(&*rig.other, &[&channel("a")]).await;
+    // Nobody keeps it any more. Both nodes look, and each could tell.
+    until(async || {
+        let (one, other) = tokio::join!(members(&*rig.one, "a"), members(&*rig.other, "a"));
+        (one.is_empty() && other.is_empty()).then_some(())
+    })
+    .await;
+    publish(&*rig.one, &channel("a"), &["after it"]).await;
+    assert_eq!(hear_change(&mut ear, "a").await, change("alice", "j", "left"));
+    assert_eq!(ear.hear_word().await.2, "after it");
+}
+
+pub(crate) async fn a09_members_that_are_kept_stay(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config().with_session_ttl(Duration::from_millis(600))).await;
+    for session in ["kept", "left"] {
+        create(&*rig.one, session, session).await;
+        join_as_new(&*rig.one, "a", session, &member(session, session), 1).await;
+    }
+    let left = until(async || {
+        keep(&*rig.one, "kept").await;
+        let members = members(&*rig.other, "a").await;
+        (members.len() < 2).then_some(members)
+    })
+    .await;
+    assert_eq!(left, [member("kept", "kept")]);
+}
+
+pub(crate) async fn a09_any_name_is_a_name(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    let odd = "12 :\n\0ü{\"%s\"} *";
+    create(&*rig.one, odd, odd).await;
+    let mut ear = Ear::on(&*rig.other, &[&channel(odd)]).await;
+    let who = Member { user: odd.to_owned(), join: odd.to_owned(), info: Some(odd.into()) };
+    join_as_new(&*rig.one, odd, odd, &who, 1).await;
+    assert_eq!(members(&*rig.other, odd).await, [who.clone()]);
+    assert_eq!(ear.hear().await, News::Joined { channel: odd.into(), member: who.clone() });
+    publish(&*rig.one, &channel(odd), &[odd]).await;
+    assert_eq!(ear.hear_word().await, (channel(odd), 1, odd.to_owned()));
+    leave(&*rig.one, odd, odd, 1).await;
+    assert_eq!(hear_change(&mut ear, odd).await, change(odd, odd, "left"));
+    assert!(matches!(resume(&*rig.other, odd, odd).await, Answer::Session { user, .. } if user == odd));
+}

@@ -1,0 +1,191 @@
+//! Sessions and what is committed in them.
+
+use super::*;
+
+fn session(user: &str, received: u64, rejected: &[Rejection], turn: u64) -> Answer {
+    Answer::Session { user: user.to_owned(), received, rejected: rejected.to_vec(), turn }
+}
+
+pub(crate) async fn w09_a_session_is_known_to_all_nodes(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    let answer = ask(&*rig.one, commit("s", 0, 1, &[("a", "hello")])).await;
+    assert_eq!(answer, Answer::Committed { received: 1 });
+    assert_eq!(resume(&*rig.other, "s", "alice").await, session("alice", 1, &[], 1));
+    assert_eq!(resume(&*rig.one, "s", "alice").await, session("alice", 1, &[], 2));
+}
+
+pub(crate) async fn w09_a_session_begins_once(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    _ = ask(&*rig.one, commit("s", 0, 1, &[])).await;
+    let again = async |user: &str| {
+        ask(&*rig.one, Question::Create { session: "s".into(), user: user.to_owned() }).await
+    };
+    assert_eq!(again("alice").await, session("alice", 1, &[], 0));
+    assert_eq!(again("mallory").await, Answer::Unknown);
+}
+
+pub(crate) async fn w09_an_unknown_session_is_not_resumed(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    assert_eq!(resume(&*rig.one, "s", "alice").await, Answer::Unknown);
+    assert_eq!(ask(&*rig.one, commit("s", 0, 1, &[("a", "hello")])).await, Answer::Unknown);
+    assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
+    keep(&*rig.one, "s").await;
+    assert_eq!(resume(&*rig.one, "s", "alice").await, Answer::Unknown);
+}
+
+pub(crate) async fn w09_a_session_of_somebody_else_is_left_alone(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    let Answer::Session { user, turn, .. } = resume(&*rig.other, "s", "mallory").await else { panic!() };
+    assert_eq!((&*user, turn), ("alice", 0), "the answer says whose it is");
+    let answer = ask(&*rig.one, commit("s", 0, 1, &[])).await;
+    assert_eq!(answer, Answer::Committed { received: 1 }, "its turn goes on");
+    assert_eq!(resume(&*rig.one, "s", "alice").await, session("alice", 1, &[], 1));
+}
+
+pub(crate) async fn i25_a_resume_begins_a_turn_and_tells_it(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    let mut ear = Ear::on(&*rig.one, &[&Stream::Session("s".into())]).await;
+    _ = resume(&*rig.other, "s", "mallory").await;
+    for turn in 1..=3 {
+        assert_eq!(resume(&*rig.other, "s", "alice").await, session("alice", 0, &[], turn));
+        assert_eq!(ear.hear().await, News::Resumed { session: "s".into(), turn });
+    }
+}
+
+pub(crate) async fn i25_a_commit_of_an_earlier_turn_changes_nothing(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    _ = resume(&*rig.other, "s", "alice").await;
+    assert_eq!(ask(&*rig.one, commit("s", 0, 1, &[("a", "late")])).await, Answer::Unknown);
+    assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
+    let answer = ask(&*rig.other, commit("s", 1, 1, &[("a", "in turn")])).await;
+    assert_eq!(answer, Answer::Committed { received: 1 });
+    assert_eq!(words(&*rig.one, &channel("a"), 0).await, numbered(&[(1, "in turn")]));
+}
+
+pub(crate) async fn w09_a_commit_is_all_or_nothing_and_once(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    create(&*rig.one, "t", "bob").await;
+    let to_bob = Stream::Session("t".into());
+    let publications = vec![
+        (channel("a"), text("1")),
+        (channel("b"), text("2")),
+        (channel("a"), text("3")),
+        (to_bob.clone(), text("4")),
+    ];
+    for _ in 0..2 {
+        let (session, publications) = (SessionId::from("s"), publications.clone());
+        let question = Question::Commit { session, turn: 0, serial: 1, publications, rejection: None };
+        assert_eq!(ask(&*rig.one, question).await, Answer::Committed { received: 1 });
+    }
+    assert_eq!(words(&*rig.one, &channel("a"), 0).await, numbered(&[(1, "1"), (2, "3")]));
+    assert_eq!(words(&*rig.one, &channel("b"), 0).await, numbered(&[(1, "2")]));
+    assert_eq!(words(&*rig.one, &to_bob, 0).await, numbered(&[(1, "4")]));
+    assert_eq!(ask(&*rig.one, commit("s", 0, 2, &[])).await, Answer::Committed { received: 2 });
+    let again = ask(&*rig.one, commit("s", 0, 1, &[("a", "again")])).await;
+    assert_eq!(again, Answer::Committed { received: 2 }, "one beyond it, as it was a duplicate");
+    assert_eq!(top(&*rig.one, &channel("a")).await.offset, 2);
+}
+
+pub(crate) async fn w09_two_nodes_commit_the_same_serial_once(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    for serial in 1..=50 {
+        let question = || commit("s", 0, serial, &[("a", "once")]);
+        let (one, other) = tokio::join!(ask(&*rig.one, question()), ask(&*rig.other, question()));
+        assert_eq!([one, other], [(); 2].map(|()| Answer::Committed { received: serial }));
+    }
+    assert_eq!(top(&*rig.one, &channel("a")).await.offset, 50);
+}
+
+pub(crate) async fn w09_a_commit_with_a_hole_before_it_changes_nothing(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    _ = ask(&*rig.one, commit("s", 0, 2, &[("a", "too early")])).await;
+    assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
+    assert_eq!(resume(&*rig.one, "s", "alice").await, session("alice", 0, &[], 1));
+}
+
+pub(crate) async fn w09_rejections_are_remembered_in_order(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    let details = ["no", "", "with 7 words\nin two lines: ü"];
+    for (serial, detail) in (1..).zip(details) {
+        ask(&*rig.one, refused("s", serial, "not_handled", detail)).await;
+        // A duplicate is not noted twice.
+        ask(&*rig.one, refused("s", serial, "another", "again")).await;
+    }
+    ask(&*rig.one, commit("s", 0, 4, &[])).await;
+    let rejected: Vec<_> =
+        (1..).zip(details).map(|(serial, detail)| rejection(serial, "not_handled", detail)).collect();
+    assert_eq!(resume(&*rig.other, "s", "alice").await, session("alice", 4, &rejected, 1));
+}
+
+pub(crate) async fn w09_rejections_are_bounded(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    for serial in 1..=1030 {
+        ask(&*rig.one, refused("s", serial, "no", "no")).await;
+    }
+    let Answer::Session { received, rejected, .. } = resume(&*rig.other, "s", "alice").await else {
+        panic!()
+    };
+    let first_and_last = (rejected[0].serial, rejected[1023].serial);
+    assert_eq!((received, rejected.len(), first_and_last), (1030, 1024, (7, 1030)));
+}
+
+pub(crate) async fn w09_a_session_lasts_for_its_time_unless_it_is_kept(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
+    let rig = rig(config().with_session_ttl(Duration::from_millis(600))).await;
+    create(&*rig.one, "kept", "alice").await;
+    create(&*rig.one, "left", "alice").await;
+    // A session that is asked for by somebody else is not kept by that.
+    until(async || {
+        keep(&*rig.other, "kept").await;
+        (resume(&*rig.one, "left", "mallory").await == Answer::Unknown).then_some(())
+    })
+    .await;
+    assert_eq!(resume(&*rig.one, "kept", "alice").await, session("alice", 0, &[], 1));
+    assert_eq!(ask(&*rig.one, commit("left", 0, 1, &[])).await, Answer::Unknown);
+}
+
+pub(crate) async fn w09_a_session_that_is_not_has_no_stream(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    let own = Stream::Session("s".into());
+    publish(&*rig.one, &own, &["to nobody"]).await;
+    let (begin, nothing) = since(&*rig.one, &own, None, 1).await;
+    assert_eq!((begin.offset, nothing), (0, Some(Vec::new())));
+    assert_eq!(since(&*rig.one, &own, Some(begin), 1).await.1, None);
+    create(&*rig.one, "s", "alice").await;
+    assert_eq!(words(&*rig.one, &own, 0).await, Some(Vec::new()));
+}
+
+pub(crate) async fn w09_an_ended_session_is_gone_with_its_stream(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    let own = Stream::Session("s".into());
+    publish(&*rig.one, &own, &["direct"]).await;
+    let before = top(&*rig.one, &own).await;
+    assert_eq!(ask(&*rig.one, Question::End { session: "s".into(), turn: 0 }).await, Answer::Done);
+    assert_eq!(resume(&*rig.other, "s", "alice").await, Answer::Unknown);
+    assert_eq!(ask(&*rig.one, commit("s", 0, 1, &[])).await, Answer::Unknown);
+    assert_eq!(since(&*rig.one, &own, Some(Position { offset: 0, ..before }), 10).await.1, None);
+}
+
+pub(crate) async fn i25_an_earlier_turn_cannot_end_a_session(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    _ = resume(&*rig.other, "s", "alice").await;
+    assert_eq!(ask(&*rig.one, Question::End { session: "s".into(), turn: 0 }).await, Answer::Done);
+    assert_eq!(resume(&*rig.other, "s", "alice").await, session("alice", 0, &[], 2));
+    assert_eq!(ask(&*rig.one, Question::End { session: "s".into(), turn: 2 }).await, Answer::Done);
+    assert_eq!(resume(&*rig.other, "s", "alice").await, Answer::Unknown);
+}

@@ -1,0 +1,16 @@
+//! The contract of a history, kept in memory.
+
+mod contract;
+
+use std::sync::Arc;
+
+use contract::Rig;
+use relink::server::HistoryConfig;
+use relink_server::Memory;
+
+history_contract!(rig, start_paused = true);
+
+async fn rig(config: HistoryConfig) -> Rig {
+    let one = Memory::new(config).expect("the configuration is good");
+    Rig { one: Arc::new(one.clone()), other: Arc::new(one), store: Box::new(()) }
+}

@@ -1,0 +1,140 @@
+//! The contract of a history, kept by Redis; and what only Redis can get wrong. Needs `redis-server`; `just interop` runs it.
+
+mod contract;
+mod redis_server;
+
+use std::sync::Arc;
+
+use contract::{Ear, Rig, ask, channel, commit, config, create, publish, text, top, until, words};
+use redis_server::RedisServer;
+use relink::server::{Answer, HistoryConfig, Question};
+use relink_server::{History, RedisConfig, RedisHistory};
+
+history_contract!(rig);
+
+async fn rig(history: HistoryConfig) -> Rig {
+    let server = RedisServer::start();
+    let config = RedisConfig::default().with_history(history);
+    let one =
+        RedisHistory::connect_with(&server.url(), config.clone()).await.expect("the first node connects");
+    let other = RedisHistory::connect_with(&server.url(), config).await.expect("the second node connects");
+    Rig { one: Arc::new(one), other: Arc::new(other), store: Box::new(server) }
+}
+
+#[tokio::test]
+async fn w15_a_lost_news_connection_is_made_again_and_doubted() {
+    let (server, history) = one_node().await;
+    let mut ear = Ear::on(&history, &[&channel("a")]).await;
+    server.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    ear.doubt().await;
+    publish(&history, &channel("a"), &["heard again"]).await;
+    assert_eq!(ear.hear_word().await.2, "heard again");
+}
+
+#[tokio::test]
+async fn w15_a_lost_connection_is_made_again() {
+    let (server, history) = one_node().await;
+    create(&history, "s", "alice").await;
+    server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    let question = || commit("s", 0, 1, &[("a", "once")]);
+    let committed = until(async || history.answer(question()).await.ok()).await;
+    assert_eq!(committed, Answer::Committed { received: 1 });
+    assert_eq!(top(&history, &channel("a")).await.offset, 1);
+}
+
+#[tokio::test]
+async fn w15_a_server_that_forgot_the_scripts_is_told_again() {
+    let (server, history) = one_node().await;
+    publish(&history, &channel("a"), &["1"]).await;
+    server.ask(&["SCRIPT", "FLUSH"]);
+    publish(&history, &channel("a"), &["2"]).await;
+    assert_eq!(top(&history, &channel("a")).await.offset, 2);
+}
+
+#[tokio::test]
+async fn w15_a_server_that_lost_everything_starts_another_epoch() {
+    let (server, history) = one_node().await;
+    publish(&history, &channel("a"), &["1"]).await;
+    let before = top(&history, &channel("a")).await;
+    server.ask(&["FLUSHALL"]);
+    let Answer::Since { top, missed } =
+        ask(&history, Question::Since { stream: channel("a"), after: Some(before), limit: 1 }).await
+    else {
+        panic!()
+    };
+    assert_eq!((top.offset, missed), (0, None));
+    assert_ne!(top.epoch, before.epoch);
+}
+
+#[tokio::test]
+async fn w15_an_offset_that_was_evicted_takes_its_messages_along() {
+    let (server, history) = one_node().await;
+    publish(&history, &channel("a"), &["1", "2"]).await;
+    server.ask(&["DEL", "relink:top:c:a"]);
+    publish(&history, &channel("a"), &["new"]).await;
+    assert_eq!(words(&history, &channel("a"), 0).await, contract::numbered(&[(1, "new")]));
+}
+
+#[tokio::test]
+async fn w15_an_error_names_the_server_and_not_the_password() {
+    let (server, history) = one_node().await;
+    let address = format!("127.0.0.1:{}", server.port());
+    drop(server);
+    let error = history.answer(Question::Keep { sessions: vec!["s".into()] }).await.expect_err("it is gone");
+    assert!(error.to_string().starts_with(&format!("redis at {address} does not answer: ")), "{error}");
+    let closed = format!("redis://user:hunter2@{address}/");
+    for address in [&*closed, "redis://:hunter2@", "hunter2://x"] {
+        let error = RedisHistory::connect(address).await.expect_err("nobody is there");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn w15_prefixes_keep_applications_apart() {
+    let (server, history) = one_node().await;
+    let config = RedisConfig::default().with_prefix("other:");
+    let other = RedisHistory::connect_with(&server.url(), config).await.expect("it connects");
+    publish(&history, &channel("a"), &["mine"]).await;
+    assert_eq!(top(&other, &channel("a")).await.offset, 0);
+}
+
+#[tokio::test]
+async fn w15_everything_is_forgotten_in_time() {
+    let (server, history) = one_node().await;
+    create(&history, "s", "alice").await;
+    create(&history, "t", "bob").await;
+    ask(&history, commit("s", 0, 1, &[("a", "hello")])).await;
+    ask(&history, contract::refused("s", 2, "no", "no")).await;
+    let publications = vec![(relink::server::Stream::Session("s".into()), text("direct"))];
+    ask(&history, Question::Publish { publications }).await;
+    contract::join(&history, "a", "t", contract::member("bob", "j"), 1).await;
+    ask(&history, Question::Since { stream: channel("never written"), after: None, limit: 1 }).await;
+    // Members have no end of their own: they leave with their sessions, which any node looks for.
+    let forever: Vec<_> =
+        server.keys().into_iter().filter(|key| server.ask(&["PTTL", key]) == "-1").collect();
+    assert_eq!(forever, ["relink:in:t", "relink:members:a", "relink:present"]);
+    ask(&history, Question::End { session: "t".into(), turn: 0 }).await;
+    assert!(server.keys().iter().all(|key| server.ask(&["PTTL", key]) != "-1"), "{:?}", server.keys());
+}
+
+#[tokio::test]
+async fn w15_the_members_of_a_dead_node_leave() {
+    let server = RedisServer::start();
+    let short = config().with_session_ttl(std::time::Duration::from_secs(2));
+    let config = RedisConfig::default().with_history(short);
+    let history = RedisHistory::connect_with(&server.url(), config).await.expect("it connects");
+    for number in 0..300 {
+        let session = format!("s{number}");
+        create(&history, &session, "alice").await;
+        contract::join(&history, "a", &session, contract::member("alice", &session), 1).await;
+    }
+    until(async || contract::members(&history, "a").await.is_empty().then_some(())).await;
+    let members = |key: &String| key.contains(":in:") || key.contains(":members:") || key.contains("present");
+    assert!(!server.keys().iter().any(members), "{:?}", server.keys());
+}
+
+async fn one_node() -> (RedisServer, RedisHistory) {
+    let server = RedisServer::start();
+    let history = RedisHistory::connect(&server.url()).await.expect("it connects");
+    (server, history)
+}

@@ -1,0 +1,114 @@
+//! One connection through the proxy.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{io::AsyncReadExt, net::TcpStream, sync::watch, time::timeout};
+
+use super::{
+    Shared,
+    fault::{End, Fault, Orders, Way},
+    pump::{Pump, Waiting},
+};
+use crate::socket;
+
+/// How long the two sides may take to end their halves after the proxy has ended its own.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How long the upstream may take to accept.
+const DIAL: Duration = Duration::from_secs(10);
+
+/// What reaches into a connection.
+pub(super) struct Relay {
+    orders: watch::Sender<Orders>,
+    up: AtomicU64,
+    down: AtomicU64,
+    broken: AtomicBool,
+    shared: Arc<Shared>,
+}
+
+impl Relay {
+    pub(super) fn new(orders: Orders, shared: Arc<Shared>) -> Self {
+        let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { orders: watch::Sender::new(orders), up, down, broken: AtomicBool::new(false), shared }
+    }
+
+    pub(super) fn apply(&self, fault: Fault) {
+        let forwarded = (self.forwarded(Way::Up), self.forwarded(Way::Down));
+        self.orders.send_modify(|orders| orders.apply(fault, forwarded));
+    }
+
+    /// So many bytes have gone this way that it is cut, once.
+    pub(super) fn cut(&self, way: Way, end: End) {
+        self.orders.send_modify(|orders| {
+            orders.forget_cut(way);
+            orders.apply(Fault::Cut(end), (0, 0));
+        });
+    }
+
+    /// One side is gone without an end.
+    pub(super) fn break_off(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn forwarded(&self, way: Way) -> u64 {
+        match way {
+            Way::Up => self.up.load(Ordering::Relaxed),
+            Way::Down => self.down.load(Ordering::Relaxed),
+            Way::Both => self.forwarded(Way::Up).saturating_add(self.forwarded(Way::Down)),
+        }
+    }
+
+    pub(super) fn count(&self, way: Way, bytes: usize) {
+        let counter = if way == Way::Up { &self.up } else { &self.down };
+        counter.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.shared.count(way, bytes);
+    }
+}
+
+/// Forwards until both directions are at their end, or one side is lost. Dropping the sockets resets them.
+pub(super) async fn forward(
+    mut client: TcpStream,
+    upstream: SocketAddr,
+    relay: &Relay,
+) -> Option<[TcpStream; 2]> {
+    let mut server = timeout(DIAL, TcpStream::connect(upstream)).await.ok()?.ok()?;
+    socket::prepare(&server).ok()?;
+    let mut reset = relay.orders.subscribe();
+    let ended = tokio::select! {
+        biased;
+        _ = reset.wait_for(|orders| orders.reset) => Err(io::ErrorKind::ConnectionReset.into()),
+        ended = both(&mut client, &mut server, relay) => ended,
+    };
+    ended.is_ok().then_some([client, server])
+}
+
+async fn both(client: &mut TcpStream, server: &mut TcpStream, relay: &Relay) -> io::Result<()> {
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    let pump = |way, from, to| {
+        Pump { relay, orders: relay.orders.subscribe(), way, from, to, waiting: Waiting::default() }.run()
+    };
+    tokio::try_join!(pump(Way::Up, from_client, to_server), pump(Way::Down, from_server, to_client))?;
+    Ok(())
+}
+
+/// Both sides have been told the end: gives them the time to read what is under way. A socket that is closed with
+/// unread bytes is reset, and a reset can overtake them.
+pub(super) async fn leave([mut client, mut server]: [TcpStream; 2]) {
+    async fn read_up(tcp: &mut TcpStream) {
+        let mut rest = [0; 4096];
+        while tcp.read(&mut rest).await.is_ok_and(|count| count > 0) {}
+    }
+    _ = timeout(FAREWELL, async { tokio::join!(read_up(&mut client), read_up(&mut server)) }).await;
+}
