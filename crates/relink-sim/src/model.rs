@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use relink::{
     CloseCode, ClosedReason, Failure, Hint, Input, Instant, LinkConfig, LinkSignal, Phase, Refusal, Reopen,
-    State, Status, Step, StopReason, Timer, TransportId, Verdict,
+    State, Status, Step, StopReason, Timer, TransportId, Verdict, WhenOffline,
 };
 
 use crate::stimulus::sender;
@@ -123,6 +123,11 @@ impl Model {
             (Input::Timeout, _) => Expected::Due,
             (Input::Connect, _) if self.state == State::Idle => Expected::Attempt,
             _ if reopens => Expected::Attempt,
+            (Input::Hint(Hint::Offline), None)
+                if self.state == State::Connected && self.config.when_offline == WhenOffline::Disconnect =>
+            {
+                Expected::Failure(None)
+            }
             (Input::RetryNow, Some(Phase::Waiting)) => Expected::Attempt,
             (Input::Hint(Hint::Online | Hint::Wake), Some(Phase::Waiting)) => Expected::MayAttempt,
             (Input::Close { .. }, _) if self.state == State::Connected => Expected::Becomes(State::Closing),
@@ -152,6 +157,7 @@ impl Model {
             | (LinkSignal::Authenticated, Step::Authenticating) => self.after_step(Some(step)),
             (LinkSignal::Redirect, _) => Expected::Redirect,
             (LinkSignal::Refused(Refusal::As(code)), _) => Expected::Failure(self.stop_at(code)),
+            (LinkSignal::Refused(Refusal::Stop(reason)), _) => Expected::Failure(Some(reason)),
             (LinkSignal::Refused(_), _) => Expected::Failure(self.stop(Verdict::RefreshToken, None)),
             _ => Expected::Stays,
         }

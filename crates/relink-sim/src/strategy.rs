@@ -21,7 +21,8 @@ use proptest::prelude::*;
 use relink::{
     Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve, Failure, FirstFailure,
     Handshake, HeartbeatConfig, Hint, Input, Jitter, LinkConfig, LinkSignal, Rate, Refusal, Reopen,
-    RetryAfter, SurfaceConfig, TokenFailed, TokenGrant, TransportId, Verdict,
+    RetryAfter, StopReason, SurfaceConfig, TokenFailed, TokenGrant, TransportId, Verdict, WhenDead,
+    WhenOffline,
 };
 
 use crate::stimulus::{Stimulus, What, When, Whose};
@@ -111,6 +112,7 @@ fn signal() -> impl Strategy<Value = LinkSignal> {
         Just(LinkSignal::Redirect),
         Just(LinkSignal::Authenticated),
         Just(LinkSignal::Refused(Refusal::Token)),
+        Just(LinkSignal::Refused(Refusal::Stop(StopReason::FORBIDDEN))),
         close_code().prop_map(|code| LinkSignal::Refused(Refusal::As(code))),
         duration(1_000_000).prop_map(|retry_after| LinkSignal::GoingAway { retry_after }),
     ]
@@ -152,8 +154,12 @@ pub fn link_config() -> impl Strategy<Value = LinkConfig> {
         retry_after(),
         prop::sample::select(vec![FirstFailure::Retry, FirstFailure::Retry, FirstFailure::Stop]),
         reopen(),
+        prop::sample::select(vec![WhenDead::Retry, WhenDead::Retry, WhenDead::Stop]),
+        prop::sample::select(vec![WhenOffline::Check, WhenOffline::Disconnect]),
+        option::of(positive(60_000)),
     );
-    (pieces, limits, choices).prop_map(|(pieces, limits, (retry_after, first_failure, reopen))| {
+    (pieces, limits, choices).prop_map(|(pieces, limits, choices)| {
+        let (retry_after, first_failure, reopen, dead, offline, attempt) = choices;
         let (backoff, close_policy, heartbeat, credentials, budget, surface, handshake) = pieces;
         let (connect, stable, flush, close, redirects) = limits;
         LinkConfig::default()
@@ -172,6 +178,9 @@ pub fn link_config() -> impl Strategy<Value = LinkConfig> {
             .with_retry_after(retry_after.with_max(retry_after.max.max(backoff.floor)))
             .with_first_failure(first_failure)
             .with_reopen(reopen)
+            .with_when_dead(dead)
+            .with_when_offline(offline)
+            .with_attempt_timeout(attempt)
     })
 }
 

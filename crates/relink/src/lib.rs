@@ -111,6 +111,7 @@
 //! |---|---|---|
 //! | `alloc` | yes | [`Session`] and what stands on it. Without it [`Link`] and the pieces remain, which allocate nothing. |
 //! | `v1` | no | the subprotocol `relink.v1`: acknowledgements, resume, subscriptions, presence |
+//! | `profiles` | no | five real systems as configuration, with their wire protocols |
 //! | `serde` | no | configuration from files, durations as `"30s"`; the link's events and statistics as data |
 
 #[cfg(feature = "alloc")]
@@ -130,6 +131,8 @@ mod ladder;
 mod link;
 mod policy;
 mod policy_defaults;
+#[cfg(feature = "profiles")]
+pub mod profile;
 #[cfg(feature = "alloc")]
 mod roster;
 #[cfg(feature = "alloc")]
@@ -156,7 +159,7 @@ pub use ladder::{Ladder, LadderConfig, Rung};
 pub use link::{
     Action, ClosedReason, Endpoint, Failure, FirstFailure, Handshake, Hint, Input, Link, LinkConfig,
     LinkEvent, LinkSignal, Phase, Reason, Refusal, Reopen, RetryAfter, State, Status, Step, Timer,
-    TokenFailed, TokenGrant, TransportId, Undrained,
+    TokenFailed, TokenGrant, TransportId, Undrained, WhenDead, WhenOffline,
 };
 pub use policy::{ClosePolicy, Row, Rule, StopReason, Verdict, row, rows};
 pub use policy_defaults::{CLOSE_CODES, HTTP_STATUSES};

@@ -90,6 +90,11 @@ impl StopReason {
         "replaced",
         "Another client goes on with this session; close that one, or begin a session of your own.",
     ));
+    /// The heartbeat went unanswered, and the configuration stops there ([`WhenDead`](crate::WhenDead)).
+    pub const HEARTBEAT_LOST: Self = Self(&(
+        "heartbeat_lost",
+        "The server does not answer any more; check the network, then connect anew.",
+    ));
     /// HTTP 401 without a provider, or code 3000.
     pub const UNAUTHORIZED: Self =
         Self(&("unauthorized", "The server wants credentials; log in, or configure a token provider."));
@@ -106,7 +111,7 @@ impl StopReason {
     pub const INVALID_REQUEST: Self =
         Self(&("invalid_request", "The request cannot be sent as it is; check the address and the headers."));
 
-    const KNOWN: [Self; 14] = [
+    const KNOWN: [Self; 16] = [
         Self::NORMAL_CLOSURE,
         Self::UNSUPPORTED_DATA,
         Self::POLICY_VIOLATION,
@@ -116,6 +121,8 @@ impl StopReason {
         Self::CHANNEL_NOT_AUTHORIZED,
         Self::ACCOUNT_SUSPENDED,
         Self::ADMIN_DISCONNECT,
+        Self::REPLACED,
+        Self::HEARTBEAT_LOST,
         Self::UNAUTHORIZED,
         Self::FORBIDDEN,
         Self::GONE,

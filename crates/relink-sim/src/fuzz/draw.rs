@@ -7,7 +7,7 @@ use relink::{
     Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve, DelayTable, Failure,
     FirstFailure, Handshake, HeartbeatConfig, Hint, Input, Jitter, LinkConfig, LinkSignal, OutboxConfig,
     Overflow, Rate, Refusal, Reopen, RetryAfter, SessionConfig, StopReason, SurfaceConfig, TokenFailed,
-    TokenGrant, TransportId, Verdict, WhileDown,
+    TokenGrant, TransportId, Verdict, WhenDead, WhenOffline, WhileDown,
 };
 
 use crate::stimulus::{Stimulus, What, When, Whose};
@@ -107,13 +107,14 @@ fn input(bytes: Bytes<'_, '_>) -> Result<Input> {
 }
 
 fn signal(bytes: Bytes<'_, '_>) -> Result<LinkSignal> {
-    Ok(match bytes.int_in_range(0..=6)? {
+    Ok(match bytes.int_in_range(0..=7)? {
         0 => LinkSignal::Welcome,
         1 => LinkSignal::ChallengeMet,
         2 => LinkSignal::Redirect,
         3 => LinkSignal::Authenticated,
         4 => LinkSignal::Refused(Refusal::Token),
         5 => LinkSignal::Refused(Refusal::As(code(bytes)?)),
+        6 => LinkSignal::Refused(Refusal::Stop(StopReason::FORBIDDEN)),
         _ => LinkSignal::GoingAway { retry_after: duration(bytes)? },
     })
 }
@@ -127,7 +128,7 @@ pub(super) fn session_config(bytes: Bytes<'_, '_>) -> Result<SessionConfig> {
         .with_max_bytes(bytes.int_in_range(0..=300)?)
         .with_overflow(overflow)
         .with_ttl(maybe(bytes)?)
-        .with_while_down(*bytes.choose(&[WhileDown::Queue, WhileDown::Refuse])?);
+        .with_while_down(*bytes.choose(&[WhileDown::Queue, WhileDown::Refuse, WhileDown::QueueAfterLoss])?);
     Ok(SessionConfig::default().with_link(link_config(bytes)?).with_outbox(outbox))
 }
 
@@ -176,6 +177,11 @@ pub(super) fn link_config(bytes: Bytes<'_, '_>) -> Result<LinkConfig> {
             .with_login(bytes.arbitrary()?)
             .with_login_timeout(maybe(bytes)?)
             .with_authentication(maybe(bytes)?);
+    }
+    if is_drawn(15) {
+        config.attempt_timeout = maybe(bytes)?;
+        config.when_dead = *bytes.choose(&[WhenDead::Retry, WhenDead::Stop])?;
+        config.when_offline = *bytes.choose(&[WhenOffline::Check, WhenOffline::Disconnect])?;
     }
     if is_drawn(7) {
         config.retry_after = RetryAfter::default()

@@ -18,12 +18,15 @@ config! {
     /// | `backoff`, `close_policy`, `heartbeat`, `credentials`, `budget`, `surface` | their own |
     /// | `handshake` | no steps |
     /// | `connect_timeout` | 10 s |
+    /// | `attempt_timeout` | off |
     /// | `stable_after` | 5 s |
     /// | `flush_timeout` | 5 s |
     /// | `close_timeout` | 2 s |
     /// | `retry_after` | honoured, up to 5 min |
     /// | `first_failure` | retry |
     /// | `reopen` | after giving up |
+    /// | `when_dead` | retry |
+    /// | `when_offline` | check |
     /// | `max_redirects` | 5 |
     pub struct LinkConfig {
         /// How long until the next attempt.
@@ -45,6 +48,12 @@ config! {
         /// nothing. (I16)
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
         pub connect_timeout / with_connect_timeout: Duration = Duration::from_secs(10),
+        /// How long an attempt may take as a whole, from the dial to the usable link; what comes first counts, this or the
+        /// limit of a phase. The time that the application takes to log in is left out, and the attempt has all of this
+        /// again after it. `off`: the limits of the phases add up. For systems that promise an answer to a login within so
+        /// long (A4 has 6 s).
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        pub attempt_timeout / with_attempt_timeout: Option<Duration> = None,
         /// A link that was usable for so long is stable: failures are forgotten (I5). Zero forgets at once, and lets
         /// a server that accepts and closes be dialled in a tight loop, held only by the budget.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
@@ -61,6 +70,10 @@ config! {
         pub first_failure / with_first_failure: FirstFailure = FirstFailure::Retry,
         /// Whether the link may be connected again after its end.
         pub reopen / with_reopen: Reopen = Reopen::AfterGivingUp,
+        /// What a link means that the heartbeat found dead.
+        pub when_dead / with_when_dead: WhenDead = WhenDead::Retry,
+        /// What a usable link does when the system says that there is no network ([`Hint::Offline`](crate::Hint::Offline)).
+        pub when_offline / with_when_offline: WhenOffline = WhenOffline::Check,
         /// So many redirects in one attempt; more count as a failed attempt (D3).
         pub max_redirects / with_max_redirects: u8 = 5,
     }
@@ -138,6 +151,30 @@ pub enum Reopen {
     Always,
 }
 
+/// What a link means that the heartbeat found dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+pub enum WhenDead {
+    /// The same as a link that was lost: the backoff decides (I13).
+    #[default]
+    Retry,
+    /// The end, as [`StopReason::HEARTBEAT_LOST`](crate::StopReason::HEARTBEAT_LOST): for systems that say so (D7).
+    Stop,
+}
+
+/// What a usable link does when the system says that there is no network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+pub enum WhenOffline {
+    /// It asks the peer, quickly: systems are wrong about this (I18).
+    #[default]
+    Check,
+    /// It lets go of the transport and goes on as after a loss (S4).
+    Disconnect,
+}
+
 impl LinkConfig {
     /// Checks every field of every piece.
     ///
@@ -153,6 +190,7 @@ impl LinkConfig {
         self.surface.validate()?;
         self.handshake.validate()?;
         positive("connect_timeout", self.connect_timeout)?;
+        positive_or_off("attempt_timeout", self.attempt_timeout)?;
         within("stable_after", self.stable_after, Duration::ZERO, LONGEST)?;
         positive("flush_timeout", self.flush_timeout)?;
         positive("close_timeout", self.close_timeout)?;

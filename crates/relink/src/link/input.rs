@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::failure::Failure;
 use crate::code::CloseCode;
+use crate::policy::StopReason;
 
 /// Everything that can change a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +132,8 @@ pub enum Refusal {
     Token,
     /// As if the peer had closed with this code.
     As(CloseCode),
+    /// For good, for this reason.
+    Stop(StopReason),
 }
 
 /// A token was fetched.

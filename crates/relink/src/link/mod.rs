@@ -24,7 +24,7 @@ use crate::time::Instant;
 use crate::{Schedule, Stats};
 
 pub use action::{Action, Endpoint, LinkEvent};
-pub use config::{FirstFailure, Handshake, LinkConfig, Reopen, RetryAfter};
+pub use config::{FirstFailure, Handshake, LinkConfig, Reopen, RetryAfter, WhenDead, WhenOffline};
 pub use failure::Failure;
 pub use input::{Hint, Input, LinkSignal, Refusal, TokenFailed, TokenGrant, TransportId};
 pub use reason::{Reason, Timer};

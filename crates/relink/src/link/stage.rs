@@ -21,14 +21,17 @@ pub(crate) enum Stage {
         id: TransportId,
         deadline: Instant,
     },
+    /// `until` is the end of the attempt as a whole, and never before the deadline.
     Dialing {
         id: TransportId,
         deadline: Instant,
+        until: Option<Instant>,
     },
     Handshaking {
         id: TransportId,
         step: Step,
         deadline: Option<Instant>,
+        until: Option<Instant>,
     },
     Connected(Live),
     Closing {
@@ -96,6 +99,19 @@ impl Stage {
             | Self::Authorizing { .. }
             | Self::Dialing { .. }
             | Self::Handshaking { .. }
+            | Self::Connected(_)
+            | Self::Closing { .. }
+            | Self::Closed(_) => None,
+        }
+    }
+
+    /// When the attempt under way has taken too long as a whole.
+    pub(crate) const fn until(&self) -> Option<Instant> {
+        match self {
+            Self::Dialing { until, .. } | Self::Handshaking { until, .. } => *until,
+            Self::Idle
+            | Self::Waiting { .. }
+            | Self::Authorizing { .. }
             | Self::Connected(_)
             | Self::Closing { .. }
             | Self::Closed(_) => None,

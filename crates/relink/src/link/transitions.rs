@@ -13,7 +13,7 @@ use super::input::{Hint, Input, LinkSignal, Refusal, TokenFailed, TokenGrant, Tr
 use super::reason::{Reason, Timer};
 use super::stage::{Live, Refresh, Stage};
 use super::state::{ClosedReason, Step};
-use super::{Link, MOST_ACTIONS};
+use super::{Link, MOST_ACTIONS, WhenOffline};
 use crate::budget::GaveUp;
 use crate::code::CloseCode;
 use crate::heartbeat::Heartbeat;
@@ -105,6 +105,9 @@ impl<R: Rng> Link<R> {
 
     fn hint(&mut self, hint: Hint) {
         if let Stage::Connected(live) = &mut self.stage {
+            if hint == Hint::Offline && self.config.when_offline == WhenOffline::Disconnect {
+                return self.fail(Reason::Hint(hint), Verdict::Retry, None);
+            }
             let beat = live.heartbeat.probe(self.now);
             self.beat(beat);
         } else if let (Stage::Waiting { until, not_before }, Hint::Online | Hint::Wake) =
@@ -127,7 +130,7 @@ impl<R: Rng> Link<R> {
             match result {
                 Ok(grant) => {
                     self.granted(grant);
-                    self.dial(id, Reason::TokenReady);
+                    self.dial(id, self.attempt_ends(), Reason::TokenReady);
                 }
                 Err(TokenFailed) => self.token_failed(Reason::TokenFailed),
             }
@@ -172,9 +175,11 @@ impl<R: Rng> Link<R> {
                 self.redirect();
             }
             (LinkSignal::Refused(refusal), Some(_)) => {
-                let code = if let Refusal::As(code) = refusal { Some(code) } else { None };
-                let verdict =
-                    code.map_or(Verdict::RefreshToken, |code| self.config.close_policy.on_close(code));
+                let (verdict, code) = match refusal {
+                    Refusal::Token => (Verdict::RefreshToken, None),
+                    Refusal::As(code) => (self.config.close_policy.on_close(code), Some(code)),
+                    Refusal::Stop(reason) => (Verdict::Stop(reason), None),
+                };
                 self.push(Action::SendClose { id, code: self.config.heartbeat.close_code });
                 self.fail(Reason::LoginRefused, verdict, code);
             }
@@ -302,16 +307,21 @@ impl<R: Rng> Link<R> {
             self.enter(Stage::Authorizing { id, deadline }, reason);
             self.push(Action::FetchToken { id });
         } else {
-            self.dial(id, reason);
+            self.dial(id, self.attempt_ends(), reason);
         }
     }
 
-    fn dial(&mut self, id: TransportId, reason: Reason) {
+    /// When an attempt that begins now has taken too long as a whole.
+    fn attempt_ends(&self) -> Option<Instant> {
+        self.config.attempt_timeout.map(|limit| self.now + limit)
+    }
+
+    fn dial(&mut self, id: TransportId, until: Option<Instant>, reason: Reason) {
         count(&mut self.stats.dials);
         self.budget.dialled(self.now);
         let endpoint = self.route.endpoint();
-        let deadline = self.now + self.config.connect_timeout;
-        self.enter(Stage::Dialing { id, deadline }, reason);
+        let deadline = sooner(self.now + self.config.connect_timeout, until);
+        self.enter(Stage::Dialing { id, deadline, until }, reason);
         self.tell(LinkEvent::Dialing { attempt: self.budget.attempts().saturating_add(1), endpoint });
         self.push(Action::Dial { id, endpoint });
     }
@@ -321,9 +331,10 @@ impl<R: Rng> Link<R> {
         if !self.route.redirect(self.config.max_redirects) {
             return self.fail(Reason::TooManyRedirects, Verdict::Retry, None);
         }
+        let until = self.stage.until();
         self.release();
         self.last_id = TransportId(self.last_id.0.wrapping_add(1));
-        self.dial(self.last_id, Reason::Redirected);
+        self.dial(self.last_id, until, Reason::Redirected);
     }
 
     /// Enters the handshake step after this one, or the usable link where none is left.
@@ -337,8 +348,14 @@ impl<R: Rng> Link<R> {
         ];
         let next = steps.into_iter().find(|(step, exists, _)| *exists && Some(*step) > after);
         let Some((step, _, limit)) = next else { return self.usable(id, reason) };
-        let deadline = limit.map(|limit| self.now + limit);
-        self.enter(Stage::Handshaking { id, step, deadline }, reason);
+        // The time that the application takes is its own.
+        let until = match (step, after) {
+            (Step::Login, _) => None,
+            (_, Some(Step::Login)) => self.attempt_ends(),
+            (Step::Welcome | Step::Challenge | Step::Authenticating, _) => self.stage.until(),
+        };
+        let deadline = limit.map(|limit| sooner(self.now + limit, until));
+        self.enter(Stage::Handshaking { id, step, deadline, until }, reason);
         self.push(Action::StartStep { id, step });
     }
 
@@ -446,4 +463,8 @@ impl<R: Rng> Link<R> {
     pub(super) fn push(&mut self, action: Action) {
         self.actions.push(action);
     }
+}
+
+fn sooner(deadline: Instant, until: Option<Instant>) -> Instant {
+    until.map_or(deadline, |until| until.min(deadline))
 }

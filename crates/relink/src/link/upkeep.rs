@@ -4,13 +4,13 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
-use super::Link;
 use super::action::{Action, LinkEvent};
 use super::input::{TokenFailed, TokenGrant, TransportId};
 use super::reason::Reason;
 use super::stage::{Live, Refresh, Stage};
+use super::{Link, WhenDead};
 use crate::heartbeat::Beat;
-use crate::policy::Verdict;
+use crate::policy::{StopReason, Verdict};
 use crate::stats::count;
 
 impl<R: Rng> Link<R> {
@@ -73,7 +73,11 @@ impl<R: Rng> Link<R> {
             Some(Beat::Dead(silence)) => {
                 count(&mut self.stats.heartbeats_lost);
                 self.push(Action::SendClose { id, code: self.config.heartbeat.close_code });
-                self.fail(Reason::Dead(silence), Verdict::Retry, None);
+                let verdict = match self.config.when_dead {
+                    WhenDead::Retry => Verdict::Retry,
+                    WhenDead::Stop => Verdict::Stop(StopReason::HEARTBEAT_LOST),
+                };
+                self.fail(Reason::Dead(silence), verdict, None);
             }
             None => {}
         }

@@ -294,7 +294,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
             Action::SendPing { nonce, .. } => {
                 let sent = self.outbox.last_on_transport();
-                self.protocol.command(Command::Heartbeat { nonce, sent }, &mut self.frames);
+                let at = self.link.now();
+                self.protocol.command(Command::Heartbeat { nonce, sent, at }, &mut self.frames);
                 self.control.extend(self.frames.drain(..));
             }
             Action::RenewToken { .. } => {

@@ -68,6 +68,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 self.drop_message(receipt, outgoing.message, DropReason::Overflow);
                 return Ok(Accepted { receipt, queued });
             }
+            Overflow::DropOldest if !self.outbox.can_make_room(bytes, outgoing.priority) => {
+                return Err(self.refuse(outgoing, RefusedReason::Full));
+            }
             Overflow::DropOldest => {
                 while !self.outbox.has_room(bytes) {
                     let Some(Entry { receipt, outgoing: given_up, .. }) = self.outbox.pop_least() else {
@@ -119,11 +122,15 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     fn takes(&self, bytes: usize, priority: Priority) -> Result<(), RefusedReason> {
         let config = self.outbox.config();
-        match self.link.state() {
+        let state = self.link.state();
+        let queues = match config.while_down {
+            WhileDown::Queue => true,
+            WhileDown::Refuse => false,
+            WhileDown::QueueAfterLoss => matches!(state, State::Reconnecting(_)),
+        };
+        match state {
             State::Closing | State::Closed(_) => Err(RefusedReason::Closed),
-            State::Idle | State::Connecting(_) | State::Reconnecting(_)
-                if config.while_down == WhileDown::Refuse =>
-            {
+            State::Idle | State::Connecting(_) | State::Reconnecting(_) if !queues => {
                 Err(RefusedReason::Down)
             }
             State::Idle | State::Connecting(_) | State::Reconnecting(_) | State::Connected => {

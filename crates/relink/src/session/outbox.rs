@@ -89,6 +89,8 @@ pub enum WhileDown {
     Queue,
     /// It is handed back to the caller.
     Refuse,
+    /// It waits while the link is on its way back; before it was ever usable, it is handed back (W6).
+    QueueAfterLoss,
 }
 
 /// A message on its way.

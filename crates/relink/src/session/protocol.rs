@@ -7,6 +7,7 @@ use crate::link::Step;
 use crate::session::channel::{Channel, Position, Resume};
 use crate::session::message::{CloseFrame, Frame, Message, Secret, Text};
 use crate::session::signal::Signal;
+use crate::time::Instant;
 
 /// Translates between the frames of a transport and what the session understands: frames in, [`Signal`]s out;
 /// [`Command`]s in, frames out. It keeps no time and takes no decision.
@@ -99,6 +100,8 @@ pub enum Command<'a> {
         nonce: u32,
         /// The serial of the last message that the peer should have by now.
         sent: u64,
+        /// The time, for protocols that write it into their heartbeats.
+        at: Instant,
     },
     /// A message of the application.
     Data {

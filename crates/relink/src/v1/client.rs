@@ -116,7 +116,7 @@ impl Protocol for RelinkV1 {
             }
             Command::Step { step: Step::Welcome | Step::Challenge | Step::Login, .. } => return,
             Command::Renew { token } => ClientFrame::Renew { token: token.clone() },
-            Command::Heartbeat { nonce, sent } => ClientFrame::Heartbeat { nonce, sent },
+            Command::Heartbeat { nonce, sent, .. } => ClientFrame::Heartbeat { nonce, sent },
             Command::Data { message, channel, serial } => {
                 ClientFrame::Message { serial, channel, payload: message }
             }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use relink::{
     Backoff, Breaker, BudgetConfig, CloseCode, ConfigError, CredentialsConfig, Curve, FirstFailure,
     Guarantee, Handshake, HeartbeatConfig, Jitter, Link, LinkConfig, OutboxConfig, Overflow, Plain, Rate,
-    Reopen, RetryAfter, Session, SessionConfig, SubscriptionsConfig, SurfaceConfig, WhileDown,
+    Reopen, RetryAfter, Session, SessionConfig, SubscriptionsConfig, SurfaceConfig, WhenDead, WhenOffline,
+    WhileDown,
 };
 
 use crate::bench::{dice, millis, secs};
@@ -34,6 +35,7 @@ fn every_check_in_the_code_has_a_mistake_above() {
         "backoff.curve.table (a delay)",
         "close_policy.close",
         "close_policy.status",
+        "ladder.patience",
     ];
     let mut checks = 0;
     for file in sources() {
@@ -205,12 +207,15 @@ fn the_documented_defaults_of_a_link_are_the_defaults() {
             ("`backoff`, `close_policy`, `heartbeat`, `credentials`, `budget`, `surface`", "their own", own),
             ("`handshake`", "no steps", link.handshake == no_steps),
             ("`connect_timeout`", "10 s", link.connect_timeout == secs(10)),
+            ("`attempt_timeout`", "off", link.attempt_timeout.is_none()),
             ("`stable_after`", "5 s", link.stable_after == secs(5)),
             ("`flush_timeout`", "5 s", link.flush_timeout == secs(5)),
             ("`close_timeout`", "2 s", link.close_timeout == secs(2)),
             ("`retry_after`", "honoured, up to 5 min", link.retry_after == RetryAfter::default()),
             ("`first_failure`", "retry", link.first_failure == FirstFailure::Retry),
             ("`reopen`", "after giving up", link.reopen == Reopen::AfterGivingUp),
+            ("`when_dead`", "retry", link.when_dead == WhenDead::Retry),
+            ("`when_offline`", "check", link.when_offline == WhenOffline::Check),
             ("`max_redirects`", "5", link.max_redirects == 5),
         ],
     );
@@ -260,19 +265,15 @@ fn src() -> PathBuf {
 }
 
 fn sources() -> Vec<PathBuf> {
-    let entries = |folder: &Path| -> Vec<PathBuf> {
-        fs::read_dir(folder)
-            .expect("the crate's own source")
-            .map(|entry| entry.expect("readable").path())
-            .collect()
-    };
-    let mut files = Vec::new();
-    let mut folders = vec![src()];
-    while let Some(folder) = folders.pop() {
-        let (below, here): (Vec<_>, Vec<_>) = entries(&folder).into_iter().partition(|path| path.is_dir());
-        folders.extend(below);
-        files.extend(here);
+    fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("the crate's own source") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() { collect(&path, files) } else { files.push(path) }
+        }
     }
+    let mut files = Vec::new();
+    collect(&src(), &mut files);
+    files.retain(|file| !file.starts_with(src().join("server")));
     files
 }
 
@@ -379,6 +380,8 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
     );
 
     link_mistake(link.with_connect_timeout(ZERO), "connect_timeout is 0s, but it must be at least 1ms");
+    let attempt = link.with_attempt_timeout(Some(ZERO));
+    link_mistake(attempt, "attempt_timeout is 0s, but it must be at least 1ms");
     link_mistake(link.with_stable_after(TOO_LONG), "stable_after is 366d, but it must be at most 365d");
     link_mistake(link.with_flush_timeout(ZERO), "flush_timeout is 0s, but it must be at least 1ms");
     link_mistake(link.with_close_timeout(ZERO), "close_timeout is 0s, but it must be at least 1ms");

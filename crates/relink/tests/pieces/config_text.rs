@@ -5,7 +5,7 @@ use core::time::Duration;
 use relink::{
     Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve, DelayTable,
     FirstFailure, Handshake, HeartbeatConfig, Jitter, LinkConfig, OutboxConfig, Overflow, Rate, Reopen,
-    RetryAfter, SessionConfig, StopReason, SurfaceConfig, Verdict, WhileDown,
+    RetryAfter, SessionConfig, StopReason, SurfaceConfig, Verdict, WhenDead, WhenOffline, WhileDown,
 };
 
 use crate::bench::{millis, secs};
@@ -253,6 +253,9 @@ fn everything_set() -> SessionConfig {
         .with_retry_after(retry_after)
         .with_first_failure(FirstFailure::Stop)
         .with_reopen(Reopen::Never)
+        .with_when_dead(WhenDead::Stop)
+        .with_when_offline(WhenOffline::Disconnect)
+        .with_attempt_timeout(Some(secs(37)))
         .with_max_redirects(33);
     let outbox = OutboxConfig::default()
         .with_max_messages(34)

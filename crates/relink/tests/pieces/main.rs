@@ -6,6 +6,7 @@
 mod backoff;
 mod bench;
 mod budget;
+mod choices;
 mod config;
 mod config_server;
 #[cfg(feature = "serde")]

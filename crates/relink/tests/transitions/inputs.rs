@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use relink::{
-    CloseCode, Failure, Hint, Input, LinkSignal, Refusal, Timer, TokenFailed, TokenGrant, TransportId,
+    CloseCode, Failure, Hint, Input, LinkSignal, Refusal, StopReason, Timer, TokenFailed, TokenGrant,
+    TransportId,
 };
 
 /// An input with its place in the table: inputs of one group that have the same effect share a row.
@@ -79,6 +80,7 @@ fn signals(id: TransportId) -> impl Iterator<Item = Named> {
         ("refused: the token", LinkSignal::Refused(Refusal::Token)),
         ("refused: as 4001", refused(4001)),
         ("refused: as 4010", refused(4010)),
+        ("refused: for good", LinkSignal::Refused(Refusal::Stop(StopReason::FORBIDDEN))),
         ("going away, come back in 1m", LinkSignal::GoingAway { retry_after }),
     ]
     .into_iter()
