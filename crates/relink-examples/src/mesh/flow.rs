@@ -28,7 +28,12 @@ impl<R: Rng> Mesh<R> {
             for happening in happenings.drain(..) {
                 match happening {
                     Happening::Transmit { source, destination, bytes } => {
-                        self.outputs.push_back(Output::Transmit { connection: id, source, destination, bytes });
+                        self.outputs.push_back(Output::Transmit {
+                            connection: id,
+                            source,
+                            destination,
+                            bytes,
+                        });
                     }
                     Happening::Event(event) => self.happened(name, id, event, now),
                 }

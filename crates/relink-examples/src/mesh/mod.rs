@@ -50,7 +50,11 @@ pub struct MeshConfig {
 
 impl Default for MeshConfig {
     fn default() -> Self {
-        Self { channels: vec!["data".to_owned()], connect_timeout: Duration::from_secs(15), ladder: LadderConfig::default() }
+        Self {
+            channels: vec!["data".to_owned()],
+            connect_timeout: Duration::from_secs(15),
+            ladder: LadderConfig::default(),
+        }
     }
 }
 

@@ -13,7 +13,9 @@ use super::lists::{WithLists, listed};
 use super::sockets::Sockets;
 use super::{Letter, inbox, room};
 use crate::clock::Clock;
-use crate::mesh::{ConnectionId, DataChannel, Mesh, MeshConfig, MeshEvent, NotSent, Output, PeerId, PeerState};
+use crate::mesh::{
+    ConnectionId, DataChannel, Mesh, MeshConfig, MeshEvent, NotSent, Output, PeerId, PeerState,
+};
 
 /// Who goes where.
 #[derive(Debug, Clone)]

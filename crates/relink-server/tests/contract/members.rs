@@ -167,3 +167,21 @@ pub(crate) async fn a09_any_name_is_a_name(rig: impl AsyncFn(HistoryConfig) -> R
     assert_eq!(hear_change(&mut ear, odd).await, change(odd, odd, "left"));
     assert!(matches!(resume(&*rig.other, odd, odd).await, Answer::Session { user, .. } if user == odd));
 }
+
+pub(crate) async fn a09_a_resume_tells_the_seats_that_are_to_be_watched(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    join_as_new(&*rig.one, "a", "s", &member("alice", "j1"), u64::MAX).await;
+    join_as_new(&*rig.one, "b", "s", &member("alice", "j2"), 2).await;
+    leave(&*rig.one, "b", "s", 2).await;
+    let expected = Answer::Session {
+        user: "alice".to_owned(),
+        received: 0,
+        rejected: Vec::new(),
+        turn: 1,
+        seats: vec![("a".into(), u64::MAX)],
+    };
+    assert_eq!(resume(&*rig.other, "s", "alice").await, expected);
+}

@@ -61,6 +61,7 @@ macro_rules! history_contract {
             w09_a_session_that_is_not_has_no_stream
             w09_an_ended_session_is_gone_with_its_stream
             i25_an_earlier_turn_cannot_end_a_session
+            w09_who_keeps_a_session_that_is_gone_hears_of_it
             a09_members_are_told_by_session
             a09_a_member_that_comes_back_keeps_its_name_and_is_told_to_nobody
             a09_a_member_that_comes_back_with_other_words_is_told_again
@@ -70,6 +71,7 @@ macro_rules! history_contract {
             a09_members_whose_node_is_gone_leave_once
             a09_members_that_are_kept_stay
             a09_any_name_is_a_name
+            a09_a_resume_tells_the_seats_that_are_to_be_watched
         }
     };
     ($rig:path: $($case:ident)*) => { $($crate::history_contract! { @ $case $rig })* };
@@ -134,8 +136,13 @@ pub(crate) fn numbered(words: &[(u64, &str)]) -> Option<Vec<(u64, String)>> {
 
 pub(crate) async fn create(history: &dyn History, session: &str, user: &str) {
     let question = Question::Create { session: session.into(), user: user.to_owned() };
-    let expected = Answer::Session { user: user.to_owned(), received: 0, rejected: Vec::new(), turn: 0 };
-    assert_eq!(ask(history, question).await, expected);
+    assert_eq!(ask(history, question).await, session(user, 0, &[], 0));
+}
+
+/// A session that is a member nowhere.
+pub(crate) fn session(user: &str, received: u64, rejected: &[Rejection], turn: u64) -> Answer {
+    let (rejected, seats) = (rejected.to_vec(), Vec::new());
+    Answer::Session { user: user.to_owned(), received, rejected, turn, seats }
 }
 
 pub(crate) async fn resume(history: &dyn History, session: &str, user: &str) -> Answer {
@@ -144,7 +151,7 @@ pub(crate) async fn resume(history: &dyn History, session: &str, user: &str) -> 
 
 pub(crate) async fn keep(history: &dyn History, session: &str) {
     let question = Question::Keep { sessions: vec![SessionId::from(session)] };
-    assert_eq!(ask(history, question).await, Answer::Done);
+    assert_eq!(ask(history, question).await, Answer::Kept { lost: Vec::new() });
 }
 
 /// A commit of words to a channel.

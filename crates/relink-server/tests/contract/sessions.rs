@@ -2,10 +2,6 @@
 
 use super::*;
 
-fn session(user: &str, received: u64, rejected: &[Rejection], turn: u64) -> Answer {
-    Answer::Session { user: user.to_owned(), received, rejected: rejected.to_vec(), turn }
-}
-
 pub(crate) async fn w09_a_session_is_known_to_all_nodes(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
@@ -188,4 +184,14 @@ pub(crate) async fn i25_an_earlier_turn_cannot_end_a_session(rig: impl AsyncFn(H
     assert_eq!(resume(&*rig.other, "s", "alice").await, session("alice", 0, &[], 2));
     assert_eq!(ask(&*rig.one, Question::End { session: "s".into(), turn: 2 }).await, Answer::Done);
     assert_eq!(resume(&*rig.other, "s", "alice").await, Answer::Unknown);
+}
+
+pub(crate) async fn w09_who_keeps_a_session_that_is_gone_hears_of_it(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "here", "alice").await;
+    let sessions = ["gone", "here", "never"].map(SessionId::from).to_vec();
+    let lost = ["gone", "never"].map(SessionId::from).to_vec();
+    assert_eq!(ask(&*rig.other, Question::Keep { sessions }).await, Answer::Kept { lost });
 }

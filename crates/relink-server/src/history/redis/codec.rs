@@ -92,13 +92,20 @@ pub(super) fn members(value: Value) -> Read<Vec<Member>> {
 }
 
 pub(super) fn session(value: Value) -> Read<Answer> {
-    let [user, received, rejected, turn] = Reader::new(value).tuple()?;
+    let [user, received, rejected, turn, found] = Reader::new(value).tuple()?;
+    let mut found = found.list()?.into_iter();
+    let mut seats = Vec::with_capacity(found.len() / 2);
+    while let (Some(channel), Some(lease)) = (found.next(), found.next()) {
+        let lease = lease.text()?.parse().map_err(|_| Malformed)?;
+        seats.push((Channel::from(channel.text()?), lease));
+    }
     let rejected = rejected.list()?.into_iter().map(|rejection| read_rejection(&rejection.text()?));
     Ok(Answer::Session {
         user: user.text()?,
         received: received.number()?,
         rejected: rejected.collect::<Read<_>>()?,
         turn: turn.number()?,
+        seats,
     })
 }
 
@@ -180,7 +187,7 @@ impl Reader {
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "Redis' kinds of values may grow")]
-    fn list(self) -> Read<Vec<Self>> {
+    pub(super) fn list(self) -> Read<Vec<Self>> {
         match self.0 {
             Value::Array(values) => Ok(values.into_iter().map(Self).collect()),
             _ => Err(Malformed),

@@ -121,18 +121,32 @@ local function sweep()
   return #gone
 end
 
--- User, received, rejections, turn.
+-- Channel, lease, channel, ...
+local function seats_of(session)
+  local seats = {}
+  for _, channel in ipairs(redis.call('SMEMBERS', prefix .. 'in:' .. session)) do
+    local value = redis.call('HGET', prefix .. 'members:' .. channel, session)
+    if value then
+      seats[#seats + 1] = channel
+      seats[#seats + 1] = (member_of(value))
+    end
+  end
+  return seats
+end
+
+-- User, received, rejections, turn, seats.
 local function session_of(session)
   local found = redis.call('HMGET', prefix .. 'session:' .. session, 'user', 'received', 'turn')
   local rejected = redis.call('LRANGE', prefix .. 'rejected:' .. session, '0', '-1')
-  return { found[1], tonumber(found[2]), rejected, tonumber(found[3]) }
+  return { found[1], tonumber(found[2]), rejected, tonumber(found[3]), seats_of(session) }
 end
 
--- So long again from now on.
+-- So long again from now on. Tells whether there is such a session.
 local function keep(session)
   local ttl = int(session_ttl)
-  redis.call('PEXPIRE', prefix .. 'session:' .. session, ttl)
+  local known = redis.call('PEXPIRE', prefix .. 'session:' .. session, ttl) == 1
   redis.call('PEXPIRE', prefix .. 'rejected:' .. session, ttl)
   redis.call('PEXPIRE', prefix .. 'top:s:' .. session, int(math.max(session_ttl, max_age)))
   redis.call('ZADD', prefix .. 'present', 'XX', int(now + session_ttl), session)
+  return known
 end

@@ -1,4 +1,4 @@
--- session, user → user, received, rejections, turn; asked twice, it begins once
+-- session, user → user, received, rejections, turn, seats; asked twice, it begins once
 local key = prefix .. 'session:' .. ARGV[8]
 local user = redis.call('HGET', key, 'user')
 if not user then

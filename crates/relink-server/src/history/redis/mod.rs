@@ -220,11 +220,15 @@ impl Shared {
     }
 
     async fn keep(&self, sessions: &[SessionId]) -> Result<Answer, AskError> {
+        let mut lost = Vec::new();
         for some in sessions.chunks(KEPT_AT_ONCE) {
-            let call = self.call(&self.scripts.keep);
-            self.run(some.iter().fold(call, |call, session| call.arg(session.expose()))).await?;
+            let call =
+                some.iter().fold(self.call(&self.scripts.keep), |call, session| call.arg(session.expose()));
+            for session in Reader::new(self.run(call).await?).list()? {
+                lost.push(SessionId::from(session.text()?));
+            }
         }
-        Ok(Answer::Done)
+        Ok(Answer::Kept { lost })
     }
 
     /// A script with what every script is told first.

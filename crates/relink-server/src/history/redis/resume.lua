@@ -1,4 +1,4 @@
--- session, user → user, received, rejections, turn
+-- session, user → user, received, rejections, turn, seats
 local key = prefix .. 'session:' .. ARGV[8]
 local user = redis.call('HGET', key, 'user')
 if not user then
