@@ -313,6 +313,11 @@ impl<K: Ord + Clone> Subscriptions<K> {
         None
     }
 
+    /// Whether there may be something to do, while there is a link.
+    pub(crate) fn has_wants(&self) -> bool {
+        self.is_up && !self.wants.is_empty()
+    }
+
     /// A subscription that nobody answered, and when it is tried again.
     pub fn poll_unanswered(&mut self) -> Option<(K, Duration)> {
         self.failures.pop_front()

@@ -86,6 +86,10 @@ impl Channels {
         self.subscriptions.down();
     }
 
+    pub(super) fn is_asking(&self) -> bool {
+        self.subscriptions.has_wants()
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.subscriptions.poll_timeout()
     }
