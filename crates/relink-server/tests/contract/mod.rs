@@ -136,11 +136,11 @@ pub(crate) fn numbered(words: &[(u64, &str)]) -> Option<Vec<(u64, String)>> {
 
 pub(crate) async fn create(history: &dyn History, session: &str, user: &str) {
     let question = Question::Create { session: session.into(), user: user.to_owned() };
-    assert_eq!(ask(history, question).await, session(user, 0, &[], 0));
+    assert_eq!(ask(history, question).await, session_of(user, 0, &[], 0));
 }
 
 /// A session that is a member nowhere.
-pub(crate) fn session(user: &str, received: u64, rejected: &[Rejection], turn: u64) -> Answer {
+pub(crate) fn session_of(user: &str, received: u64, rejected: &[Rejection], turn: u64) -> Answer {
     let (rejected, seats) = (rejected.to_vec(), Vec::new());
     Answer::Session { user: user.to_owned(), received, rejected, turn, seats }
 }

@@ -7,8 +7,8 @@ pub(crate) async fn w09_a_session_is_known_to_all_nodes(rig: impl AsyncFn(Histor
     create(&*rig.one, "s", "alice").await;
     let answer = ask(&*rig.one, commit("s", 0, 1, &[("a", "hello")])).await;
     assert_eq!(answer, Answer::Committed { received: 1 });
-    assert_eq!(resume(&*rig.other, "s", "alice").await, session("alice", 1, &[], 1));
-    assert_eq!(resume(&*rig.one, "s", "alice").await, session("alice", 1, &[], 2));
+    assert_eq!(resume(&*rig.other, "s", "alice").await, session_of("alice", 1, &[], 1));
+    assert_eq!(resume(&*rig.one, "s", "alice").await, session_of("alice", 1, &[], 2));
 }
 
 pub(crate) async fn w09_a_session_begins_once(rig: impl AsyncFn(HistoryConfig) -> Rig) {
@@ -18,7 +18,7 @@ pub(crate) async fn w09_a_session_begins_once(rig: impl AsyncFn(HistoryConfig) -
     let again = async |user: &str| {
         ask(&*rig.one, Question::Create { session: "s".into(), user: user.to_owned() }).await
     };
-    assert_eq!(again("alice").await, session("alice", 1, &[], 0));
+    assert_eq!(again("alice").await, session_of("alice", 1, &[], 0));
     assert_eq!(again("mallory").await, Answer::Unknown);
 }
 
@@ -38,7 +38,7 @@ pub(crate) async fn w09_a_session_of_somebody_else_is_left_alone(rig: impl Async
     assert_eq!((&*user, turn), ("alice", 0), "the answer says whose it is");
     let answer = ask(&*rig.one, commit("s", 0, 1, &[])).await;
     assert_eq!(answer, Answer::Committed { received: 1 }, "its turn goes on");
-    assert_eq!(resume(&*rig.one, "s", "alice").await, session("alice", 1, &[], 1));
+    assert_eq!(resume(&*rig.one, "s", "alice").await, session_of("alice", 1, &[], 1));
 }
 
 pub(crate) async fn i25_a_resume_begins_a_turn_and_tells_it(rig: impl AsyncFn(HistoryConfig) -> Rig) {
@@ -47,7 +47,7 @@ pub(crate) async fn i25_a_resume_begins_a_turn_and_tells_it(rig: impl AsyncFn(Hi
     let mut ear = Ear::on(&*rig.one, &[&Stream::Session("s".into())]).await;
     _ = resume(&*rig.other, "s", "mallory").await;
     for turn in 1..=3 {
-        assert_eq!(resume(&*rig.other, "s", "alice").await, session("alice", 0, &[], turn));
+        assert_eq!(resume(&*rig.other, "s", "alice").await, session_of("alice", 0, &[], turn));
         assert_eq!(ear.hear().await, News::Resumed { session: "s".into(), turn });
     }
 }
@@ -106,7 +106,7 @@ pub(crate) async fn w09_a_commit_with_a_hole_before_it_changes_nothing(
     create(&*rig.one, "s", "alice").await;
     _ = ask(&*rig.one, commit("s", 0, 2, &[("a", "too early")])).await;
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
-    assert_eq!(resume(&*rig.one, "s", "alice").await, session("alice", 0, &[], 1));
+    assert_eq!(resume(&*rig.one, "s", "alice").await, session_of("alice", 0, &[], 1));
 }
 
 pub(crate) async fn w09_rejections_are_remembered_in_order(rig: impl AsyncFn(HistoryConfig) -> Rig) {
@@ -121,7 +121,7 @@ pub(crate) async fn w09_rejections_are_remembered_in_order(rig: impl AsyncFn(His
     ask(&*rig.one, commit("s", 0, 4, &[])).await;
     let rejected: Vec<_> =
         (1..).zip(details).map(|(serial, detail)| rejection(serial, "not_handled", detail)).collect();
-    assert_eq!(resume(&*rig.other, "s", "alice").await, session("alice", 4, &rejected, 1));
+    assert_eq!(resume(&*rig.other, "s", "alice").await, session_of("alice", 4, &rejected, 1));
 }
 
 pub(crate) async fn w09_rejections_are_bounded(rig: impl AsyncFn(HistoryConfig) -> Rig) {
@@ -149,7 +149,7 @@ pub(crate) async fn w09_a_session_lasts_for_its_time_unless_it_is_kept(
         (resume(&*rig.one, "left", "mallory").await == Answer::Unknown).then_some(())
     })
     .await;
-    assert_eq!(resume(&*rig.one, "kept", "alice").await, session("alice", 0, &[], 1));
+    assert_eq!(resume(&*rig.one, "kept", "alice").await, session_of("alice", 0, &[], 1));
     assert_eq!(ask(&*rig.one, commit("left", 0, 1, &[])).await, Answer::Unknown);
 }
 
@@ -181,7 +181,7 @@ pub(crate) async fn i25_an_earlier_turn_cannot_end_a_session(rig: impl AsyncFn(H
     create(&*rig.one, "s", "alice").await;
     _ = resume(&*rig.other, "s", "alice").await;
     assert_eq!(ask(&*rig.one, Question::End { session: "s".into(), turn: 0 }).await, Answer::Done);
-    assert_eq!(resume(&*rig.other, "s", "alice").await, session("alice", 0, &[], 2));
+    assert_eq!(resume(&*rig.other, "s", "alice").await, session_of("alice", 0, &[], 2));
     assert_eq!(ask(&*rig.one, Question::End { session: "s".into(), turn: 2 }).await, Answer::Done);
     assert_eq!(resume(&*rig.other, "s", "alice").await, Answer::Unknown);
 }
