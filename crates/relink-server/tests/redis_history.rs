@@ -99,6 +99,22 @@ async fn w15_prefixes_keep_applications_apart() {
 }
 
 #[tokio::test]
+async fn w15_a_busy_stream_gives_up_what_is_too_old() {
+    let server = RedisServer::start();
+    let short = config().with_max_age(std::time::Duration::from_millis(200)).with_max_messages(1_000_000);
+    let config = RedisConfig::default().with_history(short);
+    let history = RedisHistory::connect_with(&server.url(), config).await.expect("it connects");
+    publish(&history, &channel("a"), &["old"; 10]).await;
+    until(async || {
+        publish(&history, &channel("a"), &["new"]).await;
+        let kept: u64 = server.ask(&["XLEN", "relink:log:c:a"]).parse().ok()?;
+        let published = top(&history, &channel("a")).await.offset;
+        (published >= kept + 10).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn w15_everything_is_forgotten_in_time() {
     let (server, history) = one_node().await;
     create(&history, "s", "alice").await;

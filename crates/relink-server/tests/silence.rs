@@ -7,6 +7,7 @@ use relink::server::{NodeConfig, PresenceConfig};
 use relink_server::{Server, ServerConfig, relink};
 use serde_json::json;
 use tokio::time::{Duration, Instant, sleep};
+use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test(start_paused = true)]
 async fn w10_a_silent_client_is_closed_with_4000_after_30_to_40_s() {
@@ -29,6 +30,19 @@ async fn w10_a_client_that_says_something_is_not() {
         client.say(&json!({"type": "heartbeat", "nonce": nonce, "sent": 0})).await;
         client.expect("heartbeat_ack").await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn w10_a_ping_is_a_sign_of_life_too() {
+    let server = Server::builder().build().expect("the configuration is good");
+    let mut client = piped(&server.handle()).await;
+    client.hello().await;
+    for nonce in 0..5_u8 {
+        sleep(Duration::from_secs(25)).await;
+        client.say_raw(Message::Ping(vec![nonce].into())).await;
+    }
+    client.say(&json!({"type": "heartbeat", "nonce": 1, "sent": 0})).await;
+    client.expect("heartbeat_ack").await;
 }
 
 #[tokio::test(start_paused = true)]
