@@ -10,7 +10,7 @@ use relink::server::{
 use relink::{Channel, CloseCode, Frame, Instant, Message, Problem};
 
 use super::ledger::SECOND;
-use super::wire::Way;
+use super::wire::{Manner, Way, Wire};
 use super::{Due, World};
 
 /// A place where nodes live, one after the other.
@@ -232,7 +232,8 @@ impl World {
 
     /// A good connection is not closed for what it did not do.
     fn check_close(&mut self, number: u64, code: CloseCode) {
-        let is_whole = self.wires.get(&number).is_some_and(super::wire::Wire::is_whole);
+        let is_good = |wire: &Wire| wire.is_whole() && wire.manner == Manner::Faithful;
+        let is_whole = self.wires.get(&number).is_some_and(is_good);
         let was_stuck = self.stuck_before.contains(&number);
         if is_whole && !was_stuck && code == CloseCode::HEARTBEAT_TIMEOUT {
             self.ledger.blame(format!("w10: a good connection (wire {number}) is closed for its silence"));

@@ -36,7 +36,7 @@ pub(super) struct Wire {
     pub(super) node_end: bool,
     /// Nothing passes any more.
     pub(super) is_cut: bool,
-    manner: Manner,
+    pub(super) manner: Manner,
     latency: u64,
     /// Nothing arrives before what was sent before it.
     floors: [Instant; 2],

@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use rand_core::Rng;
 
 use super::{CloseFrame, Event, Frame, Protocol, Session, Signal, Token};
+use crate::code::CloseCode;
 use crate::link::{Failure, Input, LinkSignal, Phase, State, TokenFailed, TokenGrant, TransportId};
 use crate::stats::count;
 use crate::time::Instant;
@@ -59,7 +60,11 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 let nonce = payload.as_ref().try_into().ok().map(u32::from_be_bytes);
                 self.drive(Input::Pong { id, nonce: Some(nonce.unwrap_or(0)) }, now);
             }
-            Frame::Close(frame) => {
+            Frame::Close(mut frame) => {
+                if frame.code == CloseCode::REPLACED && self.hellos.explain() {
+                    // Nobody else has the session: it is asked for once more.
+                    frame.code = CloseCode::GAP;
+                }
                 self.protocol.closing(&frame, &mut self.signals);
                 self.heed_signals(id, now);
                 // A problem that it told before says more than an empty reason.

@@ -43,6 +43,7 @@ pub use signal::{Signal, Welcomed};
 use channels::Channels;
 use inbox::Inbox;
 use outbound::Backlog;
+use resume::Hellos;
 
 config! {
     /// Everything a session can be told in advance.
@@ -98,6 +99,7 @@ pub struct Session<P, R> {
     channels: Channels,
     /// The session at the server, while there is one to go on with.
     id: Option<SessionId>,
+    hellos: Hellos,
     addresses: Vec<Address>,
     redirected_to: Option<Address>,
     token: Option<Secret>,
@@ -150,6 +152,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             inbox: Inbox::default(),
             channels: Channels::new(config.subscriptions)?,
             id: None,
+            hellos: Hellos::default(),
             addresses,
             redirected_to: None,
             token: None,
@@ -288,6 +291,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
             Action::StartStep { step, .. } => {
                 let (token, resume) = (self.token.as_ref(), self.resume());
+                self.hellos.said(resume.is_some());
                 let command = Command::Step { step, token, resume: resume.as_ref() };
                 self.protocol.command(command, &mut self.frames);
                 self.control.extend(self.frames.drain(..));

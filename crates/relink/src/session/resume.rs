@@ -13,6 +13,29 @@ use crate::link::{Failure, Phase, State, TransportId};
 use crate::stats::count;
 use crate::time::Instant;
 
+/// What this client has said to go on with its session. A server that is slow may carry out a hello that was given up,
+/// after the next one: then the session is taken from this client by itself.
+#[derive(Debug, Default)]
+pub(crate) struct Hellos {
+    /// One was said, and is not answered.
+    waits: bool,
+    /// One was given up.
+    astray: bool,
+}
+
+impl Hellos {
+    /// Another one goes out.
+    pub(super) const fn said(&mut self, to_resume: bool) {
+        self.astray |= self.waits;
+        self.waits = to_resume;
+    }
+
+    /// The session was taken over. Whether it was perhaps this client that did it: that excuse is good for once.
+    pub(super) const fn explain(&mut self) -> bool {
+        core::mem::replace(&mut self.astray, false)
+    }
+}
+
 impl<P: Protocol, R: Rng> Session<P, R> {
     /// What the next transport will ask to go on with: the session, and the last of its own messages that the application
     /// has taken. Kept somewhere safe, it lets another process go on ([`resume_from`](Self::resume_from)).
@@ -29,6 +52,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         if fresh {
             self.inbox.start(None, resume.position, false);
             self.id = Some(resume.session);
+            // What the earlier life has said may still be on its way.
+            self.hellos.astray = true;
         }
         fresh
     }
@@ -36,6 +61,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// The server has said which session this is.
     pub(super) fn welcomed(&mut self, welcome: Welcomed, id: TransportId, now: Instant) {
         let Welcomed { session, resumed, refused, received, mut rejected, position } = welcome;
+        self.hellos.waits = false;
         if !matches!(
             self.link.state(),
             State::Connecting(Phase::Handshaking(_)) | State::Reconnecting(Phase::Handshaking(_))
@@ -79,6 +105,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// The session is over: its id and its position go together (I24), and what is in flight stays in doubt.
     pub(super) fn forget_session(&mut self) {
         self.id = None;
+        self.hellos = Hellos::default();
         self.inbox.forget(&None);
         while let Some(InFlight { receipt, outgoing, .. }) = self.outbox.land() {
             let Outgoing { message, channel, .. } = outgoing;

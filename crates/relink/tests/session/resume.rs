@@ -358,3 +358,22 @@ fn m12_a_server_that_goes_away_is_told_of_and_come_back_to_when_it_says() {
     desk.back(0);
     assert!(desk.is_connected(), "with its session");
 }
+
+/// The store was slow: the first hello was given up, and is carried out after the second one.
+#[test]
+fn i25_a_hello_that_was_given_up_takes_the_session_from_nobody_for_good() {
+    let mut desk = Desk::connected();
+    desk.lose();
+    desk.redial();
+    desk.lose();
+    desk.back(0);
+    desk.told();
+    let frame = Frame::Close(CloseFrame::from(CloseCode::REPLACED));
+    desk.give(SessionInput::Frame { id: desk.id, frame: frame.clone() });
+    assert!(!desk.session.state().is_closed());
+    desk.back(0);
+    assert_eq!(desk.session.state(), State::Connected);
+    // Once is an accident. Twice is somebody else.
+    desk.give(SessionInput::Frame { id: desk.id, frame });
+    assert!(desk.session.state().is_closed());
+}
