@@ -1,5 +1,7 @@
 //! Guests of a room, over TCP and UDP on loopback.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test picks the events that it is about")]
+
 use std::time::Duration;
 
 use relink_examples::mesh::{DataChannel, MeshEvent, NotSent, PeerState};

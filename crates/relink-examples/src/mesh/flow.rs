@@ -35,12 +35,13 @@ impl<R: Rng> Mesh<R> {
                             bytes,
                         });
                     }
-                    Happening::Event(event) => self.happened(name, id, event, now),
+                    Happening::Event(event) => self.happened(name, id, *event, now),
                 }
             }
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "media, of which there is none, and statistics")]
     fn happened(&mut self, name: &Arc<str>, id: ConnectionId, event: Event, now: Instant) {
         let handle = |channel, label: &str| DataChannel {
             name: name.clone(),
@@ -82,7 +83,6 @@ impl<R: Rng> Mesh<R> {
             Event::ChannelClose(channel) => {
                 self.with(name, |peer| peer.open.retain(|open| open.channel != channel));
             }
-            // Media, of which there is none, and statistics.
             _ => {}
         }
     }

@@ -212,6 +212,7 @@ impl Task {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what does not concern the mesh")]
     fn heed(&mut self, event: Event) {
         let now = self.clock.now();
         match event {
