@@ -27,8 +27,9 @@ pub(crate) async fn w09_an_unknown_session_is_not_resumed(rig: impl AsyncFn(Hist
     assert_eq!(resume(&*rig.one, "s", "alice").await, Answer::Unknown);
     assert_eq!(ask(&*rig.one, commit("s", 0, 1, &[("a", "hello")])).await, Answer::Unknown);
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
-    keep(&*rig.one, "s").await;
-    assert_eq!(resume(&*rig.one, "s", "alice").await, Answer::Unknown);
+    let sessions = vec![SessionId::from("s")];
+    ask(&*rig.one, Question::Keep { sessions }).await;
+    assert_eq!(resume(&*rig.one, "s", "alice").await, Answer::Unknown, "to keep it does not make it");
 }
 
 pub(crate) async fn w09_a_session_of_somebody_else_is_left_alone(rig: impl AsyncFn(HistoryConfig) -> Rig) {
