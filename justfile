@@ -7,7 +7,7 @@ export RUSTUP_DIST_SERVER := "http://127.0.0.1:9"
 
 target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
 bare_metal := "thumbv7em-none-eabihf"
-libraries := "relink relink-driver relink-tokio relink-async-std"
+libraries := "relink relink-driver relink-tokio relink-async-std relink-server"
 
 # List the recipes
 default:
@@ -95,7 +95,7 @@ interop what="all": _interop-tools
 
 # Check the history in Redis against a Redis server of its own
 redis: (_command "redis-server" "redis-server")
-    cargo test -p relink-server --features redis --test redis_history
+    cargo test -p relink-server --features redis --test redis_history --test redis_nodes
 
 # Run the demonstration
 demo:

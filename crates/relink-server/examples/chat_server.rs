@@ -67,6 +67,7 @@ async fn with_history(builder: ServerBuilder) -> Result<ServerBuilder, Box<dyn E
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "picks what is worth a line")]
 async fn tell(mut events: relink_server::ServerEvents) {
     while let Some(event) = events.recv().await {
         match event {

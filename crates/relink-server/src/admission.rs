@@ -1,4 +1,4 @@
-//! Counting connections before they are any.
+//! Counting connections before they are any: how many there are, and how fast they come.
 
 use std::{
     collections::BTreeMap,
@@ -8,17 +8,25 @@ use std::{
 
 use http::StatusCode;
 
-use crate::{config::AdmissionConfig, handshake::Refusal};
+use relink::server::{Admission as Rates, address_key};
+
+use crate::{
+    clock::Clock,
+    config::{ConnectionLimits, ServerConfig},
+    handshake::Refusal,
+};
 
 /// How many connections there are, and from where.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    config: AdmissionConfig,
+    limits: ConnectionLimits,
+    clock: Clock,
     counts: Mutex<Counts>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
+    rates: Option<Rates<IpAddr, ()>>,
     all: usize,
     by_address: BTreeMap<IpAddr, usize>,
     refused: u64,
@@ -32,24 +40,30 @@ pub(crate) struct Permit {
 }
 
 impl Admission {
-    pub(crate) fn new(config: AdmissionConfig) -> Self {
-        Self { config, counts: Mutex::default() }
+    pub(crate) fn new(config: &ServerConfig, clock: Clock) -> Self {
+        let rates = config.admission.map(Rates::new);
+        let counts = Counts { rates, all: 0, by_address: BTreeMap::new(), refused: 0 };
+        Self { limits: config.limits, clock, counts: Mutex::new(counts) }
     }
 
     pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Permit, Refusal> {
-        let address = address.map(|address| address.to_canonical());
+        let address = address.map(address_key);
         let mut counts = self.lock();
         let here = address.and_then(|address| counts.by_address.get(&address).copied()).unwrap_or(0);
-        let refused = if counts.all >= self.config.max_connections {
+        let too_many = if counts.all >= self.limits.max_connections {
             Some((StatusCode::SERVICE_UNAVAILABLE, "this server has all the connections it can take"))
-        } else if here >= self.config.per_address {
+        } else if here >= self.limits.per_address {
             Some((StatusCode::TOO_MANY_REQUESTS, "too many connections from one address"))
         } else {
             None
         };
-        if let Some((status, why)) = refused {
+        let refusal = match too_many {
+            Some((status, why)) => Some(Refusal::new(status, why).retry_after(self.retry_after())),
+            None => address.and_then(|address| counts.too_fast(address, self.clock.now())),
+        };
+        if let Some(refusal) = refusal {
             counts.refused = counts.refused.saturating_add(1);
-            return Err(Refusal::new(status, why).retry_after(self.retry_after()));
+            return Err(refusal);
         }
         counts.all += 1;
         if let Some(address) = address {
@@ -66,12 +80,23 @@ impl Admission {
 
     /// In whole seconds, and not the same for everybody.
     pub(crate) fn retry_after(&self) -> u64 {
-        let base = self.config.retry_after.as_secs().max(1);
+        let base = self.limits.retry_after.as_secs().max(1);
         base.saturating_add(rand::random_range(0..=base))
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn too_fast(&mut self, address: IpAddr, now: relink::Instant) -> Option<Refusal> {
+        let too_many = self.rates.as_mut()?.admit(address, now).err()?;
+        let status = StatusCode::from_u16(too_many.reason.http_status());
+        let refusal = Refusal::new(status.unwrap_or(StatusCode::TOO_MANY_REQUESTS), too_many.to_string());
+        // Rounded up: whoever comes too early is refused again.
+        let wait = too_many.retry_after;
+        Some(refusal.retry_after(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)))
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use relink::server::NodeConfig;
+use relink::server::{AdmissionConfig, NodeConfig};
 
 /// Everything a [`Server`](crate::Server) can be told in advance.
 ///
 /// | field | default |
 /// |---|---|
 /// | `node` | as [`NodeConfig`] |
-/// | `admission` | as [`AdmissionConfig`] |
+/// | `limits` | as [`ConnectionLimits`] |
+/// | `admission` | off |
 /// | `max_message` | 1 MiB |
 /// | `handshake_timeout` | 10 s |
 /// | `farewell` | 2 s |
@@ -18,8 +19,12 @@ use relink::server::NodeConfig;
 pub struct ServerConfig {
     /// What is decided about connections, sessions and subscriptions. Its `history` is replaced by that of the store.
     pub node: NodeConfig,
-    /// Who is let in.
-    pub admission: AdmissionConfig,
+    /// How many connections there may be.
+    pub limits: ConnectionLimits,
+    /// How fast they may come, from one address (W20) and from all together. Off by default: behind a proxy everybody comes
+    /// from the proxy's address. Turn it on where clients connect directly, or where you hand their addresses in (see
+    /// [`ServerHandle::accept`](crate::ServerHandle::accept)). Its `per_user` is not looked at; the `node` has one.
+    pub admission: Option<AdmissionConfig>,
     /// A client's WebSocket message that is larger than this is answered with 1009. With its frame around it: base64 in JSON
     /// makes bytes a third larger.
     pub max_message: usize,
@@ -33,7 +38,8 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             node: NodeConfig::default(),
-            admission: AdmissionConfig::default(),
+            limits: ConnectionLimits::default(),
+            admission: None,
             max_message: 1 << 20,
             handshake_timeout: Duration::from_secs(10),
             farewell: Duration::from_secs(2),
@@ -49,9 +55,16 @@ impl ServerConfig {
         self
     }
 
+    /// This configuration with [`limits`](Self::limits) changed.
+    #[must_use]
+    pub const fn with_limits(mut self, limits: ConnectionLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// This configuration with [`admission`](Self::admission) changed.
     #[must_use]
-    pub const fn with_admission(mut self, admission: AdmissionConfig) -> Self {
+    pub const fn with_admission(mut self, admission: Option<AdmissionConfig>) -> Self {
         self.admission = admission;
         self
     }
@@ -78,7 +91,7 @@ impl ServerConfig {
     }
 }
 
-/// Who is let in before anything is known about them. Those who are not get an HTTP answer with `Retry-After`, which costs
+/// How many are let in before anything is known about them. Those who are not get an HTTP answer with `Retry-After`, which costs
 /// the server little and which relink's clients obey.
 ///
 /// | field | default |
@@ -88,10 +101,10 @@ impl ServerConfig {
 /// | `retry_after` | 10 s |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct AdmissionConfig {
+pub struct ConnectionLimits {
     /// So many connections at once; a further one is answered with 503. An idle connection takes some 10 KiB.
     pub max_connections: usize,
-    /// So many connections at once from one IP address; a further one is answered with 429. Large enough for an office, or
+    /// So many connections at once from one IP address, or one IPv6 network of a customer (/64); a further one is answered with 429. Large enough for an office, or
     /// a mobile network, behind one address. Behind a proxy everybody comes from the address of the proxy: then this
     /// is another `max_connections`, unless the address is handed in (see [`ServerHandle::accept`](crate::ServerHandle::accept)).
     pub per_address: usize,
@@ -100,13 +113,13 @@ pub struct AdmissionConfig {
     pub retry_after: Duration,
 }
 
-impl Default for AdmissionConfig {
+impl Default for ConnectionLimits {
     fn default() -> Self {
         Self { max_connections: 50_000, per_address: 1_000, retry_after: Duration::from_secs(10) }
     }
 }
 
-impl AdmissionConfig {
+impl ConnectionLimits {
     /// This configuration with [`max_connections`](Self::max_connections) changed.
     #[must_use]
     pub const fn with_max_connections(mut self, max_connections: usize) -> Self {

@@ -84,7 +84,7 @@ impl ServerHandle {
     }
 
     /// Serves one connection from its first byte to its last: anything that carries bytes, after its TLS handshake if it has
-    /// one. `peer` is counted for [`per_address`](crate::AdmissionConfig::per_address).
+    /// one. `peer` is counted for [`per_address`](crate::ConnectionLimits::per_address).
     ///
     /// ```no_run
     /// # async fn example<A>(server: relink_server::Server, acceptor: A, listener: tokio::net::TcpListener) -> std::io::Result<()>

@@ -86,14 +86,15 @@ impl Hub {
     ) -> Arc<Self> {
         let (errands, inbox) = tokio::sync::mpsc::unbounded_channel();
         let (sender, heard) = news();
+        let clock = Clock::new();
         let hub = Arc::new(Self {
             config,
             handlers,
-            admission: Arc::new(Admission::new(config.admission)),
+            admission: Arc::new(Admission::new(&config, clock)),
             events: broadcast::Sender::new(EVENTS),
             phase: watch::Sender::new(Phase::Serving),
             core: Mutex::new(Core { node, wires: BTreeMap::new(), deadline: None }),
-            clock: Clock::new(),
+            clock,
             earlier: Arc::default(),
             errands,
             runtime,

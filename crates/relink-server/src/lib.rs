@@ -99,7 +99,7 @@ mod server;
 mod user;
 
 pub use builder::{BuildError, ServerBuilder};
-pub use config::{AdmissionConfig, ServerConfig};
+pub use config::{ConnectionLimits, ServerConfig};
 pub use context::Context;
 pub use handle::{ServerEvents, ServerHandle, ServerStats};
 pub use history::{History, HistoryError, Memory, NewsReceiver, NewsSender, Watch, news};

@@ -53,6 +53,8 @@ pub mod stimulus;
 #[cfg(feature = "proptest")]
 pub mod strategy;
 pub mod trial;
+#[cfg(feature = "v1")]
+pub mod world;
 
 mod peer;
 mod sim;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use relink::{CloseFrame, Event, Frame, HumanDuration, Instant, Message};
 
-/// So many of the last lines are shown where a scenario fails.
+/// So many of the last lines are shown where a scenario fails and asks for no other number, as a precision.
 const MOST_SHOWN: usize = 60;
 
 /// The lines of a scenario, and how many of them it has spoken of.
@@ -28,7 +28,7 @@ impl Transcript {
 
 impl fmt::Display for Transcript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let before = self.lines.len().saturating_sub(MOST_SHOWN);
+        let before = self.lines.len().saturating_sub(f.precision().unwrap_or(MOST_SHOWN));
         if before > 0 {
             writeln!(f, "… {before} lines before these")?;
         }

@@ -159,7 +159,7 @@ pub(crate) async fn a09_any_name_is_a_name(rig: impl AsyncFn(HistoryConfig) -> R
     let mut ear = Ear::on(&*rig.other, &[&channel(odd)]).await;
     let who = Member { user: odd.to_owned(), join: odd.to_owned(), info: Some(odd.into()) };
     join_as_new(&*rig.one, odd, odd, &who, 1).await;
-    assert_eq!(members(&*rig.other, odd).await, [who.clone()]);
+    assert_eq!(members(&*rig.other, odd).await, std::slice::from_ref(&who));
     assert_eq!(ear.hear().await, News::Joined { channel: odd.into(), member: who.clone() });
     publish(&*rig.one, &channel(odd), &[odd]).await;
     assert_eq!(ear.hear_word().await, (channel(odd), 1, odd.to_owned()));

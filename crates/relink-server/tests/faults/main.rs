@@ -5,6 +5,7 @@
 //! one alone, in every test. `RELINK_SCHEDULES` says how many there are in all, 200 by default.
 
 #![allow(clippy::unwrap_used, reason = "that is how a test fails")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "picks the events that it is about")]
 
 mod member;
 mod world;

@@ -1,8 +1,10 @@
 //! A Redis server for one test: on loopback, on a free port, keeping nothing.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -61,29 +63,29 @@ impl RedisServer {
 
     /// Asks for one line: a number, a word, or the number of lines that follow it.
     pub(crate) fn ask(&self, words: &[&str]) -> String {
-        let answer = self.ask_for_all(words);
-        answer.lines().next().unwrap_or_default().trim_start_matches([':', '+']).to_owned()
+        let mut answer = String::new();
+        BufReader::new(self.say(&[words])).read_line(&mut answer).expect("it speaks text");
+        answer.trim_end().trim_start_matches([':', '+']).to_owned()
     }
 
     pub(crate) fn keys(&self) -> Vec<String> {
-        let answer = self.ask_for_all(&["KEYS", "*"]);
+        let mut answer = String::new();
+        self.say(&[&["KEYS", "*"], &["QUIT"]]).read_to_string(&mut answer).expect("it speaks text");
         let mut keys: Vec<_> =
             answer.lines().filter(|line| !line.starts_with(['*', '$'])).map(str::to_owned).collect();
         keys.sort_unstable();
         keys
     }
 
-    fn ask_for_all(&self, words: &[&str]) -> String {
+    fn say(&self, commands: &[&[&str]]) -> TcpStream {
         let mut socket = TcpStream::connect(("127.0.0.1", self.port)).expect("it answers");
-        for words in [words, &["QUIT"]] {
+        for words in commands {
             write!(socket, "*{}\r\n", words.len()).expect("it reads");
-            for word in words {
+            for word in *words {
                 write!(socket, "${}\r\n{word}\r\n", word.len()).expect("it reads");
             }
         }
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).expect("it speaks text");
-        answer
+        socket
     }
 }
 

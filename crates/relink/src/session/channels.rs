@@ -31,7 +31,8 @@ pub struct Subscription {
     /// What the other members are told about this one; `None` stays unseen and sees nobody. It is said again after every
     /// return (A10).
     pub presence: Option<Text>,
-    /// Where to begin, if not with what comes from now on: what followed this position is delivered first.
+    /// Where to begin, if not with what comes from now on: what followed this position is delivered first. Heeded where
+    /// the channel is not subscribed to yet; after that, its place is where the application is.
     pub since: Option<Position>,
 }
 

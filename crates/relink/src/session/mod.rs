@@ -14,6 +14,7 @@ mod outgoing;
 mod presence;
 mod protocol;
 mod resume;
+mod signal;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -36,7 +37,8 @@ pub use io::{Accepted, Refused, RefusedReason, SessionAction, SessionInput};
 pub use message::{CloseFrame, Frame, Message, NotText, Secret, Text, Token};
 pub use outbox::{Outbox, OutboxConfig, Overflow, WhileDown};
 pub use outgoing::{DropReason, Guarantee, Outgoing, Priority, Receipt};
-pub use protocol::{Command, Plain, Protocol, Signal, Welcomed};
+pub use protocol::{Command, Plain, Protocol};
+pub use signal::{Signal, Welcomed};
 
 use channels::Channels;
 use inbox::Inbox;
@@ -77,7 +79,8 @@ impl SessionConfig {
 ///
 /// 1. hands in what happened with [`handle`](Self::handle);
 /// 2. does what [`poll_action`](Self::poll_action) says until it says nothing more;
-/// 3. while its transport has room, writes the frames of [`poll_transmit`](Self::poll_transmit);
+/// 3. while its transport has room, writes the frames of [`poll_transmit`](Self::poll_transmit), and looks again whether
+///    there is something to do or to tell: what goes out is told of;
 /// 4. sleeps until [`poll_timeout`](Self::poll_timeout).
 ///
 /// Messages stay in the [`Outbox`] until the transport has room, so that bounds, order and time to live hold to the

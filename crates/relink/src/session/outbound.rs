@@ -4,8 +4,8 @@ use rand_core::Rng;
 
 use super::outbox::{Entry, InFlight};
 use super::{
-    Accepted, Command, DropReason, Event, Frame, Guarantee, Message, Outbox, Outgoing, Overflow, Protocol,
-    Receipt, Refused, RefusedReason, Session, SessionAction, WhileDown,
+    Accepted, Command, DropReason, Event, Frame, Guarantee, Message, Outbox, Outgoing, Overflow, Priority,
+    Protocol, Receipt, Refused, RefusedReason, Session, SessionAction, WhileDown,
 };
 use crate::bucket::{Bucket, Rate};
 use crate::link::{Input, State};
@@ -57,7 +57,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     pub fn send(&mut self, message: impl Into<Outgoing>, now: Instant) -> Result<Accepted, Refused> {
         let now = now.max(self.link.now());
         let outgoing = message.into();
-        if let Err(reason) = self.may_send(&outgoing.message) {
+        if let Err(reason) = self.takes(outgoing.message.len(), outgoing.priority) {
             return Err(self.refuse(outgoing, reason));
         }
         let queued = !self.link.state().is_usable();
@@ -67,9 +67,6 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 let receipt = self.outbox.next_receipt();
                 self.drop_message(receipt, outgoing.message, DropReason::Overflow);
                 return Ok(Accepted { receipt, queued });
-            }
-            Overflow::DropOldest if !self.outbox.can_make_room(bytes, outgoing.priority) => {
-                return Err(self.refuse(outgoing, RefusedReason::Full));
             }
             Overflow::DropOldest => {
                 while !self.outbox.has_room(bytes) {
@@ -111,12 +108,16 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// Whether a message would be taken now, without sending it.
+    /// Whether a message of normal priority would be taken now, without sending it.
     ///
     /// # Errors
     ///
     /// Why it would not.
     pub fn may_send(&self, message: &Message) -> Result<(), RefusedReason> {
+        self.takes(message.len(), Priority::Normal)
+    }
+
+    fn takes(&self, bytes: usize, priority: Priority) -> Result<(), RefusedReason> {
         let config = self.outbox.config();
         match self.link.state() {
             State::Closing | State::Closed(_) => Err(RefusedReason::Closed),
@@ -126,11 +127,15 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 Err(RefusedReason::Down)
             }
             State::Idle | State::Connecting(_) | State::Reconnecting(_) | State::Connected => {
-                if message.len() > config.max_bytes {
+                if bytes > config.max_bytes {
                     return Err(RefusedReason::TooBig);
                 }
-                let refuse = config.overflow == Overflow::Refuse && !self.outbox.has_room(message.len());
-                if refuse { Err(RefusedReason::Full) } else { Ok(()) }
+                let room = match config.overflow {
+                    Overflow::Refuse => self.outbox.has_room(bytes),
+                    Overflow::DropOldest => self.outbox.can_make_room(bytes, priority),
+                    Overflow::DropNewest => true,
+                };
+                if room { Ok(()) } else { Err(RefusedReason::Full) }
             }
         }
     }

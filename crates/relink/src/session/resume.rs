@@ -86,6 +86,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             self.tell(Event::InDoubt { receipt, message, channel });
         }
         self.outbox.start_over();
+        self.note_queue();
     }
 
     /// Everything up to this serial was taken in.

@@ -43,7 +43,7 @@ impl Protocol for Words {
             Command::Heartbeat { .. } | Command::Data { .. } => {
                 return Plain::default().command(command, frames);
             }
-            _ => return,
+            Command::Subscribe { .. } | Command::Unsubscribe { .. } | _ => return,
         };
         frames.push(Frame::Message(Message::from(words.trim_end())));
     }

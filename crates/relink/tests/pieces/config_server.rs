@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use relink::server::{AdmissionConfig, DrainConfig, LivenessConfig, PresenceConfig};
+#[cfg(feature = "v1")]
+use relink::server::NodeConfig;
+use relink::server::{AdmissionConfig, DrainConfig, HistoryConfig, LivenessConfig, PresenceConfig};
 use relink::{ConfigError, Rate};
 
 use crate::bench::{millis, secs};
@@ -46,6 +48,42 @@ fn the_documented_defaults_of_a_server_are_the_defaults() {
             ("`cap_retry_after`", "30 s", admission.cap_retry_after == secs(30)),
             ("`longest_wait`", "60 s", admission.longest_wait == secs(60)),
             ("`claim_timeout`", "10 s", admission.claim_timeout == secs(10)),
+        ],
+    );
+    let history = HistoryConfig::default();
+    documented(
+        "server/history.rs",
+        "HistoryConfig",
+        &[
+            ("`max_messages`", "1,000", history.max_messages == 1_000),
+            ("`max_bytes`", "4 MiB", history.max_bytes == 4 << 20),
+            ("`max_age`", "5 min", history.max_age == secs(300)),
+            ("`session_ttl`", "2 min", history.session_ttl == secs(120)),
+        ],
+    );
+}
+
+#[cfg(feature = "v1")]
+#[test]
+fn the_documented_defaults_of_a_node_are_the_defaults() {
+    let node = NodeConfig::default();
+    let parts = node.liveness == LivenessConfig::default()
+        && node.presence == PresenceConfig::default()
+        && node.history == HistoryConfig::default()
+        && node.drain == DrainConfig::default();
+    documented(
+        "server/node/config.rs",
+        "NodeConfig",
+        &[
+            ("`liveness`, `presence`, `history`, `drain`", "their own", parts),
+            ("`hello_timeout`", "10 s", node.hello_timeout == secs(10)),
+            ("`max_subscriptions`", "1,000", node.max_subscriptions == 1_000),
+            ("`max_unhandled`", "64", node.max_unhandled == 64),
+            ("`max_unhandled_bytes`", "1 MiB", node.max_unhandled_bytes == 1 << 20),
+            ("`max_outbound_bytes`", "1 MiB", node.max_outbound_bytes == 1 << 20),
+            ("`page`", "256", node.page == 256),
+            ("`per_user`", "unlimited", node.per_user.is_none()),
+            ("`drain_timeout`", "5 s", node.drain_timeout == secs(5)),
         ],
     );
 }
@@ -127,5 +165,34 @@ pub(crate) fn mistakes() -> Vec<(ConfigError, &'static str)> {
     );
     wrong(admission.with_longest_wait(ZERO), "admission.longest_wait is 0s, but it must be at least 1ms");
     wrong(admission.with_claim_timeout(ZERO), "admission.claim_timeout is 0s, but it must be at least 1ms");
+
+    let history = HistoryConfig::default();
+    let mut wrong = |config: HistoryConfig, message| {
+        all.push((config.validate().expect_err(message), message));
+    };
+    wrong(history.with_max_messages(0), "history.max_messages is 0, but it must be at least 1");
+    wrong(history.with_max_bytes(0), "history.max_bytes is 0, but it must be at least 1");
+    wrong(history.with_max_age(ZERO), "history.max_age is 0s, but it must be at least 1ms");
+    wrong(history.with_session_ttl(TOO_LONG), "history.session_ttl is 366d, but it must be at most 365d");
+    #[cfg(feature = "v1")]
+    all.extend(mistakes_of_a_node());
+    all
+}
+
+#[cfg(feature = "v1")]
+fn mistakes_of_a_node() -> Vec<(ConfigError, &'static str)> {
+    let node = NodeConfig::default();
+    let mut all = Vec::new();
+    let mut wrong = |config: NodeConfig, message| {
+        all.push((config.validate().expect_err(message), message));
+    };
+    wrong(node.with_hello_timeout(ZERO), "node.hello_timeout is 0s, but it must be at least 1ms");
+    wrong(node.with_max_subscriptions(0), "node.max_subscriptions is 0, but it must be at least 1");
+    wrong(node.with_max_unhandled(0), "node.max_unhandled is 0, but it must be at least 1");
+    wrong(node.with_max_unhandled_bytes(0), "node.max_unhandled_bytes is 0, but it must be at least 1");
+    wrong(node.with_max_outbound_bytes(0), "node.max_outbound_bytes is 0, but it must be at least 1");
+    wrong(node.with_page(0), "node.page is 0, but it must be at least 1");
+    wrong(node.with_per_user(Some(0)), "node.per_user is 0, but it must be at least 1");
+    wrong(node.with_drain_timeout(TOO_LONG), "node.drain_timeout is 366d, but it must be at most 365d");
     all
 }

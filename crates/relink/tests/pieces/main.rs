@@ -18,4 +18,5 @@ mod policy;
 mod roster;
 mod route;
 mod stats;
+mod subscriptions;
 mod surface;

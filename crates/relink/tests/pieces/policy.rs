@@ -267,6 +267,7 @@ fn failures_of_the_transport_are_judged_as_what_they_are_like() {
         Failure::Reset,
         Failure::Eof,
         Failure::Io,
+        Failure::Gap,
         Failure::Protocol(CloseCode::POLICY_VIOLATION),
     ] {
         assert!(wait(failure).expect("retried") <= secs(1), "{failure:?}");

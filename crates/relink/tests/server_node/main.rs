@@ -4,6 +4,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test picks the variants that it is about")]
 
 mod ends;
+mod faults;
 mod handshake;
 mod members;
 mod memory;

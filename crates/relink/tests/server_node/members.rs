@@ -196,3 +196,31 @@ fn members_of_a_node_that_died_leave_with_their_sessions() {
     world.pass(secs(121));
     assert_eq!(world.heard(bob), ["left ada"]);
 }
+
+#[test]
+fn a_list_asked_for_before_one_joined_is_not_ones_list() {
+    let mut world = World::new(1);
+    let (eve, _) = world.join(0, "eve");
+    let (bob, _) = world.join(0, "bob");
+    world.lose_news = true;
+    world.hold_store = true;
+    world.be_seen(eve, &lobby(), "");
+    // Eve's subscription and her joining are answered; the answer to her list is on its way.
+    let mut answered = Vec::new();
+    for _ in 0..3 {
+        let (node, question, what) = world.held.pop_front().expect("a question");
+        let answer = NodeInput::Answered { question, answer: Ok(world.history.answer(what, world.now)) };
+        if answered.len() < 2 {
+            world.give(node, answer.clone());
+        }
+        answered.push((node, answer));
+    }
+    let (node, list) = answered.pop().expect("the list");
+    world.hold_store = false;
+    world.be_seen(bob, &lobby(), "");
+    world.give(node, list);
+    assert_eq!(world.heard(eve), ["subscribed 0 true", "members eve"]);
+    let said = world.heard(bob);
+    let list = said.last().expect("a list");
+    assert!(list.contains("bob") && list.contains("eve"), "{said:?}");
+}

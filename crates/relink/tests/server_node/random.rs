@@ -258,7 +258,7 @@ fn small() -> NodeConfig {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
     #[test]
     fn i32_no_input_in_any_order_breaks_a_node(steps in vec(step(), 1..400)) {
         let mut chaos = Chaos::new(small());

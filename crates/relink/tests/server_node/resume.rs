@@ -1,6 +1,6 @@
 //! Sessions that go on: on a new connection, on another node.
 
-use relink::server::{HistoryConfig, NodeConfig, NodeEvent, Question};
+use relink::server::{HistoryConfig, NodeConfig, NodeEvent, NodeInput, Question};
 use relink::v1::ServerFrame;
 use relink::{Position, Resume};
 
@@ -143,29 +143,30 @@ fn s06_direct_messages_that_were_missed_come_right_after_the_welcome() {
     world.message(id, Some(1), None, "me one");
     world.hang_up(id, 1006);
     let stream = relink::server::Stream::Session(session.session.clone());
-    let publish = relink::server::NodeInput::Publish { stream, message: "two".into() };
+    let publish = NodeInput::Publish { stream, message: "two".into() };
     world.give(0, publish);
     let (new, welcome) = world.come_back(0, "ada", &session);
     assert_eq!(welcome.position, session.position);
     assert_eq!(world.heard(new), ["own 1: me one", "own 2: two"]);
 }
 
+/// Another process goes on with the session: it knows of no message in flight, and its own begin after what is stored.
 #[test]
-fn what_is_under_way_at_a_take_over_is_not_done_twice() {
+fn i25_what_is_under_way_at_a_take_over_does_not_stand_for_what_comes_after_it() {
     let mut world = World::new(1);
+    let (reader, _) = world.join(0, "bob");
+    world.subscribe(reader, &lobby(), None);
     let (old, session) = world.join(0, "ada");
     world.hold_application = true;
-    world.send(old, 1, "one");
-    world.send(old, 2, "two");
+    world.send(old, 1, "the old one");
     let (new, welcome) = world.come_back(0, "ada", &session);
     assert_eq!(welcome.received, 0);
-    world.send(new, 1, "one");
-    world.send(new, 2, "two");
+    world.send(new, 1, "the new one");
     world.let_application_go();
-    assert_eq!(world.handled.len(), 2, "each of them once");
-    assert_eq!(world.heard(new).last().expect("an ack"), "ack 2");
-    world.send(new, 3, "three");
-    assert_eq!(world.heard(new), ["ack 3"]);
+    assert_eq!(world.heard(new).last().expect("an ack"), "ack 1");
+    let heard = world.heard(reader);
+    assert!(heard.iter().any(|line| line.contains("the new one")), "{heard:?}");
+    assert!(!heard.iter().any(|line| line.contains("the old one")), "{heard:?}");
 }
 
 #[test]
@@ -265,4 +266,52 @@ fn whoever_leaves_during_the_handshake_leaves_nothing_behind() {
     world.let_store_go();
     assert_eq!((world.history.sessions(), world.nodes[0].connections()), (0, 0));
     assert!(world.take(id).iter().all(|frame| !matches!(frame, ServerFrame::Welcome { .. })));
+}
+
+#[test]
+fn of_two_resumes_the_later_turn_has_the_session_whichever_answer_comes_first() {
+    let mut world = World::new(1);
+    let (first, session) = world.join(0, "ada");
+    world.hang_up(first, 1006);
+    world.hold_store = true;
+    world.lose_news = true;
+    let (one, two) = (world.open(0), world.open(0));
+    for id in [one, two] {
+        world.hello(id, "ada", Some(session.clone()));
+    }
+    let mut answers = Vec::new();
+    while let Some((node, question, what)) = world.held.pop_front() {
+        answers.push((
+            node,
+            NodeInput::Answered { question, answer: Ok(world.history.answer(what, world.now)) },
+        ));
+    }
+    for (node, answer) in answers.into_iter().rev() {
+        world.give(node, answer);
+    }
+    world.let_store_go();
+    assert_eq!((world.close_code(one), world.close_code(two)), (Some(4009), None));
+    world.welcome(two);
+    world.send(two, 1, "here");
+    assert_eq!(world.heard(two), ["ack 1"]);
+}
+
+#[test]
+fn what_was_under_way_here_before_the_session_went_elsewhere_is_forgotten() {
+    let mut world = World::new(2);
+    let (here, session) = world.join(0, "ada");
+    world.lose_news = true;
+    world.hold_application = true;
+    world.send(here, 1, "one");
+    let first = world.waiting.pop_front().expect("under way");
+    let (there, _) = world.come_back(1, "ada", &session);
+    world.hold_application = false;
+    world.send(there, 1, "one");
+    let (back, welcome) = world.come_back(0, "ada", &session);
+    assert_eq!(welcome.received, 1);
+    world.waiting.push_back(first);
+    world.let_application_go();
+    world.send(back, 2, "two");
+    assert_eq!(world.heard(back), ["ack 2"]);
+    assert_eq!(commits(&world.questions), [1, 2], "the late result is nothing any more");
 }

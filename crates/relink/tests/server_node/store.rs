@@ -1,6 +1,6 @@
 //! A store that is away, slow, or answers into the void.
 
-use relink::server::{NodeEvent, Question};
+use relink::server::{Answer, NodeEvent, NodeInput, Question};
 
 use crate::world::{World, commits, lobby, millis, secs};
 
@@ -81,7 +81,7 @@ fn a_member_joins_when_the_store_is_back() {
     let answer = world.history.answer(what, world.now);
     world.hold_store = false;
     world.store_is_down = true;
-    world.give(node, relink::server::NodeInput::Answered { question, answer: Ok(answer) });
+    world.give(node, NodeInput::Answered { question, answer: Ok(answer) });
     world.pass(secs(2));
     assert_eq!(world.heard(id), ["subscribed 0 true"]);
     world.store_is_down = false;
@@ -125,4 +125,25 @@ fn a_resume_while_a_commit_is_under_way_loses_and_doubles_nothing() {
     world.pass(millis(10));
     world.send(new, 2, "two");
     assert_eq!(world.heard(new).last().expect("an ack"), "ack 2");
+}
+
+#[test]
+fn a_store_that_answers_with_a_hole_is_not_passed_on() {
+    let mut world = World::new(1);
+    let (id, _) = world.join(0, "ada");
+    let start = crate::world::top(&mut world, &lobby());
+    for text in ["one", "two"] {
+        world.publish(0, text);
+    }
+    world.hold_store = true;
+    world.subscribe(id, &lobby(), Some(start));
+    let (node, question, what) = world.held.pop_front().expect("a question");
+    let Answer::Since { top, missed } = world.history.answer(what, world.now) else { panic!("since") };
+    let missed = missed.map(|missed| missed.into_iter().skip(1).collect());
+    let answer = Ok(Answer::Since { top, missed });
+    world.hold_store = false;
+    world.give(node, NodeInput::Answered { question, answer });
+    assert_eq!(world.heard(id), ["subscribed 0 true"]);
+    world.pass(secs(1));
+    assert_eq!(world.heard(id), ["1: one", "2: two"]);
 }

@@ -25,6 +25,8 @@ fn m03_what_was_subscribed_to_is_subscribed_to_again_from_where_it_was() {
     desk.subscribed("a", 1, true);
     desk.subscribed("b", 9, false);
     assert_eq!(desk.told(), ["subscribed a", "subscribed b with a hole"]);
+    desk.subscribed("b", 9, false);
+    assert_eq!(desk.told(), ["subscribed b with a hole"], "the server lost some, wherever it goes on");
 }
 
 #[test]
@@ -114,6 +116,7 @@ fn i28_a_subscription_that_failed_for_good_waits_for_the_application() {
     let mut desk = Desk::connected();
     desk.subscribe("a");
     desk.heard();
+    desk.unsubscribed("elsewhere", "unavailable");
     desk.unsubscribed("a", "channel_not_authorized");
     assert_eq!(desk.told(), ["unsubscribed a: channel_not_authorized, no more"]);
     assert_eq!(desk.session.subscriptions().next(), Some((&"a".into(), Standing::Over)));

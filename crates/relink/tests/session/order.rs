@@ -86,6 +86,8 @@ fn i21_making_room_never_gives_up_what_is_in_flight_and_nothing_in_vain() {
     let refused = desk.send("123").unwrap_err();
     assert_eq!(refused.reason, RefusedReason::Full, "8 of 10 bytes are in flight");
     assert_eq!(desk.session.outbox().len(), 2, "and nothing was given up for it");
+    assert_eq!(desk.session.may_send(&"123".into()), Err(RefusedReason::Full));
+    assert_eq!(desk.session.may_send(&"12".into()), Ok(()));
     desk.send_all(&["c"]);
     assert_eq!(desk.told(), ["dropped 3: overflow"]);
     desk.ack(2);
@@ -161,12 +163,26 @@ fn i22_what_piled_up_goes_at_its_pace_and_what_is_new_does_not_wait_for_it() {
     desk.send(Outgoing::from("stop").with_priority(Priority::High)).unwrap();
     assert_eq!(desk.heard(), ["4: stop"], "what is new and more important goes at once");
     desk.sleep(secs(1));
-    assert_eq!(desk.heard(), ["5: d"]);
+    desk.send(Outgoing::from("stop").with_priority(Priority::High)).unwrap();
+    assert_eq!(desk.heard(), ["5: stop", "6: d"], "and costs what piled up nothing");
     desk.sleep(secs(1));
-    assert_eq!(desk.heard(), ["6: e", "7: f"], "the last of the backlog, and what was sent since");
+    assert_eq!(desk.heard(), ["7: e", "8: f"], "the last of the backlog, and what was sent since");
     desk.send_all(&["g", "h", "i"]);
     assert_eq!(desk.heard().len(), 3);
     assert_eq!(desk.session.poll_timeout(), desk.session.link().poll_timeout());
+}
+
+#[test]
+fn i22_what_goes_out_again_is_paced_too() {
+    let pace = Rate { burst: 1, refill: secs(1) };
+    let mut desk = Desk::connected_with(with(OutboxConfig::default().with_pace(Some(pace))));
+    desk.send_all(&["a", "b"]);
+    assert_eq!(desk.heard().len(), 2);
+    desk.lose();
+    desk.back(0);
+    assert_eq!(desk.heard(), ["1: a"]);
+    desk.sleep(secs(1));
+    assert_eq!(desk.heard(), ["2: b"]);
 }
 
 #[test]

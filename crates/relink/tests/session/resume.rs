@@ -2,8 +2,8 @@
 
 use relink::v1::ServerFrame;
 use relink::{
-    CloseCode, CloseFrame, Failure, Frame, Position, Problem, Rejection, Reopen, Resume, SessionInput, State,
-    v1,
+    CloseCode, CloseFrame, Event, Failure, Frame, Position, Problem, Rejection, Reopen, Resume, SessionInput,
+    State, v1,
 };
 
 use crate::desk::{Desk, client, fresh, secs};
@@ -27,6 +27,9 @@ fn i24_the_position_moves_when_the_application_has_taken_the_message_and_not_bef
     assert_eq!(desk.asked.as_ref().unwrap().position, Position::new(1, 1));
     desk.take(100);
     assert_eq!(at(&desk), 2, "also between transports, and never beyond what came");
+    desk.welcome_back(0);
+    desk.publish(None, 3, "c");
+    assert_eq!(at(&desk), 2, "to have taken too much is no credit");
 }
 
 #[test]
@@ -230,8 +233,9 @@ fn a_server_that_means_another_session_is_left_and_asked_for_a_new_one() {
         assert_eq!(desk.farewells, [CloseFrame::new(CloseCode::GAP, "the sessions differ")], "{what}");
         desk.redial();
         assert_eq!(desk.asked, None, "{what}");
+        desk.told();
         desk.welcome("s3");
-        assert!(desk.is_connected());
+        assert_eq!(desk.told(), ["connected again"], "{what}: refused once");
     }
     // One that was never asked for.
     let mut desk = Desk::with(v1::config());
@@ -336,4 +340,20 @@ fn what_the_server_said_before_it_closed_is_the_detail() {
     desk.say(ServerFrame::Error(Problem::new("unavailable", "no database")));
     desk.give(SessionInput::Frame { id: desk.id, frame: Frame::Close(CloseCode(1011).into()) });
     assert_eq!(desk.told(), ["disconnected 1011: unavailable: no database"]);
+}
+
+#[test]
+fn m12_a_server_that_goes_away_is_told_of_and_come_back_to_when_it_says() {
+    let mut desk = Desk::connected();
+    desk.say(ServerFrame::GoingAway { retry_after: secs(40) });
+    assert!(desk.take_events().iter().any(|event| matches!(event, Event::GoingAway { .. })));
+    assert!(desk.is_connected(), "the close is yet to come");
+    desk.give(SessionInput::Frame { id: desk.id, frame: Frame::Close(CloseCode::GOING_AWAY.into()) });
+    let retry_in = desk.take_events().into_iter().find_map(|event| match event {
+        Event::Disconnected { retry_in, .. } => retry_in,
+        _ => None,
+    });
+    assert!((secs(40)..=secs(48)).contains(&retry_in.expect("it comes back")), "{retry_in:?}");
+    desk.back(0);
+    assert!(desk.is_connected(), "with its session");
 }

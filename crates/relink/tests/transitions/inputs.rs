@@ -97,6 +97,7 @@ fn failures() -> impl Iterator<Item = (String, Failure)> {
         ("reset", Failure::Reset),
         ("eof", Failure::Eof),
         ("protocol", Failure::Protocol(CloseCode::PROTOCOL_ERROR)),
+        ("gap", Failure::Gap),
         ("io", Failure::Io),
     ];
     let http = |status| (format!("http {status}"), Failure::Http { status, retry_after: None });

@@ -131,8 +131,8 @@ enum Item {
     Number(u64),
     Bytes(Vec<u8>),
     Text(String),
-    List(Vec<Item>),
-    Map(Vec<(u64, Item)>),
+    List(Vec<Self>),
+    Map(Vec<(u64, Self)>),
     Flag(bool),
 }
 
@@ -149,9 +149,9 @@ fn item(bytes: &mut &[u8]) -> Item {
         3 => Item::Text(String::from_utf8(take(bytes, count).to_vec()).expect("UTF-8")),
         4 => Item::List((0..count).map(|_| item(bytes)).collect()),
         5 => {
-            let pair = |bytes: &mut &[u8]| match item(bytes) {
-                Item::Number(key) => (key, item(bytes)),
-                _ => panic!("a key that is no number"),
+            let pair = |bytes: &mut &[u8]| {
+                let Item::Number(key) = item(bytes) else { panic!("a key that is no number") };
+                (key, item(bytes))
             };
             Item::Map((0..count).map(|_| pair(bytes)).collect())
         }

@@ -6,7 +6,7 @@ mod listener;
 mod pending;
 mod scripts;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_core::future::BoxFuture;
 use redis::{
@@ -103,9 +103,7 @@ impl RedisHistory {
         config.validate().map_err(|error| HistoryError::new("the store", error))?;
         let info = address.into_connection_info().map_err(nameless)?;
         let name = format!("redis at {}", info.addr());
-        // A peer that is gone without a word is noticed, even while nothing is asked.
-        let keepalive = TcpKeepalive::new().with_time(config.timeout).with_interval(config.timeout);
-        let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true).set_keepalive(keepalive));
+        let info = info.set_tcp_settings(tcp(config.timeout));
         let failed = |error: RedisError| HistoryError::new(&*name, error);
         let client = Client::open(info).map_err(failed)?;
         let times = ConnectionManagerConfig::new()
@@ -250,6 +248,18 @@ impl Shared {
         while Reader::new(self.run(self.call(&self.scripts.sweep)).await?).number()? > 0 {}
         Ok(())
     }
+}
+
+/// A peer that is gone without a word is noticed by the system: a command that is not answered in time does not tell
+/// whether it is.
+fn tcp(timeout: Duration) -> TcpSettings {
+    // The system counts in seconds.
+    let time = timeout.max(Duration::from_secs(1));
+    let keepalive = TcpKeepalive::new().with_time(time).with_interval(time);
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let settings = settings.set_user_timeout(time);
+    settings
 }
 
 fn with_publications<'a>(call: Call<'a>, publications: &[(Stream, Message)]) -> Call<'a> {

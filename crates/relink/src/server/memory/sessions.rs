@@ -1,6 +1,6 @@
 //! Sessions and members, and how they end.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -177,25 +177,5 @@ impl MemoryHistory {
         if let Some(log) = self.streams.remove(&stream) {
             self.due.remove(&(log.due, Due::Stream(stream)));
         }
-    }
-}
-
-/// For the tests beside this: whether the books agree with each other.
-impl MemoryHistory {
-    #[doc(hidden)]
-    #[must_use]
-    pub fn is_consistent(&self) -> bool {
-        let entries = self.sessions.len() + self.streams.len();
-        let mut stays = self
-            .channels
-            .iter()
-            .flat_map(|(channel, stays)| stays.keys().map(move |session| (channel, session)));
-        let members: usize = self.channels.values().map(BTreeMap::len).sum();
-        let noted: usize = self.sessions.values().map(|kept| kept.channels.len()).sum();
-        self.due.len() == entries
-            && members == noted
-            && stays.all(|(channel, session)| {
-                self.sessions.get(session).is_some_and(|kept| kept.channels.contains(channel))
-            })
     }
 }

@@ -38,10 +38,7 @@ pub(super) enum Why {
     Check {
         stream: Stream,
     },
-    Commit {
-        session: SessionId,
-        turn: u64,
-    },
+    Commit { session: SessionId },
     /// A client's message without a serial.
     Publish {
         session: SessionId,
@@ -112,12 +109,10 @@ impl<R: Rng> Node<R> {
                 self.looked_up(question, &stream, after, top, missed, tries);
             }
             (Why::Check { stream }, Answer::Since { top, .. }) => self.checked(&stream, top),
-            (Why::Commit { session, .. }, Answer::Committed { received }) => {
+            (Why::Commit { session }, Answer::Committed { received }) => {
                 self.committed(question, &session, received);
             }
-            (Why::Commit { session, turn }, Answer::Unknown) => {
-                self.commit_refused(question, &session, turn);
-            }
+            (Why::Commit { session }, Answer::Unknown) => self.commit_refused(question, &session),
             (Why::Publish { session }, _) => self.published_unacknowledged(question, &session),
             (Why::Join { id, channel, lease, .. }, Answer::Joined { .. }) => self.joined(id, &channel, lease),
             (Why::Members { channel }, Answer::Members(members)) => self.members(&channel, members),
@@ -180,7 +175,7 @@ impl<R: Rng> Node<R> {
     pub(super) fn ask_after_delay(&mut self, before: QuestionId, why: Why, tries: u8) {
         let what = match &why {
             Why::Page { stream, after } => return self.look_again(before, stream, *after, tries),
-            Why::Commit { session, .. } => return self.commit_again(before, session, tries),
+            Why::Commit { session } => return self.commit_again(before, session, tries),
             Why::Check { stream } if self.streams.contains_key(stream) => {
                 Question::Since { stream: stream.clone(), after: None, limit: 1 }
             }

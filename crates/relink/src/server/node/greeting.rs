@@ -222,15 +222,11 @@ impl<R: Rng> Node<R> {
         if let Some((_, Some(old))) = known {
             self.replace(old);
         }
-        match self.sessions.get_mut(&session).filter(|intake| intake.turn.checked_add(1) == Some(turn)) {
-            // What the old connection brought is still under way here, and will not be done twice.
-            Some(intake) => intake.goes_on(turn, received),
-            None => {
-                self.forget_intake(&session);
-                let intake = Intake::new(asking, turn, received, self.now);
-                self.sessions.insert(session.clone(), Box::new(intake));
-            }
-        }
+        // What the old connection brought and is not stored is dropped: another process may have the session now, and give
+        // the same serials to other messages. The welcome says what is stored, and the old turn stores nothing more.
+        self.forget_intake(&session);
+        let intake = Intake::new(asking, turn, received, self.now);
+        self.sessions.insert(session.clone(), Box::new(intake));
         count(&mut self.stats.resumed);
         if let Some(greeting) = self.greeting(id) {
             greeting.resumed = true;

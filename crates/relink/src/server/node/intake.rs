@@ -76,13 +76,6 @@ impl Intake {
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
-
-    /// Another connection goes on with it. What the store has received is received.
-    pub(super) fn goes_on(&mut self, turn: u64, received: u64) {
-        self.turn = turn;
-        self.committed = self.committed.max(received);
-        self.taken = self.taken.max(received);
-    }
 }
 
 /// What became of a message that arrived.
@@ -196,7 +189,7 @@ impl<R: Rng> Node<R> {
                     let problem = effect.result.as_ref().err();
                     let rejection = problem.map(|problem| Rejection { serial, problem: problem.clone() });
                     let session = session.clone();
-                    let why = Why::Commit { session: session.clone(), turn };
+                    let why = Why::Commit { session: session.clone() };
                     (why, Question::Commit { session, turn, serial, publications, rejection })
                 }
                 None if publications.is_empty() => {
@@ -249,15 +242,11 @@ impl<R: Rng> Node<R> {
         self.pump(session);
     }
 
-    /// The session is gone, or its next turn has begun: here, or on another node.
-    pub(super) fn commit_refused(&mut self, question: QuestionId, session: &SessionId, asked_in: u64) {
+    /// The session is gone, or its next turn has begun elsewhere.
+    pub(super) fn commit_refused(&mut self, question: QuestionId, session: &SessionId) {
         let Some(intake) = self.sessions.get_mut(session) else { return };
         if intake.storing != Some(question) {
             return;
-        }
-        intake.storing = None;
-        if asked_in < intake.turn {
-            return self.pump(session);
         }
         self.lose_intake(session, "the session is gone");
     }

@@ -132,7 +132,7 @@ pub enum NodeAction {
         token: Option<Secret>,
     },
     /// A message for the application. Those of one session come one at a time, in order; the next one when this one is
-    /// answered. May come again after a failure, but its effect is committed once.
+    /// answered. May come again after a failure or a resume, but its effect is committed once.
     Handle {
         /// Comes back in the answer.
         handling: HandlingId,

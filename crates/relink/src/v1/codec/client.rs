@@ -10,7 +10,7 @@ use super::names::{ClientKind, Key};
 use super::record::{Record, Value};
 
 impl ClientFrame {
-    /// The frame as a message. Checks no limits but one: the detail of a problem is cut to what is allowed.
+    /// The frame as a message. Checks no [`limits`]: what exceeds them is refused by the peer.
     ///
     /// ```
     /// use relink::v1::{ClientFrame, Encoding};

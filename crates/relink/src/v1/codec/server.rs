@@ -12,8 +12,8 @@ use super::names::{Key, ServerKind};
 use super::record::{Record, Value};
 
 impl ServerFrame {
-    /// The frame as a message. Checks no limits but one: the detail of a problem is cut to what is allowed. A duration is
-    /// rounded up to the millisecond.
+    /// The frame as a message. Checks no [`limits`], as the peer does, but cuts the detail of a problem to what is allowed.
+    /// A duration is rounded up to the millisecond.
     ///
     /// ```
     /// use relink::v1::{Encoding, ServerFrame};

@@ -1,0 +1,500 @@
+//! A world for both halves of `relink.v1`: clients, nodes, the store that they share, and everything that goes wrong in
+//! between, in virtual time and from one seed.
+//!
+//! ```
+//! use relink_sim::world::{self, Profile};
+//!
+//! let report = world::run(Profile::Mixed, 7).unwrap_or_else(|failure| panic!("{failure}"));
+//! assert!(report.acknowledged > 0 && report.taken > 0);
+//! ```
+//!
+//! There are three parts in a run. In the first, there is trouble: [faults](Profile) and work at random. In the second, the
+//! trouble has stopped, and all must come to rest: every message has its fate, every application has taken what is there
+//! for it, everybody sees everybody. In the third, the clients leave, and nothing must be left of them. A ledger, which
+//! sees what is stored and what is told, judges all along.
+
+mod client;
+mod dice;
+mod faults;
+mod host;
+mod ledger;
+mod plan;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use relink::server::{MemoryHistory, NodeInput, Question, QuestionId, Stream};
+use relink::{Channel, CloseCode, Frame, Instant, SessionInput};
+
+use crate::secs;
+use crate::transcript::Transcript;
+use client::Client;
+use dice::Dice;
+use faults::Seat;
+use host::Host;
+use ledger::Ledger;
+use plan::Plan;
+pub use plan::Profile;
+use wire::{Way, Wire};
+
+/// More steps than any run takes: whoever takes more is in a loop.
+const MOST_STEPS: u64 = 400_000;
+/// The longest that a world may take to come to rest.
+const REST: Duration = secs(900);
+/// So many lines of a failed run are shown.
+const SHOWN: usize = 300;
+
+/// What happened in a run that broke no rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// How many messages were acknowledged.
+    pub acknowledged: u64,
+    /// How many messages the applications took.
+    pub taken: u64,
+    /// How often a session went on over another transport.
+    pub resumed: u64,
+    /// How often it did not.
+    pub refused: u64,
+    /// How often a client found that messages were missing, or came again.
+    pub gaps: u64,
+    /// How often a client dropped a message that had come before.
+    pub duplicates: u64,
+    /// How many steps it took.
+    pub steps: u64,
+}
+
+/// A run that broke a rule, told from its end backwards as far as a person reads.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Failure {
+    /// Which run it was.
+    pub profile: Profile,
+    /// Its seed.
+    pub seed: u64,
+    /// The rule, and how it was broken.
+    pub what: String,
+    transcript: Transcript,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = f.precision().unwrap_or(SHOWN);
+        writeln!(f, "{:?}, seed {}: {}", self.profile, self.seed, self.what)?;
+        write!(f, "{:.shown$}", self.transcript)
+    }
+}
+
+/// What is due at its time.
+#[derive(Debug)]
+enum Due {
+    /// A client or a node of this life gets an input.
+    Client { client: usize, life: u32, input: SessionInput },
+    Node { host: usize, life: u32, input: NodeInput },
+    /// A transport stands; a frame comes out of it; one of its ends is gone.
+    Opened { wire: u64 },
+    Arrives { wire: u64, way: Way, frame: Frame },
+    ClientEnd { wire: u64 },
+    NodeEnd { wire: u64, code: CloseCode },
+    Unstuck { host: usize, wire: u64 },
+    Question { host: usize, life: u32, question: QuestionId, what: Question },
+    Doubt { host: usize, life: u32 },
+    NodeStarts { host: usize },
+    NodeStops { host: usize, life: u32 },
+    /// The application takes messages, acts, or subscribes again.
+    Take { client: usize, life: u32 },
+    Act { client: usize },
+    Again { client: usize, life: u32, channel: Channel },
+    Publish,
+    Fault,
+    /// The world looks at itself.
+    Look,
+}
+
+#[derive(Debug)]
+struct World {
+    now: Instant,
+    dice: Dice,
+    plan: Plan,
+    agenda: BTreeMap<(Instant, u64), Due>,
+    number: u64,
+    steps: u64,
+    channels: Vec<Channel>,
+    clients: Vec<Client>,
+    hosts: Vec<Host>,
+    store: MemoryHistory,
+    wires: BTreeMap<u64, Wire>,
+    next_wire: u64,
+    ledger: Ledger,
+    seats: BTreeMap<(usize, Channel), Seat>,
+    /// When each stay of a member began.
+    stays: BTreeMap<String, Instant>,
+    stuck_before: BTreeSet<u64>,
+    store_fails_until: Instant,
+    tokens_fail_until: Instant,
+    tokens_refused_until: Instant,
+    spoken: u64,
+    /// The clients leave.
+    ends: bool,
+    speaks: bool,
+    transcript: Transcript,
+}
+
+/// Runs the world of this seed to its end. The same seed gives the same run.
+///
+/// # Errors
+///
+/// The first rule that was broken, with what happened before.
+pub fn run(profile: Profile, seed: u64) -> Result<Report, Failure> {
+    let mut world = World::new(profile, seed, false);
+    world.run();
+    if world.ledger.broken.is_none() {
+        return Ok(world.report());
+    }
+    // The same once more, told aloud: words take longer than all the rest.
+    let mut world = World::new(profile, seed, true);
+    world.run();
+    let what = world.ledger.broken.unwrap_or_else(|| "only once: it is not deterministic".into());
+    Err(Failure { profile, seed, what, transcript: world.transcript })
+}
+
+impl World {
+    fn new(profile: Profile, seed: u64, speaks: bool) -> Self {
+        let mut dice = Dice::new(seed);
+        let plan = Plan::draw(profile, &mut dice);
+        let store = MemoryHistory::new(plan.history, dice.seed()).expect("the plan draws what is valid");
+        let clients = (0..plan.clients).map(|number| Client::new(&plan, number, 0, &mut dice)).collect();
+        let hosts = (0..plan.hosts).map(|_| Host::new()).collect();
+        let channels = (0..plan.channels).map(|number| format!("room-{number}").into()).collect();
+        let mut world = Self {
+            now: Instant::ORIGIN,
+            dice,
+            agenda: BTreeMap::new(),
+            number: 0,
+            steps: 0,
+            channels,
+            clients,
+            hosts,
+            store,
+            wires: BTreeMap::new(),
+            next_wire: 0,
+            ledger: Ledger::default(),
+            seats: BTreeMap::new(),
+            stays: BTreeMap::new(),
+            stuck_before: BTreeSet::new(),
+            store_fails_until: Instant::ORIGIN,
+            tokens_fail_until: Instant::ORIGIN,
+            tokens_refused_until: Instant::ORIGIN,
+            spoken: 0,
+            ends: false,
+            speaks,
+            transcript: Transcript::default(),
+            plan,
+        };
+        world.note(|| format!("{:?}", Plan::draw(profile, &mut Dice::new(seed))));
+        world
+    }
+
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        if self.speaks {
+            self.transcript.note(self.now, line());
+        }
+    }
+
+    fn later(&mut self, after: Duration, due: Due) {
+        self.at(self.now + after, due);
+    }
+
+    fn at(&mut self, at: Instant, due: Due) {
+        self.number += 1;
+        self.agenda.insert((at.max(self.now), self.number), due);
+    }
+
+    fn is_troubled(&self) -> bool {
+        self.now < Instant::ORIGIN + self.plan.trouble
+    }
+
+    // The three parts.
+
+    fn run(&mut self) {
+        self.begin();
+        let trouble = Instant::ORIGIN + self.plan.trouble;
+        self.advance(trouble);
+        self.note(|| "--- the trouble is over".into());
+        self.mend();
+        let rests = self.rest(trouble + REST, Self::is_at_rest);
+        if !rests {
+            let why = self.unrest();
+            self.ledger.blame(format!("it does not come to rest: {why}"));
+        }
+        self.ledger.close();
+        self.leave();
+    }
+
+    fn begin(&mut self) {
+        (0..self.hosts.len()).for_each(|host| self.start_node(host));
+        for client in 0..self.clients.len() {
+            let channel = self.channels[0].clone();
+            self.subscribe(client, channel, None);
+            let after = self.dice.secs(0, 3);
+            self.later(after, Due::Client { client, life: 0, input: SessionInput::Connect });
+            self.next_act(client);
+        }
+        self.later(secs(1), Due::Look);
+        self.later(secs(3), Due::Publish);
+        self.next_fault();
+    }
+
+    fn next_act(&mut self, client: usize) {
+        let after = self.dice.millis(1, self.plan.idle * 2);
+        self.later(after, Due::Act { client });
+    }
+
+    fn next_fault(&mut self) {
+        let after = self.dice.millis(1, self.plan.calm * 2);
+        self.later(after, Due::Fault);
+    }
+
+    /// Nobody stays away, stuck or behind.
+    fn mend(&mut self) {
+        let now = self.now;
+        for client in &mut self.clients {
+            client.offline_until = now;
+            client.behind_until = client.behind_until.min(now + secs(5));
+        }
+        for host in 0..self.hosts.len() {
+            self.later(secs(31), Due::NodeStarts { host });
+        }
+    }
+
+    fn is_at_rest(&mut self) -> bool {
+        self.clients.iter().all(Client::is_settled) && self.unrest().is_empty()
+    }
+
+    /// What is not as it should be in the end.
+    fn unrest(&mut self) -> String {
+        for number in 0..self.clients.len() {
+            let client = &self.clients[number];
+            if !client.is_settled() {
+                let (waiting, flying) = (client.session.outbox().len(), client.session.outbox().in_flight());
+                let standings: Vec<_> = client.session.subscriptions().collect();
+                return format!(
+                    "client {number} is {:?}, {waiting} wait and {flying} are in flight, {standings:?}",
+                    client.session.state()
+                );
+            }
+            let own = client.id().cloned().map(Stream::Session);
+            let streams: Vec<Stream> = client.wants.iter().cloned().map(Stream::Channel).chain(own).collect();
+            for stream in streams {
+                let (top, cursor) = (self.top(&stream), self.ledger.cursor(number, &stream));
+                if top != cursor {
+                    return format!("client {number} is at {cursor:?} of {stream:?}, whose top is {top:?}");
+                }
+            }
+        }
+        for channel in self.channels.iter().take(2) {
+            let seated: Vec<&Client> = self.clients.iter().filter(|client| client.is_active(channel)).collect();
+            let mut users: Vec<&str> = seated.iter().map(|client| client.user.as_str()).collect();
+            users.sort_unstable();
+            for client in &seated {
+                let mut seen: Vec<String> =
+                    client.session.members(channel).into_iter().map(|member| member.user).collect();
+                seen.sort_unstable();
+                if seen != users {
+                    return format!("a09: {} sees {seen:?} in {channel}, and there are {users:?}", client.user);
+                }
+            }
+        }
+        String::new()
+    }
+
+    /// Everybody goes: some say so, some just end. In the end nothing is left of them.
+    fn leave(&mut self) {
+        if self.ledger.broken.is_some() {
+            return;
+        }
+        self.ends = true;
+        self.note(|| "--- everybody leaves".into());
+        for number in 0..self.clients.len() {
+            if self.dice.percent(50) {
+                self.tell_client(number, SessionInput::Close(CloseCode::NORMAL.into()));
+            } else if let Some(wire) = self.clients[number].wire {
+                self.cut(wire);
+                self.tell_client(number, SessionInput::Close(CloseCode::NORMAL.into()));
+            }
+        }
+        let long = self.plan.history.max_age.max(self.plan.history.session_ttl) * 2;
+        let end = self.now + long + secs(200);
+        self.rest(end, |world| world.store.sessions() == 0 && world.store.streams() == 0);
+        let (sessions, streams) = (self.store.sessions(), self.store.streams());
+        if sessions + streams > 0 {
+            self.ledger.blame(format!("{sessions} sessions and {streams} streams are left in the store"));
+        }
+        self.advance(self.now + secs(120));
+        for host in 0..self.hosts.len() {
+            let Some(node) = &self.hosts[host].node else { continue };
+            let (stats, timer) = (node.stats(), node.poll_timeout());
+            let left = stats.connections + stats.unhandled + stats.outbound_bytes;
+            if left > 0 || timer.is_some() {
+                self.ledger.blame(format!("node {host} keeps something of those who are gone: {node:?}"));
+            }
+        }
+    }
+
+    // Time.
+
+    /// Lets time pass until it is so, and says whether it came to be so.
+    fn rest(&mut self, end: Instant, so: impl Fn(&mut Self) -> bool) -> bool {
+        while self.ledger.broken.is_none() {
+            if so(self) {
+                return true;
+            }
+            if self.now >= end {
+                return false;
+            }
+            self.advance(self.now + secs(5));
+        }
+        true
+    }
+
+    fn advance(&mut self, end: Instant) {
+        while self.ledger.broken.is_none() {
+            let Some(at) = self.next().filter(|at| *at <= end) else { break };
+            self.now = self.now.max(at);
+            self.steps += 1;
+            if self.steps > MOST_STEPS {
+                self.ledger.blame("it does ever more");
+            }
+            self.step();
+        }
+        self.now = self.now.max(end);
+    }
+
+    fn deadlines(&self) -> impl Iterator<Item = Instant> {
+        let clients = self.clients.iter().filter_map(|client| client.session.poll_timeout());
+        let nodes = self.hosts.iter().filter_map(|host| host.node.as_ref()?.poll_timeout());
+        clients.chain(nodes).chain(self.store.poll_timeout())
+    }
+
+    fn next(&self) -> Option<Instant> {
+        let agenda = self.agenda.first_key_value().map(|((at, _), _)| *at);
+        self.deadlines().chain(agenda).min()
+    }
+
+    /// What arrives is judged before a deadline of the same moment.
+    fn step(&mut self) {
+        if let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            let due = entry.remove();
+            return self.happens(due);
+        }
+        let now = self.now;
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        for client in 0..self.clients.len() {
+            if is_due(self.clients[client].session.poll_timeout()) {
+                self.tell_client(client, SessionInput::Timeout);
+                if is_due(self.clients[client].session.poll_timeout()) {
+                    self.ledger.blame("i32: a client's deadline that was handled is past");
+                }
+            }
+        }
+        for host in 0..self.hosts.len() {
+            if is_due(self.hosts[host].node.as_ref().and_then(|node| node.poll_timeout())) {
+                self.tell_node(host, NodeInput::Timeout);
+                if is_due(self.hosts[host].node.as_ref().and_then(|node| node.poll_timeout())) {
+                    self.ledger.blame("i32: a node's deadline that was handled is past");
+                }
+            }
+        }
+        if is_due(self.store.poll_timeout()) {
+            self.store.handle_timeout(now);
+            self.spread_news();
+        }
+    }
+
+    fn happens(&mut self, due: Due) {
+        match due {
+            Due::Client { client, life, input } => {
+                if self.clients[client].life == life {
+                    self.tell_client(client, input);
+                }
+            }
+            Due::Node { host, life, input } => {
+                if self.hosts[host].life == life {
+                    self.tell_node(host, input);
+                }
+            }
+            Due::Opened { wire } => self.opened(wire),
+            Due::Arrives { wire, way, frame } => self.arrives(wire, way, frame),
+            Due::ClientEnd { wire } => self.client_end(wire),
+            Due::NodeEnd { wire, code } => self.node_end(wire, code),
+            Due::Unstuck { host, wire } => self.unstuck(host, wire),
+            Due::Question { host, life, question, what } => self.ask_store(host, life, question, what),
+            Due::Doubt { host, life } => {
+                if self.hosts[host].life == life {
+                    self.doubt(host);
+                }
+            }
+            Due::NodeStarts { host } => self.start_node(host),
+            Due::NodeStops { host, life } => {
+                if self.hosts[host].life == life {
+                    self.stop_node(host);
+                }
+            }
+            Due::Take { client, life } => {
+                if self.clients[client].life == life {
+                    self.take(client);
+                }
+            }
+            Due::Again { client, life, channel } => {
+                if self.clients[client].life == life && !self.ends {
+                    self.again(client, channel);
+                }
+            }
+            Due::Act { client } => {
+                if self.is_troubled() {
+                    self.act_up(client);
+                    self.next_act(client);
+                }
+            }
+            Due::Publish => {
+                if self.is_troubled() {
+                    self.publish();
+                    let after = self.dice.millis(1, self.plan.idle * 3);
+                    self.later(after, Due::Publish);
+                }
+            }
+            Due::Fault => {
+                if self.is_troubled() {
+                    self.fault();
+                    self.next_fault();
+                }
+            }
+            Due::Look => {
+                self.look_at_seats();
+                self.wires.retain(|_, wire| wire.client_end || wire.node_end);
+                if !self.ends {
+                    self.later(secs(1), Due::Look);
+                }
+            }
+        }
+    }
+
+    fn report(&self) -> Report {
+        let mut report = Report {
+            acknowledged: self.ledger.acknowledged() as u64,
+            taken: self.ledger.taken,
+            steps: self.steps,
+            ..Report::default()
+        };
+        for client in &self.clients {
+            let stats = client.session.stats();
+            report.resumed += stats.sessions_resumed;
+            report.refused += stats.sessions_lost;
+            report.gaps += stats.gaps;
+            report.duplicates += stats.duplicates;
+        }
+        report
+    }
+}

@@ -1,0 +1,327 @@
+//! Anything may happen to a session, in any order: beside it runs a model that knows little more than the promises.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+use rand_pcg::Pcg32;
+use relink::rand_core::SeedableRng;
+use relink::v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
+use relink::{
+    Channel, CloseCode, Failure, Frame, Guarantee, Instant, Outgoing, Position, Priority, Receipt, Secret,
+    Session, SessionAction, SessionConfig, SessionInput, State, Subscription, TransportId,
+};
+
+mod promises;
+mod server;
+mod steps;
+
+use server::{Server, welcome};
+use steps::{Step, config, step};
+
+use crate::desk::{Client, millis, secs};
+
+/// Where a case that once failed is kept, to be tried first from then on.
+const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/session/model/regressions.txt");
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn i32_whatever_happens_a_session_keeps_its_promises(
+        config in config(),
+        seed: u64,
+        steps in vec(step(), 1..80),
+    ) {
+        let mut world = World::new(config, seed);
+        world.give(SessionInput::Connect);
+        for step in steps {
+            world.step(step);
+        }
+        world.finish();
+    }
+}
+
+/// The property above says something only where its walks get everywhere.
+#[test]
+fn the_walks_reach_every_fate() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut seen = BTreeSet::new();
+    for seed in 0..120 {
+        let tree = (config(), vec(step(), 80)).new_tree(&mut runner).expect("a case");
+        let (config, steps) = proptest::strategy::ValueTree::current(&tree);
+        let mut world = World::new(config, seed);
+        world.give(SessionInput::Connect);
+        steps.into_iter().for_each(|step| world.step(step));
+        world.finish();
+        seen.extend(world.seen);
+    }
+    for kind in [
+        "Acknowledged",
+        "Rejected",
+        "InDoubt",
+        "Dropped",
+        "Message",
+        "Publication",
+        "Resumed",
+        "ResumeRefused",
+        "Subscribed",
+        "Unsubscribed",
+        "Presence",
+        "gap",
+        "duplicate",
+        "sent again",
+    ] {
+        assert!(seen.contains(kind), "no walk saw {kind}: {seen:?}");
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It waits, or is in flight.
+    Open,
+    Acknowledged,
+    Rejected,
+    InDoubt,
+    Dropped,
+    /// Handed to a transport, at most once.
+    Gone,
+}
+
+struct World {
+    session: Client,
+    guarantee: Guarantee,
+    now: Instant,
+    id: TransportId,
+    old: Option<TransportId>,
+    fates: BTreeMap<Receipt, (String, Fate)>,
+    /// The next number that makes each text another one.
+    number: u64,
+    server: Server,
+    sessions: u32,
+    /// The server's side of this transport: the serial that comes next, the subscriptions, whether a hello was heard.
+    said_hello: bool,
+    welcomed: bool,
+    next_serial: u64,
+    subscribed: BTreeSet<u8>,
+    /// The last offset of each stream that the application was told.
+    told: BTreeMap<Option<Channel>, Position>,
+    present: BTreeMap<(Channel, String), Option<String>>,
+    closed: bool,
+    seen: BTreeSet<&'static str>,
+}
+
+fn name(channel: u8) -> Channel {
+    Channel::from(["a", "b", "c"][usize::from(channel)])
+}
+
+impl World {
+    fn new(config: SessionConfig, seed: u64) -> Self {
+        let rng = Pcg32::seed_from_u64(seed);
+        let session =
+            Session::new(config, vec!["ws://peer".into()], RelinkV1::default(), rng).expect("valid");
+        Self {
+            session,
+            guarantee: config.outbox.guarantee,
+            now: Instant::from_origin(secs(1_000)),
+            id: TransportId::default(),
+            old: None,
+            fates: BTreeMap::new(),
+            number: 0,
+            server: Server::default(),
+            sessions: 0,
+            said_hello: false,
+            welcomed: false,
+            next_serial: 0,
+            subscribed: BTreeSet::new(),
+            told: BTreeMap::new(),
+            present: BTreeMap::new(),
+            closed: false,
+            seen: BTreeSet::new(),
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Send { priority, bytes } => self.send(priority, bytes),
+            Step::Subscribe { channel, token, presence } => {
+                let mut how = Subscription::default();
+                how.needs_token = token;
+                how.presence = presence.map(|words| words.to_string().as_str().into());
+                self.session.subscribe(name(channel), how);
+                self.act();
+            }
+            Step::Unsubscribe { channel } => {
+                self.session.unsubscribe(&name(channel));
+                self.told.remove(&Some(name(channel)));
+                self.present.retain(|(left, _), _| *left != name(channel));
+                self.act();
+            }
+            Step::Take { count } => self.give(SessionInput::Taken { count: count.into() }),
+            Step::Close => self.give(SessionInput::Close(CloseCode::NORMAL.into())),
+            Step::Connect => self.give(SessionInput::Connect),
+            Step::Transmit { frames } => {
+                let _ = (0..frames).take_while(|_| self.transmit()).count();
+            }
+            Step::Open => {
+                let state = self.session.state();
+                self.give(SessionInput::Opened { id: self.id });
+                if state != self.session.state() {
+                    self.old = Some(self.id);
+                    (self.said_hello, self.welcomed) = (false, false);
+                    self.next_serial = 0;
+                    self.subscribed.clear();
+                    self.transmit();
+                }
+            }
+            Step::Lose { tail } => {
+                // What was written last may not have arrived.
+                let kept = self.server.received.saturating_sub(tail.into());
+                self.server.received = kept.max(self.server.acked);
+                let (id, failure) = (self.id, Failure::Reset);
+                self.give(SessionInput::Failed { id, failure, detail: String::new(), location: None });
+            }
+            Step::ChannelToken { channel, works } => {
+                let result = if works { Ok(Secret::from("token")) } else { Err("no".to_owned()) };
+                self.give(SessionInput::ChannelToken { channel: name(channel), result });
+            }
+            Step::Wait { millis: time } => self.wait(millis(time.into())),
+            Step::Backwards { millis: time } => {
+                let back = self.now.since_origin().saturating_sub(millis(time.into()));
+                let forth = core::mem::replace(&mut self.now, Instant::from_origin(back));
+                self.give(SessionInput::Timeout);
+                self.transmit();
+                self.now = forth;
+            }
+            Step::Late => {
+                let id = self.old.filter(|id| *id != self.id);
+                if let Some(id) = id {
+                    let before =
+                        (self.session.state(), self.session.resume(), self.session.outbox().in_flight());
+                    for frame in [ServerFrame::Ack { serial: 1 }, welcome("s", false, 0, 0)] {
+                        let frame = Frame::Message(frame.encode(Encoding::Json));
+                        self.give(SessionInput::Frame { id, frame });
+                    }
+                    let after =
+                        (self.session.state(), self.session.resume(), self.session.outbox().in_flight());
+                    assert_eq!(before, after);
+                }
+            }
+            _ if !self.said_hello => {}
+            _ => self.serve(step),
+        }
+        self.check();
+    }
+
+    fn send(&mut self, priority: Priority, bytes: usize) {
+        self.number += 1;
+        let text = format!("{}{}", self.number, " ".repeat(bytes));
+        let outgoing = Outgoing::from(text.as_str()).with_priority(priority);
+        if let Ok(accepted) = self.session.send(outgoing, self.now) {
+            let before = self.fates.insert(accepted.receipt, (text, Fate::Open));
+            assert_eq!(before, None, "a receipt is given out once");
+        }
+        self.act();
+    }
+
+    fn say(&mut self, frame: ServerFrame) {
+        let frame = Frame::Message(frame.encode(Encoding::Json));
+        self.give(SessionInput::Frame { id: self.id, frame });
+    }
+
+    fn give(&mut self, input: SessionInput) {
+        self.session.handle(input, self.now);
+        self.act();
+    }
+
+    /// Lets time pass. Each wake-up is followed by what a driver does, and makes progress.
+    fn wait(&mut self, time: core::time::Duration) {
+        let end = self.now + time;
+        let mut wakes = 0;
+        while let Some(at) = self.session.poll_timeout().filter(|at| *at <= end) {
+            self.now = at.max(self.now);
+            self.give(SessionInput::Timeout);
+            let next = self.session.poll_timeout();
+            assert!(next.is_none_or(|next| next > self.now), "a deadline that is handled is gone: {next:?}");
+            wakes += 1;
+            assert!(wakes < 1_000, "the session wakes for nothing");
+        }
+        self.now = end;
+    }
+
+    /// The transport takes one frame.
+    fn transmit(&mut self) -> bool {
+        let frame = self.session.poll_transmit(self.now);
+        self.act();
+        let Some(frame) = frame else { return false };
+        let Frame::Message(message) = frame else { return true };
+        let (frame, _) = ClientFrame::decode(&message).expect("a frame of relink.v1");
+        match frame {
+            ClientFrame::Hello { .. } => {
+                assert!(!self.said_hello, "once on each transport");
+                self.said_hello = true;
+            }
+            ClientFrame::Message { serial: Some(serial), payload, .. }
+                if self.welcomed && self.said_hello =>
+            {
+                let text = payload.as_text().expect("text");
+                assert_eq!(serial, self.next_serial + 1, "serials have no holes");
+                self.next_serial = serial;
+                self.server.received = self.server.received.max(serial);
+                if let Some(before) = self.server.wire.get(serial as usize - 1) {
+                    assert_eq!(before, text, "a serial means one message");
+                    self.seen.insert("sent again");
+                } else {
+                    self.server.wire.push(text.to_owned());
+                    assert_eq!(self.server.wire.len() as u64, serial, "none was left out");
+                }
+                let (_, (_, fate)) = self.fates.iter().find(|(_, (sent, _))| sent == text).expect("was sent");
+                assert_eq!(*fate, Fate::Open, "{text:?} has had its fate");
+            }
+            ClientFrame::Message { serial, .. } => {
+                assert_eq!(serial.is_some(), self.guarantee == Guarantee::AtLeastOnce);
+            }
+            ClientFrame::Subscribe { channel, .. } => {
+                self.subscribed.extend((0..3).find(|number| name(*number) == channel));
+            }
+            ClientFrame::Unsubscribe { channel } => {
+                self.subscribed.retain(|number| name(*number) != channel);
+            }
+            ClientFrame::Heartbeat { sent, .. } => {
+                assert!(!self.welcomed || !self.said_hello || sent <= self.next_serial, "{sent}: not here");
+            }
+            other => panic!("nobody asked for {other:?}"),
+        }
+        true
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.session.poll_action() {
+            match action {
+                SessionAction::Dial { id, .. } => self.id = id,
+                SessionAction::Drop { .. } => (self.said_hello, self.welcomed) = (false, false),
+                SessionAction::Event(event) => self.tell(event),
+                SessionAction::FetchChannelToken { .. } => {}
+                other => panic!("nobody asked for {other:?}"),
+            }
+        }
+    }
+
+    /// Whatever happened: the end comes, and with it every fate.
+    fn finish(&mut self) {
+        self.give(SessionInput::Close(CloseCode::NORMAL.into()));
+        for _ in 0..5 {
+            while self.transmit() {}
+            self.wait(secs(10));
+        }
+        self.check();
+        assert!(matches!(self.session.state(), State::Closed(_)));
+        assert!(self.fates.values().all(|(_, fate)| *fate != Fate::Open));
+    }
+}
