@@ -116,8 +116,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     ///
     /// # Errors
     ///
-    /// The first field of the configuration that cannot work, or no address at all, or more than 255, or a guarantee that
-    /// the protocol cannot give.
+    /// The first field of the configuration that cannot work, or no address at all, or more than 255; or a guarantee that
+    /// the protocol cannot give, or no handshake step for its first word.
     pub fn new(
         config: SessionConfig,
         addresses: Vec<Address>,
