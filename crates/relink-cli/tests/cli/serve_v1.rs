@@ -24,10 +24,11 @@ fn connect(url: &str, more: &[&str]) -> Relink {
 
 /// A socket that has asked for relink.v1, by hand.
 fn upgraded(url: &str) -> TcpStream {
-    let mut tcp = TcpStream::connect(url.trim_start_matches("ws://").trim_end_matches('/')).unwrap();
+    let mut tcp = TcpStream::connect(url.trim_start_matches("ws://").trim_end_matches('/'))
+        .expect("the server listens");
     let key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-protocol: relink.v1\r\n";
-    write!(tcp, "GET / HTTP/1.1\r\nhost: x\r\n{upgrade}{key}\r\n").unwrap();
+    write!(tcp, "GET / HTTP/1.1\r\nhost: x\r\n{upgrade}{key}\r\n").expect("it reads");
     tcp
 }
 
