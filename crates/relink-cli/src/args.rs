@@ -9,7 +9,7 @@ Examples:
   relink demo                              See what relink does, in 15 seconds
   relink connect wss://example.org/feed    Stay connected; lines in, messages out
   relink connect --json ws://host/ | jq    The same for programs
-  relink serve                             A server that echoes, on 127.0.0.1:9000
+  relink serve                             A server of relink.v1, and an echo, on 127.0.0.1:9000
   relink serve --script bad-day.toml       A server that refuses, closes, resets, goes silent
   relink schedule                          The delays between attempts, as a picture
 
@@ -36,7 +36,7 @@ pub(crate) enum Command {
     Demo,
     /// Stay connected to a server: lines from stdin go out, messages come to stdout
     Connect(Box<connect::Args>),
-    /// Run a WebSocket server that echoes, or follows a script of bad moments
+    /// Run a WebSocket server: relink.v1 or an echo, or a script of bad moments
     Serve(serve::Args),
     /// Show the delays of the next attempts, as a table with a picture
     Schedule(schedule::Args),

@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     Stopped = 3,
     /// A limit on trying was used up.
     GaveUp = 4,
+    /// A second signal did not wait for the farewell.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{Sink, StreamExt};
+use futures_util::{FutureExt, Sink, StreamExt};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
@@ -204,9 +204,11 @@ impl Behind {
         _ = timeout(CLOSE, goodbye).await;
     }
 
-    /// The connection is lost, as far as it is concerned.
+    /// The connection is lost, as far as it is concerned. What was said before is still said.
     pub(crate) fn lose(&mut self) {
-        self.0 = None;
+        if let Some(mut served) = self.0.take() {
+            _ = poll_fn(|cx| served.poll_flush(cx)).now_or_never();
+        }
     }
 }
 

@@ -76,7 +76,7 @@ pub(crate) struct LinkArgs {
 #[derive(Debug, Clone, Copy)]
 struct OrOff<T>(Option<T>);
 
-fn duration(text: &str) -> Result<Duration, ParseDurationError> {
+pub(crate) fn duration(text: &str) -> Result<Duration, ParseDurationError> {
     text.parse().map(|HumanDuration(duration)| duration)
 }
 

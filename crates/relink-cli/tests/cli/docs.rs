@@ -38,6 +38,25 @@ fn every_event_is_in_the_table_and_in_an_example() {
 }
 
 #[test]
+fn every_event_of_the_server_is_in_the_table() {
+    let document = document("serve-script.md");
+    let table = document.split("## What it prints").nth(1).expect("a table");
+    let described: BTreeSet<_> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split('|').next())
+        .flat_map(|names| names.split('`').skip(1).step_by(2))
+        .collect();
+    // The names stand in one function of the program, and two beside it.
+    let source = include_str!("../../src/serve/told.rs");
+    let named = source.split("fn describe(").nth(1).expect("the function");
+    let mut told: BTreeSet<_> =
+        named.split("(\"").skip(1).map(|rest| rest.split('"').next().unwrap_or_default()).collect();
+    told.remove("other");
+    told.extend(["listening", "frame"]);
+    assert_eq!(told, described);
+}
+
+#[test]
 fn every_script_in_the_document_can_be_followed() {
     let document = document("serve-script.md");
     let scripts = blocks(&document, "toml");

@@ -25,6 +25,9 @@ fn the_help_says_what_programs_need_to_know() {
         assert!(help.contains(word), "{word}");
     }
     let help = page(["serve", "--help"]);
+    for word in ["relink.v1", "--history", "redis://", "--silence", "--session-ttl", "[default: 2m]", "130"] {
+        assert!(help.contains(word), "{word}");
+    }
     let steps =
         ["accept", "refuse", "garbage", "blackhole", "send", "expect", "echo", "wait", "ping", "silent"];
     for step in steps.into_iter().chain(["close", "close-no-code", "drop", "reset"]) {

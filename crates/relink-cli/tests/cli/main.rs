@@ -11,4 +11,5 @@ mod messages;
 mod schedule;
 mod secrets;
 mod serve;
+mod serve_v1;
 mod support;

@@ -1,0 +1,206 @@
+//! `relink serve`: the scripted server of `relink-testing`, with one of relink.v1 behind it, for trying things out.
+
+mod node;
+mod told;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use relink_testing::{Events, Refusal, Script, Server};
+
+use crate::exit::{Exit, Mistake};
+use crate::output::{Line, Output};
+use crate::settings::{Protocol, duration};
+use crate::signals::Stop;
+use node::Node;
+use told::Teller;
+
+/// How long connections may take to leave after they were told to, in a shutdown.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+const FORMAT: &str = "\
+Scripts:
+  A script says what happens to each connection, in order of arrival. This one closes the first
+  as in a deploy, refuses the second, and echoes to all others:
+
+    then = \"echo\"                  # or \"repeat-last\" (default), \"repeat\", \"refuse\"
+
+    [[connection]]
+    steps = [
+        { do = \"echo\", for = \"5s\" },
+        { do = \"close\", code = 1001, reason = \"deploy; retry-after=3s\" },
+    ]
+
+    [[connection]]
+    steps = [{ do = \"refuse\", status = 503, retry_after = 2 }]
+
+  First steps:  accept (implied), refuse, garbage, blackhole
+  Then:         send, expect, echo, wait, ping, silent, close, close-no-code, drop, reset
+  After the last step: echo. Every step and its fields: docs/serve-script.md
+
+Clients that ask for the subprotocol relink.v1 are served by a server of that: messages without a channel come back to
+their sender, those to a channel are published there. For them, `echo` in a script means that they are served.
+
+Ctrl-C tells clients to come back later, and waits until they have left; a second one does not wait.
+
+Examples:
+  relink serve
+  relink serve --protocol relink.v1 --session-ttl 10m --history redis://127.0.0.1/
+  relink serve --listen 127.0.0.1:0 --json
+  relink serve --script bad-day.toml
+
+Exit status:
+  0  stopped by you: Ctrl-C, or nobody reads stdout any more
+  1  the address cannot be listened on, or the history cannot be reached
+  2  a mistake in the command line or the script
+  130  a second Ctrl-C, which did not wait for the farewell";
+
+/// The options of `relink serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = FORMAT)]
+pub(crate) struct Args {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    listen: SocketAddr,
+
+    /// What to do with each connection; without it, every message is sent back
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
+
+    /// Print events as JSON, one object a line
+    #[arg(long)]
+    json: bool,
+
+    /// Speak this alone; without it, relink.v1 with those who ask for it, and plain messages with others
+    #[arg(long, value_name = "NAME", value_enum)]
+    protocol: Option<Protocol>,
+
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+/// What the server of relink.v1 can be told.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "The server of relink.v1")]
+struct NodeArgs {
+    /// Where streams and sessions are kept: `memory`, or an address such as redis://127.0.0.1/
+    #[arg(long, value_name = "WHERE", value_parser = Kept::parse, default_value = "memory")]
+    history: Kept,
+
+    /// A connection from which nothing came for so long is dead
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]
+    silence: Duration,
+
+    /// A session can be resumed for so long after its last connection
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "2m")]
+    session_ttl: Duration,
+}
+
+/// Where history is kept.
+#[derive(Debug, Clone)]
+enum Kept {
+    Memory,
+    /// The address may have a password in it.
+    #[cfg(feature = "redis")]
+    Redis(relink::Secret),
+}
+
+impl Kept {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        if text == "memory" {
+            return Ok(Self::Memory);
+        }
+        #[cfg(feature = "redis")]
+        if text.starts_with("redis") {
+            return Ok(Self::Redis(text.into()));
+        }
+        Err(if cfg!(feature = "redis") {
+            "neither `memory` nor an address of Redis"
+        } else {
+            "only `memory`: this program was built without `redis`"
+        })
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
+    let script = args.script.as_deref().map_or_else(|| Ok(Script::echo()), read)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Mistake::failed)?;
+    runtime.block_on(serve(args, script))
+}
+
+fn read(file: &Path) -> Result<Script, Mistake> {
+    let name = file.display();
+    let text = fs::read_to_string(file)
+        .map_err(|error| Mistake::usage(format!("{name} cannot be read: {error}")))?;
+    Script::from_toml(&text).map_err(|error| Mistake::usage(format!("{name}: {error}")))
+}
+
+async fn serve(args: &Args, script: Script) -> Result<Exit, Mistake> {
+    let mut stop = Stop::listen().map_err(Mistake::failed)?;
+    let node = match args.protocol {
+        Some(Protocol::Plain) => None,
+        Some(Protocol::RelinkV1) | None => Some(node::start(&args.node).await?),
+    };
+    let server = bind(args, script, node.as_ref())
+        .await
+        .map_err(|error| Mistake::failed(format!("{} cannot be listened on: {error}", args.listen)))?;
+    let (output, finish) = Output::start().map_err(Mistake::failed)?;
+    let teller = Teller::new(args.json, node.is_some());
+    let mut telling = tokio::spawn(tell(server.url(), server.watch(), teller, output.clone()));
+    let end = tokio::select! {
+        () = output.closed() => Exit::Done,
+        () = stop.asked() => tokio::select! {
+            () = output.closed() => Exit::Done,
+            () = leave(&server, node.as_ref(), &output) => Exit::Done,
+            () = stop.asked() => Exit::Interrupted,
+        },
+    };
+    server.stop().await;
+    if end == Exit::Interrupted {
+        return Ok(end);
+    }
+    // To the end of the log.
+    tokio::select! {
+        _ = &mut telling => {}
+        () = output.closed() => telling.abort(),
+    }
+    drop(output);
+    finish.wait().await;
+    Ok(end)
+}
+
+async fn bind(args: &Args, script: Script, node: Option<&Node>) -> std::io::Result<Server> {
+    let Some(node) = node else { return Server::bind(args.listen, script).await };
+    let upstream = node.upstream();
+    let upstream = if args.protocol.is_some() { upstream.only() } else { upstream };
+    Server::bind_before(args.listen, script, upstream).await
+}
+
+/// Tells of events, until the server has stopped.
+async fn tell(url: String, mut events: Events, mut teller: Teller, output: Output) {
+    for line in teller.listening(&url) {
+        output.write(line).await;
+    }
+    while let Some(event) = events.next().await {
+        output.write(teller.line(&event)).await;
+    }
+}
+
+/// Tells everyone to come back later, and waits until they have left.
+async fn leave(server: &Server, node: Option<&Node>, output: &Output) {
+    // A script that was in force is right; refusing whoever comes now cannot be wrong.
+    _ = server.set_script(Script::refuse(Refusal::new(503).retry_after(1)));
+    if server.live() == 0 {
+        return;
+    }
+    output.write(Line::note("telling clients to come back later; Ctrl-C again does not wait")).await;
+    if let Some(node) = node {
+        node.drain().await;
+    }
+    server.close_all(1001, "shutting down");
+    // Those who are silent by script do not leave.
+    _ = server.wait_for(|_| server.live() == 0, FAREWELL).await;
+}

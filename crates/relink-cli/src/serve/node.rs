@@ -1,0 +1,89 @@
+//! The server of relink.v1 behind `relink serve`.
+
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Duration;
+
+use relink::server::{HistoryConfig, LivenessConfig, NodeConfig};
+use relink::v1::SUBPROTOCOL;
+use relink_server::{Memory, Server, ServerBuilder, ServerConfig, ServerHandle};
+use relink_testing::Upstream;
+use tokio::io::duplex;
+use tokio::sync::watch;
+
+use super::{Kept, NodeArgs};
+use crate::exit::Mistake;
+
+/// So much is on its way between the two servers; more waits in the sockets.
+const PIPE: usize = 64 * 1024;
+/// Silence is looked for this often, or more often.
+const CHECK: Duration = Duration::from_secs(10);
+
+/// Starts a node. What is meant for the server comes back to its sender, what is meant for a channel is published there.
+pub(super) async fn start(args: &NodeArgs) -> Result<Node, Mistake> {
+    let history = HistoryConfig::default().with_session_ttl(args.session_ttl);
+    let check = CHECK.min(args.silence / 3).max(Duration::from_millis(1));
+    let liveness = LivenessConfig::default().with_silence(args.silence).with_check_every(check);
+    let node = NodeConfig::default().with_liveness(liveness).with_history(history);
+    let builder = Server::builder().config(ServerConfig::default().with_node(node));
+    let builder = keep(builder, &args.history, history).await?;
+    let server = builder
+        .on_message(|context, message| async move {
+            match context.channel().cloned() {
+                Some(channel) => context.publish(channel, message),
+                None => context.reply(message),
+            }
+            Ok(())
+        })
+        .build()
+        .map_err(|error| Mistake::usage(format!("these settings cannot work: {error}")))?;
+    Ok(Node { server: server.handle(), connections: Arc::default() })
+}
+
+async fn keep(builder: ServerBuilder, kept: &Kept, config: HistoryConfig) -> Result<ServerBuilder, Mistake> {
+    match kept {
+        Kept::Memory => {
+            let memory = Memory::new(config);
+            let memory =
+                memory.map_err(|error| Mistake::usage(format!("--session-ttl cannot work: {error}")))?;
+            Ok(builder.history(memory))
+        }
+        #[cfg(feature = "redis")]
+        Kept::Redis(address) => {
+            use relink_server::{RedisConfig, RedisHistory};
+            let config = RedisConfig::default().with_history(config);
+            let redis = RedisHistory::connect_with(address.expose(), config).await;
+            Ok(builder.history(redis.map_err(|error| Mistake::failed(format!("--history: {error}")))?))
+        }
+    }
+}
+
+/// A server of relink.v1, and how many connections lead to it.
+pub(super) struct Node {
+    server: ServerHandle,
+    connections: Arc<watch::Sender<usize>>,
+}
+
+impl Node {
+    /// The way to it, in memory.
+    pub(super) fn upstream(&self) -> Upstream {
+        let (server, connections) = (self.server.clone(), Arc::clone(&self.connections));
+        Upstream::new(SUBPROTOCOL, move || {
+            let (ours, its) = duplex(PIPE);
+            let (server, connections) = (server.clone(), Arc::clone(&connections));
+            connections.send_modify(|count| *count += 1);
+            tokio::spawn(async move {
+                server.accept(its, None).await;
+                connections.send_modify(|count| *count -= 1);
+            });
+            ready(Ok(ours))
+        })
+    }
+
+    /// Tells everyone when to come back, and waits until they know.
+    pub(super) async fn drain(&self) {
+        self.server.drain().await;
+        // Fails where there is no sender, and there is one.
+        _ = self.connections.subscribe().wait_for(|count| *count == 0).await;
+    }
+}

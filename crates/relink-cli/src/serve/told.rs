@@ -1,0 +1,158 @@
+//! What is told of an event, to people and to programs.
+
+use std::collections::BTreeSet;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use relink::Message;
+use relink::v1::{ClientFrame, Encoding, SUBPROTOCOL, ServerFrame};
+use relink_testing::{ServerEvent, What};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::output::Line;
+
+/// Fields of frames that are secrets.
+const SECRETS: [&str; 2] = ["token", "session"];
+
+/// Remembers which connections speak relink.v1: their messages are frames, and frames have secrets in them.
+#[derive(Debug)]
+pub(super) struct Teller {
+    is_json: bool,
+    /// Whether relink.v1 is served at all.
+    knows_frames: bool,
+    framed: BTreeSet<usize>,
+}
+
+impl Teller {
+    pub(super) fn new(is_json: bool, knows_frames: bool) -> Self {
+        Self { is_json, knows_frames, framed: BTreeSet::new() }
+    }
+
+    /// Where the server is, as the first thing.
+    pub(super) fn listening(&self, url: &str) -> Vec<Line> {
+        if self.is_json {
+            let more = json!({ "url": url });
+            return vec![Told { t: 0, connection: None, event: "listening", more }.line()];
+        }
+        let more = if self.knows_frames { ", or with `--protocol relink.v1`" } else { "" };
+        vec![
+            Line::Out(format!("listening on {url}")),
+            Line::note(format!("try `relink connect {url}`{more}; Ctrl-C ends this")),
+        ]
+    }
+
+    pub(super) fn line(&mut self, event: &ServerEvent) -> Line {
+        let ServerEvent { connection, what, .. } = event;
+        if let What::Accepted { subprotocol: Some(name), .. } = what {
+            if self.knows_frames && name == SUBPROTOCOL {
+                self.framed.insert(*connection);
+            }
+        }
+        let frame = if self.framed.contains(connection) { frame(what) } else { None };
+        if what.is_end() {
+            self.framed.remove(connection);
+        }
+        match (frame, self.is_json) {
+            (Some((from, frame)), true) => {
+                Told::new(event, "frame", json!({ "from": from, "frame": frame })).line()
+            }
+            (Some((from, frame)), false) => Line::Out(people(event, from, &frame)),
+            (None, true) => {
+                let (name, more) = describe(what);
+                Told::new(event, name, more).line()
+            }
+            (None, false) => Line::Out(event.to_string()),
+        }
+    }
+}
+
+/// Who sent a frame, and the frame without its secrets; `null` for what is none.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is no message is no frame")]
+fn frame(what: &What) -> Option<(&'static str, Value)> {
+    let (from, message) = match what {
+        What::Text(text) => ("client", Message::from(text.as_str())),
+        What::Binary(bytes) => ("client", Message::from(bytes.clone())),
+        What::UpstreamText(text) => ("server", Message::from(text.as_str())),
+        What::UpstreamBinary(bytes) => ("server", Message::from(bytes.clone())),
+        _ => return None,
+    };
+    let json = if from == "client" {
+        ClientFrame::decode(&message).map(|(frame, _)| frame.encode(Encoding::Json))
+    } else {
+        ServerFrame::decode(&message).map(|(frame, _)| frame.encode(Encoding::Json))
+    };
+    let mut frame = json.ok().and_then(|json| serde_json::from_str(json.as_text()?).ok()).unwrap_or_default();
+    hide(&mut frame);
+    Some((from, frame))
+}
+
+fn hide(value: &mut Value) {
+    if let Value::Object(fields) = value {
+        SECRETS.iter().for_each(|secret| drop(fields.remove(*secret)));
+        fields.values_mut().for_each(hide);
+    }
+}
+
+/// With the arrows of `docs/protocol.md`.
+fn people(event: &ServerEvent, from: &str, frame: &Value) -> String {
+    let arrow = if from == "client" { "→" } else { "←" };
+    let frame = if frame.is_null() { "not a frame of relink.v1".to_owned() } else { frame.to_string() };
+    format!("{:>9.3}s  #{}  {arrow} {frame}", event.at.as_secs_f64(), event.connection)
+}
+
+/// One event as `docs/serve-script.md` describes it. Of a request only the path is told: the rest may be secret.
+#[derive(Serialize)]
+struct Told {
+    /// Milliseconds since the server started.
+    t: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<usize>,
+    event: &'static str,
+    #[serde(flatten)]
+    more: Value,
+}
+
+impl Told {
+    fn new(ServerEvent { at, connection, .. }: &ServerEvent, event: &'static str, more: Value) -> Self {
+        let t = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
+        Self { t, connection: Some(*connection), event, more }
+    }
+
+    fn line(&self) -> Line {
+        // Text and numbers: there is nothing that JSON could not hold.
+        Line::Out(serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+fn describe(what: &What) -> (&'static str, Value) {
+    match what {
+        What::Arrived => ("arrived", json!({})),
+        What::Accepted { request, subprotocol, .. } => {
+            ("accepted", json!({ "path": request.path(), "subprotocol": subprotocol }))
+        }
+        What::Blackholed => ("blackholed", json!({})),
+        What::Silent => ("silent", json!({})),
+        What::Text(text) => ("message", json!({ "text": text })),
+        What::Binary(bytes) => ("message", json!({ "base64": BASE64_STANDARD.encode(bytes) })),
+        // Told as frames.
+        What::UpstreamText(_) | What::UpstreamBinary(_) => ("other", json!({})),
+        What::Ping(_) => ("ping", json!({})),
+        What::Pong(_) => ("pong", json!({})),
+        What::TooMany => ("too_many", json!({})),
+        What::Refused { status, request, .. } => {
+            ("refused", json!({ "status": status, "path": request.path() }))
+        }
+        What::AnsweredGarbage { request, .. } => ("answered_garbage", json!({ "path": request.path() })),
+        What::HandshakeFailed { why, .. } => ("handshake_failed", json!({ "why": why })),
+        What::Closed { code, reason, answered } => {
+            ("closed", json!({ "code": code, "reason": reason, "answered": answered }))
+        }
+        What::Reset => ("reset", json!({})),
+        What::Dropped => ("dropped", json!({})),
+        What::PeerClosed { code, reason } => ("peer_closed", json!({ "code": code, "reason": reason })),
+        What::PeerLost { why, .. } => ("peer_lost", json!({ "why": why })),
+        What::ProtocolError { why, .. } => ("protocol_error", json!({ "why": why })),
+        _ => ("other", json!({})),
+    }
+}
