@@ -50,7 +50,8 @@ struct Ledger {
 impl Member {
     pub(crate) fn new(number: usize, count: usize, url: String, chance: &mut StdRng) -> Self {
         let encoding = if chance.random() { v1::Encoding::Json } else { v1::Encoding::Cbor };
-        let (client, events) = relink_tokio::builder(&*url).relink_v1(encoding).config(hasty()).spawn().unwrap();
+        let (client, events) =
+            relink_tokio::builder(&*url).relink_v1(encoding).config(hasty()).spawn().unwrap();
         client.subscribe(ROOM, Subscription::default());
         Self { number, count, client, events, ledger: Ledger::default() }
     }
@@ -130,12 +131,14 @@ impl Member {
         let (room, own): (Vec<_>, Vec<_>) = (1..=number).partition(|number| to_room(*number));
         let ledger = &self.ledger;
         ledger.own.len() >= own.len()
-            && (0..self.count).all(|sender| ledger.room.get(&sender).is_some_and(|got| got.len() >= room.len()))
+            && (0..self.count)
+                .all(|sender| ledger.room.get(&sender).is_some_and(|got| got.len() >= room.len()))
             && ledger.fates.values().all(|fate| !fate.is_empty())
     }
 
     fn what_is_missing(&self) -> String {
-        let open: Vec<_> = self.ledger.fates.iter().filter(|(_, fate)| fate.is_empty()).map(|(r, _)| r.0).collect();
+        let open: Vec<_> =
+            self.ledger.fates.iter().filter(|(_, fate)| fate.is_empty()).map(|(r, _)| r.0).collect();
         format!(
             "no word on {open:?}; from the room {:?}; own {:?}; {:?}",
             self.ledger.room, self.ledger.own, self.client
@@ -210,7 +213,8 @@ impl Ledger {
         let (room, own): (Vec<_>, Vec<_>) = (1..=all).partition(|number| to_room(*number));
         let got: usize = self.own.len() + self.room.values().map(Vec::len).sum::<usize>();
         self.report.sent = self.fates.len() as u64;
-        self.report.acknowledged = self.fates.values().filter(|fate| **fate == ["acknowledged"]).count() as u64;
+        self.report.acknowledged =
+            self.fates.values().filter(|fate| **fate == ["acknowledged"]).count() as u64;
         self.report.expected = (own.len() + room.len() * count) as u64;
         self.report.received = got as u64;
         if let Some((receipt, fate)) = self.fates.iter().find(|(_, fate)| **fate != ["acknowledged"]) {
@@ -241,10 +245,8 @@ fn hasty() -> SessionConfig {
         .with_floor(5 * MS)
         .with_cap(80 * MS)
         .with_curve(Curve::Exponential { initial: 20 * MS, factor_pct: 150 });
-    config.link.heartbeat = HeartbeatConfig::default()
-        .with_interval(Some(150 * MS))
-        .with_timeout(150 * MS)
-        .with_probe(100 * MS);
+    config.link.heartbeat =
+        HeartbeatConfig::default().with_interval(Some(150 * MS)).with_timeout(150 * MS).with_probe(100 * MS);
     config.link.budget.rate = Rate { burst: 1_000, refill: MS };
     config.link.connect_timeout = 500 * MS;
     config.link.handshake.authentication = Some(500 * MS);

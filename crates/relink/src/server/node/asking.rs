@@ -38,7 +38,9 @@ pub(super) enum Why {
     Check {
         stream: Stream,
     },
-    Commit { session: SessionId },
+    Commit {
+        session: SessionId,
+    },
     /// A client's message without a serial.
     Publish {
         session: SessionId,
