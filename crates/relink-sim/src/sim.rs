@@ -5,8 +5,9 @@ use std::time::Duration;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Accepted, Address, CloseCode, ConfigError, Event, Failure, Frame, Hint, Instant, LinkConfig, Message,
-    Phase, Plain, Protocol, Refused, Secret, Session, SessionConfig, SessionInput, State, TransportId,
+    Accepted, Address, Channel, CloseCode, ConfigError, Event, Failure, Frame, Hint, Instant, LinkConfig,
+    Outgoing, Phase, Plain, Protocol, Refused, Secret, Session, SessionConfig, SessionInput, State,
+    Subscription, TransportId,
 };
 
 use crate::peer::{OnDial, Peer, Tokens, World};
@@ -153,10 +154,22 @@ impl<P: Protocol> Sim<P> {
     /// # Errors
     ///
     /// The message, where the session did not take it.
-    pub fn send(&mut self, message: impl Into<Message>) -> Result<Accepted, Refused> {
+    pub fn send(&mut self, message: impl Into<Outgoing>) -> Result<Accepted, Refused> {
         let answer = self.session.send(message, self.now);
         self.settle();
         answer
+    }
+
+    /// Wants a channel's messages.
+    pub fn subscribe(&mut self, channel: &str, subscription: Subscription) {
+        self.session.subscribe(channel, subscription);
+        self.settle();
+    }
+
+    /// Does not want them any more.
+    pub fn unsubscribe(&mut self, channel: &str) {
+        self.session.unsubscribe(&Channel::from(channel));
+        self.settle();
     }
 
     /// Hands in any input: what a confused driver might, for one.

@@ -94,9 +94,10 @@ impl ConnectionState {
             Status::Reconnecting => Self::Reconnecting,
             Status::Closed => match view.state {
                 State::Closed(ClosedReason::Stopped { .. }) if was_logged_in(view.from) => Self::Aborted,
+                // A new login, which is shown next.
+                State::Connecting(_) => Self::Connecting,
                 State::Closed(_)
                 | State::Idle
-                | State::Connecting(_)
                 | State::Connected
                 | State::Reconnecting(_)
                 | State::Closing => Self::Disconnected,
