@@ -8,8 +8,8 @@ use relink::rand_core::SeedableRng;
 use relink::server::Stream;
 use relink::v1::RelinkV1;
 use relink::{
-    Channel, CloseCode, Event, Frame, Instant, Message, Outgoing, Position, PresenceEvent, Priority,
-    Resume, Session, SessionAction, SessionId, SessionInput, Standing, State, Subscription,
+    Channel, CloseCode, Event, Frame, Instant, Message, Outgoing, Position, PresenceEvent, Priority, Resume,
+    Session, SessionAction, SessionId, SessionInput, Standing, State, Subscription,
 };
 
 use super::plan::Plan;
@@ -19,10 +19,19 @@ use super::{Due, World};
 /// What the application was told of its streams and has not taken yet, in order.
 #[derive(Debug)]
 enum Item {
-    Message { stream: Stream, at: Option<Position>, message: Message },
+    Message {
+        stream: Stream,
+        at: Option<Position>,
+        message: Message,
+    },
     /// From here on.
-    Begin { stream: Stream, position: Position },
-    Forget { stream: Stream },
+    Begin {
+        stream: Stream,
+        position: Position,
+    },
+    Forget {
+        stream: Stream,
+    },
 }
 
 #[derive(Debug)]
@@ -160,7 +169,9 @@ impl World {
         let client = &mut self.clients[number];
         match event {
             Event::Message(message) => {
-                let Some(session) = client.id.clone() else { return self.ledger.blame("a message without a session") };
+                let Some(session) = client.id.clone() else {
+                    return self.ledger.blame("a message without a session");
+                };
                 client.queue.push_back(Item::Message { stream: Stream::Session(session), at: None, message });
                 self.take_soon(number);
             }
@@ -180,7 +191,8 @@ impl World {
                     self.take_soon(number);
                 }
                 if !complete && (first || roomy) {
-                    self.ledger.blame(format!("client {number} is told of a gap in {channel}, and there is none"));
+                    self.ledger
+                        .blame(format!("client {number} is told of a gap in {channel}, and there is none"));
                 }
             }
             Event::Resumed { complete: false } => {
@@ -188,7 +200,8 @@ impl World {
                     client.queue.push_back(Item::Begin { stream: Stream::Session(session), position });
                 }
                 if roomy {
-                    self.ledger.blame(format!("client {number} is told of a gap in its session, and there is none"));
+                    self.ledger
+                        .blame(format!("client {number} is told of a gap in its session, and there is none"));
                 }
                 self.take_soon(number);
             }
@@ -240,7 +253,11 @@ impl World {
 
     fn send(&mut self, number: usize, channel: Channel) {
         let to_channel = self.dice.percent(60);
-        let priority = if self.dice.percent(25) { self.dice.pick(&[Priority::High, Priority::Low]) } else { Priority::Normal };
+        let priority = if self.dice.percent(25) {
+            self.dice.pick(&[Priority::High, Priority::Low])
+        } else {
+            Priority::Normal
+        };
         let client = &mut self.clients[number];
         client.count += 1;
         let tag = format!("{}/{}/{}", number, client.life, client.count);
@@ -372,7 +389,9 @@ impl World {
             let place = places.get(&channel).copied().filter(|_| remembers);
             let known = self.ledger.cursor(number, &Stream::Channel(channel.clone()));
             if place.is_some() && place != known {
-                self.ledger.blame(format!("i24: client {number} would go on in {channel} at {place:?}, having taken {known:?}"));
+                self.ledger.blame(format!(
+                    "i24: client {number} would go on in {channel} at {place:?}, having taken {known:?}"
+                ));
             }
             if place.is_none() {
                 self.clients[number].followed.remove(&channel);

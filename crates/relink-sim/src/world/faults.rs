@@ -83,9 +83,13 @@ impl World {
 
     /// The store has been told that a session is in a channel.
     pub(super) fn seat_taken(&mut self, host: usize, channel: Channel, session: &SessionId) {
-        let Some(client) = self.clients.iter().position(|client| client.id() == Some(session)) else { return };
+        let Some(client) = self.clients.iter().position(|client| client.id() == Some(session)) else {
+            return;
+        };
         let wire = self.clients[client].wire;
-        let here = wire.and_then(|wire| self.wires.get(&wire)).is_some_and(|wire| wire.is_whole() && wire.host == host);
+        let here = wire
+            .and_then(|wire| self.wires.get(&wire))
+            .is_some_and(|wire| wire.is_whole() && wire.host == host);
         self.look_at_seat(client, &channel);
         let nowhere = Seat { wire: None, away_since: self.now, excused_at: None };
         let seat = self.seats.entry((client, channel)).or_insert(nowhere);
@@ -100,7 +104,8 @@ impl World {
             self.look_at_seat(client, &channel);
         }
         for client in &mut self.clients {
-            let whole = client.wire.and_then(|wire| self.wires.get(&wire)).is_some_and(|wire| wire.is_whole());
+            let whole =
+                client.wire.and_then(|wire| self.wires.get(&wire)).is_some_and(|wire| wire.is_whole());
             if whole && client.session.state().is_usable() {
                 client.seen = self.now;
             }
@@ -111,7 +116,9 @@ impl World {
         let now = self.now;
         let Some(seat) = self.seats.get_mut(&(client, channel.clone())) else { return };
         match seat.wire {
-            Some(wire) if self.wires.get(&wire).is_some_and(super::wire::Wire::is_whole) => seat.away_since = now,
+            Some(wire) if self.wires.get(&wire).is_some_and(super::wire::Wire::is_whole) => {
+                seat.away_since = now
+            }
             _ => {
                 seat.wire = None;
                 // The world looks once in a second, and the grace counts from when the node noticed.

@@ -149,8 +149,11 @@ impl World {
                 let needs = self.channels.get(1) == Some(&channel);
                 let refused = needs && self.is_troubled() && self.tokens_refused_until > self.now;
                 let result = if needs && token.is_none() || refused {
-                    let name =
-                        if self.dice.percent(50) { Problem::CHANNEL_NOT_AUTHORIZED } else { Problem::TOKEN_EXPIRED };
+                    let name = if self.dice.percent(50) {
+                        Problem::CHANNEL_NOT_AUTHORIZED
+                    } else {
+                        Problem::TOKEN_EXPIRED
+                    };
                     Err(Problem::new(name, "not today"))
                 } else {
                     Ok(())
@@ -282,7 +285,9 @@ impl World {
             self.ledger.news(&news);
             let stream = match &news {
                 News::Published { stream, .. } => Some(stream.clone()),
-                News::Joined { channel, .. } | News::Left { channel, .. } => Some(Stream::Channel(channel.clone())),
+                News::Joined { channel, .. } | News::Left { channel, .. } => {
+                    Some(Stream::Channel(channel.clone()))
+                }
                 News::Resumed { session, .. } => Some(Stream::Session(session.clone())),
                 _ => None,
             };
@@ -344,7 +349,11 @@ impl World {
 
 /// What the application makes of a message: it goes to its channel or comes back to its sender, some to a second place
 /// besides, and some are refused. The same message always leads to the same.
-fn effect(own: Stream, channel: Option<Channel>, message: Message) -> Result<Vec<(Stream, Message)>, Problem> {
+fn effect(
+    own: Stream,
+    channel: Option<Channel>,
+    message: Message,
+) -> Result<Vec<(Stream, Message)>, Problem> {
     let tag = String::from_utf8_lossy(message.as_bytes()).into_owned();
     let number: u64 = tag.rsplit('/').next().and_then(|count| count.parse().ok()).unwrap_or(0);
     if number % 11 == 7 {

@@ -136,7 +136,8 @@ impl Ledger {
     pub(super) fn take(&mut self, client: usize, stream: &Stream, at: Option<Position>, message: &Message) {
         self.taken += 1;
         let Some(cursor) = self.cursors.get_mut(&(client, stream.clone())) else {
-            return self.blame(format!("client {client} took a message of {stream:?}, which it does not follow"));
+            return self
+                .blame(format!("client {client} took a message of {stream:?}, which it does not follow"));
         };
         let (before, next) = (*cursor, Position::new(cursor.epoch, cursor.offset + 1));
         *cursor = next;
@@ -149,7 +150,9 @@ impl Ledger {
         let true_one = log.and_then(|log| log.get(usize::try_from(next.offset - 1).ok()?));
         if true_one != Some(message) {
             let took = String::from_utf8_lossy(message.as_bytes());
-            self.blame(format!("i26: client {client} took {took:?} as {next:?} of {stream:?}: not what is there"));
+            self.blame(format!(
+                "i26: client {client} took {took:?} as {next:?} of {stream:?}: not what is there"
+            ));
         }
     }
 
@@ -171,7 +174,8 @@ impl Ledger {
                 None => false,
             };
             if !fits {
-                wrong.push(format!("i21: {tag} ({key:?}) came to {fate:?}, and had its effect {times} times"));
+                wrong
+                    .push(format!("i21: {tag} ({key:?}) came to {fate:?}, and had its effect {times} times"));
             }
         }
         wrong.into_iter().for_each(|wrong| self.blame(wrong));

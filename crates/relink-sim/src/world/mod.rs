@@ -66,6 +66,19 @@ pub struct Report {
     pub steps: u64,
 }
 
+impl Report {
+    /// Adds up what happened in two runs.
+    pub const fn add(&mut self, other: Self) {
+        self.acknowledged += other.acknowledged;
+        self.taken += other.taken;
+        self.resumed += other.resumed;
+        self.refused += other.refused;
+        self.gaps += other.gaps;
+        self.duplicates += other.duplicates;
+        self.steps += other.steps;
+    }
+}
+
 /// A run that broke a rule, told from its end backwards as far as a person reads.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -91,22 +104,66 @@ impl fmt::Display for Failure {
 #[derive(Debug)]
 enum Due {
     /// A client or a node of this life gets an input.
-    Client { client: usize, life: u32, input: SessionInput },
-    Node { host: usize, life: u32, input: NodeInput },
+    Client {
+        client: usize,
+        life: u32,
+        input: SessionInput,
+    },
+    Node {
+        host: usize,
+        life: u32,
+        input: NodeInput,
+    },
     /// A transport stands; a frame comes out of it; one of its ends is gone.
-    Opened { wire: u64 },
-    Arrives { wire: u64, way: Way, frame: Frame },
-    ClientEnd { wire: u64 },
-    NodeEnd { wire: u64, code: CloseCode },
-    Unstuck { host: usize, wire: u64 },
-    Question { host: usize, life: u32, question: QuestionId, what: Question },
-    Doubt { host: usize, life: u32 },
-    NodeStarts { host: usize },
-    NodeStops { host: usize, life: u32 },
+    Opened {
+        wire: u64,
+    },
+    Arrives {
+        wire: u64,
+        way: Way,
+        frame: Frame,
+    },
+    ClientEnd {
+        wire: u64,
+    },
+    NodeEnd {
+        wire: u64,
+        code: CloseCode,
+    },
+    Unstuck {
+        host: usize,
+        wire: u64,
+    },
+    Question {
+        host: usize,
+        life: u32,
+        question: QuestionId,
+        what: Question,
+    },
+    Doubt {
+        host: usize,
+        life: u32,
+    },
+    NodeStarts {
+        host: usize,
+    },
+    NodeStops {
+        host: usize,
+        life: u32,
+    },
     /// The application takes messages, acts, or subscribes again.
-    Take { client: usize, life: u32 },
-    Act { client: usize },
-    Again { client: usize, life: u32, channel: Channel },
+    Take {
+        client: usize,
+        life: u32,
+    },
+    Act {
+        client: usize,
+    },
+    Again {
+        client: usize,
+        life: u32,
+        channel: Channel,
+    },
     Publish,
     Fault,
     /// The world looks at itself.
@@ -295,7 +352,8 @@ impl World {
             }
         }
         for channel in self.channels.iter().take(2) {
-            let seated: Vec<&Client> = self.clients.iter().filter(|client| client.is_active(channel)).collect();
+            let seated: Vec<&Client> =
+                self.clients.iter().filter(|client| client.is_active(channel)).collect();
             let mut users: Vec<&str> = seated.iter().map(|client| client.user.as_str()).collect();
             users.sort_unstable();
             for client in &seated {
@@ -303,7 +361,10 @@ impl World {
                     client.session.members(channel).into_iter().map(|member| member.user).collect();
                 seen.sort_unstable();
                 if seen != users {
-                    return format!("a09: {} sees {seen:?} in {channel}, and there are {users:?}", client.user);
+                    return format!(
+                        "a09: {} sees {seen:?} in {channel}, and there are {users:?}",
+                        client.user
+                    );
                 }
             }
         }

@@ -88,7 +88,8 @@ impl Plan {
             Profile::Mixed => dice.percent(30),
             Profile::Cuts | Profile::Frames | Profile::Nodes | Profile::Members => false,
         };
-        let history = if short { short_history(dice) } else { HistoryConfig::default().with_max_age(secs(3600)) };
+        let history =
+            if short { short_history(dice) } else { HistoryConfig::default().with_max_age(secs(3600)) };
         let faulty_wires = match profile {
             Profile::Frames => 60,
             Profile::Mixed => 20,
@@ -152,9 +153,9 @@ fn node(history: HistoryConfig, dice: &mut Dice) -> NodeConfig {
 fn faults(profile: Profile) -> Vec<Fault> {
     use Fault::{Amnesia, Behind, Crash, Cut, Drain, Kill, News, Offline, Retry, Store, Stuck, Tokens};
     match profile {
-        Profile::Mixed => vec![
-            Cut, Cut, Offline, Kill, Drain, Store, News, Behind, Tokens, Crash, Amnesia, Stuck, Retry,
-        ],
+        Profile::Mixed => {
+            vec![Cut, Cut, Offline, Kill, Drain, Store, News, Behind, Tokens, Crash, Amnesia, Stuck, Retry]
+        }
         Profile::Cuts => vec![Cut, Cut, Cut, Cut, Offline, Retry, Behind, Crash, News],
         Profile::Frames => vec![Cut, Behind, News, Stuck, Crash],
         Profile::Nodes => vec![Kill, Kill, Drain, Store, Store, Cut, Crash, News],

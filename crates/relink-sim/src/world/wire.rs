@@ -58,7 +58,8 @@ impl World {
         let host = self.dice.index(self.hosts.len());
         let life = self.clients[client].life;
         let is_offline = self.clients[client].offline_until > self.now;
-        let Some(node) = self.hosts[host].node.as_ref().filter(|_| !is_offline && !self.hosts[host].leaves) else {
+        let Some(node) = self.hosts[host].node.as_ref().filter(|_| !is_offline && !self.hosts[host].leaves)
+        else {
             let failure = Failure::Refused;
             let input = SessionInput::Failed { id, failure, detail: String::new(), location: None };
             return self.later(took, Due::Client { client, life, input });
@@ -190,7 +191,9 @@ impl World {
             _ => None,
         };
         let (client, node) = (notices(&mut self.dice), notices(&mut self.dice));
-        self.note(|| format!("wire {number} is cut; the client notices after {client:?}, the node after {node:?}"));
+        self.note(|| {
+            format!("wire {number} is cut; the client notices after {client:?}, the node after {node:?}")
+        });
         if let Some(after) = client {
             self.later(after, Due::ClientEnd { wire: number });
         }

@@ -78,7 +78,11 @@ struct Details {
 
 impl Channels {
     pub(super) fn new(config: SubscriptionsConfig) -> Result<Self, ConfigError> {
-        Ok(Self { subscriptions: Subscriptions::new(config)?, details: BTreeMap::new(), ending: BTreeMap::new() })
+        Ok(Self {
+            subscriptions: Subscriptions::new(config)?,
+            details: BTreeMap::new(),
+            ending: BTreeMap::new(),
+        })
     }
 
     pub(super) fn up(&mut self) {

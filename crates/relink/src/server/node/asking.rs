@@ -38,7 +38,9 @@ pub(super) enum Why {
     Check {
         stream: Stream,
     },
-    Commit { session: SessionId },
+    Commit {
+        session: SessionId,
+    },
     /// A client's message without a serial.
     Publish {
         session: SessionId,
@@ -231,7 +233,10 @@ impl<R: Rng> Node<R> {
             self.forget_intake(&session);
         }
         for sessions in kept.chunks(KEPT_AT_ONCE) {
-            self.ask(Why::Keep { sessions: sessions.to_vec() }, Question::Keep { sessions: sessions.to_vec() });
+            self.ask(
+                Why::Keep { sessions: sessions.to_vec() },
+                Question::Keep { sessions: sessions.to_vec() },
+            );
         }
         self.keeping = false;
         self.arm_keep();
