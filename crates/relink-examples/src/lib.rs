@@ -1,0 +1,6 @@
+//! Programs that show relink at work, and what they are made of.
+//!
+//! * `peers`: WebRTC peers, kept together by a signalling link that stays up. See [`mesh`] and [`room`].
+//! * `banner`: a terminal that tells a person how the link is. See [`banner`].
+
+pub mod mesh;
