@@ -108,7 +108,7 @@ impl<R: Rng> Mesh<R> {
         if self.signalling {
             self.with(name, |peer| {
                 peer.deadline = None;
-                peer.ladder.start(now);
+                peer.ladder.lost(now);
             });
         }
     }

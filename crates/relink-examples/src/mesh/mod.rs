@@ -14,7 +14,6 @@
 
 mod connection;
 mod flow;
-mod ladder;
 mod negotiate;
 mod peer;
 mod signal;
@@ -26,13 +25,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rand_core::Rng;
-use relink::{Instant, Member, Roster, RosterChange};
+use relink::{Instant, LadderConfig, Member, Roster, RosterChange, Rung};
 
 pub use connection::ConnectionId;
 pub use peer::{DataChannel, Peer, PeerId, PeerState};
 pub use signal::{Call, Signal};
 
-use ladder::Rung;
 use time::Time;
 
 /// Signals of members who are not in the list yet, from all of them together.
@@ -46,11 +44,13 @@ pub struct MeshConfig {
     pub channels: Vec<String>,
     /// How long a fresh connection may take before the ladder is climbed: 15 s by default, enough for slow networks.
     pub connect_timeout: Duration,
+    /// When the connection to one peer is restarted.
+    pub ladder: LadderConfig,
 }
 
 impl Default for MeshConfig {
     fn default() -> Self {
-        Self { channels: vec!["data".to_owned()], connect_timeout: Duration::from_secs(15) }
+        Self { channels: vec!["data".to_owned()], connect_timeout: Duration::from_secs(15), ladder: LadderConfig::default() }
     }
 }
 
@@ -256,7 +256,9 @@ impl<R: Rng> Mesh<R> {
     /// The network of this machine is another one: the connection to a peer is restarted without waiting until it is found
     /// to be interrupted. Without a signalling link that is left to the reconcile.
     pub fn restart(&mut self, name: &str, now: Instant) {
-        self.interrupted(&Arc::from(name), now);
+        let name = Arc::from(name);
+        self.with(&name, Peer::rest);
+        self.interrupted(&name, now);
     }
 
     /// Sends a message.
@@ -300,9 +302,9 @@ impl<R: Rng> Mesh<R> {
             }
             let rung = self.with(&name, |peer| peer.ladder.handle_timeout(now)).flatten();
             match rung {
-                Some(Rung::Attempt(number)) => self.attempt(&name, number, now),
-                Some(Rung::Exhausted) => self.set_state(&name, PeerState::Failed),
-                None => {}
+                Some(Rung::Restart { attempt }) => self.attempt(&name, attempt, now),
+                Some(Rung::GaveUp) => self.set_state(&name, PeerState::Failed),
+                _ => {}
             }
             let Some(connection) = self.connection(&name) else { continue };
             if connection.wake.is_some_and(|at| at <= now) {
@@ -324,7 +326,7 @@ impl<R: Rng> Mesh<R> {
                 RosterChange::Joined { key } => {
                     let peer = PeerId(self.number());
                     if let Some(member) = self.roster.get_mut(&key) {
-                        member.value = Some(Peer::new(peer));
+                        member.value = Some(Peer::new(peer, self.config.ladder));
                     }
                     self.tell(MeshEvent::Joined { peer, name: key.clone() });
                     self.greet(&key, now);

@@ -134,7 +134,7 @@ impl<R: Rng> Mesh<R> {
     fn expect_connection(&mut self, name: &Arc<str>, now: Instant) {
         let deadline = self.signalling.then(|| now + self.config.connect_timeout);
         self.with(name, |peer| {
-            peer.deadline = deadline.filter(|_| !peer.ladder.is_running());
+            peer.deadline = deadline.filter(|_| !peer.ladder.is_climbing());
         });
     }
 

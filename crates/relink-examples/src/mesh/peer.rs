@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use relink::Instant;
+use relink::{Instant, Ladder, LadderConfig};
 use str0m::channel::ChannelId;
 
 use super::connection::{Connection, ConnectionId};
-use super::ladder::Ladder;
 
 /// Names a peer for as long as it is there: the same over any number of peer connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,13 +61,13 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub(super) const fn new(id: PeerId) -> Self {
+    pub(super) const fn new(id: PeerId, ladder: LadderConfig) -> Self {
         Self {
             id,
             state: PeerState::Connecting,
             connection: None,
             open: Vec::new(),
-            ladder: Ladder::NEW,
+            ladder: Ladder::new(ladder),
             deadline: None,
         }
     }
