@@ -165,14 +165,30 @@ impl DelayTable {
         Ok(Self { millis, len: u8::try_from(delays.len()).unwrap_or(u8::MAX) })
     }
 
+    /// A table of whole seconds, for one that is known when it is compiled: [`MAX`](Self::MAX) delays at the most.
+    pub(crate) const fn of_seconds<const N: usize>(seconds: [u32; N]) -> Self {
+        const { assert!(0 < N && N <= Self::MAX) };
+        let mut millis = [0; Self::MAX];
+        let mut index = 0;
+        while index < N {
+            millis[index] = seconds[index].saturating_mul(1_000);
+            index += 1;
+        }
+        Self { millis, len: N as u8 }
+    }
+
+    /// One of them, counted from 0.
+    pub(crate) fn get(&self, index: u32) -> Option<Duration> {
+        self.iter().nth(usize::try_from(index).unwrap_or(usize::MAX))
+    }
+
     /// The delays, in order.
     pub fn iter(&self) -> impl Iterator<Item = Duration> + '_ {
         self.millis[..usize::from(self.len)].iter().map(|ms| Duration::from_millis(u64::from(*ms)))
     }
 
     fn at(&self, retry: u32) -> Duration {
-        let index = usize::try_from(retry.saturating_sub(1)).unwrap_or(usize::MAX);
-        self.iter().nth(index).or_else(|| self.iter().last()).unwrap_or_default()
+        self.get(retry.saturating_sub(1)).or_else(|| self.iter().last()).unwrap_or_default()
     }
 }
 

@@ -126,6 +126,7 @@ mod config;
 mod credentials;
 mod heartbeat;
 mod human;
+mod ladder;
 mod link;
 mod policy;
 mod policy_defaults;
@@ -151,6 +152,7 @@ pub use config::ConfigError;
 pub use credentials::CredentialsConfig;
 pub use heartbeat::{Beat, Heartbeat, HeartbeatConfig, Silence};
 pub use human::{HumanDuration, ParseDurationError};
+pub use ladder::{Ladder, LadderConfig, Rung};
 pub use link::{
     Action, ClosedReason, Endpoint, Failure, FirstFailure, Handshake, Hint, Input, Link, LinkConfig,
     LinkEvent, LinkSignal, Phase, Reason, Refusal, Reopen, RetryAfter, State, Status, Step, Timer,

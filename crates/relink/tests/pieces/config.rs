@@ -34,6 +34,7 @@ fn every_check_in_the_code_has_a_mistake_above() {
         "backoff.curve.table (a delay)",
         "close_policy.close",
         "close_policy.status",
+        "ladder.patience",
     ];
     let mut checks = 0;
     for file in sources() {

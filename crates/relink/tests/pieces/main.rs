@@ -13,6 +13,7 @@ mod config_text;
 mod credentials;
 mod detail;
 mod heartbeat;
+mod ladder;
 mod outbox;
 mod policy;
 mod roster;

@@ -1,0 +1,182 @@
+//! Restarts of one peer's connection, on a ladder of delays: the layer above a link, one machine per peer (M18).
+//!
+//! Peer-to-peer layers restart a connection through the signalling link, again and again, at growing distances. Two mistakes
+//! are common there. Where a timer for the answer and a timer for the next attempt both move on, the ladder is climbed
+//! twice as fast and ends early; where the next delay waits for the answer to an attempt, it takes twice as long. Here
+//! one clock owns the ladder: attempts are made at fixed distances from each other, whatever becomes of them.
+
+use core::time::Duration;
+
+use crate::backoff::DelayTable;
+use crate::config::{ConfigError, config, positive};
+use crate::time::Instant;
+
+config! {
+    /// When a peer's connection is restarted.
+    ///
+    /// | field | default |
+    /// |---|---|
+    /// | `delays` | 0, 1, 2, 4, 8, 16, 30, 30, 30 s |
+    /// | `patience` | 15 s |
+    pub struct LadderConfig {
+        /// The delay before each attempt, counted from the attempt before it; the first one from the loss. Nine attempts
+        /// over 121 s by default (M18): a roam from one network to another takes seconds, a lift a minute.
+        pub delays / with_delays: DelayTable = DelayTable::of_seconds([0, 1, 2, 4, 8, 16, 30, 30, 30]),
+        /// How long the last attempt may take.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        pub patience / with_patience: Duration = Duration::from_secs(15),
+    }
+}
+
+impl LadderConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// A patience of zero. (A table of delays was checked when it was made.)
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        positive("ladder.patience", self.patience)
+    }
+}
+
+/// What to do for the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Rung {
+    /// Restart the connection. Whatever an earlier attempt was waiting for is void.
+    Restart {
+        /// The number of the attempt, from 1.
+        attempt: u32,
+    },
+    /// Nothing helped. Tell the application; the peer stays lost until it is started again.
+    GaveUp,
+}
+
+/// The restarts of one peer's connection. Each peer has a ladder of its own, so that the others are not touched.
+///
+/// * [`lost`](Self::lost) starts it; while it climbs, further losses change nothing, but for a loss of the last attempt.
+/// * [`recovered`](Self::recovered) ends it, and the next loss starts at the bottom.
+/// * [`stop`](Self::stop) ends it, too: the signalling link itself is down, restarts cannot get through, and what survives is
+///   seen when it is back ([`Roster`](crate::Roster), M19).
+///
+/// ```
+/// use core::time::Duration;
+/// use relink::{Instant, Ladder, LadderConfig, Rung};
+///
+/// let at = |secs| Instant::from_origin(Duration::from_secs(secs));
+/// let mut ladder = Ladder::new(LadderConfig::default());
+/// ladder.lost(at(100));
+/// let mut restarts = Vec::new();
+/// while let Some(now) = ladder.poll_timeout() {
+///     if let Some(Rung::Restart { .. }) = ladder.handle_timeout(now) {
+///         restarts.push((now - at(100)).as_secs()); // … and nobody ever answers
+///     }
+/// }
+/// assert_eq!(restarts, [0, 1, 3, 7, 15, 31, 61, 91, 121]);
+/// assert!(ladder.has_given_up());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ladder {
+    config: LadderConfig,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The connection is good, or none of the ladder's business.
+    Idle,
+    /// So many attempts were made; the next one, or the end, comes at `next`.
+    Climbing {
+        attempts: u32,
+        next: Instant,
+    },
+    GaveUp,
+}
+
+impl Ladder {
+    /// For a peer whose connection is good, or not made yet.
+    #[must_use]
+    pub const fn new(config: LadderConfig) -> Self {
+        Self { config, stage: Stage::Idle }
+    }
+
+    /// The peer's connection is lost, or an attempt to restart it failed.
+    pub fn lost(&mut self, now: Instant) {
+        match &mut self.stage {
+            Stage::Idle => {
+                let next = now + self.config.delays.get(0).unwrap_or_default();
+                self.stage = Stage::Climbing { attempts: 0, next };
+            }
+            Stage::Climbing { attempts, next } => {
+                if self.config.delays.get(*attempts).is_none() {
+                    *next = now.min(*next);
+                }
+            }
+            Stage::GaveUp => {}
+        }
+    }
+
+    /// The peer's connection is good.
+    pub fn recovered(&mut self) {
+        self.stage = Stage::Idle;
+    }
+
+    /// The signalling link is down, or the peer has left: no more restarts.
+    pub fn stop(&mut self) {
+        self.stage = Stage::Idle;
+    }
+
+    /// Whether this peer is reconnecting.
+    #[must_use]
+    pub const fn is_climbing(&self) -> bool {
+        matches!(self.stage, Stage::Climbing { .. })
+    }
+
+    /// Whether nothing helped.
+    #[must_use]
+    pub const fn has_given_up(&self) -> bool {
+        matches!(self.stage, Stage::GaveUp)
+    }
+
+    /// So many attempts were made since the loss.
+    #[must_use]
+    pub const fn attempts(&self) -> u32 {
+        match self.stage {
+            Stage::Climbing { attempts, .. } => attempts,
+            Stage::Idle | Stage::GaveUp => 0,
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
+    #[must_use]
+    pub const fn poll_timeout(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Climbing { next, .. } => Some(next),
+            Stage::Idle | Stage::GaveUp => None,
+        }
+    }
+
+    /// What is due at `now`. Early calls do nothing. A late one, as after sleep, makes one attempt, and the next one
+    /// keeps its distance from it.
+    #[must_use]
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Rung> {
+        let Stage::Climbing { attempts, next } = &mut self.stage else { return None };
+        if now < *next {
+            return None;
+        }
+        if self.config.delays.get(*attempts).is_none() {
+            self.stage = Stage::GaveUp;
+            return Some(Rung::GaveUp);
+        }
+        *attempts += 1;
+        *next = now + self.config.delays.get(*attempts).unwrap_or(self.config.patience);
+        Some(Rung::Restart { attempt: *attempts })
+    }
+}
+
+impl Default for Ladder {
+    fn default() -> Self {
+        Self::new(LadderConfig::default())
+    }
+}
