@@ -105,11 +105,16 @@ impl<R: Rng> Mesh<R> {
     /// Data does not flow any more: the peer's ladder begins, where it can be negotiated (layer 2).
     pub(super) fn interrupted(&mut self, name: &Arc<str>, now: Instant) {
         self.leave_connected(name);
-        if self.signalling {
-            self.with(name, |peer| {
-                peer.deadline = None;
-                peer.ladder.lost(now);
-            });
+        if !self.signalling {
+            return;
+        }
+        let has_given_up = self.with(name, |peer| {
+            peer.deadline = None;
+            peer.ladder.lost(now);
+            peer.ladder.has_given_up()
+        });
+        if has_given_up == Some(true) {
+            self.set_state(name, PeerState::Failed);
         }
     }
 

@@ -257,7 +257,7 @@ impl<R: Rng> Mesh<R> {
     /// to be interrupted. Without a signalling link that is left to the reconcile.
     pub fn restart(&mut self, name: &str, now: Instant) {
         let name = Arc::from(name);
-        self.with(&name, Peer::rest);
+        self.try_again(&name);
         self.interrupted(&name, now);
     }
 

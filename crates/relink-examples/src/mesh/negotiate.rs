@@ -6,7 +6,7 @@ use rand_core::Rng;
 use relink::Instant;
 
 use super::connection::{Connection, ConnectionId};
-use super::peer::PeerState;
+use super::peer::{Peer, PeerState};
 use super::signal::{Call, Signal};
 use super::{Mesh, MeshEvent, Output};
 
@@ -22,7 +22,7 @@ impl<R: Rng> Mesh<R> {
     /// Somebody is still there, after a time in which nothing could be negotiated: a fresh connection for the same peer
     /// (layer 3).
     pub(super) fn renew(&mut self, name: &Arc<str>, now: Instant) {
-        self.leave_connected(name);
+        self.try_again(name);
         self.expect_connection(name, now);
         if self.offers_to(name) {
             return self.offer_fresh(name, now);
@@ -150,10 +150,19 @@ impl<R: Rng> Mesh<R> {
         }
     }
 
+    /// Whatever became of it so far.
+    pub(super) fn try_again(&mut self, name: &Arc<str>) {
+        self.with(name, Peer::rest);
+        self.leave_connected(name);
+        if self.peer(name).is_some_and(|peer| peer.state == PeerState::Failed) {
+            self.set_state(name, PeerState::Reconnecting);
+        }
+    }
+
     /// What was connected is not any more, and its channels are dead (M21).
     pub(super) fn leave_connected(&mut self, name: &Arc<str>) {
         self.with(name, |peer| peer.open.clear());
-        if self.peer(name).is_some_and(|peer| peer.state != PeerState::Connecting) {
+        if self.peer(name).is_some_and(|peer| peer.state == PeerState::Connected) {
             self.set_state(name, PeerState::Reconnecting);
         }
     }

@@ -1,0 +1,51 @@
+//! Tells when a list of members has come.
+
+use relink::v1::RelinkV1;
+use relink::{Command, Frame, Message, Protocol, Signal, Step};
+
+/// `relink.v1`, and a message of its own after each list of members.
+///
+/// A session tells of members only what is news to the application. The reconcile wants to know that the list of the new
+/// link is there, also where nobody has come or gone: then everybody has survived. A protocol can be wrapped, so that it
+/// says what else an application wants to hear, in its place among the events.
+#[derive(Debug)]
+pub(super) struct WithLists(pub(super) RelinkV1);
+
+/// What stands before the name of the channel. No publication reaches the application as a plain message here, since the
+/// signalling server sends none to sessions.
+const MARK: &str = "members of ";
+
+/// The channel whose list has come, where this message says so.
+pub(super) fn listed(message: &Message) -> Option<&str> {
+    message.as_text()?.strip_prefix(MARK)
+}
+
+impl Protocol for WithLists {
+    fn opened(&mut self) {
+        self.0.opened();
+    }
+
+    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+        self.0.receive(message, signals);
+        if let Some(Signal::Members { channel, .. }) = signals.last() {
+            let mark = format!("{MARK}{channel}");
+            signals.push(Signal::Data(mark.into()));
+        }
+    }
+
+    fn closing(&mut self, frame: &relink::CloseFrame, signals: &mut Vec<Signal>) {
+        self.0.closing(frame, signals);
+    }
+
+    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
+        self.0.command(command, frames);
+    }
+
+    fn acknowledges(&self) -> bool {
+        self.0.acknowledges()
+    }
+
+    fn opening(&self) -> Option<Step> {
+        self.0.opening()
+    }
+}
