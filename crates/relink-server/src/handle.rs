@@ -17,7 +17,7 @@ use crate::{
     admission::Permit,
     connection,
     handshake::{self, Failed, Refusal},
-    hub::{Hub, Phase},
+    hub::{Hub, Phase, reached},
     user::User,
 };
 
@@ -68,8 +68,7 @@ impl ServerHandle {
             begins
         });
         self.hub.drive(NodeInput::Drain);
-        // The sender is in the hub.
-        _ = phase.wait_for(|phase| *phase == Phase::Drained).await;
+        reached(&mut phase, Phase::Drained).await;
     }
 
     /// What happened so far, and what is so now (W16).

@@ -46,6 +46,12 @@ pub(crate) enum Phase {
     Drained,
 }
 
+/// Waits until a server has come so far.
+pub(crate) async fn reached(phase: &mut watch::Receiver<Phase>, so_far: Phase) {
+    // Fails where the hub is gone, and who waits for it has one.
+    _ = phase.wait_for(|phase| *phase >= so_far).await;
+}
+
 /// One node: its machine, its connections, its store, its application.
 pub(crate) struct Hub {
     pub(crate) config: ServerConfig,

@@ -42,7 +42,7 @@
 //! for frame in [
 //!     r#"{"type":"hello","token":"ada"}"#,
 //!     r#"{"type":"subscribe","channel":"lobby"}"#,
-//!     r#"{"type":"message","serial":1,"channel":"lobby","payload":"hello"}"#,
+//!     r#"{"type":"message","serial":1,"channel":"lobby","text":"hello"}"#,
 //! ] {
 //!     client.send(frame.into()).await?;
 //! }

@@ -7,7 +7,7 @@ use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use crate::{
     builder::ServerBuilder,
     handle::ServerHandle,
-    hub::{Hub, Phase},
+    hub::{Hub, Phase, reached},
 };
 
 /// How long to wait when the system has no socket to give.
@@ -50,7 +50,7 @@ impl Server {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                _ = phase.wait_for(|phase| *phase > Phase::Serving) => break,
+                () = reached(&mut phase, Phase::Draining) => break,
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((tcp, peer)) => {
@@ -66,8 +66,7 @@ impl Server {
         }
         // Whoever comes now finds another node at once.
         drop(listener);
-        // The sender is in the hub.
-        _ = phase.wait_for(|phase| *phase == Phase::Drained).await;
+        reached(&mut phase, Phase::Drained).await;
         while connections.join_next().await.is_some() {}
         Ok(())
     }

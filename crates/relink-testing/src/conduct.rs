@@ -24,6 +24,7 @@ use crate::{
     serve::{Order, Over, Seat},
     socket::{self, BoxSocket},
     step::{Answer, MESSAGE_MAX, Opening, Step},
+    upstream::{Behind, Upstream},
 };
 
 /// For the client's part of TLS and HTTP together.
@@ -97,7 +98,7 @@ impl Arrival {
             Answer::Refuse(refusal) => self.refuse(refusal).await,
             Answer::Garbage => self.garbage().await,
             Answer::Accept { subprotocol } => match self.accept(subprotocol, seat).await {
-                Ok(ws) => Peer::new(ws, seat, orders).follow(steps).await,
+                Ok((ws, behind)) => Peer::new(ws, behind, seat, orders).follow(steps).await,
                 Err(over) => over,
             },
         }
@@ -123,24 +124,42 @@ impl Arrival {
         mut self,
         subprotocol: Option<&str>,
         seat: &Seat,
-    ) -> Result<WebSocketStream<BoxSocket>, Over> {
-        let (response, subprotocol) = match handshake::upgrade(&self.http, subprotocol) {
+    ) -> Result<(WebSocketStream<BoxSocket>, Behind), Over> {
+        let upstream = seat.shared.upstream.as_ref();
+        let upstream = upstream.filter(|upstream| upstream.is_offered(self.http.headers()));
+        let wanted = subprotocol.or(upstream.map(Upstream::subprotocol));
+        let (response, subprotocol) = match handshake::upgrade(&self.http, wanted) {
             Ok(upgrade) => upgrade,
             Err(why) => {
                 let refused = self.refuse(&Refusal::new(400)).await;
                 return Err(refused.called(What::HandshakeFailed { why }));
             }
         };
+        let upstream = upstream.filter(|upstream| subprotocol.as_deref() == Some(upstream.subprotocol()));
+        let behind = match upstream {
+            Some(upstream) => match upstream.connect(&self.http).await {
+                Ok(behind) => behind,
+                Err(refusal) => return Err(self.refuse(&refusal).await),
+            },
+            None if seat.shared.upstream.as_ref().is_some_and(|upstream| upstream.is_only) => {
+                let why = "it does not ask for the subprotocol that alone is served".to_owned();
+                let refused = self.refuse(&Refusal::new(400)).await;
+                return Err(refused.called(What::HandshakeFailed { why }));
+            }
+            None => Behind::NOTHING,
+        };
         if let Err(error) = self.socket.write_all(&response).await {
             return Err(failed(format!("the answer could not be sent: {error}")));
         }
         seat.log(What::Accepted { request: Request::new(&self.http), subprotocol });
-        Ok(WebSocketStream::from_partially_read(self.socket, self.early, Role::Server, Some(limits())).await)
+        let (socket, early) = (self.socket, self.early);
+        let ws = WebSocketStream::from_partially_read(socket, early, Role::Server, Some(limits())).await;
+        Ok((ws, behind))
     }
 }
 
 /// Small buffers, since a test may hold a thousand connections; and nothing without a limit.
-fn limits() -> WebSocketConfig {
+pub(crate) fn limits() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(16 * 1024)
         .write_buffer_size(0)

@@ -46,6 +46,10 @@ pub enum What {
     Text(String),
     /// A binary message arrived.
     Binary(Vec<u8>),
+    /// The [upstream](crate::Upstream) sent the client a text message.
+    UpstreamText(String),
+    /// The upstream sent the client a binary message.
+    UpstreamBinary(Vec<u8>),
     /// A ping arrived; it is answered, too.
     Ping(Vec<u8>),
     /// A pong arrived.
@@ -117,6 +121,8 @@ impl What {
             | Self::Silent
             | Self::Text(_)
             | Self::Binary(_)
+            | Self::UpstreamText(_)
+            | Self::UpstreamBinary(_)
             | Self::Ping(_)
             | Self::Pong(_) => false,
             Self::TooMany
@@ -146,10 +152,12 @@ impl What {
 
     /// About how many bytes this keeps in memory beside itself.
     pub(crate) fn weight(&self) -> usize {
-        if let Self::Text(text) = self {
+        if let Self::Text(text) | Self::UpstreamText(text) = self {
             return text.len();
         }
-        if let Self::Binary(bytes) | Self::Ping(bytes) | Self::Pong(bytes) = self {
+        if let Self::Binary(bytes) | Self::UpstreamBinary(bytes) | Self::Ping(bytes) | Self::Pong(bytes) =
+            self
+        {
             return bytes.len();
         }
         self.request().map_or(0, Request::weight)
@@ -240,6 +248,8 @@ impl fmt::Display for What {
             Self::Silent => write!(f, "silent from here on"),
             Self::Text(text) => write!(f, "text {}", quoted(text)),
             Self::Binary(bytes) => write!(f, "binary, {} bytes", bytes.len()),
+            Self::UpstreamText(text) => write!(f, "upstream: text {}", quoted(text)),
+            Self::UpstreamBinary(bytes) => write!(f, "upstream: binary, {} bytes", bytes.len()),
             Self::Ping(_) => write!(f, "ping"),
             Self::Pong(_) => write!(f, "pong"),
             Self::TooMany => write!(f, "reset: too many connections"),

@@ -64,6 +64,8 @@
 //! direction or both, delays, low rates, resets and ends, also in the middle of a frame, another server behind the same
 //! address. It works in front of any server that speaks TCP.
 //!
+//! A script can also trouble a server of your own: see [`Upstream`].
+//!
 //! # Where it runs
 //!
 //! [`Server::start`] runs on the tokio runtime it is called on. [`Server::spawn_thread`] brings a thread with a runtime
@@ -99,6 +101,7 @@ mod socket;
 mod step;
 #[cfg(feature = "tls")]
 mod tls;
+mod upstream;
 
 pub use event::{Request, ServerEvent, What};
 pub use log::{Events, WaitError};
@@ -106,3 +109,4 @@ pub use script::{Connection, Refusal, Script, ScriptError, Then};
 pub use server::Server;
 #[cfg(feature = "tls")]
 pub use tls::{ClientIdentity, TestCertificate};
+pub use upstream::Upstream;

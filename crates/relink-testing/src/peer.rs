@@ -19,6 +19,7 @@ use crate::{
     serve::{Order, Over, Seat},
     socket::{self, BoxSocket},
     step::Step,
+    upstream::Behind,
 };
 
 /// How long a close handshake may take, whoever began it.
@@ -27,6 +28,7 @@ const PING: &[u8] = b"relink-testing";
 
 pub(crate) struct Peer<'a> {
     ws: WebSocketStream<BoxSocket>,
+    behind: Behind,
     seat: &'a Seat,
     orders: mpsc::Receiver<Order>,
 }
@@ -44,14 +46,24 @@ enum Cut {
 }
 
 impl<'a> Peer<'a> {
-    pub(crate) fn new(ws: WebSocketStream<BoxSocket>, seat: &'a Seat, orders: mpsc::Receiver<Order>) -> Self {
-        Self { ws, seat, orders }
+    pub(crate) fn new(
+        ws: WebSocketStream<BoxSocket>,
+        behind: Behind,
+        seat: &'a Seat,
+        orders: mpsc::Receiver<Order>,
+    ) -> Self {
+        Self { ws, behind, seat, orders }
     }
 
     /// Does the steps, then echoes, until the connection is over.
     pub(crate) async fn follow(mut self, steps: &[Step]) -> Over {
         let mut cut = self.steps(steps).await;
         loop {
+            match &cut {
+                Cut::Silence => {}
+                Cut::PeerClosed(frame) => self.behind.close(frame.clone()).await,
+                Cut::Failed(_) | Cut::PeerLeft | Cut::Close(_) | Cut::Drop | Cut::Reset => self.behind.lose(),
+            }
             cut = match cut {
                 Cut::Silence => self.silence().await,
                 Cut::PeerClosed(frame) => return self.answer_close(frame).await,
@@ -93,12 +105,30 @@ impl<'a> Peer<'a> {
     }
 
     async fn echo(&mut self) -> Cut {
+        if self.behind.is_there() {
+            return self.relay().await;
+        }
         loop {
             let back = match self.hear().await {
                 Ok(message) if message.is_text() || message.is_binary() => self.send(message).await,
                 heard => heard.map(drop),
             };
             if let Err(cut) = back {
+                return cut;
+            }
+        }
+    }
+
+    /// The client hears the upstream, instead of itself.
+    async fn relay(&mut self) -> Cut {
+        loop {
+            let done = tokio::select! {
+                biased;
+                Some(order) = self.orders.recv() => self.obey(order).await,
+                said = self.behind.next() => self.pass_on(said).await,
+                message = self.ws.next(), if self.behind.has_room() => self.take(message).map(drop),
+            };
+            if let Err(cut) = done {
                 return cut;
             }
         }
@@ -136,12 +166,13 @@ impl<'a> Peer<'a> {
             tokio::select! {
                 biased;
                 Some(order) = self.orders.recv() => self.obey(order).await?,
-                message = self.ws.next() => return self.take(message),
+                () = self.behind.flush() => {}
+                message = self.ws.next(), if self.behind.has_room() => return self.take(message),
             }
         }
     }
 
-    fn take(&self, message: Option<Result<Message, Error>>) -> Result<Message, Cut> {
+    fn take(&mut self, message: Option<Result<Message, Error>>) -> Result<Message, Cut> {
         let message = message.ok_or(Cut::PeerLeft)?.map_err(Cut::Failed)?;
         match &message {
             Message::Text(text) => self.seat.log(What::Text(text.to_string())),
@@ -152,7 +183,21 @@ impl<'a> Peer<'a> {
             // Never comes out of reading.
             Message::Frame(_) => {}
         }
+        self.behind.push(&message);
         Ok(message)
+    }
+
+    /// What the upstream says, to the client.
+    async fn pass_on(&mut self, said: Option<Result<Message, Error>>) -> Result<(), Cut> {
+        let Some(Ok(message)) = said else { return Err(Cut::Drop) };
+        match &message {
+            Message::Text(text) => self.seat.log(What::UpstreamText(text.to_string())),
+            Message::Binary(bytes) => self.seat.log(What::UpstreamBinary(bytes.to_vec())),
+            Message::Close(frame) => return Err(Cut::Close(frame.clone())),
+            // Between the two servers.
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
+        }
+        self.send(message).await
     }
 
     async fn obey(&mut self, order: Order) -> Result<(), Cut> {

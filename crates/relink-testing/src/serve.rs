@@ -23,6 +23,7 @@ use crate::{
     log::Log,
     script::{Connection, Script},
     socket::{self, Security},
+    upstream::Upstream,
 };
 
 /// Few in tests: a process may not have a thousand sockets to spend.
@@ -70,6 +71,7 @@ pub(crate) enum Order {
 pub(crate) struct Shared {
     pub(crate) log: Arc<Log>,
     pub(crate) security: Security,
+    pub(crate) upstream: Option<Upstream>,
     arrived: AtomicUsize,
     cast: Mutex<Cast>,
     live: Mutex<BTreeMap<usize, Wires>>,
@@ -88,10 +90,11 @@ struct Wires {
 }
 
 impl Shared {
-    pub(crate) fn new(script: Script, security: Security) -> Self {
+    pub(crate) fn new(script: Script, security: Security, upstream: Option<Upstream>) -> Self {
         Self {
             log: Arc::new(Log::new()),
             security,
+            upstream,
             arrived: AtomicUsize::new(0),
             cast: Mutex::new(Cast { script, served: 0 }),
             live: Mutex::default(),

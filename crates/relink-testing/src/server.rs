@@ -26,6 +26,7 @@ use crate::{
     serve::{Order, Shared, serve},
     socket::Security,
     step::{MESSAGE_MAX, REASON_MAX},
+    upstream::Upstream,
 };
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -60,7 +61,22 @@ impl Server {
     ///
     /// As [`start`](Self::start); among others when the port is taken.
     pub async fn bind(addr: SocketAddr, script: impl Into<Script>) -> io::Result<Self> {
-        let (server, work) = Self::prepare(addr, script.into(), Security::Plain).await?;
+        let (server, work) = Self::prepare(addr, script.into(), Security::Plain, None).await?;
+        tokio::spawn(work);
+        Ok(server)
+    }
+
+    /// Starts on this address, with another server behind: see [`Upstream`].
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub async fn bind_before(
+        addr: SocketAddr,
+        script: impl Into<Script>,
+        upstream: Upstream,
+    ) -> io::Result<Self> {
+        let (server, work) = Self::prepare(addr, script.into(), Security::Plain, Some(upstream)).await?;
         tokio::spawn(work);
         Ok(server)
     }
@@ -81,7 +97,7 @@ impl Server {
     /// As [`start`](Self::start), and when the certificate does not suit rustls.
     #[cfg(feature = "tls")]
     pub async fn start_tls(script: impl Into<Script>, certificate: &TestCertificate) -> io::Result<Self> {
-        let (server, work) = Self::prepare(LOOPBACK, script.into(), certificate.security()?).await?;
+        let (server, work) = Self::prepare(LOOPBACK, script.into(), certificate.security()?, None).await?;
         tokio::spawn(work);
         Ok(server)
     }
@@ -101,7 +117,7 @@ impl Server {
         let (started, server) = mpsc::sync_channel(1);
         thread::Builder::new().name("relink-testing".to_owned()).spawn(move || {
             runtime.block_on(async {
-                match Self::prepare(LOOPBACK, script, security).await {
+                match Self::prepare(LOOPBACK, script, security, None).await {
                     Ok((server, work)) => {
                         // If nobody takes it, it is dropped, and the work ends at once.
                         _ = started.send(Ok(server));
@@ -118,11 +134,12 @@ impl Server {
         addr: SocketAddr,
         script: Script,
         security: Security,
+        upstream: Option<Upstream>,
     ) -> io::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
         script.validate().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(script, security));
+        let shared = Arc::new(Shared::new(script, security, upstream));
         let (stop, stopped) = oneshot::channel();
         let work = serve(listener, Arc::clone(&shared), stopped);
         Ok((Self { addr, shared, runtime: Handle::current(), stop }, work))

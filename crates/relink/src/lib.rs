@@ -162,7 +162,7 @@ pub use policy::{ClosePolicy, Row, Rule, StopReason, Verdict, row, rows};
 pub use policy_defaults::{CLOSE_CODES, HTTP_STATUSES};
 pub use rand_core;
 #[cfg(feature = "alloc")]
-pub use roster::{Member as RosterMember, Roster, RosterChange};
+pub use roster::{Roster, RosterChange, RosterMember};
 #[cfg(feature = "alloc")]
 pub use session::{
     Accepted, Address, Channel, CloseFrame, Command, DropReason, Event, Frame, Guarantee, Member, Message,

@@ -72,14 +72,14 @@ pub struct Roster<K, V, J = u64, I = ()> {
 /// A member who is there.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Member<V, J = u64, I = ()> {
+pub struct RosterMember<V, J = u64, I = ()> {
     join: J,
     info: I,
     /// What the application keeps for them: none until it puts something there.
     pub value: Option<V>,
 }
 
-impl<V, J, I> Member<V, J, I> {
+impl<V, J, I> RosterMember<V, J, I> {
     /// Which join of theirs is the current one.
     #[must_use]
     pub const fn join(&self) -> &J {
@@ -125,7 +125,7 @@ pub enum RosterChange<K, V> {
 
 #[derive(Debug, Clone)]
 struct Entry<V, J, I> {
-    member: Member<V, J, I>,
+    member: RosterMember<V, J, I>,
     /// Whether they are there, as far as is known.
     here: bool,
     /// Whether the application was told that they are.
@@ -255,18 +255,18 @@ impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
 
     /// A member who is there.
     #[must_use]
-    pub fn get(&self, key: &K) -> Option<&Member<V, J, I>> {
+    pub fn get(&self, key: &K) -> Option<&RosterMember<V, J, I>> {
         self.entries.get(key).filter(|entry| entry.here).map(|entry| &entry.member)
     }
 
     /// A member who is there, to put something into their `value`.
     #[must_use]
-    pub fn get_mut(&mut self, key: &K) -> Option<&mut Member<V, J, I>> {
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut RosterMember<V, J, I>> {
         self.entries.get_mut(key).filter(|entry| entry.here).map(|entry| &mut entry.member)
     }
 
     /// Everybody who is there, in the order of the keys.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &Member<V, J, I>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &RosterMember<V, J, I>)> {
         self.entries.iter().filter(|(_, entry)| entry.here).map(|(key, entry)| (key, &entry.member))
     }
 
@@ -290,7 +290,7 @@ impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
     fn is_here(&mut self, key: K, join: J, info: I, after_gap: bool) {
         self.changed.insert(key.clone());
         let Some(entry) = self.entries.get_mut(&key) else {
-            let member = Member { join, info, value: None };
+            let member = RosterMember { join, info, value: None };
             self.entries.insert(key, Entry { member, here: true, told: false, news: News::Nothing });
             return;
         };

@@ -65,7 +65,8 @@ impl Log {
         if let Some((oldest, _)) = self.kept.front() {
             return Some(*oldest + config.max_age);
         }
-        let idle_until = self.touched + config.max_age;
+        // An empty stream costs little, and those who were away for a while find their place in it.
+        let idle_until = self.touched + config.max_age.saturating_mul(2);
         if idle_until > now {
             return Some(idle_until);
         }

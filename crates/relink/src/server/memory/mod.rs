@@ -21,7 +21,7 @@ const MOST_NEWS: usize = 16 * 1024;
 ///
 /// It answers what a store is asked ([`Question`]) and keeps to the bounds of its [`HistoryConfig`]. What is too old goes
 /// in the order of time, so that no answer costs more because there are many sessions. A stream that nobody wrote to,
-/// asked for or watches for `max_age` is dropped; if it comes back, it has another epoch, so that an old position is
+/// asked for or watches for twice `max_age` is dropped; if it comes back, it has another epoch, so that an old position is
 /// noticed.
 ///
 /// ```
@@ -189,7 +189,14 @@ impl MemoryHistory {
         for (stream, message) in publications {
             let Some(log) = self.log(&stream) else { continue };
             let publication: Publication = log.append(message, &config, now);
-            let epoch = log.top().epoch;
+            let (epoch, due) = (log.top().epoch, log.due);
+            let too_old_at = now + config.max_age;
+            if too_old_at < due {
+                // It was empty, and was to be looked at later than its first message wants.
+                log.due = too_old_at;
+                self.due.remove(&(due, Due::Stream(stream.clone())));
+                self.due.insert((too_old_at, Due::Stream(stream.clone())));
+            }
             self.tell(News::Published { stream, epoch, publication });
         }
     }

@@ -124,6 +124,8 @@ pub(super) struct Outbound {
     pub(super) publications: u64,
     /// Told to be ready, and not yet drained.
     pub(super) told: bool,
+    /// The welcome, which comes first of all, was written.
+    welcomed: bool,
     /// Everything up to here was taken in, and the client does not know yet.
     pub(super) ack: Option<u64>,
     /// Refused messages that the client does not know of, in order.
@@ -143,6 +145,7 @@ impl Outbound {
             encoding: Encoding::Json,
             publications: 0,
             told: false,
+            welcomed: false,
             ack: None,
             rejections: Vec::new(),
             excess: 0,
@@ -159,10 +162,12 @@ impl Outbound {
     }
 
     pub(super) fn pop(&mut self) -> Option<Message> {
-        if let Some(message) = self.next_ack() {
-            return Some(message);
+        let ack = if self.welcomed { self.next_ack() } else { None };
+        if ack.is_some() {
+            return ack;
         }
         let message = self.queue.pop_front();
+        self.welcomed |= message.is_some();
         if let Some(message) = &message {
             self.bytes = self.bytes.saturating_sub(message.len());
         } else if self.queue.capacity() > SPARE {
@@ -171,7 +176,7 @@ impl Outbound {
         message
     }
 
-    /// Refusals in order, then one acknowledgement for all the rest. Only after the welcome is there anything.
+    /// Refusals in order, then one acknowledgement for all the rest.
     fn next_ack(&mut self) -> Option<Message> {
         if self.rejections.is_empty() {
             let serial = self.ack.take()?;
@@ -186,7 +191,10 @@ impl Outbound {
 
     /// Everything that is left, as it would be written.
     pub(super) fn into_rest(mut self) -> VecDeque<Message> {
-        let mut rest = VecDeque::new();
+        let mut rest: VecDeque<Message> = VecDeque::new();
+        if !self.welcomed {
+            rest.extend(self.queue.pop_front());
+        }
         rest.extend(core::iter::from_fn(|| self.next_ack()));
         rest.append(&mut self.queue);
         rest

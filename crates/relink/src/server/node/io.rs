@@ -164,8 +164,8 @@ pub enum NodeAction {
         /// Which.
         stream: Stream,
     },
-    /// There is something to write, or this connection may be read again. Told once, until
-    /// [`poll_transmit`](super::Node::poll_transmit) has said that there is nothing more.
+    /// There is something to write: told once, until [`poll_transmit`](super::Node::poll_transmit) has said that there is
+    /// nothing more. Or this connection may be read again.
     Ready {
         /// Which connection.
         id: ConnectionId,

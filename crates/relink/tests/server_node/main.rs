@@ -1,0 +1,15 @@
+//! A node, two nodes, and their store, with scripted clients in virtual time. A name with a number fulfils that
+//! requirement or proves that invariant.
+
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test picks the variants that it is about")]
+
+mod ends;
+mod handshake;
+mod members;
+mod memory;
+mod messages;
+mod random;
+mod resume;
+mod store;
+mod streams;
+mod world;
