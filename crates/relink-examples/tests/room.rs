@@ -68,6 +68,14 @@ impl Person {
         peers.into_iter().find(|peer| peer.name == name).expect("is there")
     }
 
+    /// Leaves the room, in good order.
+    async fn leave(self) {
+        let Self { guest, mut events, .. } = self;
+        drop(guest);
+        let end = async { while events.recv().await.is_some() {} };
+        tokio::time::timeout(LIMIT, end).await.expect("an end");
+    }
+
     /// The signalling link is lost, and cannot come back until [`mend`](Self::mend).
     async fn cut(&mut self) {
         self.proxy.set_dials(Dials::Closed);
@@ -162,7 +170,7 @@ async fn m19_somebody_leaves_and_somebody_joins_while_the_link_is_lost() {
     cleo.channel_to("bob").await;
 
     ada.cut().await;
-    drop(cleo);
+    cleo.leave().await;
     let gone = |event| matches!(event, RoomEvent::Mesh(MeshEvent::Left { name, .. }) if &*name == "cleo").then_some(());
     bob.until("leaving", gone).await;
     let mut dora = Person::enter(server, "dora").await;

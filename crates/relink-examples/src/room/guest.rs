@@ -199,6 +199,9 @@ impl Task {
                     Some(order) => self.obey(order),
                     None => {
                         self.client.close().await;
+                        while let Some(event) = events.recv().await {
+                            self.heed(event);
+                        }
                         return;
                     }
                 },
