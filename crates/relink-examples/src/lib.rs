@@ -3,6 +3,7 @@
 //! * `peers`: WebRTC peers, kept together by a signalling link that stays up. See [`mesh`] and [`room`].
 //! * `banner`: a terminal that tells a person how the link is. See [`banner`].
 
+pub mod banner;
 pub mod clock;
 pub mod mesh;
 pub mod room;
