@@ -14,7 +14,7 @@ default:
     @just --list --unsorted
 
 # All that a pull request must pass
-ci: test fmt lint doc no-std features msrv interop fuzz-smoke demo
+ci: test fmt lint doc no-std features msrv interop terminal fuzz-smoke demo
 
 # Run the tests; they need nothing but Rust
 test:
@@ -96,6 +96,10 @@ interop what="all": _interop-tools
 # Check the history in Redis against a Redis server of its own
 redis: (_command "redis-server" "redis-server")
     cargo test -p relink-server --features redis --test redis_history
+
+# Check the example `banner` in a real terminal, as a person uses it
+terminal: (_command "tmux" "tmux")
+    cargo test -p relink-examples --features tmux --test terminal
 
 # Run the demonstration
 demo:

@@ -6,7 +6,8 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
 use relink::{
-    ClosedReason, CloseCode, Colour, Event, Failure, Instant, Reason, StopReason, Surface, SurfaceConfig, Status,
+    CloseCode, ClosedReason, Colour, Event, Failure, Instant, Reason, Status, StopReason, Surface,
+    SurfaceConfig,
 };
 use relink_examples::banner::{Screen, draw};
 
@@ -69,11 +70,7 @@ impl Link {
         terminal.draw(|frame| draw(&self.screen, self.now, frame)).expect("it is drawn");
         let buffer = terminal.backend().buffer();
         let line = |y| (0..60).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
-        Picture {
-            lines: (0..7).map(line).collect(),
-            dot: buffer[(0, 0)].fg,
-            banner: buffer[(0, 1)].bg,
-        }
+        Picture { lines: (0..7).map(line).collect(), dot: buffer[(0, 0)].fg, banner: buffer[(0, 1)].bg }
     }
 }
 
@@ -131,7 +128,8 @@ fn m16_after_30_s_retrying_now_is_offered() {
     link.passes(SECOND * 30 - Duration::from_millis(1));
     assert!(!link.picture().lines[2].contains("Press r"));
     link.passes(Duration::from_millis(1));
-    let stuck = ["Still trying to reconnect: next attempt in 20 s.", "This takes long. Press r to retry now."];
+    let stuck =
+        ["Still trying to reconnect: next attempt in 20 s.", "This takes long. Press r to retry now."];
     let lines = [RECONNECTING, stuck[0], stuck[1], "", "", "", KEYS];
     assert_eq!(link.picture(), picture(Color::Yellow, Color::Yellow, lines));
 }
@@ -150,7 +148,9 @@ fn an_end_says_what_to_do() {
     let mut link = Link::connected();
     let code = Some(CloseCode::ADMIN_DISCONNECT);
     link.becomes(Status::Closed);
-    link.tell(&Event::Closed { reason: ClosedReason::Stopped { reason: StopReason::ADMIN_DISCONNECT, code } });
+    link.tell(&Event::Closed {
+        reason: ClosedReason::Stopped { reason: StopReason::ADMIN_DISCONNECT, code },
+    });
     let lines = link.picture();
     assert_eq!((lines.dot, lines.banner), (Color::Red, Color::Red));
     assert_eq!(lines.lines[0], "● closed  ws://example.org/");
@@ -166,7 +166,10 @@ fn an_end_that_was_asked_for_needs_no_banner() {
     let mut link = Link::connected();
     link.becomes(Status::Closed);
     link.tell(&Event::Closed { reason: ClosedReason::Requested });
-    assert_eq!(link.picture(), picture(Color::Red, Color::Reset, ["● closed  ws://example.org/", "", "", "", "", "", "q quit"]));
+    assert_eq!(
+        link.picture(),
+        picture(Color::Red, Color::Reset, ["● closed  ws://example.org/", "", "", "", "", "", "q quit"])
+    );
 }
 
 #[test]

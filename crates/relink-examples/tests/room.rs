@@ -1,5 +1,7 @@
 //! Guests of a room, over TCP and UDP on loopback.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test picks the events that it is about")]
+
 use std::time::Duration;
 
 use relink_examples::mesh::{DataChannel, MeshEvent, NotSent, PeerState};
@@ -119,7 +121,11 @@ async fn m18_m21_an_ice_restart_keeps_the_connection_and_opens_its_channels_agai
     // By the one who makes the offers, then by the other.
     for restarter in ["ada", "bob"] {
         let (bob_before, ada_before) = (ada.peer("bob").await, bob.peer("ada").await);
-        if restarter == "ada" { ada.guest.restart("bob") } else { bob.guest.restart("ada") }
+        if restarter == "ada" {
+            ada.guest.restart("bob")
+        } else {
+            bob.guest.restart("ada")
+        }
         ada.state(&bob_before, PeerState::Reconnecting).await;
         ada.state(&bob_before, PeerState::Connected).await;
         let (to_bob, to_ada) = (ada.channel_to("bob").await, bob.channel_to("ada").await);
@@ -157,7 +163,11 @@ async fn m19_m20_m21_survivors_of_a_lost_signalling_link_are_the_same_and_data_f
         assert_ne!(ada_after.connection, ada_before.connection, "over a fresh connection");
         talk(&mut ada, &to_bob, &mut bob, &to_ada).await;
     }
-    assert_eq!(ada.guest.send(&to_bob, "?").await, Err(NotSent::Dead), "the first channel, of two connections ago");
+    assert_eq!(
+        ada.guest.send(&to_bob, "?").await,
+        Err(NotSent::Dead),
+        "the first channel, of two connections ago"
+    );
     assert_eq!(bob.peer("ada").await.id, first.id);
 }
 
@@ -171,7 +181,9 @@ async fn m19_somebody_leaves_and_somebody_joins_while_the_link_is_lost() {
 
     ada.cut().await;
     cleo.leave().await;
-    let gone = |event| matches!(event, RoomEvent::Mesh(MeshEvent::Left { name, .. }) if &*name == "cleo").then_some(());
+    let gone = |event| {
+        matches!(event, RoomEvent::Mesh(MeshEvent::Left { name, .. }) if &*name == "cleo").then_some(())
+    };
     bob.until("leaving", gone).await;
     let mut dora = Person::enter(server, "dora").await;
     dora.channel_to("bob").await;

@@ -53,7 +53,9 @@ fn banner(screen: &Screen, now: Instant) -> Option<(Vec<String>, Style)> {
     if let Some(reason) = screen.ended {
         return match reason {
             ClosedReason::Requested => None,
-            reason => on(Color::Red, vec![format!("Disconnected: {reason}."), reason.advice().to_owned()]),
+            ClosedReason::Stopped { .. } | ClosedReason::GaveUp(_) | _ => {
+                on(Color::Red, vec![format!("Disconnected: {reason}."), reason.advice().to_owned()])
+            }
         };
     }
     let next = match screen.countdown(now) {
@@ -62,10 +64,13 @@ fn banner(screen: &Screen, now: Instant) -> Option<(Vec<String>, Style)> {
     };
     if screen.stuck {
         let still = if screen.status == Status::Connecting { "connect" } else { "reconnect" };
-        return on(Color::Yellow, vec![
-            format!("Still trying to {still}: {next}."),
-            "This takes long. Press r to retry now.".to_owned(),
-        ]);
+        return on(
+            Color::Yellow,
+            vec![
+                format!("Still trying to {still}: {next}."),
+                "This takes long. Press r to retry now.".to_owned(),
+            ],
+        );
     }
     if let Some(advice) = &screen.advice {
         return on(Color::Yellow, vec![advice.clone()]);

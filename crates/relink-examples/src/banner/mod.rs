@@ -1,7 +1,7 @@
 //! What a person is shown of a link: no flicker on a short drop (M15), a way out when it takes long (M16, M17), and what to do
 //! when it has ended.
 //!
-//! [`Screen`] keeps what there is to show, from the link's events; [`draw`] puts it on a terminal. The decisions, when a
+//! [`Screen`] keeps what there is to show, from the link's events; [`draw()`] puts it on a terminal. The decisions, when a
 //! banner shows and when a link counts as stuck, are the link's own ([`Shown`](relink::Shown)).
 
 mod draw;

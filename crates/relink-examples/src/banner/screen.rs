@@ -44,6 +44,7 @@ impl Screen {
     }
 
     /// Something happened on the link, which has this colour now.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what is not shown needs no name")]
     pub fn apply(&mut self, event: &Event, colour: Colour, now: Instant) {
         self.colour = colour;
         match event {

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEventKind};
+use ratatui::crossterm::event::{self, KeyCode};
 use ratatui::{DefaultTerminal, Terminal};
+use relink::Address;
 use relink_examples::banner::{DrawnLog, Screen, draw};
 use relink_examples::clock::Clock;
-use relink::Address;
 use relink_tokio::{Client, Events, SessionConfig, builder};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
@@ -74,7 +74,14 @@ async fn run(args: &Args) -> Result<String, Box<dyn std::error::Error>> {
     let (client, events) = builder(&*args.url).config(args.config()).spawn()?;
     let address = Address::from(&*args.url);
     let terminal = ratatui::try_init()?;
-    let app = App { screen: Screen::new(address.to_string()), client, log, clock: Clock::start(), terminal, said: 0 };
+    let app = App {
+        screen: Screen::new(address.to_string()),
+        client,
+        log,
+        clock: Clock::start(),
+        terminal,
+        said: 0,
+    };
     let result = app.show(events, keys()).await;
     ratatui::restore();
     Ok(result?)
@@ -149,11 +156,8 @@ fn keys() -> UnboundedReceiver<KeyCode> {
     let (sender, keys) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
         while let Ok(input) = event::read() {
-            // A new size is drawn as any key is.
-            let key = match input {
-                Input::Key(key) if key.kind == KeyEventKind::Press => key.code,
-                _ => KeyCode::Null,
-            };
+            // A new size is drawn as after any key.
+            let key = input.as_key_press_event().map_or(KeyCode::Null, |key| key.code);
             if sender.send(key).is_err() {
                 return;
             }

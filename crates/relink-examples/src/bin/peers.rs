@@ -101,7 +101,7 @@ async fn say(guest: &Guest, line: &str) {
 fn tell(event: &RoomEvent) {
     match event {
         RoomEvent::SignallingUp { is_reconnect: false } => println!("* in touch with the server"),
-        RoomEvent::SignallingUp { is_reconnect: true } => println!("* in touch with the server again"),
+        RoomEvent::SignallingUp { .. } => println!("* in touch with the server again"),
         RoomEvent::SignallingDown => println!("* out of touch with the server; peers stay connected"),
         RoomEvent::Mesh(event) => tell_of_peer(event),
         RoomEvent::Closed(reason) => println!("* the end: {reason}. {}", reason.advice()),
@@ -119,6 +119,6 @@ fn tell_of_peer(event: &MeshEvent) {
         MeshEvent::Data { channel, bytes } => {
             println!("{}: {}", channel.peer(), String::from_utf8_lossy(bytes).escape_debug());
         }
-        _ => {}
+        MeshEvent::State { .. } | MeshEvent::Attempt { .. } | _ => {}
     }
 }

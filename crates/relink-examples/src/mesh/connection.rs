@@ -28,6 +28,8 @@ pub(super) struct Connection {
     pending: Option<SdpPendingOffer>,
     /// The channels that were opened from this side.
     opened: Vec<ChannelId>,
+    /// Those among them that are to be closed: `str0m` wants to be asked for its output between any two changes.
+    to_close: Vec<ChannelId>,
     rtc: Rtc,
     time: Time,
 }
@@ -35,7 +37,7 @@ pub(super) struct Connection {
 /// What came out of a connection.
 pub(super) enum Happening {
     Transmit { source: SocketAddr, destination: SocketAddr, bytes: Vec<u8> },
-    Event(Event),
+    Event(Box<Event>),
 }
 
 impl Connection {
@@ -75,6 +77,7 @@ impl Connection {
             wake: None,
             pending: None,
             opened: Vec::new(),
+            to_close: Vec::new(),
             rtc: Rtc::builder().build(time.std(now)),
             time,
         }
@@ -89,9 +92,7 @@ impl Connection {
             self.opened.push(changes.add_channel_with_config(config));
         }
         let offer = changes.apply();
-        for channel in before {
-            self.rtc.direct_api().close_data_channel(channel);
-        }
+        self.to_close.extend(before);
         self.say(offer)
     }
 
@@ -177,8 +178,12 @@ impl Connection {
                     destination: datagram.destination,
                     bytes: datagram.contents.to_vec(),
                 }),
-                Some(Output::Event(event)) => happenings.push(Happening::Event(event)),
-                Some(Output::Timeout(at)) => break self.wake = Some(self.time.ours(at)),
+                Some(Output::Event(event)) => happenings.push(Happening::Event(Box::new(event))),
+                Some(Output::Timeout(at)) => {
+                    self.wake = Some(self.time.ours(at));
+                    let Some(channel) = self.to_close.pop() else { break };
+                    self.rtc.direct_api().close_data_channel(channel);
+                }
                 None => break self.wake = None,
             }
         }

@@ -28,14 +28,20 @@ impl<R: Rng> Mesh<R> {
             for happening in happenings.drain(..) {
                 match happening {
                     Happening::Transmit { source, destination, bytes } => {
-                        self.outputs.push_back(Output::Transmit { connection: id, source, destination, bytes });
+                        self.outputs.push_back(Output::Transmit {
+                            connection: id,
+                            source,
+                            destination,
+                            bytes,
+                        });
                     }
-                    Happening::Event(event) => self.happened(name, id, event, now),
+                    Happening::Event(event) => self.happened(name, id, *event, now),
                 }
             }
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "media, of which there is none, and statistics")]
     fn happened(&mut self, name: &Arc<str>, id: ConnectionId, event: Event, now: Instant) {
         let handle = |channel, label: &str| DataChannel {
             name: name.clone(),
@@ -77,7 +83,6 @@ impl<R: Rng> Mesh<R> {
             Event::ChannelClose(channel) => {
                 self.with(name, |peer| peer.open.retain(|open| open.channel != channel));
             }
-            // Media, of which there is none, and statistics.
             _ => {}
         }
     }

@@ -50,7 +50,11 @@ pub struct MeshConfig {
 
 impl Default for MeshConfig {
     fn default() -> Self {
-        Self { channels: vec!["data".to_owned()], connect_timeout: Duration::from_secs(15), ladder: LadderConfig::default() }
+        Self {
+            channels: vec!["data".to_owned()],
+            connect_timeout: Duration::from_secs(15),
+            ladder: LadderConfig::default(),
+        }
     }
 }
 
@@ -221,7 +225,9 @@ impl<R: Rng> Mesh<R> {
             self.heed(&from, signal, now);
         } else {
             // The list of members comes on another way, and may be slower.
-            self.early.truncate(MAX_EARLY - 1);
+            if self.early.len() >= MAX_EARLY {
+                self.early.pop_front();
+            }
             self.early.push_back((from, signal));
         }
     }
@@ -342,7 +348,7 @@ impl<R: Rng> Mesh<R> {
                     self.tell(MeshEvent::Left { peer: peer.id, name: key });
                 }
                 // Who says something else about themselves is the same to this layer.
-                _ => {}
+                RosterChange::Updated { .. } | _ => {}
             }
         }
     }

@@ -13,7 +13,9 @@ use super::lists::{WithLists, listed};
 use super::sockets::Sockets;
 use super::{Letter, inbox, room};
 use crate::clock::Clock;
-use crate::mesh::{ConnectionId, DataChannel, Mesh, MeshConfig, MeshEvent, NotSent, Output, PeerId, PeerState};
+use crate::mesh::{
+    ConnectionId, DataChannel, Mesh, MeshConfig, MeshEvent, NotSent, Output, PeerId, PeerState,
+};
 
 /// Who goes where.
 #[derive(Debug, Clone)]
@@ -210,6 +212,7 @@ impl Task {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what does not concern the mesh")]
     fn heed(&mut self, event: Event) {
         let now = self.clock.now();
         match event {

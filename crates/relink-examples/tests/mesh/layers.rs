@@ -60,13 +60,15 @@ fn m18_nine_attempts_over_121_s_and_only_that_peer_is_reconnecting() {
 #[test]
 fn m18_an_ice_restart_mends_the_same_connection() {
     let mut world = World::with(&["ada", "bob"]);
-    let before = ["ada", "bob"].map(|name| world.mesh(name).peers().next().map(|(_, peer)| (peer.id(), peer.connection())));
+    let before = ["ada", "bob"]
+        .map(|name| world.mesh(name).peers().next().map(|(_, peer)| (peer.id(), peer.connection())));
     world.block("ada", "bob");
     world.run_until(|world| world.state("ada", "bob") == PeerState::Reconnecting);
     world.run_for(SECOND * 20);
     world.unblock();
     world.run_until(World::all_connected);
-    let after = ["ada", "bob"].map(|name| world.mesh(name).peers().next().map(|(_, peer)| (peer.id(), peer.connection())));
+    let after = ["ada", "bob"]
+        .map(|name| world.mesh(name).peers().next().map(|(_, peer)| (peer.id(), peer.connection())));
     assert_eq!(before, after, "the same peer over the same peer connection");
     world.says("ada", "bob", "back");
     world.says("bob", "ada", "so am I");
@@ -128,7 +130,9 @@ fn m19_survivors_are_the_same_with_a_fresh_connection_others_have_left_or_joined
         world.link_up(away);
         world.run_until(World::all_connected);
         let after = here(&mut world);
-        let ids = |all: &[(String, _, _)]| -> Vec<_> { all.iter().map(|(name, id, _)| (name.clone(), *id)).collect() };
+        let ids = |all: &[(String, _, _)]| -> Vec<_> {
+            all.iter().map(|(name, id, _)| (name.clone(), *id)).collect()
+        };
         assert_eq!(ids(&after)[..2], ids(&before)[..2], "the same peers");
         for index in 0..2 {
             assert_ne!(after[index].2, before[index].2, "over a fresh connection");
@@ -181,7 +185,8 @@ fn m21_channels_are_opened_again_and_handles_from_before_are_dead() {
     for restart in [false, true] {
         for name in ["ada", "bob"] {
             let other = if name == "ada" { "bob" } else { "ada" };
-            let old = [world.channel("ada", "bob"), world.channel("bob", "ada")].map(|channel| channel.expect("open"));
+            let old = [world.channel("ada", "bob"), world.channel("bob", "ada")]
+                .map(|channel| channel.expect("open"));
             world.events("ada");
             let now = world.now;
             if restart {
@@ -192,13 +197,18 @@ fn m21_channels_are_opened_again_and_handles_from_before_are_dead() {
             }
             world.run_until(|world| world.state("ada", "bob") == PeerState::Reconnecting);
             let now = world.now;
-            assert_eq!(world.mesh("ada").send(&old[0], b"?", now), Err(NotSent::Dead), "as soon as it is interrupted");
+            assert_eq!(
+                world.mesh("ada").send(&old[0], b"?", now),
+                Err(NotSent::Dead),
+                "as soon as it is interrupted"
+            );
             world.run_until(World::all_connected);
             let now = world.now;
             for (from, old) in ["ada", "bob"].into_iter().zip(&old) {
                 assert_eq!(world.mesh(from).send(old, b"?", now), Err(NotSent::Dead), "and for good");
             }
-            let opened = |event: &MeshEvent| matches!(event, MeshEvent::Opened(channel) if channel.label() == "data");
+            let opened =
+                |event: &MeshEvent| matches!(event, MeshEvent::Opened(channel) if channel.label() == "data");
             let times = world.events("ada").iter().filter(|(_, event)| opened(event)).count();
             assert_eq!(times, 1, "once for each → connected; restart: {restart}, {name}");
             world.says("ada", "bob", "over the new one");

@@ -99,8 +99,11 @@ impl World {
 
     /// The link is back, and what was said meanwhile comes after the list, as in a session that is resumed.
     pub(crate) fn link_up(&mut self, name: &'static str) {
-        let member =
-            |(name, node): (&&str, &Node)| Member { user: (*name).to_owned(), join: node.join.clone(), info: None };
+        let member = |(name, node): (&&str, &Node)| Member {
+            user: (*name).to_owned(),
+            join: node.join.clone(),
+            info: None,
+        };
         let members: Vec<_> = self.nodes.iter().map(member).collect();
         let now = self.now;
         let node = self.node(name);
@@ -141,9 +144,10 @@ impl World {
     pub(crate) fn all_connected(&self) -> bool {
         self.nodes.values().all(|node| {
             node.mesh.peers().count() == self.nodes.len() - 1
-                && node.mesh.peers().all(|(_, peer)| {
-                    peer.state() == PeerState::Connected && peer.channels().len() == 1
-                })
+                && node
+                    .mesh
+                    .peers()
+                    .all(|(_, peer)| peer.state() == PeerState::Connected && peer.channels().len() == 1)
         })
     }
 
@@ -152,8 +156,12 @@ impl World {
         let channel = self.channel(from, to).expect("a channel is open");
         let now = self.now;
         self.mesh(from).send(&channel, words.as_bytes(), now).expect("has room");
-        self.run_until(|world| world.nodes[to].events.iter().any(|(_, event)| matches!(event,
-            MeshEvent::Data { channel, bytes } if channel.peer() == from && bytes == words.as_bytes())));
+        self.run_until(|world| {
+            world.nodes[to].events.iter().any(|(_, event)| {
+                matches!(event,
+            MeshEvent::Data { channel, bytes } if channel.peer() == from && bytes == words.as_bytes())
+            })
+        });
     }
 
     pub(crate) fn run_for(&mut self, time: Duration) {
@@ -175,7 +183,9 @@ impl World {
         self.pump();
         let timers = self.nodes.values().filter_map(|node| node.mesh.poll_timeout());
         let next = timers.chain(self.in_flight.iter().map(|(at, ..)| *at)).min();
-        let Some(next) = next.map(|next| next.max(self.now)).filter(|next| *next <= end) else { return false };
+        let Some(next) = next.map(|next| next.max(self.now)).filter(|next| *next <= end) else {
+            return false;
+        };
         self.now = next;
         let (due, later) = std::mem::take(&mut self.in_flight).into_iter().partition(|(at, ..)| *at <= next);
         self.in_flight = later;

@@ -97,7 +97,8 @@ fn quitting_closes_the_link_in_good_order() {
     terminal.wait_for("● connected");
     terminal.press("q");
     terminal.wait_for("0 messages sent, 0 received");
-    let closed = |event: &relink_testing::ServerEvent| matches!(event.what, What::PeerClosed { code: Some(1000), .. });
+    let closed =
+        |event: &relink_testing::ServerEvent| matches!(event.what, What::PeerClosed { code: Some(1000), .. });
     let met = server.wait_for_blocking(|events| events.iter().any(closed), LIMIT);
     met.expect("a close frame with 1000");
 }
