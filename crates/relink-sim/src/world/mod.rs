@@ -66,6 +66,19 @@ pub struct Report {
     pub steps: u64,
 }
 
+impl Report {
+    /// Adds up what happened in two runs.
+    pub const fn add(&mut self, other: Self) {
+        self.acknowledged += other.acknowledged;
+        self.taken += other.taken;
+        self.resumed += other.resumed;
+        self.refused += other.refused;
+        self.gaps += other.gaps;
+        self.duplicates += other.duplicates;
+        self.steps += other.steps;
+    }
+}
+
 /// A run that broke a rule, told from its end backwards as far as a person reads.
 #[derive(Debug)]
 #[non_exhaustive]
