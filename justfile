@@ -108,10 +108,6 @@ load:
 terminal: (_command "tmux" "tmux")
     cargo test -p relink-examples --features tmux --test terminal
 
-# Check the example `banner` in a real terminal, as a person uses it
-terminal: (_command "tmux" "tmux")
-    cargo test -p relink-examples --features tmux --test terminal
-
 # Run the demonstration
 demo:
     cargo run --release -p relink-cli -- demo
