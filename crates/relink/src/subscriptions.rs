@@ -273,7 +273,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
 
     /// Time has passed.
     pub fn handle_timeout<R: Rng + ?Sized>(&mut self, now: Instant, rng: &mut R) {
-        while let Some((_, key)) = self.deadlines.first().filter(|(at, _)| *at <= now).cloned() {
+        while let Some((_, key)) = self.next_due(now) {
             if let Some(Standing::Waiting { .. }) = self.standing(&key) {
                 self.stand(&key, Standing::Wanted);
                 self.ask(&key);
@@ -281,6 +281,12 @@ impl<K: Ord + Clone> Subscriptions<K> {
                 self.failures.push_back((key, delay));
             }
         }
+    }
+
+    /// Taken out whatever becomes of it, so that there is an end to them (I32).
+    fn next_due(&mut self, now: Instant) -> Option<(Instant, K)> {
+        self.deadlines.first().filter(|(at, _)| *at <= now)?;
+        self.deadlines.pop_first()
     }
 
     // What to do.
@@ -305,6 +311,11 @@ impl<K: Ord + Clone> Subscriptions<K> {
             }
         }
         None
+    }
+
+    /// Whether there may be something to do, while there is a link.
+    pub(crate) fn has_wants(&self) -> bool {
+        self.is_up && !self.wants.is_empty()
     }
 
     /// A subscription that nobody answered, and when it is tried again.

@@ -94,6 +94,10 @@ impl Channels {
         self.ending.clear();
     }
 
+    pub(super) fn is_asking(&self) -> bool {
+        self.subscriptions.has_wants()
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.subscriptions.poll_timeout()
     }

@@ -101,7 +101,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             Signal::Published { count } => return self.count_published(count, id, now),
             Signal::Acknowledged { serial } => return self.acknowledged(serial, id, now),
             Signal::Rejected(rejection) => return self.rejected(rejection, id, now),
-            Signal::Session(welcome) => return self.welcomed(welcome, id, now),
+            Signal::Session(welcome) => return self.welcomed(*welcome, id, now),
             Signal::Subscribed { ref channel, .. }
             | Signal::Unsubscribed { ref channel, problem: Some(_) }
             | Signal::Members { ref channel, .. }

@@ -38,10 +38,8 @@ impl Backlog {
 
     /// The next message goes out now.
     fn goes(&mut self, outbox: &Outbox, now: Instant) {
-        if self.bucket.is_none() || !self.is_next(outbox) {
-            return;
-        }
-        if let Some((pace, bucket)) = &mut self.bucket {
+        let is_next = self.is_next(outbox);
+        if let Some((pace, bucket)) = self.bucket.as_mut().filter(|_| is_next) {
             bucket.take(*pace, now);
         }
     }
@@ -94,11 +92,11 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             if !self.link.state().is_usable() && !flushing {
                 return None;
             }
-            if self.pump_channels(now.max(self.link.now())) {
+            if self.channels.is_asking() && self.pump_channels(now.max(self.link.now())) {
                 continue;
             }
             self.expire_messages(now);
-            if self.transmit_message(now) {
+            if self.outbox.has_to_go() && self.transmit_message(now) {
                 continue;
             }
             if !flushing || !self.outbox.is_done() {
@@ -143,7 +141,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// Moves the next message into the frames: what has to go out again first, then what waits.
     fn transmit_message(&mut self, now: Instant) -> bool {
         let now = now.max(self.link.now());
-        if self.backlog.held_until(&self.outbox, now).is_some() {
+        let paced = self.backlog.bucket.is_some();
+        if paced && self.backlog.held_until(&self.outbox, now).is_some() {
             return false;
         }
         let counted = self.outbox.config().guarantee == Guarantee::AtLeastOnce;
@@ -151,7 +150,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         if !may_go {
             return false;
         }
-        self.backlog.goes(&self.outbox, now);
+        if paced {
+            self.backlog.goes(&self.outbox, now);
+        }
         let command = if let Some(again) = self.outbox.next_again() {
             command(again)
         } else {
@@ -178,6 +179,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     pub(super) fn expire_messages(&mut self, now: Instant) {
+        if self.outbox.config().ttl.is_none() {
+            return;
+        }
         let now = now.max(self.link.now());
         while let Some(Entry { receipt, outgoing, .. }) = self.outbox.pop_expired(now) {
             self.drop_message(receipt, outgoing.message, DropReason::Expired);

@@ -289,6 +289,11 @@ impl Outbox {
         self.in_flight.len() - self.on_transport
     }
 
+    /// Whether there is a message to hand to the transport, for the first time or again.
+    pub(crate) fn has_to_go(&self) -> bool {
+        self.on_transport < self.in_flight.len() || !self.is_empty()
+    }
+
     /// Whether everything that was sent went out and was acknowledged.
     pub(crate) fn is_done(&self) -> bool {
         self.is_empty() && self.in_flight.is_empty()

@@ -1,5 +1,6 @@
 //! What a protocol reads from frames.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -38,7 +39,7 @@ pub enum Signal {
 
     // The session that outlives transports. The answer to a resume comes before the signal that makes the link usable.
     /// Which session this is from now on.
-    Session(Welcomed),
+    Session(Box<Welcomed>),
     /// Every message up to this serial was taken in.
     Acknowledged {
         /// The serial.

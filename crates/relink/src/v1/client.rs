@@ -1,5 +1,6 @@
 //! The client's half: [`RelinkV1`], a [`Protocol`].
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -81,7 +82,7 @@ impl Protocol for RelinkV1 {
         let signal = match frame {
             ServerFrame::Welcome { session, resumed, refused, received, rejected, position } => {
                 let welcomed = Welcomed { session, resumed, refused, received, rejected, position };
-                signals.push(Signal::Session(welcomed));
+                signals.push(Signal::Session(Box::new(welcomed)));
                 Signal::Authenticated
             }
             ServerFrame::Ack { serial } => Signal::Acknowledged { serial },

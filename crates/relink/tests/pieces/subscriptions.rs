@@ -152,6 +152,9 @@ fn what_the_peer_may_know_of_is_given_up_in_words_and_the_rest_in_silence() {
     // Gone with the link.
     subscriptions.subscribe('a', false);
     wants(&mut subscriptions, START);
+    subscriptions.subscribe('b', false);
+    wants(&mut subscriptions, START);
+    subscriptions.unsubscribe(&'b');
     subscriptions.down();
     subscriptions.unsubscribe(&'a');
     subscriptions.up();

@@ -29,6 +29,7 @@ fn i24_the_position_moves_when_the_application_has_taken_the_message_and_not_bef
     assert_eq!(at(&desk), 2, "also between transports, and never beyond what came");
     desk.welcome_back(0);
     desk.publish(None, 3, "c");
+    desk.take(0);
     assert_eq!(at(&desk), 2, "to have taken too much is no credit");
 }
 
