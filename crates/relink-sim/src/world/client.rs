@@ -142,7 +142,7 @@ impl World {
             }
             SessionAction::Event(event) => self.told(number, event),
             // No credentials are configured.
-            _ => self.ledger.blame("the session asks for a token"),
+            SessionAction::FetchToken { .. } | _ => self.ledger.blame("the session asks for a token"),
         }
     }
 
@@ -160,6 +160,7 @@ impl World {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events ask nothing of an application")]
     fn told(&mut self, number: usize, event: Event) {
         let (life, roomy) = (self.clients[number].life, self.plan.roomy);
         if let Some(line) = self.speaks.then(|| crate::transcript::event(&event)).flatten() {

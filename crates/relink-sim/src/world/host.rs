@@ -199,7 +199,7 @@ impl World {
                 self.node_end(id.0, code);
             }
             NodeAction::Event(NodeEvent::Drained) => self.at(self.now, Due::NodeStops { host, life }),
-            _ => {}
+            NodeAction::Event(_) | _ => {}
         }
     }
 
@@ -300,7 +300,7 @@ impl World {
                     Some(Stream::Channel(channel.clone()))
                 }
                 News::Resumed { session, .. } => Some(Stream::Session(session.clone())),
-                _ => None,
+                News::Doubt | _ => None,
             };
             self.note(|| format!("news: {news:?}"));
             if let News::Joined { member, .. } = &news {
@@ -377,6 +377,7 @@ fn effect(
     Ok(effects)
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are short")]
 fn brief(what: &Question) -> String {
     match what {
         Question::Commit { turn, serial, rejection, .. } => {

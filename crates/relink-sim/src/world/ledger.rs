@@ -91,6 +91,7 @@ impl Ledger {
     }
 
     /// What an event says about the fates of messages.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events are about no message of the application")]
     pub(super) fn heed(&mut self, client: usize, life: u32, event: &Event) {
         match event {
             Event::Acknowledged { first, last } => {
