@@ -39,6 +39,7 @@ no-std: (_debian "rustc-web" "cargo-web" "rust-web-src" "lld")
     {{ just_executable() }} _bare-metal core
     {{ just_executable() }} _bare-metal core,alloc --features alloc
     {{ just_executable() }} _bare-metal core,alloc --features v1
+    {{ just_executable() }} _bare-metal core,alloc --features profiles
 
 _bare-metal std *flags:
     RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo build -p relink \
@@ -105,9 +106,9 @@ terminal: (_command "tmux" "tmux")
 demo:
     cargo run --release -p relink-cli -- demo
 
-# Write what is generated anew: the transition table, its diagram, the list of invariants
+# Write what is generated anew: the transition table, its diagram, the list of invariants, the matrix of requirements
 diagram:
-    RELINK_UPDATE=1 cargo test -p relink --test transitions --test proofs
+    RELINK_UPDATE=1 cargo test -p relink --features profiles --test transitions --test proofs --test conformance
 
 # Debian packages, installed where they are missing
 _debian +packages:

@@ -9,7 +9,7 @@ use rand_pcg::rand_core::SeedableRng;
 use relink::{HumanDuration, LinkConfig, Schedule, Window};
 
 use crate::exit::{Exit, Mistake};
-use crate::settings::{BackoffArgs, BaseArgs, Protocol, settings};
+use crate::settings::{BackoffArgs, BaseArgs, settings};
 use crate::style::{CLIENT, FAINT, STRONG, paint};
 
 /// The options of `relink schedule`.
@@ -19,6 +19,7 @@ Examples:
   relink schedule
   relink schedule --backoff-initial 500ms --backoff-max 1m --attempts 12
   relink schedule --config service.toml --seed 7
+  relink schedule --profile deepstream
 
 The table is for a stable connection that was lost to a server that stays away. Each delay is drawn between
 its shortest and its longest; one draw is shown as an example. The same seed draws the same.")]
@@ -50,7 +51,7 @@ struct Row {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
-    let link = settings(&args.base, Protocol::Plain, &args.backoff, None)?.link;
+    let link = settings(&args.base, None, &args.backoff, None)?.link;
     let seed = args.seed.unwrap_or_else(rand::random);
     let page = page(&link, &rows(&link, args.attempts, seed), seed).map_err(Mistake::failed)?;
     match anstream::stdout().write_all(page.as_bytes()) {

@@ -184,6 +184,28 @@ impl<Rt: Runtime> Builder<Rt> {
             .config(relink::v1::config())
     }
 
+    /// Behaves as one of the systems of [`relink::profile`]: its configuration, its wire protocol, its subprotocol, where its
+    /// token goes. This starts the configuration anew: call [`config`](Self::config) after it, with what you have made of
+    /// the profile's.
+    #[cfg(feature = "profiles")]
+    #[must_use]
+    pub fn profile(mut self, profile: &relink::profile::Profile) -> Self {
+        use relink::profile::TokenPlace;
+
+        // An address that is none is reported when the link is made.
+        let address = self.request.as_ref().ok().map(|request| Template::new(request.clone()).address());
+        self.protocol = (profile.protocol)(&address.unwrap_or_else(|| Address::from("")));
+        if let Some(subprotocol) = profile.subprotocol {
+            self = self.subprotocol(subprotocol);
+        }
+        let placement = match profile.token {
+            TokenPlace::Query(name) => TokenPlacement::Query(name.to_owned()),
+            TokenPlace::Protocol => TokenPlacement::Protocol,
+            TokenPlace::Bearer | _ => TokenPlacement::Bearer,
+        };
+        self.token_placement(placement).config((profile.config)())
+    }
+
     /// How the token reaches the server; as `Authorization: Bearer …` by default.
     #[must_use]
     pub fn token_placement(mut self, placement: TokenPlacement) -> Self {

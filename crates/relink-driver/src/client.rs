@@ -51,6 +51,15 @@ pub struct Farewell {
     pub dropped: u64,
 }
 
+/// A link that cannot be used again (D10, M23).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this link has come to its end ({reason}) and cannot be connected again; make a new one")]
+#[non_exhaustive]
+pub struct Ended {
+    /// Why.
+    pub reason: ClosedReason,
+}
+
 /// The last one to go closes the link.
 struct Handle(Arc<Shared>);
 
@@ -160,9 +169,20 @@ impl Client {
         })
     }
 
-    /// Connects again, where the link is at an end that allows it ([`Reopen`](relink::Reopen)).
-    pub fn connect(&self) {
+    /// Connects again, where the link is at an end that allows it ([`Reopen`](relink::Reopen)). Does nothing while it is up,
+    /// or on its way.
+    ///
+    /// # Errors
+    ///
+    /// The link is at an end that is final for it; see [`Renewable`](crate::Renewable) for what hands out the next one.
+    pub fn connect(&self) -> Result<(), Ended> {
+        let state = self.shared.lock();
+        if let (State::Closed(reason), true) = (state.session.state(), state.session.link().is_final()) {
+            return Err(Ended { reason });
+        }
+        drop(state);
         self.shared.tell(SessionInput::Connect);
+        Ok(())
     }
 
     /// Dials at once instead of waiting, with a fresh backoff; the same as a person's *retry now*.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use relink::profile::Change;
 use relink::{
     Channel, CloseCode, DropReason, Event, Member, Message, PresenceEvent, Problem, Receipt, Shown, Text,
 };
@@ -28,6 +29,11 @@ enum What<'a> {
         from: &'static str,
         to: &'static str,
         reason: &'static str,
+    },
+    ProfileState {
+        from: &'static str,
+        to: &'static str,
+        reason: Option<&'static str>,
     },
     Dial {
         attempt: u32,
@@ -176,6 +182,13 @@ pub(crate) fn lines(at: Duration, event: &Event) -> Vec<Line> {
         return (*first..=*last).map(|id| line(What::Acknowledged { id })).collect();
     }
     what(event).map(line).into_iter().collect()
+}
+
+/// The line that tells of a change in a profile's own words.
+pub(crate) fn in_other_words(at: Duration, change: Change) -> Line {
+    let Change { from, to, reason, .. } = change;
+    let told = Told { t: millis(at), what: What::ProfileState { from, to, reason } };
+    Line::Out(serde_json::to_string(&told).unwrap_or_default())
 }
 
 fn what(event: &Event) -> Option<What<'_>> {

@@ -9,6 +9,7 @@ mod token;
 use std::future::pending;
 use std::path::PathBuf;
 
+use relink::profile::{self, Narrator};
 use relink::{ClosedReason, Event, RefusedReason, SessionConfig};
 use relink_tokio::{Builder, Client, Events};
 use tokio::sync::mpsc;
@@ -31,6 +32,7 @@ Examples:
   relink connect --token-command 'cat ~/.token' --max-attempts 10 wss://example.org/feed
   tail -f log | relink connect ws://collector/ > answers
   relink connect --protocol relink.v1 --channel lobby --to lobby --presence 'here I am' ws://host/
+  relink connect --profile deepstream --channel news ws://host:6020/deepstream
   relink connect --json --no-stdin ws://host/ | jq -r 'select(.event == \"message\").text'
 
 At the end of stdin, relink sends what is queued, connecting first where it must, waits for acknowledgements where the
@@ -96,9 +98,10 @@ struct RequestArgs {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
-    args.protocol.mistake().map_or(Ok(()), |mistake| Err(Mistake::usage(mistake)))?;
+    let profile = args.base.profile;
+    args.protocol.mistake(profile).map_or(Ok(()), |mistake| Err(Mistake::usage(mistake)))?;
     let config = settings(&args.base, args.protocol.protocol, &args.backoff, Some(&args.link))?;
-    let builder = args.protocol.apply(relink_tokio::builder(&args.url)).config(config);
+    let builder = args.protocol.apply(relink_tokio::builder(&args.url), profile).config(config);
     let builder = args.request.apply(builder)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Mistake::failed)?;
@@ -130,17 +133,30 @@ impl RequestArgs {
 }
 
 /// How events are told.
-enum Voice {
+struct Voice {
+    manner: Manner,
+    /// The profile's own words, where it has any.
+    narrator: Option<Narrator>,
+}
+
+enum Manner {
     Json { started: Instant },
     Human(Human),
 }
 
 impl Voice {
     fn lines(&mut self, event: &Event) -> Vec<Line> {
-        match self {
-            Self::Json { started } => json::lines(started.elapsed(), event),
-            Self::Human(human) => human.lines(event),
+        let mut lines = match &mut self.manner {
+            Manner::Json { started } => json::lines(started.elapsed(), event),
+            Manner::Human(human) => human.lines(event),
+        };
+        if let Some(change) = self.narrator.as_mut().and_then(|narrator| narrator.observe(event)) {
+            lines.push(match &self.manner {
+                Manner::Json { started } => json::in_other_words(started.elapsed(), change),
+                Manner::Human(_) => Line::note(change),
+            });
         }
+        lines
     }
 }
 
@@ -148,6 +164,10 @@ async fn stay_connected(args: &Args, builder: Builder, config: SessionConfig) ->
     let started = Instant::now();
     let stop = Stop::listen().map_err(Mistake::failed)?;
     let (client, events) = builder.spawn().map_err(Mistake::usage)?;
+    if config.link.handshake.login {
+        // Whoever starts the program wants in.
+        client.login();
+    }
     args.protocol.subscribe(&client);
     let (output, finish) = Output::start().map_err(Mistake::failed)?;
     let mut typing = JoinSet::new();
@@ -157,7 +177,10 @@ async fn stay_connected(args: &Args, builder: Builder, config: SessionConfig) ->
         let typed = stdin::lines(config.outbox.max_bytes).map_err(Mistake::failed)?;
         typing.spawn(send_typed(client.clone(), typed, args.protocol.clone(), output.clone()));
     }
-    let voice = if args.json { Voice::Json { started } } else { Voice::Human(Human::new()) };
+    let manner = if args.json { Manner::Json { started } } else { Manner::Human(Human::new()) };
+    let profile = args.base.profile;
+    let narrator = (profile.name != profile::DEFAULT.name).then(|| Narrator::new(profile));
+    let voice = Voice { manner, narrator };
     let signals = tokio::spawn(heed_signals(client.clone(), stop));
 
     let exit = tokio::select! {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use relink::{Curve, HumanDuration, ParseDurationError, SessionConfig};
 
 use crate::exit::Mistake;
-use profiles::Profile;
+use relink::profile::Profile;
 
 pub(crate) use protocol::{Protocol, ProtocolArgs};
 
@@ -18,9 +18,9 @@ pub(crate) use protocol::{Protocol, ProtocolArgs};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Settings")]
 pub(crate) struct BaseArgs {
-    /// The named settings to start from
+    /// The named settings to start from, with what goes over the wire: relink's own, or how a real system does it
     #[arg(long, value_name = "NAME", default_value = "default", value_parser = profiles::parser())]
-    profile: &'static Profile,
+    pub(crate) profile: &'static Profile,
 
     /// A file of settings, laid over the profile: `link.backoff.cap = "1m"` and so on
     ///
@@ -96,11 +96,14 @@ fn limit(text: &str) -> Result<OrOff<u32>, &'static str> {
 /// The settings that these options make, checked.
 pub(crate) fn settings(
     base: &BaseArgs,
-    protocol: Protocol,
+    protocol: Option<Protocol>,
     backoff: &BackoffArgs,
     link: Option<&LinkArgs>,
 ) -> Result<SessionConfig, Mistake> {
-    let mut config = protocol.adapt((base.profile.config)());
+    let mut config = (base.profile.config)();
+    if let Some(protocol) = protocol {
+        config = protocol.adapt(config);
+    }
     if let Some(path) = &base.config {
         config = file::lay_over(config, path)?;
     }

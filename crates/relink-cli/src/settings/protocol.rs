@@ -1,6 +1,7 @@
 //! The wire format of a link, and what goes with it.
 
 use clap::ValueEnum;
+use relink::profile::{self, Profile};
 use relink::v1::Encoding;
 use relink::{Outgoing, SessionConfig, Subscription, v1};
 use relink_tokio::{Builder, Client};
@@ -29,9 +30,9 @@ impl Protocol {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "What to speak")]
 pub(crate) struct ProtocolArgs {
-    /// What client and server speak
-    #[arg(long, value_name = "NAME", value_enum, default_value_t = Protocol::Plain)]
-    pub(crate) protocol: Protocol,
+    /// What client and server speak, in place of what the profile does; plain messages for the default one
+    #[arg(long, value_name = "NAME", value_enum)]
+    pub(crate) protocol: Option<Protocol>,
 
     /// Frames of relink.v1 as JSON text, or smaller, as CBOR
     #[arg(long, value_name = "NAME", value_enum, default_value_t = Written::Json)]
@@ -58,10 +59,14 @@ enum Written {
 
 impl ProtocolArgs {
     /// What is wrong with these options together.
-    pub(crate) fn mistake(&self) -> Option<&'static str> {
+    pub(crate) fn mistake(&self, profile: &Profile) -> Option<&'static str> {
         let channels = !self.channels.is_empty() || self.to.is_some() || self.presence.is_some();
-        if channels && self.protocol == Protocol::Plain {
-            return Some("--channel, --to and --presence need --protocol relink.v1");
+        let is_plain = self.protocol == Some(Protocol::Plain)
+            || (self.protocol.is_none() && profile.name == profile::DEFAULT.name);
+        if channels && is_plain {
+            return Some(
+                "--channel, --to and --presence need --protocol relink.v1, or a profile that has channels",
+            );
         }
         if self.presence.is_some() && self.channels.is_empty() {
             return Some("--presence needs a --channel to be seen in");
@@ -70,14 +75,15 @@ impl ProtocolArgs {
     }
 
     /// To be called before the configuration is set.
-    pub(crate) fn apply(&self, builder: Builder) -> Builder {
+    pub(crate) fn apply(&self, builder: Builder, profile: &Profile) -> Builder {
         let encoding = match self.encoding {
             Written::Json => Encoding::Json,
             Written::Cbor => Encoding::Cbor,
         };
         match self.protocol {
-            Protocol::Plain => builder,
-            Protocol::RelinkV1 => builder.relink_v1(encoding),
+            None => builder.profile(profile),
+            Some(Protocol::Plain) => builder,
+            Some(Protocol::RelinkV1) => builder.relink_v1(encoding),
         }
     }
 

@@ -149,3 +149,31 @@ fn a_batch_has_a_line_for_each_message() {
         assert_eq!(relink.event("sent")["id"], id);
     }
 }
+
+/// A server that speaks as a system does, and the link's life in that system's words.
+#[test]
+fn a_profile_tells_its_own_states() {
+    let script = Script::new().connection(
+        Connection::new()
+            .send_text(r#"{"topic":2,"action":4}"#)
+            .send_text(r#"{"topic":3,"action":3}"#)
+            .expect_text("hello")
+            .close(1000, ""),
+    );
+    let server = server(script);
+    let url = format!("{}/deepstream-json", server.url().trim_end_matches('/'));
+    let mut relink = Relink::connect(&url, &["--profile", "deepstream"]);
+    let mut states = Vec::new();
+    let mut typed = false;
+    while states.last().is_none_or(|state| state != "RECONNECTING") {
+        let event = relink.any_event();
+        if event["event"] == "profile_state" {
+            assert_eq!(event["reason"], Value::Null);
+            states.push(event["to"].as_str().expect("a name").to_owned());
+        }
+        if event["event"] == "connected" && !std::mem::replace(&mut typed, true) {
+            relink.type_line("hello");
+        }
+    }
+    assert_eq!(states, ["AWAITING_CONNECTION", "AUTHENTICATING", "OPEN", "RECONNECTING"]);
+}

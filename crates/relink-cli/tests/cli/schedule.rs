@@ -61,3 +61,22 @@ fn the_seed_that_it_names_draws_the_same_again() {
     let seed = text.rsplit("--seed ").next().and_then(|rest| rest.split(' ').next()).expect("a seed");
     assert_eq!(page(&["--seed", seed]), text);
 }
+
+#[test]
+fn every_profile_has_its_schedule() {
+    let starts = |page: String| -> Vec<String> {
+        let column = |line: &str| line.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        page.lines().skip(1).take_while(|line| line.contains(" s ")).map(|line| column(line)).collect()
+    };
+    let schedule = |profile: &str| starts(page(&["--profile", profile, "--seed", "1"]));
+    assert_eq!(schedule("deepstream"), ["0.00", "2.00", "4.00", "6.00", "8.00"]);
+    assert_eq!(schedule("deepstream_7"), ["0.00", "4.00", "8.00", "12.00", "16.00"]);
+    assert_eq!(schedule("serverpod"), ["1.00", "2.00", "4.00", "8.00", "16.00"]);
+    assert_eq!(schedule("metered")[..3], ["0.40", "0.80", "1.60"]);
+    assert_eq!(schedule("managed_websocket")[..3], ["1.00", "2.00", "4.00"]);
+    assert_eq!(schedule("managed_websocket_prose"), schedule("managed_websocket"));
+    assert_eq!(schedule("agora_rtm")[..3], ["0.00", "0.75", "1.50"]);
+    // A file and a flag go over a profile as over the default.
+    let flags = ["--profile", "deepstream", "--max-attempts", "2"];
+    assert!(page(&flags).contains("gives up: 2 attempts failed"));
+}

@@ -1,13 +1,24 @@
 //! The handles of a spawned link: closing, reopening, looking, and what they promise to the compiler.
 
-use std::{fmt::Debug, sync::mpsc};
+use std::{
+    fmt::Debug,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+};
 
 use relink_driver::{
-    BadUrl, BuildError, Builder, Client, ConnectError, Connection as Polled, Events, Farewell, Runtime,
+    BadUrl, BuildError, Builder, Client, ConnectError, Connection as Polled, Events, Farewell, Renewable,
+    Runtime,
     relink::{CloseCode, Colour, Event, Hint, Phase, Reason, Refused, State, Status, Timer},
 };
 
-use super::rig::{LATE, end_of, ms, quick_link, saw_text, start, start_config, start_with, texts_of};
+use super::rig::{
+    LATE, end_of, ms, quick, quick_link, saw_text, serve, start, start_config, start_with, texts_of,
+};
+use super::watched::Watched;
 use crate::{Connection, Refusal, Script, Then, What};
 
 /// `close` sends what is queued, then 1000, waits for the answer, and says what came of it (E17).
@@ -141,7 +152,7 @@ pub async fn closed_waits_for_an_end_that_the_server_brings<Rt: Runtime>(rt: Rt)
 
 /// A link that gave up can be connected again; its events go on where they ended (I17).
 pub async fn i17_connect_works_again_after_giving_up<Rt: Runtime>(rt: Rt) {
-    reopens(rt, Client::connect).await;
+    reopens(rt, |client| client.connect().expect("it gave up")).await;
 }
 
 /// So can a person's retry (I17, M17).
@@ -154,11 +165,42 @@ pub async fn m23_a_deliberate_close_is_final<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, Script::echo());
     link.connected().await;
     link.rt.soon(link.client.close()).await;
-    link.client.connect();
+    let ended = link.client.connect().expect_err("it is final");
+    let words = "this link has come to its end (requested) and cannot be connected again; make a new one";
+    assert_eq!(ended.to_string(), words);
     link.client.retry_now();
     link.closed().await;
     link.rt.idle().await;
     assert_eq!(server.connections(), 1);
+}
+
+/// A renewable handle hands out the live link, and a fresh one where that has come to its end (D10).
+pub async fn d10_a_renewable_handle_hands_out_the_live_link_or_a_fresh_one<Rt: Runtime>(rt: Rt) {
+    let server = serve(Script::echo());
+    let rt = Watched::new(rt);
+    let (url, runtime, made) = (server.url(), rt.clone(), Arc::new(AtomicU32::new(0)));
+    let count = made.clone();
+    let renewable = Renewable::new(move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        Builder::new(runtime.clone(), &url).config(quick()).spawn().map(|(client, _events)| client)
+    });
+    assert!(renewable.live().is_none() && made.load(Ordering::SeqCst) == 0, "made when it is asked for");
+    let first = renewable.get().expect("it can be made");
+    first.send("one").await.expect("it is live");
+    saw_text(&server, "one").await;
+    renewable.get().expect("the same").send("two").await.expect("it is live");
+    saw_text(&server, "two").await;
+    assert_eq!((made.load(Ordering::SeqCst), server.connections()), (1, 1));
+
+    // One user logs out, another logs in: whoever asks gets the next one.
+    rt.soon(first.close()).await;
+    assert!(renewable.live().is_none());
+    first.send("again").await.expect_err("the old handle stays at its end");
+    let second = renewable.get().expect("it can be made again");
+    second.send("three").await.expect("it is live");
+    saw_text(&server, "three").await;
+    assert_eq!((made.load(Ordering::SeqCst), server.connections()), (2, 2));
+    rt.soon(second.close()).await;
 }
 
 /// Retry-now replaces the wait, and asking five times makes no second loop (I1, I2, I17).
@@ -169,7 +211,7 @@ pub async fn i17_retry_now_replaces_the_wait<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.client.state(), State::Connecting(Phase::Waiting));
     for _ in 0..5 {
         link.client.retry_now();
-        link.client.connect();
+        link.client.connect().expect("it is on its way");
     }
     link.connected().await;
     link.send("one link").await;
@@ -196,7 +238,7 @@ pub async fn i01_there_is_never_more_than_one_socket<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start_config(rt, script, config);
     while server.connections() < 28 {
         link.next().await;
-        link.client.connect();
+        link.client.connect().expect("it is on its way");
         link.client.retry_now();
         link.client.hint(Hint::Online);
         link.client.hint(Hint::Wake);

@@ -120,6 +120,7 @@ macro_rules! driver_conformance {
                 i17_connect_works_again_after_giving_up
                 i17_retry_now_works_again_after_giving_up
                 m23_a_deliberate_close_is_final
+                d10_a_renewable_handle_hands_out_the_live_link_or_a_fresh_one
                 i17_retry_now_replaces_the_wait
                 i01_there_is_never_more_than_one_socket
                 d09_state_and_statistics_can_be_read_at_any_time

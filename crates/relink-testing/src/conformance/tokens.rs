@@ -98,7 +98,7 @@ pub async fn i19_fetches_never_overlap<Rt: Runtime>(rt: Rt) {
         start_with(rt, Connection::new().close(1001, ""), |builder| builder.token(tokens));
     while server.connections() < 4 {
         link.next().await;
-        link.client.connect();
+        link.client.connect().expect("it is on its way");
         link.client.retry_now();
         link.client.hint(Hint::Online);
     }

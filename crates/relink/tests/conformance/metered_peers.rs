@@ -142,7 +142,7 @@ fn reconcile(
                 streams.push(key);
             }
             RosterChange::Left { key, .. } => told.push(format!("peer-left {key}")),
-            other => told.push(format!("{other:?}")),
+            other @ (RosterChange::Updated { .. } | _) => told.push(format!("{other:?}")),
         }
     }
     told
