@@ -7,6 +7,9 @@ mod checks;
 mod child;
 mod client;
 mod clock;
+mod deepstream;
+mod event;
+mod metered;
 mod report;
 mod server;
 
@@ -73,11 +76,16 @@ impl Options {
         match self.what.as_str() {
             "ws" => self.check(Kind::Ws),
             "websockets" => self.check(Kind::Websockets),
+            "deepstream" => deepstream::run(&existing(&self.relink)?, &existing(&self.tools)?),
+            "metered" => metered::run(&existing(&self.relink)?, &existing(&self.tools)?),
             "autobahn" => self.compare(autobahn::run),
             autobahn::ISOLATED => self.compare(autobahn::run_isolated),
             "all" => {
                 self.check(Kind::Ws)?;
                 self.check(Kind::Websockets)?;
+                let (relink, tools) = (existing(&self.relink)?, existing(&self.tools)?);
+                deepstream::run(&relink, &tools)?;
+                metered::run(&relink, &tools)?;
                 self.compare(autobahn::run)
             }
             _ => Err(USAGE.into()),
@@ -99,7 +107,7 @@ fn existing(path: &Path) -> Result<PathBuf> {
         .map_err(|error| format!("{}: {error}; `just interop` provides it", path.display()).into())
 }
 
-const USAGE: &str = "usage: relink-interop <ws|websockets|autobahn|all>
+const USAGE: &str = "usage: relink-interop <ws|websockets|deepstream|metered|autobahn|all>
     [--relink PROGRAM]     the program under test (default: beside this one)
     [--tools DIR]          what `just interop` installed (default: target/interop)
     [--baseline PROGRAM]   the Autobahn client to compare with (default: autobahn-tungstenite)
