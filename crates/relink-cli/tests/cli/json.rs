@@ -175,5 +175,6 @@ fn a_profile_tells_its_own_states() {
             relink.type_line("hello");
         }
     }
-    assert_eq!(states, ["AWAITING_CONNECTION", "AUTHENTICATING", "OPEN", "RECONNECTING"]);
+    let expected = ["AWAITING_CONNECTION", "CHALLENGING", "AUTHENTICATING", "OPEN", "RECONNECTING"];
+    assert_eq!(states, expected);
 }
