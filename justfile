@@ -88,8 +88,9 @@ fuzz-smoke seconds="20": _cargo-fuzz
         cargo fuzz run "$name" -- -max_total_time={{ seconds }} -print_final_stats=1
     done
 
-# Check against programs that others wrote: npm's ws, PyPI's websockets, deepstream, Metered's client, the Autobahn test suite, Redis
-interop what="all": _interop-tools
+# `cluster` and `rolling` are about nodes that are killed and replaced under 1,000 clients, `load` is below.
+# Check against programs that others wrote: npm's ws, PyPI's websockets, deepstream, Metered's client, Autobahn, Redis, HAProxy; and with many clients at once
+interop what="all": _interop-tools (_debian "redis-server" "haproxy")
     cargo build --release -p relink-cli -p relink-interop
     "{{ target }}/release/relink-interop" {{ what }} --tools "{{ target }}/interop"
     {{ if what == "all" { just_executable() + " redis" } else { "" } }}
@@ -97,6 +98,11 @@ interop what="all": _interop-tools
 # Check the history in Redis against a Redis server of its own
 redis: (_command "redis-server" "redis-server")
     cargo test -p relink-server --features redis --test redis_history --test redis_nodes
+
+# Measure 10,000 links to one server: memory, processor, heartbeats (docs/performance.md)
+load:
+    cargo build --release -p relink-interop
+    "{{ target }}/release/relink-interop" load
 
 # Check the example `banner` in a real terminal, as a person uses it
 terminal: (_command "tmux" "tmux")

@@ -2,8 +2,6 @@
 
 use std::{path::Path, time::Duration};
 
-use serde_json::Value;
-
 use crate::{
     Result,
     client::Client,

@@ -38,6 +38,10 @@ impl Child {
         Ok(Self { name: name.to_owned(), process, stdin, lines })
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Writes one line to the program's stdin.
     pub(crate) fn write(&mut self, line: &str) -> Result<()> {
         let stdin = self.stdin.as_mut().ok_or("stdin was closed before")?;

@@ -21,6 +21,6 @@ impl Deadline {
     clippy::disallowed_methods,
     reason = "other programs run in real time, so waiting for them is bounded in real time"
 )]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

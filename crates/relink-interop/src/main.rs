@@ -1,4 +1,5 @@
-//! Checks the program `relink`, and the wire beneath it, against WebSocket programs that others wrote.
+//! Checks the program `relink`, and the wire beneath it, against WebSocket programs that others wrote; and many clients against
+//! relink's own server, with Redis behind it and HAProxy before it.
 //!
 //! `just interop` installs those programs and runs every check; `cargo test` needs none of them.
 
@@ -7,10 +8,17 @@ mod checks;
 mod child;
 mod client;
 mod clock;
+mod cluster;
 mod deepstream;
 mod event;
+mod fleet;
+mod haproxy;
+mod load;
 mod metered;
+mod node;
+mod redis;
 mod report;
+mod rolling;
 mod server;
 
 use std::{
@@ -46,6 +54,8 @@ struct Options {
     baseline: PathBuf,
     /// The Autobahn client that must not do worse.
     candidate: PathBuf,
+    /// A node of relink's server.
+    node: PathBuf,
 }
 
 impl Options {
@@ -58,6 +68,7 @@ impl Options {
             tools: PathBuf::from("target/interop"),
             baseline: here.with_file_name("autobahn-tungstenite"),
             candidate: here.with_file_name("autobahn-relink"),
+            node: here.with_file_name("interop-node"),
         };
         while let Some(name) = arguments.next() {
             let field = match name.to_str() {
@@ -65,6 +76,7 @@ impl Options {
                 Some("--tools") => &mut options.tools,
                 Some("--baseline") => &mut options.baseline,
                 Some("--candidate") => &mut options.candidate,
+                Some("--node") => &mut options.node,
                 _ => return Err(USAGE.into()),
             };
             *field = arguments.next().ok_or(USAGE)?.into();
@@ -76,17 +88,23 @@ impl Options {
         match self.what.as_str() {
             "ws" => self.check(Kind::Ws),
             "websockets" => self.check(Kind::Websockets),
-            "deepstream" => deepstream::run(&existing(&self.relink)?, &existing(&self.tools)?),
-            "metered" => metered::run(&existing(&self.relink)?, &existing(&self.tools)?),
+            "deepstream" => self.relink_with(deepstream::run),
+            "metered" => self.relink_with(metered::run),
             "autobahn" => self.compare(autobahn::run),
             autobahn::ISOLATED => self.compare(autobahn::run_isolated),
+            "cluster" => cluster::run(&existing(&self.node)?),
+            "rolling" => rolling::run(&existing(&self.node)?),
+            "load" => load::run(&existing(&self.node)?),
             "all" => {
                 self.check(Kind::Ws)?;
                 self.check(Kind::Websockets)?;
-                let (relink, tools) = (existing(&self.relink)?, existing(&self.tools)?);
-                deepstream::run(&relink, &tools)?;
-                metered::run(&relink, &tools)?;
-                self.compare(autobahn::run)
+                self.relink_with(deepstream::run)?;
+                self.relink_with(metered::run)?;
+                self.compare(autobahn::run)?;
+                let node = existing(&self.node)?;
+                cluster::run(&node)?;
+                rolling::run(&node)?;
+                load::run(&node)
             }
             _ => Err(USAGE.into()),
         }
@@ -94,6 +112,10 @@ impl Options {
 
     fn check(&self, kind: Kind) -> Result<()> {
         checks::run(&existing(&self.relink)?, &existing(&self.tools)?, kind)
+    }
+
+    fn relink_with(&self, run: fn(&Path, &Path) -> Result<()>) -> Result<()> {
+        run(&existing(&self.relink)?, &existing(&self.tools)?)
     }
 
     fn compare(&self, run: fn(&Path, &Path, &Path) -> Result<()>) -> Result<()> {
@@ -107,8 +129,10 @@ fn existing(path: &Path) -> Result<PathBuf> {
         .map_err(|error| format!("{}: {error}; `just interop` provides it", path.display()).into())
 }
 
-const USAGE: &str = "usage: relink-interop <ws|websockets|deepstream|metered|autobahn|all>
+const USAGE: &str =
+    "usage: relink-interop <ws|websockets|deepstream|metered|autobahn|cluster|rolling|load|all>
     [--relink PROGRAM]     the program under test (default: beside this one)
     [--tools DIR]          what `just interop` installed (default: target/interop)
     [--baseline PROGRAM]   the Autobahn client to compare with (default: autobahn-tungstenite)
-    [--candidate PROGRAM]  the Autobahn client under test (default: autobahn-relink)";
+    [--candidate PROGRAM]  the Autobahn client under test (default: autobahn-relink)
+    [--node PROGRAM]       a node of relink's server (default: interop-node)";

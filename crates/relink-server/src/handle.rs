@@ -56,7 +56,8 @@ impl ServerHandle {
     }
 
     /// Shuts the node down (W12, M12): nobody is let in any more; everyone is told when to come back, each at another time,
-    /// and closed with 1001. What clients have sent is stored before. Sessions last: they go on at another node, or here
+    /// and closed with 1001: all at once, or in turn where [`linger`](relink::server::DrainConfig::linger) says so. What
+    /// clients have sent is stored before. Sessions last: they go on at another node, or here
     /// after the restart.
     ///
     /// Returns when the last connection is closed. Cancelling it does not cancel the shutdown.

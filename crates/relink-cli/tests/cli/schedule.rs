@@ -66,7 +66,7 @@ fn the_seed_that_it_names_draws_the_same_again() {
 fn every_profile_has_its_schedule() {
     let starts = |page: String| -> Vec<String> {
         let column = |line: &str| line.split_whitespace().nth(1).unwrap_or_default().to_owned();
-        page.lines().skip(1).take_while(|line| line.contains(" s ")).map(|line| column(line)).collect()
+        page.lines().skip(1).take_while(|line| line.contains(" s ")).map(column).collect()
     };
     let schedule = |profile: &str| starts(page(&["--profile", profile, "--seed", "1"]));
     assert_eq!(schedule("deepstream"), ["0.00", "2.00", "4.00", "6.00", "8.00"]);

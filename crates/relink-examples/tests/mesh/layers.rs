@@ -35,6 +35,35 @@ fn data_flows_between_all() {
 }
 
 #[test]
+fn an_offer_that_overtakes_the_list_of_members_is_answered_when_it_is_there() {
+    let mut world = World::new();
+    world.join("ada");
+    world.arrive("bob");
+    world.run_for(SECOND);
+    assert_eq!(world.events("bob"), [], "ada, who offers, is not known yet");
+    world.link_up("bob");
+    world.run_until(World::all_connected);
+    assert!(world.now < Instant::ORIGIN + SECOND * 5, "no ladder was needed: {:?}", world.now);
+    world.says("bob", "ada", "hello");
+}
+
+#[test]
+fn m18_a_first_connection_that_does_not_come_about_in_15_s_is_tried_again() {
+    let mut world = World::new();
+    world.block("ada", "bob");
+    world.join("ada");
+    world.join("bob");
+    world.run_for(SECOND * 15 - Duration::from_millis(1));
+    assert!(attempts(&world.events("ada")).is_empty(), "too early");
+    world.run_for(SECOND * 20);
+    assert_eq!(attempts(&world.events("ada")), [0, 1, 3, 7, 15]);
+    assert_eq!(world.state("ada", "bob"), PeerState::Connecting, "there is nothing to reconnect yet");
+    world.unblock();
+    world.run_until(World::all_connected);
+    world.says("ada", "bob", "at last");
+}
+
+#[test]
 fn m18_nine_attempts_over_121_s_and_only_that_peer_is_reconnecting() {
     let mut world = World::with(&["ada", "bob", "cleo"]);
     let others = [world.channel("ada", "cleo"), world.channel("cleo", "bob")];

@@ -61,10 +61,17 @@ impl World {
     }
 
     pub(crate) fn join(&mut self, name: &'static str) {
+        self.arrive(name);
+        self.link_up(name);
+    }
+
+    /// The others know that somebody joined; the list of members is still on its way to the newcomer.
+    pub(crate) fn arrive(&mut self, name: &'static str) {
         self.stays += 1;
         let join = format!("j{}", self.stays);
         let rng = StdRng::seed_from_u64(self.stays.into());
-        let mesh = Mesh::new(name, MeshConfig::default(), self.clock.origin(), rng);
+        let mut mesh = Mesh::new(name, MeshConfig::default(), self.clock.origin(), rng);
+        mesh.signalling_is_up();
         let member = Member { user: name.to_owned(), join: join.clone(), info: None };
         let now = self.now;
         for other in self.nodes.values_mut().filter(|other| other.has_link) {
@@ -76,10 +83,9 @@ impl World {
             sockets: BTreeMap::new(),
             events: Vec::new(),
             waiting: Vec::new(),
-            has_link: false,
+            has_link: true,
         };
         self.nodes.insert(name, node);
-        self.link_up(name);
     }
 
     pub(crate) fn leave(&mut self, name: &'static str) {

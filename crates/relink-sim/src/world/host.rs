@@ -7,7 +7,7 @@ use relink::rand_core::SeedableRng;
 use relink::server::{
     Answer, ConnectionId, News, Node, NodeAction, NodeEvent, NodeInput, Question, QuestionId, Stream,
 };
-use relink::{Channel, CloseCode, Frame, Instant, Message, Problem};
+use relink::{Channel, CloseCode, Frame, Instant, Message, Problem, SessionId};
 
 use super::ledger::SECOND;
 use super::wire::{Manner, Way, Wire};
@@ -161,6 +161,7 @@ impl World {
                 self.answer(host, 0, 200, NodeInput::Authorized { request, result });
             }
             NodeAction::Handle { handling, session, channel, message, .. } => {
+                self.check_handled(host, &session, &message);
                 let result = effect(Stream::Session(session), channel, message);
                 let most = if self.dice.percent(5) { 3_000 } else { 60 };
                 self.answer(host, 0, most, NodeInput::Handled { handling, result });
@@ -240,6 +241,16 @@ impl World {
         }
         if matches!(code.0, 1002 | 1003 | 1007 | 1008 | 1009 | 1011) {
             self.ledger.blame(format!("a node closes wire {number} with {code}"));
+        }
+    }
+
+    /// The node that has the session knows what is stored, and troubles the application with none of it.
+    fn check_handled(&mut self, host: usize, session: &SessionId, message: &Message) {
+        let Some(client) = self.clients.iter().find(|client| client.id() == Some(session)) else { return };
+        let wire = client.wire.and_then(|wire| self.wires.get(&wire));
+        let is_here = wire.is_some_and(|wire| wire.is_whole() && wire.host == host);
+        if is_here && client.session.state().is_usable() && self.ledger.had_effect(message) {
+            self.ledger.blame("i26: a message that is stored is handed to the application again");
         }
     }
 

@@ -78,6 +78,11 @@ impl Ledger {
         }
     }
 
+    /// Whether the effect of a message is in the log.
+    pub(super) fn had_effect(&self, message: &Message) -> bool {
+        self.effects.contains_key(&*String::from_utf8_lossy(message.as_bytes()))
+    }
+
     // What a client's application does and is told.
 
     pub(super) fn sent(&mut self, key: Key, tag: String, priority: Priority) {

@@ -78,7 +78,7 @@ impl<R: Rng> Link<R> {
         let told = told.map(|wait| wait.clamp(backoff.floor, self.config.retry_after.max));
         let slow = if let Verdict::RetrySlow { floor } = verdict { floor } else { Duration::ZERO };
 
-        let first = was_stable && backoff.first.is_some() && told.is_none() && slow.is_zero();
+        let first = was_stable && backoff.first.is_some() && slow.is_zero();
         let mut window = if verdict == Verdict::RetryNow {
             Window::new(backoff.floor, backoff.floor.saturating_mul(2).min(backoff.cap))
         } else if first {

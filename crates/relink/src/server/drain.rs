@@ -12,6 +12,7 @@ config! {
     /// |---|---|
     /// | `capacity_per_second` | 200 |
     /// | `base` | 1 s |
+    /// | `linger` | 0 |
     /// | `max` | 5 min |
     /// | `spread_pct` | 20 |
     pub struct DrainConfig {
@@ -21,6 +22,13 @@ config! {
         /// Nobody comes back sooner: time for the load balancer to notice that this node goes.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
         pub base / with_base: Duration = Duration::from_secs(1),
+        /// For so long the node goes on serving those whose turn to leave has not come. Then each of them is away for a
+        /// moment only, and they arrive more evenly: what a client adds to a short hint is short. The process
+        /// lives that much longer: stay 10 s below what its supervisor grants it (30 s in Kubernetes, 90 s in systemd).
+        /// Zero tells all of them at once, which is right where the node that goes is the only one, and its
+        /// successor waits for its end.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        pub linger / with_linger: Duration = Duration::ZERO,
         /// Nobody comes back later, and nobody is told to wait for longer. Clients shorten what goes beyond their own
         /// limit, [`RetryAfter::max`](crate::RetryAfter::max), and would then all come back just before it: this must
         /// not be above that.
@@ -42,6 +50,7 @@ impl DrainConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         within("drain.capacity_per_second", self.capacity_per_second, 1, u32::MAX)?;
         positive("drain.base", self.base)?;
+        within("drain.linger", self.linger, Duration::ZERO, LONGEST)?;
         within("drain.spread_pct", self.spread_pct, 0, 1_000)?;
         within("drain.max", self.max, self.spread(self.base), LONGEST)
     }
@@ -58,24 +67,40 @@ impl DrainConfig {
     }
 }
 
-/// Hands out the hints of one shutdown (W12, M12): one for each connection, in turn, evenly spaced.
+/// When one connection leaves in a shutdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turn {
+    /// So long after the shutdown began the client is told.
+    pub after: Duration,
+    /// What it is told: how long to wait from then on.
+    pub hint: Duration,
+}
+
+/// Hands out the turns of one shutdown (W12, M12): one for each connection, evenly spaced.
 ///
 /// A client draws its delay from the hint to `spread_pct` more, so the arrivals of a long drain blur into each other. They
 /// neither pile up nor thin out by that: at any moment about nine tenths of the capacity arrive. The hints stop where a
-/// client would shorten them, and are set closer where that leaves too little time: [`fits`](Self::fits) says so.
+/// client would shorten them, and the turns are set closer where that leaves too little time: [`fits`](Self::fits) says so.
 ///
-/// All hints may be told in the same instant: each client counts from there. Tell them in a word of their own (going
-/// away) or in the reason of the close frame with 1001.
+/// Without a [`linger`](DrainConfig::linger), all are told in the same instant: each client counts from there. With one,
+/// whose turn comes within it is told only then, and to wait for no longer than the base. Tell the hints in a word of their
+/// own (going away) or in the reason of the close frame with 1001.
 ///
 /// ```
 /// use core::time::Duration;
 /// use relink::server::{Drain, DrainConfig};
 ///
+/// let (second, millis) = (Duration::from_secs(1), Duration::from_millis);
 /// let mut drain = Drain::new(DrainConfig::default(), 10_000);
-/// assert_eq!(drain.next_hint(), Duration::from_millis(1_000));
-/// assert_eq!(drain.next_hint(), Duration::from_millis(1_005));
+/// assert_eq!((drain.next_turn().hint, drain.next_turn().hint), (second, second + millis(5)));
 /// assert!(drain.fits());
 /// assert!(drain.lasts() < Duration::from_secs(62)); // 10,000 / 200 s, and the clients' own spread
+///
+/// let mut drain = Drain::new(DrainConfig::default().with_linger(20 * second), 10_000);
+/// let turns = [drain.next_turn(), drain.next_turn()];
+/// assert_eq!(turns.map(|turn| turn.after), [millis(0), millis(5)]);
+/// assert_eq!(turns.map(|turn| turn.hint), [second; 2]);
 /// ```
 #[derive(Debug, Clone)]
 pub struct Drain {
@@ -92,19 +117,20 @@ impl Drain {
         Self { config, connections, told: 0 }
     }
 
-    /// How long the next connection should wait before it comes back. More connections than were announced start from the
-    /// front again.
+    /// When the next connection leaves, and how long it should wait before it comes back. More connections than were
+    /// announced start from the front again.
     #[must_use = "the client wants to be told"]
-    pub fn next_hint(&mut self) -> Duration {
-        let turn = self.told % self.connections;
+    pub fn next_turn(&mut self) -> Turn {
+        let number = self.told % self.connections;
         self.told = self.told.wrapping_add(1);
-        self.hint(turn)
+        self.turn(number)
     }
 
     /// How long until the last one is back.
     #[must_use]
     pub fn lasts(&self) -> Duration {
-        self.config.spread(self.hint(self.connections - 1))
+        let last = self.turn(self.connections - 1);
+        last.after.saturating_add(self.config.spread(last.hint))
     }
 
     /// Whether the others are given all the time that their capacity asks for. If not, `max` is too short for so many:
@@ -114,13 +140,15 @@ impl Drain {
         self.wanted() <= self.room()
     }
 
-    fn hint(&self, turn: u64) -> Duration {
+    fn turn(&self, number: u64) -> Turn {
         let width = self.wanted().min(self.room());
-        let offset = u128::from(nanos(width)) * u128::from(turn) / u128::from(self.connections);
-        self.config.base.saturating_add(Duration::from_nanos(u64::try_from(offset).unwrap_or(u64::MAX)))
+        let offset = u128::from(nanos(width)) * u128::from(number) / u128::from(self.connections);
+        let offset = Duration::from_nanos(u64::try_from(offset).unwrap_or(u64::MAX));
+        let after = offset.min(self.config.linger);
+        Turn { after, hint: self.config.base.saturating_add(offset.saturating_sub(after)) }
     }
 
-    /// How long the hints would have to reach for the capacity.
+    /// How long the turns would have to reach for the capacity.
     fn wanted(&self) -> Duration {
         let capacity = u128::from(self.config.capacity_per_second.max(1));
         let wanted = u128::from(self.connections) * 1_000_000_000 / capacity;
@@ -128,6 +156,7 @@ impl Drain {
     }
 
     fn room(&self) -> Duration {
-        self.config.longest_hint().saturating_sub(self.config.base)
+        let hints = self.config.longest_hint().saturating_sub(self.config.base);
+        self.config.linger.saturating_add(hints)
     }
 }

@@ -109,7 +109,7 @@ mod node;
 mod presence;
 
 pub use admission::{Admission, AdmissionConfig, TooMany, TooManyReason, address_key};
-pub use drain::{Drain, DrainConfig};
+pub use drain::{Drain, DrainConfig, Turn};
 pub use history::{Answer, HistoryConfig, News, Publication, Question, Stream};
 pub use liveness::{Liveness, LivenessConfig};
 pub use memory::MemoryHistory;

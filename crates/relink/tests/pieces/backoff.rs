@@ -289,6 +289,11 @@ fn i29_a_server_s_word_is_clamped_at_both_ends_and_spread() {
         "no server sends a client away for a day"
     );
     assert!(told(0, honoured) >= Backoff::default().floor);
+    assert_eq!(
+        told(1, honoured.with_spread_pct(0)),
+        secs(1),
+        "after a stable link, the curve has no say in it"
+    );
     assert!(told(60, honoured.with_honour(false)) <= secs(1), "not honoured, it is like any other loss");
     let spread: std::collections::BTreeSet<_> =
         (60..80).map(|seconds| told(seconds, honoured) - secs(seconds)).collect();

@@ -30,6 +30,7 @@ fn the_documented_defaults_of_a_server_are_the_defaults() {
         &[
             ("`capacity_per_second`", "200", drain.capacity_per_second == 200),
             ("`base`", "1 s", drain.base == secs(1)),
+            ("`linger`", "0", drain.linger == ZERO),
             ("`max`", "5 min", drain.max == secs(300)),
             ("`spread_pct`", "20", drain.spread_pct == 20),
         ],
@@ -133,6 +134,7 @@ pub(crate) fn mistakes() -> Vec<(ConfigError, &'static str)> {
     let nothing = drain.with_capacity_per_second(0);
     wrong(nothing.validate(), "drain.capacity_per_second is 0, but it must be at least 1");
     wrong(drain.with_base(ZERO).validate(), "drain.base is 0s, but it must be at least 1ms");
+    wrong(drain.with_linger(TOO_LONG).validate(), "drain.linger is 366d, but it must be at most 365d");
     wrong(drain.with_max(secs(1)).validate(), "drain.max is 1s, but it must be at least 1s200ms");
     wrong(drain.with_max(TOO_LONG).validate(), "drain.max is 366d, but it must be at most 365d");
     let spread = drain.with_spread_pct(1_001);

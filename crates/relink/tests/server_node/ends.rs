@@ -52,6 +52,33 @@ fn w12_a_shutdown_sends_everyone_away_with_1001_and_cleans_up() {
 }
 
 #[test]
+fn w12_a_node_that_lingers_serves_those_whose_turn_has_not_come() {
+    let drain = DrainConfig::default().with_capacity_per_second(1).with_linger(secs(2));
+    let mut world = World::with(2, NodeConfig::default().with_drain(drain));
+    let ids: Vec<_> = (0..4).map(|_| world.join(0, "ada").0).collect();
+    world.events();
+    world.give(0, NodeInput::Drain);
+    let open = |world: &World| ids.iter().filter(|id| world.close_code(**id).is_none()).count();
+    assert_eq!(open(&world), 3, "the first one leaves at once");
+    let late = world.open(0);
+    assert_eq!(world.close_code(late), Some(1001), "nobody comes in any more");
+    world.send(ids[3], 1, "still here");
+    assert!(world.take(ids[3]).contains(&ServerFrame::Ack { serial: 1 }));
+    world.pass(secs(1));
+    assert_eq!(open(&world), 2);
+    world.pass(secs(1));
+    assert_eq!(open(&world), 0, "the third in its turn, and the fourth as the node waits no longer");
+    let told =
+        |frame| if let ServerFrame::GoingAway { retry_after } = frame { Some(retry_after) } else { None };
+    let hints: Vec<_> = ids
+        .iter()
+        .map(|id| world.take(*id).into_iter().find_map(told).expect("told before the close"))
+        .collect();
+    assert_eq!(hints, [1, 1, 1, 2].map(secs));
+    assert!(matches!(world.events().last(), Some(NodeEvent::Drained)));
+}
+
+#[test]
 fn w12_what_was_sent_before_a_shutdown_is_stored_and_acknowledged() {
     let mut world = World::new(2);
     let (id, session) = world.join(0, "ada");

@@ -46,8 +46,8 @@ config! {
         /// So many connections of one user at this node; a further one is closed with 4010 (M6).
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::limit"))]
         pub per_user / with_per_user: Option<u32> = None,
-        /// In a shutdown, what clients have sent is handled and stored for so long before they are closed; what is not done
-        /// then, they send again to the next node.
+        /// In a shutdown, what clients have sent is handled and stored for so long after the last of them was told to leave;
+        /// what is not done then, they send again to the next node.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
         pub drain_timeout / with_drain_timeout: Duration = Duration::from_secs(5),
     }

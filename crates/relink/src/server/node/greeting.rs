@@ -31,7 +31,7 @@ impl<R: Rng> Node<R> {
         count(&mut self.stats.opened);
         self.connections.insert(id, Box::new(Connection::new(user.map(Arc::from))));
         if self.draining.is_some() {
-            return self.send_away(id);
+            return self.turn_away(id);
         }
         self.set_timer(self.now + self.config.hello_timeout, Timer::Hello(id));
     }

@@ -16,6 +16,7 @@ mod stats;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use rand_core::Rng;
 
@@ -99,6 +100,8 @@ enum Timer {
     Ask { question: QuestionId, why: Why, tries: u8 },
     /// Tell the store which sessions live.
     Keep,
+    /// It is this connection's turn to leave, in a shutdown.
+    Leave { id: ConnectionId, hint: Duration },
     /// Whoever is still here is closed.
     DrainEnd,
 }
@@ -176,6 +179,7 @@ impl<R: Rng> Node<R> {
                 Some((_, Timer::Hello(id))) => self.hello_overdue(id),
                 Some((_, Timer::Ask { question, why, tries })) => self.ask_after_delay(question, why, tries),
                 Some((_, Timer::Keep)) => self.keep(),
+                Some((_, Timer::Leave { id, hint })) => self.send_away(id, hint),
                 Some((_, Timer::DrainEnd)) => self.drain_overdue(),
                 None => break,
             }

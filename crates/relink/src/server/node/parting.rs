@@ -10,7 +10,7 @@ use crate::server::node::channels::Parting;
 use crate::server::node::connection::{Connection, Stage, problem_of};
 use crate::server::node::greeting::retry_after;
 use crate::server::node::{ConnectionId, Node, NodeAction, NodeEvent, Timer};
-use crate::server::{Drain, Stream};
+use crate::server::{Drain, Stream, Turn};
 use crate::session::{Channel, CloseFrame, SessionId};
 use crate::stats::count;
 use crate::v1::ServerFrame;
@@ -160,18 +160,32 @@ impl<R: Rng> Node<R> {
         if self.draining.is_some() {
             return;
         }
-        self.draining = Some(Drain::new(self.config.drain, self.connections.len()));
+        let mut drain = Drain::new(self.config.drain, self.connections.len());
         let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
-        for id in &ids {
-            self.send_away(*id);
+        let turns: Vec<(ConnectionId, Turn)> = ids.into_iter().map(|id| (id, drain.next_turn())).collect();
+        self.draining = Some(drain);
+        let mut last = Duration::ZERO;
+        for (id, Turn { after, hint }) in turns {
+            last = after;
+            if after.is_zero() {
+                self.send_away(id, hint);
+            } else {
+                self.set_timer(self.now + after, Timer::Leave { id, hint });
+            }
         }
-        self.set_timer(self.now + self.config.drain_timeout, Timer::DrainEnd);
+        let end = last.saturating_add(self.config.drain_timeout);
+        self.set_timer(self.now + end, Timer::DrainEnd);
+    }
+
+    /// Somebody comes in a shutdown, after the turns were given out.
+    pub(super) fn turn_away(&mut self, id: ConnectionId) {
+        let Some(drain) = &mut self.draining else { return };
+        let Turn { after, hint } = drain.next_turn();
+        self.send_away(id, after.saturating_add(hint));
     }
 
     /// Tells a client when to come back, and closes as soon as what it has sent is stored.
-    pub(super) fn send_away(&mut self, id: ConnectionId) {
-        let Some(drain) = &mut self.draining else { return };
-        let hint = drain.next_hint();
+    pub(super) fn send_away(&mut self, id: ConnectionId, hint: Duration) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.retry_after = Some(hint);
         if connection.is_live() {
