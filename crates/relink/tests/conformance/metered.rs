@@ -101,6 +101,23 @@ fn m03_channels_are_subscribed_again_after_the_welcome_unless_that_is_off() {
 }
 
 #[test]
+fn m03_a_channel_that_comes_back_says_that_it_has_a_gap_and_goes_on() {
+    let mut rig = Rig::new(&PROFILE);
+    rig.up();
+    rig.subscribe("lobby", Subscription::default());
+    let message = r#"{"type":"message","channel":"lobby","from":"ada","data":1}"#;
+    rig.peer().send(r#"{"type":"ack","requestId":"1"}"#);
+    rig.peer().send(message);
+    rig.peer().send(message);
+    rig.peer().reset();
+    rig.up();
+    rig.skip();
+    rig.peer().send(r#"{"type":"ack","requestId":"2"}"#);
+    rig.peer().send(message);
+    rig.expect(["subscribed to lobby with a gap", r#"received text "{\"type\":\"message\""#]);
+}
+
+#[test]
 fn m04_terminal_codes_are_not_retried() {
     for (code, name) in [
         (4001, "invalid_token"),

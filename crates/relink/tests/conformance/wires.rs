@@ -126,6 +126,10 @@ fn deepstreams_events_are_channels() {
         ]
     );
     said(&mut client, subscribe("secret"));
+    let late = r#"{"topic":4,"action":2,"name":"news","data":"1"}"#;
+    let mut next = client.clone();
+    next.opened();
+    assert_eq!(read(&mut next, late), [], "on the next transport nobody has asked for it yet");
     let denied =
         r#"{"topic":4,"action":104,"name":"secret","correlationId":"2","originalAction":3,"isError":true}"#;
     let signals = read(&mut client, denied);
