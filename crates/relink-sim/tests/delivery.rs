@@ -6,34 +6,32 @@ use relink_sim::world::{self, Profile, Report};
 /// So many worlds of each kind. The kinds run side by side.
 const SEEDS: u64 = 1_667;
 
-/// Seeds that once broke a rule, beyond those that every run tries, with what they found.
-const FOUND: [(Profile, u64); 18] = [
+/// What was found, by seeds that break a rule where it is not mended: each was seen to fail again without its repair.
+const FOUND: [(Profile, u64); 17] = [
     // A process that went on with a session gave its messages serials that others, still under way, had: acknowledged, lost.
-    (Profile::Cuts, 1),
-    (Profile::Mixed, 321),
-    (Profile::Mixed, 322),
-    (Profile::Short, 39),
+    (Profile::Mixed, 22),
+    (Profile::Nodes, 44),
+    (Profile::Short, 197),
+    (Profile::Cuts, 304),
     // A client that said its heartbeat every 30 s was given up after 30 s of silence.
-    (Profile::Short, 70),
-    (Profile::Mixed, 113),
-    (Profile::Members, 196),
+    (Profile::Mixed, 727),
     // A slow store carried out a hello that was given up after the next one: the client ended as replaced, for good.
-    (Profile::Nodes, 3),
-    (Profile::Mixed, 353),
     (Profile::Short, 374),
+    (Profile::Frames, 912),
+    (Profile::Nodes, 1085),
     // Who asked twice, the answer being late, began at the top the second time, and missed what lay between.
-    (Profile::Frames, 27),
-    (Profile::Nodes, 36),
+    (Profile::Nodes, 166),
+    (Profile::Frames, 175),
+    (Profile::Mixed, 524),
     // A client that unsubscribed without a link, its node being dead, was seen as a member for ever.
     (Profile::Nodes, 1),
+    (Profile::Mixed, 2),
     // The late answer to a subscription that was given up was taken for that to the next one.
     (Profile::Frames, 781),
-    (Profile::Mixed, 1778),
+    (Profile::Frames, 939),
     // The store failed three times to keep a session, and nobody asked again: it ended under a connected client.
     (Profile::Nodes, 967),
     (Profile::Members, 1077),
-    // Such a client was never told, and heard nothing more.
-    (Profile::Short, 338),
 ];
 
 #[test]

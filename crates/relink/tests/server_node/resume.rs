@@ -315,3 +315,18 @@ fn what_was_under_way_here_before_the_session_went_elsewhere_is_forgotten() {
     assert_eq!(world.heard(back), ["ack 2"]);
     assert_eq!(commits(&world.questions), [1, 2], "the late result is nothing any more");
 }
+
+/// The store was away for longer than its sessions last: who is connected must not go on without one.
+#[test]
+fn i25_a_client_whose_session_is_gone_is_told_even_if_it_says_nothing() {
+    let mut world = World::new(1);
+    let (id, session) = world.join(0, "ada");
+    let end = Question::End { session: session.session.clone(), turn: 0 };
+    world.history.answer(end, world.now);
+    world.pass(secs(39));
+    assert_eq!(world.close_code(id), None);
+    world.pass(secs(2));
+    assert_eq!(world.close_code(id), Some(4100));
+    let (_, welcome) = world.come_back(0, "ada", &session);
+    assert_eq!(welcome.refused.as_deref(), Some("session_unknown"));
+}
