@@ -89,7 +89,7 @@ fuzz-smoke seconds="20": _cargo-fuzz
     done
 
 # `cluster` and `rolling` are about nodes that are killed and replaced under 1,000 clients, `load` is below.
-# Check against programs that others wrote: npm's ws, PyPI's websockets, Autobahn, Redis, HAProxy; and with many clients at once
+# Check against programs that others wrote: npm's ws, PyPI's websockets, deepstream, Metered's client, Autobahn, Redis, HAProxy; and with many clients at once
 interop what="all": _interop-tools (_debian "redis-server" "haproxy")
     cargo build --release -p relink-cli -p relink-interop
     "{{ target }}/release/relink-interop" {{ what }} --tools "{{ target }}/interop"
@@ -146,7 +146,10 @@ _oldest-rust:
 
 # The programs that `interop` talks to, kept in the target folder
 _interop-tools: (_command "node" "nodejs") (_command "npm" "npm") (_command "pip3" "python3-pip") (_command "ip" "iproute2") _autobahn
-    npm install --silent --no-fund --no-audit --prefix "{{ target }}/interop" ws@8.23.0
+    npm install --silent --no-fund --no-audit --prefix "{{ target }}/interop" ws@8.23.0 @metered-ca/realtime@1.2.0
+    mkdir -p "{{ target }}/interop/deepstream"
+    cp -r crates/relink-interop/servers/deepstream/. "{{ target }}/interop/deepstream"
+    npm install --silent --no-fund --no-audit --ignore-scripts --prefix "{{ target }}/interop/deepstream"
     [ -d "{{ target }}/interop/websockets" ] || python3 -m pip install --quiet --disable-pip-version-check \
         --target "{{ target }}/interop/websockets" websockets==17.4
 

@@ -2,11 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use serde_json::Value;
-
 use crate::{
     Result,
     client::Client,
+    event::field,
     server::{Kind, Server},
 };
 
@@ -88,8 +87,4 @@ fn connected(client: &mut Client, is_reconnect: bool) -> Result<()> {
 fn echoed(client: &mut Client, text: &str) -> Result<()> {
     client.send(text)?;
     field(&client.expect("message")?, "text", &text.into())
-}
-
-fn field(event: &Value, name: &str, value: &Value) -> Result<()> {
-    if event[name] == *value { Ok(()) } else { Err(format!("expected {name} = {value} in {event}").into()) }
 }

@@ -92,7 +92,8 @@ impl Client {
 }
 
 /// Events that tell how the program gets where the check wants it to be.
-const BACKGROUND: [&str; 6] = ["state", "dial", "attempt_failed", "sent", "stuck", "going_away"];
+const BACKGROUND: [&str; 7] =
+    ["state", "profile_state", "dial", "attempt_failed", "sent", "stuck", "going_away"];
 
 /// How long one expected event may take; far above any delay that the checks configure.
 const PATIENCE: Duration = Duration::from_secs(20);

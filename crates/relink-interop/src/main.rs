@@ -9,9 +9,12 @@ mod child;
 mod client;
 mod clock;
 mod cluster;
+mod deepstream;
+mod event;
 mod fleet;
 mod haproxy;
 mod load;
+mod metered;
 mod node;
 mod redis;
 mod report;
@@ -85,6 +88,8 @@ impl Options {
         match self.what.as_str() {
             "ws" => self.check(Kind::Ws),
             "websockets" => self.check(Kind::Websockets),
+            "deepstream" => self.relink_with(deepstream::run),
+            "metered" => self.relink_with(metered::run),
             "autobahn" => self.compare(autobahn::run),
             autobahn::ISOLATED => self.compare(autobahn::run_isolated),
             "cluster" => cluster::run(&existing(&self.node)?),
@@ -93,6 +98,8 @@ impl Options {
             "all" => {
                 self.check(Kind::Ws)?;
                 self.check(Kind::Websockets)?;
+                self.relink_with(deepstream::run)?;
+                self.relink_with(metered::run)?;
                 self.compare(autobahn::run)?;
                 let node = existing(&self.node)?;
                 cluster::run(&node)?;
@@ -107,6 +114,10 @@ impl Options {
         checks::run(&existing(&self.relink)?, &existing(&self.tools)?, kind)
     }
 
+    fn relink_with(&self, run: fn(&Path, &Path) -> Result<()>) -> Result<()> {
+        run(&existing(&self.relink)?, &existing(&self.tools)?)
+    }
+
     fn compare(&self, run: fn(&Path, &Path, &Path) -> Result<()>) -> Result<()> {
         run(&existing(&self.tools)?, &existing(&self.baseline)?, &existing(&self.candidate)?)
     }
@@ -118,7 +129,8 @@ fn existing(path: &Path) -> Result<PathBuf> {
         .map_err(|error| format!("{}: {error}; `just interop` provides it", path.display()).into())
 }
 
-const USAGE: &str = "usage: relink-interop <ws|websockets|autobahn|cluster|rolling|load|all>
+const USAGE: &str =
+    "usage: relink-interop <ws|websockets|deepstream|metered|autobahn|cluster|rolling|load|all>
     [--relink PROGRAM]     the program under test (default: beside this one)
     [--tools DIR]          what `just interop` installed (default: target/interop)
     [--baseline PROGRAM]   the Autobahn client to compare with (default: autobahn-tungstenite)

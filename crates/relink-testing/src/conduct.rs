@@ -135,7 +135,7 @@ impl Arrival {
                 return Err(refused.called(What::HandshakeFailed { why }));
             }
         };
-        let upstream = upstream.filter(|upstream| subprotocol.as_deref() == Some(upstream.subprotocol()));
+        let upstream = upstream.filter(|upstream| upstream.serves(subprotocol.as_deref()));
         let behind = match upstream {
             Some(upstream) => match upstream.connect(&self.http).await {
                 Ok(behind) => behind,

@@ -84,7 +84,10 @@
 //! releases want Rust 1.88; without the feature Rust 1.85 is enough.
 //!
 //! `conformance` (off): the suite that every driver of `relink` has to pass, also one of your own, see `conformance`. It
-//! brings `tls` along. Without it this crate knows nothing of relink.
+//! brings `tls` along.
+//!
+//! `metered` (off): a server of Metered's realtime messaging, see `Metered`. Without this feature and the last one this crate
+//! knows nothing of relink.
 
 mod conduct;
 #[cfg(feature = "conformance")]
@@ -92,6 +95,8 @@ pub mod conformance;
 mod event;
 mod handshake;
 mod log;
+#[cfg(feature = "metered")]
+mod metered;
 mod peer;
 pub mod proxy;
 mod script;
@@ -105,6 +110,8 @@ mod upstream;
 
 pub use event::{Request, ServerEvent, What};
 pub use log::{Events, WaitError};
+#[cfg(feature = "metered")]
+pub use metered::Metered;
 pub use script::{Connection, Refusal, Script, ScriptError, Then};
 pub use server::Server;
 #[cfg(feature = "tls")]

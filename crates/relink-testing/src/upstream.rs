@@ -44,7 +44,7 @@ trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Bytes for S {}
 
 /// Another server, to be put behind a scripted one with [`Server::bind_before`](crate::Server::bind_before): it serves the
-/// connections that ask for its subprotocol, and the script troubles them.
+/// connections that ask for its subprotocol, or all of them, and the script troubles them.
 ///
 /// Such a connection is let in if the upstream lets it in, and refused with the same HTTP status if not. The step `echo`,
 /// and the end of the script, mean that the upstream is heard: its messages reach the client, and its close, too. In
@@ -66,7 +66,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Bytes for S {}
 /// ```
 #[derive(Clone)]
 pub struct Upstream {
-    subprotocol: HeaderValue,
+    /// `None` for one that serves everybody.
+    subprotocol: Option<HeaderValue>,
     pub(crate) is_only: bool,
     dial: Arc<dyn Fn() -> Dialled + Send + Sync>,
 }
@@ -84,11 +85,22 @@ impl Upstream {
         Fut: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        Self { subprotocol: Some(HeaderValue::from_static(subprotocol)), ..Self::for_all(dial) }
+    }
+
+    /// A server for every connection, whatever it asks for; no subprotocol is agreed on.
+    #[must_use]
+    pub fn for_all<F, Fut, S>(dial: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let dial = move || -> Dialled {
             let dialled = dial();
             Box::pin(async move { Ok(Box::new(dialled.await?) as Io) })
         };
-        Self { subprotocol: HeaderValue::from_static(subprotocol), is_only: false, dial: Arc::new(dial) }
+        Self { subprotocol: None, is_only: false, dial: Arc::new(dial) }
     }
 
     /// Connections that do not ask for the subprotocol are refused with 400, instead of being echoed.
@@ -97,12 +109,20 @@ impl Upstream {
         Self { is_only: true, ..self }
     }
 
-    /// Its name.
+    /// The name to agree on; empty for none.
     pub(crate) fn subprotocol(&self) -> &str {
-        self.subprotocol.to_str().unwrap_or_default()
+        self.subprotocol.as_ref().and_then(|name| name.to_str().ok()).unwrap_or_default()
+    }
+
+    /// Whether it serves those who agreed on this.
+    pub(crate) fn serves(&self, agreed: Option<&str>) -> bool {
+        self.subprotocol.is_none() || agreed == Some(self.subprotocol())
     }
 
     pub(crate) fn is_offered(&self, headers: &HeaderMap) -> bool {
+        if self.subprotocol.is_none() {
+            return true;
+        }
         let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
         offered.flat_map(|value| value.split(',')).any(|name| name.trim() == self.subprotocol())
     }
@@ -114,7 +134,10 @@ impl Upstream {
         let path = asked.uri().path_and_query().map_or("/", |path| path.as_str());
         *asked.uri_mut() = Uri::try_from(format!("ws://upstream{path}")).map_err(|_| unreachable())?;
         asked.headers_mut().remove(SEC_WEBSOCKET_EXTENSIONS);
-        asked.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, self.subprotocol.clone());
+        asked.headers_mut().remove(SEC_WEBSOCKET_PROTOCOL);
+        if let Some(subprotocol) = &self.subprotocol {
+            asked.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, subprotocol.clone());
+        }
         let io = (self.dial)().await.map_err(|_| unreachable())?;
         match client_async_with_config(asked, io, Some(limits())).await {
             Ok((ws, _)) => Ok(Behind(Some(Served { ws, waiting: VecDeque::new(), is_unflushed: false }))),

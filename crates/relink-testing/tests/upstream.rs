@@ -71,6 +71,25 @@ async fn it_serves_those_who_ask_for_its_subprotocol() {
 }
 
 #[tokio::test]
+async fn one_for_all_serves_everybody_and_agrees_on_nothing() {
+    let behind = start(Connection::new().send_text("welcome").wait(LONG)).await;
+    let addr = behind.addr();
+    let upstream = Upstream::for_all(move || TcpStream::connect(addr));
+    let front = Server::bind_before(LOOPBACK, Script::echo(), upstream).await.unwrap();
+    let mut client = connect(&front).await;
+    assert_eq!(receive(&mut client).await, Message::text("welcome"));
+
+    // A client that asked for one would not go on, so this one only looks at the answer.
+    let request = ClientRequestBuilder::new(front.url().parse().unwrap()).with_sub_protocol("chat.v2");
+    assert!(within(connect_async(request)).await.is_err());
+    let agreed = |what: &What| matches!(what, What::Accepted { subprotocol: Some(_), .. });
+    assert!(!front.events().iter().any(|event| agreed(&event.what)));
+    let log = behind.wait_for(|_| behind.connections() == 2, LONG).await.unwrap();
+    let asked = log.iter().filter_map(|event| event.what.request());
+    assert!(asked.into_iter().all(|request| request.header("sec-websocket-protocol").is_none()));
+}
+
+#[tokio::test]
 async fn before_the_echo_it_takes_in_and_is_not_heard() {
     let rig = Rig::new(Connection::new().expect_text("go").send_text("by the script"), Script::echo()).await;
     let mut client = rig.client().await;

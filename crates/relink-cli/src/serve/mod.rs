@@ -1,4 +1,5 @@
-//! `relink serve`: the scripted server of `relink-testing`, with one of relink.v1 behind it, for trying things out.
+//! `relink serve`: the scripted server of `relink-testing`, with one of relink.v1 or of Metered's protocol behind it, for trying
+//! things out.
 
 mod node;
 mod told;
@@ -8,17 +9,21 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use relink_testing::{Events, Refusal, Script, Server};
+use clap::ValueEnum;
+use relink::profile::metered::Hub;
+use relink_testing::{Events, Metered, Refusal, Script, Server, Upstream};
 
 use crate::exit::{Exit, Mistake};
 use crate::output::{Line, Output};
-use crate::settings::{Protocol, duration};
+use crate::settings::duration;
 use crate::signals::Stop;
 use node::Node;
-use told::Teller;
+use told::{Frames, Teller};
 
 /// How long connections may take to leave after they were told to, in a shutdown.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// When clients of Metered's protocol are told to come back.
+const COME_BACK: Duration = Duration::from_secs(1);
 
 const FORMAT: &str = "\
 Scripts:
@@ -41,12 +46,15 @@ Scripts:
   After the last step: echo. Every step and its fields: docs/serve-script.md
 
 Clients that ask for the subprotocol relink.v1 are served by a server of that: messages without a channel come back to
-their sender, those to a channel are published there. For them, `echo` in a script means that they are served.
+their sender, those to a channel are published there. For them, `echo` in a script means that they are served. With
+`--protocol metered` that holds for everybody: each is let in, whatever token it brings, and what a script does not do to it is
+done by a server of Metered's realtime messaging.
 
 Ctrl-C tells clients to come back later, and waits until they have left; a second one does not wait.
 
 Examples:
   relink serve
+  relink serve --protocol metered
   relink serve --protocol relink.v1 --session-ttl 10m --history redis://127.0.0.1/
   relink serve --listen 127.0.0.1:0 --json
   relink serve --script bad-day.toml
@@ -75,10 +83,22 @@ pub(crate) struct Args {
 
     /// Speak this alone; without it, relink.v1 with those who ask for it, and plain messages with others
     #[arg(long, value_name = "NAME", value_enum)]
-    protocol: Option<Protocol>,
+    protocol: Option<Served>,
 
     #[command(flatten)]
     node: NodeArgs,
+}
+
+/// What alone is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Served {
+    /// Messages as they are
+    Plain,
+    /// Acknowledgements, resume, channels and presence (docs/protocol.md)
+    #[value(name = "relink.v1")]
+    RelinkV1,
+    /// What Metered's realtime messaging speaks: a welcome, channels with presence, messages from peer to peer
+    Metered,
 }
 
 /// What the server of relink.v1 can be told.
@@ -140,21 +160,22 @@ fn read(file: &Path) -> Result<Script, Mistake> {
 
 async fn serve(args: &Args, script: Script) -> Result<Exit, Mistake> {
     let mut stop = Stop::listen().map_err(Mistake::failed)?;
-    let node = match args.protocol {
-        Some(Protocol::Plain) => None,
-        Some(Protocol::RelinkV1) | None => Some(node::start(&args.node).await?),
+    let behind = match args.protocol {
+        Some(Served::Plain) => Behind::Nothing,
+        Some(Served::RelinkV1) | None => Behind::Node(node::start(&args.node).await?),
+        Some(Served::Metered) => Behind::Metered(Metered::new(|_, _| None)),
     };
-    let server = bind(args, script, node.as_ref())
+    let server = bind(args, script, &behind)
         .await
         .map_err(|error| Mistake::failed(format!("{} cannot be listened on: {error}", args.listen)))?;
     let (output, finish) = Output::start().map_err(Mistake::failed)?;
-    let teller = Teller::new(args.json, node.is_some());
+    let teller = Teller::new(args.json, behind.frames());
     let mut telling = tokio::spawn(tell(server.url(), server.watch(), teller, output.clone()));
     let end = tokio::select! {
         () = output.closed() => Exit::Done,
         () = stop.asked() => tokio::select! {
             () = output.closed() => Exit::Done,
-            () = leave(&server, node.as_ref(), &output) => Exit::Done,
+            () = leave(&server, &behind, &output) => Exit::Done,
             () = stop.asked() => Exit::Interrupted,
         },
     };
@@ -172,11 +193,47 @@ async fn serve(args: &Args, script: Script) -> Result<Exit, Mistake> {
     Ok(end)
 }
 
-async fn bind(args: &Args, script: Script, node: Option<&Node>) -> std::io::Result<Server> {
-    let Some(node) = node else { return Server::bind(args.listen, script).await };
-    let upstream = node.upstream();
-    let upstream = if args.protocol.is_some() { upstream.only() } else { upstream };
-    Server::bind_before(args.listen, script, upstream).await
+async fn bind(args: &Args, script: Script, behind: &Behind) -> std::io::Result<Server> {
+    match behind.upstream(args.protocol.is_some()) {
+        Some(upstream) => Server::bind_before(args.listen, script, upstream).await,
+        None => Server::bind(args.listen, script).await,
+    }
+}
+
+/// The server behind the scripted one.
+enum Behind {
+    Nothing,
+    Node(Node),
+    Metered(Metered),
+}
+
+impl Behind {
+    fn upstream(&self, is_only: bool) -> Option<Upstream> {
+        match self {
+            Self::Nothing => None,
+            Self::Node(node) if is_only => Some(node.upstream().only()),
+            Self::Node(node) => Some(node.upstream()),
+            Self::Metered(metered) => Some(metered.upstream()),
+        }
+    }
+
+    fn frames(&self) -> Frames {
+        match self {
+            Self::Nothing => Frames::None,
+            Self::Node(_) => Frames::RelinkV1,
+            Self::Metered(_) => Frames::Metered,
+        }
+    }
+
+    /// Tells everyone when to come back.
+    async fn drain(&self, server: &Server) {
+        match self {
+            Self::Nothing => {}
+            Self::Node(node) => node.drain().await,
+            // It goes out before the close that follows.
+            Self::Metered(_) => _ = server.send_all(Hub::<u64>::going_away(COME_BACK).encode()),
+        }
+    }
 }
 
 /// Tells of events, until the server has stopped.
@@ -190,16 +247,14 @@ async fn tell(url: String, mut events: Events, mut teller: Teller, output: Outpu
 }
 
 /// Tells everyone to come back later, and waits until they have left.
-async fn leave(server: &Server, node: Option<&Node>, output: &Output) {
+async fn leave(server: &Server, behind: &Behind, output: &Output) {
     // A script that was in force is right; refusing whoever comes now cannot be wrong.
     _ = server.set_script(Script::refuse(Refusal::new(503).retry_after(1)));
     if server.live() == 0 {
         return;
     }
     output.write(Line::note("telling clients to come back later; Ctrl-C again does not wait")).await;
-    if let Some(node) = node {
-        node.drain().await;
-    }
+    behind.drain(server).await;
     server.close_all(1001, "shutting down");
     // Those who are silent by script do not leave.
     _ = server.wait_for(|_| server.live() == 0, FAREWELL).await;

@@ -15,18 +15,28 @@ use crate::output::Line;
 /// Fields of frames that are secrets.
 const SECRETS: [&str; 2] = ["token", "session"];
 
-/// Remembers which connections speak relink.v1: their messages are frames, and frames have secrets in them.
+/// What messages are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frames {
+    /// The application's own.
+    None,
+    /// Frames of relink.v1, for those who agreed on it.
+    RelinkV1,
+    /// Metered's, for everybody.
+    Metered,
+}
+
+/// Remembers which connections speak in frames: those of relink.v1 have secrets in them.
 #[derive(Debug)]
 pub(super) struct Teller {
     is_json: bool,
-    /// Whether relink.v1 is served at all.
-    knows_frames: bool,
+    frames: Frames,
     framed: BTreeSet<usize>,
 }
 
 impl Teller {
-    pub(super) fn new(is_json: bool, knows_frames: bool) -> Self {
-        Self { is_json, knows_frames, framed: BTreeSet::new() }
+    pub(super) fn new(is_json: bool, frames: Frames) -> Self {
+        Self { is_json, frames, framed: BTreeSet::new() }
     }
 
     /// Where the server is, as the first thing.
@@ -35,21 +45,30 @@ impl Teller {
             let more = json!({ "url": url });
             return vec![Told { t: 0, connection: None, event: "listening", more }.line()];
         }
-        let more = if self.knows_frames { ", or with `--protocol relink.v1`" } else { "" };
+        let (more, or) = match self.frames {
+            Frames::None => ("", ""),
+            Frames::RelinkV1 => ("", ", or with `--protocol relink.v1`"),
+            Frames::Metered => (" --profile metered", ""),
+        };
         vec![
             Line::Out(format!("listening on {url}")),
-            Line::note(format!("try `relink connect {url}`{more}; Ctrl-C ends this")),
+            Line::note(format!("try `relink connect {url}{more}`{or}; Ctrl-C ends this")),
         ]
     }
 
     pub(super) fn line(&mut self, event: &ServerEvent) -> Line {
         let ServerEvent { connection, what, .. } = event;
-        if let What::Accepted { subprotocol: Some(name), .. } = what {
-            if self.knows_frames && name == SUBPROTOCOL {
+        if let What::Accepted { subprotocol, .. } = what {
+            let agreed = match self.frames {
+                Frames::None => false,
+                Frames::RelinkV1 => subprotocol.as_deref() == Some(SUBPROTOCOL),
+                Frames::Metered => true,
+            };
+            if agreed {
                 self.framed.insert(*connection);
             }
         }
-        let frame = if self.framed.contains(connection) { frame(what) } else { None };
+        let frame = if self.framed.contains(connection) { frame(self.frames, what) } else { None };
         if what.is_end() {
             self.framed.remove(connection);
         }
@@ -69,7 +88,7 @@ impl Teller {
 
 /// Who sent a frame, and the frame without its secrets; `null` for what is none.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is no message is no frame")]
-fn frame(what: &What) -> Option<(&'static str, Value)> {
+fn frame(frames: Frames, what: &What) -> Option<(&'static str, Value)> {
     let (from, message) = match what {
         What::Text(text) => ("client", Message::from(text.as_str())),
         What::Binary(bytes) => ("client", Message::from(bytes.clone())),
@@ -77,6 +96,12 @@ fn frame(what: &What) -> Option<(&'static str, Value)> {
         What::UpstreamBinary(bytes) => ("server", Message::from(bytes.clone())),
         _ => return None,
     };
+    if frames == Frames::Metered {
+        return Some((
+            from,
+            message.as_text().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
+        ));
+    }
     let json = if from == "client" {
         ClientFrame::decode(&message).map(|(frame, _)| frame.encode(Encoding::Json))
     } else {
@@ -97,7 +122,7 @@ fn hide(value: &mut Value) {
 /// With the arrows of `docs/protocol.md`.
 fn people(event: &ServerEvent, from: &str, frame: &Value) -> String {
     let arrow = if from == "client" { "→" } else { "←" };
-    let frame = if frame.is_null() { "not a frame of relink.v1".to_owned() } else { frame.to_string() };
+    let frame = if frame.is_null() { "not a frame".to_owned() } else { frame.to_string() };
     format!("{:>9.3}s  #{}  {arrow} {frame}", event.at.as_secs_f64(), event.connection)
 }
 

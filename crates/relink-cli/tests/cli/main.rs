@@ -11,5 +11,6 @@ mod messages;
 mod schedule;
 mod secrets;
 mod serve;
+mod serve_metered;
 mod serve_v1;
 mod support;

@@ -1,0 +1,254 @@
+//! A server that speaks as Metered does, a network that fails, and links across it.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    convert::Infallible,
+    future::ready,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use relink_testing::{
+    Metered, Request, Script, Server, What,
+    proxy::{Dials, End, Fault, Proxy},
+};
+use relink_tokio::relink::profile::metered::{self, PROFILE};
+use relink_tokio::relink::{
+    Backoff, CloseCode, ClosedReason, Curve, Jitter, OutboxConfig, PresenceEvent, Rate, Shown, Subscription,
+    WhileDown,
+};
+use relink_tokio::{Client, Event, Events, SessionConfig, Token, builder};
+
+/// Far more than anything here takes.
+const LONG: Duration = Duration::from_secs(15);
+
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// The profile, with durations that a test can wait for, and an application that lets messages wait.
+pub(crate) fn quick() -> SessionConfig {
+    let mut config = metered::config().with_outbox(OutboxConfig::default().with_while_down(WhileDown::Queue));
+    let link = &mut config.link;
+    link.backoff = Backoff::default()
+        .with_first(None)
+        .with_curve(Curve::Exponential { initial: ms(20), factor_pct: 200 })
+        .with_jitter(Jitter::Spread { pct: 20 })
+        .with_floor(ms(1))
+        .with_cap(ms(80));
+    link.budget = link.budget.with_rate(Rate { burst: 1000, refill: ms(1) });
+    link.heartbeat = link
+        .heartbeat
+        .with_interval(Some(ms(200)))
+        .with_timeout(ms(600))
+        .with_watchdog(Some(ms(600)))
+        .with_probe(ms(200));
+    link.connect_timeout = ms(500);
+    link.attempt_timeout = Some(ms(1_000));
+    link.surface = link.surface.with_banner_after(Some(ms(50))).with_stuck_after(Some(ms(700)));
+    config
+}
+
+/// What the server thinks of tokens, and how many connections it allows.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) expired: BTreeSet<String>,
+    pub(crate) is_revoked: bool,
+    pub(crate) cap: usize,
+}
+
+/// The server.
+pub(crate) struct Service {
+    pub(crate) server: Server,
+    pub(crate) door: Arc<Mutex<Door>>,
+}
+
+impl Service {
+    pub(crate) async fn start() -> Self {
+        let door = Door { expired: BTreeSet::new(), is_revoked: false, cap: usize::MAX };
+        let door = Arc::new(Mutex::new(door));
+        let judge = Arc::clone(&door);
+        let metered = Metered::new(move |token, others| {
+            let door = judge.lock().expect("nobody panics with it");
+            match token {
+                _ if door.is_revoked => Some(4001),
+                _ if door.expired.contains(token) => Some(4002),
+                _ if others >= door.cap => Some(4010),
+                _ => None,
+            }
+        });
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = Server::bind_before(loopback, Script::echo(), metered.upstream()).await;
+        Self { server: server.expect("a free port"), door }
+    }
+
+    pub(crate) fn door(&self) -> std::sync::MutexGuard<'_, Door> {
+        self.door.lock().expect("nobody panics with it")
+    }
+
+    /// The token that a connection brought.
+    pub(crate) async fn token_of(&self, connection: usize) -> String {
+        let request = |what: &What| -> Option<Request> { what.request().cloned() };
+        let asked = |number: usize, what: &What| number == connection && request(what).is_some();
+        let seen =
+            self.server.wait_for(|log| log.iter().any(|event| asked(event.connection, &event.what)), LONG);
+        let seen = seen.await.expect("it comes");
+        let event = seen.iter().find(|event| asked(event.connection, &event.what)).expect("it was there");
+        let query = request(&event.what).and_then(|request| request.query().map(str::to_owned));
+        query.and_then(|query| query.strip_prefix("token=").map(str::to_owned)).expect("a token")
+    }
+}
+
+/// A link, with a network of its own to the server.
+pub(crate) struct Person {
+    pub(crate) client: Client,
+    events: Events,
+    pub(crate) network: Proxy,
+    heard: VecDeque<Event>,
+}
+
+impl Person {
+    pub(crate) async fn new(service: &Service, config: SessionConfig) -> Self {
+        let network = Proxy::start(service.server.addr()).await.expect("a free port");
+        let count = AtomicU32::new(0);
+        let tokens = move || {
+            let number = count.fetch_add(1, Ordering::Relaxed) + 1;
+            ready(Ok::<_, Infallible>(Token::from(format!("token-{number}"))))
+        };
+        let link = builder(network.url()).profile(&PROFILE).config(config).token(tokens);
+        let (client, events) = link.spawn().expect("a good configuration");
+        Self { client, events, network, heard: VecDeque::new() }
+    }
+
+    /// One that is usable, and in the room.
+    pub(crate) async fn in_room(service: &Service, config: SessionConfig) -> Self {
+        let mut person = Self::new(service, config).await;
+        assert!(!person.connected().await);
+        person.client.subscribe("room", Subscription::default());
+        assert!(person.subscribed().await);
+        // Whoever is there is told, and that is at least they themselves.
+        person.sees_join().await;
+        person
+    }
+
+    /// So many more messages come, while nobody reads events.
+    pub(crate) async fn takes_in(&self, more: u64, than: u64) {
+        let arrived = async {
+            while self.client.stats().messages_received < than + more {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LONG, arrived).await.expect("they arrive");
+    }
+
+    /// Skips events up to one that is looked for.
+    pub(crate) async fn until<T>(&mut self, what: &str, pick: impl Fn(&Event) -> Option<T>) -> T {
+        let picked = async {
+            while let Some(event) = self.events.recv().await {
+                let picked = pick(&event);
+                self.heard.push_back(event);
+                if let Some(picked) = picked {
+                    return picked;
+                }
+            }
+            panic!("the end, before {what}: {:#?}", self.heard)
+        };
+        let picked = tokio::time::timeout(LONG, picked).await;
+        picked.unwrap_or_else(|_| panic!("no {what}: {:#?}", self.heard))
+    }
+
+    /// Whether this was told already, or else waits for it.
+    pub(crate) async fn shows(&mut self, what: Shown) {
+        if !self.has_shown(what) {
+            self.until("notice", |event| (*event == Event::Shown(what)).then_some(())).await;
+        }
+    }
+
+    pub(crate) fn has_shown(&self, what: Shown) -> bool {
+        self.heard.contains(&Event::Shown(what))
+    }
+
+    /// Whether it was usable before.
+    pub(crate) async fn connected(&mut self) -> bool {
+        let connected = |event: &Event| match event {
+            Event::Connected { is_reconnect } => Some(*is_reconnect),
+            _ => None,
+        };
+        self.until("connection", connected).await
+    }
+
+    /// The code, and when the next attempt starts.
+    pub(crate) async fn disconnected(&mut self) -> (CloseCode, Option<Duration>) {
+        let lost = |event: &Event| match event {
+            Event::Disconnected { code, retry_in, .. } => Some((*code, *retry_in)),
+            _ => None,
+        };
+        self.until("loss", lost).await
+    }
+
+    /// When the next attempt starts.
+    pub(crate) async fn attempt_failed(&mut self) -> Option<Duration> {
+        let failed = |event: &Event| match event {
+            Event::AttemptFailed { retry_in, .. } => Some(*retry_in),
+            _ => None,
+        };
+        self.until("failed attempt", failed).await
+    }
+
+    /// Whether nothing was missed.
+    pub(crate) async fn subscribed(&mut self) -> bool {
+        let subscribed = |event: &Event| match event {
+            Event::Subscribed { complete, .. } => Some(*complete),
+            _ => None,
+        };
+        self.until("subscription", subscribed).await
+    }
+
+    /// Waits until these words are heard in the room.
+    pub(crate) async fn hears(&mut self, words: &str) {
+        let end = format!(r#""data":"{words}"}}"#);
+        let heard = |event: &Event| match event {
+            Event::Publication { message, .. } => {
+                message.as_text().is_some_and(|text| text.ends_with(&end)).then_some(())
+            }
+            _ => None,
+        };
+        self.until(words, heard).await;
+    }
+
+    /// Somebody comes to the room; what the server calls them.
+    pub(crate) async fn sees_join(&mut self) -> String {
+        let joined = |event: &Event| match event {
+            Event::Presence { change: PresenceEvent::Joined(member), .. } => Some(member.user.to_string()),
+            _ => None,
+        };
+        self.until("newcomer", joined).await
+    }
+
+    /// The end, which is the last event.
+    pub(crate) async fn closed(&mut self) -> ClosedReason {
+        let closed = |event: &Event| match event {
+            Event::Closed { reason } => Some(*reason),
+            _ => None,
+        };
+        let reason = self.until("end", closed).await;
+        let more = tokio::time::timeout(LONG, self.events.recv()).await.expect("the stream ends");
+        assert_eq!(more, None);
+        reason
+    }
+
+    /// The network is gone: the connection is cut, and no other comes about.
+    pub(crate) fn cut(&self) {
+        self.network.set_dials(Dials::Closed);
+        self.network.set(Fault::Cut(End::Reset));
+    }
+
+    pub(crate) fn mend(&self) {
+        self.network.set_dials(Dials::Pass);
+        self.network.set(Fault::Pass);
+    }
+}
