@@ -138,7 +138,7 @@ impl<R: Rng> Node<R> {
 
     pub(super) fn gap(&mut self, id: ConnectionId, reason: &str) {
         count(&mut self.stats.gaps);
-        self.close(id, CloseFrame::new(super::GAP, reason));
+        self.close(id, CloseFrame::new(CloseCode::GAP, reason));
     }
 
     /// Moves what can be moved: one message at a time to the application, one effect at a time to the store.

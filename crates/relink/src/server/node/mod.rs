@@ -37,11 +37,6 @@ use follow::{Lookup, Watched};
 use intake::Intake;
 use roster::{Roster, Stay};
 
-/// Another connection has the session.
-const REPLACED: CloseCode = CloseCode(4009);
-/// Something is missing between the two sides.
-const GAP: CloseCode = CloseCode(4100);
-
 /// One server process with all of its connections, without IO.
 ///
 /// Sans-IO like a [`Session`](crate::Session), and to the same contract. A driver:

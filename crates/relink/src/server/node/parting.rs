@@ -49,7 +49,7 @@ impl<R: Rng> Node<R> {
     /// Another connection has the session now. Nothing that this one had matters any more (I25).
     pub(super) fn replace(&mut self, id: ConnectionId) {
         count(&mut self.stats.replaced);
-        let frame = CloseFrame::new(super::REPLACED, "another connection has the session now");
+        let frame = CloseFrame::new(CloseCode::REPLACED, "another connection has the session now");
         self.close_as(id, frame, Parting::Broken, false);
     }
 
