@@ -47,7 +47,8 @@ pub enum ClientFrame {
     Heartbeat {
         /// Comes back in the answer.
         nonce: u32,
-        /// The serial of the last message that was sent on any transport, 0 before the first: a lost tail shows.
+        /// The serial of the last message that the server should have by now, sent on this transport or covered by its
+        /// welcome; 0 before the first. A lost tail shows; what is still to be sent again is none.
         sent: u64,
     },
     /// A fresh token, ahead of the old one's end.
