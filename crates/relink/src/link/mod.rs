@@ -20,7 +20,7 @@ use crate::code::CloseCode;
 use crate::config::{ConfigError, within};
 use crate::credentials::Credentials;
 use crate::surface::Surface;
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 use crate::{Schedule, Stats};
 
 pub use action::{Action, Endpoint, LinkEvent};
@@ -199,6 +199,16 @@ impl<R: Rng> Link<R> {
         self.next_deadline().map(|(_, timer)| timer)
     }
 
+    /// The first of everything that is due some time.
+    fn next_deadline(&self) -> Option<(Instant, Timer)> {
+        let elapsed = self.budget.deadline().filter(|_| self.stage.is_trying());
+        earliest([
+            self.stage.next_deadline(),
+            elapsed.map(|at| (at, Timer::Elapsed)),
+            self.surface.next_deadline().map(|(at, timer)| (at, timer.into())),
+        ])
+    }
+
     // Look: what is so.
 
     /// The exact state.
@@ -262,6 +272,16 @@ impl<R: Rng> Link<R> {
             self.stage,
             Stage::Authorizing { .. } | Stage::Connected(Live { refresh: Refresh::Fetching { .. }, .. })
         )
+    }
+
+    // What all parts of it use.
+
+    fn tell(&mut self, event: LinkEvent) {
+        self.push(Action::Event(event));
+    }
+
+    fn push(&mut self, action: Action) {
+        self.actions.push(action);
     }
 
     /// For the session, which draws delays, too.

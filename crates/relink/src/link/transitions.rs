@@ -19,7 +19,7 @@ use crate::code::CloseCode;
 use crate::heartbeat::Heartbeat;
 use crate::policy::Verdict;
 use crate::stats::count;
-use crate::time::{Instant, earliest};
+use crate::time::Instant;
 
 impl<R: Rng> Link<R> {
     pub(super) fn apply(&mut self, input: Input) {
@@ -224,15 +224,6 @@ impl<R: Rng> Link<R> {
     }
 
     // Time.
-
-    pub(super) fn next_deadline(&self) -> Option<(Instant, Timer)> {
-        let elapsed = self.budget.deadline().filter(|_| self.stage.is_trying());
-        earliest([
-            self.stage.next_deadline(),
-            elapsed.map(|at| (at, Timer::Elapsed)),
-            self.surface.next_deadline().map(|(at, timer)| (at, timer.into())),
-        ])
-    }
 
     /// Everything that is due, one after the other, as long as there is room for what it leaves to do.
     fn timeout(&mut self) {
@@ -454,14 +445,6 @@ impl<R: Rng> Link<R> {
             let tell = |shown| actions.push(Action::Event(LinkEvent::Shown(shown)));
             self.surface.observe(to.status(), self.now, tell);
         }
-    }
-
-    pub(super) fn tell(&mut self, event: LinkEvent) {
-        self.push(Action::Event(event));
-    }
-
-    pub(super) fn push(&mut self, action: Action) {
-        self.actions.push(action);
     }
 }
 
