@@ -10,6 +10,7 @@ mod members;
 mod memory;
 mod messages;
 mod random;
+mod renewal;
 mod resume;
 mod store;
 mod streams;

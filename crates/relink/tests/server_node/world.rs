@@ -6,8 +6,8 @@ use std::time::Duration;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::server::{
-    Answer, ConnectionId, HandlingId, MemoryHistory, News, Node, NodeAction, NodeConfig, NodeEvent,
-    NodeInput, Question, QuestionId, Stream,
+    Answer, AuthorizationId, ConnectionId, HandlingId, MemoryHistory, News, Node, NodeAction, NodeConfig,
+    NodeEvent, NodeInput, Question, QuestionId, Stream,
 };
 use relink::v1::{ClientFrame, Encoding, ServerFrame};
 use relink::{
@@ -62,6 +62,10 @@ pub(crate) struct World {
     pub(crate) held: VecDeque<(usize, QuestionId, Question)>,
     pub(crate) hold_application: bool,
     pub(crate) waiting: VecDeque<(usize, HandlingId, Option<Channel>, SessionId, Message)>,
+    pub(crate) hold_authorizations: bool,
+    pub(crate) authorizing: VecDeque<(usize, AuthorizationId, Channel, Option<Secret>)>,
+    /// Channels that nobody may have.
+    pub(crate) forbidden: BTreeSet<Channel>,
     /// News are lost on the way.
     pub(crate) lose_news: bool,
     pub(crate) ready: Vec<ConnectionId>,
@@ -90,6 +94,9 @@ impl World {
             held: VecDeque::new(),
             hold_application: false,
             waiting: VecDeque::new(),
+            hold_authorizations: false,
+            authorizing: VecDeque::new(),
+            forbidden: BTreeSet::from([Channel::from("secret")]),
             lose_news: false,
             ready: Vec::new(),
             next: 0,
@@ -166,11 +173,11 @@ impl World {
                 let result = identify(token.as_ref());
                 self.nodes[node].handle(NodeInput::Identified { id, result }, self.now);
             }
-            NodeAction::Authorize { request, channel, .. } => {
-                let secret = channel.as_str() == "secret";
-                let problem = Problem::new(Problem::CHANNEL_NOT_AUTHORIZED, "not yours");
-                let result = if secret { Err(problem) } else { Ok(()) };
-                self.nodes[node].handle(NodeInput::Authorized { request, result }, self.now);
+            NodeAction::Authorize { request, channel, token, .. } => {
+                self.authorizing.push_back((node, request, channel, token));
+                if !self.hold_authorizations {
+                    self.authorize_next();
+                }
             }
             NodeAction::Handle { handling, session, serial, channel, message, .. } => {
                 self.handled.push((serial, message.as_text().unwrap_or_default().to_owned()));
@@ -210,6 +217,14 @@ impl World {
             NodeAction::Event(event) => self.events.push((node, event)),
             _ => unreachable!("an action that this world does not know"),
         }
+    }
+
+    /// Answers the oldest question whether somebody may have a channel.
+    pub(crate) fn authorize_next(&mut self) {
+        let (node, request, channel, _) = self.authorizing.pop_front().expect("a question");
+        let problem = Problem::new(Problem::CHANNEL_NOT_AUTHORIZED, "not yours");
+        let result = if self.forbidden.contains(&channel) { Err(problem) } else { Ok(()) };
+        self.nodes[node].handle(NodeInput::Authorized { request, result }, self.now);
     }
 
     /// The application: echoes to the channel, sends `me …` to the session itself, refuses `refuse …`.

@@ -36,8 +36,9 @@ impl<R: Rng> Node<R> {
             let parting = if presence.is_some() { Parting::Broken } else { Parting::Clean };
             self.let_go(id, &channel, parting);
         }
-        let subscription =
-            Subscription { follow: Follow::Asked { request, since }, seat: presence.map(Seat::wanted) };
+        let follow = Follow::Asked { request, since };
+        let seat = presence.map(Seat::wanted);
+        let subscription = Subscription { follow, seat, token: token.clone(), rechecked: None };
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.subscribe(channel.clone(), subscription);
         }
@@ -48,11 +49,10 @@ impl<R: Rng> Node<R> {
     pub(super) fn authorized(&mut self, request: AuthorizationId, result: Result<(), Problem>) {
         let Some((id, channel)) = self.authorizations.remove(&request) else { return };
         let stream = Stream::Channel(channel.clone());
-        let Some(Follow::Asked { request: asked, since }) = self.follow(id, &stream) else { return };
-        let (asked, since) = (*asked, *since);
-        if asked != request {
-            return;
-        }
+        let since = match self.follow(id, &stream) {
+            Some(Follow::Asked { request: asked, since }) if *asked == request => *since,
+            Some(_) | None => return self.rechecked(id, request, &channel, result),
+        };
         match result {
             Ok(()) => {
                 self.watch(id, &stream);
@@ -60,6 +60,7 @@ impl<R: Rng> Node<R> {
             }
             Err(problem) => self.unsubscribe(id, &channel, Some(problem)),
         }
+        self.recheck(id);
     }
 
     /// A subscription ends: because the client says so, or for a reason. An answer comes in any case.

@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::server::node::follow::Follow;
+use crate::server::node::io::AuthorizationId;
+use crate::server::node::recheck::Recheck;
 use crate::server::node::roster::Seat;
 use crate::session::{Channel, CloseFrame, Message, Problem, Rejection, Resume, Secret, SessionId};
 use crate::time::Instant;
@@ -35,6 +37,8 @@ pub(super) struct Connection {
     pub(super) retry_after: Option<Duration>,
     /// A token that came meanwhile.
     pub(super) renewal: Option<Secret>,
+    /// Channels that a fresh token puts in question.
+    pub(super) recheck: Recheck,
 }
 
 /// How far the handshake is.
@@ -63,10 +67,14 @@ pub(super) struct Subscription {
     pub(super) follow: Follow,
     /// A seat among the members, where it was asked for.
     pub(super) seat: Option<Seat>,
+    /// The token that came with it: it is asked about again when the client's own token is renewed.
+    pub(super) token: Option<Secret>,
+    /// That question, until it is answered.
+    pub(super) rechecked: Option<AuthorizationId>,
 }
 
 impl Connection {
-    pub(super) const fn new(user: Option<Arc<str>>) -> Self {
+    pub(super) fn new(user: Option<Arc<str>>) -> Self {
         Self {
             stage: Stage::Silent,
             user,
@@ -79,6 +87,7 @@ impl Connection {
             counted: false,
             retry_after: None,
             renewal: None,
+            recheck: Recheck::default(),
         }
     }
 

@@ -125,7 +125,7 @@ impl<R: Rng> Node<R> {
             if renewal.is_some() {
                 self.identify(id, renewal);
             }
-            return;
+            return self.recheck_all(id);
         }
         connection.user = Some(user.into());
         self.enter(id);

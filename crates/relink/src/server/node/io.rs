@@ -120,7 +120,7 @@ pub enum NodeAction {
         /// The token from the client's hello, or a fresh one ahead of its end; `None` where it sent none.
         token: Option<Secret>,
     },
-    /// Find out whether a user may have a channel.
+    /// Find out whether a user may have a channel: when the client subscribes, and again when it renews its token.
     Authorize {
         /// Comes back in the answer.
         request: AuthorizationId,

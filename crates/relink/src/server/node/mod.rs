@@ -10,6 +10,7 @@ mod greeting;
 mod intake;
 mod io;
 mod parting;
+mod recheck;
 mod roster;
 mod stats;
 
