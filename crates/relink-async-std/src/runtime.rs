@@ -1,4 +1,4 @@
-//! async-std, as a link sees it: look up, connect, clock, sleep, spawn.
+//! async-std, as a link sees it: connect, clock, sleep, spawn.
 
 use std::future::Future;
 use std::io;
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use async_std::net::{TcpStream, ToSocketAddrs};
+use async_std::net::TcpStream;
 use relink_driver::relink::Instant;
 use relink_driver::{Runtime, Sleep, StdClock};
 
@@ -42,14 +42,6 @@ impl Runtime for AsyncStd {
         Timer { clock: self.clock, armed: None }
     }
 
-    fn lookup(
-        &self,
-        host: String,
-        port: u16,
-    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static {
-        lookup(host, port)
-    }
-
     fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static {
         connect(address)
     }
@@ -57,10 +49,6 @@ impl Runtime for AsyncStd {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         async_std::task::spawn(task);
     }
-}
-
-async fn lookup(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
-    Ok((host.as_str(), port).to_socket_addrs().await?.collect())
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {

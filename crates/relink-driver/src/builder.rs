@@ -21,6 +21,7 @@ use crate::request::{BadUrl, IntoRequest, Target, Template, TokenPlacement};
 use crate::runtime::{ConnectError, Runtime};
 use crate::shared::Shared;
 use crate::stream::{BoxStream, ByteStream};
+use crate::suspend;
 use crate::trace::Trace;
 use crate::wire::WireLimits;
 
@@ -305,6 +306,7 @@ impl<Rt: Runtime> Builder<Rt> {
         let tokens = Tokens { link: self.tokens, channels: self.channel_tokens };
         let clock = self.runtime.clone();
         let shared = Arc::new(Shared::new(session, self.inbox, Box::new(move || clock.now())));
+        suspend::watch(&shared);
         shared.tell(SessionInput::Connect);
         Ok(Engine::new(self.runtime, shared, dialer, tokens, trace))
     }

@@ -1,6 +1,6 @@
 //! The clocks. The only file of this crate that reads one.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use relink::Instant;
 
@@ -10,23 +10,65 @@ pub(crate) fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
 
-/// The monotonic clock of the standard library, counted from when this was made: for runtimes without one of their own.
+/// A monotonic clock, counted from when this was made: for runtimes without one of their own.
+///
+/// It goes on while the machine is suspended, if the system has such a clock (Linux, Android, macOS, iOS, Windows). The clock of
+/// [`std::time::Instant`] stands still then on all but Windows, and a message whose time is over would be sent hours later.
 #[derive(Debug, Clone, Copy)]
 pub struct StdClock {
-    origin: std::time::Instant,
+    origin: boot_time::Instant,
 }
 
 impl StdClock {
     /// A clock that starts now.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the driver's clock file")]
     pub fn start() -> Self {
-        Self { origin: std::time::Instant::now() }
+        Self { origin: boot_time::Instant::now() }
     }
 
     /// The time since the start.
     #[must_use]
     pub fn now(&self) -> Instant {
         Instant::from_origin(self.origin.elapsed())
+    }
+}
+
+/// How long the machine was suspended: what the clock of a runtime misses.
+///
+/// For runtimes that have a clock of their own, which tests pause: add it to what that clock says.
+#[derive(Debug, Clone, Copy)]
+pub struct Suspension {
+    awake: std::time::Instant,
+    all: boot_time::Instant,
+}
+
+impl Suspension {
+    /// Counts from now on.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the driver's clock file")]
+    pub fn start() -> Self {
+        // In this order, what passes between the two readings is never taken for time suspended.
+        Self { awake: std::time::Instant::now(), all: boot_time::Instant::now() }
+    }
+
+    /// The time suspended since the start, in whole milliseconds: between suspensions it stands still.
+    #[must_use]
+    pub fn so_far(&self) -> Duration {
+        let all = self.all.elapsed();
+        let suspended = all.saturating_sub(self.awake.elapsed());
+        Duration::from_millis(u64::try_from(suspended.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_stays_awake_was_never_suspended() {
+        let suspension = Suspension::start();
+        for _ in 0..10_000 {
+            assert_eq!(suspension.so_far(), Duration::ZERO);
+        }
     }
 }

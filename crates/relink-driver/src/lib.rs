@@ -1,8 +1,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 //! What every async runtime shares to drive a [`relink`] session.
 //!
-//! Applications use a driver crate (`relink-tokio`, `relink-async-std`), which is this crate and a [`Runtime`]: five
-//! functions to look up, connect, tell the time, sleep and spawn. Everything that takes a decision is in [`relink`]; everything that
+//! Applications use a driver crate (`relink-tokio`, `relink-async-std`), which is this crate and a [`Runtime`]: four
+//! functions to connect, tell the time, sleep and spawn. Everything that takes a decision is in [`relink`]; everything that
 //! touches the network is here, and takes none:
 //!
 //! * [`Wire`]: the WebSocket protocol over memory, by tungstenite;
@@ -19,6 +19,7 @@ mod connection;
 mod dial;
 mod engine;
 mod inbox;
+mod lookup;
 mod memory;
 mod race;
 mod renewable;
@@ -27,6 +28,7 @@ mod retry_after;
 mod runtime;
 mod shared;
 mod stream;
+mod suspend;
 #[cfg(feature = "tls")]
 mod tls;
 mod trace;
@@ -35,7 +37,7 @@ mod wire;
 
 pub use builder::{BuildError, Builder};
 pub use client::{Client, Ended, Events, Farewell};
-pub use clock::StdClock;
+pub use clock::{StdClock, Suspension};
 pub use connection::Connection;
 pub use inbox::InboxLimits;
 pub use renewable::Renewable;

@@ -1,4 +1,4 @@
-//! The seam to an async runtime: look up, connect, clock, sleep, spawn. All that a driver crate has to write.
+//! The seam to an async runtime: connect, clock, sleep, spawn. All that a driver crate has to write.
 
 use std::future::Future;
 use std::io;
@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use relink::{Failure, Instant};
+
+use crate::lookup::lookup;
 
 /// What an async runtime offers to a link.
 ///
@@ -17,18 +19,24 @@ pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
     /// Its timer.
     type Sleep: Sleep;
 
-    /// The time on its monotonic clock, from any origin that stays the same.
+    /// The time on its monotonic clock, from any origin that stays the same. It should go on while the machine is
+    /// suspended, as [`StdClock`](crate::StdClock) does; see also [`Suspension`](crate::Suspension).
     fn now(&self) -> Instant;
 
     /// A timer that is not set yet.
     fn sleep(&self) -> Self::Sleep;
 
     /// Looks a name up: all addresses, in the resolver's order of preference.
+    ///
+    /// By default the system's resolver is asked, on a thread that neither the runtime nor the end of the process waits for;
+    /// attempts that want the same name share one.
     fn lookup(
         &self,
         host: String,
         port: u16,
-    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static;
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static {
+        lookup(host, port)
+    }
 
     /// Connects to one address, with `TCP_NODELAY`, since a link sends whole messages.
     fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static;

@@ -1,4 +1,4 @@
-//! Tokio, as a link sees it: look up, connect, clock, sleep, spawn.
+//! Tokio, as a link sees it: connect, clock, sleep, spawn.
 
 use std::future::Future;
 use std::io;
@@ -7,22 +7,24 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use relink_driver::relink::Instant;
-use relink_driver::{Runtime, Sleep};
+use relink_driver::{Runtime, Sleep, Suspension};
 use tokio::net::TcpStream;
 use tokio::time::Instant as TokioInstant;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
-/// The runtime that the caller runs on. Its clock is tokio's, so that it stands still where tests pause it.
+/// The runtime that the caller runs on. Its clock is tokio's, so that it stands still while tests pause it, and counts the time
+/// for which the machine was suspended as well.
 #[derive(Debug, Clone, Copy)]
 pub struct Tokio {
     origin: TokioInstant,
+    suspension: Suspension,
 }
 
 impl Tokio {
     /// A clock that starts now.
     #[must_use]
     pub fn new() -> Self {
-        Self { origin: TokioInstant::now() }
+        Self { origin: TokioInstant::now(), suspension: Suspension::start() }
     }
 }
 
@@ -37,19 +39,11 @@ impl Runtime for Tokio {
     type Sleep = Timer;
 
     fn now(&self) -> Instant {
-        Instant::from_origin(self.origin.elapsed())
+        Instant::from_origin(self.origin.elapsed() + self.suspension.so_far())
     }
 
     fn sleep(&self) -> Timer {
-        Timer { origin: self.origin, sleep: None }
-    }
-
-    fn lookup(
-        &self,
-        host: String,
-        port: u16,
-    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static {
-        lookup(host, port)
+        Timer { clock: *self, sleep: None }
     }
 
     fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static {
@@ -61,10 +55,6 @@ impl Runtime for Tokio {
     }
 }
 
-async fn lookup(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
-    Ok(tokio::net::lookup_host((host, port)).await?.collect())
-}
-
 async fn connect(address: SocketAddr) -> io::Result<Compat<TcpStream>> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
@@ -74,13 +64,14 @@ async fn connect(address: SocketAddr) -> io::Result<Compat<TcpStream>> {
 /// Tokio's timer. It is made and moved only when the deadline changes.
 #[derive(Debug)]
 pub struct Timer {
-    origin: TokioInstant,
+    clock: Tokio,
     sleep: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl Sleep for Timer {
     fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = self.origin + deadline.since_origin();
+        let Tokio { origin, suspension } = self.clock;
+        let deadline = origin + deadline.since_origin().saturating_sub(suspension.so_far());
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if sleep.deadline() != deadline {
             sleep.as_mut().reset(deadline);

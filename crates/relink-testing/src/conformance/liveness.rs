@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 
 use super::{
     pipe::{Near, Peer, serve_pipe},
-    rig::{LATE, Link, ms, quick, quick_link, saw, secs, start_config, start_with},
+    rig::{LATE, Link, ms, quick, quick_link, saw, secs, start_config, start_with, texts_of},
 };
 use crate::{Connection, Script, Then, What};
 
@@ -147,6 +147,25 @@ pub async fn m14_a_wake_up_checks_the_link<Rt: Runtime>(rt: Rt) {
     link.client.hint(Hint::Wake);
     link.rt.until("the answer", || link.client.stats().round_trips.count() == 1).await;
     assert!(link.client.state().is_usable());
+}
+
+/// A machine is suspended for a night: its clock goes on. A message whose time is over is not sent in the morning, a later one
+/// is.
+pub async fn i21_a_message_does_not_outlive_a_suspension<Rt: Runtime>(rt: Rt) {
+    let waits = Backoff::default().with_curve(Curve::Fixed { delay: secs(20) }).with_jitter(Jitter::None);
+    let script = Script::new().connection(Connection::refuse(503)).then(Then::Echo);
+    let hour = secs(60 * 60);
+    let config = quick_link(|link| link.with_backoff(waits));
+    let outbox = config.outbox.with_ttl(Some(hour));
+    let (server, mut link) = start_config(rt, script, config.with_outbox(outbox));
+    link.attempt_failed().await;
+    link.client.try_send("stale").expect("it is queued");
+    link.rt.suspend(8 * hour);
+    link.client.try_send("fresh").expect("it is queued");
+    link.client.hint(Hint::Wake);
+    assert_eq!(link.text().await, "fresh");
+    assert_eq!(texts_of(&server, 2), ["fresh"]);
+    assert_eq!(link.client.stats().messages_dropped, 1);
 }
 
 /// A slow application slows the peer: the socket is not read, so the server cannot go on. It is no reason to believe

@@ -168,6 +168,7 @@ macro_rules! driver_conformance {
                 i12_traffic_is_life_and_starves_no_ping
                 m13_the_watchdog_finds_a_silent_link
                 m14_a_wake_up_checks_the_link
+                i21_a_message_does_not_outlive_a_suspension
                 a_slow_application_slows_the_peer_and_loses_nothing
                 i05_a_flapping_server_meets_growing_delays
                 i15_a_loss_is_told_once_and_after_the_last_message

@@ -6,7 +6,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -25,16 +25,24 @@ pub(crate) struct Watched<Rt> {
     sockets: Arc<Count>,
     /// What every name means, in place of what the resolver says.
     names: Option<Vec<SocketAddr>>,
+    /// The milliseconds for which the machine was suspended.
+    suspended: Arc<AtomicU64>,
 }
 
 impl<Rt: Runtime> Watched<Rt> {
     pub(crate) fn new(rt: Rt) -> Self {
-        Self { rt, tasks: Arc::default(), sockets: Arc::default(), names: None }
+        Self { rt, tasks: Arc::default(), sockets: Arc::default(), names: None, suspended: Arc::default() }
     }
 
     /// One on which every name has these addresses.
     pub(crate) fn with_names(rt: Rt, addresses: Vec<SocketAddr>) -> Self {
         Self { names: Some(addresses), ..Self::new(rt) }
+    }
+
+    /// The machine is suspended for so long: its clock goes on, its timers stand still.
+    pub(crate) fn suspend(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).expect("some hours");
+        self.suspended.fetch_add(millis, Ordering::SeqCst);
     }
 
     /// Waits for the future, or for this long.
@@ -80,14 +88,14 @@ impl<Rt: Runtime> Watched<Rt> {
 
 impl<Rt: Runtime> Runtime for Watched<Rt> {
     type Tcp = Socket<Rt::Tcp>;
-    type Sleep = Rt::Sleep;
+    type Sleep = Suspended<Rt::Sleep>;
 
     fn now(&self) -> Instant {
-        self.rt.now()
+        self.rt.now() + suspended(&self.suspended)
     }
 
     fn sleep(&self) -> Self::Sleep {
-        self.rt.sleep()
+        Suspended { timer: self.rt.sleep(), suspended: Arc::clone(&self.suspended) }
     }
 
     fn lookup(
@@ -116,6 +124,23 @@ impl<Rt: Runtime> Runtime for Watched<Rt> {
             task.await;
         });
     }
+}
+
+/// A timer of the runtime, which knows nothing of the time suspended.
+pub(crate) struct Suspended<Timer> {
+    timer: Timer,
+    suspended: Arc<AtomicU64>,
+}
+
+impl<Timer: Sleep> Sleep for Suspended<Timer> {
+    fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let awake = deadline.since_origin().saturating_sub(suspended(&self.suspended));
+        self.timer.poll_until(Instant::from_origin(awake), cx)
+    }
+}
+
+fn suspended(millis: &AtomicU64) -> Duration {
+    Duration::from_millis(millis.load(Ordering::SeqCst))
 }
 
 /// A socket that is counted while it lives.

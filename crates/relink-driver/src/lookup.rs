@@ -1,0 +1,152 @@
+//! Looking names up, on threads that nobody waits for.
+//!
+//! The system's resolver blocks, for half a minute if the network swallows its questions. In a runtime's pool of blocking
+//! threads that would hold up the end of the process, and each attempt would block one more. Here a name has one thread at
+//! a time, all attempts share its answer, and the process ends without it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use futures_channel::oneshot;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either, Shared, ready};
+
+type Name = (String, u16);
+type Answer = Result<Vec<SocketAddr>, Arc<io::Error>>;
+
+/// Looks a name up with the system's resolver: all addresses, in its order of preference. An address is its own answer.
+pub(crate) fn lookup(
+    host: String,
+    port: u16,
+) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static {
+    static LOOKUPS: Lookups = Lookups::new();
+    match host.parse::<IpAddr>() {
+        Ok(address) => Either::Left(ready(Ok(vec![SocketAddr::new(address, port)]))),
+        Err(_) => Either::Right(LOOKUPS.find((host, port), |(host, port)| {
+            (host.as_str(), *port).to_socket_addrs().map(Iterator::collect)
+        })),
+    }
+}
+
+/// The lookups under way.
+struct Lookups(Mutex<BTreeMap<Name, Shared<BoxFuture<'static, Answer>>>>);
+
+impl Lookups {
+    const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
+    /// Waits for the lookup of this name that is under way, or begins one.
+    fn find(
+        &'static self,
+        name: Name,
+        resolve: impl FnOnce(&Name) -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static {
+        let known = self.lock().get(&name).cloned();
+        let answer = known.unwrap_or_else(|| self.begin(name, resolve));
+        answer.map(|answer| answer.map_err(|error| io::Error::new(error.kind(), error)))
+    }
+
+    fn begin(
+        &'static self,
+        name: Name,
+        resolve: impl FnOnce(&Name) -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    ) -> Shared<BoxFuture<'static, Answer>> {
+        let (sender, receiver) = oneshot::channel();
+        let answer = receiver.map(|answer| answer.unwrap_or_else(|_| Err(Arc::new(no_answer()))));
+        let answer = answer.boxed().shared();
+        self.lock().insert(name.clone(), answer.clone());
+        let running = Running { lookups: self, name };
+        let thread = thread::Builder::new().name("relink-lookup".to_owned()).spawn(move || {
+            let found = resolve(&running.name).map_err(Arc::new);
+            drop(running);
+            // Fails if every attempt that waited has given up.
+            _ = sender.send(found);
+        });
+        // Without a thread the sender is gone, and the lookup has failed.
+        drop(thread);
+        answer
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Name, Shared<BoxFuture<'static, Answer>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn no_answer() -> io::Error {
+    io::Error::other("the resolver could not be asked: no thread could be started")
+}
+
+/// A lookup under way. However it ends, the next one begins anew.
+struct Running {
+    lookups: &'static Lookups,
+    name: Name,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.lookups.lock().remove(&self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn lookups() -> &'static Lookups {
+        Box::leak(Box::new(Lookups::new()))
+    }
+
+    fn name() -> Name {
+        ("example.org".to_owned(), 443)
+    }
+
+    #[test]
+    fn attempts_share_the_thread_of_a_lookup_that_hangs() {
+        let lookups = lookups();
+        let (answer, question) = mpsc::channel::<()>();
+        let first = lookups.find(name(), move |_| {
+            question.recv().expect("the test answers");
+            Ok(vec![SocketAddr::from(([127, 0, 0, 1], 443))])
+        });
+        for _ in 0..100 {
+            let given_up = lookups.find(name(), |_| unreachable!("the name is being looked up"));
+            drop(given_up);
+        }
+        let second = lookups.find(name(), |_| unreachable!("the name is being looked up"));
+        answer.send(()).expect("the thread waits");
+        let both = futures_util::future::join(first, second);
+        let (first, second) = smol::block_on(both);
+        assert_eq!(first.unwrap(), second.unwrap());
+    }
+
+    #[test]
+    fn an_answer_is_not_kept_and_neither_is_an_error() {
+        let lookups = lookups();
+        let refused = || Err(io::Error::new(io::ErrorKind::NotFound, "no such name"));
+        let error = smol::block_on(lookups.find(name(), move |_| refused())).unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::NotFound, "no such name"));
+        assert_eq!(smol::block_on(lookups.find(name(), |_| Ok(Vec::new()))).unwrap(), []);
+        assert!(lookups.lock().is_empty());
+    }
+
+    #[test]
+    fn a_resolver_that_panics_is_a_failed_lookup() {
+        let lookups = lookups();
+        assert!(smol::block_on(lookups.find(name(), |_| panic!("on purpose"))).is_err());
+        assert!(smol::block_on(lookups.find(name(), |_| Ok(Vec::new()))).is_ok());
+    }
+
+    #[test]
+    fn an_address_needs_no_thread() {
+        for (host, port) in [("127.0.0.1", 80), ("::1", 8080)] {
+            let found = lookup(host.to_owned(), port).now_or_never().expect("it is known").unwrap();
+            assert_eq!(found, [SocketAddr::new(host.parse().unwrap(), port)]);
+        }
+    }
+}

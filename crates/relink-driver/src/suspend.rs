@@ -1,0 +1,125 @@
+//! Notices that the machine was suspended.
+//!
+//! The timers of a runtime stand still in suspension, whatever its clock does: one that had 20 s left has them left on waking,
+//! although hours have passed. One thread for all links of a process looks at a clock that goes on, and tells them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use relink::{Hint, SessionInput};
+
+use crate::clock::StdClock;
+use crate::shared::Shared;
+
+/// How often the clock is looked at: a link is told this much after the machine woke up, at the latest.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// An interval that took so much longer was a suspension. A busy machine may be late, too, but hardly by this; and then
+/// the hint costs a ping.
+const SUSPENDED: Duration = Duration::from_secs(5);
+
+static LINKS: Links = Links(Mutex::new(Vec::new()));
+
+/// Tells this link when the machine wakes up, for as long as the link is there.
+pub(crate) fn watch(link: &Arc<Shared>) {
+    if LINKS.add(link) {
+        let watching = thread::Builder::new().name("relink-suspend".to_owned()).spawn(|| LINKS.run());
+        if watching.is_err() {
+            // Links notice by themselves, later: their next timer is late. The next link tries again.
+            LINKS.lock().clear();
+        }
+    }
+}
+
+/// The links to tell. The thread runs while there is any.
+struct Links(Mutex<Vec<Weak<Shared>>>);
+
+impl Links {
+    /// Whether it is the first.
+    fn add(&self, link: &Arc<Shared>) -> bool {
+        let mut links = self.lock();
+        links.push(Arc::downgrade(link));
+        links.len() == 1
+    }
+
+    fn run(&self) {
+        let clock = StdClock::start();
+        loop {
+            let before = clock.now();
+            thread::sleep(INTERVAL);
+            if !self.look(clock.now() - before) {
+                return;
+            }
+        }
+    }
+
+    /// What follows from an interval that took so long. Whether there is a link left.
+    fn look(&self, took: Duration) -> bool {
+        let mut links = self.lock();
+        links.retain(|link| link.strong_count() > 0);
+        if links.is_empty() {
+            return false;
+        }
+        if took >= INTERVAL + SUSPENDED {
+            let woken: Vec<_> = links.iter().filter_map(Weak::upgrade).collect();
+            drop(links);
+            for link in woken {
+                link.tell(SessionInput::Hint(Hint::Wake));
+            }
+        }
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Shared>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::{Wake, Waker};
+
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+    use relink::{Plain, Session, SessionConfig};
+
+    use super::*;
+    use crate::inbox::InboxLimits;
+
+    #[derive(Default)]
+    struct Wakes(AtomicU32);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn link() -> Arc<Shared> {
+        let (protocol, rng) = (Box::new(Plain::default()), SmallRng::seed_from_u64(1));
+        let session =
+            Session::new(SessionConfig::default(), vec!["ws://h/".into()], protocol as _, rng).unwrap();
+        Arc::new(Shared::new(session, InboxLimits::default(), Box::new(|| relink::Instant::ORIGIN)))
+    }
+
+    #[test]
+    fn links_are_told_of_a_suspension_and_not_of_a_busy_machine() {
+        let (links, link, wakes) = (Links(Mutex::default()), link(), Arc::<Wakes>::default());
+        assert!(links.add(&link), "the first starts the thread");
+        assert!(!links.add(&link));
+        link.engine.register(&Waker::from(wakes.clone()));
+        assert!(links.look(INTERVAL + Duration::from_secs(2)));
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
+        assert!(links.look(Duration::from_secs(8 * 60 * 60)));
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn nobody_watches_for_links_that_are_gone() {
+        let links = Links(Mutex::default());
+        links.add(&link());
+        assert!(!links.look(INTERVAL));
+        assert!(links.add(&link()), "a new thread starts");
+    }
+}
