@@ -146,7 +146,8 @@ impl Client {
         self.close_with(CloseCode::NORMAL, "")
     }
 
-    /// The same with a code and a reason for people, which the peer sees.
+    /// The same with a code and a reason for people, which the peer sees; [`CloseFrame::for_wire`] says what becomes of a
+    /// code that may not be sent and of a reason that is too long.
     pub fn close_with(&self, code: CloseCode, reason: &str) -> impl Future<Output = Farewell> + Send + '_ {
         self.shared.tell(SessionInput::Close(CloseFrame::new(code, reason)));
         self.closed()

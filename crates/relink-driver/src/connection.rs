@@ -90,7 +90,7 @@ impl<Rt: Runtime> Connection<Rt> {
     }
 
     /// Begins to close, with a code and a reason for people; poll on until [`Event::Closed`]. `SinkExt::close` does
-    /// the same with 1000 and waits.
+    /// the same with 1000 and waits. [`CloseFrame::for_wire`] says what becomes of a code that may not be sent.
     pub fn start_close(&mut self, code: CloseCode, reason: &str) {
         self.shared().tell(SessionInput::Close(CloseFrame::new(code, reason)));
     }

@@ -300,13 +300,9 @@ fn frame_of(message: WireMessage) -> Option<Frame> {
     })
 }
 
-/// What a close frame carries on the wire: nothing where its code may not be sent, and a reason of 123 bytes at most.
 fn close_content(frame: CloseFrame) -> Option<WireClose> {
-    let mut reason = frame.reason;
-    while reason.len() > 123 {
-        reason.pop();
-    }
-    frame.code.is_sendable().then(|| WireClose { code: WireCode::from(frame.code.0), reason: reason.into() })
+    let CloseFrame { code, reason } = frame.for_wire()?;
+    Some(WireClose { code: WireCode::from(code.0), reason: reason.into() })
 }
 
 fn failure_of(error: &Error) -> Failure {

@@ -77,11 +77,18 @@ fn a_close_reason_that_is_too_long_is_cut_between_characters() {
 }
 
 #[test]
-fn a_code_that_may_not_be_sent_goes_out_as_an_empty_close() {
-    let (mut wire, mut server) = open(WireLimits::default());
-    wire.send(Frame::Close(CloseCode::ABNORMAL.into()));
-    carry(&mut wire, &mut server);
-    assert_eq!(server.read().unwrap(), tungstenite::Message::Close(None));
+fn a_close_without_a_code_goes_out_empty_and_other_codes_that_may_not_be_sent_as_1008() {
+    let closed_with = |code: u16| {
+        let (mut wire, mut server) = open(WireLimits::default());
+        wire.send(Frame::Close(CloseFrame::new(CloseCode(code), "why")));
+        carry(&mut wire, &mut server);
+        let tungstenite::Message::Close(close) = server.read().unwrap() else { panic!("no close frame") };
+        close.map(|close| (u16::from(close.code), close.reason.to_string()))
+    };
+    assert_eq!(closed_with(1005), None);
+    for code in [0, 999, 1004, 1006, 1015, 1016, 2999, 5000, u16::MAX] {
+        assert_eq!(closed_with(code), Some((1008, "why".to_owned())), "{code}");
+    }
 }
 
 #[test]

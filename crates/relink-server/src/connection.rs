@@ -34,8 +34,6 @@ use crate::{
 const BUFFER: usize = 4 * 1024;
 /// So many messages are read before something is written, and another connection has its turn.
 const TURN: usize = 32;
-/// The reason of a close frame is no longer (RFC 6455: 125 bytes with the code).
-const REASON_MAX: usize = 123;
 
 /// From the end of the handshake to the end of the socket.
 pub(crate) async fn run(
@@ -202,7 +200,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
                     self.ws.feed(ws_message(message)).await?;
                 }
                 let code = frame.code;
-                self.ws.send(WsMessage::Close(Some(ws_close(frame)))).await?;
+                self.ws.send(WsMessage::Close(ws_close(frame))).await?;
                 self.seat.leave(code);
             }
             // Reading on sends our answer to a close frame, and waits for the peer's.
@@ -242,9 +240,7 @@ fn ws_message(message: Message) -> WsMessage {
     }
 }
 
-/// What the application chose may not be fit for the wire.
-fn ws_close(CloseFrame { code, reason }: CloseFrame) -> WsCloseFrame {
-    let code = if code.is_sendable() { code } else { CloseCode::POLICY_VIOLATION };
-    let end = (0..=REASON_MAX.min(reason.len())).rev().find(|end| reason.is_char_boundary(*end));
-    WsCloseFrame { code: code.0.into(), reason: reason[..end.unwrap_or(0)].into() }
+fn ws_close(frame: CloseFrame) -> Option<WsCloseFrame> {
+    let CloseFrame { code, reason } = frame.for_wire()?;
+    Some(WsCloseFrame { code: code.0.into(), reason: reason.into() })
 }

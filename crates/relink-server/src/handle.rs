@@ -49,7 +49,8 @@ impl ServerHandle {
 
     /// Closes all connections of a user at this node, and ends their sessions. The code tells the client what to do:
     /// [`ADMIN_DISCONNECT`](relink::CloseCode::ADMIN_DISCONNECT) and
-    /// [`ACCOUNT_SUSPENDED`](relink::CloseCode::ACCOUNT_SUSPENDED) are meant for this.
+    /// [`ACCOUNT_SUSPENDED`](relink::CloseCode::ACCOUNT_SUSPENDED) are meant for this;
+    /// [`CloseFrame::for_wire`] says what becomes of a code that may not be sent.
     pub fn kick(&self, user: impl Into<User>, frame: impl Into<CloseFrame>) {
         let user = user.into().as_str().to_owned();
         self.hub.drive(NodeInput::Kick { user, frame: frame.into() });

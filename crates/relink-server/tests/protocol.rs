@@ -305,6 +305,18 @@ async fn m07_a_kick_closes_with_its_code_and_ends_the_session() {
 }
 
 #[tokio::test]
+async fn a_close_code_that_may_not_be_sent_follows_the_same_rule_as_a_clients() {
+    // A frame without a code is read as 1005.
+    for (chosen, read) in [(1005, 1005), (1006, 1008), (1015, 1008), (999, 1008), (5000, 1008), (4321, 4321)]
+    {
+        let server = Running::with_defaults().await;
+        let (mut client, _) = server.hello().await;
+        server.relink.kick(User::anonymous(), CloseFrame::new(CloseCode(chosen), "x".repeat(2000)));
+        assert_eq!(client.closed().await.0, read, "{chosen}");
+    }
+}
+
+#[tokio::test]
 async fn m04_a_channel_that_is_not_allowed_is_refused_and_the_link_stays() {
     let server = Running::start(Server::builder().authorize(|user, channel, token| async move {
         let allowed = channel.as_str() == "room" && token.is_some_and(|token| token.expose() == "key");

@@ -5,7 +5,8 @@ use core::fmt;
 /// The status code of a close frame (RFC 6455, section 7.4).
 ///
 /// Any number can be represented, so that a peer's nonsense can be reported as it came;
-/// [`is_sendable`](Self::is_sendable) says whether it may go into a frame.
+/// [`is_sendable`](Self::is_sendable) says whether it may go into a frame, and
+/// [`CloseFrame::for_wire`](crate::CloseFrame::for_wire) what goes out instead if it may not.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 #[expect(clippy::exhaustive_structs, reason = "a newtype: nothing can be added")]

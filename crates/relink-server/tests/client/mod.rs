@@ -137,6 +137,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
             match self.hear_raw().await {
                 Some(Message::Text(text)) => before.push(serde_json::from_str(&text).expect("JSON")),
                 Some(Message::Close(Some(frame))) => return (frame.code.into(), before),
+                Some(Message::Close(None)) => return (1005, before),
                 other => panic!("{other:?} after {before:?}"),
             }
         }

@@ -1,16 +1,26 @@
 //! What each close code leads to: every row of the default table, as the application and the server see it.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    io::{self, Write},
+    sync::{atomic::Ordering, mpsc},
+    time::Duration,
+};
 
 use relink_driver::{
-    Runtime,
+    Runtime, Target,
     relink::{CloseCode, ClosedReason, Event, Failure, Hint, Phase, Reason, RefusedReason, State},
 };
 
 use super::{
-    rig::{DELAY, end_of, quick_link, request_of, saw_text, secs, start, start_config, start_with},
+    pipe::{Near, Peer, serve_pipe},
+    rig::{
+        DELAY, LATE, Link, end_of, quick, quick_link, request_of, saw_text, secs, start, start_config,
+        start_with,
+    },
     tokens,
 };
+use tokio_tungstenite::tungstenite::Message as Frame;
+
 use crate::{Connection, Script, Then, What};
 
 /// 1000: the purpose is fulfilled.
@@ -169,16 +179,41 @@ pub async fn an_unknown_4xxx_is_retried<Rt: Runtime>(rt: Rt) {
     retries(rt, 4444, 0).await;
 }
 
-/// A code that may not stand in a frame breaks the protocol: it means what such errors mean, not what its row says (I13).
+/// A code that may not stand in a frame breaks the protocol: it means what 1002 means, not what its own row says (I13).
 pub async fn a_reserved_code_is_a_protocol_error<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, closing_once(1015, "not for the wire"));
     link.connected().await;
     let lost = link.disconnected().await;
     assert_eq!(lost.reason, Reason::Failed(Failure::Protocol(CloseCode::PROTOCOL_ERROR)));
     assert!(lost.detail.contains("1015"), "{lost:?}");
-    lost.assert_retry_in(DELAY, DELAY);
+    lost.assert_retry_in(secs(10), secs(10));
+    link.client.retry_now();
     assert!(link.connected().await);
     assert!(matches!(end_of(&server, 1).await, What::Closed { answered: true, .. }));
+}
+
+/// What this side finds wrong, and closes for with a code of its own, means what the code means from the server.
+pub async fn a_code_that_this_side_closes_with_means_what_it_does_from_the_server<Rt: Runtime>(rt: Rt) {
+    // A pong in two frames, and text that is not UTF-8.
+    for (bytes, code) in [(&[0x0a, 0x00][..], 1002), (&[0x81, 0x01, 0xff], 1007)] {
+        let (told_tx, told) = mpsc::channel();
+        let play = move |mut peer: Peer| {
+            _ = peer.get_mut().write_all(bytes);
+            while let Ok(frame) = peer.read() {
+                _ = told_tx.send(frame);
+            }
+        };
+        let mut link = Link::spawn(rt.clone(), "ws://in.memory/", |builder| {
+            let serve = move |_: Target| std::future::ready(io::Result::<Near>::Ok(serve_pipe(play.clone())));
+            builder.config(quick()).connector(serve)
+        });
+        link.connected().await;
+        let lost = link.disconnected().await;
+        assert_eq!(lost.reason, Reason::Failed(Failure::Protocol(CloseCode(code))));
+        lost.assert_retry_in(secs(10), secs(10));
+        let Ok(Frame::Close(Some(close))) = told.recv_timeout(LATE) else { panic!("no close frame came") };
+        assert_eq!(u16::from(close.code), code);
+    }
 }
 
 /// A close code's meaning can be edited.

@@ -45,6 +45,17 @@ pub async fn a_close_can_have_a_code_and_a_reason<Rt: Runtime>(rt: Rt) {
     assert_eq!(end_of(&server, 1).await, What::PeerClosed { code: Some(4321), reason });
 }
 
+/// A code that may not stand in a frame goes out as the one rule says: 1005 as an empty frame, any other as 1008.
+pub async fn a_close_with_a_code_that_may_not_be_sent_follows_one_rule<Rt: Runtime>(rt: Rt) {
+    for (chosen, code) in [(1005, None), (1006, Some(1008)), (999, Some(1008)), (5000, Some(1008))] {
+        let (server, mut link) = start(rt.clone(), Script::echo());
+        link.connected().await;
+        link.rt.soon(link.client.close_with(CloseCode(chosen), "why")).await;
+        let reason = code.map_or(String::new(), |_| "why".to_owned());
+        assert_eq!(end_of(&server, 1).await, What::PeerClosed { code, reason }, "{chosen}");
+    }
+}
+
 /// The last handle that goes closes the link with 1000, after what is queued has gone out; those before it do not.
 pub async fn the_last_handle_closes_with_1000_after_the_flush<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, Script::echo());

@@ -105,11 +105,13 @@ macro_rules! driver_conformance {
                 m04_4020_is_the_end
                 an_unknown_4xxx_is_retried
                 a_reserved_code_is_a_protocol_error
+                a_code_that_this_side_closes_with_means_what_it_does_from_the_server
                 an_edited_code_means_what_the_edit_says
             }
             handles {
                 e17_close_says_farewell_after_the_flush
                 a_close_can_have_a_code_and_a_reason
+                a_close_with_a_code_that_may_not_be_sent_follows_one_rule
                 the_last_handle_closes_with_1000_after_the_flush
                 i02_the_last_handle_ends_a_link_that_waits
                 a_link_lives_on_when_nobody_listens

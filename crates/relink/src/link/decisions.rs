@@ -14,6 +14,10 @@ use crate::code::CloseCode;
 use crate::policy::{StopReason, Verdict};
 use crate::time::Instant;
 
+/// The wait after what this side found wrong, if the table has the end, or a token, for its code: the same is likely to
+/// happen again.
+const FOUND_WRONG: Duration = Duration::from_secs(10);
+
 impl<R: Rng> Link<R> {
     /// Whether the link is at an end from which it may start again.
     pub(super) fn may_reopen(&self) -> bool {
@@ -25,8 +29,9 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// The verdict on a failure. What this side found wrong about the peer does not pass through the table for the
-    /// peer's codes (I13).
+    /// The verdict on a failure. What this side found wrong about the peer means what the same close code would from the
+    /// peer, except that it does not end the link: this side may be mistaken, and only the peer can say that nothing would
+    /// change (I13).
     pub(super) fn judge(&self, failure: Failure) -> Verdict {
         let policy = &self.config.close_policy;
         match failure {
@@ -34,7 +39,8 @@ impl<R: Rng> Link<R> {
             Failure::NotWebSocket => policy.on_status(200),
             Failure::Tls => policy.on_close(CloseCode::TLS_HANDSHAKE),
             Failure::InvalidRequest => Verdict::Stop(StopReason::INVALID_REQUEST),
-            Failure::Protocol(_) | Failure::Gap => Verdict::Retry,
+            Failure::Protocol(code) => never_the_end(policy.on_close(code)),
+            Failure::Gap => never_the_end(policy.on_close(CloseCode::GAP)),
             Failure::Lookup
             | Failure::Refused
             | Failure::Unreachable
@@ -97,5 +103,12 @@ impl<R: Rng> Link<R> {
         let least = backoff.floor.max(slow).max(told.unwrap_or_default());
         let until = self.budget.earliest_dial(self.now).max(self.now + delay);
         (until, until.min(self.now + least))
+    }
+}
+
+fn never_the_end(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Stop(_) | Verdict::RefreshToken => Verdict::RetrySlow { floor: FOUND_WRONG },
+        Verdict::Retry | Verdict::RetryNow | Verdict::RetrySlow { .. } | Verdict::SwitchEndpoint => verdict,
     }
 }

@@ -150,12 +150,14 @@ pub enum Frame {
 }
 
 /// The content of a close frame.
+///
+/// Any code and any reason can be asked for, and read. What goes out is [`for_wire`](Self::for_wire), in both roles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the content of a close frame by RFC 6455")]
 pub struct CloseFrame {
-    /// The code; [`CloseCode::NO_STATUS`] where the frame was empty.
+    /// The code; [`CloseCode::NO_STATUS`] if the frame is empty.
     pub code: CloseCode,
-    /// The reason, for people; at most 123 bytes on the wire.
+    /// The reason, for people; at most [`MAX_REASON`](Self::MAX_REASON) bytes on the wire.
     pub reason: String,
 }
 
@@ -165,6 +167,41 @@ impl CloseFrame {
     pub fn new(code: CloseCode, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into() }
     }
+
+    /// The longest reason in bytes: a control frame holds 125, and two of them are the code (RFC 6455, section 5.5).
+    pub const MAX_REASON: usize = 123;
+
+    /// The frame as it may stand on the wire; `None` is an empty one. Every writer of close frames uses this, so that
+    /// clients and servers do the same with what an application chose:
+    ///
+    /// * [`CloseCode::NO_STATUS`] (1005) means a frame without a code, so the frame is empty.
+    /// * Any other code that may not be sent ([`CloseCode::is_sendable`]) becomes 1008, which RFC 6455 gives for "no other
+    ///   more suitable status code". The reason stays.
+    /// * A reason that is too long is cut between two characters.
+    ///
+    /// ```
+    /// use relink::{CloseCode, CloseFrame};
+    ///
+    /// let frame = CloseFrame::new(CloseCode(5000), "maintenance").for_wire();
+    /// assert_eq!(frame, Some(CloseFrame::new(CloseCode::POLICY_VIOLATION, "maintenance")));
+    /// assert_eq!(CloseFrame::from(CloseCode::NO_STATUS).for_wire(), None);
+    /// ```
+    #[must_use]
+    pub fn for_wire(mut self) -> Option<Self> {
+        if self.code == CloseCode::NO_STATUS {
+            return None;
+        }
+        if !self.code.is_sendable() {
+            self.code = CloseCode::POLICY_VIOLATION;
+        }
+        self.reason.truncate(cut(&self.reason, Self::MAX_REASON).len());
+        Some(self)
+    }
+}
+
+/// The beginning of a text, at most this many bytes, with no character cut in two.
+pub(crate) fn cut(text: &str, most: usize) -> &str {
+    (0..=most.min(text.len())).rev().find_map(|end| text.get(..end)).unwrap_or_default()
 }
 
 impl From<CloseCode> for CloseFrame {

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use relink::{
-    CLOSE_CODES, CloseCode, ClosePolicy, ClosedReason, Failure, HTTP_STATUSES, Input, LinkConfig, LinkSignal,
-    Refusal, Row, StopReason, Verdict,
+    CLOSE_CODES, CloseCode, CloseFrame, ClosePolicy, ClosedReason, Failure, HTTP_STATUSES, Input, LinkConfig,
+    LinkSignal, Refusal, Row, StopReason, Verdict,
 };
 
 use crate::bench::{Bench, secs};
@@ -268,7 +268,7 @@ fn failures_of_the_transport_are_judged_as_what_they_are_like() {
         Failure::Eof,
         Failure::Io,
         Failure::Gap,
-        Failure::Protocol(CloseCode::POLICY_VIOLATION),
+        Failure::Protocol(CloseCode::TOO_BIG),
     ] {
         assert!(wait(failure).expect("retried") <= secs(1), "{failure:?}");
     }
@@ -284,10 +284,48 @@ fn failures_of_the_transport_are_judged_as_what_they_are_like() {
 }
 
 #[test]
+fn what_this_side_found_wrong_means_what_the_peers_code_would_but_never_the_end() {
+    let after = |input: fn(relink::TransportId, CloseCode) -> Input, code| {
+        let mut bench = Bench::stable(LinkConfig::default());
+        bench.give(input(bench.id(), CloseCode(code)));
+        bench.retry_in()
+    };
+    let floor = |wait: Duration| if wait >= secs(30) { 30 } else { wait.as_secs() / 5 * 5 };
+    for code in CLOSE_CODES.iter().flat_map(|(rule, _)| [rule.from, rule.to]) {
+        let peers = after(|id, code| Input::PeerClosed { id, code }, code);
+        let own = after(|id, code| Input::Failed { id, failure: Failure::Protocol(code) }, code);
+        let own = own.unwrap_or_else(|| panic!("{code}: a finding of this side ended the link"));
+        match peers {
+            Some(peers) => assert_eq!(floor(own), floor(peers), "{code}"),
+            None => assert!(own >= secs(10), "{code}: {own:?}"),
+        }
+    }
+}
+
+#[test]
 fn only_codes_that_may_stand_in_a_frame_are_sendable() {
     let sendable: Vec<u16> = (0..=u16::MAX).filter(|code| CloseCode(*code).is_sendable()).collect();
     let expected: Vec<u16> = (1000..=1003).chain(1007..=1014).chain(3000..=4999).collect();
     assert_eq!(sendable, expected);
+}
+
+#[test]
+fn what_goes_out_in_a_close_frame_is_one_rule_for_all_codes_and_reasons() {
+    for code in (0..=u16::MAX).map(CloseCode) {
+        let sent = CloseFrame::new(code, "why").for_wire();
+        let expected = match code {
+            CloseCode::NO_STATUS => None,
+            code if code.is_sendable() => Some(CloseFrame::new(code, "why")),
+            _ => Some(CloseFrame::new(CloseCode::POLICY_VIOLATION, "why")),
+        };
+        assert_eq!(sent, expected, "{code}");
+    }
+    for (character, most) in [("x", 123), ("ü", 122), ("€", 123), ("🦀", 120)] {
+        let sent = CloseFrame::new(CloseCode::NORMAL, character.repeat(200)).for_wire().expect("a code");
+        assert_eq!((sent.reason.len(), character), (most, character));
+        let fits = CloseFrame::new(CloseCode::NORMAL, &character.repeat(200)[..most]);
+        assert_eq!(fits.clone().for_wire(), Some(fits), "what fits is not touched");
+    }
 }
 
 /// Each row of a table decides for at least one of the codes above: a row that is added must be added there.

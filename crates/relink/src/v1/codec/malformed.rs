@@ -4,12 +4,9 @@ use alloc::format;
 use alloc::string::String;
 
 use crate::code::CloseCode;
-use crate::session::CloseFrame;
+use crate::session::{CloseFrame, cut};
 
 use super::names::Key;
-
-/// The longest reason in a close frame (RFC 6455, section 5.5).
-const MOST_REASON: usize = 123;
 
 /// A message that is no frame of `relink.v1`. Whoever receives one closes the transport with [`CloseFrame::from`] it
 /// (W11).
@@ -59,11 +56,6 @@ impl Malformed {
 
 impl From<Malformed> for CloseFrame {
     fn from(error: Malformed) -> Self {
-        Self::new(error.close, cut(&error.detail, MOST_REASON))
+        Self::new(error.close, cut(&error.detail, Self::MAX_REASON))
     }
-}
-
-/// The beginning of a text, so many bytes at most, with no character cut in two.
-pub(super) fn cut(text: &str, most: usize) -> &str {
-    (0..=most.min(text.len())).rev().find_map(|end| text.get(..end)).unwrap_or_default()
 }

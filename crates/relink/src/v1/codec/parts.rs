@@ -2,11 +2,11 @@
 
 use alloc::borrow::Cow;
 
-use crate::session::{Channel, Member, Message, Position, Problem, Rejection, Resume, SessionId, Text};
+use crate::session::{Channel, Member, Message, Position, Problem, Rejection, Resume, SessionId, Text, cut};
 use crate::v1::limits;
 
 use super::fields::{Fields, need};
-use super::malformed::{Malformed, cut};
+use super::malformed::Malformed;
 use super::names::Key;
 use super::record::{Record, Value};
 
