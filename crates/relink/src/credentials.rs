@@ -26,7 +26,8 @@ config! {
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
         pub timeout / with_timeout: Duration = Duration::from_secs(10),
         /// While connected, a fresh token is fetched this long before the present one expires. `off` waits for the
-        /// server to refuse it.
+        /// server to refuse it, and so does a session whose protocol cannot give the server a fresh one
+        /// ([`Protocol::renews`](crate::Protocol::renews)).
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
         pub refresh_ahead / with_refresh_ahead: Option<Duration> = Some(Duration::from_secs(60)),
         /// … and up to so many percent of that sooner, so that a fleet does not refresh together.

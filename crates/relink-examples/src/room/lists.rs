@@ -45,6 +45,10 @@ impl Protocol for WithLists {
         self.0.acknowledges()
     }
 
+    fn renews(&self) -> bool {
+        self.0.renews()
+    }
+
     fn opening(&self) -> Option<Step> {
         self.0.opening()
     }

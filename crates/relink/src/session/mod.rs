@@ -123,7 +123,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// The first field of the configuration that cannot work, or no address at all, or more than 255; or a guarantee that
     /// the protocol cannot give, or no handshake step for its first word.
     pub fn new(
-        config: SessionConfig,
+        mut config: SessionConfig,
         addresses: Vec<Address>,
         protocol: P,
         rng: R,
@@ -146,6 +146,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
         let endpoints = u8::try_from(addresses.len())
             .map_err(|_| mistake("endpoints", "more than 255", "1 to 255 addresses"))?;
+        if !protocol.renews() {
+            config.link.credentials.refresh_ahead = None;
+        }
         Ok(Self {
             link: Link::new(config.link, endpoints, rng)?,
             protocol,

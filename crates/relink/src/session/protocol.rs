@@ -44,6 +44,12 @@ pub trait Protocol {
         false
     }
 
+    /// Whether a fresh token can be given to the server over the open link ([`Command::Renew`]). Without that, none is fetched
+    /// while connected: it would only grow old.
+    fn renews(&self) -> bool {
+        false
+    }
+
     /// The handshake step in which this protocol says its first word; a configuration without it is refused.
     fn opening(&self) -> Option<Step> {
         None
@@ -69,6 +75,10 @@ impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
 
     fn acknowledges(&self) -> bool {
         (**self).acknowledges()
+    }
+
+    fn renews(&self) -> bool {
+        (**self).renews()
     }
 
     fn opening(&self) -> Option<Step> {

@@ -133,6 +133,10 @@ impl Protocol for RelinkV1 {
         true
     }
 
+    fn renews(&self) -> bool {
+        true
+    }
+
     fn opening(&self) -> Option<Step> {
         Some(Step::Authenticating)
     }

@@ -29,7 +29,7 @@ fn i19_a_redirect_is_the_same_attempt_and_keeps_its_token() {
 
 #[test]
 fn i19_tokens_that_come_expired_are_no_hot_loop() {
-    let mut sim = Sim::new(config());
+    let mut sim = speaking(config(), 1);
     sim.tokens(Tokens::Grant(Some(secs(0))));
     sim.to_connected();
     sim.advance(secs(60));
@@ -55,7 +55,7 @@ fn i19_one_renewal_is_under_way_at_a_time() {
     let config = config
         .with_credentials(config.credentials.with_timeout(secs(60)))
         .with_heartbeat(config.heartbeat.with_interval(None));
-    let mut sim = Sim::new(config);
+    let mut sim = speaking(config, 1);
     sim.tokens(Tokens::Grant(Some(secs(600))));
     sim.to_connected();
     sim.tokens(Tokens::Hang);
@@ -74,6 +74,20 @@ fn i19_one_renewal_is_under_way_at_a_time() {
     sim.advance(secs(15));
     sim.expect(["fetch token"]);
     assert!(is_connected(&sim));
+}
+
+#[test]
+fn i19_no_token_is_fetched_for_an_open_link_that_cannot_take_it() {
+    let mut sim = Sim::new(config());
+    sim.tokens(Tokens::Grant(Some(secs(60))));
+    sim.to_connected();
+    sim.advance(secs(600));
+    assert_eq!(sim.machine().stats().tokens_fetched, 1, "a plain link has no word for a fresh token");
+    // The server ends it when it likes; a fresh token comes with the next attempt.
+    sim.peer().close(4002);
+    sim.advance(secs(5));
+    assert!(is_connected(&sim));
+    assert_eq!(sim.machine().stats().tokens_fetched, 2);
 }
 
 #[test]
@@ -132,7 +146,7 @@ fn i19_a_provider_that_is_down_is_reported_and_asked_on_the_curve() {
 
 #[test]
 fn i19_so_is_one_that_is_down_while_the_link_is_up() {
-    let mut sim = Sim::new(config());
+    let mut sim = speaking(config(), 1);
     sim.tokens(Tokens::Grant(Some(secs(600))));
     sim.to_connected();
     sim.tokens(Tokens::Fail);

@@ -47,6 +47,10 @@ impl Protocol for Words {
         };
         frames.push(Frame::Message(Message::from(words.trim_end())));
     }
+
+    fn renews(&self) -> bool {
+        true
+    }
 }
 
 /// A session that speaks [`Words`], with this configuration, towards `ws://peer`.
