@@ -27,7 +27,7 @@ impl Protocol for WithLists {
 
     fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
         self.0.receive(message, signals);
-        if let Some(Signal::Members { channel, .. }) = signals.last() {
+        if let Some(Signal::Members { channel, more: false, .. }) = signals.last() {
             let mark = format!("{MARK}{channel}");
             signals.push(Signal::Data(mark.into()));
         }

@@ -135,7 +135,7 @@ impl Frame for ServerFrame {
             Self::Unsubscribed { channel, problem: why } => {
                 name(Some(channel)) + why.as_ref().map_or(0, problem)
             }
-            Self::Members { channel, members } => {
+            Self::Members { channel, members, .. } => {
                 let room = members.capacity() * size_of::<Member>();
                 name(Some(channel)) + members.iter().map(member).sum::<usize>() + room
             }

@@ -220,8 +220,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     // Who else is there.
 
-    pub(super) fn members_are(&mut self, channel: &Channel, members: Vec<Member>) {
-        self.presence(channel, |presence| presence.members_are(members));
+    pub(super) fn members_are(&mut self, channel: &Channel, members: Vec<Member>, more: bool) {
+        self.presence(channel, |presence| presence.members_are(members, more));
         if self.channels.details.get(channel).is_some_and(|details| details.presence.wants_members()) {
             self.channels.subscriptions.again(channel);
         }

@@ -115,7 +115,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 return self.subscribed(channel, position, recovered);
             }
             Signal::Unsubscribed { channel, problem } => return self.unsubscribed(channel, problem, now),
-            Signal::Members { channel, members } => return self.members_are(&channel, members),
+            Signal::Members { channel, members, more } => return self.members_are(&channel, members, more),
             Signal::Joined { channel, member } => return self.member_joined(&channel, member),
             Signal::Left { channel, member } => return self.member_left(&channel, member),
             Signal::Problem(problem) => {

@@ -15,24 +15,41 @@ type Stay = (String, String);
 #[derive(Debug)]
 pub(crate) struct Presence {
     roster: Roster<Stay, Option<Text>, (), Option<Text>>,
+    /// The pages of a list whose last one is to come.
+    pages: Vec<Member>,
 }
+
+/// No server of `relink.v1` lists more. What a list has beyond is not looked at.
+const MOST_MEMBERS: usize = 10_000;
 
 impl Presence {
     pub(crate) const fn new() -> Self {
-        Self { roster: Roster::new() }
+        Self { roster: Roster::new(), pages: Vec::new() }
     }
 
     /// The channel is asked for anew: what is said from now on waits for the list. Whoever was there stays to be seen.
     pub(crate) fn reset(&mut self) {
+        self.pages = Vec::new();
         self.roster.reset();
     }
 
     /// The channel is not followed any more: everybody is gone.
     pub(crate) fn clear(&mut self) {
+        self.pages = Vec::new();
         self.roster.clear();
     }
 
-    pub(crate) fn members_are(&mut self, members: Vec<Member>) {
+    /// A list, or a page of one. It takes effect with its last page; what changes meanwhile is held until then.
+    pub(crate) fn members_are(&mut self, members: Vec<Member>, more: bool) {
+        if more && !self.roster.is_stale() {
+            self.roster.reset();
+        }
+        let room = MOST_MEMBERS.saturating_sub(self.pages.len());
+        self.pages.extend(members.into_iter().take(room));
+        if more {
+            return;
+        }
+        let members = core::mem::take(&mut self.pages);
         self.roster.snapshot(members.into_iter().map(|Member { user, join, info }| ((user, join), (), info)));
     }
 

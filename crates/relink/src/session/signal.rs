@@ -79,12 +79,14 @@ pub enum Signal {
         /// Why, unless this side asked for it.
         problem: Option<Problem>,
     },
-    /// Everyone who is in a channel.
+    /// Everyone who is in a channel, or a page of the list.
     Members {
         /// Which channel.
         channel: Channel,
-        /// Everyone.
+        /// Everyone, or the next ones.
         members: Vec<Member>,
+        /// Whether another page follows: what comes in between changes the whole list.
+        more: bool,
     },
     /// Somebody came.
     Joined {

@@ -92,7 +92,7 @@ impl Protocol for RelinkV1 {
                 Signal::Subscribed { channel, position, recovered }
             }
             ServerFrame::Unsubscribed { channel, problem } => Signal::Unsubscribed { channel, problem },
-            ServerFrame::Members { channel, members } => Signal::Members { channel, members },
+            ServerFrame::Members { channel, members, more } => Signal::Members { channel, members, more },
             ServerFrame::Joined { channel, member } => Signal::Joined { channel, member },
             ServerFrame::Left { channel, member } => Signal::Left { channel, member },
             ServerFrame::HeartbeatAck { nonce, sent } => {

@@ -111,12 +111,14 @@ pub enum ServerFrame {
         /// Why, unless the client asked for it.
         problem: Option<Problem>,
     },
-    /// Everyone who is in a channel; changes follow.
+    /// Everyone who is in a channel, or a page of the list; changes follow.
     Members {
         /// Which channel.
         channel: Channel,
-        /// Everyone, this client among them.
+        /// Some of the members, none of whom another page of the list names.
         members: Vec<Member>,
+        /// Whether another page follows. Changes in between apply to the whole list.
+        more: bool,
     },
     /// Somebody came.
     Joined {

@@ -1,11 +1,14 @@
 //! Who is in a channel, and how long after the link broke.
 
-use relink::server::{News, NodeConfig, NodeEvent, NodeInput};
-use relink::v1::ServerFrame;
+use std::collections::BTreeSet;
 
-use crate::world::{World, lobby, secs};
+use relink::rand_core::Rng;
+use relink::server::{ConnectionId, News, NodeConfig, NodeEvent, NodeInput};
+use relink::v1::{Encoding, ServerFrame};
 
-fn two(world: &mut World) -> (relink::server::ConnectionId, relink::server::ConnectionId, relink::Resume) {
+use crate::world::{World, dice, lobby, secs};
+
+fn two(world: &mut World) -> (ConnectionId, ConnectionId, relink::Resume) {
     let last = world.nodes.len() - 1;
     let (bob, _) = world.join(last, "bob");
     world.be_seen(bob, &lobby(), "hi");
@@ -192,7 +195,7 @@ fn a09_a_seat_that_is_not_taken_again_after_a_resume_is_left() {
     let mut world = World::new(3);
     let (_, bob, session) = two(&mut world);
     world.heard(bob);
-    world.nodes[0] = relink::server::Node::new(NodeConfig::default(), crate::world::dice(9)).expect("valid");
+    world.nodes[0] = relink::server::Node::new(NodeConfig::default(), dice(9)).expect("valid");
     world.come_back(1, "ada", &session);
     world.pass(secs(29));
     assert!(world.heard(bob).is_empty());
@@ -206,7 +209,7 @@ fn members_of_a_node_that_died_leave_with_their_sessions() {
     let (_, bob, _) = two(&mut world);
     world.heard(bob);
     // Node 0 is gone, and says nothing any more.
-    world.nodes[0] = relink::server::Node::new(NodeConfig::default(), crate::world::dice(9)).expect("valid");
+    world.nodes[0] = relink::server::Node::new(NodeConfig::default(), dice(9)).expect("valid");
     world.pass(secs(121));
     assert_eq!(world.heard(bob), ["left ada"]);
 }
@@ -237,4 +240,150 @@ fn a_list_asked_for_before_one_joined_is_not_ones_list() {
     let said = world.heard(bob);
     let list = said.last().expect("a list");
     assert!(list.contains("bob") && list.contains("eve"), "{said:?}");
+}
+
+/// The members of the last list that a client was told, brought up to date by the changes that came after it began.
+fn seen(frames: &[ServerFrame]) -> BTreeSet<String> {
+    let (mut list, mut changes, mut is_open) = (BTreeSet::new(), Vec::new(), false);
+    let apply = |list: &mut BTreeSet<String>, changes: Vec<(String, bool)>| {
+        for (user, is_here) in changes {
+            _ = if is_here { list.insert(user) } else { list.remove(&user) };
+        }
+    };
+    for frame in frames {
+        match frame {
+            ServerFrame::Members { members, more, .. } => {
+                if !is_open {
+                    list.clear();
+                }
+                is_open = *more;
+                list.extend(members.iter().map(|member| member.user.clone()));
+                if !is_open {
+                    apply(&mut list, std::mem::take(&mut changes));
+                }
+            }
+            ServerFrame::Joined { member, .. } => changes.push((member.user.clone(), true)),
+            ServerFrame::Left { member, .. } => changes.push((member.user.clone(), false)),
+            _ => {}
+        }
+        if !is_open {
+            apply(&mut list, std::mem::take(&mut changes));
+        }
+    }
+    assert!(!is_open, "a list has a last page");
+    list
+}
+
+fn guests(world: &mut World, count: usize, words: usize) -> Vec<ConnectionId> {
+    let join = |number: usize| {
+        let (id, _) = world.join(0, &format!("guest {number}"));
+        world.be_seen(id, &lobby(), &"w".repeat(words));
+        world.peers.get_mut(&id).expect("a peer").reads = false;
+        id
+    };
+    (0..count).map(join).collect()
+}
+
+#[test]
+fn a_large_list_comes_in_pages_that_every_client_takes() {
+    for encoding in [Encoding::Json, Encoding::Cbor] {
+        let mut world = World::new(1);
+        // What takes most room in JSON.
+        for number in 0..200 {
+            let (id, _) = world.join(0, &format!("guest {number}"));
+            world.be_seen(id, &lobby(), &"\u{1}".repeat(4096));
+            world.peers.get_mut(&id).expect("a peer").reads = false;
+        }
+        let eve = world.open_as(0, encoding);
+        world.hello(eve, "eve", None);
+        world.be_seen(eve, &lobby(), "");
+        let said = world.take(eve);
+        let pages: Vec<_> =
+            said.iter().filter(|frame| matches!(frame, ServerFrame::Members { .. })).collect();
+        assert!(pages.len() > 10, "{}", pages.len());
+        for page in pages {
+            assert!(page.encode(encoding).len() < 128 * 1024, "{}", page.encode(encoding).len());
+        }
+        assert_eq!(seen(&said).len(), 201);
+    }
+}
+
+#[test]
+fn a_list_that_nobody_reads_takes_the_room_of_one_page() {
+    let mut world = World::new(1);
+    guests(&mut world, 200, 4096);
+    let before = world.nodes[0].stats().outbound_bytes;
+    let slow = world.open(0);
+    world.hello(slow, "slow", None);
+    world.peers.get_mut(&slow).expect("a peer").reads = false;
+    for _ in 0..20 {
+        world.be_seen(slow, &lobby(), "");
+    }
+    let waits = world.nodes[0].stats().outbound_bytes - before;
+    assert!(waits < 64 * 1024, "{waits}");
+    world.peers.get_mut(&slow).expect("a peer").reads = true;
+    world.settle();
+    assert_eq!(seen(&world.take(slow)).len(), 201);
+}
+
+/// Each page is made when the one before it is on its way, and members come and go in between.
+#[test]
+fn i27_a_list_that_is_read_slowly_ends_in_what_is_so() {
+    for (most, seed) in [(1 << 20, 1), (1 << 20, 2), (40_000, 3), (40_000, 4), (2_000, 5)] {
+        let mut world = World::with(1, NodeConfig::default().with_max_outbound_bytes(most));
+        let mut here = guests(&mut world, 60, 2000);
+        let (slow, _) = world.join(0, "slow");
+        world.peers.get_mut(&slow).expect("a peer").reads = false;
+        world.be_seen(slow, &lobby(), "");
+        let mut dice = dice(seed);
+        for number in 0..120 {
+            if dice.next_u32() % 2 == 0 {
+                let gone = here.swap_remove(dice.next_u32() as usize % here.len());
+                world.hang_up(gone, 1000);
+            } else {
+                let (id, _) = world.join(0, &format!("later {number}"));
+                world.be_seen(id, &lobby(), &"w".repeat(2000));
+                here.push(id);
+            }
+            world.drain(slow, dice.next_u32() as usize % 3);
+            world.settle();
+        }
+        world.peers.get_mut(&slow).expect("a peer").reads = true;
+        world.settle();
+        assert_eq!(seen(&world.take(slow)).len(), here.len() + 1, "with seed {seed}");
+    }
+}
+
+#[test]
+fn what_a_list_is_told_from_goes_with_its_last_reader() {
+    let mut world = World::new(1);
+    guests(&mut world, 100, 4096);
+    let (slow, _) = world.join(0, "slow");
+    world.peers.get_mut(&slow).expect("a peer").reads = false;
+    world.be_seen(slow, &lobby(), "");
+    let asked = world.questions.len();
+    world.hang_up(slow, 1006);
+    world.pass(secs(31));
+    let (eve, _) = world.join(0, "eve");
+    world.be_seen(eve, &lobby(), "");
+    assert_eq!(seen(&world.take(eve)).len(), 101, "slow has left");
+    assert!(world.questions.len() > asked, "the store was asked anew");
+}
+
+#[test]
+fn a_page_is_encoded_once_for_all_its_readers() {
+    let mut world = World::new(1);
+    guests(&mut world, 20, 100);
+    let readers: Vec<_> = (0..3).map(|_| world.join(0, "eve").0).collect();
+    for id in &readers {
+        world.peers.get_mut(id).expect("a peer").reads = false;
+        world.be_seen(*id, &lobby(), "");
+    }
+    for id in &readers {
+        world.drain(*id, usize::MAX);
+    }
+    world.give(0, NodeInput::News(News::Doubt));
+    let lists: Vec<_> = readers.iter().filter_map(|id| world.nodes[0].poll_transmit(*id)).collect();
+    assert_eq!(lists.len(), 3);
+    assert!(lists.iter().all(|list| list.as_bytes().as_ptr() == lists[0].as_bytes().as_ptr()));
 }

@@ -457,9 +457,9 @@ fn in_words(frame: &ServerFrame) -> String {
         }
         ServerFrame::Unsubscribed { problem: None, .. } => "unsubscribed".into(),
         ServerFrame::Unsubscribed { problem: Some(problem), .. } => format!("unsubscribed {}", problem.name),
-        ServerFrame::Members { members, .. } => {
+        ServerFrame::Members { members, more, .. } => {
             let names: Vec<&str> = members.iter().map(|member| member.user.as_str()).collect();
-            format!("members {}", names.join(","))
+            format!("members {}{}", names.join(","), if *more { " …" } else { "" })
         }
         ServerFrame::Joined { member, .. } => format!("joined {}", member.user),
         ServerFrame::Left { member, .. } => format!("left {}", member.user),

@@ -181,8 +181,12 @@ impl Desk {
     }
 
     pub(crate) fn members(&mut self, channel: &str, members: &[(&str, &str)]) {
+        self.page(channel, members, false);
+    }
+
+    pub(crate) fn page(&mut self, channel: &str, members: &[(&str, &str)], more: bool) {
         let members = members.iter().map(|(user, info)| member(user, info)).collect();
-        self.say(ServerFrame::Members { channel: channel.into(), members });
+        self.say(ServerFrame::Members { channel: channel.into(), members, more });
     }
 
     pub(crate) fn joined(&mut self, channel: &str, user: &str, info: &str) {

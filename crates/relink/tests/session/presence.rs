@@ -127,3 +127,46 @@ fn a10_after_a_return_the_same_channels_and_the_same_words_about_oneself() {
     desk.session.subscribe("room", Subscription::default().with_presence("busy"));
     assert!(desk.heard().is_empty(), "nothing new in that");
 }
+
+#[test]
+fn i27_a_list_takes_effect_with_its_last_page() {
+    let mut desk = Desk::connected();
+    desk.session.subscribe("room", Subscription::default().with_presence("me"));
+    desk.heard();
+    desk.subscribed("room", 0, true);
+    desk.joined("room", "early", "before the list");
+    desk.page("room", &[("ada", "here"), ("bob", "here")], true);
+    desk.joined("room", "cleo", "in between");
+    desk.left("room", "ada");
+    assert_eq!(desk.told(), ["subscribed room"]);
+    assert!(names(&desk).is_empty());
+    desk.page("room", &[("dan", "here")], false);
+    assert_eq!(names(&desk), ["bob", "cleo", "dan", "early"]);
+    assert_eq!(desk.told().len(), 4, "ada was gone by then");
+}
+
+#[test]
+fn i27_a_second_list_in_pages_replaces_the_first_at_its_end() {
+    let mut desk = in_a_room();
+    desk.page("room", &[("ada", "here")], true);
+    desk.left("room", "bob");
+    desk.joined("room", "cleo", "new");
+    assert!(desk.told().is_empty());
+    desk.page("room", &[("bob", "here"), ("dan", "here")], false);
+    assert_eq!(desk.told(), ["room: bob (here) left", "room: cleo (new) joined", "room: dan (here) joined"]);
+    desk.joined("room", "eve", "");
+    assert_eq!(names(&desk), ["ada", "cleo", "dan", "eve"]);
+}
+
+#[test]
+fn i27_half_a_list_is_forgotten_with_its_link() {
+    let mut desk = in_a_room();
+    desk.page("room", &[("mallory", "")], true);
+    desk.lose();
+    desk.back(0);
+    desk.heard();
+    desk.subscribed("room", 0, true);
+    desk.page("room", &[("ada", "here")], true);
+    desk.page("room", &[("bob", "here")], false);
+    assert_eq!(names(&desk), ["ada", "bob"]);
+}

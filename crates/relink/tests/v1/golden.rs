@@ -231,9 +231,15 @@ pub(crate) fn server() -> Vec<Golden<ServerFrame>> {
             ServerFrame::Members {
                 channel: lobby(),
                 members: vec![member("ann", "j1", Some("away")), member("bob", "j2", None)],
+                more: false,
             },
             r#"{"type":"members","channel":"lobby","members":[{"user":"ann","join":"j1","info":"away"},{"user":"bob","join":"j2"}]}"#,
             "a3000d02656c6f626279181882a31563616e6e16626a31176461776179a21563626f6216626a32",
+        ),
+        golden(
+            ServerFrame::Members { channel: lobby(), members: vec![member("ann", "j1", None)], more: true },
+            r#"{"type":"members","channel":"lobby","members":[{"user":"ann","join":"j1"}],"more":true}"#,
+            "a4000d02656c6f626279181881a21563616e6e16626a31181df5",
         ),
         golden(
             ServerFrame::Joined { channel: lobby(), member: member("ann", "j3", Some("here")) },

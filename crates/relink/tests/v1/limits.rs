@@ -90,7 +90,10 @@ fn w11_members_are_limited() {
     server(&most, &joined(1, 1, limits::PRESENCE + 1), "member.info");
 
     let member = Member { user: "u".into(), join: "j".into(), info: None };
-    let list = |count| ServerFrame::Members { channel: "x".into(), members: vec![member.clone(); count] };
+    let list = |count| {
+        let members = vec![member.clone(); count];
+        ServerFrame::Members { channel: "x".into(), members, more: false }
+    };
     server(&list(limits::MEMBERS), &list(limits::MEMBERS + 1), "members");
 }
 

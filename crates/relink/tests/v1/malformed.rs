@@ -120,7 +120,7 @@ fn w11_a_missing_field_is_named() {
                     false
                 }
             };
-            let may_be_absent = ["refused", "rejected", "problem", "detail", "channel"];
+            let may_be_absent = ["refused", "rejected", "problem", "detail", "channel", "more"];
             assert!(!optional || may_be_absent.contains(&key.as_str()), "{less}");
         }
     }

@@ -55,8 +55,8 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
         }),
         (channel(), option::of(problem()))
             .prop_map(|(channel, problem)| ServerFrame::Unsubscribed { channel, problem }),
-        (channel(), vec(member(), 0..5))
-            .prop_map(|(channel, members)| ServerFrame::Members { channel, members }),
+        (channel(), vec(member(), 0..5), any::<bool>())
+            .prop_map(|(channel, members, more)| ServerFrame::Members { channel, members, more }),
         (channel(), member()).prop_map(|(channel, member)| ServerFrame::Joined { channel, member }),
         (channel(), member()).prop_map(|(channel, member)| ServerFrame::Left { channel, member }),
         (any::<u32>(), count()).prop_map(|(nonce, sent)| ServerFrame::HeartbeatAck { nonce, sent }),

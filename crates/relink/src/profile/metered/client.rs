@@ -88,7 +88,7 @@ impl Client {
         let Some(is_first) = self.streams.presence(&channel, signals) else { return };
         if is_first {
             let members = joined.into_iter().map(member).collect();
-            return signals.push(Signal::Members { channel, members });
+            return signals.push(Signal::Members { channel, members, more: false });
         }
         let left =
             left.into_iter().map(|peer| Signal::Left { channel: channel.clone(), member: member(peer) });

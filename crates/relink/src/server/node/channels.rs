@@ -70,6 +70,7 @@ impl<R: Rng> Node<R> {
     }
 
     pub(super) fn let_go(&mut self, id: ConnectionId, channel: &Channel, parting: Parting) {
+        self.stop_listing(id, channel);
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let session = connection.session.clone();
         let Some(subscription) = connection.unsubscribe(channel) else { return };

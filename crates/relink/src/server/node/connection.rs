@@ -1,6 +1,6 @@
 //! One connection, as the node knows it.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -37,6 +37,8 @@ pub(super) struct Connection {
     pub(super) retry_after: Option<Duration>,
     /// A token that came meanwhile.
     pub(super) renewal: Option<Secret>,
+    /// Channels of whose members it is being told.
+    pub(super) lists: BTreeSet<Channel>,
     /// Channels that a fresh token puts in question.
     pub(super) recheck: Recheck,
 }
@@ -87,6 +89,7 @@ impl Connection {
             counted: false,
             retry_after: None,
             renewal: None,
+            lists: BTreeSet::new(),
             recheck: Recheck::default(),
         }
     }

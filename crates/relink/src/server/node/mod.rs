@@ -9,6 +9,7 @@ mod follow;
 mod greeting;
 mod intake;
 mod io;
+mod lists;
 mod parting;
 mod recheck;
 mod roster;
@@ -36,7 +37,8 @@ use asking::{Asked, Why};
 use connection::Connection;
 use follow::{Lookup, Watched};
 use intake::Intake;
-use roster::{Roster, Stay};
+use lists::Room;
+use roster::Stay;
 
 /// One server process with all of its connections, without IO.
 ///
@@ -73,7 +75,7 @@ pub struct Node<R> {
     sessions: BTreeMap<SessionId, Box<Intake>>,
     streams: BTreeMap<Stream, Watched>,
     lookups: BTreeMap<(Stream, Option<Position>), Lookup>,
-    rosters: BTreeMap<Channel, Roster>,
+    rooms: BTreeMap<Channel, Room>,
     questions: BTreeMap<QuestionId, Asked>,
     handlings: BTreeMap<HandlingId, SessionId>,
     authorizations: BTreeMap<AuthorizationId, (ConnectionId, Channel)>,
@@ -121,7 +123,7 @@ impl<R: Rng> Node<R> {
             sessions: BTreeMap::new(),
             streams: BTreeMap::new(),
             lookups: BTreeMap::new(),
-            rosters: BTreeMap::new(),
+            rooms: BTreeMap::new(),
             questions: BTreeMap::new(),
             handlings: BTreeMap::new(),
             authorizations: BTreeMap::new(),
@@ -218,6 +220,7 @@ impl<R: Rng> Node<R> {
         if before > half && connection.out.bytes() <= half {
             self.go_on(id);
         }
+        self.list_on(id);
         self.weigh(id);
         message
     }

@@ -1,7 +1,6 @@
-//! Who is in a channel: a list first, then the changes since (I27, A9).
+//! Seats in channels: who joins, who leaves, and when (A9).
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,12 +8,11 @@ use alloc::vec::Vec;
 use rand_core::Rng;
 
 use crate::server::node::asking::Why;
-use crate::server::node::encoded::Encoded;
 use crate::server::node::follow::Follow;
+use crate::server::node::lists::Change;
 use crate::server::node::{ConnectionId, Node, NodeEvent};
 use crate::server::{PresenceChange, Question, Stream};
 use crate::session::{Channel, Member, SessionId, Text};
-use crate::v1::{ServerFrame, limits};
 
 /// A connection's seat among the members of a channel.
 #[derive(Debug)]
@@ -25,14 +23,20 @@ pub(super) struct Seat {
     view: View,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum View {
+/// How much of the list of members a seat has seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum View {
     /// It joins when it is subscribed.
     Wanted,
     Joining,
-    /// The list is on its way.
+    /// The list is on its way from the store.
     Waiting,
-    /// The list was sent; changes follow.
+    /// The list is told, up to here. Stale: changes were left out for want of room, and another list follows this one.
+    Listing {
+        after: Option<String>,
+        stale: bool,
+    },
+    /// The list was told; changes follow.
     Shown,
     /// Changes were left out for want of room: another list will tell.
     Stale,
@@ -41,25 +45,6 @@ enum View {
 /// A membership as its end is watched. The lease is part of it: who comes back holds another one, and what ends then has
 /// no effect.
 pub(super) type Stay = (Channel, SessionId, u64);
-
-/// A list that was asked for, and what changed since.
-#[derive(Debug, Default)]
-pub(super) struct Roster {
-    readers: BTreeSet<ConnectionId>,
-    /// Came too late for this list: they may not be in it themselves.
-    next: BTreeSet<ConnectionId>,
-    changes: Vec<Change>,
-    /// There were more changes than are kept.
-    outdated: bool,
-}
-
-#[derive(Debug)]
-enum Change {
-    Joined(Member),
-    Left(Member),
-}
-
-const MOST_CHANGES: usize = 256;
 
 impl Seat {
     pub(super) const fn wanted(info: Text) -> Self {
@@ -98,59 +83,14 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    fn show_members(&mut self, id: ConnectionId, channel: &Channel) {
-        self.set_view(id, channel, View::Waiting);
-        if let Some(roster) = self.rosters.get_mut(channel) {
-            roster.next.insert(id);
-            return;
-        }
-        self.ask_members(channel, BTreeSet::from([id]));
-    }
-
-    fn ask_members(&mut self, channel: &Channel, readers: BTreeSet<ConnectionId>) {
-        self.rosters.insert(channel.clone(), Roster { readers, ..Roster::default() });
-        let channel = channel.clone();
-        self.ask(Why::Members { channel: channel.clone() }, Question::Members { channel });
-    }
-
-    /// The list, brought up to date by the changes that came while it was on its way.
-    pub(super) fn members(&mut self, channel: &Channel, mut members: Vec<Member>) {
-        let Some(mut roster) = self.rosters.remove(channel) else { return };
-        if roster.outdated {
-            roster.readers.append(&mut roster.next);
-            return self.ask_members(channel, roster.readers);
-        }
-        for change in roster.changes {
-            match change {
-                Change::Joined(member) => match members.iter_mut().find(|known| known.join == member.join) {
-                    Some(known) => *known = member,
-                    None => members.push(member),
-                },
-                Change::Left(member) => members.retain(|known| known.join != member.join),
-            }
-        }
-        members.truncate(limits::MEMBERS);
-        let mut frame = Encoded::new(ServerFrame::Members { channel: channel.clone(), members });
-        for id in roster.readers {
-            if self.view(id, channel) == Some(View::Waiting) {
-                self.tell_seat(id, channel, &mut frame, View::Shown);
-            }
-        }
-        if !roster.next.is_empty() {
-            self.ask_members(channel, roster.next);
-        }
-    }
-
     pub(super) fn came(&mut self, channel: Channel, member: Member) {
-        let frame = ServerFrame::Joined { channel: channel.clone(), member: member.clone() };
-        self.changed(&channel, frame, Change::Joined(member.clone()));
+        self.members_changed(&channel, Change::Joined(member.clone()));
         self.tell_if_read(channel, |channel| NodeEvent::Joined { channel, member });
     }
 
     pub(super) fn went(&mut self, channel: Channel, member: Member) {
         let member = Member { info: None, ..member };
-        let frame = ServerFrame::Left { channel: channel.clone(), member: member.clone() };
-        self.changed(&channel, frame, Change::Left(member.clone()));
+        self.members_changed(&channel, Change::Left(member.clone()));
         self.tell_if_read(channel, |channel| NodeEvent::Left { channel, member });
     }
 
@@ -160,57 +100,11 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    fn changed(&mut self, channel: &Channel, frame: ServerFrame, change: Change) {
-        if let Some(roster) = self.rosters.get_mut(channel) {
-            if roster.changes.len() < MOST_CHANGES {
-                roster.changes.push(change);
-            } else {
-                roster.outdated = true;
-            }
-        }
-        let mut frame = Encoded::new(frame);
-        for id in self.readers_of(channel) {
-            if self.view(id, channel) == Some(View::Shown) {
-                self.tell_seat(id, channel, &mut frame, View::Shown);
-            }
-        }
-    }
-
-    /// Sends it where there is room; where not, the whole list is sent later instead.
-    fn tell_seat(&mut self, id: ConnectionId, channel: &Channel, frame: &mut Encoded, then: View) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        if connection.out.bytes() > self.config.max_outbound_bytes {
-            return self.set_view(id, channel, View::Stale);
-        }
-        let message = frame.get(connection.out.encoding);
-        connection.out.push(message);
-        self.set_view(id, channel, then);
-        self.ready(id);
-        self.weigh(id);
-    }
-
-    /// The socket has room again.
-    pub(super) fn refresh_seats(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connections.get(&id) else { return };
-        let is_stale = |seat: &Seat| seat.view == View::Stale;
-        let stale: Vec<Channel> = connection
-            .channels
-            .iter()
-            .filter(|(_, subscription)| subscription.seat.as_ref().is_some_and(is_stale))
-            .map(|(channel, _)| channel.clone())
-            .collect();
-        for channel in stale {
-            self.show_members(id, &channel);
-        }
-    }
-
-    /// News may have been lost: everyone gets the list again.
-    pub(super) fn refresh_roster(&mut self, channel: &Channel) {
-        for id in self.readers_of(channel) {
-            if matches!(self.view(id, channel), Some(View::Shown | View::Waiting)) {
-                self.show_members(id, channel);
-            }
-        }
+    /// The channels in which this connection has seen this much.
+    pub(super) fn seats_where(&self, id: ConnectionId, is: impl Fn(&View) -> bool) -> Vec<Channel> {
+        let channels = self.connections.get(&id).into_iter().flat_map(|connection| &connection.channels);
+        let seats = channels.filter(|(_, at)| at.seat.as_ref().is_some_and(|seat| is(&seat.view)));
+        seats.map(|(channel, _)| channel.clone()).collect()
     }
 
     /// The client does not want to be seen any more, now.
@@ -254,13 +148,13 @@ impl<R: Rng> Node<R> {
         self.ask(why, Question::Leave { channel, session, lease });
     }
 
-    fn view(&mut self, id: ConnectionId, channel: &Channel) -> Option<View> {
+    pub(super) fn view(&mut self, id: ConnectionId, channel: &Channel) -> Option<&View> {
         let subscription = self.connections.get_mut(&id)?.subscription(channel)?;
         let subscribed = !matches!(subscription.follow, Follow::Asked { .. });
-        subscription.seat.as_ref().filter(|_| subscribed).map(|seat| seat.view)
+        subscription.seat.as_ref().filter(|_| subscribed).map(|seat| &seat.view)
     }
 
-    fn set_view(&mut self, id: ConnectionId, channel: &Channel, view: View) {
+    pub(super) fn set_view(&mut self, id: ConnectionId, channel: &Channel, view: View) {
         let subscription = self.connections.get_mut(&id).and_then(|at| at.subscription(channel));
         if let Some(seat) = subscription.and_then(|subscription| subscription.seat.as_mut()) {
             seat.view = view;

@@ -62,6 +62,7 @@ names! {
         Name = 26 "name",
         Detail = 27 "detail",
         RetryAfter = 28 "retry_after_ms",
+        More = 29 "more",
     }
 }
 

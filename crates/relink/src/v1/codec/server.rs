@@ -74,7 +74,11 @@ fn read(kind: ServerKind, fields: &Fields<'_>, message: &Message) -> Result<Serv
         },
         ServerKind::Members => {
             let members = fields.records(Key::Members, limits::MEMBERS, |fields| fields.member())?;
-            ServerFrame::Members { channel: fields.channel()?, members: need(Key::Members, members)? }
+            ServerFrame::Members {
+                channel: fields.channel()?,
+                members: need(Key::Members, members)?,
+                more: fields.flag(Key::More)?.unwrap_or(false),
+            }
         }
         ServerKind::Joined => {
             let member = fields.record(Key::Member, |fields| fields.member())?;
@@ -121,9 +125,12 @@ impl<'a> From<&'a ServerFrame> for Record<'a> {
             ServerFrame::Unsubscribed { channel, problem } => of(ServerKind::Unsubscribed)
                 .channel(channel)
                 .maybe(Key::Problem, problem.as_ref().map(|problem| Value::Record(problem.into()))),
-            ServerFrame::Members { channel, members } => {
+            ServerFrame::Members { channel, members, more } => {
                 let members = Value::List(members.iter().map(Record::from).collect());
-                of(ServerKind::Members).channel(channel).with(Key::Members, members)
+                of(ServerKind::Members)
+                    .channel(channel)
+                    .with(Key::Members, members)
+                    .maybe(Key::More, more.then_some(Value::Flag(true)))
             }
             ServerFrame::Joined { channel, member } => {
                 of(ServerKind::Joined).channel(channel).record(Key::Member, member)

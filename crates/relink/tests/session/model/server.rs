@@ -86,7 +86,7 @@ impl World {
             Step::Members { channel, users } => {
                 let users = (0..4).filter(|user| users & (1 << user) != 0);
                 let members = users.map(|user| member(&user.to_string(), "")).collect();
-                self.say(ServerFrame::Members { channel: name(channel), members });
+                self.say(ServerFrame::Members { channel: name(channel), members, more: false });
             }
             Step::Joined { channel, user } => {
                 let member = member(&user.to_string(), if user == 0 { "" } else { "x" });
