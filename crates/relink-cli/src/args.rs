@@ -6,17 +6,20 @@ use crate::{connect, pages, schedule, serve, style};
 
 const EXAMPLES: &str = "\
 Examples:
-  relink demo                              See what relink does, in 15 seconds
-  relink connect wss://example.org/feed    Stay connected; lines in, messages out
-  relink connect --json ws://host/ | jq    The same for programs
-  relink serve                             A server of relink.v1, and an echo, on 127.0.0.1:9000
-  relink serve --script bad-day.toml       A server that refuses, closes, resets, goes silent
-  relink schedule                          The delays between attempts, as a picture
+  relink demo                        A link's life, in 15 s
+  relink connect wss://host/feed     Lines in, messages out
+  relink connect --json wss://host/  The same for programs
+  relink serve                       A server to play with
+  relink serve --script day.toml     One with bad moments
+  relink schedule                    The delays, drawn
 
 Exit status:
-  0  done, or closed by you       3  the server ended the link for good
-  1  something else went wrong    4  gave up trying (--max-attempts and other limits)
-  2  a mistake in the command line or a file";
+  0    done, or closed by you
+  1    something else went wrong
+  2    a mistake in the command line or a file
+  3    the server ended the link for good
+  4    gave up trying (--max-attempts and other limits)
+  130  a second Ctrl-C, which did not wait";
 
 /// WebSocket links that stay up.
 ///

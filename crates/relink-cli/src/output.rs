@@ -1,4 +1,4 @@
-//! Stdout and stderr, written by a thread of their own: where nobody reads them, the link still lives.
+//! Stdout and stderr, written by a thread of their own: if nobody reads them, the link still lives.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
@@ -6,9 +6,10 @@ use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::exit::Mistake;
 use crate::style::{FAINT, paint};
 
-/// So many lines may wait for a slow reader. Then events wait, then the socket is not read, and the pressure reaches
+/// How many lines may wait for a slow reader. Then events wait, then the socket is not read, and the pressure reaches
 /// the server.
 const LINES: usize = 256;
 
@@ -34,7 +35,7 @@ pub(crate) struct Output(mpsc::Sender<Line>);
 
 /// The end of the thread.
 #[derive(Debug)]
-pub(crate) struct Finish(oneshot::Receiver<()>);
+pub(crate) struct Finish(oneshot::Receiver<io::Result<()>>);
 
 impl Output {
     /// Starts the thread.
@@ -42,30 +43,43 @@ impl Output {
         let (sender, lines) = mpsc::channel(LINES);
         let (done, finished) = oneshot::channel();
         thread::Builder::new().name("output".to_owned()).spawn(move || {
-            // An error is a closed stdout: dropping the receiver tells everyone.
-            _ = write_all(lines);
-            _ = done.send(());
+            // After an error the receiver is gone, which tells everyone who writes.
+            _ = done.send(write_all(lines));
         })?;
         Ok((Self(sender), Finish(finished)))
     }
 
-    /// Writes a line, waiting until there is room for it. Where stdout is closed the line is lost, and
+    /// Writes a line, waiting until there is room for it. If stdout is closed the line is lost, and
     /// [`closed`](Self::closed) says so.
     pub(crate) async fn write(&self, line: Line) {
         _ = self.0.send(line).await;
     }
 
-    /// Waits until stdout is closed: whoever read it has seen enough.
+    /// Waits until stdout is closed or broken; [`Finish::wait`] tells which.
     pub(crate) async fn closed(&self) {
         self.0.closed().await;
     }
 }
 
 impl Finish {
-    /// Waits until everything is written. Every [`Output`] must be gone, or stdout closed.
-    pub(crate) async fn wait(self) {
-        _ = self.0.await;
+    /// Waits until everything is written. Every [`Output`] must be gone, or stdout closed. It waits as long as nobody
+    /// reads stdout: bound it.
+    ///
+    /// A closed stdout is no mistake: its reader has seen enough. One that cannot be written, as on a full disk, is.
+    pub(crate) async fn wait(self) -> Result<(), Mistake> {
+        match self.0.await {
+            Ok(Err(error)) => unwritten(error),
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
     }
+}
+
+/// What to do about an error from stdout: nothing if it is closed.
+pub(crate) fn unwritten(error: io::Error) -> Result<(), Mistake> {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Ok(());
+    }
+    Err(Mistake::failed(format!("stdout cannot be written: {error}")))
 }
 
 fn write_all(mut lines: mpsc::Receiver<Line>) -> io::Result<()> {
@@ -76,7 +90,7 @@ fn write_all(mut lines: mpsc::Receiver<Line>) -> io::Result<()> {
             Line::Out(line) => writeln!(stdout, "{line}")?,
             Line::Err(line) => {
                 stdout.flush()?;
-                // Where stderr is closed, nobody wants to know.
+                // If stderr is closed, nobody wants to know.
                 _ = writeln!(stderr, "{line}");
             }
         }

@@ -9,14 +9,15 @@ use clap_complete::Shell;
 
 use crate::args;
 use crate::exit::{Exit, Mistake};
+use crate::output::unwritten;
 
 /// The options of `relink completions`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  relink completions bash > ~/.local/share/bash-completion/completions/relink
   relink completions zsh > ~/.zfunc/_relink
-  relink completions fish > ~/.config/fish/completions/relink.fish")]
+  relink completions fish | source
+  relink completions bash > /etc/bash_completion.d/relink")]
 pub(crate) struct CompletionArgs {
     /// The shell
     shell: Shell,
@@ -26,8 +27,8 @@ pub(crate) struct CompletionArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  relink man | man -l -                        Read it
-  relink man --dir /usr/local/share/man/man1   Install it, with a page for each command")]
+  relink man | man -l -                       Read it
+  relink man --dir /usr/local/share/man/man1  Install all")]
 pub(crate) struct ManArgs {
     /// Write relink.1, relink-connect.1 and so on into this folder
     #[arg(long, value_name = "DIR")]
@@ -55,8 +56,6 @@ pub(crate) fn man(args: &ManArgs) -> Result<Exit, Mistake> {
 }
 
 fn print(page: &[u8]) -> Result<Exit, Mistake> {
-    match io::stdout().write_all(page) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Mistake::failed(error)),
-        Ok(()) | Err(_) => Ok(Exit::Done),
-    }
+    io::stdout().write_all(page).or_else(unwritten)?;
+    Ok(Exit::Done)
 }

@@ -9,6 +9,7 @@ use rand_pcg::rand_core::SeedableRng;
 use relink::{HumanDuration, LinkConfig, Schedule, Window};
 
 use crate::exit::{Exit, Mistake};
+use crate::output::unwritten;
 use crate::settings::{BackoffArgs, BaseArgs, settings};
 use crate::style::{CLIENT, FAINT, STRONG, paint};
 
@@ -17,12 +18,12 @@ use crate::style::{CLIENT, FAINT, STRONG, paint};
 #[command(after_help = "\
 Examples:
   relink schedule
-  relink schedule --backoff-initial 500ms --backoff-max 1m --attempts 12
+  relink schedule --backoff-initial 500ms --attempts 12
   relink schedule --config service.toml --seed 7
   relink schedule --profile deepstream
 
-The table is for a stable connection that was lost to a server that stays away. Each delay is drawn between
-its shortest and its longest; one draw is shown as an example. The same seed draws the same.")]
+The table is for a stable connection that was lost to a server that stays away. Each delay is drawn between its \
+shortest and its longest; one draw is shown as an example. The same seed draws the same.")]
 pub(crate) struct Args {
     #[command(flatten)]
     base: BaseArgs,
@@ -30,12 +31,12 @@ pub(crate) struct Args {
     #[command(flatten)]
     backoff: BackoffArgs,
 
-    /// So many attempts
-    #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// How many attempts
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     attempts: u32,
 
     /// Where the chance begins; the same number draws the same example [default: chance]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     seed: Option<u32>,
 }
 
@@ -54,10 +55,8 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
     let link = settings(&args.base, None, &args.backoff, None)?.link;
     let seed = args.seed.unwrap_or_else(rand::random);
     let page = page(&link, &rows(&link, args.attempts, seed), seed).map_err(Mistake::failed)?;
-    match anstream::stdout().write_all(page.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Mistake::failed(error)),
-        Ok(()) | Err(_) => Ok(Exit::Done),
-    }
+    anstream::stdout().write_all(page.as_bytes()).or_else(unwritten)?;
+    Ok(Exit::Done)
 }
 
 /// The attempts, up to where the link would give up.

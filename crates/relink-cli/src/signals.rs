@@ -1,5 +1,7 @@
-//! Ctrl-C, and SIGTERM where there is such a thing: the user's word that it is enough.
+//! Ctrl-C, and on Unix SIGTERM and SIGHUP: the user's word that it is enough.
 
+#[cfg(unix)]
+use std::future::pending;
 use std::io;
 
 #[cfg(unix)]
@@ -12,22 +14,46 @@ use tokio::signal::windows::{CtrlC, ctrl_c};
 pub(crate) struct Stop {
     interrupt: Signal,
     terminate: Signal,
+    /// `None` if it is ignored, as `nohup` has it: then it stays so.
+    hangup: Option<Signal>,
 }
 
 #[cfg(unix)]
 impl Stop {
     /// Begins to listen. Call it inside a runtime.
     pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: if heeds_hangup() { Some(signal(SignalKind::hangup())?) } else { None },
+        })
     }
 
     /// Waits for the next signal.
     pub(crate) async fn asked(&mut self) {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = hangup => {}
         }
     }
+}
+
+/// Whether SIGHUP was not ignored when the program began. Outside Linux nobody says so, and the signal is left as it
+/// was: it ends the program at once, or is ignored.
+#[cfg(unix)]
+fn heeds_hangup() -> bool {
+    const HANGUP: u64 = 1;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & HANGUP == 0)
 }
 
 /// Listens from the moment it is made: no signal after that ends the program by itself.

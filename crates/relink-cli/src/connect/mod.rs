@@ -2,48 +2,58 @@
 
 mod human;
 mod json;
+mod quiet;
 mod stdin;
 mod tls;
 mod token;
 
 use std::future::pending;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use relink::profile::{self, Narrator};
 use relink::{ClosedReason, Event, RefusedReason, SessionConfig};
 use relink_tokio::{Builder, Client, Events};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::exit::{Exit, Mistake};
 use crate::output::{Line, Output};
-use crate::settings::{BackoffArgs, BaseArgs, LinkArgs, ProtocolArgs, settings};
+use crate::settings::{BackoffArgs, BaseArgs, LinkArgs, ProtocolArgs, duration_up_to_a_year, settings};
 use crate::signals::Stop;
 use human::Human;
+use quiet::Quiet;
 use stdin::Typed;
+
+/// How long the last lines may take to be written, once the link should have ended.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// The options of `relink connect`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   relink connect wss://example.org/feed
-  relink connect --header 'Authorization: Bearer …' --subprotocol chat wss://example.org/chat
-  relink connect --token-command 'cat ~/.token' --max-attempts 10 wss://example.org/feed
+  relink connect --header 'X-Team: blue' wss://host/chat
+  relink connect --token-command 'cat ~/.token' wss://host/
   tail -f log | relink connect ws://collector/ > answers
-  relink connect --protocol relink.v1 --channel lobby --to lobby --presence 'here I am' ws://host/
-  relink connect --profile deepstream --channel news ws://host:6020/deepstream
-  relink connect --json --no-stdin ws://host/ | jq -r 'select(.event == \"message\").text'
+  echo ping | relink connect --wait 5s wss://host/
+  relink connect --protocol relink.v1 --channel a ws://host/
+  relink connect --profile metered --channel a ws://host/
+  relink connect --json ws://host/ | jq -r '.text // empty'
 
-At the end of stdin, relink sends what is queued, connecting first where it must, waits for acknowledgements where the
-protocol has them, and closes with 1000.
-Ctrl-C closes at once, and waits for the server's answer for up to 2 s.
+At the end of stdin, relink sends what is queued, connecting first where it must, waits for acknowledgements if the \
+protocol has them, listens for answers (--wait), and closes with 1000.
+
+Ctrl-C, SIGTERM and SIGHUP close the link, which takes at most its flush and close timeouts (5 s and 2 s), even if \
+nobody reads stdout: then the lines that are left are lost.
 
 Exit status:
-  0  closed by you: the end of stdin, Ctrl-C, or nobody reads stdout any more
-  2  a mistake in the command line or a file
-  3  the server ended the link for good; its name (admin_disconnect, …) and what to do are on stderr
-  4  gave up trying: a limit such as --max-attempts was used up
+  0    closed by you: end of stdin or stdout, or a signal
+  1    something else went wrong, such as a full disk
+  2    a mistake in the command line or a file
+  3    ended for good by the server; stderr says why
+  4    gave up: --max-attempts, or another limit
   130  a second Ctrl-C, which did not wait for the farewell")]
 pub(crate) struct Args {
     /// Where to connect: ws://… or wss://…
@@ -56,6 +66,12 @@ pub(crate) struct Args {
     /// Do not read stdin: stay connected until stopped, wherever stdin leads
     #[arg(long)]
     no_stdin: bool,
+
+    /// At the end of stdin, listen until no message came for this long, or for ten times as long if they never pause
+    ///
+    /// The time begins when everything has gone out. `0s` does not listen.
+    #[arg(long, value_name = "DURATION", value_parser = duration_up_to_a_year, allow_hyphen_values = true, default_value = "1s")]
+    wait: Duration,
 
     #[command(flatten)]
     protocol: ProtocolArgs,
@@ -88,7 +104,8 @@ struct RequestArgs {
     /// A command that prints a token, run by `sh -c` for every attempt and never shown
     ///
     /// Its output, trimmed, goes into `Authorization: Bearer …`. It may also print JSON: {"token": "…", "expires_in":
-    /// 3600}; then a fresh token is fetched before the old one expires. A command that fails is a failed attempt.
+    /// 3600}; then a fresh token is fetched before the old one expires. A command that fails, or prints more than 64 KiB,
+    /// is a failed attempt. All that it starts ends with it, and it has no stdin and no terminal.
     #[arg(long, value_name = "COMMAND")]
     token_command: Option<String>,
 
@@ -181,28 +198,48 @@ async fn stay_connected(args: &Args, builder: Builder, config: SessionConfig) ->
     let profile = args.base.profile;
     let narrator = (profile.name != profile::DEFAULT.name).then(|| Narrator::new(profile));
     let voice = Voice { manner, narrator };
-    let signals = tokio::spawn(heed_signals(client.clone(), stop));
-
-    let exit = tokio::select! {
-        end = converse(&client, events, &mut typing, voice, &output) => Exit::from(end),
-        // Nobody reads any more; that is the user's word, too.
-        () = output.closed() => {
-            client.close().await;
-            Exit::Done
-        }
+    let talk = async {
+        let exit = tokio::select! {
+            end = converse(&client, events, &mut typing, Quiet::new(args.wait), voice, &output) => Exit::from(end),
+            () = output.closed() => {
+                client.close().await;
+                Exit::Done
+            }
+        };
+        typing.shutdown().await;
+        drop(output);
+        finish.wait().await?;
+        Ok(exit)
     };
-    typing.shutdown().await;
-    drop(output);
-    finish.wait().await;
-    signals.abort();
-    Ok(exit)
+    tokio::select! {
+        exit = talk => exit,
+        exit = leave(&client, stop, farewell(&config)) => Ok(exit),
+    }
 }
 
-/// Tells of events until the end of the link, and closes it once everything that was typed has gone out.
+/// How long the farewell may take, from the first signal on: what the link may take, and a moment for its last words.
+fn farewell(config: &SessionConfig) -> Duration {
+    config.link.flush_timeout + config.link.close_timeout + LAST_WORDS
+}
+
+/// The first signal closes the link; who sends a second one does not want to wait. Nor is a stdout waited for that
+/// nobody reads: it holds up the lines, and the link's end among them.
+async fn leave(client: &Client, mut stop: Stop, patience: Duration) -> Exit {
+    stop.asked().await;
+    drop(client.close());
+    tokio::select! {
+        () = stop.asked() => Exit::Interrupted,
+        () = sleep(patience) => Exit::Done,
+    }
+}
+
+/// Tells of events until the end of the link, and closes it once everything that was typed has gone out, and it was
+/// quiet for a while.
 async fn converse(
     client: &Client,
     mut events: Events,
     typing: &mut JoinSet<()>,
+    mut quiet: Quiet,
     mut voice: Voice,
     output: &Output,
 ) -> ClosedReason {
@@ -217,12 +254,15 @@ async fn converse(
                 if let Event::Closed { reason } = event {
                     return reason;
                 }
+                if matches!(event, Event::Message(_) | Event::Publication { .. }) {
+                    quiet.broken();
+                }
             }
             Some(_) = typing.join_next() => {}
+            () = quiet.over() => drop(client.close()),
         }
         if typing.is_empty() && has_delivered(client) {
-            // Events tell of the end; nobody has to wait here.
-            drop(client.close());
+            quiet.begin();
         }
     }
 }
@@ -233,7 +273,7 @@ fn has_delivered(client: &Client) -> bool {
     stats.queued == 0 && stats.connects > 0
 }
 
-/// Sends what was typed, waiting for room where there is none. Returns at the end of stdin, or of the link.
+/// Sends what was typed, waiting for room if there is none. Returns at the end of stdin, or of the link.
 async fn send_typed(
     client: Client,
     mut typed: mpsc::Receiver<Typed>,
@@ -251,12 +291,4 @@ async fn send_typed(
         };
         output.write(Line::note(problem)).await;
     }
-}
-
-/// The first signal closes the link; whoever sends a second one does not want to wait.
-async fn heed_signals(client: Client, mut stop: Stop) {
-    stop.asked().await;
-    drop(client.close());
-    stop.asked().await;
-    std::process::exit(130);
 }

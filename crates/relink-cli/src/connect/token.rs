@@ -5,11 +5,13 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use relink::{HumanDuration, Token};
+#[cfg(unix)]
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
-/// Far above any token; a command that prints more is not one that prints a token.
+/// How many bytes a command may print: far above any token.
 const LONGEST: u64 = 64 << 10;
 
 /// Why there is no token. The texts are shown to people, so nothing of the command or its output is in them.
@@ -21,46 +23,75 @@ pub(crate) enum TokenError {
     Status(ExitStatus),
     #[error("the token command printed nothing")]
     Nothing,
+    #[error("the token command printed more than {LONGEST} bytes")]
+    TooLong,
     #[error("the token command printed something that is no token: it must be one line of plain characters")]
     NoToken,
-    #[error(
-        "the token command printed JSON, but not like {{\"token\": \"…\", \"expires_in\": 3600}} (seconds, or \"1h\")"
-    )]
+    #[error("the token command printed JSON, but not like {{\"token\": \"…\", \"expires_in\": 3600}}")]
     Json,
+    #[error(
+        "the token command printed JSON with an `expires_in` that is neither a number of seconds from 0 to {} nor a \
+         text like \"1h\"",
+        u32::MAX
+    )]
+    Lifetime,
 }
 
 /// Runs the command and reads its token: the trimmed output, or JSON with `token` and `expires_in`.
+///
+/// Dropped when the core has waited long enough, or the program ends; all that the command has started ends with it.
 pub(crate) async fn fetch(command: String) -> Result<Token, TokenError> {
-    // Dropped when the core has waited long enough, and the command is ended with it.
-    let mut child = Command::new("sh")
-        .args(["-c", &command])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
+    let mut running = Running::start(&command)?;
     let mut output = Vec::new();
-    if let Some(stdout) = child.stdout.take() {
-        stdout.take(LONGEST).read_to_end(&mut output).await?;
+    if let Some(stdout) = running.shell.stdout.take() {
+        stdout.take(LONGEST + 1).read_to_end(&mut output).await?;
     }
-    let status = child.wait().await?;
+    if output.len() as u64 > LONGEST {
+        return Err(TokenError::TooLong);
+    }
+    let status = running.shell.wait().await?;
     if !status.success() {
         return Err(TokenError::Status(status));
     }
     parse(&output)
 }
 
-#[derive(Deserialize)]
-struct Answer {
-    token: String,
-    expires_in: Option<Lifetime>,
+/// A command and the processes that it has started. Dropping it ends them all, those in the background too; only what
+/// left the group on purpose, as a daemon does, lives on. (Outside Unix: the command alone.)
+struct Running {
+    shell: Child,
+    #[cfg(unix)]
+    group: Option<Pid>,
+}
+
+impl Running {
+    fn start(command: &str) -> io::Result<Self> {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]);
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        #[cfg(unix)]
+        shell.process_group(0);
+        let shell = shell.spawn()?;
+        Ok(Self {
+            #[cfg(unix)]
+            group: shell.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)),
+            shell,
+        })
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails if nothing of it is left.
+        _ = self.group.map(|group| kill_process_group(group, Signal::KILL));
+    }
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Lifetime {
-    Seconds(u32),
-    Text(String),
+struct Answer {
+    token: String,
+    expires_in: Option<serde_json::Value>,
 }
 
 fn parse(output: &[u8]) -> Result<Token, TokenError> {
@@ -75,12 +106,16 @@ fn parse(output: &[u8]) -> Result<Token, TokenError> {
     let token = plain(&answer.token)?;
     Ok(match answer.expires_in {
         None => token,
-        Some(Lifetime::Seconds(seconds)) => token.with_expires_in(Duration::from_secs(seconds.into())),
-        Some(Lifetime::Text(text)) => {
-            let HumanDuration(expires_in) = text.parse().map_err(|_| TokenError::Json)?;
-            token.with_expires_in(expires_in)
-        }
+        Some(value) => token.with_expires_in(lifetime(&value).ok_or(TokenError::Lifetime)?),
     })
+}
+
+/// Seconds, or a text with a unit.
+fn lifetime(value: &serde_json::Value) -> Option<Duration> {
+    let seconds = value.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
+    seconds
+        .map(|seconds| Duration::from_secs(seconds.into()))
+        .or_else(|| value.as_str()?.parse().ok().map(|HumanDuration(time)| time))
 }
 
 /// What can stand in a header. Anything else would end the link for good as a request that cannot be sent.
@@ -101,6 +136,16 @@ mod tests {
         assert_eq!((token.secret.expose(), token.expires_in), ("abc", Some(Duration::from_secs(90))));
         let token = parse(br#"{"token": "abc", "expires_in": "1h"}"#).unwrap();
         assert_eq!(token.expires_in, Some(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn a_lifetime_that_is_none_is_told_apart() {
+        for lifetime in
+            ["-1", "4294967296", "1.5", "1e300", "18446744073709551616", "true", "[]", "\"3600\"", "\"-1s\""]
+        {
+            let error = parse(format!("{{\"token\": \"a\", \"expires_in\": {lifetime}}}").as_bytes());
+            assert!(matches!(error, Err(TokenError::Lifetime)), "{lifetime}: {error:?}");
+        }
     }
 
     #[test]

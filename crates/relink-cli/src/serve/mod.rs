@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use relink::profile::metered::Hub;
 use relink_testing::{Events, Metered, Refusal, Script, Server, Upstream};
+use tokio::time::{sleep, timeout};
 
 use crate::exit::{Exit, Mistake};
 use crate::output::{Line, Output};
@@ -20,49 +21,54 @@ use crate::signals::Stop;
 use node::Node;
 use told::{Frames, Teller};
 
-/// How long connections may take to leave after they were told to, in a shutdown.
+/// How long clients may take to leave in a shutdown: after they were asked to, and again after they were closed.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// How long the last lines may take to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// When clients of Metered's protocol are told to come back.
 const COME_BACK: Duration = Duration::from_secs(1);
 
 const FORMAT: &str = "\
 Scripts:
-  A script says what happens to each connection, in order of arrival. This one closes the first
-  as in a deploy, refuses the second, and echoes to all others:
+  A script says what happens to each connection, in order of arrival. This one closes the first as in a deploy, \
+refuses the second, and echoes to all others:
 
-    then = \"echo\"                  # or \"repeat-last\" (default), \"repeat\", \"refuse\"
+    then = \"echo\"  # or \"repeat-last\", \"repeat\", \"refuse\"
 
     [[connection]]
     steps = [
         { do = \"echo\", for = \"5s\" },
-        { do = \"close\", code = 1001, reason = \"deploy; retry-after=3s\" },
+        { do = \"close\", code = 1001, reason = \"deploy\" },
     ]
 
     [[connection]]
-    steps = [{ do = \"refuse\", status = 503, retry_after = 2 }]
+    steps = [{ do = \"refuse\", status = 503 }]
 
-  First steps:  accept (implied), refuse, garbage, blackhole
-  Then:         send, expect, echo, wait, ping, silent, close, close-no-code, drop, reset
+  First steps: accept (implied), refuse, garbage, blackhole
+  Then:        send, expect, echo, wait, ping, silent
+  At the end:  close, close-no-code, drop, reset
+
   After the last step: echo. Every step and its fields: docs/serve-script.md
 
-Clients that ask for the subprotocol relink.v1 are served by a server of that: messages without a channel come back to
-their sender, those to a channel are published there. For them, `echo` in a script means that they are served. With
-`--protocol metered` that holds for everybody: each is let in, whatever token it brings, and what a script does not do to it is
-done by a server of Metered's realtime messaging.
+Clients that ask for the subprotocol relink.v1 are served by a server of that: messages without a channel come back to \
+their sender, those to a channel are published there. For them, `echo` in a script means that they are served. With \
+`--protocol metered` that holds for everybody: each is let in, whatever token it brings, and what a script does not do \
+to it is done by a server of Metered's realtime messaging.
 
-Ctrl-C tells clients to come back later, and waits until they have left; a second one does not wait.
+Ctrl-C, SIGTERM and SIGHUP tell clients to come back later, and wait for some seconds until they have left; a second \
+one does not wait.
 
 Examples:
   relink serve
   relink serve --protocol metered
-  relink serve --protocol relink.v1 --session-ttl 10m --history redis://127.0.0.1/
+  relink serve --session-ttl 10m --history redis://host/
   relink serve --listen 127.0.0.1:0 --json
   relink serve --script bad-day.toml
 
 Exit status:
-  0  stopped by you: Ctrl-C, or nobody reads stdout any more
-  1  the address cannot be listened on, or the history cannot be reached
-  2  a mistake in the command line or the script
+  0    stopped by you: a signal, or a closed stdout
+  1    cannot listen, or reach the history
+  2    a mistake in the command line or the script
   130  a second Ctrl-C, which did not wait for the farewell";
 
 /// The options of `relink serve`.
@@ -109,12 +115,12 @@ struct NodeArgs {
     #[arg(long, value_name = "WHERE", value_parser = Kept::parse, default_value = "memory")]
     history: Kept,
 
-    /// A connection from which nothing came for so long is dead
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]
+    /// A connection from which nothing came for this long is dead
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration, default_value = "30s")]
     silence: Duration,
 
-    /// A session can be resumed for so long after its last connection
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "2m")]
+    /// A session can be resumed for this long after its last connection
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration, default_value = "2m")]
     session_ttl: Duration,
 }
 
@@ -148,7 +154,10 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
     let script = args.script.as_deref().map_or_else(|| Ok(Script::echo()), read)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Mistake::failed)?;
-    runtime.block_on(serve(args, script))
+    let exit = runtime.block_on(serve(args, script));
+    // A name lookup that hangs is not waited for.
+    runtime.shutdown_background();
+    exit
 }
 
 fn read(file: &Path) -> Result<Script, Mistake> {
@@ -171,26 +180,33 @@ async fn serve(args: &Args, script: Script) -> Result<Exit, Mistake> {
     let (output, finish) = Output::start().map_err(Mistake::failed)?;
     let teller = Teller::new(args.json, behind.frames());
     let mut telling = tokio::spawn(tell(server.url(), server.watch(), teller, output.clone()));
-    let end = tokio::select! {
-        () = output.closed() => Exit::Done,
-        () = stop.asked() => tokio::select! {
-            () = output.closed() => Exit::Done,
-            () = leave(&server, &behind, &output) => Exit::Done,
-            () = stop.asked() => Exit::Interrupted,
-        },
+    let is_asked = tokio::select! {
+        () = output.closed() => false,
+        () = stop.asked() => true,
     };
-    server.stop().await;
-    if end == Exit::Interrupted {
-        return Ok(end);
-    }
-    // To the end of the log.
+    let end = async {
+        if is_asked {
+            tokio::select! {
+                () = output.closed() => {}
+                () = leave(&server, &behind, &output) => {}
+            }
+        }
+        server.stop().await;
+        // To the end of the log.
+        tokio::select! {
+            _ = &mut telling => {}
+            () = output.closed() => telling.abort(),
+        }
+        drop(output);
+        finish.wait().await?;
+        Ok(Exit::Done)
+    };
     tokio::select! {
-        _ = &mut telling => {}
-        () = output.closed() => telling.abort(),
+        exit = end => exit,
+        () = stop.asked() => Ok(Exit::Interrupted),
+        // Nobody reads stdout, and the lines that are left wait for that.
+        () = sleep(FAREWELL * 2 + LAST_WORDS) => Ok(Exit::Done),
     }
-    drop(output);
-    finish.wait().await;
-    Ok(end)
 }
 
 async fn bind(args: &Args, script: Script, behind: &Behind) -> std::io::Result<Server> {
@@ -254,7 +270,7 @@ async fn leave(server: &Server, behind: &Behind, output: &Output) {
         return;
     }
     output.write(Line::note("telling clients to come back later; Ctrl-C again does not wait")).await;
-    behind.drain(server).await;
+    _ = timeout(FAREWELL, behind.drain(server)).await;
     server.close_all(1001, "shutting down");
     // Those who are silent by script do not leave.
     _ = server.wait_for(|_| server.live() == 0, FAREWELL).await;

@@ -35,15 +35,15 @@ pub(crate) struct BaseArgs {
 #[command(next_help_heading = "When to try again (durations as 500ms, 30s, 2m)")]
 pub(crate) struct BackoffArgs {
     /// The first delay, before chance shortens it; later ones grow [default: 1s500ms]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
     backoff_initial: Option<Duration>,
 
     /// The longest delay [default: 20s]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
     backoff_max: Option<Duration>,
 
-    /// Give up after so many failed attempts in a row, or `off` [default: off]
-    #[arg(long, value_name = "NUMBER", value_parser = limit)]
+    /// Give up after this many failed attempts in a row, or `off` [default: off]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true, value_parser = limit)]
     max_attempts: Option<OrOff<u32>>,
 }
 
@@ -52,23 +52,23 @@ pub(crate) struct BackoffArgs {
 #[command(next_help_heading = "The life of a connection")]
 pub(crate) struct LinkArgs {
     /// A ping this often, to find a dead link, or `off` [default: 30s]
-    #[arg(long, value_name = "DURATION", value_parser = duration_or_off)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration_or_off)]
     heartbeat_interval: Option<OrOff<Duration>>,
 
     /// How long an answer to a ping may take [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
     heartbeat_timeout: Option<Duration>,
 
     /// How long an attempt may take, from name lookup to WebSocket handshake [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
     connect_timeout: Option<Duration>,
 
-    /// A connection that lasted so long is stable: failures before it are forgotten [default: 5s]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    /// A connection that lasted this long is stable: failures before it are forgotten [default: 5s]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
     stable_after: Option<Duration>,
 
-    /// So many messages may wait to go out; then stdin is not read [default: 1024]
-    #[arg(long, value_name = "NUMBER")]
+    /// How many messages may wait to go out; then stdin is not read [default: 1024]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     queue_max: Option<usize>,
 }
 
@@ -78,6 +78,13 @@ struct OrOff<T>(Option<T>);
 
 pub(crate) fn duration(text: &str) -> Result<Duration, ParseDurationError> {
     text.parse().map(|HumanDuration(duration)| duration)
+}
+
+/// A duration that no configuration checks.
+pub(crate) fn duration_up_to_a_year(text: &str) -> Result<Duration, String> {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    let time = duration(text).map_err(|error| error.to_string())?;
+    if time <= YEAR { Ok(time) } else { Err(format!("it must be at most {}", HumanDuration(YEAR))) }
 }
 
 fn duration_or_off(text: &str) -> Result<OrOff<Duration>, ParseDurationError> {

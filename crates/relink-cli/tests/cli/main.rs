@@ -14,3 +14,6 @@ mod serve;
 mod serve_metered;
 mod serve_v1;
 mod support;
+mod token_command;
+mod unread;
+mod waiting;

@@ -1,6 +1,7 @@
 //! A running `relink`: lines in, lines out, every wait with a deadline.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -45,13 +46,34 @@ impl Relink {
         Self::spawn(command)
     }
 
-    fn spawn(mut command: Command) -> Self {
+    /// Whatever a shell does with `relink`.
+    pub(crate) fn shell(script: &str) -> Self {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_relink"));
+        let folder = program.parent().expect("it is in a folder").to_str().expect("a path in UTF-8");
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("PATH={folder}:$PATH; {script}")]);
+        Self::spawn(command)
+    }
+
+    /// The program with a stdout that stays open, and that nobody reads.
+    pub(crate) fn unread<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relink"));
+        command.args(args);
+        Self::piped(command)
+    }
+
+    fn spawn(command: Command) -> Self {
+        let mut relink = Self::piped(command);
+        relink.out = Lines::read(relink.process.stdout.take().expect("stdout is piped"));
+        relink
+    }
+
+    fn piped(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("the program starts");
         let stdin = process.stdin.take();
-        let out = Lines::read(process.stdout.take().expect("stdout is piped"));
         let err = Lines::read(process.stderr.take().expect("stderr is piped"));
-        Self { process, stdin, out, err }
+        Self { process, stdin, out: Lines::read(io::empty()), err }
     }
 
     /// `relink connect --json` to this server.
@@ -111,6 +133,32 @@ impl Relink {
         }
     }
 
+    /// The first line on an [`unread`](Self::unread) stdout that holds this; nothing behind it is read.
+    pub(crate) fn raw_line_with(&mut self, words: &str) -> String {
+        let stdout = self.process.stdout.as_mut().expect("stdout is piped");
+        loop {
+            let (mut line, mut byte) = (Vec::new(), [0]);
+            while stdout.read(&mut byte).expect("stdout can be read") > 0 && byte != *b"\n" {
+                line.extend(byte);
+            }
+            let line = String::from_utf8(line).expect("a line in UTF-8");
+            assert!(!line.is_empty(), "stdout ended; stderr: {:#?}", self.err.rest());
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// The next line on stderr that holds this; others are passed over.
+    pub(crate) fn status_with(&mut self, words: &str) -> String {
+        loop {
+            let line = self.status();
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
     /// Waits until it ends by itself.
     pub(crate) fn end(mut self) -> Ended {
         let out = self.out.rest();
@@ -150,7 +198,7 @@ impl Ended {
 }
 
 /// The lines of a pipe, read on a thread.
-struct Lines {
+pub(crate) struct Lines {
     lines: Receiver<String>,
     seen: Vec<String>,
 }
@@ -166,8 +214,19 @@ impl Lines {
         Self { lines, seen: Vec::new() }
     }
 
+    /// What is written into a named pipe. It ends when nobody has it open for writing any more.
+    pub(crate) fn named_pipe(name: &str) -> (Self, String) {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        // Fails if no earlier test has left one behind.
+        _ = std::fs::remove_file(&path);
+        let made = Command::new("mkfifo").arg(&path).status().expect("there is `mkfifo`");
+        assert!(made.success());
+        let argument = path.to_str().expect("a path in UTF-8").to_owned();
+        (Self::read(Opened { path, file: None }), argument)
+    }
+
     /// The next line; `None` at the end.
-    fn next(&mut self) -> Result<Option<String>, String> {
+    pub(crate) fn next(&mut self) -> Result<Option<String>, String> {
         self.next_before(Instant::now() + PATIENCE)
     }
 
@@ -187,6 +246,21 @@ impl Lines {
         let deadline = Instant::now() + PATIENCE;
         while self.next_before(deadline).expect("an end").is_some() {}
         std::mem::take(&mut self.seen)
+    }
+}
+
+/// A file that is opened when it is read: opening a named pipe waits for who writes into it.
+struct Opened {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Read for Opened {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match &mut self.file {
+            Some(file) => file.read(into),
+            None => self.file.insert(File::open(&self.path)?).read(into),
+        }
     }
 }
 
