@@ -42,8 +42,10 @@ pub(crate) const fn symbol(reason: Reason) -> &'static str {
         Reason::Dead(Silence::Heartbeat) => "heartbeat_lost",
         Reason::Dead(Silence::Watchdog) => "watchdog",
         Reason::Dead(Silence::Probe) => "probe_lost",
+        Reason::Dead(Silence::Message) => "message_too_slow",
         Reason::Close => "close",
         Reason::Flushed => "flushed",
+        Reason::DriverGone => "driver_gone",
         Reason::Hint(_) | Reason::Dead(_) | _ => "other",
     }
 }

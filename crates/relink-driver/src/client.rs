@@ -8,10 +8,11 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use relink::{
     Accepted, Channel, CloseCode, CloseFrame, ClosedReason, Colour, Event, Hint, Member, Outgoing, Position,
-    Refused, RefusedReason, Resume, SessionInput, State, Stats, Status, Subscription,
+    Refused, Resume, SessionInput, State, Stats, Status, Subscription,
 };
 
 use crate::engine::Engine;
+use crate::line::Place;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 
@@ -60,6 +61,36 @@ pub struct Ended {
     pub reason: ClosedReason,
 }
 
+/// A place among those who wait for room, given up with the future that holds it.
+struct Queueing<'a> {
+    shared: &'a Shared,
+    place: Place,
+}
+
+impl Drop for Queueing<'_> {
+    fn drop(&mut self) {
+        if self.place.is_some() {
+            let mut state = self.shared.lock();
+            state.senders.leave(&mut self.place);
+            state.senders.wake_first();
+        }
+    }
+}
+
+/// A place among those who wait for the end.
+struct Watching<'a> {
+    shared: &'a Shared,
+    place: Place,
+}
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        if self.place.is_some() {
+            self.shared.lock().watchers.leave(&mut self.place);
+        }
+    }
+}
+
 /// The last one to go closes the link.
 struct Handle(Arc<Shared>);
 
@@ -88,7 +119,10 @@ impl Client {
     /// Sends a message, waiting for room in the outbox where it is full and told to refuse. While the link is down the
     /// message waits in the outbox and this returns at once.
     ///
-    /// Cancel-safe: dropped before it is done, the message was not taken, and is dropped with the future.
+    /// First come, first served: a large message that waits for room goes before smaller ones that were sent later.
+    ///
+    /// Cancel-safe: dropped before it is done, the message was not taken, and is dropped with the future; its place goes to
+    /// the next. A future that is neither polled nor dropped holds up those behind it.
     ///
     /// # Errors
     ///
@@ -99,16 +133,22 @@ impl Client {
         message: impl Into<Outgoing>,
     ) -> impl Future<Output = Result<Accepted, Refused>> + Send {
         let mut message = Some(message.into());
+        let mut queueing = Queueing { shared: &self.shared, place: None };
         poll_fn(move |cx| {
+            // Whole: a place alone would be copied, and never given up.
+            let queueing = &mut queueing;
             let Some(next) = message.take() else { return Poll::Pending };
             let now = self.shared.now();
             let mut state = self.shared.lock();
-            if state.session.may_send(&next.message) == Err(RefusedReason::Full) {
+            let place = &mut queueing.place;
+            if state.has_to_wait(*place, &next) {
                 message = Some(next);
-                state.wait(cx.waker());
+                state.senders.wait(place, cx.waker());
                 return Poll::Pending;
             }
+            state.senders.leave(place);
             let answer = state.session.send(next, now);
+            state.senders.wake_first();
             drop(state);
             self.shared.engine.wake();
             Poll::Ready(answer)
@@ -119,12 +159,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As for [`send`](Self::send), and where the outbox is full.
+    /// As for [`send`](Self::send), and where the outbox is full, or others wait for room in it.
     pub fn try_send(&self, message: impl Into<Outgoing>) -> Result<Accepted, Refused> {
-        let now = self.shared.now();
-        let answer = self.shared.lock().session.send(message, now);
-        self.shared.engine.wake();
-        answer
+        self.shared.try_send(message.into(), false)
     }
 
     /// Wants a channel's messages from now on, over every transport to come. What comes of it is told as
@@ -139,7 +176,8 @@ impl Client {
     }
 
     /// Closes the link with 1000 after what is queued has gone out, and was acknowledged where messages are, and waits for
-    /// the end. `flush_timeout` and `close_timeout` bound the wait.
+    /// the end. A link that is down, or is lost meanwhile, goes on trying for that. `flush_timeout` and `close_timeout`
+    /// bound the wait; where nothing is queued, a link that is down ends at once.
     ///
     /// Cancel-safe: dropped before it is done, the link goes on closing.
     pub fn close(&self) -> impl Future<Output = Farewell> + Send + '_ {
@@ -155,9 +193,12 @@ impl Client {
 
     /// Waits for the end of the link, whoever brings it about. Cancel-safe.
     pub fn closed(&self) -> impl Future<Output = Farewell> + Send + '_ {
+        let mut watching = Watching { shared: &self.shared, place: None };
         poll_fn(move |cx| {
+            let watching = &mut watching;
             let mut state = self.shared.lock();
             if let State::Closed(reason) = state.session.state() {
+                state.watchers.leave(&mut watching.place);
                 let stats = state.session.stats();
                 return Poll::Ready(Farewell {
                     reason,
@@ -165,7 +206,7 @@ impl Client {
                     dropped: stats.messages_dropped,
                 });
             }
-            state.wait(cx.waker());
+            state.watchers.wait(&mut watching.place, cx.waker());
             Poll::Pending
         })
     }
@@ -274,13 +315,13 @@ impl Stream for Events {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         self.shared.events.register(cx.waker());
         let mut state = self.shared.lock();
-        let was_full = state.inbox.is_full();
+        let was_shut = state.inbox.is_shut();
         let Some(event) = state.take_event() else {
             return if state.is_over() { Poll::Ready(None) } else { Poll::Pending };
         };
-        let has_room = !state.inbox.is_full();
+        let is_open = !state.inbox.is_shut();
         drop(state);
-        if was_full && has_room {
+        if was_shut && is_open {
             self.shared.engine.wake();
         }
         Poll::Ready(Some(event))

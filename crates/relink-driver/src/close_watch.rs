@@ -1,4 +1,4 @@
-//! What a close frame really said.
+//! What a close frame really said, and whether a message is on its way.
 //!
 //! tungstenite reports a close code that it takes for a reserved one as 1002, and 1014 (bad gateway, registered later than
 //! its list) is among them. This reads frame headers along with it, skips every payload, and keeps the first close frame.
@@ -12,6 +12,10 @@ pub(crate) struct CloseWatch {
     header: Vec<u8>,
     /// What is left of the payload of the frame under way.
     left: u64,
+    /// A message has begun, and its last frame has not.
+    is_open: bool,
+    /// The frame under way belongs to a message.
+    is_data: bool,
     /// The payload of the first close frame, as far as it has come.
     close: Option<Vec<u8>>,
     state: State,
@@ -54,6 +58,11 @@ impl CloseWatch {
         Some((u16::from_be_bytes(*code), reason))
     }
 
+    /// Whether a part of a message has come, and not all of it.
+    pub(crate) const fn is_mid_message(&self) -> bool {
+        self.is_open || (self.is_data && self.left > 0)
+    }
+
     /// Begins a payload, if the header is complete.
     fn begin_payload(&mut self) {
         let [first, second, extended @ ..] = self.header.as_slice() else { return };
@@ -66,6 +75,10 @@ impl CloseWatch {
         if first & 0x0f == 8 && length <= LONGEST_CONTROL {
             self.state = State::Keeping;
             self.close = Some(Vec::new());
+        }
+        self.is_data = first & 0x0f < 8;
+        if self.is_data {
+            self.is_open = first & 0x80 == 0;
         }
         self.header.clear();
         self.left = length;
@@ -115,6 +128,19 @@ mod tests {
         assert_eq!(watch.close(), None);
         watch.read(b"ne");
         assert_eq!(watch.close(), Some((1014, &b"one"[..])));
+    }
+
+    #[test]
+    fn a_message_is_on_its_way_from_its_first_header_to_its_last_byte() {
+        let mut watch = CloseWatch::default();
+        // A text in two frames, with a ping between them, and one that is whole.
+        let bytes = [0x01, 1, b'a', 0x89, 1, b'?', 0x80, 1, b'b', 0x81, 1, b'c'];
+        let on_its_way = bytes.map(|byte| {
+            watch.read(&[byte]);
+            watch.is_mid_message()
+        });
+        let (yes, no) = (true, false);
+        assert_eq!(on_its_way, [no, yes, yes, yes, yes, yes, yes, yes, no, no, yes, no]);
     }
 
     #[test]

@@ -99,14 +99,10 @@ impl<Rt: Runtime> Connection<Rt> {
     ///
     /// # Errors
     ///
-    /// The message comes back where the outbox is full or too small for it, where the link is closed, and where it is down
-    /// and told to refuse.
+    /// The message comes back where the outbox is full or too small for it, where one that the sink took waits for room,
+    /// where the link is closed, and where it is down and told to refuse.
     pub fn try_send(&mut self, message: impl Into<Outgoing>) -> Result<Accepted, Refused> {
-        let shared = self.shared();
-        let now = shared.now();
-        let answer = shared.lock().session.send(message, now);
-        shared.engine.wake();
-        answer
+        self.shared().try_send(message.into(), self.held.is_some())
     }
 
     /// Wants a channel's messages from now on, over every transport to come.
@@ -251,7 +247,7 @@ impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
             ready!(self.run_sink(cx, |_| true))?;
         }
         // Once: to say it again would wake this very task, again and again.
-        if !matches!(self.state(), State::Closing | State::Closed(_)) {
+        if !self.shared().lock().session.is_closing() {
             self.start_close(CloseCode::NORMAL, "");
         }
         self.run_sink(cx, |connection| connection.state().is_closed())

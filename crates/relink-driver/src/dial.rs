@@ -1,15 +1,17 @@
 //! Opening a transport: TCP, or whatever a connector of one's own brings, and TLS on top where the address says so.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use relink::{Address, Failure, Secret};
 
 use crate::race;
 use crate::request::{Target, Template};
 use crate::runtime::{ConnectError, Runtime};
-use crate::stream::BoxStream;
+use crate::stream::{BoxStream, Guarded, Heard};
 use crate::wire::{Wire, WireError, WireLimits};
 
 /// Opens the byte stream of an attempt in place of the runtime's TCP.
@@ -29,6 +31,7 @@ pub(crate) struct Dialer {
 pub(crate) struct Dialed {
     pub(crate) address: Address,
     pub(crate) stream: BoxStream,
+    pub(crate) heard: Heard,
     pub(crate) wire: Wire,
 }
 
@@ -42,19 +45,27 @@ impl Dialer {
         let prepared = self.template.prepare(address, token);
         let is_ours = *address == self.template.address();
         let (dialer, runtime, address) = (self.clone(), runtime.clone(), address.clone());
-        Box::pin(async move {
+        let attempt = async move {
             // A bad address of our own stays bad; one that a server named may be another one next time.
             let failure = if is_ours { Failure::InvalidRequest } else { Failure::NotWebSocket };
             let (target, request, secrets) =
                 prepared.map_err(|error| ConnectError::new(failure, error.to_string()))?;
             let wire = Wire::connect(request, &secrets, dialer.limits)
                 .map_err(|WireError { failure, detail, .. }| ConnectError::new(failure, detail))?;
-            let stream = dialer.open(&runtime, target).await?;
-            Ok(Dialed { address, stream, wire })
-        })
+            let (stream, heard) = dialer.open(&runtime, target).await?;
+            Ok(Dialed { address, stream, heard, wire })
+        };
+        // A connector is the application's code, and so is a verifier of certificates.
+        let caught = AssertUnwindSafe(attempt).catch_unwind();
+        let panicked = || Err(ConnectError::new(Failure::Io, "the code that opens the connection panicked"));
+        Box::pin(caught.map(move |dialed| dialed.unwrap_or_else(|_| panicked())))
     }
 
-    async fn open<Rt: Runtime>(self, runtime: &Rt, target: Target) -> Result<BoxStream, ConnectError> {
+    async fn open<Rt: Runtime>(
+        self,
+        runtime: &Rt,
+        target: Target,
+    ) -> Result<(BoxStream, Heard), ConnectError> {
         let Target { host, port, tls } = target.clone();
         let stream: BoxStream = match &self.connector {
             Some(connect) => connect(target).await?,
@@ -63,7 +74,10 @@ impl Dialer {
                 Box::new(race::connect(runtime, addresses).await?)
             }
         };
-        if tls { self.secure(stream, &host).await } else { Ok(stream) }
+        let (stream, heard) = Guarded::new(stream);
+        let stream: BoxStream = Box::new(stream);
+        let stream = if tls { self.secure(stream, &host).await? } else { stream };
+        Ok((stream, heard))
     }
 
     #[cfg(feature = "tls")]

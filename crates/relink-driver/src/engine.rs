@@ -1,12 +1,12 @@
 //! [`Engine`]: carries out what the session wants. It dials, moves bytes and sleeps, and decides nothing.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use relink::{CloseCode, Event, Failure, SessionAction, SessionInput, Token, TransportId};
+use relink::{Event, SessionAction, SessionInput, Token, TransportId};
 
 use crate::channel_tokens::ChannelTokens;
 use crate::dial::Dialer;
@@ -109,9 +109,17 @@ impl<Rt: Runtime> Engine<Rt> {
         self.transport.as_mut().is_none_or(Transport::is_flushed)
     }
 
+    /// A turn, whose panics end the link: what the application's protocol was in the middle of, nobody knows.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Ran {
+        catch_unwind(AssertUnwindSafe(|| self.try_turn(cx))).unwrap_or_else(|_| {
+            self.give_up();
+            Ran::Finished
+        })
+    }
+
     /// Does once everything that can be done now. The order is the core's: what has arrived is handed in before the
     /// time is (I10).
-    fn turn(&mut self, cx: &mut Context<'_>) -> Ran {
+    fn try_turn(&mut self, cx: &mut Context<'_>) -> Ran {
         let mut busy = self.poll_fetch(cx);
         while let Poll::Ready(input) = self.tokens.channels.poll(cx) {
             self.shared.hand_in(input);
@@ -153,8 +161,8 @@ impl<Rt: Runtime> Engine<Rt> {
         if self.runtime.now() < deadline && self.sleep.poll_until(deadline, cx).is_pending() {
             return false;
         }
-        let is_behind = self.shared.lock().is_behind();
-        if let (Some(Transport { id, .. }), true) = (&self.transport, is_behind) {
+        let is_shut = self.shared.lock().is_shut();
+        if let (Some(Transport { id, .. }), true) = (&self.transport, is_shut) {
             self.shared.hand_in(SessionInput::Alive { id: *id });
         }
         self.shared.hand_in(SessionInput::Timeout);
@@ -176,7 +184,8 @@ impl<Rt: Runtime> Engine<Rt> {
         let mut events = std::mem::take(&mut self.events);
         for action in actions.drain(..) {
             if let SessionAction::Event(event) = action {
-                self.trace.event(&event);
+                // A subscriber that panics has reported that itself, and is no business of the link's.
+                let _ = catch_unwind(AssertUnwindSafe(|| self.trace.event(&event)));
                 events.push(event);
             } else {
                 self.carry_out(action);
@@ -208,6 +217,12 @@ impl<Rt: Runtime> Engine<Rt> {
         }
     }
 
+    /// Nobody will drive the link any more, and its handles learn of it.
+    fn give_up(&mut self) {
+        self.shared.hand_in(SessionInput::DriverGone);
+        self.act();
+    }
+
     /// The application's future, with a panic of it counted as a failed fetch.
     fn fetch_token(&self) -> BoxFuture<'static, Result<Token, String>> {
         let Some(provider) = self.tokens.link.clone() else {
@@ -227,12 +242,7 @@ impl<Rt: Runtime> Engine<Rt> {
 /// ever, and what is sent from now on comes back.
 impl<Rt: Runtime> Drop for Engine<Rt> {
     fn drop(&mut self) {
-        let id = self.shared.lock().session.link().transport();
-        self.shared.hand_in(SessionInput::Close(CloseCode::NORMAL.into()));
-        if let Some(id) = id {
-            let detail = "the driver's task is gone".to_owned();
-            self.shared.hand_in(SessionInput::Failed { id, failure: Failure::Io, detail, location: None });
-        }
-        self.act();
+        // A panic here, during another one, would end the process.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.give_up()));
     }
 }

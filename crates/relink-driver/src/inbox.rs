@@ -8,8 +8,11 @@ use relink::{Event, Message};
 /// an application may look away for half an hour.
 const MAX_NOTICES: usize = 1024;
 
-/// How much may wait for the application to take it (E24). Beyond either bound the socket is not read, and the pressure
-/// reaches the peer.
+/// A message that is read ahead costs this many bytes besides its own.
+const MESSAGE: usize = 64;
+
+/// How much may wait for the application to take it (E24). Beyond either bound the inbox is full: the driver reads on only
+/// as far as it may look ahead, then not at all, and the pressure reaches the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InboxLimits {
@@ -17,20 +20,32 @@ pub struct InboxLimits {
     pub max_messages: usize,
     /// Bytes of messages; 16 MiB by default.
     pub max_bytes: usize,
+    /// How far the driver reads on while the inbox is full, in bytes of messages, each with 64 bytes more than its own;
+    /// 256 KiB by default. It is for what stands behind the messages: the peer's pings are answered, its pongs and its
+    /// close frame are seen. What stands further behind has to wait until the application takes a message; 0 reads
+    /// nothing.
+    pub look_ahead: usize,
 }
 
 impl Default for InboxLimits {
     fn default() -> Self {
-        Self { max_messages: 1024, max_bytes: 16 << 20 }
+        Self::new(1024, 16 << 20)
     }
 }
 
 impl InboxLimits {
-    /// Other limits, at least 1 each. What one turn of reading brings is still taken whole, so both may be exceeded by the
-    /// messages of 128 KiB, or by one message of the largest size.
+    /// Other limits, at least 1 each. What one turn of reading brings is still taken whole, so both may be exceeded by
+    /// `look_ahead` and 128 KiB of messages, or by one message of the largest size.
     #[must_use]
     pub const fn new(max_messages: usize, max_bytes: usize) -> Self {
-        Self { max_messages, max_bytes }
+        Self { max_messages, max_bytes, look_ahead: 256 << 10 }
+    }
+
+    /// The same with another look ahead.
+    #[must_use]
+    pub const fn with_look_ahead(mut self, look_ahead: usize) -> Self {
+        self.look_ahead = look_ahead;
+        self
     }
 }
 
@@ -39,6 +54,8 @@ pub(crate) struct Inbox {
     events: VecDeque<Event>,
     messages: usize,
     bytes: usize,
+    /// What was read while it was full, as [`InboxLimits::look_ahead`] counts.
+    ahead: usize,
     /// The bytes of messages that were dropped, as their events carry them.
     dropped_bytes: usize,
     max_dropped_bytes: usize,
@@ -53,11 +70,16 @@ impl Inbox {
     /// `outbox_bytes`: what the outbox may hold, so that its end can be told whole.
     pub(crate) fn new(limits: InboxLimits, outbox_bytes: usize) -> Self {
         // A bound of zero would never be below.
-        let limits = InboxLimits::new(limits.max_messages.max(1), limits.max_bytes.max(1));
+        let limits = InboxLimits {
+            max_messages: limits.max_messages.max(1),
+            max_bytes: limits.max_bytes.max(1),
+            ..limits
+        };
         Self {
             events: VecDeque::new(),
             messages: 0,
             bytes: 0,
+            ahead: 0,
             dropped_bytes: 0,
             max_dropped_bytes: limits.max_bytes.saturating_add(outbox_bytes),
             missed: 0,
@@ -72,6 +94,9 @@ impl Inbox {
             return Err(event);
         }
         if let Some(message) = message_of(&event) {
+            if self.is_full() {
+                self.ahead += message.len() + MESSAGE;
+            }
             self.messages += 1;
             self.bytes += message.len();
         } else if self.joins_last(&event) {
@@ -94,12 +119,19 @@ impl Inbox {
         if let Some(message) = message_of(&event) {
             self.messages -= 1;
             self.bytes -= message.len();
+            let left = self.ahead.saturating_sub(message.len() + MESSAGE);
+            self.ahead = if self.is_full() { left } else { 0 };
         }
         Some(event)
     }
 
     pub(crate) const fn is_full(&self) -> bool {
         self.messages >= self.limits.max_messages || self.bytes >= self.limits.max_bytes
+    }
+
+    /// Whether the driver has looked as far ahead of a full inbox as it may.
+    pub(crate) const fn is_shut(&self) -> bool {
+        self.is_full() && self.ahead >= self.limits.look_ahead
     }
 
     /// Nobody listens any more: what waits is dropped, and what comes is not kept.
@@ -188,6 +220,31 @@ mod tests {
         }
         assert_eq!(inbox.pop(), Some(Event::Missed { count: 97 }));
         assert_eq!(inbox.events.len(), 3);
+    }
+
+    #[test]
+    fn a_full_inbox_looks_ahead_for_a_bounded_number_of_bytes() {
+        let limits = InboxLimits::new(1, 1000).with_look_ahead(3 * MESSAGE);
+        let mut inbox = Inbox::new(limits, 0);
+        let mut read = 0;
+        while !inbox.is_shut() {
+            inbox.push(Event::Message(Message::from(""))).unwrap();
+            read += 1;
+        }
+        assert_eq!(read, 1 + 3);
+        // One that is taken makes room for one, and not for as many as may be read ahead.
+        inbox.pop();
+        assert!(!inbox.is_shut());
+        inbox.push(Event::Message(Message::from(""))).unwrap();
+        assert!(inbox.is_shut());
+        for _ in 0..4 {
+            inbox.pop();
+        }
+        assert!(!inbox.is_full() && inbox.ahead == 0);
+
+        let mut strict = Inbox::new(limits.with_look_ahead(0), 0);
+        strict.push(Event::Message(Message::from(""))).unwrap();
+        assert!(strict.is_shut());
     }
 
     #[test]

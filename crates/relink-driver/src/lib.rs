@@ -19,6 +19,7 @@ mod connection;
 mod dial;
 mod engine;
 mod inbox;
+mod line;
 mod lookup;
 mod memory;
 mod race;

@@ -88,11 +88,30 @@ impl Buffer {
         }
     }
 
-    /// What was read stays until now, so that one can look back at it.
+    /// Gives back what was read, once that is half of it: so no byte is moved more than once on average, and one that is
+    /// never empty does not grow either.
     fn clear_read(&mut self) {
-        if self.read == self.bytes.len() {
-            self.bytes.clear();
+        if self.read * 2 >= self.bytes.len() {
+            self.bytes.drain(..self.read);
             self.read = 0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_is_never_empty_does_not_grow() {
+        let mut buffer = Buffer::default();
+        buffer.extend(b"one byte stays: ");
+        for number in 0..100_000_u32 {
+            buffer.extend(&number.to_be_bytes());
+            buffer.consume(4);
+            assert_eq!(buffer.unread().len(), 16);
+        }
+        assert_eq!(buffer.unread()[12..], 99_999_u32.to_be_bytes());
+        assert!(buffer.bytes.capacity() < 256, "{}", buffer.bytes.capacity());
     }
 }

@@ -1,13 +1,16 @@
 //! What the handles and the engine share: the session and the inbox, behind one lock.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
 use rand::rngs::SmallRng;
-use relink::{Channel, Event, Instant, Protocol, Session, SessionInput, Subscription};
+use relink::{
+    Accepted, Channel, Event, Instant, Outgoing, Protocol, Refused, RefusedReason, Session, SessionInput,
+    Subscription,
+};
 
 use crate::inbox::{Inbox, InboxLimits, message_of};
+use crate::line::{Line, Place};
 
 /// The session of a driver: any protocol, and a generator seeded by the operating system.
 pub(crate) type DynSession = Session<Box<dyn Protocol + Send>, SmallRng>;
@@ -26,8 +29,10 @@ pub(crate) struct State {
     pub(crate) inbox: Inbox,
     /// The subprotocol of the present transport.
     pub(crate) subprotocol: Option<String>,
-    /// Whoever waits for room in the outbox, or for the end.
-    pub(crate) waiting: Vec<Waker>,
+    /// Who waits for room in the outbox.
+    pub(crate) senders: Line,
+    /// Who waits for the end.
+    pub(crate) watchers: Line,
     /// Handles in the application's hands; at zero the link is closed.
     pub(crate) handles: usize,
     /// The last event was the link's end: until it is connected again, no other will come.
@@ -45,7 +50,8 @@ impl Shared {
             session,
             inbox: Inbox::new(limits, outbox_bytes),
             subprotocol: None,
-            waiting: Vec::new(),
+            senders: Line::default(),
+            watchers: Line::default(),
             handles: 0,
             ended: false,
         };
@@ -62,11 +68,11 @@ impl Shared {
         (self.clock)()
     }
 
-    /// Puts events into the inbox, and wakes whoever waits for something to happen.
+    /// Puts events into the inbox, and wakes those who wait for what they tell.
     pub(crate) fn tell_application(&self, events: &mut Vec<Event>) {
         let mut state = self.lock();
-        // An application that asked to close, and is behind, will not be kept waiting by what still comes.
-        let closing = !state.session.state().is_usable() && state.inbox.is_full();
+        // An application that asked to close, and is behind, is not kept waiting by what still comes.
+        let closing = state.session.state() == relink::State::Closing && state.inbox.is_shut();
         for event in events.drain(..) {
             state.ended = matches!(event, Event::Closed { .. });
             if closing && message_of(&event).is_some() {
@@ -77,7 +83,10 @@ impl Shared {
                 state.taken(&event);
             }
         }
-        state.wake_waiting();
+        state.senders.wake_first();
+        if state.session.state().is_closed() {
+            state.watchers.wake_all();
+        }
         drop(state);
         self.events.wake();
     }
@@ -86,6 +95,21 @@ impl Shared {
     pub(crate) fn tell(&self, input: SessionInput) {
         self.hand_in(input);
         self.engine.wake();
+    }
+
+    /// Sends a message if there is room for it now and nobody waits for room, in a line or, `behind`, elsewhere.
+    pub(crate) fn try_send(&self, message: Outgoing, behind: bool) -> Result<Accepted, Refused> {
+        let now = self.now();
+        let mut state = self.lock();
+        let has_to_wait = state.has_to_wait(None, &message) || behind && state.takes(&message);
+        let answer = if has_to_wait {
+            Err(state.session.refuse(message, RefusedReason::Full))
+        } else {
+            state.session.send(message, now)
+        };
+        drop(state);
+        self.engine.wake();
+        answer
     }
 
     pub(crate) fn subscribe(&self, channel: Channel, subscription: Subscription) {
@@ -129,28 +153,28 @@ impl State {
         }
     }
 
-    /// Whether the application is so far behind that the socket should not be read. Only a usable link waits for it:
+    /// Whether a message would be taken now.
+    fn takes(&self, message: &Outgoing) -> bool {
+        self.session.may_send(&message.message).is_ok()
+    }
+
+    /// Whether a message at this place has to wait: for room, or for those who came before it. One that will never be
+    /// taken does not wait to hear that.
+    pub(crate) fn has_to_wait(&self, place: Place, message: &Outgoing) -> bool {
+        match self.session.may_send(&message.message) {
+            Ok(()) => !self.senders.is_first(place),
+            Err(reason) => reason == RefusedReason::Full,
+        }
+    }
+
+    /// Whether the application is so far behind that the socket is not read. Only a usable link waits for it:
     /// handshakes and farewells go on.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.inbox.is_full() && self.session.state().is_usable()
+    pub(crate) fn is_shut(&self) -> bool {
+        self.inbox.is_shut() && self.session.state().is_usable()
     }
 
     /// The end was told, and nobody has connected the link again since.
     pub(crate) fn is_over(&self) -> bool {
         self.ended && self.session.state().is_closed()
-    }
-
-    /// Wakes those who wait for room or for the end.
-    pub(crate) fn wake_waiting(&mut self) {
-        for waker in self.waiting.drain(..) {
-            waker.wake();
-        }
-    }
-
-    /// Remembers to wake this task.
-    pub(crate) fn wait(&mut self, waker: &Waker) {
-        if !self.waiting.iter().any(|known| known.will_wake(waker)) {
-            self.waiting.push(waker.clone());
-        }
     }
 }

@@ -9,13 +9,13 @@ use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
-use relink::{Address, CloseFrame, Frame, SessionInput, TransportId};
+use relink::{Address, CloseFrame, Frame, Instant, SessionInput, TransportId};
 
 use crate::dial::Dialed;
 use crate::request::join;
 use crate::runtime::{ConnectError, io_failure};
 use crate::shared::Shared;
-use crate::stream::BoxStream;
+use crate::stream::{BoxStream, Heard};
 use crate::wire::{Wire, WireError, WireEvent};
 
 /// A batch ends here, so that one busy link does not keep a thread to itself: bytes per turn, in each direction.
@@ -40,12 +40,15 @@ enum Stage {
 struct Open {
     address: Address,
     stream: BoxStream,
+    heard: Heard,
     wire: Wire,
     opened: bool,
     unflushed: bool,
+    /// Since when something has been arriving that is not complete: a message, or a record of TLS.
+    arriving: Option<Instant>,
     /// The transport took no more bytes when it was last asked.
     blocked: bool,
-    /// Bytes that the session's frames made, when they were last taken.
+    /// Bytes of the session's own frames that have yet to be written.
     taken: usize,
     /// Found behind frames that the application should see, and may answer, first.
     failed: Option<WireError>,
@@ -103,13 +106,15 @@ impl Transport {
 }
 
 impl Open {
-    fn new(Dialed { address, stream, wire }: Dialed) -> Self {
+    fn new(Dialed { address, stream, heard, wire }: Dialed) -> Self {
         Self {
             address,
             stream,
+            heard,
             wire,
             opened: false,
             unflushed: false,
+            arriving: None,
             blocked: false,
             taken: 0,
             failed: None,
@@ -128,7 +133,11 @@ impl Open {
             return Err(failed);
         }
         // A peer that closed and left fails the write. Why it left is in what arrived, and that comes first.
-        let holds_back = wrote.is_ok() && (shared.lock().is_behind() || self.owes_too_much());
+        let holds_back = wrote.is_ok() && (shared.lock().is_shut() || self.owes_too_much());
+        if holds_back {
+            // What is not read cannot be late.
+            self.arriving = self.arriving.map(|_| shared.now());
+        }
         let read = !holds_back && self.read(id, shared, buffers, cx)?;
         match wrote {
             Ok(wrote) => Ok(read | wrote),
@@ -152,7 +161,12 @@ impl Open {
         cx: &mut Context<'_>,
     ) -> Result<bool, WireError> {
         let (arrived, broken) = self.fill(&mut buffers.read, cx);
+        let heard = self.heard.take();
         if !arrived {
+            if heard {
+                let since = *self.arriving.get_or_insert_with(|| shared.now());
+                shared.hand_in(SessionInput::Arriving { id, since: Some(since) });
+            }
             buffers.read.truncate(SMALL_READ);
             buffers.read.shrink_to_fit();
             self.wire.shrink();
@@ -176,16 +190,25 @@ impl Open {
         };
         self.opened |= opened;
         let told = opened || !buffers.frames.is_empty();
-        shared.hand_in_all(
-            opened
-                .then_some(SessionInput::Opened { id })
-                .into_iter()
-                .chain(buffers.frames.drain(..).map(|frame| SessionInput::Frame { id, frame })),
-        );
+        let opened = opened.then_some(SessionInput::Opened { id });
+        let arriving = self.arriving(id, shared, &buffers.frames);
+        let frames = buffers.frames.drain(..).map(|frame| SessionInput::Frame { id, frame });
+        shared.hand_in_all(opened.into_iter().chain(frames).chain(arriving));
         match self.failed.take_if(|_| !told) {
             Some(failed) => Err(failed),
             None => Ok(true),
         }
+    }
+
+    /// What is to be said of bytes that arrived beside these frames: whether more has to come, and since when.
+    fn arriving(&mut self, id: TransportId, shared: &Shared, frames: &[Frame]) -> Option<SessionInput> {
+        let before = self.arriving.take();
+        if self.wire.is_mid_message() {
+            let is_next = frames.iter().any(|frame| matches!(frame, Frame::Message(_)));
+            self.arriving = before.filter(|_| !is_next).or_else(|| Some(shared.now()));
+        }
+        let says_more = before.is_some() || self.arriving.is_some() || frames.is_empty();
+        says_more.then_some(SessionInput::Arriving { id, since: self.arriving })
     }
 
     /// Reads into the wire, up to a turn; tells whether anything came, the end included, and what broke.
@@ -269,6 +292,7 @@ impl Open {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.wire.wrote(count);
+        self.taken = self.taken.saturating_sub(count);
         self.unflushed = true;
         Poll::Ready(Ok(count))
     }
@@ -309,7 +333,7 @@ fn take_frames(shared: &Shared, frames: &mut Vec<Frame>) {
         frames.push(frame);
     }
     if !frames.is_empty() {
-        state.wake_waiting();
+        state.senders.wake_first();
     }
 }
 

@@ -197,6 +197,12 @@ impl Wire {
         }
     }
 
+    /// Whether a part of a message has arrived, and not all of it.
+    #[must_use]
+    pub const fn is_mid_message(&self) -> bool {
+        self.close.is_mid_message()
+    }
+
     /// Encodes a frame into the bytes to write. After a close frame nothing more goes out.
     pub fn send(&mut self, frame: Frame) {
         let State::Open(socket) = &mut self.state else { return };

@@ -94,6 +94,8 @@ pub fn addressed(mut input: Input, from: TransportId) -> Input {
         Input::Connect
         | Input::Login
         | Input::Close { .. }
+        | Input::Finish { .. }
+        | Input::DriverGone
         | Input::Flushed
         | Input::RetryNow
         | Input::MarkStable
@@ -118,6 +120,8 @@ pub const fn sender(input: Input) -> Option<TransportId> {
         Input::Connect
         | Input::Login
         | Input::Close { .. }
+        | Input::Finish { .. }
+        | Input::DriverGone
         | Input::Flushed
         | Input::RetryNow
         | Input::MarkStable

@@ -1,7 +1,7 @@
 //! Is the peer still there? Pings, their answers, a watchdog, and what to make of a clock that jumped.
 //!
 //! One [`Heartbeat`] belongs to one transport and starts empty with it (I9). At most one ping is under way. Any
-//! inbound traffic answers it (I12), but does not put off the next one. A deadline that is handled *late* says
+//! inbound traffic answers it (I12), a part of a message as well as a pong, but does not put off the next one. A deadline that is handled *late* says
 //! nothing about the peer, because this side slept (a closed laptop, a suspended process): one quick probe goes out
 //! before the link is declared dead (I10).
 
@@ -20,6 +20,7 @@ config! {
     /// | `timeout` | 10 s |
     /// | `missed` | 1 |
     /// | `watchdog` | off |
+    /// | `message_timeout` | off |
     /// | `probe` | 2 s |
     /// | `close_code` | 4000 |
     ///
@@ -35,9 +36,14 @@ config! {
         pub timeout / with_timeout: Duration = Duration::from_secs(10),
         /// So many pings in a row without an answer, and the link is dead (D7 has 2). At least 1.
         pub missed / with_missed: u32 = 1,
-        /// Dead after so long without any traffic at all, whatever the pings say (M13 has 60 s).
+        /// Dead after so long without any traffic at all, not even a part of a message, whatever the pings say (M13 has 60 s).
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
         pub watchdog / with_watchdog: Option<Duration> = None,
+        /// How long one message may take to arrive, once a part of it is there. `off`: bytes that come are life, however
+        /// slowly they come. With a limit a peer that trickles is given up; the largest message has to fit into it on the
+        /// slowest line. Time in which this side does not read does not count.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        pub message_timeout / with_message_timeout: Option<Duration> = None,
         /// How long the quick probe after a clock jump or a wake-up hint may take; also how late a deadline must be
         /// handled to count as a jump. At least 100 ms.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
@@ -62,6 +68,7 @@ impl HeartbeatConfig {
         positive("heartbeat.timeout", self.timeout)?;
         within("heartbeat.missed", self.missed, 1, 1_000)?;
         positive_or_off("heartbeat.watchdog", self.watchdog)?;
+        positive_or_off("heartbeat.message_timeout", self.message_timeout)?;
         within("heartbeat.probe", self.probe, SHORTEST_PROBE, LONGEST)?;
         let ends_session = matches!(self.close_code, CloseCode::NORMAL | CloseCode::GOING_AWAY);
         if self.close_code.is_sendable() && !ends_session {
@@ -96,6 +103,8 @@ pub enum Silence {
     Watchdog,
     /// The quick probe after a clock jump or a wake-up went unanswered.
     Probe,
+    /// A message took longer to arrive than it may.
+    Message,
 }
 
 /// The timers of a heartbeat, named.
@@ -104,6 +113,7 @@ pub(crate) enum BeatTimer {
     Ping,
     Pong,
     Watchdog,
+    Message,
 }
 
 /// Watches one transport.
@@ -123,6 +133,8 @@ pub(crate) enum BeatTimer {
 pub struct Heartbeat {
     config: HeartbeatConfig,
     last_seen: Instant,
+    /// Since when a message has been arriving.
+    arriving: Option<Instant>,
     next_ping: Option<Instant>,
     pending: Option<Pending>,
     missed: u32,
@@ -142,13 +154,31 @@ impl Heartbeat {
     #[must_use]
     pub fn start(config: HeartbeatConfig, now: Instant) -> Self {
         let next_ping = config.interval.map(|interval| now + interval);
-        Self { config, last_seen: now, next_ping, pending: None, missed: 0, nonce: 0 }
+        Self { config, last_seen: now, arriving: None, next_ping, pending: None, missed: 0, nonce: 0 }
     }
 
     /// Any frame arrived. One store: this is on the path of every message.
     #[inline]
     pub fn seen(&mut self, now: Instant) {
         self.last_seen = now;
+    }
+
+    /// Bytes arrived, whatever they are a part of; `since` is when the message began that is not complete.
+    pub fn arriving(&mut self, since: Option<Instant>, now: Instant) {
+        self.seen(now);
+        self.arriving = since;
+    }
+
+    /// The message is complete.
+    #[inline]
+    pub const fn arrived(&mut self) {
+        self.arriving = None;
+    }
+
+    /// The peer is to blame for nothing until now: this side did not read, or knows otherwise that it lives.
+    pub fn excused(&mut self, now: Instant) {
+        self.seen(now);
+        self.arriving = self.arriving.map(|_| now);
     }
 
     /// A pong arrived; `None` where the protocol's answer carries no number. Returns the round trip time where it
@@ -183,7 +213,9 @@ impl Heartbeat {
             None => self.next_ping.map(|at| (at, BeatTimer::Ping)),
         };
         let watchdog = self.config.watchdog.map(|limit| (self.last_seen + limit, BeatTimer::Watchdog));
-        earliest([ping, watchdog])
+        let message = self.config.message_timeout.zip(self.arriving);
+        let message = message.map(|(limit, since)| (since + limit, BeatTimer::Message));
+        earliest([ping, watchdog, message])
     }
 
     /// Judges what is due at `now`. Early calls do nothing; late ones probe before they judge.
@@ -213,6 +245,11 @@ impl Heartbeat {
                 }
                 BeatTimer::Watchdog if jumped => return Some(self.ping(now, true)),
                 BeatTimer::Watchdog => return Some(Beat::Dead(Silence::Watchdog)),
+                BeatTimer::Message if jumped => {
+                    self.arriving = Some(now);
+                    return Some(self.ping(now, true));
+                }
+                BeatTimer::Message => return Some(Beat::Dead(Silence::Message)),
             }
         }
         None

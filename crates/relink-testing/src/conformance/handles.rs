@@ -2,23 +2,34 @@
 
 use std::{
     fmt::Debug,
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
         mpsc,
     },
+    task::{Context, Poll, Wake, Waker},
 };
 
+use futures_util::{AsyncRead, AsyncWrite, FutureExt};
 use relink_driver::{
     BadUrl, BuildError, Builder, Client, ConnectError, Connection as Polled, Events, Farewell, Renewable,
     Runtime,
-    relink::{CloseCode, Colour, Event, Hint, Phase, Reason, Refused, State, Status, Timer},
+    relink::{
+        CloseCode, ClosedReason, Colour, Command, Event, Failure, Frame, Hint, Message, Phase, Plain,
+        Protocol, Reason, Refused, RefusedReason, Reopen, Signal, State, Status, Timer,
+    },
 };
 
-use super::rig::{
-    LATE, end_of, ms, quick, quick_link, saw_text, serve, start, start_config, start_with, texts_of,
+use super::{
+    pipe::{Near, serve_pipe},
+    rig::{
+        LATE, Link, end_of, ms, quick, quick_link, saw_text, serve, start, start_config, start_with, texts_of,
+    },
+    watched::Watched,
 };
-use super::watched::Watched;
 use crate::{Connection, Refusal, Script, Then, What};
 
 /// `close` sends what is queued, then 1000, waits for the answer, and says what came of it (E17).
@@ -54,6 +65,63 @@ pub async fn a_close_with_a_code_that_may_not_be_sent_follows_one_rule<Rt: Runti
         let reason = code.map_or(String::new(), |_| "why".to_owned());
         assert_eq!(end_of(&server, 1).await, What::PeerClosed { code, reason }, "{chosen}");
     }
+}
+
+/// A link that is not up yet sends what is queued before it closes (E17).
+pub async fn e17_a_close_before_the_link_is_up_sends_what_is_queued<Rt: Runtime>(rt: Rt) {
+    let (server, mut link) = start(rt, Script::echo());
+    link.client.try_send("hello").expect("room");
+    let Farewell { reason, sent, dropped, .. } = link.rt.soon(link.client.close()).await;
+    assert_eq!((reason.name(), sent, dropped), ("requested", 1, 0));
+    assert_eq!(link.closed().await, reason);
+    assert_eq!(texts_of(&server, 1), ["hello"]);
+    assert_eq!(end_of(&server, 1).await, What::PeerClosed { code: Some(1000), reason: String::new() });
+    link.rt.idle().await;
+}
+
+/// So does one that was lost, although the next attempts fail.
+pub async fn a_close_while_the_link_comes_back_sends_what_is_queued<Rt: Runtime>(rt: Rt) {
+    let script = Script::new()
+        .connection(Connection::new().expect_text("one").close(1001, ""))
+        .connection(Connection::refuse(500))
+        .connection(Connection::drop_at_once())
+        .then(Then::Echo);
+    let (server, mut link) = start(rt, script);
+    link.send("one").await;
+    link.disconnected().await;
+    link.client.try_send("two").expect("room");
+    let farewell = link.rt.soon(link.client.close_with(CloseCode(4321), "good night")).await;
+    assert_eq!((farewell.reason.name(), farewell.sent, farewell.dropped), ("requested", 2, 0));
+    link.client.try_send("three").expect_err("it is closed");
+    assert_eq!(texts_of(&server, 4), ["two"]);
+    let reason = "good night".to_owned();
+    assert_eq!(end_of(&server, 4).await, What::PeerClosed { code: Some(4321), reason });
+}
+
+/// A server that never answers keeps nobody beyond `flush_timeout`; what did not go out is told.
+pub async fn a_close_that_finds_no_server_lasts_no_longer_than_the_flush<Rt: Runtime>(rt: Rt) {
+    let config = quick_link(|link| link.with_flush_timeout(ms(200)));
+    let (_server, mut link) = start_config(rt, Connection::blackhole(), config);
+    link.client.try_send("never").expect("room");
+    let start = link.rt.now();
+    let farewell = link.rt.soon(link.client.close()).await;
+    let took = link.rt.now() - start;
+    assert!((ms(150)..ms(200) + LATE).contains(&took), "{took:?}");
+    assert_eq!((farewell.reason.name(), farewell.sent, farewell.dropped), ("requested", 0, 1));
+    link.closed().await;
+    assert!(link.heard().iter().any(|event| matches!(event, Event::Dropped { .. })));
+    link.rt.idle().await;
+}
+
+/// The last handle that goes before the link is up leaves nothing behind that was queued, and no task.
+pub async fn the_last_handle_sends_what_is_queued_before_the_link_is_up<Rt: Runtime>(rt: Rt) {
+    let (server, link) = start(rt, Script::new().connection(Connection::refuse(500)).then(Then::Echo));
+    link.client.try_send("last words").expect("room");
+    let watched = link.rt.clone();
+    drop(link);
+    watched.idle().await;
+    assert_eq!(texts_of(&server, 2), ["last words"]);
+    assert_eq!(end_of(&server, 2).await, What::PeerClosed { code: Some(1000), reason: String::new() });
 }
 
 /// The last handle that goes closes the link with 1000, after what is queued has gone out; those before it do not.
@@ -139,7 +207,7 @@ pub async fn a_close_flushes_for_a_bounded_time<Rt: Runtime>(rt: Rt) {
     assert_eq!(told as u64, farewell.dropped);
 }
 
-/// A link that is down closes at once; what was queued is told and counted.
+/// A link whose next attempt would come too late closes at once; what was queued is told and counted.
 pub async fn a_link_that_is_down_closes_at_once<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, Script::refuse(404));
     link.attempt_failed().await;
@@ -314,6 +382,75 @@ pub async fn a_handle_works_from_any_thread<Rt: Runtime>(rt: Rt) {
     assert_eq!(is_done.recv(), Ok(true));
 }
 
+/// A connector that panics, at once or later, and a stream that does are failed attempts, as a refused port is.
+pub async fn a_connector_that_panics_is_a_failed_attempt<Rt: Runtime>(rt: Rt) {
+    let tries = AtomicU32::new(0);
+    let mut link = Link::spawn(rt, "ws://in.memory/", |builder| {
+        builder.connector(move |_| {
+            let number = tries.fetch_add(1, Ordering::SeqCst);
+            assert_ne!(number, 0, "this panic is part of the test");
+            async move {
+                assert_ne!(number, 1, "this panic is part of the test");
+                let near = serve_pipe(|mut peer| while peer.read().is_ok() {});
+                Ok(Brittle { near, breaks: number == 2 })
+            }
+        })
+    });
+    for _ in 0..3 {
+        let failed = link.attempt_failed().await;
+        assert_eq!(failed.reason, Reason::Failed(Failure::Io), "{failed:?}");
+        assert!(failed.detail.contains("panicked"), "{failed:?}");
+    }
+    link.connected().await;
+    assert_eq!(link.rt.soon(link.client.close()).await.reason.name(), "requested");
+}
+
+/// A panic of the application's protocol ends the link, with a reason of its own; nobody waits for ever.
+pub async fn an_engine_that_dies_says_so<Rt: Runtime>(rt: Rt) {
+    let script = Connection::new().expect_text("go").send_text("boom");
+    let config = quick_link(|link| link.with_reopen(Reopen::Always));
+    let (_server, mut link) =
+        start_with(rt, script, |builder| builder.config(config).protocol(PanicsAt("boom")));
+    link.connected().await;
+    let client = link.client.clone();
+    let mut waiting = pin!(client.closed());
+    assert!(poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await);
+    link.send("go").await;
+    assert_eq!(link.rt.soon(waiting).await.reason, ClosedReason::DriverGone);
+    assert_eq!(link.closed().await.name(), "driver_gone");
+    let refused = link.client.try_send("late").expect_err("it is closed");
+    assert_eq!((refused.reason, refused.message.as_text()), (RefusedReason::Closed, Some("late")));
+    link.client.connect().expect_err("nobody is left to connect it");
+    link.rt.idle().await;
+}
+
+/// Who waits for the end, or for room, and looks away is forgotten at once.
+pub async fn who_stops_waiting_leaves_nothing_behind<Rt: Runtime>(rt: Rt) {
+    struct Task;
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    let outbox = quick().with_outbox(quick().outbox.with_max_messages(1));
+    let (_server, mut link) = start_config(rt, Script::refuse(404), outbox);
+    link.attempt_failed().await;
+    link.send("fills it").await;
+    let task = Arc::new(Task);
+    let (waker, client) = (Waker::from(task.clone()), link.client.clone());
+    let held = Arc::strong_count(&task);
+    let poll = |future: Pin<&mut dyn Future<Output = ()>>| {
+        assert!(future.poll(&mut Context::from_waker(&waker)).is_pending());
+    };
+    let mut waiting: Vec<Pin<Box<dyn Future<Output = ()>>>> = Vec::new();
+    for number in 0..1000_u32 {
+        waiting.push(Box::pin(client.closed().map(drop)));
+        waiting.push(Box::pin(client.send(number.to_string()).map(drop)));
+    }
+    waiting.iter_mut().for_each(|future| poll(future.as_mut()));
+    assert_eq!(Arc::strong_count(&task), held + 2000);
+    waiting.clear();
+    assert_eq!(Arc::strong_count(&task), held);
+}
+
 /// Handles are `Clone + Send + Sync + 'static`, errors are errors, and every future can move between threads (E3,
 /// E10). The compiler checks it.
 pub async fn e03_handles_and_futures_can_go_anywhere<Rt: Runtime>(_: Rt) {
@@ -337,6 +474,48 @@ pub async fn e03_handles_and_futures_can_go_anywhere<Rt: Runtime>(_: Rt) {
     error::<ConnectError>();
     error::<Refused>();
     _ = futures;
+}
+
+/// Passes messages as they are, and panics at one of them.
+#[derive(Debug)]
+struct PanicsAt(&'static str);
+
+impl Protocol for PanicsAt {
+    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+        assert_ne!(message.as_text(), Some(self.0), "this panic is part of the test");
+        Plain::default().receive(message, signals);
+    }
+
+    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
+        Plain::default().command(command, frames);
+    }
+}
+
+/// A stream that panics when it is read, or does not.
+struct Brittle {
+    near: Near,
+    breaks: bool,
+}
+
+impl AsyncRead for Brittle {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        assert!(!self.breaks, "this panic is part of the test");
+        Pin::new(&mut self.near).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Brittle {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.near).poll_write(cx, from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.near).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.near).poll_close(cx)
+    }
 }
 
 /// Gives up after two attempts, and is told to try once more.

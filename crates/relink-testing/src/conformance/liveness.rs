@@ -1,19 +1,23 @@
 //! Is the peer still there? Heartbeats on a link that goes silent, and on one that is only busy.
 
-use std::sync::{Arc, Mutex, mpsc};
+use std::{
+    io::{Read, Write},
+    sync::{Arc, Mutex, mpsc},
+};
 
 use relink_driver::{
-    InboxLimits, Runtime,
+    Builder, InboxLimits, Runtime,
     relink::{
         Backoff, Curve, Event, HeartbeatConfig, Hint, Jitter, Reason, SessionConfig, Silence, StopReason,
         Verdict,
     },
 };
-use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::{Message as Frame, protocol::CloseFrame};
 
 use super::{
     pipe::{Near, Peer, serve_pipe},
     rig::{LATE, Link, ms, quick, quick_link, saw, secs, start_config, start_with, texts_of},
+    watched::Watched,
 };
 use crate::{Connection, Script, Then, What};
 
@@ -192,6 +196,66 @@ pub async fn a_slow_application_slows_the_peer_and_loses_nothing<Rt: Runtime>(rt
     assert_eq!(link.client.stats().heartbeats_lost, 0);
 }
 
+/// The application is behind, and its inbox is full: the peer's pings are answered all the same, and its close frame is
+/// heeded.
+pub async fn control_frames_are_heeded_while_the_inbox_is_full<Rt: Runtime>(rt: Rt) {
+    let play = |mut peer: Peer| {
+        for text in ["one", "two", "three"] {
+            _ = peer.send(Frame::text(text));
+        }
+        _ = peer.send(Frame::Ping("are you there".into()));
+        while peer.read().is_ok_and(|frame| frame != Frame::Pong("are you there".into())) {}
+        _ = peer.send(Frame::text("four"));
+        _ = peer.send(Frame::Close(Some(CloseFrame { code: 4020.into(), reason: "out".into() })));
+        while peer.read().is_ok() {}
+    };
+    let play = Arc::new(play);
+    let mut link = piped_with(rt, quick(), play, |builder| builder.inbox(InboxLimits::new(1, 64)));
+    let farewell = link.rt.soon(link.client.closed()).await;
+    assert_eq!(farewell.reason.name(), "admin_disconnect", "nobody has taken a single event");
+    for text in ["one", "two", "three", "four"] {
+        assert_eq!(link.text().await, text);
+    }
+    link.closed().await;
+}
+
+/// Bytes are life: one of them for each ping, of a message that is whole or in parts, beneath no heartbeat's answer.
+pub async fn i12_a_message_that_takes_long_to_arrive_is_life<Rt: Runtime>(rt: Rt) {
+    let whole = [0x81, 4, b's', b'l', b'o', b'w'];
+    let parts = [0x01, 2, b's', b'l', 0x80, 2, b'o', b'w'];
+    let play = Arc::new(move |mut peer: Peer| {
+        let stream = peer.get_mut();
+        for byte in whole.into_iter().chain(parts) {
+            if stream.read(&mut [0; 256]).is_err() || stream.write_all(&[byte]).is_err() {
+                return;
+            }
+        }
+        while stream.read(&mut [0; 256]).is_ok_and(|count| count > 0) {}
+    });
+    let mut link = piped(rt, quick_link(|link| link.with_heartbeat(beats(100))), play);
+    link.connected().await;
+    assert_eq!((link.text().await, link.text().await), ("slow".to_owned(), "slow".to_owned()));
+    let stats = link.client.stats();
+    assert!(stats.pings >= 14 && stats.heartbeats_lost == 0 && stats.disconnects == 0, "{stats:?}");
+}
+
+/// A message may be given a time to arrive in; pongs do not extend it.
+pub async fn a_message_that_takes_longer_than_it_may_ends_the_transport<Rt: Runtime>(rt: Rt) {
+    let play = Arc::new(move |mut peer: Peer| {
+        let stream = peer.get_mut();
+        // A first part, and then nothing but pongs.
+        _ = stream.write_all(&[0x01, 2, b's', b'l']);
+        while stream.read(&mut [0; 256]).is_ok_and(|count| count > 0) {
+            _ = stream.write_all(&[0x8a, 0]);
+        }
+    });
+    let heartbeat = beats(60).with_message_timeout(Some(ms(300)));
+    let mut link = piped(rt, quick_link(|link| link.with_heartbeat(heartbeat)), play);
+    link.connected().await;
+    assert_eq!(link.disconnected().await.reason, Reason::Dead(Silence::Message));
+    assert!(link.client.stats().pings >= 2);
+}
+
 /// A server that accepts and closes at once is dialled on a curve that grows: to be open is not to be well (I5).
 pub async fn i05_a_flapping_server_meets_growing_delays<Rt: Runtime>(rt: Rt) {
     let config = quick_link(|link| {
@@ -240,8 +304,18 @@ fn piped<Rt: Runtime>(
     config: SessionConfig,
     play: Arc<impl Fn(Peer) + Send + Sync + 'static>,
 ) -> Link<Rt> {
+    piped_with(rt, config, play, |builder| builder)
+}
+
+/// The same with a builder to change.
+fn piped_with<Rt: Runtime>(
+    rt: Rt,
+    config: SessionConfig,
+    play: Arc<impl Fn(Peer) + Send + Sync + 'static>,
+    change: impl FnOnce(Builder<Watched<Rt>>) -> Builder<Watched<Rt>>,
+) -> Link<Rt> {
     Link::spawn(rt, "ws://in.memory/", move |builder| {
-        builder.config(config).connector(move |_| {
+        change(builder).config(config).connector(move |_| {
             let play = Arc::clone(&play);
             std::future::ready(std::io::Result::<Near>::Ok(serve_pipe(move |peer| play(peer))))
         })

@@ -177,6 +177,41 @@ pub async fn send_waits_for_room_and_is_cancel_safe<Rt: Runtime>(rt: Rt) {
     assert_eq!(texts_of(&server, 2), ["first", "second"]);
 }
 
+/// First come, first served: a large message that waits for room is not overtaken by small ones, and who gives up makes
+/// way for the next.
+pub async fn those_who_wait_for_room_are_served_in_their_order<Rt: Runtime>(rt: Rt) {
+    let (server, mut link) = start_config(rt, refused_once(), down_with(|outbox| outbox.with_max_bytes(100)));
+    link.attempt_failed().await;
+    link.send(&"1".repeat(60)).await;
+    let client = link.client.clone();
+    let mut large = Box::pin(client.send("2".repeat(90)));
+    let mut small = Box::pin(client.send("3".repeat(20)));
+    assert!(poll_fn(|cx| Poll::Ready(large.as_mut().poll(cx).is_pending())).await);
+    assert!(poll_fn(|cx| Poll::Ready(small.as_mut().poll(cx).is_pending())).await, "it stands behind");
+    let refused = link.client.try_send("4").expect_err("others wait");
+    assert_eq!((refused.reason, refused.message.as_text()), (RefusedReason::Full, Some("4")));
+    let too_big = link.client.try_send("5".repeat(101)).expect_err("never");
+    assert_eq!(too_big.reason, RefusedReason::TooBig);
+
+    link.client.retry_now();
+    assert_eq!(link.rt.soon(large).await.expect("there is room now").receipt, Receipt(2));
+    assert_eq!(link.rt.soon(small).await.expect("there is room now").receipt, Receipt(3));
+    saw_text(&server, &"3".repeat(20)).await;
+    link.client.try_send("6").expect("nobody waits any more");
+
+    let (_server, mut link) =
+        start_config(link.rt.clone(), refused_once(), down_with(|outbox| outbox.with_max_bytes(100)));
+    link.attempt_failed().await;
+    link.send(&"1".repeat(60)).await;
+    let client = link.client.clone();
+    let mut large = Box::pin(client.send("2".repeat(90)));
+    let mut small = Box::pin(client.send("3".repeat(20)));
+    assert!(poll_fn(|cx| Poll::Ready(large.as_mut().poll(cx).is_pending())).await);
+    assert!(poll_fn(|cx| Poll::Ready(small.as_mut().poll(cx).is_pending())).await);
+    drop(large);
+    assert_eq!(link.rt.soon(small).await.expect("there is room for it").receipt, Receipt(2));
+}
+
 /// `send` that waits is told when the link ends.
 pub async fn send_that_waits_is_told_of_the_end<Rt: Runtime>(rt: Rt) {
     let (_server, mut link) =

@@ -112,6 +112,10 @@ macro_rules! driver_conformance {
                 e17_close_says_farewell_after_the_flush
                 a_close_can_have_a_code_and_a_reason
                 a_close_with_a_code_that_may_not_be_sent_follows_one_rule
+                e17_a_close_before_the_link_is_up_sends_what_is_queued
+                a_close_while_the_link_comes_back_sends_what_is_queued
+                a_close_that_finds_no_server_lasts_no_longer_than_the_flush
+                the_last_handle_sends_what_is_queued_before_the_link_is_up
                 the_last_handle_closes_with_1000_after_the_flush
                 i02_the_last_handle_ends_a_link_that_waits
                 a_link_lives_on_when_nobody_listens
@@ -128,6 +132,9 @@ macro_rules! driver_conformance {
                 d09_state_and_statistics_can_be_read_at_any_time
                 i04_the_order_of_events_is_the_order_of_transitions
                 a_handle_works_from_any_thread
+                a_connector_that_panics_is_a_failed_attempt
+                an_engine_that_dies_says_so
+                who_stops_waiting_leaves_nothing_behind
                 e03_handles_and_futures_can_go_anywhere
             }
             handshake {
@@ -172,6 +179,9 @@ macro_rules! driver_conformance {
                 m14_a_wake_up_checks_the_link
                 i21_a_message_does_not_outlive_a_suspension
                 a_slow_application_slows_the_peer_and_loses_nothing
+                control_frames_are_heeded_while_the_inbox_is_full
+                i12_a_message_that_takes_long_to_arrive_is_life
+                a_message_that_takes_longer_than_it_may_ends_the_transport
                 i05_a_flapping_server_meets_growing_delays
                 i15_a_loss_is_told_once_and_after_the_last_message
             }
@@ -186,6 +196,7 @@ macro_rules! driver_conformance {
                 a_full_outbox_can_drop_the_newest
                 m22_a_link_that_is_down_can_refuse
                 send_waits_for_room_and_is_cancel_safe
+                those_who_wait_for_room_are_served_in_their_order
                 send_that_waits_is_told_of_the_end
                 a_message_above_the_limit_is_answered_with_1009
                 a_close_frame_is_heeded_although_a_write_fails_first
@@ -200,6 +211,7 @@ macro_rules! driver_conformance {
                 a_message_that_was_sent_is_out_of_the_owners_hands
                 a_full_outbox_makes_the_sink_wait
                 a_close_that_waits_does_not_spin
+                a_polled_link_sends_what_it_took_before_it_closes
                 a_polled_link_closes_with_a_code_of_its_own
                 i17_a_polled_link_works_again_after_giving_up
                 w22_a_polled_link_finds_a_silent_peer
@@ -222,6 +234,7 @@ macro_rules! driver_conformance {
                 a_server_without_tls_is_a_tls_failure
                 a_redirect_can_lead_to_tls
                 tls_goes_on_top_of_a_connector
+                i12_a_record_that_takes_long_to_arrive_is_life
                 i16_a_tls_handshake_that_hangs_times_out
             }
             tokens {

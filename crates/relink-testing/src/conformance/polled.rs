@@ -176,6 +176,17 @@ pub async fn a_close_that_waits_does_not_spin<Rt: Runtime>(rt: Rt) {
     assert!(quiet >= 10, "{quiet} of 20");
 }
 
+/// Messages that the sink took before the link was up go out before it closes.
+pub async fn a_polled_link_sends_what_it_took_before_it_closes<Rt: Runtime>(rt: Rt) {
+    let server = serve(Script::new().connection(Connection::refuse(500)).then(Then::Echo));
+    let (rt, mut link) = polled(rt, &server.url(), quick());
+    rt.soon(link.feed("hello".into())).await.expect("it is taken");
+    rt.soon(link.close()).await.expect("it is closed");
+    assert_eq!(link.stats().messages_sent, 1);
+    assert_eq!(texts_of(&server, 2), ["hello"]);
+    assert!(matches!(end_of(&server, 2).await, What::PeerClosed { code: Some(1000), .. }));
+}
+
 /// A code and a reason of one's own; the stream tells the end.
 pub async fn a_polled_link_closes_with_a_code_of_its_own<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::echo());

@@ -1,10 +1,19 @@
 //! `wss://`: certificates that are good, unknown, for another name, and missing.
 
-use std::sync::Arc;
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
 
+use futures_util::{AsyncRead, AsyncWrite};
 use relink_driver::{
     BuildError, Builder, Runtime,
-    relink::{CLOSE_CODES, Failure, Reason, Verdict},
+    relink::{CLOSE_CODES, Failure, HeartbeatConfig, Reason, Verdict},
     rustls::{
         ClientConfig, RootCertStore,
         crypto::ring,
@@ -128,6 +137,31 @@ pub async fn tls_goes_on_top_of_a_connector<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.text().await, "through both");
 }
 
+/// Beneath TLS, too, bytes are life: a record is handed on only when it is whole, and here it takes longer than the
+/// heartbeat waits (I12).
+pub async fn i12_a_record_that_takes_long_to_arrive_is_life<Rt: Runtime>(rt: Rt) {
+    let certificate = certificate();
+    let script = Connection::new().expect_text("slowly").send_text("slow");
+    let server = Server::spawn_thread_tls(script, &certificate).expect("a server on loopback");
+    let (config, address, runtime) = (client(&certificate, None), server.addr(), rt.clone());
+    let heartbeat = HeartbeatConfig::default().with_interval(Some(ms(60))).with_timeout(ms(60));
+    let limits = quick_link(|link| link.with_heartbeat(heartbeat));
+    let is_slow = Arc::<AtomicBool>::default();
+    let slow = is_slow.clone();
+    let mut link = Link::spawn(rt, "wss://localhost:1/", move |builder| {
+        builder.config(limits).tls(config).connector(move |_| {
+            let (runtime, slow) = (runtime.clone(), slow.clone());
+            async move { Ok(Trickle { stream: runtime.connect(address).await?, slow, granted: 0 }) }
+        })
+    });
+    link.connected().await;
+    is_slow.store(true, Ordering::SeqCst);
+    link.send("slowly").await;
+    assert_eq!(link.text().await, "slow");
+    let stats = link.client.stats();
+    assert!(stats.pings >= 10 && stats.heartbeats_lost == 0 && stats.disconnects == 0, "{stats:?}");
+}
+
 /// A TLS handshake that is never answered has the attempt's deadline (I16).
 pub async fn i16_a_tls_handshake_that_hangs_times_out<Rt: Runtime>(rt: Rt) {
     let config = client(&certificate(), None);
@@ -142,6 +176,45 @@ pub async fn i16_a_tls_handshake_that_hangs_times_out<Rt: Runtime>(rt: Rt) {
     });
     let lost = link.attempt_failed().await;
     assert!(matches!(lost.reason, Reason::TimedOut(_)), "{lost:?}");
+}
+
+/// A stream that, once it is slow, brings one byte for each time that something is written: a ping, say.
+struct Trickle<S> {
+    stream: S,
+    slow: Arc<AtomicBool>,
+    granted: usize,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Trickle<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        if !self.slow.load(Ordering::SeqCst) {
+            return Pin::new(&mut self.stream).poll_read(cx, into);
+        }
+        if self.granted == 0 {
+            // What is written is written by the task that reads.
+            return Poll::Pending;
+        }
+        let read = Pin::new(&mut self.stream).poll_read(cx, &mut into[..1]);
+        if read.is_ready() {
+            self.granted -= 1;
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Trickle<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        self.granted += 1;
+        Pin::new(&mut self.stream).poll_write(cx, from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
 }
 
 /// The certificate is at fault, the text says so, and nobody storms the server for it: 1015's floor holds.

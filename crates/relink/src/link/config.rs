@@ -58,7 +58,8 @@ config! {
         /// a server that accepts and closes be dialled in a tight loop, held only by the budget.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
         pub stable_after / with_stable_after: Duration = Duration::from_secs(5),
-        /// On close, how long queued messages may take to go out.
+        /// On close, how long queued messages may take to go out: over the usable link, or over the next one where it is down
+        /// or is lost. Nobody waits for an attempt that would begin later than that.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
         pub flush_timeout / with_flush_timeout: Duration = Duration::from_secs(5),
         /// On close, how long to wait for the peer's close frame before the transport is dropped (I14).

@@ -22,6 +22,9 @@ impl<R: Rng> Link<R> {
     /// Whether the link is at an end from which it may start again.
     pub(super) fn may_reopen(&self) -> bool {
         let Stage::Closed(reason) = self.stage else { return false };
+        if reason == ClosedReason::DriverGone {
+            return false;
+        }
         match self.config.reopen {
             Reopen::Never => false,
             Reopen::AfterGivingUp => matches!(reason, ClosedReason::GaveUp(_)),

@@ -15,8 +15,14 @@ pub enum Input {
     Connect,
     /// The application logs in: the word that the login step waits for. Early ones are remembered (D4).
     Login,
-    /// The application is done: flush, close with this code, then end.
+    /// The application is done: flush if the link is usable, close with this code, then end.
     Close {
+        /// The code of the close frame.
+        code: CloseCode,
+    },
+    /// The application is done, and messages wait: as [`Close`](Self::Close), but a link that is down goes on trying, and
+    /// one that is lost comes back, until [`Flushed`](Self::Flushed) or for `flush_timeout`.
+    Finish {
         /// The code of the close frame.
         code: CloseCode,
     },
@@ -74,6 +80,8 @@ pub enum Input {
         /// Why.
         failure: Failure,
     },
+    /// Nobody will drive the link any more: the driver panicked, or its runtime was shut down.
+    DriverGone,
     /// Time has passed.
     Timeout,
 }

@@ -32,7 +32,7 @@ pub use state::{ClosedReason, Phase, State, Status, Step};
 
 use ring::Ring;
 use route::Route;
-use stage::{Live, Refresh, Stage};
+use stage::{Leaving, Live, Refresh, Stage};
 
 /// One input leaves at most so many actions.
 const MOST_ACTIONS: usize = 12;
@@ -95,6 +95,7 @@ pub struct Link<R> {
     now: Instant,
     last_id: TransportId,
     stage: Stage,
+    leaving: Option<Leaving>,
     was_connected: bool,
     logged_in: bool,
     lost_at: Option<Instant>,
@@ -138,6 +139,7 @@ impl<R: Rng> Link<R> {
             now: Instant::ORIGIN,
             last_id: TransportId::default(),
             stage: Stage::Idle,
+            leaving: None,
             was_connected: false,
             logged_in: false,
             lost_at: None,
@@ -178,6 +180,30 @@ impl<R: Rng> Link<R> {
         }
     }
 
+    /// Bytes arrived, whatever they are a part of; `since` is when the message began that is not complete.
+    pub fn arriving(&mut self, id: TransportId, since: Option<Instant>, now: Instant) {
+        self.now = self.now.max(now);
+        if let Some(live) = self.stage.live(id) {
+            live.heartbeat.arriving(since, self.now);
+        }
+    }
+
+    /// The data frame that was arriving is complete: it counts no longer against `heartbeat.message_timeout`.
+    #[inline]
+    pub fn arrived(&mut self, id: TransportId) {
+        if let Some(live) = self.stage.live(id) {
+            live.heartbeat.arrived();
+        }
+    }
+
+    /// This side does not read, or something else speaks for the peer: until now it is to blame for nothing.
+    pub fn excused(&mut self, id: TransportId, now: Instant) {
+        self.now = self.now.max(now);
+        if let Some(live) = self.stage.live(id) {
+            live.heartbeat.excused(self.now);
+        }
+    }
+
     // Pull: what to do.
 
     /// The next thing to do or to tell.
@@ -201,10 +227,11 @@ impl<R: Rng> Link<R> {
 
     /// The first of everything that is due some time.
     fn next_deadline(&self) -> Option<(Instant, Timer)> {
-        let elapsed = self.budget.deadline().filter(|_| self.stage.is_trying());
+        let elapsed = self.budget.deadline().map(|at| (at, Timer::Elapsed));
+        let leaving = self.leaving.map(|leaving| (leaving.deadline, Timer::Flush));
         earliest([
             self.stage.next_deadline(),
-            elapsed.map(|at| (at, Timer::Elapsed)),
+            earliest([elapsed, leaving]).filter(|_| self.stage.is_trying()),
             self.surface.next_deadline().map(|(at, timer)| (at, timer.into())),
         ])
     }
@@ -263,6 +290,13 @@ impl<R: Rng> Link<R> {
     #[must_use]
     pub const fn is_flushing(&self) -> bool {
         matches!(self.stage, Stage::Closing { flushed: false, .. })
+    }
+
+    /// Whether the application has closed the link while messages wait: it goes on trying, or flushes, until they are
+    /// out or `flush_timeout` is over.
+    #[must_use]
+    pub const fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
     }
 
     /// Whether a token fetch is under way.

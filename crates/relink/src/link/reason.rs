@@ -47,6 +47,8 @@ pub enum Reason {
     Close,
     /// Everything is flushed, or its time is over.
     Flushed,
+    /// Nobody drives the link any more.
+    DriverGone,
 }
 
 impl fmt::Display for Reason {
@@ -70,9 +72,11 @@ impl fmt::Display for Reason {
             Self::TimedOut(timer) => write!(f, "{} took too long", timer.subject()),
             Self::Dead(Silence::Heartbeat) => f.write_str("the heartbeat went unanswered"),
             Self::Dead(Silence::Watchdog) => f.write_str("nothing was heard for too long"),
+            Self::Dead(Silence::Message) => f.write_str("a message took too long to arrive"),
             Self::Dead(Silence::Probe) => f.write_str("the server did not answer the check after a pause"),
             Self::Close => f.write_str("the application asked to close"),
             Self::Flushed => f.write_str("everything queued has gone out, or its time is over"),
+            Self::DriverGone => f.write_str("the driver is gone"),
         }
     }
 }
@@ -96,6 +100,8 @@ pub enum Timer {
     Pong,
     /// Silence as a whole.
     Watchdog,
+    /// A message that is arriving.
+    Message,
     /// The link has been up long enough to count as stable.
     Stable,
     /// The token wants to be renewed.
@@ -127,6 +133,7 @@ impl Timer {
             Self::Step(Step::Login) => "the application's login",
             Self::Step(Step::Authenticating) => "the answer to the login",
             Self::Ping | Self::Pong | Self::Watchdog => "the heartbeat",
+            Self::Message => "a message",
             Self::Stable => "the proof of stability",
             Self::Flush => "the flush",
             Self::Close => "the close handshake",

@@ -43,6 +43,14 @@ pub(crate) enum Stage {
     Closed(ClosedReason),
 }
 
+/// The application is done, and messages wait: the link goes on trying until they are out or this deadline passes.
+/// It stands beside the states that try, of which it outlasts several, and ends with the flush.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leaving {
+    pub(crate) code: CloseCode,
+    pub(crate) deadline: Instant,
+}
+
 /// What a usable link carries.
 #[derive(Debug, Clone)]
 pub(crate) struct Live {
@@ -166,6 +174,7 @@ impl From<BeatTimer> for Timer {
             BeatTimer::Ping => Self::Ping,
             BeatTimer::Pong => Self::Pong,
             BeatTimer::Watchdog => Self::Watchdog,
+            BeatTimer::Message => Self::Message,
         }
     }
 }

@@ -13,11 +13,11 @@ use crate::policy::StopReason;
 pub enum State {
     /// Not started.
     Idle,
-    /// On the way to the first usable link.
+    /// On the way to the first usable link; also for messages that wait when the application closes it.
     Connecting(Phase),
     /// Usable.
     Connected,
-    /// On the way back after a loss.
+    /// On the way back after a loss; also for messages that wait when the application closes it.
     Reconnecting(Phase),
     /// Closing at the application's word: flushing, then waiting for the peer's close frame.
     Closing,
@@ -152,6 +152,9 @@ pub enum ClosedReason {
     },
     /// A budget is used up.
     GaveUp(GaveUp),
+    /// Nobody drives the link any more: the driver panicked, or its runtime was shut down. Final, whatever
+    /// [`Reopen`](super::Reopen) says.
+    DriverGone,
 }
 
 impl ClosedReason {
@@ -162,6 +165,7 @@ impl ClosedReason {
             Self::Requested => "requested",
             Self::Stopped { reason, .. } => reason.name(),
             Self::GaveUp(budget) => budget.name(),
+            Self::DriverGone => "driver_gone",
         }
     }
 
@@ -170,7 +174,7 @@ impl ClosedReason {
     pub const fn code(self) -> Option<CloseCode> {
         match self {
             Self::Stopped { code, .. } => code,
-            Self::Requested | Self::GaveUp(_) => None,
+            Self::Requested | Self::GaveUp(_) | Self::DriverGone => None,
         }
     }
 
@@ -181,6 +185,9 @@ impl ClosedReason {
             Self::Requested => "Nothing: it was closed from this side.",
             Self::Stopped { reason, .. } => reason.advice(),
             Self::GaveUp(budget) => budget.advice(),
+            Self::DriverGone => {
+                "Make a new link. If the runtime still runs, code that the driver called has panicked; see its message."
+            }
         }
     }
 }

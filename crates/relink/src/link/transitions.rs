@@ -11,7 +11,7 @@ use super::action::{Action, LinkEvent};
 use super::failure::Failure;
 use super::input::{Hint, Input, LinkSignal, Refusal, TokenFailed, TokenGrant, TransportId};
 use super::reason::{Reason, Timer};
-use super::stage::{Live, Refresh, Stage};
+use super::stage::{Leaving, Live, Refresh, Stage};
 use super::state::{ClosedReason, Step};
 use super::{Link, MOST_ACTIONS, WhenOffline};
 use crate::budget::GaveUp;
@@ -27,6 +27,7 @@ impl<R: Rng> Link<R> {
             Input::Connect => self.connect(),
             Input::Login => self.login(),
             Input::Close { code } => self.close(code),
+            Input::Finish { code } => self.finish(code),
             Input::Flushed => self.flushed(),
             Input::RetryNow => self.retry_now(),
             Input::MarkStable => self.mark_stable(),
@@ -38,6 +39,7 @@ impl<R: Rng> Link<R> {
             Input::Signal { id, signal } => self.signal(id, signal),
             Input::PeerClosed { id, code } => self.peer_closed(id, code),
             Input::Failed { id, failure } => self.transport_failed(id, failure),
+            Input::DriverGone => self.driver_gone(),
             Input::Timeout => self.timeout(),
         }
     }
@@ -59,29 +61,49 @@ impl<R: Rng> Link<R> {
 
     fn close(&mut self, code: CloseCode) {
         match self.stage {
-            Stage::Idle | Stage::Waiting { .. } | Stage::Authorizing { .. } | Stage::Dialing { .. } => {
-                self.release();
-                self.end(ClosedReason::Requested, Reason::Close);
-            }
-            Stage::Handshaking { id, .. } => {
-                self.push(Action::SendClose { id, code });
-                self.release();
-                self.end(ClosedReason::Requested, Reason::Close);
-            }
-            Stage::Connected(Live { id, since, .. }) => {
-                self.stats.connected_for.record(self.now - since);
-                let deadline = self.now + self.config.flush_timeout;
-                self.enter(Stage::Closing { id, code, flushed: false, deadline }, Reason::Close);
-            }
+            Stage::Idle
+            | Stage::Waiting { .. }
+            | Stage::Authorizing { .. }
+            | Stage::Dialing { .. }
+            | Stage::Handshaking { .. } => self.leave(code, Reason::Close),
+            Stage::Connected(_) => self.flush(code, self.now + self.config.flush_timeout),
             Stage::Closing { .. } | Stage::Closed(_) => {}
+        }
+    }
+
+    fn finish(&mut self, code: CloseCode) {
+        if self.leaving.is_some() {
+            return;
+        }
+        let deadline = self.now + self.config.flush_timeout;
+        if self.stage.is_trying() {
+            self.leaving = Some(Leaving { code, deadline });
+            self.hurry(Reason::Close);
+            if matches!(self.stage, Stage::Waiting { until, .. } if until > deadline) {
+                self.leave(code, Reason::Close);
+            }
+        } else {
+            self.leaving = matches!(self.stage, Stage::Connected(_)).then_some(Leaving { code, deadline });
+            self.close(code);
         }
     }
 
     fn flushed(&mut self) {
         if let Stage::Closing { id, code, flushed: false, .. } = self.stage {
+            self.leaving = None;
             self.push(Action::SendClose { id, code });
             let deadline = self.now + self.config.close_timeout;
             self.enter(Stage::Closing { id, code, flushed: true, deadline }, Reason::Flushed);
+        } else if let Some(Leaving { code, .. }) = self.leaving {
+            self.leave(code, Reason::Flushed);
+        }
+    }
+
+    fn driver_gone(&mut self) {
+        if !matches!(self.stage, Stage::Closed(_)) {
+            self.leaving = None;
+            self.release();
+            self.end(ClosedReason::DriverGone, Reason::DriverGone);
         }
     }
 
@@ -110,13 +132,8 @@ impl<R: Rng> Link<R> {
             }
             let beat = live.heartbeat.probe(self.now);
             self.beat(beat);
-        } else if let (Stage::Waiting { until, not_before }, Hint::Online | Hint::Wake) =
-            (&mut self.stage, hint)
-        {
-            *until = self.budget.earliest_dial(self.now).max(*not_before).min(*until);
-            if *until <= self.now {
-                self.attempt(Reason::Hint(hint));
-            }
+        } else if matches!(hint, Hint::Online | Hint::Wake) {
+            self.hurry(Reason::Hint(hint));
         }
     }
 
@@ -198,7 +215,7 @@ impl<R: Rng> Link<R> {
         if self.stage.transport() != Some(id) {
             return;
         }
-        if matches!(self.stage, Stage::Closing { .. }) {
+        if matches!(self.stage, Stage::Closing { .. }) && self.leaving.is_none() {
             self.release();
             return self.end(ClosedReason::Requested, Reason::ClosedByPeer(code));
         }
@@ -210,7 +227,7 @@ impl<R: Rng> Link<R> {
         if self.stage.transport() != Some(id) {
             return;
         }
-        if matches!(self.stage, Stage::Closing { .. }) {
+        if matches!(self.stage, Stage::Closing { .. }) && self.leaving.is_none() {
             self.release();
             return self.end(ClosedReason::Requested, Reason::Failed(failure));
         }
@@ -246,7 +263,7 @@ impl<R: Rng> Link<R> {
                 }
                 self.fail(Reason::TimedOut(timer), Verdict::Retry, None);
             }
-            Timer::Ping | Timer::Pong | Timer::Watchdog => {
+            Timer::Ping | Timer::Pong | Timer::Watchdog | Timer::Message => {
                 if let Stage::Connected(live) = &mut self.stage {
                     let beat = live.heartbeat.handle_timeout(self.now);
                     self.beat(beat);
@@ -286,6 +303,32 @@ impl<R: Rng> Link<R> {
     fn forgive(&mut self) {
         self.schedule.reset();
         self.budget.forgive();
+    }
+
+    /// Ends the wait as early as floor and budget allow.
+    fn hurry(&mut self, reason: Reason) {
+        let Stage::Waiting { until, not_before } = &mut self.stage else { return };
+        *until = self.budget.earliest_dial(self.now).max(*not_before).min(*until);
+        if *until <= self.now {
+            self.attempt(reason);
+        }
+    }
+
+    /// A usable link sends what is queued before it closes.
+    fn flush(&mut self, code: CloseCode, deadline: Instant) {
+        if let Stage::Connected(Live { id, since, .. }) = self.stage {
+            self.stats.connected_for.record(self.now - since);
+            self.enter(Stage::Closing { id, code, flushed: false, deadline }, Reason::Close);
+        }
+    }
+
+    /// A link that is down closes: there is nothing to flush, or no time left for it.
+    fn leave(&mut self, code: CloseCode, reason: Reason) {
+        if let Stage::Handshaking { id, .. } = self.stage {
+            self.push(Action::SendClose { id, code });
+        }
+        self.release();
+        self.end(ClosedReason::Requested, reason);
     }
 
     /// Begins an attempt: for the token if there is one to fetch, else for the transport.
@@ -371,22 +414,36 @@ impl<R: Rng> Link<R> {
         if self.config.stable_after.is_zero() {
             self.mark_stable();
         }
+        if let Some(Leaving { code, deadline }) = self.leaving {
+            self.flush(code, deadline);
+        }
     }
 
     /// Ends an attempt, or a usable link, and decides what comes next.
     pub(super) fn fail(&mut self, reason: Reason, verdict: Verdict, code: Option<CloseCode>) {
         let now = self.now;
         let attempt = self.budget.attempts().saturating_add(1);
-        let lost =
-            if let Stage::Connected(live) = &self.stage { Some((live.since, live.stable_at)) } else { None };
+        let lost = match &self.stage {
+            Stage::Connected(live) => {
+                self.stats.connected_for.record(now - live.since);
+                Some(live.stable_at.is_none())
+            }
+            // What was to be flushed still waits.
+            Stage::Closing { .. } => Some(false),
+            Stage::Idle
+            | Stage::Waiting { .. }
+            | Stage::Authorizing { .. }
+            | Stage::Dialing { .. }
+            | Stage::Handshaking { .. }
+            | Stage::Closed(_) => None,
+        };
         // An endpoint is not to blame for a token that could not be fetched, nor for a link that was good.
         let dialed = matches!(self.stage, Stage::Dialing { .. } | Stage::Handshaking { .. });
-        let was_stable = lost.is_some_and(|(_, stable_at)| stable_at.is_none());
+        let was_stable = lost == Some(true);
         self.release();
         match lost {
-            Some((since, _)) => {
+            Some(_) => {
                 count(&mut self.stats.disconnects);
-                self.stats.connected_for.record(now - since);
                 self.lost_at = Some(now);
             }
             None => count(&mut self.stats.failed_attempts),
@@ -400,6 +457,8 @@ impl<R: Rng> Link<R> {
         }
         let end = self.is_the_end(verdict, code);
         let wait = if end.is_some() { None } else { Some(self.wait(verdict, was_stable)) };
+        // Nobody waits for an attempt that comes too late to flush anything.
+        let wait = wait.filter(|(until, _)| self.leaving.is_none_or(|leaving| *until <= leaving.deadline));
         let retry_in = wait.map(|(until, _)| until - now);
         self.tell(match lost {
             Some(_) => {
@@ -407,20 +466,20 @@ impl<R: Rng> Link<R> {
             }
             None => LinkEvent::AttemptFailed { attempt, reason, retry_in },
         });
-        if let Some(end) = end {
-            return self.end(end, reason);
-        }
-        if let Some((until, not_before)) = wait {
-            self.enter(Stage::Waiting { until, not_before }, reason);
-            if until <= now && until < Instant::END {
-                self.attempt(Reason::DelayOver);
-            }
+        let Some((until, not_before)) = wait else {
+            return self.end(end.unwrap_or(ClosedReason::Requested), reason);
+        };
+        self.enter(Stage::Waiting { until, not_before }, reason);
+        if until <= now && until < Instant::END {
+            self.attempt(Reason::DelayOver);
         }
     }
 
     /// The end, told once and last.
     fn end(&mut self, end: ClosedReason, reason: Reason) {
         self.refresh_at = None;
+        // Whatever went wrong after the application closed the link, it is closed because of that.
+        let end = if self.leaving.take().is_some() { ClosedReason::Requested } else { end };
         // Who gave up comes back as who it was; after any other end the application logs in again (A7).
         self.logged_in &= matches!(end, ClosedReason::GaveUp(_));
         self.enter(Stage::Closed(end), reason);

@@ -160,7 +160,9 @@ impl ConnectionState {
             }
             State::Reconnecting(Phase::Waiting | Phase::Authorizing | Phase::Dialing) => Self::Reconnecting,
             State::Connected => Self::Open,
-            State::Closed(ClosedReason::Stopped { .. } | ClosedReason::GaveUp(_)) => Self::Error,
+            State::Closed(
+                ClosedReason::Stopped { .. } | ClosedReason::GaveUp(_) | ClosedReason::DriverGone,
+            ) => Self::Error,
         }
     }
 

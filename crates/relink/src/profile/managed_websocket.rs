@@ -85,7 +85,9 @@ pub fn config() -> SessionConfig {
         .with_heartbeat(heartbeat)
         .with_budget(BudgetConfig::default().with_max_attempts(Some(10)))
         .with_close_policy(ClosePolicy::new(&LISTING, &HTTP_STATUSES))
-        .with_reopen(Reopen::Always);
+        .with_reopen(Reopen::Always)
+        // A close empties the queue: what can go out at once goes.
+        .with_flush_timeout(Duration::from_millis(1));
     let outbox = OutboxConfig::default().with_max_messages(100).with_while_down(WhileDown::QueueAfterLoss);
     SessionConfig::default().with_link(link).with_outbox(outbox)
 }
@@ -133,7 +135,9 @@ impl ConnectionState {
             {
                 Self::Closed
             }
-            State::Closed(ClosedReason::Stopped { .. } | ClosedReason::GaveUp(_)) => Self::Failed,
+            State::Closed(
+                ClosedReason::Stopped { .. } | ClosedReason::GaveUp(_) | ClosedReason::DriverGone,
+            ) => Self::Failed,
         }
     }
 

@@ -106,6 +106,7 @@ pub const fn error_name(reason: ClosedReason) -> &'static str {
             GaveUp::Attempts | GaveUp::Elapsed | GaveUp::CircuitOpen | GaveUp::FirstAttempt,
         )
         | ClosedReason::Requested
+        | ClosedReason::DriverGone
         | ClosedReason::Stopped { .. } => reason.name(),
     }
 }

@@ -49,6 +49,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.link.received(id, now);
         match frame {
             Frame::Message(message) => {
+                self.link.arrived(id);
                 let stats = self.link.stats_mut();
                 count(&mut stats.messages_received);
                 stats.bytes_received = stats.bytes_received.saturating_add(message.len() as u64);

@@ -6,6 +6,7 @@ use crate::session::channel::Channel;
 use crate::session::event::Event;
 use crate::session::message::{CloseFrame, Frame, Message, Secret, Token};
 use crate::session::outgoing::Receipt;
+use crate::time::Instant;
 use alloc::string::String;
 
 /// Everything that can change a session, but for [`send`](super::Session::send), which answers at once.
@@ -16,7 +17,8 @@ pub enum SessionInput {
     Connect,
     /// The application logs in.
     Login,
-    /// The application is done: flush, close with this frame, then end.
+    /// The application is done: what is queued goes out, for `flush_timeout` at most, and a link that is down goes on trying
+    /// for it; then the link closes with this frame. Where nothing is queued, a link that is down ends at once.
     Close(CloseFrame),
     /// A person wants an attempt now.
     RetryNow,
@@ -43,7 +45,14 @@ pub enum SessionInput {
         /// The frame.
         frame: Frame,
     },
-    /// Something other than a frame speaks for the peer: the transport has room again after it was full; or this side
+    /// Bytes arrived, whatever they are a part of: the peer lives.
+    Arriving {
+        /// From which transport.
+        id: TransportId,
+        /// Since when a message is on its way that is not complete; `None` where there is none.
+        since: Option<Instant>,
+    },
+    /// Something other than what arrives speaks for the peer: the transport has room again after it was full; or this side
     /// does not read, since the application is behind, and silence says nothing.
     Alive {
         /// Which transport.
@@ -73,6 +82,8 @@ pub enum SessionInput {
         /// The token, or what went wrong, for people and without secrets.
         result: Result<Secret, String>,
     },
+    /// Nobody will drive the session any more: the driver panicked, or its runtime was shut down.
+    DriverGone,
     /// Time has passed.
     Timeout,
 }

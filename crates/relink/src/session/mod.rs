@@ -179,19 +179,15 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         match input {
             SessionInput::Connect => self.drive(Input::Connect, now),
             SessionInput::Login => self.drive(Input::Login, now),
-            SessionInput::Close(frame) => {
-                if !matches!(self.link.state(), State::Closing | State::Closed(_)) {
-                    self.goodbye = frame.reason;
-                }
-                self.drive(Input::Close { code: frame.code }, now);
-            }
+            SessionInput::Close(frame) => self.close(frame, now),
             SessionInput::RetryNow => self.drive(Input::RetryNow, now),
             SessionInput::MarkStable => self.drive(Input::MarkStable, now),
             SessionInput::Hint(hint) => self.drive(Input::Hint(hint), now),
             SessionInput::Token { id, result } => self.token(id, result, now),
             SessionInput::Opened { id } => self.opened(id, now),
             SessionInput::Frame { id, frame } => self.frame(id, frame, now),
-            SessionInput::Alive { id } => self.link.received(id, now),
+            SessionInput::Arriving { id, since } => self.link.arriving(id, since, now),
+            SessionInput::Alive { id } => self.link.excused(id, now),
             SessionInput::Failed { id, failure, detail, location } => {
                 if self.link.transport() == Some(id) {
                     self.detail = detail;
@@ -201,7 +197,11 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
             SessionInput::Taken { count } => self.inbox.take(count),
             SessionInput::ChannelToken { channel, result } => self.channel_token(&channel, result, now),
+            SessionInput::DriverGone => self.drive(Input::DriverGone, now),
             SessionInput::Timeout => self.timeout(now),
+        }
+        if self.link.is_leaving() && !self.link.is_flushing() && self.outbox.is_done() {
+            self.drive(Input::Flushed, now);
         }
     }
 
@@ -255,6 +255,22 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     #[must_use]
     pub const fn stats(&self) -> &Stats {
         self.link.stats()
+    }
+
+    fn close(&mut self, CloseFrame { code, reason }: CloseFrame, now: Instant) {
+        if self.is_closing() {
+            return;
+        }
+        self.goodbye = reason;
+        self.expire_messages(now);
+        let input = if self.outbox.is_done() { Input::Close { code } } else { Input::Finish { code } };
+        self.drive(input, now);
+    }
+
+    /// Whether the application has closed the link, or it is at its end: messages are not taken any more.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.link.is_leaving() || matches!(self.link.state(), State::Closing | State::Closed(_))
     }
 
     fn timeout(&mut self, now: Instant) {
@@ -314,7 +330,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 }
             }
             Action::SendClose { code, .. } => {
-                let reason = core::mem::take(&mut self.goodbye);
+                // An attempt that fails while messages still wait is not what the application closes.
+                let is_last = matches!(self.link.state(), State::Closing | State::Closed(_));
+                let reason = if is_last { core::mem::take(&mut self.goodbye) } else { String::new() };
                 self.farewell = Some(CloseFrame { code, reason });
             }
             Action::Drop { id } => {

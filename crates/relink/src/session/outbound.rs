@@ -119,6 +119,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     fn takes(&self, bytes: usize, priority: Priority) -> Result<(), RefusedReason> {
+        if self.is_closing() {
+            return Err(RefusedReason::Closed);
+        }
         let config = self.outbox.config();
         let state = self.link.state();
         let queues = match config.while_down {
@@ -126,23 +129,18 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             WhileDown::Refuse => false,
             WhileDown::QueueAfterLoss => matches!(state, State::Reconnecting(_)),
         };
-        match state {
-            State::Closing | State::Closed(_) => Err(RefusedReason::Closed),
-            State::Idle | State::Connecting(_) | State::Reconnecting(_) if !queues => {
-                Err(RefusedReason::Down)
-            }
-            State::Idle | State::Connecting(_) | State::Reconnecting(_) | State::Connected => {
-                if bytes > config.max_bytes {
-                    return Err(RefusedReason::TooBig);
-                }
-                let room = match config.overflow {
-                    Overflow::Refuse => self.outbox.has_room(bytes),
-                    Overflow::DropOldest => self.outbox.can_make_room(bytes, priority),
-                    Overflow::DropNewest => true,
-                };
-                if room { Ok(()) } else { Err(RefusedReason::Full) }
-            }
+        if !queues && !state.is_usable() {
+            return Err(RefusedReason::Down);
         }
+        if bytes > config.max_bytes {
+            return Err(RefusedReason::TooBig);
+        }
+        let room = match config.overflow {
+            Overflow::Refuse => self.outbox.has_room(bytes),
+            Overflow::DropOldest => self.outbox.can_make_room(bytes, priority),
+            Overflow::DropNewest => true,
+        };
+        if room { Ok(()) } else { Err(RefusedReason::Full) }
     }
 
     /// Moves the next message into the frames: what has to go out again first, then what waits.
@@ -210,7 +208,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.tell(Event::Dropped { receipt, why, message });
     }
 
-    fn refuse(&mut self, outgoing: Outgoing, reason: RefusedReason) -> Refused {
+    /// Hands a message back and counts it as refused: for drivers, which know who else waits for room.
+    pub fn refuse(&mut self, outgoing: Outgoing, reason: RefusedReason) -> Refused {
         count(&mut self.link.stats_mut().messages_refused);
         let Outgoing { message, channel, .. } = outgoing;
         Refused { message, channel, reason }

@@ -121,6 +121,7 @@ fn the_documented_defaults_are_the_defaults() {
             ("`timeout`", "10 s", heartbeat.timeout == secs(10)),
             ("`missed`", "1", heartbeat.missed == 1),
             ("`watchdog`", "off", heartbeat.watchdog.is_none()),
+            ("`message_timeout`", "off", heartbeat.message_timeout.is_none()),
             ("`probe`", "2 s", heartbeat.probe == secs(2)),
             ("`close_code`", "4000", heartbeat.close_code == CloseCode(4000)),
         ],
@@ -331,6 +332,8 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
     wrong(heartbeat.with_missed(0), "heartbeat.missed is 0, but it must be at least 1");
     wrong(heartbeat.with_missed(1_001), "heartbeat.missed is 1001, but it must be at most 1000");
     wrong(heartbeat.with_watchdog(Some(ZERO)), "heartbeat.watchdog is 0s, but it must be at least 1ms");
+    let slow = heartbeat.with_message_timeout(Some(ZERO));
+    wrong(slow, "heartbeat.message_timeout is 0s, but it must be at least 1ms");
     wrong(heartbeat.with_probe(ZERO), "heartbeat.probe is 0s, but it must be at least 100ms");
     let reserved = heartbeat.with_close_code(CloseCode::ABNORMAL);
     wrong(

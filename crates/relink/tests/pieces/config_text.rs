@@ -213,6 +213,7 @@ fn everything_set() -> SessionConfig {
         .with_timeout(secs(12))
         .with_missed(3)
         .with_watchdog(Some(secs(60)))
+        .with_message_timeout(Some(secs(61)))
         .with_probe(secs(5))
         .with_close_code(CloseCode(4999));
     let credentials = CredentialsConfig::default()

@@ -124,6 +124,43 @@ fn i12_traffic_counts_as_life_and_does_not_put_off_pings() {
 }
 
 #[test]
+fn i12_a_part_of_a_message_is_life_however_slowly_it_comes() {
+    let mut heartbeat = Heartbeat::start(HeartbeatConfig::default(), at(secs(0)));
+    for second in 1..=600 {
+        let beat = heartbeat.handle_timeout(at(secs(second)));
+        assert!(!matches!(beat, Some(Beat::Dead(_))), "dead after {second} s in spite of bytes");
+        heartbeat.arriving(Some(at(secs(1))), at(secs(second) + millis(500)));
+    }
+}
+
+#[test]
+fn a_message_may_be_given_a_time_to_arrive_in() {
+    let limited = HeartbeatConfig::default().with_message_timeout(Some(secs(20)));
+    let start = || Heartbeat::start(limited, at(secs(0)));
+    let mut heartbeat = start();
+    heartbeat.arriving(Some(at(secs(1))), at(secs(1)));
+    heartbeat.arriving(Some(at(secs(1))), at(secs(19)));
+    assert_eq!(heartbeat.poll_timeout(), Some(at(secs(21))));
+    assert_eq!(heartbeat.handle_timeout(at(secs(21))), Some(Beat::Dead(Silence::Message)));
+
+    let mut in_time = start();
+    in_time.arriving(Some(at(secs(1))), at(secs(1)));
+    in_time.arrived();
+    assert_eq!(in_time.poll_timeout(), Some(at(secs(30))), "nothing but the next ping");
+
+    let mut excused = start();
+    excused.arriving(Some(at(secs(1))), at(secs(1)));
+    excused.excused(at(secs(15)));
+    assert_eq!(excused.poll_timeout(), Some(at(secs(30))), "the time in which nobody read does not count");
+    let _ = excused.handle_timeout(at(secs(30)));
+    assert_eq!(excused.poll_timeout(), Some(at(secs(35))));
+
+    let mut asleep = start();
+    asleep.arriving(Some(at(secs(1))), at(secs(1)));
+    assert_eq!(asleep.handle_timeout(at(secs(3600))), Some(Beat::Ping { nonce: 1 }), "this side slept");
+}
+
+#[test]
 fn w16_only_the_answer_to_the_ping_under_way_has_a_round_trip_time() {
     let mut heartbeat = pinged();
     assert_eq!(heartbeat.pong(Some(0), at(secs(31))), None, "an answer to something else");

@@ -167,6 +167,52 @@ fn w07_the_end_empties_the_queue_and_tells_each_fate() {
 }
 
 #[test]
+fn w07_a_close_before_the_link_is_up_sends_what_waits_first() {
+    let mut desk = Desk::new(OutboxConfig::default());
+    desk.give(SessionInput::Connect);
+    desk.send("hello").unwrap();
+    desk.give(SessionInput::Close(CloseFrame::new(CloseCode(4000), "bye")));
+    assert_eq!(desk.send("too late").unwrap_err().reason, RefusedReason::Closed);
+    desk.give(SessionInput::Close(CloseFrame::new(CloseCode::NORMAL, "the first close counts")));
+    desk.give(SessionInput::Opened { id: desk.id });
+    assert_eq!(desk.frame().as_deref(), Some("hello"));
+    let close = desk.session.poll_transmit(desk.now);
+    assert_eq!(close, Some(Frame::Close(CloseFrame::new(CloseCode(4000), "bye"))));
+    let id = desk.id;
+    desk.give(SessionInput::Frame { id, frame: Frame::Close(CloseCode::NORMAL.into()) });
+    assert_eq!((desk.sent(), desk.dropped()), (vec![1], vec![]));
+    assert!(desk.session.state().is_closed());
+}
+
+#[test]
+fn w07_what_expires_while_a_closed_link_tries_ends_it() {
+    let mut desk = Desk::new(OutboxConfig::default().with_ttl(Some(secs(1))));
+    desk.give(SessionInput::Connect);
+    desk.send("soon stale").unwrap();
+    desk.give(SessionInput::Close(CloseCode::NORMAL.into()));
+    desk.now = desk.now + secs(1);
+    desk.give(SessionInput::Timeout);
+    assert_eq!(desk.dropped(), [(Receipt(1), DropReason::Expired, "soon stale".into())]);
+    assert!(desk.session.state().is_closed(), "nothing is left to wait for");
+}
+
+#[test]
+fn w07_a_closed_link_waits_for_no_attempt_that_comes_too_late() {
+    let mut desk = Desk::new(OutboxConfig::default());
+    desk.give(SessionInput::Connect);
+    desk.send("hello").unwrap();
+    desk.give(SessionInput::Close(CloseCode::NORMAL.into()));
+    let failure = Failure::Http { status: 404, retry_after: None };
+    desk.give(SessionInput::Failed { id: desk.id, failure, detail: String::new(), location: None });
+    assert_eq!(desk.dropped(), [(Receipt(1), DropReason::Closed, "hello".into())]);
+    let told = desk.events.iter().find_map(|event| match event {
+        Event::AttemptFailed { retry_in, .. } => Some(*retry_in),
+        _ => None,
+    });
+    assert_eq!(told, Some(None), "there is no next attempt, and none is promised");
+}
+
+#[test]
 fn the_words_of_a_close_belong_to_that_close_alone() {
     let mut desk = Desk::new(OutboxConfig::default());
     desk.connect();

@@ -49,7 +49,7 @@ fn a_close_waits_no_longer_than_it_was_told_and_says_what_is_in_doubt() {
 }
 
 #[test]
-fn a_close_while_the_link_is_down_ends_at_once() {
+fn a_close_while_the_link_is_down_brings_it_back_for_what_waits() {
     let mut desk = Desk::connected();
     desk.send_all(&["a"]);
     desk.heard();
@@ -57,6 +57,61 @@ fn a_close_while_the_link_is_down_ends_at_once() {
     desk.send_all(&["b"]);
     desk.told();
     desk.close();
+    assert_eq!(desk.send("c").unwrap_err().reason, RefusedReason::Closed);
+    desk.back(0);
+    assert_eq!(desk.heard(), ["1: a", "2: b"], "what was in flight, and what waited");
+    desk.ack(2);
+    desk.heard();
+    assert_eq!(desk.farewells, [CloseFrame::from(CloseCode::NORMAL)]);
+    desk.give(SessionInput::Frame { id: desk.id, frame: Frame::Close(CloseCode::NORMAL.into()) });
+    assert_eq!(desk.told(), ["resumed", "connected again", "acknowledged 1 to 2", "closed: requested"]);
+    assert_eq!((desk.session.poll_timeout(), desk.session.outbox().bytes()), (None, 0));
+}
+
+#[test]
+fn a_close_while_the_link_is_down_ends_at_once_where_nothing_waits() {
+    let mut desk = Desk::connected();
+    desk.send_all(&["a"]);
+    desk.heard();
+    desk.ack(1);
+    desk.lose();
+    desk.told();
+    desk.close();
+    assert_eq!(desk.told(), ["closed: requested"]);
+    assert_eq!(desk.session.poll_timeout(), None);
+}
+
+#[test]
+fn a_loss_while_the_link_flushes_is_made_good() {
+    let mut desk = Desk::connected();
+    desk.send_all(&["a", "b"]);
+    desk.close();
+    desk.heard();
+    desk.ack(1);
+    desk.lose();
+    desk.back(1);
+    assert_eq!(desk.heard(), ["2: b"]);
+    desk.ack(2);
+    desk.heard();
+    assert_eq!(desk.farewells, [CloseFrame::from(CloseCode::NORMAL)]);
+}
+
+#[test]
+fn a_link_that_stays_down_closes_after_the_flush_timeout_and_tells_what_was_dropped() {
+    let mut desk = Desk::connected();
+    desk.send_all(&["a"]);
+    desk.heard();
+    desk.lose();
+    desk.send_all(&["b"]);
+    desk.told();
+    desk.close();
+    for _ in 0..20 {
+        desk.sleep(millis(500));
+        if desk.session.state().is_closed() {
+            break;
+        }
+        desk.lose();
+    }
     assert_eq!(desk.told(), ["in doubt 1", "dropped 2: closed", "closed: requested"]);
     assert_eq!((desk.session.poll_timeout(), desk.session.outbox().bytes()), (None, 0));
 }

@@ -42,6 +42,7 @@ pub(crate) fn all(id: TransportId, nonce: u32, due: Option<Timer>) -> Vec<Named>
         one("connect", Input::Connect),
         one("login", Input::Login),
         one("close", Input::close()),
+        one("finish", Input::Finish { code: CloseCode::NORMAL }),
         one("flushed", Input::Flushed),
         one("retry now", Input::RetryNow),
         one("mark stable", Input::MarkStable),
@@ -56,6 +57,7 @@ pub(crate) fn all(id: TransportId, nonce: u32, due: Option<Timer>) -> Vec<Named>
         named("pong", "without number", Input::Pong { id, nonce: None }),
         named("pong", "late", Input::Pong { id, nonce: Some(nonce.wrapping_sub(1)) }),
     ];
+    inputs.push(one("driver gone", Input::DriverGone));
     inputs.extend(signals(id));
     inputs.extend(CODES.map(|code| {
         named("closed by peer", code.to_string(), Input::PeerClosed { id, code: CloseCode(code) })
@@ -128,6 +130,8 @@ pub(crate) fn from_another(input: Input, other: TransportId) -> Option<Input> {
         Input::Connect
         | Input::Login
         | Input::Close { .. }
+        | Input::Finish { .. }
+        | Input::DriverGone
         | Input::Flushed
         | Input::RetryNow
         | Input::MarkStable
@@ -146,6 +150,7 @@ pub(crate) fn timer_name(timer: Timer) -> String {
         | Timer::Ping
         | Timer::Pong
         | Timer::Watchdog
+        | Timer::Message
         | Timer::Stable
         | Timer::Refresh
         | Timer::Flush

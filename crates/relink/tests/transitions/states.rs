@@ -67,6 +67,11 @@ fn walk(config: LinkConfig) -> Vec<Spot> {
     spots.push(spot("", &waiting));
     waiting.wait(Duration::from_secs(1));
     spots.push(spot("past the floor", &waiting));
+    let mut leaving = bench.clone();
+    leaving.give(FINISH);
+    spots.push(spot(WITH_MESSAGES, &leaving));
+    leaving.give(Input::Failed { id: leaving.id(), failure: Failure::Refused });
+    spots.push(spot(WITH_MESSAGES, &leaving));
     spots.extend(attempt(&mut bench));
     spots.extend(usable(&mut bench));
 
@@ -76,6 +81,9 @@ fn walk(config: LinkConfig) -> Vec<Spot> {
     bench.due(Timer::Backoff);
     spots.extend(attempt(&mut bench));
 
+    let mut leaving = closing.clone();
+    leaving.give(FINISH);
+    spots.push(spot(WITH_MESSAGES, &leaving));
     closing.give(Input::close());
     spots.push(spot("", &closing));
     closing.give(Input::Flushed);
@@ -152,6 +160,7 @@ fn ends() -> Vec<Spot> {
     [
         end("", plain(), |bench| drop(bench.give(Input::close()))),
         end("", plain(), stopped),
+        end("", plain(), |bench| drop(bench.give(Input::DriverGone))),
         end("", attempts, refused),
         end("", plain().with_budget(elapsed), |bench| drop(bench.due(Timer::Elapsed))),
         end("", plain().with_budget(budget.with_breaker(Some(breaker))), refused),
@@ -201,6 +210,14 @@ fn other_deadlines() -> Vec<Spot> {
     bench.wait(Duration::from_secs(600));
     spots.push(spot("the machine was asleep", &bench));
 
+    let slow = heartbeat.with_message_timeout(Some(20 * second));
+    let mut bench = Bench::new(plain().with_heartbeat(slow));
+    bench.give(Input::Connect);
+    attempt(&mut bench);
+    bench.due(Timer::Stable);
+    bench.link.arriving(bench.id(), Some(bench.now), bench.now);
+    spots.push(spot("a message is arriving", &bench));
+
     let mut bench = Bench::new(plain().with_budget(elapsed));
     bench.give(Input::Connect);
     spots.push(spot("tried for long enough", &bench));
@@ -218,6 +235,10 @@ fn other_deadlines() -> Vec<Spot> {
     spots.push(spot("time to say that it is stuck", &bench));
     spots
 }
+
+/// A close while messages wait.
+const FINISH: Input = Input::Finish { code: CloseCode::NORMAL };
+const WITH_MESSAGES: &str = "closed with messages that wait";
 
 /// So short that it wants to be renewed before the first ping.
 const TOKEN_LIFE: Duration = Duration::from_secs(30);
