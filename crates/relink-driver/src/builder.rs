@@ -15,7 +15,8 @@ use crate::channel_tokens::ChannelTokens;
 use crate::client::{Client, Events, spawn};
 use crate::connection::Connection;
 use crate::dial::{Connector, Dialer};
-use crate::engine::{Engine, TokenProvider, Tokens};
+use crate::engine::Engine;
+use crate::fetch::{AddressRequest, Providers};
 use crate::inbox::InboxLimits;
 use crate::request::{BadUrl, IntoRequest, Target, Template, TokenPlacement};
 use crate::runtime::{ConnectError, Runtime};
@@ -33,8 +34,7 @@ pub struct Builder<Rt> {
     more_endpoints: Vec<Address>,
     config: SessionConfig,
     protocol: Box<dyn Protocol + Send>,
-    tokens: Option<TokenProvider>,
-    channel_tokens: ChannelTokens,
+    providers: Providers,
     resume: Option<Resume>,
     placement: TokenPlacement,
     limits: WireLimits,
@@ -77,8 +77,7 @@ impl<Rt: Runtime> Builder<Rt> {
             more_endpoints: Vec::new(),
             config: SessionConfig::default(),
             protocol: Box::new(Plain::default()),
-            tokens: None,
-            channel_tokens: ChannelTokens::default(),
+            providers: Providers::default(),
             resume: None,
             placement: TokenPlacement::default(),
             limits: WireLimits::default(),
@@ -143,11 +142,39 @@ impl<Rt: Runtime> Builder<Rt> {
         Fut: Future<Output = Result<Token, E>> + Send + 'static,
         E: std::fmt::Display,
     {
-        let provider = Arc::new(provider);
-        self.tokens = Some(Arc::new(move || {
-            let provider = provider.clone();
-            Box::pin(async move { provider().await.map_err(|error| error.to_string()) })
-        }));
+        self.providers.token = Some(crate::fetch::provider(move |()| provider()));
+        self
+    }
+
+    /// Brings an address for every attempt, in place of the configured endpoint whose turn it is: a signed URL, a ticket for
+    /// one use, the answer of a call that negotiates. It is called once per attempt, by one caller at a time, after the
+    /// [token](Self::token) has come; an error or a panic counts as a failed fetch, and its text is shown to people. An
+    /// address at which there can be no WebSocket is a failed fetch as well, and so is one in plain text if the endpoint
+    /// has TLS. It may leave out what is the same as in the endpoint, and may say `http` for `ws`.
+    ///
+    /// With several endpoints, a failed fetch turns to the next one, like a failed dial. A redirect belongs to the attempt,
+    /// and needs no other address. The address is trusted like a configured one: token, headers and cookies go there. Its
+    /// path is shown in events and logs, its query and its user name are not.
+    ///
+    /// ```no_run
+    /// # use relink_driver::{AddressRequest, Builder, Runtime};
+    /// # async fn ticket(_: &AddressRequest) -> Result<String, std::io::Error> { Ok(String::new()) }
+    /// # fn with_tickets<Rt: Runtime>(builder: Builder<Rt>) -> Builder<Rt> {
+    /// builder.address(|request: AddressRequest| async move {
+    ///     let ticket = ticket(&request).await?;
+    ///     Ok::<_, std::io::Error>(format!("/feed?ticket={ticket}"))
+    /// })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn address<F, Fut, A, E>(mut self, provider: F) -> Self
+    where
+        F: Fn(AddressRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<A, E>> + Send + 'static,
+        A: Into<Address>,
+        E: std::fmt::Display,
+    {
+        self.providers.address = Some(crate::fetch::provider(provider));
         self
     }
 
@@ -161,7 +188,7 @@ impl<Rt: Runtime> Builder<Rt> {
         Fut: Future<Output = Result<Secret, E>> + Send + 'static,
         E: std::fmt::Display,
     {
-        self.channel_tokens = ChannelTokens::new(provider);
+        self.providers.channels = ChannelTokens::new(provider);
         self
     }
 
@@ -297,18 +324,18 @@ impl<Rt: Runtime> Builder<Rt> {
             tls: self.tls,
         };
         let mut config = self.config;
-        config.link.credentials.fetch |= self.tokens.is_some();
+        config.link.credentials.fetch |= self.providers.token.is_some();
+        config.link.credentials.address |= self.providers.address.is_some();
         let trace = Trace::link(&endpoints[0]);
         let mut session = Session::new(config, endpoints, self.protocol, rand::make_rng::<SmallRng>())?;
         if let Some(resume) = self.resume {
             session.resume_from(resume);
         }
-        let tokens = Tokens { link: self.tokens, channels: self.channel_tokens };
         let clock = self.runtime.clone();
         let shared = Arc::new(Shared::new(session, self.inbox, Box::new(move || clock.now())));
         suspend::watch(&shared);
         shared.tell(SessionInput::Connect);
-        Ok(Engine::new(self.runtime, shared, dialer, tokens, trace))
+        Ok(Engine::new(self.runtime, shared, dialer, self.providers, trace))
     }
 }
 

@@ -4,12 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use relink::{Event, SessionAction, SessionInput, Token, TransportId};
+use relink::{Event, SessionAction, SessionInput};
 
-use crate::channel_tokens::ChannelTokens;
 use crate::dial::Dialer;
+use crate::fetch::{AddressRequest, Fetch, Providers};
 use crate::runtime::{Runtime, Sleep};
 use crate::shared::Shared;
 use crate::trace::Trace;
@@ -18,26 +16,17 @@ use crate::transport::{Buffers, Transport};
 /// So many turns, and other tasks have theirs.
 const TURNS: usize = 8;
 
-/// Brings tokens: called once per attempt, and ahead of expiry.
-pub(crate) type TokenProvider = Arc<dyn Fn() -> BoxFuture<'static, Result<Token, String>> + Send + Sync>;
-
-/// Where the application's tokens come from.
-#[derive(Default)]
-pub(crate) struct Tokens {
-    pub(crate) link: Option<TokenProvider>,
-    pub(crate) channels: ChannelTokens,
-}
-
 pub(crate) struct Engine<Rt: Runtime> {
     pub(crate) runtime: Rt,
     pub(crate) shared: Arc<Shared>,
     dialer: Dialer,
-    tokens: Tokens,
+    providers: Providers,
     trace: Trace,
     sleep: Rt::Sleep,
     /// The one transport there is, or the dial for it (I1).
     transport: Option<Transport>,
-    fetch: Option<(TransportId, BoxFuture<'static, Result<Token, String>>)>,
+    /// The one fetch that is under way for an attempt or a transport (I19).
+    fetch: Option<Fetch>,
     buffers: Buffers,
     actions: Vec<SessionAction>,
     events: Vec<Event>,
@@ -61,7 +50,7 @@ impl<Rt: Runtime> Engine<Rt> {
         runtime: Rt,
         shared: Arc<Shared>,
         dialer: Dialer,
-        tokens: Tokens,
+        providers: Providers,
         trace: Trace,
     ) -> Self {
         let sleep = runtime.sleep();
@@ -69,7 +58,7 @@ impl<Rt: Runtime> Engine<Rt> {
             runtime,
             shared,
             dialer,
-            tokens,
+            providers,
             trace,
             sleep,
             transport: None,
@@ -121,7 +110,7 @@ impl<Rt: Runtime> Engine<Rt> {
     /// time is (I10).
     fn try_turn(&mut self, cx: &mut Context<'_>) -> Ran {
         let mut busy = self.poll_fetch(cx);
-        while let Poll::Ready(input) = self.tokens.channels.poll(cx) {
+        while let Poll::Ready(input) = self.providers.channels.poll(cx) {
             self.shared.hand_in(input);
             busy = true;
         }
@@ -148,9 +137,8 @@ impl<Rt: Runtime> Engine<Rt> {
     }
 
     fn poll_fetch(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some((id, fetch)) = &mut self.fetch else { return false };
-        let Poll::Ready(result) = fetch.as_mut().poll(cx) else { return false };
-        let input = SessionInput::Token { id: *id, result };
+        let Some((_, fetch)) = &mut self.fetch else { return false };
+        let Poll::Ready(input) = fetch.as_mut().poll(cx) else { return false };
         self.fetch = None;
         self.shared.hand_in(input);
         true
@@ -201,8 +189,14 @@ impl<Rt: Runtime> Engine<Rt> {
     fn carry_out(&mut self, action: SessionAction) {
         #[expect(clippy::wildcard_enum_match_arm, reason = "events go into the inbox; the enum may grow")]
         match action {
-            SessionAction::FetchToken { id } => self.fetch = Some((id, self.fetch_token())),
-            SessionAction::FetchChannelToken { channel } => self.tokens.channels.fetch(channel),
+            SessionAction::FetchToken { id } => {
+                self.fetch = Some(self.providers.fetch_token(id, &self.dialer.template));
+            }
+            SessionAction::FetchAddress { id, endpoint, token } => {
+                let request = AddressRequest { endpoint, token };
+                self.fetch = Some(self.providers.fetch_address(id, request, &self.dialer.template));
+            }
+            SessionAction::FetchChannelToken { channel } => self.providers.channels.fetch(channel),
             SessionAction::Dial { id, address, token } => {
                 let dialing = self.dialer.dial(&self.runtime, &address, token.as_ref());
                 self.transport = Some(Transport::new(id, dialing));
@@ -221,20 +215,6 @@ impl<Rt: Runtime> Engine<Rt> {
     fn give_up(&mut self) {
         self.shared.hand_in(SessionInput::DriverGone);
         self.act();
-    }
-
-    /// The application's future, with a panic of it counted as a failed fetch.
-    fn fetch_token(&self) -> BoxFuture<'static, Result<Token, String>> {
-        let Some(provider) = self.tokens.link.clone() else {
-            return Box::pin(async { Err("there is no token provider".to_owned()) });
-        };
-        let template = self.dialer.template.clone();
-        let fetch = AssertUnwindSafe(async move { provider().await }).catch_unwind();
-        Box::pin(fetch.map(move |result| {
-            let token = result.unwrap_or_else(|_| Err("the token provider panicked".to_owned()))?;
-            template.check_token(&token.secret)?;
-            Ok(token)
-        }))
     }
 }
 

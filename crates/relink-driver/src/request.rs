@@ -193,6 +193,17 @@ impl Template {
         self.add_token(token, &mut HandshakeSecrets::default())
     }
 
+    /// An address that was fetched in place of this endpoint, made whole.
+    pub(crate) fn check_address(&self, endpoint: &Address, address: &Address) -> Result<Address, BadUrl> {
+        let address = join(endpoint, address);
+        let bad = |problem| BadUrl { address: address.clone(), problem };
+        let uri: Uri = address.expose().parse().map_err(|_| bad("it is not a URL"))?;
+        if !matches!(uri.scheme_str(), Some("ws" | "wss" | "http" | "https")) {
+            return Err(bad("its scheme is neither ws nor wss"));
+        }
+        self.resolve(&address).map(|uri| Address::from(uri.to_string()))
+    }
+
     fn add_token(&self, token: &Secret, secrets: &mut HandshakeSecrets) -> Result<(), &'static str> {
         match &self.placement {
             TokenPlacement::Bearer => {

@@ -60,5 +60,5 @@ mod peer;
 mod sim;
 mod transcript;
 
-pub use peer::{OnDial, Peer, Tokens};
+pub use peer::{Addresses, OnDial, Peer, Tokens};
 pub use sim::{Dial, Sim, millis, secs};

@@ -63,6 +63,8 @@ pub struct Model {
     /// When the last attempt or usable link ended, and whether that link had been stable.
     ended: Option<(Instant, bool)>,
     redirects: u8,
+    /// Whether the attempt under way has what it needs but for its address.
+    locating: bool,
     /// Whether the attempt under way is a person's own.
     asked_for: bool,
     dials: VecDeque<Instant>,
@@ -104,6 +106,7 @@ impl Model {
             stable_at: None,
             ended: None,
             redirects: 0,
+            locating: false,
             asked_for: false,
             dials: VecDeque::new(),
         }
@@ -134,8 +137,15 @@ impl Model {
             (Input::Close { .. }, _) if closing => Expected::Nothing,
             (Input::Close { .. }, _) => Expected::Becomes(State::Closed(ClosedReason::Requested)),
             (Input::Login, Some(Phase::Handshaking(Step::Login))) => self.after_step(Some(Step::Login)),
-            (Input::Token { result: Ok(_), .. }, Some(Phase::Authorizing)) => self.trying(Phase::Dialing),
-            (Input::Token { result: Err(_), .. }, Some(Phase::Authorizing)) => Expected::Failure(None),
+            (Input::Token { result, .. }, Some(Phase::Authorizing)) if !self.locating => match result {
+                Ok(_) if self.config.credentials.address => Expected::Stays,
+                Ok(_) => self.trying(Phase::Dialing),
+                Err(_) => Expected::Failure(None),
+            },
+            (Input::Address { result, .. }, Some(Phase::Authorizing)) if self.locating => match result {
+                Ok(()) => self.trying(Phase::Dialing),
+                Err(_) => Expected::Failure(None),
+            },
             (Input::Opened { .. }, Some(Phase::Dialing)) => self.after_step(None),
             (Input::Failed { .. } | Input::PeerClosed { .. }, _) if closing => {
                 Expected::Becomes(State::Closed(ClosedReason::Requested))

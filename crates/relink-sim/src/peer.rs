@@ -43,11 +43,26 @@ pub enum Tokens {
     Hang,
 }
 
+/// How the address provider answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Addresses {
+    /// At once, with the endpoint and `/?ticket=1`, `/?ticket=2` and so on. The default.
+    Ticket,
+    /// At once, with a failure.
+    Fail,
+    /// Never.
+    Hang,
+}
+
 /// The world outside of the link.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) on_dial: OnDial,
     pub(crate) tokens: Tokens,
+    pub(crate) addresses: Addresses,
+    /// Addresses that were fetched.
+    located: u32,
     /// What the link holds at the moment: a fetch, a dial or an open transport. Never two (I1).
     held: Option<Held>,
     /// So many more frames will be read from the open transport; `None` for all.
@@ -69,6 +84,8 @@ impl Default for World {
         Self {
             on_dial: OnDial::Accept,
             tokens: Tokens::Grant(None),
+            addresses: Addresses::Ticket,
+            located: 0,
             held: None,
             credit: None,
             heard: Vec::new(),
@@ -116,6 +133,20 @@ impl<P: Protocol> Sim<P> {
                     Tokens::Hang => return None,
                 };
                 Some(SessionInput::Token { id, result })
+            }
+            SessionAction::FetchAddress { id, endpoint, .. } => {
+                self.note(format!("fetch address for {endpoint}"));
+                self.world.located += 1;
+                self.world.hold(id);
+                let result = match self.world.addresses {
+                    Addresses::Ticket => {
+                        let ticket = format!("{}/?ticket={}", endpoint.expose(), self.world.located);
+                        Ok(Address::from(ticket))
+                    }
+                    Addresses::Fail => Err("the provider is down".into()),
+                    Addresses::Hang => return None,
+                };
+                Some(SessionInput::Address { id, result })
             }
             SessionAction::Dial { id, address, token } => {
                 self.note(format!("dial {address}"));

@@ -10,7 +10,7 @@ use relink::{
     Subscription, TransportId,
 };
 
-use crate::peer::{OnDial, Peer, Tokens, World};
+use crate::peer::{Addresses, OnDial, Peer, Tokens, World};
 use crate::transcript::{self, Transcript};
 
 /// More steps than any scenario takes in one go: whoever takes more is in a loop.
@@ -220,6 +220,11 @@ impl<P: Protocol> Sim<P> {
     /// From now on, the token provider answers like this.
     pub const fn tokens(&mut self, answer: Tokens) {
         self.world.tokens = answer;
+    }
+
+    /// How the address provider answers from now on.
+    pub const fn addresses(&mut self, answer: Addresses) {
+        self.world.addresses = answer;
     }
 
     // Time.

@@ -85,6 +85,7 @@ impl Stimulus {
 pub fn addressed(mut input: Input, from: TransportId) -> Input {
     match &mut input {
         Input::Token { id, .. }
+        | Input::Address { id, .. }
         | Input::Opened { id }
         | Input::Received { id }
         | Input::Pong { id, .. }
@@ -111,6 +112,7 @@ pub fn addressed(mut input: Input, from: TransportId) -> Input {
 pub const fn sender(input: Input) -> Option<TransportId> {
     match input {
         Input::Token { id, .. }
+        | Input::Address { id, .. }
         | Input::Opened { id }
         | Input::Received { id }
         | Input::Pong { id, .. }
@@ -138,6 +140,7 @@ fn helpful<R: Rng>(link: &Link<R>, id: TransportId, moment: Instant) -> (Input, 
             Phase::Waiting => {
                 return (Input::Timeout, link.poll_timeout().map_or(moment, |at| at.max(moment)));
             }
+            Phase::Authorizing if link.is_locating() => Input::Address { id, result: Ok(()) },
             Phase::Authorizing => {
                 Input::Token { id, result: Ok(TokenGrant::new(Some(Duration::from_secs(90)))) }
             }

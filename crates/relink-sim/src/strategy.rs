@@ -19,9 +19,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use relink::{
-    Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve, Failure, FirstFailure,
-    Handshake, HeartbeatConfig, Hint, Input, Jitter, LinkConfig, LinkSignal, Rate, Refusal, Reopen,
-    RetryAfter, StopReason, SurfaceConfig, TokenFailed, TokenGrant, TransportId, Verdict, WhenDead,
+    AddressFailed, Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve, Failure,
+    FirstFailure, Handshake, HeartbeatConfig, Hint, Input, Jitter, LinkConfig, LinkSignal, Rate, Refusal,
+    Reopen, RetryAfter, StopReason, SurfaceConfig, TokenFailed, TokenGrant, TransportId, Verdict, WhenDead,
     WhenOffline,
 };
 
@@ -58,6 +58,8 @@ pub fn inputs() -> impl Strategy<Value = Input> {
             Input::Token { id, result: Ok(TokenGrant::new(life)) }
         }),
         2 => Just(Input::Token { id, result: Err(TokenFailed::default()) }),
+        2 => Just(Input::Address { id, result: Ok(()) }),
+        1 => Just(Input::Address { id, result: Err(AddressFailed::default()) }),
         2 => Just(Input::Opened { id }),
         1 => Just(Input::Received { id }),
         2 => option::of(0..5_u32).prop_map(move |nonce| Input::Pong { id, nonce }),
@@ -247,10 +249,12 @@ fn heartbeat() -> impl Strategy<Value = HeartbeatConfig> {
 }
 
 fn credentials() -> impl Strategy<Value = CredentialsConfig> {
-    (any::<bool>(), positive(20_000), option::of(positive(100_000)), 1..5_u32, option::of(1..5_u32)).prop_map(
-        |(fetch, timeout, refresh_ahead, report_after, max_refusals)| {
+    let needs = (any::<bool>(), any::<bool>());
+    (needs, positive(20_000), option::of(positive(100_000)), 1..5_u32, option::of(1..5_u32)).prop_map(
+        |((fetch, address), timeout, refresh_ahead, report_after, max_refusals)| {
             CredentialsConfig::default()
                 .with_fetch(fetch)
+                .with_address(address)
                 .with_timeout(timeout)
                 .with_refresh_ahead(refresh_ahead)
                 .with_report_after(report_after)

@@ -71,7 +71,9 @@ impl Trial {
         let actions = drain(&mut self.link);
         let after = self.look();
         self.ids.extend(actions.iter().filter_map(|action| {
-            if let Action::Dial { id, .. } | Action::FetchToken { id } = action { Some(*id) } else { None }
+            use Action::{Dial, FetchAddress, FetchToken};
+            let (Dial { id, .. } | FetchToken { id } | FetchAddress { id, .. }) = action else { return None };
+            Some(*id)
         }));
         self.ids.dedup();
         let checked = self.model.check(input, self.now, &before, &actions, &after);

@@ -38,8 +38,8 @@ pub use relink_driver::relink::{self, Event, Message, SessionConfig, Token};
 #[cfg(feature = "tls")]
 pub use relink_driver::rustls;
 pub use relink_driver::{
-    BadUrl, BuildError, ByteStream, Client, ConnectError, Ended, Events, Farewell, InboxLimits, IntoRequest,
-    Renewable, Target, TokenPlacement, WireLimits, http,
+    AddressRequest, BadUrl, BuildError, ByteStream, Client, ConnectError, Ended, Events, Farewell,
+    InboxLimits, IntoRequest, Renewable, Target, TokenPlacement, WireLimits, http,
 };
 pub use runtime::{Timer, Tokio};
 

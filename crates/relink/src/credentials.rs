@@ -1,4 +1,5 @@
-//! Tokens: one fetch per attempt, one in flight, ahead of expiry while connected, failures counted.
+//! What an attempt needs before it dials: a token, an address. One fetch per attempt, one in flight, failures counted; tokens
+//! ahead of expiry while connected, too.
 
 use core::time::Duration;
 
@@ -9,11 +10,13 @@ use crate::config::{ConfigError, config, positive, positive_or_off, within};
 use crate::time::Instant;
 
 config! {
-    /// How tokens are fetched. Off unless `fetch` is set: a link without a token provider has no such step.
+    /// How tokens and addresses are fetched. Off unless `fetch` or `address` is set: a link without a provider has no such
+    /// step. With both, the token comes first.
     ///
     /// | field | default |
     /// |---|---|
     /// | `fetch` | false |
+    /// | `address` | false |
     /// | `timeout` | 10 s |
     /// | `refresh_ahead` | 1 min |
     /// | `refresh_spread_pct` | 20 |
@@ -22,6 +25,9 @@ config! {
     pub struct CredentialsConfig {
         /// Whether a token is fetched before every attempt; never one that was used before (M2, W13).
         pub fetch / with_fetch: bool = false,
+        /// Whether an address is fetched before every attempt, in place of the configured endpoint whose turn it is: a
+        /// signed URL, a ticket for one use, the answer of a call that negotiates.
+        pub address / with_address: bool = false,
         /// How long one fetch may take before it counts as failed.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
         pub timeout / with_timeout: Duration = Duration::from_secs(10),
@@ -40,6 +46,13 @@ config! {
     }
 }
 
+/// What an attempt needs before it can dial, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+pub(crate) enum Need {
+    Token,
+    Address,
+}
+
 /// No token is refreshed sooner after it was fetched: a provider that hands out expired ones is asked this often.
 const SOONEST_REFRESH: Duration = Duration::from_secs(5);
 
@@ -55,6 +68,12 @@ impl CredentialsConfig {
         within("credentials.refresh_spread_pct", self.refresh_spread_pct, 0, 100)?;
         within("credentials.report_after", self.report_after, 1, u32::MAX)?;
         within("credentials.max_refusals", self.max_refusals.unwrap_or(1), 1, u32::MAX)
+    }
+
+    /// What an attempt needs next.
+    pub(crate) fn need_after(&self, had: Option<Need>) -> Option<Need> {
+        let needs = [(Need::Token, self.fetch), (Need::Address, self.address)];
+        needs.into_iter().find(|(need, wanted)| *wanted && Some(*need) > had).map(|(need, _)| need)
     }
 
     /// When to fetch the next token if this one, received at `now`, expires after `expires_in`.

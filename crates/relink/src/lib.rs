@@ -157,9 +157,9 @@ pub use heartbeat::{Beat, Heartbeat, HeartbeatConfig, Silence};
 pub use human::{HumanDuration, ParseDurationError};
 pub use ladder::{Ladder, LadderConfig, Rung};
 pub use link::{
-    Action, ClosedReason, Endpoint, Failure, FirstFailure, Handshake, Hint, Input, Link, LinkConfig,
-    LinkEvent, LinkSignal, Phase, Reason, Refusal, Reopen, RetryAfter, State, Status, Step, Timer,
-    TokenFailed, TokenGrant, TransportId, Undrained, WhenDead, WhenOffline,
+    Action, AddressFailed, ClosedReason, Endpoint, Failure, FirstFailure, Handshake, Hint, Input, Link,
+    LinkConfig, LinkEvent, LinkSignal, Phase, Reason, Refusal, Reopen, RetryAfter, State, Status, Step,
+    Timer, TokenFailed, TokenGrant, TransportId, Undrained, WhenDead, WhenOffline,
 };
 pub use policy::{ClosePolicy, Row, Rule, StopReason, Verdict, row, rows};
 pub use policy_defaults::{CLOSE_CODES, HTTP_STATUSES};

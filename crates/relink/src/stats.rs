@@ -21,6 +21,10 @@ pub struct Stats {
     pub tokens_fetched: u64,
     /// Token fetches that failed.
     pub token_failures: u64,
+    /// Addresses fetched.
+    pub addresses_fetched: u64,
+    /// Address fetches that failed.
+    pub address_failures: u64,
     /// Pings sent.
     pub pings: u64,
     /// Links declared dead by the heartbeat.

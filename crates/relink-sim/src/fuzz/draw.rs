@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use relink::{
-    Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve, DelayTable, Failure,
-    FirstFailure, Handshake, HeartbeatConfig, Hint, Input, Jitter, LinkConfig, LinkSignal, OutboxConfig,
-    Overflow, Rate, Refusal, Reopen, RetryAfter, SessionConfig, StopReason, SurfaceConfig, TokenFailed,
-    TokenGrant, TransportId, Verdict, WhenDead, WhenOffline, WhileDown,
+    AddressFailed, Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve,
+    DelayTable, Failure, FirstFailure, Handshake, HeartbeatConfig, Hint, Input, Jitter, LinkConfig,
+    LinkSignal, OutboxConfig, Overflow, Rate, Refusal, Reopen, RetryAfter, SessionConfig, StopReason,
+    SurfaceConfig, TokenFailed, TokenGrant, TransportId, Verdict, WhenDead, WhenOffline, WhileDown,
 };
 
 use crate::stimulus::{Stimulus, What, When, Whose};
@@ -87,7 +87,7 @@ pub(super) fn when(bytes: Bytes<'_, '_>) -> Result<When> {
 
 fn input(bytes: Bytes<'_, '_>) -> Result<Input> {
     let id = TransportId::default();
-    Ok(match bytes.int_in_range(0..=14)? {
+    Ok(match bytes.int_in_range(0..=16)? {
         0 => Input::Connect,
         1 => Input::Login,
         2 => Input::Close { code: code(bytes)? },
@@ -102,6 +102,8 @@ fn input(bytes: Bytes<'_, '_>) -> Result<Input> {
         11 => Input::Pong { id, nonce: bytes.arbitrary::<Option<u8>>()?.map(u32::from) },
         12 => Input::Signal { id, signal: signal(bytes)? },
         13 => Input::PeerClosed { id, code: code(bytes)? },
+        14 => Input::Address { id, result: Ok(()) },
+        15 => Input::Address { id, result: Err(AddressFailed::default()) },
         _ => Input::Failed { id, failure: failure(bytes)? },
     })
 }
@@ -155,6 +157,7 @@ pub(super) fn link_config(bytes: Bytes<'_, '_>) -> Result<LinkConfig> {
     if is_drawn(3) {
         config.credentials = CredentialsConfig::default()
             .with_fetch(bytes.arbitrary()?)
+            .with_address(bytes.arbitrary()?)
             .with_timeout(duration(bytes)?)
             .with_refresh_ahead(maybe(bytes)?)
             .with_refresh_spread_pct(number(bytes)?)

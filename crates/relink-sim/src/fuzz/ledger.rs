@@ -116,6 +116,9 @@ impl Ledger {
         let said = |byte| Frame::Message(Message::from(vec![byte]));
         let input = match self.session.state() {
             State::Connecting(phase) | State::Reconnecting(phase) => match phase {
+                Phase::Authorizing if self.session.link().is_locating() => {
+                    SessionInput::Address { id, result: Ok(Address::from("ws://ticket/?one")) }
+                }
                 Phase::Authorizing => SessionInput::Token { id, result: Ok(Token::from("secret")) },
                 Phase::Dialing => SessionInput::Opened { id },
                 Phase::Handshaking(relink::Step::Welcome) => SessionInput::Frame { id, frame: said(0) },
@@ -210,7 +213,9 @@ impl Ledger {
     fn settle(&mut self) {
         while let Some(action) = self.session.poll_action() {
             match action {
-                SessionAction::Dial { id, .. } | SessionAction::FetchToken { id } => {
+                SessionAction::Dial { id, .. }
+                | SessionAction::FetchToken { id }
+                | SessionAction::FetchAddress { id, .. } => {
                     self.ids.push(id);
                 }
                 SessionAction::Event(event) => self.told(event),

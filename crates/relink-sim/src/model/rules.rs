@@ -89,12 +89,24 @@ impl Model {
                     "one transport at a time, each with a new id",
                     what,
                 )?;
-                (self.live, self.newest) = (Some(id), id);
+                (self.live, self.newest, self.locating) = (Some(id), id, false);
                 ensure(self.config.credentials.fetch, "tokens are fetched where there is a provider", what)
+            }
+            Action::FetchAddress { id, endpoint } => {
+                let free = live.is_none() && id > self.newest;
+                let is_next = if self.config.credentials.fetch { live == Some(id) } else { free };
+                ensure(is_next, "an address is fetched once per attempt, after its token", what)?;
+                ensure(endpoint != Endpoint::Redirected, "a redirect needs no address", what)?;
+                (self.live, self.newest, self.locating) = (Some(id), id, true);
+                ensure(
+                    self.config.credentials.address,
+                    "addresses are fetched where there is a provider",
+                    what,
+                )
             }
             Action::Dial { id, endpoint } => {
                 let redirected = endpoint == Endpoint::Redirected;
-                let fetched = self.config.credentials.fetch && !redirected;
+                let fetched = self.fetches() && !redirected;
                 let free = live.is_none() && id > self.newest;
                 ensure(if fetched { live == Some(id) } else { free }, "one dial at a time", what)?;
                 (self.live, self.newest) = (Some(id), id);
@@ -128,9 +140,7 @@ impl Model {
                     // A login lasts until a deliberate end.
                     self.logged_in &= matches!(reason, ClosedReason::GaveUp(_));
                 }
-                if self.is_attempt(to)
-                    && !matches!(self.phase(), Some(Phase::Dialing) if reason == Reason::TokenReady)
-                {
+                if self.is_attempt(to) && !matches!(reason, Reason::TokenReady | Reason::AddressReady) {
                     self.begins(reason, now)?;
                 }
                 if to == State::Connected {
@@ -252,12 +262,17 @@ impl Model {
         }
     }
 
+    /// Whether an attempt needs something before it dials.
+    const fn fetches(&self) -> bool {
+        self.config.credentials.fetch || self.config.credentials.address
+    }
+
     fn is_dialing(&self, state: State) -> bool {
         matches!(state, State::Connecting(Phase::Dialing) | State::Reconnecting(Phase::Dialing))
     }
 
     fn is_attempt(&self, state: State) -> bool {
-        let first = if self.config.credentials.fetch { Phase::Authorizing } else { Phase::Dialing };
+        let first = if self.fetches() { Phase::Authorizing } else { Phase::Dialing };
         self.is_dialing(state) || state == State::Connecting(first) || state == State::Reconnecting(first)
     }
 

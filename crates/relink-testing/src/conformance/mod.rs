@@ -52,6 +52,7 @@
 #![allow(clippy::missing_panics_doc, reason = "a case that fails panics")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a case picks the events that it is about")]
 
+pub mod addresses;
 pub mod close_codes;
 pub mod handles;
 pub mod handshake;
@@ -75,6 +76,19 @@ mod watched;
 macro_rules! driver_conformance {
     ($run:path) => {
         $crate::driver_conformance! { @tests $run;
+            addresses {
+                every_attempt_dials_an_address_of_its_own
+                a_polled_link_dials_what_was_fetched
+                an_address_comes_after_the_token
+                address_fetches_never_overlap
+                a_failure_of_the_address_provider_is_a_failed_attempt
+                an_address_that_is_none_is_a_failed_attempt
+                an_address_fetch_that_hangs_is_a_failed_attempt
+                an_address_is_fetched_for_the_endpoint_whose_turn_it_is
+                a_redirect_needs_no_other_address
+                a_close_lets_go_of_the_address_fetch
+                without_an_address_provider_the_endpoint_is_dialled
+            }
             close_codes {
                 code_1000_is_the_end
                 m07_1001_is_retried

@@ -255,10 +255,10 @@ fn token_error(event: &Event) -> Option<(u32, String)> {
 }
 
 /// A fetch, as long as it is under way.
-struct UnderWay(Arc<AtomicUsize>);
+pub(crate) struct UnderWay(Arc<AtomicUsize>);
 
 impl UnderWay {
-    fn start(count: Arc<AtomicUsize>, most: &AtomicUsize) -> Self {
+    pub(crate) fn start(count: Arc<AtomicUsize>, most: &AtomicUsize) -> Self {
         most.fetch_max(count.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         Self(count)
     }

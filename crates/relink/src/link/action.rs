@@ -17,6 +17,13 @@ pub enum Action {
         /// Comes back in [`Input::Token`](super::Input::Token).
         id: TransportId,
     },
+    /// Fetch an address for this attempt, to dial in place of this endpoint.
+    FetchAddress {
+        /// Comes back in [`Input::Address`](super::Input::Address).
+        id: TransportId,
+        /// Whose turn it is.
+        endpoint: Endpoint,
+    },
     /// Open a transport.
     Dial {
         /// The id of the transport to be.

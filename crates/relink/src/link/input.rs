@@ -41,6 +41,13 @@ pub enum Input {
         /// What came of it.
         result: Result<TokenGrant, TokenFailed>,
     },
+    /// An address fetch ended; the session keeps the address.
+    Address {
+        /// The attempt it was fetched for.
+        id: TransportId,
+        /// What came of it.
+        result: Result<(), AddressFailed>,
+    },
     /// The transport is open: the WebSocket handshake is done.
     Opened {
         /// Which.
@@ -164,3 +171,8 @@ impl TokenGrant {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct TokenFailed;
+
+/// An address could not be fetched, or nothing can be dialled there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct AddressFailed;

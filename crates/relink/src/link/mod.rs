@@ -18,7 +18,7 @@ use rand_core::Rng;
 use crate::budget::Budget;
 use crate::code::CloseCode;
 use crate::config::{ConfigError, within};
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Need};
 use crate::surface::Surface;
 use crate::time::{Instant, earliest};
 use crate::{Schedule, Stats};
@@ -26,7 +26,7 @@ use crate::{Schedule, Stats};
 pub use action::{Action, Endpoint, LinkEvent};
 pub use config::{FirstFailure, Handshake, LinkConfig, Reopen, RetryAfter, WhenDead, WhenOffline};
 pub use failure::Failure;
-pub use input::{Hint, Input, LinkSignal, Refusal, TokenFailed, TokenGrant, TransportId};
+pub use input::{AddressFailed, Hint, Input, LinkSignal, Refusal, TokenFailed, TokenGrant, TransportId};
 pub use reason::{Reason, Timer};
 pub use state::{ClosedReason, Phase, State, Status, Step};
 
@@ -304,8 +304,15 @@ impl<R: Rng> Link<R> {
     pub const fn is_fetching(&self) -> bool {
         matches!(
             self.stage,
-            Stage::Authorizing { .. } | Stage::Connected(Live { refresh: Refresh::Fetching { .. }, .. })
+            Stage::Authorizing { need: Need::Token, .. }
+                | Stage::Connected(Live { refresh: Refresh::Fetching { .. }, .. })
         )
+    }
+
+    /// Whether an address fetch is under way.
+    #[must_use]
+    pub const fn is_locating(&self) -> bool {
+        matches!(self.stage, Stage::Authorizing { need: Need::Address, .. })
     }
 
     // What all parts of it use.

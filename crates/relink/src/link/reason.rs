@@ -23,6 +23,8 @@ pub enum Reason {
     Hint(Hint),
     /// The token is there.
     TokenReady,
+    /// The address is there.
+    AddressReady,
     /// The transport is open.
     Opened,
     /// A handshake step is done.
@@ -33,6 +35,8 @@ pub enum Reason {
     TooManyRedirects,
     /// The token could not be fetched.
     TokenFailed,
+    /// The address could not be fetched, or nothing can be dialled there.
+    AddressFailed,
     /// The server refused the login.
     LoginRefused,
     /// The peer closed with this code.
@@ -61,11 +65,13 @@ impl fmt::Display for Reason {
             Self::Hint(Hint::Offline) => f.write_str("the network may be gone"),
             Self::Hint(Hint::Wake) => f.write_str("the machine woke up"),
             Self::TokenReady => f.write_str("the token is there"),
+            Self::AddressReady => f.write_str("the address is there"),
             Self::Opened => f.write_str("the connection is open"),
             Self::StepDone(step) => write!(f, "handshake step done: {}", step.name()),
             Self::Redirected => f.write_str("the server sent this client elsewhere"),
             Self::TooManyRedirects => f.write_str("the server redirected too often"),
             Self::TokenFailed => f.write_str("the token could not be fetched"),
+            Self::AddressFailed => f.write_str("no address could be fetched"),
             Self::LoginRefused => f.write_str("the server refused the login"),
             Self::ClosedByPeer(code) => write!(f, "the server closed with code {code}"),
             Self::Failed(failure) => failure.fmt(f),
@@ -90,6 +96,8 @@ pub enum Timer {
     Backoff,
     /// The token fetch.
     Token,
+    /// The address fetch.
+    Address,
     /// The dial: name lookup, TCP, TLS, WebSocket handshake.
     Dial,
     /// A step of the application's handshake.
@@ -127,6 +135,7 @@ impl Timer {
         match self {
             Self::Backoff => "the wait",
             Self::Token | Self::Refresh => "the token",
+            Self::Address => "the address",
             Self::Dial => "the dial",
             Self::Step(Step::Welcome) => "the server's welcome",
             Self::Step(Step::Challenge) => "the challenge",

@@ -1,6 +1,7 @@
 //! The state of a link with all that belongs to it: deadlines above all.
 
 use crate::code::CloseCode;
+use crate::credentials::Need;
 use crate::heartbeat::{BeatTimer, Heartbeat};
 use crate::link::input::TransportId;
 use crate::link::reason::Timer;
@@ -19,6 +20,7 @@ pub(crate) enum Stage {
     },
     Authorizing {
         id: TransportId,
+        need: Need,
         deadline: Instant,
     },
     /// `until` is the end of the attempt as a whole, and never before the deadline.
@@ -139,7 +141,7 @@ impl Stage {
         match self {
             Self::Idle | Self::Closed(_) => None,
             Self::Waiting { until, .. } => Some((*until, Timer::Backoff)),
-            Self::Authorizing { deadline, .. } => Some((*deadline, Timer::Token)),
+            Self::Authorizing { need, deadline, .. } => Some((*deadline, (*need).into())),
             Self::Dialing { deadline, .. } => Some((*deadline, Timer::Dial)),
             Self::Handshaking { step, deadline, .. } => deadline.map(|at| (at, Timer::Step(*step))),
             Self::Connected(live) => live.next_deadline(),
@@ -185,6 +187,15 @@ impl From<SurfaceTimer> for Timer {
             SurfaceTimer::Grace => Self::Grace,
             SurfaceTimer::Banner => Self::Banner,
             SurfaceTimer::Stuck => Self::Stuck,
+        }
+    }
+}
+
+impl From<Need> for Timer {
+    fn from(need: Need) -> Self {
+        match need {
+            Need::Token => Self::Token,
+            Need::Address => Self::Address,
         }
     }
 }

@@ -32,7 +32,7 @@ pub enum State {
 pub enum Phase {
     /// Waiting for the backoff delay to pass.
     Waiting,
-    /// A token is being fetched.
+    /// What the attempt needs is being fetched: a token, an address.
     Authorizing,
     /// A transport is being opened: name lookup, TCP, TLS, WebSocket handshake.
     Dialing,

@@ -9,13 +9,14 @@ use rand_core::Rng;
 
 use super::action::{Action, LinkEvent};
 use super::failure::Failure;
-use super::input::{Hint, Input, LinkSignal, Refusal, TokenFailed, TokenGrant, TransportId};
+use super::input::{AddressFailed, Hint, Input, LinkSignal, Refusal, TokenFailed, TokenGrant, TransportId};
 use super::reason::{Reason, Timer};
 use super::stage::{Leaving, Live, Refresh, Stage};
 use super::state::{ClosedReason, Step};
 use super::{Link, MOST_ACTIONS, WhenOffline};
 use crate::budget::GaveUp;
 use crate::code::CloseCode;
+use crate::credentials::Need;
 use crate::heartbeat::Heartbeat;
 use crate::policy::Verdict;
 use crate::stats::count;
@@ -33,6 +34,7 @@ impl<R: Rng> Link<R> {
             Input::MarkStable => self.mark_stable(),
             Input::Hint(hint) => self.hint(hint),
             Input::Token { id, result } => self.token(id, result),
+            Input::Address { id, result } => self.address(id, result),
             Input::Opened { id } => self.opened(id),
             Input::Received { id } => self.received(id, self.now),
             Input::Pong { id, nonce } => self.pong(id, nonce),
@@ -137,17 +139,17 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    // The token.
+    // What an attempt needs before it dials.
 
     fn token(&mut self, id: TransportId, result: Result<TokenGrant, TokenFailed>) {
         if self.stage.transport() != Some(id) {
             return;
         }
-        if let Stage::Authorizing { .. } = self.stage {
+        if let Stage::Authorizing { need: Need::Token, .. } = self.stage {
             match result {
                 Ok(grant) => {
                     self.granted(grant);
-                    self.dial(id, self.attempt_ends(), Reason::TokenReady);
+                    self.prepare(id, Some(Need::Token), Reason::TokenReady);
                 }
                 Err(TokenFailed) => self.token_failed(Reason::TokenFailed),
             }
@@ -160,6 +162,24 @@ impl<R: Rng> Link<R> {
         count(&mut self.stats.token_failures);
         let reported = self.credentials.failed(&self.config.credentials);
         self.tell_token_error(reported);
+        self.fail(reason, Verdict::Retry, None);
+    }
+
+    fn address(&mut self, id: TransportId, result: Result<(), AddressFailed>) {
+        if self.stage.transport() != Some(id) || !self.is_locating() {
+            return;
+        }
+        match result {
+            Ok(()) => {
+                count(&mut self.stats.addresses_fetched);
+                self.prepare(id, Some(Need::Address), Reason::AddressReady);
+            }
+            Err(AddressFailed) => self.address_failed(Reason::AddressFailed),
+        }
+    }
+
+    fn address_failed(&mut self, reason: Reason) {
+        count(&mut self.stats.address_failures);
         self.fail(reason, Verdict::Retry, None);
     }
 
@@ -256,6 +276,7 @@ impl<R: Rng> Link<R> {
         match timer {
             Timer::Backoff => self.attempt(Reason::DelayOver),
             Timer::Token => self.token_failed(Reason::TimedOut(timer)),
+            Timer::Address => self.address_failed(Reason::TimedOut(timer)),
             Timer::Dial => self.fail(Reason::TimedOut(timer), Verdict::Retry, None),
             Timer::Step(_) => {
                 if let Some(id) = self.transport() {
@@ -331,18 +352,26 @@ impl<R: Rng> Link<R> {
         self.end(ClosedReason::Requested, reason);
     }
 
-    /// Begins an attempt: for the token if there is one to fetch, else for the transport.
+    /// Begins an attempt.
     fn attempt(&mut self, reason: Reason) {
         self.last_id = TransportId(self.last_id.0.wrapping_add(1));
         let id = self.last_id;
         self.route.back_to_origin();
-        if self.config.credentials.fetch {
-            let deadline = self.now + self.config.credentials.timeout;
-            self.enter(Stage::Authorizing { id, deadline }, reason);
-            self.push(Action::FetchToken { id });
-        } else {
-            self.dial(id, self.attempt_ends(), reason);
-        }
+        self.prepare(id, None, reason);
+    }
+
+    /// Fetches what the attempt needs next, or dials if it has everything.
+    fn prepare(&mut self, id: TransportId, had: Option<Need>, reason: Reason) {
+        let Some(need) = self.config.credentials.need_after(had) else {
+            return self.dial(id, self.attempt_ends(), reason);
+        };
+        let deadline = self.now + self.config.credentials.timeout;
+        self.enter(Stage::Authorizing { id, need, deadline }, reason);
+        let endpoint = self.route.endpoint();
+        self.push(match need {
+            Need::Token => Action::FetchToken { id },
+            Need::Address => Action::FetchAddress { id, endpoint },
+        });
     }
 
     /// When an attempt that begins now has taken too long as a whole.
@@ -438,7 +467,8 @@ impl<R: Rng> Link<R> {
             | Stage::Closed(_) => None,
         };
         // An endpoint is not to blame for a token that could not be fetched, nor for a link that was good.
-        let dialed = matches!(self.stage, Stage::Dialing { .. } | Stage::Handshaking { .. });
+        let dialed =
+            self.is_locating() || matches!(self.stage, Stage::Dialing { .. } | Stage::Handshaking { .. });
         let was_stable = lost == Some(true);
         self.release();
         match lost {

@@ -4,9 +4,11 @@ use alloc::string::{String, ToString};
 
 use rand_core::Rng;
 
-use super::{CloseFrame, Event, Frame, Protocol, Session, Signal, Token};
+use super::{Address, CloseFrame, Event, Frame, Protocol, Session, Signal, Token};
 use crate::code::CloseCode;
-use crate::link::{Failure, Input, LinkSignal, Phase, State, TokenFailed, TokenGrant, TransportId};
+use crate::link::{
+    AddressFailed, Failure, Input, LinkSignal, Phase, State, TokenFailed, TokenGrant, TransportId,
+};
 use crate::stats::count;
 use crate::time::Instant;
 
@@ -26,6 +28,23 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
         };
         self.drive(Input::Token { id, result }, now);
+    }
+
+    pub(super) fn located(&mut self, id: TransportId, result: Result<Address, String>, now: Instant) {
+        if self.link.transport() != Some(id) || !self.link.is_locating() {
+            return;
+        }
+        let result = match result {
+            Ok(address) => {
+                self.fetched = Some(address);
+                Ok(())
+            }
+            Err(detail) => {
+                self.detail = detail;
+                Err(AddressFailed)
+            }
+        };
+        self.drive(Input::Address { id, result }, now);
     }
 
     pub(super) fn opened(&mut self, id: TransportId, now: Instant) {

@@ -33,6 +33,13 @@ pub enum SessionInput {
         /// The token, or what went wrong, for people and without secrets.
         result: Result<Token, String>,
     },
+    /// An address fetch ended.
+    Address {
+        /// The attempt it was fetched for.
+        id: TransportId,
+        /// The address, or what went wrong, for people and without secrets.
+        result: Result<Address, String>,
+    },
     /// The transport is open.
     Opened {
         /// Which.
@@ -97,6 +104,15 @@ pub enum SessionAction {
     FetchToken {
         /// Comes back in [`SessionInput::Token`].
         id: TransportId,
+    },
+    /// Fetch an address. Replaces a fetch that is under way.
+    FetchAddress {
+        /// Comes back in [`SessionInput::Address`].
+        id: TransportId,
+        /// The configured endpoint whose turn it is.
+        endpoint: Address,
+        /// The token for this attempt, for a provider that has to show it.
+        token: Option<Secret>,
     },
     /// Open a transport.
     Dial {

@@ -104,6 +104,8 @@ pub struct Session<P, R> {
     hellos: Hellos,
     addresses: Vec<Address>,
     redirected_to: Option<Address>,
+    /// What was fetched for this attempt, in place of the endpoint whose turn it is.
+    fetched: Option<Address>,
     token: Option<Secret>,
     /// Frames that go ahead of the outbox: heartbeats, handshake words, the close frame.
     control: VecDeque<Frame>,
@@ -160,6 +162,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             hellos: Hellos::default(),
             addresses,
             redirected_to: None,
+            fetched: None,
             token: None,
             control: VecDeque::new(),
             farewell: None,
@@ -184,6 +187,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             SessionInput::MarkStable => self.drive(Input::MarkStable, now),
             SessionInput::Hint(hint) => self.drive(Input::Hint(hint), now),
             SessionInput::Token { id, result } => self.token(id, result, now),
+            SessionInput::Address { id, result } => self.located(id, result, now),
             SessionInput::Opened { id } => self.opened(id, now),
             SessionInput::Frame { id, frame } => self.frame(id, frame, now),
             SessionInput::Arriving { id, since } => self.link.arriving(id, since, now),
@@ -305,6 +309,11 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     fn carry_on(&mut self, action: Action) {
         match action {
             Action::FetchToken { id } => self.actions.push_back(SessionAction::FetchToken { id }),
+            Action::FetchAddress { id, endpoint } => {
+                self.fetched = None;
+                let (endpoint, token) = (self.address(endpoint), self.token.clone());
+                self.actions.push_back(SessionAction::FetchAddress { id, endpoint, token });
+            }
             Action::Dial { id, endpoint } => {
                 let address = self.address(endpoint);
                 let token = self.token.clone();
@@ -347,7 +356,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     fn address(&self, endpoint: Endpoint) -> Address {
         let address = match endpoint {
-            Endpoint::Configured(index) => self.addresses.get(usize::from(index)),
+            Endpoint::Configured(index) => {
+                self.fetched.as_ref().or_else(|| self.addresses.get(usize::from(index)))
+            }
             Endpoint::Redirected => self.redirected_to.as_ref(),
         };
         address.or(self.addresses.first()).cloned().unwrap_or_else(|| Address::from(""))

@@ -224,7 +224,7 @@ fn w13_credentials_are_refreshed_before_the_attempt() {
         "dial ws://peer",
         "connected",
         "drop",
-        "lost (1006): the connection was reset; next attempt in 1s20ms711us262ns",
+        "lost (1006): the connection was reset; next attempt in 1s147ms349us333ns",
         "fetch token",
         "dial ws://peer",
         "connected again",

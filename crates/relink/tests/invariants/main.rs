@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail a test as the tests themselves do")]
 
+mod addresses;
 mod backoff;
 mod credentials;
 mod ends;

@@ -132,6 +132,7 @@ fn the_documented_defaults_are_the_defaults() {
         "CredentialsConfig",
         &[
             ("`fetch`", "false", !credentials.fetch),
+            ("`address`", "false", !credentials.address),
             ("`timeout`", "10 s", credentials.timeout == secs(10)),
             ("`refresh_ahead`", "1 min", credentials.refresh_ahead == Some(secs(60))),
             ("`refresh_spread_pct`", "20", credentials.refresh_spread_pct == 20),

@@ -2,7 +2,10 @@
 
 use core::time::Duration;
 
-use relink::{Event, Instant, Plain, Session, SessionAction, SessionConfig, SessionInput, Token};
+use relink::{
+    Command, Event, Frame, Instant, Message, Protocol, Session, SessionAction, SessionConfig, SessionInput,
+    Signal, Token,
+};
 
 use crate::bench::dice;
 
@@ -12,8 +15,7 @@ fn a_loss_is_not_explained_by_a_token_that_could_not_be_renewed_before_it() {
     config.link.credentials.fetch = true;
     config.link.heartbeat.interval = None;
     config.link.heartbeat.watchdog = Some(Duration::from_secs(200));
-    let mut session =
-        Session::new(config, vec!["ws://peer".into()], Plain::default(), dice(7)).expect("valid");
+    let mut session = Session::new(config, vec!["ws://peer".into()], Renewing, dice(7)).expect("valid");
 
     let (mut now, mut fetches) = (Instant::ORIGIN, 0);
     session.handle(SessionInput::Connect, now);
@@ -36,4 +38,17 @@ fn a_loss_is_not_explained_by_a_token_that_could_not_be_renewed_before_it() {
     };
     assert!(fetches > 1, "the token should have been renewed before the watchdog bit");
     assert_eq!(detail, "");
+}
+
+/// A protocol that can give the server a fresh token, and says nothing.
+struct Renewing;
+
+impl Protocol for Renewing {
+    fn receive(&mut self, _: Message, _: &mut Vec<Signal>) {}
+
+    fn command(&mut self, _: Command<'_>, _: &mut Vec<Frame>) {}
+
+    fn renews(&self) -> bool {
+        true
+    }
 }

@@ -46,7 +46,9 @@ impl Bench {
         self.link.handle(input, self.now).expect("all actions were taken");
         let mut actions = Vec::new();
         while let Some(action) = self.link.poll_action() {
-            if let Action::Dial { id, .. } | Action::FetchToken { id } = action {
+            if let Action::Dial { id, .. } | Action::FetchToken { id } | Action::FetchAddress { id, .. } =
+                action
+            {
                 if !self.ids.contains(&id) {
                     self.ids.push(id);
                 }

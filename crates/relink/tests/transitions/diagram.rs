@@ -109,6 +109,6 @@ and every input, with what each does.
 
 const PHASES: &str = "\
 `Connecting` and `Reconnecting` go through the same phases. A plain link has no handshake: from `Dialing` it goes to
-`Connected` at once. `Authorizing` exists where tokens are fetched; the steps after `Dialing` where they are configured.
+`Connected` at once. `Authorizing` exists if a token or an address is fetched; the steps after `Dialing` where they are configured.
 
 ";

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use relink::{
-    CloseCode, Failure, Hint, Input, LinkSignal, Refusal, StopReason, Timer, TokenFailed, TokenGrant,
-    TransportId,
+    AddressFailed, CloseCode, Failure, Hint, Input, LinkSignal, Refusal, StopReason, Timer, TokenFailed,
+    TokenGrant, TransportId,
 };
 
 /// An input with its place in the table: inputs of one group that have the same effect share a row.
@@ -51,6 +51,8 @@ pub(crate) fn all(id: TransportId, nonce: u32, due: Option<Timer>) -> Vec<Named>
         named("hint", "wake", Input::Hint(Hint::Wake)),
         one("token", Input::Token { id, result: Ok(TokenGrant::new(Some(Duration::from_secs(600)))) }),
         one("token failed", Input::Token { id, result: Err(TokenFailed::default()) }),
+        one("address", Input::Address { id, result: Ok(()) }),
+        one("address failed", Input::Address { id, result: Err(AddressFailed::default()) }),
         one("opened", Input::Opened { id }),
         one("received", Input::Received { id }),
         named("pong", "in answer", Input::Pong { id, nonce: Some(nonce) }),
@@ -118,6 +120,7 @@ pub(crate) fn from_another(input: Input, other: TransportId) -> Option<Input> {
     let mut input = input;
     match &mut input {
         Input::Token { id, .. }
+        | Input::Address { id, .. }
         | Input::Opened { id }
         | Input::Received { id }
         | Input::Pong { id, .. }
@@ -146,6 +149,7 @@ pub(crate) fn timer_name(timer: Timer) -> String {
         Timer::Step(step) => step.name().into(),
         Timer::Backoff
         | Timer::Token
+        | Timer::Address
         | Timer::Dial
         | Timer::Ping
         | Timer::Pong

@@ -25,10 +25,15 @@ pub(crate) struct Spot {
     pub(crate) bench: Bench,
 }
 
-pub(crate) fn chapters() -> [Chapter; 4] {
+pub(crate) fn chapters() -> [Chapter; 5] {
     [
         Chapter { title: "A plain link", spots: walk(plain()), deadlines_only: false },
         Chapter { title: "A link with tokens and a handshake", spots: walk(full()), deadlines_only: false },
+        Chapter {
+            title: "An attempt that needs a token and an address",
+            spots: needy(),
+            deadlines_only: false,
+        },
         Chapter { title: "The ends", spots: ends(), deadlines_only: false },
         Chapter {
             title: "Deadlines that are off by default",
@@ -102,7 +107,7 @@ fn walk(config: LinkConfig) -> Vec<Spot> {
 fn attempt(bench: &mut Bench) -> Vec<Spot> {
     let mut spots = Vec::new();
     while let Some(phase) = phase(bench) {
-        spots.push(spot("", bench));
+        spots.push(spot(if bench.link.is_locating() { "for the address" } else { "" }, bench));
         lead_on(bench, phase);
     }
     spots
@@ -119,6 +124,7 @@ fn phase(bench: &Bench) -> Option<Phase> {
 fn lead_on(bench: &mut Bench, phase: Phase) {
     let id = bench.id();
     bench.give(match phase {
+        Phase::Authorizing if bench.link.is_locating() => Input::Address { id, result: Ok(()) },
         Phase::Authorizing => Input::Token { id, result: Ok(TokenGrant::new(Some(TOKEN_LIFE))) },
         Phase::Dialing => Input::Opened { id },
         Phase::Handshaking(Step::Welcome) => Input::Signal { id, signal: LinkSignal::Welcome },
@@ -127,6 +133,16 @@ fn lead_on(bench: &mut Bench, phase: Phase) {
         Phase::Handshaking(Step::Authenticating) => Input::Signal { id, signal: LinkSignal::Authenticated },
         other => panic!("nothing is known to lead on from {other:?}"),
     });
+}
+
+/// What an attempt needs, before it dials.
+fn needy() -> Vec<Spot> {
+    let both = CredentialsConfig::default().with_fetch(true).with_address(true);
+    let mut bench = Bench::new(plain().with_credentials(both));
+    bench.give(Input::Connect);
+    let mut spots = attempt(&mut bench);
+    spots.truncate(2);
+    spots
 }
 
 /// Through what happens to a usable link while it stays usable; leaves it stable and at peace.

@@ -193,6 +193,7 @@ fn does(actions: &[Action], input: Input, config: &LinkConfig) -> String {
     for action in actions {
         match *action {
             Action::FetchToken { .. } => words.push("fetch token".into()),
+            Action::FetchAddress { .. } => words.push("fetch address".into()),
             Action::Dial { endpoint: Endpoint::Redirected, .. } => words.push("dial where redirected".into()),
             Action::Dial { .. } => words.push("dial".into()),
             Action::StartStep { step, .. } => words.push(format!("start {}", step.name())),
