@@ -56,9 +56,9 @@ pub(crate) struct Inbox {
     bytes: usize,
     /// What was read while it was full, as [`InboxLimits::look_ahead`] counts.
     ahead: usize,
-    /// The bytes of messages that were dropped, as their events carry them.
-    dropped_bytes: usize,
-    max_dropped_bytes: usize,
+    /// The weight of messages that are handed back.
+    handed_back: usize,
+    max_handed_back: usize,
     /// What was forgotten since the application last took something.
     missed: u64,
     limits: InboxLimits,
@@ -67,8 +67,8 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// `outbox_bytes`: what the outbox may hold, so that its end can be told whole.
-    pub(crate) fn new(limits: InboxLimits, outbox_bytes: usize) -> Self {
+    /// `outbox`: the weight of what it may hold, so that its end can be told whole.
+    pub(crate) fn new(limits: InboxLimits, outbox: usize) -> Self {
         // A bound of zero would never be below.
         let limits = InboxLimits {
             max_messages: limits.max_messages.max(1),
@@ -80,8 +80,8 @@ impl Inbox {
             messages: 0,
             bytes: 0,
             ahead: 0,
-            dropped_bytes: 0,
-            max_dropped_bytes: limits.max_bytes.saturating_add(outbox_bytes),
+            handed_back: 0,
+            max_handed_back: limits.max_bytes.saturating_add(outbox),
             missed: 0,
             limits,
             abandoned: false,
@@ -89,7 +89,7 @@ impl Inbox {
     }
 
     /// Keeps an event. Gives it back where nobody will ever take it.
-    pub(crate) fn push(&mut self, event: Event) -> Result<(), Event> {
+    pub(crate) fn push(&mut self, mut event: Event) -> Result<(), Event> {
         if self.abandoned {
             return Err(event);
         }
@@ -99,15 +99,32 @@ impl Inbox {
             }
             self.messages += 1;
             self.bytes += message.len();
-        } else if self.joins_last(&event) {
-            return Ok(());
+        } else if let Some(last) = self.events.back_mut() {
+            event = match last.join(event) {
+                Ok(weight) => {
+                    self.handed_back += weight;
+                    self.bound();
+                    return Ok(());
+                }
+                Err(event) => event,
+            };
         }
-        self.dropped_bytes += weight(&event);
+        self.handed_back += event.weight();
         self.events.push_back(event);
-        while self.events.len() - self.messages > MAX_NOTICES || self.dropped_bytes > self.max_dropped_bytes {
+        self.bound();
+        Ok(())
+    }
+
+    /// Messages that are handed back go first, the oldest before the others, and their receipts stay; then whole events.
+    fn bound(&mut self) {
+        while self.handed_back > self.max_handed_back {
+            let freed = self.events.iter_mut().map(Event::let_go).find(|freed| *freed > 0);
+            let Some(freed) = freed else { break };
+            self.handed_back -= freed;
+        }
+        while self.events.len() - self.messages > MAX_NOTICES || self.handed_back > self.max_handed_back {
             self.forget_oldest_notice();
         }
-        Ok(())
     }
 
     pub(crate) fn pop(&mut self) -> Option<Event> {
@@ -115,7 +132,7 @@ impl Inbox {
             return Some(Event::Missed { count: std::mem::take(&mut self.missed) });
         }
         let event = self.events.pop_front()?;
-        self.dropped_bytes -= weight(&event);
+        self.handed_back -= event.weight();
         if let Some(message) = message_of(&event) {
             self.messages -= 1;
             self.bytes -= message.len();
@@ -139,25 +156,10 @@ impl Inbox {
         *self = Self { abandoned: true, ..Self::new(self.limits, 0) };
     }
 
-    /// Neighbouring messages that were sent, or acknowledged, share one event, as in the session.
-    fn joins_last(&mut self, event: &Event) -> bool {
-        let ((Event::Sent { first, last }, Some(Event::Sent { last: before, .. }))
-        | (Event::Acknowledged { first, last }, Some(Event::Acknowledged { last: before, .. }))) =
-            (event, self.events.back_mut())
-        else {
-            return false;
-        };
-        let joins = before.0 + 1 == first.0;
-        if joins {
-            *before = *last;
-        }
-        joins
-    }
-
     fn forget_oldest_notice(&mut self) {
         let oldest = self.events.iter().position(|event| message_of(event).is_none());
         let forgotten = oldest.and_then(|oldest| self.events.remove(oldest));
-        self.dropped_bytes -= forgotten.as_ref().map_or(0, weight);
+        self.handed_back -= forgotten.as_ref().map_or(0, Event::weight);
         self.missed += 1;
     }
 }
@@ -168,17 +170,6 @@ pub(crate) fn message_of(event: &Event) -> Option<&Message> {
         Some(message)
     } else {
         None
-    }
-}
-
-/// The bytes that the event of a message which was not delivered holds on to.
-fn weight(event: &Event) -> usize {
-    if let Event::Dropped { message, .. } | Event::InDoubt { message, .. } | Event::Rejected { message, .. } =
-        event
-    {
-        message.len()
-    } else {
-        0
     }
 }
 
@@ -212,14 +203,30 @@ mod tests {
     }
 
     #[test]
-    fn dropped_messages_hold_no_more_than_the_bound_of_bytes() {
+    fn messages_that_are_handed_back_are_bounded_and_their_receipts_are_told_all_the_same() {
         let mut inbox = Inbox::new(InboxLimits::new(10, 400), 600);
         for number in 1..=100 {
-            let (receipt, why) = (Receipt(number), relink::DropReason::Overflow);
-            inbox.push(Event::Dropped { receipt, why, message: Message::from(vec![0; 300]) }).unwrap();
+            let (receipt, why) = (Receipt(number * 2), relink::DropReason::Overflow);
+            let messages = vec![vec![0; 300].into()];
+            inbox.push(Event::Dropped { first: receipt, last: receipt, why, messages }).unwrap();
         }
-        assert_eq!(inbox.pop(), Some(Event::Missed { count: 97 }));
-        assert_eq!(inbox.events.len(), 3);
+        let told: Vec<_> = std::iter::from_fn(|| inbox.pop()).collect();
+        assert_eq!(told.len(), 100);
+        let kept = told.iter().filter(|event| event.weight() > 0).count();
+        assert_eq!((kept, told[99].weight(), inbox.handed_back), (2, 300 + MESSAGE, 0));
+    }
+
+    #[test]
+    fn a_million_messages_that_expire_together_are_told_in_one_event() {
+        let mut inbox = Inbox::new(InboxLimits::new(10, 400), 600);
+        for number in 1..=1_000_000 {
+            let (receipt, why) = (Receipt(number), relink::DropReason::Expired);
+            let messages = vec![vec![0; 8].into()];
+            inbox.push(Event::Dropped { first: receipt, last: receipt, why, messages }).unwrap();
+        }
+        let Some(Event::Dropped { first, last, messages, .. }) = inbox.pop() else { panic!("dropped") };
+        assert_eq!((first, last, inbox.pop()), (Receipt(1), Receipt(1_000_000), None));
+        assert!(messages.len() < 20, "the first ones, or none: {}", messages.len());
     }
 
     #[test]

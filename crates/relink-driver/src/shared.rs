@@ -45,10 +45,10 @@ impl Shared {
         limits: InboxLimits,
         clock: Box<dyn Fn() -> Instant + Send + Sync>,
     ) -> Self {
-        let outbox_bytes = session.outbox().config().max_bytes;
+        let outbox = session.outbox().config().max_weight();
         let state = State {
             session,
-            inbox: Inbox::new(limits, outbox_bytes),
+            inbox: Inbox::new(limits, outbox),
             subprotocol: None,
             senders: Line::default(),
             watchers: Line::default(),

@@ -52,12 +52,12 @@ impl Trace {
             Event::GoingAway { retry_after } => tracing::info!(?retry_after, "the server goes away"),
             Event::Shown(shown) => tracing::debug!(?shown, "shown"),
             Event::Closed { reason } => tracing::info!(%reason, "closed; no further attempt"),
-            Event::Dropped { receipt, why, .. } => {
-                tracing::warn!(%receipt, why = why.name(), "message dropped")
+            Event::Dropped { first, last, why, .. } => {
+                tracing::warn!(%first, %last, why = why.name(), "messages dropped");
             }
             Event::Resumed { complete } => tracing::info!(complete, "session resumed"),
             Event::ResumeRefused { problem } => tracing::warn!(%problem, "session lost"),
-            Event::InDoubt { receipt, .. } => tracing::warn!(%receipt, "message in doubt"),
+            Event::InDoubt { first, last, .. } => tracing::warn!(%first, %last, "messages in doubt"),
             Event::Rejected { receipt, problem, .. } => {
                 tracing::warn!(%receipt, %problem, "message rejected")
             }

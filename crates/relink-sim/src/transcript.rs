@@ -63,7 +63,10 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         Event::Message(message) => format!("received {}", self::message(message)),
         Event::Sent { first, last } if first == last => format!("sent {first}"),
         Event::Sent { first, last } => format!("sent {first} to {last}"),
-        Event::Dropped { receipt, why, .. } => format!("dropped {receipt}: {}", why.name()),
+        Event::Dropped { first, last, why, .. } if first == last => {
+            format!("dropped {first}: {}", why.name())
+        }
+        Event::Dropped { first, last, why, .. } => format!("dropped {first} to {last}: {}", why.name()),
         Event::Disconnected { code, reason, retry_in, .. } => {
             format!("lost ({code}): {reason}{}", retry(*retry_in))
         }
@@ -80,7 +83,8 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         Event::Acknowledged { first, last } if first == last => format!("acknowledged {first}"),
         Event::Acknowledged { first, last } => format!("acknowledged {first} to {last}"),
         Event::Rejected { receipt, problem, .. } => format!("rejected {receipt}: {}", problem.name),
-        Event::InDoubt { receipt, .. } => format!("in doubt {receipt}"),
+        Event::InDoubt { first, last, .. } if first == last => format!("in doubt {first}"),
+        Event::InDoubt { first, last, .. } => format!("in doubt {first} to {last}"),
         Event::Resumed { complete } => format!("resumed{}", gap(*complete)),
         Event::ResumeRefused { problem } => format!("resume refused: {}", problem.name),
         Event::Subscribed { channel, complete } => format!("subscribed to {channel}{}", gap(*complete)),

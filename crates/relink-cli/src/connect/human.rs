@@ -20,7 +20,7 @@ pub(crate) struct Human {
     is_typed: bool,
     dialed: bool,
     /// Messages that were still waiting at the end.
-    undelivered: u32,
+    undelivered: u64,
 }
 
 impl Human {
@@ -45,8 +45,12 @@ impl Human {
             Event::Rejected { receipt, problem, .. } => {
                 vec![bad(format!("message {receipt} was refused: {}", said(problem)))]
             }
-            Event::InDoubt { receipt, .. } => {
-                vec![wait(format!("message {receipt} may or may not have arrived; it is not sent again"))]
+            Event::InDoubt { first, last, .. } if first == last => {
+                vec![wait(format!("message {first} may or may not have arrived; it is not sent again"))]
+            }
+            Event::InDoubt { first, last, .. } => {
+                let what = format!("messages {first} to {last} may or may not have arrived");
+                vec![wait(format!("{what}; they are not sent again"))]
             }
             Event::Resumed { complete: true } => vec![Line::note("the session goes on, and nothing is lost")],
             Event::Resumed { complete: false } => {
@@ -73,14 +77,20 @@ impl Human {
                 ))]
             }
             Event::Presence { channel, change } => vec![presence(channel, change)],
-            Event::Dropped { why: DropReason::Closed, .. } => {
-                self.undelivered += 1;
+            Event::Dropped { first, last, why: DropReason::Closed, .. } => {
+                self.undelivered += last.0 - first.0 + 1;
                 Vec::new()
             }
-            Event::Dropped { receipt, why, .. } => {
-                let why =
-                    if *why == DropReason::Expired { "it waited too long" } else { "the queue is full" };
-                vec![wait(format!("message {receipt} was dropped: {why}"))]
+            Event::Dropped { first, last, why, .. } => {
+                let (which, they) = if first == last {
+                    (format!("message {first} was dropped"), "it")
+                } else {
+                    (format!("messages {first} to {last} were dropped"), "they")
+                };
+                vec![wait(match why {
+                    DropReason::Expired => format!("{which}: {they} waited too long"),
+                    _ => format!("{which}: the queue is full"),
+                })]
             }
             Event::Disconnected { code, detail, reason, retry_in } => {
                 let what = match (reason, detail.as_str()) {

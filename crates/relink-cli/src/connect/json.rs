@@ -60,7 +60,7 @@ enum What<'a> {
         problem: Trouble<'a>,
     },
     InDoubt {
-        id: Receipt,
+        id: u64,
     },
     Resumed {
         complete: bool,
@@ -83,7 +83,7 @@ enum What<'a> {
     Updated(Present<'a>),
     Left(Present<'a>),
     Dropped {
-        id: Receipt,
+        id: u64,
         why: DropReason,
     },
     Disconnected {
@@ -175,13 +175,16 @@ pub(crate) fn lines(at: Duration, event: &Event) -> Vec<Line> {
         // Text and numbers: there is nothing that JSON could not hold.
         Line::Out(serde_json::to_string(&told).unwrap_or_default())
     };
-    if let Event::Sent { first: Receipt(first), last: Receipt(last) } = event {
-        return (*first..=*last).map(|id| line(What::Sent { id })).collect();
+    let each = |first: Receipt, last: Receipt, what: &dyn Fn(u64) -> What<'static>| {
+        (first.0..=last.0).map(|id| line(what(id))).collect()
+    };
+    match event {
+        Event::Sent { first, last } => each(*first, *last, &|id| What::Sent { id }),
+        Event::Acknowledged { first, last } => each(*first, *last, &|id| What::Acknowledged { id }),
+        Event::InDoubt { first, last, .. } => each(*first, *last, &|id| What::InDoubt { id }),
+        Event::Dropped { first, last, why, .. } => each(*first, *last, &|id| What::Dropped { id, why: *why }),
+        _ => what(event).map(line).into_iter().collect(),
     }
-    if let Event::Acknowledged { first: Receipt(first), last: Receipt(last) } = event {
-        return (*first..=*last).map(|id| line(What::Acknowledged { id })).collect();
-    }
-    what(event).map(line).into_iter().collect()
 }
 
 /// The line that tells of a change in a profile's own words.
@@ -208,7 +211,6 @@ fn what(event: &Event) -> Option<What<'_>> {
             What::Message { place, content: message.into() }
         }
         Event::Rejected { receipt, problem, .. } => What::Rejected { id: *receipt, problem: problem.into() },
-        Event::InDoubt { receipt, .. } => What::InDoubt { id: *receipt },
         Event::Resumed { complete } => What::Resumed { complete: *complete },
         Event::ResumeRefused { problem } => What::ResumeRefused { problem: problem.into() },
         Event::Subscribed { channel, complete } => {
@@ -224,7 +226,6 @@ fn what(event: &Event) -> Option<What<'_>> {
             PresenceEvent::Updated(member) => What::Updated(Present::new(channel, member)),
             PresenceEvent::Left(member) => What::Left(Present::new(channel, member)),
         },
-        Event::Dropped { receipt, why, .. } => What::Dropped { id: *receipt, why: *why },
         Event::Disconnected { code, detail, reason, retry_in } => What::Disconnected {
             code: *code,
             reason: cause(*reason, detail),
@@ -244,7 +245,7 @@ fn what(event: &Event) -> Option<What<'_>> {
         Event::Shown(Shown::Stuck(true)) => What::Stuck,
         Event::Missed { count } => What::Missed { count: *count },
         Event::Closed { reason } => What::Closed { reason: reason.name(), code: reason.code() },
-        Event::Sent { .. } | Event::Acknowledged { .. } | Event::Shown(_) | _ => return None,
+        Event::Shown(_) | _ => return None,
     })
 }
 

@@ -68,8 +68,11 @@ impl Screen {
                 let words = message.as_text().map_or_else(|| format!("{message:?}"), str::to_owned);
                 self.note(format!("← {words}"));
             }
-            Event::Dropped { message, why, .. } => {
-                self.note(format!("✗ {} (never sent: {})", message.as_text().unwrap_or("…"), why.name()));
+            Event::Dropped { messages, why, .. } => {
+                for outgoing in messages {
+                    let words = outgoing.message.as_text().unwrap_or("…");
+                    self.note(format!("✗ {words} (never sent: {})", why.name()));
+                }
             }
             Event::Closed { reason } => {
                 self.next_attempt = None;

@@ -176,8 +176,12 @@ impl Ledger {
                 (first.0..=last.0).for_each(|receipt| self.fate(Receipt(receipt), "acknowledged"));
             }
             Event::Rejected { receipt, .. } => self.fate(*receipt, "rejected"),
-            Event::InDoubt { receipt, .. } => self.fate(*receipt, "in doubt"),
-            Event::Dropped { receipt, .. } => self.fate(*receipt, "dropped"),
+            Event::InDoubt { first, last, .. } => {
+                (first.0..=last.0).for_each(|receipt| self.fate(Receipt(receipt), "in doubt"));
+            }
+            Event::Dropped { first, last, .. } => {
+                (first.0..=last.0).for_each(|receipt| self.fate(Receipt(receipt), "dropped"));
+            }
             Event::Subscribed { complete, .. } => {
                 self.subscribed = true;
                 if !complete {

@@ -250,8 +250,11 @@ impl Ledger {
                 self.close_account(receipt, Fate::Sent);
             }
             self.last_sent = last.0;
-        } else if let Event::Dropped { receipt, message, .. } = event {
-            assert_eq!(self.close_account(receipt.0, Fate::Dropped), message, "{receipt}");
+        } else if let Event::Dropped { first, last, messages, .. } = event {
+            assert_eq!(messages.len() as u64, last.0 - first.0 + 1, "all are handed back");
+            for (receipt, outgoing) in (first.0..=last.0).zip(messages) {
+                assert_eq!(self.close_account(receipt, Fate::Dropped), outgoing.message, "{receipt}");
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use relink::server::{News, Stream};
-use relink::{DropReason, Event, Message, Position, Priority, Receipt};
+use relink::{DropReason, Event, Message, Position, Priority};
 
 /// A message of a client: which client, which of its lives, which receipt there.
 pub(super) type Key = (usize, u32, u64);
@@ -98,10 +98,13 @@ impl Ledger {
                 (first.0..=last.0).for_each(|receipt| self.fate((client, life, receipt), Fate::Acknowledged));
             }
             Event::Rejected { receipt, .. } => self.fate((client, life, receipt.0), Fate::Rejected),
-            Event::InDoubt { receipt, .. } => self.fate((client, life, receipt.0), Fate::InDoubt),
-            Event::Dropped { receipt: Receipt(receipt), why, .. } => {
-                // One that is dropped at once is told before `send` has returned.
-                self.fate((client, life, *receipt), Fate::Dropped(*why));
+            Event::InDoubt { first, last, .. } => {
+                (first.0..=last.0).for_each(|receipt| self.fate((client, life, receipt), Fate::InDoubt));
+            }
+            // One that is dropped at once is told before `send` has returned.
+            Event::Dropped { first, last, why, .. } => {
+                (first.0..=last.0)
+                    .for_each(|receipt| self.fate((client, life, receipt), Fate::Dropped(*why)));
             }
             _ => {}
         }

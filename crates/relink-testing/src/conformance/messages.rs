@@ -310,8 +310,11 @@ fn two_messages(outbox: OutboxConfig) -> OutboxConfig {
     outbox.with_max_messages(2).with_max_bytes(100)
 }
 
+/// One message that was dropped.
 fn dropped(event: Event) -> Option<(Receipt, DropReason, Message)> {
-    if let Event::Dropped { receipt, why, message } = event { Some((receipt, why, message)) } else { None }
+    let Event::Dropped { first, last, why, mut messages } = event else { return None };
+    assert_eq!((first, messages.len()), (last, 1));
+    messages.pop().map(|outgoing| (first, why, outgoing.message))
 }
 
 /// Three messages for two places: which one goes, and which ones arrive.

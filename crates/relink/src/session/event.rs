@@ -1,6 +1,7 @@
 //! What a session tells the application.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::code::CloseCode;
@@ -8,7 +9,7 @@ use crate::link::{ClosedReason, Reason, State};
 use crate::session::address::Address;
 use crate::session::channel::{Channel, Member, Position, Problem};
 use crate::session::message::Message;
-use crate::session::outgoing::{DropReason, Receipt};
+use crate::session::outgoing::{DropReason, Outgoing, Receipt};
 use crate::surface::Shown;
 
 /// What an application is told, in the order in which it happened.
@@ -70,15 +71,15 @@ pub enum Event {
         /// The message itself.
         message: Message,
     },
-    /// A message was handed to a transport, and nobody will ever say what became of it: its session is over. It may have had
-    /// its effect, or none. It is not sent again by itself.
+    /// These messages were handed to a transport, and nobody will ever say what became of them: their session is over. They
+    /// may have had their effect, or none. They are not sent again by themselves.
     InDoubt {
-        /// Its receipt.
-        receipt: Receipt,
-        /// The message itself.
-        message: Message,
-        /// The channel it was meant for.
-        channel: Option<Channel>,
+        /// The first of them.
+        first: Receipt,
+        /// The last; all in between are meant too.
+        last: Receipt,
+        /// The messages themselves, as in [`Dropped`](Self::Dropped).
+        messages: Vec<Outgoing>,
     },
     /// The session goes on over a new transport.
     Resumed {
@@ -113,14 +114,17 @@ pub enum Event {
         /// Who, and what.
         change: PresenceEvent,
     },
-    /// A message will never be sent.
+    /// These messages will never be sent.
     Dropped {
-        /// Its receipt.
-        receipt: Receipt,
+        /// The first of them.
+        first: Receipt,
+        /// The last; all in between are meant too.
+        last: Receipt,
         /// Why.
         why: DropReason,
-        /// The message itself.
-        message: Message,
+        /// The messages themselves, as they were sent, in the order of their receipts. All of them, unless events are taken so
+        /// slowly that what is handed back would hold more memory than the outbox may: then the first ones, or none.
+        messages: Vec<Outgoing>,
     },
     /// A usable link was lost, or closed by the peer.
     Disconnected {
@@ -169,6 +173,80 @@ pub enum Event {
         /// Why.
         reason: ClosedReason,
     },
+}
+
+/// What a message costs besides its own bytes.
+pub(crate) const MESSAGE: usize = 64;
+
+impl Event {
+    /// Takes in an event that tells the same of the messages after those of this one, and says what memory the messages
+    /// take that it hands back for it, by [`weight`](Self::weight).
+    ///
+    /// # Errors
+    ///
+    /// The other event comes back if it tells something else.
+    pub fn join(&mut self, next: Self) -> Result<usize, Self> {
+        match (self, next) {
+            (Self::Sent { last, .. }, Self::Sent { first, last: end })
+            | (Self::Acknowledged { last, .. }, Self::Acknowledged { first, last: end })
+                if last.is_before(first) =>
+            {
+                *last = end;
+                Ok(0)
+            }
+            (
+                Self::Dropped { first: start, last, why, messages },
+                Self::Dropped { first, last: end, why: reason, messages: more },
+            ) if *why == reason && last.is_before(first) => Ok(extend(*start, last, messages, end, more)),
+            (
+                Self::InDoubt { first: start, last, messages },
+                Self::InDoubt { first, last: end, messages: more },
+            ) if last.is_before(first) => Ok(extend(*start, last, messages, end, more)),
+            (_, next) => Err(next),
+        }
+    }
+
+    /// The memory that the messages take which this event hands back: their bytes, and 64 more for each.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Dropped { messages, .. } | Self::InDoubt { messages, .. } => weight(messages),
+            Self::Rejected { message, .. } => message.len() + MESSAGE,
+            _ => 0,
+        }
+    }
+
+    /// Lets go of the messages that it hands back, but not of their receipts. Tells the memory that this frees.
+    pub fn let_go(&mut self) -> usize {
+        match self {
+            Self::Dropped { messages, .. } | Self::InDoubt { messages, .. } => {
+                weight(&core::mem::take(messages))
+            }
+            _ => 0,
+        }
+    }
+}
+
+fn weight(messages: &[Outgoing]) -> usize {
+    messages.iter().map(|outgoing| outgoing.message.len() + MESSAGE).sum()
+}
+
+/// Makes a range longer. Where messages of it are missing already, no later ones are kept.
+fn extend(
+    first: Receipt,
+    last: &mut Receipt,
+    messages: &mut Vec<Outgoing>,
+    end: Receipt,
+    more: Vec<Outgoing>,
+) -> usize {
+    let is_whole = messages.len() as u64 == last.0 - first.0 + 1;
+    *last = end;
+    if !is_whole {
+        return 0;
+    }
+    let weight = weight(&more);
+    messages.extend(more);
+    weight
 }
 
 /// A change among the members of a channel.

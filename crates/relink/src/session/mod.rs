@@ -113,6 +113,8 @@ pub struct Session<P, R> {
     goodbye: String,
     detail: String,
     actions: VecDeque<SessionAction>,
+    /// The weight of the messages in them.
+    handed_back: usize,
     signals: Vec<Signal>,
     frames: Vec<Frame>,
 }
@@ -169,6 +171,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             goodbye: String::new(),
             detail: String::new(),
             actions: VecDeque::new(),
+            handed_back: 0,
             signals: Vec::new(),
             frames: Vec::new(),
         })
@@ -214,7 +217,11 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// The next thing to do or to tell.
     #[must_use]
     pub fn poll_action(&mut self) -> Option<SessionAction> {
-        self.actions.pop_front()
+        let action = self.actions.pop_front()?;
+        if let SessionAction::Event(event) = &action {
+            self.handed_back -= event.weight();
+        }
+        Some(action)
     }
 
     /// When to hand in [`SessionInput::Timeout`].

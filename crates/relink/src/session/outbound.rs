@@ -1,5 +1,7 @@
 //! What goes out: from the application into the outbox, from there to the transport, or to its end.
 
+use alloc::vec;
+
 use rand_core::Rng;
 
 use super::outbox::{Entry, InFlight};
@@ -63,7 +65,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         match self.outbox.config().overflow {
             Overflow::DropNewest if !self.outbox.has_room(bytes) => {
                 let receipt = self.outbox.next_receipt();
-                self.drop_message(receipt, outgoing.message, DropReason::Overflow);
+                self.drop_message(receipt, outgoing, DropReason::Overflow);
                 return Ok(Accepted { receipt, queued });
             }
             Overflow::DropOldest if !self.outbox.can_make_room(bytes, outgoing.priority) => {
@@ -74,7 +76,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                     let Some(Entry { receipt, outgoing: given_up, .. }) = self.outbox.pop_least() else {
                         break;
                     };
-                    self.drop_message(receipt, given_up.message, DropReason::Overflow);
+                    self.drop_message(receipt, given_up, DropReason::Overflow);
                 }
             }
             Overflow::DropNewest | Overflow::Refuse => {}
@@ -189,7 +191,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
         let now = now.max(self.link.now());
         while let Some(Entry { receipt, outgoing, .. }) = self.outbox.pop_expired(now) {
-            self.drop_message(receipt, outgoing.message, DropReason::Expired);
+            self.drop_message(receipt, outgoing, DropReason::Expired);
             self.note_queue();
         }
     }
@@ -197,15 +199,35 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// The link has come to its end: nothing will be sent, and what was may be in doubt.
     pub(super) fn end_of_messages(&mut self) {
         self.forget_session();
-        while let Some(Entry { receipt, outgoing, .. }) = self.outbox.pop() {
-            self.drop_message(receipt, outgoing.message, DropReason::Closed);
+        while let Some(Entry { receipt, outgoing, .. }) = self.outbox.pop_oldest() {
+            self.drop_message(receipt, outgoing, DropReason::Closed);
         }
         self.note_queue();
     }
 
-    fn drop_message(&mut self, receipt: Receipt, message: Message, why: DropReason) {
+    fn drop_message(&mut self, receipt: Receipt, outgoing: Outgoing, why: DropReason) {
         count(&mut self.link.stats_mut().messages_dropped);
-        self.tell(Event::Dropped { receipt, why, message });
+        self.tell_fate(Event::Dropped { first: receipt, last: receipt, why, messages: vec![outgoing] });
+    }
+
+    /// Tells what became of a message. Neighbors share one event, so that a million that expire together are told whole;
+    /// and what is handed back stays within bounds until it is taken.
+    pub(super) fn tell_fate(&mut self, mut event: Event) {
+        if self.handed_back.saturating_add(event.weight()) > self.outbox.config().max_weight() {
+            event.let_go();
+        }
+        let weight = event.weight();
+        let joined = match self.actions.back_mut() {
+            Some(SessionAction::Event(last)) => last.join(event),
+            _ => Err(event),
+        };
+        self.handed_back += match joined {
+            Ok(kept) => kept,
+            Err(event) => {
+                self.tell(event);
+                weight
+            }
+        };
     }
 
     /// Hands a message back and counts it as refused: for drivers, which know who else waits for room.
@@ -219,13 +241,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         let stats = self.link.stats_mut();
         count(&mut stats.messages_sent);
         stats.bytes_sent = stats.bytes_sent.saturating_add(entry.outgoing.message.len() as u64);
-        // Neighbours share one event: a batch of a thousand tells of itself once.
-        match self.actions.back_mut() {
-            Some(SessionAction::Event(Event::Sent { last, .. })) if last.0 + 1 == entry.receipt.0 => {
-                *last = entry.receipt;
-            }
-            _ => self.tell(Event::Sent { first: entry.receipt, last: entry.receipt }),
-        }
+        self.tell_fate(Event::Sent { first: entry.receipt, last: entry.receipt });
     }
 
     pub(super) fn note_queue(&mut self) {

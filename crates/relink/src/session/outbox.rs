@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use crate::bucket::Rate;
 use crate::config::{ConfigError, config, positive, positive_or_off, within};
+use crate::session::event::MESSAGE;
 use crate::session::outgoing::{Guarantee, Outgoing, Priority, Receipt};
 use crate::time::Instant;
 
@@ -47,6 +48,13 @@ config! {
 }
 
 impl OutboxConfig {
+    /// The most memory that what is handed back may take, by [`Event::weight`](super::Event::weight): as much as a full
+    /// outbox.
+    #[must_use]
+    pub const fn max_weight(&self) -> usize {
+        self.max_bytes.saturating_add(self.max_messages.saturating_mul(MESSAGE))
+    }
+
     /// Checks every field.
     ///
     /// # Errors
@@ -249,10 +257,19 @@ impl Outbox {
         self.waiting.iter_mut().rev().find_map(Queue::pop)
     }
 
+    /// The message that was sent first, of whatever priority.
+    pub(crate) fn pop_oldest(&mut self) -> Option<Entry> {
+        self.pop_oldest_if(|_| true)
+    }
+
+    fn pop_oldest_if(&mut self, is_meant: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        let fronts = self.waiting.iter_mut().filter(|queue| queue.entries.front().is_some_and(&is_meant));
+        fronts.min_by_key(|queue| queue.entries.front().map(|entry| entry.receipt))?.pop()
+    }
+
     /// A message whose time is over. All live equally long, so the oldest of each priority expires first.
     pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<Entry> {
-        let is_over = |entry: &Entry| entry.expires_at.is_some_and(|at| at <= now);
-        self.waiting.iter_mut().find(|queue| queue.entries.front().is_some_and(is_over))?.pop()
+        self.pop_oldest_if(|entry| entry.expires_at.is_some_and(|at| at <= now))
     }
 
     /// When the next message expires.

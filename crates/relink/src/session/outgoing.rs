@@ -83,6 +83,13 @@ impl<T: Into<Message>> From<T> for Outgoing {
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct Receipt(pub u64);
 
+impl Receipt {
+    /// Whether the other one is the next.
+    pub(crate) fn is_before(self, next: Self) -> bool {
+        self.0.checked_add(1) == Some(next.0)
+    }
+}
+
 impl core::fmt::Display for Receipt {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         self.0.fmt(f)

@@ -1,13 +1,13 @@
 //! The session that outlives transports: who it is, what the server has of it, and what to do where both sides disagree.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use rand_core::Rng;
 
 use super::inbox::Arrival;
 use super::outbox::InFlight;
-use super::{
-    Channel, CloseFrame, Event, Message, Outgoing, Problem, Protocol, Rejection, Resume, Session,
-    SessionAction, Welcomed,
-};
+use super::{Channel, CloseFrame, Event, Message, Problem, Protocol, Rejection, Resume, Session, Welcomed};
 use crate::code::CloseCode;
 use crate::link::{Failure, Phase, State, TransportId};
 use crate::stats::count;
@@ -107,10 +107,11 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.id = None;
         self.hellos = Hellos::default();
         self.inbox.forget(&None);
-        while let Some(InFlight { receipt, outgoing, .. }) = self.outbox.land() {
-            let Outgoing { message, channel, .. } = outgoing;
+        let mut landed: Vec<_> = core::iter::from_fn(|| self.outbox.land()).collect();
+        landed.sort_unstable_by_key(|landed| landed.receipt);
+        for InFlight { receipt, outgoing, .. } in landed {
             count(&mut self.link.stats_mut().messages_in_doubt);
-            self.tell(Event::InDoubt { receipt, message, channel });
+            self.tell_fate(Event::InDoubt { first: receipt, last: receipt, messages: vec![outgoing] });
         }
         self.outbox.start_over();
         self.note_queue();
@@ -135,14 +136,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     fn landed(&mut self, serial: u64) {
-        while let Some(InFlight { receipt, .. }) = self.outbox.acknowledge(serial) {
+        let landed = core::iter::from_fn(|| self.outbox.acknowledge(serial));
+        let mut receipts: Vec<_> = landed.map(|landed| landed.receipt).collect();
+        receipts.sort_unstable();
+        for receipt in receipts {
             count(&mut self.link.stats_mut().messages_acknowledged);
-            match self.actions.back_mut() {
-                Some(SessionAction::Event(Event::Acknowledged { last, .. })) if last.0 + 1 == receipt.0 => {
-                    *last = receipt;
-                }
-                _ => self.tell(Event::Acknowledged { first: receipt, last: receipt }),
-            }
+            self.tell_fate(Event::Acknowledged { first: receipt, last: receipt });
         }
         self.note_queue();
     }
@@ -150,7 +149,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     fn landed_rejected(&mut self, Rejection { serial, problem }: Rejection) {
         self.landed(serial.saturating_sub(1));
         if let Some(InFlight { receipt, outgoing, .. }) = self.outbox.acknowledge(serial) {
-            self.tell(Event::Rejected { receipt, problem, message: outgoing.message });
+            self.tell_fate(Event::Rejected { receipt, problem, message: outgoing.message });
         }
         self.note_queue();
     }

@@ -200,8 +200,10 @@ fn fates(events: &[Event]) -> BTreeMap<Receipt, Option<DropReason>> {
                 assert_eq!(fates.insert(Receipt(receipt), None), None, "{receipt} has two fates");
             }
         }
-        if let Event::Dropped { receipt, why, .. } = event {
-            assert_eq!(fates.insert(*receipt, Some(*why)), None, "{receipt} has two fates");
+        if let Event::Dropped { first, last, why, .. } = event {
+            for receipt in first.0..=last.0 {
+                assert_eq!(fates.insert(Receipt(receipt), Some(*why)), None, "{receipt} has two fates");
+            }
         }
     }
     fates

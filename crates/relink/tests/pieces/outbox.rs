@@ -5,9 +5,9 @@ use core::time::Duration;
 use bytes::Bytes;
 use rand_pcg::Pcg32;
 use relink::{
-    CloseCode, CloseFrame, DropReason, Event, Failure, Frame, Instant, Message, OutboxConfig, Overflow,
-    Plain, Receipt, RefusedReason, Session, SessionAction, SessionConfig, SessionInput, TransportId,
-    WhileDown,
+    CloseCode, CloseFrame, DropReason, Event, Failure, Frame, Instant, Message, OutboxConfig, Outgoing,
+    Overflow, Plain, Priority, Receipt, RefusedReason, Session, SessionAction, SessionConfig, SessionInput,
+    TransportId, WhileDown,
 };
 
 use crate::bench::{dice, secs};
@@ -213,6 +213,50 @@ fn w07_a_closed_link_waits_for_no_attempt_that_comes_too_late() {
 }
 
 #[test]
+fn messages_that_expire_or_end_together_share_one_event_whatever_their_priority() {
+    const MANY: u64 = 100_000;
+    let priorities = [Priority::Normal, Priority::High, Priority::Low];
+    for (ttl, why) in [(Some(secs(1)), DropReason::Expired), (None, DropReason::Closed)] {
+        let outbox = OutboxConfig::default().with_max_messages(1 << 20).with_ttl(ttl);
+        let mut desk = Desk::new(outbox);
+        for (number, priority) in (1..=MANY).zip(priorities.into_iter().cycle()) {
+            let message = Outgoing::from(number.to_string()).with_priority(priority);
+            desk.session.send(message, desk.now).unwrap();
+        }
+        desk.now = desk.now + secs(1);
+        desk.give(SessionInput::Timeout);
+        desk.give(SessionInput::Close(CloseCode::NORMAL.into()));
+        let told: Vec<_> =
+            desk.events.iter().filter(|event| matches!(event, Event::Dropped { .. })).collect();
+        let [Event::Dropped { first, last, why: told, messages }] = &told[..] else {
+            panic!("{}", told.len())
+        };
+        assert_eq!((*first, *last, *told), (Receipt(1), Receipt(MANY), why));
+        assert_eq!(messages.len() as u64, MANY);
+        assert!(
+            (1..=MANY)
+                .zip(messages)
+                .all(|(number, outgoing)| { outgoing.message.as_text() == Some(&number.to_string()) })
+        );
+    }
+}
+
+#[test]
+fn what_is_handed_back_is_bounded_while_nobody_takes_it_and_every_receipt_is_told() {
+    let outbox = OutboxConfig::default().with_max_messages(2).with_overflow(Overflow::DropOldest);
+    let mut desk = Desk::new(outbox.with_max_bytes(2000));
+    for _ in 0..1000 {
+        desk.session.send(vec![0; 1000], desk.now).unwrap();
+    }
+    desk.take();
+    let [Event::Dropped { first, last, messages, .. }] = &desk.events[..] else {
+        panic!("{:?}", desk.events)
+    };
+    assert_eq!((*first, *last), (Receipt(1), Receipt(998)));
+    assert!(messages.len() <= 2, "{}", messages.len());
+}
+
+#[test]
 fn the_words_of_a_close_belong_to_that_close_alone() {
     let mut desk = Desk::new(OutboxConfig::default());
     desk.connect();
@@ -326,8 +370,14 @@ impl Desk {
         self.events
             .iter()
             .filter_map(|event| match event {
-                Event::Dropped { receipt, why, message } => Some((*receipt, *why, message.clone())),
+                Event::Dropped { first, last, why, messages } => Some((first.0..=last.0, *why, messages)),
                 _ => None,
+            })
+            .flat_map(|(receipts, why, messages)| {
+                assert_eq!(receipts.clone().count(), messages.len(), "all are handed back");
+                receipts
+                    .zip(messages)
+                    .map(move |(receipt, outgoing)| (Receipt(receipt), why, outgoing.message.clone()))
             })
             .collect()
     }

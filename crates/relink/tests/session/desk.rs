@@ -337,8 +337,12 @@ fn event_in_short(event: &Event) -> Option<String> {
         Event::Acknowledged { first, last } if first == last => format!("acknowledged {first}"),
         Event::Acknowledged { first, last } => format!("acknowledged {first} to {last}"),
         Event::Rejected { receipt, problem, .. } => format!("rejected {receipt}: {}", problem.name),
-        Event::InDoubt { receipt, .. } => format!("in doubt {receipt}"),
-        Event::Dropped { receipt, why, .. } => format!("dropped {receipt}: {}", why.name()),
+        Event::InDoubt { first, last, .. } if first == last => format!("in doubt {first}"),
+        Event::InDoubt { first, last, .. } => format!("in doubt {first} to {last}"),
+        Event::Dropped { first, last, why, .. } if first == last => {
+            format!("dropped {first}: {}", why.name())
+        }
+        Event::Dropped { first, last, why, .. } => format!("dropped {first} to {last}: {}", why.name()),
         Event::Resumed { complete } => (if *complete { "resumed" } else { "resumed with a hole" }).to_owned(),
         Event::ResumeRefused { problem } => format!("refused: {}", problem.name),
         Event::Subscribed { channel, complete: true } => format!("subscribed {channel}"),

@@ -44,7 +44,7 @@ fn a_close_waits_no_longer_than_it_was_told_and_says_what_is_in_doubt() {
     desk.heard();
     assert_eq!(desk.farewells, [CloseFrame::from(CloseCode::NORMAL)]);
     desk.sleep(secs(2));
-    assert_eq!(desk.told(), ["acknowledged 1", "in doubt 2", "in doubt 3", "closed: requested"]);
+    assert_eq!(desk.told(), ["acknowledged 1", "in doubt 2 to 3", "closed: requested"]);
     assert_eq!(desk.session.poll_timeout(), None);
 }
 

@@ -197,7 +197,7 @@ fn i22_what_piled_up_and_expired_paces_nobody() {
     desk.sleep(secs(20));
     desk.send_all(&["d", "e"]);
     assert_eq!(desk.heard(), ["2: d", "3: e"]);
-    assert_eq!(desk.told()[3..], ["dropped 2: expired", "dropped 3: expired"]);
+    assert_eq!(desk.told()[3..], ["dropped 2 to 3: expired"]);
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn i24_a_refused_resume_ends_id_and_position_together_and_leaves_doubt_about_eac
     desk.told();
     desk.redial();
     desk.say(fresh("s2", Some(Problem::new("session_expired", "after two minutes"))));
-    assert_eq!(desk.told(), ["refused: session_expired", "in doubt 1", "in doubt 2", "connected again"]);
+    assert_eq!(desk.told(), ["refused: session_expired", "in doubt 1 to 2", "connected again"]);
     let resume = desk.session.resume().unwrap();
     assert_eq!((resume.session.expose(), resume.position), ("s2", Position::new(1, 0)));
     assert_eq!(desk.heard(), ["1: d"], "what was never sent is not in doubt; serials count anew");

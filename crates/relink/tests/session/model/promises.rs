@@ -16,11 +16,17 @@ impl World {
                     .for_each(|receipt| self.fate(Receipt(receipt), Fate::Acknowledged, "Acknowledged"));
             }
             Event::Rejected { receipt, .. } => self.fate(receipt, Fate::Rejected, "Rejected"),
-            Event::InDoubt { receipt, .. } => self.fate(receipt, Fate::InDoubt, "InDoubt"),
-            Event::Dropped { receipt, message, .. } => {
-                let text = message.as_text().expect("text").to_owned();
-                self.fates.entry(receipt).or_insert((text, Fate::Open));
-                self.fate(receipt, Fate::Dropped, "Dropped");
+            Event::InDoubt { first, last, messages } => {
+                assert_eq!(messages.len() as u64, last.0 - first.0 + 1, "all are handed back");
+                (first.0..=last.0).for_each(|receipt| self.fate(Receipt(receipt), Fate::InDoubt, "InDoubt"));
+            }
+            Event::Dropped { first, last, messages, .. } => {
+                assert_eq!(messages.len() as u64, last.0 - first.0 + 1, "all are handed back");
+                for (receipt, outgoing) in (first.0..=last.0).map(Receipt).zip(messages) {
+                    let text = outgoing.message.as_text().expect("text").to_owned();
+                    self.fates.entry(receipt).or_insert((text, Fate::Open));
+                    self.fate(receipt, Fate::Dropped, "Dropped");
+                }
             }
             Event::Message(message) => {
                 self.seen.insert("Message");
