@@ -95,6 +95,7 @@ fn the_schedules_reach_every_state_and_every_deadline() {
         "Reconnecting(Handshaking(Authenticating))",
         "Backoff",
         "Token",
+        "Address",
         "Dial",
         "Step(Welcome)",
         "Step(Challenge)",
