@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use contract::{Ear, Rig, ask, channel, commit, config, create, publish, text, top, until, words};
 use redis_server::RedisServer;
-use relink::server::{Answer, HistoryConfig, Question};
+use relink::server::{Answer, Full, HistoryConfig, Question};
 use relink_server::{History, RedisConfig, RedisHistory};
 
 history_contract!(rig);
@@ -122,13 +122,13 @@ async fn w15_everything_is_forgotten_in_time() {
     ask(&history, commit("s", 0, 1, &[("a", "hello")])).await;
     ask(&history, contract::refused("s", 2, "no", "no")).await;
     let publications = vec![(relink::server::Stream::Session("s".into()), text("direct"))];
-    ask(&history, Question::Publish { publications }).await;
+    ask(&history, Question::Publish { user: None, publications }).await;
     contract::join(&history, "a", "t", contract::member("bob", "j"), 1).await;
     ask(&history, Question::Since { stream: channel("never written"), after: None, limit: 1 }).await;
     // Members have no end of their own: they leave with their sessions, which any node looks for.
     let forever: Vec<_> =
         server.keys().into_iter().filter(|key| server.ask(&["PTTL", key]) == "-1").collect();
-    assert_eq!(forever, ["relink:in:t", "relink:members:a", "relink:present"]);
+    assert_eq!(forever, ["relink:in:t", "relink:members:a", "relink:present", "relink:words:a"]);
     ask(&history, Question::End { session: "t".into(), turn: 0 }).await;
     assert!(server.keys().iter().all(|key| server.ask(&["PTTL", key]) != "-1"), "{:?}", server.keys());
 }
@@ -147,6 +147,63 @@ async fn w15_the_members_of_a_dead_node_leave() {
     until(async || contract::members(&history, "a").await.is_empty().then_some(())).await;
     let members = |key: &String| key.contains(":in:") || key.contains(":members:") || key.contains("present");
     assert!(!server.keys().iter().any(members), "{:?}", server.keys());
+}
+
+/// What a server without room does not take, it has not begun to write; and what gives room back, or needs none, it does.
+#[tokio::test]
+async fn w15_a_server_whose_memory_is_used_up_writes_nothing_and_goes_on_when_there_is_room() {
+    let (server, history) = one_node().await;
+    create(&history, "s", "alice").await;
+    ask(&history, commit("s", 0, 1, &[("a", "before")])).await;
+    contract::join(&history, "a", "s", contract::member("alice", "j"), 1).await;
+    let before = server.keys();
+    let used = |name: &str| -> u64 { server.info(name).parse().expect("a number") };
+    // Less than is used already.
+    server.ask(&["CONFIG", "SET", "maxmemory", &(used("used_memory") - 1000).to_string()]);
+    let full = Answer::Full(Full::Store);
+    let big = "x".repeat(1000);
+    for serial in 2..50 {
+        // To the channel there is, and to others.
+        assert_eq!(ask(&history, commit("s", 0, 2, &[("a", &big)])).await, full);
+        let many = commit("s", 0, 2, &[(&format!("room {serial}"), &big), ("a", &big)]);
+        assert_eq!(ask(&history, many).await, full);
+        let publications = vec![(channel("a"), text(&big))];
+        assert_eq!(ask(&history, Question::Publish { user: None, publications }).await, full);
+    }
+    assert_eq!(ask(&history, Question::Create { session: "t".into(), user: "bob".into() }).await, full);
+    let new = Question::Since { stream: channel("new"), after: None, limit: 1 };
+    assert_eq!(ask(&history, new).await, full);
+    assert_eq!(server.keys(), before);
+    assert_eq!(top(&history, &channel("a")).await.offset, 1, "what there is is told");
+    assert_eq!(words(&history, &channel("a"), 0).await, contract::numbered(&[(1, "before")]));
+    // The client is told; its session goes on, and its seat.
+    let noted = ask(&history, contract::refused("s", 2, "unavailable", "no room")).await;
+    assert_eq!(noted, Answer::Committed { received: 2 });
+    let resumed = ask(&history, Question::Resume { session: "s".into(), user: "alice".into() }).await;
+    assert!(matches!(resumed, Answer::Session { received: 2, turn: 1, .. }), "{resumed:?}");
+    contract::keep(&history, "s").await;
+    let again = contract::join(&history, "a", "s", contract::member("alice", "other"), 2).await;
+    assert_eq!(again, Answer::Joined { join: "j".to_owned() });
+    contract::leave(&history, "a", "s", 2).await;
+    assert!(contract::members(&history, "a").await.is_empty());
+    assert_eq!(contract::join(&history, "a", "s", contract::member("alice", "new"), 3).await, full);
+    server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert_eq!(ask(&history, commit("s", 1, 3, &[("a", "after")])).await, Answer::Committed { received: 3 });
+    server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    ask(&history, Question::End { session: "s".into(), turn: 1 }).await;
+    assert!(!server.keys().iter().any(|key| key.contains(":s:s") || key.ends_with("session:s")));
+}
+
+/// A replica, or a server that is still reading its data: nothing is known, and the question is asked again.
+#[tokio::test]
+async fn w15_a_server_that_may_not_write_is_an_error_and_not_an_answer() {
+    let (server, history) = one_node().await;
+    create(&history, "s", "alice").await;
+    server.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+    let error = history.answer(commit("s", 0, 1, &[("a", "lost?")])).await.expect_err("it is read-only");
+    assert!(error.to_string().contains("read only"), "{error}");
+    server.ask(&["REPLICAOF", "NO", "ONE"]);
+    assert_eq!(ask(&history, commit("s", 0, 1, &[("a", "kept")])).await, Answer::Committed { received: 1 });
 }
 
 async fn one_node() -> (RedisServer, RedisHistory) {

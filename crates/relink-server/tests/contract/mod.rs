@@ -4,6 +4,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a case picks the answers and news that it is about")]
 
 mod members;
+mod room;
 mod sessions;
 mod streams;
 
@@ -11,12 +12,12 @@ use std::{any::Any, sync::Arc, time::Duration};
 
 use relink::{
     Channel, Member, Message, Position, Problem, Rejection, SessionId,
-    server::{Answer, HistoryConfig, News, Publication, Question, Stream},
+    server::{Answer, Full, HistoryConfig, News, Publication, Question, Stream},
 };
 use relink_server::{History, NewsReceiver, Watch, news};
 use tokio::time::{sleep, timeout};
 
-pub(crate) use self::{members::*, sessions::*, streams::*};
+pub(crate) use self::{members::*, room::*, sessions::*, streams::*};
 
 /// Longer than anything takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -72,6 +73,13 @@ macro_rules! history_contract {
             a09_members_that_are_kept_stay
             a09_any_name_is_a_name
             a09_a_resume_tells_the_seats_that_are_to_be_watched
+            w09_one_user_cannot_fill_the_store
+            w09_what_a_stream_gives_up_counts_no_more
+            w09_what_is_too_old_counts_no_more
+            w09_sessions_are_bounded_in_all_and_per_user
+            w09_sessions_that_are_over_count_no_more
+            a09_members_are_bounded_in_number
+            a09_words_are_bounded_and_left_out_beyond
         }
     };
     ($rig:path: $($case:ident)*) => { $($crate::history_contract! { @ $case $rig })* };
@@ -103,7 +111,7 @@ pub(crate) fn channel(name: &str) -> Stream {
 
 pub(crate) async fn publish(history: &dyn History, stream: &Stream, words: &[&str]) {
     let publications = words.iter().map(|word| (stream.clone(), text(word))).collect();
-    assert_eq!(ask(history, Question::Publish { publications }).await, Answer::Done);
+    assert_eq!(ask(history, Question::Publish { user: None, publications }).await, Answer::Done);
 }
 
 pub(crate) async fn top(history: &dyn History, stream: &Stream) -> Position {

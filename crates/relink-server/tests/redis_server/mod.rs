@@ -68,6 +68,14 @@ impl RedisServer {
         answer.trim_end().trim_start_matches([':', '+']).to_owned()
     }
 
+    /// A line of its statistics.
+    pub(crate) fn info(&self, name: &str) -> String {
+        let mut answer = String::new();
+        self.say(&[&["INFO"], &["QUIT"]]).read_to_string(&mut answer).expect("it speaks text");
+        let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.expect("a line of that name").to_owned()
+    }
+
     pub(crate) fn keys(&self) -> Vec<String> {
         let mut answer = String::new();
         self.say(&[&["KEYS", "*"], &["QUIT"]]).read_to_string(&mut answer).expect("it speaks text");

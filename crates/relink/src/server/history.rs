@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::config::{ConfigError, config, positive, within};
-use crate::session::{Channel, Member, Message, Position, Rejection, SessionId};
+use crate::session::{Channel, Member, Message, Position, Problem, Rejection, SessionId};
 
 config! {
     /// How much is kept for those who return.
@@ -17,6 +17,12 @@ config! {
     /// | `max_bytes` | 4 MiB |
     /// | `max_age` | 5 min |
     /// | `session_ttl` | 2 min |
+    /// | `max_total_bytes` | 256 MiB |
+    /// | `user_bytes` | 64 MiB |
+    /// | `max_sessions` | 100,000 |
+    /// | `user_sessions` | 50,000 |
+    /// | `max_members` | 1,000 |
+    /// | `max_words` | 1 MiB |
     pub struct HistoryConfig {
         /// So many messages of each stream at the most. At least 1.
         pub max_messages / with_max_messages: usize = 1000,
@@ -29,6 +35,23 @@ config! {
         /// longer costs memory for clients that never come back.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
         pub session_ttl / with_session_ttl: Duration = Duration::from_secs(120),
+        /// So many bytes of all streams together, each message counted with 128 bytes more and each stream with 512. Beyond,
+        /// the oldest messages of all are forgotten, and streams that are empty and that nobody watches. Redis has a bound of
+        /// its own for that: its `maxmemory`. At least 1.
+        pub max_total_bytes / with_max_total_bytes: usize = 256 << 20,
+        /// So many bytes of the messages of one user, counted in the same way; a further one is refused
+        /// ([`Full::User`]), so that one user cannot push out what the others sent. Messages of the application are
+        /// nobody's; anonymous users are one user. At least 1.
+        pub user_bytes / with_user_bytes: usize = 64 << 20,
+        /// So many sessions, with a connection or waiting for one; a further one is refused ([`Full::Store`]). At least 1.
+        pub max_sessions / with_max_sessions: usize = 100_000,
+        /// So many sessions of one user; a further one is refused ([`Full::User`]). At least 1.
+        pub user_sessions / with_user_sessions: usize = 50_000,
+        /// So many members are listed in one channel. Whoever comes to a full one is not listed and sees the others, so that
+        /// nobody can shut a room by filling it. At least 1, at most 10,000.
+        pub max_members / with_max_members: usize = 1000,
+        /// So many bytes of what the members of one channel say of themselves. Beyond, a member is listed without its words.
+        pub max_words / with_max_words: usize = 1 << 20,
     }
 }
 
@@ -42,7 +65,38 @@ impl HistoryConfig {
         within("history.max_messages", self.max_messages, 1, usize::MAX)?;
         within("history.max_bytes", self.max_bytes, 1, usize::MAX)?;
         positive("history.max_age", self.max_age)?;
-        positive("history.session_ttl", self.session_ttl)
+        positive("history.session_ttl", self.session_ttl)?;
+        within("history.max_total_bytes", self.max_total_bytes, 1, usize::MAX)?;
+        within("history.user_bytes", self.user_bytes, 1, usize::MAX)?;
+        within("history.max_sessions", self.max_sessions, 1, usize::MAX)?;
+        within("history.user_sessions", self.user_sessions, 1, usize::MAX)?;
+        within("history.max_members", self.max_members, 1, MOST_MEMBERS)
+    }
+}
+
+/// A list of members holds no more.
+const MOST_MEMBERS: usize = 10_000;
+
+/// Whose room is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the room of one or the room of all")]
+pub enum Full {
+    /// That of all: the store has no more.
+    Store,
+    /// That of the user in question.
+    User,
+}
+
+impl Full {
+    /// As a client is told.
+    #[must_use]
+    pub fn problem(self) -> Problem {
+        match self {
+            Self::Store => Problem::new(Problem::UNAVAILABLE, "the server has no room to keep it"),
+            Self::User => {
+                Problem::new(Problem::LIMIT_EXCEEDED, "the server keeps as much of this user as it may")
+            }
+        }
     }
 }
 
@@ -70,7 +124,7 @@ pub struct Publication {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Question {
-    /// A new session begins. → [`Answer::Session`]
+    /// A new session begins. → [`Answer::Session`], or [`Answer::Full`]
     Create {
         /// Its id, drawn by the node.
         session: SessionId,
@@ -103,7 +157,8 @@ pub enum Question {
     /// The effects of one message of a client. All of it or nothing: the publications are appended and the serial is noted
     /// in one step, and only if the serial is the next one of its session. → [`Answer::Committed`], or
     /// [`Answer::Unknown`] where there is no such session any more, or another turn of it has begun: a node that was
-    /// left behind changes nothing (I25).
+    /// left behind changes nothing (I25). What the publications need may not be there: [`Answer::Full`], and nothing has
+    /// changed. One without publications always has room.
     Commit {
         /// The session it came from.
         session: SessionId,
@@ -116,12 +171,14 @@ pub enum Question {
         /// Why it was refused, if it was.
         rejection: Option<Rejection>,
     },
-    /// Messages from elsewhere, without a serial. → [`Answer::Done`]
+    /// Messages without a serial. → [`Answer::Done`], or [`Answer::Full`] and none of them is appended
     Publish {
+        /// Whose they are; `None` for those of the application.
+        user: Option<String>,
         /// Where and what.
         publications: Vec<(Stream, Message)>,
     },
-    /// What followed a position. → [`Answer::Since`]
+    /// What followed a position. → [`Answer::Since`], or [`Answer::Full`] where a stream would begin
     Since {
         /// In which stream; one that was never written to has an epoch, too, and offset 0.
         stream: Stream,
@@ -131,7 +188,9 @@ pub enum Question {
         limit: usize,
     },
     /// A member comes into a channel, or comes back: known by its session. Everyone is told ([`News::Joined`]) if the
-    /// session was not in there, or says something else of itself now. → [`Answer::Joined`], or [`Answer::Unknown`] where there is no such session.
+    /// session was not in there, or says something else of itself now. Words for which there is no room are left out. →
+    /// [`Answer::Joined`]; [`Answer::Full`] where the channel has as many members as it may, and the member is not one of
+    /// them; [`Answer::Unknown`] where there is no such session.
     Join {
         /// Which channel.
         channel: Channel,
@@ -181,6 +240,8 @@ pub enum Answer {
     },
     /// There is no such session (any more), or not in this turn.
     Unknown,
+    /// There is no room for it, and nothing was changed. Later there may be.
+    Full(Full),
     /// The highest serial that is committed now: the one in question, or one beyond it where it was a duplicate.
     Committed {
         /// That serial.

@@ -30,7 +30,7 @@
 #![cfg_attr(feature = "v1", doc = "```")]
 #![cfg_attr(not(feature = "v1"), doc = "```ignore")]
 //! use relink::server::{
-//!     ConnectionId, HistoryConfig, MemoryHistory, Node, NodeAction, NodeConfig, NodeInput, Stream,
+//!     ConnectionId, Full, HistoryConfig, MemoryHistory, Node, NodeAction, NodeConfig, NodeInput, Stream,
 //! };
 //! use relink::v1::{ClientFrame, Encoding, ServerFrame};
 //! use relink::{Instant, Problem};
@@ -110,7 +110,7 @@ mod presence;
 
 pub use admission::{Admission, AdmissionConfig, TooMany, TooManyReason, address_key};
 pub use drain::{Drain, DrainConfig, Turn};
-pub use history::{Answer, HistoryConfig, News, Publication, Question, Stream};
+pub use history::{Answer, Full, HistoryConfig, News, Publication, Question, Stream};
 pub use liveness::{Liveness, LivenessConfig};
 pub use memory::MemoryHistory;
 #[cfg(feature = "v1")]

@@ -12,6 +12,7 @@ mod messages;
 mod random;
 mod renewal;
 mod resume;
+mod room;
 mod store;
 mod streams;
 mod world;

@@ -91,6 +91,11 @@ pub(super) fn members(value: Value) -> Read<Vec<Member>> {
     Ok(members.into_iter().map(|(_, member)| member).collect())
 }
 
+pub(super) fn joined(value: Value) -> Read<Answer> {
+    let [join] = Reader::new(value).tuple()?;
+    Ok(Answer::Joined { join: join.text()? })
+}
+
 pub(super) fn session(value: Value) -> Read<Answer> {
     let [user, received, rejected, turn, found] = Reader::new(value).tuple()?;
     let mut found = found.list()?.into_iter();

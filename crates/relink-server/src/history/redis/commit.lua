@@ -1,6 +1,6 @@
--- session, turn, serial, rejection or nothing, then publications → received
+-- session, turn, serial, rejection or nothing, then publications → received; or "user" where its user has no room
 local key = prefix .. 'session:' .. ARGV[8]
-local session = redis.call('HMGET', key, 'received', 'turn')
+local session = redis.call('HMGET', key, 'received', 'turn', 'user')
 if session[2] ~= ARGV[9] then
   return false
 end
@@ -8,12 +8,21 @@ local received = tonumber(session[1])
 if tonumber(ARGV[10]) ~= received + 1 then
   return received
 end
-append_all(12)
-redis.call('HSET', key, 'received', ARGV[10])
-if ARGV[11] ~= '' then
-  local rejected = prefix .. 'rejected:' .. ARGV[8]
-  redis.call('RPUSH', rejected, ARGV[11])
-  redis.call('LTRIM', rejected, '-1024', '-1')
-  redis.call('PEXPIRE', rejected, redis.call('PTTL', key))
+if not has_room(12, session[3]) then
+  return 'user'
 end
+if ARGV[12] then
+  demand_room()
+  append_all(12, session[3])
+end
+if ARGV[11] ~= '' then
+  -- That it was refused is noted where there is room; that it came always is.
+  local rejected = prefix .. 'rejected:' .. ARGV[8]
+  if type(redis.pcall('RPUSH', rejected, ARGV[11])) == 'number' then
+    redis.call('LTRIM', rejected, '-1024', '-1')
+    redis.call('PEXPIRE', rejected, redis.call('PTTL', key))
+  end
+end
+insist()
+redis.call('HSET', key, 'received', ARGV[10])
 return tonumber(ARGV[10])

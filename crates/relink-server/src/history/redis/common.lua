@@ -7,11 +7,20 @@
 --   log:STREAM        stream    the messages; ids are OFFSET-0
 --   members:CHANNEL   hash      session to "lease member"
 --   in:SESSION        set       the channels it is a member of
+--   words:CHANNEL     how many bytes its members say of themselves
 --   present           sorted set of the sessions that are members anywhere, by the time they are given up
+--   sessions          sorted set of all sessions, by the time they are over
+--   of:USER           the same, of one user
+--   used:TIME:USER    how many bytes of a user's messages are kept that came in this time, which is a multiple of max_age
 -- STREAM is c:CHANNEL or s:SESSION; its news are published to news:STREAM.
 
 local prefix = ARGV[1]
-local max_messages, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
+local limits = {}
+for limit in string.gmatch(ARGV[2], '%d+') do
+  limits[#limits + 1] = tonumber(limit)
+end
+local max_messages, user_bytes, max_sessions, user_sessions, max_members, max_words = unpack(limits)
+local max_bytes = tonumber(ARGV[3])
 local max_age, session_ttl, top_ttl = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 -- A number nobody has used yet, for a stream that begins.
 local fresh_epoch = ARGV[7]
@@ -22,6 +31,56 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 -- Lua's own way of printing numbers rounds them.
 local function int(number)
   return string.format('%.0f', number)
+end
+
+-- Where memory is full, Redis refuses a command that may need more, unless the script has written before. So a script that
+-- wants room says so first, and nothing of it is done; it costs nothing.
+local function demand_room()
+  redis.call('SETRANGE', prefix .. 'room', '0', '')
+end
+
+-- And one that has to be carried out, as it needs next to nothing, or gives room back, writes something first.
+local function insist()
+  redis.call('DEL', prefix .. 'room')
+end
+
+-- The bytes of a user's messages: of this time and of the one before. What is older is not kept.
+local function used_key(by, at)
+  return prefix .. 'used:' .. int(math.floor(at / max_age)) .. ':' .. by
+end
+
+local function used(by)
+  local present, before = redis.call('GET', used_key(by, now)), redis.call('GET', used_key(by, now - max_age))
+  return tonumber(present or 0) + tonumber(before or 0)
+end
+
+local function charge(by, bytes)
+  if by ~= '' then
+    local key = used_key(by, now)
+    redis.call('INCRBY', key, int(bytes))
+    redis.call('PEXPIRE', key, int(2 * max_age))
+  end
+end
+
+local function refund(by, at, bytes)
+  local key = used_key(by, at)
+  if by ~= '' and redis.call('EXISTS', key) == 1 then
+    redis.call('DECRBY', key, int(bytes))
+  end
+end
+
+-- With its place in a stream.
+local function size_of(payload)
+  return payload + 128
+end
+
+-- Whether a user may have kept what stands in the arguments from this one on.
+local function has_room(from, by)
+  local bytes = 0
+  for i = from + 2, #ARGV, 3 do
+    bytes = bytes + size_of(#ARGV[i])
+  end
+  return by == '' or bytes == 0 or used(by) + bytes <= user_bytes
 end
 
 local function of_session(stream)
@@ -38,6 +97,7 @@ local function open(stream)
   local key = prefix .. 'top:' .. stream
   local top = redis.call('HMGET', key, 'epoch', 'offset', 'bytes', 'oldest')
   if not top[1] then
+    demand_room()
     redis.call('DEL', prefix .. 'log:' .. stream)
     redis.call('HSET', key, 'epoch', fresh_epoch, 'offset', '0', 'bytes', '0', 'oldest', '0')
     top = { fresh_epoch, '0', '0', '0' }
@@ -46,14 +106,14 @@ local function open(stream)
   return top[1], tonumber(top[2]), tonumber(top[3]), tonumber(top[4])
 end
 
--- The offset, the time and the size of an entry.
+-- The offset, the time and the size of an entry, and whose it is.
 local function place(entry)
   local fields = entry[2]
-  return tonumber(string.match(entry[1], '^%d+')), tonumber(fields[2]), #fields[6]
+  return tonumber(string.match(entry[1], '^%d+')), tonumber(fields[2]), #fields[6], fields[8] or ''
 end
 
 -- Appends one message, gives up what is too much, and tells the nodes.
-local function append(stream, kind, payload)
+local function append(stream, kind, payload, by)
   if is_over(stream) then
     return
   end
@@ -64,11 +124,14 @@ local function append(stream, kind, payload)
     bytes, oldest = 0, now
   end
   offset, bytes, kept = offset + 1, bytes + #payload, kept + 1
-  redis.call('XADD', log, int(offset) .. '-0', 'at', int(now), 'kind', kind, 'payload', payload)
+  redis.call('XADD', log, int(offset) .. '-0', 'at', int(now), 'kind', kind, 'payload', payload,
+    'by', by)
+  charge(by, size_of(#payload))
   while kept > 1 and (kept > max_messages or bytes > max_bytes or now - oldest > max_age) do
     local front = redis.call('XRANGE', log, '-', '+', 'COUNT', 2)
-    local _, _, size = place(front[1])
+    local _, came, size, author = place(front[1])
     redis.call('XDEL', log, front[1][1])
+    refund(author, came, size_of(size))
     local _, at = place(front[2])
     bytes, kept, oldest = bytes - size, kept - 1, at
   end
@@ -78,9 +141,9 @@ local function append(stream, kind, payload)
 end
 
 -- Appends what stands in the arguments from this one on: stream, kind, payload, stream, ...
-local function append_all(from)
+local function append_all(from, by)
   for i = from, #ARGV, 3 do
-    append(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+    append(ARGV[i], ARGV[i + 1], ARGV[i + 2], by)
   end
 end
 
@@ -94,9 +157,26 @@ local function member(join, rest)
   return #join .. ' ' .. join .. rest
 end
 
+-- The rest of a member without its words, and how many bytes those are.
+local function without_words(rest)
+  local length, user = string.match(rest, '^(%d+) %d (.*)$')
+  length = tonumber(length)
+  return length .. ' 0 ' .. string.sub(user, 1, length), #user - length
+end
+
+-- The members of a channel say so much more of themselves, or so much less.
+local function change_words(channel, bytes)
+  local key = prefix .. 'words:' .. channel
+  if bytes ~= 0 and redis.call('INCRBY', key, int(bytes)) <= 0 then
+    redis.call('DEL', key)
+  end
+end
+
 local function leave(channel, session, value)
   local _, join, rest = member_of(value)
+  local _, words = without_words(rest)
   redis.call('HDEL', prefix .. 'members:' .. channel, session)
+  change_words(channel, -words)
   redis.call('SREM', prefix .. 'in:' .. session, channel)
   redis.call('PUBLISH', prefix .. 'news:c:' .. channel, 'l' .. member(join, rest))
 end
@@ -145,6 +225,11 @@ end
 local function keep(session)
   local ttl = int(session_ttl)
   local known = redis.call('PEXPIRE', prefix .. 'session:' .. session, ttl) == 1
+  local user = redis.call('HGET', prefix .. 'session:' .. session, 'user')
+  for _, key in ipairs(user and { prefix .. 'sessions', prefix .. 'of:' .. user } or {}) do
+    redis.call('ZADD', key, int(now + session_ttl), session)
+    redis.call('PEXPIRE', key, ttl)
+  end
   redis.call('PEXPIRE', prefix .. 'rejected:' .. session, ttl)
   redis.call('PEXPIRE', prefix .. 'top:s:' .. session, int(math.max(session_ttl, max_age)))
   redis.call('ZADD', prefix .. 'present', 'XX', int(now + session_ttl), session)

@@ -1,22 +1,35 @@
--- channel, session, lease, join, the rest of the member → join
-sweep()
-if redis.call('EXISTS', prefix .. 'session:' .. ARGV[9]) == 0 then
+-- channel, session, lease, join, the rest of the member → {join}; or "store" where the channel is full
+local channel, session, join, rest = ARGV[8], ARGV[9], ARGV[11], ARGV[12]
+if redis.call('EXISTS', prefix .. 'session:' .. session) == 0 then
   return false
 end
-local channel, session, join = ARGV[8], ARGV[9], ARGV[11]
 local members = prefix .. 'members:' .. channel
+if redis.call('HEXISTS', members, session) == 0 then
+  demand_room()
+else
+  insist()
+end
+sweep()
 local before = redis.call('HGET', members, session)
-local told = ''
+local told, had = '', 0
 if before then
   local _
   _, join, told = member_of(before)
+  _, had = without_words(told)
+elseif redis.call('HLEN', members) >= max_members then
+  return 'store'
 end
-local value = member(join, ARGV[12])
+local wordless, words = without_words(rest)
+if tonumber(redis.call('GET', prefix .. 'words:' .. channel) or 0) - had + words > max_words then
+  rest, words = wordless, 0
+end
+local value = member(join, rest)
 redis.call('HSET', members, session, ARGV[10] .. ' ' .. value)
+change_words(channel, words - had)
 redis.call('SADD', prefix .. 'in:' .. session, channel)
 redis.call('ZADD', prefix .. 'present', int(now + session_ttl), session)
 -- Whoever came back and says the same of itself is told to nobody.
-if told ~= ARGV[12] then
+if told ~= rest then
   redis.call('PUBLISH', prefix .. 'news:c:' .. channel, 'j' .. value)
 end
-return join
+return { join }

@@ -16,7 +16,7 @@ use redis::{
 };
 use relink::{
     Member, Message, Position, SessionId,
-    server::{Answer, HistoryConfig, Question, Stream},
+    server::{Answer, Full, HistoryConfig, Question, Stream},
 };
 
 pub use self::config::RedisConfig;
@@ -59,7 +59,10 @@ const KEPT_AT_ONCE: usize = 256;
 /// * It is as durable as the Redis server is configured to be. One that loses its data, or a replica that takes over without
 ///   the last writes, starts new epochs or repeats offsets: with `appendfsync everysec`, up to a second of acknowledged
 ///   messages may be lost when the machine dies.
-/// * Keys must not be evicted: use `maxmemory-policy noeviction`, or a server of its own.
+/// * Keys must not be evicted: use `maxmemory-policy noeviction`, or a server of its own. How much is kept in all is bounded
+///   by its `maxmemory`, and not by [`max_total_bytes`](HistoryConfig::max_total_bytes): where that is used up, messages and
+///   new sessions are refused before anything of them is written, and clients hear `unavailable`. What is kept of one user
+///   ([`user_bytes`](HistoryConfig::user_bytes)) counts for up to `max_age` longer than it is kept.
 /// * Whoever can read the keys can take sessions over: session ids are part of them.
 /// * **Redis Cluster is not supported.** The scripts touch several keys, which they make from the prefix, and the connection
 ///   does not follow redirections. A prefix with a hash tag (`{chat}:`) puts all keys into one slot, so that the node that holds
@@ -135,6 +138,8 @@ impl Shared {
     async fn answer(&self, question: Question) -> Result<Answer, HistoryError> {
         match self.ask(question).await {
             Ok(answer) => Ok(answer),
+            // Redis refused before it did anything.
+            Err(error) if error.is_out_of_memory() => Ok(Answer::Full(Full::Store)),
             Err(error) => Err(HistoryError::new(&*self.name, error)),
         }
     }
@@ -163,12 +168,16 @@ impl Shared {
                 let call = call.arg(serial).arg(rejection);
                 match self.run(with_publications(call, &publications)).await? {
                     Value::Nil => Ok(Answer::Unknown),
+                    Value::BulkString(_) => Ok(Answer::Full(Full::User)),
                     received => Ok(Answer::Committed { received: Reader::new(received).number()? }),
                 }
             }
-            Question::Publish { publications } => {
-                self.run(with_publications(self.call(&scripts.publish), &publications)).await?;
-                Ok(Answer::Done)
+            Question::Publish { user, publications } => {
+                let call = self.call(&scripts.publish).arg(user.unwrap_or_default());
+                match self.run(with_publications(call, &publications)).await? {
+                    Value::Nil => Ok(Answer::Done),
+                    _ => Ok(Answer::Full(Full::User)),
+                }
             }
             Question::Since { stream, after, limit } => {
                 self.pending.settled().await;
@@ -180,7 +189,8 @@ impl Shared {
                 let call = self.call(&scripts.join).arg(channel.as_str()).arg(session.expose());
                 match self.run(call.arg(lease).arg(join).arg(rest)).await? {
                     Value::Nil => Ok(Answer::Unknown),
-                    join => Ok(Answer::Joined { join: Reader::new(join).text()? }),
+                    Value::BulkString(_) => Ok(Answer::Full(Full::Store)),
+                    joined => Ok(codec::joined(joined)?),
                 }
             }
             Question::Leave { channel, session, lease } => {
@@ -201,6 +211,8 @@ impl Shared {
     async fn session(&self, call: Call<'_>) -> Result<Answer, AskError> {
         match self.run(call).await? {
             Value::Nil => Ok(Answer::Unknown),
+            Value::BulkString(whose) if whose == b"user" => Ok(Answer::Full(Full::User)),
+            Value::BulkString(_) => Ok(Answer::Full(Full::Store)),
             found => Ok(codec::session(found)?),
         }
     }
@@ -234,8 +246,12 @@ impl Shared {
     /// A script with what every script is told first.
     fn call<'a>(&self, script: &'a redis::Script) -> Call<'a> {
         let HistoryConfig { max_messages, max_bytes, max_age, session_ttl, .. } = self.config.history;
+        let HistoryConfig { user_bytes, max_sessions, user_sessions, max_members, max_words, .. } =
+            self.config.history;
+        let limits = [max_messages, user_bytes, max_sessions, user_sessions, max_members, max_words]
+            .map(|limit| limit.to_string());
         Call::new(script, &self.config.prefix)
-            .arg(max_messages)
+            .arg(limits.join(" "))
             .arg(max_bytes)
             .arg(config::millis(max_age))
             .arg(config::millis(session_ttl))
@@ -282,6 +298,13 @@ enum AskError {
     /// A question that is newer than this crate.
     #[error("it does not know the question {0}")]
     Unheard(String),
+}
+
+impl AskError {
+    /// Before Redis 7 the code of an error in a script is in its text only.
+    fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Redis(error) if error.to_string().contains("command not allowed when used memory"))
+    }
 }
 
 impl std::fmt::Debug for RedisHistory {

@@ -1,18 +1,23 @@
 //! [`MemoryHistory`]: the store of a server that is one process.
 
+mod ledger;
 mod log;
 mod sessions;
+mod stays;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::config::ConfigError;
-use crate::server::{Answer, HistoryConfig, News, Publication, Question, Stream};
+use crate::server::{Answer, Full, HistoryConfig, News, Publication, Question, Stream};
 use crate::session::{Channel, Message, SessionId};
 use crate::time::{Instant, earliest};
 
+use ledger::Ledger;
 use log::Log;
-use sessions::{Kept, Stay};
+use sessions::Kept;
+use stays::Stays;
 
 /// News that nobody takes are given up beyond this, and told as [`News::Doubt`].
 const MOST_NEWS: usize = 16 * 1024;
@@ -21,8 +26,8 @@ const MOST_NEWS: usize = 16 * 1024;
 ///
 /// It answers what a store is asked ([`Question`]) and keeps to the bounds of its [`HistoryConfig`]. What is too old goes
 /// in the order of time, so that no answer costs more because there are many sessions. A stream that nobody wrote to,
-/// asked for or watches for twice `max_age` is dropped; if it comes back, it has another epoch, so that an old position is
-/// noticed.
+/// asked for or watches for twice `max_age` is dropped, or before that where there is no room; if it comes back, it has
+/// another epoch, so that an old position is noticed.
 ///
 /// ```
 /// use relink::Instant;
@@ -30,7 +35,7 @@ const MOST_NEWS: usize = 16 * 1024;
 ///
 /// let mut history = MemoryHistory::new(HistoryConfig::default(), 7)?;
 /// let lobby = Stream::Channel("lobby".into());
-/// let publish = Question::Publish { publications: vec![(lobby.clone(), "hello".into())] };
+/// let publish = Question::Publish { user: None, publications: vec![(lobby.clone(), "hello".into())] };
 /// assert_eq!(history.answer(publish, Instant::ORIGIN), Answer::Done);
 /// assert!(matches!(history.poll_news(), Some(News::Published { publication, .. }) if publication.offset == 1));
 ///
@@ -46,17 +51,14 @@ pub struct MemoryHistory {
     now: Instant,
     streams: BTreeMap<Stream, Log>,
     sessions: BTreeMap<SessionId, Kept>,
-    channels: BTreeMap<Channel, BTreeMap<SessionId, Stay>>,
+    channels: BTreeMap<Channel, Stays>,
     watched: BTreeMap<Stream, usize>,
-    due: BTreeSet<(Instant, Due)>,
+    /// When a session is looked at. It has one entry; a later end moves it when it is looked at, not before.
+    sessions_due: BTreeSet<(Instant, SessionId)>,
+    /// When a stream is: those with the oldest messages come first.
+    streams_due: BTreeSet<(Instant, Stream)>,
+    ledger: Ledger,
     news: VecDeque<News>,
-}
-
-/// What is looked at when its time comes. It has one entry; a later end moves it when it is looked at, not before.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
-    Session(SessionId),
-    Stream(Stream),
 }
 
 impl MemoryHistory {
@@ -76,7 +78,9 @@ impl MemoryHistory {
             sessions: BTreeMap::new(),
             channels: BTreeMap::new(),
             watched: BTreeMap::new(),
-            due: BTreeSet::new(),
+            sessions_due: BTreeSet::new(),
+            streams_due: BTreeSet::new(),
+            ledger: Ledger::default(),
             news: VecDeque::new(),
         })
     }
@@ -99,8 +103,12 @@ impl MemoryHistory {
             Question::Commit { session, turn, serial, publications, rejection } => {
                 self.commit(&session, turn, serial, publications, rejection)
             }
-            Question::Publish { publications } => {
-                self.publish(publications);
+            Question::Publish { user, publications } => {
+                let user = user.map(Arc::from);
+                if !self.has_room(user.as_deref(), &publications) {
+                    return Answer::Full(Full::User);
+                }
+                self.publish(publications, user.as_ref());
                 Answer::Done
             }
             Question::Since { stream, after, limit } => {
@@ -119,7 +127,7 @@ impl MemoryHistory {
             }
             Question::Members { channel } => {
                 let stays = self.channels.get(&channel);
-                Answer::Members(stays.into_iter().flat_map(BTreeMap::values).map(Stay::member).collect())
+                Answer::Members(stays.into_iter().flat_map(Stays::members).collect())
             }
         }
     }
@@ -150,17 +158,24 @@ impl MemoryHistory {
     /// asks anything.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        earliest([self.due.first().map(|(at, _)| (*at, ()))]).map(|(at, ())| at)
+        let session = self.sessions_due.first().map(|(at, _)| (*at, ()));
+        let stream = self.streams_due.first().map(|(at, _)| (*at, ()));
+        earliest([session, stream]).map(|(at, ())| at)
     }
 
     /// Forgets what is too old at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        while self.due.first().is_some_and(|(at, _)| *at <= self.now && *at < Instant::END) {
-            match self.due.pop_first() {
-                Some((_, Due::Session(session))) => self.expire_session(session),
-                Some((_, Due::Stream(stream))) => self.expire_stream(stream),
-                None => return,
+        let now = self.now;
+        let is_due = |at: Instant| at <= now && at < Instant::END;
+        while self.sessions_due.first().is_some_and(|(at, _)| is_due(*at)) {
+            if let Some((_, session)) = self.sessions_due.pop_first() {
+                self.expire_session(session);
+            }
+        }
+        while self.streams_due.first().is_some_and(|(at, _)| is_due(*at)) {
+            if let Some((_, stream)) = self.streams_due.pop_first() {
+                self.expire_stream(stream);
             }
         }
     }
@@ -177,27 +192,84 @@ impl MemoryHistory {
         self.streams.len()
     }
 
+    /// How many bytes count against [`max_total_bytes`](HistoryConfig::max_total_bytes).
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.ledger.bytes()
+    }
+
     /// How many messages of a stream are kept, and how many bytes.
     #[must_use]
     pub fn kept(&self, stream: &Stream) -> (usize, usize) {
         self.streams.get(stream).map_or((0, 0), Log::kept)
     }
 
-    fn publish(&mut self, publications: Vec<(Stream, Message)>) {
+    /// Whether a user may have these kept, beside what is kept of them.
+    fn has_room(&self, user: Option<&str>, publications: &[(Stream, Message)]) -> bool {
+        let Some(user) = user else { return true };
+        let wanted = publications.iter().map(|(_, message)| ledger::size(message));
+        let used = wanted.fold(self.ledger.of(user).bytes, usize::saturating_add);
+        publications.is_empty() || used <= self.config.user_bytes
+    }
+
+    fn publish(&mut self, publications: Vec<(Stream, Message)>, by: Option<&Arc<str>>) {
         let (config, now) = (self.config, self.now);
         for (stream, message) in publications {
-            let Some(log) = self.log(&stream) else { continue };
-            let publication: Publication = log.append(message, &config, now);
+            if self.log(&stream).is_none() {
+                continue;
+            }
+            let Some(log) = self.streams.get_mut(&stream) else { continue };
+            let publication: Publication = log.append(message, by.cloned(), &config, &mut self.ledger, now);
             let (epoch, due) = (log.top().epoch, log.due);
             let too_old_at = now + config.max_age;
             if too_old_at < due {
                 // It was empty, and was to be looked at later than its first message wants.
-                log.due = too_old_at;
-                self.due.remove(&(due, Due::Stream(stream.clone())));
-                self.due.insert((too_old_at, Due::Stream(stream.clone())));
+                self.look_at(stream.clone(), too_old_at);
             }
             self.tell(News::Published { stream, epoch, publication });
+            self.squeeze();
         }
+    }
+
+    /// Makes room: forgets the oldest messages of all, and streams that hold none and that nobody watches.
+    fn squeeze(&mut self) {
+        // Those that cannot give anything are put behind; not all of them at once.
+        let mut patience = 64_u32;
+        while self.ledger.bytes() > self.config.max_total_bytes && patience > 0 {
+            let Some((_, stream)) = self.streams_due.first().cloned() else { return };
+            let Some(log) = self.streams.get_mut(&stream) else { return };
+            if log.forget_oldest(&mut self.ledger) {
+                let at = log.looks_at(&self.config).unwrap_or(log.due);
+                self.look_at(stream, at);
+            } else if self.is_pinned(&stream) {
+                patience -= 1;
+                self.look_at(stream, self.now + self.config.max_age.saturating_mul(2));
+            } else {
+                self.forget_stream(&stream);
+            }
+        }
+    }
+
+    fn is_pinned(&self, stream: &Stream) -> bool {
+        match stream {
+            Stream::Session(session) => self.sessions.contains_key(session),
+            Stream::Channel(_) => self.watched.contains_key(stream),
+        }
+    }
+
+    /// Moves a stream in the order of time.
+    fn look_at(&mut self, stream: Stream, at: Instant) {
+        let Some(log) = self.streams.get_mut(&stream) else { return };
+        let before = core::mem::replace(&mut log.due, at);
+        self.streams_due.remove(&(before, stream.clone()));
+        self.streams_due.insert((at, stream));
+    }
+
+    fn forget_stream(&mut self, stream: &Stream) {
+        let Some(mut log) = self.streams.remove(stream) else { return };
+        while log.forget_oldest(&mut self.ledger) {}
+        self.ledger.end_stream();
+        self.streams_due.remove(&(log.due, stream.clone()));
     }
 
     /// The log of a stream, begun if need be; `None` for the stream of a session that there is not.
@@ -208,8 +280,10 @@ impl MemoryHistory {
             }
             let due = self.now + self.config.max_age;
             let log = Log::new(self.draw_epoch(), due, self.now);
-            self.due.insert((due, Due::Stream(stream.clone())));
+            self.streams_due.insert((due, stream.clone()));
             self.streams.insert(stream.clone(), log);
+            self.ledger.begin_stream();
+            self.squeeze();
         }
         let log = self.streams.get_mut(stream)?;
         log.touch(self.now);
@@ -217,19 +291,11 @@ impl MemoryHistory {
     }
 
     fn expire_stream(&mut self, stream: Stream) {
-        let pinned = match &stream {
-            Stream::Session(session) => self.sessions.contains_key(session),
-            Stream::Channel(_) => self.watched.contains_key(&stream),
-        };
+        let pinned = self.is_pinned(&stream);
         let Some(log) = self.streams.get_mut(&stream) else { return };
-        match log.expire(&self.config, pinned, self.now) {
-            Some(at) => {
-                log.due = at;
-                self.due.insert((at, Due::Stream(stream)));
-            }
-            None => {
-                self.streams.remove(&stream);
-            }
+        match log.expire(&self.config, &mut self.ledger, pinned, self.now) {
+            Some(at) => self.look_at(stream, at),
+            None => self.forget_stream(&stream),
         }
     }
 

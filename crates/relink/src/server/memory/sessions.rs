@@ -2,20 +2,21 @@
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::server::{Answer, News, Stream};
+use crate::server::{Answer, Full, News, Stream};
 use crate::session::{Channel, Member, Message, Rejection, SessionId};
 use crate::time::Instant;
 
-use super::{Due, MemoryHistory};
+use super::MemoryHistory;
 
 /// So many rejections are told to a client that returns.
 const MOST_REJECTIONS: usize = 1024;
 
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
-    user: String,
+    user: Arc<str>,
     received: u64,
     rejected: VecDeque<Rejection>,
     pub(super) turn: u64,
@@ -26,22 +27,10 @@ pub(super) struct Kept {
     channels: BTreeSet<Channel>,
 }
 
-#[derive(Debug, Clone)]
-pub(super) struct Stay {
-    member: Member,
-    lease: u64,
-}
-
-impl Stay {
-    pub(super) fn member(&self) -> Member {
-        self.member.clone()
-    }
-}
-
 impl Kept {
     fn answer(&self) -> Answer {
         Answer::Session {
-            user: self.user.clone(),
+            user: (&*self.user).into(),
             received: self.received,
             rejected: self.rejected.iter().cloned().collect(),
             turn: self.turn,
@@ -54,8 +43,16 @@ impl MemoryHistory {
     pub(super) fn create(&mut self, session: SessionId, user: String) -> Answer {
         let expires = self.now + self.config.session_ttl;
         if let Some(kept) = self.sessions.get(&session) {
-            return if kept.user == user { kept.answer() } else { Answer::Unknown };
+            return if *kept.user == *user { kept.answer() } else { Answer::Unknown };
         }
+        if self.sessions.len() >= self.config.max_sessions {
+            return Answer::Full(Full::Store);
+        }
+        if self.ledger.of(&user).sessions >= self.config.user_sessions {
+            return Answer::Full(Full::User);
+        }
+        let user: Arc<str> = user.into();
+        self.ledger.begin_session(&user);
         let kept = Kept {
             user,
             received: 0,
@@ -66,24 +63,22 @@ impl MemoryHistory {
             channels: BTreeSet::new(),
         };
         let answer = kept.answer();
-        self.due.insert((expires, Due::Session(session.clone())));
+        self.sessions_due.insert((expires, session.clone()));
         self.sessions.insert(session, kept);
         answer
     }
 
     pub(super) fn resume(&mut self, session: SessionId, user: &str) -> Answer {
         let Some(kept) = self.sessions.get_mut(&session) else { return Answer::Unknown };
-        if kept.user != user {
+        if *kept.user != *user {
             return kept.answer();
         }
         kept.turn = kept.turn.saturating_add(1);
         kept.expires = self.now + self.config.session_ttl;
         let (mut answer, turn) = (kept.answer(), kept.turn);
         if let Answer::Session { seats, .. } = &mut answer {
-            let seat = |channel: &Channel| {
-                let stay = self.channels.get(channel)?.get(&session)?;
-                Some((channel.clone(), stay.lease))
-            };
+            let seat =
+                |channel: &Channel| Some((channel.clone(), self.channels.get(channel)?.lease(&session)?));
             seats.extend(kept.channels.iter().filter_map(seat));
         }
         self.tell(News::Resumed { session, turn });
@@ -111,6 +106,11 @@ impl MemoryHistory {
         if kept.received.checked_add(1) != Some(serial) {
             return Answer::Committed { received: kept.received };
         }
+        let user = Arc::clone(&kept.user);
+        if !self.has_room(Some(&user), &publications) {
+            return Answer::Full(Full::User);
+        }
+        let Some(kept) = self.sessions.get_mut(session) else { return Answer::Unknown };
         kept.received = serial;
         if let Some(rejection) = rejection {
             if kept.rejected.len() >= MOST_REJECTIONS {
@@ -118,7 +118,7 @@ impl MemoryHistory {
             }
             kept.rejected.push_back(rejection);
         }
-        self.publish(publications);
+        self.publish(publications, Some(&user));
         Answer::Committed { received: serial }
     }
 
@@ -130,20 +130,11 @@ impl MemoryHistory {
         lease: u64,
     ) -> Answer {
         let Some(kept) = self.sessions.get_mut(&session) else { return Answer::Unknown };
-        kept.channels.insert(channel.clone());
         let stays = self.channels.entry(channel.clone()).or_default();
-        let (told, join) = match stays.get_mut(&session) {
-            Some(stay) => {
-                let changed = stay.member.info != member.info;
-                stay.lease = lease;
-                stay.member.info = member.info;
-                (changed.then(|| stay.member.clone()), stay.member.join.clone())
-            }
-            None => {
-                stays.insert(session, Stay { member: member.clone(), lease });
-                (Some(member.clone()), member.join)
-            }
+        let Some((join, told)) = stays.join(session, member, lease, &self.config) else {
+            return Answer::Full(Full::Store);
         };
+        kept.channels.insert(channel.clone());
         if let Some(member) = told {
             self.tell(News::Joined { channel, member });
         }
@@ -153,15 +144,13 @@ impl MemoryHistory {
     /// Takes a session out of a channel; only with the present lease, where one is named.
     pub(super) fn leave(&mut self, channel: &Channel, session: &SessionId, lease: Option<u64>) {
         let Some(stays) = self.channels.get_mut(channel) else { return };
-        let present = stays.get(session).is_some_and(|stay| lease.is_none_or(|lease| lease == stay.lease));
-        let Some(stay) = present.then(|| stays.remove(session)).flatten() else { return };
+        let Some(member) = stays.leave(session, lease) else { return };
         if stays.is_empty() {
             self.channels.remove(channel);
         }
         if let Some(kept) = self.sessions.get_mut(session) {
             kept.channels.remove(channel);
         }
-        let member = Member { info: None, ..stay.member };
         self.tell(News::Left { channel: channel.clone(), member });
     }
 
@@ -171,7 +160,7 @@ impl MemoryHistory {
             return self.forget_session(&session);
         }
         kept.due = kept.expires;
-        self.due.insert((kept.due, Due::Session(session)));
+        self.sessions_due.insert((kept.due, session));
     }
 
     pub(super) fn forget_session(&mut self, session: &SessionId) {
@@ -180,11 +169,9 @@ impl MemoryHistory {
             self.leave(channel, session, None);
         }
         if let Some(kept) = self.sessions.remove(session) {
-            self.due.remove(&(kept.due, Due::Session(session.clone())));
+            self.ledger.end_session(&kept.user);
+            self.sessions_due.remove(&(kept.due, session.clone()));
         }
-        let stream = Stream::Session(session.clone());
-        if let Some(log) = self.streams.remove(&stream) {
-            self.due.remove(&(log.due, Due::Stream(stream)));
-        }
+        self.forget_stream(&Stream::Session(session.clone()));
     }
 }

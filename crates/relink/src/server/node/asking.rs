@@ -104,6 +104,7 @@ impl<R: Rng> Node<R> {
     fn use_answer(&mut self, question: QuestionId, why: Why, answer: Answer, tries: u8) {
         match (why, answer) {
             (Why::Create { id, session }, Answer::Session { turn, .. }) => self.created(id, session, turn),
+            (Why::Create { id, .. }, Answer::Full(full)) => self.close_full(id, full),
             (Why::Resume { id, session }, Answer::Session { user, received, rejected, turn, seats }) => {
                 self.watch_seats(&session, seats);
                 self.resumed(id, session, &user, received, rejected, turn);
@@ -113,13 +114,26 @@ impl<R: Rng> Node<R> {
             (Why::Page { stream, after }, Answer::Since { top, missed }) => {
                 self.looked_up(question, &stream, after, top, missed, tries);
             }
+            (Why::Page { stream, after }, Answer::Full(full)) => {
+                self.page_refused(question, &stream, after, full, tries);
+            }
             (Why::Check { stream }, Answer::Since { top, .. }) => self.checked(&stream, top),
             (Why::Commit { session }, Answer::Committed { received }) => {
                 self.committed(question, &session, received);
             }
+            (Why::Commit { session }, Answer::Full(full)) => {
+                self.commit_has_no_room(question, &session, full);
+            }
             (Why::Commit { session }, Answer::Unknown) => self.commit_refused(question, &session),
+            (why @ (Why::Publish { .. } | Why::Send), Answer::Full(full)) => {
+                self.store_failed(question, why, tries, full.problem().detail);
+            }
             (Why::Publish { session }, _) => self.published_unacknowledged(question, &session),
             (Why::Join { id, channel, lease, .. }, Answer::Joined { .. }) => self.joined(id, &channel, lease),
+            (Why::Join { id, channel, lease, .. }, Answer::Full(_)) => {
+                count(&mut self.stats.unlisted);
+                self.joined(id, &channel, lease);
+            }
             (Why::Members { channel }, Answer::Members(members)) => self.members(&channel, members),
             (Why::Keep { .. }, Answer::Kept { lost }) => self.kept(lost),
             (Why::Send | Why::Leave { .. } | Why::End { .. } | Why::Join { .. }, _) => {}
@@ -213,7 +227,7 @@ impl<R: Rng> Node<R> {
     }
 
     pub(super) fn send(&mut self, stream: Stream, message: crate::session::Message) {
-        self.ask(Why::Send, Question::Publish { publications: vec![(stream, message)] });
+        self.ask(Why::Send, Question::Publish { user: None, publications: vec![(stream, message)] });
     }
 
     /// Those sessions live on that have a connection here. The others are given up when they would be over anyway.

@@ -9,7 +9,7 @@ use crate::server::node::asking::Why;
 use crate::server::node::encoded::Page;
 use crate::server::node::io::AuthorizationId;
 use crate::server::node::{ConnectionId, Node, NodeAction, QuestionId};
-use crate::server::{Publication, Question, Stream};
+use crate::server::{Full, Publication, Question, Stream};
 use crate::session::Position;
 use crate::stats::count;
 use crate::v1::ServerFrame;
@@ -211,6 +211,27 @@ impl<R: Rng> Node<R> {
             self.later(question, Why::Page { stream: stream.clone(), after }, tries);
             self.lookups.insert(place, Lookup { question, readers: waiting });
         }
+    }
+
+    /// The stream cannot begin for want of room: who wants it anew is told, who has it tries again.
+    pub(super) fn page_refused(
+        &mut self,
+        question: QuestionId,
+        stream: &Stream,
+        after: Option<Position>,
+        full: Full,
+        tries: u8,
+    ) {
+        let place = (stream.clone(), after);
+        let readers = self.lookups.get(&place).filter(|lookup| lookup.question == question);
+        let readers = readers.map(|lookup| lookup.readers.clone()).unwrap_or_default();
+        for id in readers {
+            let greet = self.follow(id, stream).and_then(|follow| follow.seeks(after));
+            if let (Stream::Channel(channel), Some(Greet::First)) = (stream, greet) {
+                self.unsubscribe(id, channel, Some(full.problem()));
+            }
+        }
+        self.later(question, Why::Page { stream: stream.clone(), after }, tries);
     }
 
     /// Whether there were news that this answer does not know of.

@@ -21,7 +21,7 @@ use crate::stats::count;
 use crate::v1::{ClientFrame, Encoding, ServerFrame, limits};
 
 /// How long a client waits at least that was turned away for want of room: until those that are gone are noticed (M6).
-const CAP_RETRY: Duration = Duration::from_secs(30);
+pub(super) const CAP_RETRY: Duration = Duration::from_secs(30);
 
 impl<R: Rng> Node<R> {
     pub(super) fn opened(&mut self, id: ConnectionId, user: Option<String>) {

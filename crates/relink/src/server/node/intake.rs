@@ -9,7 +9,7 @@ use rand_core::Rng;
 use crate::code::CloseCode;
 use crate::server::node::asking::Why;
 use crate::server::node::{ConnectionId, HandlingId, Node, NodeAction, QuestionId};
-use crate::server::{Question, Stream};
+use crate::server::{Full, Question, Stream};
 use crate::session::{Channel, CloseFrame, Message, Problem, Rejection, SessionId};
 use crate::stats::count;
 use crate::time::Instant;
@@ -196,7 +196,11 @@ impl<R: Rng> Node<R> {
                     self.pop_effect(session);
                     continue;
                 }
-                None => (Why::Publish { session: session.clone() }, Question::Publish { publications }),
+                None => {
+                    let user = Some((&*intake.user).into());
+                    let why = Why::Publish { session: session.clone() };
+                    (why, Question::Publish { user, publications })
+                }
             };
             let question = self.ask_again(why, what, tries);
             if let Some(intake) = self.sessions.get_mut(session) {
@@ -240,6 +244,19 @@ impl<R: Rng> Node<R> {
             self.acknowledge(id, committed);
         }
         self.pump(session);
+    }
+
+    /// What the message led to cannot be kept: the message is refused, and that is stored.
+    pub(super) fn commit_has_no_room(&mut self, question: QuestionId, session: &SessionId, full: Full) {
+        let Some(intake) = self.sessions.get_mut(session) else { return };
+        if intake.storing.take_if(|storing| *storing == question).is_none() {
+            return;
+        }
+        if let Some(effect) = intake.handled.front_mut() {
+            count(&mut self.stats.rejected);
+            effect.result = Err(full.problem());
+        }
+        self.store_next(session, 0);
     }
 
     /// The session is gone, or its next turn has begun elsewhere.

@@ -8,9 +8,9 @@ use rand_core::Rng;
 use crate::code::CloseCode;
 use crate::server::node::channels::Parting;
 use crate::server::node::connection::{Connection, Stage, problem_of};
-use crate::server::node::greeting::retry_after;
+use crate::server::node::greeting::{CAP_RETRY, retry_after};
 use crate::server::node::{ConnectionId, Node, NodeAction, NodeEvent, Timer};
-use crate::server::{Drain, Stream, Turn};
+use crate::server::{Drain, Full, Stream, Turn};
 use crate::session::{Channel, CloseFrame, SessionId};
 use crate::stats::count;
 use crate::v1::ServerFrame;
@@ -43,6 +43,14 @@ impl<R: Rng> Node<R> {
         let in_handshake = self.connections.get(&id).is_some_and(|connection| !connection.is_live());
         if in_handshake {
             self.close(id, retry_after(CloseCode::TRY_AGAIN_LATER, STORE_RETRY));
+        }
+    }
+
+    /// There is no room for one more session.
+    pub(super) fn close_full(&mut self, id: ConnectionId, full: Full) {
+        match full {
+            Full::Store => self.close_unavailable(id),
+            Full::User => self.close(id, retry_after(CloseCode::CONCURRENT_CAP, CAP_RETRY)),
         }
     }
 

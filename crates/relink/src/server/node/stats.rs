@@ -47,6 +47,8 @@ pub struct NodeStats {
     pub outbound_bytes: u64,
     /// Times a connection was too slow for what was published, and went on from the store.
     pub slow: u64,
+    /// Times somebody came to a channel that was full, and is not listed among its members.
+    pub unlisted: u64,
     /// Times a reader's place in a stream was lost.
     pub lost: u64,
     /// Questions that the store did not answer well.

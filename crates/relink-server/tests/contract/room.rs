@@ -1,0 +1,148 @@
+//! How much is kept, and what happens beyond.
+
+use super::*;
+
+const BIG: usize = 1000;
+
+fn publish_as(user: &str, to: &str, count: usize) -> Question {
+    let publications = vec![(channel(to), text(&"x".repeat(BIG))); count];
+    Question::Publish { user: (!user.is_empty()).then(|| user.to_owned()), publications }
+}
+
+fn commit_big(session: &str, serial: u64, to: &str) -> Question {
+    let publications = vec![(channel(to), text(&"x".repeat(BIG)))];
+    Question::Commit { session: session.into(), turn: 0, serial, publications, rejection: None }
+}
+
+pub(crate) async fn w09_one_user_cannot_fill_the_store(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config().with_user_bytes(20_000)).await;
+    for (session, user) in [("s", "mallory"), ("t", "mallory"), ("u", "ada")] {
+        create(&*rig.one, session, user).await;
+    }
+    let mut taken = 0;
+    // From two sessions, over two nodes, to a channel of its own each.
+    let refused = loop {
+        let (node, session) = if taken % 2 == 0 { (&rig.one, "s") } else { (&rig.other, "t") };
+        match ask(&**node, commit_big(session, taken / 2 + 1, &format!("room {taken}"))).await {
+            Answer::Committed { .. } => taken += 1,
+            other => break other,
+        }
+    };
+    assert_eq!(refused, Answer::Full(Full::User));
+    assert!((10..20).contains(&taken), "{taken}");
+    let next = taken / 2 + 1;
+    let session = if taken % 2 == 0 { "s" } else { "t" };
+    // Nothing was written.
+    assert_eq!(top(&*rig.one, &channel(&format!("room {taken}"))).await.offset, 0);
+    // What is refused is noted, and the next serial counts.
+    let answer = ask(&*rig.one, refused_in(session, next)).await;
+    assert_eq!(answer, Answer::Committed { received: next });
+    assert_eq!(ask(&*rig.one, commit_big(session, next + 1, "a")).await, Answer::Full(Full::User));
+    assert_eq!(
+        ask(&*rig.one, publish_as("mallory", "a", 1)).await,
+        Answer::Full(Full::User),
+        "without a serial"
+    );
+    // All of it or nothing.
+    assert_eq!(ask(&*rig.one, publish_as("ada", "a", 30)).await, Answer::Full(Full::User));
+    assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
+    // The others are not concerned, nor is the application.
+    assert_eq!(ask(&*rig.one, commit_big("u", 1, "a")).await, Answer::Committed { received: 1 });
+    assert_eq!(ask(&*rig.one, publish_as("", "a", 30)).await, Answer::Done);
+}
+
+fn refused_in(session: &str, serial: u64) -> Question {
+    let rejection = Some(rejection(serial, "limit_exceeded", "too much"));
+    Question::Commit { session: session.into(), turn: 0, serial, publications: Vec::new(), rejection }
+}
+
+pub(crate) async fn w09_what_a_stream_gives_up_counts_no_more(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config().with_user_bytes(20_000).with_max_messages(5)).await;
+    create(&*rig.one, "s", "ada").await;
+    for serial in 1..=100 {
+        let answer = ask(&*rig.one, commit_big("s", serial, "a")).await;
+        assert_eq!(answer, Answer::Committed { received: serial }, "a busy channel keeps five");
+    }
+}
+
+pub(crate) async fn w09_what_is_too_old_counts_no_more(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config().with_user_bytes(5_000).with_max_age(Duration::from_millis(300))).await;
+    assert_eq!(ask(&*rig.one, publish_as("ada", "a", 4)).await, Answer::Done);
+    assert_eq!(ask(&*rig.one, publish_as("ada", "b", 4)).await, Answer::Full(Full::User));
+    until(async || (ask(&*rig.one, publish_as("ada", "b", 4)).await == Answer::Done).then_some(())).await;
+}
+
+pub(crate) async fn w09_sessions_are_bounded_in_all_and_per_user(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config().with_max_sessions(5).with_user_sessions(3)).await;
+    let begin = async |session: &str, user: &str| {
+        ask(&*rig.one, Question::Create { session: session.into(), user: user.to_owned() }).await
+    };
+    for session in ["a1", "a2", "a3"] {
+        create(&*rig.other, session, "ada").await;
+    }
+    assert_eq!(begin("a4", "ada").await, Answer::Full(Full::User));
+    assert!(matches!(begin("a1", "ada").await, Answer::Session { .. }), "it is there already");
+    create(&*rig.one, "b1", "bob").await;
+    create(&*rig.one, "b2", "bob").await;
+    assert_eq!(begin("c1", "cleo").await, Answer::Full(Full::Store));
+    ask(&*rig.one, Question::End { session: "a1".into(), turn: 0 }).await;
+    create(&*rig.one, "a4", "ada").await;
+}
+
+pub(crate) async fn w09_sessions_that_are_over_count_no_more(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config().with_user_sessions(1).with_session_ttl(Duration::from_secs(1))).await;
+    create(&*rig.one, "s", "ada").await;
+    let again = Question::Create { session: "t".into(), user: "ada".to_owned() };
+    assert_eq!(ask(&*rig.one, again.clone()).await, Answer::Full(Full::User));
+    until(async || matches!(ask(&*rig.one, again.clone()).await, Answer::Session { .. }).then_some(())).await;
+}
+
+pub(crate) async fn a09_members_are_bounded_in_number(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config().with_max_members(2)).await;
+    for session in ["s1", "s2", "s3"] {
+        create(&*rig.one, session, "ada").await;
+    }
+    assert!(matches!(join(&*rig.one, "a", "s1", member("ada", "j1"), 1).await, Answer::Joined { .. }));
+    assert!(matches!(join(&*rig.one, "a", "s2", member("ada", "j2"), 2).await, Answer::Joined { .. }));
+    assert_eq!(join(&*rig.other, "a", "s3", member("ada", "j3"), 3).await, Answer::Full(Full::Store));
+    // Who is in there comes back, and other channels are others.
+    let again = join(&*rig.one, "a", "s2", member("ada", "j4"), 4).await;
+    assert_eq!(again, Answer::Joined { join: "j2".to_owned() });
+    assert!(matches!(join(&*rig.one, "b", "s3", member("ada", "j5"), 5).await, Answer::Joined { .. }));
+    leave(&*rig.one, "a", "s3", 3).await;
+    leave(&*rig.one, "a", "s1", 1).await;
+    assert!(matches!(join(&*rig.one, "a", "s3", member("ada", "j6"), 6).await, Answer::Joined { .. }));
+}
+
+pub(crate) async fn a09_words_are_bounded_and_left_out_beyond(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config().with_max_words(10)).await;
+    for session in ["s1", "s2", "s3"] {
+        create(&*rig.one, session, session).await;
+    }
+    let saying = |user: &str, words: &str| Member { info: Some(words.into()), ..member(user, user) };
+    let told = async || {
+        let words = |member: Member| member.info.map(|words| words.as_str().to_owned());
+        members(&*rig.one, "a").await.into_iter().map(words).collect::<Vec<_>>()
+    };
+    let some = |words: &str| Some(words.to_owned());
+    let mut ear = Ear::on(&*rig.other, &[&channel("a")]).await;
+    join(&*rig.one, "a", "s1", saying("s1", "1234é"), 1).await;
+    join(&*rig.other, "a", "s2", saying("s2", "1 0 5"), 2).await;
+    assert_eq!(told().await, [some("1234é"), None]);
+    for (user, words) in [("s1", some("1234é")), ("s2", None)] {
+        let News::Joined { member, .. } = ear.hear().await else { panic!() };
+        assert_eq!(
+            (&*member.user, member.info.map(|it| it.as_str().to_owned())),
+            (user, words),
+            "as it is listed"
+        );
+    }
+    // The same room again is no more room.
+    join(&*rig.one, "a", "s1", saying("s1", "6 byte"), 3).await;
+    join(&*rig.one, "a", "s2", saying("s2", "four"), 4).await;
+    join(&*rig.one, "a", "s3", saying("s3", "x"), 5).await;
+    assert_eq!(told().await, [some("6 byte"), some("four"), None]);
+    leave(&*rig.one, "a", "s2", 4).await;
+    join(&*rig.one, "a", "s3", saying("s3", "1234"), 6).await;
+    assert_eq!(told().await, [some("6 byte"), some("1234")]);
+}
