@@ -3,9 +3,11 @@
 //! It knows what an input may lead to, not how: the jitter is the link's own. What it checks after each input is
 //! listed at [`Model::check`].
 
+mod answers;
 mod rules;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use relink::{
     CloseCode, ClosedReason, Failure, Hint, Input, Instant, LinkConfig, LinkSignal, Phase, Refusal, Reopen,
@@ -13,6 +15,7 @@ use relink::{
 };
 
 use crate::stimulus::sender;
+use answers::Answers;
 
 /// A rule of the contract that a link broke.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,8 +68,19 @@ pub struct Model {
     redirects: u8,
     /// Whether the attempt under way has what it needs but for its address.
     locating: bool,
-    /// Whether the attempt under way is a person's own.
+    /// Whether a person asked for the next attempt.
     asked_for: bool,
+    /// Whether the application wants the link back after the end that it closes towards.
+    comes_back: bool,
+    /// The number of the attempt since the link was last usable.
+    attempt: u32,
+    /// The transport whose server said that it goes away.
+    going_away: Option<TransportId>,
+    /// When the server said to come back.
+    told_to_wait: Option<Instant>,
+    answers: Answers,
+    /// Why the last failure was to end the link, by itself and by what was said before.
+    stop: [Option<StopReason>; 2],
     dials: VecDeque<Instant>,
 }
 
@@ -79,11 +93,11 @@ enum Expected {
     Stays,
     /// Just this state.
     Becomes(State),
-    /// A new attempt.
+    /// A new attempt, at once or as soon as the rate of dials allows.
     Attempt,
     /// A new attempt, if it is not too early for one.
     MayAttempt,
-    /// The end of an attempt or a link: for good where a reason says so.
+    /// The end of an attempt or a link: for good if a reason says so and nothing speaks against it.
     Failure(Option<StopReason>),
     /// Another dial in the same attempt, or its end.
     Redirect,
@@ -92,9 +106,9 @@ enum Expected {
 }
 
 impl Model {
-    /// A link that has not been started.
+    /// A link that has not been started, with so many endpoints.
     #[must_use]
-    pub fn new(config: LinkConfig) -> Self {
+    pub fn new(config: LinkConfig, endpoints: u8) -> Self {
         let (state, newest) = (State::Idle, TransportId::default());
         Self {
             config,
@@ -108,6 +122,12 @@ impl Model {
             redirects: 0,
             locating: false,
             asked_for: false,
+            comes_back: false,
+            attempt: 0,
+            going_away: None,
+            told_to_wait: None,
+            answers: Answers::new(endpoints),
+            stop: [None; 2],
             dials: VecDeque::new(),
         }
     }
@@ -134,7 +154,14 @@ impl Model {
             (Input::RetryNow, Some(Phase::Waiting)) => Expected::Attempt,
             (Input::Hint(Hint::Online | Hint::Wake), Some(Phase::Waiting)) => Expected::MayAttempt,
             (Input::Close { .. }, _) if self.state == State::Connected => Expected::Becomes(State::Closing),
-            (Input::Close { .. }, _) if closing => Expected::Nothing,
+            (Input::Close { .. }, _) if closing => {
+                self.comes_back = false;
+                Expected::Nothing
+            }
+            (Input::Connect | Input::RetryNow, _) if closing => {
+                self.comes_back = self.config.reopen == Reopen::Always;
+                Expected::Nothing
+            }
             (Input::Close { .. }, _) => Expected::Becomes(State::Closed(ClosedReason::Requested)),
             (Input::Login, Some(Phase::Handshaking(Step::Login))) => self.after_step(Some(Step::Login)),
             (Input::Token { result, .. }, Some(Phase::Authorizing)) if !self.locating => match result {
@@ -147,6 +174,9 @@ impl Model {
                 Err(_) => Expected::Failure(None),
             },
             (Input::Opened { .. }, Some(Phase::Dialing)) => self.after_step(None),
+            (Input::Failed { .. } | Input::PeerClosed { .. }, _) if closing && self.comes_back => {
+                Expected::Attempt
+            }
             (Input::Failed { .. } | Input::PeerClosed { .. }, _) if closing => {
                 Expected::Becomes(State::Closed(ClosedReason::Requested))
             }
@@ -207,7 +237,8 @@ impl Model {
             Failure::Http { status, .. } => policy.on_status(status),
             Failure::NotWebSocket => policy.on_status(200),
             Failure::Tls => policy.on_close(CloseCode::TLS_HANDSHAKE),
-            Failure::Protocol(_) => Verdict::Retry,
+            Failure::Protocol(code) => self.found_wrong(code),
+            Failure::Gap => self.found_wrong(CloseCode::GAP),
             Failure::Lookup
             | Failure::Refused
             | Failure::Unreachable
@@ -216,6 +247,14 @@ impl Model {
             | Failure::Eof
             | Failure::Io
             | _ => policy.on_close(CloseCode::ABNORMAL),
+        }
+    }
+
+    /// What this side found wrong means what the code means from the peer, but for the end: this side may be mistaken.
+    fn found_wrong(&self, code: CloseCode) -> Verdict {
+        match self.config.close_policy.on_close(code) {
+            Verdict::Stop(_) | Verdict::RefreshToken => Verdict::RetrySlow { floor: Duration::from_secs(10) },
+            verdict => verdict,
         }
     }
 

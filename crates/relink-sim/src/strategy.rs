@@ -95,9 +95,10 @@ pub fn failure() -> impl Strategy<Value = Failure> {
         Failure::NotWebSocket,
         Failure::Reset,
         Failure::Eof,
+        Failure::Gap,
         Failure::Io,
     ];
-    let status = prop_oneof![prop::sample::select(vec![401, 403, 421, 429, 500, 503]), any::<u16>()];
+    let status = prop_oneof![prop::sample::select(vec![401, 403, 407, 421, 429, 500, 503]), any::<u16>()];
     prop_oneof![
         6 => prop::sample::select(plain.to_vec()),
         2 => (status, option::of(duration(1_000_000)))

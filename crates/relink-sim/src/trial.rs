@@ -7,6 +7,8 @@ use relink::{Action, ConfigError, Input, Instant, Link, LinkConfig, TransportId,
 use crate::model::{Broken, Look, Model};
 use crate::stimulus::Stimulus;
 
+const ENDPOINTS: u8 = 2;
+
 /// Two links and a [`Model`], given the same stimuli.
 ///
 /// One link is driven as it should be. Its twin is driven as badly as a driver may: its clock goes backwards, and its
@@ -30,8 +32,8 @@ impl Trial {
     ///
     /// The first field of the configuration that cannot work.
     pub fn new(config: LinkConfig, seed: u64) -> Result<Self, ConfigError> {
-        let link = Link::new(config, 2, Pcg32::seed_from_u64(seed))?;
-        let (twin, model) = (link.clone(), Model::new(config));
+        let link = Link::new(config, ENDPOINTS, Pcg32::seed_from_u64(seed))?;
+        let (twin, model) = (link.clone(), Model::new(config, ENDPOINTS));
         Ok(Self { link, twin, model, now: Instant::ORIGIN, ids: Vec::new(), owed: Vec::new(), steps: 0 })
     }
 

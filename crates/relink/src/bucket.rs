@@ -66,6 +66,21 @@ impl Bucket {
         self.left = left.saturating_sub(1);
     }
 
+    /// Takes one; from an empty bucket, the one that comes next, which is then missing. One at most is borrowed so.
+    pub(crate) fn borrow(&mut self, rate: Rate, now: Instant) {
+        if self.left(rate, now) > 0 {
+            return self.take(rate, now);
+        }
+        if self.refilled_at <= now {
+            self.refilled_at = self.refilled_at + rate.refill;
+        }
+    }
+
+    /// From when on one can be borrowed: `now`, unless one is owed already.
+    pub(crate) fn next_borrowed(&self, now: Instant) -> Instant {
+        self.refilled_at.max(now)
+    }
+
     /// From when on the bucket is as good as a new one, if nobody takes anything.
     #[cfg(feature = "alloc")]
     pub(crate) fn full_at(&self, rate: Rate) -> Instant {

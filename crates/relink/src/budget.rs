@@ -16,14 +16,17 @@ config! {
     /// | `rate` | 10 at once, then one a second |
     /// | `breaker` | none |
     pub struct BudgetConfig {
-        /// Give up after so many failed attempts in a row (D6, M11). `off` never does: what must stay up, tries.
+        /// Give up after so many failures since the link was last stable: failed attempts, and links that were lost before
+        /// they were stable; with several endpoints, all of theirs together (D6, M11). The attempts that events number
+        /// count from the last usable link instead. `off` never gives up: what must stay up, tries.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::limit"))]
         pub max_attempts / with_max_attempts: Option<u32> = None,
         /// Give up when the link was down for so long.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
         pub max_elapsed / with_max_elapsed: Option<Duration> = None,
-        /// A limit on dials behind all delays, so that no combination of rules is a hot loop (I6, W20). A burst of 1 to
-        /// 1,000.
+        /// A limit on dials behind all delays, so that no combination of rules is a hot loop (I6, W20). It holds for what a
+        /// person asks for, too: one dial more than the burst is theirs, at once, and the next as the rate allows. A burst
+        /// of 1 to 1,000.
         pub rate / with_rate: Rate = Rate { burst: 10, refill: Duration::from_secs(1) },
         /// Many failures in a short time: stop, or pause and probe (W18).
         pub breaker / with_breaker: Option<Breaker> = None,
@@ -209,8 +212,15 @@ impl Budget {
         rate.max(probe).max(now)
     }
 
-    /// A dial starts. A person's own dial is counted too, but never held up.
+    /// The earliest moment at which a dial may start that a person asked for: now, even if the rate is used up. That one is
+    /// borrowed from later; the next waits until it has been paid back.
+    #[must_use]
+    pub fn earliest_asked(&self, now: Instant) -> Instant {
+        self.dials.next_borrowed(now)
+    }
+
+    /// A dial starts. What a person asked for, and a redirect, is counted even if the rate is used up.
     pub fn dialled(&mut self, now: Instant) {
-        self.dials.take(self.config.rate, now);
+        self.dials.borrow(self.config.rate, now);
     }
 }

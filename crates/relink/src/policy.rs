@@ -34,7 +34,9 @@ pub enum Verdict {
     RefreshToken,
     /// Try the next endpoint, on the curve.
     SwitchEndpoint,
-    /// Do not try again; the reason says why, and what a person can do.
+    /// Do not ask this endpoint again; the reason says why, and what a person can do. The link ends if every endpoint has
+    /// said so in a row, or at once if the reason is about the client and not about the endpoint
+    /// ([`StopReason::holds_everywhere`]).
     Stop(StopReason),
 }
 
@@ -111,6 +113,14 @@ impl StopReason {
     pub const INVALID_REQUEST: Self =
         Self(&("invalid_request", "The request cannot be sent as it is; check the address and the headers."));
 
+    const EVERYWHERE: [Self; 5] = [
+        Self::NORMAL_CLOSURE,
+        Self::ACCOUNT_SUSPENDED,
+        Self::ADMIN_DISCONNECT,
+        Self::REPLACED,
+        Self::HEARTBEAT_LOST,
+    ];
+
     const KNOWN: [Self; 16] = [
         Self::NORMAL_CLOSURE,
         Self::UNSUPPORTED_DATA,
@@ -146,6 +156,16 @@ impl StopReason {
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.0.0
+    }
+
+    /// Whether the link ends at once, however many endpoints it has: [`NORMAL_CLOSURE`](Self::NORMAL_CLOSURE),
+    /// [`ACCOUNT_SUSPENDED`](Self::ACCOUNT_SUSPENDED), [`ADMIN_DISCONNECT`](Self::ADMIN_DISCONNECT),
+    /// [`REPLACED`](Self::REPLACED) and [`HEARTBEAT_LOST`](Self::HEARTBEAT_LOST). Somebody decided these about this client
+    /// or this session, and a client that went to the next endpoint would get round the decision. All others, one's own
+    /// too, are the word of one endpoint.
+    #[must_use]
+    pub fn holds_everywhere(self) -> bool {
+        Self::EVERYWHERE.contains(&self)
     }
 
     /// What a person can do about it.

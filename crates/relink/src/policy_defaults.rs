@@ -12,6 +12,10 @@ const fn slow(secs: u64) -> Verdict {
 ///
 /// RFC 6455 (section 7.4) and the IANA registry define 1000 to 1015 and 3000 to 3999; the 4000s are private, and the
 /// ones here are those that hosted real-time services agree on (M4–M6).
+///
+/// With several endpoints, *stop* and the time of a slow retry hold for the endpoint that closed: the next one is tried first,
+/// on the curve, and the link ends if all of them say *stop* in a row. 1000, 4012 and 4020 are about the client and end the
+/// link at once ([`StopReason::holds_everywhere`]).
 pub static CLOSE_CODES: [Row; 24] = [
     row(
         1000,
@@ -56,11 +60,15 @@ pub static CLOSE_CODES: [Row; 24] = [
 ];
 
 /// The default meaning of HTTP statuses in answer to a handshake, each with its reason.
-pub static HTTP_STATUSES: [Row; 15] = [
+///
+/// With several endpoints they hold for one of them, as close codes do. A link that was connected before does not believe a
+/// status that would end it until it has had ten in a row over at least two minutes: a captive portal or a proxy may have
+/// answered in the server's place.
+pub static HTTP_STATUSES: [Row; 16] = [
     row(401, Verdict::RefreshToken, "the token is missing or old"),
     row(403, Verdict::Stop(StopReason::FORBIDDEN), "the login is known and has no access"),
     row(404, slow(30), "wrong address, or a load balancer between two deploys"),
-    row(407, Verdict::Stop(StopReason::UNAUTHORIZED), "the proxy wants credentials that nobody here has"),
+    row(407, Verdict::Retry, "the word of a proxy in between, never the server's; another network has none"),
     row(408, Verdict::Retry, "the server waited too long for the request"),
     row(410, Verdict::Stop(StopReason::GONE), "says itself that it is for good"),
     row(421, Verdict::SwitchEndpoint, "this node does not serve the address"),
@@ -68,6 +76,7 @@ pub static HTTP_STATUSES: [Row; 15] = [
     row(429, slow(5), "too many requests; Retry-After says more"),
     row(501, Verdict::Stop(StopReason::HANDSHAKE_REFUSED), "the server does not know what is asked"),
     row(503, slow(2), "unavailable; Retry-After says more"),
+    row(511, Verdict::Retry, "a captive portal, by name; it opens once someone has logged in there"),
     rows(500, 599, Verdict::Retry, "a server in trouble may recover"),
     rows(300, 399, Verdict::Stop(StopReason::HANDSHAKE_REFUSED), "a redirect that could not be followed"),
     rows(400, 499, Verdict::Stop(StopReason::HANDSHAKE_REFUSED), "the request is wrong and stays so"),

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use relink::{
-    Action, CloseCode, ClosedReason, Endpoint, FirstFailure, GaveUp, Input, Instant, LinkEvent, LinkSignal,
-    Phase, Reason, Refusal, State, Status, Step, StopReason, Verdict,
+    Action, CloseCode, ClosedReason, Endpoint, Failure, FirstFailure, GaveUp, Hint, Input, Instant,
+    LinkEvent, LinkSignal, Phase, Reason, Refusal, State, Status, Step, StopReason, Timer, Verdict, WhenDead,
 };
 
+use super::answers::Failed;
 use super::{Broken, Expected, Look, Model};
 
 type Checked = Result<(), Broken>;
@@ -22,7 +23,11 @@ impl Model {
     /// * There is one live transport at the most, actions speak of it alone, and its id was never used before (I1).
     /// * An input from another transport changes nothing (I1).
     /// * Before the floor there is no dial, but for the first after a stable link and those that a person asks for
-    ///   (I6); waits stay below their cap (I7); the rate limit holds.
+    ///   (I6); waits stay below their cap (I7); the rate limit holds for all of them.
+    /// * An endpoint that failed makes room for one that may be dialed, and is left alone for as long as it asked for; what is
+    ///   final ends the link if every endpoint said so, and an HTTP status on a link that worked before only when it has been
+    ///   repeated.
+    /// * Attempts are counted from the last usable link; what a server says about going away is told once.
     /// * Failures are forgotten after a stable link and by a person's word alone (I5).
     /// * The end is told once and last, and leaves no deadline (I2, I31); states that wait have one (I16).
     /// * A person is shown a usable link where there is one, or a grace (I3).
@@ -39,13 +44,12 @@ impl Model {
         after: &Look,
     ) -> Checked {
         let expected = self.expected(input);
-        if input == Input::MarkStable && self.state == State::Connected {
-            self.stable_at = Some(now);
-        }
+        self.stop = [if let Expected::Failure(stop) = expected { stop } else { None }, None];
+        self.forgives(input, now, after.state);
         let was_stable = self.stable_at.is_some_and(|at| at <= now);
         for (index, action) in actions.iter().enumerate() {
             self.follow(*action, input, now)?;
-            let is_end = matches!(action, Action::Event(LinkEvent::Closed { .. }));
+            let is_end = matches!(action, Action::Event(LinkEvent::Closed { .. })) && !self.comes_back;
             ensure(!is_end || index + 1 == actions.len(), "the end is told last", || format!("{actions:?}"))?;
         }
         ensure(self.state == after.state, "events tell each change", || {
@@ -56,16 +60,19 @@ impl Model {
             Expected::Nothing => actions.is_empty() && before == after,
             Expected::Stays => before.state == after.state,
             Expected::Becomes(state) => after.state == state,
-            Expected::Attempt => self.is_attempt(after.state),
+            Expected::Attempt => self.is_attempt(after.state) || self.is_waiting(after.state),
             Expected::MayAttempt => before.state == after.state || self.is_attempt(after.state),
-            Expected::Redirect => self.is_dialing(after.state) || self.is_failure(after.state, None),
-            Expected::Failure(stop) => self.is_failure(after.state, stop),
+            Expected::Redirect => self.is_dialing(after.state) || self.is_failure(after.state),
+            Expected::Failure(_) => self.is_failure(after.state),
             Expected::Due => true,
         };
         let what = || format!("{input:?} in {before:?} led to {after:?}, not {expected:?}");
         ensure(is_as_expected, "inputs lead where the contract says", what)?;
+        self.comes_back &= self.state == State::Closing;
+        self.asked_for |= expected == Expected::Attempt && self.is_waiting(after.state);
 
-        let by_person = matches!(input, Input::Connect | Input::RetryNow | Input::MarkStable);
+        let came_back = before.state == State::Closing && !self.state.is_closed();
+        let by_person = came_back || matches!(input, Input::Connect | Input::RetryNow | Input::MarkStable);
         let needs_no_proof = self.config.stable_after.is_zero() && after.state == State::Connected;
         let may_forget = by_person || needs_no_proof || (input == Input::Timeout && was_stable);
         let forgot = after.attempts < before.attempts;
@@ -74,6 +81,28 @@ impl Model {
         let honest = after.shown != Status::Connected || after.state == State::Connected || hidden;
         ensure(honest, "what is shown is so", || format!("{after:?}"))?;
         self.check_deadline(now, after)
+    }
+
+    /// What an input takes back of what was said before.
+    fn forgives(&mut self, input: Input, now: Instant, after: State) {
+        if let (Input::Signal { id, signal: LinkSignal::GoingAway { retry_after } }, live) =
+            (input, self.live)
+            && live == Some(id)
+        {
+            self.told_to_wait = Some(now + retry_after);
+        }
+        let is_up = self.state == State::Connected && !self.answers.is_stable();
+        let is_proof = input == Input::Timeout && self.stable_at.is_some_and(|at| at <= now);
+        if is_up && input == Input::MarkStable {
+            self.stable_at = Some(now);
+            self.answers.stable(true);
+        } else if is_up && is_proof {
+            self.answers.stable(after == State::Connected);
+        } else if input == Input::RetryNow && self.phase() == Some(Phase::Waiting) {
+            self.answers.forgive();
+        } else if matches!(input, Input::Hint(Hint::Online | Hint::Wake)) {
+            self.answers.doubt();
+        }
     }
 
     fn follow(&mut self, action: Action, input: Input, now: Instant) -> Checked {
@@ -97,6 +126,7 @@ impl Model {
                 let is_next = if self.config.credentials.fetch { live == Some(id) } else { free };
                 ensure(is_next, "an address is fetched once per attempt, after its token", what)?;
                 ensure(endpoint != Endpoint::Redirected, "a redirect needs no address", what)?;
+                ensure(self.is_its_turn(endpoint, now), "each endpoint has its turn", what)?;
                 (self.live, self.newest, self.locating) = (Some(id), id, true);
                 ensure(
                     self.config.credentials.address,
@@ -112,6 +142,7 @@ impl Model {
                 (self.live, self.newest) = (Some(id), id);
                 self.redirects = if redirected { self.redirects.saturating_add(1) } else { 0 };
                 ensure(self.redirects <= self.config.max_redirects, "redirects are bounded", what)?;
+                ensure(self.is_its_turn(endpoint, now), "each endpoint has its turn", what)?;
                 self.dialled(now, redirected)
             }
             Action::Drop { id } => {
@@ -124,12 +155,12 @@ impl Model {
             | Action::SendClose { id, .. } => {
                 ensure(live == Some(id), "only the live transport is used", what)
             }
-            Action::Event(event) => self.told(event, input, now),
+            Action::Event(event) => self.heard(event, input, now),
             _ => Ok(()),
         }
     }
 
-    fn told(&mut self, event: LinkEvent, input: Input, now: Instant) -> Checked {
+    fn heard(&mut self, event: LinkEvent, input: Input, now: Instant) -> Checked {
         let state = self.state;
         let what = || format!("{event:?} in {state:?}, after {input:?}");
         match event {
@@ -144,7 +175,12 @@ impl Model {
                     self.begins(reason, now)?;
                 }
                 if to == State::Connected {
-                    self.stable_at = Some(now + self.config.stable_after);
+                    (self.stable_at, self.attempt) = (Some(now + self.config.stable_after), 0);
+                    self.told_to_wait = None;
+                    self.answers.usable();
+                    if self.config.stable_after.is_zero() {
+                        self.answers.stable(true);
+                    }
                 }
                 Ok(())
             }
@@ -163,23 +199,71 @@ impl Model {
                 )?;
                 let was_stable = self.stable_at.take().is_some_and(|at| at <= now);
                 self.ended = Some((now, was_stable));
+                self.failed(reason, input, now);
                 self.check_wait(retry_in, input)
             }
-            LinkEvent::AttemptFailed { retry_in, .. } => {
+            LinkEvent::AttemptFailed { attempt, reason, retry_in } => {
                 let trying = self.phase().is_some_and(|phase| phase != Phase::Waiting);
                 ensure(trying, "an attempt that fails was under way", what)?;
+                ensure(attempt == self.attempt, "attempts are counted from the loss", what)?;
                 self.ended = Some((now, false));
+                self.failed(reason, input, now);
                 self.check_wait(retry_in, input)
+            }
+            LinkEvent::Dialing { attempt, .. } => {
+                ensure(attempt == self.attempt, "attempts are counted from the loss", what)
+            }
+            LinkEvent::GoingAway { .. } => {
+                let is_first = self.going_away != self.live;
+                self.going_away = self.live;
+                ensure(is_first, "a server goes away once", what)
             }
             LinkEvent::Closed { reason } => {
                 ensure(state == State::Closed(reason), "the end is told when it is so", what)
             }
-            LinkEvent::Dialing { .. }
-            | LinkEvent::TokenError { .. }
-            | LinkEvent::GoingAway { .. }
-            | LinkEvent::Shown(_)
-            | _ => Ok(()),
+            LinkEvent::TokenError { .. } | LinkEvent::Shown(_) | _ => Ok(()),
         }
+    }
+
+    fn is_its_turn(&mut self, endpoint: Endpoint, now: Instant) -> bool {
+        let Endpoint::Configured(endpoint) = endpoint else { return true };
+        self.answers.may_dial(endpoint, self.asked_for, now) || is_near_the_end(now)
+    }
+
+    /// An attempt or a link failed: what that says about its endpoint.
+    fn failed(&mut self, reason: Reason, input: Input, now: Instant) {
+        let verdict = self.verdict(input);
+        let is_http = matches!(input, Input::Failed { failure: Failure::Http { .. }, .. });
+        let own = matches!(
+            reason,
+            Reason::TokenFailed | Reason::TimedOut(Timer::Token | Timer::Step(Step::Login)) | Reason::Hint(_)
+        );
+        let [mut stop, _] = self.stop;
+        if matches!(reason, Reason::Dead(_)) && self.config.when_dead == WhenDead::Stop {
+            stop = Some(StopReason::HEARTBEAT_LOST);
+        }
+        let failed = Failed {
+            stop,
+            is_doubtful: is_http && self.again,
+            wants_token: verdict == Verdict::RefreshToken && stop.is_none(),
+            is_of_endpoint: !own && (self.locating || self.phase() != Some(Phase::Authorizing)),
+            pause: self.slow(input).max(self.told(input, now)),
+            switches: verdict == Verdict::SwitchEndpoint,
+        };
+        self.told_to_wait = None;
+        self.stop[1] = self.answers.failed(failed, now);
+    }
+
+    /// How long an endpoint that was being tried asked to be left alone, in words.
+    fn told(&self, input: Input, now: Instant) -> Duration {
+        let retry_after = self.config.retry_after;
+        let is_attempt = matches!(self.phase(), Some(Phase::Dialing | Phase::Handshaking(_)));
+        let told = match input {
+            Input::Failed { failure: Failure::Http { retry_after: Some(told), .. }, .. } => Some(told),
+            _ => self.told_to_wait.filter(|until| *until >= now).map(|until| until - now),
+        };
+        let told = told.filter(|_| is_attempt && retry_after.honour);
+        told.map_or(Duration::ZERO, |told| told.clamp(self.config.backoff.floor, retry_after.max))
     }
 
     /// An attempt begins: a person's own at any time, the link's own not before the floor.
@@ -187,7 +271,8 @@ impl Model {
         if reason == Reason::Redirected {
             return Ok(());
         }
-        self.asked_for = matches!(reason, Reason::Connect | Reason::RetryNow);
+        self.attempt = self.attempt.saturating_add(1);
+        self.asked_for |= matches!(reason, Reason::Connect | Reason::RetryNow);
         let Some((ended, was_stable)) = self.ended else {
             return ensure(self.asked_for, "the first attempt is asked for", || format!("{reason:?}"));
         };
@@ -199,15 +284,16 @@ impl Model {
         })
     }
 
-    /// Behind all delays stands the rate limit: so many dials at once, then one per refill.
+    /// Behind all delays stands the rate limit: so many dials at once, one more for a person, then one per refill.
     fn dialled(&mut self, now: Instant, redirected: bool) -> Checked {
         let rate = self.config.budget.rate;
         self.dials.push_back(now);
-        if self.dials.len() <= rate.burst as usize + 1 {
+        let is_asked_for = std::mem::take(&mut self.asked_for);
+        if self.dials.len() <= rate.burst as usize + 1 + usize::from(is_asked_for) {
             return Ok(());
         }
         let gap = self.dials.pop_front().map_or(Duration::MAX, |first| now - first);
-        let exempt = self.asked_for || redirected || is_near_the_end(now);
+        let exempt = redirected || is_near_the_end(now);
         ensure(exempt || gap >= rate.refill, "the rate of dials is limited", || {
             format!("{gap:?} for {rate:?}")
         })
@@ -216,7 +302,7 @@ impl Model {
     fn check_wait(&self, retry_in: Option<Duration>, input: Input) -> Checked {
         let Some(wait) = retry_in else { return Ok(()) };
         let (backoff, budget) = (self.config.backoff, self.config.budget);
-        let slow = self.slow(input);
+        let slow = self.answers.longest_pause();
         let cooldown = budget.breaker.and_then(|breaker| breaker.cooldown).unwrap_or_default();
         let most =
             [slow.saturating_add(backoff.cap), self.config.retry_after.max, budget.rate.refill, cooldown];
@@ -226,23 +312,32 @@ impl Model {
 
     /// The floor of the verdict on an input.
     fn slow(&self, input: Input) -> Duration {
-        let verdict = if let Input::PeerClosed { code, .. } = input {
+        if let Verdict::RetrySlow { floor } = self.verdict(input) { floor } else { Duration::ZERO }
+    }
+
+    fn verdict(&self, input: Input) -> Verdict {
+        if let Input::PeerClosed { code, .. } = input {
             self.config.close_policy.on_close(code)
         } else if let Input::Signal { signal: LinkSignal::Refused(Refusal::As(code)), .. } = input {
             self.config.close_policy.on_close(code)
         } else if let Input::Failed { failure, .. } = input {
             self.verdict_on(failure)
+        } else if let Input::Signal { signal: LinkSignal::Refused(Refusal::Token), .. } = input {
+            Verdict::RefreshToken
         } else {
             Verdict::Retry
-        };
-        if let Verdict::RetrySlow { floor } = verdict { floor } else { Duration::ZERO }
+        }
     }
 
     /// Whether the state may follow the present one.
     fn is_legal(&mut self, to: State) -> bool {
         if self.state.is_closed() || self.state == State::Idle {
-            (self.again, self.ended, self.stable_at) = (false, None, None);
-            return self.is_attempt(to) || to == State::Closed(ClosedReason::Requested);
+            (self.again, self.ended, self.stable_at, self.attempt) = (false, None, None, 0);
+            self.told_to_wait = None;
+            self.answers.started();
+            return self.is_attempt(to)
+                || self.is_waiting(to)
+                || to == State::Closed(ClosedReason::Requested);
         }
         let phase = match to {
             State::Connecting(phase) if !self.again => phase,
@@ -276,13 +371,19 @@ impl Model {
         self.is_dialing(state) || state == State::Connecting(first) || state == State::Reconnecting(first)
     }
 
+    fn is_waiting(&self, state: State) -> bool {
+        matches!(state, State::Connecting(Phase::Waiting) | State::Reconnecting(Phase::Waiting))
+    }
+
     /// Whether a failure may lead there: to a wait, to the next attempt where the wait is none, or to an end.
-    fn is_failure(&self, state: State, stop: Option<StopReason>) -> bool {
+    fn is_failure(&self, state: State) -> bool {
+        let [_, stop] = self.stop;
+        let goes_on = stop.is_none() || self.answers.is_unsure();
         match state {
             State::Closed(ClosedReason::Stopped { reason, .. }) => stop == Some(reason),
-            State::Closed(ClosedReason::GaveUp(budget)) => stop.is_none() && self.may_give_up(budget),
+            State::Closed(ClosedReason::GaveUp(budget)) => goes_on && self.may_give_up(budget),
             State::Connecting(phase) | State::Reconnecting(phase) => {
-                stop.is_none() && (phase == Phase::Waiting || self.is_attempt(state))
+                goes_on && (phase == Phase::Waiting || self.is_attempt(state))
             }
             State::Idle | State::Connected | State::Closing | State::Closed(_) | _ => false,
         }

@@ -93,7 +93,7 @@ pub enum LinkEvent {
     },
     /// An attempt starts to dial.
     Dialing {
-        /// The number of the attempt since the link was last stable, from 1.
+        /// The number of the attempt since the link was last usable, from 1.
         attempt: u32,
         /// Where.
         endpoint: Endpoint,
@@ -114,7 +114,7 @@ pub enum LinkEvent {
     },
     /// An attempt failed before the link was usable.
     AttemptFailed {
-        /// Its number since the link was last stable, from 1.
+        /// Its number since the link was last usable, from 1.
         attempt: u32,
         /// What happened.
         reason: Reason,

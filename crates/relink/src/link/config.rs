@@ -54,8 +54,9 @@ config! {
         /// long (A4 has 6 s).
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
         pub attempt_timeout / with_attempt_timeout: Option<Duration> = None,
-        /// A link that was usable for so long is stable: failures are forgotten (I5). Zero forgets at once, and lets
-        /// a server that accepts and closes be dialled in a tight loop, held only by the budget.
+        /// A link that was usable for so long is stable: failures are forgotten (I5). An endpoint that
+        /// closes sooner is left for the next one. Zero forgets at once: a server that accepts and closes is then dialled as
+        /// often as the budget allows, and no other endpoint is tried.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
         pub stable_after / with_stable_after: Duration = Duration::from_secs(5),
         /// On close, how long queued messages may take to go out: over the usable link, or over the next one where it is down
@@ -134,7 +135,7 @@ pub enum FirstFailure {
     /// The same as any other: the backoff decides.
     #[default]
     Retry,
-    /// The end: the application wants to know at once.
+    /// The end, once every endpoint has had an attempt: the application wants to know at once.
     Stop,
 }
 

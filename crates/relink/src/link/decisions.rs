@@ -1,27 +1,32 @@
-//! What a failure leads to: the end, or a wait, and of what length. Decided here, carried out in `transitions`.
+//! What comes next: the next step of a handshake; and after a failure the end, or a wait, and of what length, and which
+//! endpoint. Decided here, carried out in `transitions`.
 
 use core::time::Duration;
 
 use rand_core::Rng;
 
 use super::failure::Failure;
+use super::input::Refusal;
+use super::reason::Reason;
 use super::stage::Stage;
-use super::state::ClosedReason;
+use super::state::{ClosedReason, Step};
 use super::{FirstFailure, Link, Reopen};
 use crate::backoff::{Window, percent};
 use crate::budget::GaveUp;
 use crate::code::CloseCode;
+use crate::credentials::Need;
 use crate::policy::{StopReason, Verdict};
 use crate::time::Instant;
 
 /// The wait after what this side found wrong, if the table has the end, or a token, for its code: the same is likely to
 /// happen again.
 const FOUND_WRONG: Duration = Duration::from_secs(10);
+/// How long an endpoint is left alone that refused for good, while others are tried.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
 
 impl<R: Rng> Link<R> {
-    /// Whether the link is at an end from which it may start again.
-    pub(super) fn may_reopen(&self) -> bool {
-        let Stage::Closed(reason) = self.stage else { return false };
+    /// Whether the link may start again from this end.
+    pub(super) fn reopens_after(&self, reason: ClosedReason) -> bool {
         if reason == ClosedReason::DriverGone {
             return false;
         }
@@ -54,47 +59,148 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// Whether a failure is the end of the link, by its verdict or by a budget.
-    pub(super) fn is_the_end(&mut self, verdict: Verdict, code: Option<CloseCode>) -> Option<ClosedReason> {
-        match verdict {
-            Verdict::Stop(reason) => return Some(ClosedReason::Stopped { reason, code }),
-            Verdict::RefreshToken if !self.config.credentials.fetch => {
-                let expired = code == Some(CloseCode::TOKEN_EXPIRED);
-                let reason = if expired { StopReason::TOKEN_EXPIRED } else { StopReason::UNAUTHORIZED };
-                return Some(ClosedReason::Stopped { reason, code });
-            }
-            Verdict::RefreshToken => {
-                let reported = self.credentials.refused(&self.config.credentials);
-                self.tell_token_error(reported);
-                if self.credentials.hopeless(&self.config.credentials) {
-                    return Some(ClosedReason::GaveUp(GaveUp::TokenRefused));
-                }
-            }
-            Verdict::Retry | Verdict::RetryNow | Verdict::RetrySlow { .. } | Verdict::SwitchEndpoint => {}
+    /// The verdict on a refused login, and the code that it stands for.
+    pub(super) fn judge_refusal(&self, refusal: Refusal) -> (Verdict, Option<CloseCode>) {
+        match refusal {
+            Refusal::Token => (Verdict::RefreshToken, None),
+            Refusal::As(code) => (self.config.close_policy.on_close(code), Some(code)),
+            Refusal::Stop(reason) => (Verdict::Stop(reason), None),
         }
-        if !self.was_connected && self.config.first_failure == FirstFailure::Stop {
+    }
+
+    /// The handshake step after this one, and its limit; `None` if the link is usable then.
+    pub(super) fn step_after(&self, after: Option<Step>) -> Option<(Step, Option<Duration>)> {
+        let handshake = self.config.handshake;
+        let steps = [
+            (Step::Welcome, handshake.welcome.is_some(), handshake.welcome),
+            (Step::Challenge, handshake.challenge.is_some(), handshake.challenge),
+            (Step::Login, handshake.login && !self.logged_in, handshake.login_timeout),
+            (Step::Authenticating, handshake.authentication.is_some(), handshake.authentication),
+        ];
+        let next = steps.into_iter().find(|(step, exists, _)| *exists && Some(*step) > after);
+        next.map(|(step, _, limit)| (step, limit))
+    }
+
+    /// Whether a failure is the end of the link: by its verdict, if that holds everywhere or no endpoint is left that said
+    /// anything else, or by a budget. Where the link goes on, the route leads to the endpoint that is dialled next.
+    pub(super) fn is_the_end(
+        &mut self,
+        reason: Reason,
+        verdict: Verdict,
+        code: Option<CloseCode>,
+        was_stable: bool,
+    ) -> Option<ClosedReason> {
+        let stop = self.stop(verdict, code);
+        if let Some(reason) = stop.filter(|reason| reason.holds_everywhere()) {
+            return Some(ClosedReason::Stopped { reason, code });
+        }
+        // An endpoint is not to blame for what happened before it was dialed.
+        let is_of_endpoint =
+            reason.is_of_endpoint() && !matches!(self.stage, Stage::Authorizing { need: Need::Token, .. });
+        let is_token = stop.is_none() && verdict == Verdict::RefreshToken;
+        let is_http = matches!(reason, Reason::Failed(Failure::Http { .. }));
+        let is_refusal = stop.is_some() || is_token;
+        if is_of_endpoint && !is_refusal {
+            self.route.doubt();
+        }
+        let is_proven = is_refusal && (!is_http || self.is_proven());
+        let stop = stop.filter(|_| is_proven);
+        if is_of_endpoint {
+            self.move_on(verdict, stop.is_some(), was_stable);
+        }
+        if is_token {
+            let reported = self.credentials.refused(&self.config.credentials);
+            self.tell_token_error(reported);
+            if is_proven && self.credentials.hopeless(&self.config.credentials) {
+                return Some(ClosedReason::GaveUp(GaveUp::TokenRefused));
+            }
+        }
+        if let Some(reason) = stop.filter(|_| !is_of_endpoint || self.route.is_at_the_end()) {
+            return Some(ClosedReason::Stopped { reason, code });
+        }
+        let has_tried_all = self.budget.attempts() >= u32::from(self.route.count());
+        if !self.was_connected && self.config.first_failure == FirstFailure::Stop && has_tried_all {
             return Some(ClosedReason::GaveUp(GaveUp::FirstAttempt));
         }
         self.budget.exhausted(self.now).map(ClosedReason::GaveUp)
     }
 
+    /// Why the endpoint that gave this verdict need not be asked again.
+    fn stop(&self, verdict: Verdict, code: Option<CloseCode>) -> Option<StopReason> {
+        match verdict {
+            Verdict::Stop(reason) => Some(reason),
+            Verdict::RefreshToken if self.config.credentials.fetch => None,
+            Verdict::RefreshToken if code == Some(CloseCode::TOKEN_EXPIRED) => {
+                Some(StopReason::TOKEN_EXPIRED)
+            }
+            Verdict::RefreshToken => Some(StopReason::UNAUTHORIZED),
+            Verdict::Retry | Verdict::RetryNow | Verdict::RetrySlow { .. } | Verdict::SwitchEndpoint => None,
+        }
+    }
+
+    /// Whether an HTTP status that refuses is the server's own word. On the way to the first link nothing speaks against it;
+    /// later it may come from a captive portal, until it has been repeated.
+    fn is_proven(&mut self) -> bool {
+        !self.was_connected || self.route.refused(self.now)
+    }
+
+    /// Notes what the endpoint said, and turns to the next one, unless this one was good until now and says nothing
+    /// against coming back.
+    fn move_on(&mut self, verdict: Verdict, is_final: bool, was_stable: bool) {
+        let mut pause = Duration::ZERO;
+        if let Verdict::RetrySlow { floor } = verdict {
+            pause = floor;
+        }
+        if is_final {
+            pause = REFUSED_FOR;
+        }
+        // What an attempt was told is the endpoint's own wish; what a usable link was told is the service's.
+        let is_attempt = matches!(self.stage, Stage::Dialing { .. } | Stage::Handshaking { .. });
+        if let Some(told) = self.told().filter(|_| is_attempt) {
+            pause = pause.max(told);
+        }
+        self.route.answered(is_final);
+        self.route.leave_alone(pause, self.now);
+        let is_good = was_stable && pause.is_zero() && verdict != Verdict::SwitchEndpoint;
+        if is_good {
+            return;
+        }
+        let before = self.route.origin();
+        self.route.switch(self.now);
+        if is_attempt && self.route.origin() != before {
+            self.told_to_wait = None;
+        }
+    }
+
+    /// How long the server asked to be left alone, within the configured bounds.
+    fn told(&self) -> Option<Duration> {
+        let config = self.config.retry_after;
+        let told = self.told_to_wait.filter(|_| config.honour);
+        // A hint whose time is over says nothing any more; one that asked for no wait at all still does.
+        let told = told.filter(|until| *until >= self.now).map(|until| until - self.now);
+        told.map(|wait| wait.clamp(self.config.backoff.floor, config.max))
+    }
+
     /// Until when to wait, and below what no hint can shorten it.
     pub(super) fn wait(&mut self, verdict: Verdict, was_stable: bool) -> (Instant, Instant) {
         let backoff = self.config.backoff;
-        let told = self.told_to_wait.take().filter(|_| self.config.retry_after.honour);
-        // A hint whose time is over says nothing any more; one that asked for no wait at all still does.
-        let told = told.filter(|until| *until >= self.now).map(|until| until - self.now);
-        let told = told.map(|wait| wait.clamp(backoff.floor, self.config.retry_after.max));
-        let slow = if let Verdict::RetrySlow { floor } = verdict { floor } else { Duration::ZERO };
+        let told = self.told();
+        self.told_to_wait = None;
+        let mut pause = self.route.pause_from(self.now);
+        if told >= Some(pause) {
+            // Its own word on when to come back has a window of its own.
+            pause = Duration::ZERO;
+        }
 
-        let first = was_stable && backoff.first.is_some() && slow.is_zero();
+        let first = was_stable && backoff.first.is_some() && pause.is_zero();
         let mut window = if verdict == Verdict::RetryNow {
             Window::new(backoff.floor, backoff.floor.saturating_mul(2).min(backoff.cap))
         } else if first {
             backoff.first_window()
         } else {
-            self.schedule.next_window(&backoff).lifted(slow)
+            self.schedule.next_window(&backoff)
         };
+        window = window.lifted(pause);
         if let Some(told) = told {
             let spread = percent(told, self.config.retry_after.spread_pct);
             let told = Window::new(told, told.saturating_add(spread));
@@ -103,7 +209,7 @@ impl<R: Rng> Link<R> {
         let delay = window.draw(&mut self.rng);
         self.schedule.took(delay);
 
-        let least = backoff.floor.max(slow).max(told.unwrap_or_default());
+        let least = backoff.floor.max(pause).max(told.unwrap_or_default());
         let until = self.budget.earliest_dial(self.now).max(self.now + delay);
         (until, until.min(self.now + least))
     }

@@ -11,7 +11,8 @@ use crate::policy::StopReason;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Input {
-    /// The application wants the link up.
+    /// The application wants the link up. While it closes, and if [`Reopen`](super::Reopen) allows it, this is remembered: the
+    /// link starts again after its end.
     Connect,
     /// The application logs in: the word that the login step waits for. Early ones are remembered (D4).
     Login,
@@ -28,7 +29,8 @@ pub enum Input {
     },
     /// Everything that was queued when the close began has gone out.
     Flushed,
-    /// A person wants an attempt now: the backoff starts anew and the wait ends (M17).
+    /// A person wants an attempt now: the backoff starts anew and the wait ends (M17). The first such attempt starts at once,
+    /// the next ones as `budget.rate` allows. While the link closes, it means the same as [`Connect`](Self::Connect).
     RetryNow,
     /// The application vouches that the link is good: failures are forgotten without waiting for `stable_after` (I5).
     MarkStable,

@@ -96,11 +96,17 @@ pub struct Link<R> {
     last_id: TransportId,
     stage: Stage,
     leaving: Option<Leaving>,
+    /// Whether the application wants the link back after the end that it closes towards.
+    comes_back: bool,
     was_connected: bool,
     logged_in: bool,
     lost_at: Option<Instant>,
+    /// The number of the attempt since the link was last usable.
+    attempt: u32,
     /// When the server said to come back.
     told_to_wait: Option<Instant>,
+    /// Whether this transport's server said that it goes away.
+    told_going_away: bool,
     refresh_at: Option<Instant>,
     route: Route,
     schedule: Schedule,
@@ -140,10 +146,13 @@ impl<R: Rng> Link<R> {
             last_id: TransportId::default(),
             stage: Stage::Idle,
             leaving: None,
+            comes_back: false,
             was_connected: false,
             logged_in: false,
             lost_at: None,
+            attempt: 0,
             told_to_wait: None,
+            told_going_away: false,
             refresh_at: None,
             route: Route::new(endpoints),
             schedule: Schedule::default(),
@@ -247,7 +256,19 @@ impl<R: Rng> Link<R> {
     /// Whether the link is at its end and cannot be connected again: nothing is left to drive.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(self.stage, Stage::Closed(_)) && !self.may_reopen()
+        matches!(self.stage, Stage::Closed(_)) && self.may_connect().is_err()
+    }
+
+    /// Whether [`Input::Connect`] leads to a usable link, sooner or later, as far as this side decides it.
+    ///
+    /// # Errors
+    ///
+    /// The end that the link is at, or is closing towards, if the configuration says that it is final
+    /// ([`LinkConfig::reopen`]).
+    pub fn may_connect(&self) -> Result<(), ClosedReason> {
+        let end = if let Stage::Closed(reason) = self.stage { Some(reason) } else { None };
+        let end = end.or_else(|| self.is_closing().then_some(ClosedReason::Requested));
+        end.filter(|end| !self.reopens_after(*end)).map_or(Ok(()), Err)
     }
 
     /// The transport that is open or being opened.
@@ -297,6 +318,11 @@ impl<R: Rng> Link<R> {
     #[must_use]
     pub const fn is_leaving(&self) -> bool {
         self.leaving.is_some()
+    }
+
+    /// Whether the application has closed the link, and it is not at its end yet.
+    pub(crate) const fn is_closing(&self) -> bool {
+        self.leaving.is_some() || matches!(self.stage, Stage::Closing { .. })
     }
 
     /// Whether a token fetch is under way.

@@ -55,6 +55,18 @@ pub enum Reason {
     DriverGone,
 }
 
+impl Reason {
+    /// Whether a failure for this reason says anything about the endpoint that was dialed: a token that did not come, a
+    /// login that took too long and the system's word that the network is gone do not.
+    pub(crate) const fn is_of_endpoint(self) -> bool {
+        let own = matches!(
+            self,
+            Self::TokenFailed | Self::TimedOut(Timer::Token | Timer::Step(Step::Login)) | Self::Hint(_)
+        );
+        !own
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,6 +1,16 @@
-//! Which endpoint the next attempt dials: several in turn, and where redirects lead.
+//! Which endpoint the next attempt dials: several in turn, what each of them said, and where redirects lead.
+
+use core::time::Duration;
 
 use crate::link::action::Endpoint;
+use crate::time::Instant;
+
+/// Endpoints that have a pause of their own; those beyond share their places, and the longer pause counts.
+const PAUSES: usize = 16;
+const WORD: usize = u64::BITS as usize;
+/// An HTTP status may come from whatever stands between a link that worked before and its server: a captive portal, a
+/// proxy. So many in a row, over at least so long, count as the server's own.
+const PROOF: (u32, Duration) = (10, Duration::from_secs(120));
 
 /// The position among the configured endpoints, and in a chain of redirects.
 #[derive(Debug, Clone, Copy)]
@@ -8,12 +18,41 @@ pub(crate) struct Route {
     count: u8,
     current: u8,
     redirects: u8,
+    /// When each endpoint may be dialled again.
+    pauses: [Instant; PAUSES],
+    /// The endpoints whose last answer was final, one bit each.
+    finals: [u64; 256 / WORD],
+    refusals: Refusals,
+}
+
+/// HTTP statuses in a row that would end the link, and since when.
+#[derive(Debug, Clone, Copy, Default)]
+struct Refusals {
+    count: u32,
+    since: Option<Instant>,
 }
 
 impl Route {
     /// The first of `count` endpoints.
     pub(crate) const fn new(count: u8) -> Self {
-        Self { count, current: 0, redirects: 0 }
+        Self {
+            count,
+            current: 0,
+            redirects: 0,
+            pauses: [Instant::ORIGIN; PAUSES],
+            finals: [0; 256 / WORD],
+            refusals: Refusals { count: 0, since: None },
+        }
+    }
+
+    /// How many endpoints there are.
+    pub(crate) const fn count(&self) -> u8 {
+        self.count
+    }
+
+    /// The configured endpoint that the attempt began with.
+    pub(crate) const fn origin(&self) -> u8 {
+        self.current
     }
 
     /// Where to dial.
@@ -35,9 +74,56 @@ impl Route {
         self.redirects = 0;
     }
 
-    /// The next endpoint in turn.
-    pub(crate) const fn switch(&mut self) {
+    /// The next endpoint: the first in turn that may be dialled now; if there is none, the one that may be dialled first.
+    pub(crate) fn switch(&mut self, now: Instant) {
         self.redirects = 0;
-        self.current = if self.current + 1 < self.count { self.current + 1 } else { 0 };
+        let (current, count) = (u16::from(self.current), u16::from(self.count));
+        let in_turn = (1..=count).filter_map(|step| u8::try_from((current + step) % count).ok());
+        self.current = in_turn.min_by_key(|next| self.pause(*next).max(now)).unwrap_or(0);
+    }
+
+    /// How long the endpoint must be left alone from now on.
+    pub(crate) fn pause_from(&self, now: Instant) -> Duration {
+        self.pause(self.current) - now
+    }
+
+    fn pause(&self, endpoint: u8) -> Instant {
+        self.pauses[usize::from(endpoint) % PAUSES]
+    }
+
+    /// The endpoint asks to be left alone for so long.
+    pub(crate) fn leave_alone(&mut self, pause: Duration, now: Instant) {
+        let until = &mut self.pauses[usize::from(self.current) % PAUSES];
+        *until = (*until).max(now + pause);
+    }
+
+    /// The endpoint's last answer was final, or was not.
+    pub(crate) fn answered(&mut self, is_final: bool) {
+        let (word, bit) = (usize::from(self.current) / WORD, usize::from(self.current) % WORD);
+        self.finals[word] = self.finals[word] & !(1 << bit) | u64::from(is_final) << bit;
+    }
+
+    /// Whether the last answer of every endpoint was final.
+    pub(crate) fn is_at_the_end(&self) -> bool {
+        self.finals.iter().map(|word| word.count_ones()).sum::<u32>() >= u32::from(self.count)
+    }
+
+    /// One more HTTP status that would end the link; tells whether there were enough to believe them.
+    pub(crate) fn refused(&mut self, now: Instant) -> bool {
+        let (most, time) = PROOF;
+        let Refusals { count, since } = &mut self.refusals;
+        *count = count.saturating_add(1);
+        let lasted = now - *since.get_or_insert(now);
+        *count >= most && lasted >= time
+    }
+
+    /// Those statuses prove nothing any more: something else was answered, or the network is another one.
+    pub(crate) fn doubt(&mut self) {
+        self.refusals = Refusals::default();
+    }
+
+    /// Nothing that was said counts any more: the link is stable, or a person acted.
+    pub(crate) fn forgive(&mut self) {
+        *self = Self { current: self.current, redirects: self.redirects, ..Self::new(self.count) };
     }
 }

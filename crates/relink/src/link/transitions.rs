@@ -9,7 +9,7 @@ use rand_core::Rng;
 
 use super::action::{Action, LinkEvent};
 use super::failure::Failure;
-use super::input::{AddressFailed, Hint, Input, LinkSignal, Refusal, TokenFailed, TokenGrant, TransportId};
+use super::input::{AddressFailed, Hint, Input, LinkSignal, TokenFailed, TokenGrant, TransportId};
 use super::reason::{Reason, Timer};
 use super::stage::{Leaving, Live, Refresh, Stage};
 use super::state::{ClosedReason, Step};
@@ -49,8 +49,10 @@ impl<R: Rng> Link<R> {
     // The application's word.
 
     fn connect(&mut self) {
-        if matches!(self.stage, Stage::Idle) || self.may_reopen() {
+        if matches!(self.stage, Stage::Idle) {
             self.start(Reason::Connect);
+        } else {
+            self.reopen(Reason::Connect);
         }
     }
 
@@ -62,6 +64,7 @@ impl<R: Rng> Link<R> {
     }
 
     fn close(&mut self, code: CloseCode) {
+        self.comes_back = false;
         match self.stage {
             Stage::Idle
             | Stage::Waiting { .. }
@@ -74,6 +77,7 @@ impl<R: Rng> Link<R> {
     }
 
     fn finish(&mut self, code: CloseCode) {
+        self.comes_back = false;
         if self.leaving.is_some() {
             return;
         }
@@ -113,21 +117,16 @@ impl<R: Rng> Link<R> {
         if let Stage::Waiting { .. } = self.stage {
             self.forgive();
             self.budget.down(self.now);
-            self.attempt(Reason::RetryNow);
-        } else if self.may_reopen() {
-            self.start(Reason::RetryNow);
-        }
-    }
-
-    fn mark_stable(&mut self) {
-        if let Stage::Connected(live) = &mut self.stage {
-            live.stable_at = None;
-            self.credentials.accepted();
-            self.forgive();
+            self.attempt_as_asked(Reason::RetryNow);
+        } else {
+            self.reopen(Reason::RetryNow);
         }
     }
 
     fn hint(&mut self, hint: Hint) {
+        if hint != Hint::Offline {
+            self.route.doubt();
+        }
         if let Stage::Connected(live) = &mut self.stage {
             if hint == Hint::Offline && self.config.when_offline == WhenOffline::Disconnect {
                 return self.fail(Reason::Hint(hint), Verdict::Retry, None);
@@ -200,7 +199,10 @@ impl<R: Rng> Link<R> {
         match (signal, step) {
             (LinkSignal::GoingAway { retry_after }, _) => {
                 self.told_to_wait = Some(self.now + retry_after);
-                self.tell(LinkEvent::GoingAway { retry_after });
+                // A frame and the reason of the close behind it both say it: the later one counts.
+                if !core::mem::replace(&mut self.told_going_away, true) {
+                    self.tell(LinkEvent::GoingAway { retry_after });
+                }
             }
             (LinkSignal::Welcome, Some(Step::Welcome))
             | (LinkSignal::ChallengeMet, Some(Step::Challenge))
@@ -212,11 +214,7 @@ impl<R: Rng> Link<R> {
                 self.redirect();
             }
             (LinkSignal::Refused(refusal), Some(_)) => {
-                let (verdict, code) = match refusal {
-                    Refusal::Token => (Verdict::RefreshToken, None),
-                    Refusal::As(code) => (self.config.close_policy.on_close(code), Some(code)),
-                    Refusal::Stop(reason) => (Verdict::Stop(reason), None),
-                };
+                let (verdict, code) = self.judge_refusal(refusal);
                 self.push(Action::SendClose { id, code: self.config.heartbeat.close_code });
                 self.fail(Reason::LoginRefused, verdict, code);
             }
@@ -314,16 +312,33 @@ impl<R: Rng> Link<R> {
     fn start(&mut self, reason: Reason) {
         self.was_connected = false;
         self.lost_at = None;
+        self.attempt = 0;
         self.told_to_wait = None;
         self.credentials.accepted();
         self.forgive();
         self.budget.down(self.now);
-        self.attempt(reason);
+        self.attempt_as_asked(reason);
     }
 
-    fn forgive(&mut self) {
-        self.schedule.reset();
-        self.budget.forgive();
+    /// Starts again from an end that allows it: now, or once a close that is under way has come to that end.
+    fn reopen(&mut self, reason: Reason) {
+        if self.may_connect().is_err() {
+            return;
+        }
+        if let Stage::Closed(_) = self.stage {
+            self.start(reason);
+        } else {
+            self.comes_back = self.is_closing();
+        }
+    }
+
+    /// Begins the attempt that a person asked for: at once, unless those before it were too many.
+    fn attempt_as_asked(&mut self, reason: Reason) {
+        let until = self.budget.earliest_asked(self.now);
+        if until <= self.now {
+            return self.attempt(reason);
+        }
+        self.enter(Stage::Waiting { until, not_before: until }, reason);
     }
 
     /// Ends the wait as early as floor and budget allow.
@@ -356,6 +371,7 @@ impl<R: Rng> Link<R> {
     fn attempt(&mut self, reason: Reason) {
         self.last_id = TransportId(self.last_id.0.wrapping_add(1));
         let id = self.last_id;
+        self.attempt = self.attempt.saturating_add(1);
         self.route.back_to_origin();
         self.prepare(id, None, reason);
     }
@@ -381,11 +397,12 @@ impl<R: Rng> Link<R> {
 
     fn dial(&mut self, id: TransportId, until: Option<Instant>, reason: Reason) {
         count(&mut self.stats.dials);
+        self.told_going_away = false;
         self.budget.dialled(self.now);
         let endpoint = self.route.endpoint();
         let deadline = sooner(self.now + self.config.connect_timeout, until);
         self.enter(Stage::Dialing { id, deadline, until }, reason);
-        self.tell(LinkEvent::Dialing { attempt: self.budget.attempts().saturating_add(1), endpoint });
+        self.tell(LinkEvent::Dialing { attempt: self.attempt, endpoint });
         self.push(Action::Dial { id, endpoint });
     }
 
@@ -402,15 +419,7 @@ impl<R: Rng> Link<R> {
 
     /// Enters the handshake step after this one, or the usable link where none is left.
     fn next_step(&mut self, id: TransportId, after: Option<Step>, reason: Reason) {
-        let handshake = self.config.handshake;
-        let steps = [
-            (Step::Welcome, handshake.welcome.is_some(), handshake.welcome),
-            (Step::Challenge, handshake.challenge.is_some(), handshake.challenge),
-            (Step::Login, handshake.login && !self.logged_in, handshake.login_timeout),
-            (Step::Authenticating, handshake.authentication.is_some(), handshake.authentication),
-        ];
-        let next = steps.into_iter().find(|(step, exists, _)| *exists && Some(*step) > after);
-        let Some((step, _, limit)) = next else { return self.usable(id, reason) };
+        let Some((step, limit)) = self.step_after(after) else { return self.usable(id, reason) };
         // The time that the application takes is its own.
         let until = match (step, after) {
             (Step::Login, _) => None,
@@ -428,7 +437,9 @@ impl<R: Rng> Link<R> {
         if let Some(lost_at) = self.lost_at.take() {
             self.stats.recovered_in.record(now - lost_at);
         }
+        self.attempt = 0;
         self.told_to_wait = None;
+        self.route.doubt();
         self.budget.up();
         let live = Live {
             id,
@@ -451,7 +462,7 @@ impl<R: Rng> Link<R> {
     /// Ends an attempt, or a usable link, and decides what comes next.
     pub(super) fn fail(&mut self, reason: Reason, verdict: Verdict, code: Option<CloseCode>) {
         let now = self.now;
-        let attempt = self.budget.attempts().saturating_add(1);
+        let attempt = self.attempt;
         let lost = match &self.stage {
             Stage::Connected(live) => {
                 self.stats.connected_for.record(now - live.since);
@@ -466,9 +477,6 @@ impl<R: Rng> Link<R> {
             | Stage::Handshaking { .. }
             | Stage::Closed(_) => None,
         };
-        // An endpoint is not to blame for a token that could not be fetched, nor for a link that was good.
-        let dialed =
-            self.is_locating() || matches!(self.stage, Stage::Dialing { .. } | Stage::Handshaking { .. });
         let was_stable = lost == Some(true);
         self.release();
         match lost {
@@ -482,10 +490,7 @@ impl<R: Rng> Link<R> {
         if !was_stable {
             self.budget.failed(now);
         }
-        if verdict == Verdict::SwitchEndpoint || dialed {
-            self.route.switch();
-        }
-        let end = self.is_the_end(verdict, code);
+        let end = self.is_the_end(reason, verdict, code, was_stable);
         let wait = if end.is_some() { None } else { Some(self.wait(verdict, was_stable)) };
         // Nobody waits for an attempt that comes too late to flush anything.
         let wait = wait.filter(|(until, _)| self.leaving.is_none_or(|leaving| *until <= leaving.deadline));
@@ -505,7 +510,7 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// The end, told once and last.
+    /// The end, told once and last; then a new start, if the application asked for one while the link closed.
     fn end(&mut self, end: ClosedReason, reason: Reason) {
         self.refresh_at = None;
         // Whatever went wrong after the application closed the link, it is closed because of that.
@@ -514,6 +519,9 @@ impl<R: Rng> Link<R> {
         self.logged_in &= matches!(end, ClosedReason::GaveUp(_));
         self.enter(Stage::Closed(end), reason);
         self.tell(LinkEvent::Closed { reason: end });
+        if core::mem::take(&mut self.comes_back) {
+            self.start(Reason::Connect);
+        }
     }
 
     /// Lets go of the transport, the dial or the fetch that this state holds.

@@ -1,4 +1,5 @@
-//! What keeps a usable link good: the heartbeat, and the token renewed ahead of its end. Nothing here enters a state.
+//! What keeps a usable link good: the heartbeat, the token renewed ahead of its end, and the proof
+//! that it is stable. Nothing here enters a state.
 
 use core::time::Duration;
 
@@ -25,6 +26,21 @@ impl<R: Rng> Link<R> {
             }
             Err(TokenFailed) => self.refresh_failed(),
         }
+    }
+
+    /// The link is good: failures are forgotten.
+    pub(super) fn mark_stable(&mut self) {
+        if let Stage::Connected(live) = &mut self.stage {
+            live.stable_at = None;
+            self.credentials.accepted();
+            self.forgive();
+        }
+    }
+
+    pub(super) fn forgive(&mut self) {
+        self.schedule.reset();
+        self.budget.forgive();
+        self.route.forgive();
     }
 
     pub(super) fn pong(&mut self, id: TransportId, nonce: Option<u32>) {

@@ -27,7 +27,7 @@ pub enum Event {
     },
     /// An attempt starts to dial.
     Dialing {
-        /// The number of the attempt since the link was last stable, from 1.
+        /// The number of the attempt since the link was last usable, from 1.
         attempt: u32,
         /// Where.
         address: Address,
@@ -139,7 +139,7 @@ pub enum Event {
     },
     /// An attempt failed before the link was usable.
     AttemptFailed {
-        /// Its number since the link was last stable, from 1.
+        /// Its number since the link was last usable, from 1.
         attempt: u32,
         /// What happened.
         reason: Reason,

@@ -270,7 +270,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     fn close(&mut self, CloseFrame { code, reason }: CloseFrame, now: Instant) {
         if self.is_closing() {
-            return;
+            // Nothing more to do, unless the link was to come back.
+            return self.drive(Input::Finish { code }, now);
         }
         self.goodbye = reason;
         self.expire_messages(now);
@@ -281,7 +282,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// Whether the application has closed the link, or it is at its end: messages are not taken any more.
     #[must_use]
     pub fn is_closing(&self) -> bool {
-        self.link.is_leaving() || matches!(self.link.state(), State::Closing | State::Closed(_))
+        self.link.is_closing() || self.link.state().is_closed()
     }
 
     fn timeout(&mut self, now: Instant) {

@@ -1,8 +1,10 @@
-//! I17, I18: a person's *retry now*, and hints from the system.
+//! I6, I17, I18: a person's *retry now*, and hints from the system.
+
+use std::time::Duration;
 
 use relink::{
-    Backoff, Breaker, ClosedReason, Curve, Event, Failure, GaveUp, Hint, Jitter, LinkConfig, Phase, Rate,
-    Reopen, State,
+    Backoff, Breaker, CloseCode, ClosedReason, Curve, Event, Failure, FirstFailure, GaveUp, Hint, Jitter,
+    LinkConfig, Phase, Rate, Reopen, State, WhenOffline,
 };
 use relink_sim::{OnDial, Sim, millis, secs};
 
@@ -99,6 +101,154 @@ fn i17_but_only_where_the_configuration_allows() {
                 assert_eq!(sim.dials().len(), dials);
             }
         }
+    }
+}
+
+#[test]
+fn i17_connect_while_it_closes_comes_back_after_the_end() {
+    let ends: [fn(&mut Sim); 3] =
+        [|sim| sim.peer().close(1000), |sim| sim.peer().reset(), |sim| sim.advance(secs(2))];
+    for again in [Sim::connect, Sim::retry_now] {
+        for end in ends {
+            let mut sim = closing(Reopen::Always);
+            again(&mut sim);
+            again(&mut sim);
+            assert_eq!(sim.state(), State::Closing, "the close goes on");
+            assert_eq!(sim.machine().link().may_connect(), Ok(()));
+            end(&mut sim);
+            assert!(is_connected(&sim));
+            assert_eq!(sim.dials().len(), 2);
+            let told = sim.take_events();
+            let closed = told.iter().position(|event| matches!(event, Event::Closed { .. })).unwrap();
+            let dial = told.iter().rposition(|event| matches!(event, Event::Dialing { .. })).unwrap();
+            assert!(closed < dial, "the end is told, and then the new start");
+        }
+    }
+}
+
+#[test]
+fn i17_connect_before_the_flush_is_remembered_too() {
+    let mut sim = Sim::new(LinkConfig::default().with_reopen(Reopen::Always));
+    sim.to_connected();
+    sim.peer().reads(Some(0));
+    sim.send("never read").unwrap();
+    sim.close(1000);
+    sim.connect();
+    sim.advance(secs(7));
+    assert!(is_connected(&sim));
+}
+
+#[test]
+fn i17_the_last_word_counts_while_it_closes() {
+    let mut sim = closing(Reopen::Always);
+    sim.connect();
+    sim.close(1000);
+    sim.peer().close(1000);
+    assert_eq!((sim.state(), sim.dials().len()), (State::Closed(ClosedReason::Requested), 1));
+    sim.connect();
+    assert!(is_connected(&sim), "and it can still be connected");
+}
+
+#[test]
+fn i17_connect_while_it_closes_says_if_the_end_is_final() {
+    for reopen in [Reopen::Never, Reopen::AfterGivingUp] {
+        let mut sim = closing(reopen);
+        assert_eq!(sim.machine().link().may_connect(), Err(ClosedReason::Requested));
+        sim.connect();
+        sim.retry_now();
+        sim.peer().close(1000);
+        assert_eq!((sim.state(), sim.dials().len()), (State::Closed(ClosedReason::Requested), 1));
+        assert_eq!(sim.machine().link().may_connect(), Err(ClosedReason::Requested));
+    }
+}
+
+#[test]
+fn i06_who_retries_at_every_failure_has_the_first_at_once_and_the_rest_by_the_rate() {
+    let mut sim = Sim::new(LinkConfig::default());
+    sim.peer().on_dial(OnDial::Refuse(Failure::Refused));
+    sim.connect();
+    for _ in 0..2_999 {
+        sim.retry_now();
+        sim.advance(millis(1));
+    }
+    let Rate { burst, .. } = LinkConfig::default().budget.rate;
+    let dials = sim.dials();
+    assert!(dials[..burst as usize].iter().all(|dial| dial.at - dials[0].at <= millis(10)), "{dials:?}");
+    assert_eq!(dials.len(), burst as usize + 1 + 2, "a burst, one of a person's own, then one a second");
+}
+
+#[test]
+fn i06_a_person_s_dial_is_at_once_after_any_automatic_ones() {
+    let config = LinkConfig::default();
+    let rate = Rate { burst: 1, refill: secs(100) };
+    let mut sim = Sim::new(config.with_budget(config.budget.with_rate(rate)));
+    sim.peer().on_dial(OnDial::Refuse(Failure::Refused));
+    sim.connect();
+    sim.advance(secs(450));
+    let dials = sim.dials().len();
+    sim.retry_now();
+    assert_eq!(sim.dials().len(), dials + 1, "although the bucket is empty");
+    sim.retry_now();
+    assert_eq!(sim.dials().len(), dials + 1, "one is borrowed, and no second");
+    assert_eq!(sim.state(), State::Connecting(Phase::Waiting));
+}
+
+#[test]
+fn i06_no_way_of_asking_makes_a_hot_loop() {
+    type Way = (&'static str, fn(LinkConfig) -> LinkConfig, OnDial, fn(&mut Sim));
+    let refuse = OnDial::Refuse(Failure::Refused);
+    let flap = OnDial::Flap { after: Duration::ZERO, code: CloseCode::GOING_AWAY };
+    let reopening =
+        |config: LinkConfig| config.with_reopen(Reopen::Always).with_first_failure(FirstFailure::Stop);
+    let ways: [Way; 9] = [
+        ("retry now", |config| config, refuse, Sim::retry_now),
+        ("retry now at a server that closes", |config| config, flap, Sim::retry_now),
+        ("connect after each end", reopening, refuse, Sim::connect),
+        ("retry now after each end", reopening, refuse, Sim::retry_now),
+        (
+            "close and connect",
+            |config| config.with_reopen(Reopen::Always),
+            OnDial::Accept,
+            |sim| {
+                sim.close(1000);
+                sim.connect();
+            },
+        ),
+        ("online", |config| config, refuse, |sim| sim.hint(Hint::Online)),
+        (
+            "offline and online",
+            |config| config.with_when_offline(WhenOffline::Disconnect),
+            OnDial::Accept,
+            |sim| {
+                sim.mark_stable();
+                sim.hint(Hint::Offline);
+                sim.hint(Hint::Online);
+            },
+        ),
+        (
+            "vouch for each link",
+            |config| config,
+            OnDial::Accept,
+            |sim| {
+                sim.mark_stable();
+                sim.peer().close(1001);
+                sim.hint(Hint::Wake);
+            },
+        ),
+        ("no proof of stability", |config| config.with_stable_after(Duration::ZERO), flap, |_| {}),
+    ];
+    for (name, config, answer, ask) in ways {
+        let config = config(LinkConfig::default());
+        let eager = config.backoff.with_floor(millis(1)).with_first(Some(Duration::ZERO));
+        let mut sim = Sim::new(config.with_backoff(eager));
+        sim.peer().on_dial(answer);
+        sim.connect();
+        for _ in 0..6_000 {
+            ask(&mut sim);
+            sim.advance(millis(10));
+        }
+        let dials = sim.dials().len();
+        assert!((12..=10 + 1 + 60).contains(&dials), "{name}: {dials} dials in a minute");
     }
 }
 
@@ -210,6 +360,13 @@ fn i18_hints_leave_a_dial_alone() {
         assert_eq!(count(&sim.take_events(), |event| matches!(event, Event::State { .. })), 0);
         assert_eq!(sim.state(), State::Connecting(Phase::Dialing));
     }
+}
+
+/// A link whose close frame has gone out.
+fn closing(reopen: Reopen) -> Sim {
+    let mut sim = Sim::new(LinkConfig::default().with_reopen(reopen));
+    sim.to_closing();
+    sim
 }
 
 fn given_up(reopen: Reopen) -> Sim {

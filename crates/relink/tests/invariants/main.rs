@@ -12,6 +12,7 @@ mod heartbeat;
 mod hints;
 mod order;
 mod outbox;
+mod refusals;
 mod retry_after;
 mod support;
 mod transport;

@@ -6,9 +6,9 @@ use relink::{
     CloseCode, Event, Failure, Instant, LinkConfig, Phase, Plain, Reopen, Session, SessionAction,
     SessionConfig, SessionInput, State, Status,
 };
-use relink_sim::{OnDial, Sim, millis, secs};
+use relink_sim::{OnDial, Sim, Tokens, millis, secs};
 
-use crate::support::{Walk, all_steps, everything_on, is_connected, speaking};
+use crate::support::{Walk, all_steps, everything_on, is_connected, speaking, with_tokens};
 
 #[test]
 fn i03_an_open_transport_is_not_yet_a_usable_link() {
@@ -199,4 +199,43 @@ fn assert_chain(events: &[Event], start: State, end: State) {
         }
     }
     assert_eq!(state, end);
+}
+
+#[test]
+fn i04_attempts_are_counted_from_the_loss() {
+    let mut sim = Sim::new(LinkConfig::default());
+    sim.peer().on_dial(OnDial::Refuse(Failure::Refused));
+    sim.connect();
+    sim.next_dial();
+    sim.peer().on_dial(OnDial::Accept);
+    sim.next_dial();
+    assert_eq!(attempts(&mut sim), [(1, "dial"), (1, "failed"), (2, "dial"), (2, "failed"), (3, "dial")]);
+
+    // Lost before it was stable: that is a failure for the budget, but people count from here.
+    sim.peer().on_dial(OnDial::Refuse(Failure::Refused));
+    sim.peer().reset();
+    sim.next_dial();
+    sim.retry_now();
+    assert_eq!(sim.machine().link().attempts(), 1, "since a person forgave them");
+    assert_eq!(attempts(&mut sim), [(1, "dial"), (1, "failed"), (2, "dial"), (2, "failed")]);
+}
+
+#[test]
+fn i04_an_attempt_without_a_token_has_a_number_too() {
+    let mut sim = Sim::new(with_tokens(LinkConfig::default()));
+    sim.tokens(Tokens::Fail);
+    sim.connect();
+    sim.tokens(Tokens::Grant(None));
+    sim.next_dial();
+    assert_eq!(attempts(&mut sim), [(1, "failed"), (2, "dial")]);
+}
+
+/// The numbers that events gave to attempts.
+fn attempts(sim: &mut Sim) -> Vec<(u32, &'static str)> {
+    let number = |event: &Event| match event {
+        Event::Dialing { attempt, .. } => Some((*attempt, "dial")),
+        Event::AttemptFailed { attempt, .. } => Some((*attempt, "failed")),
+        _ => None,
+    };
+    sim.take_events().iter().filter_map(number).collect()
 }

@@ -123,6 +123,22 @@ fn i29_a_hint_is_told_and_good_for_one_wait_only() {
 }
 
 #[test]
+fn i29_one_drain_is_told_once() {
+    let mut sim = speaking(LinkConfig::default(), 1);
+    sim.to_connected();
+    for _ in 0..2 {
+        sim.peer().send("going away");
+        sim.advance(secs(1));
+        sim.peer().send("going away");
+        sim.peer().close_saying(1001, "deploy; retry-after=10s");
+        let events = sim.take_events();
+        assert_eq!(count(&events, |event| matches!(event, Event::GoingAway { .. })), 1);
+        assert!((secs(10)..=secs(12)).contains(waits(&events).last().unwrap()), "the last word counts");
+        sim.next_dial();
+    }
+}
+
+#[test]
 fn i29_whoever_does_not_want_it_is_not_held_up() {
     let config = LinkConfig::default();
     let mut sim = Sim::new(config.with_retry_after(config.retry_after.with_honour(false)));

@@ -25,6 +25,17 @@ pub(crate) fn dice(seed: u64) -> Pcg32 {
     Pcg32::seed_from_u64(seed)
 }
 
+/// What an endpoint may answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Answer {
+    /// To the handshake, with a `Retry-After`.
+    Status(u16, Option<Duration>),
+    /// None at all.
+    Failure(Failure),
+    /// Over the open transport.
+    Code(u16),
+}
+
 /// A link and its time; every action it asked for is kept.
 pub(crate) struct Bench {
     pub(crate) link: Link<Pcg32>,
@@ -106,6 +117,21 @@ impl Bench {
         let id = self.id();
         self.give(Input::PeerClosed { id, code: CloseCode(code) });
         self.retry_in()
+    }
+
+    /// The endpoint that is being dialed answers so.
+    pub(crate) fn answer(&mut self, answer: Answer) {
+        let id = self.id();
+        match answer {
+            Answer::Status(status, retry_after) => {
+                self.give(Input::Failed { id, failure: Failure::Http { status, retry_after } });
+            }
+            Answer::Failure(failure) => drop(self.give(Input::Failed { id, failure })),
+            Answer::Code(code) => {
+                self.open();
+                self.peer_closes(code);
+            }
+        }
     }
 
     /// Lets the wait for the next attempt pass, until the attempt begins.

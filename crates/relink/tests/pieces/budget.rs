@@ -38,7 +38,7 @@ fn w20_the_bucket_fills_up_to_its_burst_and_no_further() {
 }
 
 #[test]
-fn w20_a_person_s_own_dial_is_counted_and_never_held_up() {
+fn w20_a_person_s_own_dial_is_counted_and_the_first_is_not_held_up() {
     let rate = Rate { burst: 1, refill: secs(100) };
     let config = LinkConfig::default();
     let mut bench = Bench::new(config.with_budget(config.budget.with_rate(rate)));
@@ -47,7 +47,12 @@ fn w20_a_person_s_own_dial_is_counted_and_never_held_up() {
     assert_eq!(wait, secs(100), "the bucket is empty");
     bench.give(Input::RetryNow);
     assert_eq!(bench.dials(), 2, "a person does not wait for the bucket");
-    assert!(bench.fail().unwrap() >= secs(99), "but empties it");
+    assert_eq!(bench.fail().unwrap(), secs(200), "but borrows from it");
+    bench.give(Input::RetryNow);
+    bench.pass(secs(100) - millis(1));
+    assert_eq!(bench.dials(), 2, "until that is paid back, not even a person borrows more");
+    bench.pass(millis(1));
+    assert_eq!(bench.dials(), 3);
 }
 
 #[test]
