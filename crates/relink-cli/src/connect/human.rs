@@ -87,10 +87,10 @@ impl Human {
                 } else {
                     (format!("messages {first} to {last} were dropped"), "they")
                 };
-                vec![wait(match why {
-                    DropReason::Expired => format!("{which}: {they} waited too long"),
-                    _ => format!("{which}: the queue is full"),
-                })]
+                let expired = *why == DropReason::Expired;
+                let why =
+                    if expired { format!("{they} waited too long") } else { "the queue is full".into() };
+                vec![wait(format!("{which}: {why}"))]
             }
             Event::Disconnected { code, detail, reason, retry_in } => {
                 let what = match (reason, detail.as_str()) {

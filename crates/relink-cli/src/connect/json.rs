@@ -175,15 +175,19 @@ pub(crate) fn lines(at: Duration, event: &Event) -> Vec<Line> {
         // Text and numbers: there is nothing that JSON could not hold.
         Line::Out(serde_json::to_string(&told).unwrap_or_default())
     };
-    let each = |first: Receipt, last: Receipt, what: &dyn Fn(u64) -> What<'static>| {
+    let each = |first: &Receipt, last: &Receipt, what: &dyn Fn(u64) -> What<'static>| {
         (first.0..=last.0).map(|id| line(what(id))).collect()
     };
-    match event {
-        Event::Sent { first, last } => each(*first, *last, &|id| What::Sent { id }),
-        Event::Acknowledged { first, last } => each(*first, *last, &|id| What::Acknowledged { id }),
-        Event::InDoubt { first, last, .. } => each(*first, *last, &|id| What::InDoubt { id }),
-        Event::Dropped { first, last, why, .. } => each(*first, *last, &|id| What::Dropped { id, why: *why }),
-        _ => what(event).map(line).into_iter().collect(),
+    if let Event::Sent { first, last } = event {
+        each(first, last, &|id| What::Sent { id })
+    } else if let Event::Acknowledged { first, last } = event {
+        each(first, last, &|id| What::Acknowledged { id })
+    } else if let Event::InDoubt { first, last, .. } = event {
+        each(first, last, &|id| What::InDoubt { id })
+    } else if let Event::Dropped { first, last, why, .. } = event {
+        each(first, last, &|id| What::Dropped { id, why: *why })
+    } else {
+        what(event).map(line).into_iter().collect()
     }
 }
 

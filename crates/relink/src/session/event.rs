@@ -209,20 +209,21 @@ impl Event {
     /// The memory that the messages take which this event hands back: their bytes, and 64 more for each.
     #[must_use]
     pub fn weight(&self) -> usize {
-        match self {
-            Self::Dropped { messages, .. } | Self::InDoubt { messages, .. } => weight(messages),
-            Self::Rejected { message, .. } => message.len() + MESSAGE,
-            _ => 0,
+        if let Self::Dropped { messages, .. } | Self::InDoubt { messages, .. } = self {
+            weight(messages)
+        } else if let Self::Rejected { message, .. } = self {
+            message.len() + MESSAGE
+        } else {
+            0
         }
     }
 
     /// Lets go of the messages that it hands back, but not of their receipts. Tells the memory that this frees.
     pub fn let_go(&mut self) -> usize {
-        match self {
-            Self::Dropped { messages, .. } | Self::InDoubt { messages, .. } => {
-                weight(&core::mem::take(messages))
-            }
-            _ => 0,
+        if let Self::Dropped { messages, .. } | Self::InDoubt { messages, .. } = self {
+            weight(&core::mem::take(messages))
+        } else {
+            0
         }
     }
 }
