@@ -249,7 +249,7 @@ impl<Rt: Runtime> Builder<Rt> {
         self
     }
 
-    /// The limits on what the peer may send.
+    /// The limits on what the peer may send. A server of `relink.v1` is told of them, and withholds what is larger.
     #[must_use]
     pub const fn limits(mut self, limits: WireLimits) -> Self {
         self.limits = limits;
@@ -326,6 +326,7 @@ impl<Rt: Runtime> Builder<Rt> {
         let mut config = self.config;
         config.link.credentials.fetch |= self.providers.token.is_some();
         config.link.credentials.address |= self.providers.address.is_some();
+        self.protocol.reads_at_most(self.limits.largest()?)?;
         let trace = Trace::link(&endpoints[0]);
         let mut session = Session::new(config, endpoints, self.protocol, rand::make_rng::<SmallRng>())?;
         if let Some(resume) = self.resume {

@@ -55,6 +55,12 @@ impl Trace {
             Event::Dropped { first, last, why, .. } => {
                 tracing::warn!(%first, %last, why = why.name(), "messages dropped");
             }
+            Event::TooLarge { receipt, size } => {
+                tracing::warn!(%receipt, size, "message too large for the peer")
+            }
+            Event::Withheld { channel, position, problem } => {
+                tracing::warn!(?channel, offset = position.offset, %problem, "message withheld");
+            }
             Event::Resumed { complete } => tracing::info!(complete, "session resumed"),
             Event::ResumeRefused { problem } => tracing::warn!(%problem, "session lost"),
             Event::InDoubt { first, last, .. } => tracing::warn!(%first, %last, "messages in doubt"),

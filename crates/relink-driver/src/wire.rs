@@ -7,7 +7,7 @@ use std::io;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use relink::{Address, CloseCode, CloseFrame, Failure, Frame, Message, Secret, Text};
+use relink::{Address, CloseCode, CloseFrame, ConfigError, Failure, Frame, Message, Secret, Text};
 use tungstenite::Error;
 use tungstenite::handshake::client::ClientHandshake;
 use tungstenite::handshake::{HandshakeError, MidHandshake};
@@ -25,9 +25,10 @@ use crate::request::{BadUrl, HandshakeSecrets, IntoRequest, Target, Template};
 #[non_exhaustive]
 pub struct WireLimits {
     /// The largest message, in bytes; a larger one closes the transport with 1009. 16 MiB by default: well above what
-    /// applications mean to send, and little enough that a hostile peer cannot fill memory.
+    /// applications mean to send, and little enough that a hostile peer cannot fill memory. At least 1; with `relink.v1` at
+    /// least 128 KiB.
     pub max_message: usize,
-    /// The largest frame, in bytes. 16 MiB by default, as for messages.
+    /// The largest frame, in bytes. 16 MiB by default, as for messages. At least 125: control frames have to fit.
     pub max_frame: usize,
 }
 
@@ -42,6 +43,17 @@ impl WireLimits {
     #[must_use]
     pub const fn new(max_message: usize, max_frame: usize) -> Self {
         Self { max_message, max_frame }
+    }
+
+    /// The largest message that is read, whether it comes in one frame or in several.
+    ///
+    /// # Errors
+    ///
+    /// A limit that nothing fits into.
+    pub(crate) fn largest(self) -> Result<usize, ConfigError> {
+        ConfigError::unless_at_least("limits.max_message", self.max_message, 1)?;
+        ConfigError::unless_at_least("limits.max_frame", self.max_frame, 125)?;
+        Ok(self.max_message.min(self.max_frame))
     }
 
     /// Buffers of 4 KiB keep an idle link small; larger frames make them grow for as long as they last.

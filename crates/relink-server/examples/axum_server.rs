@@ -43,6 +43,8 @@ async fn publish(
     Path(channel): Path<String>,
     words: String,
 ) -> StatusCode {
-    relink.publish(channel, words.as_str());
-    StatusCode::ACCEPTED
+    match relink.publish(channel, words) {
+        Ok(()) => StatusCode::ACCEPTED,
+        Err(_) => StatusCode::PAYLOAD_TOO_LARGE,
+    }
 }

@@ -121,6 +121,7 @@ impl ServerBuilder {
             None => Arc::new(Memory::new(config.node.history)?),
         };
         config.node.history = history.config();
+        config.node.max_message = config.max_message;
         // Session ids are drawn from it, and whoever knows one can take the session over.
         let rng = StdRng::try_from_rng(&mut SysRng).map_err(|_| BuildError::NoEntropy)?;
         config.admission.map_or(Ok(()), |admission| admission.validate())?;

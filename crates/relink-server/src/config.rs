@@ -17,7 +17,8 @@ use relink::server::{AdmissionConfig, NodeConfig};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerConfig {
-    /// What is decided about connections, sessions and subscriptions. Its `history` is replaced by that of the store.
+    /// What is decided about connections, sessions and subscriptions. Its `history` is replaced by that of the store, and its
+    /// `max_message` by the one below.
     pub node: NodeConfig,
     /// How many connections there may be.
     pub limits: ConnectionLimits,
@@ -25,8 +26,9 @@ pub struct ServerConfig {
     /// from the proxy's address. Turn it on where clients connect directly, or where you hand their addresses in (see
     /// [`ServerHandle::accept`](crate::ServerHandle::accept)). Its `per_user` is not looked at; the `node` has one.
     pub admission: Option<AdmissionConfig>,
-    /// A client's WebSocket message that is larger than this is answered with 1009. With its frame around it: base64 in JSON
-    /// makes bytes a third larger.
+    /// A client's WebSocket message that is larger than this, in bytes, is answered with 1009. With its frame around it:
+    /// base64 in JSON makes bytes a third larger. Clients are told, and do not send what is larger. At least 512. How large
+    /// publications may be is for [`NodeConfig::max_publication`] to say.
     pub max_message: usize,
     /// A connection that has not asked for a WebSocket after so long is dropped (I16). TLS is not counted.
     pub handshake_timeout: Duration,

@@ -12,7 +12,7 @@ use relink::{
     server::{ConnectionId, NodeInput},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,
 };
 use tokio_tungstenite::{
@@ -205,7 +205,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             }
             // Reading on sends our answer to a close frame, and waits for the peer's.
             while self.ws.next().await.is_some_and(|read| read.is_ok()) {}
-            self.ws.get_mut().shutdown().await?;
+            let io = self.ws.get_mut();
+            io.shutdown().await?;
+            // A socket that is dropped over unread bytes is reset, and the peer may never see why it was closed: the rest of
+            // a message that was too large is read, and thrown away.
+            let mut rest = [0; BUFFER];
+            while io.read(&mut rest).await? > 0 {}
             Ok::<_, Error>(())
         };
         // Where it fails, or takes too long, there is nobody left to say it to.

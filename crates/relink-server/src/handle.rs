@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use http::StatusCode;
 use relink::{
-    Channel, CloseFrame, Message, SessionId,
+    Channel, CloseFrame, Message, Problem, SessionId,
     server::{NodeEvent, NodeInput, NodeStats, Stream},
 };
 use tokio::{
@@ -35,16 +35,41 @@ impl ServerHandle {
     /// Publishes a message to everyone who is subscribed to a channel, at this node or another one.
     ///
     /// It is queued; where the store fails, [`NodeEvent::NotPublished`] tells. Messages to one channel keep their order.
-    pub fn publish(&self, channel: impl Into<Channel>, message: impl Into<Message>) {
-        let stream = Stream::Channel(channel.into());
-        self.hub.drive(NodeInput::Publish { stream, message: message.into() });
+    ///
+    /// # Errors
+    ///
+    /// The message comes back where it is larger than
+    /// [`max_publication`](relink::server::NodeConfig::max_publication), or the channel has a name that no client can
+    /// subscribe to.
+    pub fn publish(
+        &self,
+        channel: impl Into<Channel>,
+        message: impl Into<Message>,
+    ) -> Result<(), NotPublished> {
+        self.put(Stream::Channel(channel.into()), message.into())
     }
 
     /// Sends a message to one session, wherever its client is connected. It waits there until the client comes back;
     /// where there is no such session any more, it goes nowhere.
-    pub fn send(&self, session: impl Into<SessionId>, message: impl Into<Message>) {
-        let stream = Stream::Session(session.into());
-        self.hub.drive(NodeInput::Publish { stream, message: message.into() });
+    ///
+    /// # Errors
+    ///
+    /// The message comes back where it is larger than
+    /// [`max_publication`](relink::server::NodeConfig::max_publication).
+    pub fn send(
+        &self,
+        session: impl Into<SessionId>,
+        message: impl Into<Message>,
+    ) -> Result<(), NotPublished> {
+        self.put(Stream::Session(session.into()), message.into())
+    }
+
+    fn put(&self, stream: Stream, message: Message) -> Result<(), NotPublished> {
+        if let Err(problem) = self.hub.config.node.may_publish(&stream, &message) {
+            return Err(NotPublished { message, problem });
+        }
+        self.hub.drive(NodeInput::Publish { stream, message });
+        Ok(())
     }
 
     /// Closes all connections of a user at this node, and ends their sessions. The code tells the client what to do:
@@ -149,6 +174,17 @@ impl fmt::Debug for ServerHandle {
             .field("connections", &self.hub.stats().connections)
             .finish_non_exhaustive()
     }
+}
+
+/// A message that was not published; here it is again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the message was not published: {problem}")]
+#[non_exhaustive]
+pub struct NotPublished {
+    /// The message, untouched.
+    pub message: Message,
+    /// What is wrong with it.
+    pub problem: Problem,
 }
 
 /// What happened on a server. A snapshot; rates are differences of two.

@@ -101,7 +101,7 @@ mod user;
 pub use builder::{BuildError, ServerBuilder};
 pub use config::{ConnectionLimits, ServerConfig};
 pub use context::Context;
-pub use handle::{ServerEvents, ServerHandle, ServerStats};
+pub use handle::{NotPublished, ServerEvents, ServerHandle, ServerStats};
 pub use history::{History, HistoryError, Memory, NewsReceiver, NewsSender, Watch, news};
 #[cfg(feature = "redis")]
 pub use history::{RedisConfig, RedisHistory};

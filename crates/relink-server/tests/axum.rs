@@ -42,7 +42,7 @@ async fn e18_a_route_serves_links_beside_others() {
     let mut client = Client::connect(addr, "/link").await;
     client.hello().await;
     client.subscribe("room").await;
-    server.handle().publish("room", "hello");
+    server.handle().publish("room", "hello").expect("it fits");
     assert_eq!(client.expect("publication").await["text"], "hello");
     server.handle().drain().await;
     assert_eq!(client.closed().await.0, 1001);

@@ -94,12 +94,12 @@ async fn resumes(one: &Running, other: &Running) {
     let position = client.subscribe("room").await["position"].clone();
     client.message(1, Some("room"), "mine").await;
     while client.hear().await["type"] != "publication" {}
-    one.relink.send(&*session, "direct 1");
+    one.relink.send(&*session, "direct 1").expect("it fits");
     assert_eq!(client.expect_publication().await, (Value::Null, json!(1), json!("direct 1")));
     drop(client);
-    other.relink.publish("room", "meanwhile 1");
-    one.relink.publish("room", "meanwhile 2");
-    other.relink.send(&*session, "direct 2");
+    other.relink.publish("room", "meanwhile 1").expect("it fits");
+    one.relink.publish("room", "meanwhile 2").expect("it fits");
+    other.relink.send(&*session, "direct 2").expect("it fits");
 
     let mut client = other.connect().await;
     let again = client.resume(&welcome, 1).await;
@@ -410,7 +410,7 @@ async fn s06_a_slow_reader_misses_nothing_and_disturbs_nobody() {
     // More than the sockets between them hold.
     let text = "x".repeat(16 * 1024);
     for offset in 1..=1000 {
-        server.relink.publish("room", text.as_str());
+        server.relink.publish("room", text.as_str()).expect("it fits");
         assert_eq!(quick.expect("publication").await["offset"], offset);
     }
     assert!(server.relink.stats().node.outbound_bytes < 100_000, "{:?}", server.relink.stats().node);

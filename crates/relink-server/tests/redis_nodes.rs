@@ -45,7 +45,7 @@ async fn w15_a_client_goes_on_at_another_node_when_its_own_is_killed() {
     first.shutdown_background();
 
     let second = node(&redis, RedisConfig::default()).await;
-    second.relink.publish("room", "6");
+    second.relink.publish("room", "6").expect("it fits");
     let mut client = second.connect().await;
     let again = client.resume(&welcome, 0).await;
     assert_eq!((&again["resumed"], &again["received"]), (&json!(true), &json!(5)));
@@ -129,7 +129,7 @@ async fn w15_a_history_that_was_lost_is_told() {
     let (mut client, _) = server.hello().await;
     let begin = client.subscribe("room").await["position"].clone();
     for _ in 0..3 {
-        server.relink.publish("room", "x");
+        server.relink.publish("room", "x").expect("it fits");
         client.expect("publication").await;
     }
     let (mut late, _) = server.hello().await;

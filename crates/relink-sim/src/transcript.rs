@@ -83,6 +83,11 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         Event::Acknowledged { first, last } if first == last => format!("acknowledged {first}"),
         Event::Acknowledged { first, last } => format!("acknowledged {first} to {last}"),
         Event::Rejected { receipt, problem, .. } => format!("rejected {receipt}: {}", problem.name),
+        Event::TooLarge { receipt, size } => format!("too large {receipt}: {size} bytes"),
+        Event::Withheld { channel, position, problem } => {
+            let place = channel.as_ref().map_or_else(|| "the session".into(), ToString::to_string);
+            format!("withheld on {place} at {}: {}", position.offset, problem.name)
+        }
         Event::InDoubt { first, last, .. } if first == last => format!("in doubt {first}"),
         Event::InDoubt { first, last, .. } => format!("in doubt {first} to {last}"),
         Event::Resumed { complete } => format!("resumed{}", gap(*complete)),

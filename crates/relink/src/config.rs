@@ -72,6 +72,15 @@ impl ConfigError {
     pub const fn field(&self) -> &'static str {
         self.field
     }
+
+    /// For the configuration of layers above: checks that a number is no smaller than this.
+    ///
+    /// # Errors
+    ///
+    /// This error, where it is.
+    pub fn unless_at_least(field: &'static str, value: usize, least: usize) -> Result<(), Self> {
+        within(field, value, least, usize::MAX)
+    }
 }
 
 /// A configured value, for the message.

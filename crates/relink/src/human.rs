@@ -88,7 +88,7 @@ pub(crate) mod serde_impl {
 
     use alloc::string::{String, ToString};
     use serde::de::{Deserialize, Deserializer, Error};
-    use serde::ser::Serializer;
+    use serde::ser::{Serialize, Serializer};
 
     use super::HumanDuration;
 
@@ -124,42 +124,50 @@ pub(crate) mod serde_impl {
     /// A limit that may be `off` as well.
     pub(crate) mod limit {
         use core::fmt;
+        use core::marker::PhantomData;
 
         use serde::de::{Error, Unexpected, Visitor};
 
-        use super::{Deserializer, Serializer};
+        use super::{Deserializer, Serialize, Serializer};
 
-        pub(crate) fn serialize<S: Serializer>(value: &Option<u32>, to: S) -> Result<S::Ok, S::Error> {
+        pub(crate) fn serialize<T: Serialize, S: Serializer>(
+            value: &Option<T>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
             match value {
-                Some(limit) => to.serialize_u32(*limit),
+                Some(limit) => limit.serialize(to),
                 None => to.serialize_str("off"),
             }
         }
 
-        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
-            from.deserialize_any(Limit)
+        pub(crate) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+        where
+            T: TryFrom<i64> + TryFrom<u64>,
+            D: Deserializer<'de>,
+        {
+            from.deserialize_any(Limit(PhantomData))
         }
 
-        struct Limit;
+        struct Limit<T>(PhantomData<T>);
 
-        impl Visitor<'_> for Limit {
-            type Value = Option<u32>;
+        impl<T: TryFrom<i64> + TryFrom<u64>> Visitor<'_> for Limit<T> {
+            type Value = Option<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a number, or \"off\"")
             }
 
-            fn visit_i64<E: Error>(self, value: i64) -> Result<Option<u32>, E> {
-                let limit = u32::try_from(value);
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Option<T>, E> {
+                let limit = T::try_from(value);
                 limit.map(Some).map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))
             }
 
-            fn visit_u64<E: Error>(self, value: u64) -> Result<Option<u32>, E> {
-                let limit = u32::try_from(value);
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Option<T>, E> {
+                let limit = T::try_from(value);
                 limit.map(Some).map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self))
             }
 
-            fn visit_str<E: Error>(self, value: &str) -> Result<Option<u32>, E> {
+            fn visit_str<E: Error>(self, value: &str) -> Result<Option<T>, E> {
                 if value == "off" { Ok(None) } else { Err(E::invalid_value(Unexpected::Str(value), &self)) }
             }
         }

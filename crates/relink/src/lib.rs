@@ -171,7 +171,8 @@ pub use session::{
     Accepted, Address, Channel, CloseFrame, Command, DropReason, Event, Frame, Guarantee, Member, Message,
     NotText, Outbox, OutboxConfig, Outgoing, Overflow, Plain, Position, PresenceEvent, Priority, Problem,
     Protocol, Receipt, Refused, RefusedReason, Rejection, Resume, Secret, Session, SessionAction,
-    SessionConfig, SessionId, SessionInput, Signal, Subscription, Text, Token, Welcomed, WhileDown,
+    SessionConfig, SessionId, SessionInput, Signal, SizeLimit, Subscription, Text, Token, Welcomed,
+    WhileDown,
 };
 pub use stats::{Histogram, Stats};
 #[cfg(feature = "alloc")]

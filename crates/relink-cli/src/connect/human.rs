@@ -87,10 +87,26 @@ impl Human {
                 } else {
                     (format!("messages {first} to {last} were dropped"), "they")
                 };
-                let expired = *why == DropReason::Expired;
-                let why =
-                    if expired { format!("{they} waited too long") } else { "the queue is full".into() };
-                vec![wait(format!("{which}: {why}"))]
+                vec![wait(match why {
+                    DropReason::Expired => format!("{which}: {they} waited too long"),
+                    DropReason::TooLarge { size, limit: Some(limit) } => {
+                        format!(
+                            "{which}: {size} bytes as it is written, and the server takes at most {limit}"
+                        )
+                    }
+                    DropReason::TooLarge { size, limit: None } => {
+                        format!("{which}: {size} bytes as it is written, too large for the server")
+                    }
+                    DropReason::Overflow | DropReason::Closed | _ => format!("{which}: the queue is full"),
+                })]
+            }
+            Event::TooLarge { receipt, size } => vec![wait(format!(
+                "the server took a message for too large; the largest was {receipt}, with {size} bytes"
+            ))],
+            Event::Withheld { channel, problem, .. } => {
+                let place = channel.as_ref().map(|channel| format!(" on {}", printable(channel.as_str())));
+                let place = place.unwrap_or_default();
+                vec![wait(format!("a message{place} was left out: {}", said(problem)))]
             }
             Event::Disconnected { code, detail, reason, retry_in } => {
                 let what = match (reason, detail.as_str()) {

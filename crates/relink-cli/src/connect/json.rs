@@ -59,6 +59,16 @@ enum What<'a> {
         #[serde(flatten)]
         problem: Trouble<'a>,
     },
+    TooLarge {
+        id: Receipt,
+        size: usize,
+    },
+    Withheld {
+        #[serde(flatten)]
+        place: Place<'a>,
+        #[serde(flatten)]
+        problem: Trouble<'a>,
+    },
     InDoubt {
         id: u64,
     },
@@ -215,6 +225,12 @@ fn what(event: &Event) -> Option<What<'_>> {
             What::Message { place, content: message.into() }
         }
         Event::Rejected { receipt, problem, .. } => What::Rejected { id: *receipt, problem: problem.into() },
+        Event::TooLarge { receipt, size } => What::TooLarge { id: *receipt, size: *size },
+        Event::Withheld { channel, position, problem } => {
+            let place =
+                Place { channel: channel.as_ref().map(Channel::as_str), offset: Some(position.offset) };
+            What::Withheld { place, problem: problem.into() }
+        }
         Event::Resumed { complete } => What::Resumed { complete: *complete },
         Event::ResumeRefused { problem } => What::ResumeRefused { problem: problem.into() },
         Event::Subscribed { channel, complete } => {

@@ -95,7 +95,7 @@ impl Frame for ClientFrame {
 
     fn retained(&self) -> usize {
         match self {
-            Self::Hello { token, resume } => {
+            Self::Hello { token, resume, .. } => {
                 let token = token.as_ref().map_or(0, |token| token.expose().len());
                 let session = |resume: &Resume| resume.session.expose().len() + size_of::<Position>();
                 token + resume.as_ref().map_or(0, session)
@@ -131,6 +131,7 @@ impl Frame for ServerFrame {
             }
             Self::Rejected(rejection) => problem(&rejection.problem),
             Self::Publication { channel, payload, .. } => name(channel.as_ref()) + payload.len(),
+            Self::Withheld { channel, problem: why, .. } => name(channel.as_ref()) + problem(why),
             Self::Subscribed { channel, .. } => name(Some(channel)),
             Self::Unsubscribed { channel, problem: why } => {
                 name(Some(channel)) + why.as_ref().map_or(0, problem)

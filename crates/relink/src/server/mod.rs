@@ -82,7 +82,7 @@
 //! let id = ConnectionId(1);
 //! drive(&mut node, NodeInput::Opened { id, user: None });
 //! for frame in [
-//!     ClientFrame::Hello { token: Some("ada".into()), resume: None },
+//!     ClientFrame::Hello { token: Some("ada".into()), resume: None, max_message: None },
 //!     ClientFrame::Subscribe { channel: "lobby".into(), since: None, token: None, presence: None },
 //!     ClientFrame::Message { serial: Some(1), channel: Some("lobby".into()), payload: "hello".into() },
 //! ] {

@@ -48,6 +48,16 @@ pub enum Event {
         /// The message.
         message: Message,
     },
+    /// A message was published that is larger than this client reads. The server leaves it out, and the stream goes on
+    /// behind it.
+    Withheld {
+        /// Which channel; `None` for the session's own stream.
+        channel: Option<Channel>,
+        /// Its place there.
+        position: Position,
+        /// What the server says about it.
+        problem: Problem,
+    },
     /// These messages were handed to the transport. What the peer does with them is its affair.
     Sent {
         /// The first of them.
@@ -70,6 +80,14 @@ pub enum Event {
         problem: Problem,
         /// The message itself.
         message: Message,
+    },
+    /// The peer closed with 1009: a message was too large for it. This is the largest one that went over the transport. Told
+    /// of messages without acknowledgements, which are not kept; of the others, [`Dropped`](Self::Dropped) tells.
+    TooLarge {
+        /// Its receipt.
+        receipt: Receipt,
+        /// Its length, in bytes as the protocol wrote it.
+        size: usize,
     },
     /// These messages were handed to a transport, and nobody will ever say what became of them: their session is over. They
     /// may have had their effect, or none. They are not sent again by themselves.
@@ -114,7 +132,7 @@ pub enum Event {
         /// Who, and what.
         change: PresenceEvent,
     },
-    /// These messages will never be sent.
+    /// These messages will never be sent, or not again.
     Dropped {
         /// The first of them.
         first: Receipt,

@@ -55,6 +55,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         if dialing && self.link.transport() == Some(id) {
             self.control.clear();
             self.outbox.new_transport();
+            self.oversize.new_transport();
             self.inbox.new_transport();
             self.protocol.opened();
             self.drive(Input::Opened { id }, now);
@@ -87,6 +88,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 }
                 self.protocol.closing(&frame, &mut self.signals);
                 self.heed_signals(id, now);
+                if frame.code == CloseCode::TOO_BIG {
+                    self.complained();
+                }
                 // A problem that it told before says more than an empty reason.
                 if !frame.reason.is_empty() {
                     self.detail = frame.reason;
@@ -118,10 +122,14 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             Signal::Publication { channel, offset, message } => {
                 return self.published(channel, offset, message, id, now);
             }
+            Signal::Withheld { channel, offset, problem } => {
+                return self.withheld(channel, offset, problem, id, now);
+            }
             Signal::Published { count } => return self.count_published(count, id, now),
             Signal::Acknowledged { serial } => return self.acknowledged(serial, id, now),
             Signal::Rejected(rejection) => return self.rejected(rejection, id, now),
             Signal::Session(welcome) => return self.welcomed(*welcome, id, now),
+            Signal::MaxMessage(most) => return self.oversize.set_limit(most),
             Signal::Subscribed { ref channel, .. }
             | Signal::Unsubscribed { ref channel, problem: Some(_) }
             | Signal::Members { ref channel, .. }

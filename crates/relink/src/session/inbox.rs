@@ -155,6 +155,15 @@ impl Inbox {
         }
     }
 
+    /// A message of a stream that the application does not get: passed over at once where nothing before it is untaken.
+    pub(crate) fn skip(&mut self, stream: &Stream, position: Position) {
+        if let Some(track) = self.tracks.get_mut(stream) {
+            if track.taken.offset.checked_add(1) == Some(position.offset) {
+                track.taken = position;
+            }
+        }
+    }
+
     /// The application has taken so many more messages, the oldest first.
     pub(crate) fn take(&mut self, count: u64) {
         self.taken = self.taken.saturating_add(count).min(self.told);

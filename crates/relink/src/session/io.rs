@@ -5,7 +5,7 @@ use crate::session::address::Address;
 use crate::session::channel::Channel;
 use crate::session::event::Event;
 use crate::session::message::{CloseFrame, Frame, Message, Secret, Token};
-use crate::session::outgoing::Receipt;
+use crate::session::outgoing::{Receipt, SizeLimit};
 use crate::time::Instant;
 use alloc::string::String;
 
@@ -176,9 +176,17 @@ pub enum RefusedReason {
     /// No room now; there will be when the link catches up.
     #[error("the outbox is full (outbox.max_messages, outbox.max_bytes)")]
     Full,
-    /// Larger than the outbox as a whole.
-    #[error("it is larger than outbox.max_bytes")]
-    TooBig,
+    /// Larger than it may be, whatever else waits. In JSON, bytes take a third more room than they have, and text with
+    /// many control characters up to six times as much.
+    #[error("it has {size} bytes, and {by} allows at most {limit}")]
+    TooLarge {
+        /// Its length in bytes.
+        size: usize,
+        /// What is allowed.
+        limit: usize,
+        /// By what.
+        by: SizeLimit,
+    },
     /// The link is not usable, and is configured to queue nothing.
     #[error("the link is not usable now, and outbox.while_down says to refuse")]
     Down,

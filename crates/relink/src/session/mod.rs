@@ -11,6 +11,7 @@ mod message;
 mod outbound;
 mod outbox;
 mod outgoing;
+mod oversize;
 mod presence;
 mod protocol;
 mod resume;
@@ -38,13 +39,14 @@ pub use io::{Accepted, Refused, RefusedReason, SessionAction, SessionInput};
 pub(crate) use message::cut;
 pub use message::{CloseFrame, Frame, Message, NotText, Secret, Text, Token};
 pub use outbox::{Outbox, OutboxConfig, Overflow, WhileDown};
-pub use outgoing::{DropReason, Guarantee, Outgoing, Priority, Receipt};
+pub use outgoing::{DropReason, Guarantee, Outgoing, Priority, Receipt, SizeLimit};
 pub use protocol::{Command, Plain, Protocol};
 pub use signal::{Signal, Welcomed};
 
 use channels::Channels;
 use inbox::Inbox;
 use outbound::Backlog;
+use oversize::Oversize;
 use resume::Hellos;
 
 config! {
@@ -97,6 +99,7 @@ pub struct Session<P, R> {
     protocol: P,
     outbox: Outbox,
     backlog: Backlog,
+    oversize: Oversize,
     inbox: Inbox,
     channels: Channels,
     /// The session at the server, while there is one to go on with.
@@ -158,6 +161,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             protocol,
             outbox: Outbox::new(config.outbox),
             backlog: Backlog::default(),
+            oversize: Oversize::default(),
             inbox: Inbox::default(),
             channels: Channels::new(config.subscriptions)?,
             id: None,

@@ -6,8 +6,8 @@ use rand_core::Rng;
 
 use super::outbox::{Entry, InFlight};
 use super::{
-    Accepted, Command, DropReason, Event, Frame, Guarantee, Message, Outbox, Outgoing, Overflow, Priority,
-    Protocol, Receipt, Refused, RefusedReason, Session, SessionAction, WhileDown,
+    Accepted, Channel, Command, DropReason, Event, Frame, Guarantee, Message, Outbox, Outgoing, Overflow,
+    Priority, Protocol, Receipt, Refused, RefusedReason, Session, SessionAction, SizeLimit, WhileDown,
 };
 use crate::bucket::{Bucket, Rate};
 use crate::link::{Input, State};
@@ -52,12 +52,14 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     ///
     /// # Errors
     ///
-    /// The message comes back where there is no room for it, where it is larger than the outbox, where the link is down
-    /// and told to refuse, and where the link is closing or closed.
+    /// The message comes back where there is no room for it, where it is larger than the outbox or the peer takes, where the
+    /// link is down and told to refuse, and where the link is closing or closed. What the peer takes is known after its first
+    /// welcome; what turns out to be too large then is dropped, and its receipt says so.
     pub fn send(&mut self, message: impl Into<Outgoing>, now: Instant) -> Result<Accepted, Refused> {
         let now = now.max(self.link.now());
         let outgoing = message.into();
-        if let Err(reason) = self.takes(outgoing.message.len(), outgoing.priority) {
+        let Outgoing { message, channel, priority } = &outgoing;
+        if let Err(reason) = self.takes(message, channel.as_ref(), *priority) {
             return Err(self.refuse(outgoing, reason));
         }
         let queued = !self.link.state().is_usable();
@@ -91,6 +93,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Frame> {
         loop {
             if let Some(frame) = self.control.pop_front() {
+                self.oversize.goes(&frame);
                 return Some(frame);
             }
             let flushing = self.link.is_flushing();
@@ -117,10 +120,15 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     ///
     /// Why it would not.
     pub fn may_send(&self, message: &Message) -> Result<(), RefusedReason> {
-        self.takes(message.len(), Priority::Normal)
+        self.takes(message, None, Priority::Normal)
     }
 
-    fn takes(&self, bytes: usize, priority: Priority) -> Result<(), RefusedReason> {
+    fn takes(
+        &self,
+        message: &Message,
+        channel: Option<&Channel>,
+        priority: Priority,
+    ) -> Result<(), RefusedReason> {
         if self.is_closing() {
             return Err(RefusedReason::Closed);
         }
@@ -134,9 +142,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         if !queues && !state.is_usable() {
             return Err(RefusedReason::Down);
         }
+        let bytes = message.len();
         if bytes > config.max_bytes {
-            return Err(RefusedReason::TooBig);
+            let (size, limit) = (bytes, config.max_bytes);
+            return Err(RefusedReason::TooLarge { size, limit, by: SizeLimit::Outbox });
         }
+        self.fits(message, channel, self.outbox.serial_to_be())?;
         let room = match config.overflow {
             Overflow::Refuse => self.outbox.has_room(bytes),
             Overflow::DropOldest => self.outbox.can_make_room(bytes, priority),
@@ -151,6 +162,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         let paced = self.backlog.bucket.is_some();
         if paced && self.backlog.held_until(&self.outbox, now).is_some() {
             return false;
+        }
+        if self.outbox.again() == 0 {
+            self.drop_what_does_not_fit();
         }
         let counted = self.outbox.config().guarantee == Guarantee::AtLeastOnce;
         let may_go = self.outbox.again() > 0 || !counted || self.outbox.has_window();
@@ -169,6 +183,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 command(self.outbox.fly(entry))
             } else {
                 let Outgoing { message, channel, .. } = entry.outgoing;
+                let size = self.encoded_len(&message, channel.as_ref(), 0);
+                self.oversize.goes_for_good(entry.receipt, size);
                 Command::Data { message, channel, serial: None }
             }
         };
@@ -205,7 +221,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.note_queue();
     }
 
-    fn drop_message(&mut self, receipt: Receipt, outgoing: Outgoing, why: DropReason) {
+    pub(super) fn drop_message(&mut self, receipt: Receipt, outgoing: Outgoing, why: DropReason) {
         count(&mut self.link.stats_mut().messages_dropped);
         self.tell_fate(Event::Dropped { first: receipt, last: receipt, why, messages: vec![outgoing] });
     }

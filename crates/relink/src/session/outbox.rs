@@ -1,6 +1,7 @@
 //! What waits to go out: bounded, in order, each message with a receipt for its fate.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::bucket::Rate;
@@ -22,10 +23,11 @@ config! {
     /// | `guarantee` | at most once |
     /// | `in_flight` | 256 |
     /// | `pace` | off |
+    /// | `max_message` | off |
     pub struct OutboxConfig {
         /// So many messages at the most. At least 1.
         pub max_messages / with_max_messages: usize = 1024,
-        /// So many bytes at the most; also the largest single message. At least 1.
+        /// So many bytes at the most, without what the protocol adds; no single message has more. At least 1.
         pub max_bytes / with_max_bytes: usize = 16 << 20,
         /// What happens when a message finds no room.
         pub overflow / with_overflow: Overflow = Overflow::Refuse,
@@ -44,6 +46,10 @@ config! {
         /// How fast messages go out that piled up while the link was down: a burst, then one per refill (I22). `off`: as
         /// fast as the transport takes them.
         pub pace / with_pace: Option<Rate> = None,
+        /// The largest single message, in bytes as the protocol writes it: for peers that do not say what they take. Where
+        /// one does, as `relink.v1` servers do, the smaller limit holds. At least 1.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::limit"))]
+        pub max_message / with_max_message: Option<usize> = None,
     }
 }
 
@@ -64,6 +70,7 @@ impl OutboxConfig {
         within("outbox.max_messages", self.max_messages, 1, usize::MAX)?;
         within("outbox.max_bytes", self.max_bytes, 1, usize::MAX)?;
         within("outbox.in_flight", self.in_flight, 1, usize::MAX)?;
+        within("outbox.max_message", self.max_message.unwrap_or(1), 1, usize::MAX)?;
         if let Some(pace) = self.pace {
             within("outbox.pace.burst", pace.burst, 1, u32::MAX)?;
             positive("outbox.pace.refill", pace.refill)?;
@@ -358,6 +365,40 @@ impl Outbox {
         }
         let acknowledged = self.last_serial - self.in_flight.len() as u64;
         (acknowledged..=self.last_serial).contains(&received)
+    }
+
+    /// Gives up those in flight that are refused. The others move up, since serials have no holes: only while none of them
+    /// has gone over the present transport.
+    pub(crate) fn sift(&mut self, mut is_refused: impl FnMut(&InFlight) -> bool) -> Vec<InFlight> {
+        let mut refused = Vec::new();
+        self.last_serial -= self.in_flight.len() as u64;
+        for mut message in core::mem::take(&mut self.in_flight) {
+            message.serial = self.last_serial.saturating_add(1);
+            if is_refused(&message) {
+                self.bytes_in_flight -= message.outgoing.message.len();
+                refused.push(message);
+            } else {
+                self.last_serial = message.serial;
+                self.in_flight.push_back(message);
+            }
+        }
+        refused
+    }
+
+    /// Those in flight that have gone over the present transport.
+    pub(crate) fn on_transport(&self) -> impl Iterator<Item = &InFlight> {
+        self.in_flight.iter().take(self.on_transport)
+    }
+
+    /// The serial that a message gets that is sent now, if none overtakes it.
+    pub(crate) fn serial_to_be(&self) -> u64 {
+        self.last_serial.saturating_add(self.len() as u64).saturating_add(1)
+    }
+
+    /// The next message to go out for the first time, and the serial that it would get.
+    pub(crate) fn peek(&self) -> Option<(&Outgoing, u64)> {
+        let entry = self.waiting.iter().find_map(|queue| queue.entries.front())?;
+        Some((&entry.outgoing, self.last_serial.saturating_add(1)))
     }
 
     /// The session is over: serials count anew. Nothing is in flight any more.

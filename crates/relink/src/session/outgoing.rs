@@ -98,7 +98,6 @@ impl core::fmt::Display for Receipt {
 
 /// Why an accepted message will never be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum DropReason {
     /// The outbox was full.
@@ -107,6 +106,13 @@ pub enum DropReason {
     Expired,
     /// The link came to its end.
     Closed,
+    /// It is larger than the peer takes. Also for a message that went out before that was known: it is not sent again.
+    TooLarge {
+        /// Its length, in bytes as the protocol writes it.
+        size: usize,
+        /// What would have been allowed; `None` where the peer did not say, and closed with 1009 instead.
+        limit: Option<usize>,
+    },
 }
 
 impl DropReason {
@@ -117,6 +123,37 @@ impl DropReason {
             Self::Overflow => "overflow",
             Self::Expired => "expired",
             Self::Closed => "closed",
+            Self::TooLarge { .. } => "too_large",
         }
+    }
+}
+
+/// As its name.
+#[cfg(feature = "serde")]
+impl serde::Serialize for DropReason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// What a message is measured against before it is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SizeLimit {
+    /// [`OutboxConfig::max_bytes`](crate::OutboxConfig::max_bytes), by the bytes of the message.
+    Outbox,
+    /// [`OutboxConfig::max_message`](crate::OutboxConfig::max_message), by its bytes as the protocol writes it.
+    Message,
+    /// What the peer has said that it takes, by its bytes as the protocol writes it.
+    Peer,
+}
+
+impl core::fmt::Display for SizeLimit {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Outbox => "outbox.max_bytes",
+            Self::Message => "outbox.max_message",
+            Self::Peer => "the peer",
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::config::ConfigError;
 use crate::human::HumanDuration;
 use crate::link::Step;
 use crate::session::channel::{Channel, Position, Resume};
@@ -38,6 +39,22 @@ pub trait Protocol {
     /// The session wants this said.
     fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>);
 
+    /// How many bytes [`command`](Self::command) makes of a message, counted against the largest message that the peer
+    /// takes.
+    fn encoded_len(&self, message: &Message, _channel: Option<&Channel>, _serial: Option<u64>) -> usize {
+        message.len()
+    }
+
+    /// Told by the driver, before the first transport: the largest message that it reads, in bytes. For protocols that
+    /// tell the peer.
+    ///
+    /// # Errors
+    ///
+    /// Where the protocol cannot do with so little.
+    fn reads_at_most(&mut self, _bytes: usize) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
     /// Whether the peer acknowledges messages by their serials. Without that, nothing better than
     /// [`Guarantee::AtMostOnce`](crate::Guarantee::AtMostOnce) can be had.
     fn acknowledges(&self) -> bool {
@@ -71,6 +88,14 @@ impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
 
     fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
         (**self).command(command, frames);
+    }
+
+    fn encoded_len(&self, message: &Message, channel: Option<&Channel>, serial: Option<u64>) -> usize {
+        (**self).encoded_len(message, channel, serial)
+    }
+
+    fn reads_at_most(&mut self, bytes: usize) -> Result<(), ConfigError> {
+        (**self).reads_at_most(bytes)
     }
 
     fn acknowledges(&self) -> bool {

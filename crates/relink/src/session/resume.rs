@@ -91,6 +91,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         rejected.sort_by_key(|rejection| rejection.serial);
         rejected.into_iter().for_each(|rejection| self.landed_rejected(rejection));
         self.landed(received);
+        self.give_up_in_flight();
+        self.note_queue();
         let complete = self.inbox.go_on(None, position, true);
         count(&mut self.link.stats_mut().sessions_resumed);
         self.tell(Event::Resumed { complete });
@@ -109,7 +111,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.inbox.forget(&None);
         let mut landed: Vec<_> = core::iter::from_fn(|| self.outbox.land()).collect();
         landed.sort_unstable_by_key(|landed| landed.receipt);
-        for InFlight { receipt, outgoing, .. } in landed {
+        for landed in landed {
+            if self.is_condemned(landed.receipt) {
+                self.give_up_message(landed, None);
+                continue;
+            }
+            let InFlight { receipt, outgoing, .. } = landed;
             count(&mut self.link.stats_mut().messages_in_doubt);
             self.tell_fate(Event::InDoubt { first: receipt, last: receipt, messages: vec![outgoing] });
         }
@@ -170,6 +177,26 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                     Some(channel) => Event::Publication { channel, position, message },
                     None => Event::Message(message),
                 });
+            }
+            Arrival::Duplicate => count(&mut self.link.stats_mut().duplicates),
+            Arrival::Unknown => {}
+            Arrival::Gap => self.disagree("a message is missing", id, now),
+        }
+    }
+
+    /// A message of a stream that does not arrive here, as it is too large.
+    pub(super) fn withheld(
+        &mut self,
+        channel: Option<Channel>,
+        offset: u64,
+        problem: Problem,
+        id: TransportId,
+        now: Instant,
+    ) {
+        match self.inbox.arrived(&channel, offset) {
+            Arrival::New(position) => {
+                self.inbox.skip(&channel, position);
+                self.tell(Event::Withheld { channel, position, problem });
             }
             Arrival::Duplicate => count(&mut self.link.stats_mut().duplicates),
             Arrival::Unknown => {}

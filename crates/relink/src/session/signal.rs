@@ -27,6 +27,8 @@ pub enum Signal {
     Refused(Refusal),
     /// The answer to a heartbeat, with its number where it carries one.
     HeartbeatAck(Option<u32>),
+    /// The largest message that the peer takes from now on, in bytes as it is written; `None` where it does not say.
+    MaxMessage(Option<u64>),
     /// The server will close soon and says when to come back.
     GoingAway {
         /// How long to wait at least.
@@ -55,6 +57,15 @@ pub enum Signal {
         offset: u64,
         /// The message.
         message: Message,
+    },
+    /// In place of a message that is too large for this side.
+    Withheld {
+        /// The channel; `None` for the session's own stream.
+        channel: Option<Channel>,
+        /// Its number there.
+        offset: u64,
+        /// What the server says about it.
+        problem: Problem,
     },
     /// So many publications were sent on this transport.
     Published {
@@ -112,6 +123,7 @@ impl Signal {
             Self::Acknowledged { .. }
             | Self::Rejected(_)
             | Self::Publication { .. }
+            | Self::Withheld { .. }
             | Self::Published { .. }
             | Self::Subscribed { .. }
             | Self::Unsubscribed { .. }
@@ -125,6 +137,7 @@ impl Signal {
             | Self::Authenticated
             | Self::Refused(_)
             | Self::HeartbeatAck(_)
+            | Self::MaxMessage(_)
             | Self::GoingAway { .. }
             | Self::Malformed(_)
             | Self::Problem(_)

@@ -5,12 +5,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::code::CloseCode;
+use crate::config::{ConfigError, within};
 use crate::link::Step;
 use crate::policy::{StopReason, Verdict};
 use crate::session::{
-    CloseFrame, Command, Frame, Guarantee, Message, Plain, Protocol, SessionConfig, Signal, Welcomed,
+    Channel, CloseFrame, Command, Frame, Guarantee, Message, Plain, Protocol, SessionConfig, Signal, Welcomed,
 };
-use crate::v1::{ClientFrame, Encoding, ServerFrame};
+use crate::v1::{ClientFrame, Encoding, ServerFrame, limits};
 
 /// What a link that speaks `relink.v1` starts from: the defaults, and
 ///
@@ -50,13 +51,27 @@ pub fn adapt(mut config: SessionConfig) -> SessionConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelinkV1 {
     encoding: Encoding,
+    max_message: Option<u64>,
 }
 
 impl RelinkV1 {
     /// A client that speaks in this encoding.
     #[must_use]
     pub const fn new(encoding: Encoding) -> Self {
-        Self { encoding }
+        Self { encoding, max_message: None }
+    }
+
+    /// The same, telling the server that this client reads messages of at most so many bytes: larger publications are
+    /// withheld ([`Event::Withheld`](crate::Event::Withheld)). Drivers do it with their own limit.
+    ///
+    /// # Errors
+    ///
+    /// Less than [`limits::LEAST_MESSAGE`]: the frames of the subprotocol have to fit.
+    pub fn with_max_message(mut self, bytes: usize) -> Result<Self, ConfigError> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).min(limits::NUMBER);
+        within("limits.max_message", bytes, limits::LEAST_MESSAGE, u64::MAX)?;
+        self.max_message = Some(bytes);
+        Ok(self)
     }
 
     fn say(self, frame: &ClientFrame, frames: &mut Vec<Frame>) {
@@ -78,8 +93,9 @@ impl Protocol for RelinkV1 {
             Err(malformed) => return signals.push(Signal::Malformed(malformed.into())),
         };
         let signal = match frame {
-            ServerFrame::Welcome { session, resumed, refused, received, rejected, position } => {
+            ServerFrame::Welcome { session, resumed, refused, received, rejected, position, max_message } => {
                 let welcomed = Welcomed { session, resumed, refused, received, rejected, position };
+                signals.push(Signal::MaxMessage(max_message));
                 signals.push(Signal::Session(Box::new(welcomed)));
                 Signal::Authenticated
             }
@@ -87,6 +103,9 @@ impl Protocol for RelinkV1 {
             ServerFrame::Rejected(rejection) => Signal::Rejected(rejection),
             ServerFrame::Publication { channel, offset, payload } => {
                 Signal::Publication { channel, offset, message: payload }
+            }
+            ServerFrame::Withheld { channel, offset, problem } => {
+                Signal::Withheld { channel, offset, problem }
             }
             ServerFrame::Subscribed { channel, position, recovered } => {
                 Signal::Subscribed { channel, position, recovered }
@@ -113,7 +132,8 @@ impl Protocol for RelinkV1 {
     fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
         let frame = match command {
             Command::Step { step: Step::Authenticating, token, resume } => {
-                ClientFrame::Hello { token: token.cloned(), resume: resume.cloned() }
+                let max_message = self.max_message;
+                ClientFrame::Hello { token: token.cloned(), resume: resume.cloned(), max_message }
             }
             Command::Step { step: Step::Welcome | Step::Challenge | Step::Login, .. } => return,
             Command::Renew { token } => ClientFrame::Renew { token: token.clone() },
@@ -127,6 +147,16 @@ impl Protocol for RelinkV1 {
             Command::Unsubscribe { channel } => ClientFrame::Unsubscribe { channel },
         };
         self.say(&frame, frames);
+    }
+
+    fn encoded_len(&self, message: &Message, channel: Option<&Channel>, serial: Option<u64>) -> usize {
+        let (channel, payload) = (channel.cloned(), message.clone());
+        ClientFrame::Message { serial, channel, payload }.encoded_len(self.encoding)
+    }
+
+    fn reads_at_most(&mut self, bytes: usize) -> Result<(), ConfigError> {
+        *self = self.with_max_message(bytes)?;
+        Ok(())
     }
 
     fn acknowledges(&self) -> bool {

@@ -17,6 +17,8 @@ pub enum ClientFrame {
         token: Option<Secret>,
         /// The session to go on with.
         resume: Option<Resume>,
+        /// The largest message that this client takes, in bytes as it is written; `None` where it does not say.
+        max_message: Option<u64>,
     },
     /// A message.
     Message {
@@ -77,6 +79,8 @@ pub enum ServerFrame {
         /// Where the session's own stream goes on: publications follow from the next offset on. In a session that goes
         /// on, this is the position that was asked for, unless what follows it is lost.
         position: Position,
+        /// The largest message that this server takes, in bytes as it is written; `None` where it does not say.
+        max_message: Option<u64>,
     },
     /// Every message up to this serial was taken in.
     Ack {
@@ -93,6 +97,16 @@ pub enum ServerFrame {
         offset: u64,
         /// The message.
         payload: Message,
+    },
+    /// In place of a publication that is larger than this client takes. On the wire it is a `publication` with a problem
+    /// instead of a payload.
+    Withheld {
+        /// The channel it was published on; `None` for the session's own stream.
+        channel: Option<Channel>,
+        /// Its number there.
+        offset: u64,
+        /// Why it does not come.
+        problem: Problem,
     },
     /// The answer to subscribe. May come again later, unasked: the server lost its history, or the client was too slow
     /// for it.

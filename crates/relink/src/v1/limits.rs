@@ -25,5 +25,8 @@ pub const PROBLEM_DETAIL: usize = 1024;
 pub const REJECTIONS: usize = 1024;
 /// Members in one list.
 pub const MEMBERS: usize = 10_000;
+/// The smallest limit on messages that a client may tell: every frame fits but publications and welcomes, which a server
+/// makes fit. A page of members is the longest of them, if every byte in it has to be escaped.
+pub const LEAST_MESSAGE: u64 = 128 * 1024;
 /// How deep CBOR may be nested; the frames themselves need four levels.
 pub const DEPTH: usize = 32;

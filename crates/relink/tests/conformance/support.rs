@@ -143,6 +143,7 @@ impl Rig {
             received: 0,
             rejected: Vec::new(),
             position: Position::new(1, 0),
+            max_message: None,
         });
     }
 

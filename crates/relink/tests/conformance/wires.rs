@@ -269,7 +269,7 @@ fn metereds_hub_carries_messages_and_presence_between_clients() {
         let mut client = Client::default();
         client.opened();
         let welcome = hub.connected(key, Peer { id: id.into(), metadata: None }, None, 1);
-        assert_eq!(read(&mut client, welcome.encode()), [Signal::Welcome]);
+        assert_eq!(read(&mut client, welcome.encode()), [Signal::MaxMessage(Some(65_536)), Signal::Welcome]);
         assert_eq!(client.peer_id(), id);
         clients.push(client);
     }

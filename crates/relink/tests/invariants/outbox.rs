@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use relink::{
     DropReason, Event, Failure, Frame, LinkConfig, Message, OutboxConfig, Overflow, Receipt, RefusedReason,
-    SessionConfig,
+    SessionConfig, SizeLimit,
 };
 use relink_sim::{OnDial, Sim, millis, secs};
 
@@ -20,7 +20,8 @@ fn i21_the_queue_is_bounded_in_count_and_in_bytes() {
     sim.send("1").unwrap();
     assert_eq!(sim.send("").unwrap_err().reason, RefusedReason::Full);
     assert_eq!((sim.machine().outbox().len(), sim.machine().outbox().bytes()), (3, 10));
-    assert_eq!(sim.send("12345678901").unwrap_err().reason, RefusedReason::TooBig);
+    let too_large = RefusedReason::TooLarge { size: 11, limit: 10, by: SizeLimit::Outbox };
+    assert_eq!(sim.send("12345678901").unwrap_err().reason, too_large);
 }
 
 #[test]

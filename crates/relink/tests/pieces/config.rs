@@ -36,6 +36,8 @@ fn every_check_in_the_code_has_a_mistake_above() {
         "close_policy.close",
         "close_policy.status",
         "ladder.patience",
+        // Checked where a protocol is told what its driver reads.
+        "limits.max_message",
     ];
     let mut checks = 0;
     for file in sources() {
@@ -174,6 +176,7 @@ fn the_documented_defaults_are_the_defaults() {
             ("`guarantee`", "at most once", outbox.guarantee == Guarantee::AtMostOnce),
             ("`in_flight`", "256", outbox.in_flight == 256),
             ("`pace`", "off", outbox.pace.is_none()),
+            ("`max_message`", "off", outbox.max_message.is_none()),
         ],
     );
     let subscriptions = SubscriptionsConfig::default();
@@ -408,6 +411,7 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
     wrong(outbox.with_in_flight(0), "outbox.in_flight is 0, but it must be at least 1");
     let pace = |burst, refill| outbox.with_pace(Some(Rate { burst, refill }));
     wrong(pace(0, secs(1)), "outbox.pace.burst is 0, but it must be at least 1");
+    wrong(outbox.with_max_message(Some(0)), "outbox.max_message is 0, but it must be at least 1");
     wrong(pace(1, ZERO), "outbox.pace.refill is 0s, but it must be at least 1ms");
 
     let subscriptions = SubscriptionsConfig::default();

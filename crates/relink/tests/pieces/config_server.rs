@@ -82,6 +82,8 @@ fn the_documented_defaults_of_a_node_are_the_defaults() {
             ("`max_unhandled`", "64", node.max_unhandled == 64),
             ("`max_unhandled_bytes`", "1 MiB", node.max_unhandled_bytes == 1 << 20),
             ("`max_outbound_bytes`", "1 MiB", node.max_outbound_bytes == 1 << 20),
+            ("`max_message`", "1 MiB", node.max_message == 1 << 20),
+            ("`max_publication`", "8 MiB", node.max_publication == 8 << 20),
             ("`page`", "256", node.page == 256),
             ("`per_user`", "unlimited", node.per_user.is_none()),
             ("`drain_timeout`", "5 s", node.drain_timeout == secs(5)),
@@ -193,6 +195,8 @@ fn mistakes_of_a_node() -> Vec<(ConfigError, &'static str)> {
     wrong(node.with_max_unhandled(0), "node.max_unhandled is 0, but it must be at least 1");
     wrong(node.with_max_unhandled_bytes(0), "node.max_unhandled_bytes is 0, but it must be at least 1");
     wrong(node.with_max_outbound_bytes(0), "node.max_outbound_bytes is 0, but it must be at least 1");
+    wrong(node.with_max_message(511), "node.max_message is 511, but it must be at least 512");
+    wrong(node.with_max_publication(0), "node.max_publication is 0, but it must be at least 512");
     wrong(node.with_page(0), "node.page is 0, but it must be at least 1");
     wrong(node.with_per_user(Some(0)), "node.per_user is 0, but it must be at least 1");
     wrong(node.with_drain_timeout(TOO_LONG), "node.drain_timeout is 366d, but it must be at most 365d");

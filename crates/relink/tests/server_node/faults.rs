@@ -187,7 +187,14 @@ impl Storm {
         (it.welcome, it.publications) = (false, 0);
         let resume = it.resume.clone();
         self.give(node, NodeInput::Opened { id, user: None });
-        self.say(client, &ClientFrame::Hello { token: Some(Secret::from(format!("user {client}"))), resume });
+        self.say(
+            client,
+            &ClientFrame::Hello {
+                token: Some(Secret::from(format!("user {client}"))),
+                resume,
+                max_message: None,
+            },
+        );
     }
 
     fn send(&mut self, client: usize) {

@@ -105,7 +105,7 @@ fn a_user_known_from_the_http_handshake_needs_no_token() {
     let peer = world.peers.remove(&relink::server::ConnectionId(1)).expect("a peer");
     world.peers.insert(id, peer);
     world.give(0, NodeInput::Opened { id, user: Some("ada".into()) });
-    world.say(id, &ClientFrame::Hello { token: None, resume: None });
+    world.say(id, &ClientFrame::Hello { token: None, resume: None, max_message: None });
     assert!(!world.welcome(id).resumed);
 }
 

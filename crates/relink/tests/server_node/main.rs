@@ -13,6 +13,7 @@ mod random;
 mod renewal;
 mod resume;
 mod room;
+mod sizes;
 mod store;
 mod streams;
 mod world;

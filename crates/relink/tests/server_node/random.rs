@@ -119,7 +119,7 @@ impl Chaos {
             0 | 1 => {
                 let session = self.sessions.get(number as usize).cloned();
                 let resume = session.map(|session| Resume { session, position });
-                ClientFrame::Hello { token: Some(Secret::from("ada")), resume }
+                ClientFrame::Hello { token: Some(Secret::from("ada")), resume, max_message: None }
             }
             2..=4 => ClientFrame::Message {
                 serial: Some(number),

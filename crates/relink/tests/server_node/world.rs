@@ -238,7 +238,7 @@ impl World {
     ) {
         let text = message.as_text().unwrap_or_default().to_owned();
         let result = match (text.split(' ').next(), channel) {
-            (Some("refuse"), _) => Err(Problem::new(Problem::NOT_HANDLED, "no")),
+            (Some("refuse"), _) => Err(Problem::new(Problem::NOT_HANDLED, text.as_str())),
             (Some("me"), _) => Ok(vec![(Stream::Session(session), message)]),
             (_, Some(channel)) => Ok(vec![(Stream::Channel(channel), message)]),
             (_, None) => Ok(Vec::new()),
@@ -325,7 +325,7 @@ impl World {
     }
 
     pub(crate) fn hello(&mut self, id: ConnectionId, user: &str, resume: Option<Resume>) {
-        self.say(id, &ClientFrame::Hello { token: Some(Secret::from(user)), resume });
+        self.say(id, &ClientFrame::Hello { token: Some(Secret::from(user)), resume, max_message: None });
     }
 
     /// A new client of `user`, welcome; returns its session, too.
@@ -350,7 +350,7 @@ impl World {
         let peer = self.peers.get_mut(&id).expect("a peer");
         assert!(!peer.inbox.is_empty(), "no welcome, closed: {:?}", peer.closed);
         match peer.inbox.remove(0) {
-            ServerFrame::Welcome { session, resumed, refused, received, rejected, position } => Welcome {
+            ServerFrame::Welcome { session, resumed, refused, received, rejected, position, .. } => Welcome {
                 session,
                 resumed,
                 refused: refused.map(|problem| problem.name.into_owned()),
@@ -451,6 +451,10 @@ fn in_words(frame: &ServerFrame) -> String {
         }
         ServerFrame::Publication { channel: None, offset, payload } => {
             format!("own {offset}: {}", payload.as_text().unwrap_or("(bytes)"))
+        }
+        ServerFrame::Withheld { channel, offset, problem } => {
+            let own = if channel.is_none() { "own " } else { "" };
+            format!("{own}{offset} withheld: {}", problem.name)
         }
         ServerFrame::Subscribed { position, recovered, .. } => {
             format!("subscribed {} {recovered}", position.offset)

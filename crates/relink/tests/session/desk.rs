@@ -37,6 +37,8 @@ pub(crate) struct Desk {
     /// What the client asked to go on with in its last hello.
     pub(crate) asked: Option<Resume>,
     pub(crate) farewells: Vec<CloseFrame>,
+    /// What the server takes, as its next welcome tells.
+    pub(crate) max_message: Option<u64>,
     /// Fetches of tokens for channels that wait for their result.
     pub(crate) fetches: Vec<Channel>,
     events: Vec<Event>,
@@ -54,6 +56,7 @@ impl Desk {
             id: TransportId::default(),
             asked: None,
             farewells: Vec::new(),
+            max_message: None,
             fetches: Vec::new(),
             events: Vec::new(),
         }
@@ -139,7 +142,12 @@ impl Desk {
 
     /// Begins a new session.
     pub(crate) fn welcome(&mut self, session: &str) {
-        self.say(fresh(session, None));
+        let max_message = self.max_message;
+        let mut welcome = fresh(session, None);
+        if let ServerFrame::Welcome { max_message: told, .. } = &mut welcome {
+            *told = max_message;
+        }
+        self.say(welcome);
     }
 
     /// Goes on with the session that was asked for.
@@ -152,6 +160,7 @@ impl Desk {
             received,
             rejected: Vec::new(),
             position,
+            max_message: self.max_message,
         });
     }
 
@@ -288,6 +297,7 @@ pub(crate) fn fresh(session: &str, refused: Option<Problem>) -> ServerFrame {
         received: 0,
         rejected: Vec::new(),
         position: Position::new(1, 0),
+        max_message: None,
     }
 }
 
@@ -343,6 +353,11 @@ fn event_in_short(event: &Event) -> Option<String> {
             format!("dropped {first}: {}", why.name())
         }
         Event::Dropped { first, last, why, .. } => format!("dropped {first} to {last}: {}", why.name()),
+        Event::TooLarge { receipt, size } => format!("too large {receipt}: {size}"),
+        Event::Withheld { channel, position, problem } => {
+            let channel = channel.as_ref().map_or("own", Channel::as_str);
+            format!("{channel} {} withheld: {}", position.offset, problem.name)
+        }
         Event::Resumed { complete } => (if *complete { "resumed" } else { "resumed with a hole" }).to_owned(),
         Event::ResumeRefused { problem } => format!("refused: {}", problem.name),
         Event::Subscribed { channel, complete: true } => format!("subscribed {channel}"),

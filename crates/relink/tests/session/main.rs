@@ -12,3 +12,4 @@ mod model;
 mod order;
 mod presence;
 mod resume;
+mod sizes;

@@ -88,6 +88,7 @@ fn i24_a_message_of_an_old_session_does_not_move_the_position_in_the_new_one() {
         received: 0,
         rejected: Vec::new(),
         position: Position::new(2, 0),
+        max_message: None,
     });
     desk.take(2);
     assert_eq!(desk.session.resume().unwrap().position, Position::new(2, 0));
@@ -104,7 +105,15 @@ fn i24_a_resume_tells_what_became_of_what_was_in_flight() {
     let Resume { session, position } = desk.asked.clone().unwrap();
     let rejection = |serial| Rejection { serial, problem: Problem::new("not_handled", "") };
     let rejected = vec![rejection(4), rejection(2), rejection(99)];
-    desk.say(ServerFrame::Welcome { session, resumed: true, refused: None, received: 4, rejected, position });
+    desk.say(ServerFrame::Welcome {
+        session,
+        resumed: true,
+        refused: None,
+        received: 4,
+        rejected,
+        position,
+        max_message: None,
+    });
     assert_eq!(
         desk.told(),
         [
@@ -218,6 +227,7 @@ fn a_server_that_means_another_session_is_left_and_asked_for_a_new_one() {
         received,
         rejected: Vec::new(),
         position: Position::new(1, 0),
+        max_message: None,
     };
     for (session, received, what) in
         [("s1", 3, "more than was sent"), ("s1", 0, "less than was acknowledged"), ("s2", 1, "another id")]
@@ -318,6 +328,7 @@ fn m20_s06_the_application_is_told_whether_anything_is_missing() {
         received: 0,
         rejected: Vec::new(),
         position,
+        max_message: None,
     });
     desk.publish(None, 41, "after the hole");
     assert_eq!(desk.told()[1..], ["resumed with a hole", "connected again", "message after the hole"]);

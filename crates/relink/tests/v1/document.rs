@@ -64,7 +64,7 @@ fn the_tables_of_keys_alone_make_json_of_cbor() {
             .collect()
     };
     let (keys, types) = (rows(4), rows(3));
-    assert_eq!((keys.len(), types.len()), (30, 18));
+    assert_eq!((keys.len(), types.len()), (31, 18));
     for (json, cbor) in goldens() {
         let expected: Value = serde_json::from_str(json).expect("JSON");
         let item = item(&mut unhex(cbor).as_slice());
@@ -87,6 +87,7 @@ fn the_table_of_limits_has_the_limits() {
         format!("| rejected | up to {} records |", limits::REJECTIONS),
         format!("| members | up to {} records |", limits::MEMBERS),
         format!("| numbers | up to {};", limits::NUMBER),
+        format!("that the client takes, {} at least", limits::LEAST_MESSAGE),
         format!("nested deeper than {} levels", limits::DEPTH),
     ];
     for row in rows {

@@ -90,7 +90,7 @@ fn golden<F>(frame: F, json: &'static str, cbor: &'static str) -> Golden<F> {
 pub(crate) fn client() -> Vec<Golden<ClientFrame>> {
     vec![
         golden(
-            ClientFrame::Hello { token: Some(Secret::from("s3cret")), resume: None },
+            ClientFrame::Hello { token: Some(Secret::from("s3cret")), resume: None, max_message: None },
             r#"{"type":"hello","token":"s3cret"}"#,
             "a200010866733363726574",
         ),
@@ -98,9 +98,10 @@ pub(crate) fn client() -> Vec<Golden<ClientFrame>> {
             ClientFrame::Hello {
                 token: None,
                 resume: Some(Resume { session: session(), position: Position::new(1, 40) }),
+                max_message: Some(16_777_216),
             },
-            r#"{"type":"hello","resume":{"session":"5UEQ2BgTtVdNSPYHXTuyHg","position":{"epoch":1,"offset":40}}}"#,
-            "a2000109a20a7635554551324267547456644e535059485854757948670ba20c01051828",
+            r#"{"type":"hello","resume":{"session":"5UEQ2BgTtVdNSPYHXTuyHg","position":{"epoch":1,"offset":40}},"max_message":16777216}"#,
+            "a3000109a20a7635554551324267547456644e535059485854757948670ba20c01051828181e1a01000000",
         ),
         golden(
             ClientFrame::Message { serial: Some(7), channel: Some(lobby()), payload: "hi".into() },
@@ -156,9 +157,10 @@ pub(crate) fn server() -> Vec<Golden<ServerFrame>> {
                 received: 0,
                 rejected: vec![],
                 position: Position::new(1, 0),
+                max_message: Some(1_048_576),
             },
-            r#"{"type":"welcome","session":"5UEQ2BgTtVdNSPYHXTuyHg","resumed":false,"received":0,"position":{"epoch":1,"offset":0}}"#,
-            "a500070a7635554551324267547456644e535059485854757948670ff411000ba20c010500",
+            r#"{"type":"welcome","session":"5UEQ2BgTtVdNSPYHXTuyHg","resumed":false,"received":0,"position":{"epoch":1,"offset":0},"max_message":1048576}"#,
+            "a600070a7635554551324267547456644e535059485854757948670ff411000ba20c010500181e1a00100000",
         ),
         golden(
             ServerFrame::Welcome {
@@ -171,6 +173,7 @@ pub(crate) fn server() -> Vec<Golden<ServerFrame>> {
                     problem: Problem::new("not_handled", "no such command"),
                 }],
                 position: Position::new(1, 40),
+                max_message: None,
             },
             r#"{"type":"welcome","session":"5UEQ2BgTtVdNSPYHXTuyHg","resumed":true,"received":7,"rejected":[{"serial":6,"problem":{"name":"not_handled","detail":"no such command"}}],"position":{"epoch":1,"offset":40}}"#,
             "a600070a7635554551324267547456644e535059485854757948670ff511071281a201061819a2181a6b \
@@ -184,6 +187,7 @@ pub(crate) fn server() -> Vec<Golden<ServerFrame>> {
                 received: 0,
                 rejected: vec![],
                 position: Position::new(2, 0),
+                max_message: None,
             },
             r#"{"type":"welcome","session":"5UEQ2BgTtVdNSPYHXTuyHg","resumed":false,"refused":{"name":"session_expired","detail":"it ended 10 minutes ago"},"received":0,"position":{"epoch":2,"offset":0}}"#,
             "a600070a7635554551324267547456644e535059485854757948670ff410a2181a6f73657373696f6e5f \
@@ -207,6 +211,16 @@ pub(crate) fn server() -> Vec<Golden<ServerFrame>> {
             ServerFrame::Publication { channel: None, offset: 41, payload: vec![0, 1, 254, 255].into() },
             r#"{"type":"publication","offset":41,"base64":"AAH+/w=="}"#,
             "a3000a05182904440001feff",
+        ),
+        golden(
+            ServerFrame::Withheld {
+                channel: Some(lobby()),
+                offset: 1002,
+                problem: Problem::new("limit_exceeded", "it has 20971563 bytes"),
+            },
+            r#"{"type":"publication","channel":"lobby","offset":1002,"problem":{"name":"limit_exceeded","detail":"it has 20971563 bytes"}}"#,
+            "a4000a02656c6f626279051903ea1819a2181a6e6c696d69745f6578636565646564181b7569742068617320323039 \
+             3731353633206279746573",
         ),
         golden(
             ServerFrame::Subscribed { channel: lobby(), position: Position::new(3, 1000), recovered: true },

@@ -55,7 +55,7 @@ fn w11_sessions_tokens_and_words_are_limited() {
     let position = Position::new(0, 0);
     let frame = |length| {
         let resume = Resume { session: SessionId::from(long(length)), position };
-        ClientFrame::Hello { token: None, resume: Some(resume) }
+        ClientFrame::Hello { token: None, resume: Some(resume), max_message: None }
     };
     client(&frame(limits::SESSION), &frame(limits::SESSION + 1), "resume.session");
     let frame = |length| ServerFrame::Welcome {
@@ -65,6 +65,7 @@ fn w11_sessions_tokens_and_words_are_limited() {
         received: 0,
         rejected: vec![],
         position,
+        max_message: None,
     };
     server(&frame(limits::SESSION), &frame(limits::SESSION + 1), "session");
     let frame = |length| ClientFrame::Renew { token: long(length).into() };
@@ -123,6 +124,7 @@ fn w11_rejections_are_limited() {
         received: 1,
         rejected: vec![rejection.clone(); count],
         position: Position::new(0, 0),
+        max_message: None,
     };
     server(&frame(limits::REJECTIONS), &frame(limits::REJECTIONS + 1), "rejected");
 }
@@ -158,6 +160,7 @@ fn w11_numbers_end_where_those_of_json_are_safe() {
         received,
         rejected: vec![],
         position: Position::new(0, most),
+        max_message: None,
     };
     server(&frame(most), &frame(more), "received");
 }

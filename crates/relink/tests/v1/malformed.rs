@@ -120,7 +120,8 @@ fn w11_a_missing_field_is_named() {
                     false
                 }
             };
-            let may_be_absent = ["refused", "rejected", "problem", "detail", "channel", "more"];
+            let may_be_absent =
+                ["refused", "rejected", "problem", "detail", "channel", "more", "max_message"];
             assert!(!optional || may_be_absent.contains(&key.as_str()), "{less}");
         }
     }

@@ -12,22 +12,26 @@ proptest! {
     #[test]
     fn any_frame_of_a_client_comes_through(frame in client_frame()) {
         for encoding in [Encoding::Json, Encoding::Cbor] {
-            prop_assert_eq!(ClientFrame::decode(&frame.encode(encoding)), Ok((frame.clone(), encoding)));
+            let message = frame.encode(encoding);
+            prop_assert_eq!(ClientFrame::decode(&message), Ok((frame.clone(), encoding)));
+            prop_assert_eq!(frame.encoded_len(encoding), message.len());
         }
     }
 
     #[test]
     fn any_frame_of_a_server_comes_through(frame in server_frame()) {
         for encoding in [Encoding::Json, Encoding::Cbor] {
-            prop_assert_eq!(ServerFrame::decode(&frame.encode(encoding)), Ok((frame.clone(), encoding)));
+            let message = frame.encode(encoding);
+            prop_assert_eq!(ServerFrame::decode(&message), Ok((frame.clone(), encoding)));
+            prop_assert_eq!(frame.encoded_len(encoding), message.len());
         }
     }
 }
 
 fn client_frame() -> impl Strategy<Value = ClientFrame> {
     prop_oneof![
-        (option::of(token()), option::of(resume()))
-            .prop_map(|(token, resume)| ClientFrame::Hello { token, resume }),
+        (option::of(token()), option::of(resume()), option::of(limits::LEAST_MESSAGE..=limits::NUMBER))
+            .prop_map(|(token, resume, max_message)| ClientFrame::Hello { token, resume, max_message }),
         (option::of(counted()), option::of(channel()), payload())
             .prop_map(|(serial, channel, payload)| ClientFrame::Message { serial, channel, payload }),
         (channel(), option::of(position()), option::of(token()), option::of(words())).prop_map(
@@ -40,16 +44,18 @@ fn client_frame() -> impl Strategy<Value = ClientFrame> {
 }
 
 fn server_frame() -> impl Strategy<Value = ServerFrame> {
-    let welcome =
-        (session(), any::<bool>(), option::of(problem()), count(), vec(rejection(), 0..5), position());
+    let told = (count(), vec(rejection(), 0..5), position(), option::of(counted()));
+    let welcome = (session(), any::<bool>(), option::of(problem()), told);
     prop_oneof![
-        welcome.prop_map(|(session, resumed, refused, received, rejected, position)| {
-            ServerFrame::Welcome { session, resumed, refused, received, rejected, position }
+        welcome.prop_map(|(session, resumed, refused, (received, rejected, position, max_message))| {
+            ServerFrame::Welcome { session, resumed, refused, received, rejected, position, max_message }
         }),
         count().prop_map(|serial| ServerFrame::Ack { serial }),
         rejection().prop_map(ServerFrame::Rejected),
         (option::of(channel()), counted(), payload())
             .prop_map(|(channel, offset, payload)| ServerFrame::Publication { channel, offset, payload }),
+        (option::of(channel()), counted(), problem())
+            .prop_map(|(channel, offset, problem)| ServerFrame::Withheld { channel, offset, problem }),
         (channel(), position(), any::<bool>()).prop_map(|(channel, position, recovered)| {
             ServerFrame::Subscribed { channel, position, recovered }
         }),

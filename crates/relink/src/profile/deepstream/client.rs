@@ -181,8 +181,7 @@ impl Protocol for Deepstream {
                 self.say(&Packet::new(topic::CONNECTION, connection::PING), frames);
             }
             Command::Data { message, channel: Some(channel), .. } => {
-                let (name, data) = (Some(channel.to_string()), Some(wrapped(&message)));
-                self.say(&Packet { name, data, ..Packet::new(topic::EVENT, event::EMIT) }, frames);
+                self.say(&emitted(&message, &channel), frames);
             }
             Command::Data { message, channel: None, .. } => frames.push(Frame::Message(message)),
             Command::Subscribe { channel, .. } => {
@@ -198,9 +197,19 @@ impl Protocol for Deepstream {
         }
     }
 
+    fn encoded_len(&self, message: &Message, channel: Option<&Channel>, _serial: Option<u64>) -> usize {
+        channel.map_or(message.len(), |channel| emitted(message, channel).encode(self.encoding).len())
+    }
+
     fn opening(&self) -> Option<Step> {
         Some(Step::Challenge)
     }
+}
+
+/// An event for everybody who listens.
+fn emitted(message: &Message, channel: &Channel) -> Packet {
+    let (name, data) = (Some(channel.to_string()), Some(wrapped(message)));
+    Packet { name, data, ..Packet::new(topic::EVENT, event::EMIT) }
 }
 
 fn problem_name(action: i32) -> &'static str {

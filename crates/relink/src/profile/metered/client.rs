@@ -104,12 +104,16 @@ impl Client {
             self.sent.push_back((number, serial, None));
             request
         });
-        let data = wrapped(message);
-        let frame = match channel.as_str().strip_prefix('@') {
-            Some(to) => ClientFrame::Send { to: to.into(), data, request },
-            None => ClientFrame::Publish { channel: channel.to_string(), data, request },
-        };
-        say(&frame, frames);
+        say(&addressed(message, channel, request), frames);
+    }
+}
+
+/// To a peer or to a channel, as the name says.
+fn addressed(message: &Message, channel: &Channel, request: Option<String>) -> ClientFrame {
+    let data = wrapped(message);
+    match channel.as_str().strip_prefix('@') {
+        Some(to) => ClientFrame::Send { to: to.into(), data, request },
+        None => ClientFrame::Publish { channel: channel.to_string(), data, request },
     }
 }
 
@@ -141,8 +145,9 @@ impl Protocol for Client {
             return signals.push(Signal::Malformed(frame));
         };
         match read {
-            Ok(ServerFrame::Welcome { peer, .. }) => {
+            Ok(ServerFrame::Welcome { peer, max_message_size, .. }) => {
                 self.peer = peer;
+                signals.push(Signal::MaxMessage(Some(max_message_size).filter(|most| *most < u64::MAX)));
                 signals.push(Signal::Welcome);
             }
             Ok(ServerFrame::Ack { request }) => self.answered(&request, Ok(()), signals),
@@ -194,6 +199,12 @@ impl Protocol for Client {
             }
             Command::Step { .. } | Command::Renew { .. } => {}
         }
+    }
+
+    fn encoded_len(&self, message: &Message, channel: Option<&Channel>, serial: Option<u64>) -> usize {
+        // The number that it gets: other requests have numbers, too.
+        let request = serial.map(|_| self.requests.saturating_add(1).to_string());
+        channel.map_or(message.len(), |channel| addressed(message, channel, request).encode().len())
     }
 
     fn acknowledges(&self) -> bool {

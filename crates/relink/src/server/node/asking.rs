@@ -227,6 +227,9 @@ impl<R: Rng> Node<R> {
     }
 
     pub(super) fn send(&mut self, stream: Stream, message: crate::session::Message) {
+        if let Err(problem) = self.config.may_publish(&stream, &message) {
+            return self.tell(NodeEvent::NotPublished { detail: problem.detail });
+        }
         self.ask(Why::Send, Question::Publish { user: None, publications: vec![(stream, message)] });
     }
 

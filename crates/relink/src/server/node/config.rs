@@ -16,6 +16,8 @@ config! {
     /// | `max_unhandled` | 64 |
     /// | `max_unhandled_bytes` | 1 MiB |
     /// | `max_outbound_bytes` | 1 MiB |
+    /// | `max_message` | 1 MiB |
+    /// | `max_publication` | 8 MiB |
     /// | `page` | 256 |
     /// | `per_user` | unlimited |
     /// | `drain_timeout` | 5 s |
@@ -41,6 +43,13 @@ config! {
         /// So many bytes may wait for one connection's socket. Beyond, what is published stays in the store until there
         /// is room, and the connection is not read. At least 1.
         pub max_outbound_bytes / with_max_outbound_bytes: usize = 1 << 20,
+        /// The largest message of a client, in bytes with its frame around it: what the welcome tells. The driver answers a
+        /// larger one with 1009. At least 512: the subprotocol's own frames have to fit.
+        pub max_message / with_max_message: usize = 1 << 20,
+        /// The largest publication, in bytes with its frame around it in JSON, the longer encoding: a larger one is refused.
+        /// By default enough for whatever a client may send, even if each byte of it has to be escaped, and half of what
+        /// relink's clients take. At least 512.
+        pub max_publication / with_max_publication: usize = 8 << 20,
         /// So many messages are fetched at a time where a client missed some. At least 1.
         pub page / with_page: usize = 256,
         /// So many connections of one user at this node; a further one is closed with 4010 (M6).
@@ -69,8 +78,13 @@ impl NodeConfig {
         within("node.max_unhandled", self.max_unhandled, 1, usize::MAX)?;
         within("node.max_unhandled_bytes", self.max_unhandled_bytes, 1, usize::MAX)?;
         within("node.max_outbound_bytes", self.max_outbound_bytes, 1, usize::MAX)?;
+        within("node.max_message", self.max_message, LEAST_MESSAGE, usize::MAX)?;
+        within("node.max_publication", self.max_publication, LEAST_MESSAGE, usize::MAX)?;
         within("node.page", self.page, 1, usize::MAX)?;
         within("node.per_user", self.per_user.unwrap_or(1), 1, u32::MAX)?;
         positive("node.drain_timeout", self.drain_timeout)
     }
 }
+
+/// With less, hardly a hello fits.
+const LEAST_MESSAGE: usize = 512;

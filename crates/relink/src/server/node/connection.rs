@@ -132,6 +132,8 @@ pub(super) struct Outbound {
     bytes: usize,
     /// The encoding of the hello.
     pub(super) encoding: Encoding,
+    /// The largest message that the client takes, as its hello said.
+    pub(super) most: usize,
     /// Publications put into the queue so far: all of them precede what comes next.
     pub(super) publications: u64,
     /// Told to be ready, and not yet drained.
@@ -155,6 +157,7 @@ impl Outbound {
             queue: VecDeque::new(),
             bytes: 0,
             encoding: Encoding::Json,
+            most: usize::MAX,
             publications: 0,
             told: false,
             welcomed: false,

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::server::node::sizes::withheld;
 use crate::server::{Publication, Stream};
 use crate::session::Message;
 use crate::v1::{Encoding, ServerFrame};
@@ -24,6 +25,15 @@ impl Encoded {
             Encoding::Cbor => &mut self.cbor,
         };
         slot.get_or_insert_with(|| self.frame.encode(encoding)).clone()
+    }
+
+    /// The same for a reader that takes so many bytes at most; tells whether a publication was too large for that.
+    pub(super) fn get_within(&mut self, encoding: Encoding, most: usize) -> (Message, bool) {
+        let message = self.get(encoding);
+        let size = message.len();
+        let withheld = if size > most { withheld(&self.frame, size, most, encoding) } else { None };
+        let is_withheld = withheld.is_some();
+        (withheld.unwrap_or(message), is_withheld)
     }
 }
 

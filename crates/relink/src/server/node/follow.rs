@@ -280,7 +280,10 @@ impl<R: Rng> Node<R> {
                 full = true;
                 break;
             }
-            let message = message.get(connection.out.encoding);
+            let (message, is_withheld) = message.get_within(connection.out.encoding, connection.out.most);
+            if is_withheld {
+                count(&mut self.stats.withheld);
+            }
             connection.out.push(message);
             connection.out.publications = connection.out.publications.saturating_add(1);
             count(&mut self.stats.delivered);

@@ -14,6 +14,7 @@ use crate::server::node::connection::{Connection, Greeting, Stage};
 use crate::server::node::encoded::Page;
 use crate::server::node::follow::{Follow, Greet};
 use crate::server::node::intake::Intake;
+use crate::server::node::sizes::keep_what_fits;
 use crate::server::node::{ConnectionId, Node, NodeAction, NodeEvent, QuestionId, Timer};
 use crate::server::{Publication, Question, Stream};
 use crate::session::{CloseFrame, Message, Position, Problem, Rejection, Resume, Secret, SessionId};
@@ -47,7 +48,9 @@ impl<R: Rng> Node<R> {
             }
         };
         match (&connection.stage, frame) {
-            (Stage::Silent, ClientFrame::Hello { token, resume }) => self.hello(id, encoding, token, resume),
+            (Stage::Silent, ClientFrame::Hello { token, resume, max_message }) => {
+                self.hello(id, encoding, token, resume, max_message);
+            }
             (Stage::Live(_), ClientFrame::Message { serial, channel, payload }) => {
                 self.message(id, serial, channel, payload);
             }
@@ -85,9 +88,17 @@ impl<R: Rng> Node<R> {
         self.heartbeat_sent(id, sent);
     }
 
-    fn hello(&mut self, id: ConnectionId, encoding: Encoding, token: Option<Secret>, resume: Option<Resume>) {
+    fn hello(
+        &mut self,
+        id: ConnectionId,
+        encoding: Encoding,
+        token: Option<Secret>,
+        resume: Option<Resume>,
+        max_message: Option<u64>,
+    ) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.out.encoding = encoding;
+        connection.out.most = max_message.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
         connection.stage = Stage::Greeting(Box::new(Greeting { resume, ..Greeting::default() }));
         if connection.user.is_some() && token.is_none() {
             self.enter(id);
@@ -278,15 +289,20 @@ impl<R: Rng> Node<R> {
         }
         connection.own = Some(Follow::Live(position));
         self.liveness.watch(id, self.now);
-        let welcome = ServerFrame::Welcome {
+        let max_message = u64::try_from(self.config.max_message).unwrap_or(u64::MAX).min(limits::NUMBER);
+        let welcome = |rejected| ServerFrame::Welcome {
             session: session.clone(),
             resumed,
-            refused,
+            refused: refused.clone(),
             received: committed,
             rejected,
             position,
+            max_message: Some(max_message),
         };
-        self.push(id, &welcome);
+        let (encoding, most) = (connection.out.encoding, connection.out.most);
+        let room = most.saturating_sub(welcome(Vec::new()).encoded_len(encoding) + REJECTED_FIELD);
+        keep_what_fits(&mut rejected, encoding, room);
+        self.push(id, &welcome(rejected));
         let user = self.user_of(id).as_deref().unwrap_or_default().into();
         self.tell(NodeEvent::Connected { id, user, session: session.clone(), resumed });
         let stream = Stream::Session(session);
@@ -298,6 +314,9 @@ impl<R: Rng> Node<R> {
         }
     }
 }
+
+/// The name of a list of rejections, and its brackets, take less in either encoding.
+const REJECTED_FIELD: usize = 16;
 
 /// A close frame that says when to come back.
 pub(super) fn retry_after(code: CloseCode, delay: Duration) -> CloseFrame {

@@ -169,6 +169,7 @@ impl<R: Rng> Node<R> {
 
     pub(super) fn handled(&mut self, handling: HandlingId, result: Result<Vec<(Stream, Message)>, Problem>) {
         let Some(session) = self.handlings.remove(&handling) else { return };
+        let result = self.check_effect(result);
         let Some(intake) = self.sessions.get_mut(&session) else { return };
         let Some((_, serial, bytes)) = intake.handling.take_if(|(asked, ..)| *asked == handling) else {
             return;

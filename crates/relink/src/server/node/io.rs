@@ -231,9 +231,9 @@ pub enum NodeEvent {
         /// Who.
         member: Member,
     },
-    /// A message that nobody waits for could not be published, or perhaps it was: the store failed.
+    /// A message that nobody waits for could not be published, as it is too large; or perhaps it was, as the store failed.
     NotPublished {
-        /// What ails the store.
+        /// What is wrong with it, or ails the store.
         detail: String,
     },
     /// The store failed; what may be asked again is.

@@ -13,6 +13,7 @@ mod lists;
 mod parting;
 mod recheck;
 mod roster;
+mod sizes;
 mod stats;
 
 use alloc::boxed::Box;

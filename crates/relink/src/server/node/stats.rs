@@ -43,6 +43,8 @@ pub struct NodeStats {
     pub unhandled_peak: u64,
     /// Publications handed to connections.
     pub delivered: u64,
+    /// Those that were larger than their reader takes: it was told so instead.
+    pub withheld: u64,
     /// Bytes that wait for sockets now.
     pub outbound_bytes: u64,
     /// Times a connection was too slow for what was published, and went on from the store.

@@ -25,6 +25,12 @@ impl ClientFrame {
         Record::from(self).encode(encoding)
     }
 
+    /// The length of [`encode`](Self::encode)d, without the work.
+    #[must_use]
+    pub fn encoded_len(&self, encoding: Encoding) -> usize {
+        Record::from(self).encoded_len(encoding)
+    }
+
     /// The frame in a message, and its encoding. Fields that this version does not know are passed over.
     ///
     /// Needs memory in proportion to the message, whatever it says. A payload shares the message's memory.
@@ -42,7 +48,11 @@ impl ClientFrame {
 
 fn read(kind: ClientKind, fields: &Fields<'_>, message: &Message) -> Result<ClientFrame, Malformed> {
     Ok(match kind {
-        ClientKind::Hello => ClientFrame::Hello { token: token(fields)?, resume: fields.resume()? },
+        ClientKind::Hello => ClientFrame::Hello {
+            token: token(fields)?,
+            resume: fields.resume()?,
+            max_message: fields.number(Key::MaxMessage, limits::LEAST_MESSAGE..=limits::NUMBER)?,
+        },
         ClientKind::Message => ClientFrame::Message {
             serial: fields.counted(Key::Serial)?,
             channel: fields.maybe_channel()?,
@@ -70,9 +80,10 @@ fn token(fields: &Fields<'_>) -> Result<Option<Secret>, Malformed> {
 impl<'a> From<&'a ClientFrame> for Record<'a> {
     fn from(frame: &'a ClientFrame) -> Self {
         match frame {
-            ClientFrame::Hello { token, resume } => of(ClientKind::Hello)
+            ClientFrame::Hello { token, resume, max_message } => of(ClientKind::Hello)
                 .maybe_token(token.as_ref())
-                .maybe(Key::Resume, resume.as_ref().map(|resume| Value::Record(resume.into()))),
+                .maybe(Key::Resume, resume.as_ref().map(|resume| Value::Record(resume.into())))
+                .maybe(Key::MaxMessage, max_message.map(Value::Number)),
             ClientFrame::Message { serial, channel, payload } => of(ClientKind::Message)
                 .maybe(Key::Serial, serial.map(Value::Number))
                 .maybe_channel(channel.as_ref())

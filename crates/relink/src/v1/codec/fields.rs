@@ -122,6 +122,10 @@ impl<'a> Fields<'a> {
         Ok(self.text(key, allowed)?.map(Cow::into_owned))
     }
 
+    pub(super) fn has_payload(&self) -> bool {
+        self.get(Key::Text).or(self.get(Key::Base64)).is_some()
+    }
+
     /// The payload of a message: a part of the message's own memory where nothing had to be unescaped.
     pub(super) fn payload(&self, message: &Message) -> Result<Message, Malformed> {
         match (self.get(Key::Text), self.get(Key::Base64)) {

@@ -15,6 +15,7 @@ mod client;
 mod extent;
 mod fields;
 mod json;
+mod length;
 mod malformed;
 mod names;
 mod parts;

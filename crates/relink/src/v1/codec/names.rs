@@ -63,6 +63,7 @@ names! {
         Detail = 27 "detail",
         RetryAfter = 28 "retry_after_ms",
         More = 29 "more",
+        MaxMessage = 30 "max_message",
     }
 }
 

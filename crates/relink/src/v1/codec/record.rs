@@ -1,11 +1,11 @@
 //! What goes out: named values, written in either encoding.
 
 use alloc::vec::Vec;
-use core::convert::Infallible;
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use minicbor::Encoder;
+use minicbor::encode::Write;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::session::{Message, Text};
@@ -15,7 +15,7 @@ use super::names::Key;
 
 /// Named values, in the order in which they are written.
 #[derive(Debug, Default)]
-pub(super) struct Record<'a>(Vec<(Key, Value<'a>)>);
+pub(super) struct Record<'a>(pub(super) Vec<(Key, Value<'a>)>);
 
 #[derive(Debug)]
 pub(super) enum Value<'a> {
@@ -71,7 +71,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    fn write(&self, out: &mut Encoder<Vec<u8>>) -> Written {
+    pub(super) fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
         out.map(self.0.len() as u64)?;
         for (key, value) in &self.0 {
             out.u8(key.number())?;
@@ -81,10 +81,10 @@ impl<'a> Record<'a> {
     }
 }
 
-type Written = Result<(), minicbor::encode::Error<Infallible>>;
+type Written<W> = Result<(), minicbor::encode::Error<<W as Write>::Error>>;
 
 impl Value<'_> {
-    fn write(&self, out: &mut Encoder<Vec<u8>>) -> Written {
+    fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
         match self {
             Self::Kind(_, number) => out.u8(*number)?,
             Self::Number(number) => out.u64(*number)?,

@@ -28,6 +28,12 @@ impl ServerFrame {
         Record::from(self).encode(encoding)
     }
 
+    /// The length of [`encode`](Self::encode)d, without the work.
+    #[must_use]
+    pub fn encoded_len(&self, encoding: Encoding) -> usize {
+        Record::from(self).encoded_len(encoding)
+    }
+
     /// The frame in a message, and its encoding. Fields that this version does not know are passed over.
     ///
     /// Needs memory in proportion to the message, whatever it says. A payload shares the message's memory.
@@ -54,15 +60,20 @@ fn read(kind: ServerKind, fields: &Fields<'_>, message: &Message) -> Result<Serv
                 received: fields.count(Key::Received)?,
                 rejected: rejected.unwrap_or_default(),
                 position: fields.position()?,
+                max_message: fields.counted(Key::MaxMessage)?,
             }
         }
         ServerKind::Ack => ServerFrame::Ack { serial: fields.count(Key::Serial)? },
         ServerKind::Rejected => ServerFrame::Rejected(fields.rejection()?),
-        ServerKind::Publication => ServerFrame::Publication {
-            channel: fields.maybe_channel()?,
-            offset: need(Key::Offset, fields.counted(Key::Offset)?)?,
-            payload: fields.payload(message)?,
-        },
+        ServerKind::Publication => {
+            let channel = fields.maybe_channel()?;
+            let offset = need(Key::Offset, fields.counted(Key::Offset)?)?;
+            let problem = if fields.has_payload() { None } else { fields.maybe_problem(Key::Problem)? };
+            match problem {
+                Some(problem) => ServerFrame::Withheld { channel, offset, problem },
+                None => ServerFrame::Publication { channel, offset, payload: fields.payload(message)? },
+            }
+        }
         ServerKind::Subscribed => ServerFrame::Subscribed {
             channel: fields.channel()?,
             position: fields.position()?,
@@ -102,7 +113,7 @@ fn read(kind: ServerKind, fields: &Fields<'_>, message: &Message) -> Result<Serv
 impl<'a> From<&'a ServerFrame> for Record<'a> {
     fn from(frame: &'a ServerFrame) -> Self {
         match frame {
-            ServerFrame::Welcome { session, resumed, refused, received, rejected, position } => {
+            ServerFrame::Welcome { session, resumed, refused, received, rejected, position, max_message } => {
                 let rejections = || Value::List(rejected.iter().map(Record::from).collect());
                 of(ServerKind::Welcome)
                     .text(Key::Session, session.expose())
@@ -111,6 +122,7 @@ impl<'a> From<&'a ServerFrame> for Record<'a> {
                     .number(Key::Received, *received)
                     .maybe(Key::Rejected, (!rejected.is_empty()).then(rejections))
                     .record(Key::Position, position)
+                    .maybe(Key::MaxMessage, max_message.map(Value::Number))
             }
             ServerFrame::Ack { serial } => of(ServerKind::Ack).number(Key::Serial, *serial),
             ServerFrame::Rejected(rejection) => of(ServerKind::Rejected).rejection(rejection),
@@ -118,6 +130,10 @@ impl<'a> From<&'a ServerFrame> for Record<'a> {
                 .maybe_channel(channel.as_ref())
                 .number(Key::Offset, *offset)
                 .payload(payload),
+            ServerFrame::Withheld { channel, offset, problem } => of(ServerKind::Publication)
+                .maybe_channel(channel.as_ref())
+                .number(Key::Offset, *offset)
+                .record(Key::Problem, problem),
             ServerFrame::Subscribed { channel, position, recovered } => of(ServerKind::Subscribed)
                 .channel(channel)
                 .record(Key::Position, position)

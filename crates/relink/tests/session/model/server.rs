@@ -135,5 +135,6 @@ pub(super) fn welcome(session: &str, resumed: bool, received: u64, offset: u64) 
         received,
         rejected: Vec::new(),
         position: Position::new(1, offset),
+        max_message: None,
     }
 }

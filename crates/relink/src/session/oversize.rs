@@ -1,0 +1,137 @@
+//! Messages that are too large for the peer: refused where its limit is known, given up where it complained.
+//!
+//! A peer that closes with 1009 does not say which message it means. It has a limit and reads in order, so whatever it
+//! means, the largest frame that went over the transport exceeds the limit as well, and was never taken in. That one is given
+//! up: each 1009 costs one message, and whatever else is in flight goes on.
+
+use rand_core::Rng;
+
+use super::outbox::InFlight;
+use super::{
+    Channel, DropReason, Event, Frame, Guarantee, Message, Outgoing, Protocol, Receipt, RefusedReason,
+    Session, SizeLimit,
+};
+
+/// What is known about the size of messages.
+#[derive(Debug, Default)]
+pub(crate) struct Oversize {
+    /// What the peer takes, as it last said.
+    limit: Option<usize>,
+    /// The largest frame that went over the present transport.
+    largest: usize,
+    /// The largest message among those that nobody acknowledges.
+    unacknowledged: Option<(Receipt, usize)>,
+    /// The message in flight that the peer complained about. It is given up once the peer has said what it has.
+    condemned: Option<Receipt>,
+}
+
+impl Oversize {
+    pub(super) const fn new_transport(&mut self) {
+        (self.largest, self.unacknowledged) = (0, None);
+    }
+
+    /// A frame goes out.
+    pub(super) fn goes(&mut self, frame: &Frame) {
+        if let Frame::Message(message) = frame {
+            self.largest = self.largest.max(message.len());
+        }
+    }
+
+    /// A message goes out that is not kept.
+    pub(super) fn goes_for_good(&mut self, receipt: Receipt, size: usize) {
+        if self.unacknowledged.is_none_or(|(_, largest)| largest < size) {
+            self.unacknowledged = Some((receipt, size));
+        }
+    }
+
+    /// What the peer takes from now on.
+    pub(super) fn set_limit(&mut self, limit: Option<u64>) {
+        self.limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    }
+}
+
+impl<P: Protocol, R: Rng> Session<P, R> {
+    /// What a message may have at most as it is written, if anybody has said so.
+    fn size_limit(&self) -> Option<(usize, SizeLimit)> {
+        let own = self.outbox.config().max_message.map(|limit| (limit, SizeLimit::Message));
+        let peer = self.oversize.limit.map(|limit| (limit, SizeLimit::Peer));
+        [own, peer].into_iter().flatten().min_by_key(|(limit, _)| *limit)
+    }
+
+    /// Whether a message fits that would go out with this serial.
+    pub(super) fn fits(
+        &self,
+        message: &Message,
+        channel: Option<&Channel>,
+        serial: u64,
+    ) -> Result<(), RefusedReason> {
+        let Some((limit, by)) = self.size_limit() else { return Ok(()) };
+        let size = self.encoded_len(message, channel, serial);
+        if size > limit { Err(RefusedReason::TooLarge { size, limit, by }) } else { Ok(()) }
+    }
+
+    pub(super) fn encoded_len(&self, message: &Message, channel: Option<&Channel>, serial: u64) -> usize {
+        let counted = self.outbox.config().guarantee == Guarantee::AtLeastOnce;
+        self.protocol.encoded_len(message, channel, counted.then_some(serial))
+    }
+
+    /// The messages at the front of the outbox that do not fit, now that it is known.
+    pub(super) fn drop_what_does_not_fit(&mut self) {
+        while let Some((Outgoing { message, channel, .. }, serial)) = self.outbox.peek() {
+            let Err(RefusedReason::TooLarge { size, limit, .. }) =
+                self.fits(message, channel.as_ref(), serial)
+            else {
+                return;
+            };
+            let Some(entry) = self.outbox.pop() else { return };
+            let why = DropReason::TooLarge { size, limit: Some(limit) };
+            self.drop_message(entry.receipt, entry.outgoing, why);
+            self.note_queue();
+        }
+    }
+
+    /// The peer closes because a message was too large.
+    pub(super) fn complained(&mut self) {
+        let largest = self.oversize.largest;
+        if let Some((receipt, size)) = self.oversize.unacknowledged.take_if(|(_, size)| *size >= largest) {
+            return self.tell(Event::TooLarge { receipt, size });
+        }
+        let sized = |message: &InFlight| (self.in_flight_len(message), message.receipt);
+        let suspect = self.outbox.on_transport().map(sized).max_by_key(|(size, _)| *size);
+        if let Some((_, receipt)) = suspect.filter(|(size, _)| *size >= largest) {
+            self.oversize.condemned = Some(receipt);
+        }
+    }
+
+    /// The peer goes on with the session, and has said what it has and what it takes: gives up what it will not take.
+    pub(super) fn give_up_in_flight(&mut self) {
+        let (condemned, limit) = (self.oversize.condemned.take(), self.size_limit().map(|(limit, _)| limit));
+        if condemned.is_none() && limit.is_none() {
+            return;
+        }
+        let protocol = &self.protocol;
+        let exceeds = |InFlight { serial, outgoing: Outgoing { message, channel, .. }, .. }: &InFlight| {
+            let size = protocol.encoded_len(message, channel.as_ref(), Some(*serial));
+            limit.is_some_and(|limit| size > limit)
+        };
+        let given_up = self.outbox.sift(|message| condemned == Some(message.receipt) || exceeds(message));
+        for message in given_up {
+            self.give_up_message(message, limit);
+        }
+    }
+
+    /// A message of a session that is over, if it is the one that the peer complained about: there is no doubt about it.
+    pub(super) fn is_condemned(&mut self, receipt: Receipt) -> bool {
+        self.oversize.condemned.take_if(|condemned| *condemned == receipt).is_some()
+    }
+
+    pub(super) fn give_up_message(&mut self, message: InFlight, limit: Option<usize>) {
+        let size = self.in_flight_len(&message);
+        let limit = limit.filter(|limit| size > *limit);
+        self.drop_message(message.receipt, message.outgoing, DropReason::TooLarge { size, limit });
+    }
+
+    fn in_flight_len(&self, InFlight { serial, outgoing, .. }: &InFlight) -> usize {
+        self.protocol.encoded_len(&outgoing.message, outgoing.channel.as_ref(), Some(*serial))
+    }
+}
