@@ -252,10 +252,11 @@ impl Model {
 
     /// What this side found wrong means what the code means from the peer, but for the end: this side may be mistaken.
     fn found_wrong(&self, code: CloseCode) -> Verdict {
-        match self.config.close_policy.on_close(code) {
-            Verdict::Stop(_) | Verdict::RefreshToken => Verdict::RetrySlow { floor: Duration::from_secs(10) },
-            verdict => verdict,
+        let verdict = self.config.close_policy.on_close(code);
+        if matches!(verdict, Verdict::Stop(_) | Verdict::RefreshToken) {
+            return Verdict::RetrySlow { floor: Duration::from_secs(10) };
         }
+        verdict
     }
 
     fn stop(&self, verdict: Verdict, code: Option<CloseCode>) -> Option<StopReason> {

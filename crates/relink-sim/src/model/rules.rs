@@ -258,9 +258,11 @@ impl Model {
     fn told(&self, input: Input, now: Instant) -> Duration {
         let retry_after = self.config.retry_after;
         let is_attempt = matches!(self.phase(), Some(Phase::Dialing | Phase::Handshaking(_)));
-        let told = match input {
-            Input::Failed { failure: Failure::Http { retry_after: Some(told), .. }, .. } => Some(told),
-            _ => self.told_to_wait.filter(|until| *until >= now).map(|until| until - now),
+        let told = if let Input::Failed { failure: Failure::Http { retry_after: Some(told), .. }, .. } = input
+        {
+            Some(told)
+        } else {
+            self.told_to_wait.filter(|until| *until >= now).map(|until| until - now)
         };
         let told = told.filter(|_| is_attempt && retry_after.honour);
         told.map_or(Duration::ZERO, |told| told.clamp(self.config.backoff.floor, retry_after.max))

@@ -231,6 +231,7 @@ fn i04_an_attempt_without_a_token_has_a_number_too() {
 }
 
 /// The numbers that events gave to attempts.
+#[expect(clippy::wildcard_enum_match_arm, reason = "two events have a number")]
 fn attempts(sim: &mut Sim) -> Vec<(u32, &'static str)> {
     let number = |event: &Event| match event {
         Event::Dialing { attempt, .. } => Some((*attempt, "dial")),

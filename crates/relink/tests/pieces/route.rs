@@ -8,6 +8,9 @@ use relink::{
 
 use crate::bench::{Answer, Bench, at, millis, secs};
 
+/// A way in which an endpoint disappoints, by its name.
+type End = (&'static str, fn(&mut Bench));
+
 #[test]
 fn each_failed_attempt_turns_to_the_next_endpoint() {
     let mut bench = Bench::with_endpoints(LinkConfig::default(), 3);
@@ -31,7 +34,7 @@ fn a_stable_link_comes_back_to_the_endpoint_that_served_it() {
 
 #[test]
 fn an_endpoint_that_never_became_stable_is_left_for_the_next_one() {
-    let ends: [(&str, fn(&mut Bench)); 3] = [
+    let ends: [End; 3] = [
         ("closes", |bench| _ = bench.peer_closes(1001)),
         ("cuts", |bench| _ = bench.fail()),
         ("is silent", |bench| {
@@ -57,7 +60,7 @@ fn an_endpoint_that_never_became_stable_is_left_for_the_next_one() {
 #[test]
 fn so_is_one_whose_handshake_gets_nowhere() {
     let steps = Handshake::default().with_welcome(Some(secs(3))).with_authentication(Some(secs(3)));
-    let ends: [(&str, fn(&mut Bench)); 4] = [
+    let ends: [End; 4] = [
         ("says nothing", |bench| assert_eq!(bench.due(), Timer::Step(Step::Welcome))),
         ("refuses the login", |bench| {
             let id = bench.id();
