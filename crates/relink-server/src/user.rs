@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use relink::Member;
+
 /// A user, as the application knows them: one name, whatever the number of connections. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct User(Arc<str>);
@@ -13,10 +15,11 @@ impl User {
         Self(name.into())
     }
 
-    /// Whoever the server does not ask: all of them are one user to it, each with a session that nobody else knows.
+    /// Whoever the server does not ask: all of them are one user to it, each with a session that nobody else knows. To the members
+    /// of a channel each of them is somebody else.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self::new("anonymous")
+        Self::new(Member::ANONYMOUS)
     }
 
     /// The name.

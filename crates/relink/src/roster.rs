@@ -275,6 +275,11 @@ impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
         self.iter().map(|(key, _)| key)
     }
 
+    /// Those of the names that are not below this one, in order.
+    pub(crate) fn keys_from(&self, first: &K) -> impl Iterator<Item = &K> {
+        self.entries.range(first..).filter(|(_, entry)| entry.here).map(|(key, _)| key)
+    }
+
     /// How many are there.
     #[must_use]
     pub fn len(&self) -> usize {

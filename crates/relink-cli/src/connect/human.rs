@@ -76,7 +76,7 @@ impl Human {
                     said(problem)
                 ))]
             }
-            Event::Presence { channel, change } => vec![presence(channel, change)],
+            Event::Presence { channel, change } => presence(channel, change).into_iter().collect(),
             Event::Dropped { first, last, why: DropReason::Closed, .. } => {
                 self.undelivered += last.0 - first.0 + 1;
                 Vec::new()
@@ -185,17 +185,19 @@ fn said(problem: &Problem) -> String {
     printable(&problem.to_string()).into_owned()
 }
 
-fn presence(channel: &Channel, change: &PresenceEvent) -> Line {
-    let (member, what) = match change {
-        PresenceEvent::Joined(member) => (member, "is in"),
-        PresenceEvent::Updated(member) => (member, "is still in"),
-        PresenceEvent::Left(member) => (member, "left"),
+/// A person wants to know who is there, and not how often.
+fn presence(channel: &Channel, change: &PresenceEvent) -> Option<Line> {
+    let (member, what, info) = match change {
+        PresenceEvent::Joined(member) => (member, "is in", &member.info),
+        PresenceEvent::Updated(member) => (member, "is still in", &member.info),
+        PresenceEvent::Left(member) => (member, "left", &None),
+        PresenceEvent::StayBegan(_) | PresenceEvent::StayEnded(_) => return None,
     };
-    let words = match (change, &member.info) {
-        (PresenceEvent::Joined(_) | PresenceEvent::Updated(_), Some(info)) => format!(": {}", info.as_str()),
-        (PresenceEvent::Joined(_) | PresenceEvent::Updated(_) | PresenceEvent::Left(_), _) => String::new(),
+    let words = match info {
+        Some(info) => format!(": {}", info.as_str()),
+        None => String::new(),
     };
-    Line::note(printable(&format!("{} {what} {channel}{words}", member.user)).into_owned())
+    Some(Line::note(printable(&format!("{} {what} {channel}{words}", member.user)).into_owned()))
 }
 
 fn good(text: &str) -> Line {

@@ -92,6 +92,8 @@ enum What<'a> {
     Joined(Present<'a>),
     Updated(Present<'a>),
     Left(Present<'a>),
+    StayBegan(Present<'a>),
+    StayEnded(Present<'a>),
     Dropped {
         id: u64,
         why: DropReason,
@@ -245,6 +247,8 @@ fn what(event: &Event) -> Option<What<'_>> {
             PresenceEvent::Joined(member) => What::Joined(Present::new(channel, member)),
             PresenceEvent::Updated(member) => What::Updated(Present::new(channel, member)),
             PresenceEvent::Left(member) => What::Left(Present::new(channel, member)),
+            PresenceEvent::StayBegan(member) => What::StayBegan(Present::new(channel, member)),
+            PresenceEvent::StayEnded(member) => What::StayEnded(Present::new(channel, member)),
         },
         Event::Disconnected { code, detail, reason, retry_in } => What::Disconnected {
             code: *code,

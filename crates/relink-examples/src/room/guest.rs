@@ -232,8 +232,12 @@ impl Task {
                 self.mesh.members_are(self.client.members(&self.room), now);
             }
             Event::Presence { channel, change } if channel == self.room => match change {
-                PresenceEvent::Joined(member) => self.mesh.joined(member, now),
+                PresenceEvent::Joined(member) | PresenceEvent::StayBegan(member) => {
+                    self.mesh.joined(member, now);
+                }
                 PresenceEvent::Left(member) => self.mesh.left(member, now),
+                // The mesh knows one stay of each user: it is another one from now on.
+                PresenceEvent::StayEnded(_) => self.mesh.members_are(self.client.members(&self.room), now),
                 PresenceEvent::Updated(_) => {}
             },
             Event::Publication { channel, message, .. } if channel == self.inbox => {

@@ -229,7 +229,7 @@ impl World {
 
     fn presence(&mut self, number: usize, channel: Channel, change: PresenceEvent) {
         // Who is not there any more sees nobody.
-        if let PresenceEvent::Left(member) = change {
+        if let PresenceEvent::Left(member) | PresenceEvent::StayEnded(member) = change {
             if self.clients[number].is_active(&channel) {
                 self.check_left(number, &channel, &member);
             }

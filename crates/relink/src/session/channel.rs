@@ -160,3 +160,8 @@ pub struct Member {
     /// What the member says of itself.
     pub info: Option<Text>,
 }
+
+impl Member {
+    /// The user of those whom a server did not ask who they are. Each of their stays is somebody else.
+    pub const ANONYMOUS: &'static str = "anonymous";
+}

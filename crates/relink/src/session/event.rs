@@ -268,14 +268,20 @@ fn extend(
     weight
 }
 
-/// A change among the members of a channel.
+/// A change among the members of a channel. A user comes with the first of their stays and leaves with the last one: a second
+/// session, or one that takes the place of another after a restart, makes nobody come or go. Of the user
+/// [`anonymous`](Member::ANONYMOUS), each stay is somebody else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is no fourth way to change")]
+#[expect(clippy::exhaustive_enums, reason = "users come, change and go, and so do their stays")]
 pub enum PresenceEvent {
-    /// Somebody is there who was not.
+    /// A user is there who was not: their first stay.
     Joined(Member),
-    /// Somebody is there as before, with other words about itself.
+    /// A stay goes on, with other words.
     Updated(Member),
-    /// Somebody is not there any more. The words are those that the application was told last.
+    /// A user is not there any more: their last stay. The words are those that the application was told last.
     Left(Member),
+    /// A user who is there has a further stay: another session of theirs came.
+    StayBegan(Member),
+    /// A stay is over, and its user is still there with another one.
+    StayEnded(Member),
 }

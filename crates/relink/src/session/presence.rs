@@ -1,5 +1,6 @@
 //! Who is in a channel, as the server's words say, and what of it is news to the application (I27).
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -15,8 +16,15 @@ type Stay = (String, String);
 #[derive(Debug)]
 pub(crate) struct Presence {
     roster: Roster<Stay, Option<Text>, (), Option<Text>>,
+    /// Those whom the application was told to be there, by one stay or more.
+    users: BTreeSet<String>,
     /// The pages of a list whose last one is to come.
     pages: Vec<Member>,
+}
+
+/// Each stay of nobody in particular is somebody else.
+fn is_nobody(user: &str) -> bool {
+    user == Member::ANONYMOUS
 }
 
 /// No server of `relink.v1` lists more. What a list has beyond is not looked at.
@@ -24,7 +32,7 @@ const MOST_MEMBERS: usize = 10_000;
 
 impl Presence {
     pub(crate) const fn new() -> Self {
-        Self { roster: Roster::new(), pages: Vec::new() }
+        Self { roster: Roster::new(), users: BTreeSet::new(), pages: Vec::new() }
     }
 
     /// The channel is asked for anew: what is said from now on waits for the list. Whoever was there stays to be seen.
@@ -82,7 +90,10 @@ impl Presence {
                 RosterChange::Joined { key } => {
                     let info = self.note(&key).0;
                     let (user, join) = key;
-                    return Some(PresenceEvent::Joined(Member { user, join, info }));
+                    let is_first = is_nobody(&user) || self.users.insert(user.clone());
+                    let member = Member { user, join, info };
+                    let told = if is_first { PresenceEvent::Joined } else { PresenceEvent::StayBegan };
+                    return Some(told(member));
                 }
                 // Who is there as before is no news, unless the words are.
                 RosterChange::Survived { key } | RosterChange::Updated { key } => {
@@ -93,11 +104,20 @@ impl Presence {
                     }
                 }
                 RosterChange::Left { key: (user, join), value } => {
-                    return Some(PresenceEvent::Left(Member { user, join, info: value.flatten() }));
+                    let is_last = is_nobody(&user) || !self.is_here(&user) && self.users.remove(&user);
+                    let member = Member { user, join, info: value.flatten() };
+                    let told = if is_last { PresenceEvent::Left } else { PresenceEvent::StayEnded };
+                    return Some(told(member));
                 }
             }
         }
         None
+    }
+
+    /// Whether a user has a stay, told already or to be told next.
+    fn is_here(&self, user: &String) -> bool {
+        let first = (user.clone(), String::new());
+        self.roster.keys_from(&first).next().is_some_and(|(next, _)| next == user)
     }
 
     /// What somebody says of themselves, and whether the application was told something else. Now it is told.

@@ -60,6 +60,8 @@ fn presence(rig: &mut Rig) -> Vec<String> {
                 PresenceEvent::Joined(member) => format!("joined {}", member.user),
                 PresenceEvent::Updated(member) => format!("updated {}", member.user),
                 PresenceEvent::Left(member) => format!("left {}", member.user),
+                PresenceEvent::StayBegan(member) => format!("once more {}", member.user),
+                PresenceEvent::StayEnded(member) => format!("once less {}", member.user),
             });
         }
     }

@@ -207,6 +207,16 @@ impl Desk {
         self.say(ServerFrame::Left { channel: channel.into(), member });
     }
 
+    /// A stay by its name begins, or ends.
+    pub(crate) fn stay(&mut self, channel: &str, user: &str, join: &str, is_here: bool) {
+        let (channel, member) = (channel.into(), Member { join: join.into(), ..member(user, "") });
+        self.say(if is_here {
+            ServerFrame::Joined { channel, member }
+        } else {
+            ServerFrame::Left { channel, member: Member { info: None, ..member } }
+        });
+    }
+
     // The application.
 
     pub(crate) fn send(&mut self, message: impl Into<Outgoing>) -> Result<Accepted, Refused> {
@@ -370,6 +380,8 @@ fn event_in_short(event: &Event) -> Option<String> {
             PresenceEvent::Joined(member) => format!("{channel}: {} joined", said(member)),
             PresenceEvent::Updated(member) => format!("{channel}: {} changed", said(member)),
             PresenceEvent::Left(member) => format!("{channel}: {} left", said(member)),
+            PresenceEvent::StayBegan(member) => format!("{channel}: {} once more", said(member)),
+            PresenceEvent::StayEnded(member) => format!("{channel}: {} once less", said(member)),
         },
         Event::Disconnected { code, detail, .. } => format!("disconnected {}: {detail}", code.0),
         Event::Connected { is_reconnect: false } => "connected".to_owned(),

@@ -1,6 +1,7 @@
 //! I27 and A10: who else is there.
 
-use relink::Subscription;
+use relink::v1::ServerFrame;
+use relink::{Member, Subscription};
 
 use crate::desk::{Desk, member};
 
@@ -169,4 +170,64 @@ fn i27_half_a_list_is_forgotten_with_its_link() {
     desk.page("room", &[("ada", "here")], true);
     desk.page("room", &[("bob", "here")], false);
     assert_eq!(names(&desk), ["ada", "bob"]);
+}
+
+/// The server was started anew: bob's new session is there before his old one is given up.
+#[test]
+fn i27_a_user_comes_with_the_first_stay_and_leaves_with_the_last() {
+    let mut desk = in_a_room();
+    desk.stay("room", "bob", "bob-2", true);
+    desk.left("room", "bob");
+    assert_eq!(desk.told(), ["room: bob () once more", "room: bob (here) once less"], "bob is there");
+    assert_eq!(names(&desk), ["ada", "bob"]);
+    desk.stay("room", "bob", "bob-2", false);
+    assert_eq!(desk.told(), ["room: bob () left"]);
+    desk.stay("room", "bob", "bob-3", true);
+    assert_eq!(desk.told(), ["room: bob () joined"]);
+}
+
+#[test]
+fn i27_a_list_in_which_a_user_has_another_stay_makes_nobody_come_or_go() {
+    for new in ["bob-0", "bob-2"] {
+        let mut desk = in_a_room();
+        desk.lose();
+        desk.told();
+        desk.back(0);
+        desk.heard();
+        desk.subscribed("room", 0, true);
+        desk.told();
+        let bob = Member { join: new.into(), ..member("bob", "here") };
+        let members = vec![member("ada", "here"), bob];
+        desk.say(ServerFrame::Members { channel: "room".into(), members, more: false });
+        let told = desk.told();
+        assert!(told.iter().all(|what| !what.contains("joined") && !what.contains("left")), "{told:?}");
+        assert_eq!(names(&desk), ["ada", "bob"]);
+        desk.stay("room", "bob", new, false);
+        assert_eq!(desk.told(), ["room: bob (here) left"]);
+    }
+}
+
+#[test]
+fn i27_each_anonymous_stay_is_somebody_else() {
+    let mut desk = in_a_room();
+    desk.stay("room", "anonymous", "1", true);
+    desk.stay("room", "anonymous", "2", true);
+    desk.stay("room", "anonymous", "1", false);
+    desk.stay("room", "anonymous", "2", false);
+    let told = ["joined", "joined", "left", "left"].map(|what| format!("room: anonymous () {what}"));
+    assert_eq!(desk.told(), told);
+}
+
+#[test]
+fn i27_who_gives_up_a_room_sees_each_user_leave_once() {
+    let mut desk = in_a_room();
+    desk.stay("room", "bob", "bob-2", true);
+    desk.told();
+    desk.unsubscribed("room", "channel_not_authorized");
+    let told = desk.told();
+    assert_eq!(
+        told.iter().filter(|what| what.contains("bob") && what.contains("left")).count(),
+        1,
+        "{told:?}"
+    );
 }

@@ -217,14 +217,14 @@ pub enum NodeEvent {
         /// How it was closed; 1006 where the peer went away.
         code: CloseCode,
     },
-    /// A member came into a channel that somebody here follows.
+    /// A member came into a channel that somebody here follows: one stay, of a user who may have others.
     Joined {
         /// Which channel.
         channel: Channel,
         /// Who.
         member: Member,
     },
-    /// A member left a channel that somebody here follows.
+    /// A member left a channel that somebody here follows: one stay, of a user who may have others.
     Left {
         /// Which channel.
         channel: Channel,

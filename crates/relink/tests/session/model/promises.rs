@@ -84,6 +84,9 @@ impl World {
                 let before = self.present.insert(key(member), info(member));
                 assert!(before.is_some_and(|before| before != info(member)), "{change:?}");
             }
+            PresenceEvent::StayBegan(_) | PresenceEvent::StayEnded(_) => {
+                panic!("the model's users have one stay each: {change:?}");
+            }
             PresenceEvent::Left(member) => {
                 assert_eq!(self.present.remove(&key(member)), Some(info(member)), "{change:?}");
             }
