@@ -5,9 +5,9 @@
 
 mod answers;
 mod rules;
+mod table;
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use relink::{
     CloseCode, ClosedReason, Failure, Hint, Input, Instant, LinkConfig, LinkSignal, Phase, Refusal, Reopen,
@@ -223,7 +223,7 @@ impl Model {
     }
 
     fn stop_at(&self, code: CloseCode) -> Option<StopReason> {
-        self.stop(self.config.close_policy.on_close(code), Some(code))
+        self.stop(self.verdict_at(code), Some(code))
     }
 
     fn stop_on(&self, failure: Failure) -> Option<StopReason> {
@@ -231,32 +231,11 @@ impl Model {
     }
 
     fn verdict_on(&self, failure: Failure) -> Verdict {
-        let policy = &self.config.close_policy;
-        match failure {
-            Failure::InvalidRequest => Verdict::Stop(StopReason::INVALID_REQUEST),
-            Failure::Http { status, .. } => policy.on_status(status),
-            Failure::NotWebSocket => policy.on_status(200),
-            Failure::Tls => policy.on_close(CloseCode::TLS_HANDSHAKE),
-            Failure::Protocol(code) => self.found_wrong(code),
-            Failure::Gap => self.found_wrong(CloseCode::GAP),
-            Failure::Lookup
-            | Failure::Refused
-            | Failure::Unreachable
-            | Failure::HttpRedirect
-            | Failure::Reset
-            | Failure::Eof
-            | Failure::Io
-            | _ => policy.on_close(CloseCode::ABNORMAL),
-        }
+        table::of_failure(&self.config.close_policy, failure)
     }
 
-    /// What this side found wrong means what the code means from the peer, but for the end: this side may be mistaken.
-    fn found_wrong(&self, code: CloseCode) -> Verdict {
-        let verdict = self.config.close_policy.on_close(code);
-        if matches!(verdict, Verdict::Stop(_) | Verdict::RefreshToken) {
-            return Verdict::RetrySlow { floor: Duration::from_secs(10) };
-        }
-        verdict
+    fn verdict_at(&self, code: CloseCode) -> Verdict {
+        table::of_close(&self.config.close_policy, code)
     }
 
     fn stop(&self, verdict: Verdict, code: Option<CloseCode>) -> Option<StopReason> {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use relink::{
-    CloseCode, Input, Instant, Link, LinkSignal, Phase, State, Step, TokenGrant, TransportId, rand_core::Rng,
+    CLOSE_CODES, CloseCode, HTTP_STATUSES, Input, Instant, Link, LinkSignal, Phase, State, Step, TokenGrant,
+    TransportId, rand_core::Rng,
 };
 
 /// Something that happens, and when.
@@ -131,6 +132,18 @@ pub const fn sender(input: Input) -> Option<TransportId> {
         | Input::Timeout
         | _ => None,
     }
+}
+
+/// The ends of every row of the default table, what lies between them, and the codes that configurations edit.
+pub(crate) fn known_codes() -> Vec<u16> {
+    let rows = CLOSE_CODES.iter().flat_map(|(rule, _)| [rule.from, rule.to]);
+    rows.chain([999, 1004, 1016, 2999, 4000, CloseCode::GAP.0, 4900, 4901]).collect()
+}
+
+/// The same for HTTP statuses.
+pub(crate) fn known_statuses() -> Vec<u16> {
+    let rows = HTTP_STATUSES.iter().flat_map(|(rule, _)| [rule.from, rule.to]);
+    rows.chain([0, 99, 600]).collect()
 }
 
 fn helpful<R: Rng>(link: &Link<R>, id: TransportId, moment: Instant) -> (Input, Instant) {

@@ -25,7 +25,7 @@ use relink::{
     WhenOffline,
 };
 
-use crate::stimulus::{Stimulus, What, When, Whose};
+use crate::stimulus::{Stimulus, What, When, Whose, known_codes, known_statuses};
 
 /// Up to so many stimuli, one after the other.
 pub fn schedule(most: usize) -> impl Strategy<Value = Vec<Stimulus>> {
@@ -72,13 +72,9 @@ pub fn inputs() -> impl Strategy<Value = Input> {
 
 /// Close codes: those that mean something, and any other number.
 pub fn close_code() -> impl Strategy<Value = CloseCode> {
-    let known = [
-        1000, 1001, 1002, 1003, 1005, 1006, 1008, 1011, 1012, 1013, 1015, 3000, 4000, 4001, 4002, 4003, 4010,
-        4012, 4020, 4900, 4901,
-    ];
     prop_oneof![
         2 => prop::sample::select(vec![1001, 1006, 1011, 4000, 4900]),
-        2 => prop::sample::select(known.to_vec()),
+        2 => prop::sample::select(known_codes()),
         1 => any::<u16>(),
     ]
     .prop_map(CloseCode)
@@ -98,7 +94,7 @@ pub fn failure() -> impl Strategy<Value = Failure> {
         Failure::Gap,
         Failure::Io,
     ];
-    let status = prop_oneof![prop::sample::select(vec![401, 403, 407, 421, 429, 500, 503]), any::<u16>()];
+    let status = prop_oneof![prop::sample::select(known_statuses()), any::<u16>()];
     prop_oneof![
         6 => prop::sample::select(plain.to_vec()),
         2 => (status, option::of(duration(1_000_000)))

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
-use relink::{ClosedReason, Input, LinkConfig, State};
+use relink::{CLOSE_CODES, ClosedReason, Failure, HTTP_STATUSES, Input, LinkConfig, State};
 use relink_sim::stimulus::{Stimulus, What, When};
 use relink_sim::strategy;
 use relink_sim::trial::Trial;
@@ -116,6 +116,40 @@ fn the_schedules_reach_every_state_and_every_deadline() {
     let missed: Vec<_> = expected.iter().filter(|name| !reached.contains(**name)).collect();
     assert!(missed.is_empty(), "never reached: {missed:?}");
     assert_eq!(reached.len(), expected.len(), "{reached:?}");
+}
+
+/// What is added to the core is drawn, or this fails.
+#[test]
+fn every_failure_and_every_row_of_the_tables_is_drawn() {
+    let mut runner = TestRunner::deterministic();
+    let mut drawn = |count: usize| -> Vec<Failure> {
+        (0..count).map(|_| strategy::failure().new_tree(&mut runner).expect("a failure").current()).collect()
+    };
+    let failures = drawn(20_000);
+    let shown: BTreeSet<String> = failures
+        .iter()
+        .map(|failure| format!("{failure:?}").chars().take_while(char::is_ascii_alphanumeric).collect())
+        .collect();
+    let source = include_str!("../../relink/src/link/failure.rs");
+    let body = source.split_once("pub enum Failure {\n").and_then(|(_, rest)| rest.split_once("\n}\n"));
+    let variants = body.expect("the enum").0.lines().filter_map(|line| line.strip_prefix("    "));
+    for variant in variants.filter(|line| line.starts_with(char::is_uppercase)) {
+        let name: String = variant.chars().take_while(char::is_ascii_alphanumeric).collect();
+        assert!(shown.contains(&name), "{name} is never drawn");
+    }
+    let statuses: BTreeSet<u16> = failures
+        .iter()
+        .filter_map(|failure| if let Failure::Http { status, .. } = failure { Some(*status) } else { None })
+        .collect();
+    let codes: BTreeSet<u16> = (0..5_000)
+        .map(|_| strategy::close_code().new_tree(&mut runner).expect("a code").current().0)
+        .collect();
+    for (rule, why) in &HTTP_STATUSES {
+        assert!(statuses.contains(&rule.from) && statuses.contains(&rule.to), "{rule:?} ({why})");
+    }
+    for (rule, why) in &CLOSE_CODES {
+        assert!(codes.contains(&rule.from) && codes.contains(&rule.to), "{rule:?} ({why})");
+    }
 }
 
 fn state_name(state: State) -> String {

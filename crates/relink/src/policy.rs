@@ -305,6 +305,18 @@ impl ClosePolicy {
         self.status.verdict(status)
     }
 
+    /// The edits of close codes, in the order in which they were made; the last one that covers a code counts.
+    #[must_use]
+    pub fn close_edits(&self) -> &[Rule] {
+        self.close.edits()
+    }
+
+    /// The edits of HTTP statuses, likewise.
+    #[must_use]
+    pub fn status_edits(&self) -> &[Rule] {
+        self.status.edits()
+    }
+
     /// Checks the edits.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use relink::{
     SurfaceConfig, TokenFailed, TokenGrant, TransportId, Verdict, WhenDead, WhenOffline, WhileDown,
 };
 
-use crate::stimulus::{Stimulus, What, When, Whose};
+use crate::stimulus::{Stimulus, What, When, Whose, known_codes};
 
 type Bytes<'a, 'b> = &'a mut Unstructured<'b>;
 
@@ -39,12 +39,11 @@ fn number(bytes: Bytes<'_, '_>) -> Result<u32> {
 }
 
 pub(super) fn code(bytes: Bytes<'_, '_>) -> Result<CloseCode> {
-    let known = [1000, 1001, 1002, 1006, 1008, 1011, 1012, 3000, 4000, 4001, 4002, 4003, 4010, 4012, 4020];
-    Ok(CloseCode(if bytes.arbitrary()? { *bytes.choose(&known)? } else { bytes.arbitrary()? }))
+    Ok(CloseCode(if bytes.arbitrary()? { *bytes.choose(&known_codes())? } else { bytes.arbitrary()? }))
 }
 
 pub(super) fn failure(bytes: Bytes<'_, '_>) -> Result<Failure> {
-    Ok(match bytes.int_in_range(0..=12)? {
+    Ok(match bytes.int_in_range(0..=13)? {
         0 => Failure::Lookup,
         1 => Failure::Refused,
         2 => Failure::Unreachable,
@@ -56,6 +55,7 @@ pub(super) fn failure(bytes: Bytes<'_, '_>) -> Result<Failure> {
         8 => Failure::Reset,
         9 => Failure::Eof,
         10 => Failure::Protocol(code(bytes)?),
+        11 => Failure::Gap,
         _ => Failure::Io,
     })
 }

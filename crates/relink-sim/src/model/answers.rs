@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use relink::{Instant, StopReason};
 
+use super::table;
+
 /// A final HTTP status on a link that worked before is believed after so many in a row, over so long.
 const PROOF: (u32, Duration) = (10, Duration::from_secs(120));
 /// An endpoint that refused for good is left alone for so long.
@@ -112,7 +114,7 @@ impl Answers {
     pub(super) fn failed(&mut self, failed: Failed, now: Instant) -> Option<StopReason> {
         let was_stable = std::mem::take(&mut self.is_stable);
         let Failed { stop, is_doubtful, wants_token, is_of_endpoint, mut pause, switches } = failed;
-        if stop.is_some_and(StopReason::holds_everywhere) || self.is_unsure {
+        if stop.is_some_and(table::is_about_the_client) || self.is_unsure {
             self.turn = Turn::Any;
             return stop;
         }

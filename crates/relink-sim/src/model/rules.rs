@@ -319,9 +319,9 @@ impl Model {
 
     fn verdict(&self, input: Input) -> Verdict {
         if let Input::PeerClosed { code, .. } = input {
-            self.config.close_policy.on_close(code)
+            self.verdict_at(code)
         } else if let Input::Signal { signal: LinkSignal::Refused(Refusal::As(code)), .. } = input {
-            self.config.close_policy.on_close(code)
+            self.verdict_at(code)
         } else if let Input::Failed { failure, .. } = input {
             self.verdict_on(failure)
         } else if let Input::Signal { signal: LinkSignal::Refused(Refusal::Token), .. } = input {

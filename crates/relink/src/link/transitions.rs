@@ -369,11 +369,17 @@ impl<R: Rng> Link<R> {
 
     /// Begins an attempt.
     fn attempt(&mut self, reason: Reason) {
-        self.last_id = TransportId(self.last_id.0.wrapping_add(1));
-        let id = self.last_id;
+        let id = self.next_id();
         self.attempt = self.attempt.saturating_add(1);
         self.route.back_to_origin();
         self.prepare(id, None, reason);
+    }
+
+    /// Of a transport that nothing is known about.
+    const fn next_id(&mut self) -> TransportId {
+        self.last_id = TransportId(self.last_id.0.wrapping_add(1));
+        self.told_going_away = false;
+        self.last_id
     }
 
     /// Fetches what the attempt needs next, or dials if it has everything.
@@ -397,7 +403,6 @@ impl<R: Rng> Link<R> {
 
     fn dial(&mut self, id: TransportId, until: Option<Instant>, reason: Reason) {
         count(&mut self.stats.dials);
-        self.told_going_away = false;
         self.budget.dialled(self.now);
         let endpoint = self.route.endpoint();
         let deadline = sooner(self.now + self.config.connect_timeout, until);
@@ -413,8 +418,8 @@ impl<R: Rng> Link<R> {
         }
         let until = self.stage.until();
         self.release();
-        self.last_id = TransportId(self.last_id.0.wrapping_add(1));
-        self.dial(self.last_id, until, Reason::Redirected);
+        let id = self.next_id();
+        self.dial(id, until, Reason::Redirected);
     }
 
     /// Enters the handshake step after this one, or the usable link where none is left.
