@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use relink_tokio::relink::RefusedReason;
+use relink_tokio::relink::{Command, Frame, Message, Protocol, RefusedReason, Signal};
 use relink_tokio::{Event, InboxLimits, SessionConfig, builder, from_tokio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_tungstenite::accept_async;
@@ -97,18 +97,32 @@ async fn a_burst_of_events_does_not_keep_a_polled_link_from_its_work() {
     assert!(matches!(answer, Some(Ok(Pong(payload))) if payload == "there?"));
 }
 
-/// A panic of the application's connector ends the link; its handles learn of it.
+/// A panic of the application's protocol ends the link; its handles learn of it.
 #[tokio::test]
 async fn a_driver_that_panics_leaves_no_handle_waiting() {
-    let connector = |_| async { panic!("the connector's own mistake") };
+    let (near, far) = tokio::io::duplex(4 << 10);
     let (client, mut events) =
-        builder("ws://in.memory/").connector::<_, _, Never>(connector).spawn().expect("a link");
+        builder("ws://in.memory/").connector(once(near)).protocol(Broken).spawn().expect("a link");
+    let _server = accept_async(far).await.expect("a handshake");
     while let Some(event) = events.recv().await {
         let _ = event;
     }
     assert!(client.state().is_closed());
     assert_eq!(client.send("too late").await.expect_err("it is closed").reason, RefusedReason::Closed);
     assert_eq!(client.close().await.sent, 0);
+}
+
+/// A protocol with a mistake in it.
+struct Broken;
+
+impl Protocol for Broken {
+    fn opened(&mut self) {
+        panic!("the protocol's own mistake");
+    }
+
+    fn receive(&mut self, _: Message, _: &mut Vec<Signal>) {}
+
+    fn command(&mut self, _: Command<'_>, _: &mut Vec<Frame>) {}
 }
 
 /// So does the end of the runtime that the link ran on.
