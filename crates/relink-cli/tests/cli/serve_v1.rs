@@ -59,7 +59,8 @@ fn a_message_is_acknowledged_and_comes_back_in_both_encodings() {
         let ended = relink.end();
         assert_eq!((ended.status, ended.events("acknowledged").len()), (Some(0), 1));
 
-        assert_eq!(frame(&mut serve), ("client".into(), json!({ "type": "hello" })));
+        let hello = json!({ "type": "hello", "max_message": 16 << 20 });
+        assert_eq!(frame(&mut serve), ("client".into(), hello));
         let (from, welcome) = frame(&mut serve);
         assert_eq!(
             (from.as_str(), &welcome["type"], &welcome["resumed"]),
