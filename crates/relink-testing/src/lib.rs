@@ -99,6 +99,7 @@ mod log;
 mod metered;
 mod peer;
 pub mod proxy;
+mod reading;
 mod script;
 mod serve;
 mod server;

@@ -4,6 +4,7 @@ use std::{fmt::Display, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::reading::{self, from_tables};
 use crate::step::{Answer, Opening, Payload, Problem, Step};
 
 /// What happens to each connection, in order of arrival.
@@ -28,20 +29,22 @@ use crate::step::{Answer, Opening, Payload, Problem, Step};
 /// | `wait` | `for` | Reads, answers pings, sends nothing. |
 /// | `ping` | | Sends a ping. |
 /// | `silent` | `for` | Reads nothing, answers nothing, not even pings; without `for` until the peer leaves. |
-/// | `close` | `code`, `reason` | Sends a close frame, waits up to 1 s for the answer, ends the socket. Any code from 1000 to 4999, even one that must not be sent. |
+/// | `close` | `code`, `reason` | Sends a close frame, waits up to 1 s for the answer, ends the socket. Any code from 1000 to 4999 but 1005, 1006 and 1015, even one that has no meaning. |
 /// | `close-no-code` | | The same with an empty close frame. |
 /// | `drop` | | Ends the socket (FIN) without a close frame. As the very first step: before the handshake. |
 /// | `reset` | | Resets the socket (RST). As the very first step: before the handshake. |
 ///
 /// After the last step, if the connection is still up, messages are echoed until the peer leaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Script {
     #[serde(default)]
     then: Then,
     #[serde(default, rename = "connection", skip_serializing_if = "Vec::is_empty")]
     connections: Vec<Connection>,
 }
+
+from_tables!(Script);
 
 /// What happens to connections beyond the end of the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,8 +114,7 @@ impl Script {
     /// [`ScriptError::Toml`] with line and column if this is not a script, [`ScriptError::Value`] if a step asks for
     /// something that is not allowed.
     pub fn from_toml(text: &str) -> Result<Self, ScriptError> {
-        let script: Self =
-            toml::from_str(text).map_err(|error| ScriptError::Toml { message: error.to_string() })?;
+        let script = reading::script(text).map_err(|message| ScriptError::Toml { message })?;
         script.validate()?;
         Ok(script)
     }
@@ -151,11 +153,13 @@ impl From<Connection> for Script {
 
 /// What happens to one connection, step by step; see [`Script`] for what each step does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Connection {
     #[serde(default)]
     steps: Vec<Step>,
 }
+
+from_tables!(Connection);
 
 /// How it begins.
 impl Connection {
@@ -264,8 +268,9 @@ impl Connection {
 
     /// Sends a close frame and ends the socket once it is answered, or after 1 s.
     ///
-    /// Codes from 1000 to 4999, also those that must not be sent: a client has to survive that, too. The reason is at
-    /// most 123 bytes long.
+    /// Codes from 1000 to 4999, also those without a meaning: a client has to survive that, too. Not 1005, 1006 and 1015,
+    /// which never go over the wire: see [`close_without_code`](Self::close_without_code),
+    /// [`drop_socket`](Self::drop_socket) and [`reset`](Self::reset). The reason is at most 123 bytes long.
     #[must_use]
     pub fn close(self, code: u16, reason: impl Into<String>) -> Self {
         self.step(Step::Close { code, reason: reason.into() })
@@ -316,8 +321,9 @@ impl Connection {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refusal {
+    #[serde(deserialize_with = "reading::status")]
     pub(crate) status: u16,
-    #[serde(default, deserialize_with = "text_or_seconds", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "reading::text_or_seconds", skip_serializing_if = "Option::is_none")]
     pub(crate) retry_after: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) location: Option<String>,
@@ -348,19 +354,6 @@ impl From<u16> for Refusal {
     fn from(status: u16) -> Self {
         Self::new(status)
     }
-}
-
-fn text_or_seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "`retry_after` is a number of seconds or a string for the header")]
-    enum Value {
-        Seconds(u64),
-        Text(String),
-    }
-    Ok(Some(match Value::deserialize(from)? {
-        Value::Seconds(seconds) => seconds.to_string(),
-        Value::Text(text) => text,
-    }))
 }
 
 /// Why a script cannot be followed.

@@ -6,13 +6,21 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use tokio_tungstenite::tungstenite::{Message, http::HeaderValue};
 
-use crate::script::Refusal;
+use crate::{
+    reading::{self, from_tables, time},
+    script::Refusal,
+};
 
 /// The longest message a script may send, and the server takes.
 pub(crate) const MESSAGE_MAX: usize = 1024 * 1024;
 
 /// RFC 6455: a control frame carries 125 bytes, two of them are the code.
 pub(crate) const REASON_MAX: usize = 123;
+/// Which HTTP statuses may refuse a handshake.
+pub(crate) const STATUSES: &str = "200 to 599";
+/// Which codes a close frame may carry: all that are a code of some kind, but for those that stand for a frame without
+/// one, or for no frame at all.
+pub(crate) const CODES: &str = "1000 to 4999, but for 1005, 1006 and 1015, which never go over the wire";
 const HEADER_MAX: usize = 1024;
 const TIME_MIN: Duration = Duration::from_millis(1);
 const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -20,7 +28,7 @@ const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Described, one by one, at [`Script`](crate::Script). Variants without fields have braces because serde lets unknown
 /// fields pass for unit variants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields, remote = "Self")]
 pub(crate) enum Step {
     Accept {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,6 +53,7 @@ pub(crate) enum Step {
         time: Option<Duration>,
     },
     Close {
+        #[serde(deserialize_with = "reading::code")]
         code: u16,
         #[serde(default, skip_serializing_if = "String::is_empty")]
         reason: String,
@@ -53,6 +62,8 @@ pub(crate) enum Step {
     Drop {},
     Reset {},
 }
+
+from_tables!(Step);
 
 /// What happens instead of, or as, the handshake.
 pub(crate) enum Opening<'a> {
@@ -193,7 +204,7 @@ fn check_subprotocol(name: &str) -> Result<(), Problem> {
 
 fn check_refusal(refusal: &Refusal) -> Result<(), Problem> {
     if !(200..=599).contains(&refusal.status) {
-        return Err(problem("status", refusal.status.to_string(), "200 to 599"));
+        return Err(problem("status", refusal.status.to_string(), STATUSES));
     }
     for (field, value) in [("retry_after", &refusal.retry_after), ("location", &refusal.location)] {
         let Some(value) = value else { continue };
@@ -220,8 +231,8 @@ fn check_time(time: Duration) -> Result<(), Problem> {
 }
 
 fn check_close(code: u16, reason: &str) -> Result<(), Problem> {
-    if !(1000..=4999).contains(&code) {
-        return Err(problem("code", code.to_string(), "1000 to 4999"));
+    if !(1000..=4999).contains(&code) || matches!(code, 1005 | 1006 | 1015) {
+        return Err(problem("code", code.to_string(), CODES));
     }
     if reason.len() > REASON_MAX {
         return Err(problem(
@@ -306,39 +317,6 @@ impl From<Payload> for Written {
         match payload {
             Payload::Text(text) => Self { text: Some(text), base64: None },
             Payload::Binary(bytes) => Self { text: None, base64: Some(BASE64_STANDARD.encode(bytes)) },
-        }
-    }
-}
-
-/// Durations as people write them.
-mod time {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&humantime::format_duration(*time))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(from)?;
-        humantime::parse_duration(&text).map_err(|error| {
-            D::Error::custom(format!("`for` is {text:?}: {error}; write \"500ms\" or \"2s\""))
-        })
-    }
-
-    pub(super) mod optional {
-        use super::{Deserializer, Duration, Serializer};
-
-        pub(crate) fn serialize<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-            match time {
-                Some(time) => super::serialize(time, to),
-                None => to.serialize_none(),
-            }
-        }
-
-        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-            super::deserialize(from).map(Some)
         }
     }
 }

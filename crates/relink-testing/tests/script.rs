@@ -140,11 +140,13 @@ fn wrong_values_name_field_value_and_what_is_allowed() {
         ),
         (
             "{ do = 'ping' }, { do = 'close', code = 999 }".to_owned(),
-            "connection 1, step 2 (close): `code` is 999; allowed is 1000 to 4999",
+            "connection 1, step 2 (close): `code` is 999; allowed is 1000 to 4999, but for 1005, 1006 and 1015, which \
+             never go over the wire",
         ),
         (
             "{ do = 'close', code = 5000 }".to_owned(),
-            "connection 1, step 1 (close): `code` is 5000; allowed is 1000 to 4999",
+            "connection 1, step 1 (close): `code` is 5000; allowed is 1000 to 4999, but for 1005, 1006 and 1015, which \
+             never go over the wire",
         ),
         (
             format!("{{ do = 'close', code = 1000, reason = '{long}' }}"),
@@ -173,6 +175,25 @@ fn wrong_values_name_field_value_and_what_is_allowed() {
     ] {
         assert_eq!(complaint(&steps), expected);
     }
+}
+
+#[test]
+fn codes_that_never_go_over_the_wire_are_no_codes_to_close_with() {
+    for code in [1005, 1006, 1015] {
+        let allowed = "allowed is 1000 to 4999, but for 1005, 1006 and 1015, which never go over the wire";
+        let expected = format!("connection 1, step 1 (close): `code` is {code}; {allowed}");
+        assert_eq!(complaint(&format!("{{ do = 'close', code = {code} }}")), expected);
+        assert_eq!(Script::close_with(code, "").validate().unwrap_err().to_string(), {
+            expected.replace("step 1", "step 2")
+        });
+    }
+}
+
+#[test]
+fn a_mistake_in_a_step_is_told_with_its_line_and_its_number() {
+    let text = "[[connection]]\nsteps = []\n\n[[connection]]\nsteps = [\n  { do = 'ping' },\n  { do = 'wait', for = 5 },\n]\n";
+    let error = Script::from_toml(text).unwrap_err().to_string();
+    assert!(error.starts_with("this is not a script: line 7, connection 2, step 2: invalid type"), "{error}");
 }
 
 #[test]
@@ -221,21 +242,51 @@ fn what_is_not_a_script_is_explained() {
         ("{ text = 'hello' }", "missing field `do`"),
         ("{ do = 'wait' }", "missing field `for`"),
         ("{ do = 'echo', for = 'a while' }", "`for` is \"a while\""),
-        ("{ do = 'echo', for = 2 }", "expected a string"),
+        ("{ do = 'echo', for = 2 }", "integer `2`, expected `for` as text, such as \"500ms\""),
+        ("{ do = 'echo', for = '-2s' }", "`for` is \"-2s\""),
+        (
+            "{ do = 'echo', for = '99999999999999999999y' }",
+            "`for` is \"99999999999999999999y\": number is too large",
+        ),
         ("{ do = 'send' }", "needs `text` or `base64`"),
         ("{ do = 'send', text = 'a', base64 = 'AA==' }", "not both"),
         ("{ do = 'expect', base64 = '%' }", "`base64` is \"%\", which is not standard base64"),
         ("{ do = 'close' }", "missing field `code`"),
-        ("{ do = 'close', code = 70000 }", "70000"),
+        ("{ do = 'close', code = 70000 }", "`code` is 70000; allowed is 1000 to 4999, but"),
+        ("{ do = 'close', code = -1 }", "`code` is -1; allowed is 1000 to 4999, but"),
+        ("{ do = 'close', code = '1000' }", "string \"1000\", expected a number for `code`: 1000 to 4999"),
+        ("{ do = 'close', code = 1e3 }", "expected a number for `code`"),
+        ("{ do = 'refuse', status = 70000 }", "`status` is 70000; allowed is 200 to 599"),
+        ("{ do = 'refuse', status = -1 }", "`status` is -1; allowed is 200 to 599"),
+        (
+            "{ do = 'refuse', status = 503, retry_after = 31536001 }",
+            "`retry_after` is 31536001; allowed is 0 to 31536000",
+        ),
+        (
+            "{ do = 'refuse', status = 503, retry_after = 18446744073709551615 }",
+            "`retry_after` is 18446744073709551615; allowed is 0 to 31536000 seconds",
+        ),
+        (
+            "{ do = 'refuse', status = 503, retry_after = -1 }",
+            "`retry_after` is -1; allowed is 0 to 31536000 seconds",
+        ),
         ("{ do = 'refuse' }", "missing field `status`"),
         (
             "{ do = 'refuse', status = 503, retry_after = true }",
-            "`retry_after` is a number of seconds or a string",
+            "expected `retry_after` as 0 to 31536000 seconds, or as text for the header",
         ),
     ] {
         let error = complaint(steps);
         assert!(error.contains(expected), "{error}");
         assert!(error.starts_with("this is not a script: ") && error.contains("line 2"), "{error}");
+    }
+    for list in ["[]", "['close', 1001, 'x']", "['ping']", "'ping'"] {
+        let error = complaint(list);
+        assert!(error.contains("expected a table") && error.contains("line 2"), "{list}: {error}");
+    }
+    for text in ["connection = [[]]", "connection = [[[{ do = 'ping' }]]]"] {
+        let error = Script::from_toml(text).unwrap_err().to_string();
+        assert!(error.contains("expected a table") && error.contains("line 1"), "{text}: {error}");
     }
     assert!(Script::from_toml("then = 'stop'").unwrap_err().to_string().contains("unknown variant `stop`"));
     assert!(Script::from_toml("= 1").is_err());

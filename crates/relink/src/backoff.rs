@@ -71,7 +71,7 @@ config! {
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "kebab-case", deny_unknown_fields)
+    serde(rename_all = "kebab-case", deny_unknown_fields, remote = "Self")
 )]
 #[non_exhaustive]
 pub enum Curve {
@@ -111,12 +111,15 @@ pub enum Curve {
     },
 }
 
+#[cfg(feature = "serde")]
+crate::tables::from_tables!(Curve);
+
 /// How a delay is spread, so that clients which lost their server together do not come back together (W23).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "kebab-case", deny_unknown_fields)
+    serde(rename_all = "kebab-case", deny_unknown_fields, remote = "Self")
 )]
 #[non_exhaustive]
 pub enum Jitter {
@@ -137,6 +140,9 @@ pub enum Jitter {
         pct: u32,
     },
 }
+
+#[cfg(feature = "serde")]
+crate::tables::from_tables!(Jitter);
 
 /// Up to sixteen delays in whole milliseconds, kept in place so that the core needs no allocator.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -202,6 +208,7 @@ impl core::fmt::Debug for DelayTable {
 mod table_serde {
     use alloc::string::ToString;
     use alloc::vec::Vec;
+    use core::time::Duration;
 
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -217,12 +224,11 @@ mod table_serde {
 
     impl<'de> Deserialize<'de> for DelayTable {
         fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-            let texts = Vec::<alloc::string::String>::deserialize(from)?;
-            let delays = texts
-                .iter()
-                .map(|text| text.parse().map(|HumanDuration(delay)| delay))
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(D::Error::custom)?;
+            #[derive(Deserialize)]
+            struct Delay(#[serde(with = "crate::human::serde_impl")] Duration);
+
+            let delays: Vec<_> =
+                Vec::<Delay>::deserialize(from)?.into_iter().map(|Delay(delay)| delay).collect();
             Self::new(&delays).map_err(D::Error::custom)
         }
     }

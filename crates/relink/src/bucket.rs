@@ -7,7 +7,11 @@ use crate::time::Instant;
 
 /// A token bucket: `burst` at once, then one per `refill`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields, remote = "Self")
+)]
 #[expect(clippy::exhaustive_structs, reason = "a token bucket has these two numbers")]
 pub struct Rate {
     /// So many at once. At least 1.
@@ -16,6 +20,9 @@ pub struct Rate {
     #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
     pub refill: Duration,
 }
+
+#[cfg(feature = "serde")]
+crate::tables::from_tables!(Rate);
 
 impl Rate {
     /// Checks both numbers, under the names that they have in their configuration.

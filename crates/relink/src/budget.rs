@@ -35,7 +35,11 @@ config! {
 
 /// A circuit breaker: `failures` within `window`, and it opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields, remote = "Self")
+)]
 #[expect(clippy::exhaustive_structs, reason = "a breaker has these three numbers")]
 pub struct Breaker {
     /// So many failed attempts. 1 to 16.
@@ -47,6 +51,9 @@ pub struct Breaker {
     #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
     pub cooldown: Option<Duration>,
 }
+
+#[cfg(feature = "serde")]
+crate::tables::from_tables!(Breaker);
 
 /// Which budget ended the trying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,12 +21,15 @@ macro_rules! config {
         #[cfg_attr(
             feature = "serde",
             derive(serde::Serialize, serde::Deserialize),
-            serde(default, deny_unknown_fields)
+            serde(default, deny_unknown_fields, remote = "Self")
         )]
         #[non_exhaustive]
         pub struct $name {
             $( $(#[$inner])* pub $field: $type, )*
         }
+
+        #[cfg(feature = "serde")]
+        crate::tables::from_tables!($name);
 
         impl Default for $name {
             fn default() -> Self {

@@ -1,6 +1,7 @@
 //! Durations as people write them: `500ms`, `30s`, `2m`, `1h`, `1m30s`, and `off` where nothing is meant.
 
 use core::fmt;
+use core::num::IntErrorKind;
 use core::str::FromStr;
 use core::time::Duration;
 
@@ -23,9 +24,23 @@ pub struct HumanDuration(pub Duration);
 
 /// Text that is not a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a duration: write a number and a unit, as in 500ms, 30s, 2m or 1m30s")]
-#[non_exhaustive]
-pub struct ParseDurationError;
+#[error(transparent)]
+pub struct ParseDurationError(Problem);
+
+/// What is wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Problem {
+    #[error("not a duration: write a number and a unit, as in 500ms, 30s, 2m or 1m30s")]
+    Form,
+    #[error("too long: a duration is at most {}d", u64::MAX / UNITS[0].1)]
+    TooLong,
+}
+
+impl From<Problem> for ParseDurationError {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
 
 /// The units, largest first, in nanoseconds.
 const UNITS: [(&str, u64); 7] = [
@@ -44,16 +59,19 @@ impl FromStr for HumanDuration {
     fn from_str(text: &str) -> Result<Self, ParseDurationError> {
         let mut rest = text.trim();
         if rest.is_empty() {
-            return Err(ParseDurationError);
+            return Err(Problem::Form.into());
         }
         let mut total: u64 = 0;
         while !rest.is_empty() {
             let (number, after) = split_where(rest, |c| !c.is_ascii_digit());
             let (unit, after) = split_where(after, |c| !c.is_ascii_alphabetic());
-            let number: u64 = number.parse().map_err(|_| ParseDurationError)?;
-            let unit = UNITS.iter().find(|(name, _)| *name == unit).ok_or(ParseDurationError)?.1;
-            let part = number.checked_mul(unit).ok_or(ParseDurationError)?;
-            total = total.checked_add(part).ok_or(ParseDurationError)?;
+            let unit = UNITS.iter().find(|(name, _)| *name == unit).ok_or(Problem::Form)?.1;
+            let number = match number.parse::<u64>() {
+                Err(error) if *error.kind() == IntErrorKind::PosOverflow => Err(Problem::TooLong),
+                number => number.map_err(|_| Problem::Form),
+            };
+            let part = number?.checked_mul(unit).ok_or(Problem::TooLong)?;
+            total = total.checked_add(part).ok_or(Problem::TooLong)?;
             rest = after.trim_start();
         }
         Ok(Self(Duration::from_nanos(total)))
@@ -84,10 +102,11 @@ impl fmt::Display for HumanDuration {
 /// `serde(with = "human")` for `Duration`.
 #[cfg(feature = "serde")]
 pub(crate) mod serde_impl {
+    use core::fmt;
     use core::time::Duration;
 
-    use alloc::string::{String, ToString};
-    use serde::de::{Deserialize, Deserializer, Error};
+    use alloc::string::ToString;
+    use serde::de::{Deserializer, Error, Visitor};
     use serde::ser::{Serialize, Serializer};
 
     use super::HumanDuration;
@@ -97,13 +116,27 @@ pub(crate) mod serde_impl {
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse::<HumanDuration>().map(|parsed| parsed.0).map_err(D::Error::custom)
+        from.deserialize_str(Text).map(|HumanDuration(duration)| duration)
+    }
+
+    /// Reads a duration, and tells a mistake with the text.
+    pub(crate) struct Text;
+
+    impl Visitor<'_> for Text {
+        type Value = HumanDuration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a duration as text, such as \"500ms\" or \"30s\"")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<HumanDuration, E> {
+            text.parse().map_err(|error| E::custom(format_args!("{text:?} is {error}")))
+        }
     }
 
     /// The same for `Option<Duration>`, where `off` stands for `None` (TOML has no null).
     pub(crate) mod option {
-        use super::{Deserialize, Deserializer, Duration, Error, HumanDuration, Serializer, String};
+        use super::{Deserializer, Duration, Error, HumanDuration, Serializer, Text, Visitor, fmt};
 
         pub(crate) fn serialize<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
             match value {
@@ -113,11 +146,26 @@ pub(crate) mod serde_impl {
         }
 
         pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-            let text = String::deserialize(from)?;
-            if text == "off" {
-                return Ok(None);
+            from.deserialize_str(TextOrOff)
+        }
+
+        struct TextOrOff;
+
+        impl Visitor<'_> for TextOrOff {
+            type Value = Option<Duration>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                Text.expecting(f)?;
+                f.write_str(", or \"off\"")
             }
-            text.parse::<HumanDuration>().map(|parsed| Some(parsed.0)).map_err(D::Error::custom)
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Option<Duration>, E> {
+                if text == "off" {
+                    Ok(None)
+                } else {
+                    Text.visit_str(text).map(|HumanDuration(time)| Some(time))
+                }
+            }
         }
     }
 
@@ -154,7 +202,9 @@ pub(crate) mod serde_impl {
             type Value = Option<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number, or \"off\"")
+                // The limits are unsigned, and at most 64 bits wide.
+                let most = u64::MAX >> (64 - 8 * size_of::<T>());
+                write!(f, "a number from 0 to {most}, or \"off\"")
             }
 
             fn visit_i64<E: Error>(self, value: i64) -> Result<Option<T>, E> {
@@ -190,8 +240,15 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "30", "s", "-1s", "1.5s", "1 lightyear", "30s!", "99999999999999d"] {
-            assert_eq!(text.parse::<HumanDuration>(), Err(ParseDurationError), "{text}");
+        for text in ["", "30", "s", "-1s", "1.5s", "1 lightyear", "30s!", "1e9s", "+1s", "٣s"] {
+            assert_eq!(text.parse::<HumanDuration>(), Err(Problem::Form.into()), "{text}");
         }
+        for text in
+            ["99999999999999d", "213504d", "213503d24h", "18446744073709551616ns", "1s18446744073709551615ns"]
+        {
+            assert_eq!(text.parse::<HumanDuration>(), Err(Problem::TooLong.into()), "{text}");
+        }
+        let error = "213504d".parse::<HumanDuration>().unwrap_err();
+        assert_eq!(std::format!("{error}"), "too long: a duration is at most 213503d");
     }
 }

@@ -143,6 +143,8 @@ mod stats;
 #[cfg(feature = "alloc")]
 mod subscriptions;
 mod surface;
+#[cfg(feature = "serde")]
+mod tables;
 mod time;
 #[cfg(feature = "v1")]
 pub mod v1;

@@ -16,7 +16,7 @@ use crate::policy_defaults::{CLOSE_CODES, HTTP_STATUSES};
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "kebab-case", deny_unknown_fields)
+    serde(rename_all = "kebab-case", deny_unknown_fields, remote = "Self")
 )]
 #[non_exhaustive]
 pub enum Verdict {
@@ -39,6 +39,9 @@ pub enum Verdict {
     /// ([`StopReason::holds_everywhere`]).
     Stop(StopReason),
 }
+
+#[cfg(feature = "serde")]
+crate::tables::from_tables!(Verdict);
 
 /// Why trying again would be pointless: a symbolic name for programs, and advice for people.
 ///
@@ -207,7 +210,11 @@ mod reason_serde {
 
 /// One row of a table: a range of codes, both ends included, and what they mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields, remote = "Self")
+)]
 #[expect(clippy::exhaustive_structs, reason = "a row of a table that profiles write as literals")]
 pub struct Rule {
     /// The first code of the range.
@@ -217,6 +224,9 @@ pub struct Rule {
     /// What its codes mean.
     pub verdict: Verdict,
 }
+
+#[cfg(feature = "serde")]
+crate::tables::from_tables!(Rule);
 
 /// A row of a base table: a rule and the reason for it.
 pub type Row = (Rule, &'static str);
@@ -276,7 +286,7 @@ impl ClosePolicy {
         codes: core::ops::RangeInclusive<u16>,
         verdict: Verdict,
     ) -> Result<(), ConfigError> {
-        self.close.edit("close_policy.close", Rule { from: *codes.start(), to: *codes.end(), verdict })
+        self.close.edit(&CLOSE, Rule { from: *codes.start(), to: *codes.end(), verdict })
     }
 
     /// Gives a range of HTTP statuses another meaning.
@@ -289,8 +299,7 @@ impl ClosePolicy {
         statuses: core::ops::RangeInclusive<u16>,
         verdict: Verdict,
     ) -> Result<(), ConfigError> {
-        self.status
-            .edit("close_policy.status", Rule { from: *statuses.start(), to: *statuses.end(), verdict })
+        self.status.edit(&STATUS, Rule { from: *statuses.start(), to: *statuses.end(), verdict })
     }
 
     /// What a close code from the peer means.
@@ -323,8 +332,8 @@ impl ClosePolicy {
     ///
     /// Where an edit's range is empty or its floor above 365 days.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.close.validate("close_policy.close")?;
-        self.status.validate("close_policy.status")
+        self.close.validate(&CLOSE)?;
+        self.status.validate(&STATUS)
     }
 }
 
@@ -336,6 +345,24 @@ impl fmt::Debug for ClosePolicy {
             .finish_non_exhaustive()
     }
 }
+
+/// What the fields of a table of edits are called.
+struct Names {
+    list: &'static str,
+    to: &'static str,
+    floor: &'static str,
+}
+
+const CLOSE: Names = Names {
+    list: "close_policy.close (number of rules)",
+    to: "close_policy.close.to",
+    floor: "close_policy.close.verdict.retry-slow.floor",
+};
+const STATUS: Names = Names {
+    list: "close_policy.status (number of rules)",
+    to: "close_policy.status.to",
+    floor: "close_policy.status.verdict.retry-slow.floor",
+};
 
 const MAX_EDITS: usize = 16;
 const NO_RULE: Rule = Rule { from: 1, to: 0, verdict: Verdict::Retry };
@@ -356,10 +383,10 @@ impl Table {
         &self.edits[..usize::from(self.len)]
     }
 
-    fn edit(&mut self, field: &'static str, rule: Rule) -> Result<(), ConfigError> {
+    fn edit(&mut self, names: &Names, rule: Rule) -> Result<(), ConfigError> {
         let len = usize::from(self.len);
-        within(field, len + 1, 1, MAX_EDITS)?;
-        check(field, &rule)?;
+        within(names.list, len + 1, 1, MAX_EDITS)?;
+        check(names, &rule)?;
         self.edits[len] = rule;
         self.len += 1;
         Ok(())
@@ -374,15 +401,15 @@ impl Table {
             .map_or(Verdict::Retry, |rule| rule.verdict)
     }
 
-    fn validate(&self, field: &'static str) -> Result<(), ConfigError> {
-        self.edits().iter().try_for_each(|rule| check(field, rule))
+    fn validate(&self, names: &Names) -> Result<(), ConfigError> {
+        self.edits().iter().try_for_each(|rule| check(names, rule))
     }
 }
 
-fn check(field: &'static str, rule: &Rule) -> Result<(), ConfigError> {
-    within(field, u32::from(rule.to), u32::from(rule.from), u32::from(u16::MAX))?;
+fn check(names: &Names, rule: &Rule) -> Result<(), ConfigError> {
+    within(names.to, u32::from(rule.to), u32::from(rule.from), u32::from(u16::MAX))?;
     if let Verdict::RetrySlow { floor } = rule.verdict {
-        within(field, floor, Duration::ZERO, LONGEST)?;
+        within(names.floor, floor, Duration::ZERO, LONGEST)?;
     }
     Ok(())
 }
@@ -398,11 +425,13 @@ mod policy_serde {
     use super::{ClosePolicy, Rule};
 
     #[derive(Default, Serialize, Deserialize)]
-    #[serde(default, deny_unknown_fields)]
+    #[serde(default, deny_unknown_fields, remote = "Self")]
     struct Edits {
         close: Vec<Rule>,
         status: Vec<Rule>,
     }
+
+    crate::tables::from_tables!(Edits);
 
     impl Serialize for ClosePolicy {
         fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -413,7 +442,7 @@ mod policy_serde {
 
     impl<'de> Deserialize<'de> for ClosePolicy {
         fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-            let edits = Edits::deserialize(from)?;
+            let edits = <Edits as Deserialize>::deserialize(from)?;
             let mut policy = Self::default();
             for rule in edits.close {
                 policy.set_close(rule.from..=rule.to, rule.verdict).map_err(D::Error::custom)?;

@@ -4,6 +4,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
+use relink::ConfigError;
 use relink::server::{HistoryConfig, LivenessConfig, NodeConfig};
 use relink::v1::SUBPROTOCOL;
 use relink_server::{Memory, Server, ServerBuilder, ServerConfig, ServerHandle};
@@ -26,6 +27,8 @@ pub(super) async fn start(args: &NodeArgs) -> Result<Node, Mistake> {
     let liveness = LivenessConfig::default().with_silence(args.silence).with_check_every(check);
     let node = NodeConfig::default().with_liveness(liveness).with_history(history);
     let builder = Server::builder().config(ServerConfig::default().with_node(node));
+    liveness.validate().map_err(wrong("--silence"))?;
+    history.validate().map_err(wrong("--session-ttl"))?;
     let builder = keep(builder, &args.history, history).await?;
     let server = builder
         .on_message(|context, message| async move {
@@ -40,13 +43,16 @@ pub(super) async fn start(args: &NodeArgs) -> Result<Node, Mistake> {
     Ok(Node { server: server.handle(), connections: Arc::default() })
 }
 
+/// Names the flag whose value cannot work.
+fn wrong(flag: &str) -> impl FnOnce(ConfigError) -> Mistake {
+    move |error| Mistake::usage(format!("{flag} cannot work: {error}"))
+}
+
 async fn keep(builder: ServerBuilder, kept: &Kept, config: HistoryConfig) -> Result<ServerBuilder, Mistake> {
     match kept {
         Kept::Memory => {
             let memory = Memory::new(config);
-            let memory =
-                memory.map_err(|error| Mistake::usage(format!("--session-ttl cannot work: {error}")))?;
-            Ok(builder.history(memory))
+            Ok(builder.history(memory.map_err(wrong("--session-ttl"))?))
         }
         #[cfg(feature = "redis")]
         Kept::Redis(address) => {

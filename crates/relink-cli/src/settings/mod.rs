@@ -91,13 +91,12 @@ fn duration_or_off(text: &str) -> Result<OrOff<Duration>, ParseDurationError> {
     if text == "off" { Ok(OrOff(None)) } else { duration(text).map(|duration| OrOff(Some(duration))) }
 }
 
-fn limit(text: &str) -> Result<OrOff<u32>, &'static str> {
-    let number = |text: &str| text.parse().map(|limit| OrOff(Some(limit)));
+fn limit(text: &str) -> Result<OrOff<u32>, String> {
     if text == "off" {
-        Ok(OrOff(None))
-    } else {
-        number(text).map_err(|_| "not a number from 1 on, nor `off`")
+        return Ok(OrOff(None));
     }
+    let limit = text.parse().map(|limit| OrOff(Some(limit)));
+    limit.map_err(|_| format!("not a number from 1 to {}, nor `off`", u32::MAX))
 }
 
 /// The settings that these options make, checked.

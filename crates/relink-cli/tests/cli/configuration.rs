@@ -100,6 +100,21 @@ fn a_mistake_in_a_file_names_the_field_the_value_and_what_is_allowed() {
         ("[outbox]\nmax_messages = 0\n", vec![": outbox.max_messages is 0, but it must be at least 1"]),
         ("link.reopen = 'often'\n", vec!["line 1", "unknown variant `often`", "after-giving-up"]),
         ("[link\n", vec!["line 1"]),
+        ("link = []\n", vec!["line 1", "expected a table"]),
+        ("[link]\nbackoff = []\n", vec!["line 2", "backoff = []", "expected a table"]),
+        ("link.backoff.curve = { fixed = ['1s'] }\n", vec!["line 1", "expected a table"]),
+        ("link.close_policy = []\n", vec!["line 1", "expected a table"]),
+        ("link.close_policy.close = [[4000, 4000, 'retry']]\n", vec!["line 1", "expected a table"]),
+        ("outbox = 5\n", vec!["line 1", "expected a table"]),
+        ("[outbox]\nmax_messages = 1\nmax_messages = 2\n", vec!["line 3", "duplicate key"]),
+        ("[outbox]\nmax_messages = -1\n", vec!["line 2", "`-1`"]),
+        ("[outbox]\nmax_bytes = 99999999999999999999\n", vec!["line 2"]),
+        ("[link]\nconnect_timeout = '-1s'\n", vec!["line 2", "\"-1s\" is not a duration"]),
+        ("[link]\nconnect_timeout = '999999d'\n", vec!["line 2", "is too long: a duration is at most"]),
+        (
+            "[link]\nconnect_timeout = '366d'\n",
+            vec!["link.connect_timeout is 366d, but it must be at most 365d"],
+        ),
     ] {
         let config = file_name("mistake.toml", content);
         let ended = Relink::run(["connect", "ws://localhost/", "--config", &config]);
@@ -121,6 +136,16 @@ fn a_mistake_in_a_flag_names_the_flag() {
         ("--queue-max", "0", "--queue-max cannot work: outbox.max_messages is 0"),
         ("--connect-timeout", "0s", "--connect-timeout cannot work: connect_timeout is 0s"),
         ("--stable-after", "9999d", "--stable-after cannot work: stable_after is 9999d"),
+        (
+            "--stable-after",
+            "999999d",
+            "'999999d' for '--stable-after <DURATION>': too long: a duration is at most 213503d",
+        ),
+        ("--stable-after", "-1s", "'-1s' for '--stable-after <DURATION>': not a duration"),
+        ("--max-attempts", "-1", "'-1' for '--max-attempts <NUMBER>'"),
+        ("--max-attempts", "4294967296", "not a number from 1 to 4294967295, nor `off`"),
+        ("--queue-max", "-1", "'-1' for '--queue-max <NUMBER>'"),
+        ("--queue-max", "18446744073709551616", "for '--queue-max <NUMBER>'"),
     ] {
         let ended = Relink::run(["connect", "ws://localhost/", flag, value]);
         assert_eq!(ended.status, Some(2), "{flag} {value}");

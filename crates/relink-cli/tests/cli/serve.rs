@@ -65,6 +65,23 @@ fn a_wrong_script_is_a_mistake_and_a_taken_port_is_not() {
     let ended = Relink::run(["serve", "--script", &script]);
     assert_eq!(ended.status, Some(2));
     assert!(ended.err().contains("`status` is 99; allowed is 200 to 599"), "{}", ended.err());
+    let script = file_name("wrong-list.toml", "[[connection]]\nsteps = [['close', 1001, '']]\n");
+    let ended = Relink::run(["serve", "--script", &script]);
+    assert_eq!(ended.status, Some(2));
+    assert!(ended.err().contains("line 2") && ended.err().contains("expected a table"), "{}", ended.err());
+
+    for (flag, value, word) in [
+        ("--silence", "0s", "--silence cannot work: liveness.silence is 0s"),
+        ("--silence", "9999d", "--silence cannot work: liveness.silence is 9999d"),
+        ("--silence", "-1s", "'-1s' for '--silence <DURATION>': not a duration"),
+        ("--session-ttl", "0s", "--session-ttl cannot work: history.session_ttl is 0s"),
+        ("--session-ttl", "9999d", "--session-ttl cannot work: history.session_ttl is 9999d"),
+        ("--listen", "127.0.0.1:99999", "'127.0.0.1:99999' for '--listen <ADDRESS>'"),
+    ] {
+        let ended = Relink::run(["serve", flag, value]);
+        assert_eq!(ended.status, Some(2), "{flag} {value}");
+        assert!(ended.err().contains(word), "{flag}: {}", ended.err());
+    }
 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -33,8 +33,6 @@ fn every_check_in_the_code_has_a_mistake_above() {
     let elsewhere = [
         "backoff.curve.table (number of delays)",
         "backoff.curve.table (a delay)",
-        "close_policy.close",
-        "close_policy.status",
         "ladder.patience",
         // Checked where a protocol is told what its driver reads.
         "limits.max_message",

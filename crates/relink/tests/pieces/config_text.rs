@@ -8,6 +8,8 @@ use relink::{
     RetryAfter, SessionConfig, StopReason, SurfaceConfig, Verdict, WhenDead, WhenOffline, WhileDown,
 };
 
+use serde_json::{Value, json};
+
 use crate::bench::{millis, secs};
 
 #[test]
@@ -159,11 +161,11 @@ fn what_cannot_be_read_is_said_in_words() {
         ),
         ("connect_timeout = \"1 fortnight\"", "not a duration"),
         ("connect_timeout = \"off\"", "not a duration"),
-        ("connect_timeout = 10", "expected a string"),
+        ("connect_timeout = 10", "expected a duration as text"),
         ("[heartbeat]\ninterval = \"never\"", "not a duration"),
-        ("[budget]\nmax_attempts = \"many\"", "expected a number, or \"off\""),
-        ("[budget]\nmax_attempts = -1", "expected a number, or \"off\""),
-        ("[credentials]\nmax_refusals = 5000000000", "expected a number, or \"off\""),
+        ("[budget]\nmax_attempts = \"many\"", "expected a number from 0 to 4294967295, or \"off\""),
+        ("[budget]\nmax_attempts = -1", "expected a number from 0 to 4294967295, or \"off\""),
+        ("[credentials]\nmax_refusals = 5000000000", "expected a number from 0 to 4294967295, or \"off\""),
         ("[backoff]\ncurve = \"quadratic\"", "unknown variant `quadratic`"),
         (
             "[backoff.curve]\ntable = []",
@@ -176,7 +178,7 @@ fn what_cannot_be_read_is_said_in_words() {
         ("first_failure = \"panic\"", "expected `retry` or `stop`"),
         (
             "[[close_policy.close]]\nfrom = 2\nto = 1\nverdict = \"retry\"",
-            "close_policy.close is 1, but it must be",
+            "close_policy.close.to is 1, but it must be at least 2",
         ),
         (
             "[[close_policy.close]]\nfrom = 1\nto = 1\nverdict = { stop = \"sulk\" }",
@@ -278,4 +280,74 @@ fn everything_off() -> SessionConfig {
         .with_budget(link.budget.with_breaker(Some(breaker)))
         .with_surface(link.surface.with_banner_after(None).with_stuck_after(None));
     SessionConfig::default().with_link(link)
+}
+
+/// This configuration with each of its tables, one after the other, replaced by the list of its values, and by an
+/// empty list.
+fn listed(config: &Value) -> Vec<(String, Value)> {
+    let mut all = Vec::new();
+    let Some(entries) = config.as_object() else {
+        let items = config.as_array().into_iter().flatten().enumerate();
+        for (index, item) in items {
+            for (place, changed) in listed(item) {
+                let mut config = config.clone();
+                config[index] = changed;
+                all.push((format!("[{index}]{place}"), config));
+            }
+        }
+        return all;
+    };
+    all.push((String::new(), Value::Array(Vec::new())));
+    all.push((String::new(), entries.values().cloned().collect()));
+    for (name, value) in entries {
+        for (place, changed) in listed(value) {
+            let mut config = config.clone();
+            config[name] = changed;
+            all.push((format!(".{name}{place}"), config));
+        }
+    }
+    all
+}
+
+#[test]
+fn a_list_is_no_table() {
+    let lists = listed(&serde_json::to_value(everything_set()).unwrap());
+    assert!(lists.len() > 20, "{lists:?}");
+    for (place, config) in lists {
+        let read = serde_json::from_value::<SessionConfig>(config.clone());
+        assert!(read.is_err(), "{place}: {config}");
+    }
+    for curve in
+        [json!({ "fixed": ["1s"] }), json!({ "fixed": [] }), json!([]), json!({ "linear": ["1s", "1s"] })]
+    {
+        assert!(serde_json::from_value::<Curve>(curve.clone()).is_err(), "{curve}");
+    }
+    let error =
+        toml::from_str::<SessionConfig>("outbox.max_messages = 5\nlink = []\n").unwrap_err().to_string();
+    assert!(error.contains("line 2, column 8") && error.contains("expected a table"), "{error}");
+}
+
+#[test]
+fn a_value_that_cannot_be_is_refused_with_its_place_and_what_is_allowed() {
+    for (line, words) in [
+        ("link.connect_timeout = 5", "expected a duration as text, such as \"500ms\""),
+        ("link.connect_timeout = '5'", "\"5\" is not a duration"),
+        ("link.connect_timeout = '-5s'", "\"-5s\" is not a duration"),
+        ("link.connect_timeout = '999999d'", "\"999999d\" is too long: a duration is at most 213503d"),
+        ("link.backoff.first = '1'", "\"1\" is not a duration"),
+        ("link.backoff.first = 0", "or \"off\""),
+        ("link.backoff.curve = { table = ['1'] }", "\"1\" is not a duration"),
+        ("link.backoff.curve = { exponential = { initial = '1s', factor_pct = -1 } }", "`-1`"),
+        ("link.budget.max_attempts = -1", "`-1`, expected a number from 0 to 4294967295, or \"off\""),
+        ("link.budget.max_attempts = 4294967296", "`4294967296`, expected a number from 0 to 4294967295"),
+        ("link.budget.max_attempts = 1.5", "`1.5`, expected a number from 0 to 4294967295"),
+        ("outbox.max_messages = -1", "`-1`"),
+        ("outbox.max_messages = 99999999999999999999999999999999999999999", "line 1"),
+        ("link.heartbeat.close_code = 65536", "`65536`"),
+        ("link.close_policy.close = [[4000, 4000, 'retry']]", "expected a table"),
+        ("link.backoff.floor = '1s'\nlink.backoff.floor = '2s'", "duplicate key"),
+    ] {
+        let error = toml::from_str::<SessionConfig>(line).unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains("line "), "{line}: {error}");
+    }
 }

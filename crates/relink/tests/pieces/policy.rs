@@ -221,18 +221,24 @@ fn edits_that_cannot_work_are_refused() {
     let mut policy = ClosePolicy::default();
     #[expect(clippy::reversed_empty_ranges, reason = "this is the mistake")]
     let empty = policy.set_close(4001..=4000, Verdict::Retry).unwrap_err();
-    assert_eq!(empty.to_string(), "close_policy.close is 4000, but it must be at least 4001");
+    assert_eq!(empty.to_string(), "close_policy.close.to is 4000, but it must be at least 4001");
     let year = 366 * 24 * 3600;
     let long = policy.set_status(429..=429, slow(year)).unwrap_err();
-    assert_eq!(long.to_string(), "close_policy.status is 366d, but it must be at most 365d");
+    assert_eq!(
+        long.to_string(),
+        "close_policy.status.verdict.retry-slow.floor is 366d, but it must be at most 365d"
+    );
     for code in 0..16 {
         policy.set_close(code..=code, Verdict::Retry).unwrap();
         policy.set_status(code..=code, Verdict::Retry).unwrap();
     }
     let before = policy;
     let full = policy.set_close(17..=17, slow(1)).unwrap_err();
-    assert_eq!(full.to_string(), "close_policy.close is 17, but it must be at most 16");
-    assert_eq!(policy.set_status(17..=17, slow(1)).unwrap_err().field(), "close_policy.status");
+    assert_eq!(full.to_string(), "close_policy.close (number of rules) is 17, but it must be at most 16");
+    assert_eq!(
+        policy.set_status(17..=17, slow(1)).unwrap_err().field(),
+        "close_policy.status (number of rules)"
+    );
     assert_eq!(policy, before, "a refused edit changes nothing");
 }
 
