@@ -70,10 +70,8 @@ pub(super) fn is_about_the_client(stop: StopReason) -> bool {
 
 /// What this side found wrong, and closed for with this code: as from the peer, but it never ends the link.
 fn of_own_finding(policy: &ClosePolicy, code: CloseCode) -> Verdict {
-    match of_close(policy, code) {
-        Verdict::Stop(_) | Verdict::RefreshToken => slow(10),
-        other => other,
-    }
+    let verdict = of_close(policy, code);
+    if let Verdict::Stop(_) | Verdict::RefreshToken = verdict { slow(10) } else { verdict }
 }
 
 const fn slow(secs: u64) -> Verdict {
@@ -83,5 +81,5 @@ const fn slow(secs: u64) -> Verdict {
 /// The last edit that covers a number counts.
 fn edited(edits: &[Rule], number: u16) -> Option<Verdict> {
     let covers = |rule: &&Rule| (rule.from..=rule.to).contains(&number);
-    edits.iter().filter(covers).next_back().map(|rule| rule.verdict)
+    edits.iter().rfind(covers).map(|rule| rule.verdict)
 }
