@@ -4,21 +4,27 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderName, HeaderValue};
 use rand::rngs::SmallRng;
 use relink::{
-    Address, Channel, ConfigError, Plain, Protocol, Resume, Secret, Session, SessionConfig, SessionInput,
+    Address, BadUrl, Channel, ConfigError, Protocol, Resume, Secret, Session, SessionConfig, SessionInput,
     Token,
 };
 
 use crate::channel_tokens::ChannelTokens;
 use crate::client::{Client, Events, spawn};
 use crate::connection::Connection;
+use crate::cookies::Jar;
 use crate::dial::{Connector, Dialer};
 use crate::engine::Engine;
 use crate::fetch::{AddressRequest, Providers};
+use crate::head::list;
 use crate::inbox::InboxLimits;
-use crate::request::{BadUrl, IntoRequest, Target, Template, TokenPlacement};
+#[cfg(any(feature = "v1", feature = "profiles"))]
+use crate::preset::Preset;
+use crate::preset::{Configured, Made};
+use crate::request::{Endpoint, IntoRequest, Target, Template, TokenPlacement, is_token};
 use crate::runtime::{ConnectError, Runtime};
 use crate::shared::Shared;
 use crate::stream::{BoxStream, ByteStream};
@@ -30,13 +36,14 @@ use crate::wire::WireLimits;
 /// [`connect`](Self::connect), which report what is wrong with it.
 pub struct Builder<Rt> {
     runtime: Rt,
-    request: Result<http::Request<()>, BuildError>,
-    more_endpoints: Vec<Address>,
-    config: SessionConfig,
-    protocol: Box<dyn Protocol + Send>,
+    template: Template,
+    /// The first thing that is wrong.
+    mistake: Option<BuildError>,
+    config: Configured,
+    protocol: Option<Box<dyn Protocol + Send>>,
+    placement: Option<TokenPlacement>,
     providers: Providers,
     resume: Option<Resume>,
-    placement: TokenPlacement,
     limits: WireLimits,
     inbox: InboxLimits,
     connector: Option<Connector>,
@@ -55,13 +62,16 @@ pub enum BuildError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A header cannot be sent.
-    #[error("the header {name:?} cannot be sent: its {part} has characters that HTTP does not allow")]
+    #[error("the header {name:?} cannot be sent: {problem}")]
     Header {
         /// Its name.
         name: String,
-        /// The part that is wrong.
-        part: &'static str,
+        /// What is wrong, without its value.
+        problem: &'static str,
     },
+    /// Two calls of the builder exclude each other.
+    #[error("{0}")]
+    Conflict(&'static str),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] ConnectError),
@@ -71,66 +81,103 @@ impl<Rt: Runtime> Builder<Rt> {
     /// A link to this address, on this runtime, with everything else at its default.
     #[must_use]
     pub fn new(runtime: Rt, request: impl IntoRequest) -> Self {
-        Self {
+        let builder = Self {
             runtime,
-            request: request.into_request().map_err(BuildError::from),
-            more_endpoints: Vec::new(),
-            config: SessionConfig::default(),
-            protocol: Box::new(Plain::default()),
+            template: Template::default(),
+            mistake: None,
+            config: Configured::default(),
+            protocol: None,
+            placement: None,
             providers: Providers::default(),
             resume: None,
-            placement: TokenPlacement::default(),
             limits: WireLimits::default(),
             inbox: InboxLimits::default(),
             connector: None,
             #[cfg(feature = "tls")]
             tls: crate::tls::Tls::default(),
-        }
+        };
+        builder.add_endpoint(request.into_request())
+    }
+
+    fn add_endpoint(mut self, request: Result<http::Request<()>, BadUrl>) -> Self {
+        let added = request.and_then(|request| {
+            let address = Address::from(request.uri().to_string());
+            self.template.endpoints.push(Endpoint::new(&address)?);
+            self.template.headers.extend(request.into_parts().0.headers);
+            Ok(())
+        });
+        self.note(added.map_err(BuildError::from))
+    }
+
+    fn note(mut self, result: Result<(), BuildError>) -> Self {
+        self.mistake = self.mistake.or(result.err());
+        self
     }
 
     /// How the link behaves: backoff, heartbeats, close codes, budgets, the outbox.
     #[must_use]
-    pub fn config(mut self, config: SessionConfig) -> Self {
-        self.config = config;
+    pub const fn config(mut self, config: SessionConfig) -> Self {
+        self.config.own = Some(config);
         self
     }
 
-    /// Another address for the same service, dialled in turn when an attempt fails.
+    /// Another address for the same service, dialled in turn when an attempt fails. It gets the same headers as the first,
+    /// and has none of its own.
     #[must_use]
-    pub fn endpoint(mut self, request: impl IntoRequest) -> Self {
-        match request.into_request() {
-            Ok(request) => self.more_endpoints.push(Template::new(request).address()),
-            Err(error) => self.request = Err(error.into()),
-        }
-        self
+    pub fn endpoint(self, request: impl IntoRequest) -> Self {
+        let request = request.into_request();
+        let has_own = request.as_ref().is_ok_and(|request| !request.headers().is_empty());
+        let conflict = "an endpoint() has no headers of its own; header() gives one to all of them";
+        self.note(if has_own { Err(BuildError::Conflict(conflict)) } else { Ok(()) }).add_endpoint(request)
     }
 
-    /// A header for every handshake. Credentials (`authorization`, `cookie`, `proxy-authorization`) go to the hosts of the
-    /// configured addresses only, wherever a redirect leads, and never into a log.
+    /// A header for every handshake. It goes to the origins (scheme, host and port) of the configured addresses only,
+    /// wherever a redirect leads; `user-agent` goes everywhere. Credentials (`authorization`, `cookie`,
+    /// `proxy-authorization`) never get into a log. A `host` header is sent in place of the one that the address makes.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        let header = parse_header(name, value);
-        self.request = self.request.and_then(|mut request| {
-            let (name, value) = header?;
-            request.headers_mut().append(name, value);
-            Ok(request)
-        });
+        let added = parse_header(name, value).and_then(|(name, value)| self.append(name, value));
+        self.note(added)
+    }
+
+    fn append(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), BuildError> {
+        let problem = "there are too many headers";
+        let too_many = |_| BuildError::Header { name: name.to_string(), problem };
+        self.template.headers.try_append(&name, value).map(drop).map_err(too_many)
+    }
+
+    /// Whether headers also follow a redirect to a stranger: an origin that is not configured. `false` by default, since a
+    /// header may hold a key. Credentials, headers whose value is marked as sensitive, and `host` never do.
+    #[must_use]
+    pub const fn headers_follow_redirects(mut self, follow: bool) -> Self {
+        self.template.headers_follow = follow;
         self
     }
 
-    /// A subprotocol to ask the server for; several in the order of preference.
+    /// Whether the link has a cookie jar: what a server sets (`Set-Cookie`), in the answer that opens the link or in one
+    /// that refuses or redirects it, is sent with the next dial to the same origin. `false` by default. It lives in memory,
+    /// as long as the link; a cookie's `Path`, `Secure`, `Max-Age` and `Expires` hold, and it goes to no other host,
+    /// whatever its `Domain`. A cookie given by [`header`](Self::header) goes in place of one with the same name.
+    #[must_use]
+    pub fn cookies(mut self, keep: bool) -> Self {
+        self.template.cookies = keep.then(Jar::default);
+        self
+    }
+
+    /// A subprotocol to ask the server for; several in the order of preference. A redirect may lead anybody to see it: for
+    /// a token there is [`TokenPlacement::Subprotocol`].
     #[must_use]
     pub fn subprotocol(mut self, name: &str) -> Self {
-        const HEADER: &str = "sec-websocket-protocol";
-        if let Ok(request) = &mut self.request {
-            let before = request.headers().get(HEADER).and_then(|value| value.to_str().ok());
-            let all = before.map_or_else(|| name.to_owned(), |before| format!("{before}, {name}"));
-            match HeaderValue::from_str(&all) {
-                Ok(value) => drop(request.headers_mut().insert(HEADER, value)),
-                Err(_) => self.request = Err(BuildError::Header { name: HEADER.to_owned(), part: "value" }),
-            }
-        }
-        self
+        let is_known = list(&self.template.headers, &SEC_WEBSOCKET_PROTOCOL).any(|known| known == name);
+        let added = match HeaderValue::from_str(name) {
+            _ if is_known => Ok(()),
+            Ok(value) if is_token(name) => self.append(SEC_WEBSOCKET_PROTOCOL, value),
+            _ => Err(BuildError::Header {
+                name: SEC_WEBSOCKET_PROTOCOL.to_string(),
+                problem: "the name of a subprotocol is made of letters, digits and -._~+ and the like",
+            }),
+        };
+        self.note(added)
     }
 
     /// Brings a token for every attempt, and ahead of expiry while connected. It is called once per attempt, by one
@@ -201,28 +248,43 @@ impl<Rt: Runtime> Builder<Rt> {
     }
 
     /// Speaks `relink.v1`, in this encoding: acknowledgements, resume, channels, presence. The token goes with the first
-    /// frame instead of a header. This starts the configuration anew, from [`v1::config`](relink::v1::config): call
-    /// [`config`](Self::config) after it, with what you have made of that one.
+    /// frame instead of a header.
+    ///
+    /// The configuration is [`v1::config`](relink::v1::config). One that is given with [`config`](Self::config), before or
+    /// after, is used as it is if it has the authentication step, and else [adapted](relink::v1::adapt): what it leaves at
+    /// its default is as the protocol wants it. A protocol or a placement of one's own stays.
     #[cfg(feature = "v1")]
     #[must_use]
     pub fn relink_v1(self, encoding: relink::v1::Encoding) -> Self {
-        self.subprotocol(relink::v1::SUBPROTOCOL)
-            .token_placement(TokenPlacement::Protocol)
-            .protocol(relink::v1::RelinkV1::new(encoding))
-            .config(relink::v1::config())
+        let protocol = Box::new(relink::v1::RelinkV1::new(encoding));
+        let adapt = |own: SessionConfig| {
+            let is_made_for_it = own.link.handshake.authentication.is_some();
+            if is_made_for_it { own } else { relink::v1::adapt(own) }
+        };
+        self.subprotocol(relink::v1::SUBPROTOCOL).preset(Preset {
+            protocol,
+            placement: TokenPlacement::Protocol,
+            config: relink::v1::config(),
+            adapt,
+        })
     }
 
     /// Behaves as one of the systems of [`relink::profile`]: its configuration, its wire protocol, its subprotocol, where its
-    /// token goes. This starts the configuration anew: call [`config`](Self::config) after it, with what you have made of
-    /// the profile's.
+    /// token goes. A protocol or a placement of one's own stays, wherever it is given; a configuration of one's own is made
+    /// from the profile's, and given after this.
     #[cfg(feature = "profiles")]
     #[must_use]
     pub fn profile(mut self, profile: &relink::profile::Profile) -> Self {
         use relink::profile::TokenPlace;
 
+        if self.config.own.is_some() {
+            let conflict = "config() before profile() would lose one of the two: make the configuration from the \
+                            profile's, and call config() after profile()";
+            return self.note(Err(BuildError::Conflict(conflict)));
+        }
         // An address that is none is reported when the link is made.
-        let address = self.request.as_ref().ok().map(|request| Template::new(request.clone()).address());
-        self.protocol = (profile.protocol)(&address.unwrap_or_else(|| Address::from("")));
+        let address = self.template.endpoints.first().map(|endpoint| endpoint.address.clone());
+        let protocol = (profile.protocol)(&address.unwrap_or_else(|| Address::from("")));
         if let Some(subprotocol) = profile.subprotocol {
             self = self.subprotocol(subprotocol);
         }
@@ -231,13 +293,20 @@ impl<Rt: Runtime> Builder<Rt> {
             TokenPlace::Protocol => TokenPlacement::Protocol,
             TokenPlace::Bearer | _ => TokenPlacement::Bearer,
         };
-        self.token_placement(placement).config((profile.config)())
+        self.preset(Preset { protocol, placement, config: (profile.config)(), adapt: |own| own })
+    }
+
+    #[cfg(any(feature = "v1", feature = "profiles"))]
+    fn preset(mut self, preset: Preset) -> Self {
+        let is_second = self.config.preset.replace(preset).is_some();
+        let conflict = "relink_v1() and profile() exclude each other; call one of them, once";
+        self.note(if is_second { Err(BuildError::Conflict(conflict)) } else { Ok(()) })
     }
 
     /// How the token reaches the server; as `Authorization: Bearer …` by default.
     #[must_use]
     pub fn token_placement(mut self, placement: TokenPlacement) -> Self {
-        self.placement = placement;
+        self.placement = Some(placement);
         self
     }
 
@@ -245,7 +314,7 @@ impl<Rt: Runtime> Builder<Rt> {
     /// must not call its own client.
     #[must_use]
     pub fn protocol(mut self, protocol: impl Protocol + Send + 'static) -> Self {
-        self.protocol = Box::new(protocol);
+        self.protocol = Some(Box::new(protocol));
         self
     }
 
@@ -306,14 +375,17 @@ impl<Rt: Runtime> Builder<Rt> {
     }
 
     fn engine(mut self) -> Result<Engine<Rt>, BuildError> {
-        let mut template = Template::new(self.request?);
-        template.place_token(self.placement);
-        self.more_endpoints.iter().for_each(|endpoint| template.trust(endpoint));
-        let mut endpoints = vec![template.address()];
-        endpoints.append(&mut self.more_endpoints);
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        let Made { mut config, protocol, placement } = self.config.make();
+        let mut template = self.template;
+        template.placement = self.placement.unwrap_or(placement);
+        template.check(self.providers.token.is_some())?;
+        let endpoints: Vec<_> = template.endpoints.iter().map(|endpoint| endpoint.address.clone()).collect();
 
         #[cfg(feature = "tls")]
-        if endpoints.iter().any(|address| address.expose().starts_with("wss:")) {
+        if template.endpoints.iter().any(|endpoint| endpoint.origin.is_secure()) {
             self.tls.prepare()?;
         }
         let dialer = Dialer {
@@ -323,12 +395,12 @@ impl<Rt: Runtime> Builder<Rt> {
             #[cfg(feature = "tls")]
             tls: self.tls,
         };
-        let mut config = self.config;
         config.link.credentials.fetch |= self.providers.token.is_some();
         config.link.credentials.address |= self.providers.address.is_some();
-        self.protocol.reads_at_most(self.limits.largest()?)?;
+        let mut protocol = self.protocol.unwrap_or(protocol);
+        protocol.reads_at_most(self.limits.largest()?)?;
         let trace = Trace::link(&endpoints[0]);
-        let mut session = Session::new(config, endpoints, self.protocol, rand::make_rng::<SmallRng>())?;
+        let mut session = Session::new(config, endpoints, protocol, rand::make_rng::<SmallRng>())?;
         if let Some(resume) = self.resume {
             session.resume_from(resume);
         }
@@ -341,14 +413,14 @@ impl<Rt: Runtime> Builder<Rt> {
 }
 
 fn parse_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), BuildError> {
-    let bad = |part| BuildError::Header { name: name.to_owned(), part };
-    let parsed: HeaderName = name.parse().map_err(|_| bad("name"))?;
-    let value = value.parse().map_err(|_| bad("value"))?;
+    let bad = |problem| BuildError::Header { name: name.to_owned(), problem };
+    let parsed = name.parse().map_err(|_| bad("its name has characters that HTTP does not allow"))?;
+    let value = value.parse().map_err(|_| bad("its value has characters that HTTP does not allow"))?;
     Ok((parsed, value))
 }
 
 impl<Rt> std::fmt::Debug for Builder<Rt> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Builder").field("config", &self.config.own).finish_non_exhaustive()
     }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use relink::{Address, Failure, Secret};
+use relink::{Address, BadUrl, Failure, Secret};
 
 use crate::race;
-use crate::request::{Target, Template};
+use crate::request::{Prepared, Target, Template};
 use crate::runtime::{ConnectError, Runtime};
 use crate::stream::{BoxStream, Guarded, Heard};
 use crate::wire::{Wire, WireError, WireLimits};
@@ -29,7 +29,6 @@ pub(crate) struct Dialer {
 
 /// An open transport whose WebSocket handshake has yet to be spoken.
 pub(crate) struct Dialed {
-    pub(crate) address: Address,
     pub(crate) stream: BoxStream,
     pub(crate) heard: Heard,
     pub(crate) wire: Wire,
@@ -41,19 +40,18 @@ impl Dialer {
         runtime: &Rt,
         address: &Address,
         token: Option<&Secret>,
+        is_trusted: bool,
     ) -> BoxFuture<'static, Result<Dialed, ConnectError>> {
-        let prepared = self.template.prepare(address, token);
-        let is_ours = *address == self.template.address();
-        let (dialer, runtime, address) = (self.clone(), runtime.clone(), address.clone());
+        let prepared = self.template.prepare(address, token, is_trusted);
+        let (dialer, runtime) = (self.clone(), runtime.clone());
         let attempt = async move {
-            // A bad address of our own stays bad; one that a server named may be another one next time.
-            let failure = if is_ours { Failure::InvalidRequest } else { Failure::NotWebSocket };
-            let (target, request, secrets) =
-                prepared.map_err(|error| ConnectError::new(failure, error.to_string()))?;
-            let wire = Wire::connect(request, &secrets, dialer.limits)
+            // The configured addresses were checked; one that was named since may be another one next time.
+            let bad = |error: BadUrl| ConnectError::new(Failure::NotWebSocket, error.to_string());
+            let Prepared { target, request, visit } = prepared.map_err(bad)?;
+            let wire = Wire::visit(&request, visit, dialer.limits)
                 .map_err(|WireError { failure, detail, .. }| ConnectError::new(failure, detail))?;
-            let (stream, heard) = dialer.open(&runtime, target).await?;
-            Ok(Dialed { address, stream, heard, wire })
+            let (stream, heard) = dialer.open(&runtime, target, is_trusted).await?;
+            Ok(Dialed { stream, heard, wire })
         };
         // A connector is the application's code, and so is a verifier of certificates.
         let caught = AssertUnwindSafe(attempt).catch_unwind();
@@ -65,6 +63,7 @@ impl Dialer {
         self,
         runtime: &Rt,
         target: Target,
+        is_trusted: bool,
     ) -> Result<(BoxStream, Heard), ConnectError> {
         let Target { host, port, tls } = target.clone();
         let stream: BoxStream = match &self.connector {
@@ -76,17 +75,22 @@ impl Dialer {
         };
         let (stream, heard) = Guarded::new(stream);
         let stream: BoxStream = Box::new(stream);
-        let stream = if tls { self.secure(stream, &host).await? } else { stream };
+        let stream = if tls { self.secure(stream, &host, is_trusted).await? } else { stream };
         Ok((stream, heard))
     }
 
     #[cfg(feature = "tls")]
-    fn secure(self, stream: BoxStream, host: &str) -> impl Future<Output = Result<BoxStream, ConnectError>> {
-        self.tls.wrap(stream, host)
+    fn secure(
+        self,
+        stream: BoxStream,
+        host: &str,
+        is_trusted: bool,
+    ) -> impl Future<Output = Result<BoxStream, ConnectError>> {
+        self.tls.wrap(stream, host, is_trusted)
     }
 
     #[cfg(not(feature = "tls"))]
-    async fn secure(self, _: BoxStream, _: &str) -> Result<BoxStream, ConnectError> {
+    async fn secure(self, _: BoxStream, _: &str, _: bool) -> Result<BoxStream, ConnectError> {
         let advice = "this program was built without TLS; enable the feature rustls-tls-webpki-roots";
         Err(ConnectError::new(Failure::Tls, advice))
     }

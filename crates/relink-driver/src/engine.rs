@@ -194,11 +194,11 @@ impl<Rt: Runtime> Engine<Rt> {
             }
             SessionAction::FetchAddress { id, endpoint, token } => {
                 let request = AddressRequest { endpoint, token };
-                self.fetch = Some(self.providers.fetch_address(id, request, &self.dialer.template));
+                self.fetch = Some(self.providers.fetch_address(id, request));
             }
             SessionAction::FetchChannelToken { channel } => self.providers.channels.fetch(channel),
-            SessionAction::Dial { id, address, token } => {
-                let dialing = self.dialer.dial(&self.runtime, &address, token.as_ref());
+            SessionAction::Dial { id, address, token, is_trusted } => {
+                let dialing = self.dialer.dial(&self.runtime, &address, token.as_ref(), is_trusted);
                 self.transport = Some(Transport::new(id, dialing));
             }
             SessionAction::Drop { id, farewell } => {

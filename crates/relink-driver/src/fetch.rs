@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use relink::{Address, Secret, SessionInput, Token, TransportId};
 
 use crate::channel_tokens::ChannelTokens;
-use crate::request::Template;
+use crate::request::{Template, check_fetched};
 
 /// What an address provider is asked: where this attempt should go.
 #[derive(Debug, Clone)]
@@ -63,17 +63,12 @@ impl Providers {
         (id, Box::pin(fetch.map(move |result| SessionInput::Token { id, result })))
     }
 
-    pub(crate) fn fetch_address(
-        &self,
-        id: TransportId,
-        request: AddressRequest,
-        template: &Template,
-    ) -> Fetch {
-        let (endpoint, template) = (request.endpoint.clone(), template.clone());
+    pub(crate) fn fetch_address(&self, id: TransportId, request: AddressRequest) -> Fetch {
+        let endpoint = request.endpoint.clone();
         let fetch = call(self.address.as_ref(), "address", request);
         let fetch = async move {
             let address = fetch.await?;
-            template.check_address(&endpoint, &address).map_err(|error| error.to_string())
+            check_fetched(&endpoint, &address).map_err(|error| error.to_string())
         };
         (id, Box::pin(fetch.map(move |result| SessionInput::Address { id, result })))
     }

@@ -2,8 +2,6 @@
 
 use std::io::{self, Read, Write};
 
-use crate::request::HandshakeSecrets;
-
 /// The stream that tungstenite reads and writes.
 #[derive(Default)]
 pub(crate) struct Memory {
@@ -11,29 +9,6 @@ pub(crate) struct Memory {
     pub(crate) outbound: Buffer,
     /// The peer will send no more.
     pub(crate) ended: bool,
-}
-
-impl Memory {
-    /// The request is complete in `outbound`: the query goes into its first line, the headers before its last.
-    pub(crate) fn add_secrets(&mut self, secrets: &HandshakeSecrets) {
-        let request = &mut self.outbound.bytes;
-        if let Some(query) = &secrets.query {
-            let line_end = find(request, b"\r\n").unwrap_or(0);
-            let path_end = find(&request[..line_end], b" HTTP/1.1").unwrap_or(line_end);
-            let separator = if request[..path_end].contains(&b'?') { "&" } else { "?" };
-            let insert = format!("{separator}{query}").into_bytes();
-            request.splice(path_end..path_end, insert);
-        }
-        request.truncate(request.len().saturating_sub(2));
-        for (name, value) in &secrets.headers {
-            request.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
-        }
-        request.extend(b"\r\n");
-    }
-}
-
-pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
 }
 
 impl Read for Memory {

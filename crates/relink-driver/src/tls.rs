@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use futures_rustls::TlsConnector;
 use relink::Failure;
+use rustls::SignatureScheme;
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::pki_types::ServerName;
+use rustls::sign::CertifiedKey;
 
 use crate::runtime::ConnectError;
 use crate::stream::BoxStream;
@@ -29,14 +32,45 @@ impl Tls {
         Ok(())
     }
 
-    pub(crate) async fn wrap(self, stream: BoxStream, host: &str) -> Result<BoxStream, ConnectError> {
+    /// A client certificate is shown to a host that `is_trusted`, and to no stranger.
+    pub(crate) async fn wrap(
+        self,
+        stream: BoxStream,
+        host: &str,
+        is_trusted: bool,
+    ) -> Result<BoxStream, ConnectError> {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| {
             ConnectError::new(Failure::Tls, format!("{host:?} cannot be the name in a certificate: {error}"))
         })?;
         // Not prepared where only a redirect led to TLS.
-        let config = self.config.map_or_else(|| default_config().map(Arc::new), Ok)?;
+        let mut config = self.config.map_or_else(|| default_config().map(Arc::new), Ok)?;
+        if !is_trusted && config.client_auth_cert_resolver.has_certs() {
+            config = Arc::new(without_certificate(&config));
+        }
         let stream = TlsConnector::from(config).connect(name, stream).await.map_err(ConnectError::tls)?;
         Ok(Box::new(stream))
+    }
+}
+
+/// The same, with nothing of this side in it.
+fn without_certificate(config: &rustls::ClientConfig) -> rustls::ClientConfig {
+    let mut config = config.clone();
+    config.client_auth_cert_resolver = Arc::new(NoCertificate);
+    // What is remembered of earlier connections speaks for the certificate, too.
+    config.resumption = Resumption::disabled();
+    config
+}
+
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
     }
 }
 

@@ -9,10 +9,9 @@ use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
-use relink::{Address, CloseFrame, Frame, Instant, SessionInput, TransportId};
+use relink::{CloseFrame, Frame, Instant, SessionInput, TransportId};
 
 use crate::dial::Dialed;
-use crate::request::join;
 use crate::runtime::{ConnectError, io_failure};
 use crate::shared::Shared;
 use crate::stream::{BoxStream, Heard};
@@ -38,7 +37,6 @@ enum Stage {
 }
 
 struct Open {
-    address: Address,
     stream: BoxStream,
     heard: Heard,
     wire: Wire,
@@ -106,9 +104,8 @@ impl Transport {
 }
 
 impl Open {
-    fn new(Dialed { address, stream, heard, wire }: Dialed) -> Self {
+    fn new(Dialed { stream, heard, wire }: Dialed) -> Self {
         Self {
-            address,
             stream,
             heard,
             wire,
@@ -182,10 +179,7 @@ impl Open {
                 }
                 Ok(Some(WireEvent::Frame(frame))) => buffers.frames.push(frame),
                 Ok(None) => break broken.map(|error| io_error(&error)),
-                Err(error) => {
-                    let location = error.location.map(|to| join(&self.address, &to));
-                    break Some(WireError { location, ..error });
-                }
+                Err(error) => break Some(error),
             }
         };
         self.opened |= opened;

@@ -6,19 +6,19 @@
 use std::io;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use relink::{Address, CloseCode, CloseFrame, ConfigError, Failure, Frame, Message, Secret, Text};
 use tungstenite::Error;
-use tungstenite::handshake::client::ClientHandshake;
-use tungstenite::handshake::{HandshakeError, MidHandshake};
 use tungstenite::protocol::frame::coding::CloseCode as WireCode;
 use tungstenite::protocol::{
     CloseFrame as WireClose, Message as WireMessage, Role, WebSocket, WebSocketConfig,
 };
 
 use crate::close_watch::CloseWatch;
-use crate::memory::{Memory, find};
-use crate::request::{BadUrl, HandshakeSecrets, IntoRequest, Target, Template};
+use crate::cookies::Visit;
+use crate::handshake::Handshake;
+use crate::memory::Memory;
+use crate::request::{Target, Template};
 
 /// The limits on what a peer may send (E24), and the size of buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,76 +92,71 @@ pub struct WireError {
 /// One WebSocket, client side, over memory.
 pub struct Wire {
     state: State,
-    /// What came while the handshake was under way: frames may stand behind the answer.
-    early: Vec<u8>,
+    limits: WireLimits,
     close: CloseWatch,
     parting: Option<CloseCode>,
 }
 
 enum State {
-    Handshaking(MidHandshake<ClientHandshake<Memory>>),
+    Handshaking(Box<Handshake>, Memory),
     Open(Box<WebSocket<Memory>>),
     Broken(Memory),
 }
 
 impl Wire {
-    /// A client's handshake: the request is ready to be written at once.
+    /// A client's handshake: the request is ready to be written at once. The address of the request says the path, and the
+    /// host unless a header does; its other headers go along. What the handshake is made of, a key for one, is added here.
     ///
     /// # Errors
     ///
-    /// [`Failure::InvalidRequest`] where the request lacks what RFC 6455 asks for.
-    pub fn connect(
-        request: http::Request<()>,
-        secrets: &HandshakeSecrets,
+    /// [`Failure::InvalidRequest`] if the address has no host, or if one of the headers is the handshake's own.
+    pub fn connect(request: &http::Request<()>, limits: WireLimits) -> Result<Self, WireError> {
+        Self::visit(request, None, limits)
+    }
+
+    /// The same, with a jar for the cookies of the answer.
+    pub(crate) fn visit(
+        request: &http::Request<()>,
+        visit: Option<Visit>,
         limits: WireLimits,
     ) -> Result<Self, WireError> {
-        let invalid = |error: Error| WireError::new(Failure::InvalidRequest, error.to_string());
-        let started =
-            ClientHandshake::start(Memory::default(), request, Some(limits.config())).map_err(invalid)?;
-        match started.handshake() {
-            Err(HandshakeError::Interrupted(mut mid)) => {
-                mid.get_mut().get_mut().add_secrets(secrets);
-                Ok(Self::new(State::Handshaking(mid)))
-            }
-            Err(HandshakeError::Failure(error)) => Err(invalid(error)),
-            Ok(_) => Err(WireError::new(Failure::NotWebSocket, "answered before it was asked")),
-        }
+        let mut memory = Memory::default();
+        let handshake = Handshake::start(request, visit, &mut memory)?;
+        Ok(Self::new(State::Handshaking(Box::new(handshake), memory), limits))
     }
 
     /// The handshake for an address, and where to connect for it: for drivers that have no headers of their own to add.
-    /// A token goes into the `Authorization` header.
+    /// A token goes into the `Authorization` header; without one, a user name in the address does.
     ///
     /// # Errors
     ///
-    /// [`Failure::InvalidRequest`] where the address is none, or the token cannot stand in a header.
+    /// [`Failure::InvalidRequest`] if the address is none, or the token cannot stand in a header.
     pub fn dial(
         address: &Address,
         token: Option<&Secret>,
         limits: WireLimits,
     ) -> Result<(Target, Self), WireError> {
-        let invalid = |error: BadUrl| WireError::new(Failure::InvalidRequest, error.to_string());
-        let template = Template::new(address.expose().into_request().map_err(invalid)?);
-        let (target, request, secrets) = template.prepare(address, token).map_err(invalid)?;
-        Ok((target, Self::connect(request, &secrets, limits)?))
+        let prepared = Template::default().prepare(address, token, true);
+        let prepared =
+            prepared.map_err(|error| WireError::new(Failure::InvalidRequest, error.to_string()))?;
+        Ok((prepared.target, Self::connect(&prepared.request, limits)?))
     }
 
     /// A WebSocket whose handshake is done already, as the client of it.
     #[must_use]
     pub fn opened(limits: WireLimits) -> Self {
         let socket = WebSocket::from_raw_socket(Memory::default(), Role::Client, Some(limits.config()));
-        Self::new(State::Open(Box::new(socket)))
+        Self::new(State::Open(Box::new(socket)), limits)
     }
 
-    fn new(state: State) -> Self {
-        Self { state, early: Vec::new(), close: CloseWatch::default(), parting: None }
+    fn new(state: State, limits: WireLimits) -> Self {
+        Self { state, limits, close: CloseWatch::default(), parting: None }
     }
 
     /// Takes bytes that were read from the transport.
     pub fn receive(&mut self, bytes: &[u8]) {
-        match self.state {
-            State::Handshaking(_) => self.early.extend(bytes),
-            State::Open(_) => self.close.read(bytes),
-            State::Broken(_) => {}
+        if let State::Open(_) = self.state {
+            self.close.read(bytes);
         }
         self.memory().inbound.extend(bytes);
     }
@@ -178,28 +173,35 @@ impl Wire {
     /// The handshake was refused, the peer broke the protocol, or the bytes ended without a close frame.
     pub fn poll_event(&mut self) -> Result<Option<WireEvent>, WireError> {
         match std::mem::replace(&mut self.state, State::Broken(Memory::default())) {
-            State::Handshaking(mid) => match mid.handshake() {
-                Ok((socket, response)) => {
+            State::Handshaking(mut handshake, mut memory) => match handshake.poll(&mut memory) {
+                Ok(Some(headers)) => {
+                    // Frames may stand behind the answer.
+                    self.close.read(memory.inbound.unread());
+                    let config = Some(self.limits.config());
+                    let socket = WebSocket::from_raw_socket(memory, Role::Client, config);
                     self.state = State::Open(Box::new(socket));
-                    let early = std::mem::take(&mut self.early);
-                    let answer = find(&early, b"\r\n\r\n").map_or(early.len(), |end| end + 4);
-                    self.close.read(&early[answer..]);
-                    Ok(Some(WireEvent::Opened(response.into_parts().0.headers)))
+                    Ok(Some(WireEvent::Opened(headers)))
                 }
-                Err(HandshakeError::Interrupted(mid)) => {
-                    self.state = State::Handshaking(mid);
+                Ok(None) => {
+                    self.state = State::Handshaking(handshake, memory);
                     Ok(None)
                 }
-                Err(HandshakeError::Failure(error)) => Err(handshake_error(error)),
+                Err(error) => Err(error),
             },
             State::Open(mut socket) => {
                 let read = socket.read();
                 self.state = State::Open(socket);
                 match read {
-                    Ok(WireMessage::Close(Some(frame))) => self.close_event(&frame).map(Some),
+                    Ok(WireMessage::Close(Some(frame))) => {
+                        let (code, reason) = self.close.close().map_or_else(
+                            || (frame.code.into(), frame.reason.as_str().to_owned()),
+                            |(code, reason)| (code, String::from_utf8_lossy(reason).into_owned()),
+                        );
+                        close_event(CloseCode(code), reason).map(Some)
+                    }
                     Ok(message) => Ok(frame_of(message).map(WireEvent::Frame)),
                     Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-                    Err(error) => Err(self.broken(&error)),
+                    Err(error) => self.broken(&error).map(Some),
                 }
             }
             State::Broken(memory) => {
@@ -260,30 +262,26 @@ impl Wire {
         memory.outbound.shrink();
     }
 
-    /// A close frame as the peer sent it; a code that may not stand in one breaks the protocol.
-    fn close_event(&self, reported: &WireClose) -> Result<WireEvent, WireError> {
-        let (code, reason) = match self.close.close() {
-            Some((code, reason)) => (CloseCode(code), String::from_utf8_lossy(reason).into_owned()),
-            None => (CloseCode(reported.code.into()), reported.reason.as_str().to_owned()),
-        };
-        if code.is_sendable() {
-            return Ok(WireEvent::Frame(Frame::Close(CloseFrame { code, reason })));
-        }
-        let failure = Failure::Protocol(CloseCode::PROTOCOL_ERROR);
-        Err(WireError::new(failure, format!("the server closed with the reserved code {code}")))
-    }
-
-    fn broken(&mut self, error: &Error) -> WireError {
+    /// What follows from a frame that breaks the protocol. The code of a close frame was read, whatever its reason is made
+    /// of: the peer is told of the reason, and judged by the code.
+    fn broken(&mut self, error: &Error) -> Result<WireEvent, WireError> {
         let failure = failure_of(error);
         if let Failure::Protocol(code) = failure {
             self.parting = Some(code);
         }
-        WireError::new(failure, error.to_string())
+        match self.close.close() {
+            Some((code, reason))
+                if matches!(error, Error::Utf8(_)) && std::str::from_utf8(reason).is_err() =>
+            {
+                close_event(CloseCode(code), String::from_utf8_lossy(reason).into_owned())
+            }
+            _ => Err(WireError::new(failure, error.to_string())),
+        }
     }
 
     fn memory(&mut self) -> &mut Memory {
         match &mut self.state {
-            State::Handshaking(mid) => mid.get_mut().get_mut(),
+            State::Handshaking(_, memory) => memory,
             State::Open(socket) => socket.get_mut(),
             State::Broken(memory) => memory,
         }
@@ -293,7 +291,7 @@ impl Wire {
 impl std::fmt::Debug for Wire {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match &self.state {
-            State::Handshaking(_) => "Wire(handshaking)",
+            State::Handshaking(..) => "Wire(handshaking)",
             State::Open(_) => "Wire(open)",
             State::Broken(_) => "Wire(broken)",
         })
@@ -318,6 +316,15 @@ fn frame_of(message: WireMessage) -> Option<Frame> {
     })
 }
 
+/// A close frame as the peer sent it; a code that may not stand in one breaks the protocol.
+fn close_event(code: CloseCode, reason: String) -> Result<WireEvent, WireError> {
+    if code.is_sendable() {
+        return Ok(WireEvent::Frame(Frame::Close(CloseFrame { code, reason })));
+    }
+    let failure = Failure::Protocol(CloseCode::PROTOCOL_ERROR);
+    Err(WireError::new(failure, format!("the server closed with the reserved code {code}")))
+}
+
 fn close_content(frame: CloseFrame) -> Option<WireClose> {
     let CloseFrame { code, reason } = frame.for_wire()?;
     Some(WireClose { code: WireCode::from(code.0), reason: reason.into() })
@@ -337,39 +344,4 @@ fn failure_of(error: &Error) -> Failure {
         Error::Http(_) => Failure::NotWebSocket,
         Error::WriteBufferFull(_) => Failure::Io,
     }
-}
-
-fn handshake_error(error: Error) -> WireError {
-    let response = match error {
-        Error::Http(response) => response,
-        Error::Protocol(tungstenite::error::ProtocolError::HandshakeIncomplete) => {
-            return WireError::new(Failure::Eof, "the connection ended during the handshake");
-        }
-        Error::Io(error) => return WireError::new(crate::runtime::io_failure(&error), error.to_string()),
-        Error::ConnectionClosed
-        | Error::AlreadyClosed
-        | Error::Tls(_)
-        | Error::Capacity(_)
-        | Error::Protocol(_)
-        | Error::WriteBufferFull(_)
-        | Error::Utf8(_)
-        | Error::AttackAttempt
-        | Error::Url(_)
-        | Error::HttpFormat(_) => return WireError::new(Failure::NotWebSocket, error.to_string()),
-    };
-    let status = response.status();
-    let location = response.headers().get(http::header::LOCATION).and_then(|value| value.to_str().ok());
-    if let Some(location) = location.filter(|_| is_redirect(status)) {
-        let location = Some(Address::from(location));
-        return WireError { failure: Failure::HttpRedirect, detail: status.to_string(), location };
-    }
-    let retry_after = crate::retry_after::read(response.headers());
-    WireError::new(
-        Failure::Http { status: status.as_u16(), retry_after },
-        format!("the server answered {status}"),
-    )
-}
-
-fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 use relink::{Address, CloseCode, CloseFrame, Failure, Frame, Message};
-use relink_driver::{HandshakeSecrets, Wire, WireError, WireEvent, WireLimits};
+use relink_driver::{Wire, WireError, WireEvent, WireLimits};
 use tungstenite::handshake::server::{Request, Response};
 use tungstenite::protocol::{Role, WebSocket};
 
@@ -197,17 +197,7 @@ impl Write for Pipe {
 fn wire(limits: WireLimits) -> Wire {
     let mut request = http::Request::new(());
     *request.uri_mut() = http::Uri::from_static("ws://example.org/");
-    let headers = [
-        ("host", "example.org"),
-        ("connection", "Upgrade"),
-        ("upgrade", "websocket"),
-        ("sec-websocket-version", "13"),
-        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ];
-    for (name, value) in headers {
-        request.headers_mut().insert(name, http::HeaderValue::from_static(value));
-    }
-    Wire::connect(request, &HandshakeSecrets::default(), limits).unwrap()
+    Wire::connect(&request, limits).unwrap()
 }
 
 /// Answers the handshake, after a look at its request.

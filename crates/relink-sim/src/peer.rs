@@ -148,7 +148,7 @@ impl<P: Protocol> Sim<P> {
                 };
                 Some(SessionInput::Address { id, result })
             }
-            SessionAction::Dial { id, address, token } => {
+            SessionAction::Dial { id, address, token, .. } => {
                 self.note(format!("dial {address}"));
                 self.world.hold(id);
                 self.note_dial(id, address, token);

@@ -58,12 +58,15 @@ pub mod handles;
 pub mod handshake;
 pub mod liveness;
 pub mod messages;
+pub mod origins;
 pub mod polled;
+pub mod proxies;
 pub mod secrets;
 pub mod tls;
 pub mod tokens;
 
 mod pipe;
+mod raw;
 mod rig;
 mod watched;
 
@@ -217,6 +220,16 @@ macro_rules! driver_conformance {
                 receipts_of_neighbours_wait_together
                 an_inbox_has_room_for_one
             }
+            origins {
+                credentials_follow_redirects_within_their_origin_only
+                headers_follow_to_strangers_where_the_application_says_so
+                a_token_stays_at_home_wherever_it_is_placed
+                a_token_can_travel_as_a_subprotocol
+                a_user_name_in_an_address_is_basic_authorization
+                an_address_that_is_none_is_refused_and_named
+                headers_that_cannot_be_sent_are_refused_and_a_host_is_used
+                a_cookie_jar_brings_back_what_a_server_set
+            }
             polled {
                 a_polled_link_comes_back_while_it_is_polled
                 both_halves_of_a_split_can_live_in_tasks_of_their_own
@@ -230,6 +243,16 @@ macro_rules! driver_conformance {
                 i17_a_polled_link_works_again_after_giving_up
                 w22_a_polled_link_finds_a_silent_peer
                 a_polled_link_that_is_dropped_lets_go
+            }
+            proxies {
+                an_answer_as_proxies_write_it_opens_the_link
+                an_answer_that_does_not_agree_is_refused
+                an_endless_answer_is_given_up
+                a_refusal_in_http_1_0_is_one
+                a_close_reason_that_is_no_text_is_answered_with_1007_and_judged_by_its_code
+                a_close_frame_of_one_byte_is_a_protocol_error
+                a_redirect_is_read_whatever_its_capitals
+                a_redirect_to_an_address_that_is_none_is_a_failed_attempt
             }
             secrets {
                 secrets_reach_the_server_and_nobody_else
@@ -261,7 +284,6 @@ macro_rules! driver_conformance {
                 m10_token_errors_are_reported_from_the_third_on
                 i16_a_fetch_that_hangs_is_a_failed_fetch
                 i19_refused_tokens_are_bounded_and_reported
-                credentials_follow_no_redirect_to_another_host
                 every_endpoint_gets_the_token
                 a_close_lets_go_of_the_fetch
                 without_a_provider_there_is_no_token
@@ -284,13 +306,15 @@ macro_rules! driver_conformance {
 
 #[cfg(test)]
 mod tests {
-    const TOPICS: [(&str, &str); 9] = [
+    const TOPICS: [(&str, &str); 11] = [
         ("close_codes", include_str!("close_codes.rs")),
         ("handles", include_str!("handles.rs")),
         ("handshake", include_str!("handshake.rs")),
         ("liveness", include_str!("liveness.rs")),
         ("messages", include_str!("messages.rs")),
+        ("origins", include_str!("origins.rs")),
         ("polled", include_str!("polled.rs")),
+        ("proxies", include_str!("proxies.rs")),
         ("secrets", include_str!("secrets.rs")),
         ("tls", include_str!("tls.rs")),
         ("tokens", include_str!("tokens.rs")),

@@ -21,7 +21,7 @@ use super::{
     rig::{DELAY, LATE, Link, end_of, ms, quick_link, request_of, saw_text, secs, serve, start, start_with},
     watched::Watched,
 };
-use crate::{Connection, Refusal, Script, Then, What};
+use crate::{Connection, Script, Then, What};
 
 /// The token travels as `Authorization: Bearer …`, and nowhere else.
 pub async fn a_token_is_a_bearer_token_by_default<Rt: Runtime>(rt: Rt) {
@@ -174,23 +174,6 @@ pub async fn i19_refused_tokens_are_bounded_and_reported<Rt: Runtime>(rt: Rt) {
     let told = link.heard().iter().filter_map(token_error).map(|(failures, _)| failures);
     assert_eq!(told.collect::<Vec<_>>(), [3, 4]);
     assert_eq!((count.load(Ordering::SeqCst), server.connections()), (4, 4));
-}
-
-/// A token, and other credentials, follow a redirect on their own host and go to no other.
-pub async fn credentials_follow_no_redirect_to_another_host<Rt: Runtime>(rt: Rt) {
-    let target = serve(Script::echo());
-    // The same machine by another name.
-    let elsewhere = format!("ws://localhost:{}/elsewhere", target.addr().port());
-    for (number, location, is_same) in [(1, target.url() + "same", true), (2, elsewhere, false)] {
-        let (_origin, _link) =
-            start_with(rt.clone(), Script::refuse(Refusal::new(302).location(location)), |builder| {
-                builder.token(numbered().0).header("cookie", "session=1").header("x-app", "relink")
-            });
-        let request = request_of(&target, number).await;
-        assert_eq!(request.header("authorization"), is_same.then_some("Bearer token-1"));
-        assert_eq!(request.header("cookie"), is_same.then_some("session=1"));
-        assert_eq!(request.header("x-app"), Some("relink"), "no secret");
-    }
 }
 
 /// Every configured endpoint is trusted with the token, under whatever name.

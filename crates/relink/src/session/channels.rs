@@ -249,6 +249,10 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     pub(super) fn pump_channels(&mut self, now: Instant) -> bool {
         let Some(want) = self.channels.subscriptions.poll_want(now) else { return false };
         match want {
+            Want::Token(channel) if self.place.stranger().is_some() => {
+                let detail = "the token for it is not told to a server that a redirect led to";
+                self.subscription_failed(channel, Problem::new(Problem::UNAVAILABLE, detail), now);
+            }
             Want::Token(channel) => self.actions.push_back(SessionAction::FetchChannelToken { channel }),
             Want::Subscribe(channel) => self.ask_for(channel, None, now),
             Want::Unsubscribe(channel) => {

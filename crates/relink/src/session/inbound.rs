@@ -152,10 +152,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
             Signal::HeartbeatAck(nonce) => return self.drive(Input::Pong { id, nonce }, now),
             Signal::Malformed(frame) => return self.give_up(Failure::Protocol(frame.code), frame, id, now),
-            Signal::Redirect(address) => {
-                self.redirected_to = Some(address);
-                LinkSignal::Redirect
-            }
+            Signal::Redirect(address) => return self.sent_elsewhere(&address, id, now),
             Signal::Welcome => LinkSignal::Welcome,
             Signal::ChallengeMet => LinkSignal::ChallengeMet,
             Signal::Authenticated => LinkSignal::Authenticated,

@@ -73,7 +73,8 @@ pub enum SessionInput {
         failure: Failure,
         /// What happened, for people and without secrets.
         detail: String,
-        /// Where an HTTP redirect leads; for [`Failure::HttpRedirect`].
+        /// Where an HTTP redirect leads, as it was written; for [`Failure::HttpRedirect`]. It may leave out what is the
+        /// same as in the address that was dialed.
         location: Option<Address>,
     },
     /// The application has taken so many more of the messages that it was told, the oldest first: those of
@@ -120,8 +121,11 @@ pub enum SessionAction {
         id: TransportId,
         /// Where.
         address: Address,
-        /// The token for this attempt.
+        /// The token for this attempt; none for a stranger.
         token: Option<Secret>,
+        /// Whether the address is of a configured [`Origin`](super::Origin). If not, a redirect led to it, and nothing
+        /// secret may go along: no credentials in headers, no cookies, no client certificate.
+        is_trusted: bool,
     },
     /// Let go of the transport, or of the dial or fetch for it, without waiting.
     Drop {

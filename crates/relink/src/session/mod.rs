@@ -12,6 +12,7 @@ mod outbound;
 mod outbox;
 mod outgoing;
 mod oversize;
+mod place;
 mod presence;
 mod protocol;
 mod resume;
@@ -24,13 +25,13 @@ use alloc::vec::Vec;
 use rand_core::Rng;
 
 use crate::config::{ConfigError, config, mistake};
-use crate::link::{Action, Endpoint, Input, Link, LinkConfig, LinkEvent, State, Step};
+use crate::link::{Action, Endpoint, Failure, Input, Link, LinkConfig, LinkEvent, State, Step};
 use crate::stats::Stats;
 use crate::subscriptions::SubscriptionsConfig;
 use crate::surface::Surface;
 use crate::time::{Instant, earliest};
 
-pub use address::Address;
+pub use address::{Address, BadUrl, Origin};
 pub use channel::{Channel, Member, Position, Problem, Rejection, Resume, SessionId};
 pub use channels::Subscription;
 pub use event::{Event, PresenceEvent};
@@ -47,6 +48,7 @@ use channels::Channels;
 use inbox::Inbox;
 use outbound::Backlog;
 use oversize::Oversize;
+use place::Place;
 use resume::Hellos;
 
 config! {
@@ -104,11 +106,14 @@ pub struct Session<P, R> {
     channels: Channels,
     /// The session at the server, while there is one to go on with.
     id: Option<SessionId>,
+    /// The stranger that it was begun with; `None` for a configured origin.
+    id_of: Option<Origin>,
     hellos: Hellos,
     addresses: Vec<Address>,
     redirected_to: Option<Address>,
     /// What was fetched for this attempt, in place of the endpoint whose turn it is.
     fetched: Option<Address>,
+    place: Place,
     token: Option<Secret>,
     /// Frames that go ahead of the outbox: heartbeats, handshake words, the close frame.
     control: VecDeque<Frame>,
@@ -165,10 +170,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             inbox: Inbox::default(),
             channels: Channels::new(config.subscriptions)?,
             id: None,
+            id_of: None,
             hellos: Hellos::default(),
             addresses,
             redirected_to: None,
             fetched: None,
+            place: Place::default(),
             token: None,
             control: VecDeque::new(),
             farewell: None,
@@ -202,7 +209,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             SessionInput::Failed { id, failure, detail, location } => {
                 if self.link.transport() == Some(id) {
                     self.detail = detail;
-                    self.redirected_to = location.or(self.redirected_to.take());
+                    if failure == Failure::HttpRedirect {
+                        return self.redirected(location.as_ref(), id, now);
+                    }
                     self.drive(Input::Failed { id, failure }, now);
                 }
             }
@@ -328,13 +337,14 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
             Action::Dial { id, endpoint } => {
                 let address = self.address(endpoint);
-                let token = self.token.clone();
-                self.actions.push_back(SessionAction::Dial { id, address, token });
+                let is_trusted = self.go_to(address.clone());
+                let token = self.token_here().cloned();
+                self.actions.push_back(SessionAction::Dial { id, address, token, is_trusted });
             }
             Action::StartStep { step, .. } => {
-                let (token, resume) = (self.token.as_ref(), self.resume());
+                let (token, resume) = (self.token_here().cloned(), self.resume_here());
                 self.hellos.said(resume.is_some());
-                let command = Command::Step { step, token, resume: resume.as_ref() };
+                let command = Command::Step { step, token: token.as_ref(), resume: resume.as_ref() };
                 self.protocol.command(command, &mut self.frames);
                 self.control.extend(self.frames.drain(..));
             }
@@ -345,8 +355,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 self.control.extend(self.frames.drain(..));
             }
             Action::RenewToken { .. } => {
-                if let Some(token) = &self.token {
-                    self.protocol.command(Command::Renew { token }, &mut self.frames);
+                if let Some(token) = self.token_here().cloned() {
+                    self.protocol.command(Command::Renew { token: &token }, &mut self.frames);
                     self.control.extend(self.frames.drain(..));
                 }
             }

@@ -77,6 +77,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
             self.inbox.go_on(None, position, true);
             self.id = Some(session);
+            self.id_of = self.place.stranger().cloned();
             return;
         }
         let known = self.id.as_ref() == Some(&session);

@@ -19,7 +19,8 @@ pub enum Signal {
     Welcome,
     /// The challenge is met.
     ChallengeMet,
-    /// The server sends this client to another address.
+    /// The server sends this client to another address, which may leave out what stays the same. Tokens and the id of the
+    /// session follow to configured origins only.
     Redirect(Address),
     /// The login was accepted.
     Authenticated,

@@ -33,15 +33,21 @@ pub fn config() -> SessionConfig {
     adapt(SessionConfig::default())
 }
 
-/// Any configuration, changed as [`config`] says.
+/// Any configuration, with what [`config`] lists in place of what is still at its default.
 #[must_use]
 pub fn adapt(mut config: SessionConfig) -> SessionConfig {
-    config.link.handshake.authentication = Some(Duration::from_secs(10));
-    config.link.heartbeat.interval = Some(Duration::from_secs(10));
+    let (plain, link) = (SessionConfig::default().link, &mut config.link);
+    link.handshake.authentication.get_or_insert(Duration::from_secs(10));
+    if link.heartbeat.interval == plain.heartbeat.interval {
+        link.heartbeat.interval = Some(Duration::from_secs(10));
+    }
+    let replaced = CloseCode::REPLACED;
+    if link.close_policy.on_close(replaced) == plain.close_policy.on_close(replaced) {
+        let stop = Verdict::Stop(StopReason::REPLACED);
+        // Where there is no room for one more edit, that many codes have been thought about.
+        let _ = link.close_policy.set_close(replaced.0..=replaced.0, stop);
+    }
     config.outbox.guarantee = Guarantee::AtLeastOnce;
-    let replaced = CloseCode::REPLACED.0;
-    // Where there is no room for one more edit, that many codes have been thought about.
-    let _ = config.link.close_policy.set_close(replaced..=replaced, Verdict::Stop(StopReason::REPLACED));
     config
 }
 

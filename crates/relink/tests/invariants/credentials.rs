@@ -1,8 +1,8 @@
 //! I19, I20: tokens, and what becomes of a transport whose login fails.
 
 use relink::{
-    ClosedReason, Event, Failure, GaveUp, Handshake, Hint, LinkConfig, Phase, Reopen, SessionInput, State,
-    Step, Timer, Token,
+    ClosedReason, Event, Failure, GaveUp, Handshake, Hint, LinkConfig, Phase, Plain, Reopen, SessionConfig,
+    SessionInput, State, Step, Timer, Token,
 };
 use relink_sim::{OnDial, Sim, Tokens, secs};
 
@@ -18,13 +18,16 @@ fn i19_each_attempt_fetches_one_token_and_dials_with_it() {
 }
 
 #[test]
-fn i19_a_redirect_is_the_same_attempt_and_keeps_its_token() {
-    let mut sim = Sim::new(config());
-    sim.peer().on_dial(OnDial::Hold);
-    sim.connect();
-    sim.peer().refuse(Failure::HttpRedirect);
-    sim.expect(["fetch token", "dial ws://peer", "drop", "dial ws://elsewhere"]);
-    assert_eq!(sim.dials()[1].token, sim.dials()[0].token);
+fn i19_a_redirect_is_the_same_attempt_and_keeps_its_token_among_the_endpoints() {
+    for (endpoints, keeps) in [(&["ws://peer"][..], false), (&["ws://peer", "ws://elsewhere/other"], true)] {
+        let config = SessionConfig::default().with_link(config());
+        let mut sim = Sim::with(config, endpoints, Plain::default(), 7).unwrap();
+        sim.peer().on_dial(OnDial::Hold);
+        sim.connect();
+        sim.peer().refuse(Failure::HttpRedirect);
+        sim.expect(["fetch token", "dial ws://peer", "drop", "dial ws://elsewhere"]);
+        assert_eq!(sim.dials()[1].token, sim.dials()[0].token.clone().filter(|_| keeps));
+    }
 }
 
 #[test]

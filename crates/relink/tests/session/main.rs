@@ -13,3 +13,4 @@ mod order;
 mod presence;
 mod resume;
 mod sizes;
+mod strangers;

@@ -1,0 +1,47 @@
+//! What a link is made from, put together: what the application says, and what a preset brings for the rest.
+
+use relink::{Plain, Protocol, SessionConfig};
+
+use crate::request::TokenPlacement;
+
+/// A wire protocol with all that belongs to it.
+pub(crate) struct Preset {
+    pub(crate) protocol: Box<dyn Protocol + Send>,
+    pub(crate) placement: TokenPlacement,
+    pub(crate) config: SessionConfig,
+    /// What becomes of the application's own configuration.
+    pub(crate) adapt: fn(SessionConfig) -> SessionConfig,
+}
+
+/// A configuration in the making; the order of the calls does not matter.
+#[derive(Default)]
+pub(crate) struct Configured {
+    pub(crate) own: Option<SessionConfig>,
+    pub(crate) preset: Option<Preset>,
+}
+
+/// What came of it.
+pub(crate) struct Made {
+    pub(crate) config: SessionConfig,
+    pub(crate) protocol: Box<dyn Protocol + Send>,
+    pub(crate) placement: TokenPlacement,
+}
+
+impl Default for Preset {
+    /// A plain WebSocket.
+    fn default() -> Self {
+        Self {
+            protocol: Box::new(Plain::default()),
+            placement: TokenPlacement::default(),
+            config: SessionConfig::default(),
+            adapt: |own| own,
+        }
+    }
+}
+
+impl Configured {
+    pub(crate) fn make(self) -> Made {
+        let Preset { protocol, placement, config, adapt } = self.preset.unwrap_or_default();
+        Made { config: self.own.map_or(config, adapt), protocol, placement }
+    }
+}

@@ -1,0 +1,83 @@
+//! Where the present transport leads, and what may be said there: secrets belong to the origins that the application has
+//! named, and to no stranger that a redirect leads to.
+
+use rand_core::Rng;
+
+use super::{Address, BadUrl, CloseFrame, Origin, Protocol, Resume, Secret, Session};
+use crate::code::CloseCode;
+use crate::link::{Failure, Input, LinkSignal, TransportId};
+use crate::time::Instant;
+
+/// Where the present transport leads.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    address: Option<Address>,
+    /// Its origin, if that is none of the configured ones.
+    stranger: Option<Origin>,
+}
+
+impl Place {
+    /// The origin, if it is none of the configured ones.
+    pub(super) const fn stranger(&self) -> Option<&Origin> {
+        self.stranger.as_ref()
+    }
+}
+
+impl<P: Protocol, R: Rng> Session<P, R> {
+    /// The transport that is dialed now leads there. Tells whether secrets may go along.
+    pub(super) fn go_to(&mut self, address: Address) -> bool {
+        let origin = address.origin().ok();
+        let is_configured =
+            |known: &Address| *known == address || origin.is_some() && known.origin().ok() == origin;
+        // What was fetched for this attempt is as good as what was configured.
+        let is_ours = self.addresses.iter().chain(&self.fetched).any(is_configured);
+        self.place = Place { address: Some(address), stranger: origin.filter(|_| !is_ours) };
+        is_ours
+    }
+
+    /// The token, if it may be said here.
+    pub(super) fn token_here(&self) -> Option<&Secret> {
+        self.token.as_ref().filter(|_| self.place.stranger.is_none())
+    }
+
+    /// What to go on with, if it was here that the session began: nobody else may learn its id.
+    pub(super) fn resume_here(&self) -> Option<Resume> {
+        self.resume().filter(|_| self.id_of == self.place.stranger)
+    }
+
+    /// The server has answered the dial with a redirect.
+    pub(super) fn redirected(&mut self, to: Option<&Address>, id: TransportId, now: Instant) {
+        let failure = match to.map(|to| self.follow(to)) {
+            Some(Ok(())) => Failure::HttpRedirect,
+            Some(Err(error)) => {
+                self.detail = cannot_follow(&error);
+                Failure::NotWebSocket
+            }
+            None => Failure::NotWebSocket,
+        };
+        self.drive(Input::Failed { id, failure }, now);
+    }
+
+    /// The protocol has said to go elsewhere.
+    pub(super) fn sent_elsewhere(&mut self, to: &Address, id: TransportId, now: Instant) {
+        match self.follow(to) {
+            Ok(()) => self.drive(Input::Signal { id, signal: LinkSignal::Redirect }, now),
+            // Means nothing any more, wherever it leads.
+            Err(_) if self.link.state().is_usable() => {}
+            Err(error) => {
+                let frame = CloseFrame::new(CloseCode::PROTOCOL_ERROR, cannot_follow(&error));
+                self.give_up(Failure::NotWebSocket, frame, id, now);
+            }
+        }
+    }
+
+    fn follow(&mut self, to: &Address) -> Result<(), BadUrl> {
+        let here = self.place.address.as_ref();
+        self.redirected_to = Some(here.unwrap_or(to).redirect(to)?);
+        Ok(())
+    }
+}
+
+fn cannot_follow(error: &BadUrl) -> alloc::string::String {
+    alloc::format!("the server's redirect cannot be followed: {error}")
+}
