@@ -61,6 +61,14 @@ pub enum BuildError {
     /// The configuration cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The first endpoint is encrypted, and another one is not: who can block the first could read all that goes to the other.
+    #[error("the endpoint {endpoint} is not encrypted, but the first one ({first}) is; it must be wss, too")]
+    Insecure {
+        /// The endpoint that is not encrypted.
+        endpoint: Address,
+        /// The first one.
+        first: Address,
+    },
     /// A header cannot be sent.
     #[error("the header {name:?} cannot be sent: {problem}")]
     Header {
@@ -121,8 +129,8 @@ impl<Rt: Runtime> Builder<Rt> {
         self
     }
 
-    /// Another address for the same service, dialled in turn when an attempt fails. It gets the same headers as the first,
-    /// and has none of its own.
+    /// Another address for the same service. The next one in turn is dialed when an attempt fails, or a link is lost before it
+    /// was stable. It gets the same headers as the first, and has none of its own. If the first address is `wss`, all must be.
     #[must_use]
     pub fn endpoint(self, request: impl IntoRequest) -> Self {
         let request = request.into_request();
@@ -382,6 +390,7 @@ impl<Rt: Runtime> Builder<Rt> {
         let mut template = self.template;
         template.placement = self.placement.unwrap_or(placement);
         template.check(self.providers.token.is_some())?;
+        all_as_secure_as_the_first(&template.endpoints)?;
         let endpoints: Vec<_> = template.endpoints.iter().map(|endpoint| endpoint.address.clone()).collect();
 
         #[cfg(feature = "tls")]
@@ -409,6 +418,17 @@ impl<Rt: Runtime> Builder<Rt> {
         suspend::watch(&shared);
         shared.tell(SessionInput::Connect);
         Ok(Engine::new(self.runtime, shared, dialer, self.providers, trace))
+    }
+}
+
+/// Who can block the encrypted endpoint must not thereby get the secrets of the link in the clear.
+fn all_as_secure_as_the_first(endpoints: &[Endpoint]) -> Result<(), BuildError> {
+    let Some(first) = endpoints.first().filter(|first| first.origin.is_secure()) else { return Ok(()) };
+    match endpoints.iter().find(|endpoint| !endpoint.origin.is_secure()) {
+        Some(Endpoint { address, .. }) => {
+            Err(BuildError::Insecure { endpoint: address.clone(), first: first.address.clone() })
+        }
+        None => Ok(()),
     }
 }
 

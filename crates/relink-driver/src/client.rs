@@ -57,7 +57,7 @@ pub struct Farewell {
 #[error("this link has come to its end ({reason}) and cannot be connected again; make a new one")]
 #[non_exhaustive]
 pub struct Ended {
-    /// Why.
+    /// Why: the end that the link is at, or is closing towards.
     pub reason: ClosedReason,
 }
 
@@ -187,17 +187,24 @@ impl Client {
     /// The same with a code and a reason for people, which the peer sees; [`CloseFrame::for_wire`] says what becomes of a
     /// code that may not be sent and of a reason that is too long.
     pub fn close_with(&self, code: CloseCode, reason: &str) -> impl Future<Output = Farewell> + Send + '_ {
+        let since = self.shared.lock().ends;
         self.shared.tell(SessionInput::Close(CloseFrame::new(code, reason)));
-        self.closed()
+        self.closed_since(since)
     }
 
-    /// Waits for the end of the link, whoever brings it about. Cancel-safe.
+    /// Waits for the end of the link, whoever brings it about; one that is connected again right after its end has come to
+    /// it, too. Cancel-safe.
     pub fn closed(&self) -> impl Future<Output = Farewell> + Send + '_ {
+        let since = self.shared.lock().ends;
+        self.closed_since(since)
+    }
+
+    fn closed_since(&self, since: u64) -> impl Future<Output = Farewell> + Send + '_ {
         let mut watching = Watching { shared: &self.shared, place: None };
         poll_fn(move |cx| {
             let watching = &mut watching;
             let mut state = self.shared.lock();
-            if let State::Closed(reason) = state.session.state() {
+            if let Some(reason) = state.end_since(since) {
                 state.watchers.leave(&mut watching.place);
                 let stats = state.session.stats();
                 return Poll::Ready(Farewell {
@@ -211,23 +218,21 @@ impl Client {
         })
     }
 
-    /// Connects again, where the link is at an end that allows it ([`Reopen`](relink::Reopen)). Does nothing while it is up,
-    /// or on its way.
+    /// Connects again, if the link is at an end that allows it ([`Reopen`](relink::Reopen)). While it closes towards such an
+    /// end, that is remembered: it starts again once it is there, unless it is closed once more meanwhile. Does nothing while
+    /// the link is up, or on its way. After many dials in a short time, the next one waits as `budget.rate` demands.
     ///
     /// # Errors
     ///
-    /// The link is at an end that is final for it; see [`Renewable`](crate::Renewable) for what hands out the next one.
+    /// The link is at an end that is final for it, or closing towards one; see [`Renewable`](crate::Renewable) for what hands
+    /// out the next one.
     pub fn connect(&self) -> Result<(), Ended> {
-        let state = self.shared.lock();
-        if let (State::Closed(reason), true) = (state.session.state(), state.session.link().is_final()) {
-            return Err(Ended { reason });
-        }
-        drop(state);
-        self.shared.tell(SessionInput::Connect);
-        Ok(())
+        self.shared.connect()
     }
 
-    /// Dials at once instead of waiting, with a fresh backoff; the same as a person's *retry now*.
+    /// Dials at once instead of waiting, with a fresh backoff; the same as a person's *retry now*. The first time, that is:
+    /// who asks at every failure gets further dials as `budget.rate` allows. At an end, and while the link closes, it does
+    /// what [`connect`](Self::connect) does.
     pub fn retry_now(&self) {
         self.shared.tell(SessionInput::RetryNow);
     }

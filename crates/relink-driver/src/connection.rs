@@ -12,6 +12,7 @@ use relink::{
     RefusedReason, Resume, SessionInput, State, Stats, Subscription,
 };
 
+use crate::client::Ended;
 use crate::engine::{Engine, Ran};
 use crate::runtime::Runtime;
 use crate::shared::Shared;
@@ -36,6 +37,8 @@ pub struct Connection<Rt: Runtime> {
     handed_out: u32,
     /// A message that `start_send` found no room for: it goes first.
     held: Option<Message>,
+    /// How many ends were told before the one that `poll_close` waits for.
+    closing_since: Option<u64>,
 }
 
 /// A burst of events waits in the inbox while its owner looks at each; after so many the engine has a turn between them,
@@ -59,7 +62,14 @@ impl Wake for Tasks {
 impl<Rt: Runtime> Connection<Rt> {
     pub(crate) fn new(engine: Engine<Rt>) -> Self {
         engine.shared.lock().handles = 1;
-        Self { engine, tasks: Arc::default(), finished: false, handed_out: 0, held: None }
+        Self {
+            engine,
+            tasks: Arc::default(),
+            finished: false,
+            handed_out: 0,
+            held: None,
+            closing_since: None,
+        }
     }
 
     /// The exact state.
@@ -74,12 +84,17 @@ impl<Rt: Runtime> Connection<Rt> {
         *self.shared().lock().session.stats()
     }
 
-    /// Connects again, where the link is at an end that allows it ([`Reopen`](relink::Reopen)).
-    pub fn reconnect(&mut self) {
-        self.shared().tell(SessionInput::Connect);
+    /// Connects again, if the link is at an end that allows it ([`Reopen`](relink::Reopen)); while it closes towards such an
+    /// end, once it is there.
+    ///
+    /// # Errors
+    ///
+    /// The link is at an end that is final for it, or closing towards one.
+    pub fn reconnect(&mut self) -> Result<(), Ended> {
+        self.shared().connect()
     }
 
-    /// Dials at once instead of waiting, with a fresh backoff.
+    /// Dials at once instead of waiting, with a fresh backoff; when asked for at every failure, as `budget.rate` allows.
     pub fn retry_now(&mut self) {
         self.shared().tell(SessionInput::RetryNow);
     }
@@ -246,11 +261,22 @@ impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
         if self.held.is_some() {
             ready!(self.run_sink(cx, |_| true))?;
         }
-        // Once: to say it again would wake this very task, again and again.
-        if !self.shared().lock().session.is_closing() {
-            self.start_close(CloseCode::NORMAL, "");
-        }
-        self.run_sink(cx, |connection| connection.state().is_closed())
+        // Once: to say it again would wake this very task, again and again, or close what was connected again since.
+        let since = if let Some(since) = self.closing_since {
+            since
+        } else {
+            let (since, is_closing) = {
+                let state = self.shared().lock();
+                (state.ends, state.session.is_closing())
+            };
+            if !is_closing {
+                self.start_close(CloseCode::NORMAL, "");
+            }
+            *self.closing_since.insert(since)
+        };
+        ready!(self.run_sink(cx, |connection| connection.shared().lock().end_since(since).is_some()))?;
+        self.closing_since = None;
+        Poll::Ready(Ok(()))
     }
 }
 

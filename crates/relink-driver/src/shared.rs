@@ -5,10 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::task::AtomicWaker;
 use rand::rngs::SmallRng;
 use relink::{
-    Accepted, Channel, Event, Instant, Outgoing, Protocol, Refused, RefusedReason, Session, SessionInput,
-    Subscription,
+    Accepted, Channel, ClosedReason, Event, Instant, Outgoing, Protocol, Refused, RefusedReason, Session,
+    SessionInput, Subscription,
 };
 
+use crate::client::Ended;
 use crate::inbox::{Inbox, InboxLimits, message_of};
 use crate::line::{Line, Place};
 
@@ -37,6 +38,9 @@ pub(crate) struct State {
     pub(crate) handles: usize,
     /// The last event was the link's end: until it is connected again, no other will come.
     pub(crate) ended: bool,
+    /// How often the link's end was told, and which it was the last time.
+    pub(crate) ends: u64,
+    last_end: Option<ClosedReason>,
 }
 
 impl Shared {
@@ -54,6 +58,8 @@ impl Shared {
             watchers: Line::default(),
             handles: 0,
             ended: false,
+            ends: 0,
+            last_end: None,
         };
         Self { state: Mutex::new(state), clock, engine: AtomicWaker::new(), events: AtomicWaker::new() }
     }
@@ -73,8 +79,13 @@ impl Shared {
         let mut state = self.lock();
         // An application that asked to close, and is behind, is not kept waiting by what still comes.
         let closing = state.session.state() == relink::State::Closing && state.inbox.is_shut();
+        let ends = state.ends;
         for event in events.drain(..) {
             state.ended = matches!(event, Event::Closed { .. });
+            if let Event::Closed { reason } = event {
+                state.ends += 1;
+                state.last_end = Some(reason);
+            }
             if closing && message_of(&event).is_some() {
                 continue;
             }
@@ -84,7 +95,7 @@ impl Shared {
             }
         }
         state.senders.wake_first();
-        if state.session.state().is_closed() {
+        if state.session.state().is_closed() || state.ends > ends {
             state.watchers.wake_all();
         }
         drop(state);
@@ -95,6 +106,14 @@ impl Shared {
     pub(crate) fn tell(&self, input: SessionInput) {
         self.hand_in(input);
         self.engine.wake();
+    }
+
+    /// Connects again, now or after the close that is under way.
+    pub(crate) fn connect(&self) -> Result<(), Ended> {
+        let may_connect = self.lock().session.link().may_connect();
+        may_connect.map_err(|reason| Ended { reason })?;
+        self.tell(SessionInput::Connect);
+        Ok(())
     }
 
     /// Sends a message if there is room for it now and nobody waits for room, in a line or, `behind`, elsewhere.
@@ -171,6 +190,14 @@ impl State {
     /// handshakes and farewells go on.
     pub(crate) fn is_shut(&self) -> bool {
         self.inbox.is_shut() && self.session.state().is_usable()
+    }
+
+    /// The end that the link is at, or has come to since its end had been told so many times.
+    pub(crate) fn end_since(&self, ends: u64) -> Option<ClosedReason> {
+        if let relink::State::Closed(reason) = self.session.state() {
+            return Some(reason);
+        }
+        self.last_end.filter(|_| self.ends > ends)
     }
 
     /// The end was told, and nobody has connected the link again since.

@@ -51,6 +51,9 @@ impl Trace {
             }
             Event::GoingAway { retry_after } => tracing::info!(?retry_after, "the server goes away"),
             Event::Shown(shown) => tracing::debug!(?shown, "shown"),
+            Event::EndpointsFailed { answers } => {
+                answers.iter().for_each(|answer| tracing::warn!(%answer, "every endpoint refuses"));
+            }
             Event::Closed { reason } => tracing::info!(%reason, "closed; no further attempt"),
             Event::Dropped { first, last, why, .. } => {
                 tracing::warn!(%first, %last, why = why.name(), "messages dropped");

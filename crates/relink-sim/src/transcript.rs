@@ -75,6 +75,10 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         }
         Event::TokenError { consecutive_failures, .. } => format!("token error {consecutive_failures}"),
         Event::GoingAway { retry_after } => format!("going away, back in {}", HumanDuration(*retry_after)),
+        Event::EndpointsFailed { answers } => {
+            let answers: Vec<_> = answers.iter().map(ToString::to_string).collect();
+            format!("every endpoint refuses: {}", answers.join("; "))
+        }
         Event::Closed { reason } => format!("closed: {reason}"),
         Event::State { .. } | Event::Dialing { .. } | Event::Shown(_) => return None,
         Event::Publication { channel, position, message } => {

@@ -170,11 +170,11 @@ pub use rand_core;
 pub use roster::{Roster, RosterChange, RosterMember};
 #[cfg(feature = "alloc")]
 pub use session::{
-    Accepted, Address, BadUrl, Channel, CloseFrame, Command, DropReason, Event, Frame, Guarantee, Member,
-    Message, NotText, Origin, Outbox, OutboxConfig, Outgoing, Overflow, Plain, Position, PresenceEvent,
-    Priority, Problem, Protocol, Receipt, Refused, RefusedReason, Rejection, Resume, Secret, Session,
-    SessionAction, SessionConfig, SessionId, SessionInput, Signal, SizeLimit, Subscription, Text, Token,
-    Welcomed, WhileDown,
+    Accepted, Address, Answer, BadUrl, Channel, CloseFrame, Command, DropReason, Event, Frame, Guarantee,
+    Member, Message, NotText, Origin, Outbox, OutboxConfig, Outgoing, Overflow, Plain, Position,
+    PresenceEvent, Priority, Problem, Protocol, Receipt, Refused, RefusedReason, Rejection, Resume, Secret,
+    Session, SessionAction, SessionConfig, SessionId, SessionInput, Signal, SizeLimit, Subscription, Text,
+    Token, Welcomed, WhileDown,
 };
 pub use stats::{Histogram, Stats};
 #[cfg(feature = "alloc")]

@@ -242,6 +242,42 @@ pub async fn i17_retry_now_works_again_after_giving_up<Rt: Runtime>(rt: Rt) {
     reopens(rt, Client::retry_now).await;
 }
 
+/// While the link closes, `connect` is remembered, if the end is not final; who waits for the end learns of it (I17).
+pub async fn i17_connect_while_it_closes_comes_back_after_the_end<Rt: Runtime>(rt: Rt) {
+    let again: [fn(&Client); 2] = [|client| client.connect().expect("it comes back"), Client::retry_now];
+    for again in again {
+        let config = quick_link(|link| link.with_reopen(Reopen::Always).with_close_timeout(ms(100)));
+        let script = Script::new().connection(Connection::new().silent()).then(Then::Echo);
+        let (server, mut link) = start_config(rt.clone(), script, config);
+        link.connected().await;
+        let closing = link.client.close();
+        again(&link.client);
+        let farewell = link.rt.soon(closing).await;
+        assert_eq!(farewell.reason.name(), "requested");
+        link.until(|event| matches!(event, Event::Closed { .. }).then_some(())).await;
+        assert!(!link.connected().await, "a fresh start");
+        link.send("again").await;
+        saw_text(&server, "again").await;
+        assert_eq!(server.connections(), 2);
+    }
+}
+
+/// Or it says that it will not come back (I17).
+pub async fn i17_connect_while_it_closes_says_if_the_end_is_final<Rt: Runtime>(rt: Rt) {
+    for reopen in [Reopen::Never, Reopen::AfterGivingUp] {
+        let config = quick_link(|link| link.with_reopen(reopen).with_close_timeout(ms(100)));
+        let (_server, mut link) = start_config(rt.clone(), Connection::new().silent(), config);
+        link.connected().await;
+        let closing = link.client.close();
+        let ended = link.client.connect().expect_err("it is final");
+        assert_eq!(ended.reason.name(), "requested");
+        link.client.retry_now();
+        link.rt.soon(closing).await;
+        assert_eq!(link.closed().await.name(), "requested");
+        link.rt.idle().await;
+    }
+}
+
 /// A deliberate close is final (D10, M23).
 pub async fn m23_a_deliberate_close_is_final<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, Script::echo());

@@ -13,8 +13,8 @@ use relink_driver::{
 
 use super::{
     rig::{
-        DELAY, LATE, Link, Lost, end_of, ms, quick, quick_link, request_of, saw, secs, serve, start,
-        start_config, start_with,
+        DELAY, LATE, Link, Lost, end_of, ms, quick, quick_link, request_of, saw, saw_text, secs, serve,
+        start, start_config, start_with,
     },
     watched::Watched,
 };
@@ -243,6 +243,48 @@ pub async fn the_second_endpoint_is_dialled_when_the_first_refuses<Rt: Runtime>(
     let request = request.what.request().cloned().expect("it has one");
     assert_eq!(request.header("x-app"), Some("relink"));
     assert_eq!(request.header("authorization"), Some("Basic eDp5"));
+}
+
+/// So it has when the first one accepts, and closes before the link was stable.
+pub async fn the_second_endpoint_is_dialed_when_the_first_closes_at_once<Rt: Runtime>(rt: Rt) {
+    let first = serve(Connection::new().close(1001, ""));
+    let second = serve(Script::echo());
+    let mut link = Link::spawn(rt, &first.url(), |builder| builder.config(quick()).endpoint(second.url()));
+    link.connected().await;
+    link.disconnected().await;
+    link.connected().await;
+    link.send("hello").await;
+    saw_text(&second, "hello").await;
+    assert_eq!((first.connections(), second.connections()), (1, 1));
+}
+
+/// What is final for one endpoint is asked of the next one; the end names the answer of each.
+pub async fn the_end_names_the_answer_of_each_endpoint<Rt: Runtime>(rt: Rt) {
+    let first = serve(Connection::refuse(403));
+    let second = serve(Connection::refuse(410));
+    let mut link = Link::spawn(rt, &first.url(), |builder| builder.config(quick()).endpoint(second.url()));
+    let answers = link
+        .until(|event| if let Event::EndpointsFailed { answers } = event { Some(answers) } else { None })
+        .await;
+    let told: Vec<_> = answers.iter().map(ToString::to_string).collect();
+    assert!(told[0].starts_with(&first.url()) && told[0].contains("403"), "{told:?}");
+    assert!(told[1].starts_with(&second.url()) && told[1].contains("410"), "{told:?}");
+    assert_eq!(link.closed().await.name(), "gone");
+    assert_eq!((first.connections(), second.connections()), (1, 1));
+}
+
+/// A link whose first address is encrypted has no endpoint that is not.
+pub async fn an_encrypted_link_takes_no_endpoint_in_the_clear<Rt: Runtime>(rt: Rt) {
+    let build = |endpoints: [&str; 3]| {
+        let [first, second, third] = endpoints;
+        Builder::new(rt.clone(), first).endpoint(second).endpoint(third).connect().map(drop)
+    };
+    let error = build(["wss://one.invalid/", "wss://two.invalid/", "ws://three.invalid/?key=secret"])
+        .expect_err("the third is not encrypted")
+        .to_string();
+    assert!(error.contains("ws://three.invalid/") && error.contains("wss://one.invalid/"), "{error}");
+    assert!(!error.contains("secret"), "{error}");
+    build(["ws://one.invalid/", "ws://two.invalid/", "ws://three.invalid/"]).expect("all alike");
 }
 
 /// Headers and subprotocols of one's own arrive, secret ones too; and the client learns which one the server chose.

@@ -142,6 +142,8 @@ macro_rules! driver_conformance {
                 closed_waits_for_an_end_that_the_server_brings
                 i17_connect_works_again_after_giving_up
                 i17_retry_now_works_again_after_giving_up
+                i17_connect_while_it_closes_comes_back_after_the_end
+                i17_connect_while_it_closes_says_if_the_end_is_final
                 m23_a_deliberate_close_is_final
                 d10_a_renewable_handle_hands_out_the_live_link_or_a_fresh_one
                 i17_retry_now_replaces_the_wait
@@ -179,6 +181,9 @@ macro_rules! driver_conformance {
                 i15_a_cut_handshake_is_one_failed_attempt
                 i30_a_failed_first_attempt_can_be_the_end
                 the_second_endpoint_is_dialled_when_the_first_refuses
+                the_second_endpoint_is_dialed_when_the_first_closes_at_once
+                the_end_names_the_answer_of_each_endpoint
+                an_encrypted_link_takes_no_endpoint_in_the_clear
                 headers_and_subprotocols_arrive
                 a_subprotocol_that_was_not_offered_is_refused
                 a_request_is_a_start
@@ -241,6 +246,7 @@ macro_rules! driver_conformance {
                 a_polled_link_sends_what_it_took_before_it_closes
                 a_polled_link_closes_with_a_code_of_its_own
                 i17_a_polled_link_works_again_after_giving_up
+                i17_a_polled_link_can_be_reconnected_while_it_closes
                 w22_a_polled_link_finds_a_silent_peer
                 a_polled_link_that_is_dropped_lets_go
             }

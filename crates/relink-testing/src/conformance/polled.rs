@@ -14,7 +14,7 @@ use std::{
 use futures_util::{AsyncRead, AsyncWrite, FutureExt, SinkExt, Stream, StreamExt};
 use relink_driver::{
     Builder, Connection as Polled, Runtime,
-    relink::{CloseCode, Event, Message, RefusedReason, SessionConfig, State},
+    relink::{CloseCode, Event, Message, RefusedReason, Reopen, SessionConfig, State},
 };
 use tokio::sync::oneshot;
 
@@ -205,9 +205,28 @@ pub async fn i17_a_polled_link_works_again_after_giving_up<Rt: Runtime>(rt: Rt) 
     let (rt, mut link) = polled(rt, &server.url(), config);
     assert_eq!(until(&rt, &mut link, closed).await, "attempts_exhausted");
     assert_eq!(rt.soon(link.next()).await, None);
-    link.reconnect();
+    link.reconnect().expect("it gave up");
     until(&rt, &mut link, connected).await;
     assert_eq!(server.connections(), 2);
+}
+
+/// Told so while it closes, it comes back after the end; or it says that it will not (I17).
+pub async fn i17_a_polled_link_can_be_reconnected_while_it_closes<Rt: Runtime>(rt: Rt) {
+    let server = serve(Script::echo());
+    let config = quick_link(|link| link.with_reopen(Reopen::Always));
+    let (watched, mut link) = polled(rt.clone(), &server.url(), config);
+    until(&watched, &mut link, connected).await;
+    link.start_close(CloseCode::NORMAL, "");
+    link.reconnect().expect("it comes back");
+    assert_eq!(until(&watched, &mut link, closed).await, "requested");
+    until(&watched, &mut link, connected).await;
+    assert_eq!(server.connections(), 2);
+
+    let (watched, mut link) = polled(rt, &server.url(), quick());
+    until(&watched, &mut link, connected).await;
+    link.start_close(CloseCode::NORMAL, "");
+    assert_eq!(link.reconnect().expect_err("it is final").reason.name(), "requested");
+    assert_eq!(until(&watched, &mut link, closed).await, "requested");
 }
 
 /// A heartbeat is kept and a dead link replaced by polling alone (W22).

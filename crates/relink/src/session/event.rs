@@ -7,6 +7,7 @@ use core::time::Duration;
 use crate::code::CloseCode;
 use crate::link::{ClosedReason, Reason, State};
 use crate::session::address::Address;
+use crate::session::answers::Answer;
 use crate::session::channel::{Channel, Member, Position, Problem};
 use crate::session::message::Message;
 use crate::session::outgoing::{DropReason, Outgoing, Receipt};
@@ -185,6 +186,12 @@ pub enum Event {
     Missed {
         /// So many.
         count: u64,
+    },
+    /// Every endpoint has said that it need not be asked again, and the link ends because of that. Told just before the end,
+    /// with two endpoints or more.
+    EndpointsFailed {
+        /// What each of them said last, in the order in which they were configured.
+        answers: Vec<Answer>,
     },
     /// The link has come to its end. The last event, and only once.
     Closed {

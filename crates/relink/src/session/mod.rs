@@ -1,6 +1,7 @@
 //! [`Session`]: a link with its messages.
 
 mod address;
+mod answers;
 mod channel;
 mod channels;
 mod event;
@@ -32,6 +33,7 @@ use crate::surface::Surface;
 use crate::time::{Instant, earliest};
 
 pub use address::{Address, BadUrl, Origin};
+pub use answers::Answer;
 pub use channel::{Channel, Member, Position, Problem, Rejection, Resume, SessionId};
 pub use channels::Subscription;
 pub use event::{Event, PresenceEvent};
@@ -44,6 +46,7 @@ pub use outgoing::{DropReason, Guarantee, Outgoing, Priority, Receipt, SizeLimit
 pub use protocol::{Command, Plain, Protocol};
 pub use signal::{Signal, Welcomed};
 
+use answers::Answers;
 use channels::Channels;
 use inbox::Inbox;
 use outbound::Backlog;
@@ -110,6 +113,7 @@ pub struct Session<P, R> {
     id_of: Option<Origin>,
     hellos: Hellos,
     addresses: Vec<Address>,
+    answers: Answers,
     redirected_to: Option<Address>,
     /// What was fetched for this attempt, in place of the endpoint whose turn it is.
     fetched: Option<Address>,
@@ -173,6 +177,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             id_of: None,
             hellos: Hellos::default(),
             addresses,
+            answers: Answers::default(),
             redirected_to: None,
             fetched: None,
             place: Place::default(),
@@ -332,10 +337,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             Action::FetchToken { id } => self.actions.push_back(SessionAction::FetchToken { id }),
             Action::FetchAddress { id, endpoint } => {
                 self.fetched = None;
+                self.answers.ask(endpoint);
                 let (endpoint, token) = (self.address(endpoint), self.token.clone());
                 self.actions.push_back(SessionAction::FetchAddress { id, endpoint, token });
             }
             Action::Dial { id, endpoint } => {
+                self.answers.ask(endpoint);
                 let address = self.address(endpoint);
                 let is_trusted = self.go_to(address.clone());
                 let token = self.token_here().cloned();
@@ -400,10 +407,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
             LinkEvent::Disconnected { code, reason, retry_in } => {
                 let detail = core::mem::take(&mut self.detail);
+                self.answers.note(reason, &detail);
                 Event::Disconnected { code, detail, reason, retry_in }
             }
             LinkEvent::AttemptFailed { attempt, reason, retry_in } => {
                 let detail = core::mem::take(&mut self.detail);
+                self.answers.note(reason, &detail);
                 Event::AttemptFailed { attempt, reason, detail, retry_in }
             }
             LinkEvent::TokenError { consecutive_failures } => {
@@ -415,6 +424,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 self.end_of_messages();
                 self.control.clear();
                 self.goodbye.clear();
+                let failed = self.answers.at_the_end(reason, &self.addresses);
+                failed.into_iter().for_each(|event| self.tell(event));
                 Event::Closed { reason }
             }
         };

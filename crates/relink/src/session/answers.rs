@@ -1,0 +1,71 @@
+//! What each endpoint said last, for the end that comes when all of them have said *stop*.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::{Address, Event};
+use crate::link::{ClosedReason, Endpoint, Reason};
+
+/// What an endpoint said last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "who, and what")]
+pub struct Answer {
+    /// The configured address.
+    pub address: Address,
+    /// What happened.
+    pub reason: Reason,
+    /// What happened, in detail, for people.
+    pub detail: String,
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, reason, detail } = self;
+        if detail.is_empty() {
+            write!(f, "{address}: {reason}")
+        } else {
+            write!(f, "{address}: {reason}: {detail}")
+        }
+    }
+}
+
+/// The last answer of each endpoint, by its index.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    asked: u8,
+    last: Vec<Option<(Reason, String)>>,
+}
+
+impl Answers {
+    /// This endpoint is asked now.
+    pub(super) fn ask(&mut self, endpoint: Endpoint) {
+        if let Endpoint::Configured(index) = endpoint {
+            self.asked = index;
+        }
+    }
+
+    /// The endpoint that was asked failed.
+    pub(super) fn note(&mut self, reason: Reason, detail: &str) {
+        if reason.is_of_endpoint() {
+            let index = usize::from(self.asked);
+            if self.last.len() <= index {
+                self.last.resize(index + 1, None);
+            }
+            self.last[index] = Some((reason, String::from(detail)));
+        }
+    }
+
+    /// What all of them said, if that is why the link ends.
+    pub(super) fn at_the_end(&mut self, end: ClosedReason, addresses: &[Address]) -> Option<Event> {
+        let last = core::mem::take(&mut self.last);
+        let ClosedReason::Stopped { reason, .. } = end else { return None };
+        if reason.holds_everywhere() || addresses.len() < 2 {
+            return None;
+        }
+        let answers = addresses.iter().zip(last).filter_map(|(address, answer)| {
+            answer.map(|(reason, detail)| Answer { address: address.clone(), reason, detail })
+        });
+        Some(Event::EndpointsFailed { answers: answers.collect() })
+    }
+}
