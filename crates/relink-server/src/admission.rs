@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::StatusCode;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use relink::server::{Admission as Rates, address_key};
 
@@ -16,10 +17,15 @@ use crate::{
     handshake::Refusal,
 };
 
+/// So many who are refused are heard out at a time, which takes a second at the most. The others are told and closed at
+/// once, so that being refused costs the server nothing, however many come.
+const COURTESIES: usize = 32;
+
 /// How many connections there are, and from where.
 #[derive(Debug)]
 pub(crate) struct Admission {
     limits: ConnectionLimits,
+    courtesies: Arc<Semaphore>,
     clock: Clock,
     counts: Mutex<Counts>,
 }
@@ -43,7 +49,8 @@ impl Admission {
     pub(crate) fn new(config: &ServerConfig, clock: Clock) -> Self {
         let rates = config.admission.map(Rates::new);
         let counts = Counts { rates, all: 0, by_address: BTreeMap::new(), refused: 0 };
-        Self { limits: config.limits, clock, counts: Mutex::new(counts) }
+        let courtesies = Arc::new(Semaphore::new(COURTESIES));
+        Self { limits: config.limits, courtesies, clock, counts: Mutex::new(counts) }
     }
 
     pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Permit, Refusal> {
@@ -71,6 +78,11 @@ impl Admission {
         }
         drop(counts);
         Ok(Permit { admission: Arc::clone(self), address })
+    }
+
+    /// Room to hear somebody out who is refused.
+    pub(crate) fn courtesy(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.courtesies).try_acquire_owned().ok()
     }
 
     /// How many were refused so far.

@@ -30,7 +30,8 @@ pub struct ServerConfig {
     /// base64 in JSON makes bytes a third larger. Clients are told, and do not send what is larger. At least 512. How large
     /// publications may be is for [`NodeConfig::max_publication`] to say.
     pub max_message: usize,
-    /// A connection that has not asked for a WebSocket after so long is dropped (I16). TLS is not counted.
+    /// A connection that has not asked for a WebSocket after so long is dropped (I16). TLS counts if
+    /// [`ServerHandle::accept_after`](crate::ServerHandle::accept_after) does it.
     pub handshake_timeout: Duration,
     /// After a close frame, what is queued may take so long to reach the client, and the client so long to answer.
     pub farewell: Duration,
@@ -93,8 +94,9 @@ impl ServerConfig {
     }
 }
 
-/// How many are let in before anything is known about them. Those who are not get an HTTP answer with `Retry-After`, which costs
-/// the server little and which relink's clients obey.
+/// How many are let in before anything is known about them: they are counted from `accept` on. A few of those who are
+/// refused get an HTTP answer with `Retry-After`, which relink's clients obey, when their request is read; if there are
+/// many, the others get it without that, and are closed at once.
 ///
 /// | field | default |
 /// |---|---|

@@ -26,6 +26,7 @@ use tokio_tungstenite::{
 
 use crate::{
     admission::Permit,
+    counted::Counted,
     hub::{Hub, Wire},
     user::User,
 };
@@ -34,6 +35,8 @@ use crate::{
 const BUFFER: usize = 4 * 1024;
 /// So many messages are read before something is written, and another connection has its turn.
 const TURN: usize = 32;
+/// So many pings may wait for their pongs; then nothing more is read until these are written.
+const PONGS: usize = TURN;
 
 /// From the end of the handshake to the end of the socket.
 pub(crate) async fn run(
@@ -49,10 +52,13 @@ pub(crate) async fn run(
         .write_buffer_size(BUFFER)
         .max_message_size(limit)
         .max_frame_size(limit);
-    let ws = WebSocketStream::from_partially_read(io, already_read, Role::Server, Some(config)).await;
-    let (id, wire) = hub.open(user);
+    let ws = WebSocketStream::from_partially_read(Counted::new(io), already_read, Role::Server, Some(config))
+        .await;
+    let permit = Arc::new(permit);
+    let (id, wire) = hub.open(user, Arc::clone(&permit));
     let seat = Seat { hub, id, has_left: false, _permit: permit };
-    let mut connection = Connection { ws, seat, wire, unflushed: false, stuck: false };
+    let mut connection =
+        Connection { ws, seat, wire, unflushed: false, pongs: 0, heard: false, stuck: Stuck::No };
     let end = std::future::poll_fn(|cx| connection.poll(cx)).await;
     connection.leave(end).await;
 }
@@ -62,7 +68,7 @@ struct Seat {
     hub: Arc<Hub>,
     id: ConnectionId,
     has_left: bool,
-    _permit: Permit,
+    _permit: Arc<Permit>,
 }
 
 impl Seat {
@@ -80,13 +86,25 @@ impl Drop for Seat {
 }
 
 struct Connection<IO> {
-    ws: WebSocketStream<IO>,
+    ws: WebSocketStream<Counted<IO>>,
     seat: Seat,
     wire: Arc<Wire>,
     /// Whether something was written that may still be in the buffer.
     unflushed: bool,
-    /// Whether the socket takes nothing more for now.
-    stuck: bool,
+    /// So many of them are pongs.
+    pongs: usize,
+    /// Whether a message came in this turn.
+    heard: bool,
+    stuck: Stuck,
+}
+
+/// Whether the socket takes nothing more for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stuck {
+    No,
+    Yes,
+    /// And nothing is read because of it.
+    Owing,
 }
 
 /// Why a connection is over.
@@ -106,7 +124,12 @@ type Step = Result<(), End>;
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.wire.register(cx.waker());
-        match self.turn(cx) {
+        self.heard = false;
+        let step = self.turn(cx);
+        if self.ws.get_mut().take_read() && !self.heard {
+            self.seat.hub.drive(NodeInput::Alive { id: self.seat.id });
+        }
+        match step {
             Ok(()) => Poll::Pending,
             Err(end) => Poll::Ready(end),
         }
@@ -117,11 +140,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             if let Some(frame) = self.wire.take_close() {
                 return Err(End::Told(frame));
             }
-            let read = if self.seat.hub.may_read(self.seat.id) { self.read(cx)? } else { Poll::Pending };
+            let owes = self.pongs >= PONGS;
+            let may_read = !owes && self.seat.hub.may_read(self.seat.id);
+            let read = if may_read { self.read(cx)? } else { Poll::Pending };
             if read.is_pending() {
                 // What was read may have been answered already.
                 if let Poll::Ready(written) = self.write(cx) {
                     written?;
+                    if owes {
+                        cx.waker().wake_by_ref();
+                    }
                 }
                 return self.wire.take_close().map_or(Ok(()), |frame| Err(End::Told(frame)));
             }
@@ -142,12 +170,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             Poll::Ready(Some(Ok(message))) => message,
         };
         let Seat { hub, id, .. } = &self.seat;
+        self.heard = true;
         match message {
             WsMessage::Text(text) => _ = hub.receive(*id, Message::Text(text_of(text))),
             WsMessage::Binary(bytes) => _ = hub.receive(*id, Message::Binary(bytes)),
             WsMessage::Ping(_) => {
                 // tungstenite has the pong ready.
                 self.unflushed = true;
+                self.pongs += 1;
                 hub.drive(NodeInput::Alive { id: *id });
             }
             WsMessage::Pong(_) => hub.drive(NodeInput::Alive { id: *id }),
@@ -161,17 +191,26 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         Ok(Poll::Ready(()))
     }
 
-    /// Writes what there is, as far as the socket takes it.
+    /// Writes what there is, as far as the socket takes it, and tells the node whether it takes anything.
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let written = self.write_out(cx);
+        let Seat { hub, id, .. } = &self.seat;
+        let has_moved = self.ws.get_mut().take_written() || written.is_ready();
+        if has_moved && std::mem::replace(&mut self.stuck, Stuck::No) != Stuck::No {
+            hub.drive(NodeInput::Flowing { id: *id });
+        }
+        if written.is_pending() {
+            let stuck = if self.pongs >= PONGS { Stuck::Owing } else { Stuck::Yes };
+            if std::mem::replace(&mut self.stuck, stuck) != stuck && stuck == Stuck::Owing {
+                hub.drive(NodeInput::Blocked { id: *id });
+            }
+        }
+        written
+    }
+
+    fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
-            if Pin::new(&mut self.ws).poll_ready(cx).map_err(|_| End::Lost)?.is_pending() {
-                self.stuck = true;
-                return Poll::Pending;
-            }
-            if std::mem::take(&mut self.stuck) {
-                // The peer reads, slowly.
-                self.seat.hub.drive(NodeInput::Alive { id: self.seat.id });
-            }
+            ready!(Pin::new(&mut self.ws).poll_ready(cx)).map_err(|_| End::Lost)?;
             let Some(message) = self.seat.hub.transmit(self.seat.id) else { break };
             Pin::new(&mut self.ws).start_send(ws_message(message)).map_err(|_| End::Lost)?;
             self.unflushed = true;
@@ -179,6 +218,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         if self.unflushed {
             ready!(Pin::new(&mut self.ws).poll_flush(cx)).map_err(|_| End::Lost)?;
             self.unflushed = false;
+            self.pongs = 0;
         }
         Poll::Ready(Ok(()))
     }

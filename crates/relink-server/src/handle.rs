@@ -1,6 +1,6 @@
 //! What the rest of the application can do with a running server.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{fmt, future::ready, io, net::IpAddr, sync::Arc};
 
 use http::StatusCode;
 use relink::{
@@ -110,8 +110,25 @@ impl ServerHandle {
         ServerEvents { receiver: self.hub.events.subscribe(), missed: 0 }
     }
 
-    /// Serves one connection from its first byte to its last: anything that carries bytes, after its TLS handshake if it has
-    /// one. `peer` is counted for [`per_address`](crate::ConnectionLimits::per_address).
+    /// Serves one connection from its first byte to its last: anything that carries bytes. `peer` is counted for
+    /// [`per_address`](crate::ConnectionLimits::per_address). If there is a TLS handshake first, use
+    /// [`accept_after`](Self::accept_after).
+    pub async fn accept<IO>(&self, io: IO, peer: Option<IpAddr>)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        match self.admit(peer) {
+            Ok(permit) => self.serve(ready(Ok(io)), permit).await,
+            Err(refusal) => match self.hub.admission.courtesy() {
+                Some(courtesy) => Box::pin(handshake::refuse(io, refusal, courtesy)).await,
+                None => handshake::refuse_at_once(io, &refusal),
+            },
+        }
+    }
+
+    /// Serves one connection after a handshake of its own, TLS for one, which counts as a part of the handshake: the
+    /// connection is counted before, a further one is dropped without it, and
+    /// [`handshake_timeout`](crate::ServerConfig::handshake_timeout) and a shutdown bound it.
     ///
     /// ```no_run
     /// # async fn example<A>(server: relink_server::Server, acceptor: A, listener: tokio::net::TcpListener) -> std::io::Result<()>
@@ -121,47 +138,87 @@ impl ServerHandle {
     ///     let (tcp, peer) = listener.accept().await?;
     ///     tcp.set_nodelay(true)?;
     ///     let (relink, tls) = (relink.clone(), acceptor(tcp)); // a tokio_rustls::TlsAcceptor, for one
-    ///     tokio::spawn(async move {
-    ///         if let Ok(io) = tls.await {
-    ///             relink.accept(io, Some(peer.ip())).await;
-    ///         }
-    ///     });
+    ///     tokio::spawn(async move { relink.accept_after(tls, Some(peer.ip())).await });
     /// }
     /// # }
     /// ```
-    pub async fn accept<IO>(&self, mut io: IO, peer: Option<IpAddr>)
+    pub async fn accept_after<IO>(
+        &self,
+        handshake: impl Future<Output = io::Result<IO>> + Send,
+        peer: Option<IpAddr>,
+    ) where
+        IO: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        if let Ok(permit) = self.admit(peer) {
+            self.serve(handshake, permit).await;
+        }
+    }
+
+    pub(crate) async fn serve<IO>(&self, io: impl Future<Output = io::Result<IO>> + Send, permit: Permit)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send,
     {
         // Boxed: an idle connection needs no room for its beginning.
-        let greeting = Box::pin(timeout(self.hub.config.handshake_timeout, self.greet(&mut io, peer)));
+        let greeting = Box::pin(timeout(self.hub.config.handshake_timeout, self.greet(io)));
         match greeting.await {
-            Ok(Ok((rest, user, permit))) => {
-                connection::run(io, rest, Arc::clone(&self.hub), user, permit).await;
-            }
-            Ok(Err(Failed::Refused(refusal))) => Box::pin(handshake::refuse(io, &refusal)).await,
+            Ok(Ok((io, rest, user))) => connection::run(io, rest, Arc::clone(&self.hub), user, permit).await,
             Ok(Err(Failed::Gone)) | Err(_) => {}
+            Ok(Err(Failed::Refused(_))) => {} // Answered.
         }
     }
 
-    async fn greet(
+    /// The handshake, unless the server shuts down meanwhile.
+    async fn greet<IO>(
+        &self,
+        io: impl Future<Output = io::Result<IO>>,
+    ) -> Result<(IO, Vec<u8>, Option<User>), Failed>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut io = self.unless_draining(async { Ok::<_, Failed>(io.await?) }).await?;
+        match self.unless_draining(self.agree(&mut io)).await {
+            Ok((rest, user)) => Ok((io, rest, user)),
+            Err(failed) => {
+                if let Failed::Refused(refusal) = &failed {
+                    handshake::answer(io, refusal).await;
+                }
+                Err(failed)
+            }
+        }
+    }
+
+    async fn agree(
         &self,
         io: &mut (impl AsyncRead + AsyncWrite + Unpin),
-        peer: Option<IpAddr>,
-    ) -> Result<(Vec<u8>, Option<User>, Permit), Failed> {
-        let admitted = self.admit(peer);
+    ) -> Result<(Vec<u8>, Option<User>), Failed> {
         let (request, rest) = handshake::read(io).await?;
-        let permit = admitted?;
         let response = handshake::agree(&request)?;
         let user = handshake::identify(request, &self.hub.handlers).await?;
         handshake::write(io, &response).await?;
-        Ok((rest, user, permit))
+        Ok((rest, user))
+    }
+
+    /// A part of a handshake. A shutdown does not wait for it.
+    pub(crate) async fn unless_draining<T, E: From<Refusal>>(
+        &self,
+        part: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let mut phase = self.hub.phase.subscribe();
+        tokio::select! {
+            biased;
+            done = part => done,
+            () = reached(&mut phase, Phase::Draining) => Err(self.shuts_down().into()),
+        }
+    }
+
+    fn shuts_down(&self) -> Refusal {
+        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server shuts down");
+        refusal.retry_after(self.hub.admission.retry_after())
     }
 
     pub(crate) fn admit(&self, peer: Option<IpAddr>) -> Result<Permit, Refusal> {
         if *self.hub.phase.borrow() > Phase::Serving {
-            let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server shuts down");
-            return Err(refusal.retry_after(self.hub.admission.retry_after()));
+            return Err(self.shuts_down());
         }
         self.hub.admission.admit(peer)
     }

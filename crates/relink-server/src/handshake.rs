@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, io, time::Duration};
 
+use futures_util::FutureExt;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
     header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL},
@@ -9,6 +10,7 @@ use http::{
 use relink::{CloseCode, Secret};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::OwnedSemaphorePermit,
     time::timeout,
 };
 use tokio_tungstenite::tungstenite::handshake::{
@@ -152,15 +154,37 @@ pub(crate) async fn write(io: &mut (impl AsyncWrite + Unpin), response: &Respons
     Ok(io.flush().await?)
 }
 
-/// Answers with a refusal, and waits until it is read.
-pub(crate) async fn refuse(mut io: impl AsyncRead + AsyncWrite + Unpin, refusal: &Refusal) {
+/// Hears somebody out, answers with a refusal, and waits until it is read, all in [`FAREWELL`].
+pub(crate) async fn refuse(
+    mut io: impl AsyncRead + AsyncWrite + Unpin,
+    refusal: Refusal,
+    _courtesy: OwnedSemaphorePermit,
+) {
     let farewell = async {
-        io.write_all(refusal.to_http().as_bytes()).await?;
-        io.shutdown().await?;
-        let mut rest = [0; 1024];
-        while io.read(&mut rest).await? > 0 {}
-        io::Result::Ok(())
+        // What is wrong with the request does not matter any more.
+        _ = read(&mut io).await;
+        say_farewell(&mut io, &refusal).await
     };
     // Where it fails, or takes too long, nobody is there to read it.
     _ = timeout(FAREWELL, farewell).await;
+}
+
+/// Answers a request that was read with a refusal, and waits until it is read.
+pub(crate) async fn answer(mut io: impl AsyncRead + AsyncWrite + Unpin, refusal: &Refusal) {
+    // As above.
+    _ = timeout(FAREWELL, say_farewell(&mut io, refusal)).await;
+}
+
+/// Writes a refusal as far as the socket takes it now.
+pub(crate) fn refuse_at_once(mut io: impl AsyncWrite + Unpin, refusal: &Refusal) {
+    // Where it fails, nobody is there to read it.
+    _ = io.write_all(refusal.to_http().as_bytes()).now_or_never();
+}
+
+async fn say_farewell(io: &mut (impl AsyncRead + AsyncWrite + Unpin), refusal: &Refusal) -> io::Result<()> {
+    io.write_all(refusal.to_http().as_bytes()).await?;
+    io.shutdown().await?;
+    let mut rest = [0; 1024];
+    while io.read(&mut rest).await? > 0 {}
+    Ok(())
 }

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    admission::Admission,
+    admission::{Admission, Permit},
     clock::Clock,
     config::ServerConfig,
     context::Context,
@@ -73,6 +73,9 @@ pub(crate) struct Hub {
 struct Core {
     node: Node<StdRng>,
     wires: BTreeMap<ConnectionId, Arc<Wire>>,
+    /// The places of connections that have something under way. What the application is asked for one holds its place
+    /// until it is answered, so that reconnecting does not multiply the calls.
+    places: BTreeMap<ConnectionId, Arc<Permit>>,
     deadline: Option<Instant>,
 }
 
@@ -93,7 +96,7 @@ impl Hub {
             admission: Arc::new(Admission::new(&config, clock)),
             events: broadcast::Sender::new(EVENTS),
             phase: watch::Sender::new(Phase::Serving),
-            core: Mutex::new(Core { node, wires: BTreeMap::new(), deadline: None }),
+            core: Mutex::new(Core { node, wires: BTreeMap::new(), places: BTreeMap::new(), deadline: None }),
             clock,
             earlier: Arc::default(),
             errands,
@@ -144,11 +147,16 @@ impl Hub {
     }
 
     /// A connection begins.
-    pub(crate) fn open(self: &Arc<Self>, user: Option<User>) -> (ConnectionId, Arc<Wire>) {
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        user: Option<User>,
+        place: Arc<Permit>,
+    ) -> (ConnectionId, Arc<Wire>) {
         let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let wire = Arc::<Wire>::default();
         let mut core = self.lock();
         core.wires.insert(id, Arc::clone(&wire));
+        core.places.insert(id, place);
         let user = user.map(|user| user.as_str().to_owned());
         core.node.handle(NodeInput::Opened { id, user }, self.clock.now());
         self.act(&mut core);
@@ -170,7 +178,7 @@ impl Hub {
     /// Does what the node says: all of it quick, and in order.
     fn act(self: &Arc<Self>, core: &mut Core) {
         while let Some(action) = core.node.poll_action() {
-            self.perform(action, &core.wires);
+            self.perform(action, core);
         }
         let deadline = core.node.poll_timeout();
         let is_earlier = match (deadline, core.deadline) {
@@ -183,7 +191,8 @@ impl Hub {
         }
     }
 
-    fn perform(self: &Arc<Self>, action: NodeAction, wires: &BTreeMap<ConnectionId, Arc<Wire>>) {
+    fn perform(self: &Arc<Self>, action: NodeAction, core: &mut Core) {
+        let Core { wires, places, .. } = core;
         match action {
             NodeAction::Ready { id } => wires.get(&id).into_iter().for_each(|wire| wire.wake()),
             NodeAction::Close { id, frame } => {
@@ -192,21 +201,25 @@ impl Hub {
             NodeAction::Ask { question, what } => self.run_errand(Errand::Ask(question, what)),
             NodeAction::Watch { stream } => self.run_errand(Errand::Watch(stream)),
             NodeAction::Unwatch { stream } => self.run_errand(Errand::Unwatch(stream)),
-            NodeAction::Identify { id, token } => self.spawn(async move |hub| {
+            NodeAction::Identify { id, token } => self.spawn(places.get(&id), async move |hub| {
                 let result = hub.handlers.identify(token).await.map(|user| user.as_str().to_owned());
                 NodeInput::Identified { id, result }
             }),
-            NodeAction::Authorize { request, user, channel, token } => self.spawn(async move |hub| {
-                let result = hub.handlers.may_have(User::new(user), channel, token).await;
-                NodeInput::Authorized { request, result }
-            }),
-            NodeAction::Handle { handling, user, session, serial, channel, message } => {
+            NodeAction::Authorize { request, id, user, channel, token } => {
+                self.spawn(places.get(&id), async move |hub| {
+                    let result = hub.handlers.may_have(User::new(user), channel, token).await;
+                    NodeInput::Authorized { request, result }
+                })
+            }
+            NodeAction::Handle { handling, id, user, session, serial, channel, message } => {
                 let context = Context::new(User::new(user), session, serial, channel);
-                self.spawn(async move |hub| {
+                let place = id.and_then(|id| places.get(&id));
+                self.spawn(place, async move |hub| {
                     let result = hub.handlers.take(context, message).await;
                     NodeInput::Handled { handling, result }
                 });
             }
+            NodeAction::Released { id } => _ = places.remove(&id),
             NodeAction::Event(event) => {
                 if event == NodeEvent::Drained {
                     self.phase.send_replace(Phase::Drained);
@@ -224,15 +237,19 @@ impl Hub {
         _ = self.errands.send(errand);
     }
 
-    /// Asks the application, in a task of its own.
-    fn spawn<F>(self: &Arc<Self>, ask: impl FnOnce(Arc<Self>) -> F + Send + 'static)
-    where
+    /// Asks the application, in a task of its own, which holds the connection's place.
+    fn spawn<F>(
+        self: &Arc<Self>,
+        place: Option<&Arc<Permit>>,
+        ask: impl FnOnce(Arc<Self>) -> F + Send + 'static,
+    ) where
         F: Future<Output = NodeInput> + Send,
     {
-        let hub = Arc::clone(self);
+        let (hub, place) = (Arc::clone(self), place.cloned());
         self.runtime.spawn(async move {
             let answer = ask(Arc::clone(&hub)).await;
             hub.drive(answer);
+            drop(place);
         });
     }
 

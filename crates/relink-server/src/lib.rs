@@ -70,6 +70,20 @@
 //!
 //! [`ServerHandle::publish`] is the exception: it is at most once, as nobody repeats it.
 //!
+//! # How often the application is called
+//!
+//! Each call holds the place of the connection that caused it (see [`ConnectionLimits`]) until it returns, even if the
+//! connection is closed meanwhile. So all of them together are bounded, however often a client reconnects.
+//!
+//! | call | at a time |
+//! |---|---|
+//! | [`on_request`](ServerBuilder::on_request), [`authenticate`](ServerBuilder::authenticate) in the handshake | one for a connection, for [`handshake_timeout`](ServerConfig::handshake_timeout) at most |
+//! | [`authenticate`](ServerBuilder::authenticate) after `hello` and `renew` | one for a connection; of further tokens the latest waits |
+//! | [`authorize`](ServerBuilder::authorize) | 16 for a connection; of further ones one waits for each channel |
+//! | [`on_message`](ServerBuilder::on_message) | one for a session; [`max_unhandled`](relink::server::NodeConfig::max_unhandled) messages wait |
+//! | [`History::answer`] for messages | one for a session |
+//! | [`History::answer`] for subscriptions | those that readers wait for, the same for all of them asked once |
+//!
 //! # Threads
 //!
 //! One node is behind one lock that is held for microseconds; none of the application's functions runs under it. Each
@@ -88,6 +102,7 @@ mod clock;
 mod config;
 mod connection;
 mod context;
+mod counted;
 mod handle;
 mod handlers;
 mod handshake;

@@ -8,9 +8,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, any},
 };
-use http::{HeaderValue, header, request::Parts};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 
 use crate::{
     connection,
@@ -86,16 +87,23 @@ impl ServerHandle {
         let Upgrade { request, upgrade, peer } = upgrade;
         let permit = self.admit(peer.map(|peer| peer.ip()))?;
         let response = handshake::agree(&request)?;
-        let not_here = || Refusal::new(http::StatusCode::BAD_REQUEST, "this connection cannot be upgraded");
+        let not_here = || Refusal::new(StatusCode::BAD_REQUEST, "this connection cannot be upgraded");
         let upgrade = upgrade.ok_or_else(not_here)?;
+        let patience = self.hub.config.handshake_timeout;
         let user = match user {
             Some(user) => Some(user),
-            None => handshake::identify(request, &self.hub.handlers).await?,
+            None => {
+                let identified = handshake::identify(request, &self.hub.handlers);
+                let too_slow =
+                    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "it took too long to find out who it is");
+                self.unless_draining(async { timeout(patience, identified).await.map_err(|_| too_slow)? })
+                    .await?
+            }
         };
         let hub = Arc::clone(&self.hub);
         tokio::spawn(async move {
             // Fails where the client is gone before it has read the answer.
-            if let Ok(upgraded) = upgrade.await {
+            if let Ok(Ok(upgraded)) = timeout(patience, upgrade).await {
                 connection::run(TokioIo::new(upgraded), Vec::new(), hub, user, permit).await;
             }
         });
@@ -109,7 +117,7 @@ impl IntoResponse for Refusal {
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
-        if self.status == http::StatusCode::UNAUTHORIZED {
+        if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response

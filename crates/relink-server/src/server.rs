@@ -1,12 +1,13 @@
 //! The server as its owner holds it.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{fmt, future::ready, io, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 
 use crate::{
     builder::ServerBuilder,
     handle::ServerHandle,
+    handshake,
     hub::{Hub, Phase, reached},
 };
 
@@ -57,7 +58,18 @@ impl Server {
                         // Fails where the peer is gone already, which reading will tell.
                         _ = tcp.set_nodelay(true);
                         let handle = handle.clone();
-                        connections.spawn(async move { handle.accept(tcp, Some(peer.ip())).await });
+                        match handle.admit(Some(peer.ip())) {
+                            Ok(permit) => {
+                                connections.spawn(async move { handle.serve(ready(Ok(tcp)), permit).await });
+                            }
+                            Err(refusal) => {
+                                let Some(courtesy) = handle.hub.admission.courtesy() else {
+                                    handshake::refuse_at_once(tcp, &refusal);
+                                    continue;
+                                };
+                                connections.spawn(handshake::refuse(tcp, refusal, courtesy));
+                            }
+                        }
                     }
                     Err(error) if is_of_one_connection(&error) => {}
                     Err(_) => sleep(OUT_OF_SOCKETS).await,

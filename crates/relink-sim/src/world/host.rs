@@ -225,7 +225,7 @@ impl World {
         if self.hosts[host].stuck.remove(&number) {
             self.note(|| format!("wire {number} has room again"));
             self.write(host, number);
-            self.tell_node(host, NodeInput::Alive { id: ConnectionId(number) });
+            self.tell_node(host, NodeInput::Flowing { id: ConnectionId(number) });
             self.read(host, number);
             self.settle_node(host);
         }

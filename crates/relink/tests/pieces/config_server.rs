@@ -79,7 +79,7 @@ fn the_documented_defaults_of_a_node_are_the_defaults() {
             ("`liveness`, `presence`, `history`, `drain`", "their own", parts),
             ("`hello_timeout`", "10 s", node.hello_timeout == secs(10)),
             ("`max_subscriptions`", "1,000", node.max_subscriptions == 1_000),
-            ("`max_unhandled`", "64", node.max_unhandled == 64),
+            ("`max_unhandled`", "256", node.max_unhandled == 256),
             ("`max_unhandled_bytes`", "1 MiB", node.max_unhandled_bytes == 1 << 20),
             ("`max_outbound_bytes`", "1 MiB", node.max_outbound_bytes == 1 << 20),
             ("`max_message`", "1 MiB", node.max_message == 1 << 20),

@@ -85,6 +85,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Client {
     link: Option<(usize, ConnectionId)>,
     welcome: bool,
+    /// What is not acknowledged is still to be sent again.
+    begins: bool,
     resume: Option<Resume>,
     sent: u64,
     acked: u64,
@@ -118,7 +120,7 @@ impl Storm {
         let config = NodeConfig::default()
             .with_history(history)
             .with_max_outbound_bytes(400)
-            .with_max_unhandled(4)
+            .with_max_unhandled(3)
             .with_page(3)
             .with_hello_timeout(secs(300));
         let mut store = MemoryHistory::new(history, 11).expect("valid");
@@ -184,7 +186,7 @@ impl Storm {
         let id = ConnectionId(self.links);
         let it = &mut self.clients[client];
         it.link = Some((node, id));
-        (it.welcome, it.publications) = (false, 0);
+        (it.welcome, it.begins, it.publications) = (false, false, 0);
         let resume = it.resume.clone();
         self.give(node, NodeInput::Opened { id, user: None });
         self.say(
@@ -205,7 +207,7 @@ impl Storm {
         it.sent += 1;
         let (serial, text) = (it.sent, format!("{client}/{}", it.sent));
         it.unacked.push_back((serial, text.clone()));
-        if it.welcome {
+        if it.welcome && !it.begins {
             self.message(client, serial, &text);
         }
     }
@@ -232,10 +234,24 @@ impl Storm {
     fn read(&mut self, client: usize, most: usize) {
         for _ in 0..most {
             let Some((node, id)) = self.clients[client].link else { return };
-            let Some(message) = self.nodes[node].poll_transmit(id) else { return };
+            let Some(message) = self.nodes[node].poll_transmit(id) else { return self.begin(client) };
             let frame = ServerFrame::decode(&message).expect("a frame").0;
             self.act(node);
             self.take(client, frame);
+        }
+    }
+
+    /// Sends again what is not acknowledged, when all that came with the welcome is read: before, the node may not read.
+    fn begin(&mut self, client: usize) {
+        let it = &mut self.clients[client];
+        if !std::mem::take(&mut it.begins) {
+            return;
+        }
+        let again: Vec<_> = it.unacked.iter().cloned().collect();
+        let since = it.place;
+        self.say(client, &ClientFrame::Subscribe { channel: lobby(), since, token: None, presence: None });
+        for (serial, text) in again {
+            self.message(client, serial, &text);
         }
     }
 
@@ -252,15 +268,7 @@ impl Storm {
                 it.resume = Some(Resume { session, position });
                 it.welcome = true;
                 acknowledge(it, received);
-                let again: Vec<_> = it.unacked.iter().cloned().collect();
-                let since = it.place;
-                self.say(
-                    client,
-                    &ClientFrame::Subscribe { channel: lobby(), since, token: None, presence: None },
-                );
-                for (serial, text) in again {
-                    self.message(client, serial, &text);
-                }
+                it.begins = true;
             }
             ServerFrame::Ack { serial } => acknowledge(it, serial),
             ServerFrame::Publication { channel: None, offset, payload } => {
@@ -348,7 +356,7 @@ impl Storm {
             Step::Doubt { node } => self.give(node, NodeInput::News(News::Doubt)),
             Step::News { node, most } => self.news(node, most),
             Step::Beat { client } => {
-                let sent = self.clients[client].sent;
+                let sent = if self.clients[client].begins { 0 } else { self.clients[client].sent };
                 let may = self.clients[client].link.is_some_and(|(node, id)| self.nodes[node].may_read(id));
                 if may && self.clients[client].welcome {
                     self.say(client, &ClientFrame::Heartbeat { nonce: 1, sent });

@@ -10,6 +10,7 @@ mod members;
 mod memory;
 mod messages;
 mod random;
+mod reading;
 mod renewal;
 mod resume;
 mod room;

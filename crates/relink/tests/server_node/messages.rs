@@ -155,28 +155,6 @@ fn a_message_without_a_serial_is_published_at_most_once() {
 }
 
 #[test]
-fn a_busy_application_stops_the_reading_until_it_has_room() {
-    let mut world = World::with(1, NodeConfig::default().with_max_unhandled(3));
-    let (id, _) = world.join(0, "ada");
-    world.hold_application = true;
-    for serial in 1..=3 {
-        assert!(world.nodes[0].may_read(id), "before no. {serial}");
-        world.send(id, serial, "work");
-    }
-    assert!(!world.nodes[0].may_read(id));
-    assert_eq!(world.nodes[0].stats().unhandled, 3);
-    // Nothing is heard of it, since it is not read: that says nothing about it.
-    world.peers.get_mut(&id).expect("a peer").pings = false;
-    world.pass(secs(120));
-    assert_eq!(world.close_code(id), None);
-    world.ready.clear();
-    world.let_application_go();
-    assert!(world.nodes[0].may_read(id));
-    assert!(world.ready.contains(&id), "and the driver is told");
-    assert_eq!((world.nodes[0].stats().unhandled, world.nodes[0].stats().unhandled_peak), (0, 3));
-}
-
-#[test]
 fn a_driver_that_reads_on_does_not_fill_the_memory() {
     let mut world = World::with(1, NodeConfig::default().with_max_unhandled(3));
     let (id, _) = world.join(0, "ada");

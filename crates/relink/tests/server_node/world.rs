@@ -66,6 +66,8 @@ pub(crate) struct World {
     pub(crate) authorizing: VecDeque<(usize, AuthorizationId, Channel, Option<Secret>)>,
     /// Channels that nobody may have.
     pub(crate) forbidden: BTreeSet<Channel>,
+    /// Connections whose places are free again.
+    pub(crate) released: Vec<ConnectionId>,
     /// News are lost on the way.
     pub(crate) lose_news: bool,
     pub(crate) ready: Vec<ConnectionId>,
@@ -97,6 +99,7 @@ impl World {
             hold_authorizations: false,
             authorizing: VecDeque::new(),
             forbidden: BTreeSet::from([Channel::from("secret")]),
+            released: Vec::new(),
             lose_news: false,
             ready: Vec::new(),
             next: 0,
@@ -214,6 +217,7 @@ impl World {
                 peer.closed = Some(frame);
                 peer.open = false;
             }
+            NodeAction::Released { id } => self.released.push(id),
             NodeAction::Event(event) => self.events.push((node, event)),
             _ => unreachable!("an action that this world does not know"),
         }

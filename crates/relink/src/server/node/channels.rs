@@ -7,7 +7,7 @@ use crate::server::node::connection::Subscription;
 use crate::server::node::follow::{Follow, Greet};
 use crate::server::node::io::AuthorizationId;
 use crate::server::node::roster::Seat;
-use crate::server::node::{ConnectionId, Node, NodeAction};
+use crate::server::node::{ConnectionId, Node};
 use crate::session::{Channel, Position, Problem, Secret, Text};
 use crate::v1::ServerFrame;
 
@@ -27,7 +27,6 @@ impl<R: Rng> Node<R> {
             let problem = Problem::new(Problem::LIMIT_EXCEEDED, "too many channels on one connection");
             return self.push(id, &ServerFrame::Unsubscribed { channel, problem: Some(problem) });
         }
-        let user = connection.user_name();
         // Who asks again without a place, because the first answer was late, goes on from what is on its way to it.
         let place = connection.subscription(&channel).and_then(|subscription| subscription.follow.place());
         let since = since.or(place);
@@ -42,17 +41,18 @@ impl<R: Rng> Node<R> {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.subscribe(channel.clone(), subscription);
         }
-        self.authorizations.insert(request, (id, channel.clone()));
-        self.actions.push_back(NodeAction::Authorize { request, user, channel, token });
+        self.ask_permission(id, request, channel, token);
     }
 
-    pub(super) fn authorized(&mut self, request: AuthorizationId, result: Result<(), Problem>) {
-        let Some((id, channel)) = self.authorizations.remove(&request) else { return };
+    /// The application has answered.
+    pub(super) fn permitted(
+        &mut self,
+        id: ConnectionId,
+        channel: Channel,
+        since: Option<Position>,
+        result: Result<(), Problem>,
+    ) {
         let stream = Stream::Channel(channel.clone());
-        let since = match self.follow(id, &stream) {
-            Some(Follow::Asked { request: asked, since }) if *asked == request => *since,
-            Some(_) | None => return self.rechecked(id, request, &channel, result),
-        };
         match result {
             Ok(()) => {
                 self.watch(id, &stream);
@@ -75,7 +75,7 @@ impl<R: Rng> Node<R> {
         let session = connection.session.clone();
         let Some(subscription) = connection.unsubscribe(channel) else { return };
         if let Follow::Asked { request, .. } = subscription.follow {
-            self.authorizations.remove(&request);
+            connection.permissions.forget(request);
         }
         self.unwatch(id, &Stream::Channel(channel.clone()));
         let (Some(session), Some(seat)) = (session, subscription.seat) else { return };

@@ -13,7 +13,7 @@ config! {
     /// | `liveness`, `presence`, `history`, `drain` | their own |
     /// | `hello_timeout` | 10 s |
     /// | `max_subscriptions` | 1,000 |
-    /// | `max_unhandled` | 64 |
+    /// | `max_unhandled` | 256 |
     /// | `max_unhandled_bytes` | 1 MiB |
     /// | `max_outbound_bytes` | 1 MiB |
     /// | `max_message` | 1 MiB |
@@ -35,10 +35,12 @@ config! {
         pub hello_timeout / with_hello_timeout: Duration = Duration::from_secs(10),
         /// So many channels per connection. At least 1.
         pub max_subscriptions / with_max_subscriptions: usize = 1000,
-        /// So many messages of one session may wait for the application and the store; then its socket is not read. At
-        /// least 1. Enough to keep the store busy while the network brings the next ones.
-        pub max_unhandled / with_max_unhandled: usize = 64,
-        /// So many bytes of them. At least 1.
+        /// So many messages of one session may wait for the application and the store. If there are more, its socket is
+        /// not read, for 5 s at most: heartbeats may stand behind them. Then it is read on, further messages are passed over,
+        /// and when the others are handled the connection is closed with 4100, so that the client sends the rest
+        /// again. At least 1; as many as a client has on their way by default.
+        pub max_unhandled / with_max_unhandled: usize = 256,
+        /// So many bytes of them, or a single larger message. At least 1.
         pub max_unhandled_bytes / with_max_unhandled_bytes: usize = 1 << 20,
         /// So many bytes may wait for one connection's socket. Beyond, what is published stays in the store until there
         /// is room, and the connection is not read. At least 1.

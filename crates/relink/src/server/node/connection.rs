@@ -8,6 +8,8 @@ use core::time::Duration;
 
 use crate::server::node::follow::Follow;
 use crate::server::node::io::AuthorizationId;
+use crate::server::node::permission::Permissions;
+use crate::server::node::reading::Reading;
 use crate::server::node::recheck::Recheck;
 use crate::server::node::roster::Seat;
 use crate::session::{Channel, CloseFrame, Message, Problem, Rejection, Resume, Secret, SessionId};
@@ -27,8 +29,8 @@ pub(super) struct Connection {
     /// Its channels, by name: a short list costs less than a map, and most are short.
     pub(super) channels: Vec<(Channel, Subscription)>,
     pub(super) out: Outbound,
-    /// It is not to be read now: too much waits, in one direction or the other.
-    pub(super) paused: bool,
+    pub(super) reading: Reading,
+    pub(super) permissions: Permissions,
     /// An answer to `Identify` is due.
     pub(super) identifying: bool,
     /// It is one of its user's connections.
@@ -84,7 +86,8 @@ impl Connection {
             own: None,
             channels: Vec::new(),
             out: Outbound::new(),
-            paused: false,
+            reading: Reading::new(),
+            permissions: Permissions::new(),
             identifying: false,
             counted: false,
             retry_after: None,
@@ -144,6 +147,8 @@ pub(super) struct Outbound {
     pub(super) ack: Option<u64>,
     /// Refused messages that the client does not know of, in order.
     pub(super) rejections: Vec<Rejection>,
+    /// Answers that were queued since something was written.
+    pub(super) answers: u32,
     /// Answers that were queued although the queue was full: the driver reads what it was told not to.
     pub(super) excess: u32,
 }
@@ -163,6 +168,7 @@ impl Outbound {
             welcomed: false,
             ack: None,
             rejections: Vec::new(),
+            answers: 0,
             excess: 0,
         }
     }
@@ -182,6 +188,7 @@ impl Outbound {
             return ack;
         }
         let message = self.queue.pop_front();
+        self.answers = 0;
         self.welcomed |= message.is_some();
         if let Some(message) = &message {
             self.bytes = self.bytes.saturating_sub(message.len());

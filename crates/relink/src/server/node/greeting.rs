@@ -13,8 +13,8 @@ use crate::server::node::asking::Why;
 use crate::server::node::connection::{Connection, Greeting, Stage};
 use crate::server::node::encoded::Page;
 use crate::server::node::follow::{Follow, Greet};
-use crate::server::node::intake::Intake;
 use crate::server::node::sizes::keep_what_fits;
+use crate::server::node::work::Intake;
 use crate::server::node::{ConnectionId, Node, NodeAction, NodeEvent, QuestionId, Timer};
 use crate::server::{Publication, Question, Stream};
 use crate::session::{CloseFrame, Message, Position, Problem, Rejection, Resume, Secret, SessionId};
@@ -233,17 +233,24 @@ impl<R: Rng> Node<R> {
         if let Some((_, Some(old))) = known {
             self.replace(old);
         }
-        // What the old connection brought and is not stored is dropped: another process may have the session now, and give
-        // the same serials to other messages. The welcome says what is stored, and the old turn stores nothing more.
-        self.forget_intake(&session);
-        let intake = Intake::new(asking, turn, received, self.now);
-        self.sessions.insert(session.clone(), Box::new(intake));
+        self.begin_turn(&session, asking, turn, received);
         count(&mut self.stats.resumed);
         if let Some(greeting) = self.greeting(id) {
             greeting.resumed = true;
             greeting.rejected = rejected;
         }
         self.attach(id, session);
+    }
+
+    /// What the application has of the session's messages is finished, for the client that sends them again.
+    fn begin_turn(&mut self, session: &SessionId, user: Arc<str>, turn: u64, received: u64) {
+        let new = || Box::new(Intake::new(user, turn, received, self.now));
+        let intake = self.sessions.entry(session.clone()).or_insert_with(new);
+        let before = intake.unhandled();
+        intake.begin_turn(turn, received);
+        let (after, left) = (intake.unhandled(), intake.left.take());
+        self.count_unhandled(before, after);
+        self.release(left);
     }
 
     /// The session is this connection's. Where its own stream stands is all that is missing.

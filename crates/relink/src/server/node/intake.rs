@@ -1,82 +1,16 @@
 //! What a session's client sends: in order, once, and acknowledged when its effect is stored (I26).
 
-use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use rand_core::Rng;
 
 use crate::code::CloseCode;
 use crate::server::node::asking::Why;
+use crate::server::node::work::{Effect, Incoming, Intake};
 use crate::server::node::{ConnectionId, HandlingId, Node, NodeAction, QuestionId};
 use crate::server::{Full, Question, Stream};
 use crate::session::{Channel, CloseFrame, Message, Problem, Rejection, SessionId};
 use crate::stats::count;
-use crate::time::Instant;
-
-/// The way of a session's messages through the node. It outlives a connection by what is under way.
-#[derive(Debug)]
-pub(super) struct Intake {
-    pub(super) user: Arc<str>,
-    pub(super) turn: u64,
-    pub(super) connection: Option<ConnectionId>,
-    /// The highest serial that was taken in.
-    taken: u64,
-    /// The highest one whose effect is stored.
-    pub(super) committed: u64,
-    waiting: VecDeque<Incoming>,
-    handling: Option<(HandlingId, Option<u64>, usize)>,
-    handled: VecDeque<Effect>,
-    pub(super) storing: Option<QuestionId>,
-    bytes: usize,
-    /// The client closed with 1000: what is under way is the last of it.
-    pub(super) ending: bool,
-    /// Since when no connection has it.
-    pub(super) left_at: Instant,
-}
-
-#[derive(Debug)]
-struct Incoming {
-    serial: Option<u64>,
-    channel: Option<Channel>,
-    message: Message,
-}
-
-/// What the application made of a message.
-#[derive(Debug)]
-struct Effect {
-    serial: Option<u64>,
-    result: Result<Vec<(Stream, Message)>, Problem>,
-    bytes: usize,
-}
-
-impl Intake {
-    pub(super) const fn new(user: Arc<str>, turn: u64, received: u64, now: Instant) -> Self {
-        Self {
-            user,
-            turn,
-            connection: None,
-            taken: received,
-            committed: received,
-            waiting: VecDeque::new(),
-            handling: None,
-            handled: VecDeque::new(),
-            storing: None,
-            bytes: 0,
-            ending: false,
-            left_at: now,
-        }
-    }
-
-    /// So many messages wait for the application or the store.
-    pub(super) fn unhandled(&self) -> usize {
-        self.waiting.len() + usize::from(self.handling.is_some()) + self.handled.len()
-    }
-
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
-    }
-}
 
 /// What became of a message that arrived.
 enum Arrival {
@@ -93,6 +27,10 @@ impl<R: Rng> Node<R> {
         channel: Option<Channel>,
         message: Message,
     ) {
+        if self.passes_over(id, serial.is_some()) {
+            return count(&mut self.stats.passed_over);
+        }
+        let now = self.now;
         let Some(session) = self.session_of(id) else { return };
         let Some(intake) = self.sessions.get_mut(&session) else { return };
         let arrival = match serial {
@@ -109,26 +47,37 @@ impl<R: Rng> Node<R> {
                 }
             }
             Arrival::Gap => self.gap(id, "a message is missing"),
-            Arrival::Taken => {
-                let most = self.config.max_unhandled.saturating_mul(2).saturating_add(READ_AHEAD);
-                if intake.unhandled() >= most {
-                    count(&mut self.stats.malformed);
-                    let reason = "more messages than are read";
-                    return self.close(id, CloseFrame::new(CloseCode::POLICY_VIOLATION, reason));
-                }
-                intake.taken = serial.unwrap_or(intake.taken);
-                intake.bytes = intake.bytes.saturating_add(message.len());
-                intake.waiting.push_back(Incoming { serial, channel, message });
-                count(&mut self.stats.messages);
-                self.stats.unhandled = self.stats.unhandled.saturating_add(1);
-                self.stats.unhandled_peak = self.stats.unhandled_peak.max(self.stats.unhandled);
-                self.pump(&session);
-            }
+            Arrival::Taken => self.take_in(id, &session, Incoming::new(serial, channel, message, now)),
         }
+    }
+
+    fn take_in(&mut self, id: ConnectionId, session: &SessionId, incoming: Incoming) {
+        let Some(intake) = self.sessions.get_mut(session) else { return };
+        let most = self.config.max_unhandled.saturating_mul(2).saturating_add(READ_AHEAD);
+        if intake.unhandled() >= most {
+            count(&mut self.stats.malformed);
+            let reason = "more messages than are read";
+            return self.close(id, CloseFrame::new(CloseCode::POLICY_VIOLATION, reason));
+        }
+        let before = intake.unhandled();
+        intake.take(incoming);
+        let after = intake.unhandled();
+        count(&mut self.stats.messages);
+        self.count_unhandled(before, after);
+        self.pump(session);
+    }
+
+    pub(super) fn count_unhandled(&mut self, before: usize, after: usize) {
+        let (before, after) = (before as u64, after as u64);
+        self.stats.unhandled = self.stats.unhandled.saturating_add(after).saturating_sub(before);
+        self.stats.unhandled_peak = self.stats.unhandled_peak.max(self.stats.unhandled);
     }
 
     /// The client says how many messages it has sent: the end of them may be lost.
     pub(super) fn heartbeat_sent(&mut self, id: ConnectionId, sent: u64) {
+        if self.has_passed_over(id) {
+            return;
+        }
         let session = self.session_of(id);
         let taken = session.and_then(|session| self.sessions.get(&session)).map(|intake| intake.taken);
         if taken.is_some_and(|taken| sent > taken) {
@@ -145,20 +94,19 @@ impl<R: Rng> Node<R> {
     pub(super) fn pump(&mut self, session: &SessionId) {
         let number = self.next_number();
         let Some(intake) = self.sessions.get_mut(session) else { return };
-        if intake.handling.is_none() {
-            if let Some(Incoming { serial, channel, message }) = intake.waiting.pop_front() {
-                let handling = HandlingId(number);
-                intake.handling = Some((handling, serial, message.len()));
-                self.handlings.insert(handling, session.clone());
-                self.actions.push_back(NodeAction::Handle {
-                    handling,
-                    user: (&*intake.user).into(),
-                    session: session.clone(),
-                    serial,
-                    channel,
-                    message,
-                });
-            }
+        let (user, from) = (intake.user.clone(), intake.connection.or(intake.left));
+        let handling = HandlingId(number);
+        if let Some(Incoming { serial, channel, message, .. }) = intake.hand_over(handling) {
+            self.handlings.insert(handling, session.clone());
+            self.actions.push_back(NodeAction::Handle {
+                handling,
+                id: from,
+                user: (&*user).into(),
+                session: session.clone(),
+                serial: *serial,
+                channel: channel.clone(),
+                message: message.clone(),
+            });
         }
         if intake.storing.is_none() {
             self.store_next(session, 0);
@@ -171,20 +119,17 @@ impl<R: Rng> Node<R> {
         let Some(session) = self.handlings.remove(&handling) else { return };
         let result = self.check_effect(result);
         let Some(intake) = self.sessions.get_mut(&session) else { return };
-        let Some((_, serial, bytes)) = intake.handling.take_if(|(asked, ..)| *asked == handling) else {
-            return;
-        };
         if result.is_err() {
             count(&mut self.stats.rejected);
         }
-        intake.handled.push_back(Effect { serial, result, bytes });
+        intake.hand_back(handling, result);
         self.pump(&session);
     }
 
     fn store_next(&mut self, session: &SessionId, tries: u8) {
         while let Some((intake, effect)) = self.next_effect(session) {
             let publications = effect.result.clone().unwrap_or_default();
-            let (why, what) = match effect.serial {
+            let (why, what) = match effect.serial() {
                 Some(serial) => {
                     let turn = intake.turn;
                     let problem = effect.result.as_ref().err();
@@ -213,7 +158,7 @@ impl<R: Rng> Node<R> {
 
     fn next_effect(&self, session: &SessionId) -> Option<(&Intake, &Effect)> {
         let intake = self.sessions.get(session)?;
-        Some((intake, intake.handled.front()?))
+        Some((intake, intake.effect()?))
     }
 
     /// The same question once more, if it is still the one that waits.
@@ -230,7 +175,7 @@ impl<R: Rng> Node<R> {
             return;
         }
         intake.storing = None;
-        let serial = intake.handled.front().and_then(|effect| effect.serial).unwrap_or(0);
+        let serial = intake.effect().and_then(Effect::serial).unwrap_or(0);
         if received < serial {
             // The store forgot what it had received. The client still has it, and is asked for it.
             return self.lose_intake(session, "the server lost messages");
@@ -253,10 +198,8 @@ impl<R: Rng> Node<R> {
         if intake.storing.take_if(|storing| *storing == question).is_none() {
             return;
         }
-        if let Some(effect) = intake.handled.front_mut() {
-            count(&mut self.stats.rejected);
-            effect.result = Err(full.problem());
-        }
+        intake.refuse_effect(full.problem());
+        count(&mut self.stats.rejected);
         self.store_next(session, 0);
     }
 
@@ -279,8 +222,7 @@ impl<R: Rng> Node<R> {
 
     fn pop_effect(&mut self, session: &SessionId) -> Option<Effect> {
         let intake = self.sessions.get_mut(session)?;
-        let effect = intake.handled.pop_front()?;
-        intake.bytes = intake.bytes.saturating_sub(effect.bytes);
+        let effect = intake.pop_effect()?;
         self.stats.unhandled = self.stats.unhandled.saturating_sub(1);
         Some(effect)
     }
@@ -296,10 +238,11 @@ impl<R: Rng> Node<R> {
 
     pub(super) fn forget_intake(&mut self, session: &SessionId) {
         let Some(intake) = self.sessions.remove(session) else { return };
-        self.stats.unhandled = self.stats.unhandled.saturating_sub(intake.unhandled() as u64);
-        if let Some((handling, ..)) = intake.handling {
+        self.count_unhandled(intake.unhandled(), 0);
+        if let Some(handling) = intake.handling() {
             self.handlings.remove(&handling);
         }
+        self.release(intake.left);
     }
 
     /// A session without a connection is forgotten here when nothing of it is under way; one that its client ended is
@@ -310,11 +253,20 @@ impl<R: Rng> Node<R> {
             return;
         }
         let (ending, turn) = (intake.ending, intake.turn);
+        // What the client has not sent again yet is kept for a client that may come back.
+        if !intake.is_idle() && !ending && self.draining.is_none() {
+            return;
+        }
         self.forget_intake(session);
         if ending {
             let (session, what) = (session.clone(), Question::End { session: session.clone(), turn });
             self.ask(Why::End { session, turn }, what);
         }
+    }
+
+    /// A connection is closed, and nothing that it sent is under way.
+    pub(super) fn release(&mut self, id: Option<ConnectionId>) {
+        self.actions.extend(id.map(|id| NodeAction::Released { id }));
     }
 }
 

@@ -44,8 +44,20 @@ pub enum NodeInput {
         /// The message.
         message: Message,
     },
-    /// Something other than a message speaks for the peer: a ping, a pong, or room in a socket that was full.
+    /// Something other than a message speaks for the peer: a ping, a pong, or bytes of a message that is not whole yet.
     Alive {
+        /// Which connection.
+        id: ConnectionId,
+    },
+    /// The connection's socket takes nothing more, and pongs wait for it, so that the driver does not read either. If it
+    /// takes nothing for as long as [`LivenessConfig::silence`](crate::server::LivenessConfig::silence), the connection is
+    /// closed with 1008.
+    Blocked {
+        /// Which connection.
+        id: ConnectionId,
+    },
+    /// The socket has taken some of what waited, which only the peer can bring about: it reads.
+    Flowing {
         /// Which connection.
         id: ConnectionId,
     },
@@ -121,9 +133,12 @@ pub enum NodeAction {
         token: Option<Secret>,
     },
     /// Find out whether a user may have a channel: when the client subscribes, and again when it renews its token.
+    /// At most 16 are under way for a connection.
     Authorize {
         /// Comes back in the answer.
         request: AuthorizationId,
+        /// Which connection wants it.
+        id: ConnectionId,
         /// Who wants it.
         user: String,
         /// Which channel.
@@ -132,10 +147,13 @@ pub enum NodeAction {
         token: Option<Secret>,
     },
     /// A message for the application. Those of one session come one at a time, in order; the next one when this one is
-    /// answered. May come again after a failure or a resume, but its effect is committed once.
+    /// answered. May come again after a failure or a resume on another node, but its effect is committed once. On a
+    /// resume on this node the answer still counts, if the client sends the same message again.
     Handle {
         /// Comes back in the answer.
         handling: HandlingId,
+        /// Which connection brought it, if it is known.
+        id: Option<ConnectionId>,
         /// Who sent it.
         user: String,
         /// From which session.
@@ -177,6 +195,12 @@ pub enum NodeAction {
         id: ConnectionId,
         /// The close frame.
         frame: CloseFrame,
+    },
+    /// The connection is closed, and no message that it sent is under way any more: its place is free. Told once for each
+    /// connection.
+    Released {
+        /// Which connection.
+        id: ConnectionId,
     },
     /// Tell the application.
     Event(NodeEvent),

@@ -11,10 +11,13 @@ mod intake;
 mod io;
 mod lists;
 mod parting;
+mod permission;
+mod reading;
 mod recheck;
 mod roster;
 mod sizes;
 mod stats;
+mod work;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -37,9 +40,9 @@ pub use stats::NodeStats;
 use asking::{Asked, Why};
 use connection::Connection;
 use follow::{Lookup, Watched};
-use intake::Intake;
 use lists::Room;
 use roster::Stay;
+use work::Intake;
 
 /// One server process with all of its connections, without IO.
 ///
@@ -95,6 +98,8 @@ pub struct Node<R> {
 enum Timer {
     /// The welcome should be there by now.
     Hello(ConnectionId),
+    /// Perhaps this connection's reading has been held up for too long.
+    Reading(ConnectionId),
     /// Ask the store again.
     Ask { question: QuestionId, why: Why, tries: u8 },
     /// Tell the store which sessions live.
@@ -148,6 +153,8 @@ impl<R: Rng> Node<R> {
             NodeInput::Opened { id, user } => self.opened(id, user),
             NodeInput::Message { id, message } => self.arrived(id, &message),
             NodeInput::Alive { id } => self.liveness.heard(&id, self.now),
+            NodeInput::Blocked { id } => self.blocked(id),
+            NodeInput::Flowing { id } => self.flowing(id),
             NodeInput::Closed { id, code } => self.closed(id, code),
             NodeInput::Identified { id, result } => self.identified(id, result),
             NodeInput::Authorized { request, result } => self.authorized(request, result),
@@ -176,6 +183,7 @@ impl<R: Rng> Node<R> {
         while self.timers.first_key_value().is_some_and(|((at, _), _)| *at <= self.now) {
             match self.timers.pop_first() {
                 Some((_, Timer::Hello(id))) => self.hello_overdue(id),
+                Some((_, Timer::Reading(id))) => self.look_at_reading(id),
                 Some((_, Timer::Ask { question, why, tries })) => self.ask_after_delay(question, why, tries),
                 Some((_, Timer::Keep)) => self.keep(),
                 Some((_, Timer::Leave { id, hint })) => self.send_away(id, hint),
@@ -213,7 +221,7 @@ impl<R: Rng> Node<R> {
         let before = connection.out.bytes();
         let message = connection.out.pop();
         connection.out.told = message.is_some();
-        if message.is_some() && connection.paused {
+        if message.is_some() && connection.reading.paused {
             // It is not read, so that it cannot be heard; that it reads speaks for it.
             self.liveness.heard(&id, self.now);
         }
@@ -224,12 +232,6 @@ impl<R: Rng> Node<R> {
         self.list_on(id);
         self.weigh(id);
         message
-    }
-
-    /// Whether the connection's socket may be read now. Where not, [`NodeAction::Ready`] tells when it may again.
-    #[must_use]
-    pub fn may_read(&self, id: ConnectionId) -> bool {
-        self.connections.get(&id).is_some_and(|connection| !connection.paused)
     }
 
     /// When to hand in [`NodeInput::Timeout`].
@@ -300,6 +302,7 @@ impl<R: Rng> Node<R> {
             return self.close(id, CloseFrame::new(CloseCode::POLICY_VIOLATION, reason));
         }
         let message = frame.encode(connection.out.encoding);
+        connection.out.answers = connection.out.answers.saturating_add(1);
         connection.out.push(message);
         self.ready(id);
     }
@@ -326,37 +329,6 @@ impl<R: Rng> Node<R> {
         if !core::mem::replace(&mut connection.out.told, true) {
             self.actions.push_back(NodeAction::Ready { id });
         }
-    }
-
-    /// The messages of a session have moved on: perhaps its connection may be read again, or closed.
-    fn relieve(&mut self, session: &SessionId) {
-        if let Some(id) = self.sessions.get(session).and_then(|intake| intake.connection) {
-            self.weigh(id);
-            self.close_if_done(id);
-        }
-    }
-
-    /// Decides anew whether a connection is read.
-    fn weigh(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connections.get(&id) else { return };
-        let full = connection.out.bytes() > self.config.max_outbound_bytes
-            || connection.out.rejections.len() >= self.config.max_unhandled;
-        let paused = full || connection.retry_after.is_some() || self.is_busy(connection);
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        let was_paused = core::mem::replace(&mut connection.paused, paused);
-        if was_paused && !paused {
-            connection.out.told = true;
-            self.actions.push_back(NodeAction::Ready { id });
-        }
-    }
-
-    /// Whether the application and the store have enough of its messages to do.
-    fn is_busy(&self, connection: &Connection) -> bool {
-        let intake = connection.session.as_ref().and_then(|session| self.sessions.get(session));
-        intake.is_some_and(|intake| {
-            intake.unhandled() >= self.config.max_unhandled
-                || intake.bytes() >= self.config.max_unhandled_bytes
-        })
     }
 }
 

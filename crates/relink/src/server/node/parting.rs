@@ -9,6 +9,7 @@ use crate::code::CloseCode;
 use crate::server::node::channels::Parting;
 use crate::server::node::connection::{Connection, Stage, problem_of};
 use crate::server::node::greeting::{CAP_RETRY, retry_after};
+use crate::server::node::reading::does_not_read;
 use crate::server::node::{ConnectionId, Node, NodeAction, NodeEvent, Timer};
 use crate::server::{Drain, Full, Stream, Turn};
 use crate::session::{Channel, CloseFrame, SessionId};
@@ -17,6 +18,10 @@ use crate::v1::ServerFrame;
 
 /// How long a client waits at least when the store is away: as clients do by themselves on 1013.
 const STORE_RETRY: Duration = Duration::from_secs(10);
+
+/// A client that leaves so many answers unread asks for them and does not want them; one whose application is behind has
+/// some for its heartbeats.
+const MANY_ANSWERS: u32 = 1000;
 
 impl<R: Rng> Node<R> {
     /// Closes with what is queued, the reason as an `error` frame, and the close frame.
@@ -71,12 +76,11 @@ impl<R: Rng> Node<R> {
     /// Nothing came for too long (W10). What is queued would not arrive either.
     pub(super) fn silent(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(&id) else { return };
-        if self.is_busy(connection) {
-            // It is not read, since the application is behind: silence says nothing.
-            return self.liveness.watch(id, self.now);
-        }
         count(&mut self.stats.silent);
-        let frame = CloseFrame::new(CloseCode::HEARTBEAT_TIMEOUT, "heartbeat timeout");
+        // It may have said much that is not read, as it takes no answers.
+        let asks = connection.reading.blocked.is_some() || connection.out.answers > MANY_ANSWERS;
+        let timeout = || CloseFrame::new(CloseCode::HEARTBEAT_TIMEOUT, "heartbeat timeout");
+        let frame = if asks { does_not_read() } else { timeout() };
         self.close_as(id, frame, Parting::Broken, false);
     }
 
@@ -123,6 +127,7 @@ impl<R: Rng> Node<R> {
                 self.tell(NodeEvent::Refused { id, code });
             }
         }
+        let mut holds = false;
         if let Some(session) = session {
             let is_over = match &connection.stage {
                 Stage::Live(_) => parting == Parting::Clean,
@@ -130,19 +135,26 @@ impl<R: Rng> Node<R> {
                 Stage::Greeting(greeting) => !greeting.resumed,
                 Stage::Silent => false,
             };
-            self.detach_session(id, &session, is_over);
+            holds = self.detach_session(id, &session, is_over);
+        }
+        if !holds {
+            self.release(Some(id));
         }
         Some(connection)
     }
 
-    fn detach_session(&mut self, id: ConnectionId, session: &SessionId, is_over: bool) {
-        let Some(intake) = self.sessions.get_mut(session) else { return };
-        if intake.connection == Some(id) {
-            intake.connection = None;
-            intake.left_at = self.now;
-            intake.ending |= is_over;
-            self.end_if_over(session);
+    /// Returns whether something that the connection sent is still under way.
+    fn detach_session(&mut self, id: ConnectionId, session: &SessionId, is_over: bool) -> bool {
+        let Some(intake) = self.sessions.get_mut(session) else { return false };
+        if intake.connection != Some(id) {
+            return false;
         }
+        intake.connection = None;
+        intake.left_at = self.now;
+        intake.ending |= is_over;
+        self.end_if_over(session);
+        let intake = self.sessions.get_mut(session);
+        intake.map(|intake| intake.left = Some(id)).is_some()
     }
 
     fn uncount(&mut self, connection: &Connection) {
@@ -172,6 +184,9 @@ impl<R: Rng> Node<R> {
         let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
         let turns: Vec<(ConnectionId, Turn)> = ids.into_iter().map(|id| (id, drain.next_turn())).collect();
         self.draining = Some(drain);
+        for session in self.sessions.keys().cloned().collect::<Vec<SessionId>>() {
+            self.end_if_over(&session);
+        }
         let mut last = Duration::ZERO;
         for (id, Turn { after, hint }) in turns {
             last = after;

@@ -1,13 +1,12 @@
 //! Whether a client may still have its channels: asked again when it brings a fresh token.
 
 use alloc::collections::BTreeSet;
-use alloc::string::String;
 
 use rand_core::Rng;
 
 use crate::server::node::follow::Follow;
 use crate::server::node::io::AuthorizationId;
-use crate::server::node::{ConnectionId, Node, NodeAction};
+use crate::server::node::{ConnectionId, Node};
 use crate::session::{Channel, Problem, Secret};
 
 /// At most this many at once of one connection: an application that is slow to answer about one channel does not keep it
@@ -32,19 +31,18 @@ impl<R: Rng> Node<R> {
 
     /// Asks about the next channels. One whose first answer is still to come waits for that.
     pub(super) fn recheck(&mut self, id: ConnectionId) {
-        while let Some((channel, token, user)) = self.next_recheck(id) {
+        while let Some((channel, token)) = self.next_recheck(id) {
             let request = AuthorizationId(self.next_number());
             let Some(connection) = self.connections.get_mut(&id) else { return };
             connection.recheck.asked.insert(request);
             if let Some(subscription) = connection.subscription(&channel) {
                 subscription.rechecked = Some(request);
             }
-            self.authorizations.insert(request, (id, channel.clone()));
-            self.actions.push_back(NodeAction::Authorize { request, user, channel, token });
+            self.ask_permission(id, request, channel, token);
         }
     }
 
-    fn next_recheck(&mut self, id: ConnectionId) -> Option<(Channel, Option<Secret>, String)> {
+    fn next_recheck(&mut self, id: ConnectionId) -> Option<(Channel, Option<Secret>)> {
         let connection = self.connections.get_mut(&id)?;
         if connection.recheck.asked.len() >= AT_ONCE {
             return None;
@@ -64,7 +62,7 @@ impl<R: Rng> Node<R> {
         connection.recheck.waiting = waiting;
         let channel = next?;
         let token = connection.subscription(&channel)?.token.clone();
-        Some((channel, token, connection.user_name()))
+        Some((channel, token))
     }
 
     /// The answer about a channel that was allowed before. A subscription that began anew meanwhile was asked about by itself.

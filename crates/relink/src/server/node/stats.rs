@@ -35,6 +35,8 @@ pub struct NodeStats {
     pub messages: u64,
     /// Messages that came again, and were dropped.
     pub duplicates: u64,
+    /// Messages that found no room, as the application was behind. Those with serials come again.
+    pub passed_over: u64,
     /// Messages that the application refused.
     pub rejected: u64,
     /// Messages of clients that wait for the application or the store now.

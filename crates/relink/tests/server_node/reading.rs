@@ -1,0 +1,304 @@
+//! When a connection is read: a slow application, a peer that takes no answers, and one that is gone meanwhile.
+
+use relink::server::{LivenessConfig, NodeAction, NodeConfig, NodeInput};
+use relink::v1::ClientFrame;
+
+use crate::world::{World, commits, lobby, secs};
+
+fn busy(max_unhandled: usize) -> World {
+    let mut world = World::with(1, NodeConfig::default().with_max_unhandled(max_unhandled));
+    world.hold_application = true;
+    world
+}
+
+#[test]
+fn a_busy_application_stops_the_reading_until_it_has_room() {
+    let mut world = busy(3);
+    let (id, _) = world.join(0, "ada");
+    for serial in 1..=4 {
+        assert!(world.nodes[0].may_read(id), "before no. {serial}");
+        world.send(id, serial, "work");
+    }
+    assert!(!world.nodes[0].may_read(id), "one more than a client may have on their way");
+    assert_eq!(world.nodes[0].stats().unhandled, 4);
+    world.pass(secs(4));
+    assert!(!world.nodes[0].may_read(id));
+    world.ready.clear();
+    world.let_application_go();
+    assert!(world.nodes[0].may_read(id));
+    assert!(world.ready.contains(&id), "and the driver is told");
+    assert_eq!((world.nodes[0].stats().unhandled, world.nodes[0].stats().unhandled_peak), (0, 4));
+    assert_eq!(world.close_code(id), None);
+}
+
+#[test]
+fn a_single_message_of_any_size_does_not_stop_the_reading() {
+    let mut world = World::with(1, NodeConfig::default().with_max_unhandled_bytes(10));
+    world.hold_application = true;
+    let (id, _) = world.join(0, "ada");
+    world.send(id, 1, "a message of more than ten bytes");
+    assert!(world.nodes[0].may_read(id));
+    world.send(id, 2, "x");
+    assert!(!world.nodes[0].may_read(id));
+}
+
+#[test]
+fn heartbeats_are_answered_behind_any_number_of_messages_that_nobody_handles() {
+    for behind in [1, 3, 4, 5, 10, 200] {
+        let mut world = busy(3);
+        let (id, session) = world.join(0, "ada");
+        let mut next = 1;
+        for nonce in 1..=20 {
+            while next <= behind && world.nodes[0].may_read(id) {
+                world.send(id, next, "work");
+                next += 1;
+            }
+            if world.nodes[0].may_read(id) {
+                world.say(id, &ClientFrame::Heartbeat { nonce, sent: next - 1 });
+                assert_eq!(world.heard(id), [format!("heartbeat {nonce} 0")], "{behind} behind");
+            }
+            world.pass(secs(10));
+            assert!(world.nodes[0].may_read(id), "{behind}: not for ever");
+        }
+        assert_eq!(world.close_code(id), None, "{behind}");
+        assert!(world.nodes[0].stats().unhandled <= 4, "{behind}: and the memory is bounded");
+        world.let_application_go();
+        let id = if behind > 4 {
+            assert_eq!(world.close_code(id), Some(4100), "{behind}: the rest is wanted now");
+            let (id, welcome) = world.come_back(0, "ada", &session);
+            assert_eq!(welcome.received, 4, "{behind}: all that was taken in");
+            for serial in welcome.received + 1..=behind {
+                world.send(id, serial, "work");
+            }
+            id
+        } else {
+            id
+        };
+        assert_eq!(world.heard(id).last().expect("an ack"), &format!("ack {behind}"));
+        assert_eq!(world.handled.len() as u64, behind, "each once");
+        assert_eq!(commits(&world.questions), (1..=behind).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_client_that_says_nothing_is_noticed_whatever_the_application_does() {
+    let mut world = busy(3);
+    let (id, _) = world.join(0, "ada");
+    for serial in 1..=4 {
+        world.send(id, serial, "work");
+    }
+    world.peers.get_mut(&id).expect("a peer").pings = false;
+    world.pass(secs(50));
+    assert_eq!(world.close_code(id), Some(4000));
+}
+
+#[test]
+fn what_the_application_has_begun_is_finished_and_counts_after_a_resume() {
+    let mut world = busy(64);
+    let (mut id, session) = world.join(0, "ada");
+    world.send(id, 1, "slow");
+    for serial in 2..=5 {
+        world.send(id, serial, "next");
+    }
+    // The network fails again and again while the application works.
+    for _ in 0..5 {
+        world.hang_up(id, 1006);
+        world.pass(secs(3));
+        let (new, welcome) = world.come_back(0, "ada", &session);
+        assert_eq!((welcome.resumed, welcome.received), (true, 0));
+        id = new;
+        for serial in 1..=5 {
+            world.send(id, serial, if serial == 1 { "slow" } else { "next" });
+        }
+        world.pass(secs(3));
+    }
+    assert_eq!(world.handled.len(), 1, "it is not begun anew");
+    world.let_application_go();
+    assert_eq!(world.heard(id).last().expect("an ack"), "ack 5");
+    assert_eq!(commits(&world.questions), [1, 2, 3, 4, 5]);
+    assert_eq!(world.nodes[0].stats().unhandled, 0);
+}
+
+#[test]
+fn an_effect_that_was_not_stored_before_a_resume_is_stored_after_it() {
+    let mut world = World::new(1);
+    let (id, session) = world.join(0, "ada");
+    world.hold_store = true;
+    world.send(id, 1, "one");
+    world.send(id, 2, "two");
+    world.held.clear(); // The store never hears of it.
+    world.hold_store = false;
+    world.questions.clear();
+    world.hang_up(id, 1006);
+    let (id, welcome) = world.come_back(0, "ada", &session);
+    assert_eq!(welcome.received, 0);
+    assert!(commits(&world.questions).is_empty(), "not before the client sends them again");
+    world.send(id, 1, "one");
+    world.send(id, 2, "two");
+    assert_eq!(world.handled.len(), 2);
+    assert_eq!(world.heard(id), ["ack 1", "ack 2"]);
+}
+
+#[test]
+fn a_message_to_another_channel_is_another_message() {
+    let mut world = busy(64);
+    let (id, session) = world.join(0, "ada");
+    world.send(id, 1, "the same words");
+    world.hang_up(id, 1006);
+    let (id, _) = world.come_back(0, "ada", &session);
+    world.message(id, Some(1), None, "the same words");
+    world.let_application_go();
+    assert_eq!(world.handled.len(), 2, "the answer to the first one goes nowhere");
+    assert_eq!(world.heard(id), ["ack 1"]);
+    assert_eq!(commits(&world.questions), [1]);
+}
+
+#[test]
+fn the_application_has_one_message_of_a_session_at_a_time_over_any_number_of_resumes() {
+    let mut world = busy(64);
+    let (mut id, session) = world.join(0, "ada");
+    for process in 0..10 {
+        world.send(id, 1, &format!("of process {process}"));
+        world.hang_up(id, 1006);
+        id = world.come_back(0, "ada", &session).0;
+    }
+    assert_eq!(world.handled.len(), 1);
+}
+
+#[test]
+fn a_message_without_a_serial_that_was_begun_is_finished_after_a_resume() {
+    let mut world = busy(64);
+    let (reader, _) = world.join(0, "bob");
+    world.subscribe(reader, &lobby(), None);
+    let (id, session) = world.join(0, "ada");
+    world.message(id, None, Some(lobby()), "first");
+    world.message(id, None, Some(lobby()), "second");
+    world.hang_up(id, 1006);
+    let (id, _) = world.come_back(0, "ada", &session);
+    world.send(id, 1, "third");
+    world.let_application_go();
+    assert_eq!(world.heard(reader), ["subscribed 0 true", "1: first", "2: second", "3: third"]);
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_what_nobody_sends_again() {
+    let mut world = busy(64);
+    let (id, session) = world.join(0, "ada");
+    world.send(id, 1, "slow");
+    world.hang_up(id, 1006);
+    let (id, _) = world.come_back(0, "ada", &session);
+    world.give(0, NodeInput::Drain);
+    assert_eq!(world.close_code(id), Some(1001), "at once");
+    assert!(world.events().contains(&relink::server::NodeEvent::Drained));
+}
+
+#[test]
+fn a_socket_that_takes_nothing_is_closed_with_1008_however_much_its_peer_says() {
+    let mut world = World::new(1);
+    let (id, _) = world.join(0, "ada");
+    world.give(0, NodeInput::Blocked { id });
+    world.pass(secs(29));
+    assert_eq!(world.close_code(id), None);
+    world.give(0, NodeInput::Flowing { id });
+    world.give(0, NodeInput::Blocked { id });
+    world.pass(secs(29));
+    assert_eq!(world.close_code(id), None, "it reads, slowly");
+    world.pass(secs(2));
+    assert_eq!(world.close_code(id), Some(1008));
+}
+
+#[test]
+fn a_socket_that_takes_nothing_and_is_not_read_is_not_blamed_for_silence() {
+    let silence = LivenessConfig::default().with_check_every(secs(1));
+    let mut world = World::with(1, NodeConfig::default().with_liveness(silence));
+    let (id, _) = world.join(0, "ada");
+    world.peers.get_mut(&id).expect("a peer").pings = false;
+    world.pass(secs(2));
+    world.give(0, NodeInput::Blocked { id });
+    world.pass(secs(29));
+    assert_eq!(world.close_code(id), Some(1008));
+}
+
+#[test]
+fn a_connections_place_is_free_when_nothing_that_it_sent_is_under_way() {
+    let mut world = busy(64);
+    let (id, session) = world.join(0, "ada");
+    world.send(id, 1, "slow");
+    world.hang_up(id, 1006);
+    assert!(world.released.is_empty(), "the application has one of its messages");
+    let (new, _) = world.come_back(0, "ada", &session);
+    assert_eq!(world.released, [id], "it is the new one's now");
+    world.send(new, 1, "slow");
+    world.hang_up(new, 1006);
+    world.let_application_go();
+    assert_eq!(world.released, [id, new]);
+    let never_welcome = world.open(0);
+    world.hang_up(never_welcome, 1006);
+    let (kicked, _) = world.join(0, "eve");
+    world.give(0, NodeInput::Kick { user: "eve".into(), frame: relink::CloseCode::ADMIN_DISCONNECT.into() });
+    assert_eq!(world.released, [id, new, never_welcome, kicked]);
+}
+
+/// One client that subscribes again and again: to one channel, to many, and out again.
+#[test]
+fn the_application_is_asked_for_few_permissions_at_a_time() {
+    let mut world = World::new(1);
+    let (id, _) = world.join(0, "ada");
+    world.hold_authorizations = true;
+    for round in 0..500 {
+        world.subscribe(id, &lobby(), None);
+        world.subscribe(id, &format!("room-{}", round % 100).into(), None);
+        if round % 3 == 0 {
+            world.unsubscribe(id, &lobby());
+        }
+    }
+    world.unsubscribe(id, &lobby());
+    world.subscribe(id, &lobby(), None);
+    assert_eq!(world.authorizing.len(), 16);
+    world.heard(id);
+    let mut asked = world.authorizing.len();
+    while !world.authorizing.is_empty() {
+        let due = world.authorizing.len();
+        world.authorize_next();
+        world.settle();
+        assert!(world.authorizing.len() <= 16);
+        asked += world.authorizing.len() + 1 - due;
+    }
+    let heard = world.heard(id);
+    assert_eq!(heard.iter().filter(|line| line.starts_with("subscribed")).count(), 101, "each once");
+    assert!(asked <= 16 + 101, "{asked} calls: what is not wanted any more is not asked");
+}
+
+#[test]
+fn a_shutdown_tells_everyone_once_to_go() {
+    let mut world = World::new(1);
+    let (id, _) = world.join(0, "ada");
+    world.hold_application = true;
+    world.send(id, 1, "work");
+    world.give(0, NodeInput::Drain);
+    world.give(0, NodeInput::Drain);
+    world.pass(secs(60));
+    let told = world.heard(id);
+    assert_eq!(told.iter().filter(|line| line.starts_with("going away")).count(), 1, "{told:?}");
+    assert_eq!(world.close_code(id), Some(1001));
+}
+
+#[test]
+fn the_actions_of_a_closed_connection_say_whose_they_are() {
+    let mut world = World::new(1);
+    let (id, _) = world.join(0, "ada");
+    world.nodes[0].handle(
+        NodeInput::Message {
+            id,
+            message: ClientFrame::Message { serial: Some(1), channel: None, payload: "x".into() }
+                .encode(relink::v1::Encoding::Json),
+        },
+        world.now,
+    );
+    let actions: Vec<NodeAction> = std::iter::from_fn(|| world.nodes[0].poll_action()).collect();
+    assert!(
+        actions
+            .iter()
+            .any(|action| matches!(action, NodeAction::Handle { id: Some(whose), .. } if *whose == id))
+    );
+}
