@@ -4,8 +4,8 @@ use std::{fmt::Write as _, io, time::Duration};
 
 use futures_util::FutureExt;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode,
-    header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL},
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
+    header::{AUTHORIZATION, CONNECTION, SEC_WEBSOCKET_PROTOCOL, UPGRADE},
 };
 use relink::{CloseCode, Secret};
 use tokio::{
@@ -13,10 +13,7 @@ use tokio::{
     sync::OwnedSemaphorePermit,
     time::timeout,
 };
-use tokio_tungstenite::tungstenite::handshake::{
-    machine::TryParse,
-    server::{create_response, write_response},
-};
+use tokio_tungstenite::tungstenite::handshake::server::{create_response, write_response};
 
 use crate::{handlers::Handlers, user::User};
 
@@ -92,9 +89,7 @@ pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<(Request<(
         if io.read_buf(&mut bytes).await? == 0 {
             return Err(Failed::Gone);
         }
-        let parsed = Request::try_parse(&bytes)
-            .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
-        if let Some((length, request)) = parsed {
+        if let Some((length, request)) = parse(&bytes)? {
             return Ok((request, bytes.split_off(length)));
         }
         if bytes.len() > REQUEST_MAX {
@@ -104,11 +99,45 @@ pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<(Request<(
     }
 }
 
+fn bad_request(why: impl std::fmt::Display) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, why.to_string())
+}
+
+/// A request and its length, once its head is whole.
+fn parse(bytes: &[u8]) -> Result<Option<(usize, Request<()>)>, Refusal> {
+    let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+    let mut headers = vec![httparse::EMPTY_HEADER; lines + 1];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let httparse::Status::Complete(length) = parsed.parse(bytes).map_err(bad_request)? else {
+        return Ok(None);
+    };
+    if parsed.method != Some("GET") {
+        return Err(bad_request("a WebSocket is asked for with GET"));
+    }
+    if parsed.version != Some(1) {
+        return Err(bad_request("a WebSocket is asked for in HTTP/1.1"));
+    }
+    let mut request = Request::new(());
+    *request.uri_mut() = parsed.path.unwrap_or_default().parse().map_err(bad_request)?;
+    for header in parsed.headers {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(bad_request)?;
+        let value = HeaderValue::from_bytes(header.value).map_err(bad_request)?;
+        request.headers_mut().try_append(name, value).map_err(bad_request)?;
+    }
+    Ok(Some((length, request)))
+}
+
 /// Whether this asks for our kind of WebSocket, and the answer that agrees to it.
 pub(crate) fn agree(request: &Request<()>) -> Result<Response<()>, Refusal> {
-    let mut response =
-        create_response(request).map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
-    if !offers(request.headers()) {
+    let mut request = request.clone();
+    // Both are lists, over all their lines and in any capitals; tungstenite reads less than that.
+    for (name, wanted) in [(CONNECTION, "Upgrade"), (UPGRADE, "websocket")] {
+        if lists(request.headers(), &name, |element| element.eq_ignore_ascii_case(wanted)) {
+            request.headers_mut().insert(name, HeaderValue::from_static(wanted));
+        }
+    }
+    let mut response = create_response(&request).map_err(bad_request)?;
+    if !lists(request.headers(), &SEC_WEBSOCKET_PROTOCOL, |name| name == SUBPROTOCOL) {
         let detail = format!("this server speaks the WebSocket subprotocol {SUBPROTOCOL}; offer it");
         return Err(Refusal::new(StatusCode::BAD_REQUEST, detail));
     }
@@ -116,24 +145,45 @@ pub(crate) fn agree(request: &Request<()>) -> Result<Response<()>, Refusal> {
     Ok(response)
 }
 
-fn offers(headers: &HeaderMap) -> bool {
-    let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter().filter_map(|value| value.to_str().ok());
-    offered.flat_map(|value| value.split(',')).any(|name| name.trim() == SUBPROTOCOL)
+fn lists(headers: &HeaderMap, name: &HeaderName, wanted: impl Fn(&str) -> bool) -> bool {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|element| wanted(element.trim()))
+}
+
+/// The token of `Authorization: Bearer`, whatever its capitals. Another scheme is the application's affair.
+fn bearer(headers: &HeaderMap) -> Result<Option<Secret>, Refusal> {
+    let mut values = headers.get_all(AUTHORIZATION).into_iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(bad_request("there is more than one Authorization header"));
+    }
+    let text = value.to_str().map_err(|_| bad_request("the Authorization header is not ASCII"))?.trim();
+    let (scheme, token) = text.split_once([' ', '\t']).unwrap_or((text, ""));
+    let token = token.trim();
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Ok(None);
+    }
+    if token.is_empty() || token.contains([' ', '\t']) {
+        return Err(bad_request(
+            "the bearer token in the Authorization header is empty, or has spaces in it",
+        ));
+    }
+    Ok(Some(token.into()))
 }
 
 /// Who the request says it is: by the application's own means, or by `Authorization: Bearer`. `None` where it says
 /// nothing; the client's hello will.
 pub(crate) async fn identify(request: Request<()>, handlers: &Handlers) -> Result<Option<User>, Refusal> {
-    let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(Secret::from);
+    let token = bearer(request.headers());
     let user = handlers.look_at(request).await;
     if let Some(user) = user.map_err(|status| Refusal::new(status, "the server refuses this request"))? {
         return Ok(Some(user));
     }
-    if handlers.authenticate.is_none() || token.is_none() {
+    if handlers.authenticate.is_none() {
         return Ok(None);
     }
-    match handlers.identify(token).await {
+    let Some(token) = token? else { return Ok(None) };
+    match handlers.identify(Some(token)).await {
         Ok(user) => Ok(Some(user)),
         Err(frame) => {
             let status = match frame.code {

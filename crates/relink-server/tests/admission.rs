@@ -142,3 +142,85 @@ async fn w17_whoever_does_not_speak_http_is_told_so_in_it() {
     }
     assert_eq!(server.relink.stats().node.opened, 0);
 }
+
+/// Sends the head of a request, a byte at a time, and reads the head of the answer with what stands behind it.
+async fn answer(addr: SocketAddr, head: &[u8]) -> String {
+    let mut tcp = TcpStream::connect(addr).await.expect("somebody listens");
+    tcp.set_nodelay(true).expect("it is open");
+    for byte in head {
+        // Where the answer came before the end, nobody reads the rest.
+        if tcp.write_all(&[*byte]).await.is_err() {
+            break;
+        }
+    }
+    let mut answer = Vec::new();
+    let read = async {
+        while !answer.starts_with(b"HTTP/1.1 101")
+            && tcp.read_buf(&mut answer).await.is_ok_and(|count| count > 0)
+        {}
+    };
+    tokio::time::timeout(client::PATIENCE, read).await.expect("an answer, and an end");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn head(more: &str) -> String {
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+    format!("GET / HTTP/1.1\r\nHost: x\r\n{key}Sec-WebSocket-Protocol: relink.v1\r\n{more}\r\n")
+}
+
+const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+
+#[tokio::test]
+async fn w17_a_request_as_proxies_write_it_is_let_in() {
+    let server = Running::with_defaults().await;
+    let many: String = (0..200).map(|number| format!("X-{number}: {number}\r\n")).collect();
+    for more in [
+        UPGRADE,
+        "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n",
+        "connection: keep-alive\r\nconnection: UPGRADE\r\nUPGRADE: WEBSOCKET\r\n",
+        &format!("{many}{UPGRADE}"),
+    ] {
+        let answer = answer(server.addr, head(more).as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 101"), "{more}: {answer}");
+    }
+    for (head, problem) in [
+        (head(UPGRADE).replace("HTTP/1.1", "HTTP/1.0"), "HTTP/1.1"),
+        (head(UPGRADE).replace("GET", "POST"), "GET"),
+        (head("Connection: keep-alive\r\nUpgrade: websocket\r\n"), "Connection"),
+        (head("Connection: Upgrade\r\nUpgrade: h2c\r\n"), "Upgrade"),
+        (head(UPGRADE).replace(": 13", ": 8"), "Version"),
+    ] {
+        let answer = answer(server.addr, head.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains(problem), "{head}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn w17_a_bearer_token_is_read_whatever_its_capitals_and_what_is_none_is_refused() {
+    let authenticate = |token: Option<relink::Secret>| async move {
+        match token {
+            Some(token) if token.expose() == "good" => Ok(User::new("alice")),
+            _ => Err(CloseCode::INVALID_TOKEN.into()),
+        }
+    };
+    let server = Running::start(Server::builder().authenticate(authenticate)).await;
+    for (line, status) in [
+        ("Authorization: Bearer good\r\n", 101),
+        ("authorization: bearer good\r\n", 101),
+        ("AUTHORIZATION: BEARER   good  \r\n", 101),
+        ("Authorization: Bearer\tgood\r\n", 101),
+        ("Authorization: bearer bad\r\n", 401),
+        ("Authorization: Bearer\r\n", 400),
+        ("Authorization: Bearer  \r\n", 400),
+        ("Authorization: Bearer good and more\r\n", 400),
+        ("Authorization: Bearer g\u{f6}\u{f6}d\r\n", 400),
+        ("Authorization: Bearer good\r\nAuthorization: Bearer good\r\n", 400),
+        // Somebody else's affair: the hello will tell.
+        ("Authorization: Basic eDp5\r\n", 101),
+        ("", 101),
+    ] {
+        let answer = answer(server.addr, head(&format!("{UPGRADE}{line}")).as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{line}: {answer}");
+        assert!(status != 400 || answer.contains("Authorization"), "{line}: {answer}");
+    }
+}
