@@ -71,8 +71,11 @@ impl Drop for Queueing<'_> {
     fn drop(&mut self) {
         if self.place.is_some() {
             let mut state = self.shared.lock();
+            let was_first = state.senders.is_first(self.place);
             state.senders.leave(&mut self.place);
-            state.senders.wake_first();
+            if was_first {
+                state.senders.wake_first();
+            }
         }
     }
 }

@@ -51,6 +51,36 @@ async fn w22_a_long_upload_is_no_dead_link() {
     while !matches!(events.recv().await.expect("it goes on"), Event::Disconnected { .. }) {}
 }
 
+/// Nor is a long download: its bytes are life, although they come for much longer than the heartbeat waits.
+#[tokio::test(start_paused = true)]
+async fn i12_a_long_download_is_no_dead_link() {
+    const SIZE: usize = 64 << 10;
+    let (near, far) = tokio::io::duplex(1 << 10);
+    let mut config = SessionConfig::default();
+    config.link.heartbeat = config.link.heartbeat.with_interval(Some(SECOND)).with_timeout(SECOND);
+    let (client, mut events) =
+        builder("ws://in.memory/").connector(once(near)).config(config).spawn().expect("a link");
+    let server = accept_async(far).await.expect("a handshake").into_inner();
+    while !matches!(events.recv().await.expect("it goes on"), Event::Connected { .. }) {}
+
+    let (mut pings, mut stream) = tokio::io::split(server);
+    // Reads what the client writes, and answers nothing.
+    tokio::spawn(async move { while pings.read(&mut [0; 256]).await.is_ok_and(|count| count > 0) {} });
+    stream.write_all(&[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]).await.expect("the link is up");
+    for _ in 0..SIZE >> 10 {
+        tokio::time::sleep(SECOND / 5).await;
+        stream.write_all(&[7; 1 << 10]).await.expect("the link is up");
+    }
+    let message = loop {
+        if let Event::Message(message) = events.recv().await.expect("it goes on") {
+            break message;
+        }
+    };
+    assert_eq!((message.len(), client.stats().disconnects), (SIZE, 0));
+    // Now nothing comes any more, and that is found.
+    while !matches!(events.recv().await.expect("it goes on"), Event::Disconnected { .. }) {}
+}
+
 /// An application that is behind holds up a usable link, not the handshake of the next one.
 #[tokio::test(start_paused = true)]
 async fn e24_a_full_inbox_does_not_hold_up_a_handshake() {
@@ -125,7 +155,7 @@ impl Protocol for Broken {
     fn command(&mut self, _: Command<'_>, _: &mut Vec<Frame>) {}
 }
 
-/// So does the end of the runtime that the link ran on.
+/// So does the end of the runtime that the link ran on, and the handles learn of the reason.
 #[test]
 fn a_runtime_that_ends_leaves_no_handle_waiting() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -138,9 +168,10 @@ fn a_runtime_that_ends_leaves_no_handle_waiting() {
         while let Some(event) = events.recv().await {
             let _ = event;
         }
-        client.close().await;
+        assert_eq!(client.close().await.reason.name(), "driver_gone");
     });
-    assert!(client.state().is_closed());
+    let refused = client.try_send("too late").expect_err("it is closed");
+    assert_eq!(refused.reason, RefusedReason::Closed);
 }
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -67,6 +67,46 @@ async fn e07_every_transition_is_one_event_with_its_fields() {
     assert_eq!(loud, transitions + 5);
 }
 
+/// A subscriber that panics at each event is no business of the link's.
+#[tokio::test(flavor = "current_thread")]
+async fn a_subscriber_that_panics_ends_no_link() {
+    let server = Server::spawn_thread(Script::echo()).expect("a server on loopback");
+    let (client, mut events) = {
+        let _guard = tracing::subscriber::set_default(Panics);
+        let (client, mut events) = builder(server.url()).spawn().expect("a link");
+        while !matches!(events.recv().await, Some(Event::Connected { .. })) {}
+        (client, events)
+    };
+    client.send("hello").await.expect("room");
+    while !matches!(events.recv().await.expect("it goes on"), Event::Message(_)) {}
+    assert_eq!(client.close().await.reason.name(), "requested");
+}
+
+/// Panics at every event.
+struct Panics;
+
+impl tracing::Subscriber for Panics {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        panic!("this panic is part of the test");
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
 fn assert_fields(traced: &[&&Traced], level: Level, fields: &[&str]) {
     let [one] = traced else { panic!("one event, not {traced:#?}") };
     assert_eq!(one.level, level);
