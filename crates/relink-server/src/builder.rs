@@ -52,7 +52,7 @@ impl ServerBuilder {
     ///
     /// An error closes the connection: [`INVALID_TOKEN`](relink::CloseCode::INVALID_TOKEN) ends the client's link,
     /// [`TOKEN_EXPIRED`](relink::CloseCode::TOKEN_EXPIRED) makes it come back with a fresh one. In the handshake it
-    /// becomes 401.
+    /// becomes 401. A token that ends has a user that says so: [`User::with_expires_in`].
     #[must_use]
     pub fn authenticate<F, Fut>(mut self, authenticate: F) -> Self
     where

@@ -157,8 +157,10 @@ impl Hub {
         let mut core = self.lock();
         core.wires.insert(id, Arc::clone(&wire));
         core.places.insert(id, place);
+        let after = user.as_ref().and_then(User::expires_in);
         let user = user.map(|user| user.as_str().to_owned());
         core.node.handle(NodeInput::Opened { id, user }, self.clock.now());
+        core.node.handle(NodeInput::TokenEnds { id, after }, self.clock.now());
         self.act(&mut core);
         (id, wire)
     }
@@ -202,7 +204,11 @@ impl Hub {
             NodeAction::Watch { stream } => self.run_errand(Errand::Watch(stream)),
             NodeAction::Unwatch { stream } => self.run_errand(Errand::Unwatch(stream)),
             NodeAction::Identify { id, token } => self.spawn(places.get(&id), async move |hub| {
-                let result = hub.handlers.identify(token).await.map(|user| user.as_str().to_owned());
+                let result = hub.handlers.identify(token).await;
+                if let Ok(user) = &result {
+                    hub.drive(NodeInput::TokenEnds { id, after: user.expires_in() });
+                }
+                let result = result.map(|user| user.as_str().to_owned());
                 NodeInput::Identified { id, result }
             }),
             NodeAction::Authorize { request, id, user, channel, token } => {

@@ -1,18 +1,37 @@
 //! Who is at the other end.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use relink::Member;
 
 /// A user, as the application knows them: one name, whatever the number of connections. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct User(Arc<str>);
+pub struct User {
+    name: Arc<str>,
+    expires_in: Option<Duration>,
+}
 
 impl User {
     /// The user with this name: at most 255 bytes. Sessions belong to it, presence shows it.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self(name.into())
+        Self { name: name.into(), expires_in: None }
+    }
+
+    /// The same user, by a token that is good for so long from now. A connection whose token is over, and was not renewed, is
+    /// closed with [`TOKEN_EXPIRED`](relink::CloseCode::TOKEN_EXPIRED) after
+    /// [`token_grace`](relink::server::NodeConfig::token_grace); its session lasts. Without this, a token has no end.
+    #[must_use]
+    pub const fn with_expires_in(mut self, expires_in: Duration) -> Self {
+        self.expires_in = Some(expires_in);
+        self
+    }
+
+    /// How long the token was good for when the application said so; `None` for one without an end, and wherever a user is
+    /// handed to the application.
+    #[must_use]
+    pub const fn expires_in(&self) -> Option<Duration> {
+        self.expires_in
     }
 
     /// Whoever the server does not ask: all of them are one user to it, each with a session that nobody else knows. To the members
@@ -25,7 +44,7 @@ impl User {
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
     }
 }
 
@@ -43,12 +62,12 @@ impl From<String> for User {
 
 impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(&*self.name, f)
     }
 }

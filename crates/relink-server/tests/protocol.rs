@@ -418,3 +418,37 @@ async fn s06_a_slow_reader_misses_nothing_and_disturbs_nobody() {
         assert_eq!(slow.expect("publication").await["offset"], offset);
     }
 }
+
+#[tokio::test]
+async fn m06_a_connection_is_closed_with_4002_when_its_token_is_over_and_was_not_renewed() {
+    let node = NodeConfig::default().with_token_grace(Duration::ZERO);
+    let builder = Server::builder().config(ServerConfig::default().with_node(node));
+    let server = Running::start(builder.authenticate(|token| async move {
+        let user = User::from("ada");
+        match token.as_ref().map(|token| token.expose()) {
+            Some("short") => Ok(user.with_expires_in(Duration::from_millis(100))),
+            _ => Ok(user),
+        }
+    }))
+    .await;
+    let mut endless = server.connect().await;
+    endless.say(&json!({"type": "hello", "token": "endless"})).await;
+    endless.expect("welcome").await;
+    let mut renewed = server.connect().await;
+    renewed.say(&json!({"type": "hello", "token": "short"})).await;
+    renewed.say(&json!({"type": "renew", "token": "endless"})).await;
+    let mut over = server.connect().await;
+    over.say(&json!({"type": "hello", "token": "short"})).await;
+    let (code, said) = over.closed().await;
+    assert_eq!(code, 4002);
+    assert_eq!(said.last().expect("an error")["name"], "token_expired");
+    // Whose token came with the HTTP request.
+    let request = client::request("/").with_header("Authorization", "Bearer short");
+    let mut bearer = Client::try_connect(server.addr, request).await.expect("a handshake");
+    bearer.say(&json!({"type": "hello"})).await;
+    assert_eq!(bearer.closed().await.0, 4002);
+    for client in [&mut endless, &mut renewed] {
+        client.say(&json!({"type": "heartbeat", "nonce": 1, "sent": 0})).await;
+    }
+    endless.expect("heartbeat_ack").await;
+}

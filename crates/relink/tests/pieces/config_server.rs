@@ -78,6 +78,7 @@ fn the_documented_defaults_of_a_node_are_the_defaults() {
         &[
             ("`liveness`, `presence`, `history`, `drain`", "their own", parts),
             ("`hello_timeout`", "10 s", node.hello_timeout == secs(10)),
+            ("`token_grace`", "10 s", node.token_grace == secs(10)),
             ("`max_subscriptions`", "1,000", node.max_subscriptions == 1_000),
             ("`max_unhandled`", "256", node.max_unhandled == 256),
             ("`max_unhandled_bytes`", "1 MiB", node.max_unhandled_bytes == 1 << 20),
@@ -197,6 +198,7 @@ fn mistakes_of_a_node() -> Vec<(ConfigError, &'static str)> {
     wrong(node.with_max_outbound_bytes(0), "node.max_outbound_bytes is 0, but it must be at least 1");
     wrong(node.with_max_message(511), "node.max_message is 511, but it must be at least 512");
     wrong(node.with_max_publication(0), "node.max_publication is 0, but it must be at least 512");
+    wrong(node.with_token_grace(TOO_LONG), "node.token_grace is 366d, but it must be at most 365d");
     wrong(node.with_page(0), "node.page is 0, but it must be at least 1");
     wrong(node.with_per_user(Some(0)), "node.per_user is 0, but it must be at least 1");
     wrong(node.with_drain_timeout(TOO_LONG), "node.drain_timeout is 366d, but it must be at most 365d");

@@ -17,4 +17,5 @@ mod room;
 mod sizes;
 mod store;
 mod streams;
+mod tokens;
 mod world;

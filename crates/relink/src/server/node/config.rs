@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::config::{ConfigError, config, positive, within};
+use crate::config::{ConfigError, LONGEST, config, positive, within};
 use crate::server::{DrainConfig, HistoryConfig, LivenessConfig, PresenceConfig};
 
 config! {
@@ -12,6 +12,7 @@ config! {
     /// |---|---|
     /// | `liveness`, `presence`, `history`, `drain` | their own |
     /// | `hello_timeout` | 10 s |
+    /// | `token_grace` | 10 s |
     /// | `max_subscriptions` | 1,000 |
     /// | `max_unhandled` | 256 |
     /// | `max_unhandled_bytes` | 1 MiB |
@@ -33,6 +34,10 @@ config! {
         /// A connection that has not said hello, or whose hello is not answered, is closed after so long (I16).
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
         pub hello_timeout / with_hello_timeout: Duration = Duration::from_secs(10),
+        /// A connection whose token is over is closed with 4002 so much later, unless a fresh one came: clients renew ahead of
+        /// the end, and one that is late by a slow network or a clock that differs keeps its connection. May be zero.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        pub token_grace / with_token_grace: Duration = Duration::from_secs(10),
         /// So many channels per connection. At least 1.
         pub max_subscriptions / with_max_subscriptions: usize = 1000,
         /// So many messages of one session may wait for the application and the store. If there are more, its socket is
@@ -76,6 +81,7 @@ impl NodeConfig {
         self.drain.validate()?;
         self.history.validate()?;
         positive("node.hello_timeout", self.hello_timeout)?;
+        within("node.token_grace", self.token_grace, Duration::ZERO, LONGEST)?;
         within("node.max_subscriptions", self.max_subscriptions, 1, usize::MAX)?;
         within("node.max_unhandled", self.max_unhandled, 1, usize::MAX)?;
         within("node.max_unhandled_bytes", self.max_unhandled_bytes, 1, usize::MAX)?;

@@ -12,6 +12,7 @@ use crate::server::node::permission::Permissions;
 use crate::server::node::reading::Reading;
 use crate::server::node::recheck::Recheck;
 use crate::server::node::roster::Seat;
+use crate::server::node::tokens::TokenEnd;
 use crate::session::{Channel, CloseFrame, Message, Problem, Rejection, Resume, Secret, SessionId};
 use crate::time::Instant;
 use crate::v1::{Encoding, ServerFrame};
@@ -37,6 +38,8 @@ pub(super) struct Connection {
     pub(super) counted: bool,
     /// The node shuts down, and this is what the client was told.
     pub(super) retry_after: Option<Duration>,
+    /// When its token is over.
+    pub(super) token: TokenEnd,
     /// A token that came meanwhile.
     pub(super) renewal: Option<Secret>,
     /// Channels of whose members it is being told.
@@ -91,6 +94,7 @@ impl Connection {
             identifying: false,
             counted: false,
             retry_after: None,
+            token: TokenEnd::new(),
             renewal: None,
             lists: BTreeSet::new(),
             recheck: Recheck::default(),

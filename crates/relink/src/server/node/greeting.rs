@@ -136,6 +136,7 @@ impl<R: Rng> Node<R> {
             if renewal.is_some() {
                 self.identify(id, renewal);
             }
+            self.end_token(id);
             return self.recheck_all(id);
         }
         connection.user = Some(user.into());

@@ -76,6 +76,16 @@ pub enum NodeInput {
         /// The user, or how to close: 4001, 4002, 4012 …
         result: Result<String, CloseFrame>,
     },
+    /// How long the token of a connection is good for. Said right after [`Opened`](Self::Opened), or before each
+    /// [`Identified`](Self::Identified), if the application knows; a fresh token without an end has `None`. A connection whose
+    /// token is over, and was not renewed, is closed with 4002 after
+    /// [`token_grace`](super::NodeConfig::token_grace).
+    TokenEnds {
+        /// Which connection.
+        id: ConnectionId,
+        /// How long from now; `None` for a token without an end.
+        after: Option<Duration>,
+    },
     /// The answer to [`NodeAction::Authorize`].
     Authorized {
         /// Which request.

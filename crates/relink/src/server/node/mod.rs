@@ -17,6 +17,7 @@ mod recheck;
 mod roster;
 mod sizes;
 mod stats;
+mod tokens;
 mod work;
 
 use alloc::boxed::Box;
@@ -100,6 +101,8 @@ enum Timer {
     Hello(ConnectionId),
     /// Perhaps this connection's reading has been held up for too long.
     Reading(ConnectionId),
+    /// The token of this connection may be over.
+    Token(ConnectionId),
     /// Ask the store again.
     Ask { question: QuestionId, why: Why, tries: u8 },
     /// Tell the store which sessions live.
@@ -157,6 +160,7 @@ impl<R: Rng> Node<R> {
             NodeInput::Flowing { id } => self.flowing(id),
             NodeInput::Closed { id, code } => self.closed(id, code),
             NodeInput::Identified { id, result } => self.identified(id, result),
+            NodeInput::TokenEnds { id, after } => self.token_ends(id, after),
             NodeInput::Authorized { request, result } => self.authorized(request, result),
             NodeInput::Handled { handling, result } => self.handled(handling, result),
             NodeInput::Answered { question, answer } => self.answered(question, answer),
@@ -185,6 +189,7 @@ impl<R: Rng> Node<R> {
                 Some((_, Timer::Hello(id))) => self.hello_overdue(id),
                 Some((_, Timer::Reading(id))) => self.look_at_reading(id),
                 Some((_, Timer::Ask { question, why, tries })) => self.ask_after_delay(question, why, tries),
+                Some((_, Timer::Token(id))) => self.look_at_token(id),
                 Some((_, Timer::Keep)) => self.keep(),
                 Some((_, Timer::Leave { id, hint })) => self.send_away(id, hint),
                 Some((_, Timer::DrainEnd)) => self.drain_overdue(),
