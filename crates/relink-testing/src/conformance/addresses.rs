@@ -120,8 +120,13 @@ pub async fn a_failure_of_the_address_provider_is_a_failed_attempt<Rt: Runtime>(
 
 /// What is no address for a WebSocket is a failed attempt with a clear word, which does not show what may be secret.
 pub async fn an_address_that_is_none_is_a_failed_attempt<Rt: Runtime>(rt: Rt) {
-    const WRONG: [&str; 3] =
-        ["ftp://h/?ticket=s3cret", "wss://:s3cret@/?ticket=s3cret", "ws://a b/?ticket=s3cret"];
+    const WRONG: [&str; 5] = [
+        "ftp://h/?ticket=s3cret",
+        "wss://:s3cret@/?ticket=s3cret",
+        "ws://a b/?ticket=s3cret",
+        "ws://h:99999/?ticket=s3cret",
+        "ws://h:port/?ticket=s3cret",
+    ];
     let calls = AtomicUsize::new(0);
     let (server, mut link) = start_with(rt, Script::echo(), |builder| {
         builder.address(move |request: AddressRequest| {
@@ -168,6 +173,22 @@ pub async fn an_address_is_fetched_for_the_endpoint_whose_turn_it_is<Rt: Runtime
     assert_eq!(request_of(&second, 1).await.path(), "/feed");
     assert_eq!(first.connections(), 0);
     assert_eq!(*asked.lock().expect("nobody panics with it"), [first.url(), second.url()]);
+}
+
+/// What the provider brings is trusted like a configured address, on whatever host: token, headers and a user name go along.
+pub async fn an_address_on_another_host_gets_the_credentials<Rt: Runtime>(rt: Rt) {
+    let elsewhere = serve(Script::echo());
+    // The same machine by another name.
+    let url = format!("ws://localhost:{}/feed", elsewhere.addr().port());
+    let (first, mut link) = start_with(rt, Script::echo(), |builder| {
+        let builder = builder.token(numbered().0).header("x-api-key", "k");
+        builder.address(move |_| ready(Ok::<_, Infallible>(url.clone())))
+    });
+    link.connected().await;
+    let request = request_of(&elsewhere, 1).await;
+    assert_eq!(request.header("authorization"), Some("Bearer token-1"));
+    assert_eq!((request.path(), request.header("x-api-key")), ("/feed", Some("k")));
+    assert_eq!(first.connections(), 0);
 }
 
 /// A redirect belongs to the attempt: no other address is fetched for it, and the next attempt begins with a fetch again.
