@@ -179,7 +179,11 @@ impl Rig<RelinkV1> {
     fn frames(&mut self) -> Vec<ClientFrame> {
         let frames = self.transmit();
         let message = |frame| if let Frame::Message(message) = frame { Some(message) } else { None };
-        frames.into_iter().filter_map(message).map(|frame| ClientFrame::decode(&frame).unwrap().0).collect()
+        frames
+            .into_iter()
+            .filter_map(message)
+            .map(|frame| ClientFrame::decode(&frame).expect("a frame").0)
+            .collect()
     }
 
     /// Lets time pass, with a server that answers heartbeats.
@@ -204,7 +208,7 @@ impl<P: Protocol> Rig<P> {
     fn with(mut config: SessionConfig, addresses: &[&str], protocol: P) -> Self {
         config.link.credentials.fetch = true;
         let addresses = addresses.iter().map(|address| Address::from(*address)).collect();
-        let session = Session::new(config, addresses, protocol, Pcg32::seed_from_u64(7)).unwrap();
+        let session = Session::new(config, addresses, protocol, Pcg32::seed_from_u64(7)).expect("a session");
         let mut rig = Self {
             session,
             now: Instant::from_origin(secs(100)),
@@ -242,12 +246,12 @@ impl<P: Protocol> Rig<P> {
     }
 
     fn id(&self) -> TransportId {
-        self.dial.as_ref().unwrap().0
+        self.dial.as_ref().expect("a dial").0
     }
 
     /// Where the last dial went, whether with a token, and whether secrets may go along.
     fn dialed(&self) -> (String, bool, bool) {
-        let (_, address, token, is_trusted) = self.dial.as_ref().unwrap();
+        let (_, address, token, is_trusted) = self.dial.as_ref().expect("a dial");
         (address.expose().to_owned(), token.is_some(), *is_trusted)
     }
 
@@ -265,7 +269,7 @@ impl<P: Protocol> Rig<P> {
         let (id, failure) = (self.id(), Failure::Reset);
         self.give(SessionInput::Failed { id, failure, detail: String::new(), location: None });
         while self.id() == id {
-            self.now = self.session.poll_timeout().unwrap().max(self.now);
+            self.now = self.session.poll_timeout().expect("a deadline").max(self.now);
             self.give(SessionInput::Timeout);
         }
     }
@@ -299,7 +303,7 @@ struct Words;
 
 impl Protocol for Words {
     fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
-        let text = message.as_text().unwrap();
+        let text = message.as_text().expect("a text");
         signals.push(text.strip_prefix("go ").map_or(Signal::ChallengeMet, |to| Signal::Redirect(to.into())));
     }
 
