@@ -13,6 +13,8 @@ use relink_driver::{
 
 use super::{
     pipe::{Near, Peer, serve_pipe},
+    proxies::closed_with,
+    raw::{Raw, UPGRADED, accept},
     rig::{
         DELAY, LATE, Link, end_of, quick, quick_link, request_of, saw_text, secs, start, start_config,
         start_with,
@@ -181,7 +183,9 @@ pub async fn an_unknown_4xxx_is_retried<Rt: Runtime>(rt: Rt) {
 
 /// A code that may not stand in a frame breaks the protocol: it means what 1002 means, not what its own row says (I13).
 pub async fn a_reserved_code_is_a_protocol_error<Rt: Runtime>(rt: Rt) {
-    let (server, mut link) = start(rt, closing_once(1015, "not for the wire"));
+    // A scripted server does not send it.
+    let server = Raw::serve(vec![accept(UPGRADED, b"\x88\x02\x03\xf7"), accept(UPGRADED, b"")]);
+    let mut link = Link::spawn(rt, &server.url, |builder| builder);
     link.connected().await;
     let lost = link.disconnected().await;
     assert_eq!(lost.reason, Reason::Failed(Failure::Protocol(CloseCode::PROTOCOL_ERROR)));
@@ -189,7 +193,7 @@ pub async fn a_reserved_code_is_a_protocol_error<Rt: Runtime>(rt: Rt) {
     lost.assert_retry_in(secs(10), secs(10));
     link.client.retry_now();
     assert!(link.connected().await);
-    assert!(matches!(end_of(&server, 1).await, What::Closed { answered: true, .. }));
+    assert_eq!(closed_with(&server.rest(&link.rt).await), 1002);
 }
 
 /// What this side finds wrong, and closes for with a code of its own, means what the code means from the server.

@@ -156,7 +156,8 @@ pub async fn a_redirect_to_an_address_that_is_none_is_a_failed_attempt<Rt: Runti
     }
 }
 
-fn closed_with(frames: &[u8]) -> u16 {
+/// The code of the first close frame that a client sent.
+pub(crate) fn closed_with(frames: &[u8]) -> u16 {
     // A masked close frame: two bytes of header, four of mask.
     let close = frames.iter().position(|byte| *byte == 0x88).expect("a close frame");
     u16::from_be_bytes([frames[close + 6] ^ frames[close + 2], frames[close + 7] ^ frames[close + 3]])
