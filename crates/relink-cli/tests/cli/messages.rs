@@ -36,7 +36,7 @@ fn a_loss_is_told_with_what_comes_next() {
     expect("relink: connecting to ws://", "/");
     expect("relink: connected", "");
     expect("relink: the server closed the connection (1001: deploy); connecting again in ", "s");
-    expect("relink: attempt 2 failed: the server answered 503 Service Unavailable; trying again in ", " s");
+    expect("relink: attempt 1 failed: the server answered 503 Service Unavailable; trying again in ", " s");
     expect("relink: connected again", "");
 }
 

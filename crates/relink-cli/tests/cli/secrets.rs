@@ -1,5 +1,7 @@
 //! Secrets are sent, and never shown.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use relink_testing::{Connection, Script, What};
 
 use crate::support::{Relink, file_name, seen, server};
@@ -21,8 +23,7 @@ fn tokens_headers_and_the_secret_parts_of_an_address_are_never_shown() {
             .connection(Connection::refuse(503))
             .connection(Connection::new().close(4020, "kicked"));
         let server = server(script);
-        let url = server.url().replace("ws://", &format!("ws://me:{SECRET}@"));
-        let url = format!("{url}feed?key={SECRET}");
+        let url = format!("{}feed?key={SECRET}", server.url());
         let token = format!("echo {SECRET}; echo {SECRET} >&2");
         let header = format!("Cookie: session={SECRET}");
         let mut args = vec!["connect", "--no-stdin", &url, "--token-command", &token, "--header", &header];
@@ -37,6 +38,28 @@ fn tokens_headers_and_the_secret_parts_of_an_address_are_never_shown() {
         assert_eq!(request.header("cookie"), Some("session=hunter2"));
         assert_eq!(request.query(), Some("key=hunter2"));
         assert_silent(&[ended.out(), ended.err()]);
+    }
+}
+
+#[test]
+fn a_password_in_the_address_is_sent_and_never_shown() {
+    for json in [true, false] {
+        let script = Script::new()
+            .connection(Connection::new().close(1001, "deploy"))
+            .connection(Connection::refuse(503))
+            .connection(Connection::new().close(4020, "kicked"));
+        let server = server(script);
+        let url = server.url().replace("ws://", &format!("ws://me:{SECRET}@"));
+        let mut args = vec!["connect", "--no-stdin", &url, "--backoff-initial", "10ms"];
+        args.extend(json.then_some("--json"));
+        let ended = Relink::run(args);
+        assert_eq!(ended.status, Some(3), "{}", ended.err());
+        let log = seen(&server, |what| matches!(what, What::Accepted { .. }));
+        let request = log.iter().find_map(|event| event.what.request()).expect("a request");
+        let encoded = BASE64_STANDARD.encode(format!("me:{SECRET}"));
+        assert_eq!(request.header("authorization"), Some(format!("Basic {encoded}").as_str()));
+        assert_silent(&[ended.out(), ended.err()]);
+        assert!(!ended.out().contains(&encoded) && !ended.err().contains(&encoded));
     }
 }
 
