@@ -35,22 +35,22 @@ config! {
         /// longer costs memory for clients that never come back.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
         pub session_ttl / with_session_ttl: Duration = Duration::from_secs(120),
-        /// So many bytes of all streams together, each message counted with 128 bytes more and each stream with 512. Beyond,
-        /// the oldest messages of all are forgotten, and streams that are empty and that nobody watches. Redis has a bound of
-        /// its own for that: its `maxmemory`. At least 1.
+        /// The most bytes of all streams together, counting 128 more for each message and 512 for each stream. Beyond it the
+        /// oldest messages are forgotten, and empty streams that nobody watches. Redis has its own bound for this, `maxmemory`.
+        /// At least 1.
         pub max_total_bytes / with_max_total_bytes: usize = 256 << 20,
-        /// So many bytes of the messages of one user, counted in the same way; a further one is refused
-        /// ([`Full::User`]), so that one user cannot push out what the others sent. Messages of the application are
-        /// nobody's; anonymous users are one user. At least 1.
+        /// The most bytes of one user's messages, counted in the same way. A further message is refused ([`Full::User`]), so
+        /// that one user cannot push out what the others sent. The application's own messages count for no user; all anonymous
+        /// users count as one. At least 1.
         pub user_bytes / with_user_bytes: usize = 64 << 20,
-        /// So many sessions, with a connection or waiting for one; a further one is refused ([`Full::Store`]). At least 1.
+        /// The most sessions, connected or waiting to be resumed. A further one is refused ([`Full::Store`]). At least 1.
         pub max_sessions / with_max_sessions: usize = 100_000,
-        /// So many sessions of one user; a further one is refused ([`Full::User`]). At least 1.
+        /// The most sessions of one user. A further one is refused ([`Full::User`]). At least 1.
         pub user_sessions / with_user_sessions: usize = 50_000,
-        /// So many members are listed in one channel. Whoever comes to a full one is not listed and sees the others, so that
-        /// nobody can shut a room by filling it. At least 1, at most 10,000.
+        /// The most members listed in one channel. A member who joins a full channel is not listed but sees the others, so
+        /// that filling a room does not shut it. At least 1, at most 10,000.
         pub max_members / with_max_members: usize = 1000,
-        /// So many bytes of what the members of one channel say of themselves. Beyond, a member is listed without its words.
+        /// The most bytes of what the members of one channel say of themselves. Beyond it a member is listed without its words.
         pub max_words / with_max_words: usize = 1 << 20,
     }
 }

@@ -60,6 +60,12 @@ fn the_documented_defaults_of_a_server_are_the_defaults() {
             ("`max_bytes`", "4 MiB", history.max_bytes == 4 << 20),
             ("`max_age`", "5 min", history.max_age == secs(300)),
             ("`session_ttl`", "2 min", history.session_ttl == secs(120)),
+            ("`max_total_bytes`", "256 MiB", history.max_total_bytes == 256 << 20),
+            ("`user_bytes`", "64 MiB", history.user_bytes == 64 << 20),
+            ("`max_sessions`", "100,000", history.max_sessions == 100_000),
+            ("`user_sessions`", "50,000", history.user_sessions == 50_000),
+            ("`max_members`", "1,000", history.max_members == 1_000),
+            ("`max_words`", "1 MiB", history.max_words == 1 << 20),
         ],
     );
 }
