@@ -134,8 +134,8 @@ async fn close_without_a_code_has_none() {
 }
 
 #[tokio::test]
-async fn close_may_send_codes_that_must_not_be_sent() {
-    for code in [1004, 1005, 1006, 1015, 1016, 2999_u16] {
+async fn close_may_send_codes_that_have_no_meaning() {
+    for code in [1004, 1016, 2999_u16] {
         let server = start(Script::close_with(code, "")).await;
         let mut tcp = request(&server).await;
         let [high, low] = code.to_be_bytes();
