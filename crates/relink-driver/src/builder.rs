@@ -8,8 +8,8 @@ use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderName, HeaderValue};
 use rand::rngs::SmallRng;
 use relink::{
-    Address, BadUrl, Channel, ConfigError, Protocol, Resume, Secret, Session, SessionConfig, SessionInput,
-    Token,
+    Address, BadUrl, Channel, ConfigError, Given, Protocol, Resume, Secret, Session, SessionConfig,
+    SessionInput, Token,
 };
 
 use crate::channel_tokens::ChannelTokens;
@@ -408,6 +408,9 @@ impl<Rt: Runtime> Builder<Rt> {
         config.link.credentials.address |= self.providers.address.is_some();
         let mut protocol = self.protocol.unwrap_or(protocol);
         protocol.reads_at_most(self.limits.largest()?)?;
+        if let Some(resume) = &self.resume {
+            protocol.check(Given::Resume(resume))?;
+        }
         let trace = Trace::link(&endpoints[0]);
         let mut session = Session::new(config, endpoints, protocol, rand::make_rng::<SmallRng>())?;
         if let Some(resume) = self.resume {

@@ -174,13 +174,13 @@ impl State {
 
     /// Whether a message would be taken now.
     fn takes(&self, message: &Outgoing) -> bool {
-        self.session.may_send(&message.message).is_ok()
+        self.session.may_send(message).is_ok()
     }
 
     /// Whether a message at this place has to wait: for room, or for those who came before it. One that will never be
     /// taken does not wait to hear that.
     pub(crate) fn has_to_wait(&self, place: Place, message: &Outgoing) -> bool {
-        match self.session.may_send(&message.message) {
+        match self.session.may_send(message) {
             Ok(()) => !self.senders.is_first(place),
             Err(reason) => reason == RefusedReason::Full,
         }

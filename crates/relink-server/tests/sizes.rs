@@ -1,4 +1,4 @@
-//! Messages that are too large, between a server and a client on real sockets.
+//! Messages, names, words and tokens that are too large, between a server and a client on real sockets.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test picks the events that it is about")]
 
@@ -6,8 +6,8 @@ mod client;
 
 use client::{PATIENCE, Running};
 use relink_server::relink::{
-    DropReason, Event, Message, Outgoing, Receipt, RefusedReason, SizeLimit, Subscription,
-    server::NodeConfig, v1::Encoding,
+    DropReason, Event, Message, Outgoing, Position, Receipt, RefusedReason, Resume, Secret, SizeLimit,
+    Subscription, server::NodeConfig, v1::Encoding,
 };
 use relink_server::{Server, ServerConfig};
 use relink_tokio::{BuildError, Client, Events, WireLimits};
@@ -172,4 +172,64 @@ async fn limits_that_cannot_work_are_refused_when_it_is_built() {
     }
     assert_eq!(build(WireLimits::new(1, 125), None), Ok(()));
     assert_eq!(build(WireLimits::new(usize::MAX, usize::MAX), Some(Encoding::Cbor)), Ok(()));
+}
+
+#[tokio::test]
+async fn what_the_server_cannot_read_is_told_to_the_application_and_costs_no_link() {
+    let server = Running::with_defaults().await;
+    for encoding in BOTH {
+        let builder = relink_tokio::builder(format!("ws://{}/", server.addr).as_str())
+            .relink_v1(encoding)
+            .channel_token(|_| async { Ok::<_, String>(Secret::from("t".repeat(16_385))) });
+        let (client, mut events) = builder.spawn().expect("valid");
+        until(&mut events, |event| matches!(event, Event::Connected { .. }).then_some(())).await;
+        for name in [String::new(), "c".repeat(256)] {
+            let refused = client.send(Outgoing::from("hello").on(name.as_str())).await;
+            let refused = refused.expect_err("no server can read it");
+            assert!(matches!(refused.reason, RefusedReason::BadChannel(_)), "{refused}");
+            assert_eq!(refused.message, Message::from("hello"));
+            client.subscribe(name.as_str(), Subscription::default());
+        }
+        client.subscribe("a", Subscription::default().with_presence("i".repeat(4_097)));
+        client.subscribe("b", Subscription::default().with_token());
+        for allowed in ["at least 1", "at most 255", "at most 4096", "at most 16384"] {
+            let detail = until(&mut events, |event| match event {
+                Event::Unsubscribed { problem, .. } => Some(problem.detail),
+                Event::Disconnected { detail, .. } => panic!("the link was lost: {detail}"),
+                _ => None,
+            })
+            .await;
+            assert!(detail.ends_with(allowed), "{detail}");
+        }
+        let longest = "c".repeat(255);
+        client.subscribe(longest.as_str(), Subscription::default().with_presence("i".repeat(4_096)));
+        until(&mut events, |event| match event {
+            Event::Subscribed { channel, .. } => Some(assert_eq!(channel.as_str(), longest)),
+            Event::Disconnected { detail, .. } => panic!("the link was lost: {detail}"),
+            _ => None,
+        })
+        .await;
+        let sent = client.send(Outgoing::from("hello").on(longest)).await.expect("it can be read");
+        acknowledged(&mut events, sent.receipt).await;
+        assert_eq!(client.stats().dials, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_no_server_can_read_is_refused_when_the_link_is_built() {
+    let resume =
+        |session: String, offset| Resume { session: session.into(), position: Position::new(1, offset) };
+    for (resume, error) in [
+        (
+            resume("s".repeat(129), 1),
+            "the length of resume.session in bytes is 129, but it must be at most 128",
+        ),
+        (
+            resume("s".to_owned(), 1 << 53),
+            "resume.position.offset is 9007199254740992, but it must be at most 9007199254740991",
+        ),
+    ] {
+        let builder = relink_tokio::builder("ws://127.0.0.1:1/").relink_v1(Encoding::Json).resume(resume);
+        assert_eq!(builder.spawn().map(drop).map_err(|error| error.to_string()), Err(error.to_owned()));
+    }
 }

@@ -170,8 +170,8 @@ pub use rand_core;
 pub use roster::{Roster, RosterChange, RosterMember};
 #[cfg(feature = "alloc")]
 pub use session::{
-    Accepted, Address, Answer, BadUrl, Channel, CloseFrame, Command, DropReason, Event, Frame, Guarantee,
-    Member, Message, NotText, Origin, Outbox, OutboxConfig, Outgoing, Overflow, Plain, Position,
+    Accepted, Address, Answer, BadUrl, Channel, CloseFrame, Command, DropReason, Event, Frame, Given,
+    Guarantee, Member, Message, NotText, Origin, Outbox, OutboxConfig, Outgoing, Overflow, Plain, Position,
     PresenceEvent, Priority, Problem, Protocol, Receipt, Refused, RefusedReason, Rejection, Resume, Secret,
     Session, SessionAction, SessionConfig, SessionId, SessionInput, Signal, SizeLimit, Subscription, Text,
     Token, Welcomed, WhileDown,

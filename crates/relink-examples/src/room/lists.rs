@@ -1,7 +1,7 @@
 //! Tells when a list of members has come.
 
 use relink::v1::RelinkV1;
-use relink::{Command, Frame, Message, Protocol, Signal, Step};
+use relink::{Channel, Command, ConfigError, Frame, Given, Message, Protocol, Signal, Step};
 
 /// `relink.v1`, and a message of its own after each list of members.
 ///
@@ -39,6 +39,14 @@ impl Protocol for WithLists {
 
     fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
         self.0.command(command, frames);
+    }
+
+    fn encoded_len(&self, message: &Message, channel: Option<&Channel>, serial: Option<u64>) -> usize {
+        self.0.encoded_len(message, channel, serial)
+    }
+
+    fn check(&self, given: Given<'_>) -> Result<(), ConfigError> {
+        self.0.check(given)
     }
 
     fn acknowledges(&self) -> bool {

@@ -1,14 +1,14 @@
 //! Channels: what is subscribed to, with which token, and who else is there.
 
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use rand_core::Rng;
 
 use super::presence::Presence;
 use super::{
-    Channel, Command, Event, Member, Position, Problem, Protocol, Secret, Session, SessionAction, Text,
+    Channel, Command, Event, Given, Member, Position, Problem, Protocol, Secret, Session, SessionAction, Text,
 };
 use crate::config::ConfigError;
 use crate::subscriptions::{Standing, Subscriptions, SubscriptionsConfig, Want};
@@ -122,10 +122,19 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// [`unsubscribe`](Self::unsubscribe). What comes of it is told as [`Event::Subscribed`] or [`Event::Unsubscribed`].
     ///
     /// A channel that is subscribed to already keeps its place. It is asked for again where it failed, or where this
-    /// client says something else of itself now.
+    /// client says something else of itself now. What the peer could not read is not asked for and ends what was asked for
+    /// before: [`Event::Unsubscribed`] tells it at once, with [`Problem::LIMIT_EXCEEDED`].
     pub fn subscribe(&mut self, channel: impl Into<Channel>, subscription: Subscription) {
         let channel = channel.into();
         let Subscription { needs_token, presence: info, since } = subscription;
+        match self.may_ask(&channel, since, info.as_ref()) {
+            // Nothing is told after the end; if the link comes back, it is told when it would be asked for.
+            Err(problem) if !self.link.state().is_closed() => {
+                self.channels.subscriptions.unsubscribe(&channel);
+                return self.subscription_failed(channel, problem, self.link.now());
+            }
+            Ok(()) | Err(_) => {}
+        }
         let Channels { subscriptions, details, .. } = &mut self.channels;
         if let Some(since) = since.filter(|_| subscriptions.standing(&channel).is_none()) {
             self.inbox.start(Some(channel.clone()), since, false);
@@ -169,7 +178,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         if !matches!(standing, Some(Standing::Authorizing { .. })) {
             return;
         }
-        match result {
+        match result.and_then(|token| self.check_token(&token).map(|()| token)) {
             Ok(token) => {
                 self.channels.subscriptions.granted(channel, now);
                 self.ask_for(channel.clone(), Some(token), now);
@@ -265,6 +274,18 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         true
     }
 
+    /// Whether the peer can read what it would be asked.
+    fn may_ask(
+        &self,
+        channel: &Channel,
+        since: Option<Position>,
+        info: Option<&Text>,
+    ) -> Result<(), Problem> {
+        let given = [Some(Given::Channel(channel)), since.map(Given::Since), info.map(Given::Presence)];
+        let checked = given.into_iter().flatten().try_for_each(|given| self.protocol.check(given));
+        checked.map_err(|error| Problem::new(Problem::LIMIT_EXCEEDED, error.to_string()))
+    }
+
     fn ask_for(&mut self, channel: Channel, token: Option<Secret>, now: Instant) {
         let since = self.inbox.position(&Some(channel.clone()));
         let details = self.channels.details.get_mut(&channel);
@@ -272,6 +293,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             details.presence.reset();
             details.info.clone()
         });
+        if let Err(problem) = self.may_ask(&channel, since, presence.as_ref()) {
+            return self.subscription_failed(channel, problem, now);
+        }
         let command = Command::Subscribe { channel: channel.clone(), since, token, presence };
         self.protocol.command(command, &mut self.frames);
         if self.frames.is_empty() {

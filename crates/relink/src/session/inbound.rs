@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 
 use rand_core::Rng;
 
-use super::{Address, CloseFrame, Event, Frame, Protocol, Session, Signal, Token};
+use super::{Address, CloseFrame, Event, Frame, Given, Protocol, Secret, Session, Signal, Token};
 use crate::code::CloseCode;
 use crate::link::{
     AddressFailed, Failure, Input, LinkSignal, Phase, State, TokenFailed, TokenGrant, TransportId,
@@ -17,6 +17,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         if self.link.transport() != Some(id) || !self.link.is_fetching() {
             return;
         }
+        let result = result.and_then(|token| self.check_token(&token.secret).map(|()| token));
         let result = match result {
             Ok(token) => {
                 self.token = Some(token.secret);
@@ -28,6 +29,11 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
         };
         self.drive(Input::Token { id, result }, now);
+    }
+
+    /// Whether a token can be sent: one that cannot counts as a failed fetch.
+    pub(super) fn check_token(&self, token: &Secret) -> Result<(), String> {
+        self.protocol.check(Given::Token(token)).map_err(|error| error.to_string())
     }
 
     pub(super) fn located(&mut self, id: TransportId, result: Result<Address, String>, now: Instant) {

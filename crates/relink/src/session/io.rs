@@ -1,5 +1,6 @@
 //! What goes into a session and what comes out.
 
+use crate::config::ConfigError;
 use crate::link::{Failure, Hint, TransportId};
 use crate::session::address::Address;
 use crate::session::channel::Channel;
@@ -191,6 +192,9 @@ pub enum RefusedReason {
         /// By what.
         by: SizeLimit,
     },
+    /// The name of its channel is nothing that the peer can read: empty, or too long.
+    #[error("{0}")]
+    BadChannel(ConfigError),
     /// The link is not usable, and is configured to queue nothing.
     #[error("the link is not usable now, and outbox.while_down says to refuse")]
     Down,

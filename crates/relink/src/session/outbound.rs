@@ -6,8 +6,9 @@ use rand_core::Rng;
 
 use super::outbox::{Entry, InFlight};
 use super::{
-    Accepted, Channel, Command, DropReason, Event, Frame, Guarantee, Message, Outbox, Outgoing, Overflow,
-    Priority, Protocol, Receipt, Refused, RefusedReason, Session, SessionAction, SizeLimit, WhileDown,
+    Accepted, Channel, Command, DropReason, Event, Frame, Given, Guarantee, Message, Outbox, Outgoing,
+    Overflow, Priority, Protocol, Receipt, Refused, RefusedReason, Session, SessionAction, SizeLimit,
+    WhileDown,
 };
 use crate::bucket::{Bucket, Rate};
 use crate::link::{Input, State};
@@ -53,7 +54,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// # Errors
     ///
     /// The message comes back where there is no room for it, where it is larger than the outbox or the peer takes, where the
-    /// link is down and told to refuse, and where the link is closing or closed. What the peer takes is known after its first
+    /// name of its channel is nothing that the peer can read, where the link is down and told to refuse, and where the link is closing or closed. What the peer takes is known after its first
     /// welcome; what turns out to be too large then is dropped, and its receipt says so.
     pub fn send(&mut self, message: impl Into<Outgoing>, now: Instant) -> Result<Accepted, Refused> {
         let now = now.max(self.link.now());
@@ -114,13 +115,13 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// Whether a message of normal priority would be taken now, without sending it.
+    /// Whether a message would be taken now if its priority were normal, without sending it.
     ///
     /// # Errors
     ///
     /// Why it would not.
-    pub fn may_send(&self, message: &Message) -> Result<(), RefusedReason> {
-        self.takes(message, None, Priority::Normal)
+    pub fn may_send(&self, Outgoing { message, channel, .. }: &Outgoing) -> Result<(), RefusedReason> {
+        self.takes(message, channel.as_ref(), Priority::Normal)
     }
 
     fn takes(
@@ -131,6 +132,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     ) -> Result<(), RefusedReason> {
         if self.is_closing() {
             return Err(RefusedReason::Closed);
+        }
+        if let Some(channel) = channel {
+            self.protocol.check(Given::Channel(channel)).map_err(RefusedReason::BadChannel)?;
         }
         let config = self.outbox.config();
         let state = self.link.state();

@@ -45,6 +45,16 @@ pub trait Protocol {
         message.len()
     }
 
+    /// Whether the peer can read this. Asked wherever the application hands something in, so that it hears of a mistake
+    /// there, and no peer closes because of it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it: its length, and what is allowed.
+    fn check(&self, _given: Given<'_>) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
     /// Told by the driver, before the first transport: the largest message that it reads, in bytes. For protocols that
     /// tell the peer.
     ///
@@ -94,6 +104,10 @@ impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
         (**self).encoded_len(message, channel, serial)
     }
 
+    fn check(&self, given: Given<'_>) -> Result<(), ConfigError> {
+        (**self).check(given)
+    }
+
     fn reads_at_most(&mut self, bytes: usize) -> Result<(), ConfigError> {
         (**self).reads_at_most(bytes)
     }
@@ -109,6 +123,22 @@ impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
     fn opening(&self) -> Option<Step> {
         (**self).opening()
     }
+}
+
+/// What an application hands in besides messages, and what goes into a [`Command`] as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Given<'a> {
+    /// A channel to send to or to subscribe to.
+    Channel(&'a Channel),
+    /// A token, for the link or for a channel.
+    Token(&'a Secret),
+    /// What this client says of itself in a channel.
+    Presence(&'a Text),
+    /// Where a subscription begins.
+    Since(Position),
+    /// A session of an earlier life.
+    Resume(&'a Resume),
 }
 
 /// What a session wants said.

@@ -7,7 +7,9 @@ use rand_core::Rng;
 
 use super::inbox::Arrival;
 use super::outbox::InFlight;
-use super::{Channel, CloseFrame, Event, Message, Problem, Protocol, Rejection, Resume, Session, Welcomed};
+use super::{
+    Channel, CloseFrame, Event, Given, Message, Problem, Protocol, Rejection, Resume, Session, Welcomed,
+};
 use crate::code::CloseCode;
 use crate::link::{Failure, Phase, State, TransportId};
 use crate::stats::count;
@@ -46,9 +48,11 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     /// Goes on with the session of another process, or of an earlier life of this one. To be called before the first
-    /// connect; later it does nothing and says so.
+    /// connect; later, or with one that the peer could not read, it does nothing and says so.
     pub fn resume_from(&mut self, resume: Resume) -> bool {
-        let fresh = self.id.is_none() && self.link.transport().is_none() && self.link.stats().dials == 0;
+        let readable = self.protocol.check(Given::Resume(&resume)).is_ok();
+        let fresh =
+            readable && self.id.is_none() && self.link.transport().is_none() && self.link.stats().dials == 0;
         if fresh {
             self.inbox.start(None, resume.position, false);
             self.id = Some(resume.session);

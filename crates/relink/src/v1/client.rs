@@ -9,7 +9,8 @@ use crate::config::{ConfigError, within};
 use crate::link::Step;
 use crate::policy::{StopReason, Verdict};
 use crate::session::{
-    Channel, CloseFrame, Command, Frame, Guarantee, Message, Plain, Protocol, SessionConfig, Signal, Welcomed,
+    Channel, CloseFrame, Command, Frame, Given, Guarantee, Message, Plain, Protocol, SessionConfig, Signal,
+    Welcomed,
 };
 use crate::v1::{ClientFrame, Encoding, ServerFrame, limits};
 
@@ -158,6 +159,10 @@ impl Protocol for RelinkV1 {
     fn encoded_len(&self, message: &Message, channel: Option<&Channel>, serial: Option<u64>) -> usize {
         let (channel, payload) = (channel.cloned(), message.clone());
         ClientFrame::Message { serial, channel, payload }.encoded_len(self.encoding)
+    }
+
+    fn check(&self, given: Given<'_>) -> Result<(), ConfigError> {
+        limits::check(given)
     }
 
     fn reads_at_most(&mut self, bytes: usize) -> Result<(), ConfigError> {

@@ -1,7 +1,10 @@
-//! How long things may be in a frame of `relink.v1`. Both decoders refuse what is longer with 1003; a server refuses it
-//! earlier, with a problem, where the application is to blame.
+//! How long things may be in a frame of `relink.v1`. Both decoders refuse what is longer with 1003; what an
+//! application hands in is checked earlier, so that it hears of its mistake.
 //!
 //! Lengths are in bytes of UTF-8. A payload has no limit here: that of the whole message, which the driver knows, holds.
+
+use crate::config::{ConfigError, within};
+use crate::session::Given;
 
 /// The largest serial, offset and count: the largest whole number that JSON carries safely (RFC 8259, section 6).
 pub const NUMBER: u64 = (1 << 53) - 1;
@@ -17,7 +20,7 @@ pub const PRESENCE: usize = 4 * 1024;
 pub const USER: usize = 255;
 /// The name of a member's stay.
 pub const JOIN: usize = 255;
-/// The symbolic name of a problem.
+/// The symbolic name of a problem; the encoder cuts a longer one.
 pub const PROBLEM_NAME: usize = 64;
 /// The sentence of a problem; the encoder cuts a longer one.
 pub const PROBLEM_DETAIL: usize = 1024;
@@ -30,3 +33,19 @@ pub const MEMBERS: usize = 10_000;
 pub const LEAST_MESSAGE: u64 = 128 * 1024;
 /// How deep CBOR may be nested; the frames themselves need four levels.
 pub const DEPTH: usize = 32;
+
+/// Whether a peer can read what an application has handed in.
+pub(crate) fn check(given: Given<'_>) -> Result<(), ConfigError> {
+    match given {
+        Given::Channel(channel) => {
+            within("the length of the channel's name in bytes", channel.as_str().len(), 1, CHANNEL)
+        }
+        Given::Token(token) => within("the length of the token in bytes", token.expose().len(), 0, TOKEN),
+        Given::Presence(info) => within("the length of presence in bytes", info.as_str().len(), 0, PRESENCE),
+        Given::Since(position) => within("since.offset", position.offset, 0, NUMBER),
+        Given::Resume(resume) => {
+            within("the length of resume.session in bytes", resume.session.expose().len(), 0, SESSION)?;
+            within("resume.position.offset", resume.position.offset, 0, NUMBER)
+        }
+    }
+}

@@ -179,6 +179,9 @@ fn nothing_is_published_to_a_channel_that_nobody_can_name() {
     let problem = NodeConfig::default().may_publish(&Stream::Channel("".into()), &"x".into());
     assert_eq!(
         problem,
-        Err(Problem::new("limit_exceeded", "the channel's name has 0 bytes: 1 to 255 are allowed"))
+        Err(Problem::new(
+            "limit_exceeded",
+            "the length of the channel's name in bytes is 0, but it must be at least 1"
+        ))
     );
 }

@@ -1,11 +1,12 @@
-//! Messages that are larger than the server takes.
+//! Messages that are larger than the server takes, and names, words and tokens that no server can read.
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::v1::{self, Encoding, RelinkV1, ServerFrame};
+use relink::v1::{self, ClientFrame, Encoding, RelinkV1, ServerFrame, limits};
 use relink::{
-    Accepted, CloseCode, CloseFrame, DropReason, Event, Frame, Guarantee, Message, Outgoing, Problem,
-    Protocol, Receipt, Refused, RefusedReason, Session, SessionConfig, SessionInput, SizeLimit, Subscription,
+    Accepted, CloseCode, CloseFrame, DropReason, Event, Frame, Guarantee, Instant, Message, Outgoing,
+    Position, Problem, Protocol, Receipt, Refused, RefusedReason, Reopen, Resume, Session, SessionAction,
+    SessionConfig, SessionInput, SizeLimit, Subscription, Token,
 };
 
 use crate::desk::{Desk, fresh};
@@ -294,4 +295,164 @@ fn i26_a_publication_that_is_withheld_leaves_no_gap_and_is_told() {
     assert!(desk.is_connected(), "it counts as a publication");
     desk.say(withheld(Some("news"), 15));
     assert_eq!(desk.farewells.pop().unwrap().code, CloseCode::GAP);
+}
+
+// What no server can read: as a server would find, if it was sent.
+
+/// The problems of subscriptions that have ended, and whether they are tried again.
+fn ended(desk: &mut Desk) -> Vec<(String, Problem, bool)> {
+    let ended = |event| match event {
+        Event::Unsubscribed { channel, problem, retry_in } => {
+            Some((channel.as_str().to_owned(), problem, retry_in.is_some()))
+        }
+        _ => None,
+    };
+    desk.take_events().into_iter().filter_map(ended).collect()
+}
+
+#[test]
+fn a_message_on_a_channel_that_no_server_can_read_is_handed_back() {
+    for encoding in [Encoding::Json, Encoding::Cbor] {
+        let rng = Pcg32::seed_from_u64(7);
+        let session = Session::new(v1::config(), vec!["ws://peer".into()], RelinkV1::new(encoding), rng);
+        let mut desk = Desk::of(session.expect("valid"));
+        for (name, wrong) in [
+            (String::new(), "is 0, but it must be at least 1"),
+            (text('c', 256), "is 256, but it must be at most 255"),
+            ("é".repeat(128), "is 256, but it must be at most 255"),
+        ] {
+            let outgoing = Outgoing::from("hello").on(name.as_str());
+            assert!(desk.session.may_send(&outgoing).is_err());
+            let refused = desk.send(outgoing).expect_err("no server can read it");
+            assert_eq!(
+                refused.to_string(),
+                format!("the message was not taken: the length of the channel's name in bytes {wrong}")
+            );
+            assert!(!refused.is_retryable());
+            assert_eq!(
+                (refused.message, refused.channel),
+                (Message::from("hello"), Some(name.as_str().into()))
+            );
+        }
+        assert!(desk.send(Outgoing::from("hello").on(text('c', 255))).is_ok());
+    }
+}
+
+#[test]
+fn a_subscription_that_no_server_can_read_ends_at_once_and_is_not_asked_for() {
+    let mut desk = Desk::connected();
+    let long = text('c', limits::CHANNEL + 1);
+    let at = |offset| Subscription::default().with_since(Position::new(1, offset));
+    for (channel, subscription, detail) in [
+        (
+            "",
+            Subscription::default(),
+            "the length of the channel's name in bytes is 0, but it must be at least 1",
+        ),
+        (
+            long.as_str(),
+            Subscription::default().with_token(),
+            "the length of the channel's name in bytes is 256, but it must be at most 255",
+        ),
+        (
+            "a",
+            Subscription::default().with_presence(text('i', limits::PRESENCE + 1)),
+            "the length of presence in bytes is 4097, but it must be at most 4096",
+        ),
+        (
+            "b",
+            at(limits::NUMBER + 1),
+            "since.offset is 9007199254740992, but it must be at most 9007199254740991",
+        ),
+    ] {
+        desk.session.subscribe(channel, subscription);
+        desk.give(SessionInput::Timeout);
+        let problem = Problem::new(Problem::LIMIT_EXCEEDED, detail);
+        assert_eq!(ended(&mut desk), [(channel.to_owned(), problem, false)]);
+    }
+    assert_eq!(desk.session.subscriptions().count(), 0);
+    let longest = text('c', limits::CHANNEL);
+    let words = text('i', limits::PRESENCE);
+    desk.session.subscribe(longest.as_str(), at(limits::NUMBER).with_presence(words.as_str()));
+    desk.session.subscribe("b", Subscription::default());
+    assert_eq!(
+        desk.heard(),
+        [format!("subscribe {longest} since 1/{} as {words}", limits::NUMBER), "subscribe b".to_owned()]
+    );
+    desk.lose();
+    desk.back(0);
+    assert_eq!(desk.heard().len(), 2, "what was refused is not asked for again");
+}
+
+#[test]
+fn words_that_no_server_can_read_end_the_subscription_that_was_active() {
+    let mut desk = Desk::connected();
+    desk.follow("room", 7);
+    desk.session.subscribe("room", Subscription::default().with_presence(text('i', limits::PRESENCE + 1)));
+    desk.give(SessionInput::Timeout);
+    assert_eq!(ended(&mut desk).len(), 1);
+    assert_eq!(desk.heard(), ["unsubscribe room"]);
+    desk.say(ServerFrame::Unsubscribed { channel: "room".into(), problem: None });
+    desk.subscribe("room");
+    assert_eq!(desk.heard(), ["subscribe room since 1/7"], "its place is kept");
+}
+
+#[test]
+fn after_the_end_a_subscription_that_no_server_can_read_is_told_once_the_link_is_back() {
+    let config = v1::config();
+    let mut desk = Desk::connected_with(config.with_link(config.link.with_reopen(Reopen::Always)));
+    desk.close();
+    closed(&mut desk, CloseCode::NORMAL);
+    assert!(desk.session.state().is_closed());
+    desk.take_events();
+    desk.subscribe("");
+    assert_eq!(desk.take_events(), [], "nothing is told after the end");
+    desk.give(SessionInput::Connect);
+    desk.redial();
+    desk.welcome("s2");
+    assert_eq!(desk.heard(), [] as [&str; 0]);
+    let ended = ended(&mut desk);
+    assert!(matches!(&ended[..], [(channel, _, false)] if channel.is_empty()), "{ended:?}");
+}
+
+#[test]
+fn a_token_that_no_server_can_read_is_a_failed_fetch() {
+    let mut config = v1::config();
+    config.link.credentials.fetch = true;
+    let rng = Pcg32::seed_from_u64(7);
+    let session = Session::new(config, vec!["ws://peer".into()], RelinkV1::default(), rng);
+    let (mut session, now) = (session.expect("valid"), Instant::ORIGIN);
+    session.handle(SessionInput::Connect, now);
+    let id = session.link().transport().expect("an attempt");
+    let result = Ok(Token::from(text('t', limits::TOKEN + 1)));
+    session.handle(SessionInput::Token { id, result }, now);
+    let failed = core::iter::from_fn(|| session.poll_action()).find_map(|action| match action {
+        SessionAction::Event(Event::AttemptFailed { detail, retry_in, .. }) => {
+            Some((detail, retry_in.is_some()))
+        }
+        _ => None,
+    });
+    let detail = "the length of the token in bytes is 16385, but it must be at most 16384";
+    assert_eq!(failed, Some((detail.to_owned(), true)));
+
+    let mut desk = Desk::connected();
+    desk.session.subscribe("room", Subscription::default().with_token());
+    assert_eq!(desk.heard(), [] as [&str; 0]);
+    desk.token("room", Ok(&text('t', limits::TOKEN + 1)));
+    let problem = Problem::new(Problem::UNAVAILABLE, detail);
+    assert_eq!(ended(&mut desk), [("room".to_owned(), problem, true)]);
+    assert_eq!(desk.heard(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_session_that_no_server_can_read_is_not_gone_on_with() {
+    let resume =
+        |id: usize, offset| Resume { session: text('s', id).into(), position: Position::new(1, offset) };
+    let mut desk = Desk::with(v1::config());
+    assert!(!desk.session.resume_from(resume(limits::SESSION + 1, 1)));
+    assert!(!desk.session.resume_from(resume(1, limits::NUMBER + 1)));
+    assert!(desk.session.resume_from(resume(limits::SESSION, limits::NUMBER)));
+    desk.give(SessionInput::Connect);
+    desk.give(SessionInput::Opened { id: desk.id });
+    assert!(matches!(desk.frame(), Some(ClientFrame::Hello { resume: Some(_), .. })));
 }

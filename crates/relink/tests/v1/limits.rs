@@ -99,19 +99,25 @@ fn w11_members_are_limited() {
 }
 
 #[test]
-fn w11_problems_are_limited_and_the_encoder_cuts_their_detail() {
-    let frame = |length| ServerFrame::Error(Problem::new(long(length), ""));
-    server(&frame(limits::PROBLEM_NAME), &frame(limits::PROBLEM_NAME + 1), "name");
+fn w11_problems_are_limited_and_the_encoder_cuts_what_is_longer() {
     for encoding in BOTH {
-        let long = ServerFrame::Error(Problem::new("x", long(limits::PROBLEM_DETAIL - 1) + "éé"));
-        let Ok((ServerFrame::Error(problem), _)) = ServerFrame::decode(&long.encode(encoding)) else {
+        let name = long(limits::PROBLEM_NAME) + "x";
+        let frame = ServerFrame::Error(Problem::new(name, long(limits::PROBLEM_DETAIL - 1) + "éé"));
+        let Ok((ServerFrame::Error(problem), _)) = ServerFrame::decode(&frame.encode(encoding)) else {
             panic!("cut to what is allowed");
         };
+        assert_eq!(problem.name.len(), limits::PROBLEM_NAME);
         assert_eq!(problem.detail.len(), limits::PROBLEM_DETAIL - 1, "no character is cut in two");
     }
-    let text = format!(r#"{{"type":"error","name":"x","detail":"{}"}}"#, long(limits::PROBLEM_DETAIL + 1));
-    let error = ServerFrame::decode(&text.into()).expect_err("too long");
-    assert_eq!((error.close.0, &error.detail[..8]), (1003, "detail: "));
+    for (name, detail, wrong) in [
+        (long(limits::PROBLEM_NAME + 1), String::new(), "name: "),
+        ("x".to_owned(), long(limits::PROBLEM_DETAIL + 1), "detail: "),
+    ] {
+        let text = format!(r#"{{"type":"error","name":"{name}","detail":"{detail}"}}"#);
+        let error = ServerFrame::decode(&text.into()).expect_err("too long");
+        assert_eq!(error.close.0, 1003);
+        assert!(error.detail.starts_with(wrong), "{error}");
+    }
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! How large messages may be: what is published, and what is written to one client.
 
 use alloc::format;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use rand_core::Rng;
 
 use crate::server::Stream;
 use crate::server::node::{Node, NodeConfig};
-use crate::session::{Message, Problem, Rejection};
+use crate::session::{Given, Message, Problem, Rejection};
 use crate::v1::{Encoding, ServerFrame, limits};
 
 impl NodeConfig {
@@ -22,11 +23,9 @@ impl NodeConfig {
             Stream::Channel(channel) => Some(channel.clone()),
             Stream::Session(_) => None,
         };
-        let name = channel.as_ref().map_or(1, |channel| channel.as_str().len());
-        if !(1..=limits::CHANNEL).contains(&name) {
-            let most = limits::CHANNEL;
-            let detail = format!("the channel's name has {name} bytes: 1 to {most} are allowed");
-            return Err(Problem::new(Problem::LIMIT_EXCEEDED, detail));
+        if let Some(channel) = &channel {
+            let checked = limits::check(Given::Channel(channel));
+            checked.map_err(|error| Problem::new(Problem::LIMIT_EXCEEDED, error.to_string()))?;
         }
         // With the longest offset: which one it gets is the store's to say.
         let frame = ServerFrame::Publication { channel, offset: limits::NUMBER, payload: message.clone() };

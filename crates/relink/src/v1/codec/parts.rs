@@ -53,8 +53,9 @@ impl<'a> Record<'a> {
     }
 
     pub(super) fn problem(self, problem: &'a Problem) -> Self {
+        let name = cut(&problem.name, limits::PROBLEM_NAME);
         let detail = cut(&problem.detail, limits::PROBLEM_DETAIL);
-        self.text(Key::Name, &problem.name).text(Key::Detail, detail)
+        self.text(Key::Name, name).text(Key::Detail, detail)
     }
 
     pub(super) fn rejection(self, rejection: &'a Rejection) -> Self {
