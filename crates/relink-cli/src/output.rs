@@ -52,7 +52,16 @@ impl Output {
     /// Writes a line, waiting until there is room for it. If stdout is closed the line is lost, and
     /// [`closed`](Self::closed) says so.
     pub(crate) async fn write(&self, line: Line) {
-        _ = self.0.send(line).await;
+        self.write_all([line]).await;
+    }
+
+    /// Writes lines, each made once there is room for the one before it. Stops if stdout is closed.
+    pub(crate) async fn write_all(&self, lines: impl IntoIterator<Item = Line>) {
+        for line in lines {
+            if self.0.send(line).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Waits until stdout is closed or broken; [`Finish::wait`] tells which.

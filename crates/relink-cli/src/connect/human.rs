@@ -5,7 +5,9 @@ use std::io::{self, IsTerminal};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use relink::{Channel, ClosedReason, DropReason, Event, Message, PresenceEvent, Problem, Reason, Shown};
+use relink::{
+    Answer, Channel, ClosedReason, DropReason, Event, Message, PresenceEvent, Problem, Reason, Shown,
+};
 
 use crate::output::Line;
 use crate::style::{BAD, GOOD, WAIT, paint};
@@ -140,6 +142,7 @@ impl Human {
             Event::Missed { count } => {
                 vec![wait(format!("{count} events are left out here: nobody read them in time"))]
             }
+            Event::EndpointsFailed { answers } => answers.iter().map(answer).collect(),
             Event::Closed { reason } => self.end(*reason),
             Event::State { .. }
             | Event::Dialing { .. }
@@ -185,6 +188,11 @@ fn said(problem: &Problem) -> String {
     printable(&problem.to_string()).into_owned()
 }
 
+/// What an endpoint said last.
+fn answer(Answer { address, reason, detail }: &Answer) -> Line {
+    bad(format!("{address} refuses for good: {}", printable(&cause(*reason, detail))))
+}
+
 /// A person wants to know who is there, and not how often.
 fn presence(channel: &Channel, change: &PresenceEvent) -> Option<Line> {
     let (member, what, info) = match change {
@@ -210,4 +218,28 @@ fn wait(text: impl Display) -> Line {
 
 fn bad(text: impl Display) -> Line {
     Line::note(paint(BAD, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use relink::Failure;
+
+    use super::*;
+
+    #[test]
+    fn what_every_endpoint_said_is_a_line_for_each() {
+        let answer = |address: &str, detail: &str| Answer {
+            address: address.into(),
+            reason: Reason::Failed(Failure::Http { status: 404, retry_after: None }),
+            detail: detail.to_owned(),
+        };
+        let answers =
+            vec![answer("wss://a.example/?secret", "not\x1b[2J here"), answer("wss://b.example/", "")];
+        let lines = Human::new().lines(&Event::EndpointsFailed { answers });
+        let expected = [
+            "wss://a.example/?… refuses for good: not\\u{1b}[2J here",
+            "wss://b.example/ refuses for good: the server answered the handshake with an HTTP error (404)",
+        ];
+        assert_eq!(lines, expected.map(bad));
+    }
 }

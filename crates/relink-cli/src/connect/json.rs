@@ -1,15 +1,18 @@
 //! `--json`: one object a line. An interface; `docs/json-lines.md` describes it, and the tests hold it.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use relink::profile::Change;
 use relink::{
-    Channel, CloseCode, DropReason, Event, Member, Message, PresenceEvent, Problem, Receipt, Shown, Text,
+    Answer, Channel, CloseCode, DropReason, Event, Member, Message, PresenceEvent, Problem, Receipt,
+    RefusedReason, Shown, Text,
 };
 use serde::Serialize;
 
+use super::stdin::{Refusal, Unfit};
 use crate::output::Line;
 use crate::words::{cause, symbol};
 
@@ -63,6 +66,13 @@ enum What<'a> {
         id: Receipt,
         size: usize,
     },
+    Refused {
+        line: u64,
+        why: &'static str,
+        detail: String,
+        #[serde(flatten)]
+        size: Option<Size>,
+    },
     Withheld {
         #[serde(flatten)]
         place: Place<'a>,
@@ -97,6 +107,8 @@ enum What<'a> {
     Dropped {
         id: u64,
         why: DropReason,
+        #[serde(flatten)]
+        size: Option<Size>,
     },
     Disconnected {
         code: CloseCode,
@@ -120,6 +132,9 @@ enum What<'a> {
     Missed {
         count: u64,
     },
+    EndpointsFailed {
+        answers: Vec<Said>,
+    },
     Closed {
         reason: &'static str,
         code: Option<CloseCode>,
@@ -135,6 +150,14 @@ struct Place<'a> {
     offset: Option<u64>,
 }
 
+/// How large something is that is too large.
+#[derive(Serialize)]
+struct Size {
+    size: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<usize>,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Content<'a> {
@@ -147,6 +170,13 @@ enum Content<'a> {
 struct Trouble<'a> {
     problem: &'a str,
     detail: &'a str,
+}
+
+/// What an endpoint said last.
+#[derive(Serialize)]
+struct Said {
+    url: String,
+    reason: String,
 }
 
 /// Somebody in a channel.
@@ -174,43 +204,61 @@ impl<'a> From<&'a Problem> for Trouble<'a> {
     }
 }
 
+impl From<&Answer> for Said {
+    fn from(Answer { address, reason, detail }: &Answer) -> Self {
+        Self { url: address.to_string(), reason: cause(*reason, detail) }
+    }
+}
+
 impl<'a> Present<'a> {
     fn new(channel: &'a Channel, Member { user, join, info }: &'a Member) -> Self {
         Self { channel: channel.as_str(), user, join, info: info.as_ref().map(Text::as_str) }
     }
 }
 
-/// The lines that tell of an event; none where a program has no use for it.
-pub(crate) fn lines(at: Duration, event: &Event) -> Vec<Line> {
-    let line = |what| {
-        let told = Told { t: millis(at), what };
-        // Text and numbers: there is nothing that JSON could not hold.
-        Line::Out(serde_json::to_string(&told).unwrap_or_default())
-    };
-    let each = |first: &Receipt, last: &Receipt, what: &dyn Fn(u64) -> What<'static>| {
-        (first.0..=last.0).map(|id| line(what(id))).collect()
-    };
-    if let Event::Sent { first, last } = event {
-        each(first, last, &|id| What::Sent { id })
-    } else if let Event::Acknowledged { first, last } = event {
-        each(first, last, &|id| What::Acknowledged { id })
-    } else if let Event::InDoubt { first, last, .. } = event {
-        each(first, last, &|id| What::InDoubt { id })
-    } else if let Event::Dropped { first, last, why, .. } = event {
-        each(first, last, &|id| What::Dropped { id, why: *why })
+/// The lines that tell of an event; none if programs have no use for it. They are made one at a time: an event may tell
+/// of a million messages.
+pub(crate) fn lines(at: Duration, event: &Event) -> impl Iterator<Item = Line> {
+    receipts(event).filter_map(move |id| what(event, id)).map(move |what| line(at, what))
+}
+
+/// The messages that an event tells of, one a line. Every other event counts as one line, with a number that it does not use.
+fn receipts(event: &Event) -> RangeInclusive<u64> {
+    if let Event::Sent { first, last }
+    | Event::Acknowledged { first, last }
+    | Event::InDoubt { first, last, .. }
+    | Event::Dropped { first, last, .. } = event
+    {
+        first.0..=last.0
     } else {
-        what(event).map(line).into_iter().collect()
+        0..=0
     }
+}
+
+fn line(at: Duration, what: What<'_>) -> Line {
+    let told = Told { t: millis(at), what };
+    // Text and numbers: there is nothing that JSON could not hold.
+    Line::Out(serde_json::to_string(&told).unwrap_or_default())
+}
+
+/// The line that tells of a line of stdin that is not sent.
+pub(crate) fn refused(at: Duration, Refusal { line: number, why }: &Refusal) -> Line {
+    let size = if let Unfit::Refused(RefusedReason::TooLarge { size, limit, .. }) = *why {
+        Some(Size { size, limit: Some(limit) })
+    } else {
+        None
+    };
+    line(at, What::Refused { line: *number, why: why.name(), detail: why.to_string(), size })
 }
 
 /// The line that tells of a change in a profile's own words.
 pub(crate) fn in_other_words(at: Duration, change: Change) -> Line {
     let Change { from, to, reason, .. } = change;
-    let told = Told { t: millis(at), what: What::ProfileState { from, to, reason } };
-    Line::Out(serde_json::to_string(&told).unwrap_or_default())
+    line(at, What::ProfileState { from, to, reason })
 }
 
-fn what(event: &Event) -> Option<What<'_>> {
+/// What is told of an event; if it tells of several messages, of the one with this number.
+fn what(event: &Event, id: u64) -> Option<What<'_>> {
     Some(match event {
         Event::State { from, to, reason } => {
             let (from, to) = (from.status(), to.status());
@@ -225,6 +273,16 @@ fn what(event: &Event) -> Option<What<'_>> {
         Event::Publication { channel, position, message } => {
             let place = Place { channel: Some(channel.as_str()), offset: Some(position.offset) };
             What::Message { place, content: message.into() }
+        }
+        Event::Sent { .. } => What::Sent { id },
+        Event::Acknowledged { .. } => What::Acknowledged { id },
+        Event::InDoubt { .. } => What::InDoubt { id },
+        Event::Dropped { why, .. } => {
+            let size = match *why {
+                DropReason::TooLarge { size, limit } => Some(Size { size, limit }),
+                DropReason::Overflow | DropReason::Expired | DropReason::Closed | _ => None,
+            };
+            What::Dropped { id, why: *why, size }
         }
         Event::Rejected { receipt, problem, .. } => What::Rejected { id: *receipt, problem: problem.into() },
         Event::TooLarge { receipt, size } => What::TooLarge { id: *receipt, size: *size },
@@ -268,6 +326,9 @@ fn what(event: &Event) -> Option<What<'_>> {
         Event::GoingAway { retry_after } => What::GoingAway { retry_after_ms: millis(*retry_after) },
         Event::Shown(Shown::Stuck(true)) => What::Stuck,
         Event::Missed { count } => What::Missed { count: *count },
+        Event::EndpointsFailed { answers } => {
+            What::EndpointsFailed { answers: answers.iter().map(Said::from).collect() }
+        }
         Event::Closed { reason } => What::Closed { reason: reason.name(), code: reason.code() },
         Event::Shown(_) | _ => return None,
     })
@@ -279,11 +340,75 @@ fn millis(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use relink::{Failure, Reason};
+
     use super::*;
+
+    fn told(event: &Event) -> Vec<String> {
+        let text =
+            |line| if let Line::Out(text) = line { text } else { panic!("{line:?} is not for stdout") };
+        lines(Duration::from_millis(1_234), event).map(text).collect()
+    }
 
     #[test]
     fn what_nobody_read_in_time_is_counted() {
-        let told = lines(Duration::from_millis(1_234), &Event::Missed { count: 7 });
-        assert_eq!(told, [Line::Out(r#"{"t":1234,"event":"missed","count":7}"#.to_owned())]);
+        let told = told(&Event::Missed { count: 7 });
+        assert_eq!(told, [r#"{"t":1234,"event":"missed","count":7}"#]);
+    }
+
+    #[test]
+    fn what_every_endpoint_said_is_one_line() {
+        let answer = |address: &str, status, detail: &str| Answer {
+            address: address.into(),
+            reason: Reason::Failed(Failure::Http { status, retry_after: None }),
+            detail: detail.to_owned(),
+        };
+        let answers = vec![
+            answer("wss://ann:secret@a.example/?secret", 404, "the server answered 404 Not Found"),
+            answer("wss://b.example/", 410, "the server answered 410 Gone"),
+        ];
+        let url = answers[0].address.to_string();
+        assert!(!url.contains("secret"), "{url}");
+        let told = told(&Event::EndpointsFailed { answers });
+        let first = format!(r#"{{"url":"{url}","reason":"the server answered 404 Not Found"}}"#);
+        let second = r#"{"url":"wss://b.example/","reason":"the server answered 410 Gone"}"#;
+        assert_eq!(
+            told,
+            [format!(r#"{{"t":1234,"event":"endpoints_failed","answers":[{first},{second}]}}"#)]
+        );
+    }
+
+    #[test]
+    fn a_range_of_messages_is_told_one_by_one_and_never_held_as_a_whole() {
+        // As many as there are numbers: only lines that are asked for are made.
+        let (first, last) = (Receipt(1), Receipt(u64::MAX));
+        let expired = DropReason::Expired;
+        let ranges = [
+            ("sent", Event::Sent { first, last }),
+            ("acknowledged", Event::Acknowledged { first, last }),
+            ("in_doubt", Event::InDoubt { first, last, messages: Vec::new() }),
+            ("dropped", Event::Dropped { first, last, why: expired, messages: Vec::new() }),
+        ];
+        for (name, range) in ranges {
+            let some: Vec<_> = lines(Duration::ZERO, &range).take(3).collect();
+            for (line, id) in some.iter().zip(1..) {
+                let Line::Out(line) = line else { panic!("{line:?}") };
+                assert!(line.starts_with(&format!(r#"{{"t":0,"event":"{name}","id":{id}"#)), "{line}");
+            }
+            assert_eq!(some.len(), 3, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_large_is_told_with_its_size_and_the_limit() {
+        let dropped = |limit| Event::Dropped {
+            first: Receipt(3),
+            last: Receipt(3),
+            why: DropReason::TooLarge { size: 20, limit },
+            messages: Vec::new(),
+        };
+        let start = r#"{"t":1234,"event":"dropped","id":3,"why":"too_large","size":20"#;
+        assert_eq!(told(&dropped(Some(10))), [format!(r#"{start},"limit":10}}"#)]);
+        assert_eq!(told(&dropped(None)), [format!("{start}}}")]);
     }
 }

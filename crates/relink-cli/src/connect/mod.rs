@@ -7,7 +7,6 @@ mod stdin;
 mod tls;
 mod token;
 
-use std::future::pending;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +14,6 @@ use relink::profile::{self, Narrator};
 use relink::{ClosedReason, Event, RefusedReason, SessionConfig};
 use relink_tokio::{Builder, Client, Events};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::exit::{Exit, Mistake};
@@ -24,7 +22,7 @@ use crate::settings::{BackoffArgs, BaseArgs, LinkArgs, ProtocolArgs, duration_up
 use crate::signals::Stop;
 use human::Human;
 use quiet::Quiet;
-use stdin::Typed;
+use stdin::{Refusal, Typed, Unfit};
 
 /// How long the last lines may take to be written, once the link should have ended.
 const LAST_WORDS: Duration = Duration::from_millis(250);
@@ -54,7 +52,10 @@ Exit status:
   2    a mistake in the command line or a file
   3    ended for good by the server; stderr says why
   4    gave up: --max-attempts, or another limit
-  130  a second Ctrl-C, which did not wait for the farewell")]
+  130  a second Ctrl-C, which did not wait for the farewell
+
+A line that is not sent, because it is too large or not UTF-8, is told with its number; the lines after it go on, and \
+the exit status is the same.")]
 pub(crate) struct Args {
     /// Where to connect: ws://… or wss://…
     url: String,
@@ -162,18 +163,26 @@ enum Manner {
 }
 
 impl Voice {
-    fn lines(&mut self, event: &Event) -> Vec<Line> {
-        let mut lines = match &mut self.manner {
-            Manner::Json { started } => json::lines(started.elapsed(), event),
-            Manner::Human(human) => human.lines(event),
-        };
+    async fn refuse(&self, refusal: &Refusal, output: &Output) {
+        output.write(Line::note(refusal)).await;
+        if let Manner::Json { started } = &self.manner {
+            output.write(json::refused(started.elapsed(), refusal)).await;
+        }
+    }
+
+    /// Writes what there is to tell of an event, waiting for the reader after each line that finds no room.
+    async fn tell(&mut self, event: &Event, output: &Output) {
+        match &mut self.manner {
+            Manner::Json { started } => output.write_all(json::lines(started.elapsed(), event)).await,
+            Manner::Human(human) => output.write_all(human.lines(event)).await,
+        }
         if let Some(change) = self.narrator.as_mut().and_then(|narrator| narrator.observe(event)) {
-            lines.push(match &self.manner {
+            let line = match &self.manner {
                 Manner::Json { started } => json::in_other_words(started.elapsed(), change),
                 Manner::Human(_) => Line::note(change),
-            });
+            };
+            output.write(line).await;
         }
-        lines
     }
 }
 
@@ -187,26 +196,26 @@ async fn stay_connected(args: &Args, builder: Builder, config: SessionConfig) ->
     }
     args.protocol.subscribe(&client);
     let (output, finish) = Output::start().map_err(Mistake::failed)?;
-    let mut typing = JoinSet::new();
-    if args.no_stdin {
-        typing.spawn(pending());
+    let (refuse, refusals) = mpsc::channel(1);
+    let _typing_never_ends = if args.no_stdin {
+        Some(refuse)
     } else {
         let typed = stdin::lines(config.outbox.max_bytes).map_err(Mistake::failed)?;
-        typing.spawn(send_typed(client.clone(), typed, args.protocol.clone(), output.clone()));
-    }
+        tokio::spawn(send_typed(client.clone(), typed, args.protocol.clone(), refuse));
+        None
+    };
     let manner = if args.json { Manner::Json { started } } else { Manner::Human(Human::new()) };
     let profile = args.base.profile;
     let narrator = (profile.name != profile::DEFAULT.name).then(|| Narrator::new(profile));
     let voice = Voice { manner, narrator };
     let talk = async {
         let exit = tokio::select! {
-            end = converse(&client, events, &mut typing, Quiet::new(args.wait), voice, &output) => Exit::from(end),
+            end = converse(&client, events, refusals, Quiet::new(args.wait), voice, &output) => Exit::from(end),
             () = output.closed() => {
                 client.close().await;
                 Exit::Done
             }
         };
-        typing.shutdown().await;
         drop(output);
         finish.wait().await?;
         Ok(exit)
@@ -238,19 +247,24 @@ async fn leave(client: &Client, mut stop: Stop, patience: Duration) -> Exit {
 async fn converse(
     client: &Client,
     mut events: Events,
-    typing: &mut JoinSet<()>,
+    mut refusals: mpsc::Receiver<Refusal>,
     mut quiet: Quiet,
     mut voice: Voice,
     output: &Output,
 ) -> ClosedReason {
+    let mut is_typing = true;
     loop {
         tokio::select! {
             event = events.recv() => {
                 // The stream ends behind `Closed`, which is caught below.
                 let Some(event) = event else { return ClosedReason::Requested };
-                for line in voice.lines(&event) {
-                    output.write(line).await;
+                if matches!(event, Event::Closed { .. }) {
+                    // What was refused before the end is told before it.
+                    while let Ok(refusal) = refusals.try_recv() {
+                        voice.refuse(&refusal, output).await;
+                    }
                 }
+                voice.tell(&event, output).await;
                 if let Event::Closed { reason } = event {
                     return reason;
                 }
@@ -258,10 +272,13 @@ async fn converse(
                     quiet.broken();
                 }
             }
-            Some(_) = typing.join_next() => {}
+            refusal = refusals.recv(), if is_typing => match refusal {
+                Some(refusal) => voice.refuse(&refusal, output).await,
+                None => is_typing = false,
+            },
             () = quiet.over() => drop(client.close()),
         }
-        if typing.is_empty() && has_delivered(client) {
+        if !is_typing && has_delivered(client) {
             quiet.begin();
         }
     }
@@ -273,22 +290,26 @@ fn has_delivered(client: &Client) -> bool {
     stats.queued == 0 && stats.connects > 0
 }
 
-/// Sends what was typed, waiting for room if there is none. Returns at the end of stdin, or of the link.
+/// Sends what was typed, waiting for room if there is none, and hands on the lines that are refused. Returns at the end of
+/// stdin, or of the link.
 async fn send_typed(
     client: Client,
     mut typed: mpsc::Receiver<Typed>,
     protocol: ProtocolArgs,
-    output: Output,
+    refuse: mpsc::Sender<Refusal>,
 ) {
-    while let Some(typed) = typed.recv().await {
-        let problem = match typed {
+    for line in 1.. {
+        let Some(typed) = typed.recv().await else { return };
+        let why = match typed {
             Typed::Line(line) => match client.send(protocol.address(line)).await {
                 Ok(_) => continue,
                 Err(refused) if refused.reason == RefusedReason::Closed => return,
-                Err(refused) => refused.to_string(),
+                Err(refused) => Unfit::Refused(refused.reason),
             },
-            Typed::Unfit(problem) => problem,
+            Typed::Unfit(why) => why,
         };
-        output.write(Line::note(problem)).await;
+        if refuse.send(Refusal { line, why }).await.is_err() {
+            return;
+        }
     }
 }

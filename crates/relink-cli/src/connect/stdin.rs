@@ -1,17 +1,69 @@
 //! Stdin as messages: one a line.
 
+use std::fmt::{self, Display, Formatter};
 use std::io::{self, BufRead, Read};
 use std::thread;
 
+use relink::{RefusedReason, SizeLimit};
 use tokio::sync::mpsc;
 
-/// What came from stdin.
+/// A line from stdin.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Typed {
-    /// A line, without its end.
+    /// Without its end.
     Line(String),
-    /// A line that cannot be a message, and why.
-    Unfit(String),
+    /// It cannot be a message.
+    Unfit(Unfit),
+}
+
+/// Why a line is not sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// The link does not take it.
+    Refused(RefusedReason),
+    /// It is not UTF-8.
+    NotText,
+    /// Neither this line nor any after it can be read.
+    Unreadable(String),
+}
+
+/// A line that is not sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Its number, from 1.
+    pub(crate) line: u64,
+    pub(crate) why: Unfit,
+}
+
+impl Unfit {
+    /// The symbol, a part of the JSON lines' interface.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Refused(RefusedReason::TooLarge { .. }) => "too_large",
+            Self::Refused(RefusedReason::Full) => "full",
+            Self::Refused(RefusedReason::Down) => "down",
+            Self::Refused(RefusedReason::Closed | _) => "closed",
+            Self::NotText => "not_text",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+}
+
+impl Display for Unfit {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(reason) => reason.fmt(f),
+            Self::NotText => f.write_str("it is not UTF-8 text"),
+            Self::Unreadable(error) => write!(f, "stdin cannot be read any more: {error}"),
+        }
+    }
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { line, why } = self;
+        write!(f, "line {line} is not sent: {why}")
+    }
 }
 
 /// Lines that were read and not taken yet.
@@ -23,10 +75,10 @@ pub(crate) fn lines(limit: usize) -> io::Result<mpsc::Receiver<Typed>> {
     let (sender, lines) = mpsc::channel(AHEAD);
     thread::Builder::new().name("stdin".to_owned()).spawn(move || {
         let mut stdin = io::stdin().lock();
-        for number in 1.. {
-            let read = next(&mut stdin, number, limit);
+        loop {
+            let read = next(&mut stdin, limit);
             let failed = read.is_err();
-            let unreadable = |error| Some(Typed::Unfit(format!("stdin cannot be read any more: {error}")));
+            let unreadable = |error: io::Error| Some(Typed::Unfit(Unfit::Unreadable(error.to_string())));
             let Some(typed) = read.unwrap_or_else(unreadable) else { return };
             if sender.blocking_send(typed).is_err() || failed {
                 return;
@@ -37,29 +89,39 @@ pub(crate) fn lines(limit: usize) -> io::Result<mpsc::Receiver<Typed>> {
 }
 
 /// The next line; `None` at the end.
-fn next(from: &mut impl BufRead, number: u64, limit: usize) -> io::Result<Option<Typed>> {
+fn next(from: &mut impl BufRead, limit: usize) -> io::Result<Option<Typed>> {
     let mut line = Vec::new();
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(2);
-    if from.by_ref().take(most).read_until(b'\n', &mut line)? == 0 {
+    let most = limit.saturating_add(2);
+    if from.by_ref().take(u64::try_from(most).unwrap_or(u64::MAX)).read_until(b'\n', &mut line)? == 0 {
         return Ok(None);
     }
-    let ended = line.ends_with(b"\n");
+    let rest = if line.len() < most || line.ends_with(b"\n") { 0 } else { length_of_rest(from)? };
     for end in [b"\n", b"\r"] {
         if line.ends_with(end) {
             line.pop();
         }
     }
-    if line.len() > limit {
-        if !ended {
-            from.skip_until(b'\n')?;
-        }
-        let problem = format!("line {number} is longer than the queue (outbox.max_bytes: {limit}); not sent");
-        return Ok(Some(Typed::Unfit(problem)));
+    let size = line.len().saturating_add(rest);
+    if size > limit {
+        let too_large = RefusedReason::TooLarge { size, limit, by: SizeLimit::Outbox };
+        return Ok(Some(Typed::Unfit(Unfit::Refused(too_large))));
     }
-    Ok(Some(match String::from_utf8(line) {
-        Ok(line) => Typed::Line(line),
-        Err(_) => Typed::Unfit(format!("line {number} is not UTF-8 text; not sent")),
-    }))
+    let text = String::from_utf8(line);
+    Ok(Some(text.map_or(Typed::Unfit(Unfit::NotText), Typed::Line)))
+}
+
+/// Reads to the end of the line, counts, and keeps nothing.
+fn length_of_rest(from: &mut impl BufRead) -> io::Result<usize> {
+    let mut length = 0_usize;
+    loop {
+        let some = from.fill_buf()?;
+        let (end, read) = (some.iter().position(|byte| *byte == b'\n'), some.len());
+        length = length.saturating_add(end.unwrap_or(read));
+        from.consume(end.map_or(read, |end| end + 1));
+        if end.is_some() || read == 0 {
+            return Ok(length);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -67,8 +129,7 @@ mod tests {
     use super::*;
 
     fn read(mut text: &[u8], limit: usize) -> Vec<Typed> {
-        let lines = (1..).map_while(|number| next(&mut text, number, limit).unwrap());
-        lines.collect()
+        std::iter::from_fn(|| next(&mut text, limit).unwrap()).collect()
     }
 
     fn line(text: &str) -> Typed {
@@ -83,12 +144,12 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_or_no_text_is_left_out_and_the_next_is_read() {
-        let typed = read(b"12345\n123456\n1234567890123\n\xff\nok\n", 5);
-        assert_eq!(typed[0], line("12345"));
-        for (number, word) in [(1, "line 2 is longer"), (2, "line 3 is longer"), (3, "line 4 is not UTF-8")] {
-            assert!(matches!(&typed[number], Typed::Unfit(why) if why.contains(word)), "{:?}", typed[number]);
-        }
-        assert_eq!(typed[4..], [line("ok")]);
+        let typed = read(b"12345\n123456\n1234567890123\n\xff\nok\n12345678", 5);
+        let too_large = |size| {
+            Typed::Unfit(Unfit::Refused(RefusedReason::TooLarge { size, limit: 5, by: SizeLimit::Outbox }))
+        };
+        let not_text = Typed::Unfit(Unfit::NotText);
+        assert_eq!(typed, [line("12345"), too_large(6), too_large(13), not_text, line("ok"), too_large(8)]);
     }
 
     #[test]

@@ -104,6 +104,48 @@ fn a_message_that_finds_no_room_is_dropped_where_the_file_says_so() {
 }
 
 #[test]
+fn a_line_that_is_not_sent_has_a_line_and_the_next_ones_go() {
+    let server = server(Script::echo());
+    let limits = "[outbox]\nmax_message = 10\nmax_bytes = 20\n";
+    let config = file_name("refused.toml", limits);
+    let run = "printf 'one\\nabcdefghijk\\n\\377\\nabcdefghijklmnopqrstuvwxyz\\ntwo\\n'";
+    let ended =
+        Relink::shell(&format!("{run} | relink connect --json --config {config} {}", server.url())).end();
+    assert_eq!(ended.status, Some(0), "{}", ended.err());
+    let refused: Vec<_> = ended.events("refused").into_iter().map(shape).collect();
+    let too_large = |line, size, field: &str, limit| {
+        let detail = format!("it has {size} bytes, and {field} allows at most {limit}");
+        json!({ "event": "refused", "line": line, "why": "too_large", "detail": detail, "size": size, "limit": limit })
+    };
+    let not_text =
+        json!({ "event": "refused", "line": 3, "why": "not_text", "detail": "it is not UTF-8 text" });
+    assert_eq!(
+        refused,
+        [too_large(2, 11, "outbox.max_message", 10), not_text, too_large(4, 26, "outbox.max_bytes", 20)]
+    );
+    let heard: Vec<_> = ended.events("message").iter().map(|event| event["text"].clone()).collect();
+    assert_eq!(heard, ["one", "two"]);
+    assert_eq!(ended.events("sent").iter().map(|event| event["id"].clone()).collect::<Vec<_>>(), [1, 2]);
+    let told: Vec<_> = ended.err.iter().map(|line| line.split(" is not sent").next().unwrap()).collect();
+    assert_eq!(told, ["relink: line 2", "relink: line 3", "relink: line 4"]);
+}
+
+/// A plain server does not tell what it takes: it closes.
+#[test]
+fn a_plain_server_that_closes_with_1009_is_told_with_the_message_that_was_too_large() {
+    let script = Script::new()
+        .connection(Connection::new().expect_text("much too large").close(1009, "too large"))
+        .connection(Connection::new().echo_for(std::time::Duration::from_secs(60)));
+    let server = server(script);
+    let mut relink = Relink::connect(&server.url(), &["--backoff-initial", "20ms"]);
+    relink.type_line("much too large");
+    assert_eq!(shape(relink.event("too_large")), json!({ "event": "too_large", "id": 1, "size": 14 }));
+    assert_eq!(relink.event("disconnected")["code"], 1009);
+    relink.type_line("small");
+    assert_eq!(relink.event("message")["text"], "small");
+}
+
+#[test]
 fn a_message_that_waited_too_long_has_expired() {
     let server = server(Script::blackhole());
     let config = file_name("ttl.toml", "outbox.ttl = '20ms'\n");

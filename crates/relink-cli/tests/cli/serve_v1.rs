@@ -74,6 +74,71 @@ fn a_message_is_acknowledged_and_comes_back_in_both_encodings() {
     }
 }
 
+/// Larger than the server takes, in either encoding.
+fn too_large() -> String {
+    "x".repeat(1_200_000)
+}
+
+#[test]
+fn a_line_that_is_larger_than_the_server_takes_is_refused_with_its_size_and_the_next_one_goes() {
+    for encoding in ["json", "cbor"] {
+        let (_serve, url) = serve(&["--protocol", "relink.v1"]);
+        let mut relink = connect(&url, &["--encoding", encoding]);
+        relink.event("connected");
+        relink.type_line(&too_large());
+        relink.type_line("small");
+        let refused = relink.event("refused");
+        let detail = refused["detail"].as_str().expect("a sentence");
+        assert_eq!((&refused["line"], &refused["why"]), (&json!(1), &json!("too_large")), "{refused}");
+        assert!(refused["size"].as_u64().is_some_and(|size| size > 1_200_000), "{refused}");
+        assert_eq!(refused["limit"], 1 << 20);
+        assert!(detail.contains(&refused["size"].to_string()) && detail.contains("1048576"), "{detail}");
+        assert_eq!(relink.event("message")["text"], "small");
+        relink.hang_up();
+        let ended = relink.end();
+        assert_eq!(ended.status, Some(0));
+        assert!(ended.err().contains(&format!("line 1 is not sent: {detail}")), "{}", ended.err());
+    }
+}
+
+#[test]
+fn a_line_that_is_too_large_and_was_typed_before_the_server_was_reached_is_told_with_its_size() {
+    let script = "then = 'echo'\n[[connection]]\nsteps = [{ do = 'refuse', status = 503 }]\n";
+    let script = file_name("too-large-before.toml", script);
+    let (_serve, url) = serve(&["--script", &script]);
+    // Short as a message, too large with the escapes of JSON.
+    let quotes = "\"".repeat(800 << 10);
+    let mut relink = connect(&url, &[]);
+    for line in [quotes.as_str(), &too_large(), "small"] {
+        relink.type_line(line);
+    }
+    assert_eq!(relink.event("message")["text"], "small");
+    relink.hang_up();
+    let ended = relink.end();
+    assert_eq!(ended.status, Some(0), "{}", ended.err());
+    // Dropped, or refused if the server was reached before stdin was read.
+    let told = [ended.events("dropped"), ended.events("refused")].concat();
+    assert_eq!(told.len(), 2, "{told:?}");
+    for event in told {
+        assert_eq!((&event["why"], &event["limit"]), (&json!("too_large"), &json!(1 << 20)), "{event}");
+        assert!(event["size"].as_u64().is_some_and(|size| size > 1 << 20), "{event}");
+    }
+}
+
+#[test]
+fn a_person_reads_the_size_and_the_limit_of_a_line_that_is_too_large() {
+    let (_serve, url) = serve(&[]);
+    let mut relink = Relink::start(["connect", "--protocol", "relink.v1", &url]);
+    relink.type_line(&too_large());
+    relink.type_line("small");
+    assert_eq!(relink.line(), "small");
+    relink.hang_up();
+    let ended = relink.end();
+    assert_eq!(ended.status, Some(0));
+    let told = ended.err.iter().find(|line| line.contains("1048576")).expect("the limit");
+    assert!(told.contains(" 12000") && told.contains(" 1 "), "{told}");
+}
+
 #[test]
 fn plain_clients_get_their_echo_beside_it() {
     let (_serve, url) = serve(&[]);
