@@ -72,7 +72,15 @@ impl ServerHandle {
         Ok(())
     }
 
-    /// Closes all connections of a user at this node, and ends their sessions. The code tells the client what to do:
+    /// Closes all connections of a user and ends their sessions, at all nodes of the same history and also of clients that
+    /// are away just now: a client that comes back is not resumed, and members leave at once. What a handler makes of
+    /// the user's messages is committed before that or not at all. It is no ban: a client that is let in again begins a new
+    /// session.
+    ///
+    /// Connections at this node are closed at once; if the store fails, the rest follows when it answers again. A node
+    /// that could not be told, as its connection to the store was lost, closes with 4100 instead of the code.
+    ///
+    /// The code tells the client what to do:
     /// [`ADMIN_DISCONNECT`](relink::CloseCode::ADMIN_DISCONNECT) and
     /// [`ACCOUNT_SUSPENDED`](relink::CloseCode::ACCOUNT_SUSPENDED) are meant for this;
     /// [`CloseFrame::for_wire`] says what becomes of a code that may not be sent.

@@ -2,7 +2,7 @@
 
 mod client;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use client::{Client, Running};
 use relink::{
@@ -11,6 +11,7 @@ use relink::{
 };
 use relink_server::{Memory, Server, ServerConfig, User, relink};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 #[tokio::test]
@@ -302,6 +303,43 @@ async fn m07_a_kick_closes_with_its_code_and_ends_the_session() {
     assert_eq!(client.closed().await.0, 4020);
     let mut client = server.connect().await;
     assert_eq!(client.resume(&welcome, 0).await["resumed"], false);
+}
+
+#[tokio::test]
+async fn m07_a_kicked_user_whose_link_is_down_gets_a_new_session_and_nothing_of_the_old_one() {
+    let begun = Arc::new(Notify::new());
+    let (done, begins) = (Arc::new(Notify::new()), Arc::clone(&begun));
+    let goes_on = Arc::clone(&done);
+    let server = Running::start(Server::builder().on_message(move |ctx, message| {
+        let (begins, goes_on) = (Arc::clone(&begins), Arc::clone(&goes_on));
+        async move {
+            if message.as_text() == Some("slow") {
+                begins.notify_one();
+                goes_on.notified().await;
+            }
+            ctx.publish("room", message);
+            Ok(())
+        }
+    }))
+    .await;
+    let (mut client, welcome) = server.hello().await;
+    client.message(1, Some("room"), "slow").await;
+    begun.notified().await;
+    drop(client);
+    server.relink.kick(User::anonymous(), CloseCode::ADMIN_DISCONNECT);
+    done.notify_one();
+    let mut client = server.connect().await;
+    let again = client.resume(&welcome, 0).await;
+    assert_eq!((&again["resumed"], &again["refused"]["name"]), (&json!(false), &json!("session_unknown")));
+    client.subscribe("room").await;
+    client.message(1, Some("room"), "anew").await;
+    let publication = loop {
+        let frame = client.hear().await;
+        if frame["type"] == "publication" {
+            break frame;
+        }
+    };
+    assert_eq!((&publication["offset"], &publication["text"]), (&json!(1), &json!("anew")));
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ async fn w15_everything_is_forgotten_in_time() {
     ask(&history, commit("s", 0, 1, &[("a", "hello")])).await;
     ask(&history, contract::refused("s", 2, "no", "no")).await;
     let publications = vec![(relink::server::Stream::Session("s".into()), text("direct"))];
-    ask(&history, Question::Publish { user: None, publications }).await;
+    ask(&history, Question::Publish { session: None, publications }).await;
     contract::join(&history, "a", "t", contract::member("bob", "j"), 1).await;
     ask(&history, Question::Since { stream: channel("never written"), after: None, limit: 1 }).await;
     // Members have no end of their own: they leave with their sessions, which any node looks for.
@@ -168,7 +168,7 @@ async fn w15_a_server_whose_memory_is_used_up_writes_nothing_and_goes_on_when_th
         let many = commit("s", 0, 2, &[(&format!("room {serial}"), &big), ("a", &big)]);
         assert_eq!(ask(&history, many).await, full);
         let publications = vec![(channel("a"), text(&big))];
-        assert_eq!(ask(&history, Question::Publish { user: None, publications }).await, full);
+        assert_eq!(ask(&history, Question::Publish { session: None, publications }).await, full);
     }
     assert_eq!(ask(&history, Question::Create { session: "t".into(), user: "bob".into() }).await, full);
     let new = Question::Since { stream: channel("new"), after: None, limit: 1 };

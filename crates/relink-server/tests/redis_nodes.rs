@@ -8,7 +8,8 @@ use std::{net::SocketAddr, time::Duration};
 use client::{Client, PATIENCE, Running};
 use redis_server::RedisServer;
 use relink::server::{HistoryConfig, NodeConfig, NodeEvent, PresenceConfig};
-use relink_server::{RedisConfig, RedisHistory, Server, ServerConfig, relink};
+use relink::{CloseCode, CloseFrame};
+use relink_server::{RedisConfig, RedisHistory, Server, ServerConfig, User, relink};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime::Runtime, time::timeout};
 
@@ -68,6 +69,24 @@ async fn w15_a_session_that_was_taken_over_is_closed_at_the_other_node() {
     let mut second = other.connect().await;
     assert_eq!(second.resume(&welcome, 0).await["resumed"], true);
     assert_eq!(first.closed().await.0, 4009);
+}
+
+#[tokio::test]
+async fn m07_a_kick_reaches_the_connections_at_other_nodes_and_those_who_are_away() {
+    let redis = RedisServer::start();
+    let one = node(&redis, RedisConfig::default()).await;
+    let other = node(&redis, RedisConfig::default()).await;
+    let (mut here, first) = one.hello().await;
+    let (mut there, second) = other.hello().await;
+    let (away, third) = other.hello().await;
+    drop(away);
+    one.relink.kick(User::anonymous(), CloseFrame::new(CloseCode::ADMIN_DISCONNECT, "enough"));
+    assert_eq!((here.closed().await.0, there.closed().await.0), (4020, 4020));
+    for welcome in [first, second, third] {
+        let mut client = other.connect().await;
+        assert_eq!(client.resume(&welcome, 0).await["resumed"], false);
+        client.subscribe("room").await;
+    }
 }
 
 #[tokio::test]

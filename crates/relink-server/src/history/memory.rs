@@ -127,7 +127,7 @@ fn tell(nodes: &BTreeMap<u64, Node>, news: &News) {
     let stream = match news {
         News::Published { stream, .. } => Some(stream.clone()),
         News::Joined { channel, .. } | News::Left { channel, .. } => Some(Stream::Channel(channel.clone())),
-        News::Resumed { session, .. } => Some(Stream::Session(session.clone())),
+        News::Resumed { session, .. } | News::Ended { session, .. } => Some(Stream::Session(session.clone())),
         // Of no stream in particular, or of a kind that this crate does not know.
         _ => None,
     };

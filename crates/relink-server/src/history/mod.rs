@@ -28,7 +28,7 @@ pub trait History: Send + Sync + 'static {
     /// Answers one question.
     ///
     /// Questions whose futures are polled for the first time one after the other take effect in that order, as far as
-    /// they concern the same stream or session. What was [watched](Watch::watch) before is in effect when
+    /// they concern the same stream, session or user. What was [watched](Watch::watch) before is in effect when
     /// [`Since`](Question::Since) and [`Members`](Question::Members) are answered: between the answer and the news no
     /// message falls through.
     ///

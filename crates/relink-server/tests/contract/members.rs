@@ -185,3 +185,21 @@ pub(crate) async fn a09_a_resume_tells_the_seats_that_are_to_be_watched(
     };
     assert_eq!(resume(&*rig.other, "s", "alice").await, expected);
 }
+
+pub(crate) async fn a09_the_members_of_a_user_leave_with_its_sessions(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
+    let rig = rig(config()).await;
+    for (session, user) in [("s", "alice"), ("t", "alice"), ("u", "bob")] {
+        create(&*rig.one, session, user).await;
+        join_as_new(&*rig.one, "a", session, &member(user, session), 1).await;
+    }
+    let frame = CloseFrame::from(CloseCode::ADMIN_DISCONNECT);
+    let question = Question::EndUser { user: "alice".into(), ago: Duration::ZERO, frame };
+    let mut ear = Ear::on(&*rig.other, &[&channel("a")]).await;
+    assert_eq!(ask(&*rig.one, question).await, Answer::Done);
+    let mut left = [hear_change(&mut ear, "a").await, hear_change(&mut ear, "a").await];
+    left.sort();
+    assert_eq!(left, [change("alice", "s", "left"), change("alice", "t", "left")]);
+    assert_eq!(members(&*rig.one, "a").await, [member("bob", "u")]);
+}

@@ -11,7 +11,7 @@ mod streams;
 use std::{any::Any, sync::Arc, time::Duration};
 
 use relink::{
-    Channel, Member, Message, Position, Problem, Rejection, SessionId,
+    Channel, CloseCode, CloseFrame, Member, Message, Position, Problem, Rejection, SessionId,
     server::{Answer, Full, HistoryConfig, News, Publication, Question, Stream},
 };
 use relink_server::{History, NewsReceiver, Watch, news};
@@ -63,6 +63,11 @@ macro_rules! history_contract {
             w09_an_ended_session_is_gone_with_its_stream
             i25_an_earlier_turn_cannot_end_a_session
             w09_who_keeps_a_session_that_is_gone_hears_of_it
+            m07_all_sessions_of_a_user_end_and_those_of_others_go_on
+            m07_the_end_of_a_user_is_told_with_its_frame
+            m07_a_session_that_begins_after_the_end_of_its_user_goes_on
+            m07_a_message_without_a_serial_is_not_published_for_a_session_that_is_over
+            a09_the_members_of_a_user_leave_with_its_sessions
             a09_members_are_told_by_session
             a09_a_member_that_comes_back_keeps_its_name_and_is_told_to_nobody
             a09_a_member_that_comes_back_with_other_words_is_told_again
@@ -111,7 +116,7 @@ pub(crate) fn channel(name: &str) -> Stream {
 
 pub(crate) async fn publish(history: &dyn History, stream: &Stream, words: &[&str]) {
     let publications = words.iter().map(|word| (stream.clone(), text(word))).collect();
-    assert_eq!(ask(history, Question::Publish { user: None, publications }).await, Answer::Done);
+    assert_eq!(ask(history, Question::Publish { session: None, publications }).await, Answer::Done);
 }
 
 pub(crate) async fn top(history: &dyn History, stream: &Stream) -> Position {

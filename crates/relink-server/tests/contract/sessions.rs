@@ -158,9 +158,10 @@ pub(crate) async fn w09_a_session_that_is_not_has_no_stream(rig: impl AsyncFn(Hi
     let rig = rig(config()).await;
     let own = Stream::Session("s".into());
     publish(&*rig.one, &own, &["to nobody"]).await;
-    let (begin, nothing) = since(&*rig.one, &own, None, 1).await;
-    assert_eq!((begin.offset, nothing), (0, Some(Vec::new())));
-    assert_eq!(since(&*rig.one, &own, Some(begin), 1).await.1, None);
+    for after in [None, Some(Position::new(1, 0))] {
+        let question = Question::Since { stream: own.clone(), after, limit: 1 };
+        assert_eq!(ask(&*rig.one, question).await, Answer::Unknown);
+    }
     create(&*rig.one, "s", "alice").await;
     assert_eq!(words(&*rig.one, &own, 0).await, Some(Vec::new()));
 }
@@ -174,7 +175,8 @@ pub(crate) async fn w09_an_ended_session_is_gone_with_its_stream(rig: impl Async
     assert_eq!(ask(&*rig.one, Question::End { session: "s".into(), turn: 0 }).await, Answer::Done);
     assert_eq!(resume(&*rig.other, "s", "alice").await, Answer::Unknown);
     assert_eq!(ask(&*rig.one, commit("s", 0, 1, &[])).await, Answer::Unknown);
-    assert_eq!(since(&*rig.one, &own, Some(Position { offset: 0, ..before }), 10).await.1, None);
+    let question = Question::Since { stream: own, after: Some(Position { offset: 0, ..before }), limit: 10 };
+    assert_eq!(ask(&*rig.one, question).await, Answer::Unknown);
 }
 
 pub(crate) async fn i25_an_earlier_turn_cannot_end_a_session(rig: impl AsyncFn(HistoryConfig) -> Rig) {
@@ -195,4 +197,72 @@ pub(crate) async fn w09_who_keeps_a_session_that_is_gone_hears_of_it(
     let sessions = ["gone", "here", "never"].map(SessionId::from).to_vec();
     let lost = ["gone", "never"].map(SessionId::from).to_vec();
     assert_eq!(ask(&*rig.other, Question::Keep { sessions }).await, Answer::Kept { lost });
+}
+
+fn end_user(user: &str, ago: Duration) -> Question {
+    let frame = CloseFrame::new(CloseCode::ADMIN_DISCONNECT, "enough\nof you: ü");
+    Question::EndUser { user: user.to_owned(), ago, frame }
+}
+
+pub(crate) async fn m07_all_sessions_of_a_user_end_and_those_of_others_go_on(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
+    let rig = rig(config()).await;
+    for (session, user) in [("one", "alice"), ("two", "alice"), ("other", "alice b"), ("nobody's", "")] {
+        create(&*rig.one, session, user).await;
+    }
+    let own = Stream::Session("one".into());
+    publish(&*rig.one, &own, &["direct"]).await;
+    _ = resume(&*rig.one, "two", "alice").await;
+    assert_eq!(ask(&*rig.other, end_user("alice", Duration::ZERO)).await, Answer::Done);
+    for (session, turn) in [("one", 0), ("two", 1)] {
+        assert_eq!(ask(&*rig.one, commit(session, turn, 1, &[("a", "late")])).await, Answer::Unknown);
+        assert_eq!(resume(&*rig.one, session, "alice").await, Answer::Unknown);
+    }
+    let since = Question::Since { stream: own, after: None, limit: 10 };
+    assert_eq!(ask(&*rig.one, since).await, Answer::Unknown);
+    assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
+    assert_eq!(resume(&*rig.one, "other", "alice b").await, session_of("alice b", 0, &[], 1));
+    assert_eq!(ask(&*rig.one, end_user("nobody at all", Duration::ZERO)).await, Answer::Done);
+    assert_eq!(resume(&*rig.one, "nobody's", "").await, session_of("", 0, &[], 1));
+}
+
+pub(crate) async fn m07_the_end_of_a_user_is_told_with_its_frame(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    let mut ear = Ear::on(&*rig.one, &[&Stream::Session("s".into())]).await;
+    ask(&*rig.other, end_user("alice", Duration::ZERO)).await;
+    let Question::EndUser { frame, .. } = end_user("alice", Duration::ZERO) else { panic!() };
+    assert_eq!(ear.hear().await, News::Ended { session: "s".into(), frame });
+}
+
+pub(crate) async fn m07_a_session_that_begins_after_the_end_of_its_user_goes_on(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
+    let rig = rig(config().with_user_sessions(1)).await;
+    create(&*rig.one, "before", "alice").await;
+    sleep(Duration::from_millis(200)).await;
+    ask(&*rig.one, end_user("alice", Duration::from_secs(3600))).await;
+    assert_eq!(resume(&*rig.one, "before", "alice").await, session_of("alice", 0, &[], 1), "begun since");
+    ask(&*rig.one, end_user("alice", Duration::from_millis(100))).await;
+    assert_eq!(resume(&*rig.one, "before", "alice").await, Answer::Unknown);
+    create(&*rig.other, "after", "alice").await;
+    ask(&*rig.one, end_user("alice", Duration::from_secs(3600))).await;
+    assert_eq!(resume(&*rig.one, "after", "alice").await, session_of("alice", 0, &[], 1));
+    assert_eq!(resume(&*rig.one, "before", "alice").await, Answer::Unknown);
+}
+
+pub(crate) async fn m07_a_message_without_a_serial_is_not_published_for_a_session_that_is_over(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
+    let rig = rig(config()).await;
+    create(&*rig.one, "s", "alice").await;
+    let late = || {
+        let publications = vec![(channel("a"), text("late"))];
+        Question::Publish { session: Some("s".into()), publications }
+    };
+    assert_eq!(ask(&*rig.one, late()).await, Answer::Done);
+    ask(&*rig.other, end_user("alice", Duration::ZERO)).await;
+    assert_eq!(ask(&*rig.one, late()).await, Answer::Unknown);
+    assert_eq!(top(&*rig.one, &channel("a")).await.offset, 1);
 }

@@ -299,7 +299,9 @@ impl World {
                 News::Joined { channel, .. } | News::Left { channel, .. } => {
                     Some(Stream::Channel(channel.clone()))
                 }
-                News::Resumed { session, .. } => Some(Stream::Session(session.clone())),
+                News::Resumed { session, .. } | News::Ended { session, .. } => {
+                    Some(Stream::Session(session.clone()))
+                }
                 News::Doubt | _ => None,
             };
             self.note(|| format!("news: {news:?}"));

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::config::{ConfigError, config, positive, within};
-use crate::session::{Channel, Member, Message, Position, Problem, Rejection, SessionId};
+use crate::session::{Channel, CloseFrame, Member, Message, Position, Problem, Rejection, SessionId};
 
 config! {
     /// How much is kept for those who return.
@@ -154,6 +154,16 @@ pub enum Question {
         /// The turn of the connection that ended it.
         turn: u64,
     },
+    /// All sessions of a user are over for good, with their streams and memberships, whoever has a connection for them;
+    /// everyone is told ([`News::Ended`]). A session that begins later is not concerned. → [`Answer::Done`]
+    EndUser {
+        /// Whose.
+        user: String,
+        /// How long ago that was: sessions that have begun since then go on, however often this is asked.
+        ago: Duration,
+        /// How their connections are closed.
+        frame: CloseFrame,
+    },
     /// The effects of one message of a client. All of it or nothing: the publications are appended and the serial is noted
     /// in one step, and only if the serial is the next one of its session. → [`Answer::Committed`], or
     /// [`Answer::Unknown`] where there is no such session any more, or another turn of it has begun: a node that was
@@ -171,14 +181,16 @@ pub enum Question {
         /// Why it was refused, if it was.
         rejection: Option<Rejection>,
     },
-    /// Messages without a serial. → [`Answer::Done`], or [`Answer::Full`] and none of them is appended
+    /// Messages without a serial. → [`Answer::Done`]; or [`Answer::Full`], or [`Answer::Unknown`] if there is no such
+    /// session any more, and none of them is appended
     Publish {
-        /// Whose they are; `None` for those of the application.
-        user: Option<String>,
+        /// The session they came from; `None` for those of the application.
+        session: Option<SessionId>,
         /// Where and what.
         publications: Vec<(Stream, Message)>,
     },
-    /// What followed a position. → [`Answer::Since`], or [`Answer::Full`] where a stream would begin
+    /// What followed a position. → [`Answer::Since`]; [`Answer::Full`] if a stream would begin; [`Answer::Unknown`] for
+    /// the stream of a session that there is not (any more).
     Since {
         /// In which stream; one that was never written to has an epoch, too, and offset 0.
         stream: Stream,
@@ -304,6 +316,13 @@ pub enum News {
         session: SessionId,
         /// The turn that began.
         turn: u64,
+    },
+    /// A session was ended by [`Question::EndUser`]: its connection is closed. For those who watch the session's stream.
+    Ended {
+        /// Which session.
+        session: SessionId,
+        /// How.
+        frame: CloseFrame,
     },
     /// News may have been lost: every watched stream is to be looked at again.
     Doubt,

@@ -131,7 +131,7 @@ fn w15_a_session_goes_on_at_another_node() {
     let own = || Stream::Session(session());
     let created = store.answer(Question::Create { session: session(), user: "ada".into() }, at(0));
     assert!(matches!(created, Answer::Session { turn: 0, .. }));
-    let publish = |text: &str| Question::Publish { user: None, publications: vec![(own(), text.into())] };
+    let publish = |text: &str| Question::Publish { session: None, publications: vec![(own(), text.into())] };
     assert_eq!(store.answer(publish("seen"), at(1)), Answer::Done);
     // The first node is gone; what is meant for the client is written all the same.
     assert_eq!(store.answer(publish("missed"), at(2)), Answer::Done);

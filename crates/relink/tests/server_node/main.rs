@@ -6,6 +6,7 @@
 mod ends;
 mod faults;
 mod handshake;
+mod kicks;
 mod members;
 mod memory;
 mod messages;

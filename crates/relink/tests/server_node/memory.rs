@@ -28,7 +28,7 @@ fn history(config: HistoryConfig) -> MemoryHistory {
 
 fn publish(history: &mut MemoryHistory, stream: &Stream, text: &str, now: Instant) {
     let publications = vec![(stream.clone(), text.into())];
-    assert_eq!(history.answer(Question::Publish { user: None, publications }, now), Answer::Done);
+    assert_eq!(history.answer(Question::Publish { session: None, publications }, now), Answer::Done);
 }
 
 fn since(
@@ -274,7 +274,7 @@ proptest! {
                 Step::Publish { stream, len } => {
                     let message = Message::from("x".repeat(len));
                     naive.streams.entry(place(stream)).or_default().push((now, message.clone()));
-                    history.answer(Question::Publish { user: None, publications: vec![(place(stream), message)] }, now);
+                    history.answer(Question::Publish { session: None, publications: vec![(place(stream), message)] }, now);
                 }
                 Step::Commit { session, serial, stream } => {
                     let publications = vec![(place(stream), Message::from("y")), (place(0), Message::from("z"))];

@@ -135,7 +135,7 @@ fn beyond_the_bound_of_all_the_oldest_messages_go_first() {
     for number in 0..100 {
         now = now + secs(1);
         let publications = vec![(stream(number), "x".repeat(9_000).into())];
-        history.answer(Question::Publish { user: None, publications }, now);
+        history.answer(Question::Publish { session: None, publications }, now);
         assert!(history.bytes() <= 100_000 && history.kept(&stream(number)).0 == 1);
     }
     assert_eq!((history.kept(&stream(0)).0, history.kept(&stream(99)).0), (0, 1));

@@ -229,7 +229,7 @@ fn readers_that_missed_the_same_share_a_question() {
     let epoch = top(&mut world, &lobby()).epoch;
     let publication = Publication { offset: 2, message: "two".into() };
     world.history.answer(
-        Question::Publish { user: None, publications: vec![(Stream::Channel(lobby()), "two".into())] },
+        Question::Publish { session: None, publications: vec![(Stream::Channel(lobby()), "two".into())] },
         world.now,
     );
     while world.history.poll_news().is_some() {}

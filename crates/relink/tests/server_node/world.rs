@@ -158,7 +158,9 @@ impl World {
             let stream = match news {
                 News::Published { stream, .. } => stream.clone(),
                 News::Joined { channel, .. } | News::Left { channel, .. } => Stream::Channel(channel.clone()),
-                News::Resumed { session, .. } => Stream::Session(session.clone()),
+                News::Resumed { session, .. } | News::Ended { session, .. } => {
+                    Stream::Session(session.clone())
+                }
                 _ => {
                     self.nodes[node].handle(NodeInput::News(news.clone()), self.now);
                     continue;

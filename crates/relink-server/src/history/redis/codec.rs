@@ -5,7 +5,7 @@ use std::str;
 use bytes::Bytes;
 use redis::Value;
 use relink::{
-    Channel, Member, Message, Position, Problem, Rejection, SessionId, Text,
+    Channel, CloseCode, CloseFrame, Member, Message, Position, Problem, Rejection, SessionId, Text,
     server::{Answer, News, Publication, Stream},
 };
 
@@ -141,6 +141,11 @@ pub(super) fn news(name: &str, payload: Vec<u8>) -> Read<News> {
         }
         (b'r', Stream::Session(session)) => {
             Ok(News::Resumed { session, turn: text(rest)?.parse().map_err(|_| Malformed)? })
+        }
+        (b'e', Stream::Session(session)) => {
+            let (code, reason) = number(text(rest)?)?;
+            let code = CloseCode(code.try_into().map_err(|_| Malformed)?);
+            Ok(News::Ended { session, frame: CloseFrame::new(code, reason) })
         }
         _ => Err(Malformed),
     }

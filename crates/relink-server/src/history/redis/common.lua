@@ -1,7 +1,7 @@
 -- What all scripts share. Redis runs a script as one step: nobody sees half of it.
 --
 -- Keys, all beginning with the prefix:
---   session:SESSION   hash      user, received, turn
+--   session:SESSION   hash      user, received, turn, when it began
 --   rejected:SESSION  list      the last refusals
 --   top:STREAM        hash      epoch, offset of the last message, bytes kept, time of the oldest kept
 --   log:STREAM        stream    the messages; ids are OFFSET-0
@@ -190,6 +190,15 @@ local function leave_all(session)
   end
   redis.call('DEL', prefix .. 'in:' .. session)
   redis.call('ZREM', prefix .. 'present', session)
+end
+
+-- With its stream and its memberships.
+local function end_session(session, user)
+  leave_all(session)
+  redis.call('ZREM', prefix .. 'sessions', session)
+  redis.call('ZREM', prefix .. 'of:' .. user, session)
+  redis.call('DEL', prefix .. 'session:' .. session, prefix .. 'rejected:' .. session,
+    prefix .. 'top:s:' .. session, prefix .. 'log:s:' .. session)
 end
 
 -- The members whose node kept them no more, leave. Whoever comes first tells it, and nobody tells it again.

@@ -10,7 +10,7 @@ if not user then
       return limit[1]
     end
   end
-  redis.call('HSET', key, 'user', ARGV[9], 'received', '0', 'turn', '0')
+  redis.call('HSET', key, 'user', ARGV[9], 'received', '0', 'turn', '0', 'began', int(now))
   keep(ARGV[8])
 elseif user ~= ARGV[9] then
   return false

@@ -162,6 +162,11 @@ impl Shared {
                 self.run(self.call(&scripts.end).arg(session.expose()).arg(turn)).await?;
                 Ok(Answer::Done)
             }
+            Question::EndUser { user, ago, frame } => {
+                let call = self.call(&scripts.end_user).arg(user).arg(config::millis(ago));
+                self.run(call.arg(frame.code.0).arg(frame.reason)).await?;
+                Ok(Answer::Done)
+            }
             Question::Commit { session, turn, serial, publications, rejection } => {
                 let rejection = rejection.map(|rejection| codec::rejection(&rejection)).unwrap_or_default();
                 let call = self.call(&scripts.commit).arg(session.expose()).arg(turn);
@@ -172,10 +177,12 @@ impl Shared {
                     received => Ok(Answer::Committed { received: Reader::new(received).number()? }),
                 }
             }
-            Question::Publish { user, publications } => {
-                let call = self.call(&scripts.publish).arg(user.unwrap_or_default());
+            Question::Publish { session, publications } => {
+                let session = session.as_ref().map_or("", SessionId::expose);
+                let call = self.call(&scripts.publish).arg(session);
                 match self.run(with_publications(call, &publications)).await? {
                     Value::Nil => Ok(Answer::Done),
+                    Value::BulkString(why) if why == b"unknown" => Ok(Answer::Unknown),
                     _ => Ok(Answer::Full(Full::User)),
                 }
             }
@@ -217,6 +224,7 @@ impl Shared {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "Redis' kinds of values may grow")]
     async fn since(
         &self,
         stream: &Stream,
@@ -228,7 +236,10 @@ impl Shared {
             Some(after) => call.arg(after.epoch).arg(after.offset),
             None => call.arg("").arg(0),
         };
-        Ok(codec::since(self.run(call.arg(limit)).await?)?)
+        match self.run(call.arg(limit)).await? {
+            Value::Nil => Ok(Answer::Unknown),
+            since => Ok(codec::since(since)?),
+        }
     }
 
     async fn keep(&self, sessions: &[SessionId]) -> Result<Answer, AskError> {

@@ -1,7 +1,8 @@
--- stream, epoch or nothing, offset, limit → epoch, offset of the top, whether it can be told, offset, kind, payload, ...
+-- stream, epoch or nothing, offset, limit → epoch, offset of the top, whether it can be told, offset, kind, payload, ...;
+-- or nothing, for the stream of a session that is not
 local stream, after, limit = ARGV[8], tonumber(ARGV[10]), tonumber(ARGV[11])
 if is_over(stream) then
-  return { fresh_epoch, 0, ARGV[9] == '' and 1 or 0 }
+  return false
 end
 local epoch, offset = open(stream)
 local unknown, answer = { epoch, offset, 0 }, { epoch, offset, 1 }

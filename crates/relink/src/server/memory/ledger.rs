@@ -1,9 +1,9 @@
 //! How much is kept: in all, and of whom.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 
-use crate::session::Message;
+use crate::session::{Message, SessionId};
 
 /// What a message counts beside its payload: its place in a stream. So a bound on bytes is one on small messages, too.
 const OVERHEAD: usize = 128;
@@ -17,10 +17,10 @@ pub(super) struct Ledger {
     users: BTreeMap<Arc<str>, Used>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Used {
-    pub(super) bytes: usize,
-    pub(super) sessions: usize,
+#[derive(Debug, Clone, Default)]
+struct Used {
+    bytes: usize,
+    sessions: BTreeSet<SessionId>,
 }
 
 pub(super) fn size(message: &Message) -> usize {
@@ -32,8 +32,12 @@ impl Ledger {
         self.bytes
     }
 
-    pub(super) fn of(&self, user: &str) -> Used {
-        self.users.get(user).copied().unwrap_or_default()
+    pub(super) fn bytes_of(&self, user: &str) -> usize {
+        self.users.get(user).map_or(0, |used| used.bytes)
+    }
+
+    pub(super) fn sessions_of(&self, user: &str) -> Option<&BTreeSet<SessionId>> {
+        self.users.get(user).map(|used| &used.sessions)
     }
 
     pub(super) fn keep(&mut self, message: &Message, by: Option<&Arc<str>>) {
@@ -56,19 +60,19 @@ impl Ledger {
         self.bytes = self.bytes.saturating_sub(STREAM);
     }
 
-    pub(super) fn begin_session(&mut self, user: &Arc<str>) {
-        self.change(Some(user), |used| used.sessions = used.sessions.saturating_add(1));
+    pub(super) fn begin_session(&mut self, user: &Arc<str>, session: SessionId) {
+        self.change(Some(user), |used| _ = used.sessions.insert(session));
     }
 
-    pub(super) fn end_session(&mut self, user: &Arc<str>) {
-        self.change(Some(user), |used| used.sessions = used.sessions.saturating_sub(1));
+    pub(super) fn end_session(&mut self, user: &Arc<str>, session: &SessionId) {
+        self.change(Some(user), |used| _ = used.sessions.remove(session));
     }
 
     fn change(&mut self, user: Option<&Arc<str>>, change: impl FnOnce(&mut Used)) {
         let Some(user) = user else { return };
         let used = self.users.entry(Arc::clone(user)).or_default();
         change(used);
-        if used.bytes == 0 && used.sessions == 0 {
+        if used.bytes == 0 && used.sessions.is_empty() {
             self.users.remove(user);
         }
     }

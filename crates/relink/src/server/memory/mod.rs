@@ -35,7 +35,7 @@ const MOST_NEWS: usize = 16 * 1024;
 ///
 /// let mut history = MemoryHistory::new(HistoryConfig::default(), 7)?;
 /// let lobby = Stream::Channel("lobby".into());
-/// let publish = Question::Publish { user: None, publications: vec![(lobby.clone(), "hello".into())] };
+/// let publish = Question::Publish { session: None, publications: vec![(lobby.clone(), "hello".into())] };
 /// assert_eq!(history.answer(publish, Instant::ORIGIN), Answer::Done);
 /// assert!(matches!(history.poll_news(), Some(News::Published { publication, .. }) if publication.offset == 1));
 ///
@@ -100,11 +100,16 @@ impl MemoryHistory {
                 }
                 Answer::Done
             }
+            Question::EndUser { user, ago, frame } => self.end_user(&user, ago, &frame),
             Question::Commit { session, turn, serial, publications, rejection } => {
                 self.commit(&session, turn, serial, publications, rejection)
             }
-            Question::Publish { user, publications } => {
-                let user = user.map(Arc::from);
+            Question::Publish { session, publications } => {
+                let user = session.as_ref().map(|session| self.user_of(session));
+                if user == Some(None) {
+                    return Answer::Unknown;
+                }
+                let user = user.flatten();
                 if !self.has_room(user.as_deref(), &publications) {
                     return Answer::Full(Full::User);
                 }
@@ -112,11 +117,7 @@ impl MemoryHistory {
                 Answer::Done
             }
             Question::Since { stream, after, limit } => {
-                let Some(log) = self.log(&stream) else {
-                    // A session that is over has nothing to tell, and leaves nothing behind.
-                    let top = crate::session::Position::new(self.draw_epoch(), 0);
-                    return Answer::Since { top, missed: after.is_none().then(Vec::new) };
-                };
+                let Some(log) = self.log(&stream) else { return Answer::Unknown };
                 let missed = after.map_or_else(|| Some(Vec::new()), |after| log.since(after, limit));
                 Answer::Since { top: log.top(), missed }
             }
@@ -208,7 +209,7 @@ impl MemoryHistory {
     fn has_room(&self, user: Option<&str>, publications: &[(Stream, Message)]) -> bool {
         let Some(user) = user else { return true };
         let wanted = publications.iter().map(|(_, message)| ledger::size(message));
-        let used = wanted.fold(self.ledger.of(user).bytes, usize::saturating_add);
+        let used = wanted.fold(self.ledger.bytes_of(user), usize::saturating_add);
         publications.is_empty() || used <= self.config.user_bytes
     }
 

@@ -4,9 +4,10 @@ use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::server::{Answer, Full, News, Stream};
-use crate::session::{Channel, Member, Message, Rejection, SessionId};
+use crate::session::{Channel, CloseFrame, Member, Message, Rejection, SessionId};
 use crate::time::Instant;
 
 use super::MemoryHistory;
@@ -20,6 +21,7 @@ pub(super) struct Kept {
     received: u64,
     rejected: VecDeque<Rejection>,
     pub(super) turn: u64,
+    began: Instant,
     expires: Instant,
     /// When it is looked at next: its entry in the order of time.
     due: Instant,
@@ -48,16 +50,17 @@ impl MemoryHistory {
         if self.sessions.len() >= self.config.max_sessions {
             return Answer::Full(Full::Store);
         }
-        if self.ledger.of(&user).sessions >= self.config.user_sessions {
+        if self.ledger.sessions_of(&user).map_or(0, BTreeSet::len) >= self.config.user_sessions {
             return Answer::Full(Full::User);
         }
         let user: Arc<str> = user.into();
-        self.ledger.begin_session(&user);
+        self.ledger.begin_session(&user, session.clone());
         let kept = Kept {
             user,
             received: 0,
             rejected: VecDeque::new(),
             turn: 0,
+            began: self.now,
             expires,
             due: expires,
             channels: BTreeSet::new(),
@@ -83,6 +86,23 @@ impl MemoryHistory {
         }
         self.tell(News::Resumed { session, turn });
         answer
+    }
+
+    pub(super) fn user_of(&self, session: &SessionId) -> Option<Arc<str>> {
+        self.sessions.get(session).map(|kept| Arc::clone(&kept.user))
+    }
+
+    pub(super) fn end_user(&mut self, user: &str, ago: Duration, frame: &CloseFrame) -> Answer {
+        let theirs = self.ledger.sessions_of(user).cloned().unwrap_or_default();
+        for session in theirs {
+            let is_newer = |kept: &Kept| kept.began + ago > self.now;
+            if self.sessions.get(&session).is_some_and(is_newer) {
+                continue;
+            }
+            self.forget_session(&session);
+            self.tell(News::Ended { session, frame: frame.clone() });
+        }
+        Answer::Done
     }
 
     /// Tells whether there is such a session.
@@ -169,7 +189,7 @@ impl MemoryHistory {
             self.leave(channel, session, None);
         }
         if let Some(kept) = self.sessions.remove(session) {
-            self.ledger.end_session(&kept.user);
+            self.ledger.end_session(&kept.user, session);
             self.sessions_due.remove(&(kept.due, session.clone()));
         }
         self.forget_stream(&Stream::Session(session.clone()));

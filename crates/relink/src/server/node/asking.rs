@@ -10,8 +10,9 @@ use rand_core::Rng;
 
 use crate::server::node::{ConnectionId, Node, NodeAction, NodeEvent, QuestionId, Timer};
 use crate::server::{Answer, Question, Stream};
-use crate::session::{Channel, Member, Position, SessionId};
+use crate::session::{Channel, CloseFrame, Member, Position, SessionId};
 use crate::stats::count;
+use crate::time::Instant;
 use crate::time::nanos;
 
 /// Why something was asked: what the answer belongs to.
@@ -65,6 +66,12 @@ pub(super) enum Why {
         session: SessionId,
         turn: u64,
     },
+    /// A user was kicked.
+    EndUser {
+        user: String,
+        frame: CloseFrame,
+        at: Instant,
+    },
     Keep {
         sessions: Vec<SessionId>,
     },
@@ -111,6 +118,11 @@ impl<R: Rng> Node<R> {
             }
             (Why::Resume { id, .. }, Answer::Unknown) => self.resume_unknown(id),
             (Why::Locate { id }, Answer::Since { top, missed }) => self.located(question, id, top, missed),
+            (Why::EndUser { user, at, .. }, _) => self.user_ended(&user, at),
+            (Why::Locate { id }, Answer::Unknown) => self.session_vanished(id),
+            (Why::Page { stream, .. } | Why::Check { stream }, Answer::Unknown) => {
+                self.stream_is_over(&stream)
+            }
             (Why::Page { stream, after }, Answer::Since { top, missed }) => {
                 self.looked_up(question, &stream, after, top, missed, tries);
             }
@@ -124,7 +136,9 @@ impl<R: Rng> Node<R> {
             (Why::Commit { session }, Answer::Full(full)) => {
                 self.commit_has_no_room(question, &session, full);
             }
-            (Why::Commit { session }, Answer::Unknown) => self.commit_refused(question, &session),
+            (Why::Commit { session } | Why::Publish { session }, Answer::Unknown) => {
+                self.commit_refused(question, &session);
+            }
             (why @ (Why::Publish { .. } | Why::Send), Answer::Full(full)) => {
                 self.store_failed(question, why, tries, full.problem().detail);
             }
@@ -166,6 +180,10 @@ impl<R: Rng> Node<R> {
                 self.published_unacknowledged(question, &session);
             }
             Why::Send => self.tell(NodeEvent::NotPublished { detail }),
+            Why::EndUser { user, at, .. } if tries >= MOST_TRIES => {
+                self.user_ended(user, *at);
+                self.tell(NodeEvent::StoreFailed { detail });
+            }
             Why::Leave { .. } | Why::End { .. } | Why::Keep { .. } if tries >= MOST_TRIES => {
                 self.tell(NodeEvent::StoreFailed { detail });
             }
@@ -176,6 +194,7 @@ impl<R: Rng> Node<R> {
             | Why::Leave { .. }
             | Why::Members { .. }
             | Why::Keep { .. }
+            | Why::EndUser { .. }
             | Why::End { .. } => {
                 self.tell(NodeEvent::StoreFailed { detail });
                 self.later(question, why, tries);
@@ -210,6 +229,7 @@ impl<R: Rng> Node<R> {
             }
             Why::Members { channel } => Question::Members { channel: channel.clone() },
             Why::End { session, turn } => Question::End { session: session.clone(), turn: *turn },
+            Why::EndUser { user, frame, at } => self.end_user(user, frame, *at),
             Why::Keep { sessions } => {
                 let here = |session: &&SessionId| {
                     self.sessions.get(session).is_some_and(|intake| intake.connection.is_some())
@@ -230,7 +250,7 @@ impl<R: Rng> Node<R> {
         if let Err(problem) = self.config.may_publish(&stream, &message) {
             return self.tell(NodeEvent::NotPublished { detail: problem.detail });
         }
-        self.ask(Why::Send, Question::Publish { user: None, publications: vec![(stream, message)] });
+        self.ask(Why::Send, Question::Publish { session: None, publications: vec![(stream, message)] });
     }
 
     /// Those sessions live on that have a connection here. The others are given up when they would be over anyway.

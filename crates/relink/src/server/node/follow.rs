@@ -351,6 +351,13 @@ impl<R: Rng> Node<R> {
         }
     }
 
+    /// The stream of a session that there is no more.
+    pub(super) fn stream_is_over(&mut self, stream: &Stream) {
+        if let Stream::Session(session) = stream {
+            self.lose_intake(session, "the session is gone");
+        }
+    }
+
     /// News may have been lost: looks at the top of everything that is watched.
     pub(super) fn doubt(&mut self) {
         let streams: Vec<Stream> = self.streams.keys().cloned().collect();

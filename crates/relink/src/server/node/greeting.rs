@@ -160,7 +160,7 @@ impl<R: Rng> Node<R> {
         if self.config.per_user.is_some_and(|most| present >= most) {
             return self.close(id, retry_after(CloseCode::CONCURRENT_CAP, CAP_RETRY));
         }
-        let over = known.is_some_and(|intake| intake.ending);
+        let over = known.is_some_and(|intake| intake.ending) || self.kicks.contains_key(&*user);
         let users = self.users.entry(user.clone()).or_default();
         *users = users.saturating_add(1);
         if let Some(connection) = self.connections.get_mut(&id) {
@@ -268,6 +268,19 @@ impl<R: Rng> Node<R> {
         self.ask(Why::Locate { id }, Question::Since { stream, after, limit: self.config.page });
         self.arm_keep();
         self.pump(&session);
+    }
+
+    /// The session was ended before its news reached this node: the client begins a new one.
+    pub(super) fn session_vanished(&mut self, id: ConnectionId) {
+        let Some(greeting) = self.greeting(id) else { return };
+        let was_resumed = core::mem::take(&mut greeting.resumed);
+        greeting.rejected.clear();
+        let session = self.connections.get_mut(&id).and_then(|connection| connection.session.take());
+        if let Some(session) = session {
+            self.unwatch(id, &Stream::Session(session.clone()));
+            self.forget_intake(&session);
+        }
+        if was_resumed { self.resume_unknown(id) } else { self.create(id) }
     }
 
     pub(super) fn located(

@@ -143,9 +143,9 @@ impl<R: Rng> Node<R> {
                     continue;
                 }
                 None => {
-                    let user = Some((&*intake.user).into());
+                    let session = session.clone();
                     let why = Why::Publish { session: session.clone() };
-                    (why, Question::Publish { user, publications })
+                    (why, Question::Publish { session: Some(session), publications })
                 }
             };
             let question = self.ask_again(why, what, tries);

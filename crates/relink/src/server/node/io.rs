@@ -117,7 +117,8 @@ pub enum NodeInput {
         /// What.
         message: Message,
     },
-    /// All connections of a user are closed, and their sessions are over: 4020, 4012.
+    /// All connections of a user are closed, and their sessions are over, at every node: 4020, 4012. What is under way
+    /// for them here is dropped. Connections that come later begin a new session.
     Kick {
         /// Whose.
         user: String,
@@ -237,7 +238,7 @@ pub enum NodeEvent {
         id: ConnectionId,
         /// Whose.
         user: String,
-        /// Its session, which lasts unless the code is 1000.
+        /// Its session, which lasts unless the code is 1000 or the user was kicked.
         session: SessionId,
         /// The close code, the peer's or ours.
         code: CloseCode,

@@ -9,6 +9,7 @@ mod follow;
 mod greeting;
 mod intake;
 mod io;
+mod kicks;
 mod lists;
 mod parting;
 mod permission;
@@ -22,6 +23,7 @@ mod work;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::time::Duration;
 
@@ -81,6 +83,8 @@ pub struct Node<R> {
     streams: BTreeMap<Stream, Watched>,
     lookups: BTreeMap<(Stream, Option<Position>), Lookup>,
     rooms: BTreeMap<Channel, Room>,
+    /// Users who were kicked, and when, until the store has ended their sessions: they resume none meanwhile.
+    kicks: BTreeMap<String, Instant>,
     questions: BTreeMap<QuestionId, Asked>,
     handlings: BTreeMap<HandlingId, SessionId>,
     authorizations: BTreeMap<AuthorizationId, (ConnectionId, Channel)>,
@@ -133,6 +137,7 @@ impl<R: Rng> Node<R> {
             streams: BTreeMap::new(),
             lookups: BTreeMap::new(),
             rooms: BTreeMap::new(),
+            kicks: BTreeMap::new(),
             questions: BTreeMap::new(),
             handlings: BTreeMap::new(),
             authorizations: BTreeMap::new(),
@@ -166,7 +171,7 @@ impl<R: Rng> Node<R> {
             NodeInput::Answered { question, answer } => self.answered(question, answer),
             NodeInput::News(news) => self.news(news),
             NodeInput::Publish { stream, message } => self.send(stream, message),
-            NodeInput::Kick { user, frame } => self.kick(&user, &frame),
+            NodeInput::Kick { user, frame } => self.kick(user, frame),
             NodeInput::Drain => self.drain(),
             NodeInput::Timeout => self.timeout(),
         }
@@ -179,6 +184,7 @@ impl<R: Rng> Node<R> {
             News::Joined { channel, member } => self.came(channel, member),
             News::Left { channel, member } => self.went(channel, member),
             News::Resumed { session, turn } => self.resumed_elsewhere(&session, turn),
+            News::Ended { session, frame } => self.end_session(&session, &frame),
             News::Doubt => self.doubt(),
         }
     }

@@ -29,7 +29,7 @@ impl<R: Rng> Node<R> {
         self.close_as(id, frame, Parting::Broken, true);
     }
 
-    fn close_as(&mut self, id: ConnectionId, frame: CloseFrame, parting: Parting, flush: bool) {
+    pub(super) fn close_as(&mut self, id: ConnectionId, frame: CloseFrame, parting: Parting, flush: bool) {
         let Some(mut connection) = self.detach(id, frame.code, parting) else { return };
         if flush && !matches!(connection.stage, Stage::Silent) {
             if !connection.is_live() {
@@ -89,15 +89,6 @@ impl<R: Rng> Node<R> {
             Some(Stage::Silent) => self.close(id, CloseFrame::new(CloseCode::HEARTBEAT_TIMEOUT, "no hello")),
             Some(Stage::Greeting(_)) => self.close_unavailable(id),
             Some(Stage::Live(_)) | None => {}
-        }
-    }
-
-    pub(super) fn kick(&mut self, user: &str, frame: &CloseFrame) {
-        let theirs = |connection: &Connection| connection.user.as_deref() == Some(user);
-        let ids: Vec<ConnectionId> =
-            self.connections.iter().filter(|(_, it)| theirs(it)).map(|(id, _)| *id).collect();
-        for id in ids {
-            self.close_as(id, frame.clone(), Parting::Clean, true);
         }
     }
 
