@@ -4,7 +4,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use cookie::{Cookie, Expiration};
 use http::HeaderMap;
 use http::header::SET_COOKIE;
 use relink::{Origin, Secret};
@@ -55,9 +54,7 @@ impl Visit {
         let now = wall_clock();
         let values = headers.get_all(SET_COOKIE).into_iter().filter(|value| value.len() <= LONGEST);
         for value in values.filter_map(|value| value.to_str().ok()) {
-            let Some(kept) = Cookie::parse(value).ok().and_then(|cookie| self.read(&cookie, now)) else {
-                continue;
-            };
+            let Some(kept) = self.read(value, now) else { continue };
             let mut all = self.jar.lock();
             let same = |it: &Kept| it.origin == kept.origin && it.name == kept.name && it.path == kept.path;
             all.retain(|it| !same(it));
@@ -70,25 +67,43 @@ impl Visit {
         }
     }
 
-    /// A cookie, if this origin may set it (RFC 6265, section 5.3).
-    fn read(&self, cookie: &Cookie<'_>, now: SystemTime) -> Option<Kept> {
-        let allowed = (self.origin.is_secure() || cookie.secure() != Some(true))
-            && cookie.domain().is_none_or(|domain| covers(domain, self.origin.host()));
-        // An end that is too far away to be told is none.
-        let max_age =
-            cookie.max_age().map(|age| now.checked_add(Duration::try_from(age).unwrap_or_default()));
-        let expires = || match cookie.expires() {
-            Some(Expiration::DateTime(at)) => Some(SystemTime::from(at)),
-            Some(Expiration::Session) | None => None,
-        };
-        allowed.then(|| Kept {
+    /// A cookie, if this origin may set it (RFC 6265, sections 5.2 and 5.3). Attributes that are not known mean nothing.
+    fn read(&self, text: &str, now: SystemTime) -> Option<Kept> {
+        let (pair, attributes) = text.split_once(';').unwrap_or((text, ""));
+        let (name, value) = pair.split_once('=')?;
+        let mut kept = Kept {
             origin: self.origin.clone(),
-            name: cookie.name().to_owned(),
-            path: cookie.path().filter(|path| path.starts_with('/')).unwrap_or(folder(&self.path)).to_owned(),
-            value: cookie.value().into(),
-            expires: max_age.unwrap_or_else(expires),
-        })
+            name: name.trim().to_owned(),
+            path: folder(&self.path).to_owned(),
+            value: value.trim().into(),
+            expires: None,
+        };
+        let (mut max_age, mut expires) = (None, None);
+        for attribute in attributes.split(';') {
+            let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+            let value = value.trim();
+            match name.trim().to_ascii_lowercase().as_str() {
+                "path" if value.starts_with('/') => value.clone_into(&mut kept.path),
+                "domain" if !covers(value.trim_start_matches('.'), self.origin.host()) => return None,
+                "secure" if !self.origin.is_secure() => return None,
+                "max-age" => max_age = value.parse::<i64>().ok().or(max_age),
+                "expires" => expires = date(value).or(expires),
+                _ => {}
+            }
+        }
+        // An end that is too far away to be told is none.
+        kept.expires = match max_age.map(u64::try_from) {
+            Some(Ok(age)) => now.checked_add(Duration::from_secs(age)),
+            Some(Err(_)) => Some(now),
+            None => expires,
+        };
+        (!kept.name.is_empty()).then_some(kept)
     }
+}
+
+/// A date of HTTP, or as cookies have it: with dashes between the day, the month and the year.
+fn date(text: &str) -> Option<SystemTime> {
+    httpdate::parse_http_date(text).or_else(|_| httpdate::parse_http_date(&text.replace('-', " "))).ok()
 }
 
 impl Jar {
