@@ -409,7 +409,7 @@ impl<Rt: Runtime> Builder<Rt> {
         let mut protocol = self.protocol.unwrap_or(protocol);
         protocol.reads_at_most(self.limits.largest()?)?;
         if let Some(resume) = &self.resume {
-            protocol.check(Given::Resume(resume))?;
+            protocol.check(Given::Resume(resume)).map_err(ConfigError::from)?;
         }
         let trace = Trace::link(&endpoints[0]);
         let mut session = Session::new(config, endpoints, protocol, rand::make_rng::<SmallRng>())?;

@@ -5,9 +5,12 @@
 mod client;
 
 use client::{PATIENCE, Running};
+use futures_util::{FutureExt, StreamExt};
 use relink_server::relink::{
     DropReason, Event, Message, Outgoing, Position, Receipt, RefusedReason, Resume, Secret, SizeLimit,
-    Subscription, server::NodeConfig, v1::Encoding,
+    Subscription,
+    server::NodeConfig,
+    v1::{self, Encoding},
 };
 use relink_server::{Server, ServerConfig};
 use relink_tokio::{BuildError, Client, Events, WireLimits};
@@ -204,7 +207,7 @@ async fn what_the_server_cannot_read_is_told_to_the_application_and_costs_no_lin
         let longest = "c".repeat(255);
         client.subscribe(longest.as_str(), Subscription::default().with_presence("i".repeat(4_096)));
         until(&mut events, |event| match event {
-            Event::Subscribed { channel, .. } => Some(assert_eq!(channel.as_str(), longest)),
+            Event::Subscribed { channel, .. } => (channel.as_str() == longest).then_some(()),
             Event::Disconnected { detail, .. } => panic!("the link was lost: {detail}"),
             _ => None,
         })
@@ -213,6 +216,35 @@ async fn what_the_server_cannot_read_is_told_to_the_application_and_costs_no_lin
         acknowledged(&mut events, sent.receipt).await;
         assert_eq!(client.stats().dials, 1);
     }
+}
+
+#[tokio::test]
+async fn both_handles_say_at_once_what_no_server_can_read() {
+    let builder = || {
+        let config = v1::config();
+        let config = config.with_outbox(config.outbox.with_max_messages(1));
+        relink_tokio::builder("ws://127.0.0.1:1/").relink_v1(Encoding::Cbor).config(config)
+    };
+    let (client, _events) = builder().spawn().expect("valid");
+    client.try_send("first").expect("there is room for one");
+    let refused = client.send(Outgoing::from("hello").on("")).now_or_never();
+    let refused = refused.expect("it does not wait for room").expect_err("no server can read it");
+    assert!(matches!(refused.reason, RefusedReason::BadChannel(_)), "{refused}");
+
+    let mut connection = builder().connect().expect("valid");
+    connection.try_send("first").expect("there is room for one");
+    let refused = connection.try_send(Outgoing::from("hello").on("")).expect_err("no server can read it");
+    assert!(matches!(refused.reason, RefusedReason::BadChannel(_)), "{refused}");
+    connection.subscribe("", Subscription::default());
+    let ended = async {
+        while let Some(event) = connection.next().await {
+            if let Event::Unsubscribed { problem, retry_in: None, .. } = event {
+                return Some(problem.name);
+            }
+        }
+        None
+    };
+    assert_eq!(timeout(PATIENCE, ended).await.expect("it is told").as_deref(), Some("limit_exceeded"));
 }
 
 #[tokio::test]

@@ -86,6 +86,16 @@ impl ConfigError {
     }
 }
 
+#[cfg(feature = "alloc")]
+impl From<crate::session::Unreadable> for ConfigError {
+    fn from(unreadable: crate::session::Unreadable) -> Self {
+        let crate::session::Unreadable { field, value, least, most } = unreadable;
+        let allowed =
+            if value < least { Allowed::AtLeast(least.into()) } else { Allowed::AtMost(most.into()) };
+        Self { field, value: value.into(), allowed }
+    }
+}
+
 /// A configured value, for the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Value {

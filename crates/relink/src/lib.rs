@@ -174,7 +174,7 @@ pub use session::{
     Guarantee, Member, Message, NotText, Origin, Outbox, OutboxConfig, Outgoing, Overflow, Plain, Position,
     PresenceEvent, Priority, Problem, Protocol, Receipt, Refused, RefusedReason, Rejection, Resume, Secret,
     Session, SessionAction, SessionConfig, SessionId, SessionInput, Signal, SizeLimit, Subscription, Text,
-    Token, Welcomed, WhileDown,
+    Token, Unreadable, Welcomed, WhileDown,
 };
 pub use stats::{Histogram, Stats};
 #[cfg(feature = "alloc")]

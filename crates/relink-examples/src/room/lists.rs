@@ -1,7 +1,7 @@
 //! Tells when a list of members has come.
 
 use relink::v1::RelinkV1;
-use relink::{Channel, Command, ConfigError, Frame, Given, Message, Protocol, Signal, Step};
+use relink::{Channel, Command, Frame, Given, Message, Protocol, Signal, Step, Unreadable};
 
 /// `relink.v1`, and a message of its own after each list of members.
 ///
@@ -45,7 +45,7 @@ impl Protocol for WithLists {
         self.0.encoded_len(message, channel, serial)
     }
 
-    fn check(&self, given: Given<'_>) -> Result<(), ConfigError> {
+    fn check(&self, given: Given<'_>) -> Result<(), Unreadable> {
         self.0.check(given)
     }
 

@@ -1,12 +1,12 @@
 //! What goes into a session and what comes out.
 
-use crate::config::ConfigError;
 use crate::link::{Failure, Hint, TransportId};
 use crate::session::address::Address;
 use crate::session::channel::Channel;
 use crate::session::event::Event;
 use crate::session::message::{CloseFrame, Frame, Message, Secret, Token};
 use crate::session::outgoing::{Receipt, SizeLimit};
+use crate::session::protocol::Unreadable;
 use crate::time::Instant;
 use alloc::string::String;
 
@@ -194,7 +194,7 @@ pub enum RefusedReason {
     },
     /// The name of its channel is nothing that the peer can read: empty, or too long.
     #[error("{0}")]
-    BadChannel(ConfigError),
+    BadChannel(Unreadable),
     /// The link is not usable, and is configured to queue nothing.
     #[error("the link is not usable now, and outbox.while_down says to refuse")]
     Down,

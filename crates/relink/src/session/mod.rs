@@ -43,7 +43,7 @@ pub(crate) use message::cut;
 pub use message::{CloseFrame, Frame, Message, NotText, Secret, Text, Token};
 pub use outbox::{Outbox, OutboxConfig, Overflow, WhileDown};
 pub use outgoing::{DropReason, Guarantee, Outgoing, Priority, Receipt, SizeLimit};
-pub use protocol::{Command, Given, Plain, Protocol};
+pub use protocol::{Command, Given, Plain, Protocol, Unreadable};
 pub use signal::{Signal, Welcomed};
 
 use answers::Answers;

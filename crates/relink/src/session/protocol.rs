@@ -51,7 +51,7 @@ pub trait Protocol {
     /// # Errors
     ///
     /// What is wrong with it: its length, and what is allowed.
-    fn check(&self, _given: Given<'_>) -> Result<(), ConfigError> {
+    fn check(&self, _given: Given<'_>) -> Result<(), Unreadable> {
         Ok(())
     }
 
@@ -104,7 +104,7 @@ impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
         (**self).encoded_len(message, channel, serial)
     }
 
-    fn check(&self, given: Given<'_>) -> Result<(), ConfigError> {
+    fn check(&self, given: Given<'_>) -> Result<(), Unreadable> {
         (**self).check(given)
     }
 
@@ -139,6 +139,34 @@ pub enum Given<'a> {
     Since(Position),
     /// A session of an earlier life.
     Resume(&'a Resume),
+}
+
+/// What an application has handed in, and no peer could read.
+///
+/// ```
+/// use relink::Unreadable;
+///
+/// let error = Unreadable::unless_within("the length of the channel's name in bytes", 0, 1, 255).unwrap_err();
+/// assert_eq!(error.to_string(), "the length of the channel's name in bytes is 0, but it must be at least 1");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", ConfigError::from(*self))]
+pub struct Unreadable {
+    pub(crate) field: &'static str,
+    pub(crate) value: u64,
+    pub(crate) least: u64,
+    pub(crate) most: u64,
+}
+
+impl Unreadable {
+    /// Checks that a number, or the length of a text, is neither too small nor too large.
+    ///
+    /// # Errors
+    ///
+    /// This error, where it is.
+    pub const fn unless_within(field: &'static str, value: u64, least: u64, most: u64) -> Result<(), Self> {
+        if value < least || value > most { Err(Self { field, value, least, most }) } else { Ok(()) }
+    }
 }
 
 /// What a session wants said.

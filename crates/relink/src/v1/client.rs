@@ -10,7 +10,7 @@ use crate::link::Step;
 use crate::policy::{StopReason, Verdict};
 use crate::session::{
     Channel, CloseFrame, Command, Frame, Given, Guarantee, Message, Plain, Protocol, SessionConfig, Signal,
-    Welcomed,
+    Unreadable, Welcomed,
 };
 use crate::v1::{ClientFrame, Encoding, ServerFrame, limits};
 
@@ -161,7 +161,7 @@ impl Protocol for RelinkV1 {
         ClientFrame::Message { serial, channel, payload }.encoded_len(self.encoding)
     }
 
-    fn check(&self, given: Given<'_>) -> Result<(), ConfigError> {
+    fn check(&self, given: Given<'_>) -> Result<(), Unreadable> {
         limits::check(given)
     }
 

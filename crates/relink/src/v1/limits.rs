@@ -3,8 +3,7 @@
 //!
 //! Lengths are in bytes of UTF-8. A payload has no limit here: that of the whole message, which the driver knows, holds.
 
-use crate::config::{ConfigError, within};
-use crate::session::Given;
+use crate::session::{Given, Position, Resume, Unreadable};
 
 /// The largest serial, offset and count: the largest whole number that JSON carries safely (RFC 8259, section 6).
 pub const NUMBER: u64 = (1 << 53) - 1;
@@ -35,17 +34,21 @@ pub const LEAST_MESSAGE: u64 = 128 * 1024;
 pub const DEPTH: usize = 32;
 
 /// Whether a peer can read what an application has handed in.
-pub(crate) fn check(given: Given<'_>) -> Result<(), ConfigError> {
+pub(crate) fn check(given: Given<'_>) -> Result<(), Unreadable> {
+    let length = |field, text: &str, least, most: usize| {
+        Unreadable::unless_within(field, text.len() as u64, least, most as u64)
+    };
+    let offset = |field, Position { offset, .. }| Unreadable::unless_within(field, offset, 0, NUMBER);
     match given {
         Given::Channel(channel) => {
-            within("the length of the channel's name in bytes", channel.as_str().len(), 1, CHANNEL)
+            length("the length of the channel's name in bytes", channel.as_str(), 1, CHANNEL)
         }
-        Given::Token(token) => within("the length of the token in bytes", token.expose().len(), 0, TOKEN),
-        Given::Presence(info) => within("the length of presence in bytes", info.as_str().len(), 0, PRESENCE),
-        Given::Since(position) => within("since.offset", position.offset, 0, NUMBER),
-        Given::Resume(resume) => {
-            within("the length of resume.session in bytes", resume.session.expose().len(), 0, SESSION)?;
-            within("resume.position.offset", resume.position.offset, 0, NUMBER)
+        Given::Token(token) => length("the length of the token in bytes", token.expose(), 0, TOKEN),
+        Given::Presence(info) => length("the length of presence in bytes", info.as_str(), 0, PRESENCE),
+        Given::Since(position) => offset("since.offset", position),
+        Given::Resume(Resume { session, position }) => {
+            length("the length of resume.session in bytes", session.expose(), 0, SESSION)?;
+            offset("resume.position.offset", *position)
         }
     }
 }
