@@ -236,6 +236,9 @@ impl Chaos {
                 News::Published { stream, epoch: u32::from(which), publication }
             }
             (5, Some(session)) => News::Resumed { session, turn: offset },
+            (6, Some(session)) => {
+                News::Ended { session, frame: CloseFrame::from(CloseCode::ADMIN_DISCONNECT) }
+            }
             _ => News::Doubt,
         }
     }
