@@ -47,6 +47,21 @@ pub(crate) async fn w09_one_user_cannot_fill_the_store(rig: impl AsyncFn(History
     assert_eq!(ask(&*rig.one, publish_as("", "a", 30)).await, Answer::Done);
 }
 
+pub(crate) async fn w09_one_anonymous_client_cannot_use_up_the_room_of_the_others(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
+    let rig = rig(config().with_user_bytes(5_000)).await;
+    for session in ["s", "t"] {
+        create(&*rig.one, session, Member::ANONYMOUS).await;
+    }
+    assert_eq!(ask(&*rig.one, publish_as("s", "a", 4)).await, Answer::Done);
+    assert_eq!(ask(&*rig.one, publish_as("s", "a", 1)).await, Answer::Full(Full::User));
+    assert_eq!(ask(&*rig.one, commit_big("s", 1, "a")).await, Answer::Full(Full::User));
+    assert_eq!(ask(&*rig.other, commit_big("t", 1, "a")).await, Answer::Committed { received: 1 });
+    assert_eq!(ask(&*rig.other, publish_as("t", "a", 3)).await, Answer::Done);
+    assert_eq!(ask(&*rig.other, publish_as("t", "a", 1)).await, Answer::Full(Full::User));
+}
+
 fn refused_in(session: &str, serial: u64) -> Question {
     let rejection = Some(rejection(serial, "limit_exceeded", "too much"));
     Question::Commit { session: session.into(), turn: 0, serial, publications: Vec::new(), rejection }

@@ -40,8 +40,8 @@ config! {
         /// At least 1.
         pub max_total_bytes / with_max_total_bytes: usize = 256 << 20,
         /// The most bytes of one user's messages, counted in the same way. A further message is refused ([`Full::User`]), so
-        /// that one user cannot push out what the others sent. The application's own messages count for no user; all anonymous
-        /// users count as one. At least 1.
+        /// that one user cannot push out what the others sent. The application's own messages count for no user; each
+        /// anonymous session counts by itself. At least 1.
         pub user_bytes / with_user_bytes: usize = 64 << 20,
         /// The most sessions, connected or waiting to be resumed. A further one is refused ([`Full::Store`]). At least 1.
         pub max_sessions / with_max_sessions: usize = 100_000,

@@ -8,12 +8,13 @@ local received = tonumber(session[1])
 if tonumber(ARGV[10]) ~= received + 1 then
   return received
 end
-if not has_room(12, session[3]) then
+local payer = payer_of(ARGV[8], session[3])
+if not has_room(12, payer) then
   return 'user'
 end
 if ARGV[12] then
   demand_room()
-  append_all(12, session[3])
+  append_all(12, payer)
 end
 if ARGV[11] ~= '' then
   -- That it was refused is noted where there is room; that it came always is.

@@ -11,7 +11,8 @@
 --   present           sorted set of the sessions that are members anywhere, by the time they are given up
 --   sessions          sorted set of all sessions, by the time they are over
 --   of:USER           the same, of one user
---   used:TIME:USER    how many bytes of a user's messages are kept that came in this time, which is a multiple of max_age
+--   used:TIME:USER    how many bytes of a user's messages (of an anonymous SESSION) are kept that came in this time, which is a
+--                     multiple of max_age
 -- STREAM is c:CHANNEL or s:SESSION; its news are published to news:STREAM.
 
 local prefix = ARGV[1]
@@ -67,6 +68,12 @@ local function refund(by, at, bytes)
   if by ~= '' and redis.call('EXISTS', key) == 1 then
     redis.call('DECRBY', key, int(bytes))
   end
+end
+
+-- Who the messages of a session count for: its user. "anonymous" is nobody in particular, so there the session counts by
+-- itself.
+local function payer_of(session, user)
+  return user == 'anonymous' and session or user
 end
 
 -- With its place in a stream.

@@ -105,15 +105,15 @@ impl MemoryHistory {
                 self.commit(&session, turn, serial, publications, rejection)
             }
             Question::Publish { session, publications } => {
-                let user = session.as_ref().map(|session| self.user_of(session));
-                if user == Some(None) {
+                let payer = session.as_ref().map(|session| self.payer_of(session));
+                if payer == Some(None) {
                     return Answer::Unknown;
                 }
-                let user = user.flatten();
-                if !self.has_room(user.as_deref(), &publications) {
+                let payer = payer.flatten();
+                if !self.has_room(payer.as_deref(), &publications) {
                     return Answer::Full(Full::User);
                 }
-                self.publish(publications, user.as_ref());
+                self.publish(publications, payer.as_ref());
                 Answer::Done
             }
             Question::Since { stream, after, limit } => {

@@ -30,6 +30,11 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    /// Who its messages count for: its user. `anonymous` is nobody in particular, so there the session counts by itself.
+    fn payer(&self, session: &SessionId) -> Arc<str> {
+        if *self.user == *Member::ANONYMOUS { session.expose().into() } else { Arc::clone(&self.user) }
+    }
+
     fn answer(&self) -> Answer {
         Answer::Session {
             user: (&*self.user).into(),
@@ -88,8 +93,8 @@ impl MemoryHistory {
         answer
     }
 
-    pub(super) fn user_of(&self, session: &SessionId) -> Option<Arc<str>> {
-        self.sessions.get(session).map(|kept| Arc::clone(&kept.user))
+    pub(super) fn payer_of(&self, session: &SessionId) -> Option<Arc<str>> {
+        self.sessions.get(session).map(|kept| kept.payer(session))
     }
 
     pub(super) fn end_user(&mut self, user: &str, ago: Duration, frame: &CloseFrame) -> Answer {
@@ -126,8 +131,8 @@ impl MemoryHistory {
         if kept.received.checked_add(1) != Some(serial) {
             return Answer::Committed { received: kept.received };
         }
-        let user = Arc::clone(&kept.user);
-        if !self.has_room(Some(&user), &publications) {
+        let payer = kept.payer(session);
+        if !self.has_room(Some(&payer), &publications) {
             return Answer::Full(Full::User);
         }
         let Some(kept) = self.sessions.get_mut(session) else { return Answer::Unknown };
@@ -138,7 +143,7 @@ impl MemoryHistory {
             }
             kept.rejected.push_back(rejection);
         }
-        self.publish(publications, Some(&user));
+        self.publish(publications, Some(&payer));
         Answer::Committed { received: serial }
     }
 
