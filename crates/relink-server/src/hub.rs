@@ -63,7 +63,7 @@ pub(crate) struct Hub {
     clock: Clock,
     /// Wakes the timer when there is an earlier deadline.
     earlier: Arc<Notify>,
-    /// What is asked of the store. Bounded by what the node lets wait.
+    /// What is asked of the store.
     errands: UnboundedSender<Errand>,
     runtime: Handle,
     next_id: AtomicU64,

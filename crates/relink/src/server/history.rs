@@ -39,9 +39,9 @@ config! {
         /// oldest messages are forgotten, and empty streams that nobody watches. Redis has its own bound for this, `maxmemory`.
         /// At least 1.
         pub max_total_bytes / with_max_total_bytes: usize = 256 << 20,
-        /// The most bytes of one user's messages, counted in the same way. A further message is refused ([`Full::User`]), so
-        /// that one user cannot push out what the others sent. The application's own messages count for no user; each
-        /// anonymous session counts by itself. At least 1.
+        /// The most bytes of one user's messages, 128 more for each. A further message is refused ([`Full::User`]), so
+        /// that one user's messages do not push out those of others. Streams count in all only. The application's own messages
+        /// count for no user; each anonymous session counts by itself. At least 1.
         pub user_bytes / with_user_bytes: usize = 64 << 20,
         /// The most sessions, connected or waiting to be resumed. A further one is refused ([`Full::Store`]). At least 1.
         pub max_sessions / with_max_sessions: usize = 100_000,
@@ -51,6 +51,7 @@ config! {
         /// that filling a room does not shut it. At least 1, at most 10,000.
         pub max_members / with_max_members: usize = 1000,
         /// The most bytes of what the members of one channel say of themselves. Beyond it a member is listed without its words.
+        /// They count toward no other bound; nor do the at most 1,024 refusals that a session keeps.
         pub max_words / with_max_words: usize = 1 << 20,
     }
 }
@@ -189,8 +190,8 @@ pub enum Question {
         /// Where and what.
         publications: Vec<(Stream, Message)>,
     },
-    /// What followed a position. → [`Answer::Since`]; [`Answer::Full`] if a stream would begin; [`Answer::Unknown`] for
-    /// the stream of a session that there is not (any more).
+    /// What followed a position. → [`Answer::Since`]; [`Answer::Full`] if a stream would begin and there is no room for it (in
+    /// memory there always is); [`Answer::Unknown`] for the stream of a session that there is not (any more).
     Since {
         /// In which stream; one that was never written to has an epoch, too, and offset 0.
         stream: Stream,
