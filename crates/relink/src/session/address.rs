@@ -90,7 +90,8 @@ impl Address {
     }
 
     /// What `to` is, seen from here: it may leave out what stays the same (RFC 3986, section 5.2), and may say `http` for
-    /// `ws`. A user name of this address, and what stands behind a `#`, are left out.
+    /// `ws`. One with a scheme is whole, and leaves out nothing. A user name of this address, and what stands behind a `#`,
+    /// are left out.
     ///
     /// # Errors
     ///
@@ -104,6 +105,10 @@ impl Address {
             "https" => "wss".to_owned(),
             other => other.to_owned(),
         };
+        // It would take a query that is secret to another origin.
+        if to.scheme.is_some() && to.authority.is_none() {
+            return Err(BadUrl::new(Self(target.to_owned()), "it has a scheme, but no host"));
+        }
         let (user, authority) = to.authority.or(from.authority).unwrap_or_default();
         let user = user.filter(|_| to.authority.is_some()).map(|user| format!("{user}@")).unwrap_or_default();
         let path = match (to.authority, to.path) {
@@ -340,6 +345,19 @@ mod tests {
         }
         let bare = Address::from("ws://a.example");
         assert_eq!(bare.redirect(&"next".into()).unwrap().expose(), "ws://a.example/next");
+    }
+
+    #[test]
+    fn a_reference_with_a_scheme_takes_nothing_over_from_where_it_was_found() {
+        let from = Address::from("ws://a.example/feed?token=secret");
+        for to in
+            ["https:", "wss:", "ws:", "HTTPS:#x", "wss:?x=1", "https:/feed", "https:b.example", "wss:other/x"]
+        {
+            for error in [from.redirect(&to.into()), from.resolve(&to.into())] {
+                let error = error.unwrap_err().to_string();
+                assert!(error.contains("no host") && !error.contains("secret"), "{to}: {error}");
+            }
+        }
     }
 
     #[test]
