@@ -205,7 +205,7 @@ impl<Rt: Runtime> Builder<Rt> {
     /// one use, the answer of a call that negotiates. It is called once per attempt, by one caller at a time, after the
     /// [token](Self::token) has come; an error or a panic counts as a failed fetch, and its text is shown to people. An
     /// address at which there can be no WebSocket is a failed fetch as well, and so is one in plain text if the endpoint
-    /// has TLS. It may leave out what is the same as in the endpoint, and may say `http` for `ws`.
+    /// has TLS, or with a user name beside an `authorization` header or a Bearer token. It may leave out what is the same as in the endpoint, and may say `http` for `ws`.
     ///
     /// With several endpoints, a failed fetch turns to the next one, like a failed dial. A redirect belongs to the attempt,
     /// and needs no other address. The address is trusted like a configured one: token, headers and cookies go there. Its

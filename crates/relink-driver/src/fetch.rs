@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use relink::{Address, Secret, SessionInput, Token, TransportId};
 
 use crate::channel_tokens::ChannelTokens;
-use crate::request::{Template, check_fetched};
+use crate::request::Template;
 
 /// What an address provider is asked: where this attempt should go.
 #[derive(Debug, Clone)]
@@ -63,12 +63,18 @@ impl Providers {
         (id, Box::pin(fetch.map(move |result| SessionInput::Token { id, result })))
     }
 
-    pub(crate) fn fetch_address(&self, id: TransportId, request: AddressRequest) -> Fetch {
-        let endpoint = request.endpoint.clone();
+    pub(crate) fn fetch_address(
+        &self,
+        id: TransportId,
+        request: AddressRequest,
+        template: &Template,
+    ) -> Fetch {
+        let (endpoint, has_token, template) =
+            (request.endpoint.clone(), request.token.is_some(), template.clone());
         let fetch = call(self.address.as_ref(), "address", request);
         let fetch = async move {
             let address = fetch.await?;
-            check_fetched(&endpoint, &address).map_err(|error| error.to_string())
+            template.check_fetched(&endpoint, &address, has_token).map_err(|error| error.to_string())
         };
         (id, Box::pin(fetch.map(move |result| SessionInput::Address { id, result })))
     }

@@ -57,13 +57,6 @@ impl IntoRequest for &String {
     }
 }
 
-/// An address that was fetched in place of an endpoint, made whole.
-pub(crate) fn check_fetched(endpoint: &Address, address: &Address) -> Result<Address, BadUrl> {
-    let address = endpoint.resolve(address)?;
-    Endpoint::new(&address)?;
-    Ok(address)
-}
-
 fn uri_of(address: &Address) -> Result<Uri, BadUrl> {
     let bad = |_| BadUrl::new(address.clone(), "it has characters that cannot stand in a URL");
     address.expose().parse().map_err(bad)
@@ -206,6 +199,24 @@ impl Template {
     fn follows(&self, name: &HeaderName, value: &HeaderValue) -> bool {
         let is_secret = value.is_sensitive() || SECRET_HEADERS.contains(name);
         !is_secret && (self.headers_follow || [USER_AGENT, SEC_WEBSOCKET_PROTOCOL].contains(name))
+    }
+
+    /// An address that was fetched in place of an endpoint, made whole. `has_token`: one goes there, too.
+    pub(crate) fn check_fetched(
+        &self,
+        endpoint: &Address,
+        address: &Address,
+        has_token: bool,
+    ) -> Result<Address, BadUrl> {
+        let address = endpoint.resolve(address)?;
+        let by_user = Endpoint::new(&address)?.basic.is_some();
+        let by_token = has_token && self.placement == TokenPlacement::Bearer;
+        if by_user && (by_token || self.headers.contains_key(AUTHORIZATION)) {
+            let problem = "its user name, an authorization header, and a token that is placed as Bearer \
+                           exclude each other";
+            return Err(BadUrl::new(address, problem));
+        }
+        Ok(address)
     }
 
     /// Whether a token can be sent where it belongs.
@@ -476,6 +487,30 @@ mod tests {
         assert!(check("ws://a/", &[("host", "b"), ("host", "c")], false).contains("host"));
         for name in ["connection", "upgrade", "sec-websocket-key", "content-length", "transfer-encoding"] {
             assert!(check("ws://a/", &[(name, "x")], false).contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_user_name_in_a_fetched_address_competes_like_a_configured_one() {
+        let endpoint = Address::from("wss://h/feed");
+        let fetched = |template: &Template, address: &str, has_token| {
+            let checked = template.check_fetched(&endpoint, &address.into(), has_token);
+            checked.map(|address| address.expose().to_owned()).map_err(|error| error.to_string())
+        };
+        let mut template = template(&["wss://h/feed"]);
+        for (address, has_token) in [("//bob:pw@h/x", false), ("wss://h/x", true), ("/x", true)] {
+            assert!(fetched(&template, address, has_token).is_ok(), "{address}");
+        }
+        let by_token = fetched(&template, "wss://bob:pw@h/x", true).unwrap_err();
+        template.placement = TokenPlacement::Protocol;
+        assert_eq!(fetched(&template, "//bob@h/x", true).unwrap(), "wss://bob@h/x");
+        template.headers.insert(AUTHORIZATION, HeaderValue::from_static("Digest x"));
+        assert!(fetched(&template, "wss://h/x", false).is_ok());
+        for error in [by_token, fetched(&template, "wss://bob:pw@h/x", false).unwrap_err()] {
+            assert!(
+                error.contains("user name") && error.contains("exclude") && !error.contains("pw"),
+                "{error}"
+            );
         }
     }
 
