@@ -109,7 +109,8 @@ impl<Rt: Runtime> Engine<Rt> {
     /// Does once everything that can be done now. The order is the core's: what has arrived is handed in before the
     /// time is (I10).
     fn try_turn(&mut self, cx: &mut Context<'_>) -> Ran {
-        let mut busy = self.poll_fetch(cx);
+        let mut busy = self.shared.wakes_up();
+        busy |= self.poll_fetch(cx);
         while let Poll::Ready(input) = self.providers.channels.poll(cx) {
             self.shared.hand_in(input);
             busy = true;
@@ -194,7 +195,7 @@ impl<Rt: Runtime> Engine<Rt> {
             }
             SessionAction::FetchAddress { id, endpoint, token } => {
                 let request = AddressRequest { endpoint, token };
-                self.fetch = Some(self.providers.fetch_address(id, request));
+                self.fetch = Some(self.providers.fetch_address(id, request, &self.dialer.template));
             }
             SessionAction::FetchChannelToken { channel } => self.providers.channels.fetch(channel),
             SessionAction::Dial { id, address, token, is_trusted } => {

@@ -1,12 +1,13 @@
 //! What the handles and the engine share: the session and the inbox, behind one lock.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::task::AtomicWaker;
 use rand::rngs::SmallRng;
 use relink::{
-    Accepted, Channel, ClosedReason, Event, Instant, Outgoing, Protocol, Refused, RefusedReason, Session,
-    SessionInput, Subscription,
+    Accepted, Channel, ClosedReason, Event, Hint, Instant, Outgoing, Protocol, Refused, RefusedReason,
+    Session, SessionInput, Subscription,
 };
 
 use crate::client::Ended;
@@ -19,6 +20,8 @@ pub(crate) type DynSession = Session<Box<dyn Protocol + Send>, SmallRng>;
 pub(crate) struct Shared {
     state: Mutex<State>,
     clock: Box<dyn Fn() -> Instant + Send + Sync>,
+    /// The machine woke up, and the session has not been told yet.
+    woken: AtomicBool,
     /// Wakes the engine.
     pub(crate) engine: AtomicWaker,
     /// Wakes whoever waits for events.
@@ -61,7 +64,13 @@ impl Shared {
             ends: 0,
             last_end: None,
         };
-        Self { state: Mutex::new(state), clock, engine: AtomicWaker::new(), events: AtomicWaker::new() }
+        Self {
+            state: Mutex::new(state),
+            clock,
+            woken: AtomicBool::new(false),
+            engine: AtomicWaker::new(),
+            events: AtomicWaker::new(),
+        }
     }
 
     /// The state. The session does not panic, and of the application's code only its protocol runs under the lock; where
@@ -106,6 +115,21 @@ impl Shared {
     pub(crate) fn tell(&self, input: SessionInput) {
         self.hand_in(input);
         self.engine.wake();
+    }
+
+    /// The machine woke up. The engine tells the session: what that calls may panic, and belongs to one link.
+    pub(crate) fn wake_up(&self) {
+        self.woken.store(true, Ordering::Release);
+        self.engine.wake();
+    }
+
+    /// Tells the session if the machine woke up.
+    pub(crate) fn wakes_up(&self) -> bool {
+        let woken = self.woken.swap(false, Ordering::AcqRel);
+        if woken {
+            self.hand_in(SessionInput::Hint(Hint::Wake));
+        }
+        woken
     }
 
     /// Connects again, now or after the close that is under way.

@@ -7,8 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use relink::{Hint, SessionInput};
-
 use crate::clock::StdClock;
 use crate::shared::Shared;
 
@@ -64,7 +62,7 @@ impl Links {
             let woken: Vec<_> = links.iter().filter_map(Weak::upgrade).collect();
             drop(links);
             for link in woken {
-                link.tell(SessionInput::Hint(Hint::Wake));
+                link.wake_up();
             }
         }
         true
@@ -82,7 +80,9 @@ mod tests {
 
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
-    use relink::{Plain, Session, SessionConfig};
+    use relink::{
+        Command, Frame, Message, Plain, Protocol, Session, SessionAction, SessionConfig, SessionInput, Signal,
+    };
 
     use super::*;
     use crate::inbox::InboxLimits;
@@ -96,10 +96,24 @@ mod tests {
         }
     }
 
+    /// Cannot say a heartbeat.
+    struct Panics;
+
+    impl Protocol for Panics {
+        fn receive(&mut self, _message: Message, _signals: &mut Vec<Signal>) {}
+
+        fn command(&mut self, command: Command<'_>, _frames: &mut Vec<Frame>) {
+            assert!(!matches!(command, Command::Heartbeat { .. }), "on purpose");
+        }
+    }
+
     fn link() -> Arc<Shared> {
-        let (protocol, rng) = (Box::new(Plain::default()), SmallRng::seed_from_u64(1));
-        let session =
-            Session::new(SessionConfig::default(), vec!["ws://h/".into()], protocol as _, rng).unwrap();
+        link_with(Box::new(Plain::default()))
+    }
+
+    fn link_with(protocol: Box<dyn Protocol + Send>) -> Arc<Shared> {
+        let rng = SmallRng::seed_from_u64(1);
+        let session = Session::new(SessionConfig::default(), vec!["ws://h/".into()], protocol, rng).unwrap();
         Arc::new(Shared::new(session, InboxLimits::default(), Box::new(|| relink::Instant::ORIGIN)))
     }
 
@@ -113,6 +127,22 @@ mod tests {
         assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
         assert!(links.look(Duration::from_secs(8 * 60 * 60)));
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_protocol_that_panics_ends_its_own_link_and_not_the_watch() {
+        let (links, link) = (Links(Mutex::default()), link_with(Box::new(Panics)));
+        links.add(&link);
+        link.hand_in(SessionInput::Connect);
+        let id = std::iter::from_fn(|| link.lock().session.poll_action())
+            .find_map(|action| if let SessionAction::Dial { id, .. } = action { Some(id) } else { None });
+        link.hand_in(SessionInput::Opened { id: id.expect("it dials") });
+        assert!(link.lock().session.state().is_usable());
+        assert!(links.look(Duration::from_secs(8 * 60 * 60)));
+        // The engine tells it, and catches what comes of that.
+        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| link.wakes_up()));
+        assert!(told.is_err());
+        assert!(!link.wakes_up(), "it is told once");
     }
 
     #[test]
