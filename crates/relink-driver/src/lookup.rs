@@ -2,7 +2,8 @@
 //!
 //! The system's resolver blocks, for half a minute if the network swallows its questions. In a runtime's pool of blocking
 //! threads that would hold up the end of the process, and each attempt would block one more. Here a name has one thread at
-//! a time, all attempts share its answer, and the process ends without it.
+//! a time, all attempts share its answer, and the process ends without it. Names of which each attempt brings another, as an
+//! address provider may, have a bounded number of threads as well.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,6 +14,9 @@ use std::thread;
 use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, Shared, ready};
+
+/// So many names are looked up at a time, in all links of the process: more than work, if the resolver answers at all.
+const MOST: usize = 16;
 
 type Name = (String, u16);
 type Answer = Result<Vec<SocketAddr>, Arc<io::Error>>;
@@ -58,7 +62,13 @@ impl Lookups {
         let (sender, receiver) = oneshot::channel();
         let answer = receiver.map(|answer| answer.unwrap_or_else(|_| Err(Arc::new(no_answer()))));
         let answer = answer.boxed().shared();
-        self.lock().insert(name.clone(), answer.clone());
+        {
+            let mut under_way = self.lock();
+            if under_way.len() >= MOST {
+                return ready(Err(Arc::new(too_many()))).boxed().shared();
+            }
+            under_way.insert(name.clone(), answer.clone());
+        }
         let running = Running { lookups: self, name };
         let thread = thread::Builder::new().name("relink-lookup".to_owned()).spawn(move || {
             let found = resolve(&running.name).map_err(Arc::new);
@@ -78,6 +88,12 @@ impl Lookups {
 
 fn no_answer() -> io::Error {
     io::Error::other("the resolver could not be asked: no thread could be started")
+}
+
+fn too_many() -> io::Error {
+    io::Error::other(format!(
+        "the resolver does not answer: {MOST} names are being looked up, and at most {MOST} may be"
+    ))
 }
 
 /// A lookup under way. However it ends, the next one begins anew.
@@ -123,6 +139,32 @@ mod tests {
         let both = futures_util::future::join(first, second);
         let (first, second) = smol::block_on(both);
         assert_eq!(first.unwrap(), second.unwrap());
+    }
+
+    #[test]
+    fn names_that_hang_have_a_bounded_number_of_threads() {
+        let lookups = lookups();
+        let another = |number: usize| (format!("{number}.example.org"), 443);
+        let stuck: Vec<_> = (0..MOST)
+            .map(|number| {
+                let (answer, question) = mpsc::channel::<()>();
+                let found = lookups.find(another(number), move |_| {
+                    question.recv().expect("the test answers");
+                    Ok(Vec::new())
+                });
+                (answer, found)
+            })
+            .collect();
+        let one_more = lookups.find(another(MOST), |_| Ok(Vec::new()));
+        let error = one_more.now_or_never().expect("it fails at once").unwrap_err();
+        assert!(error.to_string().contains("at most 16"), "{error}");
+        let shared = lookups.find(another(0), |_| unreachable!("the name is being looked up"));
+        for (answer, found) in stuck {
+            answer.send(()).expect("the thread waits");
+            assert!(smol::block_on(found).is_ok());
+        }
+        assert!(smol::block_on(shared).is_ok());
+        assert!(smol::block_on(lookups.find(another(MOST), |_| Ok(Vec::new()))).is_ok());
     }
 
     #[test]
