@@ -30,8 +30,8 @@ pub struct Client {
     _handle: Arc<Handle>,
 }
 
-/// What happens on a link, in order: a [`Stream`] that ends after [`Event::Closed`]. Where the link may be connected again
-/// ([`Reopen`](relink::Reopen)) and is, it goes on.
+/// What happens on a link, in order: a [`Stream`] that ends after [`Event::Closed`]. If the link is connected again
+/// ([`Reopen`](relink::Reopen)), it goes on.
 ///
 /// A slow reader slows the peer: once the inbox is full the socket is not read. Dropping it means that nobody listens:
 /// messages are then thrown away as they come, and the link lives on for its clients.
@@ -225,6 +225,8 @@ impl Client {
     /// end, that is remembered: it starts again once it is there, unless it is closed once more meanwhile. Does nothing while
     /// the link is up, or on its way. After many dials in a short time, the next one waits as `budget.rate` demands.
     ///
+    /// What happens from then on is told after [`Event::Closed`]: go on listening to [`Events`].
+    ///
     /// # Errors
     ///
     /// The link is at an end that is final for it, or closing towards one; see [`Renewable`](crate::Renewable) for what hands
@@ -253,6 +255,11 @@ impl Client {
     /// Passes on a hint from the system: a network that came or went, a machine that woke up.
     pub fn hint(&self, hint: Hint) {
         self.shared.tell(SessionInput::Hint(hint));
+    }
+
+    /// Whether messages are still taken, now or for when the link is usable.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.shared.lock().session.is_closing()
     }
 
     /// The subprotocol that the server chose for the present transport.
@@ -311,7 +318,8 @@ impl std::fmt::Debug for Client {
 }
 
 impl Events {
-    /// The next event, without any trait in scope; `None` after [`Event::Closed`]. Cancel-safe.
+    /// The next event, without any trait in scope; `None` after [`Event::Closed`], unless the link has been
+    /// connected again: ask on after [`Client::connect`]. Cancel-safe.
     pub fn recv(&mut self) -> impl Future<Output = Option<Event>> + Send + '_ {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx))
     }

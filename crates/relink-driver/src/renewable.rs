@@ -2,8 +2,6 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use relink::State;
-
 use crate::builder::BuildError;
 use crate::client::Client;
 
@@ -48,7 +46,7 @@ impl<E> Renewable<E> {
     /// What making it says; the next one who asks tries again.
     pub fn get(&self) -> Result<Client, E> {
         let mut last = self.lock();
-        if let Some(client) = last.as_ref().filter(|client| is_live(client)) {
+        if let Some(client) = last.as_ref().filter(|client| client.is_live()) {
             return Ok(client.clone());
         }
         let client = (self.make)()?;
@@ -59,18 +57,13 @@ impl<E> Renewable<E> {
     /// The live link, if there is one. Nothing is made.
     #[must_use]
     pub fn live(&self) -> Option<Client> {
-        self.lock().as_ref().filter(|client| is_live(client)).cloned()
+        self.lock().as_ref().filter(|client| client.is_live()).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Client>> {
         // Where `make` panics, the last link is as it was.
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether messages are still taken, now or when it is usable.
-fn is_live(client: &Client) -> bool {
-    !matches!(client.state(), State::Closing | State::Closed(_))
 }
 
 impl<E> std::fmt::Debug for Renewable<E> {

@@ -60,7 +60,7 @@ crate::tables::from_tables!(Breaker);
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum GaveUp {
-    /// `max_attempts` attempts failed in a row.
+    /// There were `max_attempts` failures since the link was last stable: failed attempts, and links that were lost early.
     Attempts,
     /// The link was down for `max_elapsed`.
     Elapsed,
@@ -149,7 +149,7 @@ impl Budget {
         }
     }
 
-    /// Failed attempts in a row.
+    /// Failures since the link was last stable: failed attempts, and links that were lost early.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
         self.attempts

@@ -42,7 +42,8 @@ pub(crate) struct BackoffArgs {
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
     backoff_max: Option<Duration>,
 
-    /// Give up after this many failed attempts in a row, or `off` [default: off]
+    /// Give up after this many failures (failed attempts, links lost early) since the link was last stable, or `off`
+    /// [default: off]
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true, value_parser = limit)]
     max_attempts: Option<OrOff<u32>>,
 }

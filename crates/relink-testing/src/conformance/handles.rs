@@ -321,6 +321,27 @@ pub async fn d10_a_renewable_handle_hands_out_the_live_link_or_a_fresh_one<Rt: R
     rt.soon(second.close()).await;
 }
 
+/// A link that is down and closes takes no messages any more, though it goes on trying: the next one is handed out (D10).
+pub async fn d10_a_renewable_handle_hands_out_no_link_that_is_down_and_closes<Rt: Runtime>(rt: Rt) {
+    let rt = Watched::new(rt);
+    let runtime = rt.clone();
+    let renewable = Renewable::new(move || {
+        let config = quick_link(|link| link.with_flush_timeout(ms(500)));
+        let builder = Builder::new(runtime.clone(), "ws://in.memory/").config(config);
+        let never = builder.connector(|_| std::future::pending::<std::io::Result<Brittle>>());
+        never.spawn().map(|(client, _events)| client)
+    });
+    let first = renewable.get().expect("it can be made");
+    first.send("queued").await.expect("it is live");
+    let closing = first.close();
+    assert!(!matches!(first.state(), State::Closing | State::Closed(_)), "it goes on trying");
+    assert!(renewable.live().is_none(), "but takes no messages");
+    let second = renewable.get().expect("another can be made");
+    second.try_send("taken").expect("it is live");
+    rt.soon(closing).await;
+    rt.soon(second.close()).await;
+}
+
 /// Retry-now replaces the wait, and asking five times makes no second loop (I1, I2, I17).
 pub async fn i17_retry_now_replaces_the_wait<Rt: Runtime>(rt: Rt) {
     let script = Script::new().connection(Connection::refuse(404)).then(Then::Echo);

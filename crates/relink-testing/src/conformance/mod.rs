@@ -147,6 +147,7 @@ macro_rules! driver_conformance {
                 i17_connect_while_it_closes_says_if_the_end_is_final
                 m23_a_deliberate_close_is_final
                 d10_a_renewable_handle_hands_out_the_live_link_or_a_fresh_one
+                d10_a_renewable_handle_hands_out_no_link_that_is_down_and_closes
                 i17_retry_now_replaces_the_wait
                 i01_there_is_never_more_than_one_socket
                 d09_state_and_statistics_can_be_read_at_any_time

@@ -133,7 +133,7 @@ pub enum LinkEvent {
     },
     /// What a person should see changed.
     Shown(Shown),
-    /// The link has come to its end. The last event, and only once (I31).
+    /// The link has come to its end: told once, as the last event (I31), unless the link is connected again.
     Closed {
         /// Why.
         reason: ClosedReason,

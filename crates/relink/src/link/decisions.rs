@@ -27,10 +27,8 @@ const REFUSED_FOR: Duration = Duration::from_secs(30);
 impl<R: Rng> Link<R> {
     /// Whether the link may start again from this end.
     pub(super) fn reopens_after(&self, reason: ClosedReason) -> bool {
-        if reason == ClosedReason::DriverGone {
-            return false;
-        }
         match self.config.reopen {
+            _ if !self.is_driven => false,
             Reopen::Never => false,
             Reopen::AfterGivingUp => matches!(reason, ClosedReason::GaveUp(_)),
             Reopen::Always => true,

@@ -86,7 +86,7 @@ const ACTIONS: usize = 24;
 /// * An input from a transport carries its id; one of an earlier transport changes nothing (I1).
 /// * Deadlines live inside the state they belong to: to leave the state is to cancel them (I2).
 /// * Handling a deadline at or after its time makes progress: the next one is later, or gone (I32).
-/// * The end is sticky, and its event comes exactly once, as the last (I31).
+/// * The end is sticky, and its event comes exactly once, as the last (I31), unless the link is connected again.
 /// * No input panics, blocks, allocates or loops.
 #[derive(Debug, Clone)]
 pub struct Link<R> {
@@ -98,6 +98,8 @@ pub struct Link<R> {
     leaving: Option<Leaving>,
     /// Whether the application wants the link back after the end that it closes towards.
     comes_back: bool,
+    /// Until the driver is gone: no end can be left without one.
+    is_driven: bool,
     was_connected: bool,
     logged_in: bool,
     lost_at: Option<Instant>,
@@ -147,6 +149,7 @@ impl<R: Rng> Link<R> {
             stage: Stage::Idle,
             leaving: None,
             comes_back: false,
+            is_driven: true,
             was_connected: false,
             logged_in: false,
             lost_at: None,
@@ -264,7 +267,7 @@ impl<R: Rng> Link<R> {
     /// # Errors
     ///
     /// The end that the link is at, or is closing towards, if the configuration says that it is final
-    /// ([`LinkConfig::reopen`]).
+    /// ([`LinkConfig::reopen`]), or nobody drives the link any more.
     pub fn may_connect(&self) -> Result<(), ClosedReason> {
         let end = if let Stage::Closed(reason) = self.stage { Some(reason) } else { None };
         let end = end.or_else(|| self.is_closing().then_some(ClosedReason::Requested));
@@ -283,7 +286,7 @@ impl<R: Rng> Link<R> {
         &self.surface
     }
 
-    /// Failed attempts since the link was last stable.
+    /// Failures since the link was last stable: failed attempts, and links that were lost early.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
         self.budget.attempts()

@@ -106,6 +106,8 @@ impl<R: Rng> Link<R> {
     }
 
     fn driver_gone(&mut self) {
+        self.is_driven = false;
+        self.comes_back = false;
         if !matches!(self.stage, Stage::Closed(_)) {
             self.leaving = None;
             self.release();
@@ -114,7 +116,7 @@ impl<R: Rng> Link<R> {
     }
 
     fn retry_now(&mut self) {
-        if let Stage::Waiting { .. } = self.stage {
+        if matches!(self.stage, Stage::Waiting { .. }) && !self.is_closing() {
             self.forgive();
             self.budget.down(self.now);
             self.attempt_as_asked(Reason::RetryNow);

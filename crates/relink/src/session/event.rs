@@ -193,7 +193,8 @@ pub enum Event {
         /// What each of them said last, in the order in which they were configured.
         answers: Vec<Answer>,
     },
-    /// The link has come to its end. The last event, and only once.
+    /// The link has come to its end: told once, as the last event. If the link is connected again
+    /// ([`Reopen`](crate::Reopen)), others follow, and the next end is told in turn.
     Closed {
         /// Why.
         reason: ClosedReason,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use relink::{
     Backoff, Breaker, CloseCode, ClosedReason, Curve, Event, Failure, FirstFailure, GaveUp, Hint, Jitter,
-    LinkConfig, Phase, Rate, Reopen, State, WhenOffline,
+    LinkConfig, Phase, Rate, Reopen, SessionInput, State, WhenOffline,
 };
 use relink_sim::{OnDial, Sim, millis, secs};
 
@@ -159,6 +159,77 @@ fn i17_connect_while_it_closes_says_if_the_end_is_final() {
         sim.peer().close(1000);
         assert_eq!((sim.state(), sim.dials().len()), (State::Closed(ClosedReason::Requested), 1));
         assert_eq!(sim.machine().link().may_connect(), Err(ClosedReason::Requested));
+    }
+}
+
+#[test]
+fn i17_a_retry_while_a_link_that_is_down_closes_is_remembered_and_dials_nothing() {
+    for (reopen, comes_back) in
+        [(Reopen::Always, true), (Reopen::AfterGivingUp, false), (Reopen::Never, false)]
+    {
+        for again in [Sim::connect, Sim::retry_now] {
+            let mut sim = Sim::new(LinkConfig::default().with_reopen(reopen));
+            sim.to_waiting(3);
+            sim.send("queued").unwrap();
+            sim.close(1000);
+            let (dials, failures) = (sim.dials().len(), sim.machine().link().attempts());
+            again(&mut sim);
+            assert_eq!(sim.dials().len(), dials, "{reopen:?}: the close goes on as it was");
+            assert_eq!(sim.machine().link().attempts(), failures, "{reopen:?}: and nothing is forgiven");
+            sim.peer().on_dial(OnDial::Hold);
+            sim.advance(secs(5));
+            let told = sim.take_events();
+            assert!(
+                told.contains(&Event::Closed { reason: ClosedReason::Requested }),
+                "{reopen:?}: {told:?}"
+            );
+            assert_eq!(!sim.state().is_closed(), comes_back, "{reopen:?}");
+        }
+    }
+}
+
+#[test]
+fn i17_a_link_without_a_driver_never_comes_back() {
+    let gives_up = |reopen| {
+        let link = LinkConfig::default().with_reopen(reopen);
+        link.with_budget(link.budget.with_max_attempts(Some(1)))
+    };
+    let befores: [fn(&mut Sim); 6] = [
+        |_| {},
+        |sim| sim.to_connected(),
+        |sim| {
+            sim.to_closing();
+            sim.connect();
+        },
+        |sim| {
+            sim.to_connected();
+            sim.peer().reads(Some(0));
+            sim.send("never read").unwrap();
+            sim.close(1000);
+            sim.retry_now();
+        },
+        |sim| {
+            sim.to_connected();
+            sim.close(1000);
+        },
+        |sim| {
+            sim.peer().on_dial(OnDial::Refuse(Failure::Refused));
+            sim.connect();
+        },
+    ];
+    for reopen in [Reopen::AfterGivingUp, Reopen::Always] {
+        for before in befores {
+            let mut sim = Sim::new(gives_up(reopen));
+            before(&mut sim);
+            sim.handle(SessionInput::DriverGone);
+            let (end, dials) = (sim.state(), sim.dials().len());
+            assert!(sim.state().is_closed(), "{end:?}");
+            assert!(sim.machine().link().is_final() && sim.machine().link().may_connect().is_err());
+            sim.connect();
+            sim.retry_now();
+            sim.advance(secs(60));
+            assert_eq!((sim.state(), sim.dials().len()), (end, dials));
+        }
     }
 }
 
