@@ -328,7 +328,7 @@ pub async fn d10_a_renewable_handle_hands_out_no_link_that_is_down_and_closes<Rt
     let renewable = Renewable::new(move || {
         let config = quick_link(|link| link.with_flush_timeout(ms(500)));
         let builder = Builder::new(runtime.clone(), "ws://in.memory/").config(config);
-        let never = builder.connector(|_| std::future::pending::<std::io::Result<Brittle>>());
+        let never = builder.connector(|_| std::future::pending::<io::Result<Brittle>>());
         never.spawn().map(|(client, _events)| client)
     });
     let first = renewable.get().expect("it can be made");
