@@ -382,7 +382,7 @@ impl<Rt: Runtime> Builder<Rt> {
         Ok(Connection::new(self.engine()?))
     }
 
-    fn engine(mut self) -> Result<Engine<Rt>, BuildError> {
+    fn engine(self) -> Result<Engine<Rt>, BuildError> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
@@ -394,15 +394,19 @@ impl<Rt: Runtime> Builder<Rt> {
         let endpoints: Vec<_> = template.endpoints.iter().map(|endpoint| endpoint.address.clone()).collect();
 
         #[cfg(feature = "tls")]
-        if template.endpoints.iter().any(|endpoint| endpoint.origin.is_secure()) {
-            self.tls.prepare()?;
-        }
+        let tls = {
+            let mut tls = self.tls;
+            if template.endpoints.iter().any(|endpoint| endpoint.origin.is_secure()) {
+                tls.prepare()?;
+            }
+            tls
+        };
         let dialer = Dialer {
             template,
             limits: self.limits,
             connector: self.connector,
             #[cfg(feature = "tls")]
-            tls: self.tls,
+            tls,
         };
         config.link.credentials.fetch |= self.providers.token.is_some();
         config.link.credentials.address |= self.providers.address.is_some();
