@@ -73,3 +73,13 @@ fn m06_a_token_that_ends_before_the_hello_closes_as_well() {
     world.pass(secs(3));
     assert_eq!(world.close_code(id), Some(4002));
 }
+
+#[test]
+fn m06_the_deadline_of_a_long_token_does_not_outlive_its_connection_for_long() {
+    let mut world = World::new(1);
+    let (id, _) = world.join(0, "ada");
+    ends(&mut world, id, Some(100_000));
+    world.hang_up(id, 1000);
+    world.pass(secs(3_600));
+    assert_eq!(world.nodes[0].poll_timeout(), None, "nobody is here");
+}

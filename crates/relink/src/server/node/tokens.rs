@@ -9,6 +9,9 @@ use crate::server::node::{ConnectionId, Node, Timer};
 use crate::session::CloseFrame;
 use crate::time::Instant;
 
+/// A token is looked at this often, however long it is good for: so that timers do not pile up that outlive their connections.
+const LOOK: Duration = Duration::from_secs(60);
+
 /// The end of a token, as far as the application told it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TokenEnd {
@@ -36,6 +39,7 @@ impl<R: Rng> Node<R> {
     fn watch_token(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let TokenEnd { at: Some(at), looked_at } = connection.token else { return };
+        let at = at.min(self.now + LOOK);
         if looked_at.is_none_or(|looked_at| at < looked_at) {
             connection.token.looked_at = Some(at);
             self.set_timer(at, Timer::Token(id));
