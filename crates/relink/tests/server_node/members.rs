@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use relink::rand_core::Rng;
-use relink::server::{ConnectionId, News, NodeConfig, NodeEvent, NodeInput};
+use relink::server::{ConnectionId, News, NodeConfig, NodeEvent, NodeInput, Question, QuestionId};
 use relink::v1::{Encoding, ServerFrame};
 
 use crate::world::{World, dice, lobby, secs};
@@ -386,4 +386,24 @@ fn a_page_is_encoded_once_for_all_its_readers() {
     let lists: Vec<_> = readers.iter().filter_map(|id| world.nodes[0].poll_transmit(*id)).collect();
     assert_eq!(lists.len(), 3);
     assert!(lists.iter().all(|list| list.as_bytes().as_ptr() == lists[0].as_bytes().as_ptr()));
+}
+
+#[test]
+fn a_list_asked_for_before_news_were_lost_is_not_told() {
+    let mut world = World::new(2);
+    let (ada, bob) = (world.join(0, "ada").0, world.join(1, "bob").0);
+    world.be_seen(ada, &lobby(), "");
+    world.be_seen(bob, &lobby(), "");
+    world.heard(ada);
+    (world.hold_store, world.lose_news) = (true, true);
+    world.give(0, NodeInput::News(News::Doubt));
+    let is_list = |(_, _, what): &(usize, QuestionId, Question)| matches!(what, Question::Members { .. });
+    let at = world.held.iter().position(is_list).expect("a list is asked for");
+    let (_, question, what) = world.held.remove(at).expect("it is there");
+    let old = world.history.answer(what, world.now);
+    world.hang_up(bob, 1000);
+    world.give(0, NodeInput::News(News::Doubt));
+    world.give(0, NodeInput::Answered { question, answer: Ok(old) });
+    world.let_store_go();
+    assert_eq!(world.heard(ada), ["members ada"]);
 }

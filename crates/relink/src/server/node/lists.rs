@@ -138,9 +138,12 @@ impl<R: Rng> Node<R> {
             self.stop_listing(*id, channel);
             self.set_view(*id, channel, View::Waiting);
         }
-        match self.rooms.get_mut(channel).filter(|room| room.asked.is_some()) {
-            Some(room) => room.next.extend(readers),
-            None => self.ask_members(channel, readers),
+        match self.rooms.get_mut(channel) {
+            Some(Room { asked: Some(asked), next, .. }) => {
+                asked.readers.retain(|id| !readers.contains(id));
+                next.extend(readers);
+            }
+            Some(_) | None => self.ask_members(channel, readers),
         }
     }
 
