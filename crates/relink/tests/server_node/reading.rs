@@ -302,3 +302,21 @@ fn the_actions_of_a_closed_connection_say_whose_they_are() {
             .any(|action| matches!(action, NodeAction::Handle { id: Some(whose), .. } if *whose == id))
     );
 }
+
+#[test]
+fn what_was_passed_over_is_asked_for_again_although_others_keep_coming() {
+    let mut world = busy(3);
+    let (id, _) = world.join(0, "ada");
+    for serial in 1..=4 {
+        world.send(id, serial, "work");
+    }
+    world.pass(secs(10));
+    world.send(id, 5, "passed over");
+    for _ in 0..4 {
+        assert_eq!(world.close_code(id), None);
+        world.message(id, None, Some(lobby()), "without a serial");
+        let (_, handling, ..) = world.waiting.pop_front().expect("the application has one");
+        world.give(0, NodeInput::Handled { handling, result: Ok(Vec::new()) });
+    }
+    assert_eq!(world.close_code(id), Some(4100));
+}

@@ -88,7 +88,8 @@ impl<R: Rng> Node<R> {
         let Some(connection) = self.connections.get(&id).filter(|connection| connection.reading.on) else {
             return false;
         };
-        let over = self.is_busy(connection) || has_serial && connection.reading.passed_over;
+        // Those without a serial as well: otherwise the others might never be done with.
+        let over = self.is_busy(connection) || connection.reading.passed_over;
         if let Some(connection) = self.connections.get_mut(&id).filter(|_| over && has_serial) {
             connection.reading.passed_over = true;
         }
