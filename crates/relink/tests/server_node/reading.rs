@@ -1,5 +1,6 @@
 //! When a connection is read: a slow application, a peer that takes no answers, and one that is gone meanwhile.
 
+use relink::Channel;
 use relink::server::{LivenessConfig, NodeAction, NodeConfig, NodeInput};
 use relink::v1::ClientFrame;
 
@@ -319,4 +320,18 @@ fn what_was_passed_over_is_asked_for_again_although_others_keep_coming() {
         world.give(0, NodeInput::Handled { handling, result: Ok(Vec::new()) });
     }
     assert_eq!(world.close_code(id), Some(4100));
+}
+
+#[test]
+fn a_client_that_falls_silent_after_its_subscriptions_comes_back() {
+    let mut world = World::new(1);
+    let id = world.open(0);
+    let peer = world.peers.get_mut(&id).expect("a peer");
+    (peer.reads, peer.pings) = (false, false);
+    world.hello(id, "ada", None);
+    for number in 0..1_000 {
+        world.subscribe(id, &Channel::from(format!("room {number}")), None);
+    }
+    world.pass(secs(120));
+    assert_eq!(world.close_code(id), Some(4000));
 }

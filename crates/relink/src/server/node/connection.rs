@@ -152,7 +152,7 @@ pub(super) struct Outbound {
     /// Refused messages that the client does not know of, in order.
     pub(super) rejections: Vec<Rejection>,
     /// Answers that were queued since something was written.
-    pub(super) answers: u32,
+    pub(super) answers: usize,
     /// Answers that were queued although the queue was full: the driver reads what it was told not to.
     pub(super) excess: u32,
 }

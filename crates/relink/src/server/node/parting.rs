@@ -19,9 +19,9 @@ use crate::v1::ServerFrame;
 /// How long a client waits at least when the store is away: as clients do by themselves on 1013.
 const STORE_RETRY: Duration = Duration::from_secs(10);
 
-/// A client that leaves so many answers unread asks for them and does not want them; one whose application is behind has
-/// some for its heartbeats.
-const MANY_ANSWERS: u32 = 1000;
+/// A client that leaves so many answers unread, beside those to its subscriptions, asks for them and does not want them;
+/// one whose application is behind has some for its heartbeats.
+const MANY_ANSWERS: usize = 1000;
 
 impl<R: Rng> Node<R> {
     /// Closes with what is queued, the reason as an `error` frame, and the close frame.
@@ -78,7 +78,8 @@ impl<R: Rng> Node<R> {
         let Some(connection) = self.connections.get(&id) else { return };
         count(&mut self.stats.silent);
         // It may have said much that is not read, as it takes no answers.
-        let asks = connection.reading.blocked.is_some() || connection.out.answers > MANY_ANSWERS;
+        let many = MANY_ANSWERS.saturating_add(self.config.max_subscriptions);
+        let asks = connection.reading.blocked.is_some() || connection.out.answers > many;
         let timeout = || CloseFrame::new(CloseCode::HEARTBEAT_TIMEOUT, "heartbeat timeout");
         let frame = if asks { does_not_read() } else { timeout() };
         self.close_as(id, frame, Parting::Broken, false);
