@@ -13,7 +13,8 @@ type Identified = Result<Option<User>, StatusCode>;
 type Wanted = (User, Channel, Option<Secret>);
 type Ask<A, T> = Arc<dyn Fn(A) -> BoxFuture<'static, T> + Send + Sync>;
 
-/// The application's functions. Each is called in a task of its own, and a panic in it is caught.
+/// The application's functions. A panic in one is caught. Those of the handshake run in the
+/// task of their connection, the others each in a task of its own.
 #[derive(Clone)]
 pub(crate) struct Handlers {
     pub(crate) request: Option<Ask<Request<()>, Identified>>,

@@ -266,7 +266,8 @@ pub enum NodeEvent {
         /// Who.
         member: Member,
     },
-    /// A message that nobody waits for could not be published, as it is too large; or perhaps it was, as the store failed.
+    /// A message that nobody waits for could not be published: it is too large, or the store has no room for it. Or the
+    /// store failed, and perhaps it was published.
     NotPublished {
         /// What is wrong with it, or ails the store.
         detail: String,
