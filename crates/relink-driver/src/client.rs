@@ -195,7 +195,7 @@ impl Client {
         self.closed_since(since)
     }
 
-    /// Waits for the end of the link, whoever brings it about; one that is connected again right after its end has come to
+    /// Waits for the end of the link, for any reason; one that is connected again right after its end has come to
     /// it, too. Cancel-safe.
     pub fn closed(&self) -> impl Future<Output = Farewell> + Send + '_ {
         let since = self.shared.lock().ends;

@@ -12,7 +12,7 @@ use crate::clock::wall_clock;
 
 /// A cookie that is longer is not kept: so much is what browsers keep.
 const LONGEST: usize = 4096;
-/// So many are kept for a link; the oldest makes room.
+/// At most this many are kept for a link; the oldest makes room.
 const MOST: usize = 100;
 
 /// The cookies of one link. Clones are the same jar.
@@ -91,7 +91,7 @@ impl Visit {
                 _ => {}
             }
         }
-        // An end that is too far away to be told is none.
+        // An expiry beyond the range of the clock means that it never expires.
         kept.expires = match max_age.map(u64::try_from) {
             Some(Ok(age)) => now.checked_add(Duration::from_secs(age)),
             Some(Err(_)) => Some(now),

@@ -25,7 +25,7 @@ pub(crate) struct Engine<Rt: Runtime> {
     sleep: Rt::Sleep,
     /// The one transport there is, or the dial for it (I1).
     transport: Option<Transport>,
-    /// The one fetch that is under way for an attempt or a transport (I19).
+    /// The one fetch that is under way for an attempt or a transport.
     fetch: Option<Fetch>,
     buffers: Buffers,
     actions: Vec<SessionAction>,

@@ -76,7 +76,7 @@ impl Heads {
 }
 
 /// Reads a head with what browsers put up with: a lone line feed, no reason phrase, folded lines, a space in front of a
-/// colon, bytes beyond ASCII. A header that is none is skipped.
+/// colon, bytes beyond ASCII. A malformed header is skipped.
 fn parse(bytes: &[u8], lines: usize) -> Result<Head, String> {
     let broken = |error: &dyn std::fmt::Display| format!("the server's answer is no HTTP: {error}");
     let mut headers = vec![httparse::EMPTY_HEADER; lines];

@@ -11,7 +11,7 @@ const MAX_NOTICES: usize = 1024;
 /// A message that is read ahead costs this many bytes besides its own.
 const MESSAGE: usize = 64;
 
-/// How much may wait for the application to take it (E24). Beyond either bound the inbox is full: the driver reads on only
+/// How much may wait for the application to take it. Beyond either bound the inbox is full: the driver reads on only
 /// as far as it may look ahead, then not at all, and the pressure reaches the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

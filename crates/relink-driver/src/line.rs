@@ -15,7 +15,7 @@ pub(crate) struct Line {
 pub(crate) type Place = Option<u64>;
 
 impl Line {
-    /// Waits at this place, or at the end for somebody who has none.
+    /// Waits at this place, or at the end of the line without one.
     pub(crate) fn wait(&mut self, place: &mut Place, waker: &Waker) {
         let number = *place.get_or_insert_with(|| {
             self.last += 1;

@@ -15,7 +15,7 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, Shared, ready};
 
-/// So many names are looked up at a time, in all links of the process: more than work, if the resolver answers at all.
+/// At most this many names are looked up at a time by all links of the process. A resolver that answers needs fewer.
 const MOST: usize = 16;
 
 type Name = (String, u16);

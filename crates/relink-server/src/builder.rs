@@ -77,7 +77,7 @@ impl ServerBuilder {
     }
 
     /// Whether a user may subscribe to a channel, with the token that the client sent for it, if any.
-    /// [`CHANNEL_NOT_AUTHORIZED`](Problem::CHANNEL_NOT_AUTHORIZED) is the usual refusal (M4). It is asked again, with the same
+    /// [`CHANNEL_NOT_AUTHORIZED`](Problem::CHANNEL_NOT_AUTHORIZED) is the usual refusal. It is asked again, with the same
     /// token, whenever the client renews its own; an error then ends the subscription. What they may publish is decided in
     /// [`on_message`](Self::on_message).
     #[must_use]

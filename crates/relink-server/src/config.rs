@@ -30,7 +30,7 @@ pub struct ServerConfig {
     /// base64 in JSON makes bytes a third larger. Clients are told, and do not send what is larger. At least 512. How large
     /// publications may be is for [`NodeConfig::max_publication`] to say.
     pub max_message: usize,
-    /// A connection that has not asked for a WebSocket after so long is dropped (I16). TLS counts if
+    /// A connection that has not asked for a WebSocket after this time is dropped. TLS counts if
     /// [`ServerHandle::accept_after`](crate::ServerHandle::accept_after) does it.
     pub handshake_timeout: Duration,
     /// After a close frame, what is queued may take so long to reach the client, and the client so long to answer.

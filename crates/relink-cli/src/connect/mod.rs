@@ -290,7 +290,7 @@ fn has_delivered(client: &Client) -> bool {
     stats.queued == 0 && stats.connects > 0
 }
 
-/// Sends what was typed, waiting for room if there is none, and hands on the lines that are refused. Returns at the end of
+/// Sends what was typed, waits while the outbox is full, and hands on the lines that are refused. Returns at the end of
 /// stdin, or of the link.
 async fn send_typed(
     client: Client,

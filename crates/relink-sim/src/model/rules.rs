@@ -22,8 +22,8 @@ impl Model {
     /// * The state afterwards is one that the input may lead to; events tell each change, in order, without a gap (I4).
     /// * There is one live transport at the most, actions speak of it alone, and its id was never used before (I1).
     /// * An input from another transport changes nothing (I1).
-    /// * Before the floor there is no dial, but for the first after a stable link and those that a person asks for
-    ///   (I6); waits stay below their cap (I7); the rate limit holds for all of them.
+    /// * Before the floor there is no dial, but for the first after a stable link and those that a person asks for;
+    ///   waits stay below their cap; the rate limit holds for all of them.
     /// * An endpoint that failed makes room for one that may be dialed, and is left alone for as long as it asked for; what is
     ///   final ends the link if every endpoint said so, and an HTTP status on a link that worked before only when it has been
     ///   repeated.
