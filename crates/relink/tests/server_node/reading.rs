@@ -240,6 +240,51 @@ fn a_connections_place_is_free_when_nothing_that_it_sent_is_under_way() {
     assert_eq!(world.released, [id, new, never_welcome, kicked]);
 }
 
+/// A client that reads nothing and subscribes: what the node may read of it is honest, whatever it is answered.
+#[test]
+fn a_slow_reader_with_many_channels_is_not_blamed_for_the_answers() {
+    let config = NodeConfig::default().with_max_outbound_bytes(16 << 10);
+    for hold_store in [false, true] {
+        let mut world = World::with(1, config);
+        let (id, _) = world.join(0, "ada");
+        world.hold_store = hold_store;
+        world.peers.get_mut(&id).expect("a peer").reads = false;
+        for number in 0..1_000 {
+            while !world.nodes[0].may_read(id) {
+                world.drain(id, 1);
+            }
+            world.subscribe(id, &Channel::from(format!("{number} {}", "x".repeat(100))), None);
+        }
+        world.let_store_go();
+        assert_eq!(world.close_code(id), None);
+        world.peers.get_mut(&id).expect("a peer").reads = true;
+        world.settle();
+        let heard = world.heard(id);
+        let subscribed = heard.iter().filter(|frame| frame.starts_with("subscribed")).count();
+        assert_eq!(subscribed, 1_000);
+        assert_eq!(world.close_code(id), None);
+    }
+}
+
+#[test]
+fn who_asks_although_it_is_not_read_is_closed_with_1008() {
+    let mut world = World::with(1, NodeConfig::default().with_max_outbound_bytes(16 << 10));
+    let (id, _) = world.join(0, "ada");
+    world.peers.get_mut(&id).expect("a peer").reads = false;
+    let ask = ClientFrame::Heartbeat { nonce: 1, sent: 0 };
+    while world.nodes[0].may_read(id) {
+        world.say(id, &ask);
+    }
+    let mut beyond = 0;
+    while world.close_code(id).is_none() {
+        world.say(id, &ask);
+        beyond += 1;
+        assert!(beyond <= 300, "what waits is bounded");
+    }
+    assert_eq!(world.close_code(id), Some(1008));
+    assert!(beyond > 200, "a driver has some in its hands");
+}
+
 /// One client that subscribes again and again: to one channel, to many, and out again.
 #[test]
 fn the_application_is_asked_for_few_permissions_at_a_time() {

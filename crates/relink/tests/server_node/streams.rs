@@ -187,17 +187,6 @@ fn a_reader_that_is_too_slow_for_the_store_is_told_what_it_missed() {
 }
 
 #[test]
-fn who_asks_without_reading_the_answers_is_closed() {
-    let mut world = World::with(1, NodeConfig::default().with_max_outbound_bytes(500));
-    let (id, _) = world.join(0, "ada");
-    world.peers.get_mut(&id).expect("a peer").reads = false;
-    for nonce in 0..1000 {
-        world.say(id, &ClientFrame::Heartbeat { nonce, sent: 0 });
-    }
-    assert_eq!(world.close_code(id), Some(1008));
-}
-
-#[test]
 fn a_publication_is_encoded_once_for_all_its_readers() {
     let mut world = World::new(1);
     let ids: Vec<_> = (0..3).map(|_| world.join(0, "ada").0).collect();

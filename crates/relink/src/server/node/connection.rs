@@ -153,8 +153,6 @@ pub(super) struct Outbound {
     pub(super) rejections: Vec<Rejection>,
     /// Answers that were queued since something was written.
     pub(super) answers: usize,
-    /// Answers that were queued although the queue was full: the driver reads what it was told not to.
-    pub(super) excess: u32,
 }
 
 /// A queue that once was longer gives its memory back.
@@ -173,7 +171,6 @@ impl Outbound {
             ack: None,
             rejections: Vec::new(),
             answers: 0,
-            excess: 0,
         }
     }
 

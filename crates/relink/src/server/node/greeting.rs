@@ -38,8 +38,12 @@ impl<R: Rng> Node<R> {
     }
 
     pub(super) fn arrived(&mut self, id: ConnectionId, message: &Message) {
-        let Some(connection) = self.connections.get(&id) else { return };
         self.liveness.heard(&id, self.now);
+        if self.is_excessive(id) {
+            let reason = "it asks, and does not read the answers";
+            return self.close(id, CloseFrame::new(CloseCode::POLICY_VIOLATION, reason));
+        }
+        let Some(connection) = self.connections.get(&id) else { return };
         let (frame, encoding) = match ClientFrame::decode(message) {
             Ok(decoded) => decoded,
             Err(malformed) => {

@@ -29,10 +29,9 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
-use crate::code::CloseCode;
 use crate::config::ConfigError;
 use crate::server::{Drain, Liveness, News, Presence, Stream};
-use crate::session::{Channel, CloseFrame, Message, Position, Rejection, SessionId};
+use crate::session::{Channel, Message, Position, Rejection, SessionId};
 use crate::time::{Instant, earliest};
 use crate::v1::ServerFrame;
 
@@ -300,18 +299,9 @@ impl<R: Rng> Node<R> {
         watched.map(Watched::readers).unwrap_or_default()
     }
 
-    /// Queues an answer. One is queued even where the queue is full, since what it answers has been read; but not for ever.
+    /// Queues an answer, even if the queue is full: what it answers has been read.
     fn push(&mut self, id: ConnectionId, frame: &ServerFrame) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        if connection.out.bytes() > self.config.max_outbound_bytes {
-            connection.out.excess = connection.out.excess.saturating_add(1);
-        } else {
-            connection.out.excess = 0;
-        }
-        if connection.out.excess > MOST_EXCESS {
-            let reason = "it asks, and does not read the answers";
-            return self.close(id, CloseFrame::new(CloseCode::POLICY_VIOLATION, reason));
-        }
         let message = frame.encode(connection.out.encoding);
         connection.out.answers = connection.out.answers.saturating_add(1);
         connection.out.push(message);
@@ -342,6 +332,3 @@ impl<R: Rng> Node<R> {
         }
     }
 }
-
-/// So many answers may be queued beyond the bound: what a driver has in its hands when it is told to read no more.
-const MOST_EXCESS: u32 = 256;

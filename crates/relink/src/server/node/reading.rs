@@ -15,6 +15,9 @@ use crate::time::{Instant, earliest};
 /// behind the next message, are answered in time.
 const HOLD: Duration = Duration::from_secs(5);
 
+/// At most this many messages are answered while the queue of answers is full.
+const MOST_EXCESS: u32 = 256;
+
 /// What holds up the reading of one connection.
 #[derive(Debug)]
 pub(super) struct Reading {
@@ -24,6 +27,8 @@ pub(super) struct Reading {
     on: bool,
     /// A message was passed over: the client has to send it, and all that follows, again.
     passed_over: bool,
+    /// Messages that came although the client had not taken the answers to others.
+    excess: u32,
     /// Since when its socket takes nothing, not even the pongs that it asked for.
     pub(super) blocked: Option<Instant>,
     /// When this is looked at again.
@@ -32,7 +37,7 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) const fn new() -> Self {
-        Self { paused: false, on: false, passed_over: false, blocked: None, look: None }
+        Self { paused: false, on: false, passed_over: false, excess: 0, blocked: None, look: None }
     }
 }
 
@@ -71,6 +76,16 @@ impl<R: Rng> Node<R> {
         if busy {
             self.look_later(id);
         }
+    }
+
+    /// A message came. Whether it is one too many while answers to others wait: a driver that is told to stop reading has
+    /// few in its hands.
+    pub(super) fn is_excessive(&mut self, id: ConnectionId) -> bool {
+        let most = self.config.max_outbound_bytes;
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        let is_full = connection.out.bytes() > most;
+        connection.reading.excess = if is_full { connection.reading.excess.saturating_add(1) } else { 0 };
+        connection.reading.excess > MOST_EXCESS
     }
 
     /// Whether the application and the store have enough of its messages to do: more than its client may have on their
