@@ -240,6 +240,27 @@ fn a_connections_place_is_free_when_nothing_that_it_sent_is_under_way() {
     assert_eq!(world.released, [id, new, never_welcome, kicked]);
 }
 
+#[test]
+fn what_a_client_has_not_sent_again_takes_no_connections_place() {
+    let mut world = busy(64);
+    let (id, session) = world.join(0, "ada");
+    world.send(id, 1, "slow");
+    world.hang_up(id, 1006);
+    let (begun, _) = world.come_back(0, "ada", &session);
+    world.hang_up(begun, 1006);
+    assert_eq!(world.released, [id], "the application is at work on the message");
+    world.let_application_go();
+    assert_eq!(world.released, [id, begun], "what it made of it waits, and nothing is under way");
+    let (handled, _) = world.come_back(0, "ada", &session);
+    world.hang_up(handled, 1006);
+    assert_eq!(world.released, [id, begun, handled]);
+    let (last, welcome) = world.come_back(0, "ada", &session);
+    assert_eq!(welcome.received, 0);
+    world.send(last, 1, "slow");
+    assert_eq!(world.handled.len(), 1, "it was not handled twice");
+    assert_eq!(commits(&world.questions), [1]);
+}
+
 /// A client that reads nothing and subscribes: what the node may read of it is honest, whatever it is answered.
 #[test]
 fn a_slow_reader_with_many_channels_is_not_blamed_for_the_answers() {

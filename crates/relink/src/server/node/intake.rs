@@ -248,14 +248,15 @@ impl<R: Rng> Node<R> {
     /// A session without a connection is forgotten here when nothing of it is under way; one that its client ended is
     /// over for good.
     pub(super) fn end_if_over(&mut self, session: &SessionId) {
-        let Some(intake) = self.sessions.get(session) else { return };
+        let Some(intake) = self.sessions.get_mut(session) else { return };
         if intake.connection.is_some() || intake.unhandled() > 0 {
             return;
         }
         let (ending, turn) = (intake.ending, intake.turn);
-        // What the client has not sent again yet is kept for a client that may come back.
+        // What the client has not sent again yet is kept for a client that may come back; no connection pays for it.
         if !intake.is_idle() && !ending && self.draining.is_none() {
-            return;
+            let left = if intake.handling().is_none() { intake.left.take() } else { None };
+            return self.release(left);
         }
         self.forget_intake(session);
         if ending {

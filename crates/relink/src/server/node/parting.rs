@@ -119,34 +119,29 @@ impl<R: Rng> Node<R> {
                 self.tell(NodeEvent::Refused { id, code });
             }
         }
-        let mut holds = false;
-        if let Some(session) = session {
-            let is_over = match &connection.stage {
-                Stage::Live(_) => parting == Parting::Clean,
-                // Nobody knows of a session whose welcome was never sent.
-                Stage::Greeting(greeting) => !greeting.resumed,
-                Stage::Silent => false,
-            };
-            holds = self.detach_session(id, &session, is_over);
-        }
-        if !holds {
+        let Some(session) = session else {
             self.release(Some(id));
-        }
+            return Some(connection);
+        };
+        let is_over = match &connection.stage {
+            Stage::Live(_) => parting == Parting::Clean,
+            // Nobody knows of a session whose welcome was never sent.
+            Stage::Greeting(greeting) => !greeting.resumed,
+            Stage::Silent => false,
+        };
+        self.detach_session(id, &session, is_over);
         Some(connection)
     }
 
-    /// Returns whether something that the connection sent is still under way.
-    fn detach_session(&mut self, id: ConnectionId, session: &SessionId, is_over: bool) -> bool {
-        let Some(intake) = self.sessions.get_mut(session) else { return false };
-        if intake.connection != Some(id) {
-            return false;
-        }
+    /// The connection is released when nothing that it sent is under way any more.
+    fn detach_session(&mut self, id: ConnectionId, session: &SessionId, is_over: bool) {
+        let intake = self.sessions.get_mut(session).filter(|intake| intake.connection == Some(id));
+        let Some(intake) = intake else { return self.release(Some(id)) };
         intake.connection = None;
+        intake.left = Some(id);
         intake.left_at = self.now;
         intake.ending |= is_over;
         self.end_if_over(session);
-        let intake = self.sessions.get_mut(session);
-        intake.map(|intake| intake.left = Some(id)).is_some()
     }
 
     fn uncount(&mut self, connection: &Connection) {
