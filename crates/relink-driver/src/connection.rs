@@ -8,13 +8,13 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use futures_util::task::AtomicWaker;
 use relink::{
-    Accepted, Channel, CloseCode, CloseFrame, Event, Hint, Message, Outgoing, Overflow, Refused,
+    Accepted, Channel, CloseCode, CloseFrame, Event, Hint, Instant, Message, Outgoing, Overflow, Refused,
     RefusedReason, Resume, SessionInput, State, Stats, Subscription,
 };
 
 use crate::client::Ended;
 use crate::engine::{Engine, Ran};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, Sleep};
 use crate::shared::Shared;
 
 /// A link that is polled by its owner: a [`Stream`] of [`Event`]s and a [`Sink`] for [`Message`]s.
@@ -29,6 +29,12 @@ use crate::shared::Shared;
 ///
 /// `next()` loses nothing when it is dropped. `send()` of the `SinkExt` trait hands the message over in one step: dropped
 /// before that, the message goes with it; after it, the message is on its way.
+///
+/// # Closing
+///
+/// `close()` of the `SinkExt` trait lets what was taken go out first, for `flush_timeout` (5 s) at most. A message that the
+/// sink took while the outbox was full has as long to find room in it; then it comes back, with
+/// [`RefusedReason::Closed`], and the link closes: call `close()` again to wait for that.
 pub struct Connection<Rt: Runtime> {
     engine: Engine<Rt>,
     tasks: Arc<Tasks>,
@@ -37,6 +43,8 @@ pub struct Connection<Rt: Runtime> {
     handed_out: u32,
     /// A message that `start_send` found no room for: it goes first.
     held: Option<Message>,
+    /// Until when `poll_close` waits for room for it.
+    hold_until: Option<(Instant, Rt::Sleep)>,
     /// How many ends were told before the one that `poll_close` waits for.
     closing_since: Option<u64>,
 }
@@ -68,6 +76,7 @@ impl<Rt: Runtime> Connection<Rt> {
             finished: false,
             handed_out: 0,
             held: None,
+            hold_until: None,
             closing_since: None,
         }
     }
@@ -189,16 +198,27 @@ impl<Rt: Runtime> Connection<Rt> {
         self.send_or_hold(message)
     }
 
-    fn send_or_hold(&mut self, message: Message) -> Result<(), Refused> {
+    /// Whether a message that is held when the link is to close may still wait for room.
+    fn may_hold(&mut self, cx: &mut Context<'_>) -> bool {
         let now = self.shared().now();
-        let answer = self.shared().lock().session.send(message, now);
-        match answer {
-            Err(refused) if refused.reason == RefusedReason::Full => {
-                self.held = Some(refused.message);
-                Ok(())
-            }
-            other => other.map(|_| ()),
+        if self.hold_until.is_none() {
+            let patience = self.shared().lock().session.link().config().flush_timeout;
+            self.hold_until = Some((now + patience, self.engine.runtime.sleep()));
         }
+        let Some((deadline, sleep)) = &mut self.hold_until else { return false };
+        now < *deadline && sleep.poll_until(*deadline, cx).is_pending()
+    }
+
+    fn send_or_hold(&mut self, message: Message) -> Result<(), Refused> {
+        let (now, outgoing) = (self.shared().now(), Outgoing::from(message));
+        let mut state = self.shared().lock();
+        // Asked first: what only waits does not count as refused.
+        if state.session.may_send(&outgoing) == Err(RefusedReason::Full) {
+            drop(state);
+            self.held = Some(outgoing.message);
+            return Ok(());
+        }
+        state.session.send(outgoing, now).map(|_| ())
     }
 }
 
@@ -247,6 +267,7 @@ impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Refused> {
+        self.hold_until = None;
         self.send_or_hold(message)
     }
 
@@ -258,9 +279,10 @@ impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
-        if self.held.is_some() {
+        if self.held.is_some() && self.may_hold(cx) {
             ready!(self.run_sink(cx, |_| true))?;
         }
+        self.hold_until = None;
         // Once: to say it again would wake this very task, again and again, or close what was connected again since.
         let since = if let Some(since) = self.closing_since {
             since

@@ -246,6 +246,7 @@ macro_rules! driver_conformance {
                 a_full_outbox_makes_the_sink_wait
                 a_close_that_waits_does_not_spin
                 a_polled_link_sends_what_it_took_before_it_closes
+                a_polled_link_that_closes_hands_back_what_found_no_room
                 a_polled_link_closes_with_a_code_of_its_own
                 i17_a_polled_link_works_again_after_giving_up
                 i17_a_polled_link_can_be_reconnected_while_it_closes

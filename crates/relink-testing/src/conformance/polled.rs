@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll, Wake},
 };
 
-use futures_util::{AsyncRead, AsyncWrite, FutureExt, SinkExt, Stream, StreamExt};
+use futures_util::{AsyncRead, AsyncWrite, FutureExt, Sink, SinkExt, Stream, StreamExt};
 use relink_driver::{
     Builder, Connection as Polled, Runtime,
     relink::{CloseCode, Event, Message, RefusedReason, Reopen, SessionConfig, State},
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::{
     pipe::{Near, serve_pipe},
-    rig::{end_of, ms, quick, quick_link, saw_text, secs, serve, texts_of},
+    rig::{LATE, end_of, ms, quick, quick_link, saw_text, secs, serve, texts_of},
     watched::Watched,
 };
 use crate::{Connection, Script, Then, What};
@@ -185,6 +185,23 @@ pub async fn a_polled_link_sends_what_it_took_before_it_closes<Rt: Runtime>(rt: 
     assert_eq!(link.stats().messages_sent, 1);
     assert_eq!(texts_of(&server, 2), ["hello"]);
     assert!(matches!(end_of(&server, 2).await, What::PeerClosed { code: Some(1000), .. }));
+}
+
+/// A message that found no room comes back, in a bounded time, when the link closes while its server is away.
+pub async fn a_polled_link_that_closes_hands_back_what_found_no_room<Rt: Runtime>(rt: Rt) {
+    let server = serve(Script::refuse(500));
+    let config = quick_link(|link| link.with_flush_timeout(ms(100)));
+    let config = config.with_outbox(config.outbox.with_max_messages(1));
+    let (rt, mut link) = polled(rt, &server.url(), config);
+    rt.soon(link.feed("queued".into())).await.expect("there is room");
+    Pin::new(&mut link).start_send("held".into()).expect("the sink takes one more");
+    let start = rt.now();
+    let refused = rt.soon(link.close()).await.expect_err("there was never room");
+    assert_eq!((refused.reason, refused.message.as_text()), (RefusedReason::Closed, Some("held")));
+    assert!((ms(100)..ms(100) + LATE).contains(&(rt.now() - start)));
+    rt.soon(link.close()).await.expect("it is closed");
+    assert_eq!(until(&rt, &mut link, closed).await, "requested");
+    assert_eq!((link.stats().messages_refused, link.stats().messages_dropped), (1, 1));
 }
 
 /// A code and a reason of one's own; the stream tells the end.
