@@ -5,6 +5,7 @@ use alloc::vec;
 use rand_core::Rng;
 
 use super::outbox::{Entry, InFlight};
+use super::oversize::message_len;
 use super::{
     Accepted, Channel, Command, DropReason, Event, Frame, Given, Guarantee, Message, Outbox, Outgoing,
     Overflow, Priority, Protocol, Receipt, Refused, RefusedReason, Session, SessionAction, SizeLimit,
@@ -167,34 +168,37 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         if paced && self.backlog.held_until(&self.outbox, now).is_some() {
             return false;
         }
-        if self.outbox.again() == 0 {
-            self.drop_what_does_not_fit();
-        }
         let counted = self.outbox.config().guarantee == Guarantee::AtLeastOnce;
         let may_go = self.outbox.again() > 0 || !counted || self.outbox.has_window();
         if !may_go {
             return false;
         }
+        if self.outbox.again() == 0 {
+            self.drop_what_does_not_fit();
+        }
         if paced {
             self.backlog.goes(&self.outbox, now);
         }
-        let command = if let Some(again) = self.outbox.next_again() {
-            command(again)
+        let (command, unacknowledged) = if let Some(again) = self.outbox.next_again() {
+            (command(again), None)
         } else {
             let Some(entry) = self.outbox.pop() else { return false };
             self.sent(&entry);
             if counted {
-                command(self.outbox.fly(entry))
+                (command(self.outbox.fly(entry)), None)
             } else {
-                let Outgoing { message, channel, .. } = entry.outgoing;
-                let size = self.encoded_len(&message, channel.as_ref(), 0);
-                self.oversize.goes_for_good(entry.receipt, size);
-                Command::Data { message, channel, serial: None }
+                let Entry { receipt, outgoing: Outgoing { message, channel, .. }, .. } = entry;
+                (Command::Data { message, channel, serial: None }, Some(receipt))
             }
         };
         self.note_queue();
         self.frames.clear();
         self.protocol.command(command, &mut self.frames);
+        let size = self.frames.iter().map(message_len).max().unwrap_or(0);
+        match unacknowledged {
+            Some(receipt) => self.oversize.goes_for_good(receipt, size),
+            None => self.outbox.went(size),
+        }
         self.control.extend(self.frames.drain(..));
         true
     }

@@ -122,6 +122,8 @@ pub(crate) struct InFlight {
     pub(crate) serial: u64,
     pub(crate) receipt: Receipt,
     pub(crate) outgoing: Outgoing,
+    /// The bytes of its largest frame, as it last went out.
+    pub(crate) size: usize,
 }
 
 /// The messages of one priority, in the order in which they were sent.
@@ -299,7 +301,7 @@ impl Outbox {
         self.on_transport += 1;
         let Entry { receipt, outgoing, .. } = entry;
         let at = self.in_flight.len();
-        self.in_flight.push_back(InFlight { serial: self.last_serial, receipt, outgoing });
+        self.in_flight.push_back(InFlight { serial: self.last_serial, receipt, outgoing, size: 0 });
         &self.in_flight[at]
     }
 
@@ -308,6 +310,14 @@ impl Outbox {
         let again = self.in_flight.get(self.on_transport)?;
         self.on_transport += 1;
         Some(again)
+    }
+
+    /// The message that went last over the present transport had so many bytes.
+    pub(crate) fn went(&mut self, size: usize) {
+        let last = self.on_transport.checked_sub(1).and_then(|last| self.in_flight.get_mut(last));
+        if let Some(message) = last {
+            message.size = size;
+        }
     }
 
     /// How many messages in flight have to go out again.

@@ -32,9 +32,7 @@ impl Oversize {
 
     /// A frame goes out.
     pub(super) fn goes(&mut self, frame: &Frame) {
-        if let Frame::Message(message) = frame {
-            self.largest = self.largest.max(message.len());
-        }
+        self.largest = self.largest.max(message_len(frame));
     }
 
     /// A message goes out that is not kept.
@@ -66,13 +64,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         serial: u64,
     ) -> Result<(), RefusedReason> {
         let Some((limit, by)) = self.size_limit() else { return Ok(()) };
-        let size = self.encoded_len(message, channel, serial);
-        if size > limit { Err(RefusedReason::TooLarge { size, limit, by }) } else { Ok(()) }
-    }
-
-    pub(super) fn encoded_len(&self, message: &Message, channel: Option<&Channel>, serial: u64) -> usize {
         let counted = self.outbox.config().guarantee == Guarantee::AtLeastOnce;
-        self.protocol.encoded_len(message, channel, counted.then_some(serial))
+        let size = self.protocol.encoded_len(message, channel, counted.then_some(serial));
+        if size > limit { Err(RefusedReason::TooLarge { size, limit, by }) } else { Ok(()) }
     }
 
     /// The messages at the front of the outbox that do not fit, now that it is known.
@@ -96,10 +90,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         if let Some((receipt, size)) = self.oversize.unacknowledged.take_if(|(_, size)| *size >= largest) {
             return self.tell(Event::TooLarge { receipt, size });
         }
-        let sized = |message: &InFlight| (self.in_flight_len(message), message.receipt);
-        let suspect = self.outbox.on_transport().map(sized).max_by_key(|(size, _)| *size);
-        if let Some((_, receipt)) = suspect.filter(|(size, _)| *size >= largest) {
-            self.oversize.condemned = Some(receipt);
+        let suspect = self.outbox.on_transport().max_by_key(|message| message.size);
+        if let Some(message) = suspect.filter(|message| message.size >= largest) {
+            self.oversize.condemned = Some(message.receipt);
         }
     }
 
@@ -126,12 +119,13 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     pub(super) fn give_up_message(&mut self, message: InFlight, limit: Option<usize>) {
-        let size = self.in_flight_len(&message);
+        let InFlight { receipt, outgoing, size, .. } = message;
         let limit = limit.filter(|limit| size > *limit);
-        self.drop_message(message.receipt, message.outgoing, DropReason::TooLarge { size, limit });
+        self.drop_message(receipt, outgoing, DropReason::TooLarge { size, limit });
     }
+}
 
-    fn in_flight_len(&self, InFlight { serial, outgoing, .. }: &InFlight) -> usize {
-        self.protocol.encoded_len(&outgoing.message, outgoing.channel.as_ref(), Some(*serial))
-    }
+/// The bytes of a frame that count against the largest message that the peer takes.
+pub(super) fn message_len(frame: &Frame) -> usize {
+    if let Frame::Message(message) = frame { message.len() } else { 0 }
 }

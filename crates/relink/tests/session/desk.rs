@@ -7,8 +7,8 @@ use relink::rand_core::SeedableRng;
 use relink::v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
 use relink::{
     Accepted, Channel, CloseCode, CloseFrame, Event, Failure, Frame, Instant, Member, Message, Outgoing,
-    Position, PresenceEvent, Problem, Refused, Resume, Secret, Session, SessionAction, SessionConfig,
-    SessionInput, State, Subscription, Text, TransportId, v1,
+    Position, PresenceEvent, Problem, Protocol, Refused, Resume, Secret, Session, SessionAction,
+    SessionConfig, SessionInput, State, Subscription, Text, TransportId, v1,
 };
 
 pub(crate) type Client = Session<RelinkV1, Pcg32>;
@@ -29,8 +29,8 @@ pub(crate) fn client(mut config: SessionConfig) -> Client {
 }
 
 /// What was negotiated with whoever serves.
-pub(crate) struct Desk {
-    pub(crate) session: Client,
+pub(crate) struct Desk<P = RelinkV1> {
+    pub(crate) session: Session<P, Pcg32>,
     pub(crate) now: Instant,
     /// The transport that was dialled last.
     pub(crate) id: TransportId,
@@ -49,7 +49,20 @@ impl Desk {
         Self::of(client(config))
     }
 
-    pub(crate) fn of(session: Client) -> Self {
+    /// One that is connected in a new session, and has told all about that.
+    pub(crate) fn connected() -> Self {
+        Self::connected_with(v1::config())
+    }
+
+    pub(crate) fn connected_with(config: SessionConfig) -> Self {
+        let mut desk = Self::with(config);
+        desk.connect();
+        desk
+    }
+}
+
+impl<P: Protocol> Desk<P> {
+    pub(crate) fn of(session: Session<P, Pcg32>) -> Self {
         Self {
             session,
             now: Instant::from_origin(secs(100)),
@@ -60,17 +73,6 @@ impl Desk {
             fetches: Vec::new(),
             events: Vec::new(),
         }
-    }
-
-    /// One that is connected in a new session, and has told all about that.
-    pub(crate) fn connected() -> Self {
-        Self::connected_with(v1::config())
-    }
-
-    pub(crate) fn connected_with(config: SessionConfig) -> Self {
-        let mut desk = Self::with(config);
-        desk.connect();
-        desk
     }
 
     pub(crate) fn connect(&mut self) {

@@ -14,3 +14,4 @@ mod presence;
 mod resume;
 mod sizes;
 mod strangers;
+mod wrapped;
