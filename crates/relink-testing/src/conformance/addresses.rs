@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use futures_util::StreamExt;
 use relink_driver::{
     AddressRequest, Builder, Runtime,
@@ -189,6 +190,29 @@ pub async fn an_address_on_another_host_gets_the_credentials<Rt: Runtime>(rt: Rt
     assert_eq!(request.header("authorization"), Some("Bearer token-1"));
     assert_eq!((request.path(), request.header("x-api-key")), ("/feed", Some("k")));
     assert_eq!(first.connections(), 0);
+}
+
+/// A user name in a fetched address follows redirects within its origin, also by way of a stranger, who does not see it.
+pub async fn a_fetched_user_name_follows_redirects_within_its_origin<Rt: Runtime>(rt: Rt) {
+    let stranger = serve(Script::echo());
+    let script = Script::new()
+        .connection(Connection::refuse(Refusal::new(302).location("/next")))
+        .connection(Connection::refuse(Refusal::new(302).location(stranger.url())))
+        .then(Then::Echo);
+    let server = serve(script);
+    let back = Script::refuse(Refusal::new(302).location(server.url() + "back"));
+    stranger.set_script(back).expect("a script");
+    let url = server.url().replacen("ws://", "ws://bob:pw@", 1);
+    let (_configured, mut link) = start_with(rt, Script::echo(), |builder| {
+        builder.address(move |_| ready(Ok::<_, Infallible>(url.clone())))
+    });
+    link.connected().await;
+    let bob = format!("Basic {}", BASE64.encode("bob:pw"));
+    for (number, path) in [(1, "/"), (2, "/next"), (3, "/back")] {
+        let request = request_of(&server, number).await;
+        assert_eq!((request.path(), request.header("authorization")), (path, Some(bob.as_str())));
+    }
+    assert_eq!(request_of(&stranger, 1).await.header("authorization"), None);
 }
 
 /// A redirect belongs to the attempt: no other address is fetched for it, and the next attempt begins with a fetch again.

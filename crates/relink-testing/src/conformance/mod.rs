@@ -89,6 +89,7 @@ macro_rules! driver_conformance {
                 an_address_fetch_that_hangs_is_a_failed_attempt
                 an_address_is_fetched_for_the_endpoint_whose_turn_it_is
                 an_address_on_another_host_gets_the_credentials
+                a_fetched_user_name_follows_redirects_within_its_origin
                 a_redirect_needs_no_other_address
                 a_close_lets_go_of_the_address_fetch
                 without_an_address_provider_the_endpoint_is_dialled

@@ -89,6 +89,17 @@ impl Address {
         Ok(Self(format!("{scheme}://{authority}{path}{}", query.unwrap_or_default())))
     }
 
+    /// The user name of this address, if `other` is of the same origin.
+    pub(super) fn user_at(&self, other: &Self) -> Option<&str> {
+        let (user, _) = Parts::of(&self.0).authority?;
+        user.filter(|_| self.origin().ok() == other.origin().ok())
+    }
+
+    /// This address, which has none, with a user name.
+    pub(super) fn with_user(&self, user: &str) -> Self {
+        Self(self.0.replacen("://", &format!("://{user}@"), 1))
+    }
+
     /// What `to` is, seen from here: it may leave out what stays the same (RFC 3986, section 5.2), and may say `http` for
     /// `ws`. One with a scheme is whole, and leaves out nothing. A user name of this address, and what stands behind a `#`,
     /// are left out.

@@ -73,7 +73,10 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     fn follow(&mut self, to: &Address) -> Result<(), BadUrl> {
         let here = self.place.address.as_ref();
-        self.redirected_to = Some(here.unwrap_or(to).redirect(to)?);
+        let to = here.unwrap_or(to).redirect(to)?;
+        // A user name belongs to its origin, like every credential.
+        let user = self.fetched.iter().chain(&self.addresses).find_map(|ours| ours.user_at(&to));
+        self.redirected_to = Some(user.map_or_else(|| to.clone(), |user| to.with_user(user)));
         Ok(())
     }
 }
