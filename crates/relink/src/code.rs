@@ -43,6 +43,8 @@ impl CloseCode {
     pub const BAD_GATEWAY: Self = Self(1014);
     /// 1015: the TLS handshake failed. Never on the wire.
     pub const TLS_HANDSHAKE: Self = Self(1015);
+    /// 3003: this login may not connect here.
+    pub const FORBIDDEN: Self = Self(3003);
     /// 4000: sent by relink when its own heartbeat finds the link dead. Private use, and not a code that ends a
     /// resumable session as 1000 and 1001 do (I13).
     pub const HEARTBEAT_TIMEOUT: Self = Self(4000);

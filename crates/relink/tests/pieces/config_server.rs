@@ -86,6 +86,7 @@ fn the_documented_defaults_of_a_node_are_the_defaults() {
             ("`hello_timeout`", "10 s", node.hello_timeout == secs(10)),
             ("`token_grace`", "10 s", node.token_grace == secs(10)),
             ("`max_subscriptions`", "1,000", node.max_subscriptions == 1_000),
+            ("`max_subscription_bytes`", "2 MiB", node.max_subscription_bytes == 2 << 20),
             ("`max_unhandled`", "256", node.max_unhandled == 256),
             ("`max_unhandled_bytes`", "1 MiB", node.max_unhandled_bytes == 1 << 20),
             ("`max_outbound_bytes`", "1 MiB", node.max_outbound_bytes == 1 << 20),
@@ -199,6 +200,7 @@ fn mistakes_of_a_node() -> Vec<(ConfigError, &'static str)> {
     };
     wrong(node.with_hello_timeout(ZERO), "node.hello_timeout is 0s, but it must be at least 1ms");
     wrong(node.with_max_subscriptions(0), "node.max_subscriptions is 0, but it must be at least 1");
+    wrong(node.with_max_subscription_bytes(0), "node.max_subscription_bytes is 0, but it must be at least 1");
     wrong(node.with_max_unhandled(0), "node.max_unhandled is 0, but it must be at least 1");
     wrong(node.with_max_unhandled_bytes(0), "node.max_unhandled_bytes is 0, but it must be at least 1");
     wrong(node.with_max_outbound_bytes(0), "node.max_outbound_bytes is 0, but it must be at least 1");

@@ -2,7 +2,7 @@
 
 use relink::server::{NodeConfig, NodeEvent, NodeInput};
 use relink::v1::{ClientFrame, Encoding};
-use relink::{Problem, Secret};
+use relink::{CloseCode, Problem, Secret};
 
 use crate::world::{World, lobby, secs};
 
@@ -162,4 +162,20 @@ fn one_channel_too_many_is_refused_alone() {
         said,
         ["subscribed 0 true", "subscribed 0 true", "unsubscribed limit_exceeded", "subscribed 0 true"]
     );
+}
+
+#[test]
+fn a_user_whose_name_is_too_long_is_refused_for_good_and_the_application_hears_why() {
+    let mut world = World::new(1);
+    let (fits, _) = world.join(0, &"n".repeat(255));
+    assert_eq!(world.close_code(fits), None);
+    world.events();
+    let id = world.open(0);
+    world.hello(id, &"n".repeat(300), None);
+    let reason = "the user's name has 300 bytes, and may have 255";
+    let frame = world.peers[&id].closed.clone().expect("closed");
+    assert_eq!((frame.code, frame.reason.as_str()), (CloseCode::FORBIDDEN, reason));
+    assert_eq!(world.heard(id), ["error forbidden"]);
+    let refused = NodeEvent::Refused { id, code: CloseCode::FORBIDDEN, reason: reason.into() };
+    assert_eq!(world.events(), [refused]);
 }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test picks the variants that it is about")]
 
+mod demands;
 mod ends;
 mod faults;
 mod handshake;

@@ -306,36 +306,6 @@ fn who_asks_although_it_is_not_read_is_closed_with_1008() {
     assert!(beyond > 200, "a driver has some in its hands");
 }
 
-/// One client that subscribes again and again: to one channel, to many, and out again.
-#[test]
-fn the_application_is_asked_for_few_permissions_at_a_time() {
-    let mut world = World::new(1);
-    let (id, _) = world.join(0, "ada");
-    world.hold_authorizations = true;
-    for round in 0..500 {
-        world.subscribe(id, &lobby(), None);
-        world.subscribe(id, &format!("room-{}", round % 100).into(), None);
-        if round % 3 == 0 {
-            world.unsubscribe(id, &lobby());
-        }
-    }
-    world.unsubscribe(id, &lobby());
-    world.subscribe(id, &lobby(), None);
-    assert_eq!(world.authorizing.len(), 16);
-    world.heard(id);
-    let mut asked = world.authorizing.len();
-    while !world.authorizing.is_empty() {
-        let due = world.authorizing.len();
-        world.authorize_next();
-        world.settle();
-        assert!(world.authorizing.len() <= 16);
-        asked += world.authorizing.len() + 1 - due;
-    }
-    let heard = world.heard(id);
-    assert_eq!(heard.iter().filter(|line| line.starts_with("subscribed")).count(), 101, "each once");
-    assert!(asked <= 16 + 101, "{asked} calls: what is not wanted any more is not asked");
-}
-
 #[test]
 fn a_shutdown_tells_everyone_once_to_go() {
     let mut world = World::new(1);

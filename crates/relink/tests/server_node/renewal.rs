@@ -73,10 +73,10 @@ fn i28_a_renewal_asks_about_a_few_channels_at_a_time_and_about_all_of_them() {
     world.forbidden.extend(channels.iter().cloned());
     for _ in 0..3 {
         renew(&mut world, ada);
-        assert!(world.authorizing.len() <= 8, "{} at once", world.authorizing.len());
+        assert!(world.authorizing.len() <= 16, "{} at once", world.authorizing.len());
     }
     while !world.authorizing.is_empty() {
-        assert!(world.authorizing.len() <= 8);
+        assert!(world.authorizing.len() <= 16);
         world.authorize_next();
         world.settle();
     }

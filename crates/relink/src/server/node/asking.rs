@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
+use crate::server::node::roster::View;
 use crate::server::node::{ConnectionId, Node, NodeAction, NodeEvent, QuestionId, Timer};
 use crate::server::{Answer, Question, Stream};
 use crate::session::{Channel, CloseFrame, Member, Position, SessionId};
@@ -51,7 +52,6 @@ pub(super) enum Why {
     Join {
         id: ConnectionId,
         channel: Channel,
-        lease: u64,
         member: Box<Member>,
     },
     Leave {
@@ -102,6 +102,9 @@ impl<R: Rng> Node<R> {
 
     pub(super) fn answered(&mut self, question: QuestionId, answer: Result<Answer, String>) {
         let Some(Asked { why, tries }) = self.questions.remove(&question) else { return };
+        if let (Why::Join { id, .. }, 0) = (&why, tries) {
+            self.give_back(*id);
+        }
         match answer {
             Ok(answer) => self.use_answer(question, why, answer, tries),
             Err(detail) => self.store_failed(question, why, tries, detail),
@@ -120,9 +123,8 @@ impl<R: Rng> Node<R> {
             (Why::Locate { id }, Answer::Since { top, missed }) => self.located(question, id, top, missed),
             (Why::EndUser { user, at, .. }, _) => self.user_ended(&user, at),
             (Why::Locate { id }, Answer::Unknown) => self.session_vanished(id),
-            (Why::Page { stream, .. } | Why::Check { stream }, Answer::Unknown) => {
-                self.stream_is_over(&stream)
-            }
+            (Why::Page { stream, after }, Answer::Unknown) => self.page_is_over(&stream, after),
+            (Why::Check { stream }, Answer::Unknown) => self.stream_is_over(&stream),
             (Why::Page { stream, after }, Answer::Since { top, missed }) => {
                 self.looked_up(question, &stream, after, top, missed, tries);
             }
@@ -143,10 +145,10 @@ impl<R: Rng> Node<R> {
                 self.store_failed(question, why, tries, full.problem().detail);
             }
             (Why::Publish { session }, _) => self.published_unacknowledged(question, &session),
-            (Why::Join { id, channel, lease, .. }, Answer::Joined { .. }) => self.joined(id, &channel, lease),
-            (Why::Join { id, channel, lease, .. }, Answer::Full(_)) => {
+            (Why::Join { id, channel, .. }, Answer::Joined { .. }) => self.joined(id, &channel, question),
+            (Why::Join { id, channel, .. }, Answer::Full(_)) => {
                 count(&mut self.stats.unlisted);
-                self.joined(id, &channel, lease);
+                self.joined(id, &channel, question);
             }
             (Why::Members { channel }, Answer::Members(members)) => self.members(&channel, members),
             (Why::Keep { .. }, Answer::Kept { lost }) => self.kept(lost),
@@ -219,10 +221,17 @@ impl<R: Rng> Node<R> {
             Why::Check { stream } if self.streams.contains_key(stream) => {
                 Question::Since { stream: stream.clone(), after: None, limit: 1 }
             }
-            Why::Join { id, channel, lease, member } => {
-                let Some(session) = self.seated(*id, channel, *lease) else { return };
-                let member = Member::clone(member);
-                Question::Join { channel: channel.clone(), session, member, lease: *lease }
+            Why::Join { id, channel, member } => {
+                let Some((session, lease)) = self.joining(*id, channel, before) else { return };
+                let what = Question::Join {
+                    channel: channel.clone(),
+                    session,
+                    member: Member::clone(member),
+                    lease,
+                };
+                let (id, channel) = (*id, channel.clone());
+                let question = self.ask_again(why, what, tries);
+                return self.set_view(id, &channel, View::Joining(question));
             }
             Why::Leave { channel, session, lease } => {
                 Question::Leave { channel: channel.clone(), session: session.clone(), lease: *lease }

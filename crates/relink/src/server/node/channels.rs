@@ -4,8 +4,7 @@ use rand_core::Rng;
 
 use crate::server::Stream;
 use crate::server::node::connection::Subscription;
-use crate::server::node::follow::{Follow, Greet};
-use crate::server::node::io::AuthorizationId;
+use crate::server::node::follow::Follow;
 use crate::server::node::roster::Seat;
 use crate::server::node::{ConnectionId, Node};
 use crate::session::{Channel, Position, Problem, Secret, Text};
@@ -20,47 +19,40 @@ impl<R: Rng> Node<R> {
         token: Option<Secret>,
         presence: Option<Text>,
     ) {
-        let request = AuthorizationId(self.next_number());
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let known = connection.subscription(&channel).is_some();
-        if !known && connection.channels.len() >= self.config.max_subscriptions {
-            let problem = Problem::new(Problem::LIMIT_EXCEEDED, "too many channels on one connection");
-            return self.push(id, &ServerFrame::Unsubscribed { channel, problem: Some(problem) });
+        let bytes = [channel.as_str().len(), token.as_ref().map_or(0, |token| token.expose().len())];
+        let bytes =
+            bytes.into_iter().sum::<usize>() + presence.as_ref().map_or(0, |words| words.as_str().len());
+        let refused = if !known && connection.channels.len() >= self.config.max_subscriptions {
+            Some("too many channels on one connection")
+        } else if connection.held_beside(&channel).saturating_add(bytes) > self.config.max_subscription_bytes
+        {
+            Some("the channels of this connection have too long names, tokens and words")
+        } else {
+            None
+        };
+        if let Some(detail) = refused {
+            let problem = Problem::new(Problem::LIMIT_EXCEEDED, detail);
+            return self.unsubscribe(id, &channel, Some(problem));
         }
         // Who asks again without a place, because the first answer was late, goes on from what is on its way to it.
-        let place = connection.subscription(&channel).and_then(|subscription| subscription.follow.place());
+        let before = connection.subscription(&channel);
+        let place = before.as_ref().and_then(|subscription| subscription.follow.place());
+        let lease = before.and_then(|subscription| subscription.seat.as_ref()).and_then(Seat::lease);
         let since = since.or(place);
         if known {
             // Once more, from another place or with a fresh token: it begins anew. Nobody sees a member leave that stays.
             let parting = if presence.is_some() { Parting::Broken } else { Parting::Clean };
             self.let_go(id, &channel, parting);
         }
-        let follow = Follow::Asked { request, since };
-        let seat = presence.map(Seat::wanted);
-        let subscription = Subscription { follow, seat, token: token.clone(), rechecked: None };
+        let follow = Follow::Asked { since };
+        let seat = presence.map(|words| Seat::wanted(words, lease));
+        let subscription = Subscription { follow, seat, token, question: None, again: false, bytes };
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.subscribe(channel.clone(), subscription);
         }
-        self.ask_permission(id, request, channel, token);
-    }
-
-    /// The application has answered.
-    pub(super) fn permitted(
-        &mut self,
-        id: ConnectionId,
-        channel: Channel,
-        since: Option<Position>,
-        result: Result<(), Problem>,
-    ) {
-        let stream = Stream::Channel(channel.clone());
-        match result {
-            Ok(()) => {
-                self.watch(id, &stream);
-                self.seek(id, &stream, since, Greet::First);
-            }
-            Err(problem) => self.unsubscribe(id, &channel, Some(problem)),
-        }
-        self.recheck(id);
+        self.ask_permission(id, &channel);
     }
 
     /// A subscription ends: because the client says so, or for a reason. An answer comes in any case.
@@ -74,7 +66,7 @@ impl<R: Rng> Node<R> {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let session = connection.session.clone();
         let Some(subscription) = connection.unsubscribe(channel) else { return };
-        if let Follow::Asked { request, .. } = subscription.follow {
+        if let Some(request) = subscription.question {
             connection.permissions.forget(request);
         }
         self.unwatch(id, &Stream::Channel(channel.clone()));

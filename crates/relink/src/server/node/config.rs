@@ -14,6 +14,7 @@ config! {
     /// | `hello_timeout` | 10 s |
     /// | `token_grace` | 10 s |
     /// | `max_subscriptions` | 1,000 |
+    /// | `max_subscription_bytes` | 2 MiB |
     /// | `max_unhandled` | 256 |
     /// | `max_unhandled_bytes` | 1 MiB |
     /// | `max_outbound_bytes` | 1 MiB |
@@ -40,6 +41,10 @@ config! {
         pub token_grace / with_token_grace: Duration = Duration::from_secs(10),
         /// So many channels per connection. At least 1.
         pub max_subscriptions / with_max_subscriptions: usize = 1000,
+        /// The most bytes of what a connection's subscriptions say: names of channels, their tokens, which are kept to be shown
+        /// again when the client's own token is renewed, and words for presence. A further one is refused with
+        /// `limit_exceeded`. Enough for 1,000 tokens of usual length. At least 1.
+        pub max_subscription_bytes / with_max_subscription_bytes: usize = 2 << 20,
         /// So many messages of one session may wait for the application and the store. If there are more, its socket is
         /// not read, for 5 s at most: heartbeats may stand behind them. Then it is read on, further messages are passed over,
         /// and when the others are handled the connection is closed with 4100, so that the client sends the rest
@@ -83,6 +88,7 @@ impl NodeConfig {
         positive("node.hello_timeout", self.hello_timeout)?;
         within("node.token_grace", self.token_grace, Duration::ZERO, LONGEST)?;
         within("node.max_subscriptions", self.max_subscriptions, 1, usize::MAX)?;
+        within("node.max_subscription_bytes", self.max_subscription_bytes, 1, usize::MAX)?;
         within("node.max_unhandled", self.max_unhandled, 1, usize::MAX)?;
         within("node.max_unhandled_bytes", self.max_unhandled_bytes, 1, usize::MAX)?;
         within("node.max_outbound_bytes", self.max_outbound_bytes, 1, usize::MAX)?;

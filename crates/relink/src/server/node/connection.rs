@@ -10,7 +10,6 @@ use crate::server::node::follow::Follow;
 use crate::server::node::io::AuthorizationId;
 use crate::server::node::permission::Permissions;
 use crate::server::node::reading::Reading;
-use crate::server::node::recheck::Recheck;
 use crate::server::node::roster::Seat;
 use crate::server::node::tokens::TokenEnd;
 use crate::session::{Channel, CloseFrame, Message, Problem, Rejection, Resume, Secret, SessionId};
@@ -44,8 +43,8 @@ pub(super) struct Connection {
     pub(super) renewal: Option<Secret>,
     /// Channels of whose members it is being told.
     pub(super) lists: BTreeSet<Channel>,
-    /// Channels that a fresh token puts in question.
-    pub(super) recheck: Recheck,
+    /// The bytes of its subscriptions.
+    held: usize,
 }
 
 /// How far the handshake is.
@@ -76,8 +75,12 @@ pub(super) struct Subscription {
     pub(super) seat: Option<Seat>,
     /// The token that came with it: it is asked about again when the client's own token is renewed.
     pub(super) token: Option<Secret>,
-    /// That question, until it is answered.
-    pub(super) rechecked: Option<AuthorizationId>,
+    /// The question whether the user may have it, until it is answered.
+    pub(super) question: Option<AuthorizationId>,
+    /// It is to be asked once more then.
+    pub(super) again: bool,
+    /// What the client's words about it take.
+    pub(super) bytes: usize,
 }
 
 impl Connection {
@@ -97,7 +100,7 @@ impl Connection {
             token: TokenEnd::new(),
             renewal: None,
             lists: BTreeSet::new(),
-            recheck: Recheck::default(),
+            held: 0,
         }
     }
 
@@ -110,7 +113,14 @@ impl Connection {
         self.channels.get_mut(index).map(|(_, subscription)| subscription)
     }
 
+    /// The bytes of its subscriptions, but for this one.
+    pub(super) fn held_beside(&mut self, channel: &Channel) -> usize {
+        let this = self.subscription(channel).map_or(0, |subscription| subscription.bytes);
+        self.held.saturating_sub(this)
+    }
+
     pub(super) fn subscribe(&mut self, channel: Channel, subscription: Subscription) {
+        self.held = self.held_beside(&channel).saturating_add(subscription.bytes);
         match self.channels.binary_search_by(|(name, _)| name.cmp(&channel)) {
             Ok(index) => {
                 if let Some((_, old)) = self.channels.get_mut(index) {
@@ -123,7 +133,9 @@ impl Connection {
 
     pub(super) fn unsubscribe(&mut self, channel: &Channel) -> Option<Subscription> {
         let index = self.channels.binary_search_by(|(name, _)| name.cmp(channel)).ok()?;
-        Some(self.channels.remove(index).1)
+        let (_, subscription) = self.channels.remove(index);
+        self.held = self.held.saturating_sub(subscription.bytes);
+        Some(subscription)
     }
 
     /// The user's name; empty where it is not known, which it is from the answer to hello on.
@@ -232,6 +244,7 @@ pub(super) fn problem_of(frame: &CloseFrame) -> Problem {
         1003 | 1007 => "malformed",
         1009 => "too_big",
         1013 => Problem::UNAVAILABLE,
+        3003 => "forbidden",
         4000 => "heartbeat_timeout",
         4001 => "invalid_token",
         4002 => Problem::TOKEN_EXPIRED,

@@ -7,7 +7,6 @@ use rand_core::Rng;
 
 use crate::server::node::asking::Why;
 use crate::server::node::encoded::Page;
-use crate::server::node::io::AuthorizationId;
 use crate::server::node::{ConnectionId, Node, NodeAction, QuestionId};
 use crate::server::{Full, Publication, Question, Stream};
 use crate::session::Position;
@@ -18,7 +17,7 @@ use crate::v1::ServerFrame;
 #[derive(Debug)]
 pub(super) enum Follow {
     /// May it? And from where on would it be.
-    Asked { request: AuthorizationId, since: Option<Position> },
+    Asked { since: Option<Position> },
     /// What comes after this place is being looked up.
     Seeking { after: Option<Position>, greet: Greet },
     /// Everything up to here was sent, and there is no more.
@@ -52,6 +51,8 @@ pub(super) struct Watched {
 #[derive(Debug)]
 pub(super) struct Lookup {
     question: QuestionId,
+    /// Whose place it takes until it is answered.
+    asker: ConnectionId,
     readers: BTreeSet<ConnectionId>,
 }
 
@@ -59,9 +60,17 @@ impl Follow {
     /// Everything up to here was asked for or sent.
     pub(super) const fn place(&self) -> Option<Position> {
         match self {
-            Self::Asked { since, .. } => *since,
+            Self::Asked { since } => *since,
             Self::Seeking { after, .. } => *after,
             Self::Live(at) | Self::Paused(at) => Some(*at),
+        }
+    }
+
+    /// From where on it would be, if it may.
+    pub(super) const fn wanted(&self) -> Option<Option<Position>> {
+        match self {
+            Self::Asked { since } => Some(*since),
+            Self::Seeking { .. } | Self::Live(_) | Self::Paused(_) => None,
         }
     }
 
@@ -114,7 +123,8 @@ impl<R: Rng> Node<R> {
         let why = Why::Page { stream: stream.clone(), after };
         let what = Question::Since { stream: stream.clone(), after, limit: self.config.page };
         let question = self.ask(why, what);
-        self.lookups.insert(place, Lookup { question, readers: BTreeSet::from([id]) });
+        self.lookups.insert(place, Lookup { question, asker: id, readers: BTreeSet::from([id]) });
+        self.hold_place(id);
     }
 
     /// Asks once more, if anybody still wants to know.
@@ -131,15 +141,15 @@ impl<R: Rng> Node<R> {
             self.lookups.insert(place, lookup);
             return;
         }
-        let mut readers = lookup.readers;
+        let Lookup { asker, mut readers, .. } = lookup;
         readers.retain(|id| self.follow(*id, stream).is_some_and(|follow| follow.seeks(after).is_some()));
         if readers.is_empty() {
-            return;
+            return self.give_back(asker);
         }
         let why = Why::Page { stream: stream.clone(), after };
         let what = Question::Since { stream: stream.clone(), after, limit: self.config.page };
         let question = self.ask_again(why, what, tries);
-        self.lookups.insert(place, Lookup { question, readers });
+        self.lookups.insert(place, Lookup { question, asker, readers });
     }
 
     /// The answer to a look-up.
@@ -161,7 +171,8 @@ impl<R: Rng> Node<R> {
         let behind = self.is_behind_news(stream, question, top);
         let mut page = missed.map(|missed| Page::new(stream, missed));
         let mut waiting = BTreeSet::new();
-        for id in lookup.readers {
+        let Lookup { asker, readers, .. } = lookup;
+        for id in readers {
             let Some(greet) = self.follow(id, stream).and_then(|follow| follow.seeks(after)) else {
                 continue;
             };
@@ -207,10 +218,11 @@ impl<R: Rng> Node<R> {
                 self.seek(id, stream, Some(top), Greet::Silent);
             }
         }
-        if !waiting.is_empty() {
-            self.later(question, Why::Page { stream: stream.clone(), after }, tries);
-            self.lookups.insert(place, Lookup { question, readers: waiting });
+        if waiting.is_empty() {
+            return self.give_back(asker);
         }
+        self.later(question, Why::Page { stream: stream.clone(), after }, tries);
+        self.lookups.insert(place, Lookup { question, asker, readers: waiting });
     }
 
     /// The stream cannot begin for want of room: who wants it anew is told, who has it tries again.
@@ -351,7 +363,14 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// The stream of a session that there is no more.
+    /// It was asked about the stream of a session that there is no more.
+    pub(super) fn page_is_over(&mut self, stream: &Stream, after: Option<Position>) {
+        if let Some(lookup) = self.lookups.remove(&(stream.clone(), after)) {
+            self.give_back(lookup.asker);
+        }
+        self.stream_is_over(stream);
+    }
+
     pub(super) fn stream_is_over(&mut self, stream: &Stream) {
         if let Stream::Session(session) = stream {
             self.lose_intake(session, "the session is gone");

@@ -141,7 +141,7 @@ impl<R: Rng> Node<R> {
                 self.identify(id, renewal);
             }
             self.end_token(id);
-            return self.recheck_all(id);
+            return self.ask_all_again(id);
         }
         connection.user = Some(user.into());
         self.enter(id);
@@ -155,8 +155,9 @@ impl<R: Rng> Node<R> {
         };
         let resume = greeting.resume.clone();
         if user.len() > limits::USER {
-            let reason = "the user's name is too long";
-            return self.close(id, CloseFrame::new(CloseCode::INTERNAL_ERROR, reason));
+            let (len, most) = (user.len(), limits::USER);
+            let reason = alloc::format!("the user's name has {len} bytes, and may have {most}");
+            return self.close(id, CloseFrame::new(CloseCode::FORBIDDEN, reason));
         }
         let known = resume.as_ref().and_then(|resume| self.sessions.get(&resume.session));
         let replaces = known.is_some_and(|intake| intake.connection.is_some() && intake.user == user);

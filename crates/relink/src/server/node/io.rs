@@ -251,6 +251,8 @@ pub enum NodeEvent {
         id: ConnectionId,
         /// How it was closed; 1006 where the peer went away.
         code: CloseCode,
+        /// What the client is told; empty where it closed, or went away.
+        reason: String,
     },
     /// A member came into a channel that somebody here follows: one stay, of a user who may have others.
     Joined {

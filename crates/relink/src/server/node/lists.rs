@@ -268,7 +268,7 @@ impl<R: Rng> Node<R> {
         let missed = match self.view(id, channel) {
             Some(View::Shown) => View::Stale,
             Some(View::Listing { after, .. }) => View::Listing { after: after.clone(), stale: true },
-            Some(View::Wanted | View::Joining | View::Waiting | View::Stale) | None => return,
+            Some(View::Wanted | View::Joining(_) | View::Waiting | View::Stale) | None => return,
         };
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if connection.out.bytes() > self.config.max_outbound_bytes {

@@ -14,7 +14,6 @@ mod lists;
 mod parting;
 mod permission;
 mod reading;
-mod recheck;
 mod roster;
 mod sizes;
 mod stats;

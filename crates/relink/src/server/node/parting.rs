@@ -30,7 +30,7 @@ impl<R: Rng> Node<R> {
     }
 
     pub(super) fn close_as(&mut self, id: ConnectionId, frame: CloseFrame, parting: Parting, flush: bool) {
-        let Some(mut connection) = self.detach(id, frame.code, parting) else { return };
+        let Some(mut connection) = self.detach(id, &frame, parting) else { return };
         if flush && !matches!(connection.stage, Stage::Silent) {
             if !connection.is_live() {
                 connection.out.ack = None;
@@ -70,7 +70,7 @@ impl<R: Rng> Node<R> {
     pub(super) fn closed(&mut self, id: ConnectionId, code: CloseCode) {
         self.leaving.remove(&id);
         let parting = if code == CloseCode::NORMAL { Parting::Clean } else { Parting::Broken };
-        self.detach(id, code, parting);
+        self.detach(id, &CloseFrame::from(code), parting);
     }
 
     /// Nothing came for too long (W10). What is queued would not arrive either.
@@ -94,13 +94,14 @@ impl<R: Rng> Node<R> {
     }
 
     /// Takes a connection out of everything it was part of.
-    fn detach(&mut self, id: ConnectionId, code: CloseCode, parting: Parting) -> Option<Connection> {
+    fn detach(&mut self, id: ConnectionId, frame: &CloseFrame, parting: Parting) -> Option<Connection> {
         let channels: Vec<Channel> =
             self.connections.get(&id)?.channels.iter().map(|(channel, _)| channel.clone()).collect();
         for channel in channels {
             self.let_go(id, &channel, parting);
         }
         let connection = *self.connections.remove(&id)?;
+        let code = frame.code;
         self.liveness.forget(&id);
         self.uncount(&connection);
         let session = connection.session.clone();
@@ -116,7 +117,7 @@ impl<R: Rng> Node<R> {
             }
             (Stage::Silent | Stage::Greeting(_) | Stage::Live(_), _) => {
                 count(&mut self.stats.refused);
-                self.tell(NodeEvent::Refused { id, code });
+                self.tell(NodeEvent::Refused { id, code, reason: frame.reason.clone() });
             }
         }
         let Some(session) = session else {

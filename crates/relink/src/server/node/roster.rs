@@ -10,7 +10,7 @@ use rand_core::Rng;
 use crate::server::node::asking::Why;
 use crate::server::node::follow::Follow;
 use crate::server::node::lists::Change;
-use crate::server::node::{ConnectionId, Node, NodeEvent};
+use crate::server::node::{ConnectionId, Node, NodeEvent, QuestionId};
 use crate::server::{PresenceChange, Question, Stream};
 use crate::session::{Channel, Member, SessionId, Text};
 
@@ -19,7 +19,8 @@ use crate::session::{Channel, Member, SessionId, Text};
 pub(super) struct Seat {
     /// What the member says of itself, until it has joined.
     info: Option<Text>,
-    lease: u64,
+    /// As it was last given, to this seat or to the one that the same connection had before.
+    lease: Option<u64>,
     view: View,
 }
 
@@ -28,14 +29,12 @@ pub(super) struct Seat {
 pub(super) enum View {
     /// It joins when it is subscribed.
     Wanted,
-    Joining,
+    /// The store was asked.
+    Joining(QuestionId),
     /// The list is on its way from the store.
     Waiting,
     /// The list is told, up to here. Stale: changes were left out for want of room, and another list follows this one.
-    Listing {
-        after: Option<String>,
-        stale: bool,
-    },
+    Listing { after: Option<String>, stale: bool },
     /// The list was told; changes follow.
     Shown,
     /// Changes were left out for want of room: another list will tell.
@@ -47,38 +46,53 @@ pub(super) enum View {
 pub(super) type Stay = (Channel, SessionId, u64);
 
 impl Seat {
-    pub(super) const fn wanted(info: Text) -> Self {
-        Self { info: Some(info), lease: 0, view: View::Wanted }
+    /// One that takes the place of the one before, if there was one: by the same lease, so that the connection has one stay
+    /// however often it subscribes.
+    pub(super) const fn wanted(info: Text, before: Option<u64>) -> Self {
+        Self { info: Some(info), lease: before, view: View::Wanted }
+    }
+
+    pub(super) const fn lease(&self) -> Option<u64> {
+        self.lease
     }
 }
 
 impl<R: Rng> Node<R> {
     /// The subscription stands: the client is seen from now on.
     pub(super) fn take_seat(&mut self, id: ConnectionId, channel: &Channel) {
-        let (lease, join) = (self.rng.next_u64(), format!("{:016x}", self.rng.next_u64()));
+        let (drawn, join) = (self.rng.next_u64(), format!("{:016x}", self.rng.next_u64()));
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let (user, session) = (connection.user_name(), connection.session.clone());
         let Some(seat) = connection.subscription(channel).and_then(|at| at.seat.as_mut()) else { return };
         let Some(session) = session.filter(|_| seat.view == View::Wanted) else { return };
-        seat.view = View::Joining;
-        seat.lease = lease;
+        let stay = |lease| (channel.clone(), session.clone(), lease);
+        // The store may have been asked to end a stay whose grace is over.
+        let lease = seat.lease.filter(|lease| self.presence.is_online(&stay(*lease))).unwrap_or(drawn);
+        seat.lease = Some(lease);
         let member = Member { user, join, info: seat.info.take() };
         // Whoever comes back within the grace was never away: that is the store's knowledge, and its answer.
-        let (PresenceChange::Joined | PresenceChange::Unchanged) =
-            self.presence.online((channel.clone(), session.clone(), lease));
-        let why = Why::Join { id, channel: channel.clone(), lease, member: Box::new(member.clone()) };
-        self.ask(why, Question::Join { channel: channel.clone(), session, member, lease });
+        let (PresenceChange::Joined | PresenceChange::Unchanged) = self.presence.online(stay(lease));
+        let why = Why::Join { id, channel: channel.clone(), member: Box::new(member.clone()) };
+        let question = self.ask(why, Question::Join { channel: channel.clone(), session, member, lease });
+        self.set_view(id, channel, View::Joining(question));
+        self.hold_place(id);
     }
 
-    /// The session that sits there with this lease, if it still does.
-    pub(super) fn seated(&mut self, id: ConnectionId, channel: &Channel, lease: u64) -> Option<SessionId> {
+    /// The session that joins there, and its lease, if this question is the last word of it.
+    pub(super) fn joining(
+        &mut self,
+        id: ConnectionId,
+        channel: &Channel,
+        question: QuestionId,
+    ) -> Option<(SessionId, u64)> {
         let connection = self.connections.get_mut(&id)?;
         let seat = connection.subscription(channel)?.seat.as_ref()?;
-        (seat.lease == lease).then(|| connection.session.clone()).flatten()
+        let lease = seat.lease.filter(|_| seat.view == View::Joining(question));
+        connection.session.clone().zip(lease)
     }
 
-    pub(super) fn joined(&mut self, id: ConnectionId, channel: &Channel, lease: u64) {
-        if self.seated(id, channel, lease).is_some() {
+    pub(super) fn joined(&mut self, id: ConnectionId, channel: &Channel, question: QuestionId) {
+        if self.joining(id, channel, question).is_some() {
             self.show_members(id, channel);
         }
     }
@@ -109,18 +123,19 @@ impl<R: Rng> Node<R> {
 
     /// The client does not want to be seen any more, now.
     pub(super) fn leave_seat(&mut self, session: &SessionId, channel: &Channel, seat: &Seat) {
-        if seat.view == View::Wanted {
-            return;
-        }
-        let (channel, session, lease) = (channel.clone(), session.clone(), seat.lease);
-        if self.presence.left(&(channel.clone(), session.clone(), lease)) {
+        let Some(lease) = seat.lease else { return };
+        let stay = (channel.clone(), session.clone(), lease);
+        if self.presence.left(&stay) {
+            let (channel, session, lease) = stay;
             self.leave(channel, session, lease);
         }
     }
 
     /// The connection broke; the client may come back.
     pub(super) fn lose_seat(&mut self, session: &SessionId, channel: &Channel, seat: &Seat) {
-        self.presence.broken(&(channel.clone(), session.clone(), seat.lease), self.now);
+        if let Some(lease) = seat.lease {
+            self.presence.broken(&(channel.clone(), session.clone(), lease), self.now);
+        }
     }
 
     /// A session goes on here. Where it is a member by a connection that is gone, perhaps with its node, it has the grace to
