@@ -181,6 +181,44 @@ fn m07_a_kick_while_the_store_is_down_takes_effect_when_it_is_back() {
 }
 
 #[test]
+fn m07_a_session_that_another_node_resumes_before_the_store_hears_of_the_kick_ends_all_the_same() {
+    for back_after in [0, 10, 100, 1_000, 5_000] {
+        let mut world = World::new(2);
+        let (id, session) = world.join(0, "ada");
+        world.hang_up(id, 1006);
+        world.store_is_down = true;
+        kick(&mut world, 0, "ada");
+        world.pass(secs(10));
+        world.store_is_down = false;
+        world.pass(millis(back_after));
+        let (back, welcome) = world.come_back(1, "ada", &session);
+        world.pass(secs(6));
+        assert_eq!(world.close_code(back), welcome.resumed.then_some(4012), "{back_after} ms");
+        assert!(!world.come_back(1, "ada", &session).1.resumed, "{back_after} ms");
+    }
+}
+
+#[test]
+fn m07_a_kick_waits_for_the_store_for_as_long_as_it_takes() {
+    let mut world = World::new(2);
+    let (id, session) = world.join(1, "ada");
+    world.cut_off = Some(0);
+    kick(&mut world, 0, "ada");
+    world.pass(secs(120));
+    kick(&mut world, 0, "ada");
+    world.pass(secs(600));
+    assert_eq!(world.close_code(id), None);
+    world.questions.clear();
+    world.pass(secs(60));
+    let asked = world.questions.iter().filter(|question| matches!(question, Question::EndUser { .. }));
+    assert!(asked.count() < 30, "about the last kick alone, every 2.5 to 5 s");
+    world.cut_off = None;
+    world.pass(secs(6));
+    assert_eq!(world.close_code(id), Some(4012));
+    assert!(!world.come_back(0, "ada", &session).1.resumed);
+}
+
+#[test]
 fn m07_no_session_is_resumed_between_a_kick_and_its_end_in_the_store() {
     let mut world = World::new(1);
     let (id, session) = world.join(0, "ada");

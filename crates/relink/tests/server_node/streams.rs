@@ -2,7 +2,7 @@
 
 use relink::server::News;
 use relink::server::{HistoryConfig, NodeConfig, NodeInput, Publication, Question, Stream};
-use relink::v1::{ClientFrame, ServerFrame};
+use relink::v1::ServerFrame;
 use relink::{Message, Position};
 
 use crate::world::{World, lobby, millis, secs, top};

@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) questions: Vec<Question>,
     /// The store says that it is down.
     pub(crate) store_is_down: bool,
+    /// This node does not reach the store.
+    pub(crate) cut_off: Option<usize>,
     /// The store does what is asked, and its answer is lost.
     pub(crate) answers_are_lost: bool,
     /// Questions wait until they are let go.
@@ -91,6 +93,7 @@ impl World {
             handled: Vec::new(),
             questions: Vec::new(),
             store_is_down: false,
+            cut_off: None,
             answers_are_lost: false,
             hold_store: false,
             held: VecDeque::new(),
@@ -270,7 +273,7 @@ impl World {
     }
 
     fn reply(&mut self, node: usize, question: QuestionId, what: Question) {
-        let answer = if self.store_is_down {
+        let answer = if self.store_is_down || self.cut_off == Some(node) {
             Err("down".to_owned())
         } else {
             let answer = self.history.answer(what, self.now);

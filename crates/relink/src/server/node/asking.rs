@@ -85,7 +85,8 @@ pub(super) struct Asked {
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
-/// Who leaves and what ends is asked about for so long; then the store's own clock does it.
+/// Who leaves and what ends is asked about this often; then the store's own clock does it. It ends no kicked user's session
+/// that another node keeps, so that a kick is asked for until it is done.
 const MOST_TRIES: u8 = 40;
 
 impl<R: Rng> Node<R> {
@@ -182,10 +183,6 @@ impl<R: Rng> Node<R> {
                 self.published_unacknowledged(question, &session);
             }
             Why::Send => self.tell(NodeEvent::NotPublished { detail }),
-            Why::EndUser { user, at, .. } if tries >= MOST_TRIES => {
-                self.user_ended(user, *at);
-                self.tell(NodeEvent::StoreFailed { detail });
-            }
             Why::Leave { .. } | Why::End { .. } | Why::Keep { .. } if tries >= MOST_TRIES => {
                 self.tell(NodeEvent::StoreFailed { detail });
             }
@@ -238,6 +235,8 @@ impl<R: Rng> Node<R> {
             }
             Why::Members { channel } => Question::Members { channel: channel.clone() },
             Why::End { session, turn } => Question::End { session: session.clone(), turn: *turn },
+            // A later kick says the same.
+            Why::EndUser { user, at, .. } if self.kicks.get(user) != Some(at) => return,
             Why::EndUser { user, frame, at } => self.end_user(user, frame, *at),
             Why::Keep { sessions } => {
                 let here = |session: &&SessionId| {

@@ -44,7 +44,7 @@ impl<R: Rng> Node<R> {
         Question::EndUser { user: user.into(), ago: self.now - at, frame: frame.clone() }
     }
 
-    /// The store has done it, or is not asked any more.
+    /// The store has done it.
     pub(super) fn user_ended(&mut self, user: &str, at: Instant) {
         if self.kicks.get(user) == Some(&at) {
             self.kicks.remove(user);
