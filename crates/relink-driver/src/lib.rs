@@ -44,6 +44,7 @@ mod wire;
 pub use builder::{BuildError, Builder};
 pub use client::{Client, Ended, Events, Farewell};
 pub use clock::{StdClock, Suspension};
+pub use close_watch::CloseWatch;
 pub use connection::Connection;
 pub use fetch::AddressRequest;
 pub use inbox::InboxLimits;

@@ -193,11 +193,8 @@ impl Wire {
                 self.state = State::Open(socket);
                 match read {
                     Ok(WireMessage::Close(Some(frame))) => {
-                        let (code, reason) = self.close.close().map_or_else(
-                            || (frame.code.into(), frame.reason.as_str().to_owned()),
-                            |(code, reason)| (code, String::from_utf8_lossy(reason).into_owned()),
-                        );
-                        close_event(CloseCode(code), reason).map(Some)
+                        let told = || CloseFrame::new(CloseCode(frame.code.into()), frame.reason.as_str());
+                        close_event(self.close.close().unwrap_or_else(told)).map(Some)
                     }
                     Ok(message) => Ok(frame_of(message).map(WireEvent::Frame)),
                     Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
@@ -269,13 +266,9 @@ impl Wire {
         if let Failure::Protocol(code) = failure {
             self.parting = Some(code);
         }
-        match self.close.close() {
-            Some((code, reason))
-                if matches!(error, Error::Utf8(_)) && std::str::from_utf8(reason).is_err() =>
-            {
-                close_event(CloseCode(code), String::from_utf8_lossy(reason).into_owned())
-            }
-            _ => Err(WireError::new(failure, error.to_string())),
+        match self.close.garbled_close() {
+            Some(frame) if matches!(error, Error::Utf8(_)) => close_event(frame),
+            Some(_) | None => Err(WireError::new(failure, error.to_string())),
         }
     }
 
@@ -317,12 +310,12 @@ fn frame_of(message: WireMessage) -> Option<Frame> {
 }
 
 /// A close frame as the peer sent it; a code that may not stand in one breaks the protocol.
-fn close_event(code: CloseCode, reason: String) -> Result<WireEvent, WireError> {
-    if code.is_sendable() {
-        return Ok(WireEvent::Frame(Frame::Close(CloseFrame { code, reason })));
+fn close_event(frame: CloseFrame) -> Result<WireEvent, WireError> {
+    if frame.code.is_sendable() {
+        return Ok(WireEvent::Frame(Frame::Close(frame)));
     }
     let failure = Failure::Protocol(CloseCode::PROTOCOL_ERROR);
-    Err(WireError::new(failure, format!("the server closed with the reserved code {code}")))
+    Err(WireError::new(failure, format!("the server closed with the reserved code {}", frame.code)))
 }
 
 fn close_content(frame: CloseFrame) -> Option<WireClose> {

@@ -11,6 +11,7 @@ use relink::{
     CloseCode, CloseFrame, Message, Text,
     server::{ConnectionId, NodeInput},
 };
+use relink_driver::CloseWatch;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,
@@ -52,8 +53,8 @@ pub(crate) async fn run(
         .write_buffer_size(BUFFER)
         .max_message_size(limit)
         .max_frame_size(limit);
-    let ws = WebSocketStream::from_partially_read(Counted::new(io), already_read, Role::Server, Some(config))
-        .await;
+    let io = Counted::new(io, &already_read);
+    let ws = WebSocketStream::from_partially_read(io, already_read, Role::Server, Some(config)).await;
     let permit = Arc::new(permit);
     let (id, wire) = hub.open(user, Arc::clone(&permit));
     let seat = Seat { hub, id, has_left: false, _permit: permit };
@@ -109,8 +110,8 @@ enum Stuck {
 
 /// Why a connection is over.
 enum End {
-    /// The peer sent a close frame; tungstenite has the answer ready.
-    Closed(CloseCode),
+    /// The peer sent a close frame. tungstenite has the answer ready, if there is none here.
+    Closed(CloseCode, Option<CloseFrame>),
     /// Nobody is there.
     Lost,
     /// We close, because the node says so.
@@ -166,7 +167,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         let message = match Pin::new(&mut self.ws).poll_next(cx) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(None) => return Err(End::Lost),
-            Poll::Ready(Some(Err(error))) => return Err(what_is_wrong(&error)),
+            Poll::Ready(Some(Err(error))) => return Err(what_is_wrong(&error, self.ws.get_ref().watch())),
             Poll::Ready(Some(Ok(message))) => message,
         };
         let Seat { hub, id, .. } = &self.seat;
@@ -181,10 +182,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
                 hub.drive(NodeInput::Alive { id: *id });
             }
             WsMessage::Pong(_) => hub.drive(NodeInput::Alive { id: *id }),
-            WsMessage::Close(frame) => {
-                let code = frame.map_or(CloseCode::NO_STATUS, |frame| CloseCode(frame.code.into()));
-                return Err(End::Closed(code));
-            }
+            WsMessage::Close(_) => return Err(End::Closed(code_of(self.ws.get_ref().watch().close()), None)),
             // Never comes out of reading.
             WsMessage::Frame(_) => {}
         }
@@ -228,9 +226,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         let farewell = self.seat.hub.config.farewell;
         let frame = match end {
             End::Lost => return,
-            End::Closed(code) => {
+            End::Closed(code, answer) => {
                 self.seat.leave(code);
-                None
+                answer
             }
             End::Told(frame) | End::Wrong(frame) => Some(frame),
         };
@@ -259,7 +257,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "tungstenite's list of errors may grow")]
-fn what_is_wrong(error: &Error) -> End {
+fn what_is_wrong(error: &Error, watch: &CloseWatch) -> End {
     let code = match error {
         Error::Utf8(_) => CloseCode::INVALID_DATA,
         Error::Capacity(_) => CloseCode::TOO_BIG,
@@ -267,7 +265,17 @@ fn what_is_wrong(error: &Error) -> End {
         Error::Protocol(_) => CloseCode::PROTOCOL_ERROR,
         _ => return End::Lost,
     };
-    End::Wrong(CloseFrame::new(code, error.to_string()))
+    let answer = CloseFrame::new(code, error.to_string());
+    match watch.garbled_close() {
+        said @ Some(_) if matches!(error, Error::Utf8(_)) => End::Closed(code_of(said), Some(answer)),
+        Some(_) | None => End::Wrong(answer),
+    }
+}
+
+/// What the peer closed with; a code that may not stand in a close frame breaks the protocol.
+fn code_of(said: Option<CloseFrame>) -> CloseCode {
+    let code = said.map_or(CloseCode::NO_STATUS, |frame| frame.code);
+    if code.is_sendable() || code == CloseCode::NO_STATUS { code } else { CloseCode::PROTOCOL_ERROR }
 }
 
 fn text_of(text: Utf8Bytes) -> Text {

@@ -1,4 +1,5 @@
-//! A socket that remembers whether bytes have moved: they are signs of life long before a message is whole.
+//! A socket that remembers whether bytes have moved, which are signs of life long before a message is whole, and what was
+//! under way in them.
 
 use std::{
     io,
@@ -6,17 +7,26 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use relink_driver::CloseWatch;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(crate) struct Counted<IO> {
     io: IO,
     has_read: bool,
     has_written: bool,
+    watch: CloseWatch,
 }
 
 impl<IO> Counted<IO> {
-    pub(crate) const fn new(io: IO) -> Self {
-        Self { io, has_read: false, has_written: false }
+    /// What was read already comes before what is read from the socket.
+    pub(crate) fn new(io: IO, already_read: &[u8]) -> Self {
+        let mut watch = CloseWatch::default();
+        watch.read(already_read);
+        Self { io, has_read: !already_read.is_empty(), has_written: false, watch }
+    }
+
+    pub(crate) const fn watch(&self) -> &CloseWatch {
+        &self.watch
     }
 
     /// Whether bytes came since the last look.
@@ -38,7 +48,9 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Counted<IO> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
-        self.has_read |= buffer.filled().len() > before;
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        self.has_read |= !read.is_empty();
+        self.watch.read(read);
         Poll::Ready(Ok(()))
     }
 }

@@ -150,6 +150,28 @@ async fn bytes_of_a_message_that_is_long_under_way_are_signs_of_life() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_whose_reason_is_no_utf_8_is_told_so_and_judged_by_its_code() {
+    let server = Server::builder().build().expect("the configuration is good");
+    for (code, resumed) in [(1000_u16, false), (1001, true), (1014, true)] {
+        for reason in [&b"bad \xff"[..], b"good"] {
+            let mut client = piped(&server.handle()).await;
+            let welcome = client.hello().await;
+            let mut events = server.handle().events();
+            let said = [&code.to_be_bytes(), reason].concat();
+            client.say_bytes(&frame(OpCode::Control(Control::Close), &said)).await;
+            let told = events.recv().await;
+            let Some(NodeEvent::Disconnected { code: told, .. }) = told else { panic!("{told:?}") };
+            assert_eq!(told.0, code);
+            if reason != b"good" {
+                assert_eq!(client.closed().await.0, 1007, "{code}");
+            }
+            let again = piped(&server.handle()).await.resume(&welcome, 0).await;
+            assert_eq!(again["resumed"], resumed, "{code}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn heartbeats_are_answered_while_a_handler_is_slow() {
     let server = Server::builder().on_message(|_, _| async {
         sleep(Duration::from_secs(60)).await;

@@ -8,7 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use relink_server::{Server, ServerBuilder, ServerHandle};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, DuplexStream, duplex},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, duplex},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
     time::timeout,
@@ -87,6 +87,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
 
     pub(crate) async fn say_raw(&mut self, message: Message) {
         self.ws.send(message).await.expect("it is sent");
+    }
+
+    /// Bytes as they are, without a frame around them.
+    pub(crate) async fn say_bytes(&mut self, bytes: &[u8]) {
+        self.ws.get_mut().write_all(bytes).await.expect("it is sent");
     }
 
     pub(crate) async fn hello(&mut self) -> Value {
