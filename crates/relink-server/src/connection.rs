@@ -127,8 +127,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         self.wire.register(cx.waker());
         self.heard = false;
         let step = self.turn(cx);
-        if self.ws.get_mut().take_read() && !self.heard {
-            self.seat.hub.drive(NodeInput::Alive { id: self.seat.id });
+        if self.ws.get_mut().take_read() {
+            let id = self.seat.id;
+            if self.ws.get_ref().watch().is_mid_message() {
+                self.seat.hub.drive(NodeInput::Arriving { id });
+            } else if !self.heard {
+                self.seat.hub.drive(NodeInput::Alive { id });
+            }
         }
         match step {
             Ok(()) => Poll::Pending,

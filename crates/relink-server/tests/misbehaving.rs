@@ -12,7 +12,7 @@ use std::{
 };
 
 use client::{Client, Running, piped, request};
-use relink::server::{NodeConfig, NodeEvent};
+use relink::server::{LivenessConfig, NodeConfig, NodeEvent};
 use relink_server::{ConnectionLimits, Server, ServerConfig, ServerHandle, relink};
 use serde_json::json;
 use tokio::{
@@ -147,6 +147,25 @@ async fn bytes_of_a_message_that_is_long_under_way_are_signs_of_life() {
     pipe.read_to_end(&mut heard).await.expect("an end");
     let silence = begin.elapsed();
     assert!((Duration::from_secs(29)..Duration::from_secs(45)).contains(&silence), "{silence:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_trickles_is_closed_where_the_application_has_a_limit() {
+    let liveness = LivenessConfig::default().with_message_timeout(Some(Duration::from_secs(20)));
+    let config = ServerConfig::default().with_node(NodeConfig::default().with_liveness(liveness));
+    let server = Server::builder().config(config).build().expect("the configuration is good");
+    let mut pipe = raw(&server.handle()).await;
+    pipe.write_all(&text(&json!({"type": "hello"}))).await.expect("it is read");
+    let message = text(&json!({"type": "subscribe", "channel": "x".repeat(200)}));
+    let (header, payload) = message.split_at(8);
+    let begin = Instant::now();
+    pipe.write_all(header).await.expect("it is read");
+    let mut payload = payload.iter();
+    while pipe.write_all(&[*payload.next().expect("it is not whole")]).await.is_ok() {
+        sleep(Duration::from_secs(1)).await;
+    }
+    let lasted = begin.elapsed();
+    assert!((Duration::from_secs(20)..Duration::from_secs(25)).contains(&lasted), "{lasted:?}");
 }
 
 #[tokio::test(start_paused = true)]

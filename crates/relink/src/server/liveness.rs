@@ -8,7 +8,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 
-use crate::config::{ConfigError, SHORTEST, config, positive};
+use crate::config::{ConfigError, SHORTEST, config, positive, positive_or_off};
 use crate::time::{Instant, nanos};
 
 config! {
@@ -18,6 +18,7 @@ config! {
     /// |---|---|
     /// | `silence` | 30 s |
     /// | `check_every` | 10 s |
+    /// | `message_timeout` | off |
     pub struct LivenessConfig {
         /// A connection from which nothing at all came for so long is dead (W10). Clients ping at least this often: a
         /// shorter silence finds dead ones sooner, and kills those whose network is slow.
@@ -27,6 +28,12 @@ config! {
         /// more exact and wakes the server more often.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
         pub check_every / with_check_every: Duration = Duration::from_secs(10),
+        /// How long one message may take to arrive, once a part of it is there; then the connection is closed with 4000.
+        /// `off`: bytes that come are life, however slowly they come. With a limit, a peer that trickles holds no connection
+        /// and no half message for long; `max_message` has to fit into it on the slowest line. Time in which the connection
+        /// is not read does not count.
+        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        pub message_timeout / with_message_timeout: Option<Duration> = None,
     }
 }
 
@@ -38,7 +45,8 @@ impl LivenessConfig {
     /// A duration of zero or above 365 days.
     pub fn validate(&self) -> Result<(), ConfigError> {
         positive("liveness.silence", self.silence)?;
-        positive("liveness.check_every", self.check_every)
+        positive("liveness.check_every", self.check_every)?;
+        positive_or_off("liveness.message_timeout", self.message_timeout)
     }
 }
 

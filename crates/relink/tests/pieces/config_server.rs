@@ -19,6 +19,7 @@ fn the_documented_defaults_of_a_server_are_the_defaults() {
         &[
             ("`silence`", "30 s", liveness.silence == secs(30)),
             ("`check_every`", "10 s", liveness.check_every == secs(10)),
+            ("`message_timeout`", "off", liveness.message_timeout.is_none()),
         ],
     );
     let grace = PresenceConfig::default().grace;
@@ -119,8 +120,10 @@ fn a_server_s_configuration_survives_toml() {
     assert_eq!(toml::from_str::<AdmissionConfig>(&text).unwrap(), admission, "through\n{text}");
     let admission: AdmissionConfig = toml::from_str("per_user = \"off\"\nlongest_wait = \"2m\"").unwrap();
     assert_eq!(admission, AdmissionConfig::default().with_longest_wait(secs(120)));
-    let liveness: LivenessConfig = toml::from_str("silence = \"15s\"").unwrap();
-    assert_eq!(liveness, LivenessConfig::default().with_silence(secs(15)));
+    let text = "silence = \"15s\"\nmessage_timeout = \"1m\"";
+    let liveness: LivenessConfig = toml::from_str(text).unwrap();
+    let same = LivenessConfig::default().with_silence(secs(15)).with_message_timeout(Some(secs(60)));
+    assert_eq!(liveness, same);
     let presence: PresenceConfig = toml::from_str("grace = \"0s\"").unwrap();
     assert_eq!(presence, PresenceConfig::default().with_grace(ZERO));
     let drain: DrainConfig = toml::from_str("max = \"1m\"").unwrap();
@@ -137,6 +140,8 @@ pub(crate) fn mistakes() -> Vec<(ConfigError, &'static str)> {
     wrong(liveness.with_silence(ZERO).validate(), "liveness.silence is 0s, but it must be at least 1ms");
     let check = liveness.with_check_every(ZERO);
     wrong(check.validate(), "liveness.check_every is 0s, but it must be at least 1ms");
+    let slow = liveness.with_message_timeout(Some(ZERO));
+    wrong(slow.validate(), "liveness.message_timeout is 0s, but it must be at least 1ms");
     let grace = PresenceConfig::default().with_grace(TOO_LONG);
     wrong(grace.validate(), "presence.grace is 366d, but it must be at most 365d");
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use relink::server::{
-    Answer, AuthorizationId, ConnectionId, DrainConfig, HandlingId, HistoryConfig, MemoryHistory, News, Node,
-    NodeAction, NodeConfig, NodeInput, Question, QuestionId, Stream,
+    Answer, AuthorizationId, ConnectionId, DrainConfig, HandlingId, HistoryConfig, LivenessConfig,
+    MemoryHistory, News, Node, NodeAction, NodeConfig, NodeInput, Question, QuestionId, Stream,
 };
 use relink::v1::{ClientFrame, Encoding};
 use relink::{Channel, CloseCode, CloseFrame, Instant, Position, Problem, Resume, Secret, SessionId, Text};
@@ -20,6 +20,7 @@ enum Step {
     Garbage(u64),
     Hang(u64, u16),
     Alive(u64),
+    Arriving(u64),
     /// Does the next things that are asked for, in one order or another.
     Do {
         which: usize,
@@ -45,6 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => id.clone().prop_map(Step::Garbage),
         2 => (id.clone(), prop_oneof![Just(1000), Just(1006)]).prop_map(|(id, code)| Step::Hang(id, code)),
         1 => id.clone().prop_map(Step::Alive),
+        1 => id.clone().prop_map(Step::Arriving),
         25 => (0..9_usize, prop::bool::weighted(0.9)).prop_map(|(which, well)| Step::Do { which, well }),
         1 => (0..8_u8, 0..9_u64).prop_map(|(which, offset)| Step::News { which, offset }),
         3 => (0..3_u8).prop_map(Step::Publish),
@@ -195,6 +197,7 @@ impl Chaos {
                 self.give(NodeInput::Closed { id, code: CloseCode(code) });
             }
             Step::Alive(slot) => self.give(NodeInput::Alive { id: self.id(slot) }),
+            Step::Arriving(slot) => self.give(NodeInput::Arriving { id: self.id(slot) }),
             Step::Do { which, well } => self.work(which, well),
             Step::News { which, offset } => self.give(NodeInput::News(self.rumour(which, offset))),
             Step::Publish(which) => {
@@ -250,6 +253,7 @@ fn at_least_origin(now: Instant, by: Duration) -> Instant {
 
 fn small() -> NodeConfig {
     NodeConfig::default()
+        .with_liveness(LivenessConfig::default().with_message_timeout(Some(secs(10))))
         .with_history(HistoryConfig::default().with_max_messages(8))
         .with_max_outbound_bytes(600)
         .with_max_unhandled(3)

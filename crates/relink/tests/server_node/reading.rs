@@ -240,6 +240,68 @@ fn a_connections_place_is_free_when_nothing_that_it_sent_is_under_way() {
     assert_eq!(world.released, [id, new, never_welcome, kicked]);
 }
 
+fn limited() -> World {
+    let liveness = LivenessConfig::default().with_message_timeout(Some(secs(40)));
+    World::with(1, NodeConfig::default().with_liveness(liveness))
+}
+
+#[test]
+fn a_message_that_takes_longer_than_the_application_allows_is_closed_with_4000() {
+    for (mut world, code) in [(limited(), Some(4000)), (World::new(1), None)] {
+        let (id, _) = world.join(0, "ada");
+        for _ in 0..13 {
+            assert_eq!(world.close_code(id), None);
+            world.give(0, NodeInput::Arriving { id });
+            world.pass(secs(3));
+        }
+        assert_eq!(world.close_code(id), None, "after 39 s");
+        world.pass(secs(2));
+        assert_eq!(world.close_code(id), code);
+    }
+}
+
+#[test]
+fn each_message_has_its_own_time_to_arrive() {
+    let mut world = limited();
+    let (id, _) = world.join(0, "ada");
+    for serial in 1..=10 {
+        world.give(0, NodeInput::Arriving { id });
+        world.pass(secs(30));
+        world.send(id, serial, "whole");
+    }
+    world.pass(secs(300));
+    assert_eq!(world.close_code(id), None, "nothing is under way");
+}
+
+#[test]
+fn time_in_which_a_connection_is_not_read_makes_no_message_late() {
+    let mut world = limited();
+    let (id, _) = world.join(0, "ada");
+    world.give(0, NodeInput::Arriving { id });
+    world.pass(secs(30));
+    world.give(0, NodeInput::Blocked { id });
+    world.pass(secs(20));
+    world.give(0, NodeInput::Flowing { id });
+    world.pass(secs(39));
+    assert_eq!(world.close_code(id), None, "it has all its time again");
+    world.pass(secs(2));
+    assert_eq!(world.close_code(id), Some(4000));
+}
+
+#[test]
+fn a_node_that_slept_blames_no_message() {
+    let mut world = limited();
+    let (id, _) = world.join(0, "ada");
+    world.give(0, NodeInput::Arriving { id });
+    world.now = world.now + secs(100);
+    world.give(0, NodeInput::Timeout);
+    assert_eq!(world.close_code(id), None);
+    world.pass(secs(39));
+    assert_eq!(world.close_code(id), None);
+    world.pass(secs(2));
+    assert_eq!(world.close_code(id), Some(4000));
+}
+
 #[test]
 fn what_a_client_has_not_sent_again_takes_no_connections_place() {
     let mut world = busy(64);

@@ -39,6 +39,7 @@ impl<R: Rng> Node<R> {
 
     pub(super) fn arrived(&mut self, id: ConnectionId, message: &Message) {
         self.liveness.heard(&id, self.now);
+        self.is_whole(id);
         if self.is_excessive(id) {
             let reason = "it asks, and does not read the answers";
             return self.close(id, CloseFrame::new(CloseCode::POLICY_VIOLATION, reason));

@@ -44,8 +44,14 @@ pub enum NodeInput {
         /// The message.
         message: Message,
     },
-    /// Something other than a message speaks for the peer: a ping, a pong, or bytes of a message that is not whole yet.
+    /// Something other than a message speaks for the peer: a ping, a pong, or a part of one.
     Alive {
+        /// Which connection.
+        id: ConnectionId,
+    },
+    /// A part of a message arrived, after all whole ones, and the rest did not. It is a sign of life, and the message has to
+    /// be whole within [`LivenessConfig::message_timeout`](crate::server::LivenessConfig::message_timeout).
+    Arriving {
         /// Which connection.
         id: ConnectionId,
     },

@@ -159,6 +159,7 @@ impl<R: Rng> Node<R> {
             NodeInput::Opened { id, user } => self.opened(id, user),
             NodeInput::Message { id, message } => self.arrived(id, &message),
             NodeInput::Alive { id } => self.liveness.heard(&id, self.now),
+            NodeInput::Arriving { id } => self.arriving(id),
             NodeInput::Blocked { id } => self.blocked(id),
             NodeInput::Flowing { id } => self.flowing(id),
             NodeInput::Closed { id, code } => self.closed(id, code),

@@ -7,6 +7,7 @@ use rand_core::Rng;
 
 use crate::code::CloseCode;
 use crate::server::node::connection::Connection;
+use crate::server::node::tokens::LOOK;
 use crate::server::node::{ConnectionId, Node, NodeAction, Timer};
 use crate::session::{CloseFrame, SessionId};
 use crate::time::{Instant, earliest};
@@ -17,6 +18,8 @@ const HOLD: Duration = Duration::from_secs(5);
 
 /// At most this many messages are answered while the queue of answers is full.
 const MOST_EXCESS: u32 = 256;
+
+const TOO_SLOW: &str = "a message took too long to arrive";
 
 /// What holds up the reading of one connection.
 #[derive(Debug)]
@@ -31,13 +34,23 @@ pub(super) struct Reading {
     excess: u32,
     /// Since when its socket takes nothing, not even the pongs that it asked for.
     pub(super) blocked: Option<Instant>,
+    /// Since when a message has been arriving that is not whole, without the time in which it could not be read.
+    arriving: Option<Instant>,
     /// When this is looked at again.
     look: Option<Instant>,
 }
 
 impl Reading {
     pub(super) const fn new() -> Self {
-        Self { paused: false, on: false, passed_over: false, excess: 0, blocked: None, look: None }
+        Self {
+            paused: false,
+            on: false,
+            passed_over: false,
+            excess: 0,
+            blocked: None,
+            arriving: None,
+            look: None,
+        }
     }
 }
 
@@ -72,6 +85,7 @@ impl<R: Rng> Node<R> {
         if was_paused && !paused {
             connection.out.told = true;
             self.actions.push_back(NodeAction::Ready { id });
+            self.reads_again(id);
         }
         if busy {
             self.look_later(id);
@@ -129,6 +143,33 @@ impl<R: Rng> Node<R> {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.reading.blocked = None;
         }
+        self.reads_again(id);
+    }
+
+    // A message, part by part.
+
+    pub(super) fn arriving(&mut self, id: ConnectionId) {
+        let now = self.now;
+        self.liveness.heard(&id, now);
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.reading.arriving.get_or_insert(now);
+        self.look_later(id);
+    }
+
+    pub(super) fn is_whole(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.reading.arriving = None;
+        }
+    }
+
+    /// What was not read was not late: a message that is arriving has all its time again.
+    fn reads_again(&mut self, id: ConnectionId) {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.reading.arriving.is_some() {
+            connection.reading.arriving = Some(now);
+            self.look_later(id);
+        }
     }
 
     // Time.
@@ -147,12 +188,20 @@ impl<R: Rng> Node<R> {
         connection.reading.blocked.map(|since| since + self.config.liveness.silence)
     }
 
+    /// When the message that is arriving has taken too long.
+    fn whole_by(&self, connection: &Connection) -> Option<Instant> {
+        let Reading { paused, blocked, arriving, .. } = &connection.reading;
+        let is_read = !paused && blocked.is_none();
+        let limit = self.config.liveness.message_timeout.filter(|_| is_read);
+        arriving.zip(limit).map(|(since, limit)| since + limit)
+    }
+
     fn look_later(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(&id) else { return };
-        let held = self.held_until(connection).map(|at| (at, ()));
-        let Some((at, ())) = earliest([held, self.blocked_until(connection).map(|at| (at, ()))]) else {
-            return;
-        };
+        let deadlines =
+            [self.held_until(connection), self.blocked_until(connection), self.whole_by(connection)];
+        let Some((at, ())) = earliest(deadlines.map(|at| at.map(|at| (at, ())))) else { return };
+        let at = at.min(self.now + LOOK);
         // Deadlines of the past are for the next look, which is at once.
         if connection.reading.look.is_none_or(|look| at < look) {
             self.set_timer(at, Timer::Reading(id));
@@ -171,6 +220,14 @@ impl<R: Rng> Node<R> {
         if self.blocked_until(connection).is_some_and(|at| at <= self.now) {
             return self.close(id, does_not_read());
         }
+        if let Some(at) = self.whole_by(connection).filter(|at| *at <= self.now) {
+            // A look that is late means that this side slept: what the peer sent meanwhile may wait in the socket.
+            if self.now - at < self.config.liveness.check_every / 2 {
+                return self.close(id, CloseFrame::new(CloseCode::HEARTBEAT_TIMEOUT, TOO_SLOW));
+            }
+            self.reads_again(id);
+        }
+        let Some(connection) = self.connections.get(&id) else { return };
         let over = self.held_until(connection).is_some_and(|at| at <= self.now);
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.reading.look = None;

@@ -9,8 +9,8 @@ use crate::server::node::{ConnectionId, Node, Timer};
 use crate::session::CloseFrame;
 use crate::time::Instant;
 
-/// A token is looked at this often, however long it is good for: so that timers do not pile up that outlive their connections.
-const LOOK: Duration = Duration::from_secs(60);
+/// A deadline further ahead is looked at this often, so that timers do not pile up that outlive their connections.
+pub(super) const LOOK: Duration = Duration::from_secs(60);
 
 /// The end of a token, as far as the application told it.
 #[derive(Debug, Clone, Copy)]
