@@ -7,7 +7,7 @@ export RUSTUP_DIST_SERVER := "http://127.0.0.1:9"
 
 target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
 bare_metal := "thumbv7em-none-eabihf"
-libraries := "relink relink-driver relink-tokio relink-async-std relink-server"
+libraries := "relink relink-v1 relink-node relink-profiles relink-driver relink-tokio relink-async-std relink-server"
 
 # List the recipes
 default:
@@ -34,16 +34,13 @@ lint:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --document-private-items
 
-# Build the core for a microcontroller, without and with an allocator
+# Build what is no_std for a microcontroller: the link without an allocator, the rest with one
 no-std: (_debian "rustc-web" "cargo-web" "rust-web-src" "lld")
-    {{ just_executable() }} _bare-metal core
-    {{ just_executable() }} _bare-metal core,alloc --features alloc
-    {{ just_executable() }} _bare-metal core,alloc --features v1
-    {{ just_executable() }} _bare-metal core,alloc --features profiles
+    {{ just_executable() }} _bare-metal core -p relink --no-default-features
+    {{ just_executable() }} _bare-metal core,alloc -p relink -p relink-v1 -p relink-node -p relink-profiles
 
 _bare-metal std *flags:
-    RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo build -p relink \
-        -Zbuild-std={{ std }} --target {{ bare_metal }} --no-default-features {{ flags }}
+    RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo build -Zbuild-std={{ std }} --target {{ bare_metal }} {{ flags }}
 
 # Check the libraries without features, with each feature alone, and with all
 features:
@@ -114,7 +111,7 @@ demo:
 
 # Write what is generated anew: the transition table, its diagram, the list of invariants, the matrix of requirements
 diagram:
-    RELINK_UPDATE=1 cargo test -p relink --features profiles --test transitions --test proofs --test conformance
+    RELINK_UPDATE=1 cargo test -p relink -p relink-profiles --test transitions --test proofs --test conformance
 
 # Debian packages, installed where they are missing
 _debian +packages:

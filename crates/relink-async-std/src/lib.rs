@@ -31,6 +31,8 @@ mod runtime;
 pub use relink_driver::relink::{self, Event, Message, SessionConfig, Token};
 #[cfg(feature = "tls")]
 pub use relink_driver::rustls;
+#[cfg(feature = "v1")]
+pub use relink_driver::v1;
 pub use relink_driver::{
     AddressRequest, BadUrl, BuildError, ByteStream, Client, ConnectError, Ended, Events, Farewell,
     InboxLimits, IntoRequest, Renewable, Target, TokenPlacement, WireLimits, http,

@@ -37,7 +37,7 @@ impl From<ClosedReason> for Exit {
             ClosedReason::Requested => Self::Done,
             ClosedReason::Stopped { .. } => Self::Stopped,
             ClosedReason::GaveUp(_) => Self::GaveUp,
-            ClosedReason::DriverGone | _ => Self::Failed,
+            ClosedReason::DriverGone => Self::Failed,
         }
     }
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderName, HeaderValue};
 use rand::rngs::SmallRng;
+use relink::profile::Profile;
 use relink::{
     Address, BadUrl, Channel, ConfigError, Given, Protocol, Resume, Secret, Session, SessionConfig,
-    SessionInput, Token,
+    SessionInput, Token, TokenPlacement,
 };
 
 use crate::channel_tokens::ChannelTokens;
@@ -21,10 +22,8 @@ use crate::engine::Engine;
 use crate::fetch::{AddressRequest, Providers};
 use crate::head::list;
 use crate::inbox::InboxLimits;
-#[cfg(any(feature = "v1", feature = "profiles"))]
-use crate::preset::Preset;
-use crate::preset::{Configured, Made};
-use crate::request::{Endpoint, IntoRequest, Target, Template, TokenPlacement, is_token};
+use crate::preset::{Configured, Made, Preset};
+use crate::request::{Endpoint, IntoRequest, Target, Template, is_token};
 use crate::runtime::{ConnectError, Runtime};
 use crate::shared::Shared;
 use crate::stream::{BoxStream, ByteStream};
@@ -258,33 +257,30 @@ impl<Rt: Runtime> Builder<Rt> {
     /// Speaks `relink.v1`, in this encoding: acknowledgements, resume, channels, presence. The token goes with the first
     /// frame instead of a header.
     ///
-    /// The configuration is [`v1::config`](relink::v1::config). One that is given with [`config`](Self::config), before or
-    /// after, is used as it is if it has the authentication step, and else [adapted](relink::v1::adapt): what it leaves at
+    /// The configuration is [`v1::config`](relink_v1::config). One that is given with [`config`](Self::config), before or
+    /// after, is used as it is if it has the authentication step, and else [adapted](relink_v1::adapt): what it leaves at
     /// its default is as the protocol wants it. A protocol or a placement of one's own stays.
     #[cfg(feature = "v1")]
     #[must_use]
-    pub fn relink_v1(self, encoding: relink::v1::Encoding) -> Self {
-        let protocol = Box::new(relink::v1::RelinkV1::new(encoding));
+    pub fn relink_v1(self, encoding: relink_v1::Encoding) -> Self {
+        let protocol = Box::new(relink_v1::RelinkV1::new(encoding));
         let adapt = |own: SessionConfig| {
             let is_made_for_it = own.link.handshake.authentication.is_some();
-            if is_made_for_it { own } else { relink::v1::adapt(own) }
+            if is_made_for_it { own } else { relink_v1::adapt(own) }
         };
-        self.subprotocol(relink::v1::SUBPROTOCOL).preset(Preset {
+        self.subprotocol(relink_v1::SUBPROTOCOL).preset(Preset {
             protocol,
             placement: TokenPlacement::Protocol,
-            config: relink::v1::config(),
+            config: relink_v1::config(),
             adapt,
         })
     }
 
-    /// Behaves as one of the systems of [`relink::profile`]: its configuration, its wire protocol, its subprotocol, where its
-    /// token goes. A protocol or a placement of one's own stays, wherever it is given; a configuration of one's own is made
-    /// from the profile's, and given after this.
-    #[cfg(feature = "profiles")]
+    /// Behaves as this system does: its configuration, its wire protocol, its subprotocol, where its token goes. The crate
+    /// `relink-profiles` has five. A protocol or a placement of one's own stays, wherever it is given; a configuration of
+    /// one's own is made from the profile's, and given after this.
     #[must_use]
-    pub fn profile(mut self, profile: &relink::profile::Profile) -> Self {
-        use relink::profile::TokenPlace;
-
+    pub fn profile(mut self, profile: &Profile) -> Self {
         if self.config.own.is_some() {
             let conflict = "config() before profile() would lose one of the two: make the configuration from the \
                             profile's, and call config() after profile()";
@@ -296,15 +292,10 @@ impl<Rt: Runtime> Builder<Rt> {
         if let Some(subprotocol) = profile.subprotocol {
             self = self.subprotocol(subprotocol);
         }
-        let placement = match profile.token {
-            TokenPlace::Query(name) => TokenPlacement::Query(name.to_owned()),
-            TokenPlace::Protocol => TokenPlacement::Protocol,
-            TokenPlace::Bearer | _ => TokenPlacement::Bearer,
-        };
+        let placement = profile.token.clone();
         self.preset(Preset { protocol, placement, config: (profile.config)(), adapt: |own| own })
     }
 
-    #[cfg(any(feature = "v1", feature = "profiles"))]
     fn preset(mut self, preset: Preset) -> Self {
         let is_second = self.config.preset.replace(preset).is_some();
         let conflict = "relink_v1() and profile() exclude each other; call one of them, once";

@@ -48,9 +48,9 @@ pub use close_watch::CloseWatch;
 pub use connection::Connection;
 pub use fetch::AddressRequest;
 pub use inbox::InboxLimits;
-pub use relink::BadUrl;
+pub use relink::{BadUrl, TokenPlacement};
 pub use renewable::Renewable;
-pub use request::{IntoRequest, Target, TokenPlacement};
+pub use request::{IntoRequest, Target};
 pub use runtime::{ConnectError, Runtime, Sleep};
 pub use stream::{BoxStream, ByteStream};
 pub use wire::{Wire, WireError, WireEvent, WireLimits};
@@ -62,4 +62,7 @@ pub use rustls;
 #[doc = include_str!("../../../docs/driver-guide.md")]
 mod guide {}
 
+#[cfg(feature = "v1")]
+#[doc(inline)]
+pub use relink_v1 as v1;
 pub use {http, relink};

@@ -1,8 +1,6 @@
 //! What a link is made from, put together: what the application says, and what a preset brings for the rest.
 
-use relink::{Plain, Protocol, SessionConfig};
-
-use crate::request::TokenPlacement;
+use relink::{Plain, Protocol, SessionConfig, TokenPlacement};
 
 /// A wire protocol with all that belongs to it.
 pub(crate) struct Preset {

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use relink::{Address, BadUrl, Origin, Secret};
+use relink::{Address, BadUrl, Origin, Secret, TokenPlacement};
 
 use crate::builder::BuildError;
 use crate::cookies::{Jar, Visit};
@@ -60,22 +60,6 @@ impl IntoRequest for &String {
 fn uri_of(address: &Address) -> Result<Uri, BadUrl> {
     let bad = |_| BadUrl::new(address.clone(), "it has characters that cannot stand in a URL");
     address.expose().parse().map_err(bad)
-}
-
-/// How a token reaches the server. Wherever that is, it reaches the configured origins only.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum TokenPlacement {
-    /// As `Authorization: Bearer …` in the handshake.
-    #[default]
-    Bearer,
-    /// As this parameter of the query, for servers that browsers must reach too. Servers and proxies tend to log it.
-    Query(String),
-    /// As one more subprotocol, which is this prefix and the token: `base64url.bearer.authorization.k8s.io.` for one. The
-    /// server chooses one of the [others](crate::Builder::subprotocol).
-    Subprotocol(String),
-    /// Not in the handshake: the protocol sends it. Like any message it is then in what tungstenite logs at `trace`.
-    Protocol,
 }
 
 /// Where one attempt goes.
@@ -404,7 +388,7 @@ mod tests {
         ] {
             template.headers.append(HeaderName::from_static(name), value);
         }
-        template.placement = TokenPlacement::Query("jwt".to_owned());
+        template.placement = TokenPlacement::Query("jwt".into());
         let names = |template: &Template, is_trusted| {
             let (_, request) = prepare(template, "wss://b.example/x?y=2", is_trusted);
             let mut names: Vec<_> = request.headers().iter().map(|(name, _)| name.to_string()).collect();
@@ -432,7 +416,7 @@ mod tests {
         assert_eq!(authorization(&prepare(&template, "ws://a.example/", false).1), None);
 
         template.headers.insert("sec-websocket-protocol", HeaderValue::from_static("chat"));
-        template.placement = TokenPlacement::Subprotocol("bearer.".to_owned());
+        template.placement = TokenPlacement::Subprotocol("bearer.".into());
         let (_, ours) = prepare(&template, "ws://a.example/", true);
         assert_eq!((authorization(&ours), subprotocols(&ours).as_str()), (None, "chat, bearer.tok"));
         assert_eq!(subprotocols(&prepare(&template, "ws://b.example/", false).1), "chat");
@@ -536,7 +520,7 @@ mod tests {
     #[test]
     fn a_token_in_the_query_is_encoded_and_its_name_too() {
         let mut template = template(&["ws://a.example/"]);
-        template.placement = TokenPlacement::Query("a b".to_owned());
+        template.placement = TokenPlacement::Query("a b".into());
         let prepared = template.prepare(&"ws://a.example/?x=1".into(), Some(&"a b/ü".into()), true).unwrap();
         assert_eq!(prepared.request.uri().query(), Some("x=1&a%20b=a%20b%2F%C3%BC"));
     }

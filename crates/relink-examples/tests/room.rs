@@ -201,7 +201,7 @@ async fn m19_somebody_leaves_and_somebody_joins_while_the_link_is_lost() {
 async fn only_the_owner_reads_an_inbox() {
     let server = signalling().await;
     let (client, mut events) = relink_tokio::builder(format!("ws://{server}/"))
-        .relink_v1(relink::v1::Encoding::Json)
+        .relink_v1(relink_v1::Encoding::Json)
         .token(|| async { Ok::<_, std::io::Error>(relink_tokio::Token::from("mallory")) })
         .spawn()
         .expect("a good configuration");

@@ -5,7 +5,7 @@ use std::{path::Path, thread, time::Duration};
 use futures_util::FutureExt as _;
 use relink_tokio::{
     Client, Event, Events, builder,
-    relink::v1::{self, Encoding},
+    v1::{self, Encoding},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;

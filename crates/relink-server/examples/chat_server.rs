@@ -10,7 +10,8 @@
 
 use std::error::Error;
 
-use relink::{CloseCode, Problem, server::NodeEvent};
+use relink::{CloseCode, Problem};
+use relink_node::NodeEvent;
 use relink_server::{Context, Server, ServerBuilder, User, relink};
 use tokio::net::TcpListener;
 

@@ -9,7 +9,7 @@ use std::{
 use http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use relink::server::{Admission as Rates, address_key};
+use relink_node::{Admission as Rates, address_key};
 
 use crate::{
     clock::Clock,

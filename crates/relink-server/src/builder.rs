@@ -7,7 +7,8 @@ use rand::{
     SeedableRng,
     rngs::{StdRng, SysRng},
 };
-use relink::{Channel, CloseFrame, ConfigError, Message, Problem, Secret, server::Node};
+use relink::{Channel, CloseFrame, ConfigError, Message, Problem, Secret};
+use relink_node::Node;
 use tokio::{net::TcpListener, runtime::Handle};
 
 use crate::{

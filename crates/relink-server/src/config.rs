@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use relink::server::{AdmissionConfig, NodeConfig};
+use relink_node::{AdmissionConfig, NodeConfig};
 
 /// Everything a [`Server`](crate::Server) can be told in advance.
 ///

@@ -7,11 +7,9 @@ use std::{
 };
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use relink::{
-    CloseCode, CloseFrame, Message, Text,
-    server::{ConnectionId, NodeInput},
-};
+use relink::{CloseCode, CloseFrame, Message, Text};
 use relink_driver::CloseWatch;
+use relink_node::{ConnectionId, NodeInput};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,

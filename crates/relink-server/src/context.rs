@@ -5,7 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use relink::{Channel, Message, SessionId, server::Stream};
+use relink::{Channel, Message, SessionId};
+use relink_node::Stream;
 
 use crate::user::User;
 
@@ -14,7 +15,7 @@ use crate::user::User;
 /// Nothing is sent while the handler runs. When it returns `Ok`, all effects and the message's serial are committed
 /// together: a client that repeats the message, after a reconnect or at another node, gets its acknowledgement and
 /// nothing happens twice. When it returns an error, nothing happens; nor where one of its effects is larger than
-/// [`max_publication`](relink::server::NodeConfig::max_publication): then the client hears `limit_exceeded`. A handler may run again where the store failed, so
+/// [`max_publication`](relink_node::NodeConfig::max_publication): then the client hears `limit_exceeded`. A handler may run again where the store failed, so
 /// effects of other kinds, on a database for instance, need a key of their own: [`session`](Self::session) and
 /// [`serial`](Self::serial) together name the message.
 #[derive(Clone)]

@@ -3,10 +3,8 @@
 use std::{fmt, future::ready, io, net::IpAddr, sync::Arc};
 
 use http::StatusCode;
-use relink::{
-    Channel, CloseFrame, Message, Problem, SessionId,
-    server::{NodeEvent, NodeInput, NodeStats, Stream},
-};
+use relink::{Channel, CloseFrame, Message, Problem, SessionId};
+use relink_node::{NodeEvent, NodeInput, NodeStats, Stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::broadcast::{Receiver, error::RecvError},
@@ -39,7 +37,7 @@ impl ServerHandle {
     /// # Errors
     ///
     /// The message comes back where it is larger than
-    /// [`max_publication`](relink::server::NodeConfig::max_publication), or the channel has a name that no client can
+    /// [`max_publication`](relink_node::NodeConfig::max_publication), or the channel has a name that no client can
     /// subscribe to.
     pub fn publish(
         &self,
@@ -55,7 +53,7 @@ impl ServerHandle {
     /// # Errors
     ///
     /// The message comes back where it is larger than
-    /// [`max_publication`](relink::server::NodeConfig::max_publication).
+    /// [`max_publication`](relink_node::NodeConfig::max_publication).
     pub fn send(
         &self,
         session: impl Into<SessionId>,
@@ -90,7 +88,7 @@ impl ServerHandle {
     }
 
     /// Shuts the node down (W12, M12): nobody is let in any more; everyone is told when to come back, each at another time,
-    /// and closed with 1001: all at once, or in turn where [`linger`](relink::server::DrainConfig::linger) says so. What
+    /// and closed with 1001: all at once, or in turn where [`linger`](relink_node::DrainConfig::linger) says so. What
     /// clients have sent is stored before. Sessions last: they go on at another node, or here
     /// after the restart.
     ///

@@ -12,10 +12,8 @@ use std::{
 };
 
 use rand::rngs::StdRng;
-use relink::{
-    CloseCode, Instant, Message,
-    server::{ConnectionId, Node, NodeAction, NodeEvent, NodeInput, NodeStats},
-};
+use relink::{CloseCode, Instant, Message};
+use relink_node::{ConnectionId, Node, NodeAction, NodeEvent, NodeInput, NodeStats};
 use tokio::{
     runtime::Handle,
     sync::{Notify, broadcast, mpsc::UnboundedSender, watch},

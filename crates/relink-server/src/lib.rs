@@ -3,7 +3,7 @@
 //!
 //! A client that loses its connection comes back, at this node or another one, and goes on where it was: what it sent is
 //! taken in once, what was published meanwhile follows, and the others do not notice. All that is decided by
-//! [`relink::server::Node`], which does no IO; this crate gives it sockets, time and a store.
+//! [`relink_node::Node`], which does no IO; this crate gives it sockets, time and a store.
 //!
 //! # Example: a room
 //!
@@ -65,7 +65,7 @@
 //!   the [`History`] in one step, and only then acknowledged. A handler may run again where the store failed.
 //! * Messages of a channel, and those sent to a session, arrive in order and without a hole, over any number of
 //!   reconnects, as long as the history keeps them. Where it does not, the client is told that there is a gap.
-//! * Somebody who comes back within the grace of [`PresenceConfig`](relink::server::PresenceConfig) was never away (A9).
+//! * Somebody who comes back within the grace of [`PresenceConfig`](relink_node::PresenceConfig) was never away (A9).
 //! * A slow client costs a bounded amount of memory: what is published stays in the store until there is room.
 //!
 //! [`ServerHandle::publish`] is the exception: it is at most once, as nobody repeats it.
@@ -80,7 +80,7 @@
 //! | [`on_request`](ServerBuilder::on_request), [`authenticate`](ServerBuilder::authenticate) in the handshake | one for a connection, for [`handshake_timeout`](ServerConfig::handshake_timeout) at most |
 //! | [`authenticate`](ServerBuilder::authenticate) after `hello` and `renew` | one for a connection; of further tokens the latest waits |
 //! | [`authorize`](ServerBuilder::authorize) | 16 for a connection; of further ones one waits for each channel |
-//! | [`on_message`](ServerBuilder::on_message) | one for a session; [`max_unhandled`](relink::server::NodeConfig::max_unhandled) messages wait |
+//! | [`on_message`](ServerBuilder::on_message) | one for a session; [`max_unhandled`](relink_node::NodeConfig::max_unhandled) messages wait |
 //! | [`History::answer`] for messages | one for a session |
 //! | [`History::answer`] for subscriptions | those that readers wait for, the same for all of them asked once |
 //!
@@ -120,9 +120,12 @@ pub use handle::{NotPublished, ServerEvents, ServerHandle, ServerStats};
 pub use history::{History, HistoryError, Memory, NewsReceiver, NewsSender, Watch, news};
 #[cfg(feature = "redis")]
 pub use history::{RedisConfig, RedisHistory};
-pub use http;
 #[cfg(feature = "axum")]
 pub use mount::Upgrade;
-pub use relink;
+#[doc(inline)]
+pub use relink_node as node;
+#[doc(inline)]
+pub use relink_v1 as v1;
 pub use server::Server;
 pub use user::User;
+pub use {http, relink};

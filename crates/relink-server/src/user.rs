@@ -22,7 +22,7 @@ impl User {
 
     /// The same user, by a token that is good for so long from now. A connection whose token is over, and was not renewed, is
     /// closed with [`TOKEN_EXPIRED`](relink::CloseCode::TOKEN_EXPIRED) after
-    /// [`token_grace`](relink::server::NodeConfig::token_grace); its session lasts. Without this, a token has no end.
+    /// [`token_grace`](relink_node::NodeConfig::token_grace); its session lasts. Without this, a token has no end.
     #[must_use]
     pub const fn with_expires_in(mut self, expires_in: Duration) -> Self {
         self.expires_in = Some(expires_in);

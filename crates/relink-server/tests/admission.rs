@@ -52,7 +52,7 @@ async fn w17_too_many_from_one_address_are_told_429_and_when_to_come_back() {
 #[tokio::test]
 async fn w20_whoever_comes_too_fast_is_told_429_and_when_to_come_back() {
     let rate = relink::Rate { burst: 2, refill: std::time::Duration::from_secs(3600) };
-    let admission = relink::server::AdmissionConfig::default().with_per_address(rate);
+    let admission = relink_node::AdmissionConfig::default().with_per_address(rate);
     let config = ServerConfig::default().with_admission(Some(admission));
     let server = Running::start(Server::builder().config(config)).await;
     for _ in 0..2 {

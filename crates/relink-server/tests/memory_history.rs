@@ -5,7 +5,7 @@ mod contract;
 use std::sync::Arc;
 
 use contract::Rig;
-use relink::server::HistoryConfig;
+use relink_node::HistoryConfig;
 use relink_server::Memory;
 
 history_contract!(rig, start_paused = true);

@@ -12,8 +12,8 @@ use std::{
 };
 
 use client::{Client, Running, piped, request};
-use relink::server::{LivenessConfig, NodeConfig, NodeEvent};
-use relink_server::{ConnectionLimits, Server, ServerConfig, ServerHandle, relink};
+use relink_node::{LivenessConfig, NodeConfig, NodeEvent};
+use relink_server::{ConnectionLimits, Server, ServerConfig, ServerHandle};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},

@@ -5,10 +5,8 @@ mod client;
 use std::{sync::Arc, time::Duration};
 
 use client::{Client, Running};
-use relink::{
-    CloseCode, CloseFrame, Problem,
-    server::{HistoryConfig, NodeConfig, NodeEvent, PresenceConfig},
-};
+use relink::{CloseCode, CloseFrame, Problem};
+use relink_node::{HistoryConfig, NodeConfig, NodeEvent, PresenceConfig};
 use relink_server::{Memory, Server, ServerConfig, User, relink};
 use serde_json::{Value, json};
 use tokio::sync::Notify;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use contract::{Ear, Rig, ask, channel, commit, config, create, publish, text, top, until, words};
 use redis_server::RedisServer;
-use relink::server::{Answer, Full, HistoryConfig, Question};
+use relink_node::{Answer, Full, HistoryConfig, Question};
 use relink_server::{History, RedisConfig, RedisHistory};
 
 history_contract!(rig);
@@ -121,7 +121,7 @@ async fn w15_everything_is_forgotten_in_time() {
     create(&history, "t", "bob").await;
     ask(&history, commit("s", 0, 1, &[("a", "hello")])).await;
     ask(&history, contract::refused("s", 2, "no", "no")).await;
-    let publications = vec![(relink::server::Stream::Session("s".into()), text("direct"))];
+    let publications = vec![(relink_node::Stream::Session("s".into()), text("direct"))];
     ask(&history, Question::Publish { session: None, publications }).await;
     contract::join(&history, "a", "t", contract::member("bob", "j"), 1).await;
     ask(&history, Question::Since { stream: channel("never written"), after: None, limit: 1 }).await;

@@ -7,8 +7,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use client::{Client, PATIENCE, Running};
 use redis_server::RedisServer;
-use relink::server::{HistoryConfig, NodeConfig, NodeEvent, PresenceConfig};
 use relink::{CloseCode, CloseFrame};
+use relink_node::{HistoryConfig, NodeConfig, NodeEvent, PresenceConfig};
 use relink_server::{RedisConfig, RedisHistory, Server, ServerConfig, User, relink};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime::Runtime, time::timeout};

@@ -3,7 +3,7 @@
 mod client;
 
 use client::{Running, piped};
-use relink::server::{HistoryConfig, NodeConfig};
+use relink_node::{HistoryConfig, NodeConfig};
 use relink_server::{Server, ServerConfig};
 use serde_json::json;
 

@@ -3,8 +3,8 @@
 mod client;
 
 use client::piped;
-use relink::server::{NodeConfig, PresenceConfig};
-use relink_server::{Server, ServerConfig, relink};
+use relink_node::{NodeConfig, PresenceConfig};
+use relink_server::{Server, ServerConfig};
 use serde_json::json;
 use tokio::time::{Duration, Instant, sleep};
 use tokio_tungstenite::tungstenite::Message;

@@ -6,12 +6,12 @@ mod client;
 
 use client::{PATIENCE, Running};
 use futures_util::{FutureExt, StreamExt};
+use relink_server::node::NodeConfig;
 use relink_server::relink::{
     DropReason, Event, Message, Outgoing, Position, Receipt, RefusedReason, Resume, Secret, SizeLimit,
     Subscription,
-    server::NodeConfig,
-    v1::{self, Encoding},
 };
+use relink_server::v1::{self, Encoding};
 use relink_server::{Server, ServerConfig};
 use relink_tokio::{BuildError, Client, Events, WireLimits};
 use tokio::time::timeout;

@@ -211,7 +211,6 @@ impl Model {
             Step::Challenge => steps.challenge.is_some(),
             Step::Login => steps.login && !self.logged_in,
             Step::Authenticating => steps.authentication.is_some(),
-            _ => false,
         };
         let order = [Step::Welcome, Step::Challenge, Step::Login, Step::Authenticating];
         let next = order.into_iter().filter(|next| step.is_none_or(|step| *next > step)).find(exists);

@@ -162,12 +162,11 @@ fn helpful<R: Rng>(link: &Link<R>, id: TransportId, moment: Instant) -> (Input, 
             Phase::Handshaking(Step::Challenge) => signal(LinkSignal::ChallengeMet),
             Phase::Handshaking(Step::Login) => Input::Login,
             Phase::Handshaking(Step::Authenticating) => signal(LinkSignal::Authenticated),
-            Phase::Handshaking(_) | _ => Input::Timeout,
         },
         State::Connected => Input::Pong { id, nonce: None },
         State::Closing if link.is_flushing() => Input::Flushed,
         State::Closing => Input::PeerClosed { id, code: CloseCode::NORMAL },
-        State::Idle | State::Closed(_) | _ => Input::Connect,
+        State::Idle | State::Closed(_) => Input::Connect,
     };
     (input, moment)
 }

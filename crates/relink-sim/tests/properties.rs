@@ -156,12 +156,7 @@ fn state_name(state: State) -> String {
     match state {
         State::Closed(ClosedReason::Stopped { .. }) => "stopped".into(),
         State::Closed(reason) => reason.name().into(),
-        State::Idle
-        | State::Connecting(_)
-        | State::Connected
-        | State::Reconnecting(_)
-        | State::Closing
-        | _ => {
+        State::Idle | State::Connecting(_) | State::Connected | State::Reconnecting(_) | State::Closing => {
             format!("{state:?}")
         }
     }

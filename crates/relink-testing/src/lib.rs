@@ -95,7 +95,9 @@ pub mod conformance;
 mod event;
 mod handshake;
 mod log;
-#[cfg(feature = "metered")]
+#[cfg(feature = "profiles")]
+pub mod managed_websocket;
+#[cfg(feature = "profiles")]
 mod metered;
 mod peer;
 pub mod proxy;
@@ -111,8 +113,8 @@ mod upstream;
 
 pub use event::{Request, ServerEvent, What};
 pub use log::{Events, WaitError};
-#[cfg(feature = "metered")]
-pub use metered::Metered;
+#[cfg(feature = "profiles")]
+pub use metered::{Hub, Metered, Reply};
 pub use script::{Connection, Refusal, Script, ScriptError, Then};
 pub use server::Server;
 #[cfg(feature = "tls")]

@@ -1,5 +1,7 @@
 //! A server of Metered's realtime messaging, to be put behind a scripted one.
 
+mod hub;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -9,7 +11,7 @@ use std::{
 };
 
 use futures_util::{SinkExt, StreamExt};
-use relink::profile::metered::{Hub, Peer, Reply, ServerFrame};
+use relink_profiles::metered::{Peer, ServerFrame};
 use tokio::{
     io::{AsyncRead, AsyncWrite, duplex},
     sync::mpsc,
@@ -21,6 +23,8 @@ use tokio_tungstenite::{
         handshake::server::{ErrorResponse, Request, Response},
     },
 };
+
+pub use hub::{Hub, Reply};
 
 use crate::{conduct::limits, peer::close_frame, upstream::Upstream};
 

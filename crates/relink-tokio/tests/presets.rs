@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use relink_tokio::relink::profile::deepstream;
-use relink_tokio::relink::v1::{self, Encoding};
+use relink_profiles::deepstream;
 use relink_tokio::relink::{Plain, SessionConfig};
+use relink_tokio::v1::{self, Encoding};
 use relink_tokio::{Builder, Token, TokenPlacement, builder};
 
 fn built(change: impl FnOnce(Builder) -> Builder) -> String {

@@ -171,8 +171,9 @@ impl DelayTable {
         Ok(Self { millis, len: u8::try_from(delays.len()).unwrap_or(u8::MAX) })
     }
 
-    /// A table of whole seconds, for one that is known when it is compiled: [`MAX`](Self::MAX) delays at the most.
-    pub(crate) const fn of_seconds<const N: usize>(seconds: [u32; N]) -> Self {
+    /// A table of whole seconds, for one that is known when it is compiled: at most [`MAX`](Self::MAX) delays.
+    #[must_use]
+    pub const fn of_seconds<const N: usize>(seconds: [u32; N]) -> Self {
         const { assert!(0 < N && N <= Self::MAX) };
         let mut millis = [0; Self::MAX];
         let mut index = 0;
@@ -183,8 +184,9 @@ impl DelayTable {
         Self { millis, len: N as u8 }
     }
 
-    /// One of them, counted from 0.
-    pub(crate) fn get(&self, index: u32) -> Option<Duration> {
+    /// One of the delays, counted from 0.
+    #[must_use]
+    pub fn get(&self, index: u32) -> Option<Duration> {
         self.iter().nth(usize::try_from(index).unwrap_or(usize::MAX))
     }
 

@@ -26,7 +26,7 @@ crate::tables::from_tables!(Rate);
 
 impl Rate {
     /// Checks both numbers, under the names that they have in their configuration.
-    pub(crate) fn validate(
+    pub fn validate(
         &self,
         [burst, refill]: [&'static str; 2],
         most: u32,
@@ -39,30 +39,32 @@ impl Rate {
 
 /// What is in a bucket. The rate is handed in, so that many buckets can share one.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bucket {
+pub struct Bucket {
     left: u32,
     refilled_at: Instant,
 }
 
 impl Bucket {
-    pub(crate) const fn full(rate: Rate) -> Self {
+    /// A bucket that holds a whole burst.
+    #[must_use]
+    pub const fn full(rate: Rate) -> Self {
         Self { left: rate.burst, refilled_at: Instant::ORIGIN }
     }
 
     /// How many the bucket holds at `now`.
-    pub(crate) fn left(&self, rate: Rate, now: Instant) -> u32 {
+    pub fn left(&self, rate: Rate, now: Instant) -> u32 {
         let gained = (now - self.refilled_at).as_nanos() / rate.refill.as_nanos().max(1);
         let gained = u32::try_from(gained).unwrap_or(u32::MAX);
         self.left.saturating_add(gained).min(rate.burst)
     }
 
     /// When the next one is there: `now`, if the bucket is not empty.
-    pub(crate) fn next(&self, rate: Rate, now: Instant) -> Instant {
+    pub fn next(&self, rate: Rate, now: Instant) -> Instant {
         if self.left(rate, now) > 0 { now } else { self.refilled_at + rate.refill }
     }
 
     /// Takes one. From an empty bucket nothing can be taken; it stays empty.
-    pub(crate) fn take(&mut self, rate: Rate, now: Instant) {
+    pub fn take(&mut self, rate: Rate, now: Instant) {
         let left = self.left(rate, now);
         if left >= rate.burst {
             self.refilled_at = now;
@@ -74,7 +76,7 @@ impl Bucket {
     }
 
     /// Takes one; from an empty bucket, the one that comes next, which is then missing. One at most is borrowed so.
-    pub(crate) fn borrow(&mut self, rate: Rate, now: Instant) {
+    pub fn borrow(&mut self, rate: Rate, now: Instant) {
         if self.left(rate, now) > 0 {
             return self.take(rate, now);
         }
@@ -84,13 +86,13 @@ impl Bucket {
     }
 
     /// From when on one can be borrowed: `now`, unless one is owed already.
-    pub(crate) fn next_borrowed(&self, now: Instant) -> Instant {
+    pub fn next_borrowed(&self, now: Instant) -> Instant {
         self.refilled_at.max(now)
     }
 
     /// From when on the bucket is as good as a new one, if nobody takes anything.
     #[cfg(feature = "alloc")]
-    pub(crate) fn full_at(&self, rate: Rate) -> Instant {
+    pub fn full_at(&self, rate: Rate) -> Instant {
         self.refilled_at + rate.refill.saturating_mul(rate.burst.saturating_sub(self.left))
     }
 }

@@ -9,6 +9,8 @@ use crate::human::HumanDuration;
 ///
 /// The struct may grow, so it cannot be written as a literal elsewhere: start from `default()` and change what
 /// differs.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! config {
     (
         $(#[$outer:meta])*
@@ -29,7 +31,7 @@ macro_rules! config {
         }
 
         #[cfg(feature = "serde")]
-        crate::tables::from_tables!($name);
+        $crate::from_tables!($name);
 
         impl Default for $name {
             fn default() -> Self {
@@ -49,7 +51,7 @@ macro_rules! config {
         }
     };
 }
-pub(crate) use config;
+pub use config;
 
 /// A configuration that cannot work: which field, what it says, and what is allowed.
 ///
@@ -98,15 +100,18 @@ impl From<crate::session::Unreadable> for ConfigError {
 
 /// A configured value, for the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Value {
+pub enum Value {
+    /// A duration.
     Duration(Duration),
+    /// A number.
     Number(u64),
+    /// A name.
     Text(&'static str),
 }
 
 /// What would have been allowed, for the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Allowed {
+enum Allowed {
     AtLeast(Value),
     AtMost(Value),
     Being(&'static str),
@@ -158,13 +163,13 @@ impl fmt::Display for Allowed {
 
 /// The longest duration that a configuration may hold: 365 days. Sums of a few of them stay far from the end of
 /// time, and nobody means more.
-pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The shortest delay or deadline that may be configured: below it a loop would be a hot loop.
-pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
+pub const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Checks one field against a lower and an upper bound.
-pub(crate) fn within<T: Copy + PartialOrd + Into<Value>>(
+pub fn within<T: Copy + PartialOrd + Into<Value>>(
     field: &'static str,
     value: T,
     least: T,
@@ -182,16 +187,16 @@ pub(crate) fn within<T: Copy + PartialOrd + Into<Value>>(
 }
 
 /// Checks a duration that may not be zero.
-pub(crate) fn positive(field: &'static str, value: Duration) -> Result<(), ConfigError> {
+pub fn positive(field: &'static str, value: Duration) -> Result<(), ConfigError> {
     within(field, value, SHORTEST, LONGEST)
 }
 
 /// Checks a duration that may be off, but not zero.
-pub(crate) fn positive_or_off(field: &'static str, value: Option<Duration>) -> Result<(), ConfigError> {
+pub fn positive_or_off(field: &'static str, value: Option<Duration>) -> Result<(), ConfigError> {
     value.map_or(Ok(()), |value| positive(field, value))
 }
 
 /// A mistake that no bound describes.
-pub(crate) const fn mistake(field: &'static str, value: &'static str, allowed: &'static str) -> ConfigError {
+pub const fn mistake(field: &'static str, value: &'static str, allowed: &'static str) -> ConfigError {
     ConfigError { field, value: Value::Text(value), allowed: Allowed::Being(allowed) }
 }

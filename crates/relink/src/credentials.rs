@@ -132,3 +132,20 @@ impl Credentials {
         *self = Self::default();
     }
 }
+
+/// How a token reaches the server. Wherever that is, it reaches the configured origins only.
+#[cfg(feature = "alloc")]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_enums, reason = "a driver has to obey each of them")]
+pub enum TokenPlacement {
+    /// As `Authorization: Bearer …` in the handshake.
+    #[default]
+    Bearer,
+    /// As this parameter of the query, for servers that browsers must reach too. Servers and proxies tend to log it.
+    Query(alloc::borrow::Cow<'static, str>),
+    /// As one more subprotocol, which is this prefix and the token: `base64url.bearer.authorization.k8s.io.` for one. The
+    /// server chooses one of the application's own subprotocols.
+    Subprotocol(alloc::borrow::Cow<'static, str>),
+    /// Not in the handshake: the protocol sends it. Like any message it is then in what tungstenite logs at `trace`.
+    Protocol,
+}

@@ -101,7 +101,7 @@ impl fmt::Display for HumanDuration {
 
 /// `serde(with = "human")` for `Duration`.
 #[cfg(feature = "serde")]
-pub(crate) mod serde_impl {
+pub mod serde_impl {
     use core::fmt;
     use core::time::Duration;
 
@@ -111,16 +111,20 @@ pub(crate) mod serde_impl {
 
     use super::HumanDuration;
 
-    pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    /// As text.
+
+    pub fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&HumanDuration(*value).to_string())
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    /// From text.
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         from.deserialize_str(Text).map(|HumanDuration(duration)| duration)
     }
 
     /// Reads a duration, and tells a mistake with the text.
-    pub(crate) struct Text;
+    pub struct Text;
 
     impl Visitor<'_> for Text {
         type Value = HumanDuration;
@@ -135,17 +139,21 @@ pub(crate) mod serde_impl {
     }
 
     /// The same for `Option<Duration>`, where `off` stands for `None` (TOML has no null).
-    pub(crate) mod option {
+    pub mod option {
         use super::{Deserializer, Duration, Error, HumanDuration, Serializer, Text, Visitor, fmt};
 
-        pub(crate) fn serialize<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        /// As text.
+
+        pub fn serialize<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
             match value {
                 Some(duration) => super::serialize(duration, to),
                 None => to.serialize_str("off"),
             }
         }
 
-        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        /// From text.
+
+        pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
             from.deserialize_str(TextOrOff)
         }
 
@@ -170,7 +178,7 @@ pub(crate) mod serde_impl {
     }
 
     /// A limit that may be `off` as well.
-    pub(crate) mod limit {
+    pub mod limit {
         use core::fmt;
         use core::marker::PhantomData;
 
@@ -178,17 +186,18 @@ pub(crate) mod serde_impl {
 
         use super::{Deserializer, Serialize, Serializer};
 
-        pub(crate) fn serialize<T: Serialize, S: Serializer>(
-            value: &Option<T>,
-            to: S,
-        ) -> Result<S::Ok, S::Error> {
+        /// As text.
+
+        pub fn serialize<T: Serialize, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
             match value {
                 Some(limit) => limit.serialize(to),
                 None => to.serialize_str("off"),
             }
         }
 
-        pub(crate) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+        /// From text.
+
+        pub fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
         where
             T: TryFrom<i64> + TryFrom<u64>,
             D: Deserializer<'de>,

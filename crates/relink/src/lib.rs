@@ -110,8 +110,6 @@
 //! | feature | default | what it brings |
 //! |---|---|---|
 //! | `alloc` | yes | [`Session`] and what stands on it. Without it [`Link`] and the pieces remain, which allocate nothing. |
-//! | `v1` | no | the subprotocol `relink.v1`: acknowledgements, resume, subscriptions, presence |
-//! | `profiles` | no | five real systems as configuration, with their wire protocols |
 //! | `serde` | no | configuration from files, durations as `"30s"`; the link's events and statistics as data |
 
 #[cfg(feature = "alloc")]
@@ -127,16 +125,15 @@ mod config;
 mod credentials;
 mod heartbeat;
 mod human;
-mod ladder;
+#[doc(hidden)]
+pub mod internal;
 mod link;
 mod policy;
 mod policy_defaults;
-#[cfg(feature = "profiles")]
+#[cfg(feature = "alloc")]
 pub mod profile;
 #[cfg(feature = "alloc")]
 mod roster;
-#[cfg(feature = "alloc")]
-pub mod server;
 #[cfg(feature = "alloc")]
 mod session;
 mod stats;
@@ -146,8 +143,6 @@ mod surface;
 #[cfg(feature = "serde")]
 mod tables;
 mod time;
-#[cfg(feature = "v1")]
-pub mod v1;
 
 pub use backoff::{Backoff, Curve, DelayTable, Jitter, Schedule, Window};
 pub use bucket::Rate;
@@ -155,9 +150,10 @@ pub use budget::{Breaker, Budget, BudgetConfig, GaveUp};
 pub use code::CloseCode;
 pub use config::ConfigError;
 pub use credentials::CredentialsConfig;
+#[cfg(feature = "alloc")]
+pub use credentials::TokenPlacement;
 pub use heartbeat::{Beat, Heartbeat, HeartbeatConfig, Silence};
 pub use human::{HumanDuration, ParseDurationError};
-pub use ladder::{Ladder, LadderConfig, Rung};
 pub use link::{
     Action, AddressFailed, ClosedReason, Endpoint, Failure, FirstFailure, Handshake, Hint, Input, Link,
     LinkConfig, LinkEvent, LinkSignal, Phase, Reason, Refusal, Reopen, RetryAfter, State, Status, Step,

@@ -68,7 +68,7 @@ pub struct Stats {
 }
 
 /// Adds one to a counter.
-pub(crate) fn count(counter: &mut u64) {
+pub const fn count(counter: &mut u64) {
     *counter = counter.saturating_add(1);
 }
 

@@ -10,11 +10,13 @@ use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, VariantAcc
 use serde::forward_to_deserialize_any;
 
 /// Makes a type that says `#[serde(remote = "Self")]` readable, from tables alone, and writable.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! from_tables {
     ($name:ty) => {
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                <$name>::deserialize(crate::tables::Tables(from))
+                <$name>::deserialize($crate::internal::Tables(from))
             }
         }
 
@@ -28,7 +30,9 @@ macro_rules! from_tables {
 pub(crate) use from_tables;
 
 /// Reads a struct, or a variant with fields, from a table alone.
-pub(crate) struct Tables<D>(pub(crate) D);
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "the macro makes it")]
+pub struct Tables<D>(pub D);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Tables<D> {
     type Error = D::Error;

@@ -26,8 +26,8 @@ impl Instant {
     /// The origin: time zero.
     pub const ORIGIN: Self = Self { nanos: 0 };
 
-    /// Where time ends.
-    pub(crate) const END: Self = Self { nanos: u64::MAX };
+    /// The end of time, where sums saturate. A deadline here never comes.
+    pub const END: Self = Self { nanos: u64::MAX };
 
     /// The instant that lies `since_origin` after the origin.
     #[must_use]
@@ -66,7 +66,7 @@ impl fmt::Debug for Instant {
 }
 
 /// Nanoseconds of a duration, saturated to 64 bits.
-pub(crate) const fn nanos(duration: Duration) -> u64 {
+pub const fn nanos(duration: Duration) -> u64 {
     let nanos = duration.as_nanos();
     if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
 }
@@ -75,9 +75,7 @@ pub(crate) const fn nanos(duration: Duration) -> u64 {
 ///
 /// `Option::min` would be wrong here: it sorts `None` below every `Some` and so swallows a real deadline. A deadline at
 /// the end of time is one that saturated: it never comes, or handling it there would make no progress.
-pub(crate) fn earliest<T: Copy, const N: usize>(
-    deadlines: [Option<(Instant, T)>; N],
-) -> Option<(Instant, T)> {
+pub fn earliest<T: Copy, const N: usize>(deadlines: [Option<(Instant, T)>; N]) -> Option<(Instant, T)> {
     deadlines.into_iter().flatten().filter(|(at, _)| *at < Instant::END).min_by_key(|(at, _)| *at)
 }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use relink::profile::Change;
 use relink::{
     Answer, Channel, CloseCode, DropReason, Event, Member, Message, PresenceEvent, Problem, Receipt,
     RefusedReason, Shown, Text,
 };
+use relink_profiles::StateChange;
 use serde::Serialize;
 
 use super::stdin::{Refusal, Unfit};
@@ -252,8 +252,8 @@ pub(crate) fn refused(at: Duration, Refusal { line: number, why }: &Refusal) -> 
 }
 
 /// The line that tells of a change in a profile's own words.
-pub(crate) fn in_other_words(at: Duration, change: Change) -> Line {
-    let Change { from, to, reason, .. } = change;
+pub(crate) fn in_other_words(at: Duration, change: StateChange) -> Line {
+    let StateChange { from, to, reason, .. } = change;
     line(at, What::ProfileState { from, to, reason })
 }
 

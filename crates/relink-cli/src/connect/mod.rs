@@ -10,8 +10,8 @@ mod token;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use relink::profile::{self, Narrator};
 use relink::{ClosedReason, Event, RefusedReason, SessionConfig};
+use relink_profiles::StateMapper;
 use relink_tokio::{Builder, Client, Events};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -154,7 +154,7 @@ impl RequestArgs {
 struct Voice {
     manner: Manner,
     /// The profile's own words, where it has any.
-    narrator: Option<Narrator>,
+    state_mapper: Option<StateMapper>,
 }
 
 enum Manner {
@@ -176,7 +176,8 @@ impl Voice {
             Manner::Json { started } => output.write_all(json::lines(started.elapsed(), event)).await,
             Manner::Human(human) => output.write_all(human.lines(event)).await,
         }
-        if let Some(change) = self.narrator.as_mut().and_then(|narrator| narrator.observe(event)) {
+        if let Some(change) = self.state_mapper.as_mut().and_then(|state_mapper| state_mapper.observe(event))
+        {
             let line = match &self.manner {
                 Manner::Json { started } => json::in_other_words(started.elapsed(), change),
                 Manner::Human(_) => Line::note(change),
@@ -206,8 +207,8 @@ async fn stay_connected(args: &Args, builder: Builder, config: SessionConfig) ->
     };
     let manner = if args.json { Manner::Json { started } } else { Manner::Human(Human::new()) };
     let profile = args.base.profile;
-    let narrator = (profile.name != profile::DEFAULT.name).then(|| Narrator::new(profile));
-    let voice = Voice { manner, narrator };
+    let state_mapper = (profile.name != relink_profiles::DEFAULT.name).then(|| StateMapper::new(profile));
+    let voice = Voice { manner, state_mapper };
     let talk = async {
         let exit = tokio::select! {
             end = converse(&client, events, refusals, Quiet::new(args.wait), voice, &output) => Exit::from(end),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use relink::profile::metered::Hub;
+use relink_testing::Hub;
 use relink_testing::{Events, Metered, Refusal, Script, Server, Upstream};
 use tokio::time::{sleep, timeout};
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relink::ConfigError;
-use relink::server::{HistoryConfig, LivenessConfig, NodeConfig};
-use relink::v1::SUBPROTOCOL;
+use relink_node::{HistoryConfig, LivenessConfig, NodeConfig};
 use relink_server::{Memory, Server, ServerBuilder, ServerConfig, ServerHandle};
 use relink_testing::Upstream;
+use relink_v1::SUBPROTOCOL;
 use tokio::io::duplex;
 use tokio::sync::watch;
 

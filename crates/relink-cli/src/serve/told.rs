@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use relink::Message;
-use relink::v1::{ClientFrame, Encoding, SUBPROTOCOL, ServerFrame};
 use relink_testing::{ServerEvent, What};
+use relink_v1::{ClientFrame, Encoding, SUBPROTOCOL, ServerFrame};
 use serde::Serialize;
 use serde_json::{Value, json};
 

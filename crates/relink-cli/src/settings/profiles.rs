@@ -1,10 +1,12 @@
 //! The profiles: named sets of settings to start from, with what they speak.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use relink::profile::{self, Profile};
+use relink::profile::Profile;
 
 /// Reads the name of a profile.
 pub(crate) fn parser() -> impl TypedValueParser<Value = &'static Profile> {
-    let names = profile::ALL.iter().map(|profile| PossibleValue::new(profile.name).help(profile.about));
-    PossibleValuesParser::new(names).map(|name| profile::by_name(&name).unwrap_or(&profile::DEFAULT))
+    let names =
+        relink_profiles::ALL.iter().map(|profile| PossibleValue::new(profile.name).help(profile.about));
+    PossibleValuesParser::new(names)
+        .map(|name| relink_profiles::by_name(&name).unwrap_or(&relink_profiles::DEFAULT))
 }

@@ -1,10 +1,11 @@
 //! The wire format of a link, and what goes with it.
 
 use clap::ValueEnum;
-use relink::profile::{self, Profile};
-use relink::v1::Encoding;
-use relink::{Outgoing, SessionConfig, Subscription, v1};
+use relink::profile::Profile;
+use relink::{Outgoing, SessionConfig, Subscription};
+use relink_tokio::v1;
 use relink_tokio::{Builder, Client};
+use relink_v1::Encoding;
 
 /// What client and server speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,7 +63,7 @@ impl ProtocolArgs {
     pub(crate) fn mistake(&self, profile: &Profile) -> Option<&'static str> {
         let channels = !self.channels.is_empty() || self.to.is_some() || self.presence.is_some();
         let is_plain = self.protocol == Some(Protocol::Plain)
-            || (self.protocol.is_none() && profile.name == profile::DEFAULT.name);
+            || (self.protocol.is_none() && profile.name == relink_profiles::DEFAULT.name);
         if channels && is_plain {
             return Some(
                 "--channel, --to and --presence need --protocol relink.v1, or a profile that has channels",

@@ -107,7 +107,7 @@ impl<R: Rng> Mesh<R> {
         self.set_state(name, PeerState::Connected);
     }
 
-    /// Data does not flow any more: the peer's ladder begins, where it can be negotiated (layer 2).
+    /// Data does not flow any more: the peer's restarts begin, if it can be negotiated (layer 2).
     pub(super) fn interrupted(&mut self, name: &Arc<str>, now: Instant) {
         self.leave_connected(name);
         if !self.signalling {
@@ -115,8 +115,8 @@ impl<R: Rng> Mesh<R> {
         }
         let has_given_up = self.with(name, |peer| {
             peer.deadline = None;
-            peer.ladder.lost(now);
-            peer.ladder.has_given_up()
+            peer.restart.lost(now);
+            peer.restart.has_given_up()
         });
         if has_given_up == Some(true) {
             self.set_state(name, PeerState::Failed);

@@ -6,7 +6,7 @@
 //! 1. The signalling link comes back by itself. That is relink; the mesh is told with
 //!    [`signalling_is_up`](Mesh::signalling_is_up) and [`signalling_is_down`](Mesh::signalling_is_down).
 //! 2. Where the connection to *one* peer is interrupted, that peer alone is [`Reconnecting`](PeerState::Reconnecting), and a
-//!    ladder of ICE restarts tries to mend it (M18). It needs the signalling link, and ends with it.
+//!    restart of ICE restarts tries to mend it (M18). It needs the signalling link, and ends with it.
 //! 3. When the signalling link is back, the list of members is compared with the one before (M19): who is still there keeps
 //!    its [`PeerId`] and gets a fresh peer connection, the others have joined or left.
 //!
@@ -25,7 +25,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rand_core::Rng;
-use relink::{Instant, LadderConfig, Member, Roster, RosterChange, Rung};
+use relink::{Instant, Member, Roster, RosterChange};
+use relink_profiles::{PeerRestartConfig, RestartAction};
 
 pub use connection::ConnectionId;
 pub use peer::{DataChannel, Peer, PeerId, PeerState};
@@ -42,10 +43,10 @@ const MAX_EARLY: usize = 64;
 pub struct MeshConfig {
     /// The labels of the data channels to each peer. One, `data`, by default.
     pub channels: Vec<String>,
-    /// How long a fresh connection may take before the ladder is climbed: 15 s by default, enough for slow networks.
+    /// How long a fresh connection may take before the restart is climbed: 15 s by default, enough for slow networks.
     pub connect_timeout: Duration,
     /// When the connection to one peer is restarted.
-    pub ladder: LadderConfig,
+    pub restart: PeerRestartConfig,
 }
 
 impl Default for MeshConfig {
@@ -53,7 +54,7 @@ impl Default for MeshConfig {
         Self {
             channels: vec!["data".to_owned()],
             connect_timeout: Duration::from_secs(15),
-            ladder: LadderConfig::default(),
+            restart: PeerRestartConfig::default(),
         }
     }
 }
@@ -108,7 +109,7 @@ pub enum MeshEvent {
         /// How it stands.
         to: PeerState,
     },
-    /// The ladder of one peer tries again.
+    /// The restart of one peer tries again.
     Attempt {
         /// Who.
         peer: PeerId,
@@ -182,7 +183,7 @@ impl<R: Rng> Mesh<R> {
         self.roster.reset();
     }
 
-    /// The signalling link is lost: all ladders end (M18). Data goes on to flow where it did.
+    /// The signalling link is lost: all restarts end. Data goes on to flow where it did.
     pub fn signalling_is_down(&mut self) {
         self.signalling = false;
         self.roster.reset();
@@ -306,10 +307,10 @@ impl<R: Rng> Mesh<R> {
             if peer.deadline.take_if(|at| *at <= now).is_some() {
                 self.interrupted(&name, now);
             }
-            let rung = self.with(&name, |peer| peer.ladder.handle_timeout(now)).flatten();
+            let rung = self.with(&name, |peer| peer.restart.handle_timeout(now)).flatten();
             match rung {
-                Some(Rung::Restart { attempt }) => self.attempt(&name, attempt, now),
-                Some(Rung::GaveUp) => self.set_state(&name, PeerState::Failed),
+                Some(RestartAction::Restart { attempt }) => self.attempt(&name, attempt, now),
+                Some(RestartAction::GiveUp) => self.set_state(&name, PeerState::Failed),
                 _ => {}
             }
             let Some(connection) = self.connection(&name) else { continue };
@@ -332,7 +333,7 @@ impl<R: Rng> Mesh<R> {
                 RosterChange::Joined { key } => {
                     let peer = PeerId(self.number());
                     if let Some(member) = self.roster.get_mut(&key) {
-                        member.value = Some(Peer::new(peer, self.config.ladder));
+                        member.value = Some(Peer::new(peer, self.config.restart));
                     }
                     self.tell(MeshEvent::Joined { peer, name: key.clone() });
                     self.greet(&key, now);

@@ -32,7 +32,7 @@ impl<R: Rng> Mesh<R> {
         self.say(name, Signal::Wanted { last, fresh: true });
     }
 
-    /// One attempt of a peer's ladder (layer 2).
+    /// One attempt of a peer's restarts (layer 2).
     pub(super) fn attempt(&mut self, name: &Arc<str>, number: u32, now: Instant) {
         if let Some(peer) = self.peer(name).map(|peer| peer.id) {
             self.tell(MeshEvent::Attempt { peer, number });
@@ -134,7 +134,7 @@ impl<R: Rng> Mesh<R> {
     fn expect_connection(&mut self, name: &Arc<str>, now: Instant) {
         let deadline = self.signalling.then(|| now + self.config.connect_timeout);
         self.with(name, |peer| {
-            peer.deadline = deadline.filter(|_| !peer.ladder.is_climbing());
+            peer.deadline = deadline.filter(|_| !peer.restart.is_restarting());
         });
     }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use relink::{Instant, Ladder, LadderConfig};
+use relink::Instant;
+use relink_profiles::{PeerRestart, PeerRestartConfig};
 use str0m::channel::ChannelId;
 
 use super::connection::{Connection, ConnectionId};
@@ -27,7 +28,7 @@ pub enum PeerState {
     Connected,
     /// On the way back.
     Reconnecting,
-    /// All attempts of the ladder were in vain. The next reconcile tries again.
+    /// All attempts of the restart were in vain. The next reconcile tries again.
     Failed,
 }
 
@@ -61,19 +62,19 @@ pub struct Peer {
     pub(super) connection: Option<Connection>,
     /// The channels that are alive.
     pub(super) open: Vec<DataChannel>,
-    pub(super) ladder: Ladder,
+    pub(super) restart: PeerRestart,
     /// When a connection that has not come about counts as failed.
     pub(super) deadline: Option<Instant>,
 }
 
 impl Peer {
-    pub(super) const fn new(id: PeerId, ladder: LadderConfig) -> Self {
+    pub(super) const fn new(id: PeerId, restart: PeerRestartConfig) -> Self {
         Self {
             id,
             state: PeerState::Connecting,
             connection: None,
             open: Vec::new(),
-            ladder: Ladder::new(ladder),
+            restart: PeerRestart::new(restart),
             deadline: None,
         }
     }
@@ -104,12 +105,12 @@ impl Peer {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let wake = self.connection.as_ref().and_then(|connection| connection.wake);
-        [wake, self.ladder.poll_timeout(), self.deadline].into_iter().flatten().min()
+        [wake, self.restart.poll_timeout(), self.deadline].into_iter().flatten().min()
     }
 
     /// No attempt is under way any more.
     pub(super) fn rest(&mut self) {
-        self.ladder.stop();
+        self.restart.stop();
         self.deadline = None;
     }
 }

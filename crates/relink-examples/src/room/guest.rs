@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
-use relink::v1::{Encoding, RelinkV1};
 use relink::{Channel, ClosedReason, Instant, Outgoing, PresenceEvent, Subscription};
 use relink_tokio::{BuildError, Client, Event, Events, SessionConfig, Token, builder};
+use relink_v1::{Encoding, RelinkV1};
 use tokio::sync::{mpsc, oneshot};
 
 use super::lists::{WithLists, listed};
@@ -43,7 +43,7 @@ impl GuestConfig {
             url: url.into(),
             room: room.into(),
             name: name.into(),
-            link: relink::v1::config(),
+            link: relink_v1::config(),
             mesh: MeshConfig::default(),
             ip: Ipv4Addr::LOCALHOST.into(),
         }
@@ -278,7 +278,7 @@ impl Task {
     async fn carry_out(&mut self, output: Output) {
         match output {
             Output::Bind(connection) => {
-                // Without a socket the connection does not come about, which the ladder finds.
+                // Without a socket the connection does not come about, which the restarts find.
                 if let Ok(address) = self.sockets.bind(connection).await {
                     self.mesh.bound(connection, address, self.clock.now());
                 }
@@ -289,7 +289,7 @@ impl Task {
             }
             Output::Signal { to, signal } => {
                 if let Ok(words) = serde_json::to_string(&signal) {
-                    // A full outbox loses it, which the ladder finds.
+                    // A full outbox loses it, which the restarts find.
                     _ = self.client.try_send(Outgoing::from(words).on(inbox(&to)));
                 }
             }

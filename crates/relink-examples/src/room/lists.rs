@@ -1,7 +1,7 @@
 //! Tells when a list of members has come.
 
-use relink::v1::RelinkV1;
 use relink::{Channel, Command, Frame, Given, Message, Protocol, Signal, Step, Unreadable};
+use relink_v1::RelinkV1;
 
 /// `relink.v1`, and a message of its own after each list of members.
 ///

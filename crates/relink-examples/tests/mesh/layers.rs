@@ -9,7 +9,7 @@ use crate::world::World;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// When the ladder made its attempts, in seconds after the first.
+/// When the attempts were made, in seconds after the first.
 fn attempts(events: &[(Instant, MeshEvent)]) -> Vec<u64> {
     let at: Vec<_> = events
         .iter()

@@ -7,7 +7,7 @@ use std::{env, error::Error, net::SocketAddr, process::exit, time::Duration};
 
 use relink_server::{
     ConnectionLimits, RedisConfig, RedisHistory, Server, ServerConfig, ServerHandle,
-    relink::server::{DrainConfig, HistoryConfig, NodeConfig},
+    node::{DrainConfig, HistoryConfig, NodeConfig},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;

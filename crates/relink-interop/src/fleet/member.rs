@@ -8,7 +8,8 @@ use std::{
 
 use relink_tokio::{
     Client, Event, builder, from_tokio,
-    relink::{Outgoing, Position, Receipt, Stats, Subscription, v1::Encoding},
+    relink::{Outgoing, Position, Receipt, Stats, Subscription},
+    v1::Encoding,
 };
 use tokio::{
     net::TcpStream,

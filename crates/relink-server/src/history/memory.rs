@@ -8,10 +8,8 @@ use std::{
 };
 
 use futures_core::future::BoxFuture;
-use relink::{
-    ConfigError,
-    server::{Answer, HistoryConfig, MemoryHistory, News, Question, Stream},
-};
+use relink::ConfigError;
+use relink_node::{Answer, HistoryConfig, MemoryHistory, News, Question, Stream};
 use tokio::time::sleep;
 
 use super::{History, HistoryError, NewsSender, Watch};

@@ -10,7 +10,7 @@ mod redis;
 use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
-use relink::server::{Answer, HistoryConfig, Question, Stream};
+use relink_node::{Answer, HistoryConfig, Question, Stream};
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisConfig, RedisHistory};

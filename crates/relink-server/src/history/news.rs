@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
-use relink::server::News;
+use relink_node::News;
 
 /// So many news wait for a busy node; then they are given up for one doubt. In bytes they are bounded by what a history
 /// keeps: messages are shared, not copied.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use relink::server::{NodeInput, Question, QuestionId, Stream};
+use relink_node::{NodeInput, Question, QuestionId, Stream};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Hub;

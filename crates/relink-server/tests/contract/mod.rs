@@ -10,10 +10,8 @@ mod streams;
 
 use std::{any::Any, sync::Arc, time::Duration};
 
-use relink::{
-    Channel, CloseCode, CloseFrame, Member, Message, Position, Problem, Rejection, SessionId,
-    server::{Answer, Full, HistoryConfig, News, Publication, Question, Stream},
-};
+use relink::{Channel, CloseCode, CloseFrame, Member, Message, Position, Problem, Rejection, SessionId};
+use relink_node::{Answer, Full, HistoryConfig, News, Publication, Question, Stream};
 use relink_server::{History, NewsReceiver, Watch, news};
 use tokio::time::{sleep, timeout};
 

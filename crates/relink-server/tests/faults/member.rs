@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use rand::{RngExt, rngs::StdRng};
 use relink::{
     Backoff, Channel, Curve, Event, HeartbeatConfig, Message, Outgoing, Rate, Receipt, SessionConfig,
-    Subscription, v1,
+    Subscription,
 };
 use relink_tokio::{Client, Events};
+use relink_v1 as v1;
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, interval, timeout_at},

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use relink::server::{HistoryConfig, LivenessConfig, NodeConfig};
+use relink_node::{HistoryConfig, LivenessConfig, NodeConfig};
 use relink_server::{Memory, Server, ServerConfig};
 use relink_testing::proxy::{Act, Dials, Fault, Proxy, Schedule};
 use tokio::{

@@ -127,13 +127,13 @@ impl Ledger {
                 Phase::Handshaking(relink::Step::Authenticating) => {
                     SessionInput::Frame { id, frame: said(3) }
                 }
-                Phase::Waiting | _ => SessionInput::RetryNow,
+                Phase::Waiting => SessionInput::RetryNow,
             },
             State::Connected => SessionInput::Frame { id, frame: said(7) },
             State::Closing => {
                 SessionInput::Frame { id, frame: Frame::Close(relink::CloseCode::NORMAL.into()) }
             }
-            State::Idle | State::Closed(_) | _ => SessionInput::Connect,
+            State::Idle | State::Closed(_) => SessionInput::Connect,
         };
         self.give(input, moment);
     }

@@ -347,7 +347,7 @@ impl Model {
             State::Connected => return self.phase().is_some_and(|phase| phase != Phase::Waiting),
             State::Closing => return self.state == State::Connected,
             State::Closed(_) => return true,
-            State::Idle | State::Connecting(_) | State::Reconnecting(_) | _ => return false,
+            State::Idle | State::Connecting(_) | State::Reconnecting(_) => return false,
         };
         match (self.phase(), phase) {
             (None, phase) => self.state == State::Connected && phase == Phase::Waiting,
@@ -387,7 +387,7 @@ impl Model {
             State::Connecting(phase) | State::Reconnecting(phase) => {
                 goes_on && (phase == Phase::Waiting || self.is_attempt(state))
             }
-            State::Idle | State::Connected | State::Closing | State::Closed(_) | _ => false,
+            State::Idle | State::Connected | State::Closing | State::Closed(_) => false,
         }
     }
 
@@ -399,7 +399,6 @@ impl Model {
             GaveUp::CircuitOpen => budget.breaker.is_some_and(|breaker| breaker.cooldown.is_none()),
             GaveUp::TokenRefused => self.config.credentials.max_refusals.is_some(),
             GaveUp::FirstAttempt => !self.again && self.config.first_failure == FirstFailure::Stop,
-            _ => false,
         }
     }
 
@@ -424,7 +423,6 @@ impl Model {
                 Phase::Handshaking(Step::Challenge) => steps.challenge,
                 Phase::Handshaking(Step::Login) => steps.login_timeout,
                 Phase::Handshaking(Step::Authenticating) => steps.authentication,
-                Phase::Handshaking(_) | _ => None,
             },
             State::Connected => config
                 .heartbeat
@@ -432,7 +430,6 @@ impl Model {
                 .map(|interval| interval.max(config.heartbeat.timeout).max(config.heartbeat.probe)),
             State::Closing if after.flushing => Some(config.flush_timeout),
             State::Closing => Some(config.close_timeout),
-            _ => None,
         };
         let in_time = |limit| after.deadline.is_some_and(|(at, _)| at <= now + limit);
         ensure(limit.is_none_or(in_time), "each phase has its deadline", || format!("{after:?} at {now:?}"))

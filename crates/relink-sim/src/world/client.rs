@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::server::Stream;
-use relink::v1::RelinkV1;
 use relink::{
     Channel, CloseCode, Event, Frame, Instant, Message, Outgoing, Position, PresenceEvent, Priority, Resume,
     Session, SessionAction, SessionId, SessionInput, Standing, State, Subscription,
 };
+use relink_node::Stream;
+use relink_v1::RelinkV1;
 
 use super::plan::Plan;
 use super::wire::Way;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use relink::server::Stream;
 use relink::{CloseCode, Instant, SessionInput};
+use relink_node::Stream;
 
 use super::client::Client;
 use super::{Due, World};

@@ -1,7 +1,7 @@
 //! What happens to a world, and who may be missed in it.
 
-use relink::server::NodeInput;
 use relink::{Channel, Instant, Member, SessionId, SessionInput};
+use relink_node::NodeInput;
 
 use super::plan::Fault;
 use super::{Due, World};

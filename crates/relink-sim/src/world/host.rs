@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::server::{
+use relink::{Channel, CloseCode, Frame, Instant, Message, Problem, SessionId};
+use relink_node::{
     Answer, ConnectionId, News, Node, NodeAction, NodeEvent, NodeInput, Question, QuestionId, Stream,
 };
-use relink::{Channel, CloseCode, Frame, Instant, Message, Problem, SessionId};
 
 use super::ledger::SECOND;
 use super::wire::{Manner, Way, Wire};

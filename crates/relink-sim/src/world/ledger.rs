@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use relink::server::{News, Stream};
 use relink::{DropReason, Event, Message, Position, Priority};
+use relink_node::{News, Stream};
 
 /// A message of a client: which client, which of its lives, which receipt there.
 pub(super) type Key = (usize, u32, u64);

@@ -26,8 +26,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use relink::server::{MemoryHistory, NodeInput, Question, QuestionId};
 use relink::{Channel, CloseCode, Frame, Instant, SessionInput};
+use relink_node::{MemoryHistory, NodeInput, Question, QuestionId};
 
 use crate::secs;
 use crate::transcript::Transcript;

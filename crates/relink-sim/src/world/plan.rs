@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use relink::server::{HistoryConfig, NodeConfig};
-use relink::v1::{self, Encoding};
 use relink::{Overflow, SessionConfig};
+use relink_node::{HistoryConfig, NodeConfig};
+use relink_v1::{self, Encoding};
 
 use super::dice::Dice;
 use crate::secs;
@@ -114,7 +114,7 @@ impl Plan {
 
     /// The configuration of one client.
     pub(super) fn client(dice: &mut Dice) -> (SessionConfig, Encoding) {
-        let mut config = v1::config();
+        let mut config = relink_v1::config();
         if dice.percent(40) {
             let overflow = dice.pick(&[Overflow::Refuse, Overflow::DropOldest, Overflow::DropNewest]);
             config.outbox = config.outbox.with_overflow(overflow).with_max_messages(dice.index(8) + 2);

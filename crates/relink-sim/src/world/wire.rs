@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use relink::server::{ConnectionId, NodeInput};
-use relink::v1::{ClientFrame, ServerFrame};
 use relink::{CloseCode, Failure, Frame, Instant, Message, SessionInput, TransportId};
+use relink_node::{ConnectionId, NodeInput};
+use relink_v1::{ClientFrame, ServerFrame};
 
 use super::{Due, World};
 

@@ -63,9 +63,7 @@ pub async fn headers_follow_to_strangers_where_the_application_says_so<Rt: Runti
 
 /// A token in the query or among the subprotocols stays at home as well, and so does a header that is marked.
 pub async fn a_token_stays_at_home_wherever_it_is_placed<Rt: Runtime>(rt: Rt) {
-    for placement in
-        [TokenPlacement::Query("jwt".to_owned()), TokenPlacement::Subprotocol("bearer.".to_owned())]
-    {
+    for placement in [TokenPlacement::Query("jwt".into()), TokenPlacement::Subprotocol("bearer.".into())] {
         let target = serve(Script::echo());
         let redirect = Script::refuse(Refusal::new(302).location(target.url()));
         let home = serve(redirect);
@@ -98,7 +96,7 @@ pub async fn a_token_stays_at_home_wherever_it_is_placed<Rt: Runtime>(rt: Rt) {
 /// A token can travel as a subprotocol, beside the one that is meant.
 pub async fn a_token_can_travel_as_a_subprotocol<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start_with(rt, Script::echo(), |builder| {
-        let placement = TokenPlacement::Subprotocol("base64url.bearer.".to_owned());
+        let placement = TokenPlacement::Subprotocol("base64url.bearer.".into());
         builder.subprotocol("v4.channel").token(numbered().0).token_placement(placement)
     });
     link.connected().await;

@@ -24,7 +24,7 @@ pub const MARK: &str = "S3CR3T";
 /// through connecting, losing the link, coming back, being refused, being redirected and the end.
 pub async fn secrets_reach_the_server_and_nobody_else<Rt: Runtime>(rt: Rt) {
     let mut shown = String::new();
-    for placement in [TokenPlacement::Bearer, TokenPlacement::Query("jwt".to_owned())] {
+    for placement in [TokenPlacement::Bearer, TokenPlacement::Query("jwt".into())] {
         let server = serve(bad_days());
         let watched = Watched::new(rt.clone());
         watched.soon(live_through(&watched, &server, placement.clone(), &mut shown)).await;

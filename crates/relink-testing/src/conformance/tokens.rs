@@ -38,7 +38,7 @@ pub async fn a_token_can_travel_in_the_query<Rt: Runtime>(rt: Rt) {
         let url = server.url() + path;
         let _link = Link::spawn(rt.clone(), &url, |builder| {
             let token = || ready(Ok::<_, Infallible>(Token::from("a+b/c")));
-            builder.token(token).token_placement(TokenPlacement::Query("jwt".to_owned()))
+            builder.token(token).token_placement(TokenPlacement::Query("jwt".into()))
         });
         let request = request_of(&server, number).await;
         assert_eq!((request.path(), request.query()), ("/feed", Some(query)));

@@ -5,9 +5,9 @@
 
 mod rig;
 
+use relink_profiles::metered::{config, error_name};
 use relink_testing::proxy::{Fault, Way};
 use relink_tokio::Event;
-use relink_tokio::relink::profile::metered::{config, error_name};
 use relink_tokio::relink::{CloseCode, Hint, Outgoing, PresenceEvent, Shown, Verdict};
 use rig::{Person, Service, ms, quick};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -12,11 +12,11 @@ use std::{
     time::Duration,
 };
 
+use relink_profiles::metered::{self, PROFILE};
 use relink_testing::{
     Metered, Request, Script, Server, What,
     proxy::{Dials, End, Fault, Proxy},
 };
-use relink_tokio::relink::profile::metered::{self, PROFILE};
 use relink_tokio::relink::{
     Backoff, CloseCode, ClosedReason, Curve, Jitter, OutboxConfig, PresenceEvent, Rate, Shown, Subscription,
     WhileDown,

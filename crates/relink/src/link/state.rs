@@ -9,7 +9,10 @@ use crate::policy::StopReason;
 /// The exact state of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "code that maps states ought to hear from the compiler of a new one"
+)]
 pub enum State {
     /// Not started.
     Idle,
@@ -28,7 +31,10 @@ pub enum State {
 /// Where an attempt stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "code that maps states ought to hear from the compiler of a new one"
+)]
 pub enum Phase {
     /// Waiting for the backoff delay to pass.
     Waiting,
@@ -44,7 +50,10 @@ pub enum Phase {
 /// none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "code that maps states ought to hear from the compiler of a new one"
+)]
 pub enum Step {
     /// Waiting for the server's first word.
     Welcome,
@@ -72,7 +81,10 @@ impl Step {
 /// The state without its detail: what an application usually shows or logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "code that maps states ought to hear from the compiler of a new one"
+)]
 pub enum Status {
     /// Not started.
     Idle,
@@ -139,7 +151,10 @@ impl fmt::Display for Status {
 /// Why a link is at its end (I31).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "code that maps states ought to hear from the compiler of a new one"
+)]
 pub enum ClosedReason {
     /// The application closed it.
     Requested,

@@ -200,7 +200,7 @@ impl CloseFrame {
 }
 
 /// The beginning of a text, at most this many bytes, with no character cut in two.
-pub(crate) fn cut(text: &str, most: usize) -> &str {
+pub fn cut(text: &str, most: usize) -> &str {
     (0..=most.min(text.len())).rev().find_map(|end| text.get(..end)).unwrap_or_default()
 }
 

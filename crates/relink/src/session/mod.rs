@@ -38,8 +38,7 @@ pub use channel::{Channel, Member, Position, Problem, Rejection, Resume, Session
 pub use channels::Subscription;
 pub use event::{Event, PresenceEvent};
 pub use io::{Accepted, Refused, RefusedReason, SessionAction, SessionInput};
-#[cfg(feature = "v1")]
-pub(crate) use message::cut;
+pub use message::cut;
 pub use message::{CloseFrame, Frame, Message, NotText, Secret, Text, Token};
 pub use outbox::{Outbox, OutboxConfig, Overflow, WhileDown};
 pub use outgoing::{DropReason, Guarantee, Outgoing, Priority, Receipt, SizeLimit};

@@ -33,7 +33,6 @@ fn every_check_in_the_code_has_a_mistake_above() {
     let elsewhere = [
         "backoff.curve.table (number of delays)",
         "backoff.curve.table (a delay)",
-        "ladder.patience",
         // Checked where a protocol is told what its driver reads.
         "limits.max_message",
         // No configuration: what an application hands in to be sent.
@@ -48,7 +47,7 @@ fn every_check_in_the_code_has_a_mistake_above() {
                     continue;
                 };
                 assert!(
-                    tested.contains(field) || elsewhere.contains(&field) || is_not_built(field),
+                    tested.contains(field) || elsewhere.contains(&field),
                     "no test makes a mistake in {field}"
                 );
                 checks += 1;
@@ -56,11 +55,6 @@ fn every_check_in_the_code_has_a_mistake_above() {
         }
     }
     assert!(checks > 40, "only {checks} checks were found in the code");
-}
-
-/// A server's node exists with the subprotocol only.
-fn is_not_built(field: &str) -> bool {
-    !cfg!(feature = "v1") && field.starts_with("node.")
 }
 
 #[test]
@@ -269,7 +263,7 @@ fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// The client's sources. What a server checks has its mistakes in the `server` tests.
+/// The sources of everything that is configured here.
 fn sources() -> Vec<PathBuf> {
     fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).expect("the crate's own source") {
@@ -279,7 +273,6 @@ fn sources() -> Vec<PathBuf> {
     }
     let mut files = Vec::new();
     collect(&src(), &mut files);
-    files.retain(|file| !file.starts_with(src().join("server")));
     files
 }
 

@@ -2,10 +2,8 @@
 
 use core::time::Duration;
 
-#[cfg(feature = "v1")]
-use relink::server::NodeConfig;
-use relink::server::{AdmissionConfig, DrainConfig, HistoryConfig, LivenessConfig, PresenceConfig};
 use relink::{ConfigError, Rate};
+use relink_node::{AdmissionConfig, DrainConfig, HistoryConfig, LivenessConfig, NodeConfig, PresenceConfig};
 
 use crate::bench::{millis, secs};
 use crate::config::{TOO_LONG, ZERO, documented};
@@ -14,7 +12,7 @@ use crate::config::{TOO_LONG, ZERO, documented};
 fn the_documented_defaults_of_a_server_are_the_defaults() {
     let liveness = LivenessConfig::default();
     documented(
-        "server/liveness.rs",
+        "../../relink-node/src/liveness.rs",
         "LivenessConfig",
         &[
             ("`silence`", "30 s", liveness.silence == secs(30)),
@@ -23,10 +21,14 @@ fn the_documented_defaults_of_a_server_are_the_defaults() {
         ],
     );
     let grace = PresenceConfig::default().grace;
-    documented("server/presence.rs", "PresenceConfig", &[("`grace`", "30 s", grace == secs(30))]);
+    documented(
+        "../../relink-node/src/presence.rs",
+        "PresenceConfig",
+        &[("`grace`", "30 s", grace == secs(30))],
+    );
     let drain = DrainConfig::default();
     documented(
-        "server/drain.rs",
+        "../../relink-node/src/drain.rs",
         "DrainConfig",
         &[
             ("`capacity_per_second`", "200", drain.capacity_per_second == 200),
@@ -40,7 +42,7 @@ fn the_documented_defaults_of_a_server_are_the_defaults() {
     let per_address = Rate { burst: 20, refill: millis(500) };
     let overall = Rate { burst: 400, refill: millis(5) };
     documented(
-        "server/admission/mod.rs",
+        "../../relink-node/src/admission/mod.rs",
         "AdmissionConfig",
         &[
             ("`per_address`", "20 at once, then two a second", admission.per_address == per_address),
@@ -54,7 +56,7 @@ fn the_documented_defaults_of_a_server_are_the_defaults() {
     );
     let history = HistoryConfig::default();
     documented(
-        "server/history.rs",
+        "../../relink-node/src/history.rs",
         "HistoryConfig",
         &[
             ("`max_messages`", "1,000", history.max_messages == 1_000),
@@ -71,7 +73,6 @@ fn the_documented_defaults_of_a_server_are_the_defaults() {
     );
 }
 
-#[cfg(feature = "v1")]
 #[test]
 fn the_documented_defaults_of_a_node_are_the_defaults() {
     let node = NodeConfig::default();
@@ -80,7 +81,7 @@ fn the_documented_defaults_of_a_node_are_the_defaults() {
         && node.history == HistoryConfig::default()
         && node.drain == DrainConfig::default();
     documented(
-        "server/node/config.rs",
+        "../../relink-node/src/node/config.rs",
         "NodeConfig",
         &[
             ("`liveness`, `presence`, `history`, `drain`", "their own", parts),
@@ -191,12 +192,10 @@ pub(crate) fn mistakes() -> Vec<(ConfigError, &'static str)> {
     wrong(history.with_max_bytes(0), "history.max_bytes is 0, but it must be at least 1");
     wrong(history.with_max_age(ZERO), "history.max_age is 0s, but it must be at least 1ms");
     wrong(history.with_session_ttl(TOO_LONG), "history.session_ttl is 366d, but it must be at most 365d");
-    #[cfg(feature = "v1")]
     all.extend(mistakes_of_a_node());
     all
 }
 
-#[cfg(feature = "v1")]
 fn mistakes_of_a_node() -> Vec<(ConfigError, &'static str)> {
     let node = NodeConfig::default();
     let mut all = Vec::new();

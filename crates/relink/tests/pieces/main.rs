@@ -14,7 +14,6 @@ mod config_text;
 mod credentials;
 mod detail;
 mod heartbeat;
-mod ladder;
 mod outbox;
 mod policy;
 mod roster;

@@ -2,11 +2,12 @@
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::v1::ServerFrame;
 use relink::{
     Event, Plain, Position, Session, SessionAction, SessionConfig, SessionInput, Standing, Subscription,
-    SubscriptionsConfig, TransportId, v1,
+    SubscriptionsConfig, TransportId,
 };
+use relink_v1 as v1;
+use relink_v1::ServerFrame;
 
 use crate::desk::{Desk, millis, secs};
 

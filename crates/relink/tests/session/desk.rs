@@ -4,12 +4,13 @@ use core::time::Duration;
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
 use relink::{
     Accepted, Channel, CloseCode, CloseFrame, Event, Failure, Frame, Instant, Member, Message, Outgoing,
     Position, PresenceEvent, Problem, Protocol, Refused, Resume, Secret, Session, SessionAction,
-    SessionConfig, SessionInput, State, Subscription, Text, TransportId, v1,
+    SessionConfig, SessionInput, State, Subscription, Text, TransportId,
 };
+use relink_v1 as v1;
+use relink_v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
 
 pub(crate) type Client = Session<RelinkV1, Pcg32>;
 

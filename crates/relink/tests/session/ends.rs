@@ -2,11 +2,12 @@
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::v1::RelinkV1;
 use relink::{
     CloseCode, CloseFrame, Frame, Guarantee, OutboxConfig, RefusedReason, Session, SessionConfig,
-    SessionInput, v1,
+    SessionInput,
 };
+use relink_v1 as v1;
+use relink_v1::RelinkV1;
 
 use crate::desk::{Desk, millis, secs};
 

@@ -1,7 +1,7 @@
 //! I26: gaps and duplicates.
 
-use relink::v1::{ClientFrame, ServerFrame};
 use relink::{CloseCode, CloseFrame, Message, Position};
+use relink_v1::{ClientFrame, ServerFrame};
 
 use crate::desk::{Desk, frame_in_short, secs};
 
@@ -116,7 +116,7 @@ fn a_word_that_is_none_closes_the_transport_and_the_session_goes_on() {
 
 #[test]
 fn i13_a_close_for_a_gap_does_not_pass_through_the_peers_table() {
-    let config = relink::v1::config();
+    let config = relink_v1::config();
     let mut policy = config.link.close_policy;
     for code in [CloseCode::ABNORMAL.0, CloseCode::GAP.0] {
         policy.set_close(code..=code, relink::Verdict::Stop(relink::StopReason::FORBIDDEN)).expect("room");

@@ -2,11 +2,12 @@
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::v1::ServerFrame;
 use relink::{
     Failure, Guarantee, OutboxConfig, Outgoing, Overflow, Plain, Priority, Problem, Rate, RefusedReason,
-    Rejection, Session, SessionConfig, SessionInput, v1,
+    Rejection, Session, SessionConfig, SessionInput,
 };
+use relink_v1 as v1;
+use relink_v1::ServerFrame;
 
 use crate::desk::{Desk, millis, secs};
 

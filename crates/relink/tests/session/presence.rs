@@ -1,7 +1,7 @@
 //! I27 and A10: who else is there.
 
-use relink::v1::ServerFrame;
 use relink::{Member, Subscription};
+use relink_v1::ServerFrame;
 
 use crate::desk::{Desk, member};
 

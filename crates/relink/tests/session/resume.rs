@@ -1,10 +1,11 @@
 //! I24, I25: the session that outlives transports.
 
-use relink::v1::ServerFrame;
 use relink::{
     CloseCode, CloseFrame, Event, Failure, Frame, Position, Problem, Rejection, Reopen, Resume, SessionInput,
-    State, v1,
+    State,
 };
+use relink_v1 as v1;
+use relink_v1::ServerFrame;
 
 use crate::desk::{Desk, client, fresh, secs};
 

@@ -2,12 +2,12 @@
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::v1::{self, ClientFrame, Encoding, RelinkV1, ServerFrame, limits};
 use relink::{
     Accepted, CloseCode, CloseFrame, DropReason, Event, Frame, Guarantee, Instant, Message, Outgoing,
     Position, Problem, Protocol, Receipt, Refused, RefusedReason, Reopen, Resume, Session, SessionAction,
     SessionConfig, SessionInput, SizeLimit, Subscription, Token,
 };
+use relink_v1::{self, ClientFrame, Encoding, RelinkV1, ServerFrame, limits};
 
 use crate::desk::{Desk, fresh};
 
@@ -45,7 +45,7 @@ fn is_too_large(refused: Result<Accepted, Refused>) -> (usize, usize, SizeLimit,
 
 #[test]
 fn i21_what_the_server_does_not_take_is_handed_back_counted_as_it_is_encoded() {
-    let mut desk = limited(v1::config(), 1 << 20);
+    let mut desk = limited(relink_v1::config(), 1 << 20);
     let bytes = Message::from(vec![7; 800 << 10]);
     let (size, limit, by, back) = is_too_large(desk.send(bytes.clone()));
     assert_eq!((limit, by, back), (1 << 20, SizeLimit::Peer, bytes.clone()), "base64 is a third longer");
@@ -71,7 +71,7 @@ fn i21_a_message_of_exactly_the_largest_size_is_sent_in_both_encodings() {
         for (limit, fits) in [(size, true), (size - 1, false)] {
             let rng = Pcg32::seed_from_u64(7);
             let protocol = RelinkV1::new(encoding);
-            let session = Session::new(v1::config(), vec!["ws://peer".into()], protocol, rng);
+            let session = Session::new(relink_v1::config(), vec!["ws://peer".into()], protocol, rng);
             let mut desk = Desk::of(session.expect("valid"));
             desk.give(SessionInput::Connect);
             desk.give(SessionInput::Opened { id: desk.id });
@@ -90,7 +90,7 @@ fn i21_a_message_of_exactly_the_largest_size_is_sent_in_both_encodings() {
 
 #[test]
 fn i23_before_the_first_welcome_a_message_is_taken_and_dropped_once_the_limit_is_known() {
-    let mut desk = Desk::with(v1::config());
+    let mut desk = Desk::with(relink_v1::config());
     desk.give(SessionInput::Connect);
     desk.send_all(&["a", &text('b', 5_000), "c"]);
     desk.open();
@@ -110,7 +110,7 @@ fn i23_before_the_first_welcome_a_message_is_taken_and_dropped_once_the_limit_is
 
 #[test]
 fn i23_a_smaller_limit_after_a_resume_holds_for_what_would_be_sent_again() {
-    let mut desk = limited(v1::config(), 10_000);
+    let mut desk = limited(relink_v1::config(), 10_000);
     desk.send_all(&["a", &text('b', 5_000), "c", &text('d', 6_000), "e"]);
     assert_eq!(desk.heard().len(), 5);
     desk.lose();
@@ -172,7 +172,7 @@ fn i23_a_message_that_was_taken_in_is_not_given_up_for_a_1009() {
 
 #[test]
 fn i23_what_was_not_sent_on_the_transport_is_not_to_blame() {
-    let mut config = v1::config();
+    let mut config = relink_v1::config();
     config.outbox.in_flight = 1;
     let mut desk = Desk::connected_with(config);
     desk.send_all(&["a", &text('b', 5_000)]);
@@ -216,7 +216,7 @@ fn i24_there_is_no_doubt_about_a_message_that_the_server_complained_about() {
 
 #[test]
 fn i23_a_message_that_nobody_acknowledges_is_named_after_a_1009_and_not_sent_again() {
-    let mut config = v1::config();
+    let mut config = relink_v1::config();
     config.outbox.guarantee = Guarantee::AtMostOnce;
     let mut desk = Desk::connected_with(config);
     desk.send_all(&["a", &text('b', 5_000), "c"]);
@@ -232,7 +232,7 @@ fn i23_a_message_that_nobody_acknowledges_is_named_after_a_1009_and_not_sent_aga
 
 #[test]
 fn i21_a_limit_of_ones_own_holds_from_the_beginning() {
-    let mut config = v1::config();
+    let mut config = relink_v1::config();
     config.outbox.max_message = Some(100);
     let mut desk = Desk::with(config);
     desk.give(SessionInput::Connect);
@@ -314,7 +314,8 @@ fn ended(desk: &mut Desk) -> Vec<(String, Problem, bool)> {
 fn a_message_on_a_channel_that_no_server_can_read_is_handed_back() {
     for encoding in [Encoding::Json, Encoding::Cbor] {
         let rng = Pcg32::seed_from_u64(7);
-        let session = Session::new(v1::config(), vec!["ws://peer".into()], RelinkV1::new(encoding), rng);
+        let session =
+            Session::new(relink_v1::config(), vec!["ws://peer".into()], RelinkV1::new(encoding), rng);
         let mut desk = Desk::of(session.expect("valid"));
         for (name, wrong) in [
             (String::new(), "is 0, but it must be at least 1"),
@@ -399,7 +400,7 @@ fn words_that_no_server_can_read_end_the_subscription_that_was_active() {
 
 #[test]
 fn after_the_end_a_subscription_that_no_server_can_read_is_told_once_the_link_is_back() {
-    let config = v1::config();
+    let config = relink_v1::config();
     let mut desk = Desk::connected_with(config.with_link(config.link.with_reopen(Reopen::Always)));
     desk.close();
     closed(&mut desk, CloseCode::NORMAL);
@@ -417,7 +418,7 @@ fn after_the_end_a_subscription_that_no_server_can_read_is_told_once_the_link_is
 
 #[test]
 fn a_token_that_no_server_can_read_is_a_failed_fetch() {
-    let mut config = v1::config();
+    let mut config = relink_v1::config();
     config.link.credentials.fetch = true;
     let rng = Pcg32::seed_from_u64(7);
     let session = Session::new(config, vec!["ws://peer".into()], RelinkV1::default(), rng);
@@ -448,7 +449,7 @@ fn a_token_that_no_server_can_read_is_a_failed_fetch() {
 fn a_session_that_no_server_can_read_is_not_gone_on_with() {
     let resume =
         |id: usize, offset| Resume { session: text('s', id).into(), position: Position::new(1, offset) };
-    let mut desk = Desk::with(v1::config());
+    let mut desk = Desk::with(relink_v1::config());
     assert!(!desk.session.resume_from(resume(limits::SESSION + 1, 1)));
     assert!(!desk.session.resume_from(resume(1, limits::NUMBER + 1)));
     assert!(desk.session.resume_from(resume(limits::SESSION, limits::NUMBER)));

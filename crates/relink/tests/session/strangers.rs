@@ -2,11 +2,12 @@
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
 use relink::{
     Address, CloseCode, Command, Event, Failure, Frame, Instant, Message, Protocol, Reason, Secret, Session,
-    SessionAction, SessionConfig, SessionInput, Signal, State, Step, Subscription, Token, TransportId, v1,
+    SessionAction, SessionConfig, SessionInput, Signal, State, Step, Subscription, Token, TransportId,
 };
+use relink_v1 as v1;
+use relink_v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
 
 use crate::desk::{fresh, secs};
 

@@ -5,11 +5,11 @@ use std::rc::Rc;
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::v1::{self, RelinkV1};
 use relink::{
     Channel, CloseCode, CloseFrame, Command, Event, Frame, Guarantee, Message, Protocol, Session,
     SessionConfig, SessionInput, Signal, Step,
 };
+use relink_v1::RelinkV1;
 
 use crate::desk::Desk;
 
@@ -62,7 +62,7 @@ fn too_big(desk: &mut Desk<Wrapped>) {
 
 #[test]
 fn i23_a_1009_finds_its_message_by_the_size_that_went_out() {
-    let mut desk = wrapped(v1::config()).0;
+    let mut desk = wrapped(relink_v1::config()).0;
     desk.connect();
     desk.send_all(&["small", &"b".repeat(5_000), "behind"]);
     assert_eq!(desk.frames().len(), 3);
@@ -75,7 +75,7 @@ fn i23_a_1009_finds_its_message_by_the_size_that_went_out() {
 
 #[test]
 fn i23_so_it_is_for_a_message_that_nobody_acknowledges() {
-    let mut config = v1::config();
+    let mut config = relink_v1::config();
     config.outbox.guarantee = Guarantee::AtMostOnce;
     let mut desk = wrapped(config).0;
     desk.connect();
@@ -92,7 +92,7 @@ fn i23_so_it_is_for_a_message_that_nobody_acknowledges() {
 
 #[test]
 fn a_message_that_may_not_go_yet_is_not_measured_again_and_again() {
-    let mut config = v1::config();
+    let mut config = relink_v1::config();
     config.outbox.in_flight = 1;
     let (mut desk, measured) = wrapped(config);
     desk.max_message = Some(10_000);

@@ -42,7 +42,7 @@ fn status_box(state: State) -> String {
 fn phase_box(state: State) -> String {
     match state {
         State::Connecting(phase) | State::Reconnecting(phase) => capital(phase_name(phase)),
-        State::Idle | State::Connected | State::Closing | State::Closed(_) | _ => status_box(state),
+        State::Idle | State::Connected | State::Closing | State::Closed(_) => status_box(state),
     }
 }
 

@@ -116,7 +116,7 @@ fn attempt(bench: &mut Bench) -> Vec<Spot> {
 fn phase(bench: &Bench) -> Option<Phase> {
     match bench.link.state() {
         State::Connecting(phase) | State::Reconnecting(phase) => Some(phase),
-        State::Idle | State::Connected | State::Closing | State::Closed(_) | _ => None,
+        State::Idle | State::Connected | State::Closing | State::Closed(_) => None,
     }
 }
 

@@ -155,7 +155,7 @@ pub(crate) fn state_name(bench: &Bench) -> String {
         State::Closing if bench.link.is_flushing() => format!("{status} · flushing"),
         State::Closing => format!("{status} · waiting for the peer"),
         State::Closed(reason) => format!("{status} · {}", end_name(reason)),
-        State::Idle | State::Connected | _ => status.to_string(),
+        State::Idle | State::Connected => status.to_string(),
     }
 }
 
@@ -165,7 +165,6 @@ pub(crate) fn phase_name(phase: Phase) -> &'static str {
         Phase::Authorizing => "authorizing",
         Phase::Dialing => "dialing",
         Phase::Handshaking(step) => step.name(),
-        _ => "an unnamed phase",
     }
 }
 
@@ -217,7 +216,7 @@ fn does(actions: &[Action], input: Input, config: &LinkConfig) -> String {
 fn short(state: State) -> &'static str {
     match state {
         State::Connecting(phase) | State::Reconnecting(phase) => phase_name(phase),
-        State::Idle | State::Connected | State::Closing | State::Closed(_) | _ => state.status().name(),
+        State::Idle | State::Connected | State::Closing | State::Closed(_) => state.status().name(),
     }
 }
 

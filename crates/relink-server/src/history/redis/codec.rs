@@ -6,8 +6,8 @@ use bytes::Bytes;
 use redis::Value;
 use relink::{
     Channel, CloseCode, CloseFrame, Member, Message, Position, Problem, Rejection, SessionId, Text,
-    server::{Answer, News, Publication, Stream},
 };
+use relink_node::{Answer, News, Publication, Stream};
 
 /// Something that this crate did not write.
 #[derive(Debug, thiserror::Error)]

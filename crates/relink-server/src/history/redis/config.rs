@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use relink::{ConfigError, server::HistoryConfig};
+use relink::ConfigError;
+use relink_node::HistoryConfig;
 
 /// A day: for so long a client may stay away and be told truly that it missed nothing.
 const TOP_TTL: Duration = Duration::from_secs(24 * 60 * 60);

@@ -7,7 +7,7 @@ use redis::{
     Msg, RedisResult,
     aio::{PubSubSink, PubSubStream},
 };
-use relink::server::{News, Stream};
+use relink_node::{News, Stream};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::{MissedTickBehavior, interval, sleep, timeout},

@@ -14,10 +14,8 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
-use relink::{
-    Member, Message, Position, SessionId,
-    server::{Answer, Full, HistoryConfig, Question, Stream},
-};
+use relink::{Member, Message, Position, SessionId};
+use relink_node::{Answer, Full, HistoryConfig, Question, Stream};
 
 pub use self::config::RedisConfig;
 use self::{
@@ -48,7 +46,7 @@ const KEPT_AT_ONCE: usize = 256;
 /// Every stream is a Redis stream with the ids `1-0`, `2-0`, …, beside a small hash with its epoch, its offset and the
 /// bytes it keeps. One Lua script appends the publications of a message, notes its serial and tells the nodes: all of it or
 /// nothing, and only once per serial. News go through Pub/Sub as a hint: a lost one shows by its offset, and a lost
-/// connection becomes a [`Doubt`](relink::server::News::Doubt). Times are those of the Redis server.
+/// connection becomes a [`Doubt`](relink_node::News::Doubt). Times are those of the Redis server.
 ///
 /// Everything is deleted by itself: messages after `max_age`, sessions after `session_ttl`, and the hash of a stream, and
 /// with it its epoch, a day after anybody wrote to it or watched it. Members of a node that was killed leave when their

@@ -7,11 +7,11 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
 use relink::{
     Channel, CloseCode, Failure, Frame, Guarantee, Instant, Outgoing, Position, Priority, Receipt, Secret,
     Session, SessionAction, SessionConfig, SessionInput, State, Subscription, TransportId,
 };
+use relink_v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
 
 mod promises;
 mod server;

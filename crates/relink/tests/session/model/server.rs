@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use relink::v1::ServerFrame;
 use relink::{Position, Problem, Rejection};
+use relink_v1::ServerFrame;
 
 use super::steps::Step;
 use super::{World, name};

@@ -1,9 +1,8 @@
 //! What may happen, and under which configuration.
 
 use proptest::prelude::*;
-use relink::{
-    Guarantee, OutboxConfig, Overflow, Priority, Rate, Reopen, SessionConfig, SubscriptionsConfig, v1,
-};
+use relink::{Guarantee, OutboxConfig, Overflow, Priority, Rate, Reopen, SessionConfig, SubscriptionsConfig};
+use relink_v1 as v1;
 
 use crate::desk::{millis, secs};
 

@@ -1,0 +1,65 @@
+//! A gate for each address, in bounded memory: one that is as good as new need not be remembered.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::time::Duration;
+use relink::{Instant, Rate};
+
+use super::gate::Gate;
+
+#[derive(Debug, Clone)]
+pub(super) struct Addresses<A> {
+    gates: BTreeMap<A, Gate>,
+    /// When each address can be forgotten.
+    idle: BTreeSet<(Instant, A)>,
+}
+
+/// Each call adds one address at the most, so two are enough to get rid of all in time; and no call pays for the others.
+const FORGOTTEN_PER_CALL: usize = 2;
+
+impl<A: Ord + Clone> Addresses<A> {
+    pub(super) const fn new() -> Self {
+        Self { gates: BTreeMap::new(), idle: BTreeSet::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.gates.len()
+    }
+
+    pub(super) fn forget_idle(&mut self, now: Instant) {
+        for _ in 0..FORGOTTEN_PER_CALL {
+            if self.idle.first().is_none_or(|(at, _)| *at > now) {
+                return;
+            }
+            if let Some((_, address)) = self.idle.pop_first() {
+                self.gates.remove(&address);
+            }
+        }
+    }
+
+    /// How long an address has to wait, if it has to.
+    pub(super) fn refusal(
+        &mut self,
+        address: &A,
+        rate: Rate,
+        longest: Duration,
+        now: Instant,
+    ) -> Option<Duration> {
+        self.gates.get_mut(address)?.refusal(rate, longest, now)
+    }
+
+    /// Counts a connection; false where the table has no room for the address.
+    pub(super) fn take(&mut self, address: A, rate: Rate, max: usize, now: Instant) -> bool {
+        let known = self.gates.get(&address).copied();
+        if known.is_none() && self.gates.len() >= max {
+            return false;
+        }
+        if let Some(gate) = known {
+            self.idle.remove(&(gate.idle_at(rate), address.clone()));
+        }
+        let mut gate = known.unwrap_or(Gate::new(rate));
+        gate.take(rate, now);
+        self.idle.insert((gate.idle_at(rate), address.clone()));
+        self.gates.insert(address, gate);
+        true
+    }
+}

@@ -1,0 +1,39 @@
+//! A token bucket that tells those it refuses when to come back, each another time.
+
+use core::time::Duration;
+use relink::internal::Bucket;
+use relink::{Instant, Rate};
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gate {
+    bucket: Bucket,
+    /// The latest time that somebody was told.
+    promised: Instant,
+}
+
+impl Gate {
+    pub(super) const fn new(rate: Rate) -> Self {
+        Self { bucket: Bucket::full(rate), promised: Instant::ORIGIN }
+    }
+
+    /// How long to wait, where nothing is left: until the first token that was promised to nobody. When that is further
+    /// away than `longest`, the promises start over from the next token.
+    pub(super) fn refusal(&mut self, rate: Rate, longest: Duration, now: Instant) -> Option<Duration> {
+        if self.bucket.left(rate, now) > 0 {
+            return None;
+        }
+        let next = self.bucket.next(rate, now);
+        let unpromised = next.max(self.promised + rate.refill);
+        self.promised = if unpromised - now > longest { next } else { unpromised };
+        Some(self.promised - now)
+    }
+
+    pub(super) fn take(&mut self, rate: Rate, now: Instant) {
+        self.bucket.take(rate, now);
+    }
+
+    /// From when on the gate is as good as a new one.
+    pub(super) fn idle_at(&self, rate: Rate) -> Instant {
+        self.bucket.full_at(rate)
+    }
+}

@@ -1,0 +1,161 @@
+//! A node shuts down: when each of its clients should come back, so that the nodes which take them can.
+
+use core::time::Duration;
+use relink::ConfigError;
+use relink::internal::{LONGEST, config, nanos, positive, within};
+
+config! {
+    /// How fast the others take the clients of a node that goes.
+    ///
+    /// | field | default |
+    /// |---|---|
+    /// | `capacity_per_second` | 200 |
+    /// | `base` | 1 s |
+    /// | `linger` | 0 |
+    /// | `max` | 5 min |
+    /// | `spread_pct` | 20 |
+    pub struct DrainConfig {
+        /// So many new connections per second can the rest of the fleet take. At least 1. A connection costs about a
+        /// millisecond of TLS, a look at the token and a subscription: 200 leave one core of one node most of its time.
+        pub capacity_per_second / with_capacity_per_second: u32 = 200,
+        /// Nobody comes back sooner: time for the load balancer to notice that this node goes.
+        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
+        pub base / with_base: Duration = Duration::from_secs(1),
+        /// For so long the node goes on serving those whose turn to leave has not come. Then each of them is away for a
+        /// moment only, and they arrive more evenly: what a client adds to a short hint is short. The process
+        /// lives that much longer: stay 10 s below what its supervisor grants it (30 s in Kubernetes, 90 s in systemd).
+        /// Zero tells all of them at once, which is right where the node that goes is the only one, and its
+        /// successor waits for its end.
+        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
+        pub linger / with_linger: Duration = Duration::ZERO,
+        /// Nobody comes back later, and nobody is told to wait for longer. Clients shorten what goes beyond their own
+        /// limit, [`RetryAfter::max`](relink::RetryAfter::max), and would then all come back just before it: this must
+        /// not be above that.
+        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
+        pub max / with_max: Duration = Duration::from_secs(300),
+        /// What clients add to the hint by themselves, in percent: their
+        /// [`RetryAfter::spread_pct`](relink::RetryAfter::spread_pct).
+        pub spread_pct / with_spread_pct: u32 = 20,
+    }
+}
+
+impl DrainConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// A capacity of zero, a base of zero, a maximum that leaves no room for the base with its spread, a duration above
+    /// 365 days, a spread above 1,000 %.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        within("drain.capacity_per_second", self.capacity_per_second, 1, u32::MAX)?;
+        positive("drain.base", self.base)?;
+        within("drain.linger", self.linger, Duration::ZERO, LONGEST)?;
+        within("drain.spread_pct", self.spread_pct, 0, 1_000)?;
+        within("drain.max", self.max, self.spread(self.base), LONGEST)
+    }
+
+    /// The latest return of a client that was told to wait for so long.
+    fn spread(&self, hint: Duration) -> Duration {
+        hint.saturating_mul(self.spread_pct.saturating_add(100)) / 100
+    }
+
+    /// The longest hint that a client does not shorten.
+    fn longest_hint(&self) -> Duration {
+        let longest = u128::from(nanos(self.max)) * 100 / (u128::from(self.spread_pct) + 100);
+        Duration::from_nanos(u64::try_from(longest).unwrap_or(u64::MAX)).max(self.base)
+    }
+}
+
+/// When one connection leaves in a shutdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turn {
+    /// So long after the shutdown began the client is told.
+    pub after: Duration,
+    /// What it is told: how long to wait from then on.
+    pub hint: Duration,
+}
+
+/// Hands out the turns of one shutdown (W12, M12): one for each connection, evenly spaced.
+///
+/// A client draws its delay from the hint to `spread_pct` more, so the arrivals of a long drain blur into each other. They
+/// neither pile up nor thin out by that: at any moment about nine tenths of the capacity arrive. The hints stop where a
+/// client would shorten them, and the turns are set closer where that leaves too little time: [`fits`](Self::fits) says so.
+///
+/// Without a [`linger`](DrainConfig::linger), all are told in the same instant: each client counts from there. With one,
+/// whose turn comes within it is told only then, and to wait for no longer than the base. Tell the hints in a word of their
+/// own (going away) or in the reason of the close frame with 1001.
+///
+/// ```
+/// use core::time::Duration;
+/// use relink_node::{Drain, DrainConfig};
+///
+/// let (second, millis) = (Duration::from_secs(1), Duration::from_millis);
+/// let mut drain = Drain::new(DrainConfig::default(), 10_000);
+/// assert_eq!((drain.next_turn().hint, drain.next_turn().hint), (second, second + millis(5)));
+/// assert!(drain.fits());
+/// assert!(drain.lasts() < Duration::from_secs(62)); // 10,000 / 200 s, and the clients' own spread
+///
+/// let mut drain = Drain::new(DrainConfig::default().with_linger(20 * second), 10_000);
+/// let turns = [drain.next_turn(), drain.next_turn()];
+/// assert_eq!(turns.map(|turn| turn.after), [millis(0), millis(5)]);
+/// assert_eq!(turns.map(|turn| turn.hint), [second; 2]);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Drain {
+    config: DrainConfig,
+    connections: u64,
+    told: u64,
+}
+
+impl Drain {
+    /// A shutdown that sends so many connections away.
+    #[must_use]
+    pub fn new(config: DrainConfig, connections: usize) -> Self {
+        let connections = u64::try_from(connections).unwrap_or(u64::MAX).max(1);
+        Self { config, connections, told: 0 }
+    }
+
+    /// When the next connection leaves, and how long it should wait before it comes back. More connections than were
+    /// announced start from the front again.
+    #[must_use = "the client wants to be told"]
+    pub fn next_turn(&mut self) -> Turn {
+        let number = self.told % self.connections;
+        self.told = self.told.wrapping_add(1);
+        self.turn(number)
+    }
+
+    /// How long until the last one is back.
+    #[must_use]
+    pub fn lasts(&self) -> Duration {
+        let last = self.turn(self.connections - 1);
+        last.after.saturating_add(self.config.spread(last.hint))
+    }
+
+    /// Whether the others are given all the time that their capacity asks for. If not, `max` is too short for so many:
+    /// they come faster.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.wanted() <= self.room()
+    }
+
+    fn turn(&self, number: u64) -> Turn {
+        let width = self.wanted().min(self.room());
+        let offset = u128::from(nanos(width)) * u128::from(number) / u128::from(self.connections);
+        let offset = Duration::from_nanos(u64::try_from(offset).unwrap_or(u64::MAX));
+        let after = offset.min(self.config.linger);
+        Turn { after, hint: self.config.base.saturating_add(offset.saturating_sub(after)) }
+    }
+
+    /// How long the turns would have to reach for the capacity.
+    fn wanted(&self) -> Duration {
+        let capacity = u128::from(self.config.capacity_per_second.max(1));
+        let wanted = u128::from(self.connections) * 1_000_000_000 / capacity;
+        Duration::from_nanos(u64::try_from(wanted).unwrap_or(u64::MAX))
+    }
+
+    fn room(&self) -> Duration {
+        let hints = self.config.longest_hint().saturating_sub(self.config.base);
+        self.config.linger.saturating_add(hints)
+    }
+}

@@ -1,0 +1,329 @@
+//! What a server keeps so that nothing is lost: streams, sessions, members. As questions and answers: whoever keeps it, a
+//! map in memory or a store that outlives the node (W15), answers the same questions in the same way.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+use relink::internal::{config, positive, within};
+use relink::{Channel, CloseFrame, ConfigError, Member, Message, Position, Problem, Rejection, SessionId};
+
+config! {
+    /// How much is kept for those who return.
+    ///
+    /// | field | default |
+    /// |---|---|
+    /// | `max_messages` | 1,000 |
+    /// | `max_bytes` | 4 MiB |
+    /// | `max_age` | 5 min |
+    /// | `session_ttl` | 2 min |
+    /// | `max_total_bytes` | 256 MiB |
+    /// | `user_bytes` | 64 MiB |
+    /// | `max_sessions` | 100,000 |
+    /// | `user_sessions` | 50,000 |
+    /// | `max_members` | 1,000 |
+    /// | `max_words` | 1 MiB |
+    pub struct HistoryConfig {
+        /// So many messages of each stream at the most. At least 1.
+        pub max_messages / with_max_messages: usize = 1000,
+        /// So many bytes of each stream at the most; a larger single message is kept alone. At least 1.
+        pub max_bytes / with_max_bytes: usize = 4 << 20,
+        /// No message is kept longer. Longer than `session_ttl` and a usual restart, since channels have other readers.
+        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
+        pub max_age / with_max_age: Duration = Duration::from_secs(300),
+        /// A session can be resumed for so long after its last connection. Two minutes outlast a tunnel and a deploy;
+        /// longer costs memory for clients that never come back.
+        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
+        pub session_ttl / with_session_ttl: Duration = Duration::from_secs(120),
+        /// The most bytes of all streams together, counting 128 more for each message and 512 for each stream. Beyond it the
+        /// oldest messages are forgotten, and empty streams that nobody watches. Redis has its own bound for this, `maxmemory`.
+        /// At least 1.
+        pub max_total_bytes / with_max_total_bytes: usize = 256 << 20,
+        /// The most bytes of one user's messages, 128 more for each. A further message is refused ([`Full::User`]), so
+        /// that one user's messages do not push out those of others. Streams count in all only. The application's own messages
+        /// count for no user; each anonymous session counts by itself. At least 1.
+        pub user_bytes / with_user_bytes: usize = 64 << 20,
+        /// The most sessions, connected or waiting to be resumed. A further one is refused ([`Full::Store`]). At least 1.
+        pub max_sessions / with_max_sessions: usize = 100_000,
+        /// The most sessions of one user. A further one is refused ([`Full::User`]). At least 1.
+        pub user_sessions / with_user_sessions: usize = 50_000,
+        /// The most members listed in one channel. A member who joins a full channel is not listed but sees the others, so
+        /// that filling a room does not shut it. At least 1, at most 10,000.
+        pub max_members / with_max_members: usize = 1000,
+        /// The most bytes of what the members of one channel say of themselves. Beyond it a member is listed without its words.
+        /// They count toward no other bound; nor do the at most 1,024 refusals that a session keeps.
+        pub max_words / with_max_words: usize = 1 << 20,
+    }
+}
+
+impl HistoryConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// A bound of zero.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        within("history.max_messages", self.max_messages, 1, usize::MAX)?;
+        within("history.max_bytes", self.max_bytes, 1, usize::MAX)?;
+        positive("history.max_age", self.max_age)?;
+        positive("history.session_ttl", self.session_ttl)?;
+        within("history.max_total_bytes", self.max_total_bytes, 1, usize::MAX)?;
+        within("history.user_bytes", self.user_bytes, 1, usize::MAX)?;
+        within("history.max_sessions", self.max_sessions, 1, usize::MAX)?;
+        within("history.user_sessions", self.user_sessions, 1, usize::MAX)?;
+        within("history.max_members", self.max_members, 1, MOST_MEMBERS)
+    }
+}
+
+/// A list of members holds no more.
+const MOST_MEMBERS: usize = 10_000;
+
+/// Whose room is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the room of one or the room of all")]
+pub enum Full {
+    /// That of all: the store has no more.
+    Store,
+    /// That of the user in question.
+    User,
+}
+
+impl Full {
+    /// As a client is told.
+    #[must_use]
+    pub fn problem(self) -> Problem {
+        match self {
+            Self::Store => Problem::new(Problem::UNAVAILABLE, "the server has no room to keep it"),
+            Self::User => {
+                Problem::new(Problem::LIMIT_EXCEEDED, "the server keeps as much of this user as it may")
+            }
+        }
+    }
+}
+
+/// An ordered sequence of messages with offsets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Stream {
+    /// A channel's.
+    Channel(Channel),
+    /// A session's own: what is meant for one client alone.
+    Session(SessionId),
+}
+
+/// A message on a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a message and its place")]
+pub struct Publication {
+    /// Its number.
+    pub offset: u64,
+    /// The message.
+    pub message: Message,
+}
+
+/// What a node asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Question {
+    /// A new session begins. → [`Answer::Session`], or [`Answer::Full`]
+    Create {
+        /// Its id, drawn by the node.
+        session: SessionId,
+        /// Whose it is.
+        user: String,
+    },
+    /// A client wants to go on with a session: its next turn begins, and everyone is told ([`News::Resumed`]). Where the
+    /// session is somebody else's, nothing changes, and the answer says whose. → [`Answer::Session`] or
+    /// [`Answer::Unknown`]
+    Resume {
+        /// Which.
+        session: SessionId,
+        /// Who wants it.
+        user: String,
+    },
+    /// These sessions are in use: they and their memberships live on. Asked every third of `session_ttl`. →
+    /// [`Answer::Kept`]
+    Keep {
+        /// Which.
+        sessions: Vec<SessionId>,
+    },
+    /// A session is over for good, with its own stream and its memberships, if this is still its turn. →
+    /// [`Answer::Done`]
+    End {
+        /// Which.
+        session: SessionId,
+        /// The turn of the connection that ended it.
+        turn: u64,
+    },
+    /// All sessions of a user are over for good, with their streams and memberships, whoever has a connection for them;
+    /// everyone is told ([`News::Ended`]). A session that begins later is not concerned. → [`Answer::Done`]
+    EndUser {
+        /// Whose.
+        user: String,
+        /// How long ago that was: sessions that have begun since then go on, however often this is asked.
+        ago: Duration,
+        /// How their connections are closed.
+        frame: CloseFrame,
+    },
+    /// The effects of one message of a client. All of it or nothing: the publications are appended and the serial is noted
+    /// in one step, and only if the serial is the next one of its session. → [`Answer::Committed`], or
+    /// [`Answer::Unknown`] where there is no such session any more, or another turn of it has begun: a node that was
+    /// left behind changes nothing (I25). What the publications need may not be there: [`Answer::Full`], and nothing has
+    /// changed. One without publications always has room.
+    Commit {
+        /// The session it came from.
+        session: SessionId,
+        /// The turn as the node knows it.
+        turn: u64,
+        /// Its serial.
+        serial: u64,
+        /// What it led to.
+        publications: Vec<(Stream, Message)>,
+        /// Why it was refused, if it was.
+        rejection: Option<Rejection>,
+    },
+    /// Messages without a serial. → [`Answer::Done`]; or [`Answer::Full`], or [`Answer::Unknown`] if there is no such
+    /// session any more, and none of them is appended
+    Publish {
+        /// The session they came from; `None` for those of the application.
+        session: Option<SessionId>,
+        /// Where and what.
+        publications: Vec<(Stream, Message)>,
+    },
+    /// What followed a position. → [`Answer::Since`]; [`Answer::Full`] if a stream would begin and there is no room for it (in
+    /// memory there always is); [`Answer::Unknown`] for the stream of a session that there is not (any more).
+    Since {
+        /// In which stream; one that was never written to has an epoch, too, and offset 0.
+        stream: Stream,
+        /// After this; `None` asks for the top alone.
+        after: Option<Position>,
+        /// So many messages at the most.
+        limit: usize,
+    },
+    /// A member comes into a channel, or comes back: known by its session. Everyone is told ([`News::Joined`]) if the
+    /// session was not in there, or says something else of itself now. Words for which there is no room are left out. →
+    /// [`Answer::Joined`]; [`Answer::Full`] where the channel has as many members as it may, and the member is not one of
+    /// them; [`Answer::Unknown`] where there is no such session.
+    Join {
+        /// Which channel.
+        channel: Channel,
+        /// Which session.
+        session: SessionId,
+        /// Who; `join` is fresh.
+        member: Member,
+        /// Fresh, too: replaces the lease of the connection before.
+        lease: u64,
+    },
+    /// A member leaves, if its present lease is the one that is named: a client that came back elsewhere holds another.
+    /// Everyone is told ([`News::Left`]) if it does. → [`Answer::Done`]
+    Leave {
+        /// Which channel.
+        channel: Channel,
+        /// Which session.
+        session: SessionId,
+        /// The lease that it was given when it joined.
+        lease: u64,
+    },
+    /// Who is in a channel. → [`Answer::Members`]
+    Members {
+        /// Which channel.
+        channel: Channel,
+    },
+}
+
+/// What a node is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// A session as the store knows it.
+    Session {
+        /// Whose it is.
+        user: String,
+        /// The highest serial that was committed.
+        received: u64,
+        /// The last messages that were refused, at most 1,024, in order.
+        rejected: Vec<Rejection>,
+        /// How often it was resumed, this time included; 0 in a new one.
+        turn: u64,
+        /// After a resume: where the session is a member, each with its present lease. The node that watched over a seat may
+        /// be gone, so this one does, from now on: a seat that is not taken again within the grace is left.
+        seats: Vec<(Channel, u64)>,
+    },
+    /// There is no such session (any more), or not in this turn.
+    Unknown,
+    /// There is no room for it, and nothing was changed. Later there may be.
+    Full(Full),
+    /// The highest serial that is committed now: the one in question, or one beyond it where it was a duplicate.
+    Committed {
+        /// That serial.
+        received: u64,
+    },
+    /// The sessions live on, but for those that there are no more: the store was away for longer than they last.
+    Kept {
+        /// Those.
+        lost: Vec<SessionId>,
+    },
+    /// A part of a stream.
+    Since {
+        /// The position of the last message there is.
+        top: Position,
+        /// What follows the position in question, without a hole, oldest first, up to the limit. `None` where it cannot be
+        /// told: another epoch, or the first of it is no longer kept, or the position lies beyond the top.
+        missed: Option<Vec<Publication>>,
+    },
+    /// The member's stay: that of the question, or the one before it where the session was still in there, so that
+    /// everybody goes on knowing it by the same name.
+    Joined {
+        /// The stay as everybody knows it.
+        join: String,
+    },
+    /// Who is in a channel, by session.
+    Members(Vec<Member>),
+}
+
+/// What a store tells all nodes that watch a stream, as it happens. It may be late and it may be lost: offsets show what
+/// is missing, and [`Doubt`](News::Doubt) says that something may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum News {
+    /// A message was appended.
+    Published {
+        /// To this stream.
+        stream: Stream,
+        /// In this epoch.
+        epoch: u32,
+        /// The message and its number.
+        publication: Publication,
+    },
+    /// Somebody came.
+    Joined {
+        /// To which channel.
+        channel: Channel,
+        /// Who.
+        member: Member,
+    },
+    /// Somebody left.
+    Left {
+        /// Which channel.
+        channel: Channel,
+        /// Who.
+        member: Member,
+    },
+    /// A session was resumed: a connection of an earlier turn is replaced. For those who watch the session's stream.
+    Resumed {
+        /// Which session.
+        session: SessionId,
+        /// The turn that began.
+        turn: u64,
+    },
+    /// A session was ended by [`Question::EndUser`]: its connection is closed. For those who watch the session's stream.
+    Ended {
+        /// Which session.
+        session: SessionId,
+        /// How.
+        frame: CloseFrame,
+    },
+    /// News may have been lost: every watched stream is to be looked at again.
+    Doubt,
+}

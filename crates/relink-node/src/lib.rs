@@ -1,0 +1,124 @@
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+//! The other half of a link: what a server needs to keep its side, as machines without IO.
+//!
+//! | machine | answers |
+//! |---|---|
+//! | [`Liveness`] | which connections have been silent for too long (W10) |
+//! | [`Admission`] | may this address, may this user, connect now; if not, when (W20, M6) |
+//! | [`Presence`] | who is online, counting those whose link broke just now (A9) |
+//! | [`Drain`] | when each client should come back while a node shuts down (W12, M12) |
+//! | [`MemoryHistory`] | what a store is asked: streams, sessions, members (S6, W15) |
+//! | `Node` | all of it together, for `relink.v1`; needs the feature `v1` |
+//!
+//! ```text
+//!        sockets                          the application
+//!  messages │  ▲ messages, close           ▲ identify?  authorize?  handle!
+//!  ┌────────▼──┴───────────────────────────┴───────────────────────────────┐
+//!  │ Node      handshake · serials and acks · readers of streams · members  │
+//!  └────────▲──┬────────────────────────────────────────────────────────────┘
+//!  answers, │  ▼ questions
+//!  news     a store, shared by all nodes: MemoryHistory, or one that outlives a process
+//! ```
+//!
+//! A node decides, and keeps nothing that matters: sessions, histories and members are the store's, which is asked with a
+//! [`Question`] and tells [`News`]. So a client that loses its node goes on with another one (W15), and a node that was left
+//! behind can do no harm: each resume begins a new turn of the session, and the store takes nothing of an earlier one.
+//!
+//! # Example: a chat in a process of its own
+//!
+//! The driver here is a function without sockets. Everything that a client says to a channel is published there.
+//!
+//! ```
+//! use relink_node::{
+//!     ConnectionId, Full, HistoryConfig, MemoryHistory, Node, NodeAction, NodeConfig, NodeInput, Stream,
+//! };
+//! use relink_v1::{ClientFrame, Encoding, ServerFrame};
+//! use relink::{Instant, Problem};
+//! # struct Dice(u64);
+//! # impl relink::rand_core::TryRng for Dice {
+//! #     type Error = core::convert::Infallible;
+//! #     fn try_next_u32(&mut self) -> Result<u32, Self::Error> { Ok((self.try_next_u64()? >> 32) as u32) }
+//! #     fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+//! #         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407); Ok(self.0)
+//! #     }
+//! #     fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> { Ok(()) }
+//! # }
+//! # let rng = Dice(1); // in earnest: the system's, since session ids are secrets
+//! let mut node = Node::new(NodeConfig::default(), rng)?;
+//! let mut store = MemoryHistory::new(HistoryConfig::default(), 42)?;
+//! let now = Instant::ORIGIN;
+//!
+//! let mut drive = |node: &mut Node<_>, input| {
+//!     node.handle(input, now);
+//!     loop {
+//!         if let Some(action) = node.poll_action() {
+//!             let answer = match action {
+//!                 NodeAction::Identify { id, token } => {
+//!                     let user = token.map(|token| token.expose().to_owned()).unwrap_or_default();
+//!                     NodeInput::Identified { id, result: Ok(user) }
+//!                 }
+//!                 NodeAction::Authorize { request, .. } => NodeInput::Authorized { request, result: Ok(()) },
+//!                 NodeAction::Handle { handling, channel, message, .. } => {
+//!                     let problem = || Problem::new(Problem::NOT_HANDLED, "say it in a channel");
+//!                     let to = channel.map(Stream::Channel).ok_or_else(problem);
+//!                     NodeInput::Handled { handling, result: to.map(|stream| vec![(stream, message)]) }
+//!                 }
+//!                 NodeAction::Ask { question, what } => {
+//!                     NodeInput::Answered { question, answer: Ok(store.answer(what, now)) }
+//!                 }
+//!                 NodeAction::Watch { stream } => { store.watch(stream); continue }
+//!                 NodeAction::Unwatch { stream } => { store.unwatch(&stream); continue }
+//!                 _ => continue, // sockets: Ready, Close; and events
+//!             };
+//!             node.handle(answer, now);
+//!         } else if let Some(news) = store.poll_news() {
+//!             node.handle(NodeInput::News(news), now);
+//!         } else {
+//!             return;
+//!         }
+//!     }
+//! };
+//!
+//! let id = ConnectionId(1);
+//! drive(&mut node, NodeInput::Opened { id, user: None });
+//! for frame in [
+//!     ClientFrame::Hello { token: Some("ada".into()), resume: None, max_message: None },
+//!     ClientFrame::Subscribe { channel: "lobby".into(), since: None, token: None, presence: None },
+//!     ClientFrame::Message { serial: Some(1), channel: Some("lobby".into()), payload: "hello".into() },
+//! ] {
+//!     drive(&mut node, NodeInput::Message { id, message: frame.encode(Encoding::Json) });
+//! }
+//!
+//! let mut said = Vec::new();
+//! while let Some(message) = node.poll_transmit(id) {
+//!     said.push(ServerFrame::decode(&message)?.0);
+//! }
+//! assert!(matches!(said[0], ServerFrame::Welcome { resumed: false, .. }));
+//! assert!(said.contains(&ServerFrame::Ack { serial: 1 }));
+//! assert!(said.iter().any(|frame| matches!(frame, ServerFrame::Publication { offset: 1, .. })));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod admission;
+mod drain;
+mod history;
+mod liveness;
+mod memory;
+mod node;
+mod presence;
+
+pub use admission::{Admission, AdmissionConfig, TooMany, TooManyReason, address_key};
+pub use drain::{Drain, DrainConfig, Turn};
+pub use history::{Answer, Full, HistoryConfig, News, Publication, Question, Stream};
+pub use liveness::{Liveness, LivenessConfig};
+pub use memory::MemoryHistory;
+pub use node::{
+    AuthorizationId, ConnectionId, HandlingId, Node, NodeAction, NodeConfig, NodeEvent, NodeInput, NodeStats,
+    QuestionId,
+};
+pub use presence::{Presence, PresenceChange, PresenceConfig};

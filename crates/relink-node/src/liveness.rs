@@ -1,0 +1,228 @@
+//! Which of very many connections have been silent for too long, without a timer for each.
+//!
+//! Time is cut into checks, one per `check_every`. A connection waits in the check at which it could be dead at the
+//! earliest. To hear from it is to store the time and nothing else; only when its check comes is it looked at, and found
+//! dead or moved to a later check. Between two such moves it was heard, so it is looked at no more than twice per
+//! `silence`, however much it says.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::time::Duration;
+use relink::internal::{SHORTEST, config, nanos, positive, positive_or_off};
+use relink::{ConfigError, Instant};
+
+config! {
+    /// When a silent connection counts as dead.
+    ///
+    /// | field | default |
+    /// |---|---|
+    /// | `silence` | 30 s |
+    /// | `check_every` | 10 s |
+    /// | `message_timeout` | off |
+    pub struct LivenessConfig {
+        /// A connection from which nothing at all came for so long is dead (W10). Clients ping at least this often: a
+        /// shorter silence finds dead ones sooner, and kills those whose network is slow.
+        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
+        pub silence / with_silence: Duration = Duration::from_secs(30),
+        /// How often is looked, and so how much later than `silence` a dead connection may be found (W10). Shorter is
+        /// more exact and wakes the server more often.
+        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
+        pub check_every / with_check_every: Duration = Duration::from_secs(10),
+        /// How long one message may take to arrive, once a part of it is there; then the connection is closed with 4000.
+        /// `off`: bytes that come are life, however slowly they come. With a limit, a peer that trickles holds no connection
+        /// and no half message for long; `max_message` has to fit into it on the slowest line. Time in which the connection
+        /// is not read does not count.
+        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration::option"))]
+        pub message_timeout / with_message_timeout: Option<Duration> = None,
+    }
+}
+
+impl LivenessConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// A duration of zero or above 365 days.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        positive("liveness.silence", self.silence)?;
+        positive("liveness.check_every", self.check_every)?;
+        positive_or_off("liveness.message_timeout", self.message_timeout)
+    }
+}
+
+/// Watches connections, each by its key.
+///
+/// A connection is found dead no sooner than `silence` after it was last heard, and no later than `check_every` after
+/// that. A check that is made late by half of `check_every` or more means that this side slept: what the peers said
+/// meanwhile may still wait in the sockets, so nobody is found dead for one `check_every` more (I10). As on the client,
+/// hand in what has arrived before the time.
+///
+/// ```
+/// use core::time::Duration;
+/// use relink::Instant;
+/// use relink_node::{Liveness, LivenessConfig};
+///
+/// let at = |secs| Instant::from_origin(Duration::from_secs(secs));
+/// let mut liveness = Liveness::new(LivenessConfig::default());
+/// liveness.watch("talks", at(0));
+/// liveness.watch("silent", at(0));
+/// for check in [10, 20, 30] {
+///     assert_eq!(liveness.poll_timeout(), Some(at(check)));
+///     liveness.heard(&"talks", at(check));
+///     liveness.handle_timeout(at(check));
+/// }
+/// assert_eq!(liveness.poll_dead(), Some("silent")); // close it with 4000, and do not wait for its answer
+/// assert_eq!(liveness.poll_dead(), None);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Liveness<K> {
+    config: LivenessConfig,
+    watched: BTreeMap<K, Watched>,
+    /// Who is looked at in which check.
+    checks: BTreeSet<(u64, K)>,
+    /// The last check that was made, counted from the origin of time.
+    checked: u64,
+    excused_until: Instant,
+    dead: BTreeSet<K>,
+    examined: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Watched {
+    silence: Duration,
+    heard: Instant,
+    check: u64,
+}
+
+impl<K: Ord + Clone> Liveness<K> {
+    /// Watches nobody yet.
+    #[must_use]
+    pub const fn new(config: LivenessConfig) -> Self {
+        Self {
+            config,
+            watched: BTreeMap::new(),
+            checks: BTreeSet::new(),
+            checked: 0,
+            excused_until: Instant::ORIGIN,
+            dead: BTreeSet::new(),
+            examined: 0,
+        }
+    }
+
+    /// A connection is usable from `now` on. A key that is watched already starts anew.
+    pub fn watch(&mut self, key: K, now: Instant) {
+        self.watch_for(key, self.config.silence, now);
+    }
+
+    /// The same with a silence of its own: W10 allows 15 s for clients that were suspended before. To change it, watch
+    /// again.
+    pub fn watch_for(&mut self, key: K, silence: Duration, now: Instant) {
+        self.forget(&key);
+        if self.watched.is_empty() {
+            // Nobody was there to be checked; that no check was made says nothing about this side.
+            self.checked = self.checked.max(self.check_at_or_before(now));
+        }
+        let check = self.check_for(now + silence);
+        self.checks.insert((check, key.clone()));
+        self.watched.insert(key, Watched { silence, heard: now, check });
+    }
+
+    /// Something arrived from a connection, whatever it was. A look-up and a store: this is on the path of every
+    /// message. Nothing happens where the key is not watched.
+    #[inline]
+    pub fn heard(&mut self, key: &K, now: Instant) {
+        if let Some(watched) = self.watched.get_mut(key) {
+            watched.heard = watched.heard.max(now);
+        }
+    }
+
+    /// A connection is gone, or no longer of interest. One that was found dead is no longer reported.
+    pub fn forget(&mut self, key: &K) {
+        self.dead.remove(key);
+        if let Some((key, watched)) = self.watched.remove_entry(key) {
+            self.checks.remove(&(watched.check, key));
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next: at every check, while anybody is watched.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let next = self.time_of(self.checked.saturating_add(1));
+        (!self.watched.is_empty() && next < Instant::END).then_some(next)
+    }
+
+    /// Makes the check that is due at `now`; early calls do nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let check = self.check_at_or_before(now);
+        if check <= self.checked {
+            return;
+        }
+        let asked_for = self.time_of(self.checked.saturating_add(1));
+        if now - asked_for >= self.check_every() / 2 {
+            self.excused_until = now + self.check_every();
+        }
+        self.checked = check;
+        while self.checks.first().is_some_and(|(due, _)| *due <= check) {
+            let Some((_, key)) = self.checks.pop_first() else { return };
+            self.examine(key, now);
+        }
+    }
+
+    /// The next connection that was found dead, in the order of the keys. It is no longer watched.
+    pub fn poll_dead(&mut self) -> Option<K> {
+        self.dead.pop_first()
+    }
+
+    /// How many connections are watched.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.watched.len()
+    }
+
+    /// Whether nobody is watched.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.watched.is_empty()
+    }
+
+    /// How often a connection was looked at, in all checks together: what they cost.
+    #[must_use]
+    pub const fn examined(&self) -> u64 {
+        self.examined
+    }
+
+    fn examine(&mut self, key: K, now: Instant) {
+        self.examined = self.examined.saturating_add(1);
+        let Some(watched) = self.watched.get(&key) else { return };
+        let dead_at = (watched.heard + watched.silence).max(self.excused_until);
+        if dead_at <= now {
+            self.watched.remove(&key);
+            self.dead.insert(key);
+            return;
+        }
+        let check = self.check_for(dead_at);
+        if let Some(watched) = self.watched.get_mut(&key) {
+            watched.check = check;
+        }
+        self.checks.insert((check, key));
+    }
+
+    /// The first check at which `time` is over, of those that are yet to come.
+    fn check_for(&self, time: Instant) -> u64 {
+        let check = nanos(time.since_origin()).div_ceil(nanos(self.check_every()));
+        check.max(self.checked.saturating_add(1))
+    }
+
+    fn check_at_or_before(&self, time: Instant) -> u64 {
+        nanos(time.since_origin()) / nanos(self.check_every())
+    }
+
+    fn time_of(&self, check: u64) -> Instant {
+        let since_origin = nanos(self.check_every()).saturating_mul(check);
+        Instant::from_origin(Duration::from_nanos(since_origin))
+    }
+
+    /// A configuration that was never validated makes no hot loop.
+    fn check_every(&self) -> Duration {
+        self.config.check_every.max(SHORTEST)
+    }
+}

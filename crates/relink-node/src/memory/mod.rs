@@ -1,0 +1,317 @@
+//! [`MemoryHistory`]: the store of a server that is one process.
+
+mod ledger;
+mod log;
+mod sessions;
+mod stays;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::{Answer, Full, HistoryConfig, News, Publication, Question, Stream};
+use relink::internal::earliest;
+use relink::{Channel, ConfigError, Instant, Message, SessionId};
+
+use ledger::Ledger;
+use log::Log;
+use sessions::Kept;
+use stays::Stays;
+
+/// News that nobody takes are given up beyond this, and told as [`News::Doubt`].
+const MOST_NEWS: usize = 16 * 1024;
+
+/// Streams, sessions and members in memory: for a server that is one process, and for tests.
+///
+/// It answers what a store is asked ([`Question`]) and keeps to the bounds of its [`HistoryConfig`]. What is too old goes
+/// in the order of time, so that no answer costs more because there are many sessions. A stream that nobody wrote to,
+/// asked for or watches for twice `max_age` is dropped, or before that where there is no room; if it comes back, it has
+/// another epoch, so that an old position is noticed.
+///
+/// ```
+/// use relink::Instant;
+/// use relink_node::{Answer, HistoryConfig, MemoryHistory, News, Question, Stream};
+///
+/// let mut history = MemoryHistory::new(HistoryConfig::default(), 7)?;
+/// let lobby = Stream::Channel("lobby".into());
+/// let publish = Question::Publish { session: None, publications: vec![(lobby.clone(), "hello".into())] };
+/// assert_eq!(history.answer(publish, Instant::ORIGIN), Answer::Done);
+/// assert!(matches!(history.poll_news(), Some(News::Published { publication, .. }) if publication.offset == 1));
+///
+/// let since = Question::Since { stream: lobby, after: None, limit: 100 };
+/// assert!(matches!(history.answer(since, Instant::ORIGIN), Answer::Since { top, .. } if top.offset == 1));
+/// # Ok::<(), relink::ConfigError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct MemoryHistory {
+    config: HistoryConfig,
+    /// Where the next epoch comes from.
+    seed: u64,
+    now: Instant,
+    streams: BTreeMap<Stream, Log>,
+    sessions: BTreeMap<SessionId, Kept>,
+    channels: BTreeMap<Channel, Stays>,
+    watched: BTreeMap<Stream, usize>,
+    /// When a session is looked at. It has one entry; a later end moves it when it is looked at, not before.
+    sessions_due: BTreeSet<(Instant, SessionId)>,
+    /// When a stream is: those with the oldest messages come first.
+    streams_due: BTreeSet<(Instant, Stream)>,
+    ledger: Ledger,
+    news: VecDeque<News>,
+}
+
+impl MemoryHistory {
+    /// An empty store. Epochs are drawn from `seed`: give another one to every process, or positions from before a restart
+    /// seem to mean something.
+    ///
+    /// # Errors
+    ///
+    /// The first field of the configuration that cannot work.
+    pub fn new(config: HistoryConfig, seed: u64) -> Result<Self, ConfigError> {
+        config.validate()?;
+        Ok(Self {
+            config,
+            seed,
+            now: Instant::ORIGIN,
+            streams: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            sessions_due: BTreeSet::new(),
+            streams_due: BTreeSet::new(),
+            ledger: Ledger::default(),
+            news: VecDeque::new(),
+        })
+    }
+
+    /// Answers a question at once.
+    pub fn answer(&mut self, question: Question, now: Instant) -> Answer {
+        self.handle_timeout(now);
+        match question {
+            Question::Create { session, user } => self.create(session, user),
+            Question::Resume { session, user } => self.resume(session, &user),
+            Question::Keep { sessions } => {
+                Answer::Kept { lost: sessions.into_iter().filter(|session| !self.keep(session)).collect() }
+            }
+            Question::End { session, turn } => {
+                if self.sessions.get(&session).is_some_and(|kept| kept.turn == turn) {
+                    self.forget_session(&session);
+                }
+                Answer::Done
+            }
+            Question::EndUser { user, ago, frame } => self.end_user(&user, ago, &frame),
+            Question::Commit { session, turn, serial, publications, rejection } => {
+                self.commit(&session, turn, serial, publications, rejection)
+            }
+            Question::Publish { session, publications } => {
+                let payer = session.as_ref().map(|session| self.payer_of(session));
+                if payer == Some(None) {
+                    return Answer::Unknown;
+                }
+                let payer = payer.flatten();
+                if !self.has_room(payer.as_deref(), &publications) {
+                    return Answer::Full(Full::User);
+                }
+                self.publish(publications, payer.as_ref());
+                Answer::Done
+            }
+            Question::Since { stream, after, limit } => {
+                let Some(log) = self.log(&stream) else { return Answer::Unknown };
+                let missed = after.map_or_else(|| Some(Vec::new()), |after| log.since(after, limit));
+                Answer::Since { top: log.top(), missed }
+            }
+            Question::Join { channel, session, member, lease } => self.join(channel, session, member, lease),
+            Question::Leave { channel, session, lease } => {
+                self.leave(&channel, &session, Some(lease));
+                Answer::Done
+            }
+            Question::Members { channel } => {
+                let stays = self.channels.get(&channel);
+                Answer::Members(stays.into_iter().flat_map(Stays::members).collect())
+            }
+        }
+    }
+
+    /// The next thing that every node should know. There is one queue: whoever shares the store between nodes hands each of
+    /// them a copy.
+    #[must_use]
+    pub fn poll_news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+
+    /// A node watches a stream: it is not dropped for being idle, so that its readers' places stay good.
+    pub fn watch(&mut self, stream: Stream) {
+        let watchers = self.watched.entry(stream).or_default();
+        *watchers = watchers.saturating_add(1);
+    }
+
+    /// A node does not watch a stream any more.
+    pub fn unwatch(&mut self, stream: &Stream) {
+        let Some(watchers) = self.watched.get_mut(stream) else { return };
+        *watchers = watchers.saturating_sub(1);
+        if *watchers == 0 {
+            self.watched.remove(stream);
+        }
+    }
+
+    /// When something will be too old. Each question looks by itself; this is for the news that somebody left when nobody
+    /// asks anything.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let session = self.sessions_due.first().map(|(at, _)| (*at, ()));
+        let stream = self.streams_due.first().map(|(at, _)| (*at, ()));
+        earliest([session, stream]).map(|(at, ())| at)
+    }
+
+    /// Forgets what is too old at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        let now = self.now;
+        let is_due = |at: Instant| at <= now && at < Instant::END;
+        while self.sessions_due.first().is_some_and(|(at, _)| is_due(*at)) {
+            if let Some((_, session)) = self.sessions_due.pop_first() {
+                self.expire_session(session);
+            }
+        }
+        while self.streams_due.first().is_some_and(|(at, _)| is_due(*at)) {
+            if let Some((_, stream)) = self.streams_due.pop_first() {
+                self.expire_stream(stream);
+            }
+        }
+    }
+
+    /// How many sessions are kept.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many streams are kept.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// How many bytes count against [`max_total_bytes`](HistoryConfig::max_total_bytes).
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.ledger.bytes()
+    }
+
+    /// How many messages of a stream are kept, and how many bytes.
+    #[must_use]
+    pub fn kept(&self, stream: &Stream) -> (usize, usize) {
+        self.streams.get(stream).map_or((0, 0), Log::kept)
+    }
+
+    /// Whether a user may have these kept, beside what is kept of them.
+    fn has_room(&self, user: Option<&str>, publications: &[(Stream, Message)]) -> bool {
+        let Some(user) = user else { return true };
+        let wanted = publications.iter().map(|(_, message)| ledger::size(message));
+        let used = wanted.fold(self.ledger.bytes_of(user), usize::saturating_add);
+        publications.is_empty() || used <= self.config.user_bytes
+    }
+
+    fn publish(&mut self, publications: Vec<(Stream, Message)>, by: Option<&Arc<str>>) {
+        let (config, now) = (self.config, self.now);
+        for (stream, message) in publications {
+            if self.log(&stream).is_none() {
+                continue;
+            }
+            let Some(log) = self.streams.get_mut(&stream) else { continue };
+            let publication: Publication = log.append(message, by.cloned(), &config, &mut self.ledger, now);
+            let (epoch, due) = (log.top().epoch, log.due);
+            let too_old_at = now + config.max_age;
+            if too_old_at < due {
+                // It was empty, and was to be looked at later than its first message wants.
+                self.look_at(stream.clone(), too_old_at);
+            }
+            self.tell(News::Published { stream, epoch, publication });
+            self.squeeze();
+        }
+    }
+
+    /// Makes room: forgets the oldest messages of all, and streams that hold none and that nobody watches.
+    fn squeeze(&mut self) {
+        // Those that cannot give anything are put behind; not all of them at once.
+        let mut patience = 64_u32;
+        while self.ledger.bytes() > self.config.max_total_bytes && patience > 0 {
+            let Some((_, stream)) = self.streams_due.first().cloned() else { return };
+            let Some(log) = self.streams.get_mut(&stream) else { return };
+            if log.forget_oldest(&mut self.ledger) {
+                let at = log.looks_at(&self.config).unwrap_or(log.due);
+                self.look_at(stream, at);
+            } else if self.is_pinned(&stream) {
+                patience -= 1;
+                self.look_at(stream, self.now + self.config.max_age.saturating_mul(2));
+            } else {
+                self.forget_stream(&stream);
+            }
+        }
+    }
+
+    fn is_pinned(&self, stream: &Stream) -> bool {
+        match stream {
+            Stream::Session(session) => self.sessions.contains_key(session),
+            Stream::Channel(_) => self.watched.contains_key(stream),
+        }
+    }
+
+    /// Moves a stream in the order of time.
+    fn look_at(&mut self, stream: Stream, at: Instant) {
+        let Some(log) = self.streams.get_mut(&stream) else { return };
+        let before = core::mem::replace(&mut log.due, at);
+        self.streams_due.remove(&(before, stream.clone()));
+        self.streams_due.insert((at, stream));
+    }
+
+    fn forget_stream(&mut self, stream: &Stream) {
+        let Some(mut log) = self.streams.remove(stream) else { return };
+        while log.forget_oldest(&mut self.ledger) {}
+        self.ledger.end_stream();
+        self.streams_due.remove(&(log.due, stream.clone()));
+    }
+
+    /// The log of a stream, begun if need be; `None` for the stream of a session that there is not.
+    fn log(&mut self, stream: &Stream) -> Option<&mut Log> {
+        if !self.streams.contains_key(stream) {
+            if let Stream::Session(session) = stream {
+                self.sessions.get(session)?;
+            }
+            let due = self.now + self.config.max_age;
+            let log = Log::new(self.draw_epoch(), due, self.now);
+            self.streams_due.insert((due, stream.clone()));
+            self.streams.insert(stream.clone(), log);
+            self.ledger.begin_stream();
+            self.squeeze();
+        }
+        let log = self.streams.get_mut(stream)?;
+        log.touch(self.now);
+        Some(log)
+    }
+
+    fn expire_stream(&mut self, stream: Stream) {
+        let pinned = self.is_pinned(&stream);
+        let Some(log) = self.streams.get_mut(&stream) else { return };
+        match log.expire(&self.config, &mut self.ledger, pinned, self.now) {
+            Some(at) => self.look_at(stream, at),
+            None => self.forget_stream(&stream),
+        }
+    }
+
+    fn tell(&mut self, news: News) {
+        if self.news.len() >= MOST_NEWS {
+            self.news.clear();
+            self.news.push_back(News::Doubt);
+        }
+        self.news.push_back(news);
+    }
+
+    /// The next number of SplitMix64: well mixed, and never the same twice in a row.
+    fn draw_epoch(&mut self) -> u32 {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed >> 32) as u32
+    }
+}

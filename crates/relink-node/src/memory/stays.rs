@@ -1,0 +1,74 @@
+//! The members of one channel.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+
+use crate::HistoryConfig;
+use relink::{Member, SessionId};
+
+/// By session, and how many bytes they say of themselves together.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stays {
+    stays: BTreeMap<SessionId, Stay>,
+    words: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Stay {
+    member: Member,
+    lease: u64,
+}
+
+impl Stays {
+    pub(super) fn members(&self) -> impl Iterator<Item = Member> {
+        self.stays.values().map(|stay| stay.member.clone())
+    }
+
+    pub(super) fn lease(&self, session: &SessionId) -> Option<u64> {
+        self.stays.get(session).map(|stay| stay.lease)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.stays.is_empty()
+    }
+
+    /// The name of the stay, and the member where the others are to be told; `None` where there is no room for one more.
+    pub(super) fn join(
+        &mut self,
+        session: SessionId,
+        mut member: Member,
+        lease: u64,
+        config: &HistoryConfig,
+    ) -> Option<(String, Option<Member>)> {
+        let before = self.stays.get(&session);
+        if before.is_none() && self.stays.len() >= config.max_members {
+            return None;
+        }
+        let others = self.words - before.map_or(0, |stay| words(&stay.member));
+        if others.saturating_add(words(&member)) > config.max_words {
+            member.info = None;
+        }
+        if let Some(before) = before {
+            member.join = before.member.join.clone();
+        }
+        self.words = others.saturating_add(words(&member));
+        let is_news = before.is_none_or(|before| before.member.info != member.info);
+        self.stays.insert(session, Stay { member: member.clone(), lease });
+        Some((member.join.clone(), is_news.then_some(member)))
+    }
+
+    /// Who left, without words; only with the present lease, where one is named.
+    pub(super) fn leave(&mut self, session: &SessionId, lease: Option<u64>) -> Option<Member> {
+        let present = self.lease(session)?;
+        if lease.is_some_and(|lease| lease != present) {
+            return None;
+        }
+        let Stay { member, .. } = self.stays.remove(session)?;
+        self.words = self.words.saturating_sub(words(&member));
+        Some(Member { info: None, ..member })
+    }
+}
+
+fn words(member: &Member) -> usize {
+    member.info.as_ref().map_or(0, |words| words.as_str().len())
+}

@@ -1,0 +1,424 @@
+//! Readers of streams: each is live, or fetches what it missed until it is; in between lies no hole (S6, I26).
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use rand_core::Rng;
+
+use crate::node::asking::Why;
+use crate::node::encoded::Page;
+use crate::node::{ConnectionId, Node, NodeAction, QuestionId};
+use crate::{Full, Publication, Question, Stream};
+use relink::Position;
+use relink::internal::count;
+use relink_v1::ServerFrame;
+
+/// Where one connection is in one stream.
+#[derive(Debug)]
+pub(super) enum Follow {
+    /// May it? And from where on would it be.
+    Asked { since: Option<Position> },
+    /// What comes after this place is being looked up.
+    Seeking { after: Option<Position>, greet: Greet },
+    /// Everything up to here was sent, and there is no more.
+    Live(Position),
+    /// Everything up to here was sent; the rest stays in the store until the socket has room.
+    Paused(Position),
+}
+
+/// What a reader is told with the result of a look-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Greet {
+    /// It is subscribed, and whether it missed anything.
+    First,
+    /// Nothing: it goes on.
+    Silent,
+    /// That it missed something: its place was lost.
+    Lost,
+}
+
+/// A stream that somebody here reads.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    readers: BTreeSet<ConnectionId>,
+    /// The last news of it, and the number of the next question then: an answer to an earlier one may not know of it.
+    heard: Option<(Position, QuestionId)>,
+    checking: bool,
+    check_again: bool,
+}
+
+/// A question that one or more readers wait for.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    question: QuestionId,
+    /// Whose place it takes until it is answered.
+    asker: ConnectionId,
+    readers: BTreeSet<ConnectionId>,
+}
+
+impl Follow {
+    /// Everything up to here was asked for or sent.
+    pub(super) const fn place(&self) -> Option<Position> {
+        match self {
+            Self::Asked { since } => *since,
+            Self::Seeking { after, .. } => *after,
+            Self::Live(at) | Self::Paused(at) => Some(*at),
+        }
+    }
+
+    /// From where on it would be, if it may.
+    pub(super) const fn wanted(&self) -> Option<Option<Position>> {
+        match self {
+            Self::Asked { since } => Some(*since),
+            Self::Seeking { .. } | Self::Live(_) | Self::Paused(_) => None,
+        }
+    }
+
+    /// What is told with the answer, where it looks up exactly this.
+    fn seeks(&self, place: Option<Position>) -> Option<Greet> {
+        match self {
+            Self::Seeking { after, greet } if *after == place => Some(*greet),
+            Self::Seeking { .. } | Self::Asked { .. } | Self::Live(_) | Self::Paused(_) => None,
+        }
+    }
+}
+
+impl<R: Rng> Node<R> {
+    /// From now on, news of the stream reach this connection.
+    pub(super) fn watch(&mut self, id: ConnectionId, stream: &Stream) {
+        if !self.streams.contains_key(stream) {
+            self.actions.push_back(NodeAction::Watch { stream: stream.clone() });
+        }
+        self.streams.entry(stream.clone()).or_default().readers.insert(id);
+    }
+
+    pub(super) fn unwatch(&mut self, id: ConnectionId, stream: &Stream) {
+        let Some(watched) = self.streams.get_mut(stream) else { return };
+        watched.readers.remove(&id);
+        if watched.readers.is_empty() {
+            self.streams.remove(stream);
+            self.actions.push_back(NodeAction::Unwatch { stream: stream.clone() });
+        }
+    }
+
+    pub(super) fn follow(&mut self, id: ConnectionId, stream: &Stream) -> Option<&mut Follow> {
+        let connection = self.connections.get_mut(&id)?;
+        match stream {
+            Stream::Session(_) => connection.own.as_mut(),
+            Stream::Channel(channel) => {
+                connection.subscription(channel).map(|subscription| &mut subscription.follow)
+            }
+        }
+    }
+
+    /// Looks up what follows a place. Those who seek the same share one question.
+    pub(super) fn seek(&mut self, id: ConnectionId, stream: &Stream, after: Option<Position>, greet: Greet) {
+        let Some(follow) = self.follow(id, stream) else { return };
+        *follow = Follow::Seeking { after, greet };
+        let place = (stream.clone(), after);
+        if let Some(lookup) = self.lookups.get_mut(&place) {
+            lookup.readers.insert(id);
+            return;
+        }
+        let why = Why::Page { stream: stream.clone(), after };
+        let what = Question::Since { stream: stream.clone(), after, limit: self.config.page };
+        let question = self.ask(why, what);
+        self.lookups.insert(place, Lookup { question, asker: id, readers: BTreeSet::from([id]) });
+        self.hold_place(id);
+    }
+
+    /// Asks once more, if anybody still wants to know.
+    pub(super) fn look_again(
+        &mut self,
+        before: QuestionId,
+        stream: &Stream,
+        after: Option<Position>,
+        tries: u8,
+    ) {
+        let place = (stream.clone(), after);
+        let Some(lookup) = self.lookups.remove(&place) else { return };
+        if lookup.question != before {
+            self.lookups.insert(place, lookup);
+            return;
+        }
+        let Lookup { asker, mut readers, .. } = lookup;
+        readers.retain(|id| self.follow(*id, stream).is_some_and(|follow| follow.seeks(after).is_some()));
+        if readers.is_empty() {
+            return self.give_back(asker);
+        }
+        let why = Why::Page { stream: stream.clone(), after };
+        let what = Question::Since { stream: stream.clone(), after, limit: self.config.page };
+        let question = self.ask_again(why, what, tries);
+        self.lookups.insert(place, Lookup { question, asker, readers });
+    }
+
+    /// The answer to a look-up.
+    pub(super) fn looked_up(
+        &mut self,
+        question: QuestionId,
+        stream: &Stream,
+        after: Option<Position>,
+        top: Position,
+        missed: Option<Vec<Publication>>,
+        tries: u8,
+    ) {
+        let place = (stream.clone(), after);
+        let Some(lookup) = self.lookups.remove(&place) else { return };
+        if lookup.question != question {
+            self.lookups.insert(place, lookup);
+            return;
+        }
+        let behind = self.is_behind_news(stream, question, top);
+        let mut page = missed.map(|missed| Page::new(stream, missed));
+        let mut waiting = BTreeSet::new();
+        let Lookup { asker, readers, .. } = lookup;
+        for id in readers {
+            let Some(greet) = self.follow(id, stream).and_then(|follow| follow.seeks(after)) else {
+                continue;
+            };
+            match (after, &mut page) {
+                (None, _) => self.begin(id, stream, top, true),
+                (Some(place), Some(page)) => {
+                    match greet {
+                        Greet::First => self.begin(id, stream, place, true),
+                        Greet::Lost => self.begin(id, stream, place, false),
+                        Greet::Silent => {}
+                    }
+                    let end = self.send_page(id, stream, place, page);
+                    if end.is_some_and(|end| end == place && (behind || end.offset < top.offset)) {
+                        // The store knows less than its news did: ask it again, but not at once.
+                        self.set_follow(id, stream, Follow::Seeking { after, greet: Greet::Silent });
+                        waiting.insert(id);
+                    } else if end.is_some_and(|end| behind || end.offset < top.offset) {
+                        self.seek(id, stream, end, Greet::Silent);
+                    }
+                    continue;
+                }
+                (Some(place), None) => match (stream, greet) {
+                    (Stream::Session(_), _) => {
+                        count(&mut self.stats.lost);
+                        self.gap(id, "the session's history is lost");
+                        continue;
+                    }
+                    // Another history began meanwhile: all of it is news to this reader.
+                    (Stream::Channel(_), Greet::Silent) if place.epoch != top.epoch => {
+                        count(&mut self.stats.lost);
+                        self.seek(id, stream, Some(Position::new(top.epoch, 0)), Greet::Lost);
+                        continue;
+                    }
+                    (Stream::Channel(_), _) => {
+                        count(&mut self.stats.lost);
+                        self.begin(id, stream, top, false);
+                    }
+                },
+            }
+            // At the top, unless news have overtaken the answer.
+            self.set_follow(id, stream, Follow::Live(top));
+            if behind {
+                self.seek(id, stream, Some(top), Greet::Silent);
+            }
+        }
+        if waiting.is_empty() {
+            return self.give_back(asker);
+        }
+        self.later(question, Why::Page { stream: stream.clone(), after }, tries);
+        self.lookups.insert(place, Lookup { question, asker, readers: waiting });
+    }
+
+    /// The stream cannot begin for want of room: who wants it anew is told, who has it tries again.
+    pub(super) fn page_refused(
+        &mut self,
+        question: QuestionId,
+        stream: &Stream,
+        after: Option<Position>,
+        full: Full,
+        tries: u8,
+    ) {
+        let place = (stream.clone(), after);
+        let readers = self.lookups.get(&place).filter(|lookup| lookup.question == question);
+        let readers = readers.map(|lookup| lookup.readers.clone()).unwrap_or_default();
+        for id in readers {
+            let greet = self.follow(id, stream).and_then(|follow| follow.seeks(after));
+            if let (Stream::Channel(channel), Some(Greet::First)) = (stream, greet) {
+                self.unsubscribe(id, channel, Some(full.problem()));
+            }
+        }
+        self.later(question, Why::Page { stream: stream.clone(), after }, tries);
+    }
+
+    /// Whether there were news that this answer does not know of.
+    pub(super) fn is_behind_news(&mut self, stream: &Stream, question: QuestionId, top: Position) -> bool {
+        let Some(watched) = self.streams.get_mut(stream) else { return false };
+        let Some((heard, mark)) = watched.heard else { return false };
+        if heard.epoch == top.epoch {
+            return heard.offset > top.offset;
+        }
+        if question < mark {
+            return true;
+        }
+        // The store was asked after these news and says that another epoch is the present one.
+        watched.heard = Some((top, mark));
+        false
+    }
+
+    /// Tells a reader of a channel where it begins. For the session's own stream the welcome does.
+    fn begin(&mut self, id: ConnectionId, stream: &Stream, position: Position, recovered: bool) {
+        if let Stream::Channel(channel) = stream {
+            self.push(id, &ServerFrame::Subscribed { channel: channel.clone(), position, recovered });
+            self.take_seat(id, channel);
+        }
+    }
+
+    /// Sends what fits; returns the place after it, or `None` where the socket is full and the reader paused.
+    pub(super) fn send_page(
+        &mut self,
+        id: ConnectionId,
+        stream: &Stream,
+        after: Position,
+        page: &mut Page,
+    ) -> Option<Position> {
+        let most = self.config.max_outbound_bytes;
+        let mut at = after;
+        let mut full = false;
+        for (offset, message) in &mut page.messages {
+            let Some(connection) = self.connections.get_mut(&id) else { break };
+            if *offset <= at.offset {
+                continue;
+            }
+            if Some(*offset) != at.offset.checked_add(1) {
+                break;
+            }
+            if connection.out.bytes() > most {
+                full = true;
+                break;
+            }
+            let (message, is_withheld) = message.get_within(connection.out.encoding, connection.out.most);
+            if is_withheld {
+                count(&mut self.stats.withheld);
+            }
+            connection.out.push(message);
+            connection.out.publications = connection.out.publications.saturating_add(1);
+            count(&mut self.stats.delivered);
+            at.offset = *offset;
+        }
+        if at != after {
+            self.ready(id);
+        }
+        if full {
+            count(&mut self.stats.slow);
+        }
+        self.set_follow(id, stream, if full { Follow::Paused(at) } else { Follow::Live(at) });
+        self.weigh(id);
+        (!full).then_some(at)
+    }
+
+    pub(super) fn set_follow(&mut self, id: ConnectionId, stream: &Stream, to: Follow) {
+        if let Some(follow) = self.follow(id, stream) {
+            *follow = to;
+        }
+    }
+
+    /// The socket has room again: whoever was paused goes on from the store.
+    pub(super) fn go_on(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let paused = |follow: &Follow| match follow {
+            Follow::Paused(at) => Some(*at),
+            Follow::Asked { .. } | Follow::Seeking { .. } | Follow::Live(_) => None,
+        };
+        let mut again = Vec::new();
+        if let (Some(at), Some(session)) = (connection.own.as_ref().and_then(paused), &connection.session) {
+            again.push((Stream::Session(session.clone()), at));
+        }
+        for (channel, subscription) in &connection.channels {
+            again.extend(paused(&subscription.follow).map(|at| (Stream::Channel(channel.clone()), at)));
+        }
+        for (stream, at) in again {
+            self.seek(id, &stream, Some(at), Greet::Silent);
+        }
+        self.refresh_seats(id);
+    }
+
+    /// The store says that a message was appended.
+    pub(super) fn published(&mut self, stream: &Stream, epoch: u32, publication: Publication) {
+        let mark = QuestionId(self.next_number());
+        let Some(watched) = self.streams.get_mut(stream) else { return };
+        let news = Position::new(epoch, publication.offset);
+        let newer = watched.heard.is_none_or(|(heard, _)| heard.epoch != epoch || heard.offset < news.offset);
+        if newer {
+            watched.heard = Some((news, mark));
+        }
+        let readers: Vec<ConnectionId> = watched.readers.iter().copied().collect();
+        let mut page = Page::new(stream, alloc::vec![publication]);
+        for id in readers {
+            let Some(Follow::Live(at)) = self.follow(id, stream) else { continue };
+            let at = *at;
+            if at.epoch == epoch && news.offset <= at.offset {
+                continue;
+            }
+            if at.epoch == epoch && Some(news.offset) == at.offset.checked_add(1) {
+                self.send_page(id, stream, at, &mut page);
+            } else {
+                self.seek(id, stream, Some(at), Greet::Silent);
+            }
+        }
+    }
+
+    /// It was asked about the stream of a session that there is no more.
+    pub(super) fn page_is_over(&mut self, stream: &Stream, after: Option<Position>) {
+        if let Some(lookup) = self.lookups.remove(&(stream.clone(), after)) {
+            self.give_back(lookup.asker);
+        }
+        self.stream_is_over(stream);
+    }
+
+    pub(super) fn stream_is_over(&mut self, stream: &Stream) {
+        if let Stream::Session(session) = stream {
+            self.lose_intake(session, "the session is gone");
+        }
+    }
+
+    /// News may have been lost: looks at the top of everything that is watched.
+    pub(super) fn doubt(&mut self) {
+        let streams: Vec<Stream> = self.streams.keys().cloned().collect();
+        for stream in streams {
+            self.check(&stream);
+            if let Stream::Channel(channel) = &stream {
+                self.refresh_roster(channel);
+            }
+        }
+    }
+
+    fn check(&mut self, stream: &Stream) {
+        let Some(watched) = self.streams.get_mut(stream) else { return };
+        if watched.checking {
+            watched.check_again = true;
+            return;
+        }
+        watched.checking = true;
+        let what = Question::Since { stream: stream.clone(), after: None, limit: 1 };
+        self.ask(Why::Check { stream: stream.clone() }, what);
+    }
+
+    pub(super) fn checked(&mut self, stream: &Stream, top: Position) {
+        let Some(watched) = self.streams.get_mut(stream) else { return };
+        watched.checking = false;
+        let again = core::mem::take(&mut watched.check_again);
+        let readers: Vec<ConnectionId> = watched.readers.iter().copied().collect();
+        for id in readers {
+            let Some(Follow::Live(at)) = self.follow(id, stream) else { continue };
+            let at = *at;
+            if at.epoch != top.epoch || at.offset < top.offset {
+                self.seek(id, stream, Some(at), Greet::Silent);
+            }
+        }
+        if again {
+            self.check(stream);
+        }
+    }
+}
+
+impl Watched {
+    pub(super) fn readers(&self) -> Vec<ConnectionId> {
+        self.readers.iter().copied().collect()
+    }
+}

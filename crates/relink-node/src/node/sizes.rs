@@ -1,0 +1,72 @@
+//! How large messages may be: what is published, and what is written to one client.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use rand_core::Rng;
+
+use crate::Stream;
+use crate::node::{Node, NodeConfig};
+use relink::{Given, Message, Problem, Rejection};
+use relink_v1::{Encoding, ServerFrame, limits};
+
+impl NodeConfig {
+    /// Whether a message may be published to a stream.
+    ///
+    /// # Errors
+    ///
+    /// [`LIMIT_EXCEEDED`](Problem::LIMIT_EXCEEDED) where it is larger than [`max_publication`](Self::max_publication), or
+    /// the channel has a name that no client can subscribe to.
+    pub fn may_publish(&self, stream: &Stream, message: &Message) -> Result<(), Problem> {
+        let channel = match stream {
+            Stream::Channel(channel) => Some(channel.clone()),
+            Stream::Session(_) => None,
+        };
+        if let Some(channel) = &channel {
+            let checked = limits::check(Given::Channel(channel));
+            checked.map_err(|error| Problem::new(Problem::LIMIT_EXCEEDED, error.to_string()))?;
+        }
+        // With the longest offset: which one it gets is the store's to say.
+        let frame = ServerFrame::Publication { channel, offset: limits::NUMBER, payload: message.clone() };
+        let (size, most) = (frame.encoded_len(Encoding::Json), self.max_publication);
+        if size > most {
+            let detail = format!(
+                "a publication of {size} bytes in JSON: at most {most} are allowed (node.max_publication)"
+            );
+            return Err(Problem::new(Problem::LIMIT_EXCEEDED, detail));
+        }
+        Ok(())
+    }
+}
+
+impl<R: Rng> Node<R> {
+    /// What the application made of a message, if all of it may be published.
+    pub(super) fn check_effect(
+        &self,
+        result: Result<Vec<(Stream, Message)>, Problem>,
+    ) -> Result<Vec<(Stream, Message)>, Problem> {
+        let publications = result?;
+        publications.iter().try_for_each(|(stream, message)| self.config.may_publish(stream, message))?;
+        Ok(publications)
+    }
+}
+
+/// In place of a publication that is larger than its reader takes. It keeps the place, so that nothing seems to be missing.
+pub(super) fn withheld(frame: &ServerFrame, size: usize, most: usize, encoding: Encoding) -> Option<Message> {
+    let ServerFrame::Publication { channel, offset, .. } = frame else { return None };
+    let detail = format!("it has {size} bytes, and this client takes {most}");
+    let problem = Problem::new(Problem::LIMIT_EXCEEDED, detail);
+    Some(ServerFrame::Withheld { channel: channel.clone(), offset: *offset, problem }.encode(encoding))
+}
+
+/// Leaves the newest rejections: as many as have room beside what else a welcome says.
+pub(super) fn keep_what_fits(rejected: &mut Vec<Rejection>, encoding: Encoding, mut room: usize) {
+    let older = rejected.iter().rposition(|rejection| {
+        let size = ServerFrame::Rejected(rejection.clone()).encoded_len(encoding);
+        let fits = size <= room;
+        room = room.saturating_sub(size);
+        !fits
+    });
+    rejected.drain(..older.map_or(0, |older| older + 1));
+}

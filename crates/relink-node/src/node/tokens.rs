@@ -1,0 +1,65 @@
+//! How long a connection's token is good for, and what happens at its end.
+
+use core::time::Duration;
+
+use rand_core::Rng;
+
+use crate::node::{ConnectionId, Node, Timer};
+use relink::{CloseCode, CloseFrame, Instant};
+
+/// A deadline further ahead is looked at this often, so that timers do not pile up that outlive their connections.
+pub(super) const LOOK: Duration = Duration::from_secs(60);
+
+/// The end of a token, as far as the application told it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TokenEnd {
+    at: Option<Instant>,
+    /// When it is looked at next: a renewed token ends later, and needs no timer of its own.
+    looked_at: Option<Instant>,
+}
+
+impl TokenEnd {
+    /// Nobody said that it ends.
+    pub(super) const fn new() -> Self {
+        Self { at: None, looked_at: None }
+    }
+}
+
+impl<R: Rng> Node<R> {
+    /// The application says how long the present token is good for.
+    pub(super) fn token_ends(&mut self, id: ConnectionId, after: Option<Duration>) {
+        let grace = self.config.token_grace;
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.token.at = after.map(|after| self.now + after.saturating_add(grace));
+        self.watch_token(id);
+    }
+
+    fn watch_token(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let TokenEnd { at: Some(at), looked_at } = connection.token else { return };
+        let at = at.min(self.now + LOOK);
+        if looked_at.is_none_or(|looked_at| at < looked_at) {
+            connection.token.looked_at = Some(at);
+            self.set_timer(at, Timer::Token(id));
+        }
+    }
+
+    /// Time to look at a token.
+    pub(super) fn look_at_token(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.token.looked_at.take_if(|at| *at <= self.now);
+            let is_renewed = connection.token.at.is_some_and(|at| at > self.now);
+            if is_renewed { self.watch_token(id) } else { self.end_token(id) }
+        }
+    }
+
+    /// Closes if the token is over. Where a fresh one is being looked at, the answer decides.
+    pub(super) fn end_token(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let is_over = connection.token.at.is_some_and(|at| at <= self.now);
+        if is_over && !connection.identifying {
+            let reason = "the token is over, and no fresh one came";
+            self.close(id, CloseFrame::new(CloseCode::TOKEN_EXPIRED, reason));
+        }
+    }
+}

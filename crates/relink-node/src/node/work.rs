@@ -1,0 +1,225 @@
+//! One session's messages on their way through the node: they wait, one is with the application, its effects with the
+//! store. The way outlives a connection.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::Stream;
+use crate::node::{ConnectionId, HandlingId, QuestionId};
+use relink::{Channel, Instant, Message, Problem};
+
+/// The way of a session's messages through the node.
+///
+/// After a resume on this node, a message that the application has, or had, is not handed to it again: it is *unclaimed*
+/// until the client sends it again, and the effect is stored then. A client that sends something else instead, because
+/// another process goes on with the session, drops what is unclaimed.
+#[derive(Debug)]
+pub(super) struct Intake {
+    pub(super) user: Arc<str>,
+    pub(super) turn: u64,
+    pub(super) connection: Option<ConnectionId>,
+    /// The connection whose messages these are, after it was closed.
+    pub(super) left: Option<ConnectionId>,
+    /// The highest serial that was taken in.
+    pub(super) taken: u64,
+    /// The highest one whose effect is stored.
+    pub(super) committed: u64,
+    waiting: VecDeque<Incoming>,
+    handling: Option<Handling>,
+    handled: VecDeque<Effect>,
+    pub(super) storing: Option<QuestionId>,
+    unclaimed: usize,
+    bytes: usize,
+    /// The client closed with 1000: what is under way is the last of it.
+    pub(super) ending: bool,
+    /// Since when no connection has it.
+    pub(super) left_at: Instant,
+}
+
+/// A message of a client.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) serial: Option<u64>,
+    pub(super) channel: Option<Channel>,
+    pub(super) message: Message,
+    /// When it came.
+    pub(super) at: Instant,
+    /// The client has sent it in this turn of the session.
+    claimed: bool,
+}
+
+/// What the application has now. The message is gone if nobody wants its effect any more.
+#[derive(Debug)]
+struct Handling {
+    id: HandlingId,
+    incoming: Option<Incoming>,
+}
+
+/// What the application made of a message.
+#[derive(Debug)]
+pub(super) struct Effect {
+    incoming: Incoming,
+    pub(super) result: Result<Vec<(Stream, Message)>, Problem>,
+}
+
+impl Incoming {
+    pub(super) const fn new(
+        serial: Option<u64>,
+        channel: Option<Channel>,
+        message: Message,
+        at: Instant,
+    ) -> Self {
+        Self { serial, channel, message, at, claimed: true }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.serial == other.serial && self.channel == other.channel && self.message == other.message
+    }
+}
+
+impl Effect {
+    pub(super) const fn serial(&self) -> Option<u64> {
+        self.incoming.serial
+    }
+}
+
+impl Intake {
+    pub(super) const fn new(user: Arc<str>, turn: u64, received: u64, now: Instant) -> Self {
+        Self {
+            user,
+            turn,
+            connection: None,
+            left: None,
+            taken: received,
+            committed: received,
+            waiting: VecDeque::new(),
+            handling: None,
+            handled: VecDeque::new(),
+            storing: None,
+            unclaimed: 0,
+            bytes: 0,
+            ending: false,
+            left_at: now,
+        }
+    }
+
+    /// So many messages are here, without those that are unclaimed.
+    pub(super) fn unhandled(&self) -> usize {
+        let handling = self.handling.as_ref().is_some_and(|handling| handling.incoming.is_some());
+        let here = self.handled.len() + usize::from(handling) + self.waiting.len();
+        here.saturating_sub(self.unclaimed)
+    }
+
+    /// So many bytes they have.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing is left, not even an application that is at work.
+    pub(super) fn is_idle(&self) -> bool {
+        self.handling.is_none() && self.all().next().is_none()
+    }
+
+    /// When the message came that is here for the longest time.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.all().find(|incoming| incoming.claimed).map(|incoming| incoming.at)
+    }
+
+    /// Oldest first.
+    fn all(&self) -> impl Iterator<Item = &Incoming> {
+        let handled = self.handled.iter().map(|effect| &effect.incoming);
+        let handling = self.handling.iter().filter_map(|handling| handling.incoming.as_ref());
+        handled.chain(handling).chain(&self.waiting)
+    }
+
+    // From the client.
+
+    /// Takes a message in.
+    pub(super) fn take(&mut self, incoming: Incoming) {
+        self.taken = incoming.serial.unwrap_or(self.taken);
+        self.bytes = self.bytes.saturating_add(incoming.message.len());
+        if self.unclaimed == 0 {
+            return self.waiting.push_back(incoming);
+        }
+        let handled = self.handled.iter_mut().map(|effect| &mut effect.incoming);
+        let handling = self.handling.iter_mut().filter_map(|handling| handling.incoming.as_mut());
+        let same = handled.chain(handling).find(|it| !it.claimed && it.is_same(&incoming));
+        if let Some(same) = same {
+            *same = incoming;
+            self.unclaimed -= 1;
+            return;
+        }
+        // Another process goes on with the session, or the client has sent again all that it has.
+        self.unclaimed = 0;
+        self.handled.retain(|effect| effect.incoming.claimed);
+        if let Some(handling) = &mut self.handling {
+            handling.incoming.take_if(|incoming| !incoming.claimed);
+        }
+        self.waiting.push_back(incoming);
+    }
+
+    /// The session's next turn begins here, and everything up to `received` is stored.
+    pub(super) fn begin_turn(&mut self, turn: u64, received: u64) {
+        (self.turn, self.taken, self.committed) = (turn, received, received);
+        self.ending = false;
+        // The client sends them again, if they have serials; those without come before whatever it sends now.
+        self.waiting.retain(|incoming| incoming.serial.is_none());
+        let is_stored = |incoming: &Incoming| incoming.serial.is_some_and(|serial| serial <= received);
+        let unclaim = |incoming: &mut Incoming| incoming.claimed = incoming.serial.is_none();
+        if self.handled.front().is_some_and(|effect| effect.serial().is_some()) {
+            // The store takes nothing more of the turn before.
+            self.storing = None;
+        }
+        self.handled.retain(|effect| !is_stored(&effect.incoming));
+        self.handled.iter_mut().for_each(|effect| unclaim(&mut effect.incoming));
+        if let Some(handling) = &mut self.handling {
+            handling.incoming.take_if(|incoming| is_stored(incoming));
+            handling.incoming.iter_mut().for_each(unclaim);
+        }
+        self.unclaimed = self.all().filter(|incoming| !incoming.claimed).count();
+        let claimed = self.all().filter(|incoming| incoming.claimed);
+        self.bytes = claimed.map(|incoming| incoming.message.len()).sum();
+    }
+
+    // To the application and the store.
+
+    /// The next message for the application, if it has none.
+    pub(super) fn hand_over(&mut self, id: HandlingId) -> Option<&Incoming> {
+        if self.handling.is_some() {
+            return None;
+        }
+        let incoming = Some(self.waiting.pop_front()?);
+        self.handling.insert(Handling { id, incoming }).incoming.as_ref()
+    }
+
+    pub(super) fn hand_back(&mut self, id: HandlingId, result: Result<Vec<(Stream, Message)>, Problem>) {
+        let Some(handling) = self.handling.take_if(|handling| handling.id == id) else { return };
+        if let Some(incoming) = handling.incoming {
+            self.handled.push_back(Effect { incoming, result });
+        }
+    }
+
+    /// What the application has now.
+    pub(super) fn handling(&self) -> Option<HandlingId> {
+        self.handling.as_ref().map(|handling| handling.id)
+    }
+
+    /// The next effect for the store, or with the store.
+    pub(super) fn effect(&self) -> Option<&Effect> {
+        self.handled.front().filter(|effect| effect.incoming.claimed)
+    }
+
+    /// The store has no room for the next effect.
+    pub(super) fn refuse_effect(&mut self, problem: Problem) {
+        if let Some(effect) = self.handled.front_mut() {
+            effect.result = Err(problem);
+        }
+    }
+
+    pub(super) fn pop_effect(&mut self) -> Option<Effect> {
+        let effect = self.handled.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(effect.incoming.message.len());
+        Some(effect)
+    }
+}

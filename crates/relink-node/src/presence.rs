@@ -1,0 +1,200 @@
+//! Who is online. A link that broke just now counts as online for a grace, so that a short drop is told to nobody (A9).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::time::Duration;
+use relink::internal::{LONGEST, config, earliest, within};
+use relink::{ConfigError, Instant};
+
+config! {
+    /// How long somebody without a link is still online.
+    ///
+    /// | field | default |
+    /// |---|---|
+    /// | `grace` | 30 s |
+    pub struct PresenceConfig {
+        /// Counts as online for so long after the link broke (A9). Shorter tells of every drop on a mobile network;
+        /// longer shows people who have gone. Zero tells at once.
+        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
+        pub grace / with_grace: Duration = Duration::from_secs(30),
+    }
+}
+
+impl PresenceConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// A grace above 365 days.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        within("presence.grace", self.grace, Duration::ZERO, LONGEST)
+    }
+}
+
+/// What a new connection changes for the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[must_use = "the others want to know who joined"]
+#[expect(clippy::exhaustive_enums, reason = "somebody was online before, or was not")]
+pub enum PresenceChange {
+    /// Was not online before: tell the others *member joined*.
+    Joined,
+    /// Was online before, with another connection or within the grace: tell nobody.
+    Unchanged,
+}
+
+/// Who is online, each by a key and with any number of connections.
+///
+/// Somebody is online until the others can be told otherwise: until [`left`](Self::left) or
+/// [`poll_left`](Self::poll_left) says so. Whoever comes back before that was never away.
+///
+/// ```
+/// use core::time::Duration;
+/// use relink::Instant;
+/// use relink_node::{Presence, PresenceChange, PresenceConfig};
+///
+/// let at = |secs| Instant::from_origin(Duration::from_secs(secs));
+/// let mut presence = Presence::new(PresenceConfig::default());
+/// assert_eq!(presence.online("ada"), PresenceChange::Joined);
+/// presence.broken(&"ada", at(60));
+/// assert_eq!(presence.online("ada"), PresenceChange::Unchanged);
+///
+/// presence.broken(&"ada", at(100));
+/// assert_eq!(presence.poll_timeout(), Some(at(130)));
+/// presence.handle_timeout(at(130));
+/// assert_eq!(presence.poll_left(), Some("ada")); // tell the others
+/// ```
+#[derive(Debug, Clone)]
+pub struct Presence<K> {
+    config: PresenceConfig,
+    members: BTreeMap<K, Member>,
+    /// When whose grace is over.
+    graces: BTreeSet<(Instant, K)>,
+    /// Whose grace is over and was not taken yet.
+    over: BTreeSet<(Instant, K)>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Member {
+    /// Connections with a link.
+    live: u32,
+    /// Connections whose link broke, and that may come back.
+    broken: u32,
+    grace_until: Option<Instant>,
+}
+
+impl<K: Ord + Clone> Presence<K> {
+    /// Nobody is online yet.
+    #[must_use]
+    pub const fn new(config: PresenceConfig) -> Self {
+        Self { config, members: BTreeMap::new(), graces: BTreeSet::new(), over: BTreeSet::new() }
+    }
+
+    /// A connection of `key` is usable: a first one, a further one, or one that came back.
+    pub fn online(&mut self, key: K) -> PresenceChange {
+        let Some(member) = self.members.get_mut(&key) else {
+            self.members.insert(key, Member { live: 1, ..Member::default() });
+            return PresenceChange::Joined;
+        };
+        member.live = member.live.saturating_add(1);
+        member.broken = member.broken.saturating_sub(1);
+        if member.broken == 0 {
+            self.end_grace(&key);
+        }
+        PresenceChange::Unchanged
+    }
+
+    /// The link of one of `key`'s connections broke: it may come back until its grace is over. Nothing happens where
+    /// there is none.
+    pub fn broken(&mut self, key: &K, now: Instant) {
+        if self.members.get(key).is_none_or(|member| member.live == 0) {
+            return;
+        }
+        self.end_grace(key);
+        if let Some(member) = self.members.get_mut(key) {
+            let until = now + self.config.grace;
+            member.live = member.live.saturating_sub(1);
+            member.broken = member.broken.saturating_add(1);
+            member.grace_until = Some(until);
+            self.graces.insert((until, key.clone()));
+        }
+    }
+
+    /// One of `key`'s connections was ended on purpose. True where it was the last one: tell the others at once, no
+    /// grace is given. A connection that broke just now and may come back still counts.
+    #[must_use = "the others want to know who left"]
+    pub fn left(&mut self, key: &K) -> bool {
+        let Some(member) = self.members.get_mut(key) else { return false };
+        if member.live > 0 {
+            member.live = member.live.saturating_sub(1);
+        } else {
+            member.broken = member.broken.saturating_sub(1);
+        }
+        let (live, broken) = (member.live, member.broken);
+        if broken == 0 {
+            self.end_grace(key);
+        }
+        let is_gone = live == 0 && broken == 0;
+        is_gone && self.members.remove(key).is_some()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        earliest([self.graces.first().map(|(at, _)| (*at, ()))]).map(|(at, ())| at)
+    }
+
+    /// Ends every grace that is over at `now`. Take those who left with [`poll_left`](Self::poll_left).
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while self.graces.first().is_some_and(|(at, _)| *at <= now) {
+            self.over.extend(self.graces.pop_first());
+        }
+    }
+
+    /// The next one who did not come back in time, in the order of their ends: tell the others *member left*.
+    pub fn poll_left(&mut self) -> Option<K> {
+        while let Some((_, key)) = self.over.pop_first() {
+            let Some(member) = self.members.get_mut(&key) else { continue };
+            if member.live == 0 {
+                self.members.remove(&key);
+                return Some(key);
+            }
+            // Another connection of theirs is up; only the broken ones are given up.
+            member.broken = 0;
+            member.grace_until = None;
+        }
+        None
+    }
+
+    /// Whether `key` is online, those within their grace included.
+    #[must_use]
+    pub fn is_online(&self, key: &K) -> bool {
+        self.members.contains_key(key)
+    }
+
+    /// How many are online, those within their grace included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether nobody is online.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Everybody who is online, in the order of the keys: what a newcomer is told first.
+    pub fn iter(&self) -> impl Iterator<Item = &K> {
+        self.members.keys()
+    }
+
+    fn end_grace(&mut self, key: &K) {
+        let Some(until) = self.members.get_mut(key).and_then(|member| member.grace_until.take()) else {
+            return;
+        };
+        let entry = (until, key.clone());
+        if !self.graces.remove(&entry) {
+            self.over.remove(&entry);
+        }
+    }
+}

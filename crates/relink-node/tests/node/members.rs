@@ -1,0 +1,409 @@
+//! Who is in a channel, and how long after the link broke.
+
+use std::collections::BTreeSet;
+
+use relink::rand_core::Rng;
+use relink_node::{ConnectionId, News, NodeConfig, NodeEvent, NodeInput, Question, QuestionId};
+use relink_v1::{Encoding, ServerFrame};
+
+use crate::world::{World, dice, lobby, secs};
+
+fn two(world: &mut World) -> (ConnectionId, ConnectionId, relink::Resume) {
+    let last = world.nodes.len() - 1;
+    let (bob, _) = world.join(last, "bob");
+    world.be_seen(bob, &lobby(), "hi");
+    let (ada, session) = world.join(0, "ada");
+    world.be_seen(ada, &lobby(), "hello");
+    (ada, bob, session)
+}
+
+#[test]
+fn the_list_comes_first_and_changes_follow() {
+    let mut world = World::new(2);
+    let (ada, bob, _) = two(&mut world);
+    let mut said = world.heard(ada);
+    said.retain(|word| word != "joined ada");
+    assert_eq!(said, ["subscribed 0 true", "members ada,bob"].map(String::from).to_vec().tap_sorted(&said));
+    assert_eq!(world.heard(bob).last().expect("news"), "joined ada");
+    world.unsubscribe(ada, &lobby());
+    assert_eq!(world.heard(bob), ["left ada"]);
+}
+
+/// The members of a list come in the order of their sessions, which is no order that anybody knows.
+trait Sorted {
+    fn tap_sorted(self, like: &[String]) -> Vec<String>;
+}
+
+impl Sorted for Vec<String> {
+    fn tap_sorted(mut self, like: &[String]) -> Vec<String> {
+        if like.iter().any(|word| word == "members bob,ada") {
+            self.retain(|word| word != "members ada,bob");
+            self.push("members bob,ada".into());
+        }
+        self
+    }
+}
+
+#[test]
+fn a09_back_inside_30_s_nobody_is_told() {
+    for node in 0..2 {
+        let mut world = World::new(2);
+        let (ada, bob, session) = two(&mut world);
+        world.heard(bob);
+        world.hang_up(ada, 1006);
+        world.pass(secs(29));
+        let (ada, welcome) = world.come_back(node, "ada", &session);
+        assert!(welcome.resumed);
+        world.be_seen(ada, &lobby(), "hello");
+        world.pass(secs(120));
+        assert!(world.heard(bob).is_empty(), "on node {node}");
+    }
+}
+
+#[test]
+fn a09_after_30_s_the_others_are_told_and_told_again_of_the_return() {
+    let mut world = World::new(2);
+    let (ada, bob, session) = two(&mut world);
+    world.heard(bob);
+    world.hang_up(ada, 1006);
+    world.pass(secs(29));
+    assert!(world.heard(bob).is_empty());
+    world.pass(secs(1));
+    assert_eq!(world.heard(bob), ["left ada"]);
+    assert!(world.events().iter().any(|event| matches!(event, NodeEvent::Left { .. })));
+    let (ada, _) = world.come_back(0, "ada", &session);
+    world.be_seen(ada, &lobby(), "hello");
+    assert_eq!(world.heard(bob), ["joined ada"]);
+}
+
+#[test]
+fn a09_a_clean_close_is_told_at_once() {
+    let mut world = World::new(2);
+    let (ada, bob, _) = two(&mut world);
+    world.heard(bob);
+    world.hang_up(ada, 1000);
+    assert_eq!(world.heard(bob), ["left ada"]);
+}
+
+#[test]
+fn a10_the_same_member_in_the_same_channel_with_its_words() {
+    let mut world = World::new(1);
+    let (ada, bob, session) = two(&mut world);
+    let before = joins(&world.take(bob));
+    world.hang_up(ada, 1006);
+    let (ada, _) = world.come_back(0, "ada", &session);
+    world.be_seen(ada, &lobby(), "hello");
+    let (eve, _) = world.join(0, "eve");
+    world.be_seen(eve, &lobby(), "");
+    let members = world.take(eve).into_iter().find_map(|frame| match frame {
+        ServerFrame::Members { members, .. } => Some(members),
+        _ => None,
+    });
+    let members = members.expect("a list");
+    let ada = members.iter().find(|member| member.user == "ada").expect("ada");
+    assert_eq!(ada.info.as_ref().map(relink::Text::as_str), Some("hello"));
+    assert!(before.contains(&ada.join), "known by the same name");
+}
+
+fn joins(frames: &[ServerFrame]) -> Vec<String> {
+    let join = |frame: &ServerFrame| match frame {
+        ServerFrame::Joined { member, .. } => Some(member.join.clone()),
+        _ => None,
+    };
+    frames.iter().filter_map(join).collect()
+}
+
+#[test]
+fn other_words_after_a_return_are_told() {
+    let mut world = World::new(1);
+    let (ada, bob, session) = two(&mut world);
+    world.heard(bob);
+    world.hang_up(ada, 1006);
+    let (ada, _) = world.come_back(0, "ada", &session);
+    world.be_seen(ada, &lobby(), "in other words");
+    assert_eq!(world.heard(bob), ["joined ada"]);
+}
+
+#[test]
+fn i27_changes_that_come_before_the_list_are_in_it() {
+    let mut world = World::new(1);
+    let (ada, bob, _) = two(&mut world);
+    world.heard(ada);
+    let (eve, _) = world.join(0, "eve");
+    world.be_seen(eve, &lobby(), "");
+    world.heard(eve);
+    world.unsubscribe(eve, &lobby());
+    // Of the two questions, to join and for the list, the second is held back.
+    world.heard(eve);
+    world.hold_store = true;
+    world.be_seen(eve, &lobby(), "");
+    for _ in 0..2 {
+        let (node, question, what) = world.held.pop_front().expect("a question");
+        let answer = world.history.answer(what, world.now);
+        world.give(node, NodeInput::Answered { question, answer: Ok(answer) });
+    }
+    let (node, question, what) = world.held.pop_front().expect("the list");
+    let list = world.history.answer(what, world.now);
+    world.hold_store = false;
+    world.hang_up(bob, 1000);
+    world.give(node, NodeInput::Answered { question, answer: Ok(list) });
+    let said = world.heard(eve);
+    let list = said.iter().find(|word| word.starts_with("members")).expect("a list");
+    assert!(!list.contains("bob") && list.contains("ada") && list.contains("eve"), "{list}");
+    assert!(!said.iter().any(|word| word == "left bob"), "net changes only");
+}
+
+#[test]
+fn lost_news_of_members_are_mended_by_another_list() {
+    let mut world = World::new(1);
+    let (ada, bob, _) = two(&mut world);
+    world.heard(bob);
+    world.lose_news = true;
+    world.hang_up(ada, 1000);
+    world.settle();
+    world.lose_news = false;
+    world.give(0, NodeInput::News(News::Doubt));
+    assert_eq!(world.heard(bob), ["members bob"]);
+}
+
+#[test]
+fn whoever_is_too_slow_for_changes_gets_a_list_instead() {
+    let mut world = World::with(1, NodeConfig::default().with_max_outbound_bytes(2_000));
+    let (_, bob, _) = two(&mut world);
+    world.peers.get_mut(&bob).expect("a peer").reads = false;
+    for number in 0..100 {
+        let (id, _) = world.join(0, &format!("guest {number}"));
+        world.be_seen(id, &lobby(), "");
+        if number < 98 {
+            world.hang_up(id, 1000);
+        }
+        assert!(world.nodes[0].stats().outbound_bytes < 10_000);
+    }
+    world.peers.get_mut(&bob).expect("a peer").reads = true;
+    world.settle();
+    let said = world.heard(bob);
+    let list = said.iter().rev().find(|word| word.starts_with("members")).expect("a list");
+    for name in ["ada", "bob", "guest 98", "guest 99"] {
+        assert!(list.contains(name), "{list}");
+    }
+    assert!(!list.contains("guest 97"), "{list}");
+}
+
+/// A client that unsubscribed while it had no link, and whose node died meanwhile: nobody else knows of that seat.
+#[test]
+fn a09_a_seat_that_is_not_taken_again_after_a_resume_is_left() {
+    let mut world = World::new(3);
+    let (_, bob, session) = two(&mut world);
+    world.heard(bob);
+    world.nodes[0] = relink_node::Node::new(NodeConfig::default(), dice(9)).expect("valid");
+    world.come_back(1, "ada", &session);
+    world.pass(secs(29));
+    assert!(world.heard(bob).is_empty());
+    world.pass(secs(2));
+    assert_eq!(world.heard(bob), ["left ada"]);
+}
+
+#[test]
+fn members_of_a_node_that_died_leave_with_their_sessions() {
+    let mut world = World::new(2);
+    let (_, bob, _) = two(&mut world);
+    world.heard(bob);
+    // Node 0 is gone, and says nothing any more.
+    world.nodes[0] = relink_node::Node::new(NodeConfig::default(), dice(9)).expect("valid");
+    world.pass(secs(121));
+    assert_eq!(world.heard(bob), ["left ada"]);
+}
+
+#[test]
+fn a_list_asked_for_before_one_joined_is_not_ones_list() {
+    let mut world = World::new(1);
+    let (eve, _) = world.join(0, "eve");
+    let (bob, _) = world.join(0, "bob");
+    world.lose_news = true;
+    world.hold_store = true;
+    world.be_seen(eve, &lobby(), "");
+    // Eve's subscription and her joining are answered; the answer to her list is on its way.
+    let mut answered = Vec::new();
+    for _ in 0..3 {
+        let (node, question, what) = world.held.pop_front().expect("a question");
+        let answer = NodeInput::Answered { question, answer: Ok(world.history.answer(what, world.now)) };
+        if answered.len() < 2 {
+            world.give(node, answer.clone());
+        }
+        answered.push((node, answer));
+    }
+    let (node, list) = answered.pop().expect("the list");
+    world.hold_store = false;
+    world.be_seen(bob, &lobby(), "");
+    world.give(node, list);
+    assert_eq!(world.heard(eve), ["subscribed 0 true", "members eve"]);
+    let said = world.heard(bob);
+    let list = said.last().expect("a list");
+    assert!(list.contains("bob") && list.contains("eve"), "{said:?}");
+}
+
+/// The members of the last list that a client was told, brought up to date by the changes that came after it began.
+fn seen(frames: &[ServerFrame]) -> BTreeSet<String> {
+    let (mut list, mut changes, mut is_open) = (BTreeSet::new(), Vec::new(), false);
+    let apply = |list: &mut BTreeSet<String>, changes: Vec<(String, bool)>| {
+        for (user, is_here) in changes {
+            _ = if is_here { list.insert(user) } else { list.remove(&user) };
+        }
+    };
+    for frame in frames {
+        match frame {
+            ServerFrame::Members { members, more, .. } => {
+                if !is_open {
+                    list.clear();
+                }
+                is_open = *more;
+                list.extend(members.iter().map(|member| member.user.clone()));
+                if !is_open {
+                    apply(&mut list, std::mem::take(&mut changes));
+                }
+            }
+            ServerFrame::Joined { member, .. } => changes.push((member.user.clone(), true)),
+            ServerFrame::Left { member, .. } => changes.push((member.user.clone(), false)),
+            _ => {}
+        }
+        if !is_open {
+            apply(&mut list, std::mem::take(&mut changes));
+        }
+    }
+    assert!(!is_open, "a list has a last page");
+    list
+}
+
+fn guests(world: &mut World, count: usize, words: usize) -> Vec<ConnectionId> {
+    let join = |number: usize| {
+        let (id, _) = world.join(0, &format!("guest {number}"));
+        world.be_seen(id, &lobby(), &"w".repeat(words));
+        world.peers.get_mut(&id).expect("a peer").reads = false;
+        id
+    };
+    (0..count).map(join).collect()
+}
+
+#[test]
+fn a_large_list_comes_in_pages_that_every_client_takes() {
+    for encoding in [Encoding::Json, Encoding::Cbor] {
+        let mut world = World::new(1);
+        // What takes most room in JSON.
+        for number in 0..200 {
+            let (id, _) = world.join(0, &format!("guest {number}"));
+            world.be_seen(id, &lobby(), &"\u{1}".repeat(4096));
+            world.peers.get_mut(&id).expect("a peer").reads = false;
+        }
+        let eve = world.open_as(0, encoding);
+        world.hello(eve, "eve", None);
+        world.be_seen(eve, &lobby(), "");
+        let said = world.take(eve);
+        let pages: Vec<_> =
+            said.iter().filter(|frame| matches!(frame, ServerFrame::Members { .. })).collect();
+        assert!(pages.len() > 10, "{}", pages.len());
+        for page in pages {
+            assert!(page.encode(encoding).len() < 128 * 1024, "{}", page.encode(encoding).len());
+        }
+        assert_eq!(seen(&said).len(), 201);
+    }
+}
+
+#[test]
+fn a_list_that_nobody_reads_takes_the_room_of_one_page() {
+    let mut world = World::new(1);
+    guests(&mut world, 200, 4096);
+    let before = world.nodes[0].stats().outbound_bytes;
+    let slow = world.open(0);
+    world.hello(slow, "slow", None);
+    world.peers.get_mut(&slow).expect("a peer").reads = false;
+    for _ in 0..20 {
+        world.be_seen(slow, &lobby(), "");
+    }
+    let waits = world.nodes[0].stats().outbound_bytes - before;
+    assert!(waits < 64 * 1024, "{waits}");
+    world.peers.get_mut(&slow).expect("a peer").reads = true;
+    world.settle();
+    assert_eq!(seen(&world.take(slow)).len(), 201);
+}
+
+/// Each page is made when the one before it is on its way, and members come and go in between.
+#[test]
+fn i27_a_list_that_is_read_slowly_ends_in_what_is_so() {
+    for (most, seed) in [(1 << 20, 1), (1 << 20, 2), (40_000, 3), (40_000, 4), (2_000, 5)] {
+        let mut world = World::with(1, NodeConfig::default().with_max_outbound_bytes(most));
+        let mut here = guests(&mut world, 60, 2000);
+        let (slow, _) = world.join(0, "slow");
+        world.peers.get_mut(&slow).expect("a peer").reads = false;
+        world.be_seen(slow, &lobby(), "");
+        let mut dice = dice(seed);
+        for number in 0..120 {
+            if dice.next_u32() % 2 == 0 {
+                let gone = here.swap_remove(dice.next_u32() as usize % here.len());
+                world.hang_up(gone, 1000);
+            } else {
+                let (id, _) = world.join(0, &format!("later {number}"));
+                world.be_seen(id, &lobby(), &"w".repeat(2000));
+                here.push(id);
+            }
+            world.drain(slow, dice.next_u32() as usize % 3);
+            world.settle();
+        }
+        world.peers.get_mut(&slow).expect("a peer").reads = true;
+        world.settle();
+        assert_eq!(seen(&world.take(slow)).len(), here.len() + 1, "with seed {seed}");
+    }
+}
+
+#[test]
+fn what_a_list_is_told_from_goes_with_its_last_reader() {
+    let mut world = World::new(1);
+    guests(&mut world, 100, 4096);
+    let (slow, _) = world.join(0, "slow");
+    world.peers.get_mut(&slow).expect("a peer").reads = false;
+    world.be_seen(slow, &lobby(), "");
+    let asked = world.questions.len();
+    world.hang_up(slow, 1006);
+    world.pass(secs(31));
+    let (eve, _) = world.join(0, "eve");
+    world.be_seen(eve, &lobby(), "");
+    assert_eq!(seen(&world.take(eve)).len(), 101, "slow has left");
+    assert!(world.questions.len() > asked, "the store was asked anew");
+}
+
+#[test]
+fn a_page_is_encoded_once_for_all_its_readers() {
+    let mut world = World::new(1);
+    guests(&mut world, 20, 100);
+    let readers: Vec<_> = (0..3).map(|_| world.join(0, "eve").0).collect();
+    for id in &readers {
+        world.peers.get_mut(id).expect("a peer").reads = false;
+        world.be_seen(*id, &lobby(), "");
+    }
+    for id in &readers {
+        world.drain(*id, usize::MAX);
+    }
+    world.give(0, NodeInput::News(News::Doubt));
+    let lists: Vec<_> = readers.iter().filter_map(|id| world.nodes[0].poll_transmit(*id)).collect();
+    assert_eq!(lists.len(), 3);
+    assert!(lists.iter().all(|list| list.as_bytes().as_ptr() == lists[0].as_bytes().as_ptr()));
+}
+
+#[test]
+fn a_list_asked_for_before_news_were_lost_is_not_told() {
+    let mut world = World::new(2);
+    let (ada, bob) = (world.join(0, "ada").0, world.join(1, "bob").0);
+    world.be_seen(ada, &lobby(), "");
+    world.be_seen(bob, &lobby(), "");
+    world.heard(ada);
+    (world.hold_store, world.lose_news) = (true, true);
+    world.give(0, NodeInput::News(News::Doubt));
+    let is_list = |(_, _, what): &(usize, QuestionId, Question)| matches!(what, Question::Members { .. });
+    let at = world.held.iter().position(is_list).expect("a list is asked for");
+    let (_, question, what) = world.held.remove(at).expect("it is there");
+    let old = world.history.answer(what, world.now);
+    world.hang_up(bob, 1000);
+    world.give(0, NodeInput::News(News::Doubt));
+    world.give(0, NodeInput::Answered { question, answer: Ok(old) });
+    world.let_store_go();
+    assert_eq!(world.heard(ada), ["members ada"]);
+}

@@ -1,0 +1,96 @@
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+//! Profiles: how five real systems behave, each as configuration of the one core.
+//!
+//! A profile is what a system's documentation says, in relink's terms: its numbers, what its close codes mean, the steps of its
+//! handshake, its wire protocol, and its own names for states and reasons. No profile has a branch of its own in the
+//! core, so each is a place to start from for a system of one's own. `docs/conformance.md` lists what each of them was
+//! taken from, and where the real system differs from its own documentation.
+//!
+//! | profile | is |
+//! |---|---|
+//! | [`DEFAULT`] | relink's own defaults |
+//! | [`deepstream`] | deepstream's page on connectivity; [`deepstream::PROFILE_7`] does as version 7 of its client |
+//! | [`serverpod`] | Serverpod's lesson on reconnection |
+//! | [`agora_rtm`] | Agora RTM's page on connection states |
+//! | [`metered`] | the best practices for reconnects of Metered's realtime messaging |
+//! | [`managed_websocket`] | the class of that name and its server; [`managed_websocket::PROFILE_PROSE`] does as the text around it |
+//!
+//! ```
+//! use relink_profiles::StateMapper;
+//! use relink::{Address, Instant, Session, SessionAction, SessionInput};
+//! # struct Dice(u64);
+//! # impl rand_core::TryRng for Dice {
+//! #     type Error = core::convert::Infallible;
+//! #     fn try_next_u32(&mut self) -> Result<u32, Self::Error> { Ok(self.try_next_u64()? as u32) }
+//! #     fn try_next_u64(&mut self) -> Result<u64, Self::Error> { self.0 += 1; Ok(self.0) }
+//! #     fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> { Ok(()) }
+//! # }
+//! # let rng = Dice(0);
+//! let profile = relink_profiles::by_name("agora_rtm").expect("there is one");
+//! let address = Address::from("wss://example.org/rtm");
+//! let protocol = (profile.protocol)(&address);
+//! let mut session = Session::new((profile.config)(), vec![address], protocol, rng)?;
+//!
+//! let mut states = StateMapper::new(profile);
+//! session.handle(SessionInput::Connect, Instant::ORIGIN);
+//! while let Some(action) = session.poll_action() {
+//!     if let SessionAction::Event(event) = action {
+//!         if let Some(change) = states.observe(&event) {
+//!             assert_eq!(change.to_string(), "DISCONNECTED → CONNECTING (LOGIN)");
+//!         }
+//!     }
+//! }
+//! # Ok::<(), relink::ConfigError>(())
+//! ```
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod agora_rtm;
+pub mod deepstream;
+pub mod managed_websocket;
+pub mod metered;
+mod peer_restart;
+pub mod serverpod;
+mod state_mapper;
+mod streams;
+
+use alloc::boxed::Box;
+
+use relink::profile::{Profile, StateLabel};
+use relink::{ClosedReason, Plain, SessionConfig, TokenPlacement};
+
+pub use peer_restart::{PeerRestart, PeerRestartConfig, RestartAction};
+pub use state_mapper::{StateChange, StateMapper};
+
+/// relink's own defaults: a plain WebSocket that stays up.
+pub static DEFAULT: Profile = Profile {
+    name: "default",
+    about: "relink's own defaults: a plain WebSocket that stays up",
+    config: SessionConfig::default,
+    protocol: |_| Box::new(Plain::default()),
+    subprotocol: None,
+    token: TokenPlacement::Bearer,
+    label: |view| StateLabel::new(view.state.status().name(), None),
+    end: ClosedReason::name,
+};
+
+/// All of them, the default first.
+pub static ALL: [&Profile; 8] = [
+    &DEFAULT,
+    &deepstream::PROFILE,
+    &deepstream::PROFILE_7,
+    &serverpod::PROFILE,
+    &agora_rtm::PROFILE,
+    &metered::PROFILE,
+    &managed_websocket::PROFILE,
+    &managed_websocket::PROFILE_PROSE,
+];
+
+/// The profile of this name.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static Profile> {
+    ALL.into_iter().find(|profile| profile.name == name)
+}

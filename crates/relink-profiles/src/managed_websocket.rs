@@ -1,0 +1,162 @@
+//! `ManagedWebSocket` and `WebSocketConnectionManager`: a client with six states and heartbeats of its own, and the server
+//! that answers them (W1–W23).
+//!
+//! The class contradicts the text around it: the listing takes 1000 and 1001 for the end, the text comes back at once.
+//! [`PROFILE`] follows the listing, [`PROFILE_PROSE`] the text, with its circuit breaker (W18). The listing gives no
+//! numbers but the server's; those of the client are chosen to fit them.
+//!
+//! Not copied: the listing's heartbeat clock, which is not started anew with a connection, so that links are killed for ever
+//! after a long outage; its wait for the answer to a close frame that a dead peer never sends; and its missing limit on
+//! connecting.
+
+mod client;
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use relink::TokenPlacement;
+use relink::profile::{Profile, StateLabel};
+use relink::{
+    Backoff, Breaker, BudgetConfig, ClosePolicy, ClosedReason, Curve, HTTP_STATUSES, HeartbeatConfig, Jitter,
+    LinkConfig, OutboxConfig, Reopen, Row, SessionConfig, State, StopReason, Verdict, WhileDown, row, rows,
+};
+
+pub use client::{ManagedWebSocket, Word};
+
+/// As the listing does.
+pub static PROFILE: Profile = Profile {
+    name: "managed_websocket",
+    about: "ManagedWebSocket, as its listing does: 1000 and 1001 are the end",
+    config,
+    protocol: |_| Box::new(ManagedWebSocket::default()),
+    subprotocol: None,
+    token: TokenPlacement::Bearer,
+    label: |view| StateLabel::new(ConnectionState::of(view.state).name(), None),
+    end: ClosedReason::name,
+};
+
+/// As the text around the listing says.
+pub static PROFILE_PROSE: Profile = Profile {
+    name: "managed_websocket_prose",
+    about: "ManagedWebSocket, as the text around it says: 1000 and 1001 come back quickly",
+    config: config_prose,
+    protocol: PROFILE.protocol,
+    subprotocol: None,
+    token: TokenPlacement::Bearer,
+    label: PROFILE.label,
+    end: PROFILE.end,
+};
+
+/// The server goes away, and the listing takes that for the end.
+pub const GOING_AWAY: StopReason =
+    StopReason::custom(&("going_away", "The server went away; connect again when it is back."));
+
+/// The listing's close codes (W5).
+static LISTING: [Row; 5] = [
+    row(1000, Verdict::Stop(StopReason::NORMAL_CLOSURE), "a normal closure"),
+    row(1001, Verdict::Stop(GOING_AWAY), "going away counts as a normal closure"),
+    row(1003, Verdict::Stop(StopReason::UNSUPPORTED_DATA), "unsupported data fails for good"),
+    row(1008, Verdict::Stop(StopReason::POLICY_VIOLATION), "a policy violation fails for good"),
+    rows(0, u16::MAX, Verdict::Retry, "any other closure is unexpected"),
+];
+
+/// The text's close codes (W5, W17).
+static PROSE: [Row; 4] = [
+    rows(1000, 1001, Verdict::RetryNow, "the server moves: reconnect with minimal backoff"),
+    row(1003, Verdict::Stop(StopReason::UNSUPPORTED_DATA), "as in the listing"),
+    row(1008, Verdict::Stop(StopReason::POLICY_VIOLATION), "credentials or rights are wrong: never"),
+    rows(0, u16::MAX, Verdict::Retry, "network trouble: exponential, with jitter"),
+];
+
+/// What the listing does. Its delay is the base, doubled up to 30 s, and up to 30 % of that on top (W2).
+#[must_use]
+pub fn config() -> SessionConfig {
+    let backoff = Backoff::default()
+        .with_first(None)
+        .with_curve(Curve::Exponential { initial: Duration::from_secs(1), factor_pct: 200 })
+        .with_jitter(Jitter::Additive { pct: 30 })
+        .with_curve_cap(Some(Duration::from_secs(30)))
+        .with_cap(Duration::from_secs(39));
+    let heartbeat = HeartbeatConfig::default()
+        .with_interval(Some(Duration::from_secs(15)))
+        .with_timeout(Duration::from_secs(5));
+    let link = LinkConfig::default()
+        .with_backoff(backoff)
+        .with_heartbeat(heartbeat)
+        .with_budget(BudgetConfig::default().with_max_attempts(Some(10)))
+        .with_close_policy(ClosePolicy::new(&LISTING, &HTTP_STATUSES))
+        .with_reopen(Reopen::Always)
+        // A close empties the queue: what can go out at once goes.
+        .with_flush_timeout(Duration::from_millis(1));
+    let outbox = OutboxConfig::default().with_max_messages(100).with_while_down(WhileDown::QueueAfterLoss);
+    SessionConfig::default().with_link(link).with_outbox(outbox)
+}
+
+/// What the text says differently: close codes, and a circuit breaker (W18).
+#[must_use]
+pub fn config_prose() -> SessionConfig {
+    let mut config = config();
+    config.link.close_policy = ClosePolicy::new(&PROSE, &HTTP_STATUSES);
+    config.link.budget.breaker =
+        Some(Breaker { failures: 5, window: Duration::from_secs(60), cooldown: None });
+    config
+}
+
+/// The states of the listing (W1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the listing has six")]
+pub enum ConnectionState {
+    /// On the way to the first usable link. (The listing is here at each attempt, and takes no messages then.)
+    Connecting,
+    /// Usable.
+    Connected,
+    /// On the way back.
+    Reconnecting,
+    /// Not started.
+    Disconnected,
+    /// Not to be mended, or given up.
+    Failed,
+    /// Closed by one side or the other.
+    Closed,
+}
+
+impl ConnectionState {
+    /// What the listing calls this state.
+    #[must_use]
+    pub fn of(state: State) -> Self {
+        match state {
+            State::Idle => Self::Disconnected,
+            State::Connecting(_) => Self::Connecting,
+            State::Connected => Self::Connected,
+            State::Reconnecting(_) => Self::Reconnecting,
+            State::Closing | State::Closed(ClosedReason::Requested) => Self::Closed,
+            State::Closed(ClosedReason::Stopped { reason, .. })
+                if reason == StopReason::NORMAL_CLOSURE || reason == GOING_AWAY =>
+            {
+                Self::Closed
+            }
+            State::Closed(
+                ClosedReason::Stopped { .. } | ClosedReason::GaveUp(_) | ClosedReason::DriverGone,
+            ) => Self::Failed,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "CONNECTING",
+            Self::Connected => "CONNECTED",
+            Self::Reconnecting => "RECONNECTING",
+            Self::Disconnected => "DISCONNECTED",
+            Self::Failed => "FAILED",
+            Self::Closed => "CLOSED",
+        }
+    }
+
+    /// Whether the listing takes a message in this state (W6).
+    #[must_use]
+    pub const fn takes_messages(self) -> bool {
+        matches!(self, Self::Connected | Self::Reconnecting)
+    }
+}

@@ -1,0 +1,100 @@
+//! The client's half: heartbeats in JSON.
+
+use alloc::borrow::{Cow, ToOwned};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use relink::{CloseFrame, Command, Frame, Message, Plain, Protocol, Signal};
+use serde::{Deserialize, Serialize};
+
+/// Heartbeats as JSON, and messages as they are (W3, W9).
+///
+/// A heartbeat is `{"type":"heartbeat","timestamp":…,"connectionId":"…"}`, with the id that the server gave in its
+/// `connection_ack`. Neither that nor a `heartbeat_ack` goes to the application.
+#[derive(Debug, Clone, Default)]
+pub struct ManagedWebSocket {
+    /// Milliseconds from 1970 to the origin of the driver's time.
+    origin: u64,
+    connection: String,
+}
+
+/// What client and server say to each other apart from the application's messages.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(clippy::exhaustive_structs, reason = "the listing has these three fields")]
+#[serde(rename_all = "camelCase")]
+pub struct Word<'a> {
+    /// `heartbeat`, `heartbeat_ack` or `connection_ack`.
+    #[serde(borrow, rename = "type")]
+    pub kind: Cow<'a, str>,
+    /// Milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<u64>,
+    /// The connection that it is about.
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub connection_id: Option<Cow<'a, str>>,
+}
+
+impl Word<'_> {
+    /// As JSON.
+    #[must_use]
+    pub fn encode(&self) -> Message {
+        // Text and numbers: there is nothing that JSON could not hold.
+        Message::from(serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+impl ManagedWebSocket {
+    /// With timestamps that count from 1970: so many milliseconds passed until the origin of the driver's time. Otherwise they
+    /// count from that origin, which no server minds.
+    #[must_use]
+    pub const fn since(origin: u64) -> Self {
+        Self { origin, connection: String::new() }
+    }
+
+    /// The id that the server gave this connection; empty before it did.
+    #[must_use]
+    pub fn connection_id(&self) -> &str {
+        &self.connection
+    }
+}
+
+impl Protocol for ManagedWebSocket {
+    fn opened(&mut self) {
+        self.connection.clear();
+    }
+
+    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+        let word: Option<Word<'_>> = message.as_text().and_then(|text| serde_json::from_str(text).ok());
+        match word {
+            Some(word) if word.kind == "heartbeat_ack" => signals.push(Signal::HeartbeatAck(None)),
+            Some(word) if word.kind == "connection_ack" => {
+                word.connection_id.as_deref().unwrap_or_default().clone_into(&mut self.connection);
+            }
+            Some(_) | None => signals.push(Signal::Data(message)),
+        }
+    }
+
+    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<Signal>) {
+        Plain::default().closing(frame, signals);
+    }
+
+    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
+        match command {
+            Command::Heartbeat { at, .. } => {
+                let since_origin = u64::try_from(at.since_origin().as_millis()).unwrap_or(u64::MAX);
+                let word = Word {
+                    kind: Cow::Borrowed("heartbeat"),
+                    timestamp: Some(self.origin.saturating_add(since_origin)),
+                    connection_id: Some(Cow::Owned(self.connection.to_owned())),
+                };
+                frames.push(Frame::Message(word.encode()));
+            }
+            Command::Data { message, .. } => frames.push(Frame::Message(message)),
+            Command::Step { .. }
+            | Command::Renew { .. }
+            | Command::Subscribe { .. }
+            | Command::Unsubscribe { .. }
+            | _ => {}
+        }
+    }
+}

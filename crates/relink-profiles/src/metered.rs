@@ -1,0 +1,114 @@
+//! Metered: a fresh token for every attempt, a table of close codes, channels that come back, peers that keep their identity
+//! (M1–M24).
+//!
+//! From the best practices for reconnects of its realtime messaging. Above the link, one [`PeerRestart`](crate::PeerRestart) for each peer
+//! restarts what the link is not concerned in (M18), and a [`Roster`](relink::Roster) compares who was there with who is
+//! (M19). [`Client`] and [`Hub`] are the two halves of its wire protocol.
+//!
+//! Not copied from the real SDK: delays that jitter takes beyond the cap, and below the floor of 30 s for 4010; a first
+//! connect that is never retried; a wait of 30 s for the answer to a close frame that a dead peer never sends.
+
+mod client;
+mod wire;
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use alloc::borrow::Cow;
+use relink::TokenPlacement;
+use relink::{
+    Backoff, BudgetConfig, ClosePolicy, ClosedReason, Curve, GaveUp, HTTP_STATUSES, Handshake,
+    HeartbeatConfig, Jitter, LinkConfig, OutboxConfig, Row, SessionConfig, Status, StopReason, Verdict,
+    WhileDown, row, rows,
+};
+
+use relink::profile::{Profile, StateLabel};
+
+pub use client::Client;
+pub use wire::{ClientFrame, Malformed, Peer, ServerFrame};
+
+/// As the best practices say.
+pub static PROFILE: Profile = Profile {
+    name: "metered",
+    about: "Metered's realtime messaging: fresh tokens, a table of close codes, channels that come back",
+    config,
+    protocol: |_| Box::new(Client::default()),
+    subprotocol: None,
+    token: TokenPlacement::Query(Cow::Borrowed("token")),
+    label: |view| StateLabel::new(state_name(view.state.status()), None),
+    end: error_name,
+};
+
+/// Too many messages; the document does not have it, the SDK does.
+const TOO_FAST: Verdict = Verdict::RetrySlow { floor: Duration::from_secs(5) };
+const CAP: Verdict = Verdict::RetrySlow { floor: Duration::from_secs(30) };
+
+/// The document's close codes (M4–M7): what is not terminal is retried.
+static CLOSE_CODES: [Row; 8] = [
+    row(4001, Verdict::Stop(StopReason::INVALID_TOKEN), "signature, key or format of the token are wrong"),
+    row(4002, Verdict::RefreshToken, "the token expired; the next one is fresh"),
+    row(4003, Verdict::Stop(StopReason::CHANNEL_NOT_AUTHORIZED), "the channel is not in the token"),
+    row(4010, CAP, "too many connections: 30 s at least under every delay"),
+    row(4011, TOO_FAST, "too many messages: not at once"),
+    row(4012, Verdict::Stop(StopReason::ACCOUNT_SUSPENDED), "the account is suspended"),
+    row(4020, Verdict::Stop(StopReason::ADMIN_DISCONNECT), "an administrator decided it"),
+    rows(0, u16::MAX, Verdict::Retry, "going away, abnormal, and all others: the normal curve"),
+];
+
+/// What the document says. A going-away hint is told and not honoured, as in the SDK; opt in with
+/// `config.link.retry_after.honour` (M12). `send` is refused while the link is down; `config.outbox.while_down` queues (M22).
+#[must_use]
+pub fn config() -> SessionConfig {
+    let backoff = Backoff::default()
+        .with_first(None)
+        .with_curve(Curve::Exponential { initial: Duration::from_millis(500), factor_pct: 200 })
+        .with_jitter(Jitter::Spread { pct: 20 })
+        .with_cap(Duration::from_secs(30));
+    // The watchdog judges; pings see to it that a good link is never silent for so long.
+    let heartbeat = HeartbeatConfig::default()
+        .with_interval(Some(Duration::from_secs(20)))
+        .with_timeout(Duration::from_secs(60))
+        .with_watchdog(Some(Duration::from_secs(60)));
+    let link = LinkConfig::default();
+    let link = link
+        .with_backoff(backoff)
+        .with_heartbeat(heartbeat)
+        .with_budget(BudgetConfig::default().with_max_attempts(Some(100)))
+        .with_handshake(Handshake::default().with_welcome(Some(Duration::from_secs(10))))
+        .with_attempt_timeout(Some(Duration::from_secs(10)))
+        .with_close_policy(ClosePolicy::new(&CLOSE_CODES, &HTTP_STATUSES))
+        .with_retry_after(link.retry_after.with_honour(false));
+    SessionConfig::default()
+        .with_link(link)
+        .with_outbox(OutboxConfig::default().with_while_down(WhileDown::Refuse))
+}
+
+/// What the SDK calls a state.
+#[must_use]
+pub const fn state_name(status: Status) -> &'static str {
+    match status {
+        Status::Idle => "idle",
+        Status::Connecting => "connecting",
+        Status::Connected => "connected",
+        Status::Reconnecting => "reconnecting",
+        Status::Closing | Status::Closed => "closed",
+    }
+}
+
+/// What the document calls an end (M9). The SDK's `TokenProviderError` is no end: it is
+/// [`Event::TokenError`](relink::Event::TokenError).
+#[must_use]
+pub const fn error_name(reason: ClosedReason) -> &'static str {
+    match reason {
+        ClosedReason::GaveUp(GaveUp::TokenRefused) => "token_expired",
+        ClosedReason::GaveUp(
+            GaveUp::Attempts | GaveUp::Elapsed | GaveUp::CircuitOpen | GaveUp::FirstAttempt,
+        )
+        | ClosedReason::Requested
+        | ClosedReason::DriverGone
+        | ClosedReason::Stopped { .. } => reason.name(),
+    }
+}
+
+/// What the document calls a provider that keeps failing (M9, M10).
+pub const TOKEN_PROVIDER_ERROR: &str = "TokenProviderError";

@@ -1,0 +1,213 @@
+//! The client's half of Metered's protocol.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::wire::{ClientFrame, Peer, ServerFrame};
+use crate::deepstream::wrapped;
+use crate::streams::Streams;
+use relink::{
+    Channel, CloseCode, CloseFrame, Command, Frame, Member, Message, Plain, Problem, Protocol, Rejection,
+    Signal, Text,
+};
+
+/// Metered's protocol as a client speaks it: welcome, channels with presence, messages to one peer, acknowledgements,
+/// heartbeats, the going-away word. The configuration needs a welcome step.
+///
+/// * A message on a channel is published there; its data is JSON, and what is not goes out as a JSON string. On the channel
+///   `@` and the id of a peer it goes to that peer alone. Without a channel it goes out as it is.
+/// * What arrives is the frame as it came, so that the application sees from whom: on its channel, or, for a message to this
+///   peer alone, on none.
+/// * Acknowledgements come with [`Guarantee::AtLeastOnce`](relink::Guarantee::AtLeastOnce). The server does not know
+///   duplicates, so that the profile does without.
+/// * Nothing is kept for those who are away: a subscription that comes back says that it has a gap.
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    peer: String,
+    streams: Streams,
+    /// Requests without an answer.
+    asked: BTreeMap<u64, Asked>,
+    /// Messages without an answer, in the order in which they were sent; and what came of those that wait for an earlier one.
+    sent: VecDeque<(u64, u64, Option<Outcome>)>,
+    requests: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Asked {
+    Subscribe(Channel),
+    Unsubscribe(Channel),
+}
+
+type Outcome = Result<(), Problem>;
+
+impl Client {
+    /// What the server calls this client; empty before the welcome.
+    #[must_use]
+    pub fn peer_id(&self) -> &str {
+        &self.peer
+    }
+
+    fn request(&mut self) -> (u64, Option<String>) {
+        self.requests += 1;
+        (self.requests, Some(self.requests.to_string()))
+    }
+
+    /// A request was carried out, or refused.
+    fn answered(&mut self, request: &str, outcome: Outcome, signals: &mut Vec<Signal>) {
+        let Ok(request) = request.parse::<u64>() else { return };
+        match (self.asked.remove(&request), outcome) {
+            (Some(Asked::Subscribe(channel)), Ok(())) => self.streams.confirmed(&channel, signals),
+            (Some(Asked::Subscribe(channel)), Err(problem)) => {
+                self.streams.forget(&channel);
+                signals.push(Signal::Unsubscribed { channel, problem: Some(problem) });
+            }
+            (Some(Asked::Unsubscribe(channel)), _) => {
+                signals.push(Signal::Unsubscribed { channel, problem: None });
+            }
+            (None, outcome) => self.message_answered(request, outcome, signals),
+        }
+    }
+
+    /// Answers can overtake each other; the session wants to hear of them in the order of the messages.
+    fn message_answered(&mut self, request: u64, outcome: Outcome, signals: &mut Vec<Signal>) {
+        if let Some(sent) = self.sent.iter_mut().find(|sent| sent.0 == request) {
+            sent.2 = Some(outcome);
+        }
+        while let Some((_, serial, Some(outcome))) = self.sent.front().cloned() {
+            self.sent.pop_front();
+            signals.push(match outcome {
+                Ok(()) => Signal::Acknowledged { serial },
+                Err(problem) => Signal::Rejected(Rejection { serial, problem }),
+            });
+        }
+    }
+
+    fn presence(&mut self, channel: Channel, joined: Vec<Peer>, left: Vec<Peer>, signals: &mut Vec<Signal>) {
+        let Some(is_first) = self.streams.presence(&channel, signals) else { return };
+        if is_first {
+            let members = joined.into_iter().map(member).collect();
+            return signals.push(Signal::Members { channel, members, more: false });
+        }
+        let left =
+            left.into_iter().map(|peer| Signal::Left { channel: channel.clone(), member: member(peer) });
+        signals.extend(left);
+        let joined =
+            joined.into_iter().map(|peer| Signal::Joined { channel: channel.clone(), member: member(peer) });
+        signals.extend(joined);
+    }
+
+    fn send(&mut self, message: &Message, channel: &Channel, serial: Option<u64>, frames: &mut Vec<Frame>) {
+        let request = serial.and_then(|serial| {
+            let (number, request) = self.request();
+            self.sent.push_back((number, serial, None));
+            request
+        });
+        say(&addressed(message, channel, request), frames);
+    }
+}
+
+/// To a peer or to a channel, as the name says.
+fn addressed(message: &Message, channel: &Channel, request: Option<String>) -> ClientFrame {
+    let data = wrapped(message);
+    match channel.as_str().strip_prefix('@') {
+        Some(to) => ClientFrame::Send { to: to.into(), data, request },
+        None => ClientFrame::Publish { channel: channel.to_string(), data, request },
+    }
+}
+
+fn say(frame: &ClientFrame, frames: &mut Vec<Frame>) {
+    frames.push(Frame::Message(Message::from(frame.encode())));
+}
+
+/// A peer is known by its id alone, for as long as it is there.
+fn member(peer: Peer) -> Member {
+    Member { user: peer.id.clone(), join: peer.id, info: peer.metadata.map(Text::from) }
+}
+
+fn problem(code: String, message: Option<String>) -> Problem {
+    let detail = message.unwrap_or_else(|| "Metered refused it".into());
+    Problem::new(code, detail)
+}
+
+impl Protocol for Client {
+    fn opened(&mut self) {
+        self.peer.clear();
+        self.streams.reset();
+        self.asked.clear();
+        self.sent.clear();
+    }
+
+    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+        let Some(read) = message.as_text().map(ServerFrame::decode) else {
+            let frame = CloseFrame::new(CloseCode::UNSUPPORTED_DATA, "Metered speaks text");
+            return signals.push(Signal::Malformed(frame));
+        };
+        match read {
+            Ok(ServerFrame::Welcome { peer, max_message_size, .. }) => {
+                self.peer = peer;
+                signals.push(Signal::MaxMessage(Some(max_message_size).filter(|most| *most < u64::MAX)));
+                signals.push(Signal::Welcome);
+            }
+            Ok(ServerFrame::Ack { request }) => self.answered(&request, Ok(()), signals),
+            Ok(ServerFrame::Error { request: Some(request), code, message }) => {
+                self.answered(&request, Err(problem(code, message)), signals);
+            }
+            Ok(ServerFrame::Error { request: None, code, message }) => {
+                signals.push(Signal::Problem(problem(code, message)));
+            }
+            Ok(ServerFrame::Message { channel, .. }) => {
+                self.streams.message(&Channel::from(channel), message, signals);
+            }
+            Ok(ServerFrame::Direct { .. }) => signals.push(Signal::Data(message)),
+            Ok(ServerFrame::Presence { channel, joined, left }) => {
+                self.presence(Channel::from(channel), joined, left, signals);
+            }
+            Ok(ServerFrame::GoingAway { retry_after_ms }) => {
+                signals.push(Signal::GoingAway { retry_after: Duration::from_millis(retry_after_ms) });
+            }
+            Ok(ServerFrame::Pong) => signals.push(Signal::HeartbeatAck(None)),
+            // A frame that a later version of the server knows is no reason to lose the link.
+            Err(_) => {}
+        }
+    }
+
+    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<Signal>) {
+        Plain::default().closing(frame, signals);
+    }
+
+    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
+        match command {
+            Command::Heartbeat { .. } => say(&ClientFrame::Ping, frames),
+            Command::Data { message, channel: Some(channel), serial } => {
+                self.send(&message, &channel, serial, frames);
+            }
+            Command::Data { message, channel: None, .. } => frames.push(Frame::Message(message)),
+            Command::Subscribe { channel, .. } => {
+                let (number, request) = self.request();
+                say(&ClientFrame::Subscribe { channel: channel.to_string(), request }, frames);
+                self.asked.insert(number, Asked::Subscribe(channel.clone()));
+                // Before the answer: what overtakes it is not lost.
+                self.streams.asked(channel);
+            }
+            Command::Unsubscribe { channel } => {
+                let (number, request) = self.request();
+                say(&ClientFrame::Unsubscribe { channel: channel.to_string(), request }, frames);
+                self.streams.forget(&channel);
+                self.asked.insert(number, Asked::Unsubscribe(channel));
+            }
+            Command::Step { .. } | Command::Renew { .. } | _ => {}
+        }
+    }
+
+    fn encoded_len(&self, message: &Message, channel: Option<&Channel>, serial: Option<u64>) -> usize {
+        // The number that it gets: other requests have numbers, too.
+        let request = serial.map(|_| self.requests.saturating_add(1).to_string());
+        channel.map_or(message.len(), |channel| addressed(message, channel, request).encode().len())
+    }
+
+    fn acknowledges(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,95 @@
+//! Serverpod: a table of five delays, then an end that the person is told of (S1–S7).
+//!
+//! From a lesson on reconnection with Serverpod, whose client keeps what was not sent and asks for what was missed. The
+//! lesson leaves the wire protocol of both to the reader; here it is `relink.v1`, which resumes.
+//!
+//! Not copied from the real client: its handler for streaming connections retries every second, without a limit, and sends
+//! nothing that waited.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use relink::TokenPlacement;
+use relink::profile::{Profile, StateLabel};
+use relink::{
+    Backoff, BudgetConfig, ClosedReason, Curve, DelayTable, Jitter, LinkConfig, Phase, SessionConfig, State,
+    WhenOffline,
+};
+
+/// As the lesson says.
+pub static PROFILE: Profile = Profile {
+    name: "serverpod",
+    about: "Serverpod's lesson on reconnection: five delays from a table, then it tells the person",
+    config,
+    protocol: |_| Box::new(relink_v1::RelinkV1::default()),
+    subprotocol: Some(relink_v1::SUBPROTOCOL),
+    token: TokenPlacement::Protocol,
+    label: |view| StateLabel::new(Status::of(view.state).name(), None),
+    end: ClosedReason::name,
+};
+
+/// What the lesson says. Failures are forgotten on the first success (S3), as it has it: a server that accepts and closes at
+/// once is dialled every second.
+#[must_use]
+pub fn config() -> SessionConfig {
+    let backoff = Backoff::default()
+        .with_first(None)
+        .with_curve(Curve::Table(DelayTable::of_seconds([1, 2, 4, 8, 16])))
+        .with_jitter(Jitter::None);
+    let link = LinkConfig::default()
+        .with_backoff(backoff)
+        .with_budget(BudgetConfig::default().with_max_attempts(Some(5)))
+        .with_stable_after(Duration::ZERO);
+    relink_v1::adapt(SessionConfig::default().with_link(link))
+}
+
+/// The same with `disconnectOnLostInternetConnection` (S4): false keeps the link while the system says that there is no network,
+/// true lets go of it.
+#[must_use]
+pub fn config_with(disconnect_on_lost_internet: bool) -> SessionConfig {
+    let mut config = config();
+    config.link.when_offline =
+        if disconnect_on_lost_internet { WhenOffline::Disconnect } else { WhenOffline::Check };
+    config
+}
+
+/// What Serverpod shows a person (S7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "Serverpod has four")]
+pub enum Status {
+    /// Not connected, and not trying.
+    Disconnected,
+    /// An attempt is under way.
+    Connecting,
+    /// Usable.
+    Connected,
+    /// Waiting for the next attempt.
+    WaitingToRetry,
+}
+
+impl Status {
+    /// What Serverpod calls this state.
+    #[must_use]
+    pub const fn of(state: State) -> Self {
+        match state {
+            State::Idle | State::Closing | State::Closed(_) => Self::Disconnected,
+            State::Connecting(Phase::Waiting) | State::Reconnecting(Phase::Waiting) => Self::WaitingToRetry,
+            State::Connecting(Phase::Authorizing | Phase::Dialing | Phase::Handshaking(_))
+            | State::Reconnecting(Phase::Authorizing | Phase::Dialing | Phase::Handshaking(_)) => {
+                Self::Connecting
+            }
+            State::Connected => Self::Connected,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disconnected => "disconnected",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::WaitingToRetry => "waitingToRetry",
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The client's half: [`RelinkV1`], a [`Protocol`].
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::{ClientFrame, Encoding, ServerFrame, limits};
+use relink::internal::within;
+use relink::{
+    Channel, CloseCode, CloseFrame, Command, ConfigError, Frame, Given, Guarantee, Message, Plain, Protocol,
+    SessionConfig, Signal, Step, StopReason, Unreadable, Verdict, Welcomed,
+};
+
+/// What a link that speaks `relink.v1` starts from: the defaults, and
+///
+/// * an authentication step of 10 s, in which the hello is answered;
+/// * a heartbeat every 10 s: a server may close what was silent for 15 s, and does after 30 s by default (W10);
+/// * [`Guarantee::AtLeastOnce`], which the server makes exactly once;
+/// * close code 4009 is an end: the session goes on over somebody else's transport, and two who take it from each other in
+///   turn would help nobody.
+///
+/// ```
+/// use relink::Guarantee;
+///
+/// let config = relink_v1::config();
+/// assert_eq!(config.outbox.guarantee, Guarantee::AtLeastOnce);
+/// assert!(config.validate().is_ok());
+/// ```
+#[must_use]
+pub fn config() -> SessionConfig {
+    adapt(SessionConfig::default())
+}
+
+/// Any configuration, with what [`config`] lists in place of what is still at its default.
+#[must_use]
+pub fn adapt(mut config: SessionConfig) -> SessionConfig {
+    let (plain, link) = (SessionConfig::default().link, &mut config.link);
+    link.handshake.authentication.get_or_insert(Duration::from_secs(10));
+    if link.heartbeat.interval == plain.heartbeat.interval {
+        link.heartbeat.interval = Some(Duration::from_secs(10));
+    }
+    let replaced = CloseCode::REPLACED;
+    if link.close_policy.on_close(replaced) == plain.close_policy.on_close(replaced) {
+        let stop = Verdict::Stop(StopReason::REPLACED);
+        // Where there is no room for one more edit, that many codes have been thought about.
+        let _ = link.close_policy.set_close(replaced.0..=replaced.0, stop);
+    }
+    config.outbox.guarantee = Guarantee::AtLeastOnce;
+    config
+}
+
+/// The client's half of `relink.v1`. It wants an authentication step in the handshake: start from [`config`].
+///
+/// A frame of the server that cannot be read closes the transport, with 1003 or 1007 as the case is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelinkV1 {
+    encoding: Encoding,
+    max_message: Option<u64>,
+}
+
+impl RelinkV1 {
+    /// A client that speaks in this encoding.
+    #[must_use]
+    pub const fn new(encoding: Encoding) -> Self {
+        Self { encoding, max_message: None }
+    }
+
+    /// The same, telling the server that this client reads messages of at most so many bytes: larger publications are
+    /// withheld ([`Event::Withheld`](relink::Event::Withheld)). Drivers do it with their own limit.
+    ///
+    /// # Errors
+    ///
+    /// Less than [`limits::LEAST_MESSAGE`]: the frames of the subprotocol have to fit.
+    pub fn with_max_message(mut self, bytes: usize) -> Result<Self, ConfigError> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).min(limits::NUMBER);
+        within("limits.max_message", bytes, limits::LEAST_MESSAGE, u64::MAX)?;
+        self.max_message = Some(bytes);
+        Ok(self)
+    }
+
+    fn say(self, frame: &ClientFrame, frames: &mut Vec<Frame>) {
+        frames.push(Frame::Message(frame.encode(self.encoding)));
+    }
+}
+
+/// In JSON, which people can read; CBOR is smaller.
+impl Default for RelinkV1 {
+    fn default() -> Self {
+        Self::new(Encoding::Json)
+    }
+}
+
+impl Protocol for RelinkV1 {
+    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+        let frame = match ServerFrame::decode(&message) {
+            Ok((frame, _)) => frame,
+            Err(malformed) => return signals.push(Signal::Malformed(malformed.into())),
+        };
+        let signal = match frame {
+            ServerFrame::Welcome { session, resumed, refused, received, rejected, position, max_message } => {
+                let welcomed = Welcomed { session, resumed, refused, received, rejected, position };
+                signals.push(Signal::MaxMessage(max_message));
+                signals.push(Signal::Session(Box::new(welcomed)));
+                Signal::Authenticated
+            }
+            ServerFrame::Ack { serial } => Signal::Acknowledged { serial },
+            ServerFrame::Rejected(rejection) => Signal::Rejected(rejection),
+            ServerFrame::Publication { channel, offset, payload } => {
+                Signal::Publication { channel, offset, message: payload }
+            }
+            ServerFrame::Withheld { channel, offset, problem } => {
+                Signal::Withheld { channel, offset, problem }
+            }
+            ServerFrame::Subscribed { channel, position, recovered } => {
+                Signal::Subscribed { channel, position, recovered }
+            }
+            ServerFrame::Unsubscribed { channel, problem } => Signal::Unsubscribed { channel, problem },
+            ServerFrame::Members { channel, members, more } => Signal::Members { channel, members, more },
+            ServerFrame::Joined { channel, member } => Signal::Joined { channel, member },
+            ServerFrame::Left { channel, member } => Signal::Left { channel, member },
+            ServerFrame::HeartbeatAck { nonce, sent } => {
+                signals.push(Signal::HeartbeatAck(Some(nonce)));
+                Signal::Published { count: sent }
+            }
+            ServerFrame::GoingAway { retry_after } => Signal::GoingAway { retry_after },
+            ServerFrame::Error(problem) => Signal::Problem(problem),
+        };
+        signals.push(signal);
+    }
+
+    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<Signal>) {
+        // A refusal before the welcome has no going-away frame; its close reason says when to come back.
+        Plain::default().closing(frame, signals);
+    }
+
+    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
+        let frame = match command {
+            Command::Step { step: Step::Authenticating, token, resume } => {
+                let max_message = self.max_message;
+                ClientFrame::Hello { token: token.cloned(), resume: resume.cloned(), max_message }
+            }
+            Command::Step { step: Step::Welcome | Step::Challenge | Step::Login, .. } => return,
+            Command::Renew { token } => ClientFrame::Renew { token: token.clone() },
+            Command::Heartbeat { nonce, sent, .. } => ClientFrame::Heartbeat { nonce, sent },
+            Command::Data { message, channel, serial } => {
+                ClientFrame::Message { serial, channel, payload: message }
+            }
+            Command::Subscribe { channel, since, token, presence } => {
+                ClientFrame::Subscribe { channel, since, token, presence }
+            }
+            Command::Unsubscribe { channel } => ClientFrame::Unsubscribe { channel },
+            // What version 1 has no frame for.
+            _ => return,
+        };
+        self.say(&frame, frames);
+    }
+
+    fn encoded_len(&self, message: &Message, channel: Option<&Channel>, serial: Option<u64>) -> usize {
+        let (channel, payload) = (channel.cloned(), message.clone());
+        ClientFrame::Message { serial, channel, payload }.encoded_len(self.encoding)
+    }
+
+    fn check(&self, given: Given<'_>) -> Result<(), Unreadable> {
+        limits::check(given)
+    }
+
+    fn reads_at_most(&mut self, bytes: usize) -> Result<(), ConfigError> {
+        *self = self.with_max_message(bytes)?;
+        Ok(())
+    }
+
+    fn acknowledges(&self) -> bool {
+        true
+    }
+
+    fn renews(&self) -> bool {
+        true
+    }
+
+    fn opening(&self) -> Option<Step> {
+        Some(Step::Authenticating)
+    }
+}

@@ -1,0 +1,20 @@
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+//! `relink.v1`: a small subprotocol with acknowledgements, resume, subscriptions and presence in it. `docs/protocol.md`
+//! describes it for whoever implements it elsewhere.
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod client;
+mod codec;
+mod frame;
+pub mod limits;
+
+pub use client::{RelinkV1, adapt, config};
+pub use codec::{Encoding, Malformed};
+pub use frame::{ClientFrame, ServerFrame};
+
+/// The name of the subprotocol, as client and server agree on it in the WebSocket handshake.
+pub const SUBPROTOCOL: &str = "relink.v1";
