@@ -73,7 +73,7 @@ impl Dialer {
                 Box::new(race::connect(runtime, addresses).await?)
             }
         };
-        let (stream, heard) = Guarded::new(stream);
+        let (stream, heard) = Guarded::new(stream, tls);
         let stream: BoxStream = Box::new(stream);
         let stream = if tls { self.secure(stream, &host, is_trusted).await? } else { stream };
         Ok((stream, heard))

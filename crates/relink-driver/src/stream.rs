@@ -17,14 +17,58 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for T {}
 /// A byte stream of any kind.
 pub type BoxStream = Box<dyn ByteStream>;
 
-/// Whether the peer sent anything. It is noted beneath TLS, which hands on a record only when all of it is there.
+/// What was seen of the peer beneath TLS, which hands on a record only when all of it is there.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Heard(Arc<AtomicBool>);
+pub(crate) struct Heard(Arc<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    anything: AtomicBool,
+    part_of_record: AtomicBool,
+}
 
 impl Heard {
     /// Whether anything came since the last call.
     pub(crate) fn take(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
+        self.0.anything.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether a part of a TLS record has come, and its rest has not.
+    pub(crate) fn is_mid_record(&self) -> bool {
+        self.0.part_of_record.load(Ordering::Relaxed)
+    }
+}
+
+/// Finds where the records of TLS end. Some bring no data: new keys, session tickets.
+#[derive(Default)]
+struct Records {
+    header: [u8; 5],
+    header_len: usize,
+    /// Bytes of the present record that have yet to come.
+    missing: usize,
+}
+
+impl Records {
+    fn pass(&mut self, mut bytes: &[u8]) {
+        while let Some((first, rest)) = bytes.split_first() {
+            if self.missing > 0 {
+                let count = self.missing.min(bytes.len());
+                self.missing -= count;
+                bytes = &bytes[count..];
+                continue;
+            }
+            self.header[self.header_len] = *first;
+            self.header_len = (self.header_len + 1) % self.header.len();
+            if self.header_len == 0 {
+                let [_, _, _, high, low] = self.header;
+                self.missing = u16::from_be_bytes([high, low]).into();
+            }
+            bytes = rest;
+        }
+    }
+
+    const fn is_mid_record(&self) -> bool {
+        self.header_len > 0 || self.missing > 0
     }
 }
 
@@ -33,12 +77,15 @@ impl Heard {
 pub(crate) struct Guarded {
     stream: BoxStream,
     heard: Heard,
+    /// `None` without TLS.
+    records: Option<Records>,
 }
 
 impl Guarded {
-    pub(crate) fn new(stream: BoxStream) -> (Self, Heard) {
+    pub(crate) fn new(stream: BoxStream, has_tls: bool) -> (Self, Heard) {
         let heard = Heard::default();
-        (Self { stream, heard: heard.clone() }, heard)
+        let records = has_tls.then(Records::default);
+        (Self { stream, heard: heard.clone(), records }, heard)
     }
 
     fn guard<T>(
@@ -53,8 +100,13 @@ impl Guarded {
 impl AsyncRead for Guarded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         let read = self.guard(|stream| stream.poll_read(cx, into));
-        if matches!(read, Poll::Ready(Ok(1..))) {
-            self.heard.0.store(true, Ordering::Relaxed);
+        let Self { heard: Heard(seen), records, .. } = &mut *self;
+        if let Poll::Ready(Ok(count @ 1..)) = read {
+            seen.anything.store(true, Ordering::Relaxed);
+            if let Some(records) = records {
+                records.pass(into.get(..count).unwrap_or_default());
+                seen.part_of_record.store(records.is_mid_record(), Ordering::Relaxed);
+            }
         }
         read
     }

@@ -161,8 +161,8 @@ impl Open {
         let heard = self.heard.take();
         if !arrived {
             if heard {
-                let since = *self.arriving.get_or_insert_with(|| shared.now());
-                shared.hand_in(SessionInput::Arriving { id, since: Some(since) });
+                self.arriving = self.is_partial().then(|| self.arriving.unwrap_or_else(|| shared.now()));
+                shared.hand_in(SessionInput::Arriving { id, since: self.arriving });
             }
             buffers.read.truncate(SMALL_READ);
             buffers.read.shrink_to_fit();
@@ -197,12 +197,17 @@ impl Open {
     /// What is to be said of bytes that arrived beside these frames: whether more has to come, and since when.
     fn arriving(&mut self, id: TransportId, shared: &Shared, frames: &[Frame]) -> Option<SessionInput> {
         let before = self.arriving.take();
-        if self.wire.is_mid_message() {
+        if self.is_partial() {
             let is_next = frames.iter().any(|frame| matches!(frame, Frame::Message(_)));
             self.arriving = before.filter(|_| !is_next).or_else(|| Some(shared.now()));
         }
         let says_more = before.is_some() || self.arriving.is_some() || frames.is_empty();
         says_more.then_some(SessionInput::Arriving { id, since: self.arriving })
+    }
+
+    /// Whether a part of something has arrived: of a message, or of a record of TLS.
+    fn is_partial(&self) -> bool {
+        self.wire.is_mid_message() || self.heard.is_mid_record()
     }
 
     /// Reads into the wire, up to a turn; tells whether anything came, the end included, and what broke.

@@ -106,7 +106,7 @@ impl TestCertificate {
         Ok(Security::Tls(TlsAcceptor::from(Arc::new(config))))
     }
 
-    fn server_config(&self) -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
+    pub(crate) fn server_config(&self) -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
         let provider = Arc::new(ring::default_provider());
         let versions = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;

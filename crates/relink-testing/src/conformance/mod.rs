@@ -282,6 +282,7 @@ macro_rules! driver_conformance {
                 a_redirect_can_lead_to_tls
                 tls_goes_on_top_of_a_connector
                 i12_a_record_that_takes_long_to_arrive_is_life
+                a_record_without_data_begins_no_message
                 i16_a_tls_handshake_that_hangs_times_out
             }
             tokens {

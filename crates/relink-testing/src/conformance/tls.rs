@@ -1,13 +1,15 @@
 //! `wss://`: certificates that are good, unknown, for another name, and missing.
 
 use std::{
-    io,
+    future::ready,
+    io::{self, Write},
     pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
+    thread,
 };
 
 use futures_util::{AsyncRead, AsyncWrite};
@@ -15,14 +17,15 @@ use relink_driver::{
     BuildError, Builder, Runtime,
     relink::{CLOSE_CODES, Failure, HeartbeatConfig, Reason, Verdict},
     rustls::{
-        ClientConfig, RootCertStore,
+        ClientConfig, RootCertStore, ServerConnection, StreamOwned,
         crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
     },
 };
+use tokio_tungstenite::tungstenite;
 
 use super::{
-    pipe::pipe,
+    pipe::{Far, pipe},
     rig::{Link, Lost, end_of, ms, quick, quick_link, secs, start, start_with},
 };
 use crate::{ClientIdentity, Connection, Refusal, Script, Server, TestCertificate, Then, What};
@@ -160,6 +163,40 @@ pub async fn i12_a_record_that_takes_long_to_arrive_is_life<Rt: Runtime>(rt: Rt)
     assert_eq!(link.text().await, "slow");
     let stats = link.client.stats();
     assert!(stats.pings >= 10 && stats.heartbeats_lost == 0 && stats.disconnects == 0, "{stats:?}");
+}
+
+/// New keys are a whole record without data: no message is under way after it, however short its time would be.
+pub async fn a_record_without_data_begins_no_message<Rt: Runtime>(rt: Rt) {
+    let certificate = certificate();
+    let tls = Arc::new(certificate.server_config().expect("a configuration"));
+    let heartbeat = HeartbeatConfig::default().with_interval(None).with_message_timeout(Some(ms(100)));
+    let config = quick_link(|link| link.with_heartbeat(heartbeat));
+    let trusted = client(&certificate, None);
+    let mut link = Link::spawn(rt, "wss://localhost/", move |builder| {
+        builder.config(config).tls(trusted).connector(move |_| {
+            let (near, far) = pipe();
+            let tls = ServerConnection::new(Arc::clone(&tls)).expect("a server");
+            thread::spawn(move || renew_keys_and_echo(StreamOwned::new(tls, far)));
+            ready(Ok(near))
+        })
+    });
+    link.connected().await;
+    link.send("renew your keys").await;
+    link.rt.pass(ms(300)).await;
+    link.send("still there").await;
+    assert_eq!(link.text().await, "still there");
+    assert_eq!(link.client.stats().disconnects, 0);
+}
+
+fn renew_keys_and_echo(stream: StreamOwned<ServerConnection, Far>) {
+    let mut peer = tungstenite::accept(stream).expect("a handshake");
+    peer.read().expect("the case asks for it");
+    let stream = peer.get_mut();
+    stream.conn.refresh_traffic_keys().expect("TLS 1.3");
+    stream.flush().expect("it is heard");
+    while let Ok(message) = peer.read() {
+        _ = peer.send(message);
+    }
 }
 
 /// A TLS handshake that is never answered has the attempt's deadline (I16).
