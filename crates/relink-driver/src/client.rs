@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use relink::{
-    Accepted, Channel, CloseCode, CloseFrame, ClosedReason, Colour, Event, Hint, Member, Outgoing, Position,
-    Refused, Resume, SessionInput, State, Stats, Status, Subscription,
+    Accepted, Answer, Channel, CloseCode, CloseFrame, ClosedReason, Colour, Event, Hint, Member, Outgoing,
+    Position, Refused, Resume, SessionInput, State, Stats, Status, Subscription,
 };
 
 use crate::engine::Engine;
@@ -41,7 +41,7 @@ pub struct Events {
 }
 
 /// What came of a link that was closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Farewell {
     /// Why the link is at its end; not always [`ClosedReason::Requested`], since something else may have come first.
@@ -50,6 +50,8 @@ pub struct Farewell {
     pub sent: u64,
     /// Messages that never were: each was reported as [`Event::Dropped`].
     pub dropped: u64,
+    /// What each of several endpoints said, if the link ended because of that: as [`Event::EndpointsFailed`] tells.
+    pub answers: Vec<Answer>,
 }
 
 /// A link that cannot be used again (D10, M23).
@@ -214,6 +216,7 @@ impl Client {
                     reason,
                     sent: stats.messages_sent,
                     dropped: stats.messages_dropped,
+                    answers: state.session.answers().to_vec(),
                 });
             }
             state.watchers.wait(&mut watching.place, cx.waker());

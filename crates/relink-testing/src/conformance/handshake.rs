@@ -271,6 +271,11 @@ pub async fn the_end_names_the_answer_of_each_endpoint<Rt: Runtime>(rt: Rt) {
     assert!(told[1].starts_with(&second.url()) && told[1].contains("410"), "{told:?}");
     assert_eq!(link.closed().await.name(), "gone");
     assert_eq!((first.connections(), second.connections()), (1, 1));
+    assert_eq!(
+        link.rt.soon(link.client.closed()).await.answers,
+        answers,
+        "whoever waits for the end hears them, too"
+    );
 }
 
 /// A link whose first address is encrypted has no endpoint that is not.

@@ -35,11 +35,14 @@ impl fmt::Display for Answer {
 pub(super) struct Answers {
     asked: u8,
     last: Vec<Option<(Reason, String)>>,
+    /// Those that the link came to its end for.
+    at_the_end: Vec<Answer>,
 }
 
 impl Answers {
     /// This endpoint is asked now.
     pub(super) fn ask(&mut self, endpoint: Endpoint) {
+        self.at_the_end.clear();
         if let Endpoint::Configured(index) = endpoint {
             self.asked = index;
         }
@@ -66,6 +69,11 @@ impl Answers {
         let answers = addresses.iter().zip(last).filter_map(|(address, answer)| {
             answer.map(|(reason, detail)| Answer { address: address.clone(), reason, detail })
         });
-        Some(Event::EndpointsFailed { answers: answers.collect() })
+        self.at_the_end = answers.collect();
+        Some(Event::EndpointsFailed { answers: self.at_the_end.clone() })
+    }
+
+    pub(super) fn of_the_end(&self) -> &[Answer] {
+        &self.at_the_end
     }
 }

@@ -296,6 +296,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.drive(input, now);
     }
 
+    /// What each endpoint said last, if the link is at its end because of that; see [`Event::EndpointsFailed`].
+    #[must_use]
+    pub fn answers(&self) -> &[Answer] {
+        self.answers.of_the_end()
+    }
+
     /// Whether the application has closed the link, or it is at its end: messages are not taken any more.
     #[must_use]
     pub fn is_closing(&self) -> bool {
