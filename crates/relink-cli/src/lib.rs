@@ -15,6 +15,7 @@ mod serve;
 mod settings;
 mod signals;
 mod style;
+mod width;
 mod words;
 
 use std::process::ExitCode;

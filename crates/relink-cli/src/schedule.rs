@@ -12,6 +12,7 @@ use crate::exit::{Exit, Mistake};
 use crate::output::unwritten;
 use crate::settings::{BackoffArgs, BaseArgs, settings};
 use crate::style::{CLIENT, FAINT, STRONG, paint};
+use crate::width::{columns, wrap};
 
 /// The options of `relink schedule`.
 #[derive(Debug, clap::Args)]
@@ -40,8 +41,11 @@ pub(crate) struct Args {
     seed: Option<u32>,
 }
 
-/// The width of the picture's bars.
-const BAR: usize = 31;
+/// The table's columns, with their widths; on a narrow terminal the last ones are left out.
+const COLUMNS: [(&str, usize); 5] =
+    [("attempt", 7), ("shortest", 9), ("longest", 9), ("example", 9), ("after", 9)];
+/// The most and the least room for the picture beside the table; with less there is none.
+const BAR: (usize, usize) = (31, 10);
 
 /// One attempt.
 struct Row {
@@ -54,7 +58,7 @@ struct Row {
 pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
     let link = settings(&args.base, None, &args.backoff, None)?.link;
     let seed = args.seed.unwrap_or_else(rand::random);
-    let page = page(&link, &rows(&link, args.attempts, seed), seed).map_err(Mistake::failed)?;
+    let page = page(&link, &rows(&link, args.attempts, seed), seed, columns()).map_err(Mistake::failed)?;
     anstream::stdout().write_all(page.as_bytes()).or_else(unwritten)?;
     Ok(Exit::Done)
 }
@@ -79,37 +83,62 @@ fn rows(link: &LinkConfig, attempts: u32, seed: u32) -> Vec<Row> {
     rows
 }
 
-fn page(link: &LinkConfig, rows: &[Row], seed: u32) -> Result<String, std::fmt::Error> {
+fn page(link: &LinkConfig, rows: &[Row], seed: u32, width: usize) -> Result<String, std::fmt::Error> {
     let scale = rows.iter().map(|row| row.window.to).max().unwrap_or_default();
     let mut page = String::new();
-    let head = format!("{:>7} {:>9} {:>9} {:>9} {:>9}", "attempt", "shortest", "longest", "example", "after");
-    writeln!(page, "{}", paint(STRONG, head))?;
+    writeln!(page, "{}", paint(STRONG, cells(COLUMNS.map(|(name, _)| name.to_owned()), width)))?;
+    let table = cells(COLUMNS.map(|_| String::new()), width).len() + 2;
+    let (most, least) = BAR;
+    let room = Some(width.saturating_sub(table).min(most)).filter(|room| *room >= least);
     for (Row { window, drawn, after }, number) in rows.iter().zip(1..) {
         let [from, to, drawn_text, after] = [window.from, window.to, *drawn, *after].map(seconds);
-        writeln!(
-            page,
-            "{number:>7} {from:>9} {to:>9} {drawn_text:>9} {after:>9}  {}",
-            bar(*window, *drawn, scale)
-        )?;
+        let row = cells([number.to_string(), from, to, drawn_text, after], width);
+        let picture =
+            room.map_or_else(String::new, |room| format!("  {}", bar(*window, *drawn, scale, room)));
+        writeln!(page, "{row}{picture}")?;
     }
-    let axis = format!("0{:>width$}", seconds(scale), width = BAR - 1);
-    writeln!(page, "{:49}{}", "", paint(FAINT, axis))?;
+    if let Some(room) = room {
+        let axis = format!("0{:>width$}", seconds(scale), width = room - 1);
+        writeln!(page, "{:table$}{}", "", paint(FAINT, axis))?;
+    }
     writeln!(page)?;
-    let budget = &link.budget;
-    if let Some(most) = budget.max_attempts.filter(|most| usize::try_from(*most) == Ok(rows.len())) {
-        writeln!(page, "Then relink gives up: {most} attempts failed (budget.max_attempts).")?;
+    for line in notes(link, rows.len(), seed).iter().flat_map(|note| wrap(note, width)) {
+        writeln!(page, "{line}")?;
     }
-    if let Some(most) = budget.max_elapsed {
-        writeln!(page, "After {} without a link it gives up (budget.max_elapsed).", HumanDuration(most))?;
-    }
-    writeln!(page, "A hint from the server, or a close code with a floor, can make a delay longer.")?;
-    writeln!(page, "Seed {seed}: --seed {seed} draws this example again.")?;
     Ok(page)
 }
 
+/// The cells of one row that fit, each as wide as its column.
+fn cells(texts: [String; COLUMNS.len()], width: usize) -> String {
+    let mut row = String::new();
+    for (text, (_, column)) in texts.iter().zip(COLUMNS) {
+        let gap = usize::from(!row.is_empty());
+        if row.len() + gap + column > width {
+            break;
+        }
+        row.push_str(&format!("{:gap$}{text:>column$}", ""));
+    }
+    row
+}
+
+fn notes(link: &LinkConfig, rows: usize, seed: u32) -> Vec<String> {
+    let budget = &link.budget;
+    let last = budget.max_attempts.filter(|most| usize::try_from(*most) == Ok(rows));
+    let attempts =
+        last.map(|most| format!("Then relink gives up: {most} attempts failed (budget.max_attempts)."));
+    let elapsed = budget.max_elapsed.map(|most| {
+        format!("After {} without a link it gives up (budget.max_elapsed).", HumanDuration(most))
+    });
+    let always = [
+        "A hint from the server, or a close code with a floor, can make a delay longer.".to_owned(),
+        format!("Seed {seed}: --seed {seed} draws this example again."),
+    ];
+    attempts.into_iter().chain(elapsed).chain(always).collect()
+}
+
 /// `─` where a delay can be drawn, `●` where it was.
-fn bar(window: Window, drawn: Duration, scale: Duration) -> String {
-    let last = BAR - 1;
+fn bar(window: Window, drawn: Duration, scale: Duration, room: usize) -> String {
+    let last = room - 1;
     let place = |time: Duration| {
         let part = if scale.is_zero() { 0.0 } else { time.as_secs_f64() / scale.as_secs_f64() };
         // The part is between 0 and 1, so the place is on the bar.

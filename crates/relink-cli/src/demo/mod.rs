@@ -4,10 +4,11 @@ mod acts;
 mod stage;
 mod timeline;
 
+use anstyle::Style;
 use relink::Stats;
 
 use crate::exit::{Exit, Mistake};
-use crate::style::{BAD, CLIENT, GOOD, paint};
+use crate::style::{BAD, GOOD, paint};
 use crate::words::span;
 use stage::{Broken, Stage, promise};
 
@@ -55,16 +56,18 @@ async fn summary(stage: &mut Stage) -> Result<(), Broken> {
     let took = span(stage.screen.elapsed());
     let screen = &mut stage.screen;
     screen.title("Summary")?;
-    screen.line(&format!(
-        "  {dials} dials made {connects} connections in {took}; to the application it was one link"
-    ))?;
-    screen.line(&format!(
-        "  {messages_sent} messages sent, {messages_received} echoes received: nothing lost, all in order"
-    ))?;
-    screen.line(&paint(GOOD, "  Everything happened as promised."))?;
+    let plain = Style::new();
+    let made =
+        format!("{dials} dials made {connects} connections in {took}; to the application it was one link");
+    screen.item(plain, &made)?;
+    let passed = format!(
+        "{messages_sent} messages sent, {messages_received} echoes received: nothing lost, all in order"
+    );
+    screen.item(plain, &passed)?;
+    screen.item(GOOD, "Everything happened as promised.")?;
     screen.title("What to try next")?;
     for (command, about) in NEXT {
-        screen.line(&format!("  {}  {about}", paint(CLIENT, format!("{command:<36}"))))?;
+        screen.command(command, about)?;
     }
     Ok(())
 }

@@ -82,7 +82,7 @@ impl Stage {
     pub(crate) async fn act(&mut self, title: &str) -> Result<(), Broken> {
         self.pause(Duration::from_secs(1)).await?;
         self.act += 1;
-        Ok(self.screen.title(&format!("{}  {title}", self.act))?)
+        Ok(self.screen.act(self.act, title)?)
     }
 
     pub(crate) fn server_says(&mut self, text: &str) -> Result<(), Broken> {

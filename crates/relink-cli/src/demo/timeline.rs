@@ -8,9 +8,8 @@ use anstyle::Style;
 use tokio::time::Instant;
 
 use crate::style::{CLIENT, FAINT, SERVER, STRONG, paint};
+use crate::width::{columns, wrap};
 
-/// Fits every terminal.
-const WIDTH: usize = 80;
 /// Where the words begin: behind the seconds and the name.
 const MARGIN: usize = 17;
 
@@ -34,13 +33,19 @@ impl Who {
 pub(crate) struct Timeline {
     out: AutoStream<io::Stdout>,
     started: Instant,
+    width: usize,
     /// On a terminal a clock runs where the next line will stand.
     has_clock: bool,
 }
 
 impl Timeline {
     pub(crate) fn start() -> Self {
-        Self { out: anstream::stdout(), started: Instant::now(), has_clock: io::stdout().is_terminal() }
+        Self {
+            out: anstream::stdout(),
+            started: Instant::now(),
+            width: columns(),
+            has_clock: io::stdout().is_terminal(),
+        }
     }
 
     /// How long it has been running.
@@ -56,7 +61,29 @@ impl Timeline {
     /// A title.
     pub(crate) fn title(&mut self, text: &str) -> io::Result<()> {
         self.line("")?;
-        self.line(&paint(STRONG, text))
+        self.wrapped("", 0, STRONG, text)
+    }
+
+    /// A title with its number.
+    pub(crate) fn act(&mut self, number: u32, title: &str) -> io::Result<()> {
+        self.line("")?;
+        self.wrapped(&paint(STRONG, format!("{number}  ")), 3, STRONG, title)
+    }
+
+    /// An indented paragraph.
+    pub(crate) fn item(&mut self, style: Style, text: &str) -> io::Result<()> {
+        self.wrapped("  ", 2, style, text)
+    }
+
+    /// A command, and what it is good for: beside it if there is room, else below.
+    pub(crate) fn command(&mut self, command: &str, about: &str) -> io::Result<()> {
+        const ABOUT: usize = 40;
+        let command = paint(CLIENT, format!("{command:<36}"));
+        if ABOUT + about.chars().count() <= self.width {
+            return self.line(&format!("  {command}  {about}"));
+        }
+        self.line(&format!("  {command}"))?;
+        self.wrapped("    ", 4, Style::new(), about)
     }
 
     /// Something happened.
@@ -90,7 +117,7 @@ impl Timeline {
     }
 
     fn wrapped(&mut self, label: &str, margin: usize, style: Style, text: &str) -> io::Result<()> {
-        for (line, number) in wrap(text, WIDTH - margin).iter().zip(0..) {
+        for (line, number) in wrap(text, self.width - margin).iter().zip(0..) {
             let before = if number == 0 { label.to_owned() } else { " ".repeat(margin) };
             self.line(&format!("{before}{}", paint(style, line)))?;
         }
@@ -100,36 +127,5 @@ impl Timeline {
     fn clear_clock(&mut self) -> io::Result<()> {
         // Spaces, not a control sequence: that would be taken away together with the colours.
         if self.has_clock { write!(self.out, "\r{:6}\r", "") } else { Ok(()) }
-    }
-}
-
-/// Breaks a text into lines of so many characters at the most, at spaces.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let line = lines.last().map_or(0, |line| line.chars().count());
-        let fits = line == 0 || line + 1 + word.chars().count() <= width;
-        if !fits {
-            lines.push(String::new());
-        }
-        if let Some(line) = lines.last_mut() {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_is_broken_at_spaces_and_keeps_its_words() {
-        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrap("an-endless-word and", 5), ["an-endless-word", "and"]);
-        assert_eq!(wrap("", 5), [""]);
     }
 }

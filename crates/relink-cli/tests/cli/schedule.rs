@@ -44,6 +44,19 @@ fn it_fits_a_narrow_terminal() {
 }
 
 #[test]
+fn on_a_narrower_one_the_picture_shrinks_and_then_columns_go() {
+    for (columns, last, has_picture) in
+        [(79, "after", true), (60, "after", true), (50, "after", false), (40, "example", false)]
+    {
+        let ended = Relink::run_at(columns, ["schedule", "--seed", "3", "--max-attempts", "3"]);
+        assert!(ended.out.iter().all(|line| line.chars().count() <= columns), "{}", ended.out());
+        assert!(ended.out[0].ends_with(last), "{}", ended.out());
+        assert_eq!(ended.out().contains('●'), has_picture, "{}", ended.out());
+        assert!(ended.out().split_whitespace().any(|word| word == "(budget.max_attempts)."));
+    }
+}
+
+#[test]
 fn it_ends_where_relink_gives_up() {
     let text = page(&["--max-attempts", "3"]);
     let attempts = text.lines().filter(|line| line.contains('●')).count();

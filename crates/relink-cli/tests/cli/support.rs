@@ -34,7 +34,7 @@ pub(crate) struct Ended {
 impl Relink {
     pub(crate) fn start<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_relink"));
-        command.args(args);
+        command.args(args).env_remove("COLUMNS");
         Self::spawn(command)
     }
 
@@ -84,6 +84,15 @@ impl Relink {
     /// Runs it to its end, without any input.
     pub(crate) fn run<'a>(args: impl IntoIterator<Item = &'a str>) -> Ended {
         let mut relink = Self::start(args);
+        relink.hang_up();
+        relink.end()
+    }
+
+    /// Runs it to its end on a terminal of so many columns.
+    pub(crate) fn run_at<'a>(columns: usize, args: impl IntoIterator<Item = &'a str>) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relink"));
+        command.args(args).env("COLUMNS", columns.to_string());
+        let mut relink = Self::spawn(command);
         relink.hang_up();
         relink.end()
     }
