@@ -20,7 +20,7 @@ use crate::shared::Shared;
 /// A link that is polled by its owner: a [`Stream`] of [`Event`]s and a [`Sink`] for [`Message`]s.
 ///
 /// Polling either half drives the link: it dials, sends heartbeats and reconnects while it is polled, and only then. The
-/// stream ends after [`Event::Closed`]. Dropping it drops the transport, without a close frame. For a link that lives by
+/// stream ends after [`Event::Closed`], and goes on if the link is [connected again](Self::reconnect). Dropping it drops the transport, without a close frame. For a link that lives by
 /// itself, spawn a [`Client`](crate::Client).
 ///
 /// Both halves may be polled from different tasks, as after `split()`.
