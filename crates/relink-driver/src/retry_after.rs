@@ -11,8 +11,9 @@ use crate::clock::wall_clock;
 /// clock on this side does no harm.
 pub(crate) fn read(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than fits is for as long as the link can be told.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let until = httpdate::parse_http_date(value).ok()?;
     let sent_at: SystemTime = headers
@@ -33,6 +34,8 @@ mod tests {
     #[test]
     fn seconds_and_dates_are_read() {
         assert_eq!(read(&headers(&[(RETRY_AFTER, "120")])), Some(Duration::from_secs(120)));
+        let endless = "99999999999999999999999";
+        assert_eq!(read(&headers(&[(RETRY_AFTER, endless)])), Some(Duration::from_secs(u64::MAX)));
         let date = [(DATE, "Fri, 20 Nov 2026 10:00:00 GMT"), (RETRY_AFTER, "Fri, 20 Nov 2026 10:01:30 GMT")];
         assert_eq!(read(&headers(&date)), Some(Duration::from_secs(90)));
         let past = [(DATE, "Fri, 20 Nov 2026 10:00:00 GMT"), (RETRY_AFTER, "Fri, 20 Nov 2026 09:00:00 GMT")];

@@ -117,6 +117,8 @@ fn what_the_application_has_begun_is_finished_and_counts_after_a_resume() {
     world.let_application_go();
     assert_eq!(world.heard(id).last().expect("an ack"), "ack 5");
     assert_eq!(commits(&world.questions), [1, 2, 3, 4, 5]);
+    let handled: Vec<_> = world.handled.iter().filter_map(|(serial, _)| *serial).collect();
+    assert_eq!(handled, [1, 2, 3, 4, 5], "each once");
     assert_eq!(world.nodes[0].stats().unhandled, 0);
 }
 

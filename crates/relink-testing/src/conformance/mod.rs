@@ -317,7 +317,8 @@ macro_rules! driver_conformance {
 
 #[cfg(test)]
 mod tests {
-    const TOPICS: [(&str, &str); 11] = [
+    const TOPICS: [(&str, &str); 12] = [
+        ("addresses", include_str!("addresses.rs")),
         ("close_codes", include_str!("close_codes.rs")),
         ("handles", include_str!("handles.rs")),
         ("handshake", include_str!("handshake.rs")),
