@@ -278,6 +278,7 @@ macro_rules! driver_conformance {
                 a_wrong_name_is_refused
                 a_client_certificate_is_shown
                 a_client_certificate_that_is_missing_is_a_tls_failure
+                a_client_certificate_is_not_shown_to_a_stranger
                 a_server_without_tls_is_a_tls_failure
                 a_redirect_can_lead_to_tls
                 tls_goes_on_top_of_a_connector

@@ -26,7 +26,7 @@ use tokio_tungstenite::tungstenite;
 
 use super::{
     pipe::{Far, pipe},
-    rig::{Link, Lost, end_of, ms, quick, quick_link, secs, start, start_with},
+    rig::{Link, Lost, end_of, ms, quick, quick_link, request_of, secs, start, start_with},
 };
 use crate::{ClientIdentity, Connection, Refusal, Script, Server, TestCertificate, Then, What};
 
@@ -94,6 +94,18 @@ pub async fn a_client_certificate_that_is_missing_is_a_tls_failure<Rt: Runtime>(
     let certificate = certificate().require_client_certificate();
     let (_server, mut link) = secured(rt, Script::echo(), &certificate, client(&certificate, None));
     assert_refused(&link.attempt_failed().await);
+}
+
+/// A client certificate is a credential: a stranger that a redirect leads to does not see it.
+pub async fn a_client_certificate_is_not_shown_to_a_stranger<Rt: Runtime>(rt: Rt) {
+    let certificate = certificate().require_client_certificate();
+    let stranger = Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
+    let away = Script::refuse(Refusal::new(302).location(stranger.url().replacen("wss:", "https:", 1)));
+    let config = client(&certificate, Some(certificate.client()));
+    let (home, mut link) = secured(rt, away, &certificate, config);
+    assert_refused(&link.attempt_failed().await);
+    // At home it was shown.
+    request_of(&home, 1).await;
 }
 
 /// A server that does not speak TLS.
