@@ -261,7 +261,9 @@ impl World {
         };
         let client = &mut self.clients[number];
         client.count += 1;
-        let tag = format!("{}/{}/{}", number, client.life, client.count);
+        let is_padded = self.plan.padded > 0 && self.dice.percent(self.plan.padded);
+        let padding = if is_padded { "x".repeat(self.dice.index(1_000)) } else { String::new() };
+        let tag = format!("{padding}{}/{}/{}", number, client.life, client.count);
         let message: Message =
             if client.count % 5 == 0 { tag.clone().into_bytes().into() } else { tag.clone().into() };
         let mut outgoing = Outgoing::from(message).with_priority(priority);

@@ -118,6 +118,11 @@ impl World {
             let Some(node) = it.node.as_mut().filter(|node| node.may_read(id)) else { return };
             let Some(frame) = it.held.get_mut(&number).and_then(VecDeque::pop_front) else { return };
             match frame {
+                Frame::Message(message) if message.len() > self.plan.passes => {
+                    self.note(|| format!("wire {number}: too large for node {host}"));
+                    self.carry(number, Way::ToClient, Frame::Close(CloseCode::TOO_BIG.into()));
+                    return self.node_end(number, CloseCode::TOO_BIG);
+                }
                 Frame::Message(message) => node.handle(NodeInput::Message { id, message }, self.now),
                 Frame::Ping(_) | Frame::Pong(_) => node.handle(NodeInput::Alive { id }, self.now),
                 Frame::Close(close) => {
@@ -163,7 +168,8 @@ impl World {
             NodeAction::Handle { handling, session, channel, message, .. } => {
                 self.check_handled(host, &session, &message);
                 let result = effect(Stream::Session(session), channel, message);
-                let most = if self.dice.percent(5) { 3_000 } else { 60 };
+                let (slow, longest) = self.plan.slow;
+                let most = if self.dice.percent(slow) { longest } else { 60 };
                 self.answer(host, 0, most, NodeInput::Handled { handling, result });
             }
             NodeAction::Ask { question, what } => {

@@ -190,6 +190,12 @@ impl Ledger {
         wrong.into_iter().for_each(|wrong| self.blame(wrong));
     }
 
+    pub(super) fn too_large(&self) -> usize {
+        let is_too_large =
+            |sent: &&Sent| matches!(sent.fate, Some(Fate::Dropped(DropReason::TooLarge { .. })));
+        self.sent.values().filter(is_too_large).count()
+    }
+
     pub(super) fn acknowledged(&self) -> usize {
         self.sent.values().filter(|sent| sent.fate == Some(Fate::Acknowledged)).count()
     }

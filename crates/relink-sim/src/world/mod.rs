@@ -61,6 +61,8 @@ pub struct Report {
     pub gaps: u64,
     /// How often a client dropped a message that had come before.
     pub duplicates: u64,
+    /// How many messages were dropped because they were too large.
+    pub too_large: u64,
     /// How many steps it took.
     pub steps: u64,
 }
@@ -74,6 +76,7 @@ impl Report {
         self.refused += other.refused;
         self.gaps += other.gaps;
         self.duplicates += other.duplicates;
+        self.too_large += other.too_large;
         self.steps += other.steps;
     }
 }
@@ -400,6 +403,7 @@ impl World {
         let mut report = Report {
             acknowledged: self.ledger.acknowledged() as u64,
             taken: self.ledger.taken,
+            too_large: self.ledger.too_large() as u64,
             steps: self.steps,
             ..Report::default()
         };

@@ -25,6 +25,8 @@ pub enum Profile {
     Short,
     /// Members come and go.
     Members,
+    /// Applications take long for a message, and messages are larger than a peer, or something in between, takes.
+    Burdens,
 }
 
 /// What can happen to a world.
@@ -79,6 +81,12 @@ pub(super) struct Plan {
     pub(super) roomy: bool,
     /// Sessions last longer than any trouble with the store.
     pub(super) lasting: bool,
+    /// How many in a hundred handlers are slow, and how long they take at most, in milliseconds.
+    pub(super) slow: (u64, u64),
+    /// How many in a hundred messages are padded.
+    pub(super) padded: u64,
+    /// What is larger does not get to a node, whatever the node says that it takes.
+    pub(super) passes: usize,
 }
 
 impl Plan {
@@ -86,16 +94,16 @@ impl Plan {
         let short = match profile {
             Profile::Short => true,
             Profile::Mixed => dice.percent(30),
-            Profile::Cuts | Profile::Frames | Profile::Nodes | Profile::Members => false,
+            Profile::Cuts | Profile::Frames | Profile::Nodes | Profile::Members | Profile::Burdens => false,
         };
         let history =
             if short { short_history(dice) } else { HistoryConfig::default().with_max_age(secs(3600)) };
         let faulty_wires = match profile {
             Profile::Frames => 60,
             Profile::Mixed => 20,
-            Profile::Cuts | Profile::Nodes | Profile::Short | Profile::Members => 0,
+            Profile::Cuts | Profile::Nodes | Profile::Short | Profile::Members | Profile::Burdens => 0,
         };
-        Self {
+        let plan = Self {
             clients: dice.index(3) + 2,
             hosts: dice.index(2) + 2,
             channels: dice.index(2) + 2,
@@ -109,7 +117,24 @@ impl Plan {
             history,
             asks_who: dice.percent(30),
             roomy: !short,
+            slow: (5, 3_000),
+            padded: 0,
+            passes: usize::MAX,
+        };
+        if profile == Profile::Burdens { plan.burdened(dice) } else { plan }
+    }
+
+    fn burdened(mut self, dice: &mut Dice) -> Self {
+        self.slow = dice.pick(&[(5, 3_000), (20, 15_000), (5, 90_000)]);
+        self.padded = dice.pick(&[3, 10, 30]);
+        match dice.below(3) {
+            // The node says what it takes; it publishes less; or something in between takes less, and says nothing.
+            0 => self.node.max_message = 512,
+            1 => self.node.max_publication = 600,
+            _ => self.passes = 700,
         }
+        self.passes = self.passes.min(self.node.max_message);
+        self
     }
 
     /// The configuration of one client.
@@ -161,5 +186,6 @@ fn faults(profile: Profile) -> Vec<Fault> {
         Profile::Nodes => vec![Kill, Kill, Drain, Store, Store, Cut, Crash, News],
         Profile::Short => vec![Cut, Offline, Offline, Kill, Store, Crash, Behind, Stuck, News],
         Profile::Members => vec![Cut, Cut, Cut, Offline, Kill, Drain, Amnesia, Tokens, News, Store],
+        Profile::Burdens => vec![Cut, Cut, Cut, Offline, Behind, Stuck, Crash, Kill, Drain, Store, News],
     }
 }
