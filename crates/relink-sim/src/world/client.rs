@@ -6,8 +6,8 @@ use std::time::Duration;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Channel, CloseCode, Event, Frame, Instant, Message, Outgoing, Position, PresenceEvent, Priority, Resume,
-    Session, SessionAction, SessionId, SessionInput, Standing, State, Subscription,
+    Channel, CloseCode, Event, Frame, Instant, Message, Outgoing, Position, PresenceEvent, Priority, Reason,
+    Resume, Session, SessionAction, SessionId, SessionInput, Standing, State, Subscription,
 };
 use relink_node::Stream;
 use relink_v1::RelinkV1;
@@ -52,6 +52,8 @@ pub(super) struct Client {
     pub(super) count: u64,
     /// When it last had a session at a node.
     pub(super) seen: Instant,
+    /// Whether the transport that it last dropped was good.
+    dropped_good: bool,
 }
 
 impl Client {
@@ -74,6 +76,7 @@ impl Client {
             offline_until: Instant::ORIGIN,
             count: 0,
             seen: Instant::ORIGIN,
+            dropped_good: false,
         }
     }
 
@@ -131,6 +134,7 @@ impl World {
                 let code = farewell.as_ref().map_or(CloseCode::ABNORMAL, |frame| frame.code);
                 self.note(|| format!("client {number} drops wire {wire}, saying {farewell:?}"));
                 self.check_code(number, code, "the client drops its transport");
+                self.clients[number].dropped_good = self.is_good(wire);
                 self.client_lets_go(wire, code);
             }
             SessionAction::FetchChannelToken { channel } => {
@@ -218,6 +222,9 @@ impl World {
             Event::Unsubscribed { channel, retry_in: None, .. } => {
                 let after = self.dice.secs(1, 6);
                 self.later(after, Due::Again { client: number, life, channel });
+            }
+            Event::Disconnected { reason: Reason::Dead(_), .. } if client.dropped_good => {
+                self.ledger.blame(format!("w10: client {number} gives up a good transport for its silence"));
             }
             Event::Presence { channel, change } => self.presence(number, channel, change),
             Event::Closed { reason } if !self.ends => {

@@ -237,12 +237,15 @@ impl World {
         }
     }
 
+    /// Whether all that is sent over a transport arrives, and always did.
+    pub(super) fn is_good(&self, number: u64) -> bool {
+        let is_good = |wire: &Wire| wire.is_whole() && wire.manner == Manner::Faithful;
+        self.wires.get(&number).is_some_and(is_good) && !self.stuck_before.contains(&number)
+    }
+
     /// A good connection is not closed for what it did not do.
     fn check_close(&mut self, number: u64, code: CloseCode) {
-        let is_good = |wire: &Wire| wire.is_whole() && wire.manner == Manner::Faithful;
-        let is_whole = self.wires.get(&number).is_some_and(is_good);
-        let was_stuck = self.stuck_before.contains(&number);
-        if is_whole && !was_stuck && code == CloseCode::HEARTBEAT_TIMEOUT {
+        if code == CloseCode::HEARTBEAT_TIMEOUT && self.is_good(number) {
             self.ledger.blame(format!("w10: a good connection (wire {number}) is closed for its silence"));
         }
         if matches!(code.0, 1002 | 1003 | 1007 | 1008 | 1009 | 1011) {
