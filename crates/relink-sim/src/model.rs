@@ -61,6 +61,8 @@ pub struct Model {
     live: Option<TransportId>,
     newest: TransportId,
     logged_in: bool,
+    /// Whether there is a driver.
+    driven: bool,
     again: bool,
     stable_at: Option<Instant>,
     /// When the last attempt or usable link ended, and whether that link had been stable.
@@ -116,6 +118,7 @@ impl Model {
             live: None,
             newest,
             logged_in: false,
+            driven: true,
             again: false,
             stable_at: None,
             ended: None,
@@ -135,6 +138,9 @@ impl Model {
     /// What an input may lead to, by the state alone.
     fn expected(&mut self, input: Input) -> Expected {
         self.logged_in |= input == Input::Login;
+        if input == Input::DriverGone {
+            (self.driven, self.comes_back) = (false, false);
+        }
         let reopens = matches!(input, Input::Connect | Input::RetryNow) && self.may_reopen();
         let is_stale = sender(input).is_some_and(|id| self.live != Some(id));
         if is_stale || (self.state.is_closed() && !reopens) {
@@ -144,6 +150,7 @@ impl Model {
         let closing = self.state == State::Closing;
         match (input, phase) {
             (Input::Timeout, _) => Expected::Due,
+            (Input::DriverGone, _) => Expected::Becomes(State::Closed(ClosedReason::DriverGone)),
             (Input::Connect, _) if self.state == State::Idle => Expected::Attempt,
             _ if reopens => Expected::Attempt,
             (Input::Hint(Hint::Offline), None)
@@ -253,8 +260,8 @@ impl Model {
     fn may_reopen(&self) -> bool {
         let State::Closed(reason) = self.state else { return false };
         match self.config.reopen {
-            Reopen::Always => true,
-            Reopen::AfterGivingUp => matches!(reason, ClosedReason::GaveUp(_)),
+            Reopen::Always => self.driven,
+            Reopen::AfterGivingUp => self.driven && matches!(reason, ClosedReason::GaveUp(_)),
             Reopen::Never | _ => false,
         }
     }

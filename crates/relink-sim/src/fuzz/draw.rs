@@ -91,6 +91,7 @@ fn input(bytes: Bytes<'_, '_>) -> Result<Input> {
         0 => Input::Connect,
         1 => Input::Login,
         2 => Input::Close { code: code(bytes)? },
+        3 if bytes.ratio(1, 8)? => Input::DriverGone,
         3 => Input::Flushed,
         4 => Input::RetryNow,
         5 => Input::MarkStable,

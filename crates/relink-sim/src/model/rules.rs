@@ -339,7 +339,7 @@ impl Model {
             self.answers.started();
             return self.is_attempt(to)
                 || self.is_waiting(to)
-                || to == State::Closed(ClosedReason::Requested);
+                || matches!(to, State::Closed(ClosedReason::Requested | ClosedReason::DriverGone));
         }
         let phase = match to {
             State::Connecting(phase) if !self.again => phase,
