@@ -374,3 +374,28 @@ async fn a_client_that_closes_for_a_fault_of_the_server_keeps_its_session() {
         assert_eq!(again.resume(&welcome, 0).await["resumed"], true, "{code}");
     }
 }
+
+#[tokio::test]
+async fn nor_does_it_multiply_the_questions_about_channels() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let limits = ConnectionLimits::default().with_per_address(5);
+    let builder = Server::builder().config(ServerConfig::default().with_limits(limits));
+    let server = Running::start(builder.authorize(move |_, _, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        std::future::pending()
+    }))
+    .await;
+    for calls_before in 0..5 {
+        let (mut client, _) = server.hello().await;
+        client.say(&json!({"type": "subscribe", "channel": "room"})).await;
+        while calls.load(Ordering::SeqCst) == calls_before {
+            tokio::task::yield_now().await;
+        }
+        client.close(1001).await;
+    }
+    match Client::try_connect(server.addr, request("/")).await {
+        Err(Error::Http(response)) => assert_eq!(response.status(), 429),
+        other => panic!("the places are taken by what is asked: {:?}", other.err()),
+    }
+}
