@@ -34,13 +34,16 @@ config! {
         /// longer costs memory for clients that never come back.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub session_ttl / with_session_ttl: Duration = Duration::from_secs(120),
-        /// The most bytes of all streams together, counting 128 more for each message and 512 for each stream. Beyond it the
-        /// oldest messages are forgotten, and empty streams that nobody watches. Redis has its own bound for this, `maxmemory`.
-        /// At least 1.
+        /// The most bytes of all that is kept: messages, words of members, and refusals, with 128 more for each of them, and 512
+        /// for each stream. Beyond it, empty channels that nobody watches are forgotten, and then the oldest messages; if that
+        /// is not enough, what is new is refused ([`Full::Store`]). Redis has its own bound for this, `maxmemory`. At least 1.
         pub max_total_bytes / with_max_total_bytes: usize = 256 << 20,
-        /// The most bytes of one user's messages, 128 more for each. A further message is refused ([`Full::User`]), so
-        /// that one user's messages do not push out those of others. Streams count in all only. The application's own messages
-        /// count for no user; each anonymous session counts by itself. At least 1.
+        /// The most bytes that one user makes the store keep: messages and words, with 128 more for each message and each
+        /// channel that a session is a member of, and 512 for each channel that a message of theirs began. A further one is
+        /// refused ([`Full::User`]), so that one user does not push out what others said. The same bound holds once more for
+        /// what a user was refused: the session's earlier refusals make room for the later ones. What the application publishes
+        /// counts for no user, nor does a channel that was only subscribed to; each anonymous session counts by itself. At
+        /// least 1.
         pub user_bytes / with_user_bytes: usize = 64 << 20,
         /// The most sessions, connected or waiting to be resumed. A further one is refused ([`Full::Store`]). At least 1.
         pub max_sessions / with_max_sessions: usize = 100_000,
@@ -50,7 +53,6 @@ config! {
         /// that filling a room does not shut it. At least 1, at most 10,000.
         pub max_members / with_max_members: usize = 1000,
         /// The most bytes of what the members of one channel say of themselves. Beyond it a member is listed without its words.
-        /// They count toward no other bound; nor do the at most 1,024 refusals that a session keeps.
         pub max_words / with_max_words: usize = 1 << 20,
     }
 }
@@ -168,7 +170,7 @@ pub enum Question {
     /// in one step, and only if the serial is the next one of its session. → [`Answer::Committed`], or
     /// [`Answer::Unknown`] where there is no such session any more, or another turn of it has begun: a node that was
     /// left behind changes nothing (I25). What the publications need may not be there: [`Answer::Full`], and nothing has
-    /// changed. One without publications always has room.
+    /// changed. One without publications always has room; that it was refused is noted as far as there is.
     Commit {
         /// The session it came from.
         session: SessionId,
@@ -189,8 +191,8 @@ pub enum Question {
         /// Where and what.
         publications: Vec<(Stream, Message)>,
     },
-    /// What followed a position. → [`Answer::Since`]; [`Answer::Full`] if a stream would begin and there is no room for it (in
-    /// memory there always is); [`Answer::Unknown`] for the stream of a session that there is not (any more).
+    /// What followed a position. → [`Answer::Since`]; [`Answer::Full`] if a stream would begin and there is no room for it;
+    /// [`Answer::Unknown`] for the stream of a session that there is not (any more).
     Since {
         /// In which stream; one that was never written to has an epoch, too, and offset 0.
         stream: Stream,
@@ -201,8 +203,8 @@ pub enum Question {
     },
     /// A member comes into a channel, or comes back: known by its session. Everyone is told ([`News::Joined`]) if the
     /// session was not in there, or says something else of itself now. Words for which there is no room are left out. →
-    /// [`Answer::Joined`]; [`Answer::Full`] where the channel has as many members as it may, and the member is not one of
-    /// them; [`Answer::Unknown`] where there is no such session.
+    /// [`Answer::Joined`]; [`Answer::Full`] if the member is not one of the channel's, and the channel has as many as it may or
+    /// there is no room; [`Answer::Unknown`] where there is no such session.
     Join {
         /// Which channel.
         channel: Channel,
@@ -242,7 +244,7 @@ pub enum Answer {
         user: String,
         /// The highest serial that was committed.
         received: u64,
-        /// The last messages that were refused, at most 1,024, in order.
+        /// The last messages that were refused, in order: at most 1,024, and as many as there is room for.
         rejected: Vec<Rejection>,
         /// How often it was resumed, this time included; 0 in a new one.
         turn: u64,

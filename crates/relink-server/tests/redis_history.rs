@@ -128,7 +128,10 @@ async fn w15_everything_is_forgotten_in_time() {
     // Members have no end of their own: they leave with their sessions, which any node looks for.
     let forever: Vec<_> =
         server.keys().into_iter().filter(|key| server.ask(&["PTTL", key]) == "-1").collect();
-    assert_eq!(forever, ["relink:in:t", "relink:members:a", "relink:present", "relink:words:a"]);
+    assert_eq!(
+        forever,
+        ["relink:held:bob", "relink:in:t", "relink:members:a", "relink:present", "relink:words:a"]
+    );
     ask(&history, Question::End { session: "t".into(), turn: 0 }).await;
     assert!(server.keys().iter().all(|key| server.ask(&["PTTL", key]) != "-1"), "{:?}", server.keys());
 }

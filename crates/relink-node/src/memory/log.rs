@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::{HistoryConfig, Publication};
 use relink::{Instant, Message, Position};
 
-use super::ledger::Ledger;
+use super::ledger::{self, Ledger};
 
 /// The last messages of a stream, oldest first.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub(super) struct Log {
     top: u64,
     kept: VecDeque<Kept>,
     bytes: usize,
+    /// Who made it begin.
+    pub(super) by: Option<Arc<str>>,
     /// When it was last written to or asked for.
     touched: Instant,
     /// When it is looked at next: its entry in the order of time.
@@ -31,8 +33,8 @@ struct Kept {
 }
 
 impl Log {
-    pub(super) const fn new(epoch: u32, due: Instant, now: Instant) -> Self {
-        Self { epoch, top: 0, kept: VecDeque::new(), bytes: 0, touched: now, due }
+    pub(super) const fn new(epoch: u32, by: Option<Arc<str>>, due: Instant, now: Instant) -> Self {
+        Self { epoch, top: 0, kept: VecDeque::new(), bytes: 0, by, touched: now, due }
     }
 
     pub(super) const fn top(&self) -> Position {
@@ -54,7 +56,7 @@ impl Log {
         self.touched = now;
         self.top = self.top.saturating_add(1);
         self.bytes = self.bytes.saturating_add(message.len());
-        ledger.keep(&message, by.as_ref());
+        ledger.keep(ledger::size(&message), by.as_ref());
         self.kept.push_back(Kept { at: now, message: message.clone(), by });
         while self.kept.len() > config.max_messages || (self.bytes > config.max_bytes && self.kept.len() > 1)
         {
@@ -102,6 +104,10 @@ impl Log {
         self.kept.front().map(|kept| kept.at + config.max_age)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
     pub(super) fn kept(&self) -> (usize, usize) {
         (self.kept.len(), self.bytes)
     }
@@ -110,7 +116,7 @@ impl Log {
     pub(super) fn forget_oldest(&mut self, ledger: &mut Ledger) -> bool {
         let Some(Kept { message, by, .. }) = self.kept.pop_front() else { return false };
         self.bytes = self.bytes.saturating_sub(message.len());
-        ledger.forget(&message, by.as_ref());
+        ledger.forget(ledger::size(&message), by.as_ref());
         true
     }
 }

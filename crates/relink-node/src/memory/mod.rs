@@ -56,6 +56,8 @@ pub struct MemoryHistory {
     sessions_due: BTreeSet<(Instant, SessionId)>,
     /// When a stream is: those with the oldest messages come first.
     streams_due: BTreeSet<(Instant, Stream)>,
+    /// Channels that nothing is kept of, and that perhaps nobody watches: the first to go where room is wanted.
+    spare: BTreeSet<Stream>,
     ledger: Ledger,
     news: VecDeque<News>,
 }
@@ -79,6 +81,7 @@ impl MemoryHistory {
             watched: BTreeMap::new(),
             sessions_due: BTreeSet::new(),
             streams_due: BTreeSet::new(),
+            spare: BTreeSet::new(),
             ledger: Ledger::default(),
             news: VecDeque::new(),
         })
@@ -109,14 +112,17 @@ impl MemoryHistory {
                     return Answer::Unknown;
                 }
                 let payer = payer.flatten();
-                if !self.has_room(payer.as_deref(), &publications) {
-                    return Answer::Full(Full::User);
+                if let Err(full) = self.make_room(payer.as_deref(), &publications) {
+                    return Answer::Full(full);
                 }
                 self.publish(publications, payer.as_ref());
                 Answer::Done
             }
             Question::Since { stream, after, limit } => {
-                let Some(log) = self.log(&stream) else { return Answer::Unknown };
+                if !self.streams.contains_key(&stream) && !self.squeeze(ledger::STREAM) {
+                    return Answer::Full(Full::Store);
+                }
+                let Some(log) = self.log(&stream, None) else { return Answer::Unknown };
                 let missed = after.map_or_else(|| Some(Vec::new()), |after| log.since(after, limit));
                 Answer::Since { top: log.top(), missed }
             }
@@ -151,6 +157,7 @@ impl MemoryHistory {
         *watchers = watchers.saturating_sub(1);
         if *watchers == 0 {
             self.watched.remove(stream);
+            self.spare(stream);
         }
     }
 
@@ -204,18 +211,29 @@ impl MemoryHistory {
         self.streams.get(stream).map_or((0, 0), Log::kept)
     }
 
-    /// Whether a user may have these kept, beside what is kept of them.
-    fn has_room(&self, user: Option<&str>, publications: &[(Stream, Message)]) -> bool {
-        let Some(user) = user else { return true };
-        let wanted = publications.iter().map(|(_, message)| ledger::size(message));
-        let used = wanted.fold(self.ledger.bytes_of(user), usize::saturating_add);
-        publications.is_empty() || used <= self.config.user_bytes
+    /// Makes room for these, which a user wants kept beside what is kept of them; the application has what there is.
+    fn make_room(&mut self, user: Option<&str>, publications: &[(Stream, Message)]) -> Result<(), Full> {
+        if publications.is_empty() {
+            return Ok(());
+        }
+        let begun: BTreeSet<&Stream> = publications.iter().map(|(stream, _)| stream).collect();
+        let begun = begun.into_iter().filter(|stream| !self.streams.contains_key(stream)).count();
+        let sizes = publications.iter().map(|(_, message)| ledger::size(message));
+        let wanted = sizes.fold(begun.saturating_mul(ledger::STREAM), usize::saturating_add);
+        if user.is_some_and(|user| !self.may_keep(user, wanted)) {
+            return Err(Full::User);
+        }
+        if self.squeeze(wanted) { Ok(()) } else { Err(Full::Store) }
+    }
+
+    fn may_keep(&self, user: &str, wanted: usize) -> bool {
+        self.ledger.bytes_of(user).saturating_add(wanted) <= self.config.user_bytes
     }
 
     fn publish(&mut self, publications: Vec<(Stream, Message)>, by: Option<&Arc<str>>) {
         let (config, now) = (self.config, self.now);
         for (stream, message) in publications {
-            if self.log(&stream).is_none() {
+            if self.log(&stream, by).is_none() {
                 continue;
             }
             let Some(log) = self.streams.get_mut(&stream) else { continue };
@@ -226,27 +244,42 @@ impl MemoryHistory {
                 // It was empty, and was to be looked at later than its first message wants.
                 self.look_at(stream.clone(), too_old_at);
             }
+            self.spare.remove(&stream);
+            self.squeeze(0);
             self.tell(News::Published { stream, epoch, publication });
-            self.squeeze();
         }
     }
 
-    /// Makes room: forgets the oldest messages of all, and streams that hold none and that nobody watches.
-    fn squeeze(&mut self) {
-        // Those that cannot give anything are put behind; not all of them at once.
-        let mut patience = 64_u32;
-        while self.ledger.bytes() > self.config.max_total_bytes && patience > 0 {
-            let Some((_, stream)) = self.streams_due.first().cloned() else { return };
-            let Some(log) = self.streams.get_mut(&stream) else { return };
-            if log.forget_oldest(&mut self.ledger) {
-                let at = log.looks_at(&self.config).unwrap_or(log.due);
-                self.look_at(stream, at);
-            } else if self.is_pinned(&stream) {
-                patience -= 1;
-                self.look_at(stream, self.now + self.config.max_age.saturating_mul(2));
-            } else {
-                self.forget_stream(&stream);
+    /// Makes room in all, if that is possible: forgets channels that nothing is kept of and that nobody watches, then the
+    /// oldest messages of all.
+    fn squeeze(&mut self, wanted: usize) -> bool {
+        let most = self.config.max_total_bytes;
+        while wanted <= most && self.ledger.bytes().saturating_add(wanted) > most {
+            if let Some(stream) = self.spare.pop_first() {
+                let is_empty = self.streams.get(&stream).is_some_and(Log::is_empty);
+                if is_empty && !self.is_pinned(&stream) {
+                    self.forget_stream(&stream);
+                }
+                continue;
             }
+            // One that holds a message is looked at when that is too old, at the latest.
+            let holds = self.now + self.config.max_age;
+            let first = self.streams_due.first().filter(|(at, _)| *at <= holds).cloned();
+            let Some((_, stream)) = first else { return false };
+            let Some(log) = self.streams.get_mut(&stream) else { return false };
+            log.forget_oldest(&mut self.ledger);
+            let at = log.looks_at(&self.config);
+            self.spare(&stream);
+            self.look_at(stream, at.unwrap_or(self.now + self.config.max_age.saturating_mul(2)));
+        }
+        wanted <= most
+    }
+
+    /// A channel may have become one to forget where room is wanted.
+    fn spare(&mut self, stream: &Stream) {
+        let is_empty = self.streams.get(stream).is_some_and(Log::is_empty);
+        if is_empty && !self.is_pinned(stream) {
+            self.spare.insert(stream.clone());
         }
     }
 
@@ -268,22 +301,23 @@ impl MemoryHistory {
     fn forget_stream(&mut self, stream: &Stream) {
         let Some(mut log) = self.streams.remove(stream) else { return };
         while log.forget_oldest(&mut self.ledger) {}
-        self.ledger.end_stream();
+        self.ledger.forget(ledger::STREAM, log.by.as_ref());
+        self.spare.remove(stream);
         self.streams_due.remove(&(log.due, stream.clone()));
     }
 
     /// The log of a stream, begun if need be; `None` for the stream of a session that there is not.
-    fn log(&mut self, stream: &Stream) -> Option<&mut Log> {
+    fn log(&mut self, stream: &Stream, by: Option<&Arc<str>>) -> Option<&mut Log> {
         if !self.streams.contains_key(stream) {
             if let Stream::Session(session) = stream {
                 self.sessions.get(session)?;
             }
-            let due = self.now + self.config.max_age;
-            let log = Log::new(self.draw_epoch(), due, self.now);
+            let due = self.now + self.config.max_age.saturating_mul(2);
+            let log = Log::new(self.draw_epoch(), by.cloned(), due, self.now);
             self.streams_due.insert((due, stream.clone()));
             self.streams.insert(stream.clone(), log);
-            self.ledger.begin_stream();
-            self.squeeze();
+            self.ledger.keep(ledger::STREAM, by);
+            self.spare(stream);
         }
         let log = self.streams.get_mut(stream)?;
         log.touch(self.now);
@@ -294,7 +328,10 @@ impl MemoryHistory {
         let pinned = self.is_pinned(&stream);
         let Some(log) = self.streams.get_mut(&stream) else { return };
         match log.expire(&self.config, &mut self.ledger, pinned, self.now) {
-            Some(at) => self.look_at(stream, at),
+            Some(at) => {
+                self.spare(&stream);
+                self.look_at(stream, at);
+            }
             None => self.forget_stream(&stream),
         }
     }

@@ -9,7 +9,7 @@ use core::time::Duration;
 use crate::{Answer, Full, News, Stream};
 use relink::{Channel, CloseFrame, Instant, Member, Message, Rejection, SessionId};
 
-use super::MemoryHistory;
+use super::{MemoryHistory, ledger};
 
 /// So many rejections are told to a client that returns.
 const MOST_REJECTIONS: usize = 1024;
@@ -131,47 +131,84 @@ impl MemoryHistory {
             return Answer::Committed { received: kept.received };
         }
         let payer = kept.payer(session);
-        if !self.has_room(Some(&payer), &publications) {
-            return Answer::Full(Full::User);
+        if let Err(full) = self.make_room(Some(&payer), &publications) {
+            return Answer::Full(full);
         }
         let Some(kept) = self.sessions.get_mut(session) else { return Answer::Unknown };
         kept.received = serial;
         if let Some(rejection) = rejection {
-            if kept.rejected.len() >= MOST_REJECTIONS {
-                kept.rejected.pop_front();
-            }
-            kept.rejected.push_back(rejection);
+            self.note(session, &payer, rejection);
         }
         self.publish(publications, Some(&payer));
         Answer::Committed { received: serial }
+    }
+
+    /// Remembers that a message was refused; the session's earlier refusals make room, and where that is not enough, it
+    /// is not remembered.
+    fn note(&mut self, session: &SessionId, payer: &Arc<str>, rejection: Rejection) {
+        let size = ledger::size_of_refusal(&rejection);
+        loop {
+            let has_room = self.ledger.refusals_of(payer).saturating_add(size) <= self.config.user_bytes
+                && self.squeeze(size);
+            let Some(kept) = self.sessions.get_mut(session) else { return };
+            if has_room && kept.rejected.len() < MOST_REJECTIONS {
+                self.ledger.keep_refusal(size, payer);
+                return kept.rejected.push_back(rejection);
+            }
+            let Some(oldest) = kept.rejected.pop_front() else { return };
+            self.ledger.forget_refusal(ledger::size_of_refusal(&oldest), payer);
+        }
     }
 
     pub(super) fn join(
         &mut self,
         channel: Channel,
         session: SessionId,
-        member: Member,
+        mut member: Member,
         lease: u64,
     ) -> Answer {
-        let Some(kept) = self.sessions.get_mut(&session) else { return Answer::Unknown };
+        let Some(payer) = self.payer_of(&session) else { return Answer::Unknown };
+        let before = self.channels.get(&channel).and_then(|stays| stays.size(&session));
+        // What is said instead of other words takes their room.
+        self.ledger.forget(before.unwrap_or(0), Some(&payer));
+        if member.info.is_some() && self.has_room_for(&member, &payer).is_err() {
+            member.info = None;
+        }
+        let stays = self.channels.get(&channel);
+        let is_full = before.is_none() && stays.is_some_and(|stays| stays.len() >= self.config.max_members);
+        let room = if is_full { Err(Full::Store) } else { self.has_room_for(&member, &payer) };
+        // Who is in there stays.
+        if let Err(full) = room.or_else(|full| before.map(|_| ()).ok_or(full)) {
+            return Answer::Full(full);
+        }
         let stays = self.channels.entry(channel.clone()).or_default();
-        let Some((join, told)) = stays.join(session, member, lease, &self.config) else {
-            return Answer::Full(Full::Store);
-        };
-        kept.channels.insert(channel.clone());
+        let (join, told) = stays.join(session.clone(), member, lease, self.config.max_words);
+        self.ledger.keep(stays.size(&session).unwrap_or(0), Some(&payer));
+        if let Some(kept) = self.sessions.get_mut(&session) {
+            kept.channels.insert(channel.clone());
+        }
         if let Some(member) = told {
             self.tell(News::Joined { channel, member });
         }
         Answer::Joined { join }
     }
 
+    fn has_room_for(&mut self, member: &Member, payer: &str) -> Result<(), Full> {
+        let size = ledger::size_of_member(member);
+        if !self.may_keep(payer, size) {
+            return Err(Full::User);
+        }
+        if self.squeeze(size) { Ok(()) } else { Err(Full::Store) }
+    }
+
     /// Takes a session out of a channel; only with the present lease, where one is named.
     pub(super) fn leave(&mut self, channel: &Channel, session: &SessionId, lease: Option<u64>) {
         let Some(stays) = self.channels.get_mut(channel) else { return };
-        let Some(member) = stays.leave(session, lease) else { return };
-        if stays.is_empty() {
+        let Some((size, member)) = stays.leave(session, lease) else { return };
+        if stays.len() == 0 {
             self.channels.remove(channel);
         }
+        self.ledger.forget(size, self.payer_of(session).as_ref());
         if let Some(kept) = self.sessions.get_mut(session) {
             kept.channels.remove(channel);
         }
@@ -193,6 +230,9 @@ impl MemoryHistory {
             self.leave(channel, session, None);
         }
         if let Some(kept) = self.sessions.remove(session) {
+            let payer = kept.payer(session);
+            let refusals = kept.rejected.iter().map(ledger::size_of_refusal).sum();
+            self.ledger.forget_refusal(refusals, &payer);
             self.ledger.end_session(&kept.user, session);
             self.sessions_due.remove(&(kept.due, session.clone()));
         }

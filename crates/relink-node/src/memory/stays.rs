@@ -3,8 +3,9 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
-use crate::HistoryConfig;
 use relink::{Member, SessionId};
+
+use super::ledger;
 
 /// By session, and how many bytes they say of themselves together.
 #[derive(Debug, Clone, Default)]
@@ -28,24 +29,26 @@ impl Stays {
         self.stays.get(session).map(|stay| stay.lease)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.stays.is_empty()
+    pub(super) fn len(&self) -> usize {
+        self.stays.len()
     }
 
-    /// The name of the stay, and the member where the others are to be told; `None` where there is no room for one more.
+    /// What a member counts.
+    pub(super) fn size(&self, session: &SessionId) -> Option<usize> {
+        self.stays.get(session).map(|stay| ledger::size_of_member(&stay.member))
+    }
+
+    /// The name of the stay, and the member where the others are to be told.
     pub(super) fn join(
         &mut self,
         session: SessionId,
         mut member: Member,
         lease: u64,
-        config: &HistoryConfig,
-    ) -> Option<(String, Option<Member>)> {
+        max_words: usize,
+    ) -> (String, Option<Member>) {
         let before = self.stays.get(&session);
-        if before.is_none() && self.stays.len() >= config.max_members {
-            return None;
-        }
         let others = self.words - before.map_or(0, |stay| words(&stay.member));
-        if others.saturating_add(words(&member)) > config.max_words {
+        if others.saturating_add(words(&member)) > max_words {
             member.info = None;
         }
         if let Some(before) = before {
@@ -54,18 +57,18 @@ impl Stays {
         self.words = others.saturating_add(words(&member));
         let is_news = before.is_none_or(|before| before.member.info != member.info);
         self.stays.insert(session, Stay { member: member.clone(), lease });
-        Some((member.join.clone(), is_news.then_some(member)))
+        (member.join.clone(), is_news.then_some(member))
     }
 
-    /// Who left, without words; only with the present lease, where one is named.
-    pub(super) fn leave(&mut self, session: &SessionId, lease: Option<u64>) -> Option<Member> {
+    /// Who left, without words, and what it counted; only with the present lease, where one is named.
+    pub(super) fn leave(&mut self, session: &SessionId, lease: Option<u64>) -> Option<(usize, Member)> {
         let present = self.lease(session)?;
         if lease.is_some_and(|lease| lease != present) {
             return None;
         }
         let Stay { member, .. } = self.stays.remove(session)?;
         self.words = self.words.saturating_sub(words(&member));
-        Some(Member { info: None, ..member })
+        Some((ledger::size_of_member(&member), Member { info: None, ..member }))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a client can make a server keep.
 
-use relink::{Channel, Instant, Message};
-use relink_node::{HistoryConfig, MemoryHistory, NodeConfig, NodeEvent, Question, Stream};
+use relink::{Channel, Instant, Member, Message};
+use relink_node::{Answer, Full, HistoryConfig, MemoryHistory, NodeConfig, NodeEvent, Question, Stream};
 use relink_v1::{ClientFrame, ServerFrame};
 
 use crate::world::{World, lobby, secs};
@@ -155,4 +155,86 @@ fn streams_that_are_asked_for_and_left_are_forgotten_where_there_is_no_room() {
         assert!(history.bytes() <= 100_000, "{}", history.bytes());
     }
     assert_eq!(history.answer(since(watched), now), first, "what is watched is kept");
+}
+
+fn small() -> MemoryHistory {
+    MemoryHistory::new(HistoryConfig::default().with_max_total_bytes(100_000), 1).expect("valid")
+}
+
+fn room(number: usize) -> Stream {
+    Stream::Channel(Channel::from(format!("room {number}")))
+}
+
+fn since(stream: Stream) -> Question {
+    Question::Since { stream, after: None, limit: 1 }
+}
+
+#[test]
+fn where_all_streams_are_watched_a_further_one_is_refused() {
+    let mut history = small();
+    let now = Instant::from_origin(secs(1));
+    for number in 0..195 {
+        history.watch(room(number));
+        assert!(matches!(history.answer(since(room(number)), now), Answer::Since { .. }), "{number}");
+    }
+    assert_eq!(history.answer(since(room(195)), now), Answer::Full(Full::Store));
+    assert!(matches!(history.answer(since(room(7)), now), Answer::Since { .. }), "what there is is told");
+    let publish = |to| Question::Publish { session: None, publications: vec![(to, "x".into())] };
+    assert_eq!(history.answer(publish(room(195)), now), Answer::Full(Full::Store), "whoever says it");
+    assert_eq!(history.bytes(), 195 * 512);
+    history.unwatch(&room(3));
+    assert!(matches!(history.answer(since(room(195)), now), Answer::Since { .. }));
+    assert_eq!(history.streams(), 195);
+}
+
+#[test]
+fn channels_that_hold_nothing_are_forgotten_before_any_message() {
+    let mut history = small();
+    let mut now = Instant::from_origin(secs(1));
+    history.answer(Question::Publish { session: None, publications: vec![(room(0), "old".into())] }, now);
+    for number in 1..1_000 {
+        now = now + secs(1) / 4;
+        history.answer(since(room(number)), now);
+    }
+    assert_eq!(history.kept(&room(0)).0, 1);
+    assert!(history.bytes() <= 100_000 && history.streams() > 190, "{}", history.streams());
+}
+
+#[test]
+fn members_and_refusals_count_in_all_and_the_oldest_messages_make_room_for_them() {
+    let mut history = small();
+    let now = Instant::from_origin(secs(1));
+    let join = |number: usize| Question::Join {
+        channel: Channel::from(format!("room {number}")),
+        session: "s".into(),
+        member: Member { user: "ada".into(), join: "j".into(), info: Some("x".repeat(4_000).into()) },
+        lease: 1,
+    };
+    let publish =
+        || Question::Publish { session: None, publications: vec![(room(0), "x".repeat(9_000).into())] };
+    history.answer(Question::Create { session: "s".into(), user: "ada".into() }, now);
+    for _ in 0..11 {
+        assert_eq!(history.answer(publish(), now), Answer::Done);
+    }
+    assert_eq!(history.kept(&room(0)).0, 10);
+    let mut joined = 0;
+    while matches!(history.answer(join(joined), now), Answer::Joined { .. }) {
+        joined += 1;
+        assert!(history.bytes() <= 100_000);
+    }
+    assert_eq!(history.answer(join(joined), now), Answer::Full(Full::Store));
+    assert_eq!(history.kept(&room(0)).0, 0);
+    assert_eq!(history.answer(publish(), now), Answer::Full(Full::Store));
+    let rejection = relink::Rejection { serial: 1, problem: relink::Problem::new("no", "x".repeat(1_000)) };
+    let (publications, rejection) = (Vec::new(), Some(rejection));
+    let refused = Question::Commit { session: "s".into(), turn: 0, serial: 1, publications, rejection };
+    assert_eq!(
+        history.answer(refused, now),
+        Answer::Committed { received: 1 },
+        "it came, whatever is kept of it"
+    );
+    assert!(history.bytes() <= 100_000, "{}", history.bytes());
+    history.answer(Question::End { session: "s".into(), turn: 0 }, now);
+    assert!(history.bytes() <= 512, "{}", history.bytes());
+    assert_eq!(history.answer(publish(), now), Answer::Done);
 }

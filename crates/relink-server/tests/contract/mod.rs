@@ -78,6 +78,9 @@ macro_rules! history_contract {
             a09_a_resume_tells_the_seats_that_are_to_be_watched
             w09_one_user_cannot_fill_the_store
             w09_one_anonymous_client_cannot_use_up_the_room_of_the_others
+            w09_a_stream_counts_for_the_user_who_began_it
+            w09_refusals_are_bounded_in_bytes_and_the_last_ones_are_kept
+            a09_members_count_for_their_users
             w09_what_a_stream_gives_up_counts_no_more
             w09_what_is_too_old_counts_no_more
             w09_sessions_are_bounded_in_all_and_per_user

@@ -50,7 +50,7 @@ pub(crate) async fn w09_one_user_cannot_fill_the_store(rig: impl AsyncFn(History
 pub(crate) async fn w09_one_anonymous_client_cannot_use_up_the_room_of_the_others(
     rig: impl AsyncFn(HistoryConfig) -> Rig,
 ) {
-    let rig = rig(config().with_user_bytes(5_000)).await;
+    let rig = rig(config().with_user_bytes(5_100)).await;
     for session in ["s", "t"] {
         create(&*rig.one, session, Member::ANONYMOUS).await;
     }
@@ -67,6 +67,90 @@ fn refused_in(session: &str, serial: u64) -> Question {
     Question::Commit { session: session.into(), turn: 0, serial, publications: Vec::new(), rejection }
 }
 
+pub(crate) async fn w09_a_stream_counts_for_the_user_who_began_it(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config().with_user_bytes(20_000)).await;
+    create(&*rig.one, "s", "mallory").await;
+    create(&*rig.one, "t", "ada").await;
+    let say = async |session: &str, to: &str| {
+        let session = (!session.is_empty()).then(|| session.into());
+        ask(&*rig.one, Question::Publish { session, publications: vec![(channel(to), text("x"))] }).await
+    };
+    // There already, by the application.
+    assert_eq!(say("", "lobby").await, Answer::Done);
+    let mut begun = 0;
+    while say("s", &format!("room {begun}")).await == Answer::Done {
+        begun += 1;
+    }
+    assert_eq!(begun, 20_000 / (512 + 128 + 1));
+    assert_eq!(say("s", "lobby").await, Answer::Done, "what is there costs the message alone");
+    assert_eq!(say("s", "another").await, Answer::Full(Full::User));
+    assert_eq!(say("t", "another").await, Answer::Done);
+    // Twice to the same one begins it once.
+    let twice = vec![(channel("new"), text(&"x".repeat(9_500))); 2];
+    let question = Question::Publish { session: Some("t".into()), publications: twice };
+    assert_eq!(ask(&*rig.other, question).await, Answer::Full(Full::User));
+    let twice = vec![(channel("new"), text(&"x".repeat(9_200))); 2];
+    let question = Question::Publish { session: Some("t".into()), publications: twice };
+    assert_eq!(ask(&*rig.other, question).await, Answer::Done);
+}
+
+pub(crate) async fn w09_refusals_are_bounded_in_bytes_and_the_last_ones_are_kept(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
+    let rig = rig(config().with_user_bytes(5_000)).await;
+    create(&*rig.one, "s", "ada").await;
+    for serial in 1..=20 {
+        let answer = ask(&*rig.one, refused("s", serial, "no", &"x".repeat(1_000))).await;
+        assert_eq!(answer, Answer::Committed { received: serial });
+    }
+    let serials = async || match resume(&*rig.other, "s", "ada").await {
+        Answer::Session { rejected, received: 20.., .. } => {
+            rejected.iter().map(|rejection| rejection.serial).collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(serials().await, [17, 18, 19, 20]);
+    // They do not keep their user from saying what is taken.
+    assert_eq!(ask(&*rig.one, publish_as("s", "a", 3)).await, Answer::Done);
+    assert_eq!(serials().await, [17, 18, 19, 20]);
+}
+
+pub(crate) async fn a09_members_count_for_their_users(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+    let rig = rig(config().with_user_bytes(5_000)).await;
+    create(&*rig.one, "s", "mallory").await;
+    create(&*rig.one, "t", "ada").await;
+    let come = async |session: &str, user: &str, to: &str, words: usize| {
+        let member = Member { info: Some("x".repeat(words).into()), ..member(user, user) };
+        join(&*rig.one, to, session, member, 1).await
+    };
+    let lengths = async |of: &str| {
+        let length = |member: Member| member.info.map(|words| words.as_str().len());
+        members(&*rig.other, of).await.into_iter().map(length).collect::<Vec<_>>()
+    };
+    let joined = |answer: Answer| matches!(answer, Answer::Joined { .. });
+    for room in 0..7 {
+        assert!(joined(come("s", "mallory", &format!("room {room}"), 1_000).await), "{room}");
+    }
+    assert_eq!((lengths("room 3").await, lengths("room 4").await), (vec![Some(1_000)], vec![None]));
+    assert_eq!(come("s", "mallory", "room 7", 0).await, Answer::Full(Full::User));
+    assert_eq!(ask(&*rig.one, publish_as("s", "a", 1)).await, Answer::Full(Full::User), "it is one room");
+    assert!(joined(come("t", "ada", "room 7", 1_000).await), "and that of one user");
+    // Who is in there stays, and what is said in the place of other words needs no more room.
+    assert!(joined(come("s", "mallory", "room 0", 1_000).await));
+    assert_eq!(lengths("room 0").await, [Some(1_000)]);
+    assert!(joined(come("s", "mallory", "room 0", 2_000).await));
+    assert_eq!(lengths("room 0").await, [None]);
+    leave(&*rig.one, "room 6", "s", 1).await;
+    assert!(joined(come("s", "mallory", "room 5", 1_100).await));
+    assert_eq!(lengths("room 5").await, [Some(1_100)]);
+    ask(&*rig.one, Question::End { session: "s".into(), turn: 0 }).await;
+    create(&*rig.one, "u", "mallory").await;
+    for room in 0..4 {
+        assert!(joined(come("u", "mallory", &format!("room {room}"), 1_000).await));
+    }
+    assert_eq!(lengths("room 3").await, [Some(1_000)], "what is over counts no more");
+}
+
 pub(crate) async fn w09_what_a_stream_gives_up_counts_no_more(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config().with_user_bytes(20_000).with_max_messages(5)).await;
     create(&*rig.one, "s", "ada").await;
@@ -77,7 +161,7 @@ pub(crate) async fn w09_what_a_stream_gives_up_counts_no_more(rig: impl AsyncFn(
 }
 
 pub(crate) async fn w09_what_is_too_old_counts_no_more(rig: impl AsyncFn(HistoryConfig) -> Rig) {
-    let rig = rig(config().with_user_bytes(5_000).with_max_age(Duration::from_millis(300))).await;
+    let rig = rig(config().with_user_bytes(5_100).with_max_age(Duration::from_millis(300))).await;
     create(&*rig.one, "s", "ada").await;
     assert_eq!(ask(&*rig.one, publish_as("s", "a", 4)).await, Answer::Done);
     assert_eq!(ask(&*rig.one, publish_as("s", "b", 4)).await, Answer::Full(Full::User));

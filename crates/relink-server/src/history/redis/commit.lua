@@ -17,11 +17,18 @@ if ARGV[12] then
   append_all(12, payer)
 end
 if ARGV[11] ~= '' then
-  -- That it was refused is noted where there is room; that it came always is.
-  local rejected = prefix .. 'rejected:' .. ARGV[8]
-  if type(redis.pcall('RPUSH', rejected, ARGV[11])) == 'number' then
+  -- That it was refused is noted where there is room, if need be in the place of earlier refusals of this session; that it came
+  -- always is.
+  local rejected, refusals, size = prefix .. 'rejected:' .. ARGV[8], 'refusals:' .. payer, size_of(#ARGV[11])
+  local earlier = 0
+  while earlier and used(refusals) + size - earlier > user_bytes do
+    local refusal = redis.call('LPOP', rejected)
+    earlier = refusal and earlier + size_of(#refusal)
+  end
+  if earlier and type(redis.pcall('RPUSH', rejected, ARGV[11])) == 'number' then
     redis.call('LTRIM', rejected, '-1024', '-1')
     redis.call('PEXPIRE', rejected, redis.call('PTTL', key))
+    charge(refusals, math.max(size - earlier, 0))
   end
 end
 insist()

@@ -8,11 +8,13 @@
 --   members:CHANNEL   hash      session to "lease member"
 --   in:SESSION        set       the channels it is a member of
 --   words:CHANNEL     how many bytes its members say of themselves
+--   held:USER         how many bytes count for the members that are a user's sessions
 --   present           sorted set of the sessions that are members anywhere, by the time they are given up
 --   sessions          sorted set of all sessions, by the time they are over
 --   of:USER           the same, of one user
 --   used:TIME:USER    how many bytes of a user's messages (of an anonymous SESSION) are kept that came in this time, which is a
---                     multiple of max_age
+--                     multiple of max_age, with the streams that they began
+--   used:TIME:refusals:USER  the same, of refusals
 -- STREAM is c:CHANNEL or s:SESSION; its news are published to news:STREAM.
 
 local prefix = ARGV[1]
@@ -45,7 +47,7 @@ local function insist()
   redis.call('DEL', prefix .. 'room')
 end
 
--- The bytes of a user's messages: of this time and of the one before. What is older is not kept.
+-- The bytes of a user's messages, or of its refusals: of this time and of the one before. What is older is not kept.
 local function used_key(by, at)
   return prefix .. 'used:' .. int(math.floor(at / max_age)) .. ':' .. by
 end
@@ -81,13 +83,26 @@ local function size_of(payload)
   return payload + 128
 end
 
+local stream_size = 512
+
+local function may_keep(by, bytes)
+  return used(by) + tonumber(redis.call('GET', prefix .. 'held:' .. by) or 0) + bytes <= user_bytes
+end
+
 -- Whether a user may have kept what stands in the arguments from this one on.
 local function has_room(from, by)
-  local bytes = 0
-  for i = from + 2, #ARGV, 3 do
-    bytes = bytes + size_of(#ARGV[i])
+  if by == '' or not ARGV[from] then
+    return true
   end
-  return by == '' or bytes == 0 or used(by) + bytes <= user_bytes
+  local bytes, begun = 0, {}
+  for i = from, #ARGV, 3 do
+    bytes = bytes + size_of(#ARGV[i + 2])
+    if not begun[ARGV[i]] and redis.call('EXISTS', prefix .. 'top:' .. ARGV[i]) == 0 then
+      begun[ARGV[i]] = true
+      bytes = bytes + stream_size
+    end
+  end
+  return may_keep(by, bytes)
 end
 
 local function of_session(stream)
@@ -99,14 +114,15 @@ local function is_over(stream)
   return of_session(stream) and redis.call('EXISTS', prefix .. 'session:' .. string.sub(stream, 3)) == 0
 end
 
--- Epoch, offset, bytes, oldest. A stream that nobody asked for before begins here.
-local function open(stream)
+-- Epoch, offset, bytes, oldest. A stream that nobody asked for before begins here, and counts for a user, if any.
+local function open(stream, by)
   local key = prefix .. 'top:' .. stream
   local top = redis.call('HMGET', key, 'epoch', 'offset', 'bytes', 'oldest')
   if not top[1] then
     demand_room()
     redis.call('DEL', prefix .. 'log:' .. stream)
     redis.call('HSET', key, 'epoch', fresh_epoch, 'offset', '0', 'bytes', '0', 'oldest', '0')
+    charge(by, stream_size)
     top = { fresh_epoch, '0', '0', '0' }
   end
   redis.call('PEXPIRE', key, int(of_session(stream) and math.max(session_ttl, max_age) or top_ttl))
@@ -124,7 +140,7 @@ local function append(stream, kind, payload, by)
   if is_over(stream) then
     return
   end
-  local epoch, offset, bytes, oldest = open(stream)
+  local epoch, offset, bytes, oldest = open(stream, by)
   local log = prefix .. 'log:' .. stream
   local kept = redis.call('XLEN', log)
   if kept == 0 then
@@ -171,19 +187,27 @@ local function without_words(rest)
   return length .. ' 0 ' .. string.sub(user, 1, length), #user - length
 end
 
+local function payer_of_member(session, wordless)
+  return payer_of(session, string.match(wordless, '^%d+ 0 (.*)$'))
+end
+
+local function change(key, bytes)
+  if bytes ~= 0 and redis.call('INCRBY', prefix .. key, int(bytes)) <= 0 then
+    redis.call('DEL', prefix .. key)
+  end
+end
+
 -- The members of a channel say so much more of themselves, or so much less.
 local function change_words(channel, bytes)
-  local key = prefix .. 'words:' .. channel
-  if bytes ~= 0 and redis.call('INCRBY', key, int(bytes)) <= 0 then
-    redis.call('DEL', key)
-  end
+  change('words:' .. channel, bytes)
 end
 
 local function leave(channel, session, value)
   local _, join, rest = member_of(value)
-  local _, words = without_words(rest)
+  local wordless, words = without_words(rest)
   redis.call('HDEL', prefix .. 'members:' .. channel, session)
   change_words(channel, -words)
+  change('held:' .. payer_of_member(session, wordless), -size_of(words))
   redis.call('SREM', prefix .. 'in:' .. session, channel)
   redis.call('PUBLISH', prefix .. 'news:c:' .. channel, 'l' .. member(join, rest))
 end

@@ -60,7 +60,8 @@ const KEPT_AT_ONCE: usize = 256;
 /// * Keys must not be evicted: use `maxmemory-policy noeviction`, or a server of its own. How much is kept in all is bounded
 ///   by its `maxmemory`, and not by [`max_total_bytes`](HistoryConfig::max_total_bytes): where that is used up, messages and
 ///   new sessions are refused before anything of them is written, and clients hear `unavailable`. What is kept of one user
-///   ([`user_bytes`](HistoryConfig::user_bytes)) counts for up to `max_age` longer than it is kept.
+///   ([`user_bytes`](HistoryConfig::user_bytes)) counts for up to `max_age` longer than it is kept; the channels that a user
+///   began, and refusals, for twice `max_age` at most.
 /// * Whoever can read the keys can take sessions over: session ids are part of them.
 /// * **Redis Cluster is not supported.** The scripts touch several keys, which they make from the prefix, and the connection
 ///   does not follow redirections. A prefix with a hash tag (`{chat}:`) puts all keys into one slot, so that the node that holds
@@ -194,7 +195,7 @@ impl Shared {
                 let call = self.call(&scripts.join).arg(channel.as_str()).arg(session.expose());
                 match self.run(call.arg(lease).arg(join).arg(rest)).await? {
                     Value::Nil => Ok(Answer::Unknown),
-                    Value::BulkString(_) => Ok(Answer::Full(Full::Store)),
+                    Value::BulkString(full) => Ok(Answer::Full(read_full(&full))),
                     joined => Ok(codec::joined(joined)?),
                 }
             }
@@ -216,8 +217,7 @@ impl Shared {
     async fn session(&self, call: Call<'_>) -> Result<Answer, AskError> {
         match self.run(call).await? {
             Value::Nil => Ok(Answer::Unknown),
-            Value::BulkString(whose) if whose == b"user" => Ok(Answer::Full(Full::User)),
-            Value::BulkString(_) => Ok(Answer::Full(Full::Store)),
+            Value::BulkString(full) => Ok(Answer::Full(read_full(&full))),
             found => Ok(codec::session(found)?),
         }
     }
@@ -289,6 +289,10 @@ fn tcp(timeout: Duration) -> TcpSettings {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let settings = settings.set_user_timeout(time);
     settings
+}
+
+fn read_full(whose: &[u8]) -> Full {
+    if whose == b"user" { Full::User } else { Full::Store }
 }
 
 fn with_publications<'a>(call: Call<'a>, publications: &[(Stream, Message)]) -> Call<'a> {

@@ -4,7 +4,7 @@ local stream, after, limit = ARGV[8], tonumber(ARGV[10]), tonumber(ARGV[11])
 if is_over(stream) then
   return false
 end
-local epoch, offset = open(stream)
+local epoch, offset = open(stream, '')
 local unknown, answer = { epoch, offset, 0 }, { epoch, offset, 1 }
 if ARGV[9] == '' or (ARGV[9] == epoch and after == offset) then
   return answer
