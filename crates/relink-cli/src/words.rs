@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use relink::{Failure, Hint, Reason, Silence};
+use relink::{DeadReason, Failure, Hint, Reason};
 
 /// What happened, as a part of a sentence: the server's own words where it had some, else ours, with the detail
 /// where it says more.
@@ -41,10 +41,10 @@ pub(crate) const fn symbol(reason: Reason) -> &'static str {
         Reason::ClosedByPeer(_) => "closed_by_peer",
         Reason::Failed(failure) => failure_symbol(failure),
         Reason::TimedOut(_) => "timed_out",
-        Reason::Dead(Silence::Heartbeat) => "heartbeat_lost",
-        Reason::Dead(Silence::Watchdog) => "watchdog",
-        Reason::Dead(Silence::Probe) => "probe_lost",
-        Reason::Dead(Silence::Message) => "message_too_slow",
+        Reason::Dead(DeadReason::Heartbeat) => "heartbeat_lost",
+        Reason::Dead(DeadReason::Watchdog) => "watchdog",
+        Reason::Dead(DeadReason::Probe) => "probe_lost",
+        Reason::Dead(DeadReason::Message) => "message_too_slow",
         Reason::Close => "close",
         Reason::Flushed => "flushed",
         Reason::DriverGone => "driver_gone",

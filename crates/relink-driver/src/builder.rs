@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use rand::rngs::SmallRng;
 use relink::profile::Profile;
 use relink::{
-    Address, BadUrl, Channel, ConfigError, Given, Protocol, Resume, Secret, Session, SessionConfig,
+    Address, Channel, ConfigError, Given, InvalidUrl, Protocol, Resume, Secret, Session, SessionConfig,
     SessionInput, Token, TokenPlacement,
 };
 
@@ -56,7 +56,7 @@ pub struct Builder<Rt> {
 pub enum BuildError {
     /// The address is none.
     #[error(transparent)]
-    Url(#[from] BadUrl),
+    Url(#[from] InvalidUrl),
     /// The configuration cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -106,7 +106,7 @@ impl<Rt: Runtime> Builder<Rt> {
         builder.add_endpoint(request.into_request())
     }
 
-    fn add_endpoint(mut self, request: Result<http::Request<()>, BadUrl>) -> Self {
+    fn add_endpoint(mut self, request: Result<http::Request<()>, InvalidUrl>) -> Self {
         let added = request.and_then(|request| {
             let address = Address::from(request.uri().to_string());
             self.template.endpoints.push(Endpoint::new(&address)?);

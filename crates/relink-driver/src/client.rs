@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use relink::{
-    Accepted, Answer, Channel, CloseCode, CloseFrame, ClosedReason, Colour, Event, Hint, Member, Outgoing,
-    Position, Refused, Resume, SessionInput, State, Stats, Status, Subscription,
+    Answer, Channel, CloseCode, CloseFrame, ClosedReason, Event, Hint, Indicator, Member, Outgoing, Position,
+    Resume, SendError, SendReceipt, SessionInput, State, Stats, Status, Subscription,
 };
 
 use crate::engine::Engine;
@@ -31,7 +31,7 @@ pub struct Client {
 }
 
 /// What happens on a link, in order: a [`Stream`] that ends after [`Event::Closed`]. If the link is connected again
-/// ([`Reopen`](relink::Reopen)), it goes on.
+/// ([`ReopenPolicy`](relink::Reopen)), it goes on.
 ///
 /// A slow reader slows the peer: once the inbox is full the socket is not read. Dropping it means that nobody listens:
 /// messages are then thrown away as they come, and the link lives on for its clients.
@@ -43,7 +43,7 @@ pub struct Events {
 /// What came of a link that was closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Farewell {
+pub struct CloseSummary {
     /// Why the link is at its end; not always [`ClosedReason::Requested`], since something else may have come first.
     pub reason: ClosedReason,
     /// Messages handed to a transport, over the whole life of the link.
@@ -58,7 +58,7 @@ pub struct Farewell {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this link has come to its end ({reason}) and cannot be connected again; make a new one")]
 #[non_exhaustive]
-pub struct Ended {
+pub struct ClosedError {
     /// Why: the end that the link is at, or is closing towards.
     pub reason: ClosedReason,
 }
@@ -136,7 +136,7 @@ impl Client {
     pub fn send(
         &self,
         message: impl Into<Outgoing>,
-    ) -> impl Future<Output = Result<Accepted, Refused>> + Send {
+    ) -> impl Future<Output = Result<SendReceipt, SendError>> + Send {
         let mut message = Some(message.into());
         let mut queueing = Queueing { shared: &self.shared, place: None };
         poll_fn(move |cx| {
@@ -165,7 +165,7 @@ impl Client {
     /// # Errors
     ///
     /// As for [`send`](Self::send), and where the outbox is full, or others wait for room in it.
-    pub fn try_send(&self, message: impl Into<Outgoing>) -> Result<Accepted, Refused> {
+    pub fn try_send(&self, message: impl Into<Outgoing>) -> Result<SendReceipt, SendError> {
         self.shared.try_send(message.into(), false)
     }
 
@@ -185,13 +185,17 @@ impl Client {
     /// bound the wait; where nothing is queued, a link that is down ends at once.
     ///
     /// Cancel-safe: dropped before it is done, the link goes on closing.
-    pub fn close(&self) -> impl Future<Output = Farewell> + Send + '_ {
+    pub fn close(&self) -> impl Future<Output = CloseSummary> + Send + '_ {
         self.close_with(CloseCode::NORMAL, "")
     }
 
     /// The same with a code and a reason for people, which the peer sees; [`CloseFrame::for_wire`] says what becomes of a
     /// code that may not be sent and of a reason that is too long.
-    pub fn close_with(&self, code: CloseCode, reason: &str) -> impl Future<Output = Farewell> + Send + '_ {
+    pub fn close_with(
+        &self,
+        code: CloseCode,
+        reason: &str,
+    ) -> impl Future<Output = CloseSummary> + Send + '_ {
         let since = self.shared.lock().ends;
         self.shared.tell(SessionInput::Close(CloseFrame::new(code, reason)));
         self.closed_since(since)
@@ -199,12 +203,12 @@ impl Client {
 
     /// Waits for the end of the link, for any reason; one that is connected again right after its end has come to
     /// it, too. Cancel-safe.
-    pub fn closed(&self) -> impl Future<Output = Farewell> + Send + '_ {
+    pub fn closed(&self) -> impl Future<Output = CloseSummary> + Send + '_ {
         let since = self.shared.lock().ends;
         self.closed_since(since)
     }
 
-    fn closed_since(&self, since: u64) -> impl Future<Output = Farewell> + Send + '_ {
+    fn closed_since(&self, since: u64) -> impl Future<Output = CloseSummary> + Send + '_ {
         let mut watching = Watching { shared: &self.shared, place: None };
         poll_fn(move |cx| {
             let watching = &mut watching;
@@ -212,7 +216,7 @@ impl Client {
             if let Some(reason) = state.end_since(since) {
                 state.watchers.leave(&mut watching.place);
                 let stats = state.session.stats();
-                return Poll::Ready(Farewell {
+                return Poll::Ready(CloseSummary {
                     reason,
                     sent: stats.messages_sent,
                     dropped: stats.messages_dropped,
@@ -224,7 +228,7 @@ impl Client {
         })
     }
 
-    /// Connects again, if the link is at an end that allows it ([`Reopen`](relink::Reopen)). While it closes towards such an
+    /// Connects again, if the link is at an end that allows it ([`ReopenPolicy`](relink::Reopen)). While it closes towards such an
     /// end, that is remembered: it starts again once it is there, unless it is closed once more meanwhile. Does nothing while
     /// the link is up, or on its way. After many dials in a short time, the next one waits as `budget.rate` demands.
     ///
@@ -232,9 +236,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The link is at an end that is final for it, or closing towards one; see [`Renewable`](crate::Renewable) for what hands
+    /// The link is at an end that is final for it, or closing towards one; see [`ClientCell`](crate::Renewable) for what hands
     /// out the next one.
-    pub fn connect(&self) -> Result<(), Ended> {
+    pub fn connect(&self) -> Result<(), ClosedError> {
         self.shared.connect()
     }
 
@@ -285,7 +289,7 @@ impl Client {
 
     /// The colour of the indicator.
     #[must_use]
-    pub fn colour(&self) -> Colour {
+    pub fn colour(&self) -> Indicator {
         self.shared.lock().session.surface().colour()
     }
 

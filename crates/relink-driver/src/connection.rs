@@ -8,11 +8,11 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use futures_util::task::AtomicWaker;
 use relink::{
-    Accepted, Channel, CloseCode, CloseFrame, Event, Hint, Instant, Message, Outgoing, Overflow, Refused,
-    RefusedReason, Resume, SessionInput, State, Stats, Subscription,
+    Channel, CloseCode, CloseFrame, Event, Hint, Instant, Message, Outgoing, Overflow, Resume, SendError,
+    SendErrorKind, SendReceipt, SessionInput, State, Stats, Subscription,
 };
 
-use crate::client::Ended;
+use crate::client::ClosedError;
 use crate::engine::{Engine, Ran};
 use crate::runtime::{Runtime, Sleep};
 use crate::shared::Shared;
@@ -34,7 +34,7 @@ use crate::shared::Shared;
 ///
 /// `close()` of the `SinkExt` trait lets what was taken go out first, for `flush_timeout` (5 s) at most. A message that the
 /// sink took while the outbox was full has as long to find room in it; then it comes back, with
-/// [`RefusedReason::Closed`], and the link closes: call `close()` again to wait for that.
+/// [`SendErrorKind::Closed`], and the link closes: call `close()` again to wait for that.
 pub struct Connection<Rt: Runtime> {
     engine: Engine<Rt>,
     tasks: Arc<Tasks>,
@@ -93,13 +93,13 @@ impl<Rt: Runtime> Connection<Rt> {
         *self.shared().lock().session.stats()
     }
 
-    /// Connects again, if the link is at an end that allows it ([`Reopen`](relink::Reopen)); while it closes towards such an
+    /// Connects again, if the link is at an end that allows it ([`ReopenPolicy`](relink::Reopen)); while it closes towards such an
     /// end, once it is there.
     ///
     /// # Errors
     ///
     /// The link is at an end that is final for it, or closing towards one.
-    pub fn reconnect(&mut self) -> Result<(), Ended> {
+    pub fn reconnect(&mut self) -> Result<(), ClosedError> {
         self.shared().connect()
     }
 
@@ -125,7 +125,7 @@ impl<Rt: Runtime> Connection<Rt> {
     ///
     /// The message comes back where the outbox is full or too small for it, where one that the sink took waits for room,
     /// where the link is closed, and where it is down and told to refuse.
-    pub fn try_send(&mut self, message: impl Into<Outgoing>) -> Result<Accepted, Refused> {
+    pub fn try_send(&mut self, message: impl Into<Outgoing>) -> Result<SendReceipt, SendError> {
         self.shared().try_send(message.into(), self.held.is_some())
     }
 
@@ -166,7 +166,7 @@ impl<Rt: Runtime> Connection<Rt> {
         &mut self,
         cx: &mut Context<'_>,
         done: impl Fn(&mut Self) -> bool,
-    ) -> Poll<Result<(), Refused>> {
+    ) -> Poll<Result<(), SendError>> {
         self.tasks.sink.register(cx.waker());
         let ran = self.run();
         if ran != Ran::Idle {
@@ -193,7 +193,7 @@ impl<Rt: Runtime> Connection<Rt> {
     }
 
     /// Sends the message that found no room, if there is some now.
-    fn send_held(&mut self) -> Result<(), Refused> {
+    fn send_held(&mut self) -> Result<(), SendError> {
         let Some(message) = self.held.take() else { return Ok(()) };
         self.send_or_hold(message)
     }
@@ -209,11 +209,11 @@ impl<Rt: Runtime> Connection<Rt> {
         now < *deadline && sleep.poll_until(*deadline, cx).is_pending()
     }
 
-    fn send_or_hold(&mut self, message: Message) -> Result<(), Refused> {
+    fn send_or_hold(&mut self, message: Message) -> Result<(), SendError> {
         let (now, outgoing) = (self.shared().now(), Outgoing::from(message));
         let mut state = self.shared().lock();
         // Asked first: what only waits does not count as refused.
-        if state.session.may_send(&outgoing) == Err(RefusedReason::Full) {
+        if state.session.may_send(&outgoing) == Err(SendErrorKind::Full) {
             drop(state);
             self.held = Some(outgoing.message);
             return Ok(());
@@ -254,11 +254,11 @@ impl<Rt: Runtime> Stream for Connection<Rt> {
 }
 
 impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
-    type Error = Refused;
+    type Error = SendError;
 
     /// Ready where the outbox has room, or makes some. A closed link is ready too: [`start_send`](Self::start_send) says
     /// why it refuses.
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         self.send_held()?;
         if self.held.is_none() && self.has_room() {
             return Poll::Ready(Ok(()));
@@ -266,19 +266,19 @@ impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
         self.run_sink(cx, |connection| connection.has_room())
     }
 
-    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Refused> {
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
         self.hold_until = None;
         self.send_or_hold(message)
     }
 
     /// Ready once every message has gone to the stream of a transport.
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         self.run_sink(cx, |connection| {
             connection.shared().lock().session.outbox().is_empty() && connection.engine.is_flushed()
         })
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         if self.held.is_some() && self.may_hold(cx) {
             ready!(self.run_sink(cx, |_| true))?;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use relink::{Address, BadUrl, Failure, Secret};
+use relink::{Address, Failure, InvalidUrl, Secret};
 
 use crate::race;
 use crate::request::{Prepared, Target, Template};
@@ -46,7 +46,7 @@ impl Dialer {
         let (dialer, runtime) = (self.clone(), runtime.clone());
         let attempt = async move {
             // The configured addresses were checked; one that was named since may be another one next time.
-            let bad = |error: BadUrl| ConnectError::new(Failure::NotWebSocket, error.to_string());
+            let bad = |error: InvalidUrl| ConnectError::new(Failure::NotWebSocket, error.to_string());
             let Prepared { target, request, visit } = prepared.map_err(bad)?;
             let wire = Wire::visit(&request, visit, dialer.limits)
                 .map_err(|WireError { failure, detail, .. }| ConnectError::new(failure, detail))?;

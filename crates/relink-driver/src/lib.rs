@@ -42,14 +42,14 @@ mod transport;
 mod wire;
 
 pub use builder::{BuildError, Builder};
-pub use client::{Client, Ended, Events, Farewell};
+pub use client::{Client, CloseSummary, ClosedError, Events};
 pub use clock::{StdClock, Suspension};
 pub use close_watch::CloseWatch;
 pub use connection::Connection;
 pub use fetch::AddressRequest;
 pub use inbox::InboxLimits;
-pub use relink::{BadUrl, TokenPlacement};
-pub use renewable::Renewable;
+pub use relink::{InvalidUrl, TokenPlacement};
+pub use renewable::ClientCell;
 pub use request::{IntoRequest, Target};
 pub use runtime::{ConnectError, Runtime, Sleep};
 pub use stream::{BoxStream, ByteStream};

@@ -1,4 +1,4 @@
-//! [`Renewable`]: a handle that outlives the end of its link.
+//! [`ClientCell`]: a handle that outlives the end of its link.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,9 +14,9 @@ use crate::client::Client;
 /// How a link is made is the application's: from where, with which token, and who listens to its events.
 ///
 /// ```no_run
-/// # use relink_driver::{Builder, Client, Renewable, Runtime};
-/// # fn renewable<Rt: Runtime>(runtime: Rt) -> Renewable {
-/// Renewable::new(move || {
+/// # use relink_driver::{Builder, Client, ClientCell, Runtime};
+/// # fn renewable<Rt: Runtime>(runtime: Rt) -> ClientCell {
+/// ClientCell::new(move || {
 ///     let (client, events) = Builder::new(runtime.clone(), "wss://example.org/feed").spawn()?;
 ///     # fn listen<T>(_: T) {}
 ///     listen(events); // in a task of its own
@@ -26,12 +26,12 @@ use crate::client::Client;
 /// ```
 ///
 /// It holds the link as any other [`Client`] does: as long as it is there, the link lives.
-pub struct Renewable<E = BuildError> {
+pub struct ClientCell<E = BuildError> {
     make: Box<dyn Fn() -> Result<Client, E> + Send + Sync>,
     last: Mutex<Option<Client>>,
 }
 
-impl<E> Renewable<E> {
+impl<E> ClientCell<E> {
     /// Made in this way, when it is first asked for.
     #[must_use]
     pub fn new(make: impl Fn() -> Result<Client, E> + Send + Sync + 'static) -> Self {
@@ -66,7 +66,7 @@ impl<E> Renewable<E> {
     }
 }
 
-impl<E> std::fmt::Debug for Renewable<E> {
+impl<E> std::fmt::Debug for ClientCell<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Renewable").field("live", &self.live()).finish_non_exhaustive()
     }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use relink::{Address, BadUrl, Origin, Secret, TokenPlacement};
+use relink::{Address, InvalidUrl, Origin, Secret, TokenPlacement};
 
 use crate::builder::BuildError;
 use crate::cookies::{Jar, Visit};
@@ -19,18 +19,18 @@ pub trait IntoRequest {
     /// # Errors
     ///
     /// The address is none for a WebSocket.
-    fn into_request(self) -> Result<http::Request<()>, BadUrl>;
+    fn into_request(self) -> Result<http::Request<()>, InvalidUrl>;
 }
 
 impl IntoRequest for http::Request<()> {
-    fn into_request(self) -> Result<Self, BadUrl> {
+    fn into_request(self) -> Result<Self, InvalidUrl> {
         Address::from(self.uri().to_string()).origin()?;
         Ok(self)
     }
 }
 
 impl IntoRequest for Uri {
-    fn into_request(self) -> Result<http::Request<()>, BadUrl> {
+    fn into_request(self) -> Result<http::Request<()>, InvalidUrl> {
         let mut request = http::Request::new(());
         *request.uri_mut() = self;
         request.into_request()
@@ -38,7 +38,7 @@ impl IntoRequest for Uri {
 }
 
 impl IntoRequest for &str {
-    fn into_request(self) -> Result<http::Request<()>, BadUrl> {
+    fn into_request(self) -> Result<http::Request<()>, InvalidUrl> {
         let address = Address::from(self);
         address.origin()?;
         uri_of(&address)?.into_request()
@@ -46,19 +46,19 @@ impl IntoRequest for &str {
 }
 
 impl IntoRequest for String {
-    fn into_request(self) -> Result<http::Request<()>, BadUrl> {
+    fn into_request(self) -> Result<http::Request<()>, InvalidUrl> {
         self.as_str().into_request()
     }
 }
 
 impl IntoRequest for &String {
-    fn into_request(self) -> Result<http::Request<()>, BadUrl> {
+    fn into_request(self) -> Result<http::Request<()>, InvalidUrl> {
         self.as_str().into_request()
     }
 }
 
-fn uri_of(address: &Address) -> Result<Uri, BadUrl> {
-    let bad = |_| BadUrl::new(address.clone(), "it has characters that cannot stand in a URL");
+fn uri_of(address: &Address) -> Result<Uri, InvalidUrl> {
+    let bad = |_| InvalidUrl::new(address.clone(), "it has characters that cannot stand in a URL");
     address.expose().parse().map_err(bad)
 }
 
@@ -106,9 +106,9 @@ pub(crate) struct Prepared {
 const SECRET_HEADERS: [HeaderName; 4] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST];
 
 impl Endpoint {
-    pub(crate) fn new(address: &Address) -> Result<Self, BadUrl> {
+    pub(crate) fn new(address: &Address) -> Result<Self, InvalidUrl> {
         let origin = address.origin()?;
-        let bad = |problem: &str| BadUrl::new(address.clone(), problem);
+        let bad = |problem: &str| InvalidUrl::new(address.clone(), problem);
         let mut parts = uri_of(address)?.into_parts();
         let authority = parts.authority.as_ref().map_or("", http::uri::Authority::as_str).to_owned();
         let (user, host) =
@@ -150,8 +150,8 @@ impl Template {
         address: &Address,
         token: Option<&Secret>,
         is_trusted: bool,
-    ) -> Result<Prepared, BadUrl> {
-        let bad = |problem: &str| BadUrl::new(address.clone(), problem);
+    ) -> Result<Prepared, InvalidUrl> {
+        let bad = |problem: &str| InvalidUrl::new(address.clone(), problem);
         let Endpoint { origin, uri, basic, .. } = Endpoint::new(address)?;
         let may_go = |name: &HeaderName, value: &HeaderValue| is_trusted || self.follows(name, value);
         let going = self.headers.iter().filter(|(name, value)| may_go(name, value));
@@ -191,14 +191,14 @@ impl Template {
         endpoint: &Address,
         address: &Address,
         has_token: bool,
-    ) -> Result<Address, BadUrl> {
+    ) -> Result<Address, InvalidUrl> {
         let address = endpoint.resolve(address)?;
         let by_user = Endpoint::new(&address)?.basic.is_some();
         let by_token = has_token && self.placement == TokenPlacement::Bearer;
         if by_user && (by_token || self.headers.contains_key(AUTHORIZATION)) {
             let problem = "its user name, an authorization header, and a token that is placed as Bearer \
                            exclude each other";
-            return Err(BadUrl::new(address, problem));
+            return Err(InvalidUrl::new(address, problem));
         }
         Ok(address)
     }

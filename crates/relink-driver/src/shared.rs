@@ -6,11 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::task::AtomicWaker;
 use rand::rngs::SmallRng;
 use relink::{
-    Accepted, Channel, ClosedReason, Event, Hint, Instant, Outgoing, Protocol, Refused, RefusedReason,
+    Channel, ClosedReason, Event, Hint, Instant, Outgoing, Protocol, SendError, SendErrorKind, SendReceipt,
     Session, SessionInput, Subscription,
 };
 
-use crate::client::Ended;
+use crate::client::ClosedError;
 use crate::inbox::{Inbox, InboxLimits, message_of};
 use crate::line::{Line, Place};
 
@@ -133,20 +133,20 @@ impl Shared {
     }
 
     /// Connects again, now or after the close that is under way.
-    pub(crate) fn connect(&self) -> Result<(), Ended> {
+    pub(crate) fn connect(&self) -> Result<(), ClosedError> {
         let may_connect = self.lock().session.link().may_connect();
-        may_connect.map_err(|reason| Ended { reason })?;
+        may_connect.map_err(|reason| ClosedError { reason })?;
         self.tell(SessionInput::Connect);
         Ok(())
     }
 
     /// Sends a message if there is room for it now and nobody waits for room, in a line or, `behind`, elsewhere.
-    pub(crate) fn try_send(&self, message: Outgoing, behind: bool) -> Result<Accepted, Refused> {
+    pub(crate) fn try_send(&self, message: Outgoing, behind: bool) -> Result<SendReceipt, SendError> {
         let now = self.now();
         let mut state = self.lock();
         let has_to_wait = state.has_to_wait(None, &message) || behind && state.takes(&message);
         let answer = if has_to_wait {
-            Err(state.session.refuse(message, RefusedReason::Full))
+            Err(state.session.refuse(message, SendErrorKind::Full))
         } else {
             state.session.send(message, now)
         };
@@ -206,7 +206,7 @@ impl State {
     pub(crate) fn has_to_wait(&self, place: Place, message: &Outgoing) -> bool {
         match self.session.may_send(message) {
             Ok(()) => !self.senders.is_first(place),
-            Err(reason) => reason == RefusedReason::Full,
+            Err(reason) => reason == SendErrorKind::Full,
         }
     }
 

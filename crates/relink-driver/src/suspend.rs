@@ -81,7 +81,8 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
     use relink::{
-        Command, Frame, Message, Plain, Protocol, Session, SessionAction, SessionConfig, SessionInput, Signal,
+        Command, Frame, Message, Plain, Protocol, ProtocolEvent, Session, SessionAction, SessionConfig,
+        SessionInput,
     };
 
     use super::*;
@@ -100,7 +101,7 @@ mod tests {
     struct Panics;
 
     impl Protocol for Panics {
-        fn receive(&mut self, _message: Message, _signals: &mut Vec<Signal>) {}
+        fn receive(&mut self, _message: Message, _signals: &mut Vec<ProtocolEvent>) {}
 
         fn command(&mut self, command: Command<'_>, _frames: &mut Vec<Frame>) {
             assert!(!matches!(command, Command::Heartbeat { .. }), "on purpose");

@@ -50,7 +50,7 @@ impl Trace {
                 tracing::warn!(consecutive_failures, detail, "no good token");
             }
             Event::GoingAway { retry_after } => tracing::info!(?retry_after, "the server goes away"),
-            Event::Shown(shown) => tracing::debug!(?shown, "shown"),
+            Event::StatusChange(shown) => tracing::debug!(?shown, "shown"),
             Event::EndpointsFailed { answers } => {
                 answers.iter().for_each(|answer| tracing::warn!(%answer, "every endpoint refuses"));
             }

@@ -6,8 +6,8 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
 use relink::{
-    CloseCode, ClosedReason, Colour, Event, Failure, Instant, Reason, Status, StopReason, Surface,
-    SurfaceConfig,
+    CloseCode, ClosedReason, Event, Failure, Indicator, Instant, Reason, Status, StatusView,
+    StatusViewConfig, StopReason,
 };
 use relink_examples::banner::{Screen, draw};
 
@@ -15,7 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A screen behind the surface of a link that is told its status.
 struct Link {
-    surface: Surface,
+    surface: StatusView,
     screen: Screen,
     now: Instant,
     /// Whether a banner was ever there.
@@ -24,8 +24,8 @@ struct Link {
 
 impl Link {
     fn connected() -> Self {
-        let config = SurfaceConfig::default().with_grace(Some(SECOND));
-        let surface = Surface::new(config);
+        let config = StatusViewConfig::default().with_grace(Some(SECOND));
+        let surface = StatusView::new(config);
         let screen = Screen::new("ws://example.org/");
         let mut link = Self { surface, screen, now: Instant::ORIGIN, has_shown_banner: false };
         link.becomes(Status::Connecting);
@@ -41,7 +41,7 @@ impl Link {
     fn becomes(&mut self, status: Status) {
         let mut shown = Vec::new();
         self.surface.observe(status, self.now, |change| shown.push(change));
-        shown.into_iter().for_each(|change| self.tell(&Event::Shown(change)));
+        shown.into_iter().for_each(|change| self.tell(&Event::StatusChange(change)));
     }
 
     fn passes(&mut self, time: Duration) {
@@ -50,7 +50,7 @@ impl Link {
             self.now = at;
             let mut shown = Vec::new();
             self.surface.handle_timeout(at, |change| shown.push(change));
-            shown.into_iter().for_each(|change| self.tell(&Event::Shown(change)));
+            shown.into_iter().for_each(|change| self.tell(&Event::StatusChange(change)));
         }
         self.now = end;
     }
@@ -137,7 +137,7 @@ fn m16_after_30_s_retrying_now_is_offered() {
 #[test]
 fn m16_it_is_offered_on_the_way_to_the_first_connection_too() {
     let mut link = Link::connected();
-    link.surface = Surface::new(SurfaceConfig::default());
+    link.surface = StatusView::new(StatusViewConfig::default());
     link.becomes(Status::Connecting);
     link.passes(SECOND * 30);
     assert_eq!(link.picture().lines[1], "Still trying to connect: trying now.");
@@ -193,5 +193,5 @@ fn the_log_has_the_newest_on_top_and_no_tricks() {
     link.screen.said("hello 2");
     let lines = link.picture().lines;
     assert_eq!(lines[2..5], ["→ hello 2 (waits for the connection)", "← hello[2J 1", "→ hello 1"]);
-    assert_eq!(Colour::Neutral, link.screen.drawn().colour);
+    assert_eq!(Indicator::Neutral, link.screen.drawn().colour);
 }

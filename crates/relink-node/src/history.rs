@@ -125,17 +125,17 @@ pub struct Publication {
 /// What a node asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Question {
-    /// A new session begins. → [`Answer::Session`], or [`Answer::Full`]
+pub enum StoreRequest {
+    /// A new session begins. → [`StoreResponse::Session`], or [`StoreResponse::Full`]
     Create {
         /// Its id, drawn by the node.
         session: SessionId,
         /// Whose it is.
         user: String,
     },
-    /// A client wants to go on with a session: its next turn begins, and everyone is told ([`News::Resumed`]). Where the
-    /// session is somebody else's, nothing changes, and the answer says whose. → [`Answer::Session`] or
-    /// [`Answer::Unknown`]
+    /// A client wants to go on with a session: its next turn begins, and everyone is told ([`StoreEvent::Resumed`]). Where the
+    /// session is somebody else's, nothing changes, and the answer says whose. → [`StoreResponse::Session`] or
+    /// [`StoreResponse::Unknown`]
     Resume {
         /// Which.
         session: SessionId,
@@ -143,13 +143,13 @@ pub enum Question {
         user: String,
     },
     /// These sessions are in use: they and their memberships live on. Asked every third of `session_ttl`. →
-    /// [`Answer::Kept`]
+    /// [`StoreResponse::Kept`]
     Keep {
         /// Which.
         sessions: Vec<SessionId>,
     },
     /// A session is over for good, with its own stream and its memberships, if this is still its turn. →
-    /// [`Answer::Done`]
+    /// [`StoreResponse::Done`]
     End {
         /// Which.
         session: SessionId,
@@ -157,7 +157,7 @@ pub enum Question {
         turn: u64,
     },
     /// All sessions of a user are over for good, with their streams and memberships, whoever has a connection for them;
-    /// everyone is told ([`News::Ended`]). A session that begins later is not concerned. → [`Answer::Done`]
+    /// everyone is told ([`StoreEvent::Ended`]). A session that begins later is not concerned. → [`StoreResponse::Done`]
     EndUser {
         /// Whose.
         user: String,
@@ -167,9 +167,9 @@ pub enum Question {
         frame: CloseFrame,
     },
     /// The effects of one message of a client. All of it or nothing: the publications are appended and the serial is noted
-    /// in one step, and only if the serial is the next one of its session. → [`Answer::Committed`], or
-    /// [`Answer::Unknown`] where there is no such session any more, or another turn of it has begun: a node that was
-    /// left behind changes nothing (I25). What the publications need may not be there: [`Answer::Full`], and nothing has
+    /// in one step, and only if the serial is the next one of its session. → [`StoreResponse::Committed`], or
+    /// [`StoreResponse::Unknown`] where there is no such session any more, or another turn of it has begun: a node that was
+    /// left behind changes nothing (I25). What the publications need may not be there: [`StoreResponse::Full`], and nothing has
     /// changed. One without publications always has room; that it was refused is noted as far as there is.
     Commit {
         /// The session it came from.
@@ -183,7 +183,7 @@ pub enum Question {
         /// Why it was refused, if it was.
         rejection: Option<Rejection>,
     },
-    /// Messages without a serial. → [`Answer::Done`]; or [`Answer::Full`], or [`Answer::Unknown`] if there is no such
+    /// Messages without a serial. → [`StoreResponse::Done`]; or [`StoreResponse::Full`], or [`StoreResponse::Unknown`] if there is no such
     /// session any more, and none of them is appended
     Publish {
         /// The session they came from; `None` for those of the application.
@@ -191,8 +191,8 @@ pub enum Question {
         /// Where and what.
         publications: Vec<(Stream, Message)>,
     },
-    /// What followed a position. → [`Answer::Since`]; [`Answer::Full`] if a stream would begin and there is no room for it;
-    /// [`Answer::Unknown`] for the stream of a session that there is not (any more).
+    /// What followed a position. → [`StoreResponse::Since`]; [`StoreResponse::Full`] if a stream would begin and there is no room for it;
+    /// [`StoreResponse::Unknown`] for the stream of a session that there is not (any more).
     Since {
         /// In which stream; one that was never written to has an epoch, too, and offset 0.
         stream: Stream,
@@ -201,10 +201,10 @@ pub enum Question {
         /// So many messages at the most.
         limit: usize,
     },
-    /// A member comes into a channel, or comes back: known by its session. Everyone is told ([`News::Joined`]) if the
+    /// A member comes into a channel, or comes back: known by its session. Everyone is told ([`StoreEvent::Joined`]) if the
     /// session was not in there, or says something else of itself now. Words for which there is no room are left out. →
-    /// [`Answer::Joined`]; [`Answer::Full`] if the member is not one of the channel's, and the channel has as many as it may or
-    /// there is no room; [`Answer::Unknown`] where there is no such session.
+    /// [`StoreResponse::Joined`]; [`StoreResponse::Full`] if the member is not one of the channel's, and the channel has as many as it may or
+    /// there is no room; [`StoreResponse::Unknown`] where there is no such session.
     Join {
         /// Which channel.
         channel: Channel,
@@ -216,7 +216,7 @@ pub enum Question {
         lease: u64,
     },
     /// A member leaves, if its present lease is the one that is named: a client that came back elsewhere holds another.
-    /// Everyone is told ([`News::Left`]) if it does. → [`Answer::Done`]
+    /// Everyone is told ([`StoreEvent::Left`]) if it does. → [`StoreResponse::Done`]
     Leave {
         /// Which channel.
         channel: Channel,
@@ -225,7 +225,7 @@ pub enum Question {
         /// The lease that it was given when it joined.
         lease: u64,
     },
-    /// Who is in a channel. → [`Answer::Members`]
+    /// Who is in a channel. → [`StoreResponse::Members`]
     Members {
         /// Which channel.
         channel: Channel,
@@ -235,7 +235,7 @@ pub enum Question {
 /// What a node is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Answer {
+pub enum StoreResponse {
     /// It is done.
     Done,
     /// A session as the store knows it.
@@ -288,7 +288,7 @@ pub enum Answer {
 /// is missing, and [`Doubt`](News::Doubt) says that something may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum News {
+pub enum StoreEvent {
     /// A message was appended.
     Published {
         /// To this stream.
@@ -319,7 +319,7 @@ pub enum News {
         /// The turn that began.
         turn: u64,
     },
-    /// A session was ended by [`Question::EndUser`]: its connection is closed. For those who watch the session's stream.
+    /// A session was ended by [`StoreRequest::EndUser`]: its connection is closed. For those who watch the session's stream.
     Ended {
         /// Which session.
         session: SessionId,

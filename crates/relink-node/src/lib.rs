@@ -8,7 +8,7 @@
 //! | [`Admission`] | may this address, may this user, connect now; if not, when (W20, M6) |
 //! | [`Presence`] | who is online, counting those whose link broke just now (A9) |
 //! | [`Drain`] | when each client should come back while a node shuts down (W12, M12) |
-//! | [`MemoryHistory`] | what a store is asked: streams, sessions, members (S6, W15) |
+//! | [`MemoryStore`] | what a store is asked: streams, sessions, members (S6, W15) |
 //! | `Node` | all of it together, for `relink.v1`; needs the feature `v1` |
 //!
 //! ```text
@@ -18,11 +18,11 @@
 //!  │ Node      handshake · serials and acks · readers of streams · members  │
 //!  └────────▲──┬────────────────────────────────────────────────────────────┘
 //!  answers, │  ▼ questions
-//!  news     a store, shared by all nodes: MemoryHistory, or one that outlives a process
+//!  news     a store, shared by all nodes: MemoryStore, or one that outlives a process
 //! ```
 //!
 //! A node decides, and keeps nothing that matters: sessions, histories and members are the store's, which is asked with a
-//! [`Question`] and tells [`News`]. So a client that loses its node goes on with another one (W15), and a node that was left
+//! [`StoreRequest`] and tells [`StoreEvent`]. So a client that loses its node goes on with another one (W15), and a node that was left
 //! behind can do no harm: each resume begins a new turn of the session, and the store takes nothing of an earlier one.
 //!
 //! # Example: a chat in a process of its own
@@ -31,7 +31,7 @@
 //!
 //! ```
 //! use relink_node::{
-//!     ConnectionId, Full, HistoryConfig, MemoryHistory, Node, NodeAction, NodeConfig, NodeInput, Stream,
+//!     ConnectionId, Full, HistoryConfig, MemoryStore, Node, NodeAction, NodeConfig, NodeInput, Stream,
 //! };
 //! use relink_v1::{ClientFrame, Encoding, ServerFrame};
 //! use relink::{Instant, Problem};
@@ -46,7 +46,7 @@
 //! # }
 //! # let rng = Dice(1); // in earnest: the system's, since session ids are secrets
 //! let mut node = Node::new(NodeConfig::default(), rng)?;
-//! let mut store = MemoryHistory::new(HistoryConfig::default(), 42)?;
+//! let mut store = MemoryStore::new(HistoryConfig::default(), 42)?;
 //! let now = Instant::ORIGIN;
 //!
 //! let mut drive = |node: &mut Node<_>, input| {
@@ -73,7 +73,7 @@
 //!             };
 //!             node.handle(answer, now);
 //!         } else if let Some(news) = store.poll_news() {
-//!             node.handle(NodeInput::News(news), now);
+//!             node.handle(NodeInput::StoreEvent(news), now);
 //!         } else {
 //!             return;
 //!         }
@@ -112,13 +112,13 @@ mod memory;
 mod node;
 mod presence;
 
-pub use admission::{Admission, AdmissionConfig, TooMany, TooManyReason, address_key};
+pub use admission::{Admission, AdmissionConfig, AdmissionError, AdmissionErrorKind, address_key};
 pub use drain::{Drain, DrainConfig, Turn};
-pub use history::{Answer, Full, HistoryConfig, News, Publication, Question, Stream};
+pub use history::{Full, HistoryConfig, Publication, StoreEvent, StoreRequest, StoreResponse, Stream};
 pub use liveness::{Liveness, LivenessConfig};
-pub use memory::MemoryHistory;
+pub use memory::MemoryStore;
 pub use node::{
-    AuthorizationId, ConnectionId, HandlingId, Node, NodeAction, NodeConfig, NodeEvent, NodeInput, NodeStats,
-    QuestionId,
+    AuthorizationId, ConnectionId, DeliveryId, Node, NodeAction, NodeConfig, NodeEvent, NodeInput, NodeStats,
+    StoreRequestId,
 };
 pub use presence::{Presence, PresenceChange, PresenceConfig};

@@ -15,8 +15,8 @@ use core::time::Duration;
 use relink::TokenPlacement;
 use relink::profile::{Profile, StateLabel, StateView};
 use relink::{
-    Backoff, CloseCode, ClosedReason, Curve, FirstFailure, Jitter, LinkConfig, Reason, Reopen, SessionConfig,
-    State, Status, StopReason, Timer, Verdict,
+    Backoff, CloseCode, ClosedReason, Curve, Jitter, LinkConfig, OnFirstFailure, Reason, ReopenPolicy,
+    SessionConfig, State, Status, StopReason, Timer, Verdict,
 };
 
 /// As the page says.
@@ -56,8 +56,8 @@ pub fn config() -> SessionConfig {
         .with_backoff(backoff)
         .with_connect_timeout(login)
         .with_attempt_timeout(Some(login))
-        .with_first_failure(FirstFailure::Stop)
-        .with_reopen(Reopen::Always)
+        .with_first_failure(OnFirstFailure::Stop)
+        .with_reopen(ReopenPolicy::Always)
         .with_surface(link.surface.with_grace(Some(Duration::from_secs(4))))
         .with_credentials(link.credentials.with_report_after(1).with_max_refusals(None));
     let mut config = relink_v1::adapt(SessionConfig::default().with_link(link));

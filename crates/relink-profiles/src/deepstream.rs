@@ -24,9 +24,9 @@ use core::time::Duration;
 use relink::TokenPlacement;
 use relink::profile::{Profile, StateLabel, StateView};
 use relink::{
-    Backoff, BudgetConfig, ClosePolicy, ClosedReason, Colour, Curve, HTTP_STATUSES, Handshake,
-    HeartbeatConfig, Jitter, LinkConfig, Phase, Reason, Reopen, Row, SessionConfig, State, Step, StopReason,
-    Verdict, WhenDead, rows,
+    Backoff, BudgetConfig, ClosePolicy, ClosedReason, Curve, HTTP_STATUSES, Handshake, HeartbeatConfig,
+    Indicator, Jitter, LinkConfig, OnDead, Phase, Reason, ReopenPolicy, Row, SessionConfig, State, Step,
+    StopReason, Verdict, rows,
 };
 
 pub use client::Deepstream;
@@ -89,10 +89,10 @@ pub fn config() -> SessionConfig {
         .with_backoff(backoff(Duration::from_secs(2), Duration::from_secs(180)))
         .with_budget(BudgetConfig::default().with_max_attempts(Some(5)))
         .with_heartbeat(heartbeat)
-        .with_when_dead(WhenDead::Stop)
+        .with_when_dead(OnDead::Stop)
         .with_handshake(handshake)
         .with_close_policy(ClosePolicy::new(&CLOSE_CODES, &HTTP_STATUSES))
-        .with_reopen(Reopen::Never);
+        .with_reopen(ReopenPolicy::Never);
     SessionConfig::default().with_link(link)
 }
 
@@ -112,7 +112,7 @@ pub fn backoff(increment: Duration, max_interval: Duration) -> Backoff {
 pub fn config_7() -> SessionConfig {
     let mut config = config();
     config.link.backoff = backoff(Duration::from_secs(4), Duration::from_secs(180));
-    config.link.when_dead = WhenDead::Retry;
+    config.link.when_dead = OnDead::Retry;
     config.link.handshake.welcome = None;
     config
 }
@@ -181,15 +181,15 @@ impl ConnectionState {
 
     /// The colour of the page's indicator (D9).
     #[must_use]
-    pub const fn colour(self) -> Colour {
+    pub const fn colour(self) -> Indicator {
         match self {
-            Self::Open => Colour::Good,
-            Self::Closed | Self::Error => Colour::Bad,
+            Self::Open => Indicator::Good,
+            Self::Closed | Self::Error => Indicator::Bad,
             Self::AwaitingConnection
             | Self::Challenging
             | Self::AwaitingAuthentication
             | Self::Authenticating
-            | Self::Reconnecting => Colour::Neutral,
+            | Self::Reconnecting => Indicator::Neutral,
         }
     }
 }

@@ -18,7 +18,8 @@ use relink::TokenPlacement;
 use relink::profile::{Profile, StateLabel};
 use relink::{
     Backoff, Breaker, BudgetConfig, ClosePolicy, ClosedReason, Curve, HTTP_STATUSES, HeartbeatConfig, Jitter,
-    LinkConfig, OutboxConfig, Reopen, Row, SessionConfig, State, StopReason, Verdict, WhileDown, row, rows,
+    LinkConfig, OfflineSend, OutboxConfig, ReopenPolicy, Row, SessionConfig, State, StopReason, Verdict, row,
+    rows,
 };
 
 pub use client::{ManagedWebSocket, Word};
@@ -85,10 +86,10 @@ pub fn config() -> SessionConfig {
         .with_heartbeat(heartbeat)
         .with_budget(BudgetConfig::default().with_max_attempts(Some(10)))
         .with_close_policy(ClosePolicy::new(&LISTING, &HTTP_STATUSES))
-        .with_reopen(Reopen::Always)
+        .with_reopen(ReopenPolicy::Always)
         // A close empties the queue: what can go out at once goes.
         .with_flush_timeout(Duration::from_millis(1));
-    let outbox = OutboxConfig::default().with_max_messages(100).with_while_down(WhileDown::QueueAfterLoss);
+    let outbox = OutboxConfig::default().with_max_messages(100).with_while_down(OfflineSend::QueueAfterLoss);
     SessionConfig::default().with_link(link).with_outbox(outbox)
 }
 

@@ -17,15 +17,15 @@ use core::time::Duration;
 use alloc::borrow::Cow;
 use relink::TokenPlacement;
 use relink::{
-    Backoff, BudgetConfig, ClosePolicy, ClosedReason, Curve, GaveUp, HTTP_STATUSES, Handshake,
-    HeartbeatConfig, Jitter, LinkConfig, OutboxConfig, Row, SessionConfig, Status, StopReason, Verdict,
-    WhileDown, row, rows,
+    Backoff, BudgetConfig, ClosePolicy, ClosedReason, Curve, GiveUpReason, HTTP_STATUSES, Handshake,
+    HeartbeatConfig, Jitter, LinkConfig, OfflineSend, OutboxConfig, Row, SessionConfig, Status, StopReason,
+    Verdict, row, rows,
 };
 
 use relink::profile::{Profile, StateLabel};
 
 pub use client::Client;
-pub use wire::{ClientFrame, Malformed, Peer, ServerFrame};
+pub use wire::{ClientFrame, DecodeError, Peer, ServerFrame};
 
 /// As the best practices say.
 pub static PROFILE: Profile = Profile {
@@ -80,7 +80,7 @@ pub fn config() -> SessionConfig {
         .with_retry_after(link.retry_after.with_honour(false));
     SessionConfig::default()
         .with_link(link)
-        .with_outbox(OutboxConfig::default().with_while_down(WhileDown::Refuse))
+        .with_outbox(OutboxConfig::default().with_while_down(OfflineSend::Refuse))
 }
 
 /// What the SDK calls a state.
@@ -100,9 +100,12 @@ pub const fn state_name(status: Status) -> &'static str {
 #[must_use]
 pub const fn error_name(reason: ClosedReason) -> &'static str {
     match reason {
-        ClosedReason::GaveUp(GaveUp::TokenRefused) => "token_expired",
+        ClosedReason::GaveUp(GiveUpReason::TokenRefused) => "token_expired",
         ClosedReason::GaveUp(
-            GaveUp::Attempts | GaveUp::Elapsed | GaveUp::CircuitOpen | GaveUp::FirstAttempt,
+            GiveUpReason::Attempts
+            | GiveUpReason::Elapsed
+            | GiveUpReason::CircuitOpen
+            | GiveUpReason::FirstAttempt,
         )
         | ClosedReason::Requested
         | ClosedReason::DriverGone

@@ -12,8 +12,8 @@ use core::time::Duration;
 use relink::TokenPlacement;
 use relink::profile::{Profile, StateLabel};
 use relink::{
-    Backoff, BudgetConfig, ClosedReason, Curve, DelayTable, Jitter, LinkConfig, Phase, SessionConfig, State,
-    WhenOffline,
+    Backoff, BudgetConfig, ClosedReason, Curve, DelayTable, Jitter, LinkConfig, OnOffline, Phase,
+    SessionConfig, State,
 };
 
 /// As the lesson says.
@@ -49,7 +49,7 @@ pub fn config() -> SessionConfig {
 pub fn config_with(disconnect_on_lost_internet: bool) -> SessionConfig {
     let mut config = config();
     config.link.when_offline =
-        if disconnect_on_lost_internet { WhenOffline::Disconnect } else { WhenOffline::Check };
+        if disconnect_on_lost_internet { OnOffline::Disconnect } else { OnOffline::Check };
     config
 }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use relink::profile::{Profile, StateLabel, StateView};
-use relink::{Event, Reason, Shown, State, Status};
+use relink::{Event, Reason, State, Status, StatusChange};
 
 /// A change of state, in a system's own words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl StateMapper {
     pub fn observe(&mut self, event: &Event) -> Option<StateChange> {
         if let Event::State { from, to, reason } = *event {
             (self.view.from, self.view.state, self.view.reason) = (from, to, reason);
-        } else if let Event::Shown(Shown::Status(status)) = *event {
+        } else if let Event::StatusChange(StatusChange::Status(status)) = *event {
             self.view.shown = status;
         } else {
             return None;

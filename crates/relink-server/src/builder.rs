@@ -15,7 +15,7 @@ use crate::{
     config::ServerConfig,
     context::Context,
     handlers::Handlers,
-    history::{History, Memory},
+    history::{History, MemoryHistory},
     hub::Hub,
     server::Server,
     user::User,
@@ -41,7 +41,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Where streams, sessions and members are kept; a [`Memory`] of its own by default.
+    /// Where streams, sessions and members are kept; a [`MemoryHistory`] of its own by default.
     #[must_use]
     pub fn history(mut self, history: impl History) -> Self {
         self.history = Some(Arc::new(history));
@@ -119,7 +119,7 @@ impl ServerBuilder {
         let mut config = self.config;
         let history: Arc<dyn History> = match self.history {
             Some(history) => history,
-            None => Arc::new(Memory::new(config.node.history)?),
+            None => Arc::new(MemoryHistory::new(config.node.history)?),
         };
         config.node.history = history.config();
         config.node.max_message = config.max_message;

@@ -117,7 +117,7 @@ pub use builder::{BuildError, ServerBuilder};
 pub use config::{ConnectionLimits, ServerConfig};
 pub use context::Context;
 pub use handle::{NotPublished, ServerEvents, ServerHandle, ServerStats};
-pub use history::{History, HistoryError, Memory, NewsReceiver, NewsSender, Watch, news};
+pub use history::{History, HistoryError, MemoryHistory, StoreEventReceiver, StoreEventSender, Watch, news};
 #[cfg(feature = "redis")]
 pub use history::{RedisConfig, RedisHistory};
 #[cfg(feature = "axum")]

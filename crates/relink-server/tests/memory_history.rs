@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use contract::Rig;
 use relink_node::HistoryConfig;
-use relink_server::Memory;
+use relink_server::MemoryHistory;
 
 history_contract!(rig, start_paused = true);
 
 async fn rig(config: HistoryConfig) -> Rig {
-    let one = Memory::new(config).expect("the configuration is good");
+    let one = MemoryHistory::new(config).expect("the configuration is good");
     Rig { one: Arc::new(one.clone()), other: Arc::new(one), store: Box::new(()) }
 }

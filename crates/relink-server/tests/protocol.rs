@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use client::{Client, Running};
 use relink::{CloseCode, CloseFrame, Problem};
 use relink_node::{HistoryConfig, NodeConfig, NodeEvent, PresenceConfig};
-use relink_server::{Memory, Server, ServerConfig, User, relink};
+use relink_server::{MemoryHistory, Server, ServerConfig, User, relink};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
@@ -80,7 +80,7 @@ async fn w09_what_was_missed_follows_a_resume_on_the_same_node() {
 
 #[tokio::test]
 async fn w15_what_was_missed_follows_a_resume_on_another_node() {
-    let memory = Memory::new(HistoryConfig::default()).expect("the configuration is good");
+    let memory = MemoryHistory::new(HistoryConfig::default()).expect("the configuration is good");
     let one = Running::start(Server::builder().history(memory.clone())).await;
     let other = Running::start(Server::builder().history(memory)).await;
     resumes(&one, &other).await;
@@ -145,7 +145,7 @@ impl Client<tokio::net::TcpStream> {
 
 #[tokio::test]
 async fn i25_a_session_that_is_taken_over_closes_the_old_connection_with_4009() {
-    let memory = Memory::new(HistoryConfig::default()).expect("the configuration is good");
+    let memory = MemoryHistory::new(HistoryConfig::default()).expect("the configuration is good");
     let one = Running::start(Server::builder().history(memory.clone())).await;
     let other = Running::start(Server::builder().history(memory)).await;
     let (mut first, welcome) = one.hello().await;
@@ -437,7 +437,7 @@ async fn w09_without_a_handler_messages_go_to_their_channel_only() {
 async fn s06_a_slow_reader_misses_nothing_and_disturbs_nobody() {
     let config = ServerConfig::default().with_node(NodeConfig::default().with_max_outbound_bytes(10_000));
     let history = HistoryConfig::default().with_max_messages(10_000).with_max_bytes(64 << 20);
-    let history = Memory::new(history).expect("the configuration is good");
+    let history = MemoryHistory::new(history).expect("the configuration is good");
     let server = Running::start(Server::builder().config(config).history(history)).await;
     let (mut slow, _) = server.hello().await;
     let (mut quick, _) = server.hello().await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use contract::{Ear, Rig, ask, channel, commit, config, create, publish, text, top, until, words};
 use redis_server::RedisServer;
-use relink_node::{Answer, Full, HistoryConfig, Question};
+use relink_node::{Full, HistoryConfig, StoreRequest, StoreResponse};
 use relink_server::{History, RedisConfig, RedisHistory};
 
 history_contract!(rig);
@@ -38,7 +38,7 @@ async fn w15_a_lost_connection_is_made_again() {
     server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
     let question = || commit("s", 0, 1, &[("a", "once")]);
     let committed = until(async || history.answer(question()).await.ok()).await;
-    assert_eq!(committed, Answer::Committed { received: 1 });
+    assert_eq!(committed, StoreResponse::Committed { received: 1 });
     assert_eq!(top(&history, &channel("a")).await.offset, 1);
 }
 
@@ -57,8 +57,8 @@ async fn w15_a_server_that_lost_everything_starts_another_epoch() {
     publish(&history, &channel("a"), &["1"]).await;
     let before = top(&history, &channel("a")).await;
     server.ask(&["FLUSHALL"]);
-    let Answer::Since { top, missed } =
-        ask(&history, Question::Since { stream: channel("a"), after: Some(before), limit: 1 }).await
+    let StoreResponse::Since { top, missed } =
+        ask(&history, StoreRequest::Since { stream: channel("a"), after: Some(before), limit: 1 }).await
     else {
         panic!()
     };
@@ -80,7 +80,8 @@ async fn w15_an_error_names_the_server_and_not_the_password() {
     let (server, history) = one_node().await;
     let address = format!("127.0.0.1:{}", server.port());
     drop(server);
-    let error = history.answer(Question::Keep { sessions: vec!["s".into()] }).await.expect_err("it is gone");
+    let error =
+        history.answer(StoreRequest::Keep { sessions: vec!["s".into()] }).await.expect_err("it is gone");
     assert!(error.to_string().starts_with(&format!("redis at {address} does not answer: ")), "{error}");
     let closed = format!("redis://user:hunter2@{address}/");
     for address in [&*closed, "redis://:hunter2@", "hunter2://x"] {
@@ -122,9 +123,9 @@ async fn w15_everything_is_forgotten_in_time() {
     ask(&history, commit("s", 0, 1, &[("a", "hello")])).await;
     ask(&history, contract::refused("s", 2, "no", "no")).await;
     let publications = vec![(relink_node::Stream::Session("s".into()), text("direct"))];
-    ask(&history, Question::Publish { session: None, publications }).await;
+    ask(&history, StoreRequest::Publish { session: None, publications }).await;
     contract::join(&history, "a", "t", contract::member("bob", "j"), 1).await;
-    ask(&history, Question::Since { stream: channel("never written"), after: None, limit: 1 }).await;
+    ask(&history, StoreRequest::Since { stream: channel("never written"), after: None, limit: 1 }).await;
     // Members have no end of their own: they leave with their sessions, which any node looks for.
     let forever: Vec<_> =
         server.keys().into_iter().filter(|key| server.ask(&["PTTL", key]) == "-1").collect();
@@ -132,7 +133,7 @@ async fn w15_everything_is_forgotten_in_time() {
         forever,
         ["relink:held:bob", "relink:in:t", "relink:members:a", "relink:present", "relink:words:a"]
     );
-    ask(&history, Question::End { session: "t".into(), turn: 0 }).await;
+    ask(&history, StoreRequest::End { session: "t".into(), turn: 0 }).await;
     assert!(server.keys().iter().all(|key| server.ask(&["PTTL", key]) != "-1"), "{:?}", server.keys());
 }
 
@@ -163,7 +164,7 @@ async fn w15_a_server_whose_memory_is_used_up_writes_nothing_and_goes_on_when_th
     let used = |name: &str| -> u64 { server.info(name).parse().expect("a number") };
     // Less than is used already.
     server.ask(&["CONFIG", "SET", "maxmemory", &(used("used_memory") - 1000).to_string()]);
-    let full = Answer::Full(Full::Store);
+    let full = StoreResponse::Full(Full::Store);
     let big = "x".repeat(1000);
     for serial in 2..50 {
         // To the channel there is, and to others.
@@ -171,29 +172,32 @@ async fn w15_a_server_whose_memory_is_used_up_writes_nothing_and_goes_on_when_th
         let many = commit("s", 0, 2, &[(&format!("room {serial}"), &big), ("a", &big)]);
         assert_eq!(ask(&history, many).await, full);
         let publications = vec![(channel("a"), text(&big))];
-        assert_eq!(ask(&history, Question::Publish { session: None, publications }).await, full);
+        assert_eq!(ask(&history, StoreRequest::Publish { session: None, publications }).await, full);
     }
-    assert_eq!(ask(&history, Question::Create { session: "t".into(), user: "bob".into() }).await, full);
-    let new = Question::Since { stream: channel("new"), after: None, limit: 1 };
+    assert_eq!(ask(&history, StoreRequest::Create { session: "t".into(), user: "bob".into() }).await, full);
+    let new = StoreRequest::Since { stream: channel("new"), after: None, limit: 1 };
     assert_eq!(ask(&history, new).await, full);
     assert_eq!(server.keys(), before);
     assert_eq!(top(&history, &channel("a")).await.offset, 1, "what there is is told");
     assert_eq!(words(&history, &channel("a"), 0).await, contract::numbered(&[(1, "before")]));
     // The client is told; its session goes on, and its seat.
     let noted = ask(&history, contract::refused("s", 2, "unavailable", "no room")).await;
-    assert_eq!(noted, Answer::Committed { received: 2 });
-    let resumed = ask(&history, Question::Resume { session: "s".into(), user: "alice".into() }).await;
-    assert!(matches!(resumed, Answer::Session { received: 2, turn: 1, .. }), "{resumed:?}");
+    assert_eq!(noted, StoreResponse::Committed { received: 2 });
+    let resumed = ask(&history, StoreRequest::Resume { session: "s".into(), user: "alice".into() }).await;
+    assert!(matches!(resumed, StoreResponse::Session { received: 2, turn: 1, .. }), "{resumed:?}");
     contract::keep(&history, "s").await;
     let again = contract::join(&history, "a", "s", contract::member("alice", "other"), 2).await;
-    assert_eq!(again, Answer::Joined { join: "j".to_owned() });
+    assert_eq!(again, StoreResponse::Joined { join: "j".to_owned() });
     contract::leave(&history, "a", "s", 2).await;
     assert!(contract::members(&history, "a").await.is_empty());
     assert_eq!(contract::join(&history, "a", "s", contract::member("alice", "new"), 3).await, full);
     server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
-    assert_eq!(ask(&history, commit("s", 1, 3, &[("a", "after")])).await, Answer::Committed { received: 3 });
+    assert_eq!(
+        ask(&history, commit("s", 1, 3, &[("a", "after")])).await,
+        StoreResponse::Committed { received: 3 }
+    );
     server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
-    ask(&history, Question::End { session: "s".into(), turn: 1 }).await;
+    ask(&history, StoreRequest::End { session: "s".into(), turn: 1 }).await;
     assert!(!server.keys().iter().any(|key| key.contains(":s:s") || key.ends_with("session:s")));
 }
 
@@ -206,7 +210,10 @@ async fn w15_a_server_that_may_not_write_is_an_error_and_not_an_answer() {
     let error = history.answer(commit("s", 0, 1, &[("a", "lost?")])).await.expect_err("it is read-only");
     assert!(error.to_string().contains("read only"), "{error}");
     server.ask(&["REPLICAOF", "NO", "ONE"]);
-    assert_eq!(ask(&history, commit("s", 0, 1, &[("a", "kept")])).await, Answer::Committed { received: 1 });
+    assert_eq!(
+        ask(&history, commit("s", 0, 1, &[("a", "kept")])).await,
+        StoreResponse::Committed { received: 1 }
+    );
 }
 
 async fn one_node() -> (RedisServer, RedisHistory) {

@@ -42,7 +42,7 @@ async fn a_room_of_members_who_do_not_read_costs_a_page_each_and_is_open_to_thos
 #[tokio::test]
 async fn a_client_that_fills_channel_after_channel_hears_that_there_is_no_room() {
     let history = HistoryConfig::default().with_user_bytes(1 << 20);
-    let store = relink_server::Memory::new(history).expect("a good configuration");
+    let store = relink_server::MemoryHistory::new(history).expect("a good configuration");
     let server = Running::start(Server::builder().history(store)).await;
     let (mut mallory, _) = server.hello().await;
     let words = "x".repeat(100_000);

@@ -8,7 +8,7 @@ use client::{PATIENCE, Running};
 use futures_util::{FutureExt, StreamExt};
 use relink_server::node::NodeConfig;
 use relink_server::relink::{
-    DropReason, Event, Message, Outgoing, Position, Receipt, RefusedReason, Resume, Secret, SizeLimit,
+    DropReason, Event, Message, Outgoing, Position, Receipt, Resume, Secret, SendErrorKind, SizeLimit,
     Subscription,
 };
 use relink_server::v1::{self, Encoding};
@@ -58,7 +58,7 @@ async fn i21_what_the_server_does_not_take_comes_back_and_what_stands_behind_it_
         assert!(
             matches!(
                 refused.reason,
-                RefusedReason::TooLarge { size, limit: 1_048_576, by: SizeLimit::Peer } if size > 1_048_576
+                SendErrorKind::TooLarge { size, limit: 1_048_576, by: SizeLimit::Peer } if size > 1_048_576
             ),
             "{refused}"
         );
@@ -189,7 +189,7 @@ async fn what_the_server_cannot_read_is_told_to_the_application_and_costs_no_lin
         for name in [String::new(), "c".repeat(256)] {
             let refused = client.send(Outgoing::from("hello").on(name.as_str())).await;
             let refused = refused.expect_err("no server can read it");
-            assert!(matches!(refused.reason, RefusedReason::BadChannel(_)), "{refused}");
+            assert!(matches!(refused.reason, SendErrorKind::BadChannel(_)), "{refused}");
             assert_eq!(refused.message, Message::from("hello"));
             client.subscribe(name.as_str(), Subscription::default());
         }
@@ -229,12 +229,12 @@ async fn both_handles_say_at_once_what_no_server_can_read() {
     client.try_send("first").expect("there is room for one");
     let refused = client.send(Outgoing::from("hello").on("")).now_or_never();
     let refused = refused.expect("it does not wait for room").expect_err("no server can read it");
-    assert!(matches!(refused.reason, RefusedReason::BadChannel(_)), "{refused}");
+    assert!(matches!(refused.reason, SendErrorKind::BadChannel(_)), "{refused}");
 
     let mut connection = builder().connect().expect("valid");
     connection.try_send("first").expect("there is room for one");
     let refused = connection.try_send(Outgoing::from("hello").on("")).expect_err("no server can read it");
-    assert!(matches!(refused.reason, RefusedReason::BadChannel(_)), "{refused}");
+    assert!(matches!(refused.reason, SendErrorKind::BadChannel(_)), "{refused}");
     connection.subscribe("", Subscription::default());
     let ended = async {
         while let Some(event) = connection.next().await {

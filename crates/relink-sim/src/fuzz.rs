@@ -17,9 +17,9 @@ use rand_pcg::Pcg32;
 use relink::rand_core::{Rng, SeedableRng};
 use relink::{Address, Hint, Input, LinkConfig, Plain, Session, SessionConfig, TransportId};
 
-use crate::model::Broken;
-use crate::stimulus::{Stimulus, What, When, Whose};
-use crate::trial::Trial;
+use crate::model::Violation;
+use crate::stimulus::{Delay, Source, Stimulus, What};
+use crate::trial::DifferentialTest;
 #[cfg(feature = "v1")]
 pub use frames::{client_frame, frames, server_frame};
 use ledger::Ledger;
@@ -61,7 +61,7 @@ pub fn config(data: &[u8]) {
 fn run_link(bytes: &mut Unstructured<'_>) -> Result<()> {
     let config = draw::link_config(bytes)?;
     let config = if config.validate().is_ok() { config } else { LinkConfig::default() };
-    let mut trial = Trial::new(config, bytes.arbitrary()?).expect("checked above");
+    let mut trial = DifferentialTest::new(config, bytes.arbitrary()?).expect("checked above");
     while !bytes.is_empty() {
         holds(trial.apply(draw::stimulus(bytes)?));
     }
@@ -96,24 +96,24 @@ fn run_config(bytes: &mut Unstructured<'_>) -> Result<()> {
 
 /// A thousand steps with a server that is well on most days.
 fn live_on(config: LinkConfig, seed: u64) {
-    let mut trial = Trial::new(config, seed).expect("a valid configuration");
+    let mut trial = DifferentialTest::new(config, seed).expect("a valid configuration");
     let mut dice = Pcg32::seed_from_u64(seed);
-    let (id, in_time) = (TransportId::default(), When::PastDeadline(Duration::ZERO));
-    let now = When::After(Duration::ZERO);
+    let (id, in_time) = (TransportId::default(), Delay::PastDeadline(Duration::ZERO));
+    let now = Delay::After(Duration::ZERO);
     for _ in 0..1_000 {
-        let input = |input| What::Input(input, Whose::Live);
+        let input = |input| What::Input(input, Source::Live);
         let (when, what) = match dice.next_u32() % 8 {
             0..=2 => (now, What::Helpful),
             3 | 4 => (in_time, input(Input::Timeout)),
             5 => (now, input(Input::Failed { id, failure: relink::Failure::Reset })),
-            6 => (When::After(Duration::from_millis(u64::from(dice.next_u32()))), input(Input::Timeout)),
+            6 => (Delay::After(Duration::from_millis(u64::from(dice.next_u32()))), input(Input::Timeout)),
             _ => (now, input(Input::Hint(Hint::Online))),
         };
         holds(trial.apply(Stimulus { when, what }));
     }
 }
 
-fn holds(checked: core::result::Result<(), Broken>) {
+fn holds(checked: core::result::Result<(), Violation>) {
     if let Err(broken) = checked {
         panic!("{broken}");
     }

@@ -10,8 +10,8 @@ mod table;
 use std::collections::VecDeque;
 
 use relink::{
-    CloseCode, ClosedReason, Failure, Hint, Input, Instant, LinkConfig, LinkSignal, Phase, Refusal, Reopen,
-    State, Status, Step, StopReason, Timer, TransportId, Verdict, WhenOffline,
+    CloseCode, ClosedReason, Failure, HandshakeEvent, Hint, Input, Instant, LinkConfig, OnOffline, Phase,
+    Refusal, ReopenPolicy, State, Status, Step, StopReason, Timer, TransportId, Verdict,
 };
 
 use crate::stimulus::sender;
@@ -20,16 +20,16 @@ use answers::Answers;
 /// A rule of the contract that a link broke.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Broken {
+pub struct Violation {
     /// The rule.
     pub rule: &'static str,
     /// What happened instead.
     pub what: String,
 }
 
-impl std::error::Error for Broken {}
+impl std::error::Error for Violation {}
 
-impl std::fmt::Display for Broken {
+impl std::fmt::Display for Violation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "broken: {}: {}", self.rule, self.what)
     }
@@ -38,7 +38,7 @@ impl std::fmt::Display for Broken {
 /// What a link shows of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "what the model compares")]
-pub struct Look {
+pub struct Snapshot {
     /// Its state.
     pub state: State,
     /// Whether it is still flushing.
@@ -154,7 +154,7 @@ impl Model {
             (Input::Connect, _) if self.state == State::Idle => Expected::Attempt,
             _ if reopens => Expected::Attempt,
             (Input::Hint(Hint::Offline), None)
-                if self.state == State::Connected && self.config.when_offline == WhenOffline::Disconnect =>
+                if self.state == State::Connected && self.config.when_offline == OnOffline::Disconnect =>
             {
                 Expected::Failure(None)
             }
@@ -166,7 +166,7 @@ impl Model {
                 Expected::Nothing
             }
             (Input::Connect | Input::RetryNow, _) if closing => {
-                self.comes_back = self.config.reopen == Reopen::Always;
+                self.comes_back = self.config.reopen == ReopenPolicy::Always;
                 Expected::Nothing
             }
             (Input::Close { .. }, _) => Expected::Becomes(State::Closed(ClosedReason::Requested)),
@@ -192,20 +192,22 @@ impl Model {
             }
             (Input::Failed { failure, .. }, _) => Expected::Failure(self.stop_on(failure)),
             (Input::PeerClosed { code, .. }, _) => Expected::Failure(self.stop_at(code)),
-            (Input::Signal { signal, .. }, Some(Phase::Handshaking(step))) => self.signalled(signal, step),
+            (Input::ProtocolEvent { signal, .. }, Some(Phase::Handshaking(step))) => {
+                self.signalled(signal, step)
+            }
             _ => Expected::Stays,
         }
     }
 
-    fn signalled(&self, signal: LinkSignal, step: Step) -> Expected {
+    fn signalled(&self, signal: HandshakeEvent, step: Step) -> Expected {
         match (signal, step) {
-            (LinkSignal::Welcome, Step::Welcome)
-            | (LinkSignal::ChallengeMet, Step::Challenge)
-            | (LinkSignal::Authenticated, Step::Authenticating) => self.after_step(Some(step)),
-            (LinkSignal::Redirect, _) => Expected::Redirect,
-            (LinkSignal::Refused(Refusal::As(code)), _) => Expected::Failure(self.stop_at(code)),
-            (LinkSignal::Refused(Refusal::Stop(reason)), _) => Expected::Failure(Some(reason)),
-            (LinkSignal::Refused(_), _) => Expected::Failure(self.stop(Verdict::RefreshToken, None)),
+            (HandshakeEvent::Welcome, Step::Welcome)
+            | (HandshakeEvent::ChallengeMet, Step::Challenge)
+            | (HandshakeEvent::Authenticated, Step::Authenticating) => self.after_step(Some(step)),
+            (HandshakeEvent::Redirect, _) => Expected::Redirect,
+            (HandshakeEvent::Refused(Refusal::As(code)), _) => Expected::Failure(self.stop_at(code)),
+            (HandshakeEvent::Refused(Refusal::Stop(reason)), _) => Expected::Failure(Some(reason)),
+            (HandshakeEvent::Refused(_), _) => Expected::Failure(self.stop(Verdict::RefreshToken, None)),
             _ => Expected::Stays,
         }
     }
@@ -260,9 +262,9 @@ impl Model {
     fn may_reopen(&self) -> bool {
         let State::Closed(reason) = self.state else { return false };
         match self.config.reopen {
-            Reopen::Always => self.driven,
-            Reopen::AfterGivingUp => self.driven && matches!(reason, ClosedReason::GaveUp(_)),
-            Reopen::Never | _ => false,
+            ReopenPolicy::Always => self.driven,
+            ReopenPolicy::AfterGivingUp => self.driven && matches!(reason, ClosedReason::GaveUp(_)),
+            ReopenPolicy::Never | _ => false,
         }
     }
 

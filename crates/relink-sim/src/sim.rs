@@ -5,8 +5,8 @@ use std::time::Duration;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Accepted, Address, Channel, CloseCode, ConfigError, Event, Failure, Frame, Hint, Instant, LinkConfig,
-    Outgoing, Phase, Plain, Protocol, Refused, Secret, Session, SessionConfig, SessionInput, State,
+    Address, Channel, CloseCode, ConfigError, Event, Failure, Frame, Hint, Instant, LinkConfig, Outgoing,
+    Phase, Plain, Protocol, Secret, SendError, SendReceipt, Session, SessionConfig, SessionInput, State,
     Subscription, TransportId,
 };
 
@@ -154,7 +154,7 @@ impl<P: Protocol> Sim<P> {
     /// # Errors
     ///
     /// The message, where the session did not take it.
-    pub fn send(&mut self, message: impl Into<Outgoing>) -> Result<Accepted, Refused> {
+    pub fn send(&mut self, message: impl Into<Outgoing>) -> Result<SendReceipt, SendError> {
         let answer = self.session.send(message, self.now);
         self.settle();
         answer

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use relink::{
-    CLOSE_CODES, CloseCode, HTTP_STATUSES, Input, Instant, Link, LinkSignal, Phase, State, Step, TokenGrant,
-    TransportId, rand_core::Rng,
+    CLOSE_CODES, CloseCode, HTTP_STATUSES, HandshakeEvent, Input, Instant, Link, Phase, State, Step,
+    TokenInfo, TransportId, rand_core::Rng,
 };
 
 /// Something that happens, and when.
@@ -12,7 +12,7 @@ use relink::{
 #[expect(clippy::exhaustive_structs, reason = "a pair")]
 pub struct Stimulus {
     /// When.
-    pub when: When,
+    pub when: Delay,
     /// What.
     pub what: What,
 }
@@ -20,7 +20,7 @@ pub struct Stimulus {
 /// When something happens, as seen from what happened before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "whoever adds one must decide what it means everywhere")]
-pub enum When {
+pub enum Delay {
     /// So much later; zero is the same moment.
     After(Duration),
     /// So long after the next deadline of the link; zero is just in time.
@@ -36,13 +36,13 @@ pub enum What {
     /// Whatever brings the link one step further to usable, or keeps it so: a server in good health.
     Helpful,
     /// This input, from this transport where it comes from one.
-    Input(Input, Whose),
+    Input(Input, Source),
 }
 
 /// Which transport an input claims to come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "whoever adds one must decide what it means everywhere")]
-pub enum Whose {
+pub enum Source {
     /// The live one, or the most recent one where there is none.
     Live,
     /// One that was live once: the n-th from the end.
@@ -51,7 +51,7 @@ pub enum Whose {
     Unknown,
 }
 
-impl When {
+impl Delay {
     /// The moment that is meant.
     #[must_use]
     pub fn moment(self, now: Instant, deadline: Option<Instant>) -> Instant {
@@ -71,9 +71,9 @@ impl Stimulus {
         let live = link.transport().or(ids.last().copied()).unwrap_or_default();
         match self.what {
             What::Helpful => helpful(link, live, moment),
-            What::Input(input, Whose::Live) => (addressed(input, live), moment),
-            What::Input(input, Whose::Unknown) => (addressed(input, TransportId::default()), moment),
-            What::Input(input, Whose::Past(n)) => {
+            What::Input(input, Source::Live) => (addressed(input, live), moment),
+            What::Input(input, Source::Unknown) => (addressed(input, TransportId::default()), moment),
+            What::Input(input, Source::Past(n)) => {
                 let past = ids.iter().rev().copied().filter(|id| *id != live).nth(usize::from(n));
                 (addressed(input, past.unwrap_or_default()), moment)
             }
@@ -90,7 +90,7 @@ pub fn addressed(mut input: Input, from: TransportId) -> Input {
         | Input::Opened { id }
         | Input::Received { id }
         | Input::Pong { id, .. }
-        | Input::Signal { id, .. }
+        | Input::ProtocolEvent { id, .. }
         | Input::PeerClosed { id, .. }
         | Input::Failed { id, .. } => *id = from,
         Input::Connect
@@ -117,7 +117,7 @@ pub const fn sender(input: Input) -> Option<TransportId> {
         | Input::Opened { id }
         | Input::Received { id }
         | Input::Pong { id, .. }
-        | Input::Signal { id, .. }
+        | Input::ProtocolEvent { id, .. }
         | Input::PeerClosed { id, .. }
         | Input::Failed { id, .. } => Some(id),
         Input::Connect
@@ -147,7 +147,7 @@ pub(crate) fn known_statuses() -> Vec<u16> {
 }
 
 fn helpful<R: Rng>(link: &Link<R>, id: TransportId, moment: Instant) -> (Input, Instant) {
-    let signal = |signal| Input::Signal { id, signal };
+    let signal = |signal| Input::ProtocolEvent { id, signal };
     let input = match link.state() {
         State::Connecting(phase) | State::Reconnecting(phase) => match phase {
             Phase::Waiting => {
@@ -155,13 +155,13 @@ fn helpful<R: Rng>(link: &Link<R>, id: TransportId, moment: Instant) -> (Input, 
             }
             Phase::Authorizing if link.is_locating() => Input::Address { id, result: Ok(()) },
             Phase::Authorizing => {
-                Input::Token { id, result: Ok(TokenGrant::new(Some(Duration::from_secs(90)))) }
+                Input::Token { id, result: Ok(TokenInfo::new(Some(Duration::from_secs(90)))) }
             }
             Phase::Dialing => Input::Opened { id },
-            Phase::Handshaking(Step::Welcome) => signal(LinkSignal::Welcome),
-            Phase::Handshaking(Step::Challenge) => signal(LinkSignal::ChallengeMet),
+            Phase::Handshaking(Step::Welcome) => signal(HandshakeEvent::Welcome),
+            Phase::Handshaking(Step::Challenge) => signal(HandshakeEvent::ChallengeMet),
             Phase::Handshaking(Step::Login) => Input::Login,
-            Phase::Handshaking(Step::Authenticating) => signal(LinkSignal::Authenticated),
+            Phase::Handshaking(Step::Authenticating) => signal(HandshakeEvent::Authenticated),
         },
         State::Connected => Input::Pong { id, nonce: None },
         State::Closing if link.is_flushing() => Input::Flushed,

@@ -3,10 +3,10 @@
 //! ```
 //! use proptest::prelude::*;
 //! use relink_sim::strategy;
-//! use relink_sim::trial::Trial;
+//! use relink_sim::trial::DifferentialTest;
 //!
 //! proptest!(ProptestConfig::with_cases(16), |(config in strategy::link_config(), schedule in strategy::schedule(40))| {
-//!     let mut trial = Trial::new(config, 1).expect("the strategy gives valid configurations");
+//!     let mut trial = DifferentialTest::new(config, 1).expect("the strategy gives valid configurations");
 //!     for stimulus in schedule {
 //!         trial.apply(stimulus).map_err(|broken| TestCaseError::fail(broken.to_string()))?;
 //!     }
@@ -19,13 +19,13 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use relink::{
-    AddressFailed, Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve, Failure,
-    FirstFailure, Handshake, HeartbeatConfig, Hint, Input, Jitter, LinkConfig, LinkSignal, Rate, Refusal,
-    Reopen, RetryAfter, StopReason, SurfaceConfig, TokenFailed, TokenGrant, TransportId, Verdict, WhenDead,
-    WhenOffline,
+    AddressError, Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve, Failure,
+    Handshake, HandshakeEvent, HeartbeatConfig, Hint, Input, Jitter, LinkConfig, OnDead, OnFirstFailure,
+    OnOffline, Rate, Refusal, ReopenPolicy, RetryAfter, StatusViewConfig, StopReason, TokenError, TokenInfo,
+    TransportId, Verdict,
 };
 
-use crate::stimulus::{Stimulus, What, When, Whose, known_codes, known_statuses};
+use crate::stimulus::{Delay, Source, Stimulus, What, known_codes, known_statuses};
 
 /// Up to so many stimuli, one after the other.
 pub fn schedule(most: usize) -> impl Strategy<Value = Vec<Stimulus>> {
@@ -37,7 +37,7 @@ pub fn stimulus() -> impl Strategy<Value = Stimulus> {
     let what = prop_oneof![
         4 => Just(What::Helpful),
         3 => (inputs(), whose()).prop_map(|(input, whose)| What::Input(input, whose)),
-        2 => Just(What::Input(Input::Timeout, Whose::Live)),
+        2 => Just(What::Input(Input::Timeout, Source::Live)),
     ];
     (when(), what).prop_map(|(when, what)| Stimulus { when, what })
 }
@@ -56,15 +56,15 @@ pub fn inputs() -> impl Strategy<Value = Input> {
         1 => Just(Input::MarkStable),
         3 => hint().prop_map(Input::Hint),
         2 => option::of(duration(7_200_000)).prop_map(move |life| {
-            Input::Token { id, result: Ok(TokenGrant::new(life)) }
+            Input::Token { id, result: Ok(TokenInfo::new(life)) }
         }),
-        2 => Just(Input::Token { id, result: Err(TokenFailed::default()) }),
+        2 => Just(Input::Token { id, result: Err(TokenError::default()) }),
         2 => Just(Input::Address { id, result: Ok(()) }),
-        1 => Just(Input::Address { id, result: Err(AddressFailed::default()) }),
+        1 => Just(Input::Address { id, result: Err(AddressError::default()) }),
         2 => Just(Input::Opened { id }),
         1 => Just(Input::Received { id }),
         2 => option::of(0..5_u32).prop_map(move |nonce| Input::Pong { id, nonce }),
-        4 => signal().prop_map(move |signal| Input::Signal { id, signal }),
+        4 => signal().prop_map(move |signal| Input::ProtocolEvent { id, signal }),
         4 => close_code().prop_map(move |code| Input::PeerClosed { id, code }),
         4 => failure().prop_map(move |failure| Input::Failed { id, failure }),
         4 => Just(Input::Timeout),
@@ -105,16 +105,16 @@ pub fn failure() -> impl Strategy<Value = Failure> {
     ]
 }
 
-fn signal() -> impl Strategy<Value = LinkSignal> {
+fn signal() -> impl Strategy<Value = HandshakeEvent> {
     prop_oneof![
-        Just(LinkSignal::Welcome),
-        Just(LinkSignal::ChallengeMet),
-        Just(LinkSignal::Redirect),
-        Just(LinkSignal::Authenticated),
-        Just(LinkSignal::Refused(Refusal::Token)),
-        Just(LinkSignal::Refused(Refusal::Stop(StopReason::FORBIDDEN))),
-        close_code().prop_map(|code| LinkSignal::Refused(Refusal::As(code))),
-        duration(1_000_000).prop_map(|retry_after| LinkSignal::GoingAway { retry_after }),
+        Just(HandshakeEvent::Welcome),
+        Just(HandshakeEvent::ChallengeMet),
+        Just(HandshakeEvent::Redirect),
+        Just(HandshakeEvent::Authenticated),
+        Just(HandshakeEvent::Refused(Refusal::Token)),
+        Just(HandshakeEvent::Refused(Refusal::Stop(StopReason::FORBIDDEN))),
+        close_code().prop_map(|code| HandshakeEvent::Refused(Refusal::As(code))),
+        duration(1_000_000).prop_map(|retry_after| HandshakeEvent::GoingAway { retry_after }),
     ]
 }
 
@@ -122,17 +122,17 @@ fn hint() -> impl Strategy<Value = Hint> {
     prop::sample::select(vec![Hint::Online, Hint::Offline, Hint::Wake])
 }
 
-fn whose() -> impl Strategy<Value = Whose> {
-    prop_oneof![8 => Just(Whose::Live), 2 => (0..4_u8).prop_map(Whose::Past), 1 => Just(Whose::Unknown)]
+fn whose() -> impl Strategy<Value = Source> {
+    prop_oneof![8 => Just(Source::Live), 2 => (0..4_u8).prop_map(Source::Past), 1 => Just(Source::Unknown)]
 }
 
-fn when() -> impl Strategy<Value = When> {
+fn when() -> impl Strategy<Value = Delay> {
     prop_oneof![
-        4 => duration(5_000).prop_map(When::After),
-        3 => Just(When::PastDeadline(Duration::ZERO)),
-        1 => duration(100).prop_map(When::PastDeadline),
-        1 => duration(10_000_000).prop_map(When::After),
-        1 => duration(1_000_000).prop_map(When::Before),
+        4 => duration(5_000).prop_map(Delay::After),
+        3 => Just(Delay::PastDeadline(Duration::ZERO)),
+        1 => duration(100).prop_map(Delay::PastDeadline),
+        1 => duration(10_000_000).prop_map(Delay::After),
+        1 => duration(1_000_000).prop_map(Delay::Before),
     ]
 }
 
@@ -152,10 +152,10 @@ pub fn link_config() -> impl Strategy<Value = LinkConfig> {
     let limits = (positive(60_000), duration(20_000), positive(10_000), positive(10_000), 0..4_u8);
     let choices = (
         retry_after(),
-        prop::sample::select(vec![FirstFailure::Retry, FirstFailure::Retry, FirstFailure::Stop]),
+        prop::sample::select(vec![OnFirstFailure::Retry, OnFirstFailure::Retry, OnFirstFailure::Stop]),
         reopen(),
-        prop::sample::select(vec![WhenDead::Retry, WhenDead::Retry, WhenDead::Stop]),
-        prop::sample::select(vec![WhenOffline::Check, WhenOffline::Disconnect]),
+        prop::sample::select(vec![OnDead::Retry, OnDead::Retry, OnDead::Stop]),
+        prop::sample::select(vec![OnOffline::Check, OnOffline::Disconnect]),
         option::of(positive(60_000)),
     );
     (pieces, limits, choices).prop_map(|(pieces, limits, choices)| {
@@ -280,10 +280,10 @@ fn budget() -> impl Strategy<Value = BudgetConfig> {
     })
 }
 
-fn surface() -> impl Strategy<Value = SurfaceConfig> {
+fn surface() -> impl Strategy<Value = StatusViewConfig> {
     let time = || option::of(positive(60_000));
     (time(), time(), time()).prop_map(|(grace, banner, stuck)| {
-        SurfaceConfig::default().with_grace(grace).with_banner_after(banner).with_stuck_after(stuck)
+        StatusViewConfig::default().with_grace(grace).with_banner_after(banner).with_stuck_after(stuck)
     })
 }
 
@@ -307,6 +307,6 @@ fn retry_after() -> impl Strategy<Value = RetryAfter> {
     })
 }
 
-fn reopen() -> impl Strategy<Value = Reopen> {
-    prop::sample::select(vec![Reopen::Never, Reopen::AfterGivingUp, Reopen::Always])
+fn reopen() -> impl Strategy<Value = ReopenPolicy> {
+    prop::sample::select(vec![ReopenPolicy::Never, ReopenPolicy::AfterGivingUp, ReopenPolicy::Always])
 }

@@ -80,7 +80,7 @@ pub(crate) fn event(event: &Event) -> Option<String> {
             format!("every endpoint refuses: {}", answers.join("; "))
         }
         Event::Closed { reason } => format!("closed: {reason}"),
-        Event::State { .. } | Event::Dialing { .. } | Event::Shown(_) => return None,
+        Event::State { .. } | Event::Dialing { .. } | Event::StatusChange(_) => return None,
         Event::Publication { channel, position, message } => {
             format!("received {} on {channel} at {}", self::message(message), position.offset)
         }

@@ -2,9 +2,9 @@
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::{Action, ConfigError, Input, Instant, Link, LinkConfig, TransportId, Undrained};
+use relink::{Action, ActionsPending, ConfigError, Input, Instant, Link, LinkConfig, TransportId};
 
-use crate::model::{Broken, Look, Model};
+use crate::model::{Model, Snapshot, Violation};
 use crate::stimulus::Stimulus;
 
 const ENDPOINTS: u8 = 2;
@@ -14,7 +14,7 @@ const ENDPOINTS: u8 = 2;
 /// One link is driven as it should be. Its twin is driven as badly as a driver may: its clock goes backwards, and its
 /// actions are taken late. Both must do the same, byte for byte.
 #[derive(Debug, Clone)]
-pub struct Trial {
+pub struct DifferentialTest {
     link: Link<Pcg32>,
     twin: Link<Pcg32>,
     model: Model,
@@ -25,7 +25,7 @@ pub struct Trial {
     steps: u32,
 }
 
-impl Trial {
+impl DifferentialTest {
     /// Two fresh links with the same configuration and seed.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl Trial {
     /// # Errors
     ///
     /// The first rule that was broken.
-    pub fn apply(&mut self, stimulus: Stimulus) -> Result<(), Broken> {
+    pub fn apply(&mut self, stimulus: Stimulus) -> Result<(), Violation> {
         let (input, moment) = stimulus.resolve(&self.link, self.now, &self.ids);
         self.hand_in(input, moment)
     }
@@ -64,7 +64,7 @@ impl Trial {
     /// # Errors
     ///
     /// The first rule that was broken.
-    pub fn hand_in(&mut self, input: Input, moment: Instant) -> Result<(), Broken> {
+    pub fn hand_in(&mut self, input: Input, moment: Instant) -> Result<(), Violation> {
         self.now = self.now.max(moment);
         let before = self.look();
         if self.link.handle(input, self.now).is_err() {
@@ -79,8 +79,10 @@ impl Trial {
         }));
         self.ids.dedup();
         let checked = self.model.check(input, self.now, &before, &actions, &after);
-        checked
-            .map_err(|Broken { rule, what }| Broken { rule, what: format!("at {:?}: {what}", self.now) })?;
+        checked.map_err(|Violation { rule, what }| Violation {
+            rule,
+            what: format!("at {:?}: {what}", self.now),
+        })?;
         if input == Input::Timeout && after.deadline.is_some_and(|(at, _)| at <= self.now) {
             return broken("a deadline that was handled is past", format!("{after:?} at {:?}", self.now));
         }
@@ -89,8 +91,8 @@ impl Trial {
         self.compare()
     }
 
-    fn look(&self) -> Look {
-        Look {
+    fn look(&self) -> Snapshot {
+        Snapshot {
             state: self.link.state(),
             flushing: self.link.is_flushing(),
             transport: self.link.transport(),
@@ -100,12 +102,12 @@ impl Trial {
         }
     }
 
-    fn hand_to_twin(&mut self, input: Input, moment: Instant) -> Result<(), Broken> {
+    fn hand_to_twin(&mut self, input: Input, moment: Instant) -> Result<(), Violation> {
         // A timeout stops early where there is no room for what it may do: here it shall find room.
         if input == Input::Timeout {
             self.settle()?;
         }
-        let Err(Undrained { input: handed_back, .. }) = self.twin.handle(input, moment) else {
+        let Err(ActionsPending { input: handed_back, .. }) = self.twin.handle(input, moment) else {
             return Ok(());
         };
         if handed_back != input {
@@ -118,7 +120,7 @@ impl Trial {
         }
     }
 
-    fn compare(&mut self) -> Result<(), Broken> {
+    fn compare(&mut self) -> Result<(), Violation> {
         let (link, twin) = (&self.link, &self.twin);
         self.steps = self.steps.wrapping_add(1);
         // Statistics are large, and a difference in them stays.
@@ -131,7 +133,7 @@ impl Trial {
     }
 
     /// Takes the twin's actions: they are those of the link, in the same order.
-    fn settle(&mut self) -> Result<(), Broken> {
+    fn settle(&mut self) -> Result<(), Violation> {
         let (owed, shown) = (core::mem::take(&mut self.owed), drain(&mut self.twin));
         if owed == shown {
             return Ok(());
@@ -144,6 +146,6 @@ fn drain(link: &mut Link<Pcg32>) -> Vec<Action> {
     core::iter::from_fn(|| link.poll_action()).collect()
 }
 
-fn broken(rule: &'static str, what: String) -> Result<(), Broken> {
-    Err(Broken { rule, what })
+fn broken(rule: &'static str, what: String) -> Result<(), Violation> {
+    Err(Violation { rule, what })
 }

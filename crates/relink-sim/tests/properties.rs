@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 use relink::{CLOSE_CODES, ClosedReason, Failure, HTTP_STATUSES, Input, LinkConfig, State};
-use relink_sim::stimulus::{Stimulus, What, When};
+use relink_sim::stimulus::{Delay, Stimulus, What};
 use relink_sim::strategy;
-use relink_sim::trial::Trial;
+use relink_sim::trial::DifferentialTest;
 
 /// Where a case that once failed is kept, to be tried first from then on.
 const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/regressions/properties.txt");
@@ -26,13 +26,13 @@ proptest! {
         schedule in strategy::schedule(40),
         seed: u64,
     ) {
-        let mut trial = Trial::new(config, seed).expect("the strategy gives valid configurations");
+        let mut trial = DifferentialTest::new(config, seed).expect("the strategy gives valid configurations");
         run(&mut trial, &schedule)?;
     }
 
     #[test]
     fn i05_whatever_happens_a_plain_link_stays_within_its_contract(schedule in strategy::schedule(40)) {
-        let mut trial = Trial::new(LinkConfig::default(), 1).expect("the default is valid");
+        let mut trial = DifferentialTest::new(LinkConfig::default(), 1).expect("the default is valid");
         trial.hand_in(Input::Connect, trial.now()).map_err(fail)?;
         run(&mut trial, &schedule)?;
     }
@@ -40,14 +40,14 @@ proptest! {
     /// Whatever happened before: a server in good health and a person who asks are enough.
     #[test]
     fn i17_a_link_can_always_be_brought_up_again(schedule in strategy::schedule(30), seed: u64) {
-        let config = LinkConfig::default().with_reopen(relink::Reopen::Always);
-        let mut trial = Trial::new(config, seed).expect("valid");
+        let config = LinkConfig::default().with_reopen(relink::ReopenPolicy::Always);
+        let mut trial = DifferentialTest::new(config, seed).expect("valid");
         run(&mut trial, &schedule)?;
         if trial.link().may_connect().is_err() {
             // Its driver is gone.
             return Ok(());
         }
-        let helpful = Stimulus { when: When::After(core::time::Duration::ZERO), what: What::Helpful };
+        let helpful = Stimulus { when: Delay::After(core::time::Duration::ZERO), what: What::Helpful };
         for _ in 0..6 {
             if trial.link().state() == State::Connected {
                 return Ok(());
@@ -66,7 +66,7 @@ fn the_schedules_reach_every_state_and_every_deadline() {
     let mut reached = BTreeSet::new();
     for seed in 0..1_000 {
         let (config, schedule) = cases.new_tree(&mut runner).expect("a case").current();
-        let mut trial = Trial::new(config, seed).expect("valid");
+        let mut trial = DifferentialTest::new(config, seed).expect("valid");
         for stimulus in schedule {
             trial.apply(stimulus).expect("the contract holds");
             reached.insert(state_name(trial.link().state()));
@@ -167,10 +167,10 @@ fn state_name(state: State) -> String {
     }
 }
 
-fn run(trial: &mut Trial, schedule: &[Stimulus]) -> Result<(), TestCaseError> {
+fn run(trial: &mut DifferentialTest, schedule: &[Stimulus]) -> Result<(), TestCaseError> {
     schedule.iter().try_for_each(|stimulus| trial.apply(*stimulus)).map_err(fail)
 }
 
-fn fail(broken: relink_sim::model::Broken) -> TestCaseError {
+fn fail(broken: relink_sim::model::Violation) -> TestCaseError {
     TestCaseError::fail(broken.to_string())
 }

@@ -55,7 +55,7 @@ pub enum What {
     /// A pong arrived.
     Pong(Vec<u8>),
     /// End: the limit of live connections was reached, so this one was reset. The script did not move on.
-    TooMany,
+    AdmissionError,
     /// End: the handshake was refused.
     #[non_exhaustive]
     Refused {
@@ -125,7 +125,7 @@ impl What {
             | Self::UpstreamBinary(_)
             | Self::Ping(_)
             | Self::Pong(_) => false,
-            Self::TooMany
+            Self::AdmissionError
             | Self::Refused { .. }
             | Self::AnsweredGarbage { .. }
             | Self::HandshakeFailed { .. }
@@ -252,7 +252,7 @@ impl fmt::Display for What {
             Self::UpstreamBinary(bytes) => write!(f, "upstream: binary, {} bytes", bytes.len()),
             Self::Ping(_) => write!(f, "ping"),
             Self::Pong(_) => write!(f, "pong"),
-            Self::TooMany => write!(f, "reset: too many connections"),
+            Self::AdmissionError => write!(f, "reset: too many connections"),
             Self::Refused { status, request } => {
                 write!(f, "refused {} with HTTP {status}", request.path)
             }

@@ -115,7 +115,7 @@ pub use event::{Request, ServerEvent, What};
 pub use log::{Events, WaitError};
 #[cfg(feature = "profiles")]
 pub use metered::{Hub, Metered, Reply};
-pub use script::{Connection, Refusal, Script, ScriptError, Then};
+pub use script::{AfterLast, Connection, Refusal, Script, ScriptError};
 pub use server::Server;
 #[cfg(feature = "tls")]
 pub use tls::{ClientIdentity, TestCertificate};

@@ -9,7 +9,7 @@ use crate::step::{Answer, Opening, Payload, Problem, Step};
 
 /// What happens to each connection, in order of arrival.
 ///
-/// The first connection gets the first entry, and so on; [`Then`] says what comes after the last one. A script
+/// The first connection gets the first entry, and so on; [`AfterLast`] says what comes after the last one. A script
 /// without entries echoes. One [`Connection`] converts into a script that repeats it.
 ///
 /// # As TOML
@@ -39,7 +39,7 @@ use crate::step::{Answer, Opening, Payload, Problem, Step};
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct Script {
     #[serde(default)]
-    then: Then,
+    then: AfterLast,
     #[serde(default, rename = "connection", skip_serializing_if = "Vec::is_empty")]
     connections: Vec<Connection>,
 }
@@ -50,7 +50,7 @@ from_tables!(Script);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum Then {
+pub enum AfterLast {
     /// The last entry again, each time. The default: a script of one entry is a server that always does that.
     #[default]
     RepeatLast,
@@ -100,9 +100,9 @@ impl Script {
         self
     }
 
-    /// Says what happens to connections beyond the list; default [`Then::RepeatLast`].
+    /// Says what happens to connections beyond the list; default [`AfterLast::RepeatLast`].
     #[must_use]
-    pub fn then(mut self, then: Then) -> Self {
+    pub fn then(mut self, then: AfterLast) -> Self {
         self.then = then;
         self
     }
@@ -137,10 +137,10 @@ impl Script {
             return listed(served);
         }
         match self.then {
-            Then::RepeatLast => listed(count.saturating_sub(1)),
-            Then::Repeat => listed(served.checked_rem(count).unwrap_or(0)),
-            Then::Echo => Connection::new(),
-            Then::Refuse => Connection::refuse(503),
+            AfterLast::RepeatLast => listed(count.saturating_sub(1)),
+            AfterLast::Repeat => listed(served.checked_rem(count).unwrap_or(0)),
+            AfterLast::Echo => Connection::new(),
+            AfterLast::Refuse => Connection::refuse(503),
         }
     }
 }

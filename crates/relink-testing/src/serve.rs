@@ -133,7 +133,7 @@ impl Shared {
         }
         if self.live() >= LIVE_MAX {
             drop(tcp);
-            return self.log.push(number, What::TooMany);
+            return self.log.push(number, What::AdmissionError);
         }
         let (orders, inbox) = mpsc::channel(ORDERS_MAX);
         let kill = Arc::new(Notify::new());
@@ -227,14 +227,15 @@ mod tests {
     #[tokio::test]
     async fn one_connection_too_many_is_reset_and_the_script_waits() {
         const LONG: Duration = Duration::from_secs(10);
-        let refusing = Script::new().then(crate::Then::Refuse);
+        let refusing = Script::new().then(crate::AfterLast::Refuse);
         let script = (0..LIVE_MAX).fold(refusing, |script, _| script.connection(Connection::blackhole()));
         let server = Server::start(script).await.unwrap();
         let mut clients = Vec::new();
         for _ in 0..=LIVE_MAX {
             clients.push(TcpStream::connect(server.addr()).await.unwrap());
         }
-        let end = |events: &[crate::ServerEvent]| events.iter().any(|event| event.what == What::TooMany);
+        let end =
+            |events: &[crate::ServerEvent]| events.iter().any(|event| event.what == What::AdmissionError);
         let events = server.wait_for(end, LONG).await.unwrap();
         assert_eq!(events.last().map(|event| event.connection), Some(LIVE_MAX + 1));
         assert_eq!((server.live(), server.connections()), (LIVE_MAX, LIVE_MAX + 1));

@@ -4,7 +4,7 @@
 
 use std::{io::ErrorKind, net::SocketAddr, num::NonZeroU32, time::Duration};
 
-use relink_testing::proxy::{Act, Dials, End, Fault, Proxy, ProxyStats, Schedule, Way};
+use relink_testing::proxy::{Dials, Direction, End, Fault, Proxy, ProxyStats, Schedule, ScheduledFault};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -69,7 +69,7 @@ async fn it_forwards_and_counts() {
     assert_eq!(&read::<4>(&mut client).await, b"down");
     let stats = rig.proxy.wait_for(|stats| stats.down == 4, LONG).await.unwrap();
     assert_eq!((stats.dials, stats.live, stats.up), (1, vec![1], 2));
-    assert_eq!(rig.proxy.forwarded(1, Way::Both), Some(6));
+    assert_eq!(rig.proxy.forwarded(1, Direction::Both), Some(6));
 
     drop(client);
     assert_eq!(rest(&mut server).await, Ok(vec![]));
@@ -96,7 +96,7 @@ async fn more_than_it_may_keep_goes_through_in_order() {
 async fn a_hole_in_one_direction_is_silence_there_and_loses_nothing() {
     let rig = Rig::new().await;
     let (mut client, mut server) = rig.pair().await;
-    assert_eq!(rig.proxy.set(Fault::Hole(Way::Down)), 1);
+    assert_eq!(rig.proxy.set(Fault::Hole(Direction::Down)), 1);
     server.write_all(b"later").await.unwrap();
     client.write_all(b"now").await.unwrap();
     assert_eq!(&read::<3>(&mut server).await, b"now");
@@ -109,7 +109,7 @@ async fn a_hole_in_one_direction_is_silence_there_and_loses_nothing() {
 async fn in_a_hole_nobody_learns_that_the_other_side_is_gone() {
     let rig = Rig::new().await;
     let (client, mut server) = rig.pair().await;
-    rig.proxy.set(Fault::Hole(Way::Up));
+    rig.proxy.set(Fault::Hole(Direction::Up));
     client.set_zero_linger().unwrap();
     drop(client);
     // What is written finds a reset, and still the server is told nothing.
@@ -124,7 +124,7 @@ async fn in_a_hole_nobody_learns_that_the_other_side_is_gone() {
 #[tokio::test]
 async fn a_hole_takes_in_those_who_come_later() {
     let rig = Rig::new().await;
-    rig.proxy.set(Fault::Hole(Way::Both));
+    rig.proxy.set(Fault::Hole(Direction::Both));
     let (mut client, mut server) = rig.pair().await;
     client.write_all(b"x").await.unwrap();
     server.write_all(b"y").await.unwrap();
@@ -137,7 +137,7 @@ async fn a_hole_takes_in_those_who_come_later() {
 async fn a_delay_holds_back_every_byte_and_the_end() {
     let rig = Rig::new().await;
     let (mut client, mut server) = rig.pair().await;
-    rig.proxy.set(Fault::Delay(Way::Up, 2 * SHORT));
+    rig.proxy.set(Fault::Delay(Direction::Up, 2 * SHORT));
     let start = Instant::now();
     client.write_all(b"x").await.unwrap();
     server.write_all(b"y").await.unwrap();
@@ -155,7 +155,7 @@ async fn a_delay_holds_back_every_byte_and_the_end() {
 async fn a_rate_is_kept() {
     let rig = Rig::new().await;
     let (mut client, mut server) = rig.pair().await;
-    rig.proxy.set(Fault::Rate(Way::Down, NonZeroU32::new(10_000).unwrap()));
+    rig.proxy.set(Fault::Rate(Direction::Down, NonZeroU32::new(10_000).unwrap()));
     let start = Instant::now();
     server.write_all(&[7; 2_000]).await.unwrap();
     read::<2_000>(&mut client).await;
@@ -197,7 +197,7 @@ async fn an_end_in_both_directions_comes_after_what_was_sent() {
     let (mut client, mut server) = rig.pair().await;
     server.write_all(b"last words").await.unwrap();
     rig.proxy.wait_for(|stats| stats.down == 10, LONG).await.unwrap();
-    rig.proxy.set(Fault::Cut(End::Fin(Way::Both)));
+    rig.proxy.set(Fault::Cut(End::Fin(Direction::Both)));
     assert_eq!(rest(&mut client).await, Ok(b"last words".to_vec()));
     assert_eq!(rest(&mut server).await, Ok(vec![]));
     rig.nobody_is_left().await;
@@ -207,7 +207,7 @@ async fn an_end_in_both_directions_comes_after_what_was_sent() {
 async fn an_end_in_one_direction_leaves_the_other_one() {
     let rig = Rig::new().await;
     let (mut client, mut server) = rig.pair().await;
-    rig.proxy.set(Fault::Cut(End::Fin(Way::Up)));
+    rig.proxy.set(Fault::Cut(End::Fin(Direction::Up)));
     assert_eq!(rest(&mut server).await, Ok(vec![]));
     server.write_all(b"still here").await.unwrap();
     assert_eq!(&read::<10>(&mut client).await, b"still here");
@@ -223,7 +223,7 @@ async fn a_cut_comes_after_exactly_so_many_bytes() {
     client.write_all(b"before").await.unwrap();
     read::<6>(&mut server).await;
     rig.proxy.wait_for(|stats| stats.up == 6, LONG).await.unwrap();
-    rig.proxy.set(Fault::CutAfter(Way::Up, 3, End::Fin(Way::Both)));
+    rig.proxy.set(Fault::CutAfter(Direction::Up, 3, End::Fin(Direction::Both)));
     client.write_all(b"12345").await.unwrap();
     assert_eq!(rest(&mut server).await, Ok(b"123".to_vec()));
     assert_eq!(rest(&mut client).await, Ok(vec![]));
@@ -238,7 +238,7 @@ async fn a_cut_comes_after_exactly_so_many_bytes() {
 #[tokio::test]
 async fn a_reset_after_so_many_bytes_lets_none_pass_behind_them() {
     let rig = Rig::new().await;
-    rig.proxy.set(Fault::CutAfter(Way::Down, 4, End::Reset));
+    rig.proxy.set(Fault::CutAfter(Direction::Down, 4, End::Reset));
     let (mut client, mut server) = rig.pair().await;
     server.write_all(&[1; 100_000]).await.unwrap();
     assert_eq!(rest(&mut client).await, Err(ErrorKind::ConnectionReset));
@@ -316,7 +316,7 @@ async fn an_upstream_that_is_not_there_is_a_reset() {
 async fn dropping_the_proxy_resets_everything_and_frees_the_port() {
     let rig = Rig::new().await;
     let (mut client, mut server) = rig.pair().await;
-    rig.proxy.set(Fault::Hole(Way::Both));
+    rig.proxy.set(Fault::Hole(Direction::Both));
     let addr = rig.proxy.addr();
     drop(rig.proxy);
     assert_eq!(rest(&mut client).await, Err(ErrorKind::ConnectionReset));
@@ -336,11 +336,11 @@ async fn a_schedule_is_played_in_order() {
     let upstreams: [SocketAddr; 2] = [rig.upstream.local_addr().unwrap(), other.local_addr().unwrap()];
     let (mut client, _server) = rig.pair().await;
     let schedule = Schedule::new([
-        (SHORT, Act::Fault(Fault::Cut(End::Reset))),
-        (Duration::ZERO, Act::Upstream(3)),
-        (SHORT, Act::Dials(Dials::Pass)),
+        (SHORT, ScheduledFault::Fault(Fault::Cut(End::Reset))),
+        (Duration::ZERO, ScheduledFault::Upstream(3)),
+        (SHORT, ScheduledFault::Dials(Dials::Pass)),
     ]);
-    assert_eq!(schedule.acts()[0], (Duration::ZERO, Act::Upstream(3)));
+    assert_eq!(schedule.acts()[0], (Duration::ZERO, ScheduledFault::Upstream(3)));
     within(rig.proxy.play(&schedule, &upstreams)).await;
     assert_eq!(rest(&mut client).await, Err(ErrorKind::ConnectionReset));
     let _second = TcpStream::connect(rig.proxy.addr()).await.unwrap();
@@ -355,15 +355,14 @@ fn schedules_by_chance_are_the_same_for_the_same_seed_and_end_in_peace() {
         let schedule = Schedule::random(seed, 5, within);
         assert_eq!(schedule, Schedule::random(seed, 5, within));
         assert!(schedule.acts().is_sorted_by_key(|(at, _)| *at));
-        assert!(
-            schedule
-                .acts()
-                .ends_with(&[(within, Act::Fault(Fault::Pass)), (within, Act::Dials(Dials::Pass))])
-        );
+        assert!(schedule.acts().ends_with(&[
+            (within, ScheduledFault::Fault(Fault::Pass)),
+            (within, ScheduledFault::Dials(Dials::Pass))
+        ]));
         for (_, act) in schedule.acts() {
-            cuts += usize::from(matches!(act, Act::Fault(Fault::Cut(_) | Fault::CutAfter(..))));
-            holes += usize::from(matches!(act, Act::Fault(Fault::Hole(_))));
-            moves += usize::from(matches!(act, Act::Upstream(_)));
+            cuts += usize::from(matches!(act, ScheduledFault::Fault(Fault::Cut(_) | Fault::CutAfter(..))));
+            holes += usize::from(matches!(act, ScheduledFault::Fault(Fault::Hole(_))));
+            moves += usize::from(matches!(act, ScheduledFault::Upstream(_)));
         }
     }
     assert!(cuts > 300 && holes > 100 && moves > 50, "{cuts} {holes} {moves}");

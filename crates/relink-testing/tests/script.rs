@@ -7,7 +7,7 @@ mod common;
 use std::{io, time::Duration};
 
 use common::*;
-use relink_testing::{Connection, Refusal, Script, ScriptError, Server, Then};
+use relink_testing::{AfterLast, Connection, Refusal, Script, ScriptError, Server};
 use tokio_tungstenite::tungstenite::Message;
 
 const EVERYTHING: &str = r#"
@@ -61,7 +61,7 @@ steps = [{ do = "drop" }]
 fn everything() -> Script {
     let there = Refusal::new(302).retry_after("Fri, 31 Dec 1999 23:59:59 GMT").location("/there");
     Script::new()
-        .then(Then::Repeat)
+        .then(AfterLast::Repeat)
         .connection(
             Connection::with_subprotocol("chat")
                 .send_text("hello")
@@ -357,18 +357,21 @@ async fn the_last_entry_repeats_by_default() {
 
 #[tokio::test]
 async fn the_list_can_repeat() {
-    assert_eq!(greetings(&start(one_two().then(Then::Repeat)).await, 5).await, ["1", "2", "1", "2", "1"]);
-    assert_eq!(greetings(&start(Script::new().then(Then::Repeat)).await, 1).await, ["echo"]);
+    assert_eq!(
+        greetings(&start(one_two().then(AfterLast::Repeat)).await, 5).await,
+        ["1", "2", "1", "2", "1"]
+    );
+    assert_eq!(greetings(&start(Script::new().then(AfterLast::Repeat)).await, 1).await, ["echo"]);
 }
 
 #[tokio::test]
 async fn echo_can_follow() {
-    assert_eq!(greetings(&start(one_two().then(Then::Echo)).await, 3).await, ["1", "2", "echo"]);
+    assert_eq!(greetings(&start(one_two().then(AfterLast::Echo)).await, 3).await, ["1", "2", "echo"]);
 }
 
 #[tokio::test]
 async fn refusals_can_follow() {
-    let server = start(one_two().then(Then::Refuse)).await;
+    let server = start(one_two().then(AfterLast::Refuse)).await;
     assert_eq!(greetings(&server, 4).await, ["1", "2", "-", "-"]);
     assert_eq!(server.connections(), 4);
 }
@@ -377,7 +380,7 @@ async fn refusals_can_follow() {
 async fn a_new_script_starts_from_its_first_entry_and_leaves_live_connections_alone() {
     let server = start(one_two()).await;
     let mut old = connect(&server).await;
-    server.set_script(one_two().then(Then::Echo)).unwrap();
+    server.set_script(one_two().then(AfterLast::Echo)).unwrap();
     assert_eq!(greetings(&server, 3).await, ["1", "2", "echo"]);
     assert_eq!(receive(&mut old).await, Message::text("1"));
     futures_util::SinkExt::send(&mut old, Message::text("still here")).await.unwrap();

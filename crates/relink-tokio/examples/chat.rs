@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p relink-tokio --example chat -- ws://127.0.0.1:9000`
 
-use relink_tokio::relink::{Event, Shown};
+use relink_tokio::relink::{Event, StatusChange};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 #[tokio::main(flavor = "current_thread")]
@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             event = events.recv() => match event {
                 Some(Event::Message(message)) => println!("> {}", message.as_text().unwrap_or("(binary)")),
                 // The banner comes a second after a loss, so that a blink does not flicker.
-                Some(Event::Shown(Shown::Banner(shown))) => {
+                Some(Event::StatusChange(StatusChange::Banner(shown))) => {
                     eprintln!("{}", if shown { "… reconnecting" } else { "… back" });
                 }
                 Some(Event::Closed { reason }) => eprintln!("closed: {reason}. {}", reason.advice()),

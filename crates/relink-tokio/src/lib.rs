@@ -40,8 +40,8 @@ pub use relink_driver::rustls;
 #[cfg(feature = "v1")]
 pub use relink_driver::v1;
 pub use relink_driver::{
-    AddressRequest, BadUrl, BuildError, ByteStream, Client, ConnectError, Ended, Events, Farewell,
-    InboxLimits, IntoRequest, Renewable, Target, TokenPlacement, WireLimits, http,
+    AddressRequest, BuildError, ByteStream, Client, ClientCell, CloseSummary, ClosedError, ConnectError,
+    Events, InboxLimits, IntoRequest, InvalidUrl, Target, TokenPlacement, WireLimits, http,
 };
 pub use runtime::{Timer, Tokio};
 

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use relink_tokio::relink::{Command, Frame, Message, Protocol, RefusedReason, Signal};
+use relink_tokio::relink::{Command, Frame, Message, Protocol, ProtocolEvent, SendErrorKind};
 use relink_tokio::{Event, InboxLimits, SessionConfig, builder, from_tokio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_tungstenite::accept_async;
@@ -138,7 +138,7 @@ async fn a_driver_that_panics_leaves_no_handle_waiting() {
         let _ = event;
     }
     assert!(client.state().is_closed());
-    assert_eq!(client.send("too late").await.expect_err("it is closed").reason, RefusedReason::Closed);
+    assert_eq!(client.send("too late").await.expect_err("it is closed").reason, SendErrorKind::Closed);
     assert_eq!(client.close().await.sent, 0);
 }
 
@@ -150,7 +150,7 @@ impl Protocol for Broken {
         panic!("the protocol's own mistake");
     }
 
-    fn receive(&mut self, _: Message, _: &mut Vec<Signal>) {}
+    fn receive(&mut self, _: Message, _: &mut Vec<ProtocolEvent>) {}
 
     fn command(&mut self, _: Command<'_>, _: &mut Vec<Frame>) {}
 }
@@ -171,7 +171,7 @@ fn a_runtime_that_ends_leaves_no_handle_waiting() {
         assert_eq!(client.close().await.reason.name(), "driver_gone");
     });
     let refused = client.try_send("too late").expect_err("it is closed");
-    assert_eq!(refused.reason, RefusedReason::Closed);
+    assert_eq!(refused.reason, SendErrorKind::Closed);
 }
 
 const SECOND: Duration = Duration::from_secs(1);

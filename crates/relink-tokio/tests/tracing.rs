@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Capture, Traced};
-use relink_testing::{Connection, Script, Server, Then};
+use relink_testing::{AfterLast, Connection, Script, Server};
 use relink_tokio::{
     Event, SessionConfig, builder,
     relink::{Backoff, Curve, LinkConfig},
@@ -20,7 +20,7 @@ async fn e07_every_transition_is_one_event_with_its_fields() {
         .connection(Connection::refuse(503))
         .connection(Connection::new().expect_text("200").close(1001, "deploy; retry-after=1ms"))
         .connection(Connection::new().close(4020, "kicked"))
-        .then(Then::Refuse);
+        .then(AfterLast::Refuse);
     let server = Server::spawn_thread(script).expect("a server on loopback");
     let backoff = Backoff::default()
         .with_curve(Curve::Fixed { delay: Duration::from_millis(5) })

@@ -13,7 +13,7 @@ use std::{
 use futures_util::StreamExt;
 use relink_tokio::{
     Builder, Client, Event, Events, Message, Token, builder, from_tokio,
-    relink::{Command, Frame, Plain, Protocol, Reason, Signal, Silence, Timer},
+    relink::{Command, DeadReason, Frame, Plain, Protocol, ProtocolEvent, Reason, Timer},
 };
 use tokio::{io::DuplexStream, time::Instant};
 use tokio_tungstenite::{
@@ -58,7 +58,7 @@ async fn e16_a_silent_peer_is_found_after_forty_virtual_seconds() {
     let begin = Instant::now();
     let (reason, retry_in) = lost(&mut events).await;
     let found = begin.elapsed();
-    assert_eq!(reason, Reason::Dead(Silence::Heartbeat));
+    assert_eq!(reason, Reason::Dead(DeadReason::Heartbeat));
     let due = Duration::from_secs(40);
     assert!((due..=due + 5 * MILLISECOND).contains(&found), "{found:?}");
     // It was stable, so the first attempt follows within a second.
@@ -97,7 +97,7 @@ async fn e16_a_dial_times_out_after_ten_virtual_seconds() {
 struct Renewing(Plain);
 
 impl Protocol for Renewing {
-    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
         self.0.receive(message, signals);
     }
 

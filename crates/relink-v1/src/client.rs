@@ -8,7 +8,7 @@ use crate::{ClientFrame, Encoding, ServerFrame, limits};
 use relink::internal::within;
 use relink::{
     Channel, CloseCode, CloseFrame, Command, ConfigError, Frame, Given, Guarantee, Message, Plain, Protocol,
-    SessionConfig, Signal, Step, StopReason, Unreadable, Verdict, Welcomed,
+    ProtocolEvent, SessionConfig, SessionInfo, Step, StopReason, Unreadable, Verdict,
 };
 
 /// What a link that speaks `relink.v1` starts from: the defaults, and
@@ -91,44 +91,48 @@ impl Default for RelinkV1 {
 }
 
 impl Protocol for RelinkV1 {
-    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
         let frame = match ServerFrame::decode(&message) {
             Ok((frame, _)) => frame,
-            Err(malformed) => return signals.push(Signal::Malformed(malformed.into())),
+            Err(malformed) => return signals.push(ProtocolEvent::Malformed(malformed.into())),
         };
         let signal = match frame {
             ServerFrame::Welcome { session, resumed, refused, received, rejected, position, max_message } => {
-                let welcomed = Welcomed { session, resumed, refused, received, rejected, position };
-                signals.push(Signal::MaxMessage(max_message));
-                signals.push(Signal::Session(Box::new(welcomed)));
-                Signal::Authenticated
+                let welcomed = SessionInfo { session, resumed, refused, received, rejected, position };
+                signals.push(ProtocolEvent::MaxMessage(max_message));
+                signals.push(ProtocolEvent::Session(Box::new(welcomed)));
+                ProtocolEvent::Authenticated
             }
-            ServerFrame::Ack { serial } => Signal::Acknowledged { serial },
-            ServerFrame::Rejected(rejection) => Signal::Rejected(rejection),
+            ServerFrame::Ack { serial } => ProtocolEvent::Acknowledged { serial },
+            ServerFrame::Rejected(rejection) => ProtocolEvent::Rejected(rejection),
             ServerFrame::Publication { channel, offset, payload } => {
-                Signal::Publication { channel, offset, message: payload }
+                ProtocolEvent::Publication { channel, offset, message: payload }
             }
             ServerFrame::Withheld { channel, offset, problem } => {
-                Signal::Withheld { channel, offset, problem }
+                ProtocolEvent::Withheld { channel, offset, problem }
             }
             ServerFrame::Subscribed { channel, position, recovered } => {
-                Signal::Subscribed { channel, position, recovered }
+                ProtocolEvent::Subscribed { channel, position, recovered }
             }
-            ServerFrame::Unsubscribed { channel, problem } => Signal::Unsubscribed { channel, problem },
-            ServerFrame::Members { channel, members, more } => Signal::Members { channel, members, more },
-            ServerFrame::Joined { channel, member } => Signal::Joined { channel, member },
-            ServerFrame::Left { channel, member } => Signal::Left { channel, member },
+            ServerFrame::Unsubscribed { channel, problem } => {
+                ProtocolEvent::Unsubscribed { channel, problem }
+            }
+            ServerFrame::Members { channel, members, more } => {
+                ProtocolEvent::Members { channel, members, more }
+            }
+            ServerFrame::Joined { channel, member } => ProtocolEvent::Joined { channel, member },
+            ServerFrame::Left { channel, member } => ProtocolEvent::Left { channel, member },
             ServerFrame::HeartbeatAck { nonce, sent } => {
-                signals.push(Signal::HeartbeatAck(Some(nonce)));
-                Signal::Published { count: sent }
+                signals.push(ProtocolEvent::HeartbeatAck(Some(nonce)));
+                ProtocolEvent::Published { count: sent }
             }
-            ServerFrame::GoingAway { retry_after } => Signal::GoingAway { retry_after },
-            ServerFrame::Error(problem) => Signal::Problem(problem),
+            ServerFrame::GoingAway { retry_after } => ProtocolEvent::GoingAway { retry_after },
+            ServerFrame::Error(problem) => ProtocolEvent::Problem(problem),
         };
         signals.push(signal);
     }
 
-    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<Signal>) {
+    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
         // A refusal before the welcome has no going-away frame; its close reason says when to come back.
         Plain::default().closing(frame, signals);
     }

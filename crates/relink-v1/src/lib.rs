@@ -13,7 +13,7 @@ mod frame;
 pub mod limits;
 
 pub use client::{RelinkV1, adapt, config};
-pub use codec::{Encoding, Malformed};
+pub use codec::{DecodeError, Encoding};
 pub use frame::{ClientFrame, ServerFrame};
 
 /// The name of the subprotocol, as client and server agree on it in the WebSocket handshake.

@@ -62,7 +62,7 @@ crate::tables::from_tables!(Breaker);
     clippy::exhaustive_enums,
     reason = "code that maps ends ought to hear from the compiler of a new one"
 )]
-pub enum GaveUp {
+pub enum GiveUpReason {
     /// There were `max_attempts` failures since the link was last stable: failed attempts, and links that were lost early.
     Attempts,
     /// The link was down for `max_elapsed`.
@@ -75,7 +75,7 @@ pub enum GaveUp {
     FirstAttempt,
 }
 
-impl GaveUp {
+impl GiveUpReason {
     /// The symbolic name, in `snake_case`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -195,16 +195,16 @@ impl Budget {
 
     /// Which limit is used up at `now`, if any.
     #[must_use]
-    pub fn exhausted(&self, now: Instant) -> Option<GaveUp> {
+    pub fn exhausted(&self, now: Instant) -> Option<GiveUpReason> {
         let elapsed = self.down_since.map_or(Duration::ZERO, |since| now - since);
         if self.config.max_attempts.is_some_and(|most| self.attempts >= most) {
-            return Some(GaveUp::Attempts);
+            return Some(GiveUpReason::Attempts);
         }
         if self.config.max_elapsed.is_some_and(|most| elapsed >= most) {
-            return Some(GaveUp::Elapsed);
+            return Some(GiveUpReason::Elapsed);
         }
         let no_probe = self.config.breaker.is_some_and(|breaker| breaker.cooldown.is_none());
-        (self.open && no_probe).then_some(GaveUp::CircuitOpen)
+        (self.open && no_probe).then_some(GiveUpReason::CircuitOpen)
     }
 
     /// When `max_elapsed` will be used up, if the link stays down.

@@ -82,21 +82,21 @@ impl HeartbeatConfig {
 /// What the heartbeat wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Beat {
+pub enum HeartbeatAction {
     /// Send a ping that carries this number.
     Ping {
         /// Comes back in the pong.
         nonce: u32,
     },
     /// The peer is gone.
-    Dead(Silence),
+    Dead(DeadReason),
 }
 
 /// How it was noticed that the peer is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
-pub enum Silence {
+pub enum DeadReason {
     /// Pings went unanswered.
     Heartbeat,
     /// No traffic at all for as long as the watchdog allows.
@@ -120,14 +120,14 @@ pub(crate) enum BeatTimer {
 ///
 /// ```
 /// use core::time::Duration;
-/// use relink::{Beat, Heartbeat, HeartbeatConfig, Instant, Silence};
+/// use relink::{HeartbeatAction, Heartbeat, HeartbeatConfig, Instant, DeadReason};
 ///
 /// let config = HeartbeatConfig::default();
 /// let at = |secs| Instant::from_origin(Duration::from_secs(secs));
 /// let mut heartbeat = Heartbeat::start(config, at(0));
 /// assert_eq!(heartbeat.poll_timeout(), Some(at(30)));
-/// assert_eq!(heartbeat.handle_timeout(at(30)), Some(Beat::Ping { nonce: 1 }));
-/// assert_eq!(heartbeat.handle_timeout(at(40)), Some(Beat::Dead(Silence::Heartbeat)));
+/// assert_eq!(heartbeat.handle_timeout(at(30)), Some(HeartbeatAction::Ping { nonce: 1 }));
+/// assert_eq!(heartbeat.handle_timeout(at(40)), Some(HeartbeatAction::Dead(DeadReason::Heartbeat)));
 /// ```
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
@@ -193,7 +193,7 @@ impl Heartbeat {
     /// A quick probe, since the machine woke up or the network changed. None where one is under way, or where pings are
     /// off: such a peer may not answer any.
     #[must_use]
-    pub fn probe(&mut self, now: Instant) -> Option<Beat> {
+    pub fn probe(&mut self, now: Instant) -> Option<HeartbeatAction> {
         let probing = self.pending.is_some_and(|ping| ping.probe);
         (self.config.interval.is_some() && !probing).then(|| self.ping(now, true))
     }
@@ -220,7 +220,7 @@ impl Heartbeat {
 
     /// Judges what is due at `now`. Early calls do nothing; late ones probe before they judge.
     #[must_use]
-    pub fn handle_timeout(&mut self, now: Instant) -> Option<Beat> {
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<HeartbeatAction> {
         while let Some((at, timer)) = self.next_deadline() {
             if at > now {
                 return None;
@@ -235,21 +235,21 @@ impl Heartbeat {
                     } else if jumped {
                         return Some(self.ping(now, true));
                     } else if pending.probe {
-                        return Some(Beat::Dead(Silence::Probe));
+                        return Some(HeartbeatAction::Dead(DeadReason::Probe));
                     } else {
                         self.missed += 1;
                         if self.missed >= self.config.missed {
-                            return Some(Beat::Dead(Silence::Heartbeat));
+                            return Some(HeartbeatAction::Dead(DeadReason::Heartbeat));
                         }
                     }
                 }
                 BeatTimer::Watchdog if jumped => return Some(self.ping(now, true)),
-                BeatTimer::Watchdog => return Some(Beat::Dead(Silence::Watchdog)),
+                BeatTimer::Watchdog => return Some(HeartbeatAction::Dead(DeadReason::Watchdog)),
                 BeatTimer::Message if jumped => {
                     self.arriving = Some(now);
                     return Some(self.ping(now, true));
                 }
-                BeatTimer::Message => return Some(Beat::Dead(Silence::Message)),
+                BeatTimer::Message => return Some(HeartbeatAction::Dead(DeadReason::Message)),
             }
         }
         None
@@ -261,12 +261,12 @@ impl Heartbeat {
         self.missed
     }
 
-    fn ping(&mut self, now: Instant, probe: bool) -> Beat {
+    fn ping(&mut self, now: Instant, probe: bool) -> HeartbeatAction {
         self.nonce = self.nonce.wrapping_add(1);
         let allowed = if probe { self.config.probe } else { self.config.timeout };
         let deadline = now + allowed;
         self.pending = Some(Pending { nonce: self.nonce, sent: now, deadline, probe });
         self.next_ping = self.config.interval.map(|interval| now + interval);
-        Beat::Ping { nonce: self.nonce }
+        HeartbeatAction::Ping { nonce: self.nonce }
     }
 }

@@ -146,18 +146,18 @@ mod time;
 
 pub use backoff::{Backoff, Curve, DelayTable, Jitter, Schedule, Window};
 pub use bucket::Rate;
-pub use budget::{Breaker, Budget, BudgetConfig, GaveUp};
+pub use budget::{Breaker, Budget, BudgetConfig, GiveUpReason};
 pub use code::CloseCode;
 pub use config::ConfigError;
 pub use credentials::CredentialsConfig;
 #[cfg(feature = "alloc")]
 pub use credentials::TokenPlacement;
-pub use heartbeat::{Beat, Heartbeat, HeartbeatConfig, Silence};
+pub use heartbeat::{DeadReason, Heartbeat, HeartbeatAction, HeartbeatConfig};
 pub use human::{HumanDuration, ParseDurationError};
 pub use link::{
-    Action, AddressFailed, ClosedReason, Endpoint, Failure, FirstFailure, Handshake, Hint, Input, Link,
-    LinkConfig, LinkEvent, LinkSignal, Phase, Reason, Refusal, Reopen, RetryAfter, State, Status, Step,
-    Timer, TokenFailed, TokenGrant, TransportId, Undrained, WhenDead, WhenOffline,
+    Action, ActionsPending, AddressError, ClosedReason, Endpoint, Failure, Handshake, HandshakeEvent, Hint,
+    Input, Link, LinkConfig, LinkEvent, OnDead, OnFirstFailure, OnOffline, Phase, Reason, Refusal,
+    ReopenPolicy, RetryAfter, State, Status, Step, Timer, TokenError, TokenInfo, TransportId,
 };
 pub use policy::{ClosePolicy, Row, Rule, StopReason, Verdict, row, rows};
 pub use policy_defaults::{CLOSE_CODES, HTTP_STATUSES};
@@ -166,14 +166,14 @@ pub use rand_core;
 pub use roster::{Roster, RosterChange, RosterMember};
 #[cfg(feature = "alloc")]
 pub use session::{
-    Accepted, Address, Answer, BadUrl, Channel, CloseFrame, Command, DropReason, Event, Frame, Given,
-    Guarantee, Member, Message, NotText, Origin, Outbox, OutboxConfig, Outgoing, Overflow, Plain, Position,
-    PresenceEvent, Priority, Problem, Protocol, Receipt, Refused, RefusedReason, Rejection, Resume, Secret,
-    Session, SessionAction, SessionConfig, SessionId, SessionInput, Signal, SizeLimit, Subscription, Text,
-    Token, Unreadable, Welcomed, WhileDown,
+    Address, Answer, Channel, CloseFrame, Command, DropReason, Event, Frame, Given, Guarantee, InvalidUrl,
+    Member, Message, NotUtf8, OfflineSend, Origin, Outbox, OutboxConfig, Outgoing, Overflow, Plain, Position,
+    PresenceEvent, Priority, Problem, Protocol, ProtocolEvent, Receipt, Rejection, Resume, Secret, SendError,
+    SendErrorKind, SendReceipt, Session, SessionAction, SessionConfig, SessionId, SessionInfo, SessionInput,
+    SizeLimit, Subscription, Text, Token, Unreadable,
 };
 pub use stats::{Histogram, Stats};
 #[cfg(feature = "alloc")]
-pub use subscriptions::{Standing, Subscriptions, SubscriptionsConfig, Want};
-pub use surface::{Colour, Shown, Surface, SurfaceConfig};
+pub use subscriptions::{SubscriptionAction, SubscriptionState, Subscriptions, SubscriptionsConfig};
+pub use surface::{Indicator, StatusChange, StatusView, StatusViewConfig};
 pub use time::Instant;

@@ -45,7 +45,7 @@ impl SubscriptionsConfig {
 /// What to do for a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Want<K> {
+pub enum SubscriptionAction<K> {
     /// Fetch a fresh token for it, then say so with [`Subscriptions::granted`].
     Token(K),
     /// Ask the peer for it.
@@ -60,7 +60,7 @@ pub enum Want<K> {
 ///
 /// ```
 /// use core::time::Duration;
-/// use relink::{Instant, Subscriptions, Want};
+/// use relink::{Instant, Subscriptions, SubscriptionAction};
 ///
 /// let mut now = Instant::ORIGIN;
 /// let mut subscriptions = Subscriptions::default();
@@ -68,20 +68,20 @@ pub enum Want<K> {
 /// assert_eq!(subscriptions.poll_want(now), None, "there is no link yet");
 ///
 /// subscriptions.up();
-/// assert_eq!(subscriptions.poll_want(now), Some(Want::Subscribe("lobby")));
+/// assert_eq!(subscriptions.poll_want(now), Some(SubscriptionAction::Subscribe("lobby")));
 /// subscriptions.confirmed(&"lobby");
 ///
 /// subscriptions.down();
 /// now = now + Duration::from_secs(3);
 /// subscriptions.up();
-/// assert_eq!(subscriptions.poll_want(now), Some(Want::Subscribe("lobby")), "again, by itself");
+/// assert_eq!(subscriptions.poll_want(now), Some(SubscriptionAction::Subscribe("lobby")), "again, by itself");
 /// ```
 #[derive(Debug, Clone)]
 pub struct Subscriptions<K> {
     config: SubscriptionsConfig,
     entries: BTreeMap<K, Entry>,
     deadlines: BTreeSet<(Instant, K)>,
-    wants: VecDeque<Want<K>>,
+    wants: VecDeque<SubscriptionAction<K>>,
     failures: VecDeque<(K, Duration)>,
     is_up: bool,
 }
@@ -91,14 +91,14 @@ struct Entry {
     needs_token: bool,
     /// Whether the peer may know of it, over this link.
     was_asked: bool,
-    standing: Standing,
+    standing: SubscriptionState,
     schedule: Schedule,
 }
 
 /// Where a subscription stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Standing {
+pub enum SubscriptionState {
     /// It will be asked for as soon as there is a link.
     Wanted,
     /// A token is being fetched for it.
@@ -122,7 +122,7 @@ pub enum Standing {
     Over,
 }
 
-impl Standing {
+impl SubscriptionState {
     const fn deadline(self) -> Option<Instant> {
         match self {
             Self::Authorizing { until } | Self::Asked { until } | Self::Waiting { until } => Some(until),
@@ -168,14 +168,14 @@ impl<K: Ord + Clone> Subscriptions<K> {
         let entry = self.entries.entry(key.clone()).or_insert(Entry {
             needs_token,
             was_asked: false,
-            standing: Standing::Over,
+            standing: SubscriptionState::Over,
             schedule: Schedule::default(),
         });
         entry.needs_token = needs_token;
-        let idle = matches!(entry.standing, Standing::Over | Standing::Waiting { .. });
+        let idle = matches!(entry.standing, SubscriptionState::Over | SubscriptionState::Waiting { .. });
         if idle {
             entry.schedule.reset();
-            self.stand(&key, Standing::Wanted);
+            self.stand(&key, SubscriptionState::Wanted);
             self.ask(&key);
         }
     }
@@ -183,9 +183,15 @@ impl<K: Ord + Clone> Subscriptions<K> {
     /// What it is asked for with has changed: where that was under way or done already, it is done again.
     pub fn again(&mut self, key: &K) {
         let standing = self.standing(key);
-        if matches!(standing, Some(Standing::Authorizing { .. } | Standing::Asked { .. } | Standing::Active))
-        {
-            self.stand(key, Standing::Wanted);
+        if matches!(
+            standing,
+            Some(
+                SubscriptionState::Authorizing { .. }
+                    | SubscriptionState::Asked { .. }
+                    | SubscriptionState::Active
+            )
+        ) {
+            self.stand(key, SubscriptionState::Wanted);
             self.ask(key);
         }
     }
@@ -195,9 +201,9 @@ impl<K: Ord + Clone> Subscriptions<K> {
         let Some(Entry { standing, was_asked, .. }) = self.entries.remove(key) else { return false };
         self.unwatch(key, standing);
         self.wants
-            .retain(|want| !matches!(want, Want::Token(other) | Want::Subscribe(other) if other == key));
+            .retain(|want| !matches!(want, SubscriptionAction::Token(other) | SubscriptionAction::Subscribe(other) if other == key));
         if was_asked {
-            self.wants.push_back(Want::Unsubscribe(key.clone()));
+            self.wants.push_back(SubscriptionAction::Unsubscribe(key.clone()));
         }
         true
     }
@@ -220,17 +226,20 @@ impl<K: Ord + Clone> Subscriptions<K> {
         self.deadlines.clear();
         for entry in self.entries.values_mut() {
             entry.was_asked = false;
-            let stays = self.config.resubscribe || entry.standing == Standing::Wanted;
-            entry.standing =
-                if stays && entry.standing != Standing::Over { Standing::Wanted } else { Standing::Over };
+            let stays = self.config.resubscribe || entry.standing == SubscriptionState::Wanted;
+            entry.standing = if stays && entry.standing != SubscriptionState::Over {
+                SubscriptionState::Wanted
+            } else {
+                SubscriptionState::Over
+            };
         }
     }
 
     /// The token is here: the peer can be asked. Tells whether it was waited for.
     pub fn granted(&mut self, key: &K, now: Instant) -> bool {
-        let waited = matches!(self.standing(key), Some(Standing::Authorizing { .. }));
+        let waited = matches!(self.standing(key), Some(SubscriptionState::Authorizing { .. }));
         if waited {
-            self.stand(key, Standing::Asked { until: now + self.config.answer_timeout });
+            self.stand(key, SubscriptionState::Asked { until: now + self.config.answer_timeout });
         }
         waited
     }
@@ -240,8 +249,8 @@ impl<K: Ord + Clone> Subscriptions<K> {
         let Some(entry) = self.entries.get_mut(key) else { return false };
         entry.schedule.reset();
         // Whoever is about to ask again has not got that answer yet.
-        if !matches!(entry.standing, Standing::Wanted | Standing::Authorizing { .. }) {
-            self.stand(key, Standing::Active);
+        if !matches!(entry.standing, SubscriptionState::Wanted | SubscriptionState::Authorizing { .. }) {
+            self.stand(key, SubscriptionState::Active);
         }
         true
     }
@@ -259,7 +268,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
         if for_now {
             return self.try_later(key, now, rng);
         }
-        self.stand(key, Standing::Over);
+        self.stand(key, SubscriptionState::Over);
         None
     }
 
@@ -267,15 +276,15 @@ impl<K: Ord + Clone> Subscriptions<K> {
         let entry = self.entries.get_mut(key)?;
         let delay = entry.schedule.next_window(&self.config.retry).draw(rng);
         entry.schedule.took(delay);
-        self.stand(key, Standing::Waiting { until: now + delay });
+        self.stand(key, SubscriptionState::Waiting { until: now + delay });
         Some(delay)
     }
 
     /// Time has passed.
     pub fn handle_timeout<R: Rng + ?Sized>(&mut self, now: Instant, rng: &mut R) {
         while let Some((_, key)) = self.next_due(now) {
-            if let Some(Standing::Waiting { .. }) = self.standing(&key) {
-                self.stand(&key, Standing::Wanted);
+            if let Some(SubscriptionState::Waiting { .. }) = self.standing(&key) {
+                self.stand(&key, SubscriptionState::Wanted);
                 self.ask(&key);
             } else if let Some(delay) = self.try_later(&key, now, rng) {
                 self.failures.push_back((key, delay));
@@ -293,19 +302,19 @@ impl<K: Ord + Clone> Subscriptions<K> {
 
     /// The next thing to do for a subscription, while there is a link: now, as the time for the answer runs from here.
     /// Where there is no room for it, ask later; what waits here is bounded by the number of subscriptions.
-    pub fn poll_want(&mut self, now: Instant) -> Option<Want<K>> {
+    pub fn poll_want(&mut self, now: Instant) -> Option<SubscriptionAction<K>> {
         if !self.is_up {
             return None;
         }
         let until = now + self.config.answer_timeout;
         while let Some(want) = self.wants.pop_front() {
             let (key, standing) = match &want {
-                Want::Token(key) => (key, Standing::Authorizing { until }),
-                Want::Subscribe(key) => (key, Standing::Asked { until }),
-                Want::Unsubscribe(_) => return Some(want),
+                SubscriptionAction::Token(key) => (key, SubscriptionState::Authorizing { until }),
+                SubscriptionAction::Subscribe(key) => (key, SubscriptionState::Asked { until }),
+                SubscriptionAction::Unsubscribe(_) => return Some(want),
             };
             // The peer may have agreed, or refused, before it was asked.
-            if self.standing(key) == Some(Standing::Wanted) {
+            if self.standing(key) == Some(SubscriptionState::Wanted) {
                 self.stand(key, standing);
                 return Some(want);
             }
@@ -331,27 +340,31 @@ impl<K: Ord + Clone> Subscriptions<K> {
 
     /// Where one stands, if it is known.
     #[must_use]
-    pub fn standing(&self, key: &K) -> Option<Standing> {
+    pub fn standing(&self, key: &K) -> Option<SubscriptionState> {
         self.entries.get(key).map(|entry| entry.standing)
     }
 
     /// All that are known, in the order of their keys.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, Standing)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&K, SubscriptionState)> {
         self.entries.iter().map(|(key, entry)| (key, entry.standing))
     }
 
     fn ask(&mut self, key: &K) {
         let Some(entry) = self.entries.get(key) else { return };
-        if self.is_up && entry.standing == Standing::Wanted {
+        if self.is_up && entry.standing == SubscriptionState::Wanted {
             let key = key.clone();
-            self.wants.push_back(if entry.needs_token { Want::Token(key) } else { Want::Subscribe(key) });
+            self.wants.push_back(if entry.needs_token {
+                SubscriptionAction::Token(key)
+            } else {
+                SubscriptionAction::Subscribe(key)
+            });
         }
     }
 
-    fn stand(&mut self, key: &K, standing: Standing) -> bool {
+    fn stand(&mut self, key: &K, standing: SubscriptionState) -> bool {
         let Some(entry) = self.entries.get_mut(key) else { return false };
         let before = core::mem::replace(&mut entry.standing, standing);
-        entry.was_asked |= matches!(standing, Standing::Asked { .. } | Standing::Active);
+        entry.was_asked |= matches!(standing, SubscriptionState::Asked { .. } | SubscriptionState::Active);
         self.unwatch(key, before);
         if let Some(at) = standing.deadline() {
             self.deadlines.insert((at, key.clone()));
@@ -359,7 +372,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
         true
     }
 
-    fn unwatch(&mut self, key: &K, standing: Standing) {
+    fn unwatch(&mut self, key: &K, standing: SubscriptionState) {
         if let Some(at) = standing.deadline() {
             self.deadlines.remove(&(at, key.clone()));
         }

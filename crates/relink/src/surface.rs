@@ -18,7 +18,7 @@ config! {
     /// | `grace` | off |
     /// | `banner_after` | 1 s |
     /// | `stuck_after` | 30 s |
-    pub struct SurfaceConfig {
+    pub struct StatusViewConfig {
         /// A lost link still shows as connected for so long while it recovers (A5 has 4 s). Off by default: a person
         /// may be told the truth at once.
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
@@ -33,7 +33,7 @@ config! {
     }
 }
 
-impl SurfaceConfig {
+impl StatusViewConfig {
     /// Checks every field.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl SurfaceConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[expect(clippy::exhaustive_enums, reason = "three colours")]
-pub enum Colour {
+pub enum Indicator {
     /// Connected.
     Good,
     /// On the way.
@@ -63,7 +63,7 @@ pub enum Colour {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
-pub enum Shown {
+pub enum StatusChange {
     /// The status to show is this one now.
     Status(Status),
     /// Show the "reconnecting" banner, or take it away.
@@ -82,8 +82,8 @@ pub(crate) enum SurfaceTimer {
 
 /// Derives what is shown from the status and the time.
 #[derive(Debug, Clone)]
-pub struct Surface {
-    config: SurfaceConfig,
+pub struct StatusView {
+    config: StatusViewConfig,
     actual: Status,
     shown: Status,
     grace_until: Option<Instant>,
@@ -124,10 +124,10 @@ impl Notice {
     }
 }
 
-impl Surface {
+impl StatusView {
     /// Nothing to show but [`Status::Idle`].
     #[must_use]
-    pub const fn new(config: SurfaceConfig) -> Self {
+    pub const fn new(config: StatusViewConfig) -> Self {
         Self {
             config,
             actual: Status::Idle,
@@ -146,16 +146,16 @@ impl Surface {
 
     /// The colour of the indicator.
     #[must_use]
-    pub const fn colour(&self) -> Colour {
+    pub const fn colour(&self) -> Indicator {
         match self.shown {
-            Status::Connected => Colour::Good,
-            Status::Connecting | Status::Reconnecting | Status::Closing => Colour::Neutral,
-            Status::Idle | Status::Closed => Colour::Bad,
+            Status::Connected => Indicator::Good,
+            Status::Connecting | Status::Reconnecting | Status::Closing => Indicator::Neutral,
+            Status::Idle | Status::Closed => Indicator::Bad,
         }
     }
 
     /// The machine's status changed; tells what that changes on the surface.
-    pub fn observe(&mut self, status: Status, now: Instant, mut tell: impl FnMut(Shown)) {
+    pub fn observe(&mut self, status: Status, now: Instant, mut tell: impl FnMut(StatusChange)) {
         if status == self.actual {
             return;
         }
@@ -166,10 +166,10 @@ impl Surface {
         let trying = matches!(status, Status::Connecting | Status::Reconnecting);
         if !trying {
             if self.banner.take_away() {
-                tell(Shown::Banner(false));
+                tell(StatusChange::Banner(false));
             }
             if self.stuck.take_away() {
-                tell(Shown::Stuck(false));
+                tell(StatusChange::Stuck(false));
             }
         } else if self.stuck == Notice::Off {
             self.stuck = Notice::start(self.config.stuck_after, now);
@@ -200,22 +200,22 @@ impl Surface {
     }
 
     /// Shows what is due.
-    pub fn handle_timeout(&mut self, now: Instant, mut tell: impl FnMut(Shown)) {
+    pub fn handle_timeout(&mut self, now: Instant, mut tell: impl FnMut(StatusChange)) {
         if self.grace_until.take_if(|at| *at <= now).is_some() {
             self.show(self.actual, &mut tell);
         }
         if self.banner.show_if_due(now) {
-            tell(Shown::Banner(true));
+            tell(StatusChange::Banner(true));
         }
         if self.stuck.show_if_due(now) {
-            tell(Shown::Stuck(true));
+            tell(StatusChange::Stuck(true));
         }
     }
 
-    fn show(&mut self, status: Status, tell: &mut impl FnMut(Shown)) {
+    fn show(&mut self, status: Status, tell: &mut impl FnMut(StatusChange)) {
         if self.shown != status {
             self.shown = status;
-            tell(Shown::Status(status));
+            tell(StatusChange::Status(status));
         }
     }
 }

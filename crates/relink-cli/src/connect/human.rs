@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use relink::{
-    Answer, Channel, ClosedReason, DropReason, Event, Message, PresenceEvent, Problem, Reason, Shown,
+    Answer, Channel, ClosedReason, DropReason, Event, Message, PresenceEvent, Problem, Reason, StatusChange,
 };
 
 use crate::output::Line;
@@ -136,7 +136,7 @@ impl Human {
             Event::GoingAway { retry_after } => {
                 vec![Line::note(format!("the server asks to be left alone for {}", span(*retry_after)))]
             }
-            Event::Shown(Shown::Stuck(true)) => {
+            Event::StatusChange(StatusChange::Stuck(true)) => {
                 vec![wait("this takes long; still trying, until Ctrl-C")]
             }
             Event::Missed { count } => {
@@ -148,7 +148,7 @@ impl Human {
             | Event::Dialing { .. }
             | Event::Sent { .. }
             | Event::Acknowledged { .. }
-            | Event::Shown(_)
+            | Event::StatusChange(_)
             | _ => Vec::new(),
         }
     }

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use relink::{
     Answer, Channel, CloseCode, DropReason, Event, Member, Message, PresenceEvent, Problem, Receipt,
-    RefusedReason, Shown, Text,
+    SendErrorKind, StatusChange, Text,
 };
 use relink_profiles::StateChange;
 use serde::Serialize;
@@ -243,7 +243,7 @@ fn line(at: Duration, what: What<'_>) -> Line {
 
 /// The line that tells of a line of stdin that is not sent.
 pub(crate) fn refused(at: Duration, Refusal { line: number, why }: &Refusal) -> Line {
-    let size = if let Unfit::Refused(RefusedReason::TooLarge { size, limit, .. }) = *why {
+    let size = if let Unfit::Refused(SendErrorKind::TooLarge { size, limit, .. }) = *why {
         Some(Size { size, limit: Some(limit) })
     } else {
         None
@@ -324,13 +324,13 @@ fn what(event: &Event, id: u64) -> Option<What<'_>> {
             What::TokenError { consecutive_failures: *consecutive_failures }
         }
         Event::GoingAway { retry_after } => What::GoingAway { retry_after_ms: millis(*retry_after) },
-        Event::Shown(Shown::Stuck(true)) => What::Stuck,
+        Event::StatusChange(StatusChange::Stuck(true)) => What::Stuck,
         Event::Missed { count } => What::Missed { count: *count },
         Event::EndpointsFailed { answers } => {
             What::EndpointsFailed { answers: answers.iter().map(Said::from).collect() }
         }
         Event::Closed { reason } => What::Closed { reason: reason.name(), code: reason.code() },
-        Event::Shown(_) | _ => return None,
+        Event::StatusChange(_) | _ => return None,
     })
 }
 

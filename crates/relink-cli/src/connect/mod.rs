@@ -10,7 +10,7 @@ mod token;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use relink::{ClosedReason, Event, RefusedReason, SessionConfig};
+use relink::{ClosedReason, Event, SendErrorKind, SessionConfig};
 use relink_profiles::StateMapper;
 use relink_tokio::{Builder, Client, Events};
 use tokio::sync::mpsc;
@@ -304,7 +304,7 @@ async fn send_typed(
         let why = match typed {
             Typed::Line(line) => match client.send(protocol.address(line)).await {
                 Ok(_) => continue,
-                Err(refused) if refused.reason == RefusedReason::Closed => return,
+                Err(refused) if refused.reason == SendErrorKind::Closed => return,
                 Err(refused) => Unfit::Refused(refused.reason),
             },
             Typed::Unfit(why) => why,

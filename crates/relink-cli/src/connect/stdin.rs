@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::io::{self, BufRead, Read};
 use std::thread;
 
-use relink::{RefusedReason, SizeLimit};
+use relink::{SendErrorKind, SizeLimit};
 use tokio::sync::mpsc;
 
 /// A line from stdin.
@@ -20,9 +20,9 @@ pub(crate) enum Typed {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unfit {
     /// The link does not take it.
-    Refused(RefusedReason),
+    Refused(SendErrorKind),
     /// It is not UTF-8.
-    NotText,
+    NotUtf8,
     /// Neither this line nor any after it can be read.
     Unreadable(String),
 }
@@ -39,11 +39,11 @@ impl Unfit {
     /// The symbol, a part of the JSON lines' interface.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
-            Self::Refused(RefusedReason::TooLarge { .. }) => "too_large",
-            Self::Refused(RefusedReason::Full) => "full",
-            Self::Refused(RefusedReason::Down) => "down",
-            Self::Refused(RefusedReason::Closed | _) => "closed",
-            Self::NotText => "not_text",
+            Self::Refused(SendErrorKind::TooLarge { .. }) => "too_large",
+            Self::Refused(SendErrorKind::Full) => "full",
+            Self::Refused(SendErrorKind::Down) => "down",
+            Self::Refused(SendErrorKind::Closed | _) => "closed",
+            Self::NotUtf8 => "not_text",
             Self::Unreadable(_) => "unreadable",
         }
     }
@@ -53,7 +53,7 @@ impl Display for Unfit {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(reason) => reason.fmt(f),
-            Self::NotText => f.write_str("it is not UTF-8 text"),
+            Self::NotUtf8 => f.write_str("it is not UTF-8 text"),
             Self::Unreadable(error) => write!(f, "stdin cannot be read any more: {error}"),
         }
     }
@@ -103,11 +103,11 @@ fn next(from: &mut impl BufRead, limit: usize) -> io::Result<Option<Typed>> {
     }
     let size = line.len().saturating_add(rest);
     if size > limit {
-        let too_large = RefusedReason::TooLarge { size, limit, by: SizeLimit::Outbox };
+        let too_large = SendErrorKind::TooLarge { size, limit, by: SizeLimit::Outbox };
         return Ok(Some(Typed::Unfit(Unfit::Refused(too_large))));
     }
     let text = String::from_utf8(line);
-    Ok(Some(text.map_or(Typed::Unfit(Unfit::NotText), Typed::Line)))
+    Ok(Some(text.map_or(Typed::Unfit(Unfit::NotUtf8), Typed::Line)))
 }
 
 /// Reads to the end of the line, counts, and keeps nothing.
@@ -146,9 +146,9 @@ mod tests {
     fn a_line_that_is_too_long_or_no_text_is_left_out_and_the_next_is_read() {
         let typed = read(b"12345\n123456\n1234567890123\n\xff\nok\n12345678", 5);
         let too_large = |size| {
-            Typed::Unfit(Unfit::Refused(RefusedReason::TooLarge { size, limit: 5, by: SizeLimit::Outbox }))
+            Typed::Unfit(Unfit::Refused(SendErrorKind::TooLarge { size, limit: 5, by: SizeLimit::Outbox }))
         };
-        let not_text = Typed::Unfit(Unfit::NotText);
+        let not_text = Typed::Unfit(Unfit::NotUtf8);
         assert_eq!(typed, [line("12345"), too_large(6), too_large(13), not_text, line("ok"), too_large(8)]);
     }
 

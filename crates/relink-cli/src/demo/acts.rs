@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use relink::{ClosedReason, Failure, Reason, SessionConfig, Silence, StopReason, Verdict};
+use relink::{ClosedReason, DeadReason, Failure, Reason, SessionConfig, StopReason, Verdict};
 use relink_testing::{Connection, Script};
 
 use super::stage::{Broken, Stage, promise};
@@ -145,7 +145,10 @@ async fn falls_silent(stage: &mut Stage) -> Result<(), Broken> {
     stage.server_says("falls silent: the socket stays open, but nobody reads it")?;
     promise(stage.server.silence_all() == 1, || "the server should have one connection to silence")?;
     let lost = stage.lost().await?;
-    promise(lost.reason == Reason::Dead(Silence::Heartbeat), || "the heartbeat should find the dead link")?;
+    promise(
+        lost.reason == Reason::Dead(DeadReason::Heartbeat),
+        || "the heartbeat should find the dead link",
+    )?;
     stage.why(&format!(
         "A pulled cable or a forgetful router says nothing, and TCP may wait for hours. So relink asks: a ping every \
          {}, an answer within {} (real defaults: 30 s and 10 s). None came: it drops the connection, without \

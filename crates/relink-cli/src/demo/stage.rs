@@ -264,7 +264,7 @@ const fn is_background(event: &Event) -> bool {
             | Event::Dialing { .. }
             | Event::Sent { .. }
             | Event::Message(_)
-            | Event::Shown(_)
+            | Event::StatusChange(_)
     )
 }
 

@@ -45,7 +45,7 @@ refuses the second, and echoes to all others:
     steps = [{ do = \"refuse\", status = 503 }]
 
   First steps: accept (implied), refuse, garbage, blackhole
-  Then:        send, expect, echo, wait, ping, silent
+  AfterLast:        send, expect, echo, wait, ping, silent
   At the end:  close, close-no-code, drop, reset
 
   After the last step: echo. Every step and its fields: docs/serve-script.md
@@ -127,7 +127,7 @@ struct NodeArgs {
 /// Where history is kept.
 #[derive(Debug, Clone)]
 enum Kept {
-    Memory,
+    MemoryHistory,
     /// The address may have a password in it.
     #[cfg(feature = "redis")]
     Redis(relink::Secret),
@@ -136,7 +136,7 @@ enum Kept {
 impl Kept {
     fn parse(text: &str) -> Result<Self, &'static str> {
         if text == "memory" {
-            return Ok(Self::Memory);
+            return Ok(Self::MemoryHistory);
         }
         #[cfg(feature = "redis")]
         if text.starts_with("redis") {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use relink::ConfigError;
 use relink_node::{HistoryConfig, LivenessConfig, NodeConfig};
-use relink_server::{Memory, Server, ServerBuilder, ServerConfig, ServerHandle};
+use relink_server::{MemoryHistory, Server, ServerBuilder, ServerConfig, ServerHandle};
 use relink_testing::Upstream;
 use relink_v1::SUBPROTOCOL;
 use tokio::io::duplex;
@@ -50,8 +50,8 @@ fn wrong(flag: &str) -> impl FnOnce(ConfigError) -> Mistake {
 
 async fn keep(builder: ServerBuilder, kept: &Kept, config: HistoryConfig) -> Result<ServerBuilder, Mistake> {
     match kept {
-        Kept::Memory => {
-            let memory = Memory::new(config);
+        Kept::MemoryHistory => {
+            let memory = MemoryHistory::new(config);
             Ok(builder.history(memory.map_err(wrong("--session-ttl"))?))
         }
         #[cfg(feature = "redis")]

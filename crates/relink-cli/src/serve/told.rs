@@ -164,7 +164,7 @@ fn describe(what: &What) -> (&'static str, Value) {
         What::UpstreamText(_) | What::UpstreamBinary(_) => ("other", json!({})),
         What::Ping(_) => ("ping", json!({})),
         What::Pong(_) => ("pong", json!({})),
-        What::TooMany => ("too_many", json!({})),
+        What::AdmissionError => ("too_many", json!({})),
         What::Refused { status, request, .. } => {
             ("refused", json!({ "status": status, "path": request.path() }))
         }

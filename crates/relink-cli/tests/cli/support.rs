@@ -24,7 +24,7 @@ pub(crate) struct Relink {
 }
 
 /// What it left behind.
-pub(crate) struct Ended {
+pub(crate) struct ClosedError {
     pub(crate) status: Option<i32>,
     /// Everything it printed, from the start on.
     pub(crate) out: Vec<String>,
@@ -82,14 +82,14 @@ impl Relink {
     }
 
     /// Runs it to its end, without any input.
-    pub(crate) fn run<'a>(args: impl IntoIterator<Item = &'a str>) -> Ended {
+    pub(crate) fn run<'a>(args: impl IntoIterator<Item = &'a str>) -> ClosedError {
         let mut relink = Self::start(args);
         relink.hang_up();
         relink.end()
     }
 
     /// Runs it to its end on a terminal of so many columns.
-    pub(crate) fn run_at<'a>(columns: usize, args: impl IntoIterator<Item = &'a str>) -> Ended {
+    pub(crate) fn run_at<'a>(columns: usize, args: impl IntoIterator<Item = &'a str>) -> ClosedError {
         let mut command = Command::new(env!("CARGO_BIN_EXE_relink"));
         command.args(args).env("COLUMNS", columns.to_string());
         let mut relink = Self::spawn(command);
@@ -169,11 +169,11 @@ impl Relink {
     }
 
     /// Waits until it ends by itself.
-    pub(crate) fn end(mut self) -> Ended {
+    pub(crate) fn end(mut self) -> ClosedError {
         let out = self.out.rest();
         let err = self.err.rest();
         let status = self.process.wait().expect("it was started").code();
-        Ended { status, out, err }
+        ClosedError { status, out, err }
     }
 }
 
@@ -185,7 +185,7 @@ impl Drop for Relink {
     }
 }
 
-impl Ended {
+impl ClosedError {
     pub(crate) fn err(&self) -> String {
         self.err.join("\n")
     }

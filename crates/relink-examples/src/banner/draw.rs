@@ -5,7 +5,7 @@ use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
-use relink::{ClosedReason, Colour, Instant, Status};
+use relink::{ClosedReason, Indicator, Instant, Status};
 
 use super::screen::Screen;
 
@@ -36,9 +36,9 @@ pub fn draw(screen: &Screen, now: Instant, frame: &mut Frame<'_>) {
 
 fn status(screen: &Screen) -> Line<'static> {
     let colour = match screen.colour {
-        Colour::Good => Color::Green,
-        Colour::Neutral => Color::Yellow,
-        Colour::Bad => Color::Red,
+        Indicator::Good => Color::Green,
+        Indicator::Neutral => Color::Yellow,
+        Indicator::Bad => Color::Red,
     };
     Line::from(vec![
         Span::styled("● ", Style::new().fg(colour)),

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use relink::{Colour, Instant};
+use relink::{Indicator, Instant};
 use serde::Serialize;
 
 /// What a person saw, in few words.
@@ -14,7 +14,7 @@ pub struct Drawn {
     /// The name of the status.
     pub status: &'static str,
     /// The colour of the indicator.
-    pub colour: Colour,
+    pub colour: Indicator,
     /// Whether the banner was there.
     pub banner: bool,
     /// Whether *retry now* was offered.

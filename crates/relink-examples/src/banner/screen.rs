@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use relink::{ClosedReason, Colour, Event, Instant, Shown, Status};
+use relink::{ClosedReason, Event, Indicator, Instant, Status, StatusChange};
 
 use super::drawn::Drawn;
 
@@ -15,7 +15,7 @@ const MAX_LINES: usize = 200;
 pub struct Screen {
     pub(super) address: String,
     pub(super) status: Status,
-    pub(super) colour: Colour,
+    pub(super) colour: Indicator,
     pub(super) banner: bool,
     pub(super) stuck: bool,
     /// When the next attempt starts; `None` while one is under way.
@@ -33,7 +33,7 @@ impl Screen {
         Self {
             address: address.into(),
             status: Status::Idle,
-            colour: Colour::Bad,
+            colour: Indicator::Bad,
             banner: false,
             stuck: false,
             next_attempt: None,
@@ -45,12 +45,12 @@ impl Screen {
 
     /// Something happened on the link, which has this colour now.
     #[expect(clippy::wildcard_enum_match_arm, reason = "what is not shown needs no name")]
-    pub fn apply(&mut self, event: &Event, colour: Colour, now: Instant) {
+    pub fn apply(&mut self, event: &Event, colour: Indicator, now: Instant) {
         self.colour = colour;
         match event {
-            Event::Shown(Shown::Status(status)) => self.status = *status,
-            Event::Shown(Shown::Banner(on)) => self.banner = *on,
-            Event::Shown(Shown::Stuck(on)) => self.stuck = *on,
+            Event::StatusChange(StatusChange::Status(status)) => self.status = *status,
+            Event::StatusChange(StatusChange::Banner(on)) => self.banner = *on,
+            Event::StatusChange(StatusChange::Stuck(on)) => self.stuck = *on,
             Event::Dialing { .. } => self.next_attempt = None,
             Event::Connected { .. } => {
                 self.next_attempt = None;

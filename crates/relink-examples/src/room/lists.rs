@@ -1,6 +1,6 @@
 //! Tells when a list of members has come.
 
-use relink::{Channel, Command, Frame, Given, Message, Protocol, Signal, Step, Unreadable};
+use relink::{Channel, Command, Frame, Given, Message, Protocol, ProtocolEvent, Step, Unreadable};
 use relink_v1::RelinkV1;
 
 /// `relink.v1`, and a message of its own after each list of members.
@@ -25,15 +25,15 @@ impl Protocol for WithLists {
         self.0.opened();
     }
 
-    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
         self.0.receive(message, signals);
-        if let Some(Signal::Members { channel, more: false, .. }) = signals.last() {
+        if let Some(ProtocolEvent::Members { channel, more: false, .. }) = signals.last() {
             let mark = format!("{MARK}{channel}");
-            signals.push(Signal::Data(mark.into()));
+            signals.push(ProtocolEvent::Data(mark.into()));
         }
     }
 
-    fn closing(&mut self, frame: &relink::CloseFrame, signals: &mut Vec<Signal>) {
+    fn closing(&mut self, frame: &relink::CloseFrame, signals: &mut Vec<ProtocolEvent>) {
         self.0.closing(frame, signals);
     }
 

@@ -83,9 +83,9 @@ impl AdmissionConfig {
 #[error("{reason}; try again in {}", HumanDuration(*.retry_after))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
-pub struct TooMany {
+pub struct AdmissionError {
     /// Which limit says so.
-    pub reason: TooManyReason,
+    pub reason: AdmissionErrorKind,
     /// When to come back: for `Retry-After`, rounded up to its whole seconds, or for the reason of a close frame.
     #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
     pub retry_after: Duration,
@@ -95,7 +95,7 @@ pub struct TooMany {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
-pub enum TooManyReason {
+pub enum AdmissionErrorKind {
     /// `per_address`.
     Address,
     /// `overall`.
@@ -104,7 +104,7 @@ pub enum TooManyReason {
     User,
 }
 
-impl TooManyReason {
+impl AdmissionErrorKind {
     /// The HTTP status that refuses the handshake: 429 where this client did too much (RFC 6585), 503 where all of them
     /// did.
     #[must_use]
@@ -125,7 +125,7 @@ impl TooManyReason {
     }
 }
 
-impl core::fmt::Display for TooManyReason {
+impl core::fmt::Display for AdmissionErrorKind {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::Address => "too many new connections from this address",
@@ -142,7 +142,7 @@ impl core::fmt::Display for TooManyReason {
 ///
 /// ```
 /// use relink::Instant;
-/// use relink_node::{Admission, AdmissionConfig, TooManyReason, address_key};
+/// use relink_node::{Admission, AdmissionConfig, AdmissionErrorKind, address_key};
 ///
 /// let now = Instant::ORIGIN;
 /// let mut admission = Admission::new(AdmissionConfig::default().with_per_user(Some(1)));
@@ -191,14 +191,14 @@ impl<A: Ord + Clone, U: Ord + Clone, K: Ord + Clone> Admission<A, U, K> {
     ///
     /// Too many from this address, or over all. Whoever is refused is told when the next place is free that nobody who
     /// was refused before was told of. It is not kept for them: whoever comes first, gets it.
-    pub fn admit(&mut self, address: A, now: Instant) -> Result<(), TooMany> {
+    pub fn admit(&mut self, address: A, now: Instant) -> Result<(), AdmissionError> {
         let longest = self.config.longest_wait;
         self.addresses.forget_idle(now);
         if let Some(retry_after) = self.addresses.refusal(&address, self.config.per_address, longest, now) {
-            return Err(TooMany { reason: TooManyReason::Address, retry_after });
+            return Err(AdmissionError { reason: AdmissionErrorKind::Address, retry_after });
         }
         if let Some(retry_after) = self.overall.refusal(self.config.overall, longest, now) {
-            return Err(TooMany { reason: TooManyReason::Overall, retry_after });
+            return Err(AdmissionError { reason: AdmissionErrorKind::Overall, retry_after });
         }
         self.overall.take(self.config.overall, now);
         if !self.addresses.take(address, self.config.per_address, self.config.max_addresses, now) {
@@ -213,7 +213,7 @@ impl<A: Ord + Clone, U: Ord + Clone, K: Ord + Clone> Admission<A, U, K> {
     /// # Errors
     ///
     /// The user has as many connections as `per_user` allows.
-    pub fn claim(&mut self, user: U, id: K, now: Instant) -> Result<(), TooMany> {
+    pub fn claim(&mut self, user: U, id: K, now: Instant) -> Result<(), AdmissionError> {
         self.hold(user, id, Some(now + self.config.claim_timeout), now)
     }
 
@@ -223,7 +223,7 @@ impl<A: Ord + Clone, U: Ord + Clone, K: Ord + Clone> Admission<A, U, K> {
     /// # Errors
     ///
     /// The user has as many connections as `per_user` allows: close this one with 4010 (M6).
-    pub fn enter(&mut self, user: U, id: K, now: Instant) -> Result<(), TooMany> {
+    pub fn enter(&mut self, user: U, id: K, now: Instant) -> Result<(), AdmissionError> {
         self.hold(user, id, None, now)
     }
 
@@ -251,13 +251,13 @@ impl<A: Ord + Clone, U: Ord + Clone, K: Ord + Clone> Admission<A, U, K> {
         self.untracked
     }
 
-    fn hold(&mut self, user: U, id: K, until: Option<Instant>, now: Instant) -> Result<(), TooMany> {
+    fn hold(&mut self, user: U, id: K, until: Option<Instant>, now: Instant) -> Result<(), AdmissionError> {
         let Some(cap) = self.config.per_user else { return Ok(()) };
         self.users.release_overdue(now);
         if self.users.hold(user, id, until, cap) {
             return Ok(());
         }
-        Err(TooMany { reason: TooManyReason::User, retry_after: self.config.cap_retry_after })
+        Err(AdmissionError { reason: AdmissionErrorKind::User, retry_after: self.config.cap_retry_after })
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`MemoryHistory`]: the store of a server that is one process.
+//! [`MemoryStore`]: the store of a server that is one process.
 
 mod ledger;
 mod log;
@@ -9,7 +9,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::{Answer, Full, HistoryConfig, News, Publication, Question, Stream};
+use crate::{Full, HistoryConfig, Publication, StoreEvent, StoreRequest, StoreResponse, Stream};
 use relink::internal::earliest;
 use relink::{Channel, ConfigError, Instant, Message, SessionId};
 
@@ -18,32 +18,32 @@ use log::Log;
 use sessions::Kept;
 use stays::Stays;
 
-/// News that nobody takes are given up beyond this, and told as [`News::Doubt`].
+/// News that nobody takes are given up beyond this, and told as [`StoreEvent::Doubt`].
 const MOST_NEWS: usize = 16 * 1024;
 
 /// Streams, sessions and members in memory: for a server that is one process, and for tests.
 ///
-/// It answers what a store is asked ([`Question`]) and keeps to the bounds of its [`HistoryConfig`]. What is too old goes
+/// It answers what a store is asked ([`StoreRequest`]) and keeps to the bounds of its [`HistoryConfig`]. What is too old goes
 /// in the order of time, so that no answer costs more because there are many sessions. A stream that nobody wrote to,
 /// asked for or watches for twice `max_age` is dropped, or before that where there is no room; if it comes back, it has
 /// another epoch, so that an old position is noticed.
 ///
 /// ```
 /// use relink::Instant;
-/// use relink_node::{Answer, HistoryConfig, MemoryHistory, News, Question, Stream};
+/// use relink_node::{StoreResponse, HistoryConfig, MemoryStore, StoreEvent, StoreRequest, Stream};
 ///
-/// let mut history = MemoryHistory::new(HistoryConfig::default(), 7)?;
+/// let mut history = MemoryStore::new(HistoryConfig::default(), 7)?;
 /// let lobby = Stream::Channel("lobby".into());
-/// let publish = Question::Publish { session: None, publications: vec![(lobby.clone(), "hello".into())] };
-/// assert_eq!(history.answer(publish, Instant::ORIGIN), Answer::Done);
-/// assert!(matches!(history.poll_news(), Some(News::Published { publication, .. }) if publication.offset == 1));
+/// let publish = StoreRequest::Publish { session: None, publications: vec![(lobby.clone(), "hello".into())] };
+/// assert_eq!(history.answer(publish, Instant::ORIGIN), StoreResponse::Done);
+/// assert!(matches!(history.poll_news(), Some(StoreEvent::Published { publication, .. }) if publication.offset == 1));
 ///
-/// let since = Question::Since { stream: lobby, after: None, limit: 100 };
-/// assert!(matches!(history.answer(since, Instant::ORIGIN), Answer::Since { top, .. } if top.offset == 1));
+/// let since = StoreRequest::Since { stream: lobby, after: None, limit: 100 };
+/// assert!(matches!(history.answer(since, Instant::ORIGIN), StoreResponse::Since { top, .. } if top.offset == 1));
 /// # Ok::<(), relink::ConfigError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct MemoryHistory {
+pub struct MemoryStore {
     config: HistoryConfig,
     /// Where the next epoch comes from.
     seed: u64,
@@ -59,10 +59,10 @@ pub struct MemoryHistory {
     /// Channels that nothing is kept of, and that perhaps nobody watches: the first to go where room is wanted.
     spare: BTreeSet<Stream>,
     ledger: Ledger,
-    news: VecDeque<News>,
+    news: VecDeque<StoreEvent>,
 }
 
-impl MemoryHistory {
+impl MemoryStore {
     /// An empty store. Epochs are drawn from `seed`: give another one to every process, or positions from before a restart
     /// seem to mean something.
     ///
@@ -88,52 +88,54 @@ impl MemoryHistory {
     }
 
     /// Answers a question at once.
-    pub fn answer(&mut self, question: Question, now: Instant) -> Answer {
+    pub fn answer(&mut self, question: StoreRequest, now: Instant) -> StoreResponse {
         self.handle_timeout(now);
         match question {
-            Question::Create { session, user } => self.create(session, user),
-            Question::Resume { session, user } => self.resume(session, &user),
-            Question::Keep { sessions } => {
-                Answer::Kept { lost: sessions.into_iter().filter(|session| !self.keep(session)).collect() }
-            }
-            Question::End { session, turn } => {
+            StoreRequest::Create { session, user } => self.create(session, user),
+            StoreRequest::Resume { session, user } => self.resume(session, &user),
+            StoreRequest::Keep { sessions } => StoreResponse::Kept {
+                lost: sessions.into_iter().filter(|session| !self.keep(session)).collect(),
+            },
+            StoreRequest::End { session, turn } => {
                 if self.sessions.get(&session).is_some_and(|kept| kept.turn == turn) {
                     self.forget_session(&session);
                 }
-                Answer::Done
+                StoreResponse::Done
             }
-            Question::EndUser { user, ago, frame } => self.end_user(&user, ago, &frame),
-            Question::Commit { session, turn, serial, publications, rejection } => {
+            StoreRequest::EndUser { user, ago, frame } => self.end_user(&user, ago, &frame),
+            StoreRequest::Commit { session, turn, serial, publications, rejection } => {
                 self.commit(&session, turn, serial, publications, rejection)
             }
-            Question::Publish { session, publications } => {
+            StoreRequest::Publish { session, publications } => {
                 let payer = session.as_ref().map(|session| self.payer_of(session));
                 if payer == Some(None) {
-                    return Answer::Unknown;
+                    return StoreResponse::Unknown;
                 }
                 let payer = payer.flatten();
                 if let Err(full) = self.make_room(payer.as_deref(), &publications) {
-                    return Answer::Full(full);
+                    return StoreResponse::Full(full);
                 }
                 self.publish(publications, payer.as_ref());
-                Answer::Done
+                StoreResponse::Done
             }
-            Question::Since { stream, after, limit } => {
+            StoreRequest::Since { stream, after, limit } => {
                 if !self.streams.contains_key(&stream) && !self.squeeze(ledger::STREAM) {
-                    return Answer::Full(Full::Store);
+                    return StoreResponse::Full(Full::Store);
                 }
-                let Some(log) = self.log(&stream, None) else { return Answer::Unknown };
+                let Some(log) = self.log(&stream, None) else { return StoreResponse::Unknown };
                 let missed = after.map_or_else(|| Some(Vec::new()), |after| log.since(after, limit));
-                Answer::Since { top: log.top(), missed }
+                StoreResponse::Since { top: log.top(), missed }
             }
-            Question::Join { channel, session, member, lease } => self.join(channel, session, member, lease),
-            Question::Leave { channel, session, lease } => {
+            StoreRequest::Join { channel, session, member, lease } => {
+                self.join(channel, session, member, lease)
+            }
+            StoreRequest::Leave { channel, session, lease } => {
                 self.leave(&channel, &session, Some(lease));
-                Answer::Done
+                StoreResponse::Done
             }
-            Question::Members { channel } => {
+            StoreRequest::Members { channel } => {
                 let stays = self.channels.get(&channel);
-                Answer::Members(stays.into_iter().flat_map(Stays::members).collect())
+                StoreResponse::Members(stays.into_iter().flat_map(Stays::members).collect())
             }
         }
     }
@@ -141,7 +143,7 @@ impl MemoryHistory {
     /// The next thing that every node should know. There is one queue: whoever shares the store between nodes hands each of
     /// them a copy.
     #[must_use]
-    pub fn poll_news(&mut self) -> Option<News> {
+    pub fn poll_news(&mut self) -> Option<StoreEvent> {
         self.news.pop_front()
     }
 
@@ -246,7 +248,7 @@ impl MemoryHistory {
             }
             self.spare.remove(&stream);
             self.squeeze(0);
-            self.tell(News::Published { stream, epoch, publication });
+            self.tell(StoreEvent::Published { stream, epoch, publication });
         }
     }
 
@@ -336,10 +338,10 @@ impl MemoryHistory {
         }
     }
 
-    fn tell(&mut self, news: News) {
+    fn tell(&mut self, news: StoreEvent) {
         if self.news.len() >= MOST_NEWS {
             self.news.clear();
-            self.news.push_back(News::Doubt);
+            self.news.push_back(StoreEvent::Doubt);
         }
         self.news.push_back(news);
     }

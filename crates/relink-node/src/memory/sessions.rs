@@ -6,10 +6,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::{Answer, Full, News, Stream};
+use crate::{Full, StoreEvent, StoreResponse, Stream};
 use relink::{Channel, CloseFrame, Instant, Member, Message, Rejection, SessionId};
 
-use super::{MemoryHistory, ledger};
+use super::{MemoryStore, ledger};
 
 /// So many rejections are told to a client that returns.
 const MOST_REJECTIONS: usize = 1024;
@@ -34,8 +34,8 @@ impl Kept {
         if *self.user == *Member::ANONYMOUS { session.expose().into() } else { Arc::clone(&self.user) }
     }
 
-    fn answer(&self) -> Answer {
-        Answer::Session {
+    fn answer(&self) -> StoreResponse {
+        StoreResponse::Session {
             user: (&*self.user).into(),
             received: self.received,
             rejected: self.rejected.iter().cloned().collect(),
@@ -45,17 +45,17 @@ impl Kept {
     }
 }
 
-impl MemoryHistory {
-    pub(super) fn create(&mut self, session: SessionId, user: String) -> Answer {
+impl MemoryStore {
+    pub(super) fn create(&mut self, session: SessionId, user: String) -> StoreResponse {
         let expires = self.now + self.config.session_ttl;
         if let Some(kept) = self.sessions.get(&session) {
-            return if *kept.user == *user { kept.answer() } else { Answer::Unknown };
+            return if *kept.user == *user { kept.answer() } else { StoreResponse::Unknown };
         }
         if self.sessions.len() >= self.config.max_sessions {
-            return Answer::Full(Full::Store);
+            return StoreResponse::Full(Full::Store);
         }
         if self.ledger.sessions_of(&user).map_or(0, BTreeSet::len) >= self.config.user_sessions {
-            return Answer::Full(Full::User);
+            return StoreResponse::Full(Full::User);
         }
         let user: Arc<str> = user.into();
         self.ledger.begin_session(&user, session.clone());
@@ -75,20 +75,20 @@ impl MemoryHistory {
         answer
     }
 
-    pub(super) fn resume(&mut self, session: SessionId, user: &str) -> Answer {
-        let Some(kept) = self.sessions.get_mut(&session) else { return Answer::Unknown };
+    pub(super) fn resume(&mut self, session: SessionId, user: &str) -> StoreResponse {
+        let Some(kept) = self.sessions.get_mut(&session) else { return StoreResponse::Unknown };
         if *kept.user != *user {
             return kept.answer();
         }
         kept.turn = kept.turn.saturating_add(1);
         kept.expires = self.now + self.config.session_ttl;
         let (mut answer, turn) = (kept.answer(), kept.turn);
-        if let Answer::Session { seats, .. } = &mut answer {
+        if let StoreResponse::Session { seats, .. } = &mut answer {
             let seat =
                 |channel: &Channel| Some((channel.clone(), self.channels.get(channel)?.lease(&session)?));
             seats.extend(kept.channels.iter().filter_map(seat));
         }
-        self.tell(News::Resumed { session, turn });
+        self.tell(StoreEvent::Resumed { session, turn });
         answer
     }
 
@@ -96,7 +96,7 @@ impl MemoryHistory {
         self.sessions.get(session).map(|kept| kept.payer(session))
     }
 
-    pub(super) fn end_user(&mut self, user: &str, ago: Duration, frame: &CloseFrame) -> Answer {
+    pub(super) fn end_user(&mut self, user: &str, ago: Duration, frame: &CloseFrame) -> StoreResponse {
         let theirs = self.ledger.sessions_of(user).cloned().unwrap_or_default();
         for session in theirs {
             let is_newer = |kept: &Kept| kept.began + ago > self.now;
@@ -104,9 +104,9 @@ impl MemoryHistory {
                 continue;
             }
             self.forget_session(&session);
-            self.tell(News::Ended { session, frame: frame.clone() });
+            self.tell(StoreEvent::Ended { session, frame: frame.clone() });
         }
-        Answer::Done
+        StoreResponse::Done
     }
 
     /// Tells whether there is such a session.
@@ -123,24 +123,24 @@ impl MemoryHistory {
         serial: u64,
         publications: Vec<(Stream, Message)>,
         rejection: Option<Rejection>,
-    ) -> Answer {
+    ) -> StoreResponse {
         let Some(kept) = self.sessions.get_mut(session).filter(|kept| kept.turn == turn) else {
-            return Answer::Unknown;
+            return StoreResponse::Unknown;
         };
         if kept.received.checked_add(1) != Some(serial) {
-            return Answer::Committed { received: kept.received };
+            return StoreResponse::Committed { received: kept.received };
         }
         let payer = kept.payer(session);
         if let Err(full) = self.make_room(Some(&payer), &publications) {
-            return Answer::Full(full);
+            return StoreResponse::Full(full);
         }
-        let Some(kept) = self.sessions.get_mut(session) else { return Answer::Unknown };
+        let Some(kept) = self.sessions.get_mut(session) else { return StoreResponse::Unknown };
         kept.received = serial;
         if let Some(rejection) = rejection {
             self.note(session, &payer, rejection);
         }
         self.publish(publications, Some(&payer));
-        Answer::Committed { received: serial }
+        StoreResponse::Committed { received: serial }
     }
 
     /// Remembers that a message was refused; the session's earlier refusals make room, and where that is not enough, it
@@ -166,8 +166,8 @@ impl MemoryHistory {
         session: SessionId,
         mut member: Member,
         lease: u64,
-    ) -> Answer {
-        let Some(payer) = self.payer_of(&session) else { return Answer::Unknown };
+    ) -> StoreResponse {
+        let Some(payer) = self.payer_of(&session) else { return StoreResponse::Unknown };
         let before = self.channels.get(&channel).and_then(|stays| stays.size(&session));
         // What is said instead of other words takes their room.
         self.ledger.forget(before.unwrap_or(0), Some(&payer));
@@ -179,7 +179,7 @@ impl MemoryHistory {
         let room = if is_full { Err(Full::Store) } else { self.has_room_for(&member, &payer) };
         // Who is in there stays.
         if let Err(full) = room.or_else(|full| before.map(|_| ()).ok_or(full)) {
-            return Answer::Full(full);
+            return StoreResponse::Full(full);
         }
         let stays = self.channels.entry(channel.clone()).or_default();
         let (join, told) = stays.join(session.clone(), member, lease, self.config.max_words);
@@ -188,9 +188,9 @@ impl MemoryHistory {
             kept.channels.insert(channel.clone());
         }
         if let Some(member) = told {
-            self.tell(News::Joined { channel, member });
+            self.tell(StoreEvent::Joined { channel, member });
         }
-        Answer::Joined { join }
+        StoreResponse::Joined { join }
     }
 
     fn has_room_for(&mut self, member: &Member, payer: &str) -> Result<(), Full> {
@@ -212,7 +212,7 @@ impl MemoryHistory {
         if let Some(kept) = self.sessions.get_mut(session) {
             kept.channels.remove(channel);
         }
-        self.tell(News::Left { channel: channel.clone(), member });
+        self.tell(StoreEvent::Left { channel: channel.clone(), member });
     }
 
     pub(super) fn expire_session(&mut self, session: SessionId) {

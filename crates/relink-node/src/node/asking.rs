@@ -9,8 +9,8 @@ use core::time::Duration;
 use rand_core::Rng;
 
 use crate::node::roster::View;
-use crate::node::{ConnectionId, Node, NodeAction, NodeEvent, QuestionId, Timer};
-use crate::{Answer, Question, Stream};
+use crate::node::{ConnectionId, Node, NodeAction, NodeEvent, StoreRequestId, Timer};
+use crate::{StoreRequest, StoreResponse, Stream};
 use relink::internal::{SHORTEST, count, nanos};
 use relink::{Channel, CloseFrame, Instant, Member, Position, SessionId};
 
@@ -88,18 +88,18 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 const MOST_TRIES: u8 = 40;
 
 impl<R: Rng> Node<R> {
-    pub(super) fn ask(&mut self, why: Why, what: Question) -> QuestionId {
+    pub(super) fn ask(&mut self, why: Why, what: StoreRequest) -> StoreRequestId {
         self.ask_again(why, what, 0)
     }
 
-    pub(super) fn ask_again(&mut self, why: Why, what: Question, tries: u8) -> QuestionId {
-        let question = QuestionId(self.next_number());
+    pub(super) fn ask_again(&mut self, why: Why, what: StoreRequest, tries: u8) -> StoreRequestId {
+        let question = StoreRequestId(self.next_number());
         self.questions.insert(question, Asked { why, tries });
         self.actions.push_back(NodeAction::Ask { question, what });
         question
     }
 
-    pub(super) fn answered(&mut self, question: QuestionId, answer: Result<Answer, String>) {
+    pub(super) fn answered(&mut self, question: StoreRequestId, answer: Result<StoreResponse, String>) {
         let Some(Asked { why, tries }) = self.questions.remove(&question) else { return };
         if let (Why::Join { id, .. }, 0) = (&why, tries) {
             self.give_back(*id);
@@ -110,47 +110,56 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    fn use_answer(&mut self, question: QuestionId, why: Why, answer: Answer, tries: u8) {
+    fn use_answer(&mut self, question: StoreRequestId, why: Why, answer: StoreResponse, tries: u8) {
         match (why, answer) {
-            (Why::Create { id, session }, Answer::Session { turn, .. }) => self.created(id, session, turn),
-            (Why::Create { id, .. }, Answer::Full(full)) => self.close_full(id, full),
-            (Why::Resume { id, session }, Answer::Session { user, received, rejected, turn, seats }) => {
+            (Why::Create { id, session }, StoreResponse::Session { turn, .. }) => {
+                self.created(id, session, turn)
+            }
+            (Why::Create { id, .. }, StoreResponse::Full(full)) => self.close_full(id, full),
+            (
+                Why::Resume { id, session },
+                StoreResponse::Session { user, received, rejected, turn, seats },
+            ) => {
                 self.watch_seats(&session, seats);
                 self.resumed(id, session, &user, received, rejected, turn);
             }
-            (Why::Resume { id, .. }, Answer::Unknown) => self.resume_unknown(id),
-            (Why::Locate { id }, Answer::Since { top, missed }) => self.located(question, id, top, missed),
+            (Why::Resume { id, .. }, StoreResponse::Unknown) => self.resume_unknown(id),
+            (Why::Locate { id }, StoreResponse::Since { top, missed }) => {
+                self.located(question, id, top, missed)
+            }
             (Why::EndUser { user, at, .. }, _) => self.user_ended(&user, at),
-            (Why::Locate { id }, Answer::Unknown) => self.session_vanished(id),
-            (Why::Page { stream, after }, Answer::Unknown) => self.page_is_over(&stream, after),
-            (Why::Check { stream }, Answer::Unknown) => self.stream_is_over(&stream),
-            (Why::Page { stream, after }, Answer::Since { top, missed }) => {
+            (Why::Locate { id }, StoreResponse::Unknown) => self.session_vanished(id),
+            (Why::Page { stream, after }, StoreResponse::Unknown) => self.page_is_over(&stream, after),
+            (Why::Check { stream }, StoreResponse::Unknown) => self.stream_is_over(&stream),
+            (Why::Page { stream, after }, StoreResponse::Since { top, missed }) => {
                 self.looked_up(question, &stream, after, top, missed, tries);
             }
-            (Why::Page { stream, after }, Answer::Full(full)) => {
+            (Why::Page { stream, after }, StoreResponse::Full(full)) => {
                 self.page_refused(question, &stream, after, full, tries);
             }
-            (Why::Check { stream }, Answer::Since { top, .. }) => self.checked(&stream, top),
-            (Why::Commit { session }, Answer::Committed { received }) => {
+            (Why::Check { stream }, StoreResponse::Since { top, .. }) => self.checked(&stream, top),
+            (Why::Commit { session }, StoreResponse::Committed { received }) => {
                 self.committed(question, &session, received);
             }
-            (Why::Commit { session }, Answer::Full(full)) => {
+            (Why::Commit { session }, StoreResponse::Full(full)) => {
                 self.commit_has_no_room(question, &session, full);
             }
-            (Why::Commit { session } | Why::Publish { session }, Answer::Unknown) => {
+            (Why::Commit { session } | Why::Publish { session }, StoreResponse::Unknown) => {
                 self.commit_refused(question, &session);
             }
-            (why @ (Why::Publish { .. } | Why::Send), Answer::Full(full)) => {
+            (why @ (Why::Publish { .. } | Why::Send), StoreResponse::Full(full)) => {
                 self.store_failed(question, why, tries, full.problem().detail);
             }
             (Why::Publish { session }, _) => self.published_unacknowledged(question, &session),
-            (Why::Join { id, channel, .. }, Answer::Joined { .. }) => self.joined(id, &channel, question),
-            (Why::Join { id, channel, .. }, Answer::Full(_)) => {
+            (Why::Join { id, channel, .. }, StoreResponse::Joined { .. }) => {
+                self.joined(id, &channel, question)
+            }
+            (Why::Join { id, channel, .. }, StoreResponse::Full(_)) => {
                 count(&mut self.stats.unlisted);
                 self.joined(id, &channel, question);
             }
-            (Why::Members { channel }, Answer::Members(members)) => self.members(&channel, members),
-            (Why::Keep { .. }, Answer::Kept { lost }) => self.kept(lost),
+            (Why::Members { channel }, StoreResponse::Members(members)) => self.members(&channel, members),
+            (Why::Keep { .. }, StoreResponse::Kept { lost }) => self.kept(lost),
             (Why::Send | Why::Leave { .. } | Why::End { .. } | Why::Join { .. }, _) => {}
             // An answer to another question is no answer.
             (
@@ -167,7 +176,7 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    fn store_failed(&mut self, question: QuestionId, why: Why, tries: u8, detail: String) {
+    fn store_failed(&mut self, question: StoreRequestId, why: Why, tries: u8, detail: String) {
         count(&mut self.stats.store_errors);
         match &why {
             Why::Create { id, .. } | Why::Resume { id, .. } | Why::Locate { id } => {
@@ -200,7 +209,7 @@ impl<R: Rng> Node<R> {
     }
 
     /// Asks again after a while, if the answer is still wanted then.
-    pub(super) fn later(&mut self, question: QuestionId, why: Why, tries: u8) {
+    pub(super) fn later(&mut self, question: StoreRequestId, why: Why, tries: u8) {
         let delay = FIRST_RETRY.saturating_mul(1 << tries.min(6)).min(LAST_RETRY);
         let half = nanos(delay) / 2;
         let drawn = half.saturating_add(self.rng.next_u64() % half.saturating_add(1));
@@ -209,16 +218,16 @@ impl<R: Rng> Node<R> {
     }
 
     /// The delay is over. `before` is the question that failed.
-    pub(super) fn ask_after_delay(&mut self, before: QuestionId, why: Why, tries: u8) {
+    pub(super) fn ask_after_delay(&mut self, before: StoreRequestId, why: Why, tries: u8) {
         let what = match &why {
             Why::Page { stream, after } => return self.look_again(before, stream, *after, tries),
             Why::Commit { session } => return self.commit_again(before, session, tries),
             Why::Check { stream } if self.streams.contains_key(stream) => {
-                Question::Since { stream: stream.clone(), after: None, limit: 1 }
+                StoreRequest::Since { stream: stream.clone(), after: None, limit: 1 }
             }
             Why::Join { id, channel, member } => {
                 let Some((session, lease)) = self.joining(*id, channel, before) else { return };
-                let what = Question::Join {
+                let what = StoreRequest::Join {
                     channel: channel.clone(),
                     session,
                     member: Member::clone(member),
@@ -229,10 +238,10 @@ impl<R: Rng> Node<R> {
                 return self.set_view(id, &channel, View::Joining(question));
             }
             Why::Leave { channel, session, lease } => {
-                Question::Leave { channel: channel.clone(), session: session.clone(), lease: *lease }
+                StoreRequest::Leave { channel: channel.clone(), session: session.clone(), lease: *lease }
             }
-            Why::Members { channel } => Question::Members { channel: channel.clone() },
-            Why::End { session, turn } => Question::End { session: session.clone(), turn: *turn },
+            Why::Members { channel } => StoreRequest::Members { channel: channel.clone() },
+            Why::End { session, turn } => StoreRequest::End { session: session.clone(), turn: *turn },
             // A later kick says the same.
             Why::EndUser { user, at, .. } if self.kicks.get(user) != Some(at) => return,
             Why::EndUser { user, frame, at } => self.end_user(user, frame, *at),
@@ -240,7 +249,7 @@ impl<R: Rng> Node<R> {
                 let here = |session: &&SessionId| {
                     self.sessions.get(session).is_some_and(|intake| intake.connection.is_some())
                 };
-                Question::Keep { sessions: sessions.iter().filter(here).cloned().collect() }
+                StoreRequest::Keep { sessions: sessions.iter().filter(here).cloned().collect() }
             }
             Why::Create { .. }
             | Why::Resume { .. }
@@ -256,7 +265,7 @@ impl<R: Rng> Node<R> {
         if let Err(problem) = self.config.may_publish(&stream, &message) {
             return self.tell(NodeEvent::NotPublished { detail: problem.detail });
         }
-        self.ask(Why::Send, Question::Publish { session: None, publications: vec![(stream, message)] });
+        self.ask(Why::Send, StoreRequest::Publish { session: None, publications: vec![(stream, message)] });
     }
 
     /// Those sessions live on that have a connection here. The others are given up when they would be over anyway.
@@ -278,7 +287,7 @@ impl<R: Rng> Node<R> {
         for sessions in kept.chunks(KEPT_AT_ONCE) {
             self.ask(
                 Why::Keep { sessions: sessions.to_vec() },
-                Question::Keep { sessions: sessions.to_vec() },
+                StoreRequest::Keep { sessions: sessions.to_vec() },
             );
         }
         self.keeping = false;

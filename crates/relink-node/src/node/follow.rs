@@ -7,8 +7,8 @@ use rand_core::Rng;
 
 use crate::node::asking::Why;
 use crate::node::encoded::Page;
-use crate::node::{ConnectionId, Node, NodeAction, QuestionId};
-use crate::{Full, Publication, Question, Stream};
+use crate::node::{ConnectionId, Node, NodeAction, StoreRequestId};
+use crate::{Full, Publication, StoreRequest, Stream};
 use relink::Position;
 use relink::internal::count;
 use relink_v1::ServerFrame;
@@ -42,7 +42,7 @@ pub(super) enum Greet {
 pub(super) struct Watched {
     readers: BTreeSet<ConnectionId>,
     /// The last news of it, and the number of the next question then: an answer to an earlier one may not know of it.
-    heard: Option<(Position, QuestionId)>,
+    heard: Option<(Position, StoreRequestId)>,
     checking: bool,
     check_again: bool,
 }
@@ -50,7 +50,7 @@ pub(super) struct Watched {
 /// A question that one or more readers wait for.
 #[derive(Debug)]
 pub(super) struct Lookup {
-    question: QuestionId,
+    question: StoreRequestId,
     /// Whose place it takes until it is answered.
     asker: ConnectionId,
     readers: BTreeSet<ConnectionId>,
@@ -121,7 +121,7 @@ impl<R: Rng> Node<R> {
             return;
         }
         let why = Why::Page { stream: stream.clone(), after };
-        let what = Question::Since { stream: stream.clone(), after, limit: self.config.page };
+        let what = StoreRequest::Since { stream: stream.clone(), after, limit: self.config.page };
         let question = self.ask(why, what);
         self.lookups.insert(place, Lookup { question, asker: id, readers: BTreeSet::from([id]) });
         self.hold_place(id);
@@ -130,7 +130,7 @@ impl<R: Rng> Node<R> {
     /// Asks once more, if anybody still wants to know.
     pub(super) fn look_again(
         &mut self,
-        before: QuestionId,
+        before: StoreRequestId,
         stream: &Stream,
         after: Option<Position>,
         tries: u8,
@@ -147,7 +147,7 @@ impl<R: Rng> Node<R> {
             return self.give_back(asker);
         }
         let why = Why::Page { stream: stream.clone(), after };
-        let what = Question::Since { stream: stream.clone(), after, limit: self.config.page };
+        let what = StoreRequest::Since { stream: stream.clone(), after, limit: self.config.page };
         let question = self.ask_again(why, what, tries);
         self.lookups.insert(place, Lookup { question, asker, readers });
     }
@@ -155,7 +155,7 @@ impl<R: Rng> Node<R> {
     /// The answer to a look-up.
     pub(super) fn looked_up(
         &mut self,
-        question: QuestionId,
+        question: StoreRequestId,
         stream: &Stream,
         after: Option<Position>,
         top: Position,
@@ -228,7 +228,7 @@ impl<R: Rng> Node<R> {
     /// The stream cannot begin for want of room: who wants it anew is told, who has it tries again.
     pub(super) fn page_refused(
         &mut self,
-        question: QuestionId,
+        question: StoreRequestId,
         stream: &Stream,
         after: Option<Position>,
         full: Full,
@@ -247,7 +247,12 @@ impl<R: Rng> Node<R> {
     }
 
     /// Whether there were news that this answer does not know of.
-    pub(super) fn is_behind_news(&mut self, stream: &Stream, question: QuestionId, top: Position) -> bool {
+    pub(super) fn is_behind_news(
+        &mut self,
+        stream: &Stream,
+        question: StoreRequestId,
+        top: Position,
+    ) -> bool {
         let Some(watched) = self.streams.get_mut(stream) else { return false };
         let Some((heard, mark)) = watched.heard else { return false };
         if heard.epoch == top.epoch {
@@ -340,7 +345,7 @@ impl<R: Rng> Node<R> {
 
     /// The store says that a message was appended.
     pub(super) fn published(&mut self, stream: &Stream, epoch: u32, publication: Publication) {
-        let mark = QuestionId(self.next_number());
+        let mark = StoreRequestId(self.next_number());
         let Some(watched) = self.streams.get_mut(stream) else { return };
         let news = Position::new(epoch, publication.offset);
         let newer = watched.heard.is_none_or(|(heard, _)| heard.epoch != epoch || heard.offset < news.offset);
@@ -395,7 +400,7 @@ impl<R: Rng> Node<R> {
             return;
         }
         watched.checking = true;
-        let what = Question::Since { stream: stream.clone(), after: None, limit: 1 };
+        let what = StoreRequest::Since { stream: stream.clone(), after: None, limit: 1 };
         self.ask(Why::Check { stream: stream.clone() }, what);
     }
 

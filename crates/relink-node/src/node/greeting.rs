@@ -14,8 +14,8 @@ use crate::node::encoded::Page;
 use crate::node::follow::{Follow, Greet};
 use crate::node::sizes::keep_what_fits;
 use crate::node::work::Intake;
-use crate::node::{ConnectionId, Node, NodeAction, NodeEvent, QuestionId, Timer};
-use crate::{Publication, Question, Stream};
+use crate::node::{ConnectionId, Node, NodeAction, NodeEvent, StoreRequestId, Timer};
+use crate::{Publication, StoreRequest, Stream};
 use relink::internal::count;
 use relink::{CloseCode, CloseFrame, Message, Position, Problem, Rejection, Resume, Secret, SessionId};
 use relink_v1::{ClientFrame, Encoding, ServerFrame, limits};
@@ -175,7 +175,7 @@ impl<R: Rng> Node<R> {
             None => self.create(id),
             Some(_) if over => self.resume_unknown(id),
             Some(Resume { session, .. }) => {
-                let what = Question::Resume { session: session.clone(), user: (&*user).into() };
+                let what = StoreRequest::Resume { session: session.clone(), user: (&*user).into() };
                 self.ask(Why::Resume { id, session }, what);
             }
         }
@@ -184,7 +184,7 @@ impl<R: Rng> Node<R> {
     fn create(&mut self, id: ConnectionId) {
         let session = self.draw_session();
         let Some(connection) = self.connections.get(&id) else { return };
-        let what = Question::Create { session: session.clone(), user: connection.user_name() };
+        let what = StoreRequest::Create { session: session.clone(), user: connection.user_name() };
         self.ask(Why::Create { id, session }, what);
     }
 
@@ -210,7 +210,7 @@ impl<R: Rng> Node<R> {
     pub(super) fn created(&mut self, id: ConnectionId, session: SessionId, turn: u64) {
         let Some(user) = self.greeting(id).is_some().then(|| self.user_of(id)).flatten() else {
             // The client went before its session was there.
-            self.ask(Why::End { session: session.clone(), turn }, Question::End { session, turn });
+            self.ask(Why::End { session: session.clone(), turn }, StoreRequest::End { session, turn });
             return;
         };
         count(&mut self.stats.created);
@@ -270,7 +270,7 @@ impl<R: Rng> Node<R> {
         self.watch(id, &stream);
         let after =
             self.greeting(id).and_then(|greeting| greeting.resume.as_ref()).map(|resume| resume.position);
-        self.ask(Why::Locate { id }, Question::Since { stream, after, limit: self.config.page });
+        self.ask(Why::Locate { id }, StoreRequest::Since { stream, after, limit: self.config.page });
         self.arm_keep();
         self.pump(&session);
     }
@@ -290,7 +290,7 @@ impl<R: Rng> Node<R> {
 
     pub(super) fn located(
         &mut self,
-        question: QuestionId,
+        question: StoreRequestId,
         id: ConnectionId,
         top: Position,
         missed: Option<Vec<Publication>>,

@@ -6,8 +6,8 @@ use rand_core::Rng;
 
 use crate::node::asking::Why;
 use crate::node::work::{Effect, Incoming, Intake};
-use crate::node::{ConnectionId, HandlingId, Node, NodeAction, QuestionId};
-use crate::{Full, Question, Stream};
+use crate::node::{ConnectionId, DeliveryId, Node, NodeAction, StoreRequestId};
+use crate::{Full, StoreRequest, Stream};
 use relink::internal::count;
 use relink::{Channel, CloseCode, CloseFrame, Message, Problem, Rejection, SessionId};
 
@@ -94,7 +94,7 @@ impl<R: Rng> Node<R> {
         let number = self.next_number();
         let Some(intake) = self.sessions.get_mut(session) else { return };
         let (user, from) = (intake.user.clone(), intake.connection.or(intake.left));
-        let handling = HandlingId(number);
+        let handling = DeliveryId(number);
         if let Some(Incoming { serial, channel, message, .. }) = intake.hand_over(handling) {
             self.handlings.insert(handling, session.clone());
             self.actions.push_back(NodeAction::Handle {
@@ -114,7 +114,7 @@ impl<R: Rng> Node<R> {
         self.end_if_over(session);
     }
 
-    pub(super) fn handled(&mut self, handling: HandlingId, result: Result<Vec<(Stream, Message)>, Problem>) {
+    pub(super) fn handled(&mut self, handling: DeliveryId, result: Result<Vec<(Stream, Message)>, Problem>) {
         let Some(session) = self.handlings.remove(&handling) else { return };
         let result = self.check_effect(result);
         let Some(intake) = self.sessions.get_mut(&session) else { return };
@@ -135,7 +135,7 @@ impl<R: Rng> Node<R> {
                     let rejection = problem.map(|problem| Rejection { serial, problem: problem.clone() });
                     let session = session.clone();
                     let why = Why::Commit { session: session.clone() };
-                    (why, Question::Commit { session, turn, serial, publications, rejection })
+                    (why, StoreRequest::Commit { session, turn, serial, publications, rejection })
                 }
                 None if publications.is_empty() => {
                     self.pop_effect(session);
@@ -144,7 +144,7 @@ impl<R: Rng> Node<R> {
                 None => {
                     let session = session.clone();
                     let why = Why::Publish { session: session.clone() };
-                    (why, Question::Publish { session: Some(session), publications })
+                    (why, StoreRequest::Publish { session: Some(session), publications })
                 }
             };
             let question = self.ask_again(why, what, tries);
@@ -161,14 +161,14 @@ impl<R: Rng> Node<R> {
     }
 
     /// The same question once more, if it is still the one that waits.
-    pub(super) fn commit_again(&mut self, before: QuestionId, session: &SessionId, tries: u8) {
+    pub(super) fn commit_again(&mut self, before: StoreRequestId, session: &SessionId, tries: u8) {
         let Some(intake) = self.sessions.get_mut(session) else { return };
         if intake.storing.take_if(|storing| *storing == before).is_some() {
             self.store_next(session, tries);
         }
     }
 
-    pub(super) fn committed(&mut self, question: QuestionId, session: &SessionId, received: u64) {
+    pub(super) fn committed(&mut self, question: StoreRequestId, session: &SessionId, received: u64) {
         let Some(intake) = self.sessions.get_mut(session) else { return };
         if intake.storing != Some(question) {
             return;
@@ -192,7 +192,7 @@ impl<R: Rng> Node<R> {
     }
 
     /// What the message led to cannot be kept: the message is refused, and that is stored.
-    pub(super) fn commit_has_no_room(&mut self, question: QuestionId, session: &SessionId, full: Full) {
+    pub(super) fn commit_has_no_room(&mut self, question: StoreRequestId, session: &SessionId, full: Full) {
         let Some(intake) = self.sessions.get_mut(session) else { return };
         if intake.storing.take_if(|storing| *storing == question).is_none() {
             return;
@@ -203,7 +203,7 @@ impl<R: Rng> Node<R> {
     }
 
     /// The session is gone, or its next turn has begun elsewhere.
-    pub(super) fn commit_refused(&mut self, question: QuestionId, session: &SessionId) {
+    pub(super) fn commit_refused(&mut self, question: StoreRequestId, session: &SessionId) {
         let Some(intake) = self.sessions.get_mut(session) else { return };
         if intake.storing != Some(question) {
             return;
@@ -211,7 +211,7 @@ impl<R: Rng> Node<R> {
         self.lose_intake(session, "the session is gone");
     }
 
-    pub(super) fn published_unacknowledged(&mut self, question: QuestionId, session: &SessionId) {
+    pub(super) fn published_unacknowledged(&mut self, question: StoreRequestId, session: &SessionId) {
         let Some(intake) = self.sessions.get_mut(session) else { return };
         if intake.storing.take_if(|storing| *storing == question).is_some() {
             self.pop_effect(session);
@@ -259,7 +259,7 @@ impl<R: Rng> Node<R> {
         }
         self.forget_intake(session);
         if ending {
-            let (session, what) = (session.clone(), Question::End { session: session.clone(), turn });
+            let (session, what) = (session.clone(), StoreRequest::End { session: session.clone(), turn });
             self.ask(Why::End { session, turn }, what);
         }
     }

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::{Answer, News, Question, Stream};
+use crate::{StoreEvent, StoreRequest, StoreResponse, Stream};
 use relink::{Channel, CloseCode, CloseFrame, Member, Message, Problem, Secret, SessionId};
 
 /// A connection's number, given by the driver and never used again.
@@ -14,11 +14,11 @@ pub struct ConnectionId(pub u64);
 
 /// The number of a [`NodeAction::Ask`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct QuestionId(pub(crate) u64);
+pub struct StoreRequestId(pub(crate) u64);
 
 /// The number of a [`NodeAction::Handle`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HandlingId(pub(crate) u64);
+pub struct DeliveryId(pub(crate) u64);
 
 /// The number of a [`NodeAction::Authorize`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,19 +101,19 @@ pub enum NodeInput {
     /// The answer to [`NodeAction::Handle`].
     Handled {
         /// Which message.
-        handling: HandlingId,
+        handling: DeliveryId,
         /// What it leads to, all of it or nothing; or why it is refused.
         result: Result<Vec<(Stream, Message)>, Problem>,
     },
     /// The answer to [`NodeAction::Ask`].
     Answered {
         /// Which question.
-        question: QuestionId,
+        question: StoreRequestId,
         /// The answer, or what ails the store, for people. The store may have done what was asked nevertheless.
-        answer: Result<Answer, String>,
+        answer: Result<StoreResponse, String>,
     },
     /// The store has news of a watched stream. Those of streams that are not watched do no harm.
-    News(News),
+    StoreEvent(StoreEvent),
     /// A message from the application: to a channel, or to one session. At most once: a store that fails now is not
     /// asked again ([`NodeEvent::NotPublished`] tells).
     Publish {
@@ -167,7 +167,7 @@ pub enum NodeAction {
     /// resume on this node the answer still counts, if the client sends the same message again.
     Handle {
         /// Comes back in the answer.
-        handling: HandlingId,
+        handling: DeliveryId,
         /// Which connection brought it, if it is known.
         id: Option<ConnectionId>,
         /// Who sent it.
@@ -184,9 +184,9 @@ pub enum NodeAction {
     /// Ask the store.
     Ask {
         /// Comes back in the answer.
-        question: QuestionId,
+        question: StoreRequestId,
         /// The question.
-        what: Question,
+        what: StoreRequest,
     },
     /// News of this stream are wanted from now on: in force before any later question is answered.
     Watch {

@@ -5,14 +5,14 @@ use alloc::vec::Vec;
 
 use rand_core::Rng;
 
-use crate::Question;
+use crate::StoreRequest;
 use crate::node::asking::Why;
 use crate::node::channels::Parting;
 use crate::node::{ConnectionId, Node};
 use relink::{CloseFrame, Instant, SessionId};
 
 impl<R: Rng> Node<R> {
-    /// Here at once, whatever the store does; elsewhere when it says so ([`News::Ended`](crate::News::Ended)).
+    /// Here at once, whatever the store does; elsewhere when it says so ([`StoreEvent::Ended`](crate::News::Ended)).
     pub(super) fn kick(&mut self, user: String, frame: CloseFrame) {
         // What was asked of the store before comes before the end, and nothing of these sessions is asked after it.
         let question = self.end_user(&user, &frame, self.now);
@@ -39,8 +39,8 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    pub(super) fn end_user(&self, user: &str, frame: &CloseFrame, at: Instant) -> Question {
-        Question::EndUser { user: user.into(), ago: self.now - at, frame: frame.clone() }
+    pub(super) fn end_user(&self, user: &str, frame: &CloseFrame, at: Instant) -> StoreRequest {
+        StoreRequest::EndUser { user: user.into(), ago: self.now - at, frame: frame.clone() }
     }
 
     /// The store has done it.

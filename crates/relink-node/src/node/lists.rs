@@ -9,7 +9,7 @@ use core::ops::Bound;
 
 use rand_core::Rng;
 
-use crate::Question;
+use crate::StoreRequest;
 use crate::node::asking::Why;
 use crate::node::encoded::Encoded;
 use crate::node::roster::View;
@@ -151,7 +151,7 @@ impl<R: Rng> Node<R> {
         let room = self.rooms.entry(channel.clone()).or_default();
         room.asked = Some(Asked { readers, ..Asked::default() });
         let channel = channel.clone();
-        self.ask(Why::Members { channel: channel.clone() }, Question::Members { channel });
+        self.ask(Why::Members { channel: channel.clone() }, StoreRequest::Members { channel });
     }
 
     /// The list from the store, brought up to date by the changes that came while it was on its way.
@@ -238,7 +238,7 @@ impl<R: Rng> Node<R> {
             Some(_) => self.set_view(id, channel, View::Listing { after: next, stale }),
             None if stale => self.show_members(id, channel),
             None => {
-                self.set_view(id, channel, View::Shown);
+                self.set_view(id, channel, View::StatusChange);
                 self.stop_listing(id, channel);
             }
         }
@@ -266,7 +266,7 @@ impl<R: Rng> Node<R> {
     /// Where there is no room for it, the whole list is sent later instead.
     fn tell_change(&mut self, id: ConnectionId, channel: &Channel, frame: &mut Encoded) {
         let missed = match self.view(id, channel) {
-            Some(View::Shown) => View::Stale,
+            Some(View::StatusChange) => View::Stale,
             Some(View::Listing { after, .. }) => View::Listing { after: after.clone(), stale: true },
             Some(View::Wanted | View::Joining(_) | View::Waiting | View::Stale) | None => return,
         };
@@ -290,7 +290,7 @@ impl<R: Rng> Node<R> {
     /// News may have been lost: everyone gets the list again.
     pub(super) fn refresh_roster(&mut self, channel: &Channel) {
         let mut readers = BTreeSet::from_iter(self.readers_of(channel));
-        let is_told = |view: &View| matches!(view, View::Shown | View::Waiting | View::Listing { .. });
+        let is_told = |view: &View| matches!(view, View::StatusChange | View::Waiting | View::Listing { .. });
         readers.retain(|id| self.view(*id, channel).is_some_and(is_told));
         if !readers.is_empty() {
             self.show_members_to(readers, channel);

@@ -28,13 +28,13 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
-use crate::{Drain, Liveness, News, Presence, Stream};
+use crate::{Drain, Liveness, Presence, StoreEvent, Stream};
 use relink::internal::earliest;
 use relink::{Channel, ConfigError, Instant, Message, Position, Rejection, SessionId};
 use relink_v1::ServerFrame;
 
 pub use config::NodeConfig;
-pub use io::{AuthorizationId, ConnectionId, HandlingId, NodeAction, NodeEvent, NodeInput, QuestionId};
+pub use io::{AuthorizationId, ConnectionId, DeliveryId, NodeAction, NodeEvent, NodeInput, StoreRequestId};
 pub use stats::NodeStats;
 
 use asking::{Asked, Why};
@@ -82,8 +82,8 @@ pub struct Node<R> {
     rooms: BTreeMap<Channel, Room>,
     /// Users who were kicked, and when, until the store has ended their sessions: they resume none meanwhile.
     kicks: BTreeMap<String, Instant>,
-    questions: BTreeMap<QuestionId, Asked>,
-    handlings: BTreeMap<HandlingId, SessionId>,
+    questions: BTreeMap<StoreRequestId, Asked>,
+    handlings: BTreeMap<DeliveryId, SessionId>,
     authorizations: BTreeMap<AuthorizationId, (ConnectionId, Channel)>,
     liveness: Liveness<ConnectionId>,
     presence: Presence<Stay>,
@@ -105,7 +105,7 @@ enum Timer {
     /// The token of this connection may be over.
     Token(ConnectionId),
     /// Ask the store again.
-    Ask { question: QuestionId, why: Why, tries: u8 },
+    Ask { question: StoreRequestId, why: Why, tries: u8 },
     /// Tell the store which sessions live.
     Keep,
     /// It is this connection's turn to leave, in a shutdown.
@@ -167,7 +167,7 @@ impl<R: Rng> Node<R> {
             NodeInput::Authorized { request, result } => self.authorized(request, result),
             NodeInput::Handled { handling, result } => self.handled(handling, result),
             NodeInput::Answered { question, answer } => self.answered(question, answer),
-            NodeInput::News(news) => self.news(news),
+            NodeInput::StoreEvent(news) => self.news(news),
             NodeInput::Publish { stream, message } => self.send(stream, message),
             NodeInput::Kick { user, frame } => self.kick(user, frame),
             NodeInput::Drain => self.drain(),
@@ -176,14 +176,16 @@ impl<R: Rng> Node<R> {
         self.tell_if_drained();
     }
 
-    fn news(&mut self, news: News) {
+    fn news(&mut self, news: StoreEvent) {
         match news {
-            News::Published { stream, epoch, publication } => self.published(&stream, epoch, publication),
-            News::Joined { channel, member } => self.came(channel, member),
-            News::Left { channel, member } => self.went(channel, member),
-            News::Resumed { session, turn } => self.resumed_elsewhere(&session, turn),
-            News::Ended { session, frame } => self.end_session(&session, &frame),
-            News::Doubt => self.doubt(),
+            StoreEvent::Published { stream, epoch, publication } => {
+                self.published(&stream, epoch, publication)
+            }
+            StoreEvent::Joined { channel, member } => self.came(channel, member),
+            StoreEvent::Left { channel, member } => self.went(channel, member),
+            StoreEvent::Resumed { session, turn } => self.resumed_elsewhere(&session, turn),
+            StoreEvent::Ended { session, frame } => self.end_session(&session, &frame),
+            StoreEvent::Doubt => self.doubt(),
         }
     }
 

@@ -10,8 +10,8 @@ use rand_core::Rng;
 use crate::node::asking::Why;
 use crate::node::follow::Follow;
 use crate::node::lists::Change;
-use crate::node::{ConnectionId, Node, NodeEvent, QuestionId};
-use crate::{PresenceChange, Question, Stream};
+use crate::node::{ConnectionId, Node, NodeEvent, StoreRequestId};
+use crate::{PresenceChange, StoreRequest, Stream};
 use relink::{Channel, Member, SessionId, Text};
 
 /// A connection's seat among the members of a channel.
@@ -30,13 +30,13 @@ pub(super) enum View {
     /// It joins when it is subscribed.
     Wanted,
     /// The store was asked.
-    Joining(QuestionId),
+    Joining(StoreRequestId),
     /// The list is on its way from the store.
     Waiting,
     /// The list is told, up to here. Stale: changes were left out for want of room, and another list follows this one.
     Listing { after: Option<String>, stale: bool },
     /// The list was told; changes follow.
-    Shown,
+    StatusChange,
     /// Changes were left out for want of room: another list will tell.
     Stale,
 }
@@ -73,7 +73,7 @@ impl<R: Rng> Node<R> {
         // Whoever comes back within the grace was never away: that is the store's knowledge, and its answer.
         let (PresenceChange::Joined | PresenceChange::Unchanged) = self.presence.online(stay(lease));
         let why = Why::Join { id, channel: channel.clone(), member: Box::new(member.clone()) };
-        let question = self.ask(why, Question::Join { channel: channel.clone(), session, member, lease });
+        let question = self.ask(why, StoreRequest::Join { channel: channel.clone(), session, member, lease });
         self.set_view(id, channel, View::Joining(question));
         self.hold_place(id);
     }
@@ -83,7 +83,7 @@ impl<R: Rng> Node<R> {
         &mut self,
         id: ConnectionId,
         channel: &Channel,
-        question: QuestionId,
+        question: StoreRequestId,
     ) -> Option<(SessionId, u64)> {
         let connection = self.connections.get_mut(&id)?;
         let seat = connection.subscription(channel)?.seat.as_ref()?;
@@ -91,7 +91,7 @@ impl<R: Rng> Node<R> {
         connection.session.clone().zip(lease)
     }
 
-    pub(super) fn joined(&mut self, id: ConnectionId, channel: &Channel, question: QuestionId) {
+    pub(super) fn joined(&mut self, id: ConnectionId, channel: &Channel, question: StoreRequestId) {
         if self.joining(id, channel, question).is_some() {
             self.show_members(id, channel);
         }
@@ -160,7 +160,7 @@ impl<R: Rng> Node<R> {
 
     fn leave(&mut self, channel: Channel, session: SessionId, lease: u64) {
         let why = Why::Leave { channel: channel.clone(), session: session.clone(), lease };
-        self.ask(why, Question::Leave { channel, session, lease });
+        self.ask(why, StoreRequest::Leave { channel, session, lease });
     }
 
     pub(super) fn view(&mut self, id: ConnectionId, channel: &Channel) -> Option<&View> {

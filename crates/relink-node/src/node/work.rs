@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::Stream;
-use crate::node::{ConnectionId, HandlingId, QuestionId};
+use crate::node::{ConnectionId, DeliveryId, StoreRequestId};
 use relink::{Channel, Instant, Message, Problem};
 
 /// The way of a session's messages through the node.
@@ -28,7 +28,7 @@ pub(super) struct Intake {
     waiting: VecDeque<Incoming>,
     handling: Option<Handling>,
     handled: VecDeque<Effect>,
-    pub(super) storing: Option<QuestionId>,
+    pub(super) storing: Option<StoreRequestId>,
     unclaimed: usize,
     bytes: usize,
     /// The client closed with 1000: what is under way is the last of it.
@@ -52,7 +52,7 @@ pub(super) struct Incoming {
 /// What the application has now. The message is gone if nobody wants its effect any more.
 #[derive(Debug)]
 struct Handling {
-    id: HandlingId,
+    id: DeliveryId,
     incoming: Option<Incoming>,
 }
 
@@ -185,7 +185,7 @@ impl Intake {
     // To the application and the store.
 
     /// The next message for the application, if it has none.
-    pub(super) fn hand_over(&mut self, id: HandlingId) -> Option<&Incoming> {
+    pub(super) fn hand_over(&mut self, id: DeliveryId) -> Option<&Incoming> {
         if self.handling.is_some() {
             return None;
         }
@@ -193,7 +193,7 @@ impl Intake {
         self.handling.insert(Handling { id, incoming }).incoming.as_ref()
     }
 
-    pub(super) fn hand_back(&mut self, id: HandlingId, result: Result<Vec<(Stream, Message)>, Problem>) {
+    pub(super) fn hand_back(&mut self, id: DeliveryId, result: Result<Vec<(Stream, Message)>, Problem>) {
         let Some(handling) = self.handling.take_if(|handling| handling.id == id) else { return };
         if let Some(incoming) = handling.incoming {
             self.handled.push_back(Effect { incoming, result });
@@ -201,7 +201,7 @@ impl Intake {
     }
 
     /// What the application has now.
-    pub(super) fn handling(&self) -> Option<HandlingId> {
+    pub(super) fn handling(&self) -> Option<DeliveryId> {
         self.handling.as_ref().map(|handling| handling.id)
     }
 

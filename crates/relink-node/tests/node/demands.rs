@@ -1,7 +1,7 @@
 //! How much one client can make the application and the store do at a time.
 
 use relink::{Channel, Position, Secret};
-use relink_node::{NodeConfig, NodeInput, Question};
+use relink_node::{NodeConfig, NodeInput, StoreRequest};
 use relink_v1::ClientFrame;
 
 use crate::world::{World, lobby, secs};
@@ -37,7 +37,7 @@ fn the_application_is_asked_for_few_permissions_at_a_time() {
 }
 
 fn look_ups(world: &World) -> usize {
-    world.held.iter().filter(|(_, _, what)| matches!(what, Question::Since { .. })).count()
+    world.held.iter().filter(|(_, _, what)| matches!(what, StoreRequest::Since { .. })).count()
 }
 
 /// Each time from another place: no two look-ups are the same.
@@ -114,7 +114,7 @@ fn a09_a_member_that_subscribes_again_and_again_has_one_stay() {
     world.questions.clear();
     world.pass(secs(31));
     let leaves = |world: &World| {
-        world.questions.iter().filter(|question| matches!(question, Question::Leave { .. })).count()
+        world.questions.iter().filter(|question| matches!(question, StoreRequest::Leave { .. })).count()
     };
     assert_eq!(leaves(&world), 0, "nothing is left to be ended");
     world.hang_up(ada, 1006);
@@ -160,7 +160,7 @@ fn a09_the_last_words_of_a_member_hold() {
     world.pass(secs(1));
     world.let_store_go();
     let joins = world.questions.iter().filter_map(|question| match question {
-        Question::Join { member, .. } => member.info.as_ref().map(|words| words.as_str().to_owned()),
+        StoreRequest::Join { member, .. } => member.info.as_ref().map(|words| words.as_str().to_owned()),
         _ => None,
     });
     assert_eq!(joins.collect::<Vec<_>>(), ["first", "second"], "what was overtaken is not said again");

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use rand_pcg::Pcg32;
 use relink::{Channel, CloseCode, Instant, Message, Position, Resume, Secret, SessionId};
 use relink_node::{
-    ConnectionId, HandlingId, HistoryConfig, MemoryHistory, News, Node, NodeAction, NodeConfig, NodeInput,
-    Question, QuestionId, Stream,
+    ConnectionId, DeliveryId, HistoryConfig, MemoryStore, Node, NodeAction, NodeConfig, NodeInput,
+    StoreEvent, StoreRequest, StoreRequestId, Stream,
 };
 use relink_v1::{ClientFrame, Encoding, ServerFrame};
 
@@ -50,11 +50,11 @@ enum Step {
     Doubt {
         node: usize,
     },
-    News {
+    StoreEvent {
         node: usize,
         most: usize,
     },
-    Beat {
+    HeartbeatAction {
         client: usize,
     },
     Pass {
@@ -74,8 +74,8 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (client.clone(), 1..20_usize).prop_map(|(client, most)| Step::Read { client, most }),
         1 => node.clone().prop_map(|node| Step::LoseNews { node }),
         1 => node.clone().prop_map(|node| Step::Doubt { node }),
-        12 => (node, 1..9_usize).prop_map(|(node, most)| Step::News { node, most }),
-        2 => client.prop_map(|client| Step::Beat { client }),
+        12 => (node, 1..9_usize).prop_map(|(node, most)| Step::StoreEvent { node, most }),
+        2 => client.prop_map(|client| Step::HeartbeatAction { client }),
         6 => (0..3_000_u64).prop_map(|millis| Step::Pass { millis }),
     ]
 }
@@ -99,15 +99,15 @@ struct Client {
 }
 
 enum Todo {
-    Handle(usize, HandlingId, SessionId, Message),
-    Ask(usize, QuestionId, Question),
+    Handle(usize, DeliveryId, SessionId, Message),
+    Ask(usize, StoreRequestId, StoreRequest),
 }
 
 struct Storm {
     now: Instant,
     nodes: Vec<Node<Pcg32>>,
-    history: MemoryHistory,
-    news: Vec<VecDeque<News>>,
+    history: MemoryStore,
+    news: Vec<VecDeque<StoreEvent>>,
     clients: Vec<Client>,
     asked: VecDeque<Todo>,
     handled: VecDeque<Todo>,
@@ -123,7 +123,7 @@ impl Storm {
             .with_max_unhandled(3)
             .with_page(3)
             .with_hello_timeout(secs(300));
-        let mut store = MemoryHistory::new(history, 11).expect("valid");
+        let mut store = MemoryStore::new(history, 11).expect("valid");
         store.watch(Stream::Channel(lobby()));
         Self {
             now: Instant::from_origin(secs(1)),
@@ -326,7 +326,7 @@ impl Storm {
     fn news(&mut self, node: usize, most: usize) {
         for _ in 0..most {
             let Some(news) = self.news[node].pop_front() else { return };
-            self.give(node, NodeInput::News(news));
+            self.give(node, NodeInput::StoreEvent(news));
         }
     }
 
@@ -353,9 +353,9 @@ impl Storm {
             Step::Handle { which } => self.handle(which),
             Step::Read { client, most } => self.read(client, most),
             Step::LoseNews { node } => self.news[node].clear(),
-            Step::Doubt { node } => self.give(node, NodeInput::News(News::Doubt)),
-            Step::News { node, most } => self.news(node, most),
-            Step::Beat { client } => {
+            Step::Doubt { node } => self.give(node, NodeInput::StoreEvent(StoreEvent::Doubt)),
+            Step::StoreEvent { node, most } => self.news(node, most),
+            Step::HeartbeatAction { client } => {
                 let sent = if self.clients[client].begins { 0 } else { self.clients[client].sent };
                 let may = self.clients[client].link.is_some_and(|(node, id)| self.nodes[node].may_read(id));
                 if may && self.clients[client].welcome {
@@ -369,7 +369,7 @@ impl Storm {
     /// Nothing fails any more.
     fn calm(&mut self) {
         for node in 0..NODES {
-            self.give(node, NodeInput::News(News::Doubt));
+            self.give(node, NodeInput::StoreEvent(StoreEvent::Doubt));
         }
         for _ in 0..400 {
             for client in 0..CLIENTS {
@@ -404,12 +404,13 @@ impl Storm {
 
     fn lobby(&mut self) -> Vec<String> {
         let stream = Stream::Channel(Channel::clone(&lobby()));
-        let since = |after, limit| Question::Since { stream: stream.clone(), after, limit };
-        let relink_node::Answer::Since { top, .. } = self.history.answer(since(None, 0), self.now) else {
+        let since = |after, limit| StoreRequest::Since { stream: stream.clone(), after, limit };
+        let relink_node::StoreResponse::Since { top, .. } = self.history.answer(since(None, 0), self.now)
+        else {
             panic!("since")
         };
         let all = since(Some(Position { offset: 0, ..top }), usize::MAX);
-        let relink_node::Answer::Since { missed, .. } = self.history.answer(all, self.now) else {
+        let relink_node::StoreResponse::Since { missed, .. } = self.history.answer(all, self.now) else {
             panic!("since")
         };
         let text = |message: &Message| message.as_text().expect("text").to_owned();

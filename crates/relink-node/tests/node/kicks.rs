@@ -1,7 +1,7 @@
 //! A user who is kicked: at every node, connected or not, and whatever is under way.
 
 use relink::{CloseCode, CloseFrame};
-use relink_node::{NodeInput, Question};
+use relink_node::{NodeInput, StoreRequest};
 
 use crate::world::{World, lobby, millis, secs, top};
 
@@ -210,7 +210,7 @@ fn m07_a_kick_waits_for_the_store_for_as_long_as_it_takes() {
     assert_eq!(world.close_code(id), None);
     world.questions.clear();
     world.pass(secs(60));
-    let asked = world.questions.iter().filter(|question| matches!(question, Question::EndUser { .. }));
+    let asked = world.questions.iter().filter(|question| matches!(question, StoreRequest::EndUser { .. }));
     assert!(asked.count() < 30, "about the last kick alone, every 2.5 to 5 s");
     world.cut_off = None;
     world.pass(secs(6));
@@ -247,7 +247,7 @@ fn m07_a_kick_that_is_asked_again_spares_a_session_that_has_begun_since() {
     let (new, welcome) = world.come_back(0, "ada", &session);
     assert!(!welcome.resumed);
     world.pass(secs(30));
-    let kicks = world.questions.iter().filter(|question| matches!(question, Question::EndUser { .. }));
+    let kicks = world.questions.iter().filter(|question| matches!(question, StoreRequest::EndUser { .. }));
     assert_eq!(kicks.count(), 2, "asked again");
     assert_eq!(world.close_code(new), None);
 }
@@ -259,7 +259,7 @@ fn m07_a_node_that_missed_the_news_of_a_kick_closes_when_it_looks() {
     world.lose_news = true;
     kick(&mut world, 0, "ada");
     assert_eq!(world.close_code(id), None);
-    world.give(1, NodeInput::News(relink_node::News::Doubt));
+    world.give(1, NodeInput::StoreEvent(relink_node::StoreEvent::Doubt));
     assert_eq!(world.close_code(id), Some(4100));
     assert!(!world.come_back(1, "ada", &session).1.resumed);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use relink::{Channel, Instant, Member, Message, Position, Problem, Rejection, SessionId, Text};
-use relink_node::{Answer, HistoryConfig, MemoryHistory, News, Publication, Question, Stream};
+use relink_node::{HistoryConfig, MemoryStore, Publication, StoreEvent, StoreRequest, StoreResponse, Stream};
 
 use crate::world::secs;
 
@@ -22,34 +22,37 @@ fn channel(name: &str) -> Stream {
     Stream::Channel(Channel::from(name))
 }
 
-fn history(config: HistoryConfig) -> MemoryHistory {
-    MemoryHistory::new(config, 1).expect("a valid configuration")
+fn history(config: HistoryConfig) -> MemoryStore {
+    MemoryStore::new(config, 1).expect("a valid configuration")
 }
 
-fn publish(history: &mut MemoryHistory, stream: &Stream, text: &str, now: Instant) {
+fn publish(history: &mut MemoryStore, stream: &Stream, text: &str, now: Instant) {
     let publications = vec![(stream.clone(), text.into())];
-    assert_eq!(history.answer(Question::Publish { session: None, publications }, now), Answer::Done);
+    assert_eq!(
+        history.answer(StoreRequest::Publish { session: None, publications }, now),
+        StoreResponse::Done
+    );
 }
 
 fn since(
-    history: &mut MemoryHistory,
+    history: &mut MemoryStore,
     stream: &Stream,
     after: Option<Position>,
     now: Instant,
 ) -> (Position, Option<Vec<Publication>>) {
-    match history.answer(Question::Since { stream: stream.clone(), after, limit: 1000 }, now) {
-        Answer::Since { top, missed } => (top, missed),
+    match history.answer(StoreRequest::Since { stream: stream.clone(), after, limit: 1000 }, now) {
+        StoreResponse::Since { top, missed } => (top, missed),
         other => panic!("not an answer to that: {other:?}"),
     }
 }
 
-fn begin(history: &mut MemoryHistory, name: &str, now: Instant) {
-    let answer = history.answer(Question::Create { session: session(name), user: "ada".into() }, now);
-    assert!(matches!(answer, Answer::Session { received: 0, turn: 0, .. }));
+fn begin(history: &mut MemoryStore, name: &str, now: Instant) {
+    let answer = history.answer(StoreRequest::Create { session: session(name), user: "ada".into() }, now);
+    assert!(matches!(answer, StoreResponse::Session { received: 0, turn: 0, .. }));
 }
 
-fn commit(serial: u64, turn: u64, publications: Vec<(Stream, Message)>) -> Question {
-    Question::Commit { session: session("s"), turn, serial, publications, rejection: None }
+fn commit(serial: u64, turn: u64, publications: Vec<(Stream, Message)>) -> StoreRequest {
+    StoreRequest::Commit { session: session("s"), turn, serial, publications, rejection: None }
 }
 
 #[test]
@@ -58,12 +61,16 @@ fn i26_a_commit_happens_once_and_only_in_its_place() {
     let now = Instant::ORIGIN;
     begin(&mut history, "s", now);
     let two = || vec![(channel("a"), "a".into()), (channel("b"), "b".into())];
-    assert_eq!(history.answer(commit(2, 0, two()), now), Answer::Committed { received: 0 }, "a gap");
+    assert_eq!(history.answer(commit(2, 0, two()), now), StoreResponse::Committed { received: 0 }, "a gap");
     assert_eq!(history.poll_news(), None, "and nothing of it happened");
-    assert_eq!(history.answer(commit(1, 0, two()), now), Answer::Committed { received: 1 });
-    assert_eq!(history.answer(commit(1, 0, two()), now), Answer::Committed { received: 1 }, "a duplicate");
-    assert_eq!(history.answer(commit(0, 0, two()), now), Answer::Committed { received: 1 });
-    let news: Vec<News> = std::iter::from_fn(|| history.poll_news()).collect();
+    assert_eq!(history.answer(commit(1, 0, two()), now), StoreResponse::Committed { received: 1 });
+    assert_eq!(
+        history.answer(commit(1, 0, two()), now),
+        StoreResponse::Committed { received: 1 },
+        "a duplicate"
+    );
+    assert_eq!(history.answer(commit(0, 0, two()), now), StoreResponse::Committed { received: 1 });
+    let news: Vec<StoreEvent> = std::iter::from_fn(|| history.poll_news()).collect();
     assert_eq!(news.len(), 2);
     for name in ["a", "b"] {
         assert_eq!(since(&mut history, &channel(name), None, now).0.offset, 1);
@@ -75,16 +82,24 @@ fn i25_a_turn_that_is_over_stores_and_ends_nothing() {
     let mut history = history(HistoryConfig::default());
     let now = Instant::ORIGIN;
     begin(&mut history, "s", now);
-    let resume = Question::Resume { session: session("s"), user: "ada".into() };
-    assert!(matches!(history.answer(resume, now), Answer::Session { turn: 1, .. }));
-    assert_eq!(history.poll_news(), Some(News::Resumed { session: session("s"), turn: 1 }));
+    let resume = StoreRequest::Resume { session: session("s"), user: "ada".into() };
+    assert!(matches!(history.answer(resume, now), StoreResponse::Session { turn: 1, .. }));
+    assert_eq!(history.poll_news(), Some(StoreEvent::Resumed { session: session("s"), turn: 1 }));
     let text = || vec![(channel("a"), "a".into())];
-    assert_eq!(history.answer(commit(1, 0, text()), now), Answer::Unknown);
-    assert_eq!(history.answer(Question::End { session: session("s"), turn: 0 }, now), Answer::Done);
-    assert_eq!(history.answer(commit(1, 1, text()), now), Answer::Committed { received: 1 });
-    let stranger = Question::Resume { session: session("s"), user: "eve".into() };
-    assert!(matches!(history.answer(stranger, now), Answer::Session { user, turn: 1, .. } if user == "ada"));
-    assert_eq!(history.answer(Question::End { session: session("s"), turn: 1 }, now), Answer::Done);
+    assert_eq!(history.answer(commit(1, 0, text()), now), StoreResponse::Unknown);
+    assert_eq!(
+        history.answer(StoreRequest::End { session: session("s"), turn: 0 }, now),
+        StoreResponse::Done
+    );
+    assert_eq!(history.answer(commit(1, 1, text()), now), StoreResponse::Committed { received: 1 });
+    let stranger = StoreRequest::Resume { session: session("s"), user: "eve".into() };
+    assert!(
+        matches!(history.answer(stranger, now), StoreResponse::Session { user, turn: 1, .. } if user == "ada")
+    );
+    assert_eq!(
+        history.answer(StoreRequest::End { session: session("s"), turn: 1 }, now),
+        StoreResponse::Done
+    );
     assert_eq!(history.sessions(), 0);
 }
 
@@ -97,10 +112,12 @@ fn the_last_1024_rejections_are_kept() {
         let problem = Problem::new(Problem::NOT_HANDLED, "no");
         let rejection = Some(Rejection { serial, problem });
         let (session, publications) = (session("s"), Vec::new());
-        history.answer(Question::Commit { session, turn: 0, serial, publications, rejection }, now);
+        history.answer(StoreRequest::Commit { session, turn: 0, serial, publications, rejection }, now);
     }
-    let resume = Question::Resume { session: session("s"), user: "ada".into() };
-    let Answer::Session { rejected, received, .. } = history.answer(resume, now) else { panic!("a session") };
+    let resume = StoreRequest::Resume { session: session("s"), user: "ada".into() };
+    let StoreResponse::Session { rejected, received, .. } = history.answer(resume, now) else {
+        panic!("a session")
+    };
     assert_eq!((rejected.len(), rejected[0].serial, received), (1024, 77, 1100));
 }
 
@@ -154,16 +171,16 @@ fn a_session_takes_its_stream_and_its_memberships_with_it() {
     publish(&mut history, &own, "direct", Instant::ORIGIN);
     let member = Member { user: "ada".into(), join: "j".into(), info: Some(Text::from("hi")) };
     let (channel, session) = (Channel::from("a"), session("s"));
-    let join = Question::Join { channel: channel.clone(), session: session.clone(), member, lease: 1 };
-    assert_eq!(history.answer(join.clone(), Instant::ORIGIN), Answer::Joined { join: "j".into() });
+    let join = StoreRequest::Join { channel: channel.clone(), session: session.clone(), member, lease: 1 };
+    assert_eq!(history.answer(join.clone(), Instant::ORIGIN), StoreResponse::Joined { join: "j".into() });
     while history.poll_news().is_some() {}
-    history.answer(Question::Keep { sessions: vec![session.clone()] }, at(secs(100)));
+    history.answer(StoreRequest::Keep { sessions: vec![session.clone()] }, at(secs(100)));
     history.handle_timeout(at(secs(219)));
     assert_eq!(history.sessions(), 1);
     history.handle_timeout(at(secs(220)));
-    assert!(matches!(history.poll_news(), Some(News::Left { member, .. }) if member.join == "j"));
+    assert!(matches!(history.poll_news(), Some(StoreEvent::Left { member, .. }) if member.join == "j"));
     assert_eq!((history.sessions(), history.streams()), (0, 0));
-    assert_eq!(history.answer(join, at(secs(220))), Answer::Unknown);
+    assert_eq!(history.answer(join, at(secs(220))), StoreResponse::Unknown);
     publish(&mut history, &own, "to nobody", at(secs(220)));
     assert_eq!((history.streams(), history.poll_news()), (0, None));
 }
@@ -173,25 +190,26 @@ fn a_lease_that_was_replaced_takes_nobody_out() {
     let mut history = history(HistoryConfig::default());
     let now = Instant::ORIGIN;
     begin(&mut history, "s", now);
-    let join = |lease, join: &str| Question::Join {
+    let join = |lease, join: &str| StoreRequest::Join {
         channel: Channel::from("a"),
         session: session("s"),
         member: Member { user: "ada".into(), join: join.into(), info: None },
         lease,
     };
-    let leave = |lease| Question::Leave { channel: Channel::from("a"), session: session("s"), lease };
+    let leave = |lease| StoreRequest::Leave { channel: Channel::from("a"), session: session("s"), lease };
     history.answer(join(1, "first"), now);
     assert!(history.poll_news().is_some());
-    assert_eq!(history.answer(join(2, "second"), now), Answer::Joined { join: "first".into() });
+    assert_eq!(history.answer(join(2, "second"), now), StoreResponse::Joined { join: "first".into() });
     history.answer(leave(1), now);
     assert_eq!(history.poll_news(), None);
-    let Answer::Members(members) = history.answer(Question::Members { channel: Channel::from("a") }, now)
+    let StoreResponse::Members(members) =
+        history.answer(StoreRequest::Members { channel: Channel::from("a") }, now)
     else {
         panic!("a list")
     };
     assert_eq!(members.len(), 1);
     history.answer(leave(2), now);
-    assert!(matches!(history.poll_news(), Some(News::Left { .. })));
+    assert!(matches!(history.poll_news(), Some(StoreEvent::Left { .. })));
 }
 
 #[test]
@@ -200,7 +218,7 @@ fn news_that_nobody_takes_are_bounded() {
     for _ in 0..20_000 {
         publish(&mut history, &channel("a"), "x", Instant::ORIGIN);
     }
-    assert_eq!(history.poll_news(), Some(News::Doubt));
+    assert_eq!(history.poll_news(), Some(StoreEvent::Doubt));
     assert!(std::iter::from_fn(|| history.poll_news()).count() < 16_384);
 }
 
@@ -274,16 +292,16 @@ proptest! {
                 Step::Publish { stream, len } => {
                     let message = Message::from("x".repeat(len));
                     naive.streams.entry(place(stream)).or_default().push((now, message.clone()));
-                    history.answer(Question::Publish { session: None, publications: vec![(place(stream), message)] }, now);
+                    history.answer(StoreRequest::Publish { session: None, publications: vec![(place(stream), message)] }, now);
                 }
                 Step::Commit { session, serial, stream } => {
                     let publications = vec![(place(stream), Message::from("y")), (place(0), Message::from("z"))];
-                    let question = Question::Commit {
+                    let question = StoreRequest::Commit {
                         session: name(session), turn: 0, serial, publications: publications.clone(), rejection: None,
                     };
                     match history.answer(question, now) {
-                        Answer::Unknown => { naive.received.remove(&name(session)); }
-                        Answer::Committed { received } => {
+                        StoreResponse::Unknown => { naive.received.remove(&name(session)); }
+                        StoreResponse::Committed { received } => {
                             let known = naive.received.entry(name(session)).or_default();
                             if serial == *known + 1 {
                                 *known = serial;
@@ -299,8 +317,8 @@ proptest! {
                 Step::Since { stream, after, limit } => {
                     let (top, _) = since(&mut history, &place(stream), None, now);
                     let after = Position { epoch: top.epoch, offset: after };
-                    let question = Question::Since { stream: place(stream), after: Some(after), limit };
-                    let Answer::Since { missed, .. } = history.answer(question, now) else { panic!("since") };
+                    let question = StoreRequest::Since { stream: place(stream), after: Some(after), limit };
+                    let StoreResponse::Since { missed, .. } = history.answer(question, now) else { panic!("since") };
                     let all = naive.streams.get(&place(stream)).cloned().unwrap_or_default();
                     prop_assert_eq!(top.offset, all.len() as u64);
                     if let Some(missed) = missed {
@@ -326,28 +344,28 @@ proptest! {
                     }
                 }
                 Step::Begin { session } => {
-                    let answer = history.answer(Question::Create { session: name(session), user: "ada".into() }, now);
-                    if let Answer::Session { received, .. } = answer {
+                    let answer = history.answer(StoreRequest::Create { session: name(session), user: "ada".into() }, now);
+                    if let StoreResponse::Session { received, .. } = answer {
                         let known = naive.received.entry(name(session)).or_default();
                         if received == 0 { *known = 0; }
                         prop_assert_eq!(received, *known);
                     }
                 }
                 Step::End { session } => {
-                    history.answer(Question::End { session: name(session), turn: 0 }, now);
+                    history.answer(StoreRequest::End { session: name(session), turn: 0 }, now);
                     naive.received.remove(&name(session));
                 }
                 Step::Keep { session } => {
-                    history.answer(Question::Keep { sessions: vec![name(session)] }, now);
+                    history.answer(StoreRequest::Keep { sessions: vec![name(session)] }, now);
                 }
                 Step::Join { session, channel, lease } => {
                     let member = Member { user: "ada".into(), join: format!("{lease}"), info: None };
                     let channel = Channel::from(format!("c{channel}"));
-                    history.answer(Question::Join { channel, session: name(session), member, lease }, now);
+                    history.answer(StoreRequest::Join { channel, session: name(session), member, lease }, now);
                 }
                 Step::Leave { session, channel, lease } => {
                     let channel = Channel::from(format!("c{channel}"));
-                    history.answer(Question::Leave { channel, session: name(session), lease }, now);
+                    history.answer(StoreRequest::Leave { channel, session: name(session), lease }, now);
                 }
                 Step::Pass { millis } => now = now + Duration::from_millis(millis),
             }
@@ -362,10 +380,10 @@ proptest! {
         let mut present: BTreeMap<(Channel, String), bool> = BTreeMap::new();
         while let Some(news) = history.poll_news() {
             match news {
-                News::Joined { channel, member } => {
+                StoreEvent::Joined { channel, member } => {
                     *present.entry((channel, member.join)).or_default() = true;
                 }
-                News::Left { channel, member } => {
+                StoreEvent::Left { channel, member } => {
                     prop_assert!(present.contains_key(&(channel, member.join)), "left without having joined");
                 }
                 _ => {}
@@ -375,8 +393,8 @@ proptest! {
         prop_assert_eq!(history.sessions(), 0);
         for number in 0..2 {
             let channel = Channel::from(format!("c{number}"));
-            let members = history.answer(Question::Members { channel }, now + secs(1000));
-            prop_assert_eq!(members, Answer::Members(Vec::new()), "nobody is left behind");
+            let members = history.answer(StoreRequest::Members { channel }, now + secs(1000));
+            prop_assert_eq!(members, StoreResponse::Members(Vec::new()), "nobody is left behind");
         }
         prop_assert!(history.streams() <= 3, "those that are watched");
         (0..3).for_each(|number| history.unwatch(&place(number)));

@@ -1,6 +1,6 @@
 //! What clients send: once, in order, acknowledged when it is stored.
 
-use relink_node::{NodeConfig, NodeEvent, NodeInput, Question};
+use relink_node::{NodeConfig, NodeEvent, NodeInput, StoreRequest};
 use relink_v1::ClientFrame;
 
 use crate::world::{World, commits, lobby, secs};
@@ -192,6 +192,6 @@ fn what_was_taken_in_before_a_clean_close_still_happens() {
     world.hang_up(id, 1000);
     world.let_application_go();
     assert_eq!(world.heard(reader), ["subscribed 0 true", "1: one", "2: two"]);
-    assert!(matches!(world.questions.last(), Some(Question::End { .. })), "and then the session ends");
+    assert!(matches!(world.questions.last(), Some(StoreRequest::End { .. })), "and then the session ends");
     assert_eq!(world.come_back(0, "ada", &session).1.refused.as_deref(), Some("session_unknown"));
 }

@@ -6,8 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use relink::{Channel, CloseCode, CloseFrame, Instant, Position, Problem, Resume, Secret, SessionId, Text};
 use relink_node::{
-    Answer, AuthorizationId, ConnectionId, DrainConfig, HandlingId, HistoryConfig, LivenessConfig,
-    MemoryHistory, News, Node, NodeAction, NodeConfig, NodeInput, Question, QuestionId, Stream,
+    AuthorizationId, ConnectionId, DeliveryId, DrainConfig, HistoryConfig, LivenessConfig, MemoryStore, Node,
+    NodeAction, NodeConfig, NodeInput, StoreEvent, StoreRequest, StoreRequestId, StoreResponse, Stream,
 };
 use relink_v1::{ClientFrame, Encoding};
 
@@ -26,7 +26,7 @@ enum Step {
         which: usize,
         well: bool,
     },
-    News {
+    StoreEvent {
         which: u8,
         offset: u64,
     },
@@ -48,7 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => id.clone().prop_map(Step::Alive),
         1 => id.clone().prop_map(Step::Arriving),
         25 => (0..9_usize, prop::bool::weighted(0.9)).prop_map(|(which, well)| Step::Do { which, well }),
-        1 => (0..8_u8, 0..9_u64).prop_map(|(which, offset)| Step::News { which, offset }),
+        1 => (0..8_u8, 0..9_u64).prop_map(|(which, offset)| Step::StoreEvent { which, offset }),
         3 => (0..3_u8).prop_map(Step::Publish),
         1 => Just(Step::Kick),
         1 => prop::bool::weighted(0.05).prop_map(|drain| if drain { Step::Drain } else { Step::Kick }),
@@ -60,14 +60,14 @@ fn step() -> impl Strategy<Value = Step> {
 enum Todo {
     Identify(ConnectionId),
     Authorize(AuthorizationId),
-    Handle(HandlingId, SessionId),
-    Ask(QuestionId, Question),
+    Handle(DeliveryId, SessionId),
+    Ask(StoreRequestId, StoreRequest),
 }
 
 struct Chaos {
     now: Instant,
     node: Node<rand_pcg::Pcg32>,
-    history: MemoryHistory,
+    history: MemoryStore,
     todo: Vec<Todo>,
     sessions: Vec<SessionId>,
     /// Ids that were used: one is never used again.
@@ -79,7 +79,7 @@ impl Chaos {
         Self {
             now: Instant::from_origin(secs(100)),
             node: Node::new(config, dice(1)).expect("valid"),
-            history: MemoryHistory::new(config.history, 5).expect("valid"),
+            history: MemoryStore::new(config.history, 5).expect("valid"),
             todo: Vec::new(),
             sessions: Vec::new(),
             generation: [0; 4],
@@ -104,7 +104,7 @@ impl Chaos {
                     self.todo.push(Todo::Handle(handling, session))
                 }
                 NodeAction::Ask { question, what } => {
-                    if let Question::Create { session, .. } = &what {
+                    if let StoreRequest::Create { session, .. } = &what {
                         self.sessions.push(session.clone());
                     }
                     self.todo.push(Todo::Ask(question, what));
@@ -166,7 +166,7 @@ impl Chaos {
                 let answer = match (well, which) {
                     (true, _) => Ok(answer),
                     // Now and then a store that makes no sense.
-                    (false, 8) => Ok(Answer::Done),
+                    (false, 8) => Ok(StoreResponse::Done),
                     (false, _) => Err("away".into()),
                 };
                 NodeInput::Answered { question, answer }
@@ -174,7 +174,7 @@ impl Chaos {
         };
         self.give(input);
         while let Some(news) = self.history.poll_news() {
-            self.give(NodeInput::News(news));
+            self.give(NodeInput::StoreEvent(news));
         }
     }
 
@@ -199,7 +199,9 @@ impl Chaos {
             Step::Alive(slot) => self.give(NodeInput::Alive { id: self.id(slot) }),
             Step::Arriving(slot) => self.give(NodeInput::Arriving { id: self.id(slot) }),
             Step::Do { which, well } => self.work(which, well),
-            Step::News { which, offset } => self.give(NodeInput::News(self.rumour(which, offset))),
+            Step::StoreEvent { which, offset } => {
+                self.give(NodeInput::StoreEvent(self.rumour(which, offset)))
+            }
             Step::Publish(which) => {
                 let stream = Stream::Channel(Channel::from(format!("c{which}")));
                 self.give(NodeInput::Publish { stream, message: "published".into() });
@@ -230,19 +232,19 @@ impl Chaos {
     }
 
     /// News that nobody made.
-    fn rumour(&self, which: u8, offset: u64) -> News {
+    fn rumour(&self, which: u8, offset: u64) -> StoreEvent {
         let stream = Stream::Channel(Channel::from(format!("c{}", which % 2)));
         let session = self.sessions.get(usize::from(which)).cloned();
         match (which, session) {
             (0..=4, _) => {
                 let publication = relink_node::Publication { offset, message: "rumour".into() };
-                News::Published { stream, epoch: u32::from(which), publication }
+                StoreEvent::Published { stream, epoch: u32::from(which), publication }
             }
-            (5, Some(session)) => News::Resumed { session, turn: offset },
+            (5, Some(session)) => StoreEvent::Resumed { session, turn: offset },
             (6, Some(session)) => {
-                News::Ended { session, frame: CloseFrame::from(CloseCode::ADMIN_DISCONNECT) }
+                StoreEvent::Ended { session, frame: CloseFrame::from(CloseCode::ADMIN_DISCONNECT) }
             }
-            _ => News::Doubt,
+            _ => StoreEvent::Doubt,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Sessions that go on: on a new connection, on another node.
 
 use relink::{Position, Resume};
-use relink_node::{HistoryConfig, NodeConfig, NodeEvent, NodeInput, Question};
+use relink_node::{HistoryConfig, NodeConfig, NodeEvent, NodeInput, StoreRequest};
 use relink_v1::ServerFrame;
 
 use crate::world::{World, commits, lobby, secs};
@@ -60,7 +60,7 @@ fn i25_late_words_of_the_old_transport_change_nothing() {
     world.subscribe(old, &lobby(), None);
     world.hang_up(old, 1000);
     assert!(world.handled.is_empty());
-    assert!(!world.questions.iter().any(|question| matches!(question, Question::End { .. })));
+    assert!(!world.questions.iter().any(|question| matches!(question, StoreRequest::End { .. })));
     world.send(new, 1, "here");
     assert_eq!(world.heard(new), ["ack 1"]);
 }
@@ -87,7 +87,7 @@ fn i25_a_clean_close_on_the_old_node_does_not_end_what_goes_on_elsewhere() {
     world.lose_news = true;
     let (new, _) = world.come_back(1, "ada", &session);
     world.hang_up(old, 1000);
-    assert!(world.questions.iter().any(|question| matches!(question, Question::End { .. })));
+    assert!(world.questions.iter().any(|question| matches!(question, StoreRequest::End { .. })));
     world.send(new, 1, "here");
     assert_eq!(world.heard(new), ["ack 1"]);
 }
@@ -321,7 +321,7 @@ fn what_was_under_way_here_before_the_session_went_elsewhere_is_forgotten() {
 fn i25_a_client_whose_session_is_gone_is_told_even_if_it_says_nothing() {
     let mut world = World::new(1);
     let (id, session) = world.join(0, "ada");
-    let end = Question::End { session: session.session.clone(), turn: 0 };
+    let end = StoreRequest::End { session: session.session.clone(), turn: 0 };
     world.history.answer(end, world.now);
     world.pass(secs(39));
     assert_eq!(world.close_code(id), None);

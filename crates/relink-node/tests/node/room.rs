@@ -1,7 +1,9 @@
 //! What a client can make a server keep.
 
 use relink::{Channel, Instant, Member, Message};
-use relink_node::{Answer, Full, HistoryConfig, MemoryHistory, NodeConfig, NodeEvent, Question, Stream};
+use relink_node::{
+    Full, HistoryConfig, MemoryStore, NodeConfig, NodeEvent, StoreRequest, StoreResponse, Stream,
+};
 use relink_v1::{ClientFrame, ServerFrame};
 
 use crate::world::{World, lobby, secs};
@@ -129,13 +131,13 @@ fn a_room_that_strangers_filled_is_open_and_its_list_is_small() {
 #[test]
 fn beyond_the_bound_of_all_the_oldest_messages_go_first() {
     let config = HistoryConfig::default().with_max_total_bytes(100_000);
-    let mut history = MemoryHistory::new(config, 1).expect("valid");
+    let mut history = MemoryStore::new(config, 1).expect("valid");
     let stream = |number: usize| Stream::Channel(Channel::from(format!("room {number}")));
     let mut now = Instant::from_origin(secs(1));
     for number in 0..100 {
         now = now + secs(1);
         let publications = vec![(stream(number), "x".repeat(9_000).into())];
-        history.answer(Question::Publish { session: None, publications }, now);
+        history.answer(StoreRequest::Publish { session: None, publications }, now);
         assert!(history.bytes() <= 100_000 && history.kept(&stream(number)).0 == 1);
     }
     assert_eq!((history.kept(&stream(0)).0, history.kept(&stream(99)).0), (0, 1));
@@ -144,11 +146,11 @@ fn beyond_the_bound_of_all_the_oldest_messages_go_first() {
 #[test]
 fn streams_that_are_asked_for_and_left_are_forgotten_where_there_is_no_room() {
     let config = HistoryConfig::default().with_max_total_bytes(100_000);
-    let mut history = MemoryHistory::new(config, 1).expect("valid");
+    let mut history = MemoryStore::new(config, 1).expect("valid");
     let now = Instant::from_origin(secs(1));
     let watched = Stream::Channel(lobby());
     history.watch(watched.clone());
-    let since = |stream| Question::Since { stream, after: None, limit: 1 };
+    let since = |stream| StoreRequest::Since { stream, after: None, limit: 1 };
     let first = history.answer(since(watched.clone()), now);
     for number in 0..1000 {
         history.answer(since(Stream::Channel(Channel::from(format!("room {number}")))), now);
@@ -157,16 +159,16 @@ fn streams_that_are_asked_for_and_left_are_forgotten_where_there_is_no_room() {
     assert_eq!(history.answer(since(watched), now), first, "what is watched is kept");
 }
 
-fn small() -> MemoryHistory {
-    MemoryHistory::new(HistoryConfig::default().with_max_total_bytes(100_000), 1).expect("valid")
+fn small() -> MemoryStore {
+    MemoryStore::new(HistoryConfig::default().with_max_total_bytes(100_000), 1).expect("valid")
 }
 
 fn room(number: usize) -> Stream {
     Stream::Channel(Channel::from(format!("room {number}")))
 }
 
-fn since(stream: Stream) -> Question {
-    Question::Since { stream, after: None, limit: 1 }
+fn since(stream: Stream) -> StoreRequest {
+    StoreRequest::Since { stream, after: None, limit: 1 }
 }
 
 #[test]
@@ -175,15 +177,18 @@ fn where_all_streams_are_watched_a_further_one_is_refused() {
     let now = Instant::from_origin(secs(1));
     for number in 0..195 {
         history.watch(room(number));
-        assert!(matches!(history.answer(since(room(number)), now), Answer::Since { .. }), "{number}");
+        assert!(matches!(history.answer(since(room(number)), now), StoreResponse::Since { .. }), "{number}");
     }
-    assert_eq!(history.answer(since(room(195)), now), Answer::Full(Full::Store));
-    assert!(matches!(history.answer(since(room(7)), now), Answer::Since { .. }), "what there is is told");
-    let publish = |to| Question::Publish { session: None, publications: vec![(to, "x".into())] };
-    assert_eq!(history.answer(publish(room(195)), now), Answer::Full(Full::Store), "whoever says it");
+    assert_eq!(history.answer(since(room(195)), now), StoreResponse::Full(Full::Store));
+    assert!(
+        matches!(history.answer(since(room(7)), now), StoreResponse::Since { .. }),
+        "what there is is told"
+    );
+    let publish = |to| StoreRequest::Publish { session: None, publications: vec![(to, "x".into())] };
+    assert_eq!(history.answer(publish(room(195)), now), StoreResponse::Full(Full::Store), "whoever says it");
     assert_eq!(history.bytes(), 195 * 512);
     history.unwatch(&room(3));
-    assert!(matches!(history.answer(since(room(195)), now), Answer::Since { .. }));
+    assert!(matches!(history.answer(since(room(195)), now), StoreResponse::Since { .. }));
     assert_eq!(history.streams(), 195);
 }
 
@@ -191,7 +196,7 @@ fn where_all_streams_are_watched_a_further_one_is_refused() {
 fn channels_that_hold_nothing_are_forgotten_before_any_message() {
     let mut history = small();
     let mut now = Instant::from_origin(secs(1));
-    history.answer(Question::Publish { session: None, publications: vec![(room(0), "old".into())] }, now);
+    history.answer(StoreRequest::Publish { session: None, publications: vec![(room(0), "old".into())] }, now);
     for number in 1..1_000 {
         now = now + secs(1) / 4;
         history.answer(since(room(number)), now);
@@ -204,37 +209,37 @@ fn channels_that_hold_nothing_are_forgotten_before_any_message() {
 fn members_and_refusals_count_in_all_and_the_oldest_messages_make_room_for_them() {
     let mut history = small();
     let now = Instant::from_origin(secs(1));
-    let join = |number: usize| Question::Join {
+    let join = |number: usize| StoreRequest::Join {
         channel: Channel::from(format!("room {number}")),
         session: "s".into(),
         member: Member { user: "ada".into(), join: "j".into(), info: Some("x".repeat(4_000).into()) },
         lease: 1,
     };
     let publish =
-        || Question::Publish { session: None, publications: vec![(room(0), "x".repeat(9_000).into())] };
-    history.answer(Question::Create { session: "s".into(), user: "ada".into() }, now);
+        || StoreRequest::Publish { session: None, publications: vec![(room(0), "x".repeat(9_000).into())] };
+    history.answer(StoreRequest::Create { session: "s".into(), user: "ada".into() }, now);
     for _ in 0..11 {
-        assert_eq!(history.answer(publish(), now), Answer::Done);
+        assert_eq!(history.answer(publish(), now), StoreResponse::Done);
     }
     assert_eq!(history.kept(&room(0)).0, 10);
     let mut joined = 0;
-    while matches!(history.answer(join(joined), now), Answer::Joined { .. }) {
+    while matches!(history.answer(join(joined), now), StoreResponse::Joined { .. }) {
         joined += 1;
         assert!(history.bytes() <= 100_000);
     }
-    assert_eq!(history.answer(join(joined), now), Answer::Full(Full::Store));
+    assert_eq!(history.answer(join(joined), now), StoreResponse::Full(Full::Store));
     assert_eq!(history.kept(&room(0)).0, 0);
-    assert_eq!(history.answer(publish(), now), Answer::Full(Full::Store));
+    assert_eq!(history.answer(publish(), now), StoreResponse::Full(Full::Store));
     let rejection = relink::Rejection { serial: 1, problem: relink::Problem::new("no", "x".repeat(1_000)) };
     let (publications, rejection) = (Vec::new(), Some(rejection));
-    let refused = Question::Commit { session: "s".into(), turn: 0, serial: 1, publications, rejection };
+    let refused = StoreRequest::Commit { session: "s".into(), turn: 0, serial: 1, publications, rejection };
     assert_eq!(
         history.answer(refused, now),
-        Answer::Committed { received: 1 },
+        StoreResponse::Committed { received: 1 },
         "it came, whatever is kept of it"
     );
     assert!(history.bytes() <= 100_000, "{}", history.bytes());
-    history.answer(Question::End { session: "s".into(), turn: 0 }, now);
+    history.answer(StoreRequest::End { session: "s".into(), turn: 0 }, now);
     assert!(history.bytes() <= 512, "{}", history.bytes());
-    assert_eq!(history.answer(publish(), now), Answer::Done);
+    assert_eq!(history.answer(publish(), now), StoreResponse::Done);
 }

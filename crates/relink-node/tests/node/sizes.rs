@@ -1,7 +1,7 @@
 //! Messages that are too large: what is published, and what one client takes.
 
 use relink::{Message, Problem, Rejection, Resume, Secret};
-use relink_node::{ConnectionId, NodeConfig, NodeEvent, NodeInput, Question, Stream};
+use relink_node::{ConnectionId, NodeConfig, NodeEvent, NodeInput, StoreRequest, Stream};
 use relink_v1::{ClientFrame, Encoding, ServerFrame, limits};
 
 use crate::world::{World, lobby, top};
@@ -133,7 +133,7 @@ fn what_is_too_large_to_be_published_is_refused_whoever_wants_it() {
     let stream = Stream::Channel("x".repeat(256).into());
     world.give(0, NodeInput::Publish { stream, message: "nobody can subscribe to this".into() });
     assert!(matches!(&world.events()[..], [NodeEvent::NotPublished { .. }]));
-    assert!(!world.questions.iter().any(|question| matches!(question, Question::Publish { .. })));
+    assert!(!world.questions.iter().any(|question| matches!(question, StoreRequest::Publish { .. })));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A store that is away, slow, or answers into the void.
 
-use relink_node::{Answer, NodeEvent, NodeInput, Question};
+use relink_node::{NodeEvent, NodeInput, StoreRequest, StoreResponse};
 
 use crate::world::{World, commits, lobby, millis, secs};
 
@@ -96,7 +96,7 @@ fn a_store_that_forgot_a_session_sends_its_client_for_a_new_one() {
     let mut world = World::new(1);
     let (id, session) = world.join(0, "ada");
     world.send(id, 1, "one");
-    world.history = relink_node::MemoryHistory::new(Default::default(), 12).expect("valid");
+    world.history = relink_node::MemoryStore::new(Default::default(), 12).expect("valid");
     world.send(id, 2, "two");
     assert_eq!(world.close_code(id), Some(4100));
     let (_, welcome) = world.come_back(0, "ada", &session);
@@ -115,7 +115,7 @@ fn a_resume_while_a_commit_is_under_way_loses_and_doubles_nothing() {
     world.hello(new, "ada", Some(session));
     // The store sees the resume first: the commit belongs to a turn that is over.
     let commit = world.held.pop_front().expect("the commit");
-    assert!(matches!(commit.2, Question::Commit { .. }));
+    assert!(matches!(commit.2, StoreRequest::Commit { .. }));
     world.held.push_back(commit);
     world.let_store_go();
     let welcome = world.welcome(new);
@@ -138,9 +138,9 @@ fn a_store_that_answers_with_a_hole_is_not_passed_on() {
     world.hold_store = true;
     world.subscribe(id, &lobby(), Some(start));
     let (node, question, what) = world.held.pop_front().expect("a question");
-    let Answer::Since { top, missed } = world.history.answer(what, world.now) else { panic!("since") };
+    let StoreResponse::Since { top, missed } = world.history.answer(what, world.now) else { panic!("since") };
     let missed = missed.map(|missed| missed.into_iter().skip(1).collect());
-    let answer = Ok(Answer::Since { top, missed });
+    let answer = Ok(StoreResponse::Since { top, missed });
     world.hold_store = false;
     world.give(node, NodeInput::Answered { question, answer });
     assert_eq!(world.heard(id), ["subscribed 0 true"]);

@@ -1,8 +1,8 @@
 //! Reading channels: one sequence without a hole, whatever happens to news, sockets and the store.
 
 use relink::{Message, Position};
-use relink_node::News;
-use relink_node::{HistoryConfig, NodeConfig, NodeInput, Publication, Question, Stream};
+use relink_node::StoreEvent;
+use relink_node::{HistoryConfig, NodeConfig, NodeInput, Publication, StoreRequest, Stream};
 use relink_v1::ServerFrame;
 
 use crate::world::{World, lobby, millis, secs, top};
@@ -43,7 +43,7 @@ fn doubt_is_answered_by_a_look_at_the_store() {
     world.settle();
     world.lose_news = false;
     world.heard(id);
-    world.give(0, NodeInput::News(News::Doubt));
+    world.give(0, NodeInput::StoreEvent(StoreEvent::Doubt));
     let mut said = world.heard(id);
     said.sort();
     assert_eq!(said, ["1: one", "own 1: direct"]);
@@ -58,8 +58,8 @@ fn news_that_come_twice_or_late_are_sent_once() {
     world.publish(0, "two");
     let epoch = top(&mut world, &lobby()).epoch;
     let publication = Publication { offset: 1, message: "one".into() };
-    let news = News::Published { stream: Stream::Channel(lobby()), epoch, publication };
-    world.give(0, NodeInput::News(news));
+    let news = StoreEvent::Published { stream: Stream::Channel(lobby()), epoch, publication };
+    world.give(0, NodeInput::StoreEvent(news));
     assert_eq!(world.heard(id), ["subscribed 0 true", "1: one", "2: two"]);
 }
 
@@ -90,7 +90,7 @@ fn many_missed_messages_come_a_page_at_a_time() {
     world.subscribe(id, &lobby(), Some(start));
     assert_eq!(offsets(&world.take(id)), (1..=95).collect::<Vec<_>>());
     assert_eq!(world.questions.len(), 10);
-    assert!(world.questions.iter().all(|question| matches!(question, Question::Since { limit: 10, .. })));
+    assert!(world.questions.iter().all(|question| matches!(question, StoreRequest::Since { limit: 10, .. })));
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_history_that_is_lost_under_way_is_told_by_another_subscribed() {
     world.publish(0, "one");
     world.heard(id);
     // The store starts anew.
-    world.history = relink_node::MemoryHistory::new(HistoryConfig::default(), 99).expect("valid");
+    world.history = relink_node::MemoryStore::new(HistoryConfig::default(), 99).expect("valid");
     world.publish(0, "first of another history");
     assert_eq!(world.heard(id), ["subscribed 0 false", "1: first of another history"]);
     world.publish(0, "second");
@@ -218,12 +218,12 @@ fn readers_that_missed_the_same_share_a_question() {
     let epoch = top(&mut world, &lobby()).epoch;
     let publication = Publication { offset: 2, message: "two".into() };
     world.history.answer(
-        Question::Publish { session: None, publications: vec![(Stream::Channel(lobby()), "two".into())] },
+        StoreRequest::Publish { session: None, publications: vec![(Stream::Channel(lobby()), "two".into())] },
         world.now,
     );
     while world.history.poll_news().is_some() {}
-    let news = News::Published { stream: Stream::Channel(lobby()), epoch, publication };
-    world.give(0, NodeInput::News(news));
+    let news = StoreEvent::Published { stream: Stream::Channel(lobby()), epoch, publication };
+    world.give(0, NodeInput::StoreEvent(news));
     assert_eq!(world.questions.len(), 1);
     world.let_store_go();
     for id in ids {
@@ -252,8 +252,8 @@ fn a_store_that_lags_behind_its_news_is_asked_again_but_not_at_once() {
     let epoch = top(&mut world, &lobby()).epoch;
     world.questions.clear();
     let publication = Publication { offset: 2, message: "two".into() };
-    let news = News::Published { stream: Stream::Channel(lobby()), epoch, publication };
-    world.give(0, NodeInput::News(news));
+    let news = StoreEvent::Published { stream: Stream::Channel(lobby()), epoch, publication };
+    world.give(0, NodeInput::StoreEvent(news));
     assert_eq!(world.questions.len(), 1);
     world.pass(millis(400));
     assert!((2..6).contains(&world.questions.len()), "{}", world.questions.len());

@@ -9,8 +9,8 @@ use relink::{
     Channel, CloseCode, CloseFrame, Instant, Message, Position, Problem, Resume, Secret, SessionId, Text,
 };
 use relink_node::{
-    Answer, AuthorizationId, ConnectionId, HandlingId, MemoryHistory, News, Node, NodeAction, NodeConfig,
-    NodeEvent, NodeInput, Question, QuestionId, Stream,
+    AuthorizationId, ConnectionId, DeliveryId, MemoryStore, Node, NodeAction, NodeConfig, NodeEvent,
+    NodeInput, StoreEvent, StoreRequest, StoreRequestId, StoreResponse, Stream,
 };
 use relink_v1::{ClientFrame, Encoding, ServerFrame};
 
@@ -45,14 +45,14 @@ pub(crate) struct Peer {
 
 pub(crate) struct World {
     pub(crate) now: Instant,
-    pub(crate) history: MemoryHistory,
+    pub(crate) history: MemoryStore,
     pub(crate) nodes: Vec<Node<Pcg32>>,
     pub(crate) watched: Vec<BTreeSet<Stream>>,
     pub(crate) peers: BTreeMap<ConnectionId, Peer>,
     pub(crate) events: Vec<(usize, NodeEvent)>,
     /// What the application was given: the serial and the text.
     pub(crate) handled: Vec<(Option<u64>, String)>,
-    pub(crate) questions: Vec<Question>,
+    pub(crate) questions: Vec<StoreRequest>,
     /// The store says that it is down.
     pub(crate) store_is_down: bool,
     /// This node does not reach the store.
@@ -61,9 +61,9 @@ pub(crate) struct World {
     pub(crate) answers_are_lost: bool,
     /// Questions wait until they are let go.
     pub(crate) hold_store: bool,
-    pub(crate) held: VecDeque<(usize, QuestionId, Question)>,
+    pub(crate) held: VecDeque<(usize, StoreRequestId, StoreRequest)>,
     pub(crate) hold_application: bool,
-    pub(crate) waiting: VecDeque<(usize, HandlingId, Option<Channel>, SessionId, Message)>,
+    pub(crate) waiting: VecDeque<(usize, DeliveryId, Option<Channel>, SessionId, Message)>,
     pub(crate) hold_authorizations: bool,
     pub(crate) authorizing: VecDeque<(usize, AuthorizationId, Channel, Option<Secret>)>,
     /// Channels that nobody may have.
@@ -85,7 +85,7 @@ impl World {
         let node = |seed| Node::new(config, dice(seed)).expect("a valid configuration");
         Self {
             now: Instant::from_origin(secs(1000)),
-            history: MemoryHistory::new(config.history, 3).expect("a valid configuration"),
+            history: MemoryStore::new(config.history, 3).expect("a valid configuration"),
             nodes: (0..nodes as u64).map(node).collect(),
             watched: vec![BTreeSet::new(); nodes],
             peers: BTreeMap::new(),
@@ -153,24 +153,26 @@ impl World {
         written
     }
 
-    fn spread(&mut self, news: &News) {
+    fn spread(&mut self, news: &StoreEvent) {
         if self.lose_news {
             return;
         }
         for node in 0..self.nodes.len() {
             let stream = match news {
-                News::Published { stream, .. } => stream.clone(),
-                News::Joined { channel, .. } | News::Left { channel, .. } => Stream::Channel(channel.clone()),
-                News::Resumed { session, .. } | News::Ended { session, .. } => {
+                StoreEvent::Published { stream, .. } => stream.clone(),
+                StoreEvent::Joined { channel, .. } | StoreEvent::Left { channel, .. } => {
+                    Stream::Channel(channel.clone())
+                }
+                StoreEvent::Resumed { session, .. } | StoreEvent::Ended { session, .. } => {
                     Stream::Session(session.clone())
                 }
                 _ => {
-                    self.nodes[node].handle(NodeInput::News(news.clone()), self.now);
+                    self.nodes[node].handle(NodeInput::StoreEvent(news.clone()), self.now);
                     continue;
                 }
             };
             if self.watched[node].contains(&stream) {
-                self.nodes[node].handle(NodeInput::News(news.clone()), self.now);
+                self.nodes[node].handle(NodeInput::StoreEvent(news.clone()), self.now);
             }
         }
     }
@@ -240,7 +242,7 @@ impl World {
     fn apply(
         &mut self,
         node: usize,
-        handling: HandlingId,
+        handling: DeliveryId,
         channel: Option<Channel>,
         session: SessionId,
         message: Message,
@@ -272,7 +274,7 @@ impl World {
         self.settle();
     }
 
-    fn reply(&mut self, node: usize, question: QuestionId, what: Question) {
+    fn reply(&mut self, node: usize, question: StoreRequestId, what: StoreRequest) {
         let answer = if self.store_is_down || self.cut_off == Some(node) {
             Err("down".to_owned())
         } else {
@@ -482,18 +484,18 @@ fn in_words(frame: &ServerFrame) -> String {
     }
 }
 
-pub(crate) fn commits(questions: &[Question]) -> Vec<u64> {
-    let serial = |question: &Question| match question {
-        Question::Commit { serial, .. } => Some(*serial),
+pub(crate) fn commits(questions: &[StoreRequest]) -> Vec<u64> {
+    let serial = |question: &StoreRequest| match question {
+        StoreRequest::Commit { serial, .. } => Some(*serial),
         _ => None,
     };
     questions.iter().filter_map(serial).collect()
 }
 
 pub(crate) fn top(world: &mut World, channel: &Channel) -> Position {
-    let since = Question::Since { stream: Stream::Channel(channel.clone()), after: None, limit: 1 };
+    let since = StoreRequest::Since { stream: Stream::Channel(channel.clone()), after: None, limit: 1 };
     match world.history.answer(since, world.now) {
-        Answer::Since { top, .. } => top,
+        StoreResponse::Since { top, .. } => top,
         other => panic!("not an answer to that: {other:?}"),
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use relink::{CloseCode, Instant, Rate};
-use relink_node::{Admission, AdmissionConfig, TooMany, TooManyReason, address_key};
+use relink_node::{Admission, AdmissionConfig, AdmissionError, AdmissionErrorKind, address_key};
 
 use crate::support::{at, millis, secs};
 
@@ -19,7 +19,7 @@ fn w20_one_address_gets_its_burst_and_then_its_rate() {
         assert_eq!(door.admit(1, at(0)), Ok(()));
     }
     let refused = door.admit(1, at(0)).unwrap_err();
-    assert_eq!((refused.reason, refused.retry_after), (TooManyReason::Address, millis(500)));
+    assert_eq!((refused.reason, refused.retry_after), (AdmissionErrorKind::Address, millis(500)));
     assert_eq!(door.admit(2, at(0)), Ok(()), "another address has its own");
     assert!(door.admit(1, at(499)).is_err());
     assert_eq!(door.admit(1, at(500)), Ok(()), "as it was told");
@@ -32,7 +32,7 @@ fn w20_whoever_comes_back_when_told_is_let_in() {
     let mut now = at(0);
     let mut refusals = 0;
     for _ in 0..100 {
-        while let Err(TooMany { retry_after, .. }) = door.admit(1, now) {
+        while let Err(AdmissionError { retry_after, .. }) = door.admit(1, now) {
             assert!(retry_after > Duration::ZERO);
             now = now + retry_after;
             refusals += 1;
@@ -86,7 +86,7 @@ fn w20_all_addresses_together_have_a_limit_too() {
         assert_eq!(door.admit(address, at(0)), Ok(()));
     }
     let told: Vec<_> = (10..15).map(|address| door.admit(address, at(0)).unwrap_err()).collect();
-    assert!(told.iter().all(|refused| refused.reason == TooManyReason::Overall));
+    assert!(told.iter().all(|refused| refused.reason == AdmissionErrorKind::Overall));
     assert!(told.iter().map(|refused| refused.retry_after).eq((1..=5).map(|turn| millis(100 * turn))));
     assert_eq!(door.addresses(), 3, "who is refused is not remembered");
 }
@@ -99,7 +99,7 @@ fn w20_what_one_address_is_refused_is_not_taken_from_the_others() {
     let mut door = Door::new(config);
     assert_eq!(door.admit(1, at(0)), Ok(()));
     for _ in 0..100 {
-        assert_eq!(door.admit(1, at(0)).unwrap_err().reason, TooManyReason::Address);
+        assert_eq!(door.admit(1, at(0)).unwrap_err().reason, AdmissionErrorKind::Address);
     }
     assert_eq!(door.admit(2, at(0)), Ok(()));
 }
@@ -116,7 +116,7 @@ fn w20_no_number_of_addresses_makes_the_table_grow() {
     assert_eq!((door.addresses(), door.untracked()), (100, 900));
     assert_eq!(
         door.admit(5_000, at(0)).unwrap_err().reason,
-        TooManyReason::Overall,
+        AdmissionErrorKind::Overall,
         "what is left is the limit over all"
     );
 
@@ -131,7 +131,7 @@ fn w20_no_number_of_addresses_makes_the_table_grow() {
     }
     assert_eq!(
         door.admit(2_000, at(500)).unwrap_err().reason,
-        TooManyReason::Address,
+        AdmissionErrorKind::Address,
         "the busy stay remembered"
     );
 }
@@ -143,7 +143,7 @@ fn m06_a_user_has_so_many_connections_and_the_next_is_told_4010() {
     assert_eq!(door.enter("ada", 2, at(0)), Ok(()));
     assert_eq!(door.enter("ada", 2, at(0)), Ok(()), "the same one twice is one");
     let refused = door.enter("ada", 3, at(0)).unwrap_err();
-    assert_eq!((refused.reason, refused.retry_after), (TooManyReason::User, secs(30)));
+    assert_eq!((refused.reason, refused.retry_after), (AdmissionErrorKind::User, secs(30)));
     assert_eq!(refused.reason.close_code(), CloseCode::CONCURRENT_CAP);
     assert_eq!(door.enter("bob", 3, at(0)), Ok(()));
     door.leave(&"ada", &3);
@@ -191,8 +191,8 @@ fn an_ipv6_address_counts_as_its_network() {
 
 #[test]
 fn every_refusal_has_a_status_a_code_and_a_sentence() {
-    use TooManyReason::{Address, Overall, User};
-    assert_eq!([Address, Overall, User].map(TooManyReason::http_status), [429, 503, 429]);
+    use AdmissionErrorKind::{Address, Overall, User};
+    assert_eq!([Address, Overall, User].map(AdmissionErrorKind::http_status), [429, 503, 429]);
     assert_eq!([Address, Overall, User].map(|reason| reason.close_code().0), [1013, 1013, 4010]);
     let mut door = Door::new(AdmissionConfig::default().with_per_user(Some(1)));
     assert_eq!(door.enter("ada", 1, at(0)), Ok(()));
@@ -244,9 +244,9 @@ proptest! {
             bucket.fill(now);
             all.fill(now);
             let expected = if bucket.left == 0 {
-                Err(TooManyReason::Address)
+                Err(AdmissionErrorKind::Address)
             } else if all.left == 0 {
-                Err(TooManyReason::Overall)
+                Err(AdmissionErrorKind::Overall)
             } else {
                 bucket.left -= 1;
                 all.left -= 1;

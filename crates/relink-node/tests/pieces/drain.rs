@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::{Action, CloseCode, Input, Instant, Link, LinkConfig, LinkEvent, LinkSignal, RetryAfter};
+use relink::{Action, CloseCode, HandshakeEvent, Input, Instant, Link, LinkConfig, LinkEvent, RetryAfter};
 use relink_node::{Drain, DrainConfig};
 
 use crate::support::{at, millis, secs};
@@ -159,7 +159,11 @@ fn returns_after(hint: Duration, seed: u64) -> Duration {
     let id = link.transport().expect("an attempt");
     give(&mut link, Input::Opened { id }, at(0));
     give(&mut link, Input::MarkStable, at(0));
-    give(&mut link, Input::Signal { id, signal: LinkSignal::GoingAway { retry_after: hint } }, now);
+    give(
+        &mut link,
+        Input::ProtocolEvent { id, signal: HandshakeEvent::GoingAway { retry_after: hint } },
+        now,
+    );
     give(&mut link, Input::PeerClosed { id, code: CloseCode::GOING_AWAY }, now).expect("it comes back")
 }
 

@@ -12,8 +12,8 @@ use super::wire::{Encoding, Packet, auth, connection, event, topic};
 use super::{AUTHENTICATION_TIMEOUT, CHALLENGE_DENIED, TOO_MANY_AUTH_ATTEMPTS};
 use crate::streams::Streams;
 use relink::{
-    Address, Channel, CloseFrame, Command, Frame, Message, Plain, Problem, Protocol, Refusal, Secret, Signal,
-    Step,
+    Address, Channel, CloseFrame, Command, Frame, Message, Plain, Problem, Protocol, ProtocolEvent, Refusal,
+    Secret, Step,
 };
 
 /// The version of the protocol that a challenge names.
@@ -82,7 +82,7 @@ impl Deepstream {
         self.say(&packet, frames);
     }
 
-    fn about_events(&mut self, packet: Packet, signals: &mut Vec<Signal>) {
+    fn about_events(&mut self, packet: Packet, signals: &mut Vec<ProtocolEvent>) {
         let Packet { action, data, correlation_id, name, names, original_action, is_error, .. } = packet;
         let asked = correlation_id.and_then(|id| id.parse().ok()).and_then(|id| self.asked.remove(&id));
         let named = || name.clone().or(names.into_iter().next()).map(Channel::from);
@@ -94,9 +94,9 @@ impl Deepstream {
             return signals.push(match channel {
                 Some(channel) => {
                     self.streams.forget(&channel);
-                    Signal::Unsubscribed { channel, problem: Some(problem) }
+                    ProtocolEvent::Unsubscribed { channel, problem: Some(problem) }
                 }
-                None => Signal::Problem(problem),
+                None => ProtocolEvent::Problem(problem),
             });
         }
         match (action, asked.or_else(named)) {
@@ -108,7 +108,7 @@ impl Deepstream {
                 self.streams.confirmed(&channel, signals);
             }
             (event::UNSUBSCRIBE, Some(channel)) => {
-                signals.push(Signal::Unsubscribed { channel, problem: None });
+                signals.push(ProtocolEvent::Unsubscribed { channel, problem: None });
             }
             _ => {}
         }
@@ -133,22 +133,22 @@ impl Protocol for Deepstream {
         self.asked.clear();
     }
 
-    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
         let packet = match Packet::decode(&message) {
             Ok(packet) => packet,
-            Err(frame) => return signals.push(Signal::Malformed(frame)),
+            Err(frame) => return signals.push(ProtocolEvent::Malformed(frame)),
         };
-        let refused = |reason| Signal::Refused(Refusal::Stop(reason));
+        let refused = |reason| ProtocolEvent::Refused(Refusal::Stop(reason));
         match (packet.topic, packet.action) {
-            (topic::CONNECTION, connection::PONG) => signals.push(Signal::HeartbeatAck(None)),
+            (topic::CONNECTION, connection::PONG) => signals.push(ProtocolEvent::HeartbeatAck(None)),
             // The server wants to negotiate. There is nothing to negotiate about but the address, which it was told.
-            (topic::CONNECTION, connection::CHALLENGE) => signals.push(Signal::Welcome),
+            (topic::CONNECTION, connection::CHALLENGE) => signals.push(ProtocolEvent::Welcome),
             (topic::CONNECTION, connection::ACCEPT) => {
-                signals.extend([Signal::Welcome, Signal::ChallengeMet]);
+                signals.extend([ProtocolEvent::Welcome, ProtocolEvent::ChallengeMet]);
             }
             (topic::CONNECTION, connection::REDIRECT) => match packet.url {
-                Some(url) => signals.push(Signal::Redirect(url.into())),
-                None => signals.push(Signal::Malformed(CloseFrame::new(
+                Some(url) => signals.push(ProtocolEvent::Redirect(url.into())),
+                None => signals.push(ProtocolEvent::Malformed(CloseFrame::new(
                     relink::CloseCode::UNSUPPORTED_DATA,
                     "a redirect without an address",
                 ))),
@@ -157,16 +157,16 @@ impl Protocol for Deepstream {
             (topic::CONNECTION, connection::AUTHENTICATION_TIMEOUT) => {
                 signals.push(refused(AUTHENTICATION_TIMEOUT));
             }
-            (topic::AUTH, auth::SUCCESSFUL) => signals.push(Signal::Authenticated),
-            (topic::AUTH, auth::UNSUCCESSFUL) => signals.push(Signal::Refused(Refusal::Token)),
+            (topic::AUTH, auth::SUCCESSFUL) => signals.push(ProtocolEvent::Authenticated),
+            (topic::AUTH, auth::UNSUCCESSFUL) => signals.push(ProtocolEvent::Refused(Refusal::Token)),
             (topic::AUTH, auth::TOO_MANY) => signals.push(refused(TOO_MANY_AUTH_ATTEMPTS)),
             (topic::EVENT, _) => self.about_events(packet, signals),
             (topic::CONNECTION | topic::AUTH, _) => {}
-            _ => signals.push(Signal::Data(message)),
+            _ => signals.push(ProtocolEvent::Data(message)),
         }
     }
 
-    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<Signal>) {
+    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
         Plain::default().closing(frame, signals);
     }
 

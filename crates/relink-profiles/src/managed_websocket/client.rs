@@ -4,7 +4,7 @@ use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use relink::{CloseFrame, Command, Frame, Message, Plain, Protocol, Signal};
+use relink::{CloseFrame, Command, Frame, Message, Plain, Protocol, ProtocolEvent};
 use serde::{Deserialize, Serialize};
 
 /// Heartbeats as JSON, and messages as they are (W3, W9).
@@ -63,18 +63,18 @@ impl Protocol for ManagedWebSocket {
         self.connection.clear();
     }
 
-    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
         let word: Option<Word<'_>> = message.as_text().and_then(|text| serde_json::from_str(text).ok());
         match word {
-            Some(word) if word.kind == "heartbeat_ack" => signals.push(Signal::HeartbeatAck(None)),
+            Some(word) if word.kind == "heartbeat_ack" => signals.push(ProtocolEvent::HeartbeatAck(None)),
             Some(word) if word.kind == "connection_ack" => {
                 word.connection_id.as_deref().unwrap_or_default().clone_into(&mut self.connection);
             }
-            Some(_) | None => signals.push(Signal::Data(message)),
+            Some(_) | None => signals.push(ProtocolEvent::Data(message)),
         }
     }
 
-    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<Signal>) {
+    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
         Plain::default().closing(frame, signals);
     }
 

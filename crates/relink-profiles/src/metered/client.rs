@@ -9,8 +9,8 @@ use super::wire::{ClientFrame, Peer, ServerFrame};
 use crate::deepstream::wrapped;
 use crate::streams::Streams;
 use relink::{
-    Channel, CloseCode, CloseFrame, Command, Frame, Member, Message, Plain, Problem, Protocol, Rejection,
-    Signal, Text,
+    Channel, CloseCode, CloseFrame, Command, Frame, Member, Message, Plain, Problem, Protocol, ProtocolEvent,
+    Rejection, Text,
 };
 
 /// Metered's protocol as a client speaks it: welcome, channels with presence, messages to one peer, acknowledgements,
@@ -55,46 +55,54 @@ impl Client {
     }
 
     /// A request was carried out, or refused.
-    fn answered(&mut self, request: &str, outcome: Outcome, signals: &mut Vec<Signal>) {
+    fn answered(&mut self, request: &str, outcome: Outcome, signals: &mut Vec<ProtocolEvent>) {
         let Ok(request) = request.parse::<u64>() else { return };
         match (self.asked.remove(&request), outcome) {
             (Some(Asked::Subscribe(channel)), Ok(())) => self.streams.confirmed(&channel, signals),
             (Some(Asked::Subscribe(channel)), Err(problem)) => {
                 self.streams.forget(&channel);
-                signals.push(Signal::Unsubscribed { channel, problem: Some(problem) });
+                signals.push(ProtocolEvent::Unsubscribed { channel, problem: Some(problem) });
             }
             (Some(Asked::Unsubscribe(channel)), _) => {
-                signals.push(Signal::Unsubscribed { channel, problem: None });
+                signals.push(ProtocolEvent::Unsubscribed { channel, problem: None });
             }
             (None, outcome) => self.message_answered(request, outcome, signals),
         }
     }
 
     /// Answers can overtake each other; the session wants to hear of them in the order of the messages.
-    fn message_answered(&mut self, request: u64, outcome: Outcome, signals: &mut Vec<Signal>) {
+    fn message_answered(&mut self, request: u64, outcome: Outcome, signals: &mut Vec<ProtocolEvent>) {
         if let Some(sent) = self.sent.iter_mut().find(|sent| sent.0 == request) {
             sent.2 = Some(outcome);
         }
         while let Some((_, serial, Some(outcome))) = self.sent.front().cloned() {
             self.sent.pop_front();
             signals.push(match outcome {
-                Ok(()) => Signal::Acknowledged { serial },
-                Err(problem) => Signal::Rejected(Rejection { serial, problem }),
+                Ok(()) => ProtocolEvent::Acknowledged { serial },
+                Err(problem) => ProtocolEvent::Rejected(Rejection { serial, problem }),
             });
         }
     }
 
-    fn presence(&mut self, channel: Channel, joined: Vec<Peer>, left: Vec<Peer>, signals: &mut Vec<Signal>) {
+    fn presence(
+        &mut self,
+        channel: Channel,
+        joined: Vec<Peer>,
+        left: Vec<Peer>,
+        signals: &mut Vec<ProtocolEvent>,
+    ) {
         let Some(is_first) = self.streams.presence(&channel, signals) else { return };
         if is_first {
             let members = joined.into_iter().map(member).collect();
-            return signals.push(Signal::Members { channel, members, more: false });
+            return signals.push(ProtocolEvent::Members { channel, members, more: false });
         }
-        let left =
-            left.into_iter().map(|peer| Signal::Left { channel: channel.clone(), member: member(peer) });
+        let left = left
+            .into_iter()
+            .map(|peer| ProtocolEvent::Left { channel: channel.clone(), member: member(peer) });
         signals.extend(left);
-        let joined =
-            joined.into_iter().map(|peer| Signal::Joined { channel: channel.clone(), member: member(peer) });
+        let joined = joined
+            .into_iter()
+            .map(|peer| ProtocolEvent::Joined { channel: channel.clone(), member: member(peer) });
         signals.extend(joined);
     }
 
@@ -139,41 +147,42 @@ impl Protocol for Client {
         self.sent.clear();
     }
 
-    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
         let Some(read) = message.as_text().map(ServerFrame::decode) else {
             let frame = CloseFrame::new(CloseCode::UNSUPPORTED_DATA, "Metered speaks text");
-            return signals.push(Signal::Malformed(frame));
+            return signals.push(ProtocolEvent::Malformed(frame));
         };
         match read {
             Ok(ServerFrame::Welcome { peer, max_message_size, .. }) => {
                 self.peer = peer;
-                signals.push(Signal::MaxMessage(Some(max_message_size).filter(|most| *most < u64::MAX)));
-                signals.push(Signal::Welcome);
+                signals
+                    .push(ProtocolEvent::MaxMessage(Some(max_message_size).filter(|most| *most < u64::MAX)));
+                signals.push(ProtocolEvent::Welcome);
             }
             Ok(ServerFrame::Ack { request }) => self.answered(&request, Ok(()), signals),
             Ok(ServerFrame::Error { request: Some(request), code, message }) => {
                 self.answered(&request, Err(problem(code, message)), signals);
             }
             Ok(ServerFrame::Error { request: None, code, message }) => {
-                signals.push(Signal::Problem(problem(code, message)));
+                signals.push(ProtocolEvent::Problem(problem(code, message)));
             }
             Ok(ServerFrame::Message { channel, .. }) => {
                 self.streams.message(&Channel::from(channel), message, signals);
             }
-            Ok(ServerFrame::Direct { .. }) => signals.push(Signal::Data(message)),
+            Ok(ServerFrame::Direct { .. }) => signals.push(ProtocolEvent::Data(message)),
             Ok(ServerFrame::Presence { channel, joined, left }) => {
                 self.presence(Channel::from(channel), joined, left, signals);
             }
             Ok(ServerFrame::GoingAway { retry_after_ms }) => {
-                signals.push(Signal::GoingAway { retry_after: Duration::from_millis(retry_after_ms) });
+                signals.push(ProtocolEvent::GoingAway { retry_after: Duration::from_millis(retry_after_ms) });
             }
-            Ok(ServerFrame::Pong) => signals.push(Signal::HeartbeatAck(None)),
+            Ok(ServerFrame::Pong) => signals.push(ProtocolEvent::HeartbeatAck(None)),
             // A frame that a later version of the server knows is no reason to lose the link.
             Err(_) => {}
         }
     }
 
-    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<Signal>) {
+    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
         Plain::default().closing(frame, signals);
     }
 

@@ -126,9 +126,9 @@ pub struct Peer {
 /// A frame that cannot be read: a symbol, as the server's `error` frames have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Malformed(&'static str);
+pub struct DecodeError(&'static str);
 
-impl Malformed {
+impl DecodeError {
     /// The symbol.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -136,10 +136,10 @@ impl Malformed {
     }
 }
 
-const MALFORMED: Malformed = Malformed("malformed_message");
-const MISSING_DATA: Malformed = Malformed("missing_data");
-const INVALID_CHANNEL: Malformed = Malformed("invalid_channel");
-const INVALID_PEER: Malformed = Malformed("invalid_peer_id");
+const MALFORMED: DecodeError = DecodeError("malformed_message");
+const MISSING_DATA: DecodeError = DecodeError("missing_data");
+const INVALID_CHANNEL: DecodeError = DecodeError("invalid_channel");
+const INVALID_PEER: DecodeError = DecodeError("invalid_peer_id");
 
 /// All fields of all frames.
 #[derive(Default, Serialize, Deserialize)]
@@ -223,7 +223,7 @@ fn raw<'a>(json: &str) -> Option<Cow<'a, RawValue>> {
 }
 
 impl<'a> Fields<'a> {
-    fn read(text: &'a str) -> Result<Self, Malformed> {
+    fn read(text: &'a str) -> Result<Self, DecodeError> {
         serde_json::from_str(text).map_err(|_| MALFORMED)
     }
 
@@ -236,7 +236,7 @@ impl<'a> Fields<'a> {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    fn channel(&mut self) -> Result<String, Malformed> {
+    fn channel(&mut self) -> Result<String, DecodeError> {
         // As long as the server allows, and without anything that moves a cursor.
         let fits = |name: &String| {
             !name.is_empty() && name.chars().count() <= 256 && !name.chars().any(char::is_control)
@@ -244,7 +244,7 @@ impl<'a> Fields<'a> {
         self.channel.take().filter(fits).ok_or(INVALID_CHANNEL)
     }
 
-    fn data(&mut self) -> Result<String, Malformed> {
+    fn data(&mut self) -> Result<String, DecodeError> {
         self.data.take().map(|raw| raw.get().to_owned()).ok_or(MISSING_DATA)
     }
 }
@@ -255,7 +255,7 @@ impl ClientFrame {
     /// # Errors
     ///
     /// Where it is none.
-    pub fn decode(text: &str) -> Result<Self, Malformed> {
+    pub fn decode(text: &str) -> Result<Self, DecodeError> {
         let mut fields = Fields::read(text)?;
         let request = fields.request_id.take();
         Ok(match &*fields.kind {
@@ -267,7 +267,7 @@ impl ClientFrame {
                 Self::Send { to, data: fields.data()?, request }
             }
             "ping" => Self::Ping,
-            _ => return Err(Malformed("unknown_type")),
+            _ => return Err(DecodeError("unknown_type")),
         })
     }
 
@@ -309,7 +309,7 @@ impl ServerFrame {
     /// # Errors
     ///
     /// Where it is none.
-    pub fn decode(text: &str) -> Result<Self, Malformed> {
+    pub fn decode(text: &str) -> Result<Self, DecodeError> {
         let mut fields = Fields::read(text)?;
         let peers = |peers: Option<Vec<PeerFields<'_>>>| {
             peers.unwrap_or_default().into_iter().map(Peer::from).collect()
@@ -342,7 +342,7 @@ impl ServerFrame {
             // A hint that is none still says that the server goes.
             "going_away" => Self::GoingAway { retry_after_ms: fields.retry_after_ms.unwrap_or(1_000).max(1) },
             "pong" => Self::Pong,
-            _ => return Err(Malformed("unknown_type")),
+            _ => return Err(DecodeError("unknown_type")),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use relink::{
-    ClosedReason, Event, Failure, GaveUp, Instant, Position, SessionConfig, State, Subscription, Text,
+    ClosedReason, Event, Failure, GiveUpReason, Instant, Position, SessionConfig, State, Subscription, Text,
 };
 use relink_node::{Presence, PresenceChange, PresenceConfig};
 use relink_profiles::agora_rtm::{ChangeReason, ConnectionState, PROFILE, REMOTE_LOGIN, config};
@@ -107,7 +107,7 @@ fn a04_a_failed_login_is_rejected_and_not_tried_again() {
         rig.changes(),
         ["DISCONNECTED → CONNECTING (LOGIN)", "CONNECTING → DISCONNECTED (LOGIN_FAILURE)"]
     );
-    let reason = ClosedReason::GaveUp(GaveUp::FirstAttempt);
+    let reason = ClosedReason::GaveUp(GiveUpReason::FirstAttempt);
     assert_eq!(rig.events().last(), Some(&Event::Closed { reason }), "the call is rejected");
     rig.advance(secs(600));
     assert_eq!(rig.dials().len(), 1);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use relink::{Backoff, ClosedReason, Colour, Event, GaveUp, Phase, RefusedReason, State, Step, StopReason};
+use relink::{
+    Backoff, ClosedReason, Event, GiveUpReason, Indicator, Phase, SendErrorKind, State, Step, StopReason,
+};
 use relink_profiles::deepstream::{ConnectionState, PROFILE, PROFILE_7, backoff, config};
 use relink_sim::{OnDial, millis, secs};
 
@@ -196,7 +198,7 @@ fn d06_so_many_attempts_then_error_and_no_further_one() {
     rig.advance(secs(86_400));
     assert_eq!(rig.dialled_after(lost), summed(&[0, 2, 4, 6, 8].map(secs)), "five");
     assert_eq!(rig.word(), "ERROR");
-    assert_eq!(rig.state(), State::Closed(ClosedReason::GaveUp(GaveUp::Attempts)));
+    assert_eq!(rig.state(), State::Closed(ClosedReason::GaveUp(GiveUpReason::Attempts)));
     assert_eq!(rig.deadline(), None);
 
     let mut config = config();
@@ -265,14 +267,14 @@ fn d08_updates_wait_while_the_link_is_lost_and_go_out_in_order() {
 #[test]
 fn d09_a_colour_for_each_state_and_every_change_is_told() {
     for (state, colour) in [
-        (ConnectionState::Open, Colour::Good),
-        (ConnectionState::Closed, Colour::Bad),
-        (ConnectionState::Error, Colour::Bad),
-        (ConnectionState::AwaitingConnection, Colour::Neutral),
-        (ConnectionState::Challenging, Colour::Neutral),
-        (ConnectionState::AwaitingAuthentication, Colour::Neutral),
-        (ConnectionState::Authenticating, Colour::Neutral),
-        (ConnectionState::Reconnecting, Colour::Neutral),
+        (ConnectionState::Open, Indicator::Good),
+        (ConnectionState::Closed, Indicator::Bad),
+        (ConnectionState::Error, Indicator::Bad),
+        (ConnectionState::AwaitingConnection, Indicator::Neutral),
+        (ConnectionState::Challenging, Indicator::Neutral),
+        (ConnectionState::AwaitingAuthentication, Indicator::Neutral),
+        (ConnectionState::Authenticating, Indicator::Neutral),
+        (ConnectionState::Reconnecting, Indicator::Neutral),
     ] {
         assert_eq!(state.colour(), colour, "{}", state.name());
     }
@@ -309,7 +311,7 @@ fn d10_a_deliberate_close_is_final_and_using_it_again_is_a_clear_error() {
     rig.advance(secs(86_400));
     assert_eq!((rig.dials().len(), rig.deadline()), (dials, None));
     let refused = rig.send("again").unwrap_err();
-    assert_eq!(refused.reason, RefusedReason::Closed);
+    assert_eq!(refused.reason, SendErrorKind::Closed);
     assert_eq!(refused.to_string(), "the message was not taken: the link is closed");
     assert!(rig.machine().link().is_final(), "so a renewable handle hands out a fresh one");
     assert!(rig.events().iter().filter(|event| matches!(event, Event::Closed { .. })).count() == 1);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use relink::{
-    Breaker, CloseCode, ClosedReason, DropReason, Event, Failure, GaveUp, Hint, Phase, Position, Reason,
-    RefusedReason, Silence, State, StopReason, Subscription,
+    Breaker, CloseCode, ClosedReason, DeadReason, DropReason, Event, Failure, GiveUpReason, Hint, Phase,
+    Position, Reason, SendErrorKind, State, StopReason, Subscription,
 };
 use relink_profiles::managed_websocket::{
     ConnectionState, GOING_AWAY, PROFILE, PROFILE_PROSE, config, config_prose,
@@ -161,7 +161,7 @@ fn w05_normal_closures_come_back_in_the_text() {
 #[test]
 fn w06_a_bounded_queue_while_reconnecting_and_refusals_elsewhere() {
     let mut rig = Rig::new(&PROFILE);
-    assert_eq!(rig.send("idle").unwrap_err().reason, RefusedReason::Down);
+    assert_eq!(rig.send("idle").unwrap_err().reason, SendErrorKind::Down);
     rig.up();
     rig.heard();
     rig.peer().reset();
@@ -169,13 +169,13 @@ fn w06_a_bounded_queue_while_reconnecting_and_refusals_elsewhere() {
         assert!(rig.send(format!("{number}")).unwrap().queued);
     }
     let refused = rig.send("101").unwrap_err();
-    assert_eq!(refused.reason, RefusedReason::Full);
+    assert_eq!(refused.reason, SendErrorKind::Full);
     assert_eq!(refused.message.as_text(), Some("101"), "and handed back");
     rig.up();
     let expected: Vec<_> = (1..=100).map(|number| number.to_string()).collect();
     assert_eq!(rig.heard(), expected, "in order");
     rig.close(1000);
-    assert_eq!(rig.send("closing").unwrap_err().reason, RefusedReason::Closed);
+    assert_eq!(rig.send("closing").unwrap_err().reason, SendErrorKind::Closed);
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn w08_attempts_used_up_are_failed() {
     let lost = rig.outage();
     rig.advance(secs(3_600));
     assert_eq!(rig.dialled_after(lost).len(), 10);
-    assert_eq!(rig.state(), State::Closed(ClosedReason::GaveUp(GaveUp::Attempts)));
+    assert_eq!(rig.state(), State::Closed(ClosedReason::GaveUp(GiveUpReason::Attempts)));
     assert_eq!(rig.changes().last().unwrap(), "RECONNECTING → FAILED");
 }
 
@@ -296,7 +296,7 @@ fn w18_many_failures_within_a_window_stop_it_until_the_user_acts() {
     let lost = rig.outage();
     rig.advance(secs(86_400));
     assert_eq!(rig.dialled_after(lost).len(), 5);
-    assert_eq!(rig.state(), State::Closed(ClosedReason::GaveUp(GaveUp::CircuitOpen)));
+    assert_eq!(rig.state(), State::Closed(ClosedReason::GaveUp(GiveUpReason::CircuitOpen)));
     assert_eq!(rig.word(), "FAILED");
     rig.peer().on_dial(OnDial::Accept);
     rig.hint(Hint::Online);
@@ -335,7 +335,7 @@ fn w22_a_zombie_is_found_within_interval_and_timeout() {
             rig.step();
         }
         assert!(rig.now() - died <= bound, "{:?} after {died_after:?}", rig.now() - died);
-        let dead = Reason::Dead(Silence::Heartbeat);
+        let dead = Reason::Dead(DeadReason::Heartbeat);
         let is_dead = |event: &Event| matches!(event, Event::Disconnected { reason, .. } if *reason == dead);
         assert!(rig.events().iter().any(is_dead));
         assert_eq!(rig.state(), State::Reconnecting(Phase::Waiting), "and nobody waits for its close frame");

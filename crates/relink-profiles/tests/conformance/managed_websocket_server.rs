@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use relink::{CloseCode, CloseFrame, Histogram, Instant, OutboxConfig, Rate};
 use relink_node::{
-    Admission, AdmissionConfig, Answer, HistoryConfig, LivenessConfig, MemoryHistory, Question, Stream,
-    TooManyReason,
+    Admission, AdmissionConfig, AdmissionErrorKind, HistoryConfig, LivenessConfig, MemoryStore, StoreRequest,
+    StoreResponse, Stream,
 };
 use relink_profiles::managed_websocket::PROFILE;
 use relink_sim::{OnDial, millis, secs};
@@ -127,27 +127,31 @@ fn w12_a_shutdown_closes_all_with_1001_and_cleans_up() {
 #[test]
 fn w15_a_session_goes_on_at_another_node() {
     // The store outlives the node that asks it.
-    let mut store = MemoryHistory::new(HistoryConfig::default(), 7).unwrap();
+    let mut store = MemoryStore::new(HistoryConfig::default(), 7).unwrap();
     let session = || "session-1".into();
     let own = || Stream::Session(session());
-    let created = store.answer(Question::Create { session: session(), user: "ada".into() }, at(0));
-    assert!(matches!(created, Answer::Session { turn: 0, .. }));
-    let publish = |text: &str| Question::Publish { session: None, publications: vec![(own(), text.into())] };
-    assert_eq!(store.answer(publish("seen"), at(1)), Answer::Done);
+    let created = store.answer(StoreRequest::Create { session: session(), user: "ada".into() }, at(0));
+    assert!(matches!(created, StoreResponse::Session { turn: 0, .. }));
+    let publish =
+        |text: &str| StoreRequest::Publish { session: None, publications: vec![(own(), text.into())] };
+    assert_eq!(store.answer(publish("seen"), at(1)), StoreResponse::Done);
     // The first node is gone; what is meant for the client is written all the same.
-    assert_eq!(store.answer(publish("missed"), at(2)), Answer::Done);
+    assert_eq!(store.answer(publish("missed"), at(2)), StoreResponse::Done);
 
     // Another node takes the session up.
-    let resumed = store.answer(Question::Resume { session: session(), user: "ada".into() }, at(60));
-    assert!(matches!(resumed, Answer::Session { turn: 1, ref user, .. } if user == "ada"), "{resumed:?}");
-    let Answer::Since { top, .. } =
-        store.answer(Question::Since { stream: own(), after: None, limit: 0 }, at(60))
+    let resumed = store.answer(StoreRequest::Resume { session: session(), user: "ada".into() }, at(60));
+    assert!(
+        matches!(resumed, StoreResponse::Session { turn: 1, ref user, .. } if user == "ada"),
+        "{resumed:?}"
+    );
+    let StoreResponse::Since { top, .. } =
+        store.answer(StoreRequest::Since { stream: own(), after: None, limit: 0 }, at(60))
     else {
         panic!("a position")
     };
     let after = Some(relink::Position::new(top.epoch, 1));
-    let since = store.answer(Question::Since { stream: own(), after, limit: 100 }, at(60));
-    let Answer::Since { missed: Some(missed), .. } = since else { panic!("{since:?}") };
+    let since = store.answer(StoreRequest::Since { stream: own(), after, limit: 100 }, at(60));
+    let StoreResponse::Since { missed: Some(missed), .. } = since else { panic!("{since:?}") };
     let missed: Vec<_> = missed.iter().map(|publication| publication.message.as_text().unwrap()).collect();
     assert_eq!(missed, ["missed"]);
 }
@@ -205,7 +209,7 @@ fn w20_the_server_limits_new_connections_of_one_address() {
     let admitted = (0..10).filter(|_| admission.admit(one, at(0)).is_ok()).count();
     assert_eq!(admitted, 3);
     let refused = admission.admit(one, at(0)).unwrap_err();
-    assert_eq!(refused.reason, TooManyReason::Address);
+    assert_eq!(refused.reason, AdmissionErrorKind::Address);
     assert!(refused.retry_after >= secs(2), "and it says when to come back");
     assert!(admission.admit(other, at(0)).is_ok(), "the others are not concerned");
     assert!(admission.admit(one, at(2)).is_ok());

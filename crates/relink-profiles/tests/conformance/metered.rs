@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use relink::{
-    CloseCode, ClosedReason, Event, Failure, GaveUp, Hint, OutboxConfig, Phase, Reason, RefusedReason,
-    SessionConfig, Shown, Silence, State, StopReason, Subscription, WhileDown,
+    CloseCode, ClosedReason, DeadReason, Event, Failure, GiveUpReason, Hint, OfflineSend, OutboxConfig,
+    Phase, Reason, SendErrorKind, SessionConfig, State, StatusChange, StopReason, Subscription,
 };
 use relink_profiles::metered::{PROFILE, TOKEN_PROVIDER_ERROR, config, error_name};
 use relink_sim::{OnDial, Tokens, millis, secs};
@@ -17,8 +17,8 @@ fn with_tokens() -> SessionConfig {
     config
 }
 
-fn shown(rig: &mut Rig) -> Vec<Shown> {
-    let shown = |event: &Event| if let Event::Shown(shown) = event { Some(*shown) } else { None };
+fn shown(rig: &mut Rig) -> Vec<StatusChange> {
+    let shown = |event: &Event| if let Event::StatusChange(shown) = event { Some(*shown) } else { None };
     rig.events().iter().filter_map(shown).collect()
 }
 
@@ -202,7 +202,7 @@ fn m06_the_concurrent_cap_has_a_floor_of_30_s_under_every_delay() {
     rig.peer().on_dial(OnDial::Flap { after: millis(1), code: CloseCode(4010) });
     rig.peer().close(4010);
     rig.advance(secs(2 * 86_400));
-    assert_eq!(rig.state(), State::Closed(ClosedReason::GaveUp(GaveUp::Attempts)));
+    assert_eq!(rig.state(), State::Closed(ClosedReason::GaveUp(GiveUpReason::Attempts)));
     assert_eq!(rig.dials().len(), 101);
 }
 
@@ -246,11 +246,11 @@ fn m09_every_end_has_its_symbolic_name() {
     for (end, name) in [
         (stopped(StopReason::INVALID_TOKEN), "invalid_token"),
         (stopped(StopReason::TOKEN_EXPIRED), "token_expired"),
-        (ClosedReason::GaveUp(GaveUp::TokenRefused), "token_expired"),
+        (ClosedReason::GaveUp(GiveUpReason::TokenRefused), "token_expired"),
         (stopped(StopReason::CHANNEL_NOT_AUTHORIZED), "channel_not_authorized"),
         (stopped(StopReason::ACCOUNT_SUSPENDED), "account_suspended"),
         (stopped(StopReason::ADMIN_DISCONNECT), "admin_disconnect"),
-        (ClosedReason::GaveUp(GaveUp::Attempts), "attempts_exhausted"),
+        (ClosedReason::GaveUp(GiveUpReason::Attempts), "attempts_exhausted"),
     ] {
         assert_eq!((PROFILE.end)(end), name);
         assert!(!end.advice().is_empty());
@@ -310,7 +310,7 @@ fn m11_a_hundred_attempts_or_no_limit_and_the_end_is_visible() {
     let lost = rig.outage();
     rig.advance(secs(86_400));
     assert_eq!(rig.dialled_after(lost).len(), 100);
-    let reason = ClosedReason::GaveUp(GaveUp::Attempts);
+    let reason = ClosedReason::GaveUp(GiveUpReason::Attempts);
     assert_eq!(rig.events().last(), Some(&Event::Closed { reason }));
     assert_eq!(rig.word(), "closed");
 
@@ -384,7 +384,7 @@ fn m13_a_suspended_process_asks_before_it_judges() {
     rig.peer().silence();
     rig.sleep(secs(8 * 3_600));
     rig.advance(secs(2));
-    let dead = Reason::Dead(Silence::Probe);
+    let dead = Reason::Dead(DeadReason::Probe);
     assert!(
         rig.events()
             .iter()
@@ -422,17 +422,17 @@ fn m15_the_banner_waits_for_a_second() {
     rig.peer().reset();
     rig.up(); // after some 500 ms
     rig.advance(secs(5));
-    assert!(!shown(&mut rig).contains(&Shown::Banner(true)), "no flicker");
+    assert!(!shown(&mut rig).contains(&StatusChange::Banner(true)), "no flicker");
 
     let mut rig = Rig::new(&PROFILE);
     rig.stable();
     rig.outage();
     rig.advance(millis(999));
-    assert!(!shown(&mut rig).contains(&Shown::Banner(true)));
+    assert!(!shown(&mut rig).contains(&StatusChange::Banner(true)));
     rig.advance(millis(1));
-    assert!(shown(&mut rig).contains(&Shown::Banner(true)));
+    assert!(shown(&mut rig).contains(&StatusChange::Banner(true)));
     rig.up();
-    assert!(shown(&mut rig).contains(&Shown::Banner(false)));
+    assert!(shown(&mut rig).contains(&StatusChange::Banner(false)));
 }
 
 #[test]
@@ -441,11 +441,11 @@ fn m16_after_30_s_it_says_that_it_is_stuck() {
     rig.stable();
     rig.outage();
     rig.advance(millis(29_999));
-    assert!(!shown(&mut rig).contains(&Shown::Stuck(true)));
+    assert!(!shown(&mut rig).contains(&StatusChange::Stuck(true)));
     rig.advance(millis(1));
-    assert!(shown(&mut rig).contains(&Shown::Stuck(true)), "time for *retry now*");
+    assert!(shown(&mut rig).contains(&StatusChange::Stuck(true)), "time for *retry now*");
     rig.up();
-    assert!(shown(&mut rig).contains(&Shown::Stuck(false)));
+    assert!(shown(&mut rig).contains(&StatusChange::Stuck(false)));
 }
 
 #[test]
@@ -490,10 +490,10 @@ fn m22_send_while_reconnecting_is_refused_or_queued() {
     rig.stable();
     rig.peer().reset();
     let refused = rig.send("hello").unwrap_err();
-    assert_eq!(refused.reason, RefusedReason::Down);
+    assert_eq!(refused.reason, SendErrorKind::Down);
     assert!(refused.to_string().contains("the link is not usable now"));
 
-    let outbox = OutboxConfig::default().with_while_down(WhileDown::Queue);
+    let outbox = OutboxConfig::default().with_while_down(OfflineSend::Queue);
     let mut rig = Rig::with(&PROFILE, config().with_outbox(outbox));
     rig.stable();
     rig.peer().reset();
@@ -512,7 +512,7 @@ fn m23_close_is_terminal_for_the_instance() {
     rig.retry_now();
     rig.advance(secs(86_400));
     assert_eq!((rig.dials().len(), rig.word()), (1, "closed"));
-    assert_eq!(rig.send("hello").unwrap_err().reason, RefusedReason::Closed);
+    assert_eq!(rig.send("hello").unwrap_err().reason, SendErrorKind::Closed);
     assert!(rig.machine().link().is_final());
     let _ = Failure::Reset;
 }

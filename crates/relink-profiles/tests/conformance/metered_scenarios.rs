@@ -1,7 +1,8 @@
 //! M24: the eight tests of the document, in virtual time. On real sockets they are among the tests of the drivers.
 
 use relink::{
-    CloseCode, ClosedReason, Event, Hint, OutboxConfig, Outgoing, SessionConfig, Shown, State, WhileDown,
+    CloseCode, ClosedReason, Event, Hint, OfflineSend, OutboxConfig, Outgoing, SessionConfig, State,
+    StatusChange,
 };
 use relink_profiles::metered::{PROFILE, config, error_name};
 use relink_sim::{OnDial, millis, secs};
@@ -9,13 +10,13 @@ use relink_sim::{OnDial, millis, secs};
 use crate::support::Rig;
 
 fn with_tokens() -> SessionConfig {
-    let mut config = config().with_outbox(OutboxConfig::default().with_while_down(WhileDown::Queue));
+    let mut config = config().with_outbox(OutboxConfig::default().with_while_down(OfflineSend::Queue));
     config.link.credentials.fetch = true;
     config
 }
 
-fn was_shown(rig: &mut Rig, what: Shown) -> bool {
-    rig.events().contains(&Event::Shown(what))
+fn was_shown(rig: &mut Rig, what: StatusChange) -> bool {
+    rig.events().contains(&Event::StatusChange(what))
 }
 
 #[test]
@@ -25,10 +26,12 @@ fn m24_brief_network_drop() {
     rig.outage();
     rig.send(Outgoing::from("hello").on("room")).unwrap();
     rig.advance(secs(5));
-    assert!(was_shown(&mut rig, Shown::Banner(true)) && !was_shown(&mut rig, Shown::Stuck(true)));
+    assert!(
+        was_shown(&mut rig, StatusChange::Banner(true)) && !was_shown(&mut rig, StatusChange::Stuck(true))
+    );
     rig.heard();
     rig.up();
-    assert!(was_shown(&mut rig, Shown::Banner(false)));
+    assert!(was_shown(&mut rig, StatusChange::Banner(false)));
     assert_eq!(rig.heard(), [r#"{"type":"publish","channel":"room","data":"hello"}"#], "what waited arrives");
 }
 
@@ -37,13 +40,13 @@ fn m24_long_network_drop() {
     let mut rig = Rig::with(&PROFILE, with_tokens());
     rig.stable();
     let lost = rig.outage();
-    while !was_shown(&mut rig, Shown::Stuck(true)) {
+    while !was_shown(&mut rig, StatusChange::Stuck(true)) {
         rig.step();
     }
     assert_eq!(rig.now() - lost, secs(30));
     rig.advance(secs(30));
     rig.up();
-    assert!(was_shown(&mut rig, Shown::Stuck(false)));
+    assert!(was_shown(&mut rig, StatusChange::Stuck(false)));
     assert!(rig.now() - lost <= secs(90), "within one delay of the network's return");
 }
 

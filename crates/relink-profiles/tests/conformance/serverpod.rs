@@ -1,6 +1,6 @@
 //! S1–S7: Serverpod's reconnection.
 
-use relink::{ClosedReason, Event, GaveUp, Hint, Phase, SessionInput, State};
+use relink::{ClosedReason, Event, GiveUpReason, Hint, Phase, SessionInput, State};
 use relink_profiles::serverpod::{PROFILE, config, config_with};
 use relink_sim::{OnDial, secs};
 use relink_v1::{ClientFrame, ServerFrame};
@@ -24,7 +24,7 @@ fn s02_five_attempts_then_it_stops_and_tells_the_person() {
     let lost = rig.outage();
     rig.advance(secs(86_400));
     assert_eq!(rig.dialled_after(lost).len(), 5);
-    let reason = ClosedReason::GaveUp(GaveUp::Attempts);
+    let reason = ClosedReason::GaveUp(GiveUpReason::Attempts);
     assert_eq!(rig.events().last(), Some(&Event::Closed { reason }));
     assert!(reason.advice().contains("check the network"), "what a person can do");
     assert_eq!((rig.word(), rig.deadline()), ("disconnected", None));

@@ -2,14 +2,14 @@
 
 use rand_pcg::Pcg32;
 use relink::rand_core::{Rng, SeedableRng};
-use relink::{Address, Command, Frame, Message, Protocol, Refusal, Secret, Signal, Step};
+use relink::{Address, Command, Frame, Message, Protocol, ProtocolEvent, Refusal, Secret, Step};
 use relink_profiles::deepstream::{Deepstream, Encoding, Packet};
 use relink_profiles::managed_websocket::ManagedWebSocket;
 use relink_profiles::metered::{Client, ClientFrame, Peer, ServerFrame};
 use relink_testing::Hub;
 
 /// What a protocol reads from a message.
-fn read(protocol: &mut impl Protocol, message: impl Into<Message>) -> Vec<Signal> {
+fn read(protocol: &mut impl Protocol, message: impl Into<Message>) -> Vec<ProtocolEvent> {
     let mut signals = Vec::new();
     protocol.receive(message.into(), &mut signals);
     signals
@@ -104,12 +104,12 @@ fn deepstreams_events_are_channels() {
     // The JSON endpoint's answers do not say that they are.
     let signals = read(&mut client, r#"{"topic":4,"action":3,"correlationId":"1"}"#);
     assert!(
-        matches!(&signals[..], [Signal::Subscribed { channel, recovered: true, .. }] if channel.as_str() == "news")
+        matches!(&signals[..], [ProtocolEvent::Subscribed { channel, recovered: true, .. }] if channel.as_str() == "news")
     );
     for (data, text) in [(r#""\"hello\"""#, "hello"), (r#""{\"n\":1}""#, r#"{"n":1}"#)] {
         let signals = read(&mut client, format!(r#"{{"topic":4,"action":2,"name":"news","data":{data}}}"#));
         assert!(
-            matches!(&signals[..], [Signal::Publication { message, .. }] if message.as_text() == Some(text)),
+            matches!(&signals[..], [ProtocolEvent::Publication { message, .. }] if message.as_text() == Some(text)),
             "{signals:?}"
         );
     }
@@ -135,7 +135,7 @@ fn deepstreams_events_are_channels() {
         r#"{"topic":4,"action":104,"name":"secret","correlationId":"2","originalAction":3,"isError":true}"#;
     let signals = read(&mut client, denied);
     assert!(
-        matches!(&signals[..], [Signal::Unsubscribed { problem: Some(problem), .. }] if problem.name == "channel_not_authorized")
+        matches!(&signals[..], [ProtocolEvent::Unsubscribed { problem: Some(problem), .. }] if problem.name == "channel_not_authorized")
     );
 }
 
@@ -143,8 +143,8 @@ fn deepstreams_events_are_channels() {
 fn deepstreams_refusals_end_or_fetch_a_token() {
     let mut client = deepstream(Encoding::Json);
     let refusal = |client: &mut Deepstream, text: &str| match &read(client, text)[..] {
-        [Signal::Refused(Refusal::Stop(reason))] => reason.name(),
-        [Signal::Refused(Refusal::Token)] => "a fresh token may do",
+        [ProtocolEvent::Refused(Refusal::Stop(reason))] => reason.name(),
+        [ProtocolEvent::Refused(Refusal::Token)] => "a fresh token may do",
         other => panic!("{other:?}"),
     };
     assert_eq!(refusal(&mut client, r#"{"topic":3,"action":4}"#), "a fresh token may do");
@@ -152,12 +152,12 @@ fn deepstreams_refusals_end_or_fetch_a_token() {
     assert_eq!(refusal(&mut client, r#"{"topic":2,"action":100}"#), "authentication_timeout");
     assert_eq!(refusal(&mut client, r#"{"topic":2,"action":6}"#), "challenge_denied");
     for gibberish in ["", "{}", "[]", "hello", r#"{"topic":"2"}"#, r#"{"topic":2,"action":7}"#] {
-        assert!(matches!(&read(&mut client, gibberish)[..], [Signal::Malformed(_)]), "{gibberish:?}");
+        assert!(matches!(&read(&mut client, gibberish)[..], [ProtocolEvent::Malformed(_)]), "{gibberish:?}");
     }
     let record = r#"{"topic":5,"action":1}"#;
     assert_eq!(
         read(&mut client, record),
-        [Signal::Data(record.into())],
+        [ProtocolEvent::Data(record.into())],
         "other topics are the application's"
     );
 }
@@ -173,11 +173,11 @@ fn metereds_answers_come_in_the_order_of_the_messages() {
     assert_eq!(read(&mut client, ack(2)), [], "the first has no answer yet");
     assert_eq!(
         read(&mut client, ack(1)),
-        [Signal::Acknowledged { serial: 1 }, Signal::Acknowledged { serial: 2 }]
+        [ProtocolEvent::Acknowledged { serial: 1 }, ProtocolEvent::Acknowledged { serial: 2 }]
     );
     let refused = read(&mut client, r#"{"type":"error","requestId":"3","code":"action_not_permitted"}"#);
     assert!(
-        matches!(&refused[..], [Signal::Rejected(rejection)] if rejection.serial == 3 && rejection.problem.name == "action_not_permitted")
+        matches!(&refused[..], [ProtocolEvent::Rejected(rejection)] if rejection.serial == 3 && rejection.problem.name == "action_not_permitted")
     );
     assert_eq!(read(&mut client, ack(3)), [], "once");
 }
@@ -192,7 +192,7 @@ fn metereds_refused_subscription_costs_nothing_else() {
         r#"{"type":"error","requestId":"1","code":"channel_not_authorized","message":"no"}"#,
     );
     assert!(
-        matches!(&refused[..], [Signal::Unsubscribed { problem: Some(problem), .. }] if !problem.is_retryable())
+        matches!(&refused[..], [ProtocolEvent::Unsubscribed { problem: Some(problem), .. }] if !problem.is_retryable())
     );
     for text in ["", "{}", r#"{"type":"tomorrow"}"#, r#"{"type":"ack"}"#] {
         assert_eq!(read(&mut client, text), [], "{text:?} is passed over");
@@ -204,7 +204,7 @@ fn metereds_refused_subscription_costs_nothing_else() {
         (r#"{"type":"going_away","retryAfterMs":"soon"}"#, 1_000),
     ] {
         let retry_after = relink_sim::millis(millis);
-        assert_eq!(away(text), [Signal::GoingAway { retry_after }]);
+        assert_eq!(away(text), [ProtocolEvent::GoingAway { retry_after }]);
     }
     let to_peer = said(&mut client, data(r#"{"sdp":1}"#, Some("@bob"), None));
     assert_eq!(to_peer, [r#"{"type":"send","to":"bob","data":{"sdp":1}}"#]);
@@ -270,7 +270,10 @@ fn metereds_hub_carries_messages_and_presence_between_clients() {
         let mut client = Client::default();
         client.opened();
         let welcome = hub.connected(key, Peer { id: id.into(), metadata: None }, None, 1);
-        assert_eq!(read(&mut client, welcome.encode()), [Signal::MaxMessage(Some(65_536)), Signal::Welcome]);
+        assert_eq!(
+            read(&mut client, welcome.encode()),
+            [ProtocolEvent::MaxMessage(Some(65_536)), ProtocolEvent::Welcome]
+        );
         assert_eq!(client.peer_id(), id);
         clients.push(client);
     }
@@ -290,25 +293,23 @@ fn metereds_hub_carries_messages_and_presence_between_clients() {
     };
     tell(&mut hub, &mut clients, 0, subscribe("room"));
     let joined = tell(&mut hub, &mut clients, 1, subscribe("room"));
-    assert!(
-        joined.iter().any(|(to, signal)| *to == 0
-            && matches!(signal, Signal::Joined { member, .. } if member.user == "bob"))
-    );
-    let everybody = |signal: &Signal| matches!(signal, Signal::Members { members, .. } if members.len() == 2);
+    assert!(joined.iter().any(|(to, signal)| *to == 0
+        && matches!(signal, ProtocolEvent::Joined { member, .. } if member.user == "bob")));
+    let everybody = |signal: &ProtocolEvent| matches!(signal, ProtocolEvent::Members { members, .. } if members.len() == 2);
     assert!(joined.iter().any(|(to, signal)| *to == 1 && everybody(signal)));
     let heard = tell(&mut hub, &mut clients, 0, data("hello", Some("room"), None));
     assert_eq!(heard.len(), 2, "its own, too: {heard:?}");
     let direct = tell(&mut hub, &mut clients, 0, data("psst", Some("@bob"), None));
     assert!(
-        matches!(&direct[..], [(1, Signal::Data(message))] if message.as_text().unwrap().contains("psst"))
+        matches!(&direct[..], [(1, ProtocolEvent::Data(message))] if message.as_text().unwrap().contains("psst"))
     );
     let nobody = tell(&mut hub, &mut clients, 0, data("psst", Some("@eve"), Some(1)));
     assert!(
-        matches!(&nobody[..], [(0, Signal::Rejected(rejection))] if rejection.problem.name == "peer_not_found")
+        matches!(&nobody[..], [(0, ProtocolEvent::Rejected(rejection))] if rejection.problem.name == "peer_not_found")
     );
     let left = hub.disconnected(&1);
     assert!(
-        matches!(&read(&mut clients[0], left[0].frame.encode())[..], [Signal::Left { member, .. }] if member.user == "bob")
+        matches!(&read(&mut clients[0], left[0].frame.encode())[..], [ProtocolEvent::Left { member, .. }] if member.user == "bob")
     );
 }
 

@@ -9,10 +9,10 @@ use std::{
 
 use futures_core::future::BoxFuture;
 use relink::ConfigError;
-use relink_node::{Answer, HistoryConfig, MemoryHistory, News, Question, Stream};
+use relink_node::{HistoryConfig, MemoryStore, StoreEvent, StoreRequest, StoreResponse, Stream};
 use tokio::time::sleep;
 
-use super::{History, HistoryError, NewsSender, Watch};
+use super::{History, HistoryError, StoreEventSender, Watch};
 use crate::clock::Clock;
 
 /// How late it is noticed at most that somebody left while nobody asks anything.
@@ -24,7 +24,7 @@ const ROUND: Duration = Duration::from_secs(10);
 /// A restart loses all of it: clients that come back after one get a new session, and are told that messages may be
 /// missing. What outlives a restart is a [`RedisHistory`](crate::RedisHistory) (feature `redis`).
 #[derive(Clone)]
-pub struct Memory {
+pub struct MemoryHistory {
     shared: Arc<Shared>,
 }
 
@@ -35,38 +35,38 @@ struct Shared {
 }
 
 struct State {
-    history: MemoryHistory,
+    history: MemoryStore,
     nodes: BTreeMap<u64, Node>,
     next_node: u64,
 }
 
 struct Node {
-    news: NewsSender,
+    news: StoreEventSender,
     watched: BTreeSet<Stream>,
 }
 
-impl Memory {
+impl MemoryHistory {
     /// An empty history.
     ///
     /// # Errors
     ///
     /// Where the configuration is wrong.
     pub fn new(config: HistoryConfig) -> Result<Self, ConfigError> {
-        let history = MemoryHistory::new(config, rand::random())?;
+        let history = MemoryStore::new(config, rand::random())?;
         let state = Mutex::new(State { history, nodes: BTreeMap::new(), next_node: 0 });
         Ok(Self { shared: Arc::new(Shared { config, clock: Clock::new(), state }) })
     }
 }
 
-impl History for Memory {
+impl History for MemoryHistory {
     /// Takes effect at once, not only when it is polled.
-    fn answer(&self, question: Question) -> BoxFuture<'_, Result<Answer, HistoryError>> {
+    fn answer(&self, question: StoreRequest) -> BoxFuture<'_, Result<StoreResponse, HistoryError>> {
         let answer = self.shared.with(|state, now| state.history.answer(question, now));
         Box::pin(std::future::ready(Ok(answer)))
     }
 
     /// Call it inside a runtime.
-    fn listen(&self, news: NewsSender) -> Arc<dyn Watch> {
+    fn listen(&self, news: StoreEventSender) -> Arc<dyn Watch> {
         let mut state = self.shared.lock();
         let number = state.next_node;
         state.next_node += 1;
@@ -121,11 +121,15 @@ impl Shared {
 
 /// Tells those who watch.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the list of news may grow")]
-fn tell(nodes: &BTreeMap<u64, Node>, news: &News) {
+fn tell(nodes: &BTreeMap<u64, Node>, news: &StoreEvent) {
     let stream = match news {
-        News::Published { stream, .. } => Some(stream.clone()),
-        News::Joined { channel, .. } | News::Left { channel, .. } => Some(Stream::Channel(channel.clone())),
-        News::Resumed { session, .. } | News::Ended { session, .. } => Some(Stream::Session(session.clone())),
+        StoreEvent::Published { stream, .. } => Some(stream.clone()),
+        StoreEvent::Joined { channel, .. } | StoreEvent::Left { channel, .. } => {
+            Some(Stream::Channel(channel.clone()))
+        }
+        StoreEvent::Resumed { session, .. } | StoreEvent::Ended { session, .. } => {
+            Some(Stream::Session(session.clone()))
+        }
         // Of no stream in particular, or of a kind that this crate does not know.
         _ => None,
     };
@@ -165,7 +169,7 @@ impl Drop for Listener {
     }
 }
 
-impl fmt::Debug for Memory {
+impl fmt::Debug for MemoryHistory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Memory").field("config", &self.shared.config).finish_non_exhaustive()
     }

@@ -10,20 +10,20 @@ mod redis;
 use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
-use relink_node::{Answer, HistoryConfig, Question, Stream};
+use relink_node::{HistoryConfig, StoreRequest, StoreResponse, Stream};
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisConfig, RedisHistory};
 pub use self::{
     error::HistoryError,
-    memory::Memory,
-    news::{NewsReceiver, NewsSender, news},
+    memory::MemoryHistory,
+    news::{StoreEventReceiver, StoreEventSender, news},
 };
 
 /// Keeps streams, sessions and members for one node or for many, and tells their news (W15).
 ///
-/// [`Memory`] keeps them as long as the process lives, [`RedisHistory`] longer and for every node that uses the same
-/// server. The contract is in the docs of [`Question`] and [`Answer`], and `tests/contract` of this crate checks it.
+/// [`MemoryHistory`] keeps them as long as the process lives, [`RedisHistory`] longer and for every node that uses the same
+/// server. The contract is in the docs of [`StoreRequest`] and [`StoreResponse`], and `tests/contract` of this crate checks it.
 pub trait History: Send + Sync + 'static {
     /// Answers one question.
     ///
@@ -36,10 +36,10 @@ pub trait History: Send + Sync + 'static {
     ///
     /// Where the answer is not known. It may have taken effect nevertheless; ask again: everything but
     /// [`Publish`](Question::Publish) may be asked twice without harm.
-    fn answer(&self, question: Question) -> BoxFuture<'_, Result<Answer, HistoryError>>;
+    fn answer(&self, question: StoreRequest) -> BoxFuture<'_, Result<StoreResponse, HistoryError>>;
 
     /// Begins to tell one node what happens on the streams that it watches, until the receiver or the watch is dropped.
-    fn listen(&self, news: NewsSender) -> Arc<dyn Watch>;
+    fn listen(&self, news: StoreEventSender) -> Arc<dyn Watch>;
 
     /// How much is kept, and for how long.
     fn config(&self) -> HistoryConfig;
@@ -55,11 +55,11 @@ pub trait Watch: Send + Sync + 'static {
 }
 
 impl<T: History + ?Sized> History for Arc<T> {
-    fn answer(&self, question: Question) -> BoxFuture<'_, Result<Answer, HistoryError>> {
+    fn answer(&self, question: StoreRequest) -> BoxFuture<'_, Result<StoreResponse, HistoryError>> {
         (**self).answer(question)
     }
 
-    fn listen(&self, news: NewsSender) -> Arc<dyn Watch> {
+    fn listen(&self, news: StoreEventSender) -> Arc<dyn Watch> {
         (**self).listen(news)
     }
 

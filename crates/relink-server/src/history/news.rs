@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
-use relink_node::News;
+use relink_node::StoreEvent;
 
 /// So many news wait for a busy node; then they are given up for one doubt. In bytes they are bounded by what a history
 /// keeps: messages are shared, not copied.
@@ -15,20 +15,20 @@ const WAITING_MAX: usize = 16 * 1024;
 
 /// A queue of news for one node, for a [`History`](crate::History) of one's own.
 #[must_use]
-pub fn news() -> (NewsSender, NewsReceiver) {
+pub fn news() -> (StoreEventSender, StoreEventReceiver) {
     let shared = Arc::new(Shared::default());
-    (NewsSender { shared: Arc::clone(&shared) }, NewsReceiver { shared })
+    (StoreEventSender { shared: Arc::clone(&shared) }, StoreEventReceiver { shared })
 }
 
 /// Where a store puts news. Dropping it ends them.
 #[derive(Debug)]
-pub struct NewsSender {
+pub struct StoreEventSender {
     shared: Arc<Shared>,
 }
 
 /// Where a node takes news from.
 #[derive(Debug)]
-pub struct NewsReceiver {
+pub struct StoreEventReceiver {
     shared: Arc<Shared>,
 }
 
@@ -40,23 +40,23 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<News>,
+    waiting: VecDeque<StoreEvent>,
     closed: bool,
 }
 
-impl NewsSender {
+impl StoreEventSender {
     /// Tells the node; never waits. Where too much waits already, all of it becomes one [`Doubt`](News::Doubt), upon which
     /// the node looks for itself.
     ///
     /// `false` once nobody listens any more.
-    pub fn push(&self, news: News) -> bool {
+    pub fn push(&self, news: StoreEvent) -> bool {
         let mut queue = self.shared.lock();
         if queue.closed {
             return false;
         }
-        if queue.waiting.len() >= WAITING_MAX || news == News::Doubt {
+        if queue.waiting.len() >= WAITING_MAX || news == StoreEvent::Doubt {
             queue.waiting.clear();
-            queue.waiting.push_back(News::Doubt);
+            queue.waiting.push_back(StoreEvent::Doubt);
         } else {
             queue.waiting.push_back(news);
         }
@@ -72,9 +72,9 @@ impl NewsSender {
     }
 }
 
-impl NewsReceiver {
+impl StoreEventReceiver {
     /// The next piece of news; `None` once the store is gone. Cancel-safe.
-    pub async fn recv(&mut self) -> Option<News> {
+    pub async fn recv(&mut self) -> Option<StoreEvent> {
         std::future::poll_fn(|cx| {
             self.shared.filled.register(cx.waker());
             let mut queue = self.shared.lock();
@@ -99,13 +99,13 @@ impl Shared {
     }
 }
 
-impl Drop for NewsSender {
+impl Drop for StoreEventSender {
     fn drop(&mut self) {
         self.shared.close();
     }
 }
 
-impl Drop for NewsReceiver {
+impl Drop for StoreEventReceiver {
     fn drop(&mut self) {
         self.shared.close();
     }
@@ -119,11 +119,11 @@ mod tests {
     async fn w15_too_many_news_become_one_doubt() {
         let (sender, mut receiver) = news();
         for _ in 0..=WAITING_MAX {
-            assert!(sender.push(News::Left { channel: "a".into(), member: member() }));
+            assert!(sender.push(StoreEvent::Left { channel: "a".into(), member: member() }));
         }
-        assert_eq!(receiver.recv().await, Some(News::Doubt));
-        assert!(sender.push(News::Joined { channel: "a".into(), member: member() }));
-        assert_eq!(receiver.recv().await, Some(News::Joined { channel: "a".into(), member: member() }));
+        assert_eq!(receiver.recv().await, Some(StoreEvent::Doubt));
+        assert!(sender.push(StoreEvent::Joined { channel: "a".into(), member: member() }));
+        assert_eq!(receiver.recv().await, Some(StoreEvent::Joined { channel: "a".into(), member: member() }));
         drop(sender);
         assert_eq!(receiver.recv().await, None);
     }
@@ -133,7 +133,7 @@ mod tests {
         let (sender, receiver) = news();
         drop(receiver);
         assert!(sender.is_closed());
-        assert!(!sender.push(News::Doubt));
+        assert!(!sender.push(StoreEvent::Doubt));
     }
 
     fn member() -> relink::Member {

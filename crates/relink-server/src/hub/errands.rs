@@ -6,15 +6,15 @@ use std::{
 };
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use relink_node::{NodeInput, Question, QuestionId, Stream};
+use relink_node::{NodeInput, StoreRequest, StoreRequestId, Stream};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Hub;
-use crate::history::{History, NewsReceiver, Watch};
+use crate::history::{History, StoreEventReceiver, Watch};
 
 /// What the node wants of its store.
 pub(crate) enum Errand {
-    Ask(QuestionId, Question),
+    Ask(StoreRequestId, StoreRequest),
     Watch(Stream),
     Unwatch(Stream),
 }
@@ -43,7 +43,7 @@ pub(super) async fn run(
     }
 }
 
-async fn ask(history: Arc<dyn History>, question: QuestionId, what: Question) -> NodeInput {
+async fn ask(history: Arc<dyn History>, question: StoreRequestId, what: StoreRequest) -> NodeInput {
     let asking = AssertUnwindSafe(async { history.answer(what).await }).catch_unwind();
     let answer = match asking.await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
@@ -53,9 +53,9 @@ async fn ask(history: Arc<dyn History>, question: QuestionId, what: Question) ->
 }
 
 /// Passes the store's news on.
-pub(super) async fn hear(hub: Weak<Hub>, mut news: NewsReceiver) {
+pub(super) async fn hear(hub: Weak<Hub>, mut news: StoreEventReceiver) {
     while let Some(news) = news.recv().await {
         let Some(hub) = hub.upgrade() else { return };
-        hub.drive(NodeInput::News(news));
+        hub.drive(NodeInput::StoreEvent(news));
     }
 }

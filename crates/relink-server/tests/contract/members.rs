@@ -5,7 +5,7 @@ use super::*;
 /// Joins as the session's only member ever, and expects to be known as that.
 async fn join_as_new(history: &dyn History, to: &str, session: &str, who: &Member, lease: u64) {
     let answer = join(history, to, session, who.clone(), lease).await;
-    assert_eq!(answer, Answer::Joined { join: who.join.clone() });
+    assert_eq!(answer, StoreResponse::Joined { join: who.join.clone() });
 }
 
 fn name((who, what): (Member, &str)) -> (String, String, String) {
@@ -14,8 +14,8 @@ fn name((who, what): (Member, &str)) -> (String, String, String) {
 
 async fn hear_change(ear: &mut Ear, of: &str) -> (String, String, String) {
     match ear.hear().await {
-        News::Joined { channel, member } if channel.as_str() == of => name((member, "joined")),
-        News::Left { channel, member } if channel.as_str() == of => name((member, "left")),
+        StoreEvent::Joined { channel, member } if channel.as_str() == of => name((member, "joined")),
+        StoreEvent::Left { channel, member } if channel.as_str() == of => name((member, "left")),
         other => panic!("{other:?}"),
     }
 }
@@ -65,7 +65,7 @@ pub(crate) async fn a09_a_member_that_comes_back_keeps_its_name_and_is_told_to_n
     let mut ear = Ear::on(&*rig.one, &[&channel("a")]).await;
     join_as_new(&*rig.one, "a", "s", &member("alice", "first"), 1).await;
     let again = join(&*rig.other, "a", "s", member("alice", "second"), 2).await;
-    assert_eq!(again, Answer::Joined { join: "first".to_owned() });
+    assert_eq!(again, StoreResponse::Joined { join: "first".to_owned() });
     join_as_new(&*rig.one, "a", "t", &member("bob", "only"), 3).await;
     assert_eq!(hear_change(&mut ear, "a").await, change("alice", "first", "joined"));
     assert_eq!(hear_change(&mut ear, "a").await, change("bob", "only", "joined"));
@@ -83,12 +83,12 @@ pub(crate) async fn a09_a_member_that_comes_back_with_other_words_is_told_again(
     let mut ear = Ear::on(&*rig.other, &[&channel("a")]).await;
     let away = |join: &str| Member { info: Some("away".into()), ..member("alice", join) };
     let again = join(&*rig.one, "a", "s", away("second"), 2).await;
-    assert_eq!(again, Answer::Joined { join: "first".to_owned() });
-    assert_eq!(ear.hear().await, News::Joined { channel: "a".into(), member: away("first") });
+    assert_eq!(again, StoreResponse::Joined { join: "first".to_owned() });
+    assert_eq!(ear.hear().await, StoreEvent::Joined { channel: "a".into(), member: away("first") });
     assert_eq!(members(&*rig.one, "a").await, [away("first")]);
     leave(&*rig.one, "a", "s", 2).await;
     let left = Member { info: None, ..away("first") };
-    assert_eq!(ear.hear().await, News::Left { channel: "a".into(), member: left });
+    assert_eq!(ear.hear().await, StoreEvent::Left { channel: "a".into(), member: left });
 }
 
 pub(crate) async fn a09_a_lease_that_was_replaced_cannot_leave(rig: impl AsyncFn(HistoryConfig) -> Rig) {
@@ -105,7 +105,7 @@ pub(crate) async fn a09_a_lease_that_was_replaced_cannot_leave(rig: impl AsyncFn
 
 pub(crate) async fn a09_a_session_that_nobody_knows_cannot_join(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
-    assert_eq!(join(&*rig.one, "a", "s", member("alice", "j"), 1).await, Answer::Unknown);
+    assert_eq!(join(&*rig.one, "a", "s", member("alice", "j"), 1).await, StoreResponse::Unknown);
     assert_eq!(members(&*rig.one, "a").await, []);
 }
 
@@ -115,7 +115,7 @@ pub(crate) async fn a09_members_leave_with_their_session(rig: impl AsyncFn(Histo
     join_as_new(&*rig.one, "a", "s", &member("alice", "j"), 1).await;
     join_as_new(&*rig.one, "b", "s", &member("alice", "k"), 2).await;
     let mut ear = Ear::on(&*rig.other, &[&channel("a")]).await;
-    assert_eq!(ask(&*rig.one, Question::End { session: "s".into(), turn: 0 }).await, Answer::Done);
+    assert_eq!(ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 0 }).await, StoreResponse::Done);
     assert_eq!(hear_change(&mut ear, "a").await, change("alice", "j", "left"));
     assert_eq!(members(&*rig.one, "a").await, []);
     assert_eq!(members(&*rig.one, "b").await, []);
@@ -160,12 +160,14 @@ pub(crate) async fn a09_any_name_is_a_name(rig: impl AsyncFn(HistoryConfig) -> R
     let who = Member { user: odd.to_owned(), join: odd.to_owned(), info: Some(odd.into()) };
     join_as_new(&*rig.one, odd, odd, &who, 1).await;
     assert_eq!(members(&*rig.other, odd).await, std::slice::from_ref(&who));
-    assert_eq!(ear.hear().await, News::Joined { channel: odd.into(), member: who.clone() });
+    assert_eq!(ear.hear().await, StoreEvent::Joined { channel: odd.into(), member: who.clone() });
     publish(&*rig.one, &channel(odd), &[odd]).await;
     assert_eq!(ear.hear_word().await, (channel(odd), 1, odd.to_owned()));
     leave(&*rig.one, odd, odd, 1).await;
     assert_eq!(hear_change(&mut ear, odd).await, change(odd, odd, "left"));
-    assert!(matches!(resume(&*rig.other, odd, odd).await, Answer::Session { user, .. } if user == odd));
+    assert!(
+        matches!(resume(&*rig.other, odd, odd).await, StoreResponse::Session { user, .. } if user == odd)
+    );
 }
 
 pub(crate) async fn a09_a_resume_tells_the_seats_that_are_to_be_watched(
@@ -176,7 +178,7 @@ pub(crate) async fn a09_a_resume_tells_the_seats_that_are_to_be_watched(
     join_as_new(&*rig.one, "a", "s", &member("alice", "j1"), u64::MAX).await;
     join_as_new(&*rig.one, "b", "s", &member("alice", "j2"), 2).await;
     leave(&*rig.one, "b", "s", 2).await;
-    let expected = Answer::Session {
+    let expected = StoreResponse::Session {
         user: "alice".to_owned(),
         received: 0,
         rejected: Vec::new(),
@@ -195,9 +197,9 @@ pub(crate) async fn a09_the_members_of_a_user_leave_with_its_sessions(
         join_as_new(&*rig.one, "a", session, &member(user, session), 1).await;
     }
     let frame = CloseFrame::from(CloseCode::ADMIN_DISCONNECT);
-    let question = Question::EndUser { user: "alice".into(), ago: Duration::ZERO, frame };
+    let question = StoreRequest::EndUser { user: "alice".into(), ago: Duration::ZERO, frame };
     let mut ear = Ear::on(&*rig.other, &[&channel("a")]).await;
-    assert_eq!(ask(&*rig.one, question).await, Answer::Done);
+    assert_eq!(ask(&*rig.one, question).await, StoreResponse::Done);
     let mut left = [hear_change(&mut ear, "a").await, hear_change(&mut ear, "a").await];
     left.sort();
     assert_eq!(left, [change("alice", "s", "left"), change("alice", "t", "left")]);

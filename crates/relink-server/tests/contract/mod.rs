@@ -1,4 +1,4 @@
-//! What every history must do: each sentence of [`Question`] and [`Answer`] as a case, the same for all of them.
+//! What every history must do: each sentence of [`StoreRequest`] and [`StoreResponse`] as a case, the same for all of them.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a case picks the answers and news that it is about")]
@@ -11,8 +11,8 @@ mod streams;
 use std::{any::Any, sync::Arc, time::Duration};
 
 use relink::{Channel, CloseCode, CloseFrame, Member, Message, Position, Problem, Rejection, SessionId};
-use relink_node::{Answer, Full, HistoryConfig, News, Publication, Question, Stream};
-use relink_server::{History, NewsReceiver, Watch, news};
+use relink_node::{Full, HistoryConfig, Publication, StoreEvent, StoreRequest, StoreResponse, Stream};
+use relink_server::{History, StoreEventReceiver, Watch, news};
 use tokio::time::{sleep, timeout};
 
 pub(crate) use self::{members::*, room::*, sessions::*, streams::*};
@@ -104,7 +104,7 @@ pub(crate) fn config() -> HistoryConfig {
     HistoryConfig::default()
 }
 
-pub(crate) async fn ask(history: &dyn History, question: Question) -> Answer {
+pub(crate) async fn ask(history: &dyn History, question: StoreRequest) -> StoreResponse {
     history.answer(question).await.expect("the store answers")
 }
 
@@ -118,7 +118,10 @@ pub(crate) fn channel(name: &str) -> Stream {
 
 pub(crate) async fn publish(history: &dyn History, stream: &Stream, words: &[&str]) {
     let publications = words.iter().map(|word| (stream.clone(), text(word))).collect();
-    assert_eq!(ask(history, Question::Publish { session: None, publications }).await, Answer::Done);
+    assert_eq!(
+        ask(history, StoreRequest::Publish { session: None, publications }).await,
+        StoreResponse::Done
+    );
 }
 
 pub(crate) async fn top(history: &dyn History, stream: &Stream) -> Position {
@@ -131,8 +134,8 @@ pub(crate) async fn since(
     after: Option<Position>,
     limit: usize,
 ) -> (Position, Option<Vec<Publication>>) {
-    match ask(history, Question::Since { stream: stream.clone(), after, limit }).await {
-        Answer::Since { top, missed } => (top, missed),
+    match ask(history, StoreRequest::Since { stream: stream.clone(), after, limit }).await {
+        StoreResponse::Since { top, missed } => (top, missed),
         other => panic!("{other:?}"),
     }
 }
@@ -150,34 +153,34 @@ pub(crate) fn numbered(words: &[(u64, &str)]) -> Option<Vec<(u64, String)>> {
 }
 
 pub(crate) async fn create(history: &dyn History, session: &str, user: &str) {
-    let question = Question::Create { session: session.into(), user: user.to_owned() };
+    let question = StoreRequest::Create { session: session.into(), user: user.to_owned() };
     assert_eq!(ask(history, question).await, session_of(user, 0, &[], 0));
 }
 
 /// A session that is a member nowhere.
-pub(crate) fn session_of(user: &str, received: u64, rejected: &[Rejection], turn: u64) -> Answer {
+pub(crate) fn session_of(user: &str, received: u64, rejected: &[Rejection], turn: u64) -> StoreResponse {
     let (rejected, seats) = (rejected.to_vec(), Vec::new());
-    Answer::Session { user: user.to_owned(), received, rejected, turn, seats }
+    StoreResponse::Session { user: user.to_owned(), received, rejected, turn, seats }
 }
 
-pub(crate) async fn resume(history: &dyn History, session: &str, user: &str) -> Answer {
-    ask(history, Question::Resume { session: session.into(), user: user.to_owned() }).await
+pub(crate) async fn resume(history: &dyn History, session: &str, user: &str) -> StoreResponse {
+    ask(history, StoreRequest::Resume { session: session.into(), user: user.to_owned() }).await
 }
 
 pub(crate) async fn keep(history: &dyn History, session: &str) {
-    let question = Question::Keep { sessions: vec![SessionId::from(session)] };
-    assert_eq!(ask(history, question).await, Answer::Kept { lost: Vec::new() });
+    let question = StoreRequest::Keep { sessions: vec![SessionId::from(session)] };
+    assert_eq!(ask(history, question).await, StoreResponse::Kept { lost: Vec::new() });
 }
 
 /// A commit of words to a channel.
-pub(crate) fn commit(session: &str, turn: u64, serial: u64, words: &[(&str, &str)]) -> Question {
+pub(crate) fn commit(session: &str, turn: u64, serial: u64, words: &[(&str, &str)]) -> StoreRequest {
     let publications = words.iter().map(|(to, word)| (channel(to), text(word))).collect();
-    Question::Commit { session: session.into(), turn, serial, publications, rejection: None }
+    StoreRequest::Commit { session: session.into(), turn, serial, publications, rejection: None }
 }
 
-pub(crate) fn refused(session: &str, serial: u64, name: &'static str, detail: &str) -> Question {
+pub(crate) fn refused(session: &str, serial: u64, name: &'static str, detail: &str) -> StoreRequest {
     let rejection = Some(rejection(serial, name, detail));
-    Question::Commit { session: session.into(), turn: 0, serial, publications: Vec::new(), rejection }
+    StoreRequest::Commit { session: session.into(), turn: 0, serial, publications: Vec::new(), rejection }
 }
 
 pub(crate) fn rejection(serial: u64, name: &'static str, detail: &str) -> Rejection {
@@ -194,19 +197,19 @@ pub(crate) async fn join(
     session: &str,
     member: Member,
     lease: u64,
-) -> Answer {
-    let question = Question::Join { channel: to.into(), session: session.into(), member, lease };
+) -> StoreResponse {
+    let question = StoreRequest::Join { channel: to.into(), session: session.into(), member, lease };
     ask(history, question).await
 }
 
 pub(crate) async fn leave(history: &dyn History, from: &str, session: &str, lease: u64) {
-    let question = Question::Leave { channel: from.into(), session: session.into(), lease };
-    assert_eq!(ask(history, question).await, Answer::Done);
+    let question = StoreRequest::Leave { channel: from.into(), session: session.into(), lease };
+    assert_eq!(ask(history, question).await, StoreResponse::Done);
 }
 
 pub(crate) async fn members(history: &dyn History, of: &str) -> Vec<Member> {
-    match ask(history, Question::Members { channel: of.into() }).await {
-        Answer::Members(members) => members,
+    match ask(history, StoreRequest::Members { channel: of.into() }).await {
+        StoreResponse::Members(members) => members,
         other => panic!("{other:?}"),
     }
 }
@@ -226,7 +229,7 @@ pub(crate) async fn until<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
 
 /// A node that listens.
 pub(crate) struct Ear {
-    news: NewsReceiver,
+    news: StoreEventReceiver,
     watch: Arc<dyn Watch>,
 }
 
@@ -251,23 +254,23 @@ impl Ear {
     }
 
     /// The next news that are no doubt: doubts may always be.
-    pub(crate) async fn hear(&mut self) -> News {
+    pub(crate) async fn hear(&mut self) -> StoreEvent {
         loop {
             let news = timeout(PATIENCE, self.news.recv()).await.expect("news in time").expect("news");
-            if news != News::Doubt {
+            if news != StoreEvent::Doubt {
                 return news;
             }
         }
     }
 
     pub(crate) async fn doubt(&mut self) {
-        let doubt = async { while self.news.recv().await.expect("news") != News::Doubt {} };
+        let doubt = async { while self.news.recv().await.expect("news") != StoreEvent::Doubt {} };
         timeout(PATIENCE, doubt).await.expect("a doubt in time");
     }
 
     pub(crate) async fn hear_word(&mut self) -> (Stream, u64, String) {
         match self.hear().await {
-            News::Published { stream, publication, .. } => {
+            StoreEvent::Published { stream, publication, .. } => {
                 (stream, publication.offset, publication.message.as_text().unwrap_or("?").to_owned())
             }
             other => panic!("{other:?}"),

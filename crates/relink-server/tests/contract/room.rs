@@ -4,14 +4,14 @@ use super::*;
 
 const BIG: usize = 1000;
 
-fn publish_as(session: &str, to: &str, count: usize) -> Question {
+fn publish_as(session: &str, to: &str, count: usize) -> StoreRequest {
     let publications = vec![(channel(to), text(&"x".repeat(BIG))); count];
-    Question::Publish { session: (!session.is_empty()).then(|| session.into()), publications }
+    StoreRequest::Publish { session: (!session.is_empty()).then(|| session.into()), publications }
 }
 
-fn commit_big(session: &str, serial: u64, to: &str) -> Question {
+fn commit_big(session: &str, serial: u64, to: &str) -> StoreRequest {
     let publications = vec![(channel(to), text(&"x".repeat(BIG)))];
-    Question::Commit { session: session.into(), turn: 0, serial, publications, rejection: None }
+    StoreRequest::Commit { session: session.into(), turn: 0, serial, publications, rejection: None }
 }
 
 pub(crate) async fn w09_one_user_cannot_fill_the_store(rig: impl AsyncFn(HistoryConfig) -> Rig) {
@@ -24,11 +24,11 @@ pub(crate) async fn w09_one_user_cannot_fill_the_store(rig: impl AsyncFn(History
     let refused = loop {
         let (node, session) = if taken % 2 == 0 { (&rig.one, "s") } else { (&rig.other, "t") };
         match ask(&**node, commit_big(session, taken / 2 + 1, &format!("room {taken}"))).await {
-            Answer::Committed { .. } => taken += 1,
+            StoreResponse::Committed { .. } => taken += 1,
             other => break other,
         }
     };
-    assert_eq!(refused, Answer::Full(Full::User));
+    assert_eq!(refused, StoreResponse::Full(Full::User));
     assert!((10..20).contains(&taken), "{taken}");
     let next = taken / 2 + 1;
     let session = if taken % 2 == 0 { "s" } else { "t" };
@@ -36,15 +36,19 @@ pub(crate) async fn w09_one_user_cannot_fill_the_store(rig: impl AsyncFn(History
     assert_eq!(top(&*rig.one, &channel(&format!("room {taken}"))).await.offset, 0);
     // What is refused is noted, and the next serial counts.
     let answer = ask(&*rig.one, refused_in(session, next)).await;
-    assert_eq!(answer, Answer::Committed { received: next });
-    assert_eq!(ask(&*rig.one, commit_big(session, next + 1, "a")).await, Answer::Full(Full::User));
-    assert_eq!(ask(&*rig.one, publish_as("s", "a", 1)).await, Answer::Full(Full::User), "without a serial");
+    assert_eq!(answer, StoreResponse::Committed { received: next });
+    assert_eq!(ask(&*rig.one, commit_big(session, next + 1, "a")).await, StoreResponse::Full(Full::User));
+    assert_eq!(
+        ask(&*rig.one, publish_as("s", "a", 1)).await,
+        StoreResponse::Full(Full::User),
+        "without a serial"
+    );
     // All of it or nothing.
-    assert_eq!(ask(&*rig.one, publish_as("u", "a", 30)).await, Answer::Full(Full::User));
+    assert_eq!(ask(&*rig.one, publish_as("u", "a", 30)).await, StoreResponse::Full(Full::User));
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
     // The others are not concerned, nor is the application.
-    assert_eq!(ask(&*rig.one, commit_big("u", 1, "a")).await, Answer::Committed { received: 1 });
-    assert_eq!(ask(&*rig.one, publish_as("", "a", 30)).await, Answer::Done);
+    assert_eq!(ask(&*rig.one, commit_big("u", 1, "a")).await, StoreResponse::Committed { received: 1 });
+    assert_eq!(ask(&*rig.one, publish_as("", "a", 30)).await, StoreResponse::Done);
 }
 
 pub(crate) async fn w09_one_anonymous_client_cannot_use_up_the_room_of_the_others(
@@ -54,17 +58,17 @@ pub(crate) async fn w09_one_anonymous_client_cannot_use_up_the_room_of_the_other
     for session in ["s", "t"] {
         create(&*rig.one, session, Member::ANONYMOUS).await;
     }
-    assert_eq!(ask(&*rig.one, publish_as("s", "a", 4)).await, Answer::Done);
-    assert_eq!(ask(&*rig.one, publish_as("s", "a", 1)).await, Answer::Full(Full::User));
-    assert_eq!(ask(&*rig.one, commit_big("s", 1, "a")).await, Answer::Full(Full::User));
-    assert_eq!(ask(&*rig.other, commit_big("t", 1, "a")).await, Answer::Committed { received: 1 });
-    assert_eq!(ask(&*rig.other, publish_as("t", "a", 3)).await, Answer::Done);
-    assert_eq!(ask(&*rig.other, publish_as("t", "a", 1)).await, Answer::Full(Full::User));
+    assert_eq!(ask(&*rig.one, publish_as("s", "a", 4)).await, StoreResponse::Done);
+    assert_eq!(ask(&*rig.one, publish_as("s", "a", 1)).await, StoreResponse::Full(Full::User));
+    assert_eq!(ask(&*rig.one, commit_big("s", 1, "a")).await, StoreResponse::Full(Full::User));
+    assert_eq!(ask(&*rig.other, commit_big("t", 1, "a")).await, StoreResponse::Committed { received: 1 });
+    assert_eq!(ask(&*rig.other, publish_as("t", "a", 3)).await, StoreResponse::Done);
+    assert_eq!(ask(&*rig.other, publish_as("t", "a", 1)).await, StoreResponse::Full(Full::User));
 }
 
-fn refused_in(session: &str, serial: u64) -> Question {
+fn refused_in(session: &str, serial: u64) -> StoreRequest {
     let rejection = Some(rejection(serial, "limit_exceeded", "too much"));
-    Question::Commit { session: session.into(), turn: 0, serial, publications: Vec::new(), rejection }
+    StoreRequest::Commit { session: session.into(), turn: 0, serial, publications: Vec::new(), rejection }
 }
 
 pub(crate) async fn w09_a_stream_counts_for_the_user_who_began_it(rig: impl AsyncFn(HistoryConfig) -> Rig) {
@@ -73,25 +77,25 @@ pub(crate) async fn w09_a_stream_counts_for_the_user_who_began_it(rig: impl Asyn
     create(&*rig.one, "t", "ada").await;
     let say = async |session: &str, to: &str| {
         let session = (!session.is_empty()).then(|| session.into());
-        ask(&*rig.one, Question::Publish { session, publications: vec![(channel(to), text("x"))] }).await
+        ask(&*rig.one, StoreRequest::Publish { session, publications: vec![(channel(to), text("x"))] }).await
     };
     // There already, by the application.
-    assert_eq!(say("", "lobby").await, Answer::Done);
+    assert_eq!(say("", "lobby").await, StoreResponse::Done);
     let mut begun = 0;
-    while say("s", &format!("room {begun}")).await == Answer::Done {
+    while say("s", &format!("room {begun}")).await == StoreResponse::Done {
         begun += 1;
     }
     assert_eq!(begun, 20_000 / (512 + 128 + 1));
-    assert_eq!(say("s", "lobby").await, Answer::Done, "what is there costs the message alone");
-    assert_eq!(say("s", "another").await, Answer::Full(Full::User));
-    assert_eq!(say("t", "another").await, Answer::Done);
+    assert_eq!(say("s", "lobby").await, StoreResponse::Done, "what is there costs the message alone");
+    assert_eq!(say("s", "another").await, StoreResponse::Full(Full::User));
+    assert_eq!(say("t", "another").await, StoreResponse::Done);
     // Twice to the same one begins it once.
     let twice = vec![(channel("new"), text(&"x".repeat(9_500))); 2];
-    let question = Question::Publish { session: Some("t".into()), publications: twice };
-    assert_eq!(ask(&*rig.other, question).await, Answer::Full(Full::User));
+    let question = StoreRequest::Publish { session: Some("t".into()), publications: twice };
+    assert_eq!(ask(&*rig.other, question).await, StoreResponse::Full(Full::User));
     let twice = vec![(channel("new"), text(&"x".repeat(9_200))); 2];
-    let question = Question::Publish { session: Some("t".into()), publications: twice };
-    assert_eq!(ask(&*rig.other, question).await, Answer::Done);
+    let question = StoreRequest::Publish { session: Some("t".into()), publications: twice };
+    assert_eq!(ask(&*rig.other, question).await, StoreResponse::Done);
 }
 
 pub(crate) async fn w09_refusals_are_bounded_in_bytes_and_the_last_ones_are_kept(
@@ -101,17 +105,17 @@ pub(crate) async fn w09_refusals_are_bounded_in_bytes_and_the_last_ones_are_kept
     create(&*rig.one, "s", "ada").await;
     for serial in 1..=20 {
         let answer = ask(&*rig.one, refused("s", serial, "no", &"x".repeat(1_000))).await;
-        assert_eq!(answer, Answer::Committed { received: serial });
+        assert_eq!(answer, StoreResponse::Committed { received: serial });
     }
     let serials = async || match resume(&*rig.other, "s", "ada").await {
-        Answer::Session { rejected, received: 20.., .. } => {
+        StoreResponse::Session { rejected, received: 20.., .. } => {
             rejected.iter().map(|rejection| rejection.serial).collect::<Vec<_>>()
         }
         other => panic!("{other:?}"),
     };
     assert_eq!(serials().await, [17, 18, 19, 20]);
     // They do not keep their user from saying what is taken.
-    assert_eq!(ask(&*rig.one, publish_as("s", "a", 3)).await, Answer::Done);
+    assert_eq!(ask(&*rig.one, publish_as("s", "a", 3)).await, StoreResponse::Done);
     assert_eq!(serials().await, [17, 18, 19, 20]);
 }
 
@@ -127,13 +131,17 @@ pub(crate) async fn a09_members_count_for_their_users(rig: impl AsyncFn(HistoryC
         let length = |member: Member| member.info.map(|words| words.as_str().len());
         members(&*rig.other, of).await.into_iter().map(length).collect::<Vec<_>>()
     };
-    let joined = |answer: Answer| matches!(answer, Answer::Joined { .. });
+    let joined = |answer: StoreResponse| matches!(answer, StoreResponse::Joined { .. });
     for room in 0..7 {
         assert!(joined(come("s", "mallory", &format!("room {room}"), 1_000).await), "{room}");
     }
     assert_eq!((lengths("room 3").await, lengths("room 4").await), (vec![Some(1_000)], vec![None]));
-    assert_eq!(come("s", "mallory", "room 7", 0).await, Answer::Full(Full::User));
-    assert_eq!(ask(&*rig.one, publish_as("s", "a", 1)).await, Answer::Full(Full::User), "it is one room");
+    assert_eq!(come("s", "mallory", "room 7", 0).await, StoreResponse::Full(Full::User));
+    assert_eq!(
+        ask(&*rig.one, publish_as("s", "a", 1)).await,
+        StoreResponse::Full(Full::User),
+        "it is one room"
+    );
     assert!(joined(come("t", "ada", "room 7", 1_000).await), "and that of one user");
     // Who is in there stays, and what is said in the place of other words needs no more room.
     assert!(joined(come("s", "mallory", "room 0", 1_000).await));
@@ -143,7 +151,7 @@ pub(crate) async fn a09_members_count_for_their_users(rig: impl AsyncFn(HistoryC
     leave(&*rig.one, "room 6", "s", 1).await;
     assert!(joined(come("s", "mallory", "room 5", 1_100).await));
     assert_eq!(lengths("room 5").await, [Some(1_100)]);
-    ask(&*rig.one, Question::End { session: "s".into(), turn: 0 }).await;
+    ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 0 }).await;
     create(&*rig.one, "u", "mallory").await;
     for room in 0..4 {
         assert!(joined(come("u", "mallory", &format!("room {room}"), 1_000).await));
@@ -156,41 +164,45 @@ pub(crate) async fn w09_what_a_stream_gives_up_counts_no_more(rig: impl AsyncFn(
     create(&*rig.one, "s", "ada").await;
     for serial in 1..=100 {
         let answer = ask(&*rig.one, commit_big("s", serial, "a")).await;
-        assert_eq!(answer, Answer::Committed { received: serial }, "a busy channel keeps five");
+        assert_eq!(answer, StoreResponse::Committed { received: serial }, "a busy channel keeps five");
     }
 }
 
 pub(crate) async fn w09_what_is_too_old_counts_no_more(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config().with_user_bytes(5_100).with_max_age(Duration::from_millis(300))).await;
     create(&*rig.one, "s", "ada").await;
-    assert_eq!(ask(&*rig.one, publish_as("s", "a", 4)).await, Answer::Done);
-    assert_eq!(ask(&*rig.one, publish_as("s", "b", 4)).await, Answer::Full(Full::User));
-    until(async || (ask(&*rig.one, publish_as("s", "b", 4)).await == Answer::Done).then_some(())).await;
+    assert_eq!(ask(&*rig.one, publish_as("s", "a", 4)).await, StoreResponse::Done);
+    assert_eq!(ask(&*rig.one, publish_as("s", "b", 4)).await, StoreResponse::Full(Full::User));
+    until(async || (ask(&*rig.one, publish_as("s", "b", 4)).await == StoreResponse::Done).then_some(()))
+        .await;
 }
 
 pub(crate) async fn w09_sessions_are_bounded_in_all_and_per_user(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config().with_max_sessions(5).with_user_sessions(3)).await;
     let begin = async |session: &str, user: &str| {
-        ask(&*rig.one, Question::Create { session: session.into(), user: user.to_owned() }).await
+        ask(&*rig.one, StoreRequest::Create { session: session.into(), user: user.to_owned() }).await
     };
     for session in ["a1", "a2", "a3"] {
         create(&*rig.other, session, "ada").await;
     }
-    assert_eq!(begin("a4", "ada").await, Answer::Full(Full::User));
-    assert!(matches!(begin("a1", "ada").await, Answer::Session { .. }), "it is there already");
+    assert_eq!(begin("a4", "ada").await, StoreResponse::Full(Full::User));
+    assert!(matches!(begin("a1", "ada").await, StoreResponse::Session { .. }), "it is there already");
     create(&*rig.one, "b1", "bob").await;
     create(&*rig.one, "b2", "bob").await;
-    assert_eq!(begin("c1", "cleo").await, Answer::Full(Full::Store));
-    ask(&*rig.one, Question::End { session: "a1".into(), turn: 0 }).await;
+    assert_eq!(begin("c1", "cleo").await, StoreResponse::Full(Full::Store));
+    ask(&*rig.one, StoreRequest::End { session: "a1".into(), turn: 0 }).await;
     create(&*rig.one, "a4", "ada").await;
 }
 
 pub(crate) async fn w09_sessions_that_are_over_count_no_more(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config().with_user_sessions(1).with_session_ttl(Duration::from_secs(1))).await;
     create(&*rig.one, "s", "ada").await;
-    let again = Question::Create { session: "t".into(), user: "ada".to_owned() };
-    assert_eq!(ask(&*rig.one, again.clone()).await, Answer::Full(Full::User));
-    until(async || matches!(ask(&*rig.one, again.clone()).await, Answer::Session { .. }).then_some(())).await;
+    let again = StoreRequest::Create { session: "t".into(), user: "ada".to_owned() };
+    assert_eq!(ask(&*rig.one, again.clone()).await, StoreResponse::Full(Full::User));
+    until(async || {
+        matches!(ask(&*rig.one, again.clone()).await, StoreResponse::Session { .. }).then_some(())
+    })
+    .await;
 }
 
 pub(crate) async fn a09_members_are_bounded_in_number(rig: impl AsyncFn(HistoryConfig) -> Rig) {
@@ -198,16 +210,16 @@ pub(crate) async fn a09_members_are_bounded_in_number(rig: impl AsyncFn(HistoryC
     for session in ["s1", "s2", "s3"] {
         create(&*rig.one, session, "ada").await;
     }
-    assert!(matches!(join(&*rig.one, "a", "s1", member("ada", "j1"), 1).await, Answer::Joined { .. }));
-    assert!(matches!(join(&*rig.one, "a", "s2", member("ada", "j2"), 2).await, Answer::Joined { .. }));
-    assert_eq!(join(&*rig.other, "a", "s3", member("ada", "j3"), 3).await, Answer::Full(Full::Store));
+    assert!(matches!(join(&*rig.one, "a", "s1", member("ada", "j1"), 1).await, StoreResponse::Joined { .. }));
+    assert!(matches!(join(&*rig.one, "a", "s2", member("ada", "j2"), 2).await, StoreResponse::Joined { .. }));
+    assert_eq!(join(&*rig.other, "a", "s3", member("ada", "j3"), 3).await, StoreResponse::Full(Full::Store));
     // Who is in there comes back, and other channels are others.
     let again = join(&*rig.one, "a", "s2", member("ada", "j4"), 4).await;
-    assert_eq!(again, Answer::Joined { join: "j2".to_owned() });
-    assert!(matches!(join(&*rig.one, "b", "s3", member("ada", "j5"), 5).await, Answer::Joined { .. }));
+    assert_eq!(again, StoreResponse::Joined { join: "j2".to_owned() });
+    assert!(matches!(join(&*rig.one, "b", "s3", member("ada", "j5"), 5).await, StoreResponse::Joined { .. }));
     leave(&*rig.one, "a", "s3", 3).await;
     leave(&*rig.one, "a", "s1", 1).await;
-    assert!(matches!(join(&*rig.one, "a", "s3", member("ada", "j6"), 6).await, Answer::Joined { .. }));
+    assert!(matches!(join(&*rig.one, "a", "s3", member("ada", "j6"), 6).await, StoreResponse::Joined { .. }));
 }
 
 pub(crate) async fn a09_words_are_bounded_and_left_out_beyond(rig: impl AsyncFn(HistoryConfig) -> Rig) {
@@ -226,7 +238,7 @@ pub(crate) async fn a09_words_are_bounded_and_left_out_beyond(rig: impl AsyncFn(
     join(&*rig.other, "a", "s2", saying("s2", "1 0 5"), 2).await;
     assert_eq!(told().await, [some("1234é"), None]);
     for (user, words) in [("s1", some("1234é")), ("s2", None)] {
-        let News::Joined { member, .. } = ear.hear().await else { panic!() };
+        let StoreEvent::Joined { member, .. } = ear.hear().await else { panic!() };
         assert_eq!(
             (&*member.user, member.info.map(|it| it.as_str().to_owned())),
             (user, words),

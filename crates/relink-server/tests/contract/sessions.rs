@@ -6,7 +6,7 @@ pub(crate) async fn w09_a_session_is_known_to_all_nodes(rig: impl AsyncFn(Histor
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     let answer = ask(&*rig.one, commit("s", 0, 1, &[("a", "hello")])).await;
-    assert_eq!(answer, Answer::Committed { received: 1 });
+    assert_eq!(answer, StoreResponse::Committed { received: 1 });
     assert_eq!(resume(&*rig.other, "s", "alice").await, session_of("alice", 1, &[], 1));
     assert_eq!(resume(&*rig.one, "s", "alice").await, session_of("alice", 1, &[], 2));
 }
@@ -16,29 +16,31 @@ pub(crate) async fn w09_a_session_begins_once(rig: impl AsyncFn(HistoryConfig) -
     create(&*rig.one, "s", "alice").await;
     _ = ask(&*rig.one, commit("s", 0, 1, &[])).await;
     let again = async |user: &str| {
-        ask(&*rig.one, Question::Create { session: "s".into(), user: user.to_owned() }).await
+        ask(&*rig.one, StoreRequest::Create { session: "s".into(), user: user.to_owned() }).await
     };
     assert_eq!(again("alice").await, session_of("alice", 1, &[], 0));
-    assert_eq!(again("mallory").await, Answer::Unknown);
+    assert_eq!(again("mallory").await, StoreResponse::Unknown);
 }
 
 pub(crate) async fn w09_an_unknown_session_is_not_resumed(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
-    assert_eq!(resume(&*rig.one, "s", "alice").await, Answer::Unknown);
-    assert_eq!(ask(&*rig.one, commit("s", 0, 1, &[("a", "hello")])).await, Answer::Unknown);
+    assert_eq!(resume(&*rig.one, "s", "alice").await, StoreResponse::Unknown);
+    assert_eq!(ask(&*rig.one, commit("s", 0, 1, &[("a", "hello")])).await, StoreResponse::Unknown);
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
     let sessions = vec![SessionId::from("s")];
-    ask(&*rig.one, Question::Keep { sessions }).await;
-    assert_eq!(resume(&*rig.one, "s", "alice").await, Answer::Unknown, "to keep it does not make it");
+    ask(&*rig.one, StoreRequest::Keep { sessions }).await;
+    assert_eq!(resume(&*rig.one, "s", "alice").await, StoreResponse::Unknown, "to keep it does not make it");
 }
 
 pub(crate) async fn w09_a_session_of_somebody_else_is_left_alone(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
-    let Answer::Session { user, turn, .. } = resume(&*rig.other, "s", "mallory").await else { panic!() };
+    let StoreResponse::Session { user, turn, .. } = resume(&*rig.other, "s", "mallory").await else {
+        panic!()
+    };
     assert_eq!((&*user, turn), ("alice", 0), "the answer says whose it is");
     let answer = ask(&*rig.one, commit("s", 0, 1, &[])).await;
-    assert_eq!(answer, Answer::Committed { received: 1 }, "its turn goes on");
+    assert_eq!(answer, StoreResponse::Committed { received: 1 }, "its turn goes on");
     assert_eq!(resume(&*rig.one, "s", "alice").await, session_of("alice", 1, &[], 1));
 }
 
@@ -49,7 +51,7 @@ pub(crate) async fn i25_a_resume_begins_a_turn_and_tells_it(rig: impl AsyncFn(Hi
     _ = resume(&*rig.other, "s", "mallory").await;
     for turn in 1..=3 {
         assert_eq!(resume(&*rig.other, "s", "alice").await, session_of("alice", 0, &[], turn));
-        assert_eq!(ear.hear().await, News::Resumed { session: "s".into(), turn });
+        assert_eq!(ear.hear().await, StoreEvent::Resumed { session: "s".into(), turn });
     }
 }
 
@@ -57,10 +59,10 @@ pub(crate) async fn i25_a_commit_of_an_earlier_turn_changes_nothing(rig: impl As
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     _ = resume(&*rig.other, "s", "alice").await;
-    assert_eq!(ask(&*rig.one, commit("s", 0, 1, &[("a", "late")])).await, Answer::Unknown);
+    assert_eq!(ask(&*rig.one, commit("s", 0, 1, &[("a", "late")])).await, StoreResponse::Unknown);
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
     let answer = ask(&*rig.other, commit("s", 1, 1, &[("a", "in turn")])).await;
-    assert_eq!(answer, Answer::Committed { received: 1 });
+    assert_eq!(answer, StoreResponse::Committed { received: 1 });
     assert_eq!(words(&*rig.one, &channel("a"), 0).await, numbered(&[(1, "in turn")]));
 }
 
@@ -77,15 +79,15 @@ pub(crate) async fn w09_a_commit_is_all_or_nothing_and_once(rig: impl AsyncFn(Hi
     ];
     for _ in 0..2 {
         let (session, publications) = (SessionId::from("s"), publications.clone());
-        let question = Question::Commit { session, turn: 0, serial: 1, publications, rejection: None };
-        assert_eq!(ask(&*rig.one, question).await, Answer::Committed { received: 1 });
+        let question = StoreRequest::Commit { session, turn: 0, serial: 1, publications, rejection: None };
+        assert_eq!(ask(&*rig.one, question).await, StoreResponse::Committed { received: 1 });
     }
     assert_eq!(words(&*rig.one, &channel("a"), 0).await, numbered(&[(1, "1"), (2, "3")]));
     assert_eq!(words(&*rig.one, &channel("b"), 0).await, numbered(&[(1, "2")]));
     assert_eq!(words(&*rig.one, &to_bob, 0).await, numbered(&[(1, "4")]));
-    assert_eq!(ask(&*rig.one, commit("s", 0, 2, &[])).await, Answer::Committed { received: 2 });
+    assert_eq!(ask(&*rig.one, commit("s", 0, 2, &[])).await, StoreResponse::Committed { received: 2 });
     let again = ask(&*rig.one, commit("s", 0, 1, &[("a", "again")])).await;
-    assert_eq!(again, Answer::Committed { received: 2 }, "one beyond it, as it was a duplicate");
+    assert_eq!(again, StoreResponse::Committed { received: 2 }, "one beyond it, as it was a duplicate");
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 2);
 }
 
@@ -95,7 +97,7 @@ pub(crate) async fn w09_two_nodes_commit_the_same_serial_once(rig: impl AsyncFn(
     for serial in 1..=50 {
         let question = || commit("s", 0, serial, &[("a", "once")]);
         let (one, other) = tokio::join!(ask(&*rig.one, question()), ask(&*rig.other, question()));
-        assert_eq!([one, other], [(); 2].map(|()| Answer::Committed { received: serial }));
+        assert_eq!([one, other], [(); 2].map(|()| StoreResponse::Committed { received: serial }));
     }
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 50);
 }
@@ -131,7 +133,7 @@ pub(crate) async fn w09_rejections_are_bounded(rig: impl AsyncFn(HistoryConfig) 
     for serial in 1..=1030 {
         ask(&*rig.one, refused("s", serial, "no", "no")).await;
     }
-    let Answer::Session { received, rejected, .. } = resume(&*rig.other, "s", "alice").await else {
+    let StoreResponse::Session { received, rejected, .. } = resume(&*rig.other, "s", "alice").await else {
         panic!()
     };
     let first_and_last = (rejected[0].serial, rejected[1023].serial);
@@ -147,11 +149,11 @@ pub(crate) async fn w09_a_session_lasts_for_its_time_unless_it_is_kept(
     // A session that is asked for by somebody else is not kept by that.
     until(async || {
         keep(&*rig.other, "kept").await;
-        (resume(&*rig.one, "left", "mallory").await == Answer::Unknown).then_some(())
+        (resume(&*rig.one, "left", "mallory").await == StoreResponse::Unknown).then_some(())
     })
     .await;
     assert_eq!(resume(&*rig.one, "kept", "alice").await, session_of("alice", 0, &[], 1));
-    assert_eq!(ask(&*rig.one, commit("left", 0, 1, &[])).await, Answer::Unknown);
+    assert_eq!(ask(&*rig.one, commit("left", 0, 1, &[])).await, StoreResponse::Unknown);
 }
 
 pub(crate) async fn w09_a_session_that_is_not_has_no_stream(rig: impl AsyncFn(HistoryConfig) -> Rig) {
@@ -159,8 +161,8 @@ pub(crate) async fn w09_a_session_that_is_not_has_no_stream(rig: impl AsyncFn(Hi
     let own = Stream::Session("s".into());
     publish(&*rig.one, &own, &["to nobody"]).await;
     for after in [None, Some(Position::new(1, 0))] {
-        let question = Question::Since { stream: own.clone(), after, limit: 1 };
-        assert_eq!(ask(&*rig.one, question).await, Answer::Unknown);
+        let question = StoreRequest::Since { stream: own.clone(), after, limit: 1 };
+        assert_eq!(ask(&*rig.one, question).await, StoreResponse::Unknown);
     }
     create(&*rig.one, "s", "alice").await;
     assert_eq!(words(&*rig.one, &own, 0).await, Some(Vec::new()));
@@ -172,21 +174,22 @@ pub(crate) async fn w09_an_ended_session_is_gone_with_its_stream(rig: impl Async
     let own = Stream::Session("s".into());
     publish(&*rig.one, &own, &["direct"]).await;
     let before = top(&*rig.one, &own).await;
-    assert_eq!(ask(&*rig.one, Question::End { session: "s".into(), turn: 0 }).await, Answer::Done);
-    assert_eq!(resume(&*rig.other, "s", "alice").await, Answer::Unknown);
-    assert_eq!(ask(&*rig.one, commit("s", 0, 1, &[])).await, Answer::Unknown);
-    let question = Question::Since { stream: own, after: Some(Position { offset: 0, ..before }), limit: 10 };
-    assert_eq!(ask(&*rig.one, question).await, Answer::Unknown);
+    assert_eq!(ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 0 }).await, StoreResponse::Done);
+    assert_eq!(resume(&*rig.other, "s", "alice").await, StoreResponse::Unknown);
+    assert_eq!(ask(&*rig.one, commit("s", 0, 1, &[])).await, StoreResponse::Unknown);
+    let question =
+        StoreRequest::Since { stream: own, after: Some(Position { offset: 0, ..before }), limit: 10 };
+    assert_eq!(ask(&*rig.one, question).await, StoreResponse::Unknown);
 }
 
 pub(crate) async fn i25_an_earlier_turn_cannot_end_a_session(rig: impl AsyncFn(HistoryConfig) -> Rig) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     _ = resume(&*rig.other, "s", "alice").await;
-    assert_eq!(ask(&*rig.one, Question::End { session: "s".into(), turn: 0 }).await, Answer::Done);
+    assert_eq!(ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 0 }).await, StoreResponse::Done);
     assert_eq!(resume(&*rig.other, "s", "alice").await, session_of("alice", 0, &[], 2));
-    assert_eq!(ask(&*rig.one, Question::End { session: "s".into(), turn: 2 }).await, Answer::Done);
-    assert_eq!(resume(&*rig.other, "s", "alice").await, Answer::Unknown);
+    assert_eq!(ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 2 }).await, StoreResponse::Done);
+    assert_eq!(resume(&*rig.other, "s", "alice").await, StoreResponse::Unknown);
 }
 
 pub(crate) async fn w09_who_keeps_a_session_that_is_gone_hears_of_it(
@@ -196,12 +199,12 @@ pub(crate) async fn w09_who_keeps_a_session_that_is_gone_hears_of_it(
     create(&*rig.one, "here", "alice").await;
     let sessions = ["gone", "here", "never"].map(SessionId::from).to_vec();
     let lost = ["gone", "never"].map(SessionId::from).to_vec();
-    assert_eq!(ask(&*rig.other, Question::Keep { sessions }).await, Answer::Kept { lost });
+    assert_eq!(ask(&*rig.other, StoreRequest::Keep { sessions }).await, StoreResponse::Kept { lost });
 }
 
-fn end_user(user: &str, ago: Duration) -> Question {
+fn end_user(user: &str, ago: Duration) -> StoreRequest {
     let frame = CloseFrame::new(CloseCode::ADMIN_DISCONNECT, "enough\nof you: ü");
-    Question::EndUser { user: user.to_owned(), ago, frame }
+    StoreRequest::EndUser { user: user.to_owned(), ago, frame }
 }
 
 pub(crate) async fn m07_all_sessions_of_a_user_end_and_those_of_others_go_on(
@@ -214,16 +217,16 @@ pub(crate) async fn m07_all_sessions_of_a_user_end_and_those_of_others_go_on(
     let own = Stream::Session("one".into());
     publish(&*rig.one, &own, &["direct"]).await;
     _ = resume(&*rig.one, "two", "alice").await;
-    assert_eq!(ask(&*rig.other, end_user("alice", Duration::ZERO)).await, Answer::Done);
+    assert_eq!(ask(&*rig.other, end_user("alice", Duration::ZERO)).await, StoreResponse::Done);
     for (session, turn) in [("one", 0), ("two", 1)] {
-        assert_eq!(ask(&*rig.one, commit(session, turn, 1, &[("a", "late")])).await, Answer::Unknown);
-        assert_eq!(resume(&*rig.one, session, "alice").await, Answer::Unknown);
+        assert_eq!(ask(&*rig.one, commit(session, turn, 1, &[("a", "late")])).await, StoreResponse::Unknown);
+        assert_eq!(resume(&*rig.one, session, "alice").await, StoreResponse::Unknown);
     }
-    let since = Question::Since { stream: own, after: None, limit: 10 };
-    assert_eq!(ask(&*rig.one, since).await, Answer::Unknown);
+    let since = StoreRequest::Since { stream: own, after: None, limit: 10 };
+    assert_eq!(ask(&*rig.one, since).await, StoreResponse::Unknown);
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
     assert_eq!(resume(&*rig.one, "other", "alice b").await, session_of("alice b", 0, &[], 1));
-    assert_eq!(ask(&*rig.one, end_user("nobody at all", Duration::ZERO)).await, Answer::Done);
+    assert_eq!(ask(&*rig.one, end_user("nobody at all", Duration::ZERO)).await, StoreResponse::Done);
     assert_eq!(resume(&*rig.one, "nobody's", "").await, session_of("", 0, &[], 1));
 }
 
@@ -232,8 +235,8 @@ pub(crate) async fn m07_the_end_of_a_user_is_told_with_its_frame(rig: impl Async
     create(&*rig.one, "s", "alice").await;
     let mut ear = Ear::on(&*rig.one, &[&Stream::Session("s".into())]).await;
     ask(&*rig.other, end_user("alice", Duration::ZERO)).await;
-    let Question::EndUser { frame, .. } = end_user("alice", Duration::ZERO) else { panic!() };
-    assert_eq!(ear.hear().await, News::Ended { session: "s".into(), frame });
+    let StoreRequest::EndUser { frame, .. } = end_user("alice", Duration::ZERO) else { panic!() };
+    assert_eq!(ear.hear().await, StoreEvent::Ended { session: "s".into(), frame });
 }
 
 pub(crate) async fn m07_a_session_that_begins_after_the_end_of_its_user_goes_on(
@@ -245,11 +248,11 @@ pub(crate) async fn m07_a_session_that_begins_after_the_end_of_its_user_goes_on(
     ask(&*rig.one, end_user("alice", Duration::from_secs(3600))).await;
     assert_eq!(resume(&*rig.one, "before", "alice").await, session_of("alice", 0, &[], 1), "begun since");
     ask(&*rig.one, end_user("alice", Duration::from_millis(100))).await;
-    assert_eq!(resume(&*rig.one, "before", "alice").await, Answer::Unknown);
+    assert_eq!(resume(&*rig.one, "before", "alice").await, StoreResponse::Unknown);
     create(&*rig.other, "after", "alice").await;
     ask(&*rig.one, end_user("alice", Duration::from_secs(3600))).await;
     assert_eq!(resume(&*rig.one, "after", "alice").await, session_of("alice", 0, &[], 1));
-    assert_eq!(resume(&*rig.one, "before", "alice").await, Answer::Unknown);
+    assert_eq!(resume(&*rig.one, "before", "alice").await, StoreResponse::Unknown);
 }
 
 pub(crate) async fn m07_a_message_without_a_serial_is_not_published_for_a_session_that_is_over(
@@ -259,10 +262,10 @@ pub(crate) async fn m07_a_message_without_a_serial_is_not_published_for_a_sessio
     create(&*rig.one, "s", "alice").await;
     let late = || {
         let publications = vec![(channel("a"), text("late"))];
-        Question::Publish { session: Some("s".into()), publications }
+        StoreRequest::Publish { session: Some("s".into()), publications }
     };
-    assert_eq!(ask(&*rig.one, late()).await, Answer::Done);
+    assert_eq!(ask(&*rig.one, late()).await, StoreResponse::Done);
     ask(&*rig.other, end_user("alice", Duration::ZERO)).await;
-    assert_eq!(ask(&*rig.one, late()).await, Answer::Unknown);
+    assert_eq!(ask(&*rig.one, late()).await, StoreResponse::Unknown);
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 1);
 }

@@ -128,9 +128,9 @@ pub(crate) async fn w15_any_payload_comes_back_as_it_was(rig: impl AsyncFn(Histo
     ];
     for message in &payloads {
         let publications = vec![(stream.clone(), message.clone())];
-        ask(&*rig.one, Question::Publish { session: None, publications }).await;
+        ask(&*rig.one, StoreRequest::Publish { session: None, publications }).await;
         let heard = match ear.hear().await {
-            News::Published { publication, epoch, .. } if epoch == begin.epoch => publication.message,
+            StoreEvent::Published { publication, epoch, .. } if epoch == begin.epoch => publication.message,
             other => panic!("{other:?}"),
         };
         assert!(heard == *message);

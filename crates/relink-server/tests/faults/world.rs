@@ -8,8 +8,8 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use relink_node::{HistoryConfig, LivenessConfig, NodeConfig};
-use relink_server::{Memory, Server, ServerConfig};
-use relink_testing::proxy::{Act, Dials, Fault, Proxy, Schedule};
+use relink_server::{MemoryHistory, Server, ServerConfig};
+use relink_testing::proxy::{Dials, Fault, Proxy, Schedule, ScheduledFault};
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -93,8 +93,8 @@ pub(crate) async fn run(seed: u64) -> Result<Report, String> {
     let faults = trouble(&world, &proxies, &mut chance).await;
     let killed = world.killed();
     for proxy in &proxies {
-        proxy.act(&Act::Fault(Fault::Pass), &[]);
-        proxy.act(&Act::Dials(Dials::Pass), &[]);
+        proxy.act(&ScheduledFault::Fault(Fault::Pass), &[]);
+        proxy.act(&ScheduledFault::Dials(Dials::Pass), &[]);
     }
     phase.send_replace(Phase::Peace);
 
@@ -143,7 +143,7 @@ async fn trouble(world: &Arc<World>, proxies: &[Arc<Proxy>], chance: &mut StdRng
 
 /// Two nodes with one history.
 struct World {
-    memory: Memory,
+    memory: MemoryHistory,
     state: Mutex<State>,
 }
 
@@ -161,7 +161,7 @@ struct Node {
 
 impl World {
     async fn new() -> Self {
-        let memory = Memory::new(HistoryConfig::default()).unwrap();
+        let memory = MemoryHistory::new(HistoryConfig::default()).unwrap();
         let nodes = vec![Node::start(&memory).await, Node::start(&memory).await];
         Self { memory, state: Mutex::new(State { nodes, proxies: Vec::new(), killed: 0 }) }
     }
@@ -180,7 +180,7 @@ impl World {
     }
 
     /// Under the lock: no proxy leads to a node that is gone, whose port another schedule may have by now.
-    fn act(&self, proxy: &Proxy, act: &Act) {
+    fn act(&self, proxy: &Proxy, act: &ScheduledFault) {
         let state = self.state.lock().unwrap();
         let nodes: Vec<_> = state.nodes.iter().map(|node| node.addr).collect();
         proxy.act(act, &nodes);
@@ -203,7 +203,7 @@ impl World {
 }
 
 impl Node {
-    async fn start(memory: &Memory) -> Self {
+    async fn start(memory: &MemoryHistory) -> Self {
         let liveness = LivenessConfig::default()
             .with_silence(Duration::from_secs(2))
             .with_check_every(Duration::from_millis(500));

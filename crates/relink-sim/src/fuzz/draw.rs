@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use relink::{
-    AddressFailed, Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve,
-    DelayTable, Failure, FirstFailure, Handshake, HeartbeatConfig, Hint, Input, Jitter, LinkConfig,
-    LinkSignal, OutboxConfig, Overflow, Rate, Refusal, Reopen, RetryAfter, SessionConfig, StopReason,
-    SurfaceConfig, TokenFailed, TokenGrant, TransportId, Verdict, WhenDead, WhenOffline, WhileDown,
+    AddressError, Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve,
+    DelayTable, Failure, Handshake, HandshakeEvent, HeartbeatConfig, Hint, Input, Jitter, LinkConfig,
+    OfflineSend, OnDead, OnFirstFailure, OnOffline, OutboxConfig, Overflow, Rate, Refusal, ReopenPolicy,
+    RetryAfter, SessionConfig, StatusViewConfig, StopReason, TokenError, TokenInfo, TransportId, Verdict,
 };
 
-use crate::stimulus::{Stimulus, What, When, Whose, known_codes};
+use crate::stimulus::{Delay, Source, Stimulus, What, known_codes};
 
 type Bytes<'a, 'b> = &'a mut Unstructured<'b>;
 
@@ -68,20 +68,20 @@ pub(super) fn stimulus(bytes: Bytes<'_, '_>) -> Result<Stimulus> {
     let when = when(bytes)?;
     let what = match bytes.int_in_range(0..=7)? {
         0..=3 => What::Helpful,
-        4 => What::Input(Input::Timeout, Whose::Live),
-        5 => What::Input(input(bytes)?, Whose::Past(bytes.arbitrary()?)),
-        _ => What::Input(input(bytes)?, Whose::Live),
+        4 => What::Input(Input::Timeout, Source::Live),
+        5 => What::Input(input(bytes)?, Source::Past(bytes.arbitrary()?)),
+        _ => What::Input(input(bytes)?, Source::Live),
     };
     Ok(Stimulus { when, what })
 }
 
-pub(super) fn when(bytes: Bytes<'_, '_>) -> Result<When> {
+pub(super) fn when(bytes: Bytes<'_, '_>) -> Result<Delay> {
     Ok(match bytes.int_in_range(0..=7)? {
-        0..=2 => When::After(Duration::from_millis(bytes.int_in_range(0..=3_000)?)),
-        3 | 4 => When::PastDeadline(Duration::ZERO),
-        5 => When::PastDeadline(duration(bytes)?),
-        6 => When::Before(duration(bytes)?),
-        _ => When::After(duration(bytes)?),
+        0..=2 => Delay::After(Duration::from_millis(bytes.int_in_range(0..=3_000)?)),
+        3 | 4 => Delay::PastDeadline(Duration::ZERO),
+        5 => Delay::PastDeadline(duration(bytes)?),
+        6 => Delay::Before(duration(bytes)?),
+        _ => Delay::After(duration(bytes)?),
     })
 }
 
@@ -96,29 +96,29 @@ fn input(bytes: Bytes<'_, '_>) -> Result<Input> {
         4 => Input::RetryNow,
         5 => Input::MarkStable,
         6 => Input::Hint(hint(bytes)?),
-        7 => Input::Token { id, result: Ok(TokenGrant::new(maybe(bytes)?)) },
-        8 => Input::Token { id, result: Err(TokenFailed::default()) },
+        7 => Input::Token { id, result: Ok(TokenInfo::new(maybe(bytes)?)) },
+        8 => Input::Token { id, result: Err(TokenError::default()) },
         9 => Input::Opened { id },
         10 => Input::Received { id },
         11 => Input::Pong { id, nonce: bytes.arbitrary::<Option<u8>>()?.map(u32::from) },
-        12 => Input::Signal { id, signal: signal(bytes)? },
+        12 => Input::ProtocolEvent { id, signal: signal(bytes)? },
         13 => Input::PeerClosed { id, code: code(bytes)? },
         14 => Input::Address { id, result: Ok(()) },
-        15 => Input::Address { id, result: Err(AddressFailed::default()) },
+        15 => Input::Address { id, result: Err(AddressError::default()) },
         _ => Input::Failed { id, failure: failure(bytes)? },
     })
 }
 
-fn signal(bytes: Bytes<'_, '_>) -> Result<LinkSignal> {
+fn signal(bytes: Bytes<'_, '_>) -> Result<HandshakeEvent> {
     Ok(match bytes.int_in_range(0..=7)? {
-        0 => LinkSignal::Welcome,
-        1 => LinkSignal::ChallengeMet,
-        2 => LinkSignal::Redirect,
-        3 => LinkSignal::Authenticated,
-        4 => LinkSignal::Refused(Refusal::Token),
-        5 => LinkSignal::Refused(Refusal::As(code(bytes)?)),
-        6 => LinkSignal::Refused(Refusal::Stop(StopReason::FORBIDDEN)),
-        _ => LinkSignal::GoingAway { retry_after: duration(bytes)? },
+        0 => HandshakeEvent::Welcome,
+        1 => HandshakeEvent::ChallengeMet,
+        2 => HandshakeEvent::Redirect,
+        3 => HandshakeEvent::Authenticated,
+        4 => HandshakeEvent::Refused(Refusal::Token),
+        5 => HandshakeEvent::Refused(Refusal::As(code(bytes)?)),
+        6 => HandshakeEvent::Refused(Refusal::Stop(StopReason::FORBIDDEN)),
+        _ => HandshakeEvent::GoingAway { retry_after: duration(bytes)? },
     })
 }
 
@@ -131,7 +131,11 @@ pub(super) fn session_config(bytes: Bytes<'_, '_>) -> Result<SessionConfig> {
         .with_max_bytes(bytes.int_in_range(0..=300)?)
         .with_overflow(overflow)
         .with_ttl(maybe(bytes)?)
-        .with_while_down(*bytes.choose(&[WhileDown::Queue, WhileDown::Refuse, WhileDown::QueueAfterLoss])?);
+        .with_while_down(*bytes.choose(&[
+            OfflineSend::Queue,
+            OfflineSend::Refuse,
+            OfflineSend::QueueAfterLoss,
+        ])?);
     Ok(SessionConfig::default().with_link(link_config(bytes)?).with_outbox(outbox))
 }
 
@@ -169,7 +173,7 @@ pub(super) fn link_config(bytes: Bytes<'_, '_>) -> Result<LinkConfig> {
         config.budget = budget(bytes)?;
     }
     if is_drawn(5) {
-        config.surface = SurfaceConfig::default()
+        config.surface = StatusViewConfig::default()
             .with_grace(maybe(bytes)?)
             .with_banner_after(maybe(bytes)?)
             .with_stuck_after(maybe(bytes)?);
@@ -184,8 +188,8 @@ pub(super) fn link_config(bytes: Bytes<'_, '_>) -> Result<LinkConfig> {
     }
     if is_drawn(15) {
         config.attempt_timeout = maybe(bytes)?;
-        config.when_dead = *bytes.choose(&[WhenDead::Retry, WhenDead::Stop])?;
-        config.when_offline = *bytes.choose(&[WhenOffline::Check, WhenOffline::Disconnect])?;
+        config.when_dead = *bytes.choose(&[OnDead::Retry, OnDead::Stop])?;
+        config.when_offline = *bytes.choose(&[OnOffline::Check, OnOffline::Disconnect])?;
     }
     if is_drawn(7) {
         config.retry_after = RetryAfter::default()
@@ -201,8 +205,12 @@ pub(super) fn link_config(bytes: Bytes<'_, '_>) -> Result<LinkConfig> {
             .with_close_timeout(duration(bytes)?);
     }
     Ok(config
-        .with_first_failure(*bytes.choose(&[FirstFailure::Retry, FirstFailure::Stop])?)
-        .with_reopen(*bytes.choose(&[Reopen::Never, Reopen::AfterGivingUp, Reopen::Always])?)
+        .with_first_failure(*bytes.choose(&[OnFirstFailure::Retry, OnFirstFailure::Stop])?)
+        .with_reopen(*bytes.choose(&[
+            ReopenPolicy::Never,
+            ReopenPolicy::AfterGivingUp,
+            ReopenPolicy::Always,
+        ])?)
         .with_max_redirects(bytes.arbitrary()?))
 }
 

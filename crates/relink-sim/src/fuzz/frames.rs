@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use relink::{Channel, CloseCode, CloseFrame, Member, Message, Position, Problem, Rejection, Resume, Text};
-use relink_v1::{ClientFrame, Encoding, Malformed, ServerFrame};
+use relink_v1::{ClientFrame, DecodeError, Encoding, ServerFrame};
 
 use super::judge::well_formed;
 
@@ -79,13 +79,13 @@ fn shown(message: &Message) -> String {
 
 /// What the frames of both sides have in common, and how much memory they keep.
 trait Frame: Clone + Debug + PartialEq + Sized {
-    fn decode(message: &Message) -> Result<(Self, Encoding), Malformed>;
+    fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError>;
     fn encode(&self, encoding: Encoding) -> Message;
     fn retained(&self) -> usize;
 }
 
 impl Frame for ClientFrame {
-    fn decode(message: &Message) -> Result<(Self, Encoding), Malformed> {
+    fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError> {
         Self::decode(message)
     }
 
@@ -113,7 +113,7 @@ impl Frame for ClientFrame {
 }
 
 impl Frame for ServerFrame {
-    fn decode(message: &Message) -> Result<(Self, Encoding), Malformed> {
+    fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError> {
         Self::decode(message)
     }
 

@@ -4,8 +4,8 @@ use arbitrary::{Result, Unstructured};
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Address, CloseFrame, Command, Event, Failure, Frame, Instant, Message, Phase, Plain, Protocol, Refusal,
-    Session, SessionAction, SessionConfig, SessionInput, Signal, State, Token, TransportId,
+    Address, CloseFrame, Command, Event, Failure, Frame, Instant, Message, Phase, Plain, Protocol,
+    ProtocolEvent, Refusal, Session, SessionAction, SessionConfig, SessionInput, State, Token, TransportId,
 };
 
 use super::draw;
@@ -15,27 +15,27 @@ use super::draw;
 struct Spoken;
 
 impl Protocol for Spoken {
-    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
         let code = |byte: &u8| relink::CloseCode(4000 + u16::from(*byte));
         let bytes = message.as_bytes();
         signals.push(match bytes {
-            [0, ..] => Signal::Welcome,
-            [1, ..] => Signal::ChallengeMet,
-            [2, ..] => Signal::Redirect(Address::from("ws://elsewhere")),
-            [3, ..] => Signal::Authenticated,
-            [4, ..] => Signal::Refused(Refusal::Token),
-            [5, byte, ..] => Signal::Refused(Refusal::As(code(byte))),
-            [6, byte, ..] => Signal::HeartbeatAck(Some(u32::from(*byte))),
-            [7, ..] => Signal::HeartbeatAck(None),
+            [0, ..] => ProtocolEvent::Welcome,
+            [1, ..] => ProtocolEvent::ChallengeMet,
+            [2, ..] => ProtocolEvent::Redirect(Address::from("ws://elsewhere")),
+            [3, ..] => ProtocolEvent::Authenticated,
+            [4, ..] => ProtocolEvent::Refused(Refusal::Token),
+            [5, byte, ..] => ProtocolEvent::Refused(Refusal::As(code(byte))),
+            [6, byte, ..] => ProtocolEvent::HeartbeatAck(Some(u32::from(*byte))),
+            [7, ..] => ProtocolEvent::HeartbeatAck(None),
             [8, byte, ..] => {
-                Signal::GoingAway { retry_after: core::time::Duration::from_secs(u64::from(*byte)) }
+                ProtocolEvent::GoingAway { retry_after: core::time::Duration::from_secs(u64::from(*byte)) }
             }
-            [9, byte, ..] => Signal::Malformed(CloseFrame::from(code(byte))),
-            _ => Signal::Data(message),
+            [9, byte, ..] => ProtocolEvent::Malformed(CloseFrame::from(code(byte))),
+            _ => ProtocolEvent::Data(message),
         });
     }
 
-    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<Signal>) {
+    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
         Plain::default().closing(frame, signals);
     }
 

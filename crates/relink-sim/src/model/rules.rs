@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use relink::{
-    Action, CloseCode, ClosedReason, Endpoint, Failure, FirstFailure, GaveUp, Hint, Input, Instant,
-    LinkEvent, LinkSignal, Phase, Reason, Refusal, State, Status, Step, StopReason, Timer, Verdict, WhenDead,
+    Action, CloseCode, ClosedReason, Endpoint, Failure, GiveUpReason, HandshakeEvent, Hint, Input, Instant,
+    LinkEvent, OnDead, OnFirstFailure, Phase, Reason, Refusal, State, Status, Step, StopReason, Timer,
+    Verdict,
 };
 
 use super::answers::Failed;
-use super::{Broken, Expected, Look, Model};
+use super::{Expected, Model, Snapshot, Violation};
 
-type Checked = Result<(), Broken>;
+type Checked = Result<(), Violation>;
 
 fn ensure(holds: bool, rule: &'static str, what: impl FnOnce() -> String) -> Checked {
-    if holds { Ok(()) } else { Err(Broken { rule, what: what() }) }
+    if holds { Ok(()) } else { Err(Violation { rule, what: what() }) }
 }
 
 impl Model {
@@ -39,9 +40,9 @@ impl Model {
         &mut self,
         input: Input,
         now: Instant,
-        before: &Look,
+        before: &Snapshot,
         actions: &[Action],
-        after: &Look,
+        after: &Snapshot,
     ) -> Checked {
         let expected = self.expected(input);
         self.stop = [if let Expected::Failure(stop) = expected { stop } else { None }, None];
@@ -85,7 +86,7 @@ impl Model {
 
     /// What an input takes back of what was said before.
     fn forgives(&mut self, input: Input, now: Instant, after: State) {
-        if let (Input::Signal { id, signal: LinkSignal::GoingAway { retry_after } }, live) =
+        if let (Input::ProtocolEvent { id, signal: HandshakeEvent::GoingAway { retry_after } }, live) =
             (input, self.live)
             && live == Some(id)
         {
@@ -221,7 +222,7 @@ impl Model {
             LinkEvent::Closed { reason } => {
                 ensure(state == State::Closed(reason), "the end is told when it is so", what)
             }
-            LinkEvent::TokenError { .. } | LinkEvent::Shown(_) | _ => Ok(()),
+            LinkEvent::TokenError { .. } | LinkEvent::StatusChange(_) | _ => Ok(()),
         }
     }
 
@@ -239,7 +240,7 @@ impl Model {
             Reason::TokenFailed | Reason::TimedOut(Timer::Token | Timer::Step(Step::Login)) | Reason::Hint(_)
         );
         let [mut stop, _] = self.stop;
-        if matches!(reason, Reason::Dead(_)) && self.config.when_dead == WhenDead::Stop {
+        if matches!(reason, Reason::Dead(_)) && self.config.when_dead == OnDead::Stop {
             stop = Some(StopReason::HEARTBEAT_LOST);
         }
         let failed = Failed {
@@ -320,11 +321,12 @@ impl Model {
     fn verdict(&self, input: Input) -> Verdict {
         if let Input::PeerClosed { code, .. } = input {
             self.verdict_at(code)
-        } else if let Input::Signal { signal: LinkSignal::Refused(Refusal::As(code)), .. } = input {
+        } else if let Input::ProtocolEvent { signal: HandshakeEvent::Refused(Refusal::As(code)), .. } = input
+        {
             self.verdict_at(code)
         } else if let Input::Failed { failure, .. } = input {
             self.verdict_on(failure)
-        } else if let Input::Signal { signal: LinkSignal::Refused(Refusal::Token), .. } = input {
+        } else if let Input::ProtocolEvent { signal: HandshakeEvent::Refused(Refusal::Token), .. } = input {
             Verdict::RefreshToken
         } else {
             Verdict::Retry
@@ -391,19 +393,19 @@ impl Model {
         }
     }
 
-    fn may_give_up(&self, because: GaveUp) -> bool {
+    fn may_give_up(&self, because: GiveUpReason) -> bool {
         let budget = self.config.budget;
         match because {
-            GaveUp::Attempts => budget.max_attempts.is_some(),
-            GaveUp::Elapsed => budget.max_elapsed.is_some(),
-            GaveUp::CircuitOpen => budget.breaker.is_some_and(|breaker| breaker.cooldown.is_none()),
-            GaveUp::TokenRefused => self.config.credentials.max_refusals.is_some(),
-            GaveUp::FirstAttempt => !self.again && self.config.first_failure == FirstFailure::Stop,
+            GiveUpReason::Attempts => budget.max_attempts.is_some(),
+            GiveUpReason::Elapsed => budget.max_elapsed.is_some(),
+            GiveUpReason::CircuitOpen => budget.breaker.is_some_and(|breaker| breaker.cooldown.is_none()),
+            GiveUpReason::TokenRefused => self.config.credentials.max_refusals.is_some(),
+            GiveUpReason::FirstAttempt => !self.again && self.config.first_failure == OnFirstFailure::Stop,
         }
     }
 
     /// The deadline of a state is there, and within what the state may take; at the end nothing is left.
-    fn check_deadline(&self, now: Instant, after: &Look) -> Checked {
+    fn check_deadline(&self, now: Instant, after: &Snapshot) -> Checked {
         if is_near_the_end(now) {
             return Ok(());
         }

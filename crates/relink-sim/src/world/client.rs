@@ -7,7 +7,7 @@ use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
     Channel, CloseCode, Event, Frame, Instant, Message, Outgoing, Position, PresenceEvent, Priority, Reason,
-    Resume, Session, SessionAction, SessionId, SessionInput, Standing, State, Subscription,
+    Resume, Session, SessionAction, SessionId, SessionInput, State, Subscription, SubscriptionState,
 };
 use relink_node::Stream;
 use relink_v1::RelinkV1;
@@ -86,7 +86,7 @@ impl Client {
             && outbox.is_empty()
             && outbox.in_flight() == 0
             && self.queue.is_empty()
-            && self.session.subscriptions().all(|(_, standing)| standing == Standing::Active)
+            && self.session.subscriptions().all(|(_, standing)| standing == SubscriptionState::Active)
     }
 
     pub(super) fn id(&self) -> Option<&SessionId> {
@@ -94,7 +94,9 @@ impl Client {
     }
 
     pub(super) fn is_active(&self, channel: &Channel) -> bool {
-        self.session.subscriptions().any(|(name, standing)| name == channel && standing == Standing::Active)
+        self.session
+            .subscriptions()
+            .any(|(name, standing)| name == channel && standing == SubscriptionState::Active)
     }
 }
 

@@ -37,7 +37,7 @@ impl World {
             self.later(after, Due::Client { client, life: 0, input: SessionInput::Connect });
             self.next_act(client);
         }
-        self.later(secs(1), Due::Look);
+        self.later(secs(1), Due::Snapshot);
         self.later(secs(3), Due::Publish);
         self.next_fault();
     }

@@ -52,7 +52,7 @@ impl World {
                 self.later(after, Due::NodeStarts { host });
             }
             Fault::Store => self.store_fails_until = now + self.dice.secs(1, 20),
-            Fault::News => self.hosts[host].deaf_until = now + self.dice.secs(1, 10),
+            Fault::StoreEvent => self.hosts[host].deaf_until = now + self.dice.secs(1, 10),
             Fault::Behind => self.clients[client].behind_until = now + self.dice.secs(1, 40),
             Fault::Tokens => {
                 let until = now + self.dice.secs(1, 30);

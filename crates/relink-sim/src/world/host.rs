@@ -6,7 +6,8 @@ use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{Channel, CloseCode, Frame, Instant, Message, Problem, SessionId};
 use relink_node::{
-    Answer, ConnectionId, News, Node, NodeAction, NodeEvent, NodeInput, Question, QuestionId, Stream,
+    ConnectionId, Node, NodeAction, NodeEvent, NodeInput, StoreEvent, StoreRequest, StoreRequestId,
+    StoreResponse, Stream,
 };
 
 use super::ledger::SECOND;
@@ -176,7 +177,7 @@ impl World {
                 let most = if self.has_trouble_with_store() { 3_000 } else { 30 };
                 let at = (self.now + self.dice.millis(0, most)).max(self.hosts[host].asked);
                 self.hosts[host].asked = at;
-                self.at(at, Due::Question { host, life, question, what });
+                self.at(at, Due::StoreRequest { host, life, question, what });
             }
             NodeAction::Watch { stream } => {
                 if self.hosts[host].watched.insert(stream.clone()) {
@@ -266,7 +267,7 @@ impl World {
     // The store.
 
     /// A question reaches the store.
-    pub(super) fn ask_store(&mut self, host: usize, life: u32, question: QuestionId, what: Question) {
+    pub(super) fn ask_store(&mut self, host: usize, life: u32, question: StoreRequestId, what: StoreRequest) {
         let treatment = match self.has_trouble_with_store().then(|| self.dice.below(4)) {
             Some(0) => Treatment::Fails,
             Some(1) => Treatment::LosesAnswer,
@@ -275,7 +276,7 @@ impl World {
         self.note(|| format!("node {host} (life {life}) asks: {} ({treatment:?})", brief(&what)));
         let mut answer = Err("the store is in trouble".into());
         if treatment != Treatment::Fails {
-            if let Question::Join { channel, session, .. } = &what {
+            if let StoreRequest::Join { channel, session, .. } = &what {
                 self.seat_taken(host, channel.clone(), session);
             }
             let done = self.store.answer(what, self.now);
@@ -304,17 +305,17 @@ impl World {
         while let Some(news) = self.store.poll_news() {
             self.ledger.news(&news);
             let stream = match &news {
-                News::Published { stream, .. } => Some(stream.clone()),
-                News::Joined { channel, .. } | News::Left { channel, .. } => {
+                StoreEvent::Published { stream, .. } => Some(stream.clone()),
+                StoreEvent::Joined { channel, .. } | StoreEvent::Left { channel, .. } => {
                     Some(Stream::Channel(channel.clone()))
                 }
-                News::Resumed { session, .. } | News::Ended { session, .. } => {
+                StoreEvent::Resumed { session, .. } | StoreEvent::Ended { session, .. } => {
                     Some(Stream::Session(session.clone()))
                 }
-                News::Doubt | _ => None,
+                StoreEvent::Doubt | _ => None,
             };
             self.note(|| format!("news: {news:?}"));
-            if let News::Joined { member, .. } = &news {
+            if let StoreEvent::Joined { member, .. } = &news {
                 self.stays.entry(member.join.clone()).or_insert(self.now);
             }
             for host in 0..self.hosts.len() {
@@ -325,7 +326,7 @@ impl World {
         }
     }
 
-    fn send_news(&mut self, host: usize, news: News) {
+    fn send_news(&mut self, host: usize, news: StoreEvent) {
         let life = self.hosts[host].life;
         if self.is_troubled() && self.hosts[host].deaf_until > self.now && self.dice.percent(50) {
             if !std::mem::replace(&mut self.hosts[host].doubts, true) {
@@ -338,12 +339,12 @@ impl World {
         let most = if self.dice.percent(10) { 800 } else { 15 };
         let at = (self.now + self.dice.millis(0, most)).max(self.hosts[host].heard);
         self.hosts[host].heard = at;
-        self.at(at, Due::Node { host, life, input: NodeInput::News(news) });
+        self.at(at, Due::Node { host, life, input: NodeInput::StoreEvent(news) });
     }
 
     pub(super) fn doubt(&mut self, host: usize) {
         self.hosts[host].doubts = false;
-        self.send_news(host, News::Doubt);
+        self.send_news(host, StoreEvent::Doubt);
     }
 
     /// An application somewhere else has something to say.
@@ -362,10 +363,10 @@ impl World {
 
     /// The last message of a stream there is.
     pub(super) fn top(&mut self, stream: &Stream) -> Option<relink::Position> {
-        let question = Question::Since { stream: stream.clone(), after: None, limit: 1 };
+        let question = StoreRequest::Since { stream: stream.clone(), after: None, limit: 1 };
         let answer = self.store.answer(question, self.now);
         self.spread_news();
-        if let Answer::Since { top, .. } = answer { Some(top) } else { None }
+        if let StoreResponse::Since { top, .. } = answer { Some(top) } else { None }
     }
 }
 
@@ -389,9 +390,9 @@ fn effect(
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "all others are short")]
-fn brief(what: &Question) -> String {
+fn brief(what: &StoreRequest) -> String {
     match what {
-        Question::Commit { turn, serial, rejection, .. } => {
+        StoreRequest::Commit { turn, serial, rejection, .. } => {
             format!("commit {serial} in turn {turn}{}", if rejection.is_some() { ", refused" } else { "" })
         }
         other => format!("{other:?}"),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use relink::{DropReason, Event, Message, Position, Priority};
-use relink_node::{News, Stream};
+use relink_node::{StoreEvent, Stream};
 
 /// A message of a client: which client, which of its lives, which receipt there.
 pub(super) type Key = (usize, u32, u64);
@@ -56,8 +56,8 @@ impl Ledger {
     // What the store tells.
 
     /// The store has appended a message.
-    pub(super) fn news(&mut self, news: &News) {
-        let News::Published { stream, epoch, publication } = news else { return };
+    pub(super) fn news(&mut self, news: &StoreEvent) {
+        let StoreEvent::Published { stream, epoch, publication } = news else { return };
         let log = self.published.entry((stream.clone(), *epoch)).or_default();
         log.push(publication.message.clone());
         if log.len() as u64 != publication.offset {

@@ -27,7 +27,7 @@ use std::fmt;
 use std::time::Duration;
 
 use relink::{Channel, CloseCode, Frame, Instant, SessionInput};
-use relink_node::{MemoryHistory, NodeInput, Question, QuestionId};
+use relink_node::{MemoryStore, NodeInput, StoreRequest, StoreRequestId};
 
 use crate::secs;
 use crate::transcript::Transcript;
@@ -136,11 +136,11 @@ enum Due {
         host: usize,
         wire: u64,
     },
-    Question {
+    StoreRequest {
         host: usize,
         life: u32,
-        question: QuestionId,
-        what: Question,
+        question: StoreRequestId,
+        what: StoreRequest,
     },
     Doubt {
         host: usize,
@@ -169,7 +169,7 @@ enum Due {
     Publish,
     Fault,
     /// The world looks at itself.
-    Look,
+    Snapshot,
 }
 
 #[derive(Debug)]
@@ -183,7 +183,7 @@ struct World {
     channels: Vec<Channel>,
     clients: Vec<Client>,
     hosts: Vec<Host>,
-    store: MemoryHistory,
+    store: MemoryStore,
     wires: BTreeMap<u64, Wire>,
     next_wire: u64,
     ledger: Ledger,
@@ -223,7 +223,7 @@ impl World {
     fn new(profile: Profile, seed: u64, speaks: bool) -> Self {
         let mut dice = Dice::new(seed);
         let plan = Plan::draw(profile, &mut dice);
-        let store = MemoryHistory::new(plan.history, dice.seed()).expect("the plan draws what is valid");
+        let store = MemoryStore::new(plan.history, dice.seed()).expect("the plan draws what is valid");
         let clients = (0..plan.clients).map(|number| Client::new(&plan, number, 0, &mut dice)).collect();
         let hosts = (0..plan.hosts).map(|_| Host::new()).collect();
         let channels = (0..plan.channels).map(|number| format!("room-{number}").into()).collect();
@@ -348,7 +348,7 @@ impl World {
             Due::ClientEnd { wire } => self.client_end(wire),
             Due::NodeEnd { wire, code } => self.node_end(wire, code),
             Due::Unstuck { host, wire } => self.unstuck(host, wire),
-            Due::Question { host, life, question, what } => self.ask_store(host, life, question, what),
+            Due::StoreRequest { host, life, question, what } => self.ask_store(host, life, question, what),
             Due::Doubt { host, life } => {
                 if self.hosts[host].life == life {
                     self.doubt(host);
@@ -389,11 +389,11 @@ impl World {
                     self.next_fault();
                 }
             }
-            Due::Look => {
+            Due::Snapshot => {
                 self.look_at_seats();
                 self.wires.retain(|_, wire| wire.client_end || wire.node_end);
                 if !self.ends {
-                    self.later(secs(1), Due::Look);
+                    self.later(secs(1), Due::Snapshot);
                 }
             }
         }

@@ -43,7 +43,7 @@ pub(super) enum Fault {
     /// The store fails for a while, before or after it did what was asked.
     Store,
     /// News are lost for a while; then a doubt is told.
-    News,
+    StoreEvent,
     /// An application does not take its messages for a while.
     Behind,
     /// A channel's tokens cannot be had, or are refused, for a while.
@@ -176,16 +176,21 @@ fn node(history: HistoryConfig, dice: &mut Dice) -> NodeConfig {
 }
 
 fn faults(profile: Profile) -> Vec<Fault> {
-    use Fault::{Amnesia, Behind, Crash, Cut, Drain, Kill, News, Offline, Retry, Store, Stuck, Tokens};
+    use Fault::{Amnesia, Behind, Crash, Cut, Drain, Kill, Offline, Retry, Store, StoreEvent, Stuck, Tokens};
     match profile {
         Profile::Mixed => {
-            vec![Cut, Cut, Offline, Kill, Drain, Store, News, Behind, Tokens, Crash, Amnesia, Stuck, Retry]
+            vec![
+                Cut, Cut, Offline, Kill, Drain, Store, StoreEvent, Behind, Tokens, Crash, Amnesia, Stuck,
+                Retry,
+            ]
         }
-        Profile::Cuts => vec![Cut, Cut, Cut, Cut, Offline, Retry, Behind, Crash, News],
-        Profile::Frames => vec![Cut, Behind, News, Stuck, Crash],
-        Profile::Nodes => vec![Kill, Kill, Drain, Store, Store, Cut, Crash, News],
-        Profile::Short => vec![Cut, Offline, Offline, Kill, Store, Crash, Behind, Stuck, News],
-        Profile::Members => vec![Cut, Cut, Cut, Offline, Kill, Drain, Amnesia, Tokens, News, Store],
-        Profile::Burdens => vec![Cut, Cut, Cut, Offline, Behind, Stuck, Crash, Kill, Drain, Store, News],
+        Profile::Cuts => vec![Cut, Cut, Cut, Cut, Offline, Retry, Behind, Crash, StoreEvent],
+        Profile::Frames => vec![Cut, Behind, StoreEvent, Stuck, Crash],
+        Profile::Nodes => vec![Kill, Kill, Drain, Store, Store, Cut, Crash, StoreEvent],
+        Profile::Short => vec![Cut, Offline, Offline, Kill, Store, Crash, Behind, Stuck, StoreEvent],
+        Profile::Members => vec![Cut, Cut, Cut, Offline, Kill, Drain, Amnesia, Tokens, StoreEvent, Store],
+        Profile::Burdens => {
+            vec![Cut, Cut, Cut, Offline, Behind, Stuck, Crash, Kill, Drain, Store, StoreEvent]
+        }
     }
 }

@@ -21,7 +21,7 @@ use super::{
     tokens::{UnderWay, numbered},
     watched::Watched,
 };
-use crate::{Connection, Refusal, Script, Then};
+use crate::{AfterLast, Connection, Refusal, Script};
 
 /// One address per attempt, and never one that was used before; the endpoint is what it starts from.
 pub async fn every_attempt_dials_an_address_of_its_own<Rt: Runtime>(rt: Rt) {
@@ -29,7 +29,7 @@ pub async fn every_attempt_dials_an_address_of_its_own<Rt: Runtime>(rt: Rt) {
         .connection(Connection::new().close(1001, ""))
         .connection(Connection::refuse(500))
         .connection(Connection::new().close(1001, ""))
-        .then(Then::Echo);
+        .then(AfterLast::Echo);
     let (tickets, count) = tickets();
     let (server, mut link) = start_with(rt, script, |builder| builder.address(tickets));
     for _ in 0..3 {
@@ -198,7 +198,7 @@ pub async fn a_fetched_user_name_follows_redirects_within_its_origin<Rt: Runtime
     let script = Script::new()
         .connection(Connection::refuse(Refusal::new(302).location("/next")))
         .connection(Connection::refuse(Refusal::new(302).location(stranger.url())))
-        .then(Then::Echo);
+        .then(AfterLast::Echo);
     let server = serve(script);
     let back = Script::refuse(Refusal::new(302).location(server.url() + "back"));
     stranger.set_script(back).expect("a script");
@@ -217,7 +217,7 @@ pub async fn a_fetched_user_name_follows_redirects_within_its_origin<Rt: Runtime
 
 /// A redirect belongs to the attempt: no other address is fetched for it, and the next attempt begins with a fetch again.
 pub async fn a_redirect_needs_no_other_address<Rt: Runtime>(rt: Rt) {
-    let target = serve(Script::new().connection(Connection::new().close(1001, "")).then(Then::Echo));
+    let target = serve(Script::new().connection(Connection::new().close(1001, "")).then(AfterLast::Echo));
     let (tickets, count) = tickets();
     let script = Script::refuse(Refusal::new(302).location(target.url() + "there"));
     let (origin, mut link) = start_with(rt, script, |builder| builder.address(tickets));

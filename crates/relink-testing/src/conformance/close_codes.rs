@@ -8,7 +8,7 @@ use std::{
 
 use relink_driver::{
     Runtime, Target,
-    relink::{CloseCode, ClosedReason, Event, Failure, Hint, Phase, Reason, RefusedReason, State},
+    relink::{CloseCode, ClosedReason, Event, Failure, Hint, Phase, Reason, SendErrorKind, State},
 };
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
 };
 use tokio_tungstenite::tungstenite::Message as Frame;
 
-use crate::{Connection, Script, Then, What};
+use crate::{AfterLast, Connection, Script, What};
 
 /// 1000: the purpose is fulfilled.
 pub async fn code_1000_is_the_end<Rt: Runtime>(rt: Rt) {
@@ -60,7 +60,7 @@ pub async fn code_1003_is_the_end<Rt: Runtime>(rt: Rt) {
 
 /// 1005: a close frame without a code says nothing against trying again.
 pub async fn code_1005_is_retried<Rt: Runtime>(rt: Rt) {
-    let script = Script::new().connection(Connection::new().close_without_code()).then(Then::Echo);
+    let script = Script::new().connection(Connection::new().close_without_code()).then(AfterLast::Echo);
     let (server, mut link) = start(rt, script);
     link.connected().await;
     let lost = link.disconnected().await;
@@ -234,7 +234,7 @@ pub async fn an_edited_code_means_what_the_edit_says<Rt: Runtime>(rt: Rt) {
 
 /// Accepts and closes at once with this code, the first time; then echoes.
 fn closing_once(code: u16, reason: &str) -> Script {
-    Script::new().connection(Connection::new().close(code, reason)).then(Then::Echo)
+    Script::new().connection(Connection::new().close(code, reason)).then(AfterLast::Echo)
 }
 
 /// The code is told, waited for, and the server dialled again.
@@ -272,7 +272,7 @@ async fn ends<Rt: Runtime>(rt: Rt, code: u16, name: &str) {
     link.rt.idle().await;
     assert_eq!(server.connections(), 1);
     let refused = link.client.try_send("too late").expect_err("the link is closed");
-    assert_eq!((refused.reason, refused.message.as_text()), (RefusedReason::Closed, Some("too late")));
+    assert_eq!((refused.reason, refused.message.as_text()), (SendErrorKind::Closed, Some("too late")));
     let reason = "why".to_owned();
     assert_eq!(end_of(&server, 1).await, What::Closed { code: Some(code), reason, answered: true });
 }
@@ -293,7 +293,7 @@ async fn retries_with_a_fresh_token<Rt: Runtime>(rt: Rt, code: u16) {
 
 /// Cut by a server that first hears a word; returns how the loss was told.
 async fn cut<Rt: Runtime>(rt: Rt, connection: Connection) -> Reason {
-    let (server, mut link) = start(rt, Script::new().connection(connection).then(Then::Echo));
+    let (server, mut link) = start(rt, Script::new().connection(connection).then(AfterLast::Echo));
     link.connected().await;
     link.send("now").await;
     let lost = link.disconnected().await;

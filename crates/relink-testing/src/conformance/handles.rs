@@ -15,11 +15,11 @@ use std::{
 
 use futures_util::{AsyncRead, AsyncWrite, FutureExt};
 use relink_driver::{
-    BadUrl, BuildError, Builder, Client, ConnectError, Connection as Polled, Events, Farewell, Renewable,
-    Runtime,
+    BuildError, Builder, Client, ClientCell, CloseSummary, ConnectError, Connection as Polled, Events,
+    InvalidUrl, Runtime,
     relink::{
-        CloseCode, ClosedReason, Colour, Command, Event, Failure, Frame, Hint, Message, Phase, Plain,
-        Protocol, Reason, Refused, RefusedReason, Reopen, Signal, State, Status, Timer,
+        CloseCode, ClosedReason, Command, Event, Failure, Frame, Hint, Indicator, Message, Phase, Plain,
+        Protocol, ProtocolEvent, Reason, ReopenPolicy, SendError, SendErrorKind, State, Status, Timer,
     },
 };
 
@@ -30,7 +30,7 @@ use super::{
     },
     watched::Watched,
 };
-use crate::{Connection, Refusal, Script, Then, What};
+use crate::{AfterLast, Connection, Refusal, Script, What};
 
 /// `close` sends what is queued, then 1000, waits for the answer, and says what came of it (E17).
 pub async fn e17_close_says_farewell_after_the_flush<Rt: Runtime>(rt: Rt) {
@@ -39,7 +39,7 @@ pub async fn e17_close_says_farewell_after_the_flush<Rt: Runtime>(rt: Rt) {
     for number in 0..50 {
         link.send(&number.to_string()).await;
     }
-    let Farewell { reason, sent, dropped, .. } = link.rt.soon(link.client.close()).await;
+    let CloseSummary { reason, sent, dropped, .. } = link.rt.soon(link.client.close()).await;
     assert_eq!((reason.name(), sent, dropped), ("requested", 50, 0));
     assert_eq!(link.closed().await, reason);
     link.rt.idle().await;
@@ -71,7 +71,7 @@ pub async fn a_close_with_a_code_that_may_not_be_sent_follows_one_rule<Rt: Runti
 pub async fn e17_a_close_before_the_link_is_up_sends_what_is_queued<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, Script::echo());
     link.client.try_send("hello").expect("room");
-    let Farewell { reason, sent, dropped, .. } = link.rt.soon(link.client.close()).await;
+    let CloseSummary { reason, sent, dropped, .. } = link.rt.soon(link.client.close()).await;
     assert_eq!((reason.name(), sent, dropped), ("requested", 1, 0));
     assert_eq!(link.closed().await, reason);
     assert_eq!(texts_of(&server, 1), ["hello"]);
@@ -85,7 +85,7 @@ pub async fn a_close_while_the_link_comes_back_sends_what_is_queued<Rt: Runtime>
         .connection(Connection::new().expect_text("one").close(1001, ""))
         .connection(Connection::refuse(500))
         .connection(Connection::drop_at_once())
-        .then(Then::Echo);
+        .then(AfterLast::Echo);
     let (server, mut link) = start(rt, script);
     link.send("one").await;
     link.disconnected().await;
@@ -115,7 +115,7 @@ pub async fn a_close_that_finds_no_server_lasts_no_longer_than_the_flush<Rt: Run
 
 /// The last handle that goes before the link is up leaves nothing behind that was queued, and no task.
 pub async fn the_last_handle_sends_what_is_queued_before_the_link_is_up<Rt: Runtime>(rt: Rt) {
-    let (server, link) = start(rt, Script::new().connection(Connection::refuse(500)).then(Then::Echo));
+    let (server, link) = start(rt, Script::new().connection(Connection::refuse(500)).then(AfterLast::Echo));
     link.client.try_send("last words").expect("room");
     let watched = link.rt.clone();
     drop(link);
@@ -246,8 +246,8 @@ pub async fn i17_retry_now_works_again_after_giving_up<Rt: Runtime>(rt: Rt) {
 pub async fn i17_connect_while_it_closes_comes_back_after_the_end<Rt: Runtime>(rt: Rt) {
     let again: [fn(&Client); 2] = [|client| client.connect().expect("it comes back"), Client::retry_now];
     for again in again {
-        let config = quick_link(|link| link.with_reopen(Reopen::Always).with_close_timeout(ms(100)));
-        let script = Script::new().connection(Connection::new().silent()).then(Then::Echo);
+        let config = quick_link(|link| link.with_reopen(ReopenPolicy::Always).with_close_timeout(ms(100)));
+        let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
         let (server, mut link) = start_config(rt.clone(), script, config);
         link.connected().await;
         let closing = link.client.close();
@@ -264,7 +264,7 @@ pub async fn i17_connect_while_it_closes_comes_back_after_the_end<Rt: Runtime>(r
 
 /// Or it says that it will not come back (I17).
 pub async fn i17_connect_while_it_closes_says_if_the_end_is_final<Rt: Runtime>(rt: Rt) {
-    for reopen in [Reopen::Never, Reopen::AfterGivingUp] {
+    for reopen in [ReopenPolicy::Never, ReopenPolicy::AfterGivingUp] {
         let config = quick_link(|link| link.with_reopen(reopen).with_close_timeout(ms(100)));
         let (_server, mut link) = start_config(rt.clone(), Connection::new().silent(), config);
         link.connected().await;
@@ -298,7 +298,7 @@ pub async fn d10_a_renewable_handle_hands_out_the_live_link_or_a_fresh_one<Rt: R
     let rt = Watched::new(rt);
     let (url, runtime, made) = (server.url(), rt.clone(), Arc::new(AtomicU32::new(0)));
     let count = made.clone();
-    let renewable = Renewable::new(move || {
+    let renewable = ClientCell::new(move || {
         count.fetch_add(1, Ordering::SeqCst);
         Builder::new(runtime.clone(), &url).config(quick()).spawn().map(|(client, _events)| client)
     });
@@ -325,7 +325,7 @@ pub async fn d10_a_renewable_handle_hands_out_the_live_link_or_a_fresh_one<Rt: R
 pub async fn d10_a_renewable_handle_hands_out_no_link_that_is_down_and_closes<Rt: Runtime>(rt: Rt) {
     let rt = Watched::new(rt);
     let runtime = rt.clone();
-    let renewable = Renewable::new(move || {
+    let renewable = ClientCell::new(move || {
         let config = quick_link(|link| link.with_flush_timeout(ms(500)));
         let builder = Builder::new(runtime.clone(), "ws://in.memory/").config(config);
         let never = builder.connector(|_| std::future::pending::<io::Result<Brittle>>());
@@ -344,7 +344,7 @@ pub async fn d10_a_renewable_handle_hands_out_no_link_that_is_down_and_closes<Rt
 
 /// Retry-now replaces the wait, and asking five times makes no second loop (I1, I2, I17).
 pub async fn i17_retry_now_replaces_the_wait<Rt: Runtime>(rt: Rt) {
-    let script = Script::new().connection(Connection::refuse(404)).then(Then::Echo);
+    let script = Script::new().connection(Connection::refuse(404)).then(AfterLast::Echo);
     let (server, mut link) = start(rt, script);
     link.attempt_failed().await;
     assert_eq!(link.client.state(), State::Connecting(Phase::Waiting));
@@ -368,7 +368,7 @@ pub async fn i01_there_is_never_more_than_one_socket<Rt: Runtime>(rt: Rt) {
         .connection(Connection::new().silent())
         .connection(Connection::refuse(Refusal::new(302).location("/there")))
         .connection(Connection::drop_at_once())
-        .then(Then::Repeat);
+        .then(AfterLast::Repeat);
     let config = quick_link(|link| {
         let heartbeat = link.heartbeat.with_timeout(ms(20)).with_probe(ms(100));
         let heartbeat = heartbeat.with_interval(Some(ms(20)));
@@ -392,20 +392,20 @@ pub async fn d09_state_and_statistics_can_be_read_at_any_time<Rt: Runtime>(rt: R
     let script = Script::new()
         .connection(Connection::refuse(500))
         .connection(Connection::new().expect_text("12345").close(4010, ""))
-        .then(Then::Echo);
+        .then(AfterLast::Echo);
     let (_server, mut link) = start(rt, script);
     assert!(!link.client.state().is_usable());
     link.connected().await;
     assert_eq!((link.client.state(), link.client.shown()), (State::Connected, Status::Connected));
-    assert_eq!(link.client.colour(), Colour::Good);
+    assert_eq!(link.client.colour(), Indicator::Good);
     link.send("12345").await;
     link.disconnected().await;
     link.rt.until("the wait", || link.client.state() == State::Reconnecting(Phase::Waiting)).await;
-    assert_eq!((link.client.shown(), link.client.colour()), (Status::Reconnecting, Colour::Neutral));
+    assert_eq!((link.client.shown(), link.client.colour()), (Status::Reconnecting, Indicator::Neutral));
     link.client.retry_now();
     link.connected().await;
     link.rt.soon(link.client.close()).await;
-    assert_eq!(link.client.colour(), Colour::Bad);
+    assert_eq!(link.client.colour(), Indicator::Bad);
     let stats = link.client.stats();
     assert_eq!((stats.dials, stats.failed_attempts, stats.connects, stats.disconnects), (3, 1, 2, 1));
     assert_eq!((stats.messages_sent, stats.bytes_sent, stats.queued, stats.queued_peak), (1, 5, 0, 1));
@@ -468,7 +468,7 @@ pub async fn a_connector_that_panics_is_a_failed_attempt<Rt: Runtime>(rt: Rt) {
 /// A panic of the application's protocol ends the link, with a reason of its own; nobody waits for ever.
 pub async fn an_engine_that_dies_says_so<Rt: Runtime>(rt: Rt) {
     let script = Connection::new().expect_text("go").send_text("boom");
-    let config = quick_link(|link| link.with_reopen(Reopen::Always));
+    let config = quick_link(|link| link.with_reopen(ReopenPolicy::Always));
     let (_server, mut link) =
         start_with(rt, script, |builder| builder.config(config).protocol(PanicsAt("boom")));
     link.connected().await;
@@ -479,7 +479,7 @@ pub async fn an_engine_that_dies_says_so<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.rt.soon(waiting).await.reason, ClosedReason::DriverGone);
     assert_eq!(link.closed().await.name(), "driver_gone");
     let refused = link.client.try_send("late").expect_err("it is closed");
-    assert_eq!((refused.reason, refused.message.as_text()), (RefusedReason::Closed, Some("late")));
+    assert_eq!((refused.reason, refused.message.as_text()), (SendErrorKind::Closed, Some("late")));
     link.client.connect().expect_err("nobody is left to connect it");
     link.rt.idle().await;
 }
@@ -530,9 +530,9 @@ pub async fn e03_handles_and_futures_can_go_anywhere<Rt: Runtime>(_: Rt) {
     owned::<Polled<Rt>>();
     owned::<Builder<Rt>>();
     error::<BuildError>();
-    error::<BadUrl>();
+    error::<InvalidUrl>();
     error::<ConnectError>();
-    error::<Refused>();
+    error::<SendError>();
     _ = futures;
 }
 
@@ -541,7 +541,7 @@ pub async fn e03_handles_and_futures_can_go_anywhere<Rt: Runtime>(_: Rt) {
 struct PanicsAt(&'static str);
 
 impl Protocol for PanicsAt {
-    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
         assert_ne!(message.as_text(), Some(self.0), "this panic is part of the test");
         Plain::default().receive(message, signals);
     }
@@ -583,7 +583,7 @@ async fn reopens<Rt: Runtime>(rt: Rt, again: fn(&Client)) {
     let script = Script::new()
         .connection(Connection::refuse(500))
         .connection(Connection::refuse(500))
-        .then(Then::Echo);
+        .then(AfterLast::Echo);
     let config = quick_link(|link| link.with_budget(link.budget.with_max_attempts(Some(2))));
     let (server, mut link) = start_config(rt, script, config);
     assert_eq!(link.closed().await.name(), "attempts_exhausted");

@@ -8,7 +8,7 @@ use std::{
 use relink_driver::{
     Builder, Runtime,
     http::{self, HeaderValue},
-    relink::{Event, Failure, FirstFailure, Reason, State, Timer},
+    relink::{Event, Failure, OnFirstFailure, Reason, State, Timer},
 };
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     },
     watched::Watched,
 };
-use crate::{Connection, Refusal, Script, Server, Then, What};
+use crate::{AfterLast, Connection, Refusal, Script, Server, What};
 
 /// 401 without a token provider: nothing would be different next time.
 pub async fn http_401_without_a_token_provider_is_the_end<Rt: Runtime>(rt: Rt) {
@@ -92,7 +92,9 @@ pub async fn i29_a_retry_after_in_the_past_is_no_hot_loop<Rt: Runtime>(rt: Rt) {
 /// as a failure (D3).
 pub async fn d03_redirects_are_followed<Rt: Runtime>(rt: Rt) {
     let last = serve(
-        Script::new().connection(Connection::refuse(Refusal::new(307).location("/there"))).then(Then::Echo),
+        Script::new()
+            .connection(Connection::refuse(Refusal::new(307).location("/there")))
+            .then(AfterLast::Echo),
     );
     let to = last.url().replacen("ws:", "http:", 1) + "here?x=1";
     let (first, mut link) = start(rt, Script::refuse(Refusal::new(302).location(to)));
@@ -185,7 +187,7 @@ pub async fn an_unknown_name_is_retried<Rt: Runtime>(rt: Rt) {
 
 /// The server accepts and says nothing: the attempt has a deadline, and the reason names it (I16).
 pub async fn i16_a_blackholed_handshake_times_out<Rt: Runtime>(rt: Rt) {
-    let script = Script::new().connection(Connection::blackhole()).then(Then::Echo);
+    let script = Script::new().connection(Connection::blackhole()).then(AfterLast::Echo);
     let (server, mut link) = start_config(rt, script, quick_link(|link| link.with_connect_timeout(ms(150))));
     let start = link.rt.now();
     let lost = link.attempt_failed().await;
@@ -210,7 +212,7 @@ pub async fn i15_a_cut_handshake_is_one_failed_attempt<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::drop_at_once())
         .connection(Connection::reset_at_once())
-        .then(Then::Echo);
+        .then(AfterLast::Echo);
     let (server, mut link) = start(rt, script);
     assert_eq!(link.attempt_failed().await.attempt, Some(1));
     assert_eq!(link.attempt_failed().await.attempt, Some(2));
@@ -221,7 +223,7 @@ pub async fn i15_a_cut_handshake_is_one_failed_attempt<Rt: Runtime>(rt: Rt) {
 
 /// A failed first attempt can be the end, where the application says so (I30).
 pub async fn i30_a_failed_first_attempt_can_be_the_end<Rt: Runtime>(rt: Rt) {
-    let config = quick_link(|link| link.with_first_failure(FirstFailure::Stop));
+    let config = quick_link(|link| link.with_first_failure(OnFirstFailure::Stop));
     let (_server, mut link) = start_config(rt, Script::refuse(503), config);
     assert_eq!(link.attempt_failed().await.retry_in, None);
     assert_eq!(link.closed().await.name(), "first_attempt_failed");
@@ -385,7 +387,7 @@ async fn refused_for_good<Rt: Runtime>(rt: Rt, status: u16, name: &str) {
 /// Refused the first time: what came of it.
 async fn refused_once<Rt: Runtime>(rt: Rt, refusal: Refusal) -> (Server, Lost, Link<Rt>) {
     let (server, mut link) =
-        start(rt, Script::new().connection(Connection::refuse(refusal)).then(Then::Echo));
+        start(rt, Script::new().connection(Connection::refuse(refusal)).then(AfterLast::Echo));
     let lost = link.attempt_failed().await;
     (server, lost, link)
 }

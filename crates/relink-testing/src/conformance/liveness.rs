@@ -8,7 +8,7 @@ use std::{
 use relink_driver::{
     Builder, InboxLimits, Runtime,
     relink::{
-        Backoff, Curve, Event, HeartbeatConfig, Hint, Jitter, Reason, SessionConfig, Silence, StopReason,
+        Backoff, Curve, DeadReason, Event, HeartbeatConfig, Hint, Jitter, Reason, SessionConfig, StopReason,
         Verdict,
     },
 };
@@ -19,12 +19,12 @@ use super::{
     rig::{LATE, Link, ms, quick, quick_link, saw, secs, start_config, start_with, texts_of},
     watched::Watched,
 };
-use crate::{Connection, Script, Then, What};
+use crate::{AfterLast, Connection, Script, What};
 
 /// A peer that goes silent is found within interval + timeout, and dialled again at once: nobody waits for it to
 /// answer a close frame (W22).
 pub async fn w22_a_half_open_link_is_found_in_time_and_dialled_again_at_once<Rt: Runtime>(rt: Rt) {
-    let script = Script::new().connection(Connection::new().silent()).then(Then::Echo);
+    let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
     let config = quick_link(|link| {
         link.with_heartbeat(beats(150)).with_stable_after(ms(20)).with_close_timeout(secs(60))
     });
@@ -34,7 +34,7 @@ pub async fn w22_a_half_open_link_is_found_in_time_and_dialled_again_at_once<Rt:
     let lost = link.disconnected().await;
     let found = link.rt.now();
     assert!((ms(250)..ms(300) + LATE).contains(&(found - connected)), "{:?}", found - connected);
-    assert_eq!((lost.code, lost.reason), (Some(1006), Reason::Dead(Silence::Heartbeat)));
+    assert_eq!((lost.code, lost.reason), (Some(1006), Reason::Dead(DeadReason::Heartbeat)));
     // It was stable, so the first attempt is free of any delay.
     lost.assert_retry_in(ms(0), ms(0));
     assert!(link.connected().await);
@@ -75,7 +75,7 @@ pub async fn i13_a_lost_heartbeat_does_not_pass_through_the_table<Rt: Runtime>(r
         }
         link.with_heartbeat(beats(50))
     });
-    let script = Script::new().connection(Connection::new().silent()).then(Then::Echo);
+    let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
     let (_server, mut link) = start_config(rt, script, config);
     link.connected().await;
     assert!(link.disconnected().await.retry_in.is_some());
@@ -127,11 +127,11 @@ pub async fn i12_traffic_is_life_and_starves_no_ping<Rt: Runtime>(rt: Rt) {
 /// The watchdog needs no pings: nothing heard for so long, and the link is dead (M13).
 pub async fn m13_the_watchdog_finds_a_silent_link<Rt: Runtime>(rt: Rt) {
     let heartbeat = HeartbeatConfig::default().with_interval(None).with_watchdog(Some(ms(150)));
-    let script = Script::new().connection(Connection::new().silent()).then(Then::Echo);
+    let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
     let (_server, mut link) = start_config(rt, script, quick_link(|link| link.with_heartbeat(heartbeat)));
     link.connected().await;
     let connected = link.rt.now();
-    assert_eq!(link.disconnected().await.reason, Reason::Dead(Silence::Watchdog));
+    assert_eq!(link.disconnected().await.reason, Reason::Dead(DeadReason::Watchdog));
     assert!((ms(100)..ms(150) + LATE).contains(&(link.rt.now() - connected)));
     assert!(link.connected().await);
 }
@@ -139,12 +139,12 @@ pub async fn m13_the_watchdog_finds_a_silent_link<Rt: Runtime>(rt: Rt) {
 /// A hint that the machine woke up checks the link at once, with a short deadline (M14).
 pub async fn m14_a_wake_up_checks_the_link<Rt: Runtime>(rt: Rt) {
     let heartbeat = HeartbeatConfig::default().with_probe(ms(100));
-    let script = Script::new().connection(Connection::new().silent()).then(Then::Echo);
+    let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
     let (_server, mut link) = start_config(rt, script, quick_link(|link| link.with_heartbeat(heartbeat)));
     link.connected().await;
     link.client.hint(Hint::Wake);
     let asked = link.rt.now();
-    assert_eq!(link.disconnected().await.reason, Reason::Dead(Silence::Probe));
+    assert_eq!(link.disconnected().await.reason, Reason::Dead(DeadReason::Probe));
     assert!(link.rt.now() - asked < ms(100) + LATE);
     // A link that answers survives the same hint.
     assert!(link.connected().await);
@@ -157,7 +157,7 @@ pub async fn m14_a_wake_up_checks_the_link<Rt: Runtime>(rt: Rt) {
 /// is.
 pub async fn i21_a_message_does_not_outlive_a_suspension<Rt: Runtime>(rt: Rt) {
     let waits = Backoff::default().with_curve(Curve::Fixed { delay: secs(20) }).with_jitter(Jitter::None);
-    let script = Script::new().connection(Connection::refuse(503)).then(Then::Echo);
+    let script = Script::new().connection(Connection::refuse(503)).then(AfterLast::Echo);
     let hour = secs(60 * 60);
     let config = quick_link(|link| link.with_backoff(waits));
     let outbox = config.outbox.with_ttl(Some(hour));
@@ -178,10 +178,11 @@ pub async fn a_slow_application_slows_the_peer_and_loses_nothing<Rt: Runtime>(rt
     const MESSAGES: u8 = 24;
     let messages = |script: Connection, number| script.send_binary(vec![number; 1 << 20]);
     let script = (0..MESSAGES).fold(Connection::new(), messages).close(1001, "all said");
-    let (server, mut link) = start_with(rt, Script::new().connection(script).then(Then::Echo), |builder| {
-        let config = quick_link(|link| link.with_heartbeat(beats(50)));
-        builder.config(config).inbox(InboxLimits::new(2, 64 << 20))
-    });
+    let (server, mut link) =
+        start_with(rt, Script::new().connection(script).then(AfterLast::Echo), |builder| {
+            let config = quick_link(|link| link.with_heartbeat(beats(50)));
+            builder.config(config).inbox(InboxLimits::new(2, 64 << 20))
+        });
     link.connected().await;
     // The application looks away for several times interval + timeout.
     link.rt.until("some heartbeats", || link.client.stats().pings >= 6).await;
@@ -252,7 +253,7 @@ pub async fn a_message_that_takes_longer_than_it_may_ends_the_transport<Rt: Runt
     let heartbeat = beats(60).with_message_timeout(Some(ms(300)));
     let mut link = piped(rt, quick_link(|link| link.with_heartbeat(heartbeat)), play);
     link.connected().await;
-    assert_eq!(link.disconnected().await.reason, Reason::Dead(Silence::Message));
+    assert_eq!(link.disconnected().await.reason, Reason::Dead(DeadReason::Message));
     assert!(link.client.stats().pings >= 2);
 }
 
@@ -275,7 +276,8 @@ pub async fn i05_a_flapping_server_meets_growing_delays<Rt: Runtime>(rt: Rt) {
 
 /// A loss is told once, although the socket fails and ends, and its last message before it (I4, I15).
 pub async fn i15_a_loss_is_told_once_and_after_the_last_message<Rt: Runtime>(rt: Rt) {
-    let script = Script::new().connection(Connection::new().send_text("last words").reset()).then(Then::Echo);
+    let script =
+        Script::new().connection(Connection::new().send_text("last words").reset()).then(AfterLast::Echo);
     let (_server, mut link) = start_config(rt, script, quick());
     link.connected().await;
     link.connected().await;

@@ -18,8 +18,8 @@ use futures_util::{
 use relink_driver::{
     InboxLimits, Runtime, WireLimits,
     relink::{
-        CloseCode, DropReason, Event, Message, OutboxConfig, Overflow, Reason, Receipt, RefusedReason,
-        SessionConfig, WhileDown,
+        CloseCode, DropReason, Event, Message, OfflineSend, OutboxConfig, Overflow, Reason, Receipt,
+        SendErrorKind, SessionConfig,
     },
 };
 use tokio_tungstenite::tungstenite::{Message as Frame, protocol::CloseFrame};
@@ -28,7 +28,7 @@ use super::{
     pipe::{Near, serve_pipe},
     rig::{Link, end_of, ms, quick, saw_text, secs, start, start_config, start_with, texts_of},
 };
-use crate::{Connection, Script, Then, What};
+use crate::{AfterLast, Connection, Script, What};
 
 /// Text and bytes of every size that the framing tells apart come back as they went.
 pub async fn messages_of_every_size_pass_both_ways<Rt: Runtime>(rt: Rt) {
@@ -67,8 +67,9 @@ pub async fn order_is_kept_and_every_receipt_is_told<Rt: Runtime>(rt: Rt) {
 
 /// Messages that are sent while the link is down go out in order when it is back, before newer ones (D8, S5, I21).
 pub async fn d08_messages_wait_for_the_link_and_keep_their_order<Rt: Runtime>(rt: Rt) {
-    let script =
-        Script::new().connection(Connection::new().expect_text("before").close(4010, "")).then(Then::Echo);
+    let script = Script::new()
+        .connection(Connection::new().expect_text("before").close(4010, ""))
+        .then(AfterLast::Echo);
     let (server, mut link) = start(rt, script);
     link.connected().await;
     link.send("before").await;
@@ -89,7 +90,7 @@ pub async fn d08_messages_wait_for_the_link_and_keep_their_order<Rt: Runtime>(rt
 
 /// What was handed to a transport that then died is not sent again: what the peer saw of it, nobody knows (I23).
 pub async fn i23_what_was_handed_to_a_dead_transport_is_not_sent_again<Rt: Runtime>(rt: Rt) {
-    let script = Script::new().connection(Connection::new().silent()).then(Then::Echo);
+    let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
     let (server, mut link) = start(rt, script);
     link.connected().await;
     link.send("lost").await;
@@ -123,9 +124,9 @@ pub async fn a_full_outbox_can_refuse<Rt: Runtime>(rt: Rt) {
     link.send("1").await;
     link.send("2").await;
     let refused = link.client.try_send("3").expect_err("there is no room");
-    assert_eq!((refused.reason, refused.message.as_text()), (RefusedReason::Full, Some("3")));
+    assert_eq!((refused.reason, refused.message.as_text()), (SendErrorKind::Full, Some("3")));
     let too_big = link.client.try_send(vec![0; 101]).expect_err("it never fits");
-    assert!(matches!(too_big.reason, RefusedReason::TooLarge { size: 101, .. }), "{too_big}");
+    assert!(matches!(too_big.reason, SendErrorKind::TooLarge { size: 101, .. }), "{too_big}");
     link.client.retry_now();
     saw_text(&server, "2").await;
     assert_eq!(texts_of(&server, 2), ["1", "2"]);
@@ -144,11 +145,11 @@ pub async fn a_full_outbox_can_drop_the_newest<Rt: Runtime>(rt: Rt) {
 
 /// A link that is down can refuse messages instead of queueing them (M22).
 pub async fn m22_a_link_that_is_down_can_refuse<Rt: Runtime>(rt: Rt) {
-    let config = down_with(|outbox| outbox.with_while_down(WhileDown::Refuse));
+    let config = down_with(|outbox| outbox.with_while_down(OfflineSend::Refuse));
     let (server, mut link) = start_config(rt, refused_once(), config);
     link.attempt_failed().await;
     let refused = link.rt.soon(link.client.send("too early")).await.expect_err("the link is down");
-    assert_eq!((refused.reason, refused.reason.is_retryable()), (RefusedReason::Down, true));
+    assert_eq!((refused.reason, refused.reason.is_retryable()), (SendErrorKind::Down, true));
     link.client.retry_now();
     link.connected().await;
     link.send("now").await;
@@ -189,9 +190,9 @@ pub async fn those_who_wait_for_room_are_served_in_their_order<Rt: Runtime>(rt: 
     assert!(poll_fn(|cx| Poll::Ready(large.as_mut().poll(cx).is_pending())).await);
     assert!(poll_fn(|cx| Poll::Ready(small.as_mut().poll(cx).is_pending())).await, "it stands behind");
     let refused = link.client.try_send("4").expect_err("others wait");
-    assert_eq!((refused.reason, refused.message.as_text()), (RefusedReason::Full, Some("4")));
+    assert_eq!((refused.reason, refused.message.as_text()), (SendErrorKind::Full, Some("4")));
     let too_big = link.client.try_send("5".repeat(101)).expect_err("never");
-    assert!(matches!(too_big.reason, RefusedReason::TooLarge { .. }), "{too_big}");
+    assert!(matches!(too_big.reason, SendErrorKind::TooLarge { .. }), "{too_big}");
 
     link.client.retry_now();
     assert_eq!(link.rt.soon(large).await.expect("there is room now").receipt, Receipt(2));
@@ -223,14 +224,14 @@ pub async fn send_that_waits_is_told_of_the_end<Rt: Runtime>(rt: Rt) {
     assert!(poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await);
     link.rt.soon(link.client.close()).await;
     let refused = link.rt.soon(waiting).await.expect_err("the link is closed");
-    assert_eq!((refused.reason, refused.message.as_text()), (RefusedReason::Closed, Some("second")));
+    assert_eq!((refused.reason, refused.message.as_text()), (SendErrorKind::Closed, Some("second")));
 }
 
 /// A message above the limit closes the transport with 1009; the link comes back.
 pub async fn a_message_above_the_limit_is_answered_with_1009<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::new().send_text("x".repeat(1000)).send_text("x".repeat(1001)))
-        .then(Then::Echo);
+        .then(AfterLast::Echo);
     let (server, mut link) = start_with(rt, script, |builder| builder.limits(WireLimits::new(1000, 1 << 20)));
     assert_eq!(link.message().await.len(), 1000);
     let lost = link.disconnected().await;
@@ -298,7 +299,7 @@ pub async fn an_inbox_has_room_for_one<Rt: Runtime>(rt: Rt) {
 
 /// Refuses the first attempt in a way that is not tried again for long; then echoes.
 fn refused_once() -> Script {
-    Script::new().connection(Connection::refuse(404)).then(Then::Echo)
+    Script::new().connection(Connection::refuse(404)).then(AfterLast::Echo)
 }
 
 fn down_with(change: impl FnOnce(OutboxConfig) -> OutboxConfig) -> SessionConfig {

@@ -15,13 +15,14 @@ use super::{
     secrets::MARK,
     tokens::numbered,
 };
-use crate::{Connection, Refusal, Script, Then};
+use crate::{AfterLast, Connection, Refusal, Script};
 
 /// Credentials and headers follow a redirect within their origin. Another port, another name, another scheme is a
 /// stranger.
 pub async fn credentials_follow_redirects_within_their_origin_only<Rt: Runtime>(rt: Rt) {
-    let same =
-        Script::new().connection(Connection::refuse(Refusal::new(302).location("/same"))).then(Then::Echo);
+    let same = Script::new()
+        .connection(Connection::refuse(Refusal::new(302).location("/same")))
+        .then(AfterLast::Echo);
     let (server, _link) = start_with(rt.clone(), same, with_everything);
     for number in [1, 2] {
         let request = request_of(&server, number).await;
@@ -120,7 +121,7 @@ pub async fn a_user_name_in_an_address_is_basic_authorization<Rt: Runtime>(rt: R
             .connection(Connection::refuse(Refusal::new(302).location("/next")))
             .connection(Connection::refuse(500))
             .connection(Connection::refuse(Refusal::new(302).location(location)))
-            .then(Then::Echo),
+            .then(AfterLast::Echo),
     );
     let url = home.url().replacen("ws://", &format!("ws://bob:{MARK}%2F%C3%BC@"), 1);
     let mut link = Link::spawn(rt, &url, |builder| builder.endpoint(second.url()));

@@ -14,7 +14,7 @@ use std::{
 use futures_util::{AsyncRead, AsyncWrite, FutureExt, Sink, SinkExt, Stream, StreamExt};
 use relink_driver::{
     Builder, Connection as Polled, Runtime,
-    relink::{CloseCode, Event, Message, RefusedReason, Reopen, SessionConfig, State},
+    relink::{CloseCode, Event, Message, ReopenPolicy, SendErrorKind, SessionConfig, State},
 };
 use tokio::sync::oneshot;
 
@@ -23,13 +23,13 @@ use super::{
     rig::{LATE, end_of, ms, quick, quick_link, saw_text, secs, serve, texts_of},
     watched::Watched,
 };
-use crate::{Connection, Script, Then, What};
+use crate::{AfterLast, Connection, Script, What};
 
 /// It connects, sends, receives and comes back while it is polled; after the end the stream is over.
 pub async fn a_polled_link_comes_back_while_it_is_polled<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::new().expect_text("one").send_text("two").close(1001, "deploy"))
-        .then(Then::Echo);
+        .then(AfterLast::Echo);
     let server = serve(script);
     let (rt, mut link) = polled(rt, &server.url(), quick());
     rt.soon(link.send("one".into())).await.expect("it is taken");
@@ -44,7 +44,7 @@ pub async fn a_polled_link_comes_back_while_it_is_polled<Rt: Runtime>(rt: Rt) {
     assert_eq!(rt.soon(link.next()).await, None);
     assert!(matches!(end_of(&server, 2).await, What::PeerClosed { code: Some(1000), .. }));
     let refused = rt.soon(link.send("late".into())).await.expect_err("it is closed");
-    assert_eq!((refused.reason, refused.message.as_text()), (RefusedReason::Closed, Some("late")));
+    assert_eq!((refused.reason, refused.message.as_text()), (SendErrorKind::Closed, Some("late")));
 }
 
 /// Both halves of a split live in tasks of their own, and each hears of what the other brought about.
@@ -143,7 +143,7 @@ pub async fn a_message_that_was_sent_is_out_of_the_owners_hands<Rt: Runtime>(rt:
 
 /// The sink makes its owner wait while the outbox is full, and goes on in order when there is room.
 pub async fn a_full_outbox_makes_the_sink_wait<Rt: Runtime>(rt: Rt) {
-    let server = serve(Script::new().connection(Connection::refuse(404)).then(Then::Echo));
+    let server = serve(Script::new().connection(Connection::refuse(404)).then(AfterLast::Echo));
     let config = quick();
     let config = config.with_outbox(config.outbox.with_max_messages(1));
     let (rt, mut link) = polled(rt, &server.url(), config);
@@ -178,7 +178,7 @@ pub async fn a_close_that_waits_does_not_spin<Rt: Runtime>(rt: Rt) {
 
 /// Messages that the sink took before the link was up go out before it closes.
 pub async fn a_polled_link_sends_what_it_took_before_it_closes<Rt: Runtime>(rt: Rt) {
-    let server = serve(Script::new().connection(Connection::refuse(500)).then(Then::Echo));
+    let server = serve(Script::new().connection(Connection::refuse(500)).then(AfterLast::Echo));
     let (rt, mut link) = polled(rt, &server.url(), quick());
     rt.soon(link.feed("hello".into())).await.expect("it is taken");
     rt.soon(link.close()).await.expect("it is closed");
@@ -197,7 +197,7 @@ pub async fn a_polled_link_that_closes_hands_back_what_found_no_room<Rt: Runtime
     Pin::new(&mut link).start_send("held".into()).expect("the sink takes one more");
     let start = rt.now();
     let refused = rt.soon(link.close()).await.expect_err("there was never room");
-    assert_eq!((refused.reason, refused.message.as_text()), (RefusedReason::Closed, Some("held")));
+    assert_eq!((refused.reason, refused.message.as_text()), (SendErrorKind::Closed, Some("held")));
     assert!((ms(100)..ms(100) + LATE).contains(&(rt.now() - start)));
     rt.soon(link.close()).await.expect("it is closed");
     assert_eq!(until(&rt, &mut link, closed).await, "requested");
@@ -217,7 +217,7 @@ pub async fn a_polled_link_closes_with_a_code_of_its_own<Rt: Runtime>(rt: Rt) {
 
 /// After giving up it can be connected again, and its stream goes on (I17).
 pub async fn i17_a_polled_link_works_again_after_giving_up<Rt: Runtime>(rt: Rt) {
-    let server = serve(Script::new().connection(Connection::refuse(500)).then(Then::Echo));
+    let server = serve(Script::new().connection(Connection::refuse(500)).then(AfterLast::Echo));
     let config = quick_link(|link| link.with_budget(link.budget.with_max_attempts(Some(1))));
     let (rt, mut link) = polled(rt, &server.url(), config);
     assert_eq!(until(&rt, &mut link, closed).await, "attempts_exhausted");
@@ -230,7 +230,7 @@ pub async fn i17_a_polled_link_works_again_after_giving_up<Rt: Runtime>(rt: Rt) 
 /// Told so while it closes, it comes back after the end; or it says that it will not (I17).
 pub async fn i17_a_polled_link_can_be_reconnected_while_it_closes<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::echo());
-    let config = quick_link(|link| link.with_reopen(Reopen::Always));
+    let config = quick_link(|link| link.with_reopen(ReopenPolicy::Always));
     let (watched, mut link) = polled(rt.clone(), &server.url(), config);
     until(&watched, &mut link, connected).await;
     link.start_close(CloseCode::NORMAL, "");
@@ -248,7 +248,7 @@ pub async fn i17_a_polled_link_can_be_reconnected_while_it_closes<Rt: Runtime>(r
 
 /// A heartbeat is kept and a dead link replaced by polling alone (W22).
 pub async fn w22_a_polled_link_finds_a_silent_peer<Rt: Runtime>(rt: Rt) {
-    let server = serve(Script::new().connection(Connection::new().silent()).then(Then::Echo));
+    let server = serve(Script::new().connection(Connection::new().silent()).then(AfterLast::Echo));
     let config = quick_link(|link| {
         link.with_heartbeat(link.heartbeat.with_interval(Some(ms(60))).with_timeout(ms(60)))
     });

@@ -10,7 +10,7 @@ use super::{
     raw::{Answer, Raw, UPGRADED, accept, say},
     rig::{Link, ms, quick_link, request_of, secs, serve},
 };
-use crate::{Connection, Refusal, Script, Then};
+use crate::{AfterLast, Connection, Refusal, Script};
 
 /// Every spelling that browsers put up with, one byte at a time, with a message right behind it.
 pub async fn an_answer_as_proxies_write_it_opens_the_link<Rt: Runtime>(rt: Rt) {
@@ -128,7 +128,7 @@ pub async fn a_close_frame_of_one_byte_is_a_protocol_error<Rt: Runtime>(rt: Rt) 
 /// `Location` in capitals, as old servers write it, and relative to where it came from.
 pub async fn a_redirect_is_read_whatever_its_capitals<Rt: Runtime>(rt: Rt) {
     let redirect = Connection::refuse(Refusal::new(307).location("next?x=1#part"));
-    let target = serve(Script::new().connection(redirect).then(Then::Echo));
+    let target = serve(Script::new().connection(redirect).then(AfterLast::Echo));
     let to = target.url().replacen("ws:", "HTTP:", 1) + "deep/first";
     let answer: Answer = Box::new(move |_| format!("HTTP/1.1 302\r\nLOCATION: {to}\r\n\r\n").into_bytes());
     let mut link = Link::spawn(rt, &Raw::serve(vec![answer]).url, |builder| builder);

@@ -15,7 +15,7 @@ use super::{
     rig::{quick, quick_link, request_of, serve, start_with},
     watched::Watched,
 };
-use crate::{Connection, Refusal, Request, Script, Server, Then};
+use crate::{AfterLast, Connection, Refusal, Request, Script, Server};
 
 /// Part of every secret in these cases.
 pub const MARK: &str = "S3CR3T";
@@ -92,8 +92,9 @@ pub async fn a_token_that_cannot_be_sent_is_not_shown<Rt: Runtime>(rt: Rt) {
 /// A redirect's address may carry a secret, too.
 pub async fn a_redirects_address_is_not_shown<Rt: Runtime>(rt: Rt) {
     let location = format!("/next?ticket={MARK}");
-    let script =
-        Script::new().connection(Connection::refuse(Refusal::new(302).location(location))).then(Then::Echo);
+    let script = Script::new()
+        .connection(Connection::refuse(Refusal::new(302).location(location)))
+        .then(AfterLast::Echo);
     let (server, mut link) = start_with(rt, script, |builder| builder);
     link.connected().await;
     let ticket = format!("ticket={MARK}");

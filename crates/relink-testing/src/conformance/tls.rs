@@ -28,13 +28,14 @@ use super::{
     pipe::{Far, pipe},
     rig::{Link, Lost, end_of, ms, quick, quick_link, request_of, secs, start, start_with},
 };
-use crate::{ClientIdentity, Connection, Refusal, Script, Server, TestCertificate, Then, What};
+use crate::{AfterLast, ClientIdentity, Connection, Refusal, Script, Server, TestCertificate, What};
 
 /// A server whose authority is trusted: messages pass, a loss is made good, and the end is a close frame.
 pub async fn a_trusted_server_is_a_server<Rt: Runtime>(rt: Rt) {
     let certificate = certificate();
-    let script =
-        Script::new().connection(Connection::new().expect_text("bye").close(1001, "deploy")).then(Then::Echo);
+    let script = Script::new()
+        .connection(Connection::new().expect_text("bye").close(1001, "deploy"))
+        .then(AfterLast::Echo);
     let (server, mut link) = secured(rt, script, &certificate, client(&certificate, None));
     link.connected().await;
     link.send("bye").await;

@@ -12,8 +12,8 @@ use std::{
 use relink_driver::{
     Runtime, TokenPlacement,
     relink::{
-        Command, CredentialsConfig, Event, Frame, Hint, Message, Protocol, Reason, SessionConfig, Signal,
-        Step, Timer, Token,
+        Command, CredentialsConfig, Event, Frame, Hint, Message, Protocol, ProtocolEvent, Reason,
+        SessionConfig, Step, Timer, Token,
     },
 };
 
@@ -21,7 +21,7 @@ use super::{
     rig::{DELAY, LATE, Link, end_of, ms, quick_link, request_of, saw_text, secs, serve, start, start_with},
     watched::Watched,
 };
-use crate::{Connection, Script, Then, What};
+use crate::{AfterLast, Connection, Script, What};
 
 /// The token travels as `Authorization: Bearer …`, and nowhere else.
 pub async fn a_token_is_a_bearer_token_by_default<Rt: Runtime>(rt: Rt) {
@@ -65,7 +65,7 @@ pub async fn m02_every_attempt_brings_a_token_of_its_own<Rt: Runtime>(rt: Rt) {
         .connection(Connection::new().close(1001, ""))
         .connection(Connection::refuse(500))
         .connection(Connection::new().close(1001, ""))
-        .then(Then::Echo);
+        .then(AfterLast::Echo);
     let (tokens, count) = numbered();
     let (server, mut link) = start_with(rt, script, |builder| builder.token(tokens));
     for _ in 0..3 {
@@ -257,9 +257,9 @@ impl Drop for UnderWay {
 struct LoginFirst;
 
 impl Protocol for LoginFirst {
-    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
         let is_welcome = message.as_text() == Some("welcome");
-        signals.push(if is_welcome { Signal::Authenticated } else { Signal::Data(message) });
+        signals.push(if is_welcome { ProtocolEvent::Authenticated } else { ProtocolEvent::Data(message) });
     }
 
     fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use relink::Message;
-use relink_profiles::metered::{ClientFrame, Malformed, Peer, ServerFrame};
+use relink_profiles::metered::{ClientFrame, DecodeError, Peer, ServerFrame};
 
 /// A frame for one of the connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl<K: Ord + Clone> Hub<K> {
                 replies
             }
             Ok(ClientFrame::Ping) => [Reply { to: from.clone(), frame: ServerFrame::Pong }].into(),
-            Err(malformed) => refuse(from, None, Malformed::code(malformed)),
+            Err(malformed) => refuse(from, None, DecodeError::code(malformed)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, time::Duration};
 /// A direction of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(clippy::exhaustive_enums, reason = "a connection has two directions")]
-pub enum Way {
+pub enum Direction {
     /// From the client to the server.
     Up,
     /// From the server to the client.
@@ -14,7 +14,7 @@ pub enum Way {
     Both,
 }
 
-impl Way {
+impl Direction {
     fn covers(self, one: Self) -> bool {
         self == one || self == Self::Both
     }
@@ -28,7 +28,7 @@ pub enum End {
     Reset,
     /// The end of the stream (FIN) in this direction; what comes after it is not forwarded. In both directions that ends
     /// the connection, in one of them it is half-closed until the other side ends it, too.
-    Fin(Way),
+    Fin(Direction),
 }
 
 /// What happens to the bytes of a connection.
@@ -39,16 +39,16 @@ pub enum Fault {
     Pass,
     /// Nothing is forwarded, neither an end nor a reset: silence. What is sent meanwhile waits, as it does in a network
     /// that is interrupted, and comes through after [`Pass`](Self::Pass).
-    Hole(Way),
+    Hole(Direction),
     /// Every byte arrives so much later.
-    Delay(Way, Duration),
+    Delay(Direction, Duration),
     /// So many bytes a second.
-    Rate(Way, NonZeroU32),
+    Rate(Direction, NonZeroU32),
     /// The connection is cut, now. Does nothing to connections that come later.
     Cut(End),
-    /// The connection is cut after exactly so many more bytes in this direction (in each one, with [`Way::Both`]):
+    /// The connection is cut after exactly so many more bytes in this direction (in each one, with [`Direction::Both`]):
     /// in the middle of a frame, of a header, of a handshake. On connections that come later, counted from their start.
-    CutAfter(Way, u64, End),
+    CutAfter(Direction, u64, End),
 }
 
 /// What happens to clients that dial.
@@ -84,8 +84,8 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    pub(super) fn flow(&self, way: Way) -> &Flow {
-        if way == Way::Up { &self.up } else { &self.down }
+    pub(super) fn flow(&self, way: Direction) -> &Flow {
+        if way == Direction::Up { &self.up } else { &self.down }
     }
 
     /// Changes what is told; `forwarded` says how many bytes went up and down so far.
@@ -109,15 +109,15 @@ impl Orders {
         }
     }
 
-    pub(super) fn forget_cut(&mut self, way: Way) {
+    pub(super) fn forget_cut(&mut self, way: Direction) {
         self.each(way, |flow, _| flow.cut_at = None, (0, 0));
     }
 
-    fn each(&mut self, way: Way, mut change: impl FnMut(&mut Flow, u64), (up, down): (u64, u64)) {
-        if way.covers(Way::Up) {
+    fn each(&mut self, way: Direction, mut change: impl FnMut(&mut Flow, u64), (up, down): (u64, u64)) {
+        if way.covers(Direction::Up) {
             change(&mut self.up, up);
         }
-        if way.covers(Way::Down) {
+        if way.covers(Direction::Down) {
             change(&mut self.down, down);
         }
     }

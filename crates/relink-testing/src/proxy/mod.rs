@@ -20,8 +20,8 @@ use tokio::{
     time::timeout,
 };
 
-pub use fault::{Dials, End, Fault, Way};
-pub use schedule::{Act, Schedule};
+pub use fault::{Dials, Direction, End, Fault};
+pub use schedule::{Schedule, ScheduledFault};
 
 use fault::Orders;
 use listen::Port;
@@ -37,7 +37,7 @@ use relay::Relay;
 /// use std::time::Duration;
 ///
 /// use relink_testing::{Script, Server};
-/// use relink_testing::proxy::{End, Fault, Proxy, Way};
+/// use relink_testing::proxy::{End, Fault, Proxy, Direction};
 /// use tokio_tungstenite::{connect_async, tungstenite::Message};
 /// use futures_util::{SinkExt, StreamExt};
 ///
@@ -48,7 +48,7 @@ use relay::Relay;
 /// let (mut client, _) = connect_async(proxy.url()).await?;
 ///
 /// // The echo of this message ends after 3 of its 10 bytes.
-/// proxy.set(Fault::CutAfter(Way::Down, 3, End::Reset));
+/// proxy.set(Fault::CutAfter(Direction::Down, 3, End::Reset));
 /// client.send(Message::text("12345678")).await?;
 /// assert!(client.next().await.is_none_or(|frame| frame.is_err()));
 ///
@@ -170,11 +170,11 @@ impl Proxy {
     }
 
     /// Does one act of a schedule. An upstream is chosen from those that are given.
-    pub fn act(&self, act: &Act, upstreams: &[SocketAddr]) {
+    pub fn act(&self, act: &ScheduledFault, upstreams: &[SocketAddr]) {
         match act {
-            Act::Fault(fault) => drop(self.set(*fault)),
-            Act::Dials(dials) => self.set_dials(*dials),
-            Act::Upstream(number) => {
+            ScheduledFault::Fault(fault) => drop(self.set(*fault)),
+            ScheduledFault::Dials(dials) => self.set_dials(*dials),
+            ScheduledFault::Upstream(number) => {
                 let chosen = number.checked_rem(upstreams.len()).and_then(|index| upstreams.get(index));
                 chosen.into_iter().for_each(|upstream| self.set_upstream(*upstream));
             }
@@ -201,7 +201,7 @@ impl Proxy {
 
     /// How many bytes of a connection that is still there were forwarded.
     #[must_use]
-    pub fn forwarded(&self, connection: usize, way: Way) -> Option<u64> {
+    pub fn forwarded(&self, connection: usize, way: Direction) -> Option<u64> {
         self.shared.state().live.get(&connection).map(|relay| relay.forwarded(way))
     }
 
@@ -263,9 +263,9 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self, way: Way, bytes: usize) {
+    fn count(&self, way: Direction, bytes: usize) {
         let mut state = self.state();
-        let counter = if way == Way::Up { &mut state.up } else { &mut state.down };
+        let counter = if way == Direction::Up { &mut state.up } else { &mut state.down };
         *counter = counter.saturating_add(bytes as u64);
         drop(state);
         self.changed.notify_waiters();

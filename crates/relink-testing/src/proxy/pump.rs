@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    fault::{Flow, Orders, Way},
+    fault::{Direction, Flow, Orders},
     relay::Relay,
 };
 
@@ -24,7 +24,7 @@ const STEP: Duration = Duration::from_millis(10);
 pub(super) struct Pump<'a> {
     pub(super) relay: &'a Relay,
     pub(super) orders: watch::Receiver<Orders>,
-    pub(super) way: Way,
+    pub(super) way: Direction,
     pub(super) from: ReadHalf<'a>,
     pub(super) to: WriteHalf<'a>,
     pub(super) waiting: Waiting,
@@ -96,7 +96,7 @@ impl Pump<'_> {
     /// The receiver is gone. The sender learns of it only if something can come back to it.
     async fn lost_ahead(mut self, error: io::Error) -> io::Result<()> {
         self.relay.break_off();
-        let back = if self.way == Way::Up { Way::Down } else { Way::Up };
+        let back = if self.way == Direction::Up { Direction::Down } else { Direction::Up };
         self.orders.wait_for(|orders| !orders.flow(back).hole).await.map_err(io::Error::other)?;
         Err(error)
     }

@@ -14,7 +14,7 @@ use tokio::{io::AsyncReadExt, net::TcpStream, sync::watch, time::timeout};
 
 use super::{
     Shared,
-    fault::{End, Fault, Orders, Way},
+    fault::{Direction, End, Fault, Orders},
     pump::{Pump, Waiting},
 };
 use crate::socket;
@@ -40,12 +40,12 @@ impl Relay {
     }
 
     pub(super) fn apply(&self, fault: Fault) {
-        let forwarded = (self.forwarded(Way::Up), self.forwarded(Way::Down));
+        let forwarded = (self.forwarded(Direction::Up), self.forwarded(Direction::Down));
         self.orders.send_modify(|orders| orders.apply(fault, forwarded));
     }
 
     /// So many bytes have gone this way that it is cut, once.
-    pub(super) fn cut(&self, way: Way, end: End) {
+    pub(super) fn cut(&self, way: Direction, end: End) {
         self.orders.send_modify(|orders| {
             orders.forget_cut(way);
             orders.apply(Fault::Cut(end), (0, 0));
@@ -61,16 +61,16 @@ impl Relay {
         self.broken.load(Ordering::Relaxed)
     }
 
-    pub(super) fn forwarded(&self, way: Way) -> u64 {
+    pub(super) fn forwarded(&self, way: Direction) -> u64 {
         match way {
-            Way::Up => self.up.load(Ordering::Relaxed),
-            Way::Down => self.down.load(Ordering::Relaxed),
-            Way::Both => self.forwarded(Way::Up).saturating_add(self.forwarded(Way::Down)),
+            Direction::Up => self.up.load(Ordering::Relaxed),
+            Direction::Down => self.down.load(Ordering::Relaxed),
+            Direction::Both => self.forwarded(Direction::Up).saturating_add(self.forwarded(Direction::Down)),
         }
     }
 
-    pub(super) fn count(&self, way: Way, bytes: usize) {
-        let counter = if way == Way::Up { &self.up } else { &self.down };
+    pub(super) fn count(&self, way: Direction, bytes: usize) {
+        let counter = if way == Direction::Up { &self.up } else { &self.down };
         counter.fetch_add(bytes as u64, Ordering::Relaxed);
         self.shared.count(way, bytes);
     }
@@ -99,7 +99,10 @@ async fn both(client: &mut TcpStream, server: &mut TcpStream, relay: &Relay) -> 
     let pump = |way, from, to| {
         Pump { relay, orders: relay.orders.subscribe(), way, from, to, waiting: Waiting::default() }.run()
     };
-    tokio::try_join!(pump(Way::Up, from_client, to_server), pump(Way::Down, from_server, to_client))?;
+    tokio::try_join!(
+        pump(Direction::Up, from_client, to_server),
+        pump(Direction::Down, from_server, to_client)
+    )?;
     Ok(())
 }
 

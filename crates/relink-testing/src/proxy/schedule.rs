@@ -2,12 +2,12 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use super::fault::{Dials, End, Fault, Way};
+use super::fault::{Dials, Direction, End, Fault};
 
 /// Something that a schedule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Act {
+pub enum ScheduledFault {
     /// To every connection, and to those that come later.
     Fault(Fault),
     /// To clients that dial from now on.
@@ -20,20 +20,20 @@ pub enum Act {
 ///
 /// ```
 /// use std::time::Duration;
-/// use relink_testing::proxy::{Act, Fault, Schedule};
+/// use relink_testing::proxy::{ScheduledFault, Fault, Schedule};
 ///
 /// let schedule = Schedule::random(7, 5, Duration::from_secs(1));
 /// assert_eq!(schedule, Schedule::random(7, 5, Duration::from_secs(1)));
 /// // At its end all is well.
-/// assert!(schedule.acts().iter().any(|(_, act)| *act == Act::Fault(Fault::Pass)));
+/// assert!(schedule.acts().iter().any(|(_, act)| *act == ScheduledFault::Fault(Fault::Pass)));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Schedule(Vec<(Duration, Act)>);
+pub struct Schedule(Vec<(Duration, ScheduledFault)>);
 
 impl Schedule {
     /// These acts, sorted by their times.
     #[must_use]
-    pub fn new(acts: impl IntoIterator<Item = (Duration, Act)>) -> Self {
+    pub fn new(acts: impl IntoIterator<Item = (Duration, ScheduledFault)>) -> Self {
         let mut acts: Vec<_> = acts.into_iter().collect();
         acts.sort_by_key(|(at, _)| *at);
         Self(acts)
@@ -58,12 +58,12 @@ impl Schedule {
 
     /// What is done when, in this order.
     #[must_use]
-    pub fn acts(&self) -> &[(Duration, Act)] {
+    pub fn acts(&self) -> &[(Duration, ScheduledFault)] {
         &self.0
     }
 }
 
-const PEACE: [Act; 2] = [Act::Fault(Fault::Pass), Act::Dials(Dials::Pass)];
+const PEACE: [ScheduledFault; 2] = [ScheduledFault::Fault(Fault::Pass), ScheduledFault::Dials(Dials::Pass)];
 
 /// `SplitMix64`: small, and good enough to choose faults.
 struct Chance(u64);
@@ -86,27 +86,27 @@ impl Chance {
         Duration::from_micros(self.below(u64::try_from(limit.as_micros()).unwrap_or(u64::MAX)))
     }
 
-    fn act(&mut self) -> Act {
+    fn act(&mut self) -> ScheduledFault {
         let way = self.way();
         let end = if self.below(2) == 0 { End::Reset } else { End::Fin(self.way()) };
         match self.below(12) {
-            0 | 1 => Act::Fault(Fault::Cut(end)),
+            0 | 1 => ScheduledFault::Fault(Fault::Cut(end)),
             // From inside the handshake to a few messages on.
-            2..=5 => Act::Fault(Fault::CutAfter(way, self.below(1000), end)),
-            6 | 7 => Act::Fault(Fault::Hole(way)),
-            8 => Act::Fault(Fault::Delay(way, Duration::from_millis(1 + self.below(50)))),
-            9 => Act::Fault(Fault::Rate(way, self.rate())),
-            10 if self.below(2) == 0 => Act::Dials(Dials::Reset),
-            10 => Act::Dials(Dials::Closed),
-            _ => Act::Upstream(usize::try_from(self.below(16)).unwrap_or(0)),
+            2..=5 => ScheduledFault::Fault(Fault::CutAfter(way, self.below(1000), end)),
+            6 | 7 => ScheduledFault::Fault(Fault::Hole(way)),
+            8 => ScheduledFault::Fault(Fault::Delay(way, Duration::from_millis(1 + self.below(50)))),
+            9 => ScheduledFault::Fault(Fault::Rate(way, self.rate())),
+            10 if self.below(2) == 0 => ScheduledFault::Dials(Dials::Reset),
+            10 => ScheduledFault::Dials(Dials::Closed),
+            _ => ScheduledFault::Upstream(usize::try_from(self.below(16)).unwrap_or(0)),
         }
     }
 
-    fn way(&mut self) -> Way {
+    fn way(&mut self) -> Direction {
         match self.below(3) {
-            0 => Way::Up,
-            1 => Way::Down,
-            _ => Way::Both,
+            0 => Direction::Up,
+            1 => Direction::Down,
+            _ => Direction::Both,
         }
     }
 

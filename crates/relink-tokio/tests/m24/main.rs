@@ -6,9 +6,9 @@
 mod rig;
 
 use relink_profiles::metered::{config, error_name};
-use relink_testing::proxy::{Fault, Way};
+use relink_testing::proxy::{Direction, Fault};
 use relink_tokio::Event;
-use relink_tokio::relink::{CloseCode, Hint, Outgoing, PresenceEvent, Shown, Verdict};
+use relink_tokio::relink::{CloseCode, Hint, Outgoing, PresenceEvent, StatusChange, Verdict};
 use rig::{Person, Service, ms, quick};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,15 +25,15 @@ async fn m24_brief_drop_the_banner_comes_and_goes_and_what_was_sent_meanwhile_ar
     assert_eq!(code, CloseCode::ABNORMAL);
     assert!(retry_in.is_some());
     ada.client.send(Outgoing::from("hello").on("room")).await.expect("it may wait");
-    ada.shows(Shown::Banner(true)).await;
-    assert!(!ada.has_shown(Shown::Stuck(true)));
+    ada.shows(StatusChange::Banner(true)).await;
+    assert!(!ada.has_shown(StatusChange::Stuck(true)));
 
     ada.mend();
     assert!(ada.connected().await, "it was here before");
     bob.hears("hello").await;
     assert!(!ada.subscribed().await, "the channel is back, and says that something may be missing");
-    ada.shows(Shown::Banner(false)).await;
-    assert!(!ada.has_shown(Shown::Stuck(true)));
+    ada.shows(StatusChange::Banner(false)).await;
+    assert!(!ada.has_shown(StatusChange::Stuck(true)));
 }
 
 /// Nothing says that the network is gone, but silence. The stuck notice appears, and it recovers cleanly.
@@ -41,14 +41,14 @@ async fn m24_brief_drop_the_banner_comes_and_goes_and_what_was_sent_meanwhile_ar
 async fn m24_long_drop_is_found_by_its_silence_says_that_it_is_stuck_and_recovers() {
     let service = Service::start().await;
     let mut ada = Person::in_room(&service, quick()).await;
-    ada.network.set(Fault::Hole(Way::Both));
+    ada.network.set(Fault::Hole(Direction::Both));
     assert_eq!(ada.disconnected().await.0, CloseCode::ABNORMAL);
-    ada.shows(Shown::Stuck(true)).await;
-    assert!(ada.has_shown(Shown::Banner(true)), "before it");
+    ada.shows(StatusChange::Stuck(true)).await;
+    assert!(ada.has_shown(StatusChange::Banner(true)), "before it");
 
     ada.mend();
     assert!(ada.connected().await);
-    ada.shows(Shown::Stuck(false)).await;
+    ada.shows(StatusChange::Stuck(false)).await;
     assert!(!ada.subscribed().await);
     ada.client.send(Outgoing::from("back").on("room")).await.expect("it is up");
     ada.hears("back").await;
@@ -196,7 +196,7 @@ async fn m24_backgrounded_tab_is_back_within_seconds_of_its_return() {
         bob.hears(word).await;
     }
     ada.takes_in(3, before).await;
-    ada.network.set_on(1, Fault::Hole(Way::Both));
+    ada.network.set_on(1, Fault::Hole(Direction::Both));
 
     let foreground = tokio::time::Instant::now();
     ada.client.hint(Hint::Wake);

@@ -18,8 +18,8 @@ use relink_testing::{
     proxy::{Dials, End, Fault, Proxy},
 };
 use relink_tokio::relink::{
-    Backoff, CloseCode, ClosedReason, Curve, Jitter, OutboxConfig, PresenceEvent, Rate, Shown, Subscription,
-    WhileDown,
+    Backoff, CloseCode, ClosedReason, Curve, Jitter, OfflineSend, OutboxConfig, PresenceEvent, Rate,
+    StatusChange, Subscription,
 };
 use relink_tokio::{Client, Event, Events, SessionConfig, Token, builder};
 
@@ -32,7 +32,8 @@ pub(crate) const fn ms(millis: u64) -> Duration {
 
 /// The profile, with durations that a test can wait for, and an application that lets messages wait.
 pub(crate) fn quick() -> SessionConfig {
-    let mut config = metered::config().with_outbox(OutboxConfig::default().with_while_down(WhileDown::Queue));
+    let mut config =
+        metered::config().with_outbox(OutboxConfig::default().with_while_down(OfflineSend::Queue));
     let link = &mut config.link;
     link.backoff = Backoff::default()
         .with_first(None)
@@ -162,14 +163,14 @@ impl Person {
     }
 
     /// Whether this was told already, or else waits for it.
-    pub(crate) async fn shows(&mut self, what: Shown) {
+    pub(crate) async fn shows(&mut self, what: StatusChange) {
         if !self.has_shown(what) {
-            self.until("notice", |event| (*event == Event::Shown(what)).then_some(())).await;
+            self.until("notice", |event| (*event == Event::StatusChange(what)).then_some(())).await;
         }
     }
 
-    pub(crate) fn has_shown(&self, what: Shown) -> bool {
-        self.heard.contains(&Event::Shown(what))
+    pub(crate) fn has_shown(&self, what: StatusChange) -> bool {
+        self.heard.contains(&Event::StatusChange(what))
     }
 
     /// Whether it was usable before.

@@ -10,16 +10,16 @@ use minicbor::data::Type;
 
 use super::extent::{Flaw, item};
 use super::fields::{Fields, Raw};
-use super::malformed::Malformed;
+use super::malformed::DecodeError;
 use super::names::Key;
 
 /// Checks a whole message.
-pub(super) fn check(bytes: &[u8]) -> Result<(), Malformed> {
+pub(super) fn check(bytes: &[u8]) -> Result<(), DecodeError> {
     match item(bytes) {
         Ok(length) if length == bytes.len() => Ok(()),
-        Ok(_) => Err(Malformed::syntax("bytes follow the CBOR item")),
-        Err(Flaw::NotWellFormed) => Err(Malformed::syntax("not well-formed CBOR")),
-        Err(Flaw::TooDeep) => Err(Malformed::refused("CBOR nested too deeply")),
+        Ok(_) => Err(DecodeError::syntax("bytes follow the CBOR item")),
+        Err(Flaw::NotWellFormed) => Err(DecodeError::syntax("not well-formed CBOR")),
+        Err(Flaw::TooDeep) => Err(DecodeError::refused("CBOR nested too deeply")),
     }
 }
 
@@ -56,7 +56,7 @@ pub(super) fn bytes(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
 }
 
 /// The fields of a map; `None` for another item. Keys that are not ours are passed over.
-pub(super) fn fields(bytes: &[u8]) -> Option<Result<Fields<'_>, Malformed>> {
+pub(super) fn fields(bytes: &[u8]) -> Option<Result<Fields<'_>, DecodeError>> {
     let mut decoder = Decoder::new(bytes);
     decoder.map().ok()?;
     let mut items = items(bytes.get(decoder.position()..)?);

@@ -5,7 +5,7 @@ use relink::{Message, Secret};
 
 use super::Encoding;
 use super::fields::{Fields, need};
-use super::malformed::Malformed;
+use super::malformed::DecodeError;
 use super::names::{ClientKind, Key};
 use super::record::{Record, Value};
 
@@ -37,16 +37,16 @@ impl ClientFrame {
     ///
     /// # Errors
     ///
-    /// [`Malformed`] with 1007 for what is not well-formed JSON or CBOR, and with 1003 for what is and is no frame of a
+    /// [`DecodeError`] with 1007 for what is not well-formed JSON or CBOR, and with 1003 for what is and is no frame of a
     /// client: another type, a field that is missing, of another kind or there twice, and a limit that is exceeded (W11).
-    pub fn decode(message: &Message) -> Result<(Self, Encoding), Malformed> {
+    pub fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError> {
         let (fields, encoding) = Fields::of(message)?;
         let kind = fields.kind(ClientKind::NAMES, ClientKind::from_name, ClientKind::from_number)?;
         Ok((read(kind, &fields, message)?, encoding))
     }
 }
 
-fn read(kind: ClientKind, fields: &Fields<'_>, message: &Message) -> Result<ClientFrame, Malformed> {
+fn read(kind: ClientKind, fields: &Fields<'_>, message: &Message) -> Result<ClientFrame, DecodeError> {
     Ok(match kind {
         ClientKind::Hello => ClientFrame::Hello {
             token: token(fields)?,
@@ -73,7 +73,7 @@ fn read(kind: ClientKind, fields: &Fields<'_>, message: &Message) -> Result<Clie
     })
 }
 
-fn token(fields: &Fields<'_>) -> Result<Option<Secret>, Malformed> {
+fn token(fields: &Fields<'_>) -> Result<Option<Secret>, DecodeError> {
     Ok(fields.string(Key::Token, 0..=limits::TOKEN)?.map(Secret::from))
 }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use relink::{Message, Text};
 
 use super::Encoding;
-use super::malformed::Malformed;
+use super::malformed::DecodeError;
 use super::names::Key;
 use super::{cbor, json};
 
@@ -29,22 +29,22 @@ pub(super) struct Fields<'a>([Option<Raw<'a>>; Key::NAMES.len()]);
 
 impl<'a> Fields<'a> {
     /// The fields of a whole message.
-    pub(super) fn of(message: &'a Message) -> Result<(Self, Encoding), Malformed> {
+    pub(super) fn of(message: &'a Message) -> Result<(Self, Encoding), DecodeError> {
         match message {
             Message::Text(text) => Ok((json::message(text.as_str())?, Encoding::Json)),
             Message::Binary(bytes) => {
                 cbor::check(bytes)?;
                 let fields = Raw::Cbor(bytes).fields();
-                let fields = fields.unwrap_or_else(|| Err(Malformed::refused("a CBOR map is wanted")))?;
+                let fields = fields.unwrap_or_else(|| Err(DecodeError::refused("a CBOR map is wanted")))?;
                 Ok((fields, Encoding::Cbor))
             }
         }
     }
 
     /// A field that stands twice could mean one thing here and another elsewhere.
-    pub(super) fn add(&mut self, key: Key, raw: Raw<'a>) -> Result<(), Malformed> {
+    pub(super) fn add(&mut self, key: Key, raw: Raw<'a>) -> Result<(), DecodeError> {
         match self.0.get_mut(usize::from(key.number())) {
-            Some(Some(_)) => Err(Malformed::refused(format!("{}: twice", key.name()))),
+            Some(Some(_)) => Err(DecodeError::refused(format!("{}: twice", key.name()))),
             Some(free) => {
                 *free = Some(raw);
                 Ok(())
@@ -65,16 +65,16 @@ impl<'a> Fields<'a> {
         names: &[&str],
         from_name: fn(&str) -> Option<T>,
         from_number: fn(u64) -> Option<T>,
-    ) -> Result<T, Malformed> {
+    ) -> Result<T, DecodeError> {
         let kind = match self.get(Key::Type) {
             Some(Raw::Json(text)) => json::string(text).and_then(|name| from_name(&name)),
             Some(Raw::Cbor(bytes)) => cbor::number(bytes).and_then(from_number),
-            None => return Err(Malformed::missing(Key::Type)),
+            None => return Err(DecodeError::missing(Key::Type)),
         };
-        kind.ok_or_else(|| Malformed::wanted(Key::Type, &format!("one of {}", names.join(", "))))
+        kind.ok_or_else(|| DecodeError::wanted(Key::Type, &format!("one of {}", names.join(", "))))
     }
 
-    pub(super) fn number(&self, key: Key, allowed: RangeInclusive<u64>) -> Result<Option<u64>, Malformed> {
+    pub(super) fn number(&self, key: Key, allowed: RangeInclusive<u64>) -> Result<Option<u64>, DecodeError> {
         let Some(raw) = self.get(key) else { return Ok(None) };
         let number = match raw {
             Raw::Json(text) => json::number(text),
@@ -82,22 +82,22 @@ impl<'a> Fields<'a> {
         };
         number.filter(|number| allowed.contains(number)).map(Some).ok_or_else(|| {
             let wanted = format!("a whole number from {} to {}", allowed.start(), allowed.end());
-            Malformed::wanted(key, &wanted)
+            DecodeError::wanted(key, &wanted)
         })
     }
 
-    pub(super) fn small_number(&self, key: Key) -> Result<Option<u32>, Malformed> {
+    pub(super) fn small_number(&self, key: Key) -> Result<Option<u32>, DecodeError> {
         let number = self.number(key, 0..=u64::from(u32::MAX))?;
         Ok(number.and_then(|number| u32::try_from(number).ok()))
     }
 
-    pub(super) fn flag(&self, key: Key) -> Result<Option<bool>, Malformed> {
+    pub(super) fn flag(&self, key: Key) -> Result<Option<bool>, DecodeError> {
         let Some(raw) = self.get(key) else { return Ok(None) };
         let flag = match raw {
             Raw::Json(text) => json::flag(text),
             Raw::Cbor(bytes) => cbor::flag(bytes),
         };
-        flag.map(Some).ok_or_else(|| Malformed::wanted(key, "true or false"))
+        flag.map(Some).ok_or_else(|| DecodeError::wanted(key, "true or false"))
     }
 
     /// Text of so many bytes.
@@ -105,11 +105,11 @@ impl<'a> Fields<'a> {
         &self,
         key: Key,
         allowed: RangeInclusive<usize>,
-    ) -> Result<Option<Cow<'a, str>>, Malformed> {
+    ) -> Result<Option<Cow<'a, str>>, DecodeError> {
         let Some(raw) = self.get(key) else { return Ok(None) };
         let text = raw.text().filter(|text| allowed.contains(&text.len()));
         text.map(Some).ok_or_else(|| {
-            Malformed::wanted(key, &format!("text of {} to {} bytes", allowed.start(), allowed.end()))
+            DecodeError::wanted(key, &format!("text of {} to {} bytes", allowed.start(), allowed.end()))
         })
     }
 
@@ -117,7 +117,7 @@ impl<'a> Fields<'a> {
         &self,
         key: Key,
         allowed: RangeInclusive<usize>,
-    ) -> Result<Option<String>, Malformed> {
+    ) -> Result<Option<String>, DecodeError> {
         Ok(self.text(key, allowed)?.map(Cow::into_owned))
     }
 
@@ -126,7 +126,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The payload of a message: a part of the message's own memory where nothing had to be unescaped.
-    pub(super) fn payload(&self, message: &Message) -> Result<Message, Malformed> {
+    pub(super) fn payload(&self, message: &Message) -> Result<Message, DecodeError> {
         match (self.get(Key::Text), self.get(Key::Base64)) {
             (Some(raw), None) => {
                 let text = match raw.text() {
@@ -134,21 +134,21 @@ impl<'a> Fields<'a> {
                     Some(Cow::Owned(text)) => Some(Text::from(text)),
                     None => None,
                 };
-                text.map(Message::Text).ok_or_else(|| Malformed::wanted(Key::Text, "text"))
+                text.map(Message::Text).ok_or_else(|| DecodeError::wanted(Key::Text, "text"))
             }
             (None, Some(Raw::Json(text))) => {
                 let bytes = json::string(text).and_then(|text| STANDARD.decode(&*text).ok());
                 bytes.map(Message::from).ok_or_else(|| {
-                    Malformed::wanted(Key::Base64, "base64 of the standard alphabet, with padding,")
+                    DecodeError::wanted(Key::Base64, "base64 of the standard alphabet, with padding,")
                 })
             }
             (None, Some(Raw::Cbor(bytes))) => match cbor::bytes(bytes) {
                 Some(Cow::Borrowed(bytes)) => Ok(Message::Binary(part(message, bytes))),
                 Some(Cow::Owned(bytes)) => Ok(Message::from(bytes)),
-                None => Err(Malformed::wanted(Key::Base64, "a byte string")),
+                None => Err(DecodeError::wanted(Key::Base64, "a byte string")),
             },
-            (None, None) => Err(Malformed::refused("text, base64: missing")),
-            (Some(_), Some(_)) => Err(Malformed::refused("text, base64: only one of them is wanted")),
+            (None, None) => Err(DecodeError::refused("text, base64: missing")),
+            (Some(_), Some(_)) => Err(DecodeError::refused("text, base64: only one of them is wanted")),
         }
     }
 
@@ -156,10 +156,10 @@ impl<'a> Fields<'a> {
     pub(super) fn record<T>(
         &self,
         key: Key,
-        read: impl FnOnce(&Self) -> Result<T, Malformed>,
-    ) -> Result<Option<T>, Malformed> {
+        read: impl FnOnce(&Self) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, DecodeError> {
         let Some(raw) = self.get(key) else { return Ok(None) };
-        let fields = raw.fields().ok_or_else(|| Malformed::wanted(key, "a record"))?;
+        let fields = raw.fields().ok_or_else(|| DecodeError::wanted(key, "a record"))?;
         let read = fields.and_then(|fields| read(&fields));
         read.map(Some).map_err(|error| error.inside(key))
     }
@@ -169,14 +169,14 @@ impl<'a> Fields<'a> {
         &self,
         key: Key,
         most: usize,
-        mut read: impl FnMut(&Self) -> Result<T, Malformed>,
-    ) -> Result<Option<Vec<T>>, Malformed> {
+        mut read: impl FnMut(&Self) -> Result<T, DecodeError>,
+    ) -> Result<Option<Vec<T>>, DecodeError> {
         let Some(raw) = self.get(key) else { return Ok(None) };
         let elements = match raw {
             Raw::Json(text) => json::elements(text, most.saturating_add(1)),
             Raw::Cbor(bytes) => cbor::elements(bytes, most.saturating_add(1)),
         };
-        let wanted = || Malformed::wanted(key, &format!("a list of up to {most} records"));
+        let wanted = || DecodeError::wanted(key, &format!("a list of up to {most} records"));
         let elements = elements.filter(|elements| elements.len() <= most).ok_or_else(wanted)?;
         let records = elements.into_iter().map(|raw| {
             let fields = raw.fields().ok_or_else(wanted)?;
@@ -201,7 +201,7 @@ impl<'a> Raw<'a> {
         }
     }
 
-    fn fields(self) -> Option<Result<Fields<'a>, Malformed>> {
+    fn fields(self) -> Option<Result<Fields<'a>, DecodeError>> {
         match self {
             Self::Json(text) => json::fields(text),
             Self::Cbor(bytes) => cbor::fields(bytes),
@@ -218,6 +218,6 @@ fn part(message: &Message, bytes: &[u8]) -> Bytes {
 }
 
 /// What a frame cannot do without.
-pub(super) fn need<T>(key: Key, value: Option<T>) -> Result<T, Malformed> {
-    value.ok_or_else(|| Malformed::missing(key))
+pub(super) fn need<T>(key: Key, value: Option<T>) -> Result<T, DecodeError> {
+    value.ok_or_else(|| DecodeError::missing(key))
 }

@@ -9,17 +9,17 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::value::RawValue;
 
 use super::fields::{Fields, Raw};
-use super::malformed::Malformed;
+use super::malformed::DecodeError;
 use super::names::Key;
 
 /// The fields of a whole message.
-pub(super) fn message(text: &str) -> Result<Fields<'_>, Malformed> {
+pub(super) fn message(text: &str) -> Result<Fields<'_>, DecodeError> {
     match fields(text) {
         Some(fields) => fields,
         None if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
-            Err(Malformed::refused("a JSON object is wanted"))
+            Err(DecodeError::refused("a JSON object is wanted"))
         }
-        None => Err(Malformed::syntax("not well-formed JSON")),
+        None => Err(DecodeError::syntax("not well-formed JSON")),
     }
 }
 
@@ -41,7 +41,7 @@ pub(super) fn string(text: &str) -> Option<Cow<'_, str>> {
 }
 
 /// The fields of an object; `None` for another value. Names that are not ours are passed over.
-pub(super) fn fields(text: &str) -> Option<Result<Fields<'_>, Malformed>> {
+pub(super) fn fields(text: &str) -> Option<Result<Fields<'_>, DecodeError>> {
     serde_json::from_str(text).ok().map(|Object(fields)| fields)
 }
 
@@ -87,7 +87,7 @@ impl<'de> Deserialize<'de> for Name {
 }
 
 /// The inner result is about the protocol, not about JSON.
-struct Object<'a>(Result<Fields<'a>, Malformed>);
+struct Object<'a>(Result<Fields<'a>, DecodeError>);
 
 impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

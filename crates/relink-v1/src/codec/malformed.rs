@@ -21,14 +21,14 @@ use super::names::Key;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no frame of relink.v1: {detail}")]
 #[non_exhaustive]
-pub struct Malformed {
+pub struct DecodeError {
     /// 1007 where it is not well-formed, 1003 where it is, and is no frame all the same.
     pub close: CloseCode,
     /// Which field, and what is allowed. Nothing of the message is in it: there might be a token.
     pub detail: String,
 }
 
-impl Malformed {
+impl DecodeError {
     /// Not JSON, not CBOR, or text that is not UTF-8.
     pub(super) fn syntax(detail: &str) -> Self {
         Self { close: CloseCode::INVALID_DATA, detail: detail.into() }
@@ -53,8 +53,8 @@ impl Malformed {
     }
 }
 
-impl From<Malformed> for CloseFrame {
-    fn from(error: Malformed) -> Self {
+impl From<DecodeError> for CloseFrame {
+    fn from(error: DecodeError) -> Self {
         Self::new(error.close, cut(&error.detail, Self::MAX_REASON))
     }
 }

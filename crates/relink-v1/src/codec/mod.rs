@@ -22,7 +22,7 @@ mod parts;
 mod record;
 mod server;
 
-pub use malformed::Malformed;
+pub use malformed::DecodeError;
 
 /// How a frame is written. The opcode of the message tells it; a server answers in the encoding of the hello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

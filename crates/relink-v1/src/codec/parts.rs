@@ -7,7 +7,7 @@ use relink::internal::cut;
 use relink::{Channel, Member, Message, Position, Problem, Rejection, Resume, SessionId, Text};
 
 use super::fields::{Fields, need};
-use super::malformed::Malformed;
+use super::malformed::DecodeError;
 use super::names::Key;
 use super::record::{Record, Value};
 
@@ -73,62 +73,62 @@ impl<'a> Record<'a> {
 
 impl Fields<'_> {
     /// A serial or an offset, which count from 1.
-    pub(super) fn counted(&self, key: Key) -> Result<Option<u64>, Malformed> {
+    pub(super) fn counted(&self, key: Key) -> Result<Option<u64>, DecodeError> {
         self.number(key, 1..=limits::NUMBER)
     }
 
     /// How many, or the last of those that count from 1.
-    pub(super) fn count(&self, key: Key) -> Result<u64, Malformed> {
+    pub(super) fn count(&self, key: Key) -> Result<u64, DecodeError> {
         need(key, self.number(key, 0..=limits::NUMBER)?)
     }
 
-    pub(super) fn maybe_channel(&self) -> Result<Option<Channel>, Malformed> {
+    pub(super) fn maybe_channel(&self) -> Result<Option<Channel>, DecodeError> {
         Ok(self.text(Key::Channel, 1..=limits::CHANNEL)?.map(|name| Channel::from(&*name)))
     }
 
-    pub(super) fn channel(&self) -> Result<Channel, Malformed> {
+    pub(super) fn channel(&self) -> Result<Channel, DecodeError> {
         need(Key::Channel, self.maybe_channel()?)
     }
 
-    pub(super) fn session(&self) -> Result<SessionId, Malformed> {
+    pub(super) fn session(&self) -> Result<SessionId, DecodeError> {
         let id = need(Key::Session, self.text(Key::Session, 0..=limits::SESSION)?)?;
         Ok(SessionId::from(&*id))
     }
 
-    pub(super) fn maybe_position(&self, key: Key) -> Result<Option<Position>, Malformed> {
+    pub(super) fn maybe_position(&self, key: Key) -> Result<Option<Position>, DecodeError> {
         self.record(key, |fields| {
             let epoch = need(Key::Epoch, fields.small_number(Key::Epoch)?)?;
             Ok(Position::new(epoch, fields.count(Key::Offset)?))
         })
     }
 
-    pub(super) fn position(&self) -> Result<Position, Malformed> {
+    pub(super) fn position(&self) -> Result<Position, DecodeError> {
         need(Key::Position, self.maybe_position(Key::Position)?)
     }
 
-    pub(super) fn resume(&self) -> Result<Option<Resume>, Malformed> {
+    pub(super) fn resume(&self) -> Result<Option<Resume>, DecodeError> {
         self.record(Key::Resume, |fields| {
             Ok(Resume { session: fields.session()?, position: fields.position()? })
         })
     }
 
-    pub(super) fn problem(&self) -> Result<Problem, Malformed> {
+    pub(super) fn problem(&self) -> Result<Problem, DecodeError> {
         let name = need(Key::Name, self.string(Key::Name, 0..=limits::PROBLEM_NAME)?)?;
         let detail = self.string(Key::Detail, 0..=limits::PROBLEM_DETAIL)?.unwrap_or_default();
         Ok(Problem::new(Cow::Owned(name), detail))
     }
 
-    pub(super) fn maybe_problem(&self, key: Key) -> Result<Option<Problem>, Malformed> {
+    pub(super) fn maybe_problem(&self, key: Key) -> Result<Option<Problem>, DecodeError> {
         self.record(key, |fields| fields.problem())
     }
 
-    pub(super) fn rejection(&self) -> Result<Rejection, Malformed> {
+    pub(super) fn rejection(&self) -> Result<Rejection, DecodeError> {
         let serial = need(Key::Serial, self.counted(Key::Serial)?)?;
         let problem = need(Key::Problem, self.maybe_problem(Key::Problem)?)?;
         Ok(Rejection { serial, problem })
     }
 
-    pub(super) fn member(&self) -> Result<Member, Malformed> {
+    pub(super) fn member(&self) -> Result<Member, DecodeError> {
         let user = need(Key::User, self.string(Key::User, 0..=limits::USER)?)?;
         let join = need(Key::Join, self.string(Key::Join, 0..=limits::JOIN)?)?;
         let info = self.words(Key::Info)?;
@@ -136,7 +136,7 @@ impl Fields<'_> {
     }
 
     /// What a member says of itself.
-    pub(super) fn words(&self, key: Key) -> Result<Option<Text>, Malformed> {
+    pub(super) fn words(&self, key: Key) -> Result<Option<Text>, DecodeError> {
         Ok(self.string(key, 0..=limits::PRESENCE)?.map(Text::from))
     }
 }

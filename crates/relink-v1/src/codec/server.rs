@@ -7,7 +7,7 @@ use relink::Message;
 
 use super::Encoding;
 use super::fields::{Fields, need};
-use super::malformed::Malformed;
+use super::malformed::DecodeError;
 use super::names::{Key, ServerKind};
 use super::record::{Record, Value};
 
@@ -40,16 +40,16 @@ impl ServerFrame {
     ///
     /// # Errors
     ///
-    /// [`Malformed`] with 1007 for what is not well-formed JSON or CBOR, and with 1003 for what is and is no frame of a
+    /// [`DecodeError`] with 1007 for what is not well-formed JSON or CBOR, and with 1003 for what is and is no frame of a
     /// server: another type, a field that is missing, of another kind or there twice, and a limit that is exceeded (W11).
-    pub fn decode(message: &Message) -> Result<(Self, Encoding), Malformed> {
+    pub fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError> {
         let (fields, encoding) = Fields::of(message)?;
         let kind = fields.kind(ServerKind::NAMES, ServerKind::from_name, ServerKind::from_number)?;
         Ok((read(kind, &fields, message)?, encoding))
     }
 }
 
-fn read(kind: ServerKind, fields: &Fields<'_>, message: &Message) -> Result<ServerFrame, Malformed> {
+fn read(kind: ServerKind, fields: &Fields<'_>, message: &Message) -> Result<ServerFrame, DecodeError> {
     Ok(match kind {
         ServerKind::Welcome => {
             let rejected = fields.records(Key::Rejected, limits::REJECTIONS, |fields| fields.rejection())?;

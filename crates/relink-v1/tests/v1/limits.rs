@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use relink::{Channel, Member, Message, Position, Problem, Rejection, Resume, SessionId};
-use relink_v1::{ClientFrame, Encoding, Malformed, ServerFrame, limits};
+use relink_v1::{ClientFrame, DecodeError, Encoding, ServerFrame, limits};
 
 const BOTH: [Encoding; 2] = [Encoding::Json, Encoding::Cbor];
 
@@ -21,7 +21,7 @@ fn check<F: Clone + Debug + PartialEq>(
     more: &F,
     field: &str,
     encode: fn(&F, Encoding) -> Message,
-    decode: fn(&Message) -> Result<(F, Encoding), Malformed>,
+    decode: fn(&Message) -> Result<(F, Encoding), DecodeError>,
 ) {
     for encoding in BOTH {
         assert_eq!(decode(&encode(most, encoding)), Ok((most.clone(), encoding)), "{field}");

@@ -3,7 +3,7 @@
 use std::iter;
 
 use relink::{CloseFrame, Message};
-use relink_v1::{ClientFrame, Encoding, Malformed, ServerFrame};
+use relink_v1::{ClientFrame, DecodeError, Encoding, ServerFrame};
 
 use crate::golden::{self, unhex};
 
@@ -19,7 +19,7 @@ fn cbor(hex: &str) -> (u16, String) {
     said(ClientFrame::decode(&Message::from(unhex(hex))).expect_err(hex))
 }
 
-fn said(error: Malformed) -> (u16, String) {
+fn said(error: DecodeError) -> (u16, String) {
     (error.close.0, error.detail)
 }
 

@@ -6,7 +6,7 @@ use super::input::TransportId;
 use super::reason::Reason;
 use super::state::{ClosedReason, State, Step};
 use crate::code::CloseCode;
-use crate::surface::Shown;
+use crate::surface::StatusChange;
 
 /// Everything a link wants done or told, in one order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +132,7 @@ pub enum LinkEvent {
         retry_after: Duration,
     },
     /// What a person should see changed.
-    Shown(Shown),
+    StatusChange(StatusChange),
     /// The link has come to its end: told once, as the last event (I31), unless the link is connected again.
     Closed {
         /// Why.

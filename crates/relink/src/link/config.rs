@@ -8,7 +8,7 @@ use crate::config::{ConfigError, LONGEST, config, positive, positive_or_off, wit
 use crate::credentials::CredentialsConfig;
 use crate::heartbeat::HeartbeatConfig;
 use crate::policy::ClosePolicy;
-use crate::surface::SurfaceConfig;
+use crate::surface::StatusViewConfig;
 
 config! {
     /// Everything that a link can be told in advance. The defaults keep a plain WebSocket up.
@@ -40,7 +40,7 @@ config! {
         /// How much trying is allowed.
         pub budget / with_budget: BudgetConfig = BudgetConfig::default(),
         /// What a person should see.
-        pub surface / with_surface: SurfaceConfig = SurfaceConfig::default(),
+        pub surface / with_surface: StatusViewConfig = StatusViewConfig::default(),
         /// The steps between an open transport and a usable link.
         pub handshake / with_handshake: Handshake = Handshake::default(),
         /// How long an attempt may take to open its transport: name lookup, TCP, TLS and WebSocket handshake
@@ -69,13 +69,13 @@ config! {
         /// What a server's own word on when to come back is worth.
         pub retry_after / with_retry_after: RetryAfter = RetryAfter::default(),
         /// Whether a failed first attempt is retried like any other (I30).
-        pub first_failure / with_first_failure: FirstFailure = FirstFailure::Retry,
+        pub first_failure / with_first_failure: OnFirstFailure = OnFirstFailure::Retry,
         /// Whether the link may be connected again after its end.
-        pub reopen / with_reopen: Reopen = Reopen::AfterGivingUp,
+        pub reopen / with_reopen: ReopenPolicy = ReopenPolicy::AfterGivingUp,
         /// What a link means that the heartbeat found dead.
-        pub when_dead / with_when_dead: WhenDead = WhenDead::Retry,
+        pub when_dead / with_when_dead: OnDead = OnDead::Retry,
         /// What a usable link does when the system says that there is no network ([`Hint::Offline`](crate::Hint::Offline)).
-        pub when_offline / with_when_offline: WhenOffline = WhenOffline::Check,
+        pub when_offline / with_when_offline: OnOffline = OnOffline::Check,
         /// So many redirects in one attempt; more count as a failed attempt (D3).
         pub max_redirects / with_max_redirects: u8 = 5,
     }
@@ -131,7 +131,7 @@ config! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
-pub enum FirstFailure {
+pub enum OnFirstFailure {
     /// The same as any other: the backoff decides.
     #[default]
     Retry,
@@ -143,7 +143,7 @@ pub enum FirstFailure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
-pub enum Reopen {
+pub enum ReopenPolicy {
     /// Never: the end is final for the instance (D10, M23).
     Never,
     /// After a budget was used up, not after a deliberate close or a terminal close code (I17).
@@ -157,7 +157,7 @@ pub enum Reopen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
-pub enum WhenDead {
+pub enum OnDead {
     /// The same as a link that was lost: the backoff decides (I13).
     #[default]
     Retry,
@@ -169,7 +169,7 @@ pub enum WhenDead {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
-pub enum WhenOffline {
+pub enum OnOffline {
     /// It asks the peer, quickly: systems are wrong about this (I18).
     #[default]
     Check,

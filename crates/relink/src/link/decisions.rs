@@ -10,9 +10,9 @@ use super::input::Refusal;
 use super::reason::Reason;
 use super::stage::Stage;
 use super::state::{ClosedReason, Step};
-use super::{FirstFailure, Link, Reopen};
+use super::{Link, OnFirstFailure, ReopenPolicy};
 use crate::backoff::{Window, percent};
-use crate::budget::GaveUp;
+use crate::budget::GiveUpReason;
 use crate::code::CloseCode;
 use crate::credentials::Need;
 use crate::policy::{StopReason, Verdict};
@@ -29,9 +29,9 @@ impl<R: Rng> Link<R> {
     pub(super) fn reopens_after(&self, reason: ClosedReason) -> bool {
         match self.config.reopen {
             _ if !self.is_driven => false,
-            Reopen::Never => false,
-            Reopen::AfterGivingUp => matches!(reason, ClosedReason::GaveUp(_)),
-            Reopen::Always => true,
+            ReopenPolicy::Never => false,
+            ReopenPolicy::AfterGivingUp => matches!(reason, ClosedReason::GaveUp(_)),
+            ReopenPolicy::Always => true,
         }
     }
 
@@ -110,15 +110,15 @@ impl<R: Rng> Link<R> {
             let reported = self.credentials.refused(&self.config.credentials);
             self.tell_token_error(reported);
             if is_proven && self.credentials.hopeless(&self.config.credentials) {
-                return Some(ClosedReason::GaveUp(GaveUp::TokenRefused));
+                return Some(ClosedReason::GaveUp(GiveUpReason::TokenRefused));
             }
         }
         if let Some(reason) = stop.filter(|_| !is_of_endpoint || self.route.is_at_the_end()) {
             return Some(ClosedReason::Stopped { reason, code });
         }
         let has_tried_all = self.budget.attempts() >= u32::from(self.route.count());
-        if !self.was_connected && self.config.first_failure == FirstFailure::Stop && has_tried_all {
-            return Some(ClosedReason::GaveUp(GaveUp::FirstAttempt));
+        if !self.was_connected && self.config.first_failure == OnFirstFailure::Stop && has_tried_all {
+            return Some(ClosedReason::GaveUp(GiveUpReason::FirstAttempt));
         }
         self.budget.exhausted(self.now).map(ClosedReason::GaveUp)
     }

@@ -11,7 +11,7 @@ use crate::policy::StopReason;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Input {
-    /// The application wants the link up. While it closes, and if [`Reopen`](super::Reopen) allows it, this is remembered: the
+    /// The application wants the link up. While it closes, and if [`ReopenPolicy`](super::Reopen) allows it, this is remembered: the
     /// link starts again after its end.
     Connect,
     /// The application logs in: the word that the login step waits for. Early ones are remembered (D4).
@@ -41,14 +41,14 @@ pub enum Input {
         /// The attempt it was fetched for.
         id: TransportId,
         /// What came of it.
-        result: Result<TokenGrant, TokenFailed>,
+        result: Result<TokenInfo, TokenError>,
     },
     /// An address fetch ended; the session keeps the address.
     Address {
         /// The attempt it was fetched for.
         id: TransportId,
         /// What came of it.
-        result: Result<(), AddressFailed>,
+        result: Result<(), AddressError>,
     },
     /// The transport is open: the WebSocket handshake is done.
     Opened {
@@ -69,11 +69,11 @@ pub enum Input {
         nonce: Option<u32>,
     },
     /// The application's protocol says something about the link.
-    Signal {
+    ProtocolEvent {
         /// From which transport.
         id: TransportId,
         /// What it says.
-        signal: LinkSignal,
+        signal: HandshakeEvent,
     },
     /// The peer's close frame arrived.
     PeerClosed {
@@ -123,7 +123,7 @@ pub enum Hint {
 /// What a protocol tells the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum LinkSignal {
+pub enum HandshakeEvent {
     /// The server's first word.
     Welcome,
     /// The challenge is met.
@@ -156,12 +156,12 @@ pub enum Refusal {
 /// A token was fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct TokenGrant {
+pub struct TokenInfo {
     /// How long it is good for, if that is known.
     pub expires_in: Option<Duration>,
 }
 
-impl TokenGrant {
+impl TokenInfo {
     /// A token that is good for so long; `None` where that is not known.
     #[must_use]
     pub const fn new(expires_in: Option<Duration>) -> Self {
@@ -172,9 +172,9 @@ impl TokenGrant {
 /// A token could not be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct TokenFailed;
+pub struct TokenError;
 
 /// An address could not be fetched, or nothing can be dialled there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct AddressFailed;
+pub struct AddressError;

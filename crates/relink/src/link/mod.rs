@@ -19,14 +19,14 @@ use crate::budget::Budget;
 use crate::code::CloseCode;
 use crate::config::{ConfigError, within};
 use crate::credentials::{Credentials, Need};
-use crate::surface::Surface;
+use crate::surface::StatusView;
 use crate::time::{Instant, earliest};
 use crate::{Schedule, Stats};
 
 pub use action::{Action, Endpoint, LinkEvent};
-pub use config::{FirstFailure, Handshake, LinkConfig, Reopen, RetryAfter, WhenDead, WhenOffline};
+pub use config::{Handshake, LinkConfig, OnDead, OnFirstFailure, OnOffline, ReopenPolicy, RetryAfter};
 pub use failure::Failure;
-pub use input::{AddressFailed, Hint, Input, LinkSignal, Refusal, TokenFailed, TokenGrant, TransportId};
+pub use input::{AddressError, HandshakeEvent, Hint, Input, Refusal, TokenError, TokenInfo, TransportId};
 pub use reason::{Reason, Timer};
 pub use state::{ClosedReason, Phase, State, Status, Step};
 
@@ -114,7 +114,7 @@ pub struct Link<R> {
     schedule: Schedule,
     budget: Budget,
     credentials: Credentials,
-    surface: Surface,
+    surface: StatusView,
     stats: Stats,
     actions: Ring<Action, ACTIONS>,
 }
@@ -125,7 +125,7 @@ pub struct Link<R> {
     "actions of earlier inputs were not taken; call poll_action until it returns None, then hand {input:?} in again"
 )]
 #[non_exhaustive]
-pub struct Undrained {
+pub struct ActionsPending {
     /// The input that was not handled.
     pub input: Input,
 }
@@ -161,7 +161,7 @@ impl<R: Rng> Link<R> {
             schedule: Schedule::default(),
             budget: Budget::new(config.budget),
             credentials: Credentials::default(),
-            surface: Surface::new(config.surface),
+            surface: StatusView::new(config.surface),
             stats: Stats::default(),
             actions: Ring::new(),
         })
@@ -174,9 +174,9 @@ impl<R: Rng> Link<R> {
     /// # Errors
     ///
     /// Hands the input back where so many actions wait that those of another input might not find room.
-    pub fn handle(&mut self, input: Input, now: Instant) -> Result<(), Undrained> {
+    pub fn handle(&mut self, input: Input, now: Instant) -> Result<(), ActionsPending> {
         if self.actions.free() < MOST_ACTIONS {
-            return Err(Undrained { input });
+            return Err(ActionsPending { input });
         }
         self.now = self.now.max(now);
         self.apply(input);
@@ -282,7 +282,7 @@ impl<R: Rng> Link<R> {
 
     /// What a person should see.
     #[must_use]
-    pub const fn surface(&self) -> &Surface {
+    pub const fn surface(&self) -> &StatusView {
         &self.surface
     }
 

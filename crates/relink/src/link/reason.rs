@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::input::Hint;
 use super::state::Step;
 use crate::code::CloseCode;
-use crate::heartbeat::Silence;
+use crate::heartbeat::DeadReason;
 
 /// Why a state changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub enum Reason {
     /// A deadline passed.
     TimedOut(Timer),
     /// The heartbeat found the link dead.
-    Dead(Silence),
+    Dead(DeadReason),
     /// The application asked to close.
     Close,
     /// Everything is flushed, or its time is over.
@@ -88,10 +88,10 @@ impl fmt::Display for Reason {
             Self::ClosedByPeer(code) => write!(f, "the server closed with code {code}"),
             Self::Failed(failure) => failure.fmt(f),
             Self::TimedOut(timer) => write!(f, "{} took too long", timer.subject()),
-            Self::Dead(Silence::Heartbeat) => f.write_str("the heartbeat went unanswered"),
-            Self::Dead(Silence::Watchdog) => f.write_str("nothing was heard for too long"),
-            Self::Dead(Silence::Message) => f.write_str("a message took too long to arrive"),
-            Self::Dead(Silence::Probe) => f.write_str("the server did not answer the check after a pause"),
+            Self::Dead(DeadReason::Heartbeat) => f.write_str("the heartbeat went unanswered"),
+            Self::Dead(DeadReason::Watchdog) => f.write_str("nothing was heard for too long"),
+            Self::Dead(DeadReason::Message) => f.write_str("a message took too long to arrive"),
+            Self::Dead(DeadReason::Probe) => f.write_str("the server did not answer the check after a pause"),
             Self::Close => f.write_str("the application asked to close"),
             Self::Flushed => f.write_str("everything queued has gone out, or its time is over"),
             Self::DriverGone => f.write_str("the driver is gone"),

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::budget::GaveUp;
+use crate::budget::GiveUpReason;
 use crate::code::CloseCode;
 use crate::policy::StopReason;
 
@@ -166,9 +166,9 @@ pub enum ClosedReason {
         code: Option<CloseCode>,
     },
     /// A budget is used up.
-    GaveUp(GaveUp),
+    GaveUp(GiveUpReason),
     /// Nobody drives the link any more: the driver panicked, or its runtime was shut down. Final, whatever
-    /// [`Reopen`](super::Reopen) says.
+    /// [`ReopenPolicy`](super::Reopen) says.
     DriverGone,
 }
 

@@ -9,12 +9,12 @@ use rand_core::Rng;
 
 use super::action::{Action, LinkEvent};
 use super::failure::Failure;
-use super::input::{AddressFailed, Hint, Input, LinkSignal, TokenFailed, TokenGrant, TransportId};
+use super::input::{AddressError, HandshakeEvent, Hint, Input, TokenError, TokenInfo, TransportId};
 use super::reason::{Reason, Timer};
 use super::stage::{Leaving, Live, Refresh, Stage};
 use super::state::{ClosedReason, Step};
-use super::{Link, MOST_ACTIONS, WhenOffline};
-use crate::budget::GaveUp;
+use super::{Link, MOST_ACTIONS, OnOffline};
+use crate::budget::GiveUpReason;
 use crate::code::CloseCode;
 use crate::credentials::Need;
 use crate::heartbeat::Heartbeat;
@@ -38,7 +38,7 @@ impl<R: Rng> Link<R> {
             Input::Opened { id } => self.opened(id),
             Input::Received { id } => self.received(id, self.now),
             Input::Pong { id, nonce } => self.pong(id, nonce),
-            Input::Signal { id, signal } => self.signal(id, signal),
+            Input::ProtocolEvent { id, signal } => self.signal(id, signal),
             Input::PeerClosed { id, code } => self.peer_closed(id, code),
             Input::Failed { id, failure } => self.transport_failed(id, failure),
             Input::DriverGone => self.driver_gone(),
@@ -130,7 +130,7 @@ impl<R: Rng> Link<R> {
             self.route.doubt();
         }
         if let Stage::Connected(live) = &mut self.stage {
-            if hint == Hint::Offline && self.config.when_offline == WhenOffline::Disconnect {
+            if hint == Hint::Offline && self.config.when_offline == OnOffline::Disconnect {
                 return self.fail(Reason::Hint(hint), Verdict::Retry, None);
             }
             let beat = live.heartbeat.probe(self.now);
@@ -142,7 +142,7 @@ impl<R: Rng> Link<R> {
 
     // What an attempt needs before it dials.
 
-    fn token(&mut self, id: TransportId, result: Result<TokenGrant, TokenFailed>) {
+    fn token(&mut self, id: TransportId, result: Result<TokenInfo, TokenError>) {
         if self.stage.transport() != Some(id) {
             return;
         }
@@ -152,7 +152,7 @@ impl<R: Rng> Link<R> {
                     self.granted(grant);
                     self.prepare(id, Some(Need::Token), Reason::TokenReady);
                 }
-                Err(TokenFailed) => self.token_failed(Reason::TokenFailed),
+                Err(TokenError) => self.token_failed(Reason::TokenFailed),
             }
         } else {
             self.renewed(id, result);
@@ -166,7 +166,7 @@ impl<R: Rng> Link<R> {
         self.fail(reason, Verdict::Retry, None);
     }
 
-    fn address(&mut self, id: TransportId, result: Result<(), AddressFailed>) {
+    fn address(&mut self, id: TransportId, result: Result<(), AddressError>) {
         if self.stage.transport() != Some(id) || !self.is_locating() {
             return;
         }
@@ -175,7 +175,7 @@ impl<R: Rng> Link<R> {
                 count(&mut self.stats.addresses_fetched);
                 self.prepare(id, Some(Need::Address), Reason::AddressReady);
             }
-            Err(AddressFailed) => self.address_failed(Reason::AddressFailed),
+            Err(AddressError) => self.address_failed(Reason::AddressFailed),
         }
     }
 
@@ -193,39 +193,39 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    fn signal(&mut self, id: TransportId, signal: LinkSignal) {
+    fn signal(&mut self, id: TransportId, signal: HandshakeEvent) {
         if self.stage.transport() != Some(id) {
             return;
         }
         let step = if let Stage::Handshaking { step, .. } = self.stage { Some(step) } else { None };
         match (signal, step) {
-            (LinkSignal::GoingAway { retry_after }, _) => {
+            (HandshakeEvent::GoingAway { retry_after }, _) => {
                 self.told_to_wait = Some(self.now + retry_after);
                 // A frame and the reason of the close behind it both say it: the later one counts.
                 if !core::mem::replace(&mut self.told_going_away, true) {
                     self.tell(LinkEvent::GoingAway { retry_after });
                 }
             }
-            (LinkSignal::Welcome, Some(Step::Welcome))
-            | (LinkSignal::ChallengeMet, Some(Step::Challenge))
-            | (LinkSignal::Authenticated, Some(Step::Authenticating)) => {
+            (HandshakeEvent::Welcome, Some(Step::Welcome))
+            | (HandshakeEvent::ChallengeMet, Some(Step::Challenge))
+            | (HandshakeEvent::Authenticated, Some(Step::Authenticating)) => {
                 self.next_step(id, step, Reason::StepDone(step.unwrap_or(Step::Welcome)));
             }
-            (LinkSignal::Redirect, Some(_)) => {
+            (HandshakeEvent::Redirect, Some(_)) => {
                 self.push(Action::SendClose { id, code: CloseCode::NORMAL });
                 self.redirect();
             }
-            (LinkSignal::Refused(refusal), Some(_)) => {
+            (HandshakeEvent::Refused(refusal), Some(_)) => {
                 let (verdict, code) = self.judge_refusal(refusal);
                 self.push(Action::SendClose { id, code: self.config.heartbeat.close_code });
                 self.fail(Reason::LoginRefused, verdict, code);
             }
             (
-                LinkSignal::Welcome
-                | LinkSignal::ChallengeMet
-                | LinkSignal::Authenticated
-                | LinkSignal::Redirect
-                | LinkSignal::Refused(_),
+                HandshakeEvent::Welcome
+                | HandshakeEvent::ChallengeMet
+                | HandshakeEvent::Authenticated
+                | HandshakeEvent::Redirect
+                | HandshakeEvent::Refused(_),
                 _,
             ) => {}
         }
@@ -299,12 +299,13 @@ impl<R: Rng> Link<R> {
             }
             Timer::Elapsed => {
                 self.release();
-                self.end(ClosedReason::GaveUp(GaveUp::Elapsed), Reason::TimedOut(timer));
+                self.end(ClosedReason::GaveUp(GiveUpReason::Elapsed), Reason::TimedOut(timer));
             }
             Timer::Grace | Timer::Banner | Timer::Stuck => {
                 let actions = &mut self.actions;
-                self.surface
-                    .handle_timeout(self.now, |shown| actions.push(Action::Event(LinkEvent::Shown(shown))));
+                self.surface.handle_timeout(self.now, |shown| {
+                    actions.push(Action::Event(LinkEvent::StatusChange(shown)))
+                });
             }
         }
     }
@@ -546,7 +547,7 @@ impl<R: Rng> Link<R> {
         if from != to {
             self.tell(LinkEvent::State { from, to, reason });
             let actions = &mut self.actions;
-            let tell = |shown| actions.push(Action::Event(LinkEvent::Shown(shown)));
+            let tell = |shown| actions.push(Action::Event(LinkEvent::StatusChange(shown)));
             self.surface.observe(to.status(), self.now, tell);
         }
     }

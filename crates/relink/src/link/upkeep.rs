@@ -6,17 +6,17 @@ use core::time::Duration;
 use rand_core::Rng;
 
 use super::action::{Action, LinkEvent};
-use super::input::{TokenFailed, TokenGrant, TransportId};
+use super::input::{TokenError, TokenInfo, TransportId};
 use super::reason::Reason;
 use super::stage::{Live, Refresh, Stage};
-use super::{Link, WhenDead};
-use crate::heartbeat::Beat;
+use super::{Link, OnDead};
+use crate::heartbeat::HeartbeatAction;
 use crate::policy::{StopReason, Verdict};
 use crate::stats::count;
 
 impl<R: Rng> Link<R> {
     /// The answer to a renewal while connected.
-    pub(super) fn renewed(&mut self, id: TransportId, result: Result<TokenGrant, TokenFailed>) {
+    pub(super) fn renewed(&mut self, id: TransportId, result: Result<TokenInfo, TokenError>) {
         let Stage::Connected(Live { refresh: Refresh::Fetching { .. }, .. }) = self.stage else { return };
         match result {
             Ok(grant) => {
@@ -24,7 +24,7 @@ impl<R: Rng> Link<R> {
                 self.set_refresh(self.refresh_at.map_or(Refresh::Off, Refresh::At));
                 self.push(Action::RenewToken { id });
             }
-            Err(TokenFailed) => self.refresh_failed(),
+            Err(TokenError) => self.refresh_failed(),
         }
     }
 
@@ -51,7 +51,7 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    pub(super) fn granted(&mut self, grant: TokenGrant) {
+    pub(super) fn granted(&mut self, grant: TokenInfo) {
         count(&mut self.stats.tokens_fetched);
         self.credentials.fetched();
         self.refresh_at = self.config.credentials.refresh_at(grant.expires_in, self.now, &mut self.rng);
@@ -79,19 +79,19 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    pub(super) fn beat(&mut self, beat: Option<Beat>) {
+    pub(super) fn beat(&mut self, beat: Option<HeartbeatAction>) {
         let Some(id) = self.transport() else { return };
         match beat {
-            Some(Beat::Ping { nonce }) => {
+            Some(HeartbeatAction::Ping { nonce }) => {
                 count(&mut self.stats.pings);
                 self.push(Action::SendPing { id, nonce });
             }
-            Some(Beat::Dead(silence)) => {
+            Some(HeartbeatAction::Dead(silence)) => {
                 count(&mut self.stats.heartbeats_lost);
                 self.push(Action::SendClose { id, code: self.config.heartbeat.close_code });
                 let verdict = match self.config.when_dead {
-                    WhenDead::Retry => Verdict::Retry,
-                    WhenDead::Stop => Verdict::Stop(StopReason::HEARTBEAT_LOST),
+                    OnDead::Retry => Verdict::Retry,
+                    OnDead::Stop => Verdict::Stop(StopReason::HEARTBEAT_LOST),
                 };
                 self.fail(Reason::Dead(silence), verdict, None);
             }

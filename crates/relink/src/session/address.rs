@@ -29,7 +29,7 @@ pub struct Address(String);
 /// assert_eq!(origin, Address::from("WSS://example.org:443/other?x=1").origin()?);
 /// assert_ne!(origin, Address::from("wss://example.org:8443/feed").origin()?);
 /// assert_ne!(origin, Address::from("ws://example.org:443/feed").origin()?);
-/// # Ok::<(), relink::BadUrl>(())
+/// # Ok::<(), relink::InvalidUrl>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {
@@ -41,7 +41,7 @@ pub struct Origin {
 /// An address at which there can be no WebSocket. The message names what is wrong, without the secrets in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{address} is no address for a WebSocket: {problem}; write it as in wss://example.org/path")]
-pub struct BadUrl {
+pub struct InvalidUrl {
     address: Address,
     problem: String,
 }
@@ -59,8 +59,8 @@ impl Address {
     /// # Errors
     ///
     /// What keeps this from being the address of a WebSocket: a scheme, a host or a port that is missing or wrong.
-    pub fn origin(&self) -> Result<Origin, BadUrl> {
-        let bad = |problem: &str| BadUrl::new(self.clone(), problem);
+    pub fn origin(&self) -> Result<Origin, InvalidUrl> {
+        let bad = |problem: &str| InvalidUrl::new(self.clone(), problem);
         let parts = Parts::of(&self.0);
         let is_secure = match parts.scheme {
             Some(scheme) if scheme.eq_ignore_ascii_case("wss") => true,
@@ -82,7 +82,7 @@ impl Address {
     /// # Errors
     ///
     /// As for [`resolve`](Self::resolve).
-    pub fn redirect(&self, to: &Self) -> Result<Self, BadUrl> {
+    pub fn redirect(&self, to: &Self) -> Result<Self, InvalidUrl> {
         let address = self.resolve(to)?;
         let Parts { scheme, authority, path, query } = Parts::of(&address.0);
         let (scheme, (_, authority)) = (scheme.unwrap_or_default(), authority.unwrap_or_default());
@@ -107,7 +107,7 @@ impl Address {
     /// # Errors
     ///
     /// `to` is no address for a WebSocket, or leads from TLS to plain text.
-    pub fn resolve(&self, to: &Self) -> Result<Self, BadUrl> {
+    pub fn resolve(&self, to: &Self) -> Result<Self, InvalidUrl> {
         let from = Parts::of(&self.0);
         let target = to.0.split('#').next().unwrap_or_default();
         let to = Parts::of(target);
@@ -118,7 +118,7 @@ impl Address {
         };
         // It would take a query that is secret to another origin.
         if to.scheme.is_some() && to.authority.is_none() {
-            return Err(BadUrl::new(Self(target.to_owned()), "it has a scheme, but no host"));
+            return Err(InvalidUrl::new(Self(target.to_owned()), "it has a scheme, but no host"));
         }
         let (user, authority) = to.authority.or(from.authority).unwrap_or_default();
         let user = user.filter(|_| to.authority.is_some()).map(|user| format!("{user}@")).unwrap_or_default();
@@ -133,7 +133,7 @@ impl Address {
         let address = Self(format!("{scheme}://{user}{authority}{path}"));
         let is_secure = address.origin()?.is_secure;
         if !is_secure && from.scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("wss")) {
-            return Err(BadUrl::new(address, "it leads from TLS to plain text"));
+            return Err(InvalidUrl::new(address, "it leads from TLS to plain text"));
         }
         Ok(address)
     }
@@ -159,7 +159,7 @@ impl Origin {
     }
 }
 
-impl BadUrl {
+impl InvalidUrl {
     /// An address and what is wrong with it, for people and without secrets.
     #[must_use]
     pub fn new(address: Address, problem: impl Into<String>) -> Self {

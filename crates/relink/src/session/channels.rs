@@ -11,7 +11,7 @@ use super::{
     Channel, Command, Event, Given, Member, Position, Problem, Protocol, Secret, Session, SessionAction, Text,
 };
 use crate::config::ConfigError;
-use crate::subscriptions::{Standing, Subscriptions, SubscriptionsConfig, Want};
+use crate::subscriptions::{SubscriptionAction, SubscriptionState, Subscriptions, SubscriptionsConfig};
 use crate::time::Instant;
 
 /// How a channel is subscribed to.
@@ -164,7 +164,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     /// Every channel that is subscribed to, and how far that is.
-    pub fn subscriptions(&self) -> impl Iterator<Item = (&Channel, Standing)> {
+    pub fn subscriptions(&self) -> impl Iterator<Item = (&Channel, SubscriptionState)> {
         self.channels.subscriptions.iter()
     }
 
@@ -175,7 +175,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     pub(super) fn channel_token(&mut self, channel: &Channel, result: Result<Secret, String>, now: Instant) {
         let standing = self.channels.subscriptions.standing(channel);
-        if !matches!(standing, Some(Standing::Authorizing { .. })) {
+        if !matches!(standing, Some(SubscriptionState::Authorizing { .. })) {
             return;
         }
         match result.and_then(|token| self.check_token(&token).map(|()| token)) {
@@ -258,13 +258,15 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     pub(super) fn pump_channels(&mut self, now: Instant) -> bool {
         let Some(want) = self.channels.subscriptions.poll_want(now) else { return false };
         match want {
-            Want::Token(channel) if self.place.stranger().is_some() => {
+            SubscriptionAction::Token(channel) if self.place.stranger().is_some() => {
                 let detail = "the token for it is not told to a server that a redirect led to";
                 self.subscription_failed(channel, Problem::new(Problem::UNAVAILABLE, detail), now);
             }
-            Want::Token(channel) => self.actions.push_back(SessionAction::FetchChannelToken { channel }),
-            Want::Subscribe(channel) => self.ask_for(channel, None, now),
-            Want::Unsubscribe(channel) => {
+            SubscriptionAction::Token(channel) => {
+                self.actions.push_back(SessionAction::FetchChannelToken { channel })
+            }
+            SubscriptionAction::Subscribe(channel) => self.ask_for(channel, None, now),
+            SubscriptionAction::Unsubscribe(channel) => {
                 let ending = self.channels.ending.entry(channel.clone()).or_default();
                 *ending = ending.saturating_add(1);
                 self.protocol.command(Command::Unsubscribe { channel }, &mut self.frames);

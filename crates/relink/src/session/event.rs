@@ -11,7 +11,7 @@ use crate::session::answers::Answer;
 use crate::session::channel::{Channel, Member, Position, Problem};
 use crate::session::message::Message;
 use crate::session::outgoing::{DropReason, Outgoing, Receipt};
-use crate::surface::Shown;
+use crate::surface::StatusChange;
 
 /// What an application is told, in the order in which it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,7 +180,7 @@ pub enum Event {
         retry_after: Duration,
     },
     /// What a person should see changed.
-    Shown(Shown),
+    StatusChange(StatusChange),
     /// The application took events so slowly that the driver dropped this many, the oldest ones; messages are never among
     /// them. Told by drivers, before what is left.
     Missed {
@@ -194,7 +194,7 @@ pub enum Event {
         answers: Vec<Answer>,
     },
     /// The link has come to its end: told once, as the last event. If the link is connected again
-    /// ([`Reopen`](crate::Reopen)), others follow, and the next end is told in turn.
+    /// ([`ReopenPolicy`](crate::Reopen)), others follow, and the next end is told in turn.
     Closed {
         /// Why.
         reason: ClosedReason,

@@ -4,10 +4,10 @@ use alloc::string::{String, ToString};
 
 use rand_core::Rng;
 
-use super::{Address, CloseFrame, Event, Frame, Given, Protocol, Secret, Session, Signal, Token};
+use super::{Address, CloseFrame, Event, Frame, Given, Protocol, ProtocolEvent, Secret, Session, Token};
 use crate::code::CloseCode;
 use crate::link::{
-    AddressFailed, Failure, Input, LinkSignal, Phase, State, TokenFailed, TokenGrant, TransportId,
+    AddressError, Failure, HandshakeEvent, Input, Phase, State, TokenError, TokenInfo, TransportId,
 };
 use crate::stats::count;
 use crate::time::Instant;
@@ -21,11 +21,11 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         let result = match result {
             Ok(token) => {
                 self.token = Some(token.secret);
-                Ok(TokenGrant::new(token.expires_in))
+                Ok(TokenInfo::new(token.expires_in))
             }
             Err(detail) => {
                 self.detail = detail;
-                Err(TokenFailed)
+                Err(TokenError)
             }
         };
         self.drive(Input::Token { id, result }, now);
@@ -47,7 +47,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
             Err(detail) => {
                 self.detail = detail;
-                Err(AddressFailed)
+                Err(AddressError)
             }
         };
         self.drive(Input::Address { id, result }, now);
@@ -116,56 +116,62 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.signals = signals;
     }
 
-    fn heed(&mut self, signal: Signal, id: TransportId, now: Instant) {
+    fn heed(&mut self, signal: ProtocolEvent, id: TransportId, now: Instant) {
         if signal.is_of_session() && !matches!(self.link.state(), State::Connected | State::Closing) {
             return;
         }
         let signal = match signal {
-            Signal::Data(message) => {
+            ProtocolEvent::Data(message) => {
                 self.inbox.tell();
                 return self.tell(Event::Message(message));
             }
-            Signal::Publication { channel, offset, message } => {
+            ProtocolEvent::Publication { channel, offset, message } => {
                 return self.published(channel, offset, message, id, now);
             }
-            Signal::Withheld { channel, offset, problem } => {
+            ProtocolEvent::Withheld { channel, offset, problem } => {
                 return self.withheld(channel, offset, problem, id, now);
             }
-            Signal::Published { count } => return self.count_published(count, id, now),
-            Signal::Acknowledged { serial } => return self.acknowledged(serial, id, now),
-            Signal::Rejected(rejection) => return self.rejected(rejection, id, now),
-            Signal::Session(welcome) => return self.welcomed(*welcome, id, now),
-            Signal::MaxMessage(most) => return self.oversize.set_limit(most),
-            Signal::Subscribed { ref channel, .. }
-            | Signal::Unsubscribed { ref channel, problem: Some(_) }
-            | Signal::Members { ref channel, .. }
-            | Signal::Joined { ref channel, .. }
-            | Signal::Left { ref channel, .. }
+            ProtocolEvent::Published { count } => return self.count_published(count, id, now),
+            ProtocolEvent::Acknowledged { serial } => return self.acknowledged(serial, id, now),
+            ProtocolEvent::Rejected(rejection) => return self.rejected(rejection, id, now),
+            ProtocolEvent::Session(welcome) => return self.welcomed(*welcome, id, now),
+            ProtocolEvent::MaxMessage(most) => return self.oversize.set_limit(most),
+            ProtocolEvent::Subscribed { ref channel, .. }
+            | ProtocolEvent::Unsubscribed { ref channel, problem: Some(_) }
+            | ProtocolEvent::Members { ref channel, .. }
+            | ProtocolEvent::Joined { ref channel, .. }
+            | ProtocolEvent::Left { ref channel, .. }
                 if self.channels.is_past(channel) =>
             {
                 return;
             }
-            Signal::Subscribed { channel, position, recovered } => {
+            ProtocolEvent::Subscribed { channel, position, recovered } => {
                 return self.subscribed(channel, position, recovered);
             }
-            Signal::Unsubscribed { channel, problem } => return self.unsubscribed(channel, problem, now),
-            Signal::Members { channel, members, more } => return self.members_are(&channel, members, more),
-            Signal::Joined { channel, member } => return self.member_joined(&channel, member),
-            Signal::Left { channel, member } => return self.member_left(&channel, member),
-            Signal::Problem(problem) => {
+            ProtocolEvent::Unsubscribed { channel, problem } => {
+                return self.unsubscribed(channel, problem, now);
+            }
+            ProtocolEvent::Members { channel, members, more } => {
+                return self.members_are(&channel, members, more);
+            }
+            ProtocolEvent::Joined { channel, member } => return self.member_joined(&channel, member),
+            ProtocolEvent::Left { channel, member } => return self.member_left(&channel, member),
+            ProtocolEvent::Problem(problem) => {
                 self.detail = problem.to_string();
                 return;
             }
-            Signal::HeartbeatAck(nonce) => return self.drive(Input::Pong { id, nonce }, now),
-            Signal::Malformed(frame) => return self.give_up(Failure::Protocol(frame.code), frame, id, now),
-            Signal::Redirect(address) => return self.sent_elsewhere(&address, id, now),
-            Signal::Welcome => LinkSignal::Welcome,
-            Signal::ChallengeMet => LinkSignal::ChallengeMet,
-            Signal::Authenticated => LinkSignal::Authenticated,
-            Signal::Refused(refusal) => LinkSignal::Refused(refusal),
-            Signal::GoingAway { retry_after } => LinkSignal::GoingAway { retry_after },
+            ProtocolEvent::HeartbeatAck(nonce) => return self.drive(Input::Pong { id, nonce }, now),
+            ProtocolEvent::Malformed(frame) => {
+                return self.give_up(Failure::Protocol(frame.code), frame, id, now);
+            }
+            ProtocolEvent::Redirect(address) => return self.sent_elsewhere(&address, id, now),
+            ProtocolEvent::Welcome => HandshakeEvent::Welcome,
+            ProtocolEvent::ChallengeMet => HandshakeEvent::ChallengeMet,
+            ProtocolEvent::Authenticated => HandshakeEvent::Authenticated,
+            ProtocolEvent::Refused(refusal) => HandshakeEvent::Refused(refusal),
+            ProtocolEvent::GoingAway { retry_after } => HandshakeEvent::GoingAway { retry_after },
         };
-        self.drive(Input::Signal { id, signal }, now);
+        self.drive(Input::ProtocolEvent { id, signal }, now);
     }
 
     /// Closes the transport with this frame, for what came over it.

@@ -148,7 +148,7 @@ pub enum SessionAction {
 /// A message was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Accepted {
+pub struct SendReceipt {
     /// Its fate is reported under this.
     pub receipt: Receipt,
     /// Whether it waits for a link: `false` where it goes out at once (W19).
@@ -159,16 +159,16 @@ pub struct Accepted {
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the message was not taken: {reason}")]
 #[non_exhaustive]
-pub struct Refused {
+pub struct SendError {
     /// The message, untouched.
     pub message: Message,
     /// The channel that it was meant for.
     pub channel: Option<Channel>,
     /// Why.
-    pub reason: RefusedReason,
+    pub reason: SendErrorKind,
 }
 
-impl core::fmt::Debug for Refused {
+impl core::fmt::Debug for SendError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Refused({:?}, {:?})", self.reason, self.message)
     }
@@ -177,7 +177,7 @@ impl core::fmt::Debug for Refused {
 /// Why a message was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum RefusedReason {
+pub enum SendErrorKind {
     /// No room now; there will be when the link catches up.
     #[error("the outbox is full (outbox.max_messages, outbox.max_bytes)")]
     Full,
@@ -203,7 +203,7 @@ pub enum RefusedReason {
     Closed,
 }
 
-impl Refused {
+impl SendError {
     /// Whether the same message may be taken later.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
@@ -211,7 +211,7 @@ impl Refused {
     }
 }
 
-impl RefusedReason {
+impl SendErrorKind {
     /// Whether the same message may be taken later.
     #[must_use]
     pub const fn is_retryable(self) -> bool {

@@ -69,7 +69,7 @@ pub struct Text(Bytes);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not text: these {} bytes are not UTF-8", .0.len())]
 #[expect(clippy::exhaustive_structs, reason = "an error that gives back what it was given")]
-pub struct NotText(pub Bytes);
+pub struct NotUtf8(pub Bytes);
 
 impl Text {
     /// The text. Checks the bytes again, as this crate has no unsafe code; that is quick beside what brought them.
@@ -86,10 +86,10 @@ impl Text {
 }
 
 impl TryFrom<Bytes> for Text {
-    type Error = NotText;
+    type Error = NotUtf8;
 
-    fn try_from(bytes: Bytes) -> Result<Self, NotText> {
-        if core::str::from_utf8(&bytes).is_ok() { Ok(Self(bytes)) } else { Err(NotText(bytes)) }
+    fn try_from(bytes: Bytes) -> Result<Self, NotUtf8> {
+        if core::str::from_utf8(&bytes).is_ok() { Ok(Self(bytes)) } else { Err(NotUtf8(bytes)) }
     }
 }
 

@@ -29,21 +29,21 @@ use crate::config::{ConfigError, config, mistake};
 use crate::link::{Action, Endpoint, Failure, Input, Link, LinkConfig, LinkEvent, State, Step};
 use crate::stats::Stats;
 use crate::subscriptions::SubscriptionsConfig;
-use crate::surface::Surface;
+use crate::surface::StatusView;
 use crate::time::{Instant, earliest};
 
-pub use address::{Address, BadUrl, Origin};
+pub use address::{Address, InvalidUrl, Origin};
 pub use answers::Answer;
 pub use channel::{Channel, Member, Position, Problem, Rejection, Resume, SessionId};
 pub use channels::Subscription;
 pub use event::{Event, PresenceEvent};
-pub use io::{Accepted, Refused, RefusedReason, SessionAction, SessionInput};
+pub use io::{SendError, SendErrorKind, SendReceipt, SessionAction, SessionInput};
 pub use message::cut;
-pub use message::{CloseFrame, Frame, Message, NotText, Secret, Text, Token};
-pub use outbox::{Outbox, OutboxConfig, Overflow, WhileDown};
+pub use message::{CloseFrame, Frame, Message, NotUtf8, Secret, Text, Token};
+pub use outbox::{OfflineSend, Outbox, OutboxConfig, Overflow};
 pub use outgoing::{DropReason, Guarantee, Outgoing, Priority, Receipt, SizeLimit};
 pub use protocol::{Command, Given, Plain, Protocol, Unreadable};
-pub use signal::{Signal, Welcomed};
+pub use signal::{ProtocolEvent, SessionInfo};
 
 use answers::Answers;
 use channels::Channels;
@@ -126,7 +126,7 @@ pub struct Session<P, R> {
     actions: VecDeque<SessionAction>,
     /// The weight of the messages in them.
     handed_back: usize,
-    signals: Vec<Signal>,
+    signals: Vec<ProtocolEvent>,
     frames: Vec<Frame>,
 }
 
@@ -269,7 +269,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     /// What a person should see.
     #[must_use]
-    pub const fn surface(&self) -> &Surface {
+    pub const fn surface(&self) -> &StatusView {
         self.link.surface()
     }
 
@@ -424,7 +424,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 Event::TokenError { consecutive_failures, detail: self.detail.clone() }
             }
             LinkEvent::GoingAway { retry_after } => Event::GoingAway { retry_after },
-            LinkEvent::Shown(shown) => Event::Shown(shown),
+            LinkEvent::StatusChange(shown) => Event::StatusChange(shown),
             LinkEvent::Closed { reason } => {
                 self.end_of_messages();
                 self.control.clear();

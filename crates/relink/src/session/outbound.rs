@@ -7,9 +7,9 @@ use rand_core::Rng;
 use super::outbox::{Entry, InFlight};
 use super::oversize::message_len;
 use super::{
-    Accepted, Channel, Command, DropReason, Event, Frame, Given, Guarantee, Message, Outbox, Outgoing,
-    Overflow, Priority, Protocol, Receipt, Refused, RefusedReason, Session, SessionAction, SizeLimit,
-    WhileDown,
+    Channel, Command, DropReason, Event, Frame, Given, Guarantee, Message, OfflineSend, Outbox, Outgoing,
+    Overflow, Priority, Protocol, Receipt, SendError, SendErrorKind, SendReceipt, Session, SessionAction,
+    SizeLimit,
 };
 use crate::bucket::{Bucket, Rate};
 use crate::link::{Input, State};
@@ -57,7 +57,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// The message comes back where there is no room for it, where it is larger than the outbox or the peer takes, where the
     /// name of its channel is nothing that the peer can read, where the link is down and told to refuse, and where the link is closing or closed. What the peer takes is known after its first
     /// welcome; what turns out to be too large then is dropped, and its receipt says so.
-    pub fn send(&mut self, message: impl Into<Outgoing>, now: Instant) -> Result<Accepted, Refused> {
+    pub fn send(&mut self, message: impl Into<Outgoing>, now: Instant) -> Result<SendReceipt, SendError> {
         let now = now.max(self.link.now());
         let outgoing = message.into();
         let Outgoing { message, channel, priority } = &outgoing;
@@ -70,10 +70,10 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             Overflow::DropNewest if !self.outbox.has_room(bytes) => {
                 let receipt = self.outbox.next_receipt();
                 self.drop_message(receipt, outgoing, DropReason::Overflow);
-                return Ok(Accepted { receipt, queued });
+                return Ok(SendReceipt { receipt, queued });
             }
             Overflow::DropOldest if !self.outbox.can_make_room(bytes, outgoing.priority) => {
-                return Err(self.refuse(outgoing, RefusedReason::Full));
+                return Err(self.refuse(outgoing, SendErrorKind::Full));
             }
             Overflow::DropOldest => {
                 while !self.outbox.has_room(bytes) {
@@ -87,7 +87,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
         let receipt = self.outbox.push(outgoing, now);
         self.note_queue();
-        Ok(Accepted { receipt, queued })
+        Ok(SendReceipt { receipt, queued })
     }
 
     /// The next frame for the transport. Ask only while the transport has room: what is taken counts as sent.
@@ -121,7 +121,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// # Errors
     ///
     /// Why it would not.
-    pub fn may_send(&self, Outgoing { message, channel, .. }: &Outgoing) -> Result<(), RefusedReason> {
+    pub fn may_send(&self, Outgoing { message, channel, .. }: &Outgoing) -> Result<(), SendErrorKind> {
         self.takes(message, channel.as_ref(), Priority::Normal)
     }
 
@@ -130,27 +130,27 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         message: &Message,
         channel: Option<&Channel>,
         priority: Priority,
-    ) -> Result<(), RefusedReason> {
+    ) -> Result<(), SendErrorKind> {
         if self.is_closing() {
-            return Err(RefusedReason::Closed);
+            return Err(SendErrorKind::Closed);
         }
         if let Some(channel) = channel {
-            self.protocol.check(Given::Channel(channel)).map_err(RefusedReason::BadChannel)?;
+            self.protocol.check(Given::Channel(channel)).map_err(SendErrorKind::BadChannel)?;
         }
         let config = self.outbox.config();
         let state = self.link.state();
         let queues = match config.while_down {
-            WhileDown::Queue => true,
-            WhileDown::Refuse => false,
-            WhileDown::QueueAfterLoss => matches!(state, State::Reconnecting(_)),
+            OfflineSend::Queue => true,
+            OfflineSend::Refuse => false,
+            OfflineSend::QueueAfterLoss => matches!(state, State::Reconnecting(_)),
         };
         if !queues && !state.is_usable() {
-            return Err(RefusedReason::Down);
+            return Err(SendErrorKind::Down);
         }
         let bytes = message.len();
         if bytes > config.max_bytes {
             let (size, limit) = (bytes, config.max_bytes);
-            return Err(RefusedReason::TooLarge { size, limit, by: SizeLimit::Outbox });
+            return Err(SendErrorKind::TooLarge { size, limit, by: SizeLimit::Outbox });
         }
         self.fits(message, channel, self.outbox.serial_to_be())?;
         let room = match config.overflow {
@@ -158,7 +158,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             Overflow::DropOldest => self.outbox.can_make_room(bytes, priority),
             Overflow::DropNewest => true,
         };
-        if room { Ok(()) } else { Err(RefusedReason::Full) }
+        if room { Ok(()) } else { Err(SendErrorKind::Full) }
     }
 
     /// Moves the next message into the frames: what has to go out again first, then what waits.
@@ -255,10 +255,10 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     /// Hands a message back and counts it as refused: for drivers, which know who else waits for room.
-    pub fn refuse(&mut self, outgoing: Outgoing, reason: RefusedReason) -> Refused {
+    pub fn refuse(&mut self, outgoing: Outgoing, reason: SendErrorKind) -> SendError {
         count(&mut self.link.stats_mut().messages_refused);
         let Outgoing { message, channel, .. } = outgoing;
-        Refused { message, channel, reason }
+        SendError { message, channel, reason }
     }
 
     fn sent(&mut self, entry: &Entry) {

@@ -35,7 +35,7 @@ config! {
         #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
         pub ttl / with_ttl: Option<Duration> = None,
         /// Whether messages are taken while the link is not usable (M22).
-        pub while_down / with_while_down: WhileDown = WhileDown::Queue,
+        pub while_down / with_while_down: OfflineSend = OfflineSend::Queue,
         /// What becomes of a message whose transport died before the peer spoke of it (I23). More than at most once needs
         /// a protocol with acknowledgements.
         pub guarantee / with_guarantee: Guarantee = Guarantee::AtMostOnce,
@@ -98,7 +98,7 @@ pub enum Overflow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
-pub enum WhileDown {
+pub enum OfflineSend {
     /// It waits, and goes out in order when the link is usable.
     #[default]
     Queue,

@@ -8,7 +8,7 @@ use rand_core::Rng;
 
 use super::outbox::InFlight;
 use super::{
-    Channel, DropReason, Event, Frame, Guarantee, Message, Outgoing, Protocol, Receipt, RefusedReason,
+    Channel, DropReason, Event, Frame, Guarantee, Message, Outgoing, Protocol, Receipt, SendErrorKind,
     Session, SizeLimit,
 };
 
@@ -62,17 +62,17 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         message: &Message,
         channel: Option<&Channel>,
         serial: u64,
-    ) -> Result<(), RefusedReason> {
+    ) -> Result<(), SendErrorKind> {
         let Some((limit, by)) = self.size_limit() else { return Ok(()) };
         let counted = self.outbox.config().guarantee == Guarantee::AtLeastOnce;
         let size = self.protocol.encoded_len(message, channel, counted.then_some(serial));
-        if size > limit { Err(RefusedReason::TooLarge { size, limit, by }) } else { Ok(()) }
+        if size > limit { Err(SendErrorKind::TooLarge { size, limit, by }) } else { Ok(()) }
     }
 
     /// The messages at the front of the outbox that do not fit, now that it is known.
     pub(super) fn drop_what_does_not_fit(&mut self) {
         while let Some((Outgoing { message, channel, .. }, serial)) = self.outbox.peek() {
-            let Err(RefusedReason::TooLarge { size, limit, .. }) =
+            let Err(SendErrorKind::TooLarge { size, limit, .. }) =
                 self.fits(message, channel.as_ref(), serial)
             else {
                 return;

@@ -3,9 +3,9 @@
 
 use rand_core::Rng;
 
-use super::{Address, BadUrl, CloseFrame, Origin, Protocol, Resume, Secret, Session};
+use super::{Address, CloseFrame, InvalidUrl, Origin, Protocol, Resume, Secret, Session};
 use crate::code::CloseCode;
-use crate::link::{Failure, Input, LinkSignal, TransportId};
+use crate::link::{Failure, HandshakeEvent, Input, TransportId};
 use crate::time::Instant;
 
 /// Where the present transport leads.
@@ -61,7 +61,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// The protocol has said to go elsewhere.
     pub(super) fn sent_elsewhere(&mut self, to: &Address, id: TransportId, now: Instant) {
         match self.follow(to) {
-            Ok(()) => self.drive(Input::Signal { id, signal: LinkSignal::Redirect }, now),
+            Ok(()) => self.drive(Input::ProtocolEvent { id, signal: HandshakeEvent::Redirect }, now),
             // Means nothing any more, wherever it leads.
             Err(_) if self.link.state().is_usable() => {}
             Err(error) => {
@@ -71,7 +71,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    fn follow(&mut self, to: &Address) -> Result<(), BadUrl> {
+    fn follow(&mut self, to: &Address) -> Result<(), InvalidUrl> {
         let here = self.place.address.as_ref();
         let to = here.unwrap_or(to).redirect(to)?;
         // A user name belongs to its origin, like every credential.
@@ -81,6 +81,6 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 }
 
-fn cannot_follow(error: &BadUrl) -> alloc::string::String {
+fn cannot_follow(error: &InvalidUrl) -> alloc::string::String {
     alloc::format!("the server's redirect cannot be followed: {error}")
 }

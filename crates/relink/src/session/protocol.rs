@@ -7,14 +7,14 @@ use crate::human::HumanDuration;
 use crate::link::Step;
 use crate::session::channel::{Channel, Position, Resume};
 use crate::session::message::{CloseFrame, Frame, Message, Secret, Text};
-use crate::session::signal::Signal;
+use crate::session::signal::ProtocolEvent;
 use crate::time::Instant;
 
-/// Translates between the frames of a transport and what the session understands: frames in, [`Signal`]s out;
+/// Translates between the frames of a transport and what the session understands: frames in, [`ProtocolEvent`]s out;
 /// [`Command`]s in, frames out. It keeps no time and takes no decision.
 ///
 /// ```
-/// use relink::{Command, Frame, Message, Plain, Protocol, Signal};
+/// use relink::{Command, Frame, Message, Plain, Protocol, ProtocolEvent};
 ///
 /// let mut plain = Plain::default();
 /// let mut frames = Vec::new();
@@ -24,17 +24,17 @@ use crate::time::Instant;
 ///
 /// let mut signals = Vec::new();
 /// plain.receive(Message::from("hello yourself"), &mut signals);
-/// assert!(matches!(&signals[..], [Signal::Data(message)] if message.as_text() == Some("hello yourself")));
+/// assert!(matches!(&signals[..], [ProtocolEvent::Data(message)] if message.as_text() == Some("hello yourself")));
 /// ```
 pub trait Protocol {
     /// A new transport is open; whatever belonged to the old one is void.
     fn opened(&mut self) {}
 
     /// A message arrived.
-    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>);
+    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>);
 
     /// The peer's close frame arrived; signals are heeded before it.
-    fn closing(&mut self, _frame: &CloseFrame, _signals: &mut Vec<Signal>) {}
+    fn closing(&mut self, _frame: &CloseFrame, _signals: &mut Vec<ProtocolEvent>) {}
 
     /// The session wants this said.
     fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>);
@@ -88,11 +88,11 @@ impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
         (**self).opened();
     }
 
-    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
         (**self).receive(message, signals);
     }
 
-    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<Signal>) {
+    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
         (**self).closing(frame, signals);
     }
 
@@ -232,14 +232,14 @@ pub enum Command<'a> {
 pub struct Plain;
 
 impl Protocol for Plain {
-    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
-        signals.push(Signal::Data(message));
+    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
+        signals.push(ProtocolEvent::Data(message));
     }
 
-    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<Signal>) {
+    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
         let hint = frame.reason.split([' ', ';', ',']).find_map(|word| word.strip_prefix("retry-after="));
         if let Some(Ok(HumanDuration(retry_after))) = hint.map(str::parse) {
-            signals.push(Signal::GoingAway { retry_after });
+            signals.push(ProtocolEvent::GoingAway { retry_after });
         }
     }
 

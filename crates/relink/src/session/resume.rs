@@ -8,7 +8,7 @@ use rand_core::Rng;
 use super::inbox::Arrival;
 use super::outbox::InFlight;
 use super::{
-    Channel, CloseFrame, Event, Given, Message, Problem, Protocol, Rejection, Resume, Session, Welcomed,
+    Channel, CloseFrame, Event, Given, Message, Problem, Protocol, Rejection, Resume, Session, SessionInfo,
 };
 use crate::code::CloseCode;
 use crate::link::{Failure, Phase, State, TransportId};
@@ -63,8 +63,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     /// The server has said which session this is.
-    pub(super) fn welcomed(&mut self, welcome: Welcomed, id: TransportId, now: Instant) {
-        let Welcomed { session, resumed, refused, received, mut rejected, position } = welcome;
+    pub(super) fn welcomed(&mut self, welcome: SessionInfo, id: TransportId, now: Instant) {
+        let SessionInfo { session, resumed, refused, received, mut rejected, position } = welcome;
         self.hellos.waits = false;
         if !matches!(
             self.link.state(),

@@ -12,7 +12,7 @@ use crate::session::message::{CloseFrame, Message};
 /// What a protocol reads from frames.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Signal {
+pub enum ProtocolEvent {
     /// A message for the application.
     Data(Message),
     /// The server's first word.
@@ -42,7 +42,7 @@ pub enum Signal {
 
     // The session that outlives transports. The answer to a resume comes before the signal that makes the link usable.
     /// Which session this is from now on.
-    Session(Box<Welcomed>),
+    Session(Box<SessionInfo>),
     /// Every message up to this serial was taken in.
     Acknowledged {
         /// The serial.
@@ -116,7 +116,7 @@ pub enum Signal {
     },
 }
 
-impl Signal {
+impl ProtocolEvent {
     /// Whether this is about messages, streams or channels of a session: nothing of that can be meant before the link is
     /// usable.
     pub(crate) const fn is_of_session(&self) -> bool {
@@ -150,7 +150,7 @@ impl Signal {
 /// The server's answer to a hello, as far as it is about the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "what a protocol reads from one frame")]
-pub struct Welcomed {
+pub struct SessionInfo {
     /// The session: a new one, or the one that goes on.
     pub session: SessionId,
     /// Whether it is the one that was asked for.

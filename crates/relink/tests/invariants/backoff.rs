@@ -6,8 +6,8 @@ use std::time::Duration;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Backoff, CloseCode, ClosePolicy, ClosedReason, Curve, DelayTable, Failure, FirstFailure, GaveUp, Jitter,
-    LinkConfig, Phase, Rate, Schedule, SessionConfig, State, Verdict,
+    Backoff, CloseCode, ClosePolicy, ClosedReason, Curve, DelayTable, Failure, GiveUpReason, Jitter,
+    LinkConfig, OnFirstFailure, Phase, Rate, Schedule, SessionConfig, State, Verdict,
 };
 use relink_sim::{OnDial, Sim, millis, secs};
 
@@ -241,11 +241,11 @@ fn i30_a_failed_first_dial_is_retried_like_any_other() {
 
 #[test]
 fn i30_or_ends_the_link_where_the_application_wants_to_know() {
-    let config = LinkConfig::default().with_first_failure(FirstFailure::Stop);
+    let config = LinkConfig::default().with_first_failure(OnFirstFailure::Stop);
     let mut sim = Sim::new(config);
     sim.peer().on_dial(OnDial::Refuse(Failure::Refused));
     sim.connect();
-    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GaveUp::FirstAttempt)));
+    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GiveUpReason::FirstAttempt)));
     assert_eq!(sim.deadline(), None);
 
     let mut sim = Sim::new(config);

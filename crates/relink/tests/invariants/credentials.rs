@@ -1,8 +1,8 @@
 //! I19, I20: tokens, and what becomes of a transport whose login fails.
 
 use relink::{
-    ClosedReason, Event, Failure, GaveUp, Handshake, Hint, LinkConfig, Phase, Plain, Reopen, SessionConfig,
-    SessionInput, State, Step, Timer, Token,
+    ClosedReason, Event, Failure, GiveUpReason, Handshake, Hint, LinkConfig, Phase, Plain, ReopenPolicy,
+    SessionConfig, SessionInput, State, Step, Timer, Token,
 };
 use relink_sim::{OnDial, Sim, Tokens, secs};
 
@@ -120,7 +120,7 @@ fn i19_tokens_that_are_refused_again_and_again_are_reported_and_end_it() {
     sim.connect();
     sim.advance(secs(3_600));
     assert_eq!(sim.dials().len(), 10);
-    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GaveUp::TokenRefused)));
+    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GiveUpReason::TokenRefused)));
     assert_eq!(token_errors(&sim.take_events()), [3, 4, 5, 6, 7, 8, 9, 10]);
 }
 
@@ -131,7 +131,7 @@ fn i19_a_link_that_opens_before_it_is_refused_forgets_no_refusal() {
     sim.connect();
     sim.advance(secs(3_600));
     assert_eq!(sim.dials().len(), 10);
-    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GaveUp::TokenRefused)));
+    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GiveUpReason::TokenRefused)));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn i19_so_is_one_that_is_down_while_the_link_is_up() {
 #[test]
 fn a07_a_login_lasts_until_a_deliberate_end_and_is_early_where_it_comes_early() {
     let steps = Handshake::default().with_login(true);
-    let config = LinkConfig::default().with_handshake(steps).with_reopen(Reopen::Always);
+    let config = LinkConfig::default().with_handshake(steps).with_reopen(ReopenPolicy::Always);
     let mut sim = Sim::new(config);
     sim.login();
     sim.to_connected();

@@ -1,7 +1,7 @@
 //! I2, I14, I31: how it ends.
 
 use relink::{
-    CloseCode, ClosedReason, Event, Failure, FirstFailure, GaveUp, Hint, LinkConfig, OutboxConfig,
+    CloseCode, ClosedReason, Event, Failure, GiveUpReason, Hint, LinkConfig, OnFirstFailure, OutboxConfig,
     SessionConfig, State, StopReason,
 };
 use relink_sim::{OnDial, Sim, Tokens, millis, secs};
@@ -266,13 +266,15 @@ pub(crate) const ENDS: [End; 20] = [
             code: Some(CloseCode::TOKEN_EXPIRED),
         },
     },
-    gave_up(GaveUp::Attempts, |config| config.with_budget(config.budget.with_max_attempts(Some(3)))),
-    gave_up(GaveUp::Elapsed, |config| config.with_budget(config.budget.with_max_elapsed(Some(secs(20))))),
-    gave_up(GaveUp::CircuitOpen, |config| {
+    gave_up(GiveUpReason::Attempts, |config| config.with_budget(config.budget.with_max_attempts(Some(3)))),
+    gave_up(GiveUpReason::Elapsed, |config| {
+        config.with_budget(config.budget.with_max_elapsed(Some(secs(20))))
+    }),
+    gave_up(GiveUpReason::CircuitOpen, |config| {
         let breaker = relink::Breaker { failures: 2, window: secs(60), cooldown: None };
         config.with_budget(config.budget.with_breaker(Some(breaker)))
     }),
-    gave_up(GaveUp::FirstAttempt, |config| config.with_first_failure(FirstFailure::Stop)),
+    gave_up(GiveUpReason::FirstAttempt, |config| config.with_first_failure(OnFirstFailure::Stop)),
     End {
         name: "refused token after token",
         config: with_tokens,
@@ -281,7 +283,7 @@ pub(crate) const ENDS: [End; 20] = [
             sim.connect();
             sim.advance(secs(600));
         },
-        reason: ClosedReason::GaveUp(GaveUp::TokenRefused),
+        reason: ClosedReason::GaveUp(GiveUpReason::TokenRefused),
     },
 ];
 
@@ -296,7 +298,7 @@ const fn stopped(name: &'static str, happens: fn(&mut Sim<Words>)) -> End {
     End { name, config: |config| config, happens, reason }
 }
 
-const fn gave_up(budget: GaveUp, config: fn(LinkConfig) -> LinkConfig) -> End {
+const fn gave_up(budget: GiveUpReason, config: fn(LinkConfig) -> LinkConfig) -> End {
     let happens: fn(&mut Sim<Words>) = |sim| {
         sim.peer().on_dial(OnDial::Refuse(Failure::Refused));
         sim.connect();

@@ -1,8 +1,8 @@
 //! I9 to I13: whether the peer is still there.
 
 use relink::{
-    CloseCode, ClosePolicy, Event, Frame, HeartbeatConfig, LinkConfig, Phase, Reason, SessionInput, Silence,
-    State, StopReason, Timer, Verdict,
+    CloseCode, ClosePolicy, DeadReason, Event, Frame, HeartbeatConfig, LinkConfig, Phase, Reason,
+    SessionInput, State, StopReason, Timer, Verdict,
 };
 use relink_sim::{Sim, millis, secs};
 
@@ -101,8 +101,9 @@ fn i10_after_a_sleep_one_quick_probe_goes_out_before_the_link_is_dead() {
         assert!(is_connected(&sim));
         assert_eq!(sim.wakes_in(), Some(secs(2)));
         sim.advance(secs(2));
-        let dead =
-            |event: &Event| matches!(event, Event::Disconnected { reason: Reason::Dead(Silence::Probe), .. });
+        let dead = |event: &Event| {
+            matches!(event, Event::Disconnected { reason: Reason::Dead(DeadReason::Probe), .. })
+        };
         assert_eq!(count(&sim.take_events(), dead), 1);
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use relink::{
-    Backoff, Breaker, CloseCode, ClosedReason, Curve, Event, Failure, FirstFailure, GaveUp, Hint, Jitter,
-    LinkConfig, Phase, Rate, Reopen, SessionInput, State, WhenOffline,
+    Backoff, Breaker, CloseCode, ClosedReason, Curve, Event, Failure, GiveUpReason, Hint, Jitter, LinkConfig,
+    OnFirstFailure, OnOffline, Phase, Rate, ReopenPolicy, SessionInput, State,
 };
 use relink_sim::{OnDial, Sim, millis, secs};
 
@@ -70,12 +70,12 @@ fn i17_retry_now_means_nothing_while_no_wait_is_on() {
 #[test]
 fn i17_it_works_again_after_giving_up() {
     for again in [Sim::retry_now, Sim::connect] {
-        let mut sim = given_up(Reopen::AfterGivingUp);
+        let mut sim = given_up(ReopenPolicy::AfterGivingUp);
         again(&mut sim);
         assert_eq!(sim.dials().len(), 4);
         sim.advance(secs(60));
         assert_eq!(sim.dials().len(), 6, "with all of its attempts");
-        assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GaveUp::Attempts)));
+        assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GiveUpReason::Attempts)));
         sim.peer().on_dial(OnDial::Accept);
         again(&mut sim);
         assert!(is_connected(&sim));
@@ -85,12 +85,12 @@ fn i17_it_works_again_after_giving_up() {
 #[test]
 fn i17_but_only_where_the_configuration_allows() {
     for again in [Sim::retry_now, Sim::connect] {
-        let mut sim = given_up(Reopen::Never);
+        let mut sim = given_up(ReopenPolicy::Never);
         again(&mut sim);
         assert_eq!((sim.dials().len(), sim.deadline()), (3, None));
 
         // By default, a deliberate close is final, and so is a terminal close code.
-        for (reopen, dials) in [(Reopen::AfterGivingUp, 1), (Reopen::Always, 2)] {
+        for (reopen, dials) in [(ReopenPolicy::AfterGivingUp, 1), (ReopenPolicy::Always, 2)] {
             let ends: [fn(&mut Sim); 2] = [|sim| sim.close(1000), |sim| sim.peer().close(4020)];
             for end in ends {
                 let mut sim = Sim::new(LinkConfig::default().with_reopen(reopen));
@@ -110,7 +110,7 @@ fn i17_connect_while_it_closes_comes_back_after_the_end() {
         [|sim| sim.peer().close(1000), |sim| sim.peer().reset(), |sim| sim.advance(secs(2))];
     for again in [Sim::connect, Sim::retry_now] {
         for end in ends {
-            let mut sim = closing(Reopen::Always);
+            let mut sim = closing(ReopenPolicy::Always);
             again(&mut sim);
             again(&mut sim);
             assert_eq!(sim.state(), State::Closing, "the close goes on");
@@ -128,7 +128,7 @@ fn i17_connect_while_it_closes_comes_back_after_the_end() {
 
 #[test]
 fn i17_connect_before_the_flush_is_remembered_too() {
-    let mut sim = Sim::new(LinkConfig::default().with_reopen(Reopen::Always));
+    let mut sim = Sim::new(LinkConfig::default().with_reopen(ReopenPolicy::Always));
     sim.to_connected();
     sim.peer().reads(Some(0));
     sim.send("never read").unwrap();
@@ -140,7 +140,7 @@ fn i17_connect_before_the_flush_is_remembered_too() {
 
 #[test]
 fn i17_the_last_word_counts_while_it_closes() {
-    let mut sim = closing(Reopen::Always);
+    let mut sim = closing(ReopenPolicy::Always);
     sim.connect();
     sim.close(1000);
     sim.peer().close(1000);
@@ -151,7 +151,7 @@ fn i17_the_last_word_counts_while_it_closes() {
 
 #[test]
 fn i17_connect_while_it_closes_says_if_the_end_is_final() {
-    for reopen in [Reopen::Never, Reopen::AfterGivingUp] {
+    for reopen in [ReopenPolicy::Never, ReopenPolicy::AfterGivingUp] {
         let mut sim = closing(reopen);
         assert_eq!(sim.machine().link().may_connect(), Err(ClosedReason::Requested));
         sim.connect();
@@ -165,7 +165,7 @@ fn i17_connect_while_it_closes_says_if_the_end_is_final() {
 #[test]
 fn i17_a_retry_while_a_link_that_is_down_closes_is_remembered_and_dials_nothing() {
     for (reopen, comes_back) in
-        [(Reopen::Always, true), (Reopen::AfterGivingUp, false), (Reopen::Never, false)]
+        [(ReopenPolicy::Always, true), (ReopenPolicy::AfterGivingUp, false), (ReopenPolicy::Never, false)]
     {
         for again in [Sim::connect, Sim::retry_now] {
             let mut sim = Sim::new(LinkConfig::default().with_reopen(reopen));
@@ -217,7 +217,7 @@ fn i17_a_link_without_a_driver_never_comes_back() {
             sim.connect();
         },
     ];
-    for reopen in [Reopen::AfterGivingUp, Reopen::Always] {
+    for reopen in [ReopenPolicy::AfterGivingUp, ReopenPolicy::Always] {
         for before in befores {
             let mut sim = Sim::new(gives_up(reopen));
             before(&mut sim);
@@ -269,8 +269,9 @@ fn i06_no_way_of_asking_makes_a_hot_loop() {
     type Way = (&'static str, fn(LinkConfig) -> LinkConfig, OnDial, fn(&mut Sim));
     let refuse = OnDial::Refuse(Failure::Refused);
     let flap = OnDial::Flap { after: Duration::ZERO, code: CloseCode::GOING_AWAY };
-    let reopening =
-        |config: LinkConfig| config.with_reopen(Reopen::Always).with_first_failure(FirstFailure::Stop);
+    let reopening = |config: LinkConfig| {
+        config.with_reopen(ReopenPolicy::Always).with_first_failure(OnFirstFailure::Stop)
+    };
     let ways: [Way; 9] = [
         ("retry now", |config| config, refuse, Sim::retry_now),
         ("retry now at a server that closes", |config| config, flap, Sim::retry_now),
@@ -278,7 +279,7 @@ fn i06_no_way_of_asking_makes_a_hot_loop() {
         ("retry now after each end", reopening, refuse, Sim::retry_now),
         (
             "close and connect",
-            |config| config.with_reopen(Reopen::Always),
+            |config| config.with_reopen(ReopenPolicy::Always),
             OnDial::Accept,
             |sim| {
                 sim.close(1000);
@@ -288,7 +289,7 @@ fn i06_no_way_of_asking_makes_a_hot_loop() {
         ("online", |config| config, refuse, |sim| sim.hint(Hint::Online)),
         (
             "offline and online",
-            |config| config.with_when_offline(WhenOffline::Disconnect),
+            |config| config.with_when_offline(OnOffline::Disconnect),
             OnDial::Accept,
             |sim| {
                 sim.mark_stable();
@@ -434,19 +435,19 @@ fn i18_hints_leave_a_dial_alone() {
 }
 
 /// A link whose close frame has gone out.
-fn closing(reopen: Reopen) -> Sim {
+fn closing(reopen: ReopenPolicy) -> Sim {
     let mut sim = Sim::new(LinkConfig::default().with_reopen(reopen));
     sim.to_closing();
     sim
 }
 
-fn given_up(reopen: Reopen) -> Sim {
+fn given_up(reopen: ReopenPolicy) -> Sim {
     let backoff = Backoff::default().with_curve(Curve::Fixed { delay: secs(1) }).with_jitter(Jitter::None);
     let config = LinkConfig::default().with_backoff(backoff).with_reopen(reopen);
     let mut sim = Sim::new(config.with_budget(config.budget.with_max_attempts(Some(3))));
     sim.peer().on_dial(OnDial::Refuse(Failure::Refused));
     sim.connect();
     sim.advance(secs(60));
-    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GaveUp::Attempts)));
+    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GiveUpReason::Attempts)));
     sim
 }

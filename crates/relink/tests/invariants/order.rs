@@ -3,7 +3,7 @@
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    CloseCode, Event, Failure, Instant, LinkConfig, Phase, Plain, Reopen, Session, SessionAction,
+    CloseCode, Event, Failure, Instant, LinkConfig, Phase, Plain, ReopenPolicy, Session, SessionAction,
     SessionConfig, SessionInput, State, Status,
 };
 use relink_sim::{OnDial, Sim, Tokens, millis, secs};
@@ -171,7 +171,7 @@ fn i04_the_order_of_events_is_the_order_of_transitions() {
 const NOW: Instant = Instant::ORIGIN;
 
 fn connected() -> Session<Plain, Pcg32> {
-    let config = SessionConfig::default().with_link(LinkConfig::default().with_reopen(Reopen::Always));
+    let config = SessionConfig::default().with_link(LinkConfig::default().with_reopen(ReopenPolicy::Always));
     let rng = Pcg32::seed_from_u64(1);
     let mut session = Session::new(config, vec!["ws://peer".into()], Plain::default(), rng).unwrap();
     session.handle(SessionInput::Connect, NOW);

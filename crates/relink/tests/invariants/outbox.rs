@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use relink::{
-    DropReason, Event, Failure, Frame, LinkConfig, Message, OutboxConfig, Overflow, Receipt, RefusedReason,
+    DropReason, Event, Failure, Frame, LinkConfig, Message, OutboxConfig, Overflow, Receipt, SendErrorKind,
     SessionConfig, SizeLimit,
 };
 use relink_sim::{OnDial, Sim, millis, secs};
@@ -16,11 +16,11 @@ fn i21_the_queue_is_bounded_in_count_and_in_bytes() {
     sim.send("12345").unwrap();
     sim.send("1234").unwrap();
     let refused = sim.send("12").unwrap_err();
-    assert_eq!((refused.reason, refused.message), (RefusedReason::Full, Message::from("12")));
+    assert_eq!((refused.reason, refused.message), (SendErrorKind::Full, Message::from("12")));
     sim.send("1").unwrap();
-    assert_eq!(sim.send("").unwrap_err().reason, RefusedReason::Full);
+    assert_eq!(sim.send("").unwrap_err().reason, SendErrorKind::Full);
     assert_eq!((sim.machine().outbox().len(), sim.machine().outbox().bytes()), (3, 10));
-    let too_large = RefusedReason::TooLarge { size: 11, limit: 10, by: SizeLimit::Outbox };
+    let too_large = SendErrorKind::TooLarge { size: 11, limit: 10, by: SizeLimit::Outbox };
     assert_eq!(sim.send("12345678901").unwrap_err().reason, too_large);
 }
 

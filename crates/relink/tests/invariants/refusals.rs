@@ -123,13 +123,13 @@ fn i31_nor_are_ten_refused_tokens_the_end_before_their_time() {
     while !sim.state().is_closed() {
         assert!(sim.next_dial());
     }
-    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(relink::GaveUp::TokenRefused)));
+    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(relink::GiveUpReason::TokenRefused)));
     assert!(sim.now() - start >= secs(120));
 }
 
 #[test]
 fn i31_a_link_that_is_connected_anew_has_no_proof_either_way() {
-    let mut sim = Sim::new(LinkConfig::default().with_reopen(relink::Reopen::Always));
+    let mut sim = Sim::new(LinkConfig::default().with_reopen(relink::ReopenPolicy::Always));
     sim.to_connected();
     sim.close(1000);
     answer(&mut sim, 403);

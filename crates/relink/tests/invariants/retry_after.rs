@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use relink::{
-    CloseCode, ClosePolicy, ClosedReason, Event, Failure, GaveUp, Hint, LinkConfig, Rate, SessionConfig,
-    State, Verdict,
+    CloseCode, ClosePolicy, ClosedReason, Event, Failure, GiveUpReason, Hint, LinkConfig, Rate,
+    SessionConfig, State, Verdict,
 };
 use relink_sim::{OnDial, Sim, millis, secs};
 
@@ -80,7 +80,7 @@ fn i29_attempts_are_counted_while_the_server_sends_clients_away() {
     sim.connect();
     sim.advance(secs(600));
     assert_eq!(sim.dials().len(), 3);
-    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GaveUp::Attempts)));
+    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GiveUpReason::Attempts)));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn i29_the_time_that_is_waited_for_a_server_counts_as_elapsed() {
     sim.advance(millis(29_999));
     assert!(!sim.state().is_closed());
     sim.advance(millis(1));
-    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GaveUp::Elapsed)));
+    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GiveUpReason::Elapsed)));
     assert_eq!(sim.deadline(), None);
 }
 

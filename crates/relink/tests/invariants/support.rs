@@ -5,7 +5,8 @@ use std::time::Duration;
 use relink::rand_core::{Rng, SeedableRng};
 use relink::{
     CloseCode, CloseFrame, Command, Event, Failure, Frame, Handshake, Hint, LinkConfig, Message,
-    OutboxConfig, Plain, Protocol, Refusal, Reopen, SessionConfig, SessionInput, Signal, State, Token,
+    OutboxConfig, Plain, Protocol, ProtocolEvent, Refusal, ReopenPolicy, SessionConfig, SessionInput, State,
+    Token,
 };
 use relink_sim::{OnDial, Sim, Tokens, millis, secs};
 
@@ -14,23 +15,23 @@ use relink_sim::{OnDial, Sim, Tokens, millis, secs};
 pub(crate) struct Words;
 
 impl Protocol for Words {
-    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
         signals.push(match message.as_text() {
-            Some("welcome") => Signal::Welcome,
-            Some("challenge met") => Signal::ChallengeMet,
-            Some("go elsewhere") => Signal::Redirect("ws://elsewhere".into()),
-            Some("authenticated") => Signal::Authenticated,
-            Some("bad token") => Signal::Refused(Refusal::Token),
-            Some("banned") => Signal::Refused(Refusal::As(CloseCode::ADMIN_DISCONNECT)),
-            Some("going away") => Signal::GoingAway { retry_after: secs(60) },
+            Some("welcome") => ProtocolEvent::Welcome,
+            Some("challenge met") => ProtocolEvent::ChallengeMet,
+            Some("go elsewhere") => ProtocolEvent::Redirect("ws://elsewhere".into()),
+            Some("authenticated") => ProtocolEvent::Authenticated,
+            Some("bad token") => ProtocolEvent::Refused(Refusal::Token),
+            Some("banned") => ProtocolEvent::Refused(Refusal::As(CloseCode::ADMIN_DISCONNECT)),
+            Some("going away") => ProtocolEvent::GoingAway { retry_after: secs(60) },
             Some("gibberish") => {
-                Signal::Malformed(CloseFrame::new(CloseCode::INVALID_DATA, "that is no message"))
+                ProtocolEvent::Malformed(CloseFrame::new(CloseCode::INVALID_DATA, "that is no message"))
             }
-            Some(_) | None => Signal::Data(message),
+            Some(_) | None => ProtocolEvent::Data(message),
         });
     }
 
-    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<Signal>) {
+    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
         Plain::default().closing(frame, signals);
     }
 
@@ -96,7 +97,7 @@ pub(crate) fn everything_on(seed: u64) -> Sim<Words> {
     let link = LinkConfig::default()
         .with_handshake(all_steps())
         .with_stable_after(secs(2))
-        .with_reopen(Reopen::Always);
+        .with_reopen(ReopenPolicy::Always);
     let link = link.with_heartbeat(
         link.heartbeat.with_interval(Some(secs(5))).with_timeout(secs(3)).with_watchdog(Some(secs(20))),
     );

@@ -6,8 +6,8 @@ use std::time::Duration;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    CloseCode, Event, Failure, Input, Instant, Link, LinkConfig, LinkSignal, OutboxConfig, Phase, Reason,
-    Refusal, SessionConfig, State, Step, Timer, TokenFailed, TokenGrant, TransportId,
+    CloseCode, Event, Failure, HandshakeEvent, Input, Instant, Link, LinkConfig, OutboxConfig, Phase, Reason,
+    Refusal, SessionConfig, State, Step, Timer, TokenError, TokenInfo, TransportId,
 };
 use relink_sim::{OnDial, Sim, Tokens, millis, secs};
 
@@ -279,7 +279,7 @@ fn i32_however_late_a_link_catches_up_in_one_go() {
     let mut link = Link::new(config, 1, Pcg32::seed_from_u64(1)).unwrap();
     feed(&mut link, Input::Connect);
     let id = link.transport().unwrap();
-    feed(&mut link, Input::Token { id, result: Ok(TokenGrant::new(None)) });
+    feed(&mut link, Input::Token { id, result: Ok(TokenInfo::new(None)) });
     feed(&mut link, Input::Opened { id });
     feed(&mut link, Input::Failed { id, failure: Failure::Reset });
     assert_eq!(link.state(), State::Reconnecting(Phase::Waiting));
@@ -350,7 +350,7 @@ fn feed(link: &mut Link<Pcg32>, input: Input) {
 fn dial(link: &mut Link<Pcg32>) -> TransportId {
     feed(link, Input::RetryNow);
     let id = link.transport().unwrap();
-    feed(link, Input::Token { id, result: Ok(TokenGrant::new(None)) });
+    feed(link, Input::Token { id, result: Ok(TokenInfo::new(None)) });
     id
 }
 
@@ -361,26 +361,26 @@ fn open(link: &mut Link<Pcg32>) -> TransportId {
 }
 
 fn all_done(link: &mut Link<Pcg32>, id: TransportId) {
-    for signal in [LinkSignal::Welcome, LinkSignal::ChallengeMet, LinkSignal::Authenticated] {
-        feed(link, Input::Signal { id, signal });
+    for signal in [HandshakeEvent::Welcome, HandshakeEvent::ChallengeMet, HandshakeEvent::Authenticated] {
+        feed(link, Input::ProtocolEvent { id, signal });
     }
     assert_eq!(link.state(), State::Connected);
 }
 
 fn link_strangers(id: TransportId) -> Vec<Input> {
     let signals = [
-        LinkSignal::Welcome,
-        LinkSignal::ChallengeMet,
-        LinkSignal::Redirect,
-        LinkSignal::Authenticated,
-        LinkSignal::Refused(Refusal::Token),
-        LinkSignal::Refused(Refusal::As(CloseCode::ADMIN_DISCONNECT)),
-        LinkSignal::GoingAway { retry_after: secs(60) },
+        HandshakeEvent::Welcome,
+        HandshakeEvent::ChallengeMet,
+        HandshakeEvent::Redirect,
+        HandshakeEvent::Authenticated,
+        HandshakeEvent::Refused(Refusal::Token),
+        HandshakeEvent::Refused(Refusal::As(CloseCode::ADMIN_DISCONNECT)),
+        HandshakeEvent::GoingAway { retry_after: secs(60) },
     ];
-    let mut inputs: Vec<_> = signals.into_iter().map(|signal| Input::Signal { id, signal }).collect();
+    let mut inputs: Vec<_> = signals.into_iter().map(|signal| Input::ProtocolEvent { id, signal }).collect();
     inputs.extend([
-        Input::Token { id, result: Ok(TokenGrant::new(None)) },
-        Input::Token { id, result: Err(TokenFailed::default()) },
+        Input::Token { id, result: Ok(TokenInfo::new(None)) },
+        Input::Token { id, result: Err(TokenError::default()) },
         Input::Opened { id },
         Input::Received { id },
         Input::Pong { id, nonce: None },

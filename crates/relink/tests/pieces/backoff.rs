@@ -278,8 +278,8 @@ fn i05_the_shortest_default_delays_keep_a_flapping_server_to_five_dials_in_twent
 fn i29_a_server_s_word_is_clamped_at_both_ends_and_spread() {
     let told = |seconds: u64, retry_after: RetryAfter| {
         let mut bench = Bench::stable(LinkConfig::default().with_retry_after(retry_after));
-        let signal = relink::LinkSignal::GoingAway { retry_after: secs(seconds) };
-        bench.give(relink::Input::Signal { id: bench.id(), signal });
+        let signal = relink::HandshakeEvent::GoingAway { retry_after: secs(seconds) };
+        bench.give(relink::Input::ProtocolEvent { id: bench.id(), signal });
         bench.peer_closes(1001).unwrap()
     };
     let honoured = RetryAfter::default();
@@ -308,15 +308,15 @@ fn i29_a_server_s_word_is_about_the_next_attempt_and_no_later_one() {
     bench.give(relink::Input::Connect);
     let id = bench.id();
     bench.give(relink::Input::Opened { id });
-    let going_away = relink::LinkSignal::GoingAway { retry_after: secs(60) };
-    bench.give(relink::Input::Signal { id, signal: going_away });
-    bench.give(relink::Input::Signal { id, signal: relink::LinkSignal::Authenticated });
+    let going_away = relink::HandshakeEvent::GoingAway { retry_after: secs(60) };
+    bench.give(relink::Input::ProtocolEvent { id, signal: going_away });
+    bench.give(relink::Input::ProtocolEvent { id, signal: relink::HandshakeEvent::Authenticated });
     bench.give(relink::Input::MarkStable);
     assert!(bench.fail().unwrap() <= secs(1), "the link was usable in the meantime");
 
     let after = |waited: u64| {
         let mut bench = Bench::stable(LinkConfig::default());
-        bench.give(relink::Input::Signal { id: bench.id(), signal: going_away });
+        bench.give(relink::Input::ProtocolEvent { id: bench.id(), signal: going_away });
         bench.now = bench.now + secs(waited);
         bench.peer_closes(1001).unwrap()
     };

@@ -1,7 +1,8 @@
 //! How much trying is allowed.
 
 use relink::{
-    Breaker, Budget, BudgetConfig, ClosedReason, FirstFailure, GaveUp, Input, LinkConfig, Rate, Reopen, Timer,
+    Breaker, Budget, BudgetConfig, ClosedReason, GiveUpReason, Input, LinkConfig, OnFirstFailure, Rate,
+    ReopenPolicy, Timer,
 };
 
 use crate::bench::{Bench, at, millis, secs};
@@ -65,7 +66,7 @@ fn w18_many_failures_in_a_short_time_open_the_breaker() {
         assert_eq!(spread.exhausted(at(secs(second))), None, "never three within ten seconds");
     }
     spread.failed(at(secs(26)));
-    assert_eq!(spread.exhausted(at(secs(26))), Some(GaveUp::CircuitOpen), "at 18, 24 and 26 s");
+    assert_eq!(spread.exhausted(at(secs(26))), Some(GiveUpReason::CircuitOpen), "at 18, 24 and 26 s");
     spread.forgive();
     assert_eq!(spread.exhausted(at(secs(26))), None, "a stable link or a person closes it");
 }
@@ -78,7 +79,7 @@ fn w18_an_open_breaker_stops_the_link_until_the_user_acts() {
     bench.give(Input::Connect);
     bench.waits(2);
     assert_eq!(bench.fail(), None);
-    assert_eq!(bench.end(), Some(ClosedReason::GaveUp(GaveUp::CircuitOpen)));
+    assert_eq!(bench.end(), Some(ClosedReason::GaveUp(GiveUpReason::CircuitOpen)));
     assert_eq!(bench.link.poll_timeout(), None);
     bench.give(Input::RetryNow);
     assert_eq!(bench.dials(), 4, "the user acted");
@@ -108,7 +109,7 @@ fn m11_attempts_are_unlimited_by_default_and_end_visibly_where_they_are_not() {
     assert_eq!(bench.link.attempts(), 99, "the loss of a stable link is no failed attempt");
     assert_eq!(bench.fail(), None);
     let end = bench.end().expect("gave up");
-    assert_eq!((end, end.name()), (ClosedReason::GaveUp(GaveUp::Attempts), "attempts_exhausted"));
+    assert_eq!((end, end.name()), (ClosedReason::GaveUp(GiveUpReason::Attempts), "attempts_exhausted"));
 }
 
 #[test]
@@ -158,7 +159,7 @@ fn i05_opening_alone_does_not_start_the_counter_again() {
     }
     bench.open();
     assert_eq!(bench.fail(), None, "five links that were never stable");
-    assert_eq!(bench.end(), Some(ClosedReason::GaveUp(GaveUp::Attempts)));
+    assert_eq!(bench.end(), Some(ClosedReason::GaveUp(GiveUpReason::Attempts)));
 }
 
 #[test]
@@ -174,7 +175,7 @@ fn elapsed_time_counts_from_the_loss_and_has_a_deadline_of_its_own() {
         }
         bench.due();
     }
-    assert_eq!(bench.end(), Some(ClosedReason::GaveUp(GaveUp::Elapsed)));
+    assert_eq!(bench.end(), Some(ClosedReason::GaveUp(GiveUpReason::Elapsed)));
     assert_eq!(bench.now, lost_at + secs(30));
 }
 
@@ -185,7 +186,7 @@ fn elapsed_time_ends_with_a_usable_link() {
     budget.down(at(secs(20)));
     assert_eq!(budget.deadline(), Some(at(secs(40))), "from the first word of it");
     assert_eq!(budget.exhausted(at(secs(40) - millis(1))), None);
-    assert_eq!(budget.exhausted(at(secs(40))), Some(GaveUp::Elapsed));
+    assert_eq!(budget.exhausted(at(secs(40))), Some(GiveUpReason::Elapsed));
     budget.up();
     assert_eq!((budget.deadline(), budget.exhausted(at(secs(400)))), (None, None));
 }
@@ -212,19 +213,19 @@ fn i30_a_failed_first_attempt_is_like_any_other_or_the_end() {
     retried.give(Input::Connect);
     assert!(retried.fail().is_some());
 
-    let mut stopped = Bench::new(config.with_first_failure(FirstFailure::Stop));
+    let mut stopped = Bench::new(config.with_first_failure(OnFirstFailure::Stop));
     stopped.give(Input::Connect);
     assert_eq!(stopped.fail(), None);
-    assert_eq!(stopped.end(), Some(ClosedReason::GaveUp(GaveUp::FirstAttempt)));
+    assert_eq!(stopped.end(), Some(ClosedReason::GaveUp(GiveUpReason::FirstAttempt)));
 
-    let mut later = Bench::stable(config.with_first_failure(FirstFailure::Stop));
+    let mut later = Bench::stable(config.with_first_failure(OnFirstFailure::Stop));
     assert!(later.fail().is_some(), "a link that was up is brought back");
 }
 
 #[test]
 fn i17_connect_works_again_after_giving_up_where_the_configuration_allows_it() {
     let dials_after_end = |reopen, give_up: bool| {
-        let config = LinkConfig::default().with_reopen(reopen).with_first_failure(FirstFailure::Stop);
+        let config = LinkConfig::default().with_reopen(reopen).with_first_failure(OnFirstFailure::Stop);
         let mut bench = Bench::new(config);
         bench.give(Input::Connect);
         if give_up {
@@ -236,18 +237,32 @@ fn i17_connect_works_again_after_giving_up_where_the_configuration_allows_it() {
         bench.dials() - 1
     };
     assert_eq!(
-        (dials_after_end(Reopen::AfterGivingUp, true), dials_after_end(Reopen::AfterGivingUp, false)),
+        (
+            dials_after_end(ReopenPolicy::AfterGivingUp, true),
+            dials_after_end(ReopenPolicy::AfterGivingUp, false)
+        ),
         (1, 0)
     );
-    assert_eq!((dials_after_end(Reopen::Never, true), dials_after_end(Reopen::Never, false)), (0, 0));
-    assert_eq!((dials_after_end(Reopen::Always, true), dials_after_end(Reopen::Always, false)), (1, 1));
+    assert_eq!(
+        (dials_after_end(ReopenPolicy::Never, true), dials_after_end(ReopenPolicy::Never, false)),
+        (0, 0)
+    );
+    assert_eq!(
+        (dials_after_end(ReopenPolicy::Always, true), dials_after_end(ReopenPolicy::Always, false)),
+        (1, 1)
+    );
 }
 
 #[test]
 fn every_way_to_give_up_has_a_name_and_advice() {
-    let all =
-        [GaveUp::Attempts, GaveUp::Elapsed, GaveUp::CircuitOpen, GaveUp::TokenRefused, GaveUp::FirstAttempt];
-    let names = all.map(GaveUp::name);
+    let all = [
+        GiveUpReason::Attempts,
+        GiveUpReason::Elapsed,
+        GiveUpReason::CircuitOpen,
+        GiveUpReason::TokenRefused,
+        GiveUpReason::FirstAttempt,
+    ];
+    let names = all.map(GiveUpReason::name);
     assert_eq!(
         names,
         ["attempts_exhausted", "time_exhausted", "circuit_open", "token_refused", "first_attempt_failed"]

@@ -2,8 +2,8 @@
 //! network that is gone mean, who may queue.
 
 use relink::{
-    ClosedReason, Handshake, HeartbeatConfig, Hint, LinkConfig, OutboxConfig, Phase, Reason, RefusedReason,
-    SessionConfig, State, Step, StopReason, Timer, WhenDead, WhenOffline, WhileDown,
+    ClosedReason, Handshake, HeartbeatConfig, Hint, LinkConfig, OfflineSend, OnDead, OnOffline, OutboxConfig,
+    Phase, Reason, SendErrorKind, SessionConfig, State, Step, StopReason, Timer,
 };
 use relink_sim::{OnDial, Sim, secs};
 
@@ -50,7 +50,7 @@ fn d03_a_redirect_stays_within_the_limit_of_its_attempt() {
 #[test]
 fn d07_a_link_that_was_found_dead_can_be_the_end() {
     let heartbeat = HeartbeatConfig::default();
-    let mut sim = Sim::new(LinkConfig::default().with_heartbeat(heartbeat).with_when_dead(WhenDead::Stop));
+    let mut sim = Sim::new(LinkConfig::default().with_heartbeat(heartbeat).with_when_dead(OnDead::Stop));
     sim.to_connected();
     sim.peer().silence();
     sim.advance(secs(40));
@@ -61,10 +61,9 @@ fn d07_a_link_that_was_found_dead_can_be_the_end() {
 
 #[test]
 fn s04_a_link_can_let_go_when_the_system_says_that_there_is_no_network() {
-    for (choice, state) in [
-        (WhenOffline::Check, State::Connected),
-        (WhenOffline::Disconnect, State::Reconnecting(Phase::Waiting)),
-    ] {
+    for (choice, state) in
+        [(OnOffline::Check, State::Connected), (OnOffline::Disconnect, State::Reconnecting(Phase::Waiting))]
+    {
         let mut sim = Sim::new(LinkConfig::default().with_when_offline(choice));
         sim.to_connected();
         sim.hint(Hint::Offline);
@@ -74,7 +73,7 @@ fn s04_a_link_can_let_go_when_the_system_says_that_there_is_no_network() {
 
 #[test]
 fn a_hint_of_a_network_that_is_back_is_no_reason_to_let_go() {
-    let mut sim = Sim::new(LinkConfig::default().with_when_offline(WhenOffline::Disconnect));
+    let mut sim = Sim::new(LinkConfig::default().with_when_offline(OnOffline::Disconnect));
     sim.to_connected();
     sim.hint(Hint::Online);
     sim.hint(Hint::Wake);
@@ -83,12 +82,12 @@ fn a_hint_of_a_network_that_is_back_is_no_reason_to_let_go() {
 
 #[test]
 fn w06_messages_can_wait_after_a_loss_and_not_before_the_first_connection() {
-    let outbox = OutboxConfig::default().with_while_down(WhileDown::QueueAfterLoss);
+    let outbox = OutboxConfig::default().with_while_down(OfflineSend::QueueAfterLoss);
     let mut sim = Sim::session(SessionConfig::default().with_outbox(outbox));
-    assert_eq!(sim.send("idle").unwrap_err().reason, RefusedReason::Down);
+    assert_eq!(sim.send("idle").unwrap_err().reason, SendErrorKind::Down);
     sim.peer().on_dial(OnDial::Hold);
     sim.connect();
-    assert_eq!(sim.send("connecting").unwrap_err().reason, RefusedReason::Down);
+    assert_eq!(sim.send("connecting").unwrap_err().reason, SendErrorKind::Down);
     sim.peer().accept();
     sim.peer().reset();
     assert!(sim.send("reconnecting").unwrap().queued);

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use relink::{
-    Backoff, Breaker, BudgetConfig, CloseCode, ConfigError, CredentialsConfig, Curve, FirstFailure,
-    Guarantee, Handshake, HeartbeatConfig, Jitter, Link, LinkConfig, OutboxConfig, Overflow, Plain, Rate,
-    Reopen, RetryAfter, Session, SessionConfig, SubscriptionsConfig, SurfaceConfig, WhenDead, WhenOffline,
-    WhileDown,
+    Backoff, Breaker, BudgetConfig, CloseCode, ConfigError, CredentialsConfig, Curve, Guarantee, Handshake,
+    HeartbeatConfig, Jitter, Link, LinkConfig, OfflineSend, OnDead, OnFirstFailure, OnOffline, OutboxConfig,
+    Overflow, Plain, Rate, ReopenPolicy, RetryAfter, Session, SessionConfig, StatusViewConfig,
+    SubscriptionsConfig,
 };
 
 use crate::bench::{dice, millis, secs};
@@ -147,7 +147,7 @@ fn the_documented_defaults_are_the_defaults() {
             ("`breaker`", "none", budget.breaker.is_none()),
         ],
     );
-    let surface = SurfaceConfig::default();
+    let surface = StatusViewConfig::default();
     documented(
         "surface.rs",
         "SurfaceConfig",
@@ -166,7 +166,7 @@ fn the_documented_defaults_are_the_defaults() {
             ("`max_bytes`", "16 MiB", outbox.max_bytes == 16 * 1_024 * 1_024),
             ("`overflow`", "refuse", outbox.overflow == Overflow::Refuse),
             ("`ttl`", "off", outbox.ttl.is_none()),
-            ("`while_down`", "queue", outbox.while_down == WhileDown::Queue),
+            ("`while_down`", "queue", outbox.while_down == OfflineSend::Queue),
             ("`guarantee`", "at most once", outbox.guarantee == Guarantee::AtMostOnce),
             ("`in_flight`", "256", outbox.in_flight == 256),
             ("`pace`", "off", outbox.pace.is_none()),
@@ -196,7 +196,7 @@ fn the_documented_defaults_of_a_link_are_the_defaults() {
         && link.heartbeat == HeartbeatConfig::default()
         && link.credentials == CredentialsConfig::default()
         && link.budget == BudgetConfig::default()
-        && link.surface == SurfaceConfig::default()
+        && link.surface == StatusViewConfig::default()
         && link.close_policy == relink::ClosePolicy::default();
     let no_steps = Handshake::default();
     documented(
@@ -211,10 +211,10 @@ fn the_documented_defaults_of_a_link_are_the_defaults() {
             ("`flush_timeout`", "5 s", link.flush_timeout == secs(5)),
             ("`close_timeout`", "2 s", link.close_timeout == secs(2)),
             ("`retry_after`", "honoured, up to 5 min", link.retry_after == RetryAfter::default()),
-            ("`first_failure`", "retry", link.first_failure == FirstFailure::Retry),
-            ("`reopen`", "after giving up", link.reopen == Reopen::AfterGivingUp),
-            ("`when_dead`", "retry", link.when_dead == WhenDead::Retry),
-            ("`when_offline`", "check", link.when_offline == WhenOffline::Check),
+            ("`first_failure`", "retry", link.first_failure == OnFirstFailure::Retry),
+            ("`reopen`", "after giving up", link.reopen == ReopenPolicy::AfterGivingUp),
+            ("`when_dead`", "retry", link.when_dead == OnDead::Retry),
+            ("`when_offline`", "check", link.when_offline == OnOffline::Check),
             ("`max_redirects`", "5", link.max_redirects == 5),
         ],
     );
@@ -364,7 +364,7 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
     let often = breaker(1, secs(1), Some(millis(99)));
     wrong(often, "budget.breaker.cooldown is 99ms, but it must be at least 100ms");
 
-    let surface = SurfaceConfig::default();
+    let surface = StatusViewConfig::default();
     let mut wrong = |surface, message| link_mistake(link.with_surface(surface), message);
     wrong(surface.with_grace(Some(ZERO)), "surface.grace is 0s, but it must be at least 1ms");
     wrong(surface.with_banner_after(Some(ZERO)), "surface.banner_after is 0s, but it must be at least 1ms");

@@ -3,9 +3,9 @@
 use core::time::Duration;
 
 use relink::{
-    Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve, DelayTable,
-    FirstFailure, Handshake, HeartbeatConfig, Jitter, LinkConfig, OutboxConfig, Overflow, Rate, Reopen,
-    RetryAfter, SessionConfig, StopReason, SurfaceConfig, Verdict, WhenDead, WhenOffline, WhileDown,
+    Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve, DelayTable, Handshake,
+    HeartbeatConfig, Jitter, LinkConfig, OfflineSend, OnDead, OnFirstFailure, OnOffline, OutboxConfig,
+    Overflow, Rate, ReopenPolicy, RetryAfter, SessionConfig, StatusViewConfig, StopReason, Verdict,
 };
 
 use serde_json::{Value, json};
@@ -95,7 +95,7 @@ fn what_a_person_writes_is_understood_and_the_rest_stays_as_it_was() {
     let expected = link
         .with_connect_timeout(millis(500))
         .with_stable_after(secs(90))
-        .with_reopen(Reopen::Always)
+        .with_reopen(ReopenPolicy::Always)
         .with_backoff(backoff)
         .with_heartbeat(link.heartbeat.with_interval(None).with_close_code(CloseCode(4321)))
         .with_budget(budget.with_rate(Rate { burst: 3, refill: secs(10) }))
@@ -230,7 +230,7 @@ fn everything_set() -> SessionConfig {
         .with_max_elapsed(Some(secs(3600)))
         .with_rate(Rate { burst: 18, refill: millis(19) })
         .with_breaker(Some(Breaker { failures: 2, window: secs(20), cooldown: Some(secs(21)) }));
-    let surface = SurfaceConfig::default()
+    let surface = StatusViewConfig::default()
         .with_grace(Some(secs(4)))
         .with_banner_after(Some(secs(22)))
         .with_stuck_after(Some(secs(23)));
@@ -254,10 +254,10 @@ fn everything_set() -> SessionConfig {
         .with_flush_timeout(secs(31))
         .with_close_timeout(secs(32))
         .with_retry_after(retry_after)
-        .with_first_failure(FirstFailure::Stop)
-        .with_reopen(Reopen::Never)
-        .with_when_dead(WhenDead::Stop)
-        .with_when_offline(WhenOffline::Disconnect)
+        .with_first_failure(OnFirstFailure::Stop)
+        .with_reopen(ReopenPolicy::Never)
+        .with_when_dead(OnDead::Stop)
+        .with_when_offline(OnOffline::Disconnect)
         .with_attempt_timeout(Some(secs(37)))
         .with_max_redirects(33);
     let outbox = OutboxConfig::default()
@@ -265,7 +265,7 @@ fn everything_set() -> SessionConfig {
         .with_max_bytes(35)
         .with_overflow(Overflow::DropNewest)
         .with_ttl(Some(secs(36)))
-        .with_while_down(WhileDown::Refuse);
+        .with_while_down(OfflineSend::Refuse);
     SessionConfig::default().with_link(link).with_outbox(outbox)
 }
 

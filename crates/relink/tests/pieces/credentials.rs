@@ -4,8 +4,8 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use relink::{
-    Action, ClosedReason, CredentialsConfig, GaveUp, Input, LinkConfig, LinkEvent, Phase, State, Timer,
-    TokenFailed, TokenGrant,
+    Action, ClosedReason, CredentialsConfig, GiveUpReason, Input, LinkConfig, LinkEvent, Phase, State, Timer,
+    TokenError, TokenInfo,
 };
 
 use crate::bench::{Bench, millis, secs};
@@ -39,7 +39,7 @@ fn w13_a_dial_waits_for_its_token() {
 fn m10_failures_of_the_provider_are_reported_from_the_third_on_and_tries_go_on() {
     let mut bench = asked(CredentialsConfig::default());
     for failure in 1..=5 {
-        bench.give(Input::Token { id: bench.id(), result: Err(TokenFailed::default()) });
+        bench.give(Input::Token { id: bench.id(), result: Err(TokenError::default()) });
         let expected: Vec<u32> = (3..=failure).collect();
         assert_eq!(reported(&bench), expected);
         assert_eq!(bench.link.state(), State::Connecting(Phase::Waiting));
@@ -48,7 +48,7 @@ fn m10_failures_of_the_provider_are_reported_from_the_third_on_and_tries_go_on()
     grant(&mut bench, None);
     bench.fail();
     bench.next_attempt();
-    bench.give(Input::Token { id: bench.id(), result: Err(TokenFailed::default()) });
+    bench.give(Input::Token { id: bench.id(), result: Err(TokenError::default()) });
     assert_eq!(reported(&bench), [3, 4, 5], "a token in between starts the count anew");
 }
 
@@ -69,7 +69,7 @@ fn i19_a_token_for_an_earlier_attempt_is_dropped() {
     bench.due();
     bench.due();
     let before = bench.log.len();
-    bench.give(Input::Token { id: slow, result: Ok(TokenGrant::default()) });
+    bench.give(Input::Token { id: slow, result: Ok(TokenInfo::default()) });
     assert_eq!(bench.log.len(), before);
     assert_eq!(bench.link.state(), State::Connecting(Phase::Authorizing));
     assert_eq!(bench.link.stats().tokens_fetched, 0);
@@ -91,7 +91,7 @@ fn m05_a_stale_token_is_no_hot_loop_and_ends() {
     assert!(waits.iter().all(|wait| *wait >= millis(250)));
     assert!(waits[4..].iter().all(|wait| *wait >= secs(10)), "it backs off: {waits:?}");
     assert_eq!(reported(&bench), [3, 4, 5, 6, 7, 8, 9, 10]);
-    assert_eq!(bench.end(), Some(ClosedReason::GaveUp(GaveUp::TokenRefused)));
+    assert_eq!(bench.end(), Some(ClosedReason::GaveUp(GiveUpReason::TokenRefused)));
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn a08_a_token_that_cannot_be_renewed_is_reported_and_changes_no_state() {
     bench.give(Input::MarkStable);
     let mut tries = vec![renewal(&mut bench)];
     for _ in 0..4 {
-        bench.give(Input::Token { id: bench.id(), result: Err(TokenFailed::default()) });
+        bench.give(Input::Token { id: bench.id(), result: Err(TokenError::default()) });
         assert_eq!(bench.link.state(), State::Connected);
         tries.push(renewal(&mut bench));
     }
@@ -230,7 +230,7 @@ fn asking(credentials: CredentialsConfig, seed: u64) -> Bench {
 }
 
 fn grant(bench: &mut Bench, expires_in: Option<Duration>) {
-    bench.give(Input::Token { id: bench.id(), result: Ok(TokenGrant::new(expires_in)) });
+    bench.give(Input::Token { id: bench.id(), result: Ok(TokenInfo::new(expires_in)) });
 }
 
 /// Waits until a fresh token is asked for; the peer answers every ping on the way. Returns when that was.

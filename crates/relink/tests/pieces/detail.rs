@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use relink::{
-    Command, Event, Frame, Instant, Message, Protocol, Session, SessionAction, SessionConfig, SessionInput,
-    Signal, Token,
+    Command, Event, Frame, Instant, Message, Protocol, ProtocolEvent, Session, SessionAction, SessionConfig,
+    SessionInput, Token,
 };
 
 use crate::bench::dice;
@@ -44,7 +44,7 @@ fn a_loss_is_not_explained_by_a_token_that_could_not_be_renewed_before_it() {
 struct Renewing;
 
 impl Protocol for Renewing {
-    fn receive(&mut self, _: Message, _: &mut Vec<Signal>) {}
+    fn receive(&mut self, _: Message, _: &mut Vec<ProtocolEvent>) {}
 
     fn command(&mut self, _: Command<'_>, _: &mut Vec<Frame>) {}
 

@@ -2,14 +2,14 @@
 
 use core::time::Duration;
 
-use relink::{Beat, Heartbeat, HeartbeatConfig, Instant, Silence};
+use relink::{DeadReason, Heartbeat, HeartbeatAction, HeartbeatConfig, Instant};
 
 use crate::bench::{at, millis, secs};
 
 #[test]
 fn w22_a_silent_link_is_dead_after_interval_and_timeout() {
     let (found, pings) = until_dead(HeartbeatConfig::default(), secs(0), |_, _| {});
-    assert_eq!(found, (at(secs(40)), Silence::Heartbeat));
+    assert_eq!(found, (at(secs(40)), DeadReason::Heartbeat));
     assert_eq!(pings, [at(secs(30))]);
 }
 
@@ -18,7 +18,7 @@ fn d07_two_missed_answers_in_a_row_and_the_link_is_dead() {
     let twice = HeartbeatConfig::default().with_missed(2);
     let (found, pings) = until_dead(twice, secs(0), |_, _| {});
     assert_eq!(pings, [at(secs(30)), at(secs(60))]);
-    assert_eq!(found, (at(secs(70)), Silence::Heartbeat));
+    assert_eq!(found, (at(secs(70)), DeadReason::Heartbeat));
 }
 
 #[test]
@@ -33,14 +33,14 @@ fn d07_an_answer_in_between_starts_the_count_anew() {
         }
     });
     assert_eq!(pings.len(), 4);
-    assert_eq!(found, (at(secs(130)), Silence::Heartbeat));
+    assert_eq!(found, (at(secs(130)), DeadReason::Heartbeat));
 }
 
 #[test]
 fn m13_the_watchdog_finds_a_link_without_any_traffic() {
     let watchdog = HeartbeatConfig::default().with_interval(None).with_watchdog(Some(secs(60)));
     let (found, pings) = until_dead(watchdog, secs(0), |_, _| {});
-    assert_eq!(found, (at(secs(60)), Silence::Watchdog));
+    assert_eq!(found, (at(secs(60)), DeadReason::Watchdog));
     assert_eq!(pings, [], "it asks nothing, it only listens");
 
     let mut heartbeat = Heartbeat::start(watchdog, at(secs(0)));
@@ -53,27 +53,31 @@ fn m13_a_suspended_process_asks_before_it_judges() {
     let watchdog = HeartbeatConfig::default().with_interval(None).with_watchdog(Some(secs(60)));
     let mut heartbeat = Heartbeat::start(watchdog, at(secs(0)));
     let woken = at(secs(3600));
-    assert_eq!(heartbeat.handle_timeout(woken), Some(Beat::Ping { nonce: 1 }));
+    assert_eq!(heartbeat.handle_timeout(woken), Some(HeartbeatAction::Ping { nonce: 1 }));
     assert_eq!(heartbeat.poll_timeout(), Some(woken + secs(2)), "a quick one");
-    assert_eq!(heartbeat.handle_timeout(woken + secs(2)), Some(Beat::Dead(Silence::Probe)));
+    assert_eq!(heartbeat.handle_timeout(woken + secs(2)), Some(HeartbeatAction::Dead(DeadReason::Probe)));
 }
 
 #[test]
 fn i10_after_a_jump_of_the_clock_a_probe_decides() {
     let mut heartbeat = pinged();
     let late = at(secs(40) + secs(2));
-    assert_eq!(heartbeat.handle_timeout(late), Some(Beat::Ping { nonce: 2 }), "late: a probe, no judgement");
+    assert_eq!(
+        heartbeat.handle_timeout(late),
+        Some(HeartbeatAction::Ping { nonce: 2 }),
+        "late: a probe, no judgement"
+    );
     assert_eq!(heartbeat.poll_timeout(), Some(late + secs(2)));
     let mut answered = heartbeat.clone();
     assert_eq!(answered.pong(Some(2), late + millis(80)), Some(millis(80)));
     assert_eq!(answered.handle_timeout(late + secs(2)), None);
-    assert_eq!(heartbeat.handle_timeout(late + secs(2)), Some(Beat::Dead(Silence::Probe)));
+    assert_eq!(heartbeat.handle_timeout(late + secs(2)), Some(HeartbeatAction::Dead(DeadReason::Probe)));
 
     let mut punctual = pinged();
     let within = at(secs(40) + millis(1_999));
     assert_eq!(
         punctual.handle_timeout(within),
-        Some(Beat::Dead(Silence::Heartbeat)),
+        Some(HeartbeatAction::Dead(DeadReason::Heartbeat)),
         "a little late is no jump"
     );
 }
@@ -84,7 +88,7 @@ fn i10_frames_that_arrived_are_judged_before_deadlines() {
     let late = at(secs(3600));
     heartbeat.seen(late);
     let beat = heartbeat.handle_timeout(late);
-    assert_eq!(beat, Some(Beat::Ping { nonce: 2 }), "alive, and the next ping is due");
+    assert_eq!(beat, Some(HeartbeatAction::Ping { nonce: 2 }), "alive, and the next ping is due");
     assert_eq!(heartbeat.poll_timeout(), Some(late + secs(10)), "an ordinary ping, with its ordinary time");
 }
 
@@ -92,7 +96,7 @@ fn i10_frames_that_arrived_are_judged_before_deadlines() {
 fn i11_an_overdue_ping_goes_out_at_the_next_wake() {
     let mut heartbeat = Heartbeat::start(HeartbeatConfig::default(), at(secs(0)));
     assert_eq!(heartbeat.handle_timeout(at(secs(29))), None);
-    assert_eq!(heartbeat.handle_timeout(at(secs(500))), Some(Beat::Ping { nonce: 1 }));
+    assert_eq!(heartbeat.handle_timeout(at(secs(500))), Some(HeartbeatAction::Ping { nonce: 1 }));
     assert_eq!(heartbeat.handle_timeout(at(secs(500))), None, "once");
     assert_eq!(heartbeat.pong(Some(1), at(secs(501))), Some(secs(1)));
     assert_eq!(heartbeat.poll_timeout(), Some(at(secs(530))), "the next one counts from there");
@@ -114,7 +118,7 @@ fn i12_traffic_counts_as_life_and_does_not_put_off_pings() {
     for second in 1..=300 {
         let now = at(secs(second));
         if let Some(beat) = heartbeat.handle_timeout(now) {
-            assert!(matches!(beat, Beat::Ping { .. }), "dead at {now:?} in spite of traffic");
+            assert!(matches!(beat, HeartbeatAction::Ping { .. }), "dead at {now:?} in spite of traffic");
             pings.push(second);
         }
         heartbeat.seen(now + millis(500));
@@ -128,7 +132,7 @@ fn i12_a_part_of_a_message_is_life_however_slowly_it_comes() {
     let mut heartbeat = Heartbeat::start(HeartbeatConfig::default(), at(secs(0)));
     for second in 1..=600 {
         let beat = heartbeat.handle_timeout(at(secs(second)));
-        assert!(!matches!(beat, Some(Beat::Dead(_))), "dead after {second} s in spite of bytes");
+        assert!(!matches!(beat, Some(HeartbeatAction::Dead(_))), "dead after {second} s in spite of bytes");
         heartbeat.arriving(Some(at(secs(1))), at(secs(second) + millis(500)));
     }
 }
@@ -141,7 +145,7 @@ fn a_message_may_be_given_a_time_to_arrive_in() {
     heartbeat.arriving(Some(at(secs(1))), at(secs(1)));
     heartbeat.arriving(Some(at(secs(1))), at(secs(19)));
     assert_eq!(heartbeat.poll_timeout(), Some(at(secs(21))));
-    assert_eq!(heartbeat.handle_timeout(at(secs(21))), Some(Beat::Dead(Silence::Message)));
+    assert_eq!(heartbeat.handle_timeout(at(secs(21))), Some(HeartbeatAction::Dead(DeadReason::Message)));
 
     let mut in_time = start();
     in_time.arriving(Some(at(secs(1))), at(secs(1)));
@@ -157,7 +161,11 @@ fn a_message_may_be_given_a_time_to_arrive_in() {
 
     let mut asleep = start();
     asleep.arriving(Some(at(secs(1))), at(secs(1)));
-    assert_eq!(asleep.handle_timeout(at(secs(3600))), Some(Beat::Ping { nonce: 1 }), "this side slept");
+    assert_eq!(
+        asleep.handle_timeout(at(secs(3600))),
+        Some(HeartbeatAction::Ping { nonce: 1 }),
+        "this side slept"
+    );
 }
 
 #[test]
@@ -186,12 +194,12 @@ fn i09_a_late_answer_to_an_earlier_ping_is_traffic_and_no_more() {
 #[test]
 fn i18_a_hint_asks_at_once_and_only_once() {
     let mut heartbeat = pinged();
-    assert_eq!(heartbeat.probe(at(secs(31))), Some(Beat::Ping { nonce: 2 }));
+    assert_eq!(heartbeat.probe(at(secs(31))), Some(HeartbeatAction::Ping { nonce: 2 }));
     assert_eq!(heartbeat.probe(at(secs(31))), None);
     assert_eq!(heartbeat.probe(at(secs(32))), None);
     assert_eq!(heartbeat.poll_timeout(), Some(at(secs(33))), "two seconds, where the ping had ten");
     assert_eq!(heartbeat.pong(Some(2), at(secs(32))), Some(secs(1)));
-    assert_eq!(heartbeat.probe(at(secs(40))), Some(Beat::Ping { nonce: 3 }));
+    assert_eq!(heartbeat.probe(at(secs(40))), Some(HeartbeatAction::Ping { nonce: 3 }));
 }
 
 #[test]
@@ -215,7 +223,7 @@ fn i32_at_the_end_of_time_nothing_is_due_any_more() {
 /// A heartbeat with its first ping, sent at 30 s, under way.
 fn pinged() -> Heartbeat {
     let mut heartbeat = Heartbeat::start(HeartbeatConfig::default(), at(secs(0)));
-    assert_eq!(heartbeat.handle_timeout(at(secs(30))), Some(Beat::Ping { nonce: 1 }));
+    assert_eq!(heartbeat.handle_timeout(at(secs(30))), Some(HeartbeatAction::Ping { nonce: 1 }));
     heartbeat
 }
 
@@ -224,17 +232,17 @@ fn until_dead(
     config: HeartbeatConfig,
     start: Duration,
     mut pinged: impl FnMut(&mut Heartbeat, u32),
-) -> ((Instant, Silence), Vec<Instant>) {
+) -> ((Instant, DeadReason), Vec<Instant>) {
     let mut heartbeat = Heartbeat::start(config, at(start));
     let mut pings = Vec::new();
     for _ in 0..100 {
         let now = heartbeat.poll_timeout().expect("it watches");
         match heartbeat.handle_timeout(now) {
-            Some(Beat::Ping { nonce }) => {
+            Some(HeartbeatAction::Ping { nonce }) => {
                 pings.push(now);
                 pinged(&mut heartbeat, nonce);
             }
-            Some(Beat::Dead(silence)) => return ((now, silence), pings),
+            Some(HeartbeatAction::Dead(silence)) => return ((now, silence), pings),
             Some(_) | None => {}
         }
     }

@@ -5,9 +5,9 @@ use core::time::Duration;
 use bytes::Bytes;
 use rand_pcg::Pcg32;
 use relink::{
-    CloseCode, CloseFrame, DropReason, Event, Failure, Frame, Instant, Message, OutboxConfig, Outgoing,
-    Overflow, Plain, Priority, Receipt, RefusedReason, Session, SessionAction, SessionConfig, SessionInput,
-    TransportId, WhileDown,
+    CloseCode, CloseFrame, DropReason, Event, Failure, Frame, Instant, Message, OfflineSend, OutboxConfig,
+    Outgoing, Overflow, Plain, Priority, Receipt, SendErrorKind, Session, SessionAction, SessionConfig,
+    SessionInput, TransportId,
 };
 
 use crate::bench::{dice, secs};
@@ -17,7 +17,7 @@ fn w06_the_queue_is_bounded_in_count_and_says_when_it_is_full() {
     let mut desk = Desk::new(OutboxConfig::default().with_max_messages(2));
     assert!(desk.send("one").is_ok() && desk.send("two").is_ok());
     let refused = desk.send("three").unwrap_err();
-    assert_eq!((refused.reason, refused.message), (RefusedReason::Full, Message::from("three")));
+    assert_eq!((refused.reason, refused.message), (SendErrorKind::Full, Message::from("three")));
     assert!(refused.reason.is_retryable());
     assert_eq!((desk.session.outbox().len(), desk.session.stats().messages_refused), (2, 1));
     desk.connect();
@@ -29,7 +29,7 @@ fn w06_the_queue_is_bounded_in_count_and_says_when_it_is_full() {
 fn i21_the_queue_is_bounded_in_bytes() {
     let mut desk = Desk::new(OutboxConfig::default().with_max_bytes(10));
     assert!(desk.send("sixsix").is_ok());
-    assert_eq!(desk.send("fives").unwrap_err().reason, RefusedReason::Full);
+    assert_eq!(desk.send("fives").unwrap_err().reason, SendErrorKind::Full);
     assert!(desk.send("four").is_ok());
     assert_eq!(desk.session.outbox().bytes(), 10);
     assert!(desk.send("").is_ok(), "nothing needs no room");
@@ -124,13 +124,13 @@ fn i23_what_a_dead_transport_took_is_not_sent_again() {
 
 #[test]
 fn m22_messages_are_refused_while_the_link_is_down_where_that_is_the_policy() {
-    let mut desk = Desk::new(OutboxConfig::default().with_while_down(WhileDown::Refuse));
-    assert_eq!(desk.send("early").unwrap_err().reason, RefusedReason::Down);
+    let mut desk = Desk::new(OutboxConfig::default().with_while_down(OfflineSend::Refuse));
+    assert_eq!(desk.send("early").unwrap_err().reason, SendErrorKind::Down);
     desk.connect();
     assert!(desk.send("now").is_ok());
     desk.lose();
     let refused = desk.send("late").unwrap_err();
-    assert_eq!((refused.reason, refused.reason.is_retryable()), (RefusedReason::Down, true));
+    assert_eq!((refused.reason, refused.reason.is_retryable()), (SendErrorKind::Down, true));
     assert_eq!(
         refused.to_string(),
         "the message was not taken: the link is not usable now, and outbox.while_down says to refuse"
@@ -143,14 +143,14 @@ fn w07_a_close_flushes_and_then_refuses() {
     desk.connect();
     desk.send("last words").unwrap();
     desk.give(SessionInput::Close(CloseFrame::new(CloseCode::NORMAL, "bye")));
-    assert_eq!(desk.send("too late").unwrap_err().reason, RefusedReason::Closed);
+    assert_eq!(desk.send("too late").unwrap_err().reason, SendErrorKind::Closed);
     assert_eq!(desk.frame().as_deref(), Some("last words"));
     let close = desk.session.poll_transmit(desk.now);
     assert_eq!(close, Some(Frame::Close(CloseFrame::new(CloseCode::NORMAL, "bye"))));
     let id = desk.id;
     desk.give(SessionInput::Frame { id, frame: Frame::Close(CloseCode::NORMAL.into()) });
     assert!(desk.session.state().is_closed());
-    assert_eq!(desk.send("far too late").unwrap_err().reason, RefusedReason::Closed);
+    assert_eq!(desk.send("far too late").unwrap_err().reason, SendErrorKind::Closed);
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn w07_a_close_before_the_link_is_up_sends_what_waits_first() {
     desk.give(SessionInput::Connect);
     desk.send("hello").unwrap();
     desk.give(SessionInput::Close(CloseFrame::new(CloseCode(4000), "bye")));
-    assert_eq!(desk.send("too late").unwrap_err().reason, RefusedReason::Closed);
+    assert_eq!(desk.send("too late").unwrap_err().reason, SendErrorKind::Closed);
     desk.give(SessionInput::Close(CloseFrame::new(CloseCode::NORMAL, "the first close counts")));
     desk.give(SessionInput::Opened { id: desk.id });
     assert_eq!(desk.frame().as_deref(), Some("hello"));
@@ -266,7 +266,7 @@ fn the_words_of_a_close_belong_to_that_close_alone() {
     assert_eq!(close, Some(Frame::Close(CloseFrame::new(CloseCode::NORMAL, "first"))));
 
     let config = SessionConfig::default();
-    let reopened = config.with_link(config.link.with_reopen(relink::Reopen::Always));
+    let reopened = config.with_link(config.link.with_reopen(relink::ReopenPolicy::Always));
     let mut desk = Desk::with(reopened);
     desk.give(SessionInput::Close(CloseFrame::new(CloseCode::NORMAL, "of an earlier life")));
     desk.connect();
@@ -330,7 +330,7 @@ impl Desk {
         }
     }
 
-    fn send(&mut self, message: impl Into<Message>) -> Result<relink::Accepted, relink::Refused> {
+    fn send(&mut self, message: impl Into<Message>) -> Result<relink::SendReceipt, relink::SendError> {
         let answer = self.session.send(message, self.now);
         self.take();
         answer

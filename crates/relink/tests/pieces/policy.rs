@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use relink::{
-    CLOSE_CODES, CloseCode, CloseFrame, ClosePolicy, ClosedReason, Failure, HTTP_STATUSES, Input, LinkConfig,
-    LinkSignal, Refusal, Row, StopReason, Verdict,
+    CLOSE_CODES, CloseCode, CloseFrame, ClosePolicy, ClosedReason, Failure, HTTP_STATUSES, HandshakeEvent,
+    Input, LinkConfig, Refusal, Row, StopReason, Verdict,
 };
 
 use crate::bench::{Bench, secs};
@@ -127,7 +127,7 @@ fn m05_an_expired_token_leads_to_a_fresh_one_where_there_is_a_provider() {
     let with_provider = config.with_credentials(config.credentials.with_fetch(true));
     let mut bench = Bench::new(with_provider);
     bench.give(Input::Connect);
-    bench.give(Input::Token { id: bench.id(), result: Ok(relink::TokenGrant::default()) });
+    bench.give(Input::Token { id: bench.id(), result: Ok(relink::TokenInfo::default()) });
     bench.open();
     assert!(bench.peer_closes(4002).is_some());
     bench.next_attempt();
@@ -169,8 +169,8 @@ fn m09_a_refused_login_ends_under_the_name_of_its_code() {
         let mut bench = Bench::new(config);
         bench.give(Input::Connect);
         bench.give(Input::Opened { id: bench.id() });
-        let signal = LinkSignal::Refused(Refusal::As(CloseCode(code)));
-        bench.give(Input::Signal { id: bench.id(), signal });
+        let signal = HandshakeEvent::Refused(Refusal::As(CloseCode(code)));
+        bench.give(Input::ProtocolEvent { id: bench.id(), signal });
         assert_eq!(bench.end().map(ClosedReason::name), Some(name));
     }
 }

@@ -1,9 +1,9 @@
 //! Which endpoint is dialled: several in turn, and where redirects lead.
 
 use relink::{
-    Action, CloseCode, ClosePolicy, ClosedReason, Endpoint, Failure, FirstFailure, GaveUp, Handshake, Hint,
-    Input, LinkConfig, LinkEvent, LinkSignal, Refusal, State, Step, Timer, TokenFailed, TokenGrant, Verdict,
-    WhenOffline,
+    Action, CloseCode, ClosePolicy, ClosedReason, Endpoint, Failure, GiveUpReason, Handshake, HandshakeEvent,
+    Hint, Input, LinkConfig, LinkEvent, OnFirstFailure, OnOffline, Refusal, State, Step, Timer, TokenError,
+    TokenInfo, Verdict,
 };
 
 use crate::bench::{Answer, Bench, at, millis, secs};
@@ -64,8 +64,11 @@ fn so_is_one_whose_handshake_gets_nowhere() {
         ("says nothing", |bench| assert_eq!(bench.due(), Timer::Step(Step::Welcome))),
         ("refuses the login", |bench| {
             let id = bench.id();
-            bench.give(Input::Signal { id, signal: LinkSignal::Welcome });
-            bench.give(Input::Signal { id, signal: LinkSignal::Refused(Refusal::As(CloseCode(4000))) });
+            bench.give(Input::ProtocolEvent { id, signal: HandshakeEvent::Welcome });
+            bench.give(Input::ProtocolEvent {
+                id,
+                signal: HandshakeEvent::Refused(Refusal::As(CloseCode(4000))),
+            });
         }),
         ("redirects in a circle", |bench| {
             while bench.link.transport().is_some() {
@@ -94,13 +97,13 @@ fn an_endpoint_is_not_to_blame_for_what_this_side_did() {
     let mut bench = Bench::with_endpoints(tokens, 2);
     bench.give(Input::Connect);
     for _ in 0..2 {
-        bench.give(Input::Token { id: bench.id(), result: Err(TokenFailed::default()) });
+        bench.give(Input::Token { id: bench.id(), result: Err(TokenError::default()) });
         bench.next_attempt();
     }
-    bench.give(Input::Token { id: bench.id(), result: Ok(TokenGrant::default()) });
+    bench.give(Input::Token { id: bench.id(), result: Ok(TokenInfo::default()) });
     assert_eq!(endpoints(&bench), [0].map(Endpoint::Configured), "a token that could not be fetched");
 
-    let mut bench = Bench::with_endpoints(config.with_when_offline(WhenOffline::Disconnect), 2);
+    let mut bench = Bench::with_endpoints(config.with_when_offline(OnOffline::Disconnect), 2);
     bench.give(Input::Connect);
     bench.open();
     bench.give(Input::Hint(Hint::Offline));
@@ -234,12 +237,12 @@ fn what_was_decided_about_the_client_ends_the_link_at_once() {
 
 #[test]
 fn i30_a_failed_first_attempt_is_the_end_when_every_endpoint_has_had_one() {
-    let mut bench = Bench::with_endpoints(LinkConfig::default().with_first_failure(FirstFailure::Stop), 3);
+    let mut bench = Bench::with_endpoints(LinkConfig::default().with_first_failure(OnFirstFailure::Stop), 3);
     bench.give(Input::Connect);
     bench.waits(2);
     assert_eq!(bench.fail(), None);
     assert_eq!(endpoints(&bench), [0, 1, 2].map(Endpoint::Configured));
-    assert_eq!(bench.end(), Some(ClosedReason::GaveUp(GaveUp::FirstAttempt)));
+    assert_eq!(bench.end(), Some(ClosedReason::GaveUp(GiveUpReason::FirstAttempt)));
 }
 
 #[test]
@@ -318,7 +321,7 @@ fn d03_a_challenge_may_end_in_a_redirect() {
     bench.give(Input::Connect);
     let first = bench.id();
     bench.give(Input::Opened { id: first });
-    bench.give(Input::Signal { id: first, signal: LinkSignal::Redirect });
+    bench.give(Input::ProtocolEvent { id: first, signal: HandshakeEvent::Redirect });
     assert!(bench.log.contains(&Action::Drop { id: first }), "the old transport is let go of");
     assert_ne!(bench.id(), first);
     assert_eq!(endpoints(&bench), [Endpoint::Configured(0), Endpoint::Redirected]);

@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use relink::{Backoff, Instant, Jitter, Standing, Subscriptions, SubscriptionsConfig, Want};
+use relink::{
+    Backoff, Instant, Jitter, SubscriptionAction, SubscriptionState, Subscriptions, SubscriptionsConfig,
+};
 
 use crate::bench::{dice, secs};
 
@@ -21,7 +23,7 @@ fn up() -> Subscriptions<char> {
     subscriptions
 }
 
-fn wants(subscriptions: &mut Subscriptions<char>, now: Instant) -> Vec<Want<char>> {
+fn wants(subscriptions: &mut Subscriptions<char>, now: Instant) -> Vec<SubscriptionAction<char>> {
     core::iter::from_fn(|| subscriptions.poll_want(now)).collect()
 }
 
@@ -35,14 +37,18 @@ fn m03_all_that_is_wanted_is_asked_for_when_the_link_is_back_in_the_order_of_the
     for _ in 0..2 {
         subscriptions.up();
         subscriptions.up();
-        let all = [Want::Subscribe('a'), Want::Token('b'), Want::Subscribe('c')];
+        let all = [
+            SubscriptionAction::Subscribe('a'),
+            SubscriptionAction::Token('b'),
+            SubscriptionAction::Subscribe('c'),
+        ];
         assert_eq!(wants(&mut subscriptions, START), all);
         assert!(subscriptions.granted(&'b', START));
         assert!(!subscriptions.granted(&'b', START) && !subscriptions.granted(&'a', START));
         for key in ['a', 'b', 'c'] {
             assert!(subscriptions.confirmed(&key));
         }
-        assert!(subscriptions.iter().all(|(_, standing)| standing == Standing::Active));
+        assert!(subscriptions.iter().all(|(_, standing)| standing == SubscriptionState::Active));
         assert_eq!(subscriptions.poll_timeout(), None);
         subscriptions.down();
         assert_eq!(wants(&mut subscriptions, START), []);
@@ -55,14 +61,14 @@ fn m03_without_resubscription_what_went_with_the_link_is_over() {
     let mut subscriptions = Subscriptions::new(config).unwrap();
     subscriptions.up();
     subscriptions.subscribe('a', false);
-    assert_eq!(wants(&mut subscriptions, START), [Want::Subscribe('a')]);
+    assert_eq!(wants(&mut subscriptions, START), [SubscriptionAction::Subscribe('a')]);
     subscriptions.confirmed(&'a');
     subscriptions.subscribe('b', false);
     subscriptions.down();
-    assert_eq!(subscriptions.standing(&'a'), Some(Standing::Over));
-    assert_eq!(subscriptions.standing(&'b'), Some(Standing::Wanted), "nobody has asked for it yet");
+    assert_eq!(subscriptions.standing(&'a'), Some(SubscriptionState::Over));
+    assert_eq!(subscriptions.standing(&'b'), Some(SubscriptionState::Wanted), "nobody has asked for it yet");
     subscriptions.up();
-    assert_eq!(wants(&mut subscriptions, START), [Want::Subscribe('b')]);
+    assert_eq!(wants(&mut subscriptions, START), [SubscriptionAction::Subscribe('b')]);
 }
 
 #[test]
@@ -71,19 +77,25 @@ fn i28_retries_follow_the_schedule_and_start_over_after_a_success() {
     subscriptions.subscribe('a', false);
     let mut now = START;
     for wait in [1, 2, 4] {
-        assert_eq!(wants(&mut subscriptions, now), [Want::Subscribe('a')]);
+        assert_eq!(wants(&mut subscriptions, now), [SubscriptionAction::Subscribe('a')]);
         let retry_in = subscriptions.failed(&'a', true, now, &mut dice(1));
         assert_eq!(retry_in, Some(secs(wait)));
         assert_eq!(subscriptions.poll_timeout(), Some(now + secs(wait)));
-        assert_eq!(subscriptions.standing(&'a'), Some(Standing::Waiting { until: now + secs(wait) }));
+        assert_eq!(
+            subscriptions.standing(&'a'),
+            Some(SubscriptionState::Waiting { until: now + secs(wait) })
+        );
         now = now + secs(wait);
         subscriptions.handle_timeout(now, &mut dice(1));
     }
-    assert_eq!(wants(&mut subscriptions, now), [Want::Subscribe('a')]);
+    assert_eq!(wants(&mut subscriptions, now), [SubscriptionAction::Subscribe('a')]);
     subscriptions.confirmed(&'a');
     assert_eq!(subscriptions.failed(&'a', true, now, &mut dice(1)), Some(secs(1)));
     assert_eq!(subscriptions.failed(&'a', false, now, &mut dice(1)), None);
-    assert_eq!((subscriptions.standing(&'a'), subscriptions.poll_timeout()), (Some(Standing::Over), None));
+    assert_eq!(
+        (subscriptions.standing(&'a'), subscriptions.poll_timeout()),
+        (Some(SubscriptionState::Over), None)
+    );
     assert_eq!(subscriptions.failed(&'z', true, now, &mut dice(1)), None, "nobody knows it");
     assert!(!subscriptions.confirmed(&'z'));
 }
@@ -104,7 +116,10 @@ fn i28_no_answer_in_time_is_a_failure_for_now_whatever_was_asked() {
     assert_eq!(subscriptions.poll_unanswered(), None);
     assert!(!subscriptions.granted(&'b', late), "too late");
     subscriptions.handle_timeout(late + secs(1), &mut dice(1));
-    assert_eq!(wants(&mut subscriptions, late + secs(1)), [Want::Subscribe('a'), Want::Token('b')]);
+    assert_eq!(
+        wants(&mut subscriptions, late + secs(1)),
+        [SubscriptionAction::Subscribe('a'), SubscriptionAction::Token('b')]
+    );
 }
 
 #[test]
@@ -114,10 +129,10 @@ fn the_application_asks_again_without_waiting() {
     wants(&mut subscriptions, START);
     subscriptions.failed(&'a', true, START, &mut dice(1));
     subscriptions.subscribe('a', false);
-    assert_eq!(wants(&mut subscriptions, START), [Want::Subscribe('a')]);
+    assert_eq!(wants(&mut subscriptions, START), [SubscriptionAction::Subscribe('a')]);
     subscriptions.failed(&'a', false, START, &mut dice(1));
     subscriptions.subscribe('a', true);
-    assert_eq!(wants(&mut subscriptions, START), [Want::Token('a')]);
+    assert_eq!(wants(&mut subscriptions, START), [SubscriptionAction::Token('a')]);
     subscriptions.subscribe('a', true);
     assert_eq!(wants(&mut subscriptions, START), [], "that is under way");
 }
@@ -134,7 +149,7 @@ fn what_the_peer_may_know_of_is_given_up_in_words_and_the_rest_in_silence() {
     wants(&mut subscriptions, START);
     subscriptions.handle_timeout(START + secs(10), &mut dice(1));
     subscriptions.unsubscribe(&'a');
-    assert_eq!(wants(&mut subscriptions, START), [Want::Unsubscribe('a')]);
+    assert_eq!(wants(&mut subscriptions, START), [SubscriptionAction::Unsubscribe('a')]);
     assert_eq!(subscriptions.poll_timeout(), None);
     // Refused: it knows.
     subscriptions.subscribe('a', false);
@@ -148,7 +163,7 @@ fn what_the_peer_may_know_of_is_given_up_in_words_and_the_rest_in_silence() {
     subscriptions.confirmed(&'a');
     subscriptions.again(&'a');
     subscriptions.unsubscribe(&'a');
-    assert_eq!(wants(&mut subscriptions, START), [Want::Unsubscribe('a')]);
+    assert_eq!(wants(&mut subscriptions, START), [SubscriptionAction::Unsubscribe('a')]);
     // Gone with the link.
     subscriptions.subscribe('a', false);
     wants(&mut subscriptions, START);
@@ -169,8 +184,8 @@ fn to_ask_again_is_not_forgotten_for_the_answer_to_what_was_asked_before() {
     wants(&mut subscriptions, START);
     subscriptions.again(&'a');
     assert!(subscriptions.confirmed(&'a'));
-    assert_eq!(subscriptions.standing(&'a'), Some(Standing::Wanted));
-    assert_eq!(wants(&mut subscriptions, START), [Want::Subscribe('a')]);
+    assert_eq!(subscriptions.standing(&'a'), Some(SubscriptionState::Wanted));
+    assert_eq!(wants(&mut subscriptions, START), [SubscriptionAction::Subscribe('a')]);
     subscriptions.again(&'a');
     subscriptions.failed(&'a', false, START, &mut dice(1));
     assert_eq!(wants(&mut subscriptions, START), [], "refused for good meanwhile");
@@ -187,5 +202,5 @@ fn i32_deadlines_make_progress_at_the_end_of_time_and_in_reverse() {
     subscriptions.subscribe('b', true);
     wants(&mut subscriptions, START);
     subscriptions.handle_timeout(Instant::ORIGIN, &mut dice(1));
-    assert!(matches!(subscriptions.standing(&'b'), Some(Standing::Authorizing { .. })));
+    assert!(matches!(subscriptions.standing(&'b'), Some(SubscriptionState::Authorizing { .. })));
 }

@@ -1,6 +1,6 @@
 //! What a person should see.
 
-use relink::{Colour, Instant, Shown, Status, Surface, SurfaceConfig};
+use relink::{Indicator, Instant, Status, StatusChange, StatusView, StatusViewConfig};
 
 use crate::bench::{at, millis, secs};
 
@@ -21,9 +21,9 @@ fn a05_a_loss_that_outlasts_the_grace_shows_when_it_ends() {
     let mut screen = Screen::connected(grace());
     screen.status(Status::Reconnecting, 10);
     screen.until(14);
-    assert_eq!(screen.seen, [(at(secs(14)), Shown::Status(Status::Reconnecting))]);
+    assert_eq!(screen.seen, [(at(secs(14)), StatusChange::Status(Status::Reconnecting))]);
     screen.status(Status::Connected, 15);
-    assert_eq!(screen.seen.last(), Some(&(at(secs(15)), Shown::Status(Status::Connected))));
+    assert_eq!(screen.seen.last(), Some(&(at(secs(15)), StatusChange::Status(Status::Connected))));
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn a05_an_end_within_the_grace_shows_at_once() {
         screen.status(Status::Reconnecting, 10);
         screen.status(end, 11);
         screen.until(100);
-        assert_eq!(screen.seen, [(at(secs(11)), Shown::Status(end))]);
+        assert_eq!(screen.seen, [(at(secs(11)), StatusChange::Status(end))]);
     }
 }
 
@@ -41,22 +41,30 @@ fn a05_an_end_within_the_grace_shows_at_once() {
 fn a05_the_grace_covers_losses_and_not_the_first_attempt() {
     let mut screen = Screen::new(grace());
     screen.status(Status::Connecting, 0);
-    assert_eq!(screen.seen, [(at(secs(0)), Shown::Status(Status::Connecting))]);
+    assert_eq!(screen.seen, [(at(secs(0)), StatusChange::Status(Status::Connecting))]);
 }
 
 #[test]
 fn m15_the_banner_appears_after_a_second_and_not_for_a_short_drop() {
-    let mut screen = Screen::connected(SurfaceConfig::default());
+    let mut screen = Screen::connected(StatusViewConfig::default());
     screen.status(Status::Reconnecting, 10);
     screen.status(Status::Connected, 10);
     screen.until(20);
-    assert!(!screen.seen.iter().any(|(_, shown)| matches!(shown, Shown::Banner(_))), "{:?}", screen.seen);
+    assert!(
+        !screen.seen.iter().any(|(_, shown)| matches!(shown, StatusChange::Banner(_))),
+        "{:?}",
+        screen.seen
+    );
 
     screen.status(Status::Reconnecting, 20);
     screen.until(25);
     screen.status(Status::Connected, 25);
-    let banners: Vec<_> = screen.seen.iter().filter(|(_, shown)| matches!(shown, Shown::Banner(_))).collect();
-    assert_eq!(banners, [&(at(secs(21)), Shown::Banner(true)), &(at(secs(25)), Shown::Banner(false))]);
+    let banners: Vec<_> =
+        screen.seen.iter().filter(|(_, shown)| matches!(shown, StatusChange::Banner(_))).collect();
+    assert_eq!(
+        banners,
+        [&(at(secs(21)), StatusChange::Banner(true)), &(at(secs(25)), StatusChange::Banner(false))]
+    );
 }
 
 #[test]
@@ -68,22 +76,25 @@ fn m15_the_banner_does_not_announce_what_the_grace_hides() {
     screen.until(14);
     assert_eq!(
         screen.seen,
-        [(at(secs(14)), Shown::Status(Status::Reconnecting)), (at(secs(14)), Shown::Banner(true))]
+        [
+            (at(secs(14)), StatusChange::Status(Status::Reconnecting)),
+            (at(secs(14)), StatusChange::Banner(true))
+        ]
     );
 }
 
 #[test]
 fn m15_there_is_no_banner_before_the_first_connection() {
-    let mut screen = Screen::new(SurfaceConfig::default().with_stuck_after(None));
+    let mut screen = Screen::new(StatusViewConfig::default().with_stuck_after(None));
     screen.status(Status::Connecting, 0);
     screen.until(100);
-    assert_eq!(screen.seen, [(at(secs(0)), Shown::Status(Status::Connecting))]);
+    assert_eq!(screen.seen, [(at(secs(0)), StatusChange::Status(Status::Connecting))]);
 }
 
 #[test]
 fn m16_after_thirty_seconds_without_a_link_it_says_that_it_is_stuck() {
     for trying in [Status::Connecting, Status::Reconnecting] {
-        let mut screen = Screen::new(SurfaceConfig::default().with_banner_after(None));
+        let mut screen = Screen::new(StatusViewConfig::default().with_banner_after(None));
         if trying == Status::Reconnecting {
             screen.status(Status::Connected, 0);
         }
@@ -92,15 +103,15 @@ fn m16_after_thirty_seconds_without_a_link_it_says_that_it_is_stuck() {
         screen.until(129);
         assert_eq!(screen.seen, []);
         screen.until(140);
-        assert_eq!(screen.seen, [(at(secs(130)), Shown::Stuck(true))]);
+        assert_eq!(screen.seen, [(at(secs(130)), StatusChange::Stuck(true))]);
         screen.status(Status::Connected, 141);
-        assert!(screen.seen.contains(&(at(secs(141)), Shown::Stuck(false))));
+        assert!(screen.seen.contains(&(at(secs(141)), StatusChange::Stuck(false))));
     }
 }
 
 #[test]
 fn m16_the_end_takes_every_notice_away() {
-    let mut screen = Screen::connected(SurfaceConfig::default());
+    let mut screen = Screen::connected(StatusViewConfig::default());
     screen.status(Status::Reconnecting, 0);
     screen.until(60);
     screen.seen.clear();
@@ -108,7 +119,11 @@ fn m16_the_end_takes_every_notice_away() {
     let now = at(secs(60));
     assert_eq!(
         screen.seen,
-        [(now, Shown::Banner(false)), (now, Shown::Stuck(false)), (now, Shown::Status(Status::Closed))]
+        [
+            (now, StatusChange::Banner(false)),
+            (now, StatusChange::Stuck(false)),
+            (now, StatusChange::Status(Status::Closed))
+        ]
     );
     assert_eq!(screen.surface.poll_timeout(), None);
 }
@@ -116,32 +131,32 @@ fn m16_the_end_takes_every_notice_away() {
 #[test]
 fn d09_the_colour_follows_from_the_state() {
     let colours = [
-        (Status::Idle, Colour::Bad),
-        (Status::Connecting, Colour::Neutral),
-        (Status::Connected, Colour::Good),
-        (Status::Reconnecting, Colour::Neutral),
-        (Status::Closing, Colour::Neutral),
-        (Status::Closed, Colour::Bad),
+        (Status::Idle, Indicator::Bad),
+        (Status::Connecting, Indicator::Neutral),
+        (Status::Connected, Indicator::Good),
+        (Status::Reconnecting, Indicator::Neutral),
+        (Status::Closing, Indicator::Neutral),
+        (Status::Closed, Indicator::Bad),
     ];
-    let mut screen = Screen::new(SurfaceConfig::default());
+    let mut screen = Screen::new(StatusViewConfig::default());
     for (status, colour) in colours {
         screen.status(status, 0);
         assert_eq!(screen.surface.colour(), colour, "{status}");
     }
     let mut hidden = Screen::connected(grace());
     hidden.status(Status::Reconnecting, 1);
-    assert_eq!(hidden.surface.colour(), Colour::Good, "what the grace hides has no colour of its own");
+    assert_eq!(hidden.surface.colour(), Indicator::Good, "what the grace hides has no colour of its own");
 }
 
 #[test]
 fn s07_every_change_is_told_once() {
-    let mut screen = Screen::connected(SurfaceConfig::default());
+    let mut screen = Screen::connected(StatusViewConfig::default());
     screen.status(Status::Connected, 1);
     screen.status(Status::Connected, 2);
     assert_eq!(screen.seen, []);
     screen.status(Status::Reconnecting, 3);
     screen.status(Status::Reconnecting, 4);
-    assert_eq!(screen.seen, [(at(secs(3)), Shown::Status(Status::Reconnecting))]);
+    assert_eq!(screen.seen, [(at(secs(3)), StatusChange::Status(Status::Reconnecting))]);
 }
 
 #[test]
@@ -153,28 +168,28 @@ fn a_late_or_an_early_timeout_shows_what_is_due_and_no_more() {
     screen.timeout(at(secs(3600)));
     assert_eq!(
         screen.seen.iter().map(|(_, shown)| *shown).collect::<Vec<_>>(),
-        [Shown::Status(Status::Reconnecting), Shown::Stuck(true)]
+        [StatusChange::Status(Status::Reconnecting), StatusChange::Stuck(true)]
     );
     assert_eq!(screen.surface.poll_timeout(), None);
 }
 
-fn grace() -> SurfaceConfig {
-    SurfaceConfig::default().with_grace(Some(secs(4))).with_banner_after(None).with_stuck_after(None)
+fn grace() -> StatusViewConfig {
+    StatusViewConfig::default().with_grace(Some(secs(4))).with_banner_after(None).with_stuck_after(None)
 }
 
 /// A surface with everything that it told, and when.
 struct Screen {
-    surface: Surface,
-    seen: Vec<(Instant, Shown)>,
+    surface: StatusView,
+    seen: Vec<(Instant, StatusChange)>,
 }
 
 impl Screen {
-    fn new(config: SurfaceConfig) -> Self {
-        Self { surface: Surface::new(config), seen: Vec::new() }
+    fn new(config: StatusViewConfig) -> Self {
+        Self { surface: StatusView::new(config), seen: Vec::new() }
     }
 
     /// A surface that shows a usable link; what led there is forgotten.
-    fn connected(config: SurfaceConfig) -> Self {
+    fn connected(config: StatusViewConfig) -> Self {
         let mut screen = Self::new(config);
         screen.status(Status::Connecting, 0);
         screen.status(Status::Connected, 0);

@@ -3,8 +3,8 @@
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Event, Plain, Position, Session, SessionAction, SessionConfig, SessionInput, Standing, Subscription,
-    SubscriptionsConfig, TransportId,
+    Event, Plain, Position, Session, SessionAction, SessionConfig, SessionInput, Subscription,
+    SubscriptionState, SubscriptionsConfig, TransportId,
 };
 use relink_v1 as v1;
 use relink_v1::ServerFrame;
@@ -19,7 +19,7 @@ fn m03_what_was_subscribed_to_is_subscribed_to_again_from_where_it_was() {
     desk.publish(Some("a"), 1, "one");
     desk.take(1);
     desk.lose();
-    assert!(desk.session.subscriptions().all(|(_, standing)| standing == Standing::Wanted));
+    assert!(desk.session.subscriptions().all(|(_, standing)| standing == SubscriptionState::Wanted));
     desk.back(0);
     assert_eq!(desk.heard(), ["subscribe a since 1/1", "subscribe b since 1/7"]);
     desk.told();
@@ -120,7 +120,7 @@ fn i28_a_subscription_that_failed_for_good_waits_for_the_application() {
     desk.unsubscribed("elsewhere", "unavailable");
     desk.unsubscribed("a", "channel_not_authorized");
     assert_eq!(desk.told(), ["unsubscribed a: channel_not_authorized, no more"]);
-    assert_eq!(desk.session.subscriptions().next(), Some((&"a".into(), Standing::Over)));
+    assert_eq!(desk.session.subscriptions().next(), Some((&"a".into(), SubscriptionState::Over)));
     desk.lose();
     desk.back(0);
     assert!(desk.heard().is_empty());

@@ -5,8 +5,8 @@ use core::time::Duration;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Accepted, Channel, CloseCode, CloseFrame, Event, Failure, Frame, Instant, Member, Message, Outgoing,
-    Position, PresenceEvent, Problem, Protocol, Refused, Resume, Secret, Session, SessionAction,
+    Channel, CloseCode, CloseFrame, Event, Failure, Frame, Instant, Member, Message, Outgoing, Position,
+    PresenceEvent, Problem, Protocol, Resume, Secret, SendError, SendReceipt, Session, SessionAction,
     SessionConfig, SessionInput, State, Subscription, Text, TransportId,
 };
 use relink_v1 as v1;
@@ -222,7 +222,7 @@ impl<P: Protocol> Desk<P> {
 
     // The application.
 
-    pub(crate) fn send(&mut self, message: impl Into<Outgoing>) -> Result<Accepted, Refused> {
+    pub(crate) fn send(&mut self, message: impl Into<Outgoing>) -> Result<SendReceipt, SendError> {
         let answer = self.session.send(message, self.now);
         self.act();
         answer

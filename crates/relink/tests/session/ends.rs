@@ -3,7 +3,7 @@
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    CloseCode, CloseFrame, Frame, Guarantee, OutboxConfig, RefusedReason, Session, SessionConfig,
+    CloseCode, CloseFrame, Frame, Guarantee, OutboxConfig, SendErrorKind, Session, SessionConfig,
     SessionInput,
 };
 use relink_v1 as v1;
@@ -17,7 +17,7 @@ fn a_close_waits_for_what_is_in_flight() {
     desk.send_all(&["a", "b"]);
     desk.close();
     assert_eq!(desk.heard(), ["1: a", "2: b"], "what waited goes out");
-    assert_eq!(desk.send("c").unwrap_err().reason, RefusedReason::Closed);
+    assert_eq!(desk.send("c").unwrap_err().reason, SendErrorKind::Closed);
     desk.ack(1);
     assert!(desk.heard().is_empty() && desk.farewells.is_empty(), "one is still in flight");
     desk.publish(None, 1, "meanwhile");
@@ -58,7 +58,7 @@ fn a_close_while_the_link_is_down_brings_it_back_for_what_waits() {
     desk.send_all(&["b"]);
     desk.told();
     desk.close();
-    assert_eq!(desk.send("c").unwrap_err().reason, RefusedReason::Closed);
+    assert_eq!(desk.send("c").unwrap_err().reason, SendErrorKind::Closed);
     desk.back(0);
     assert_eq!(desk.heard(), ["1: a", "2: b"], "what was in flight, and what waited");
     desk.ack(2);

@@ -3,8 +3,8 @@
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Failure, Guarantee, OutboxConfig, Outgoing, Overflow, Plain, Priority, Problem, Rate, RefusedReason,
-    Rejection, Session, SessionConfig, SessionInput,
+    Failure, Guarantee, OutboxConfig, Outgoing, Overflow, Plain, Priority, Problem, Rate, Rejection,
+    SendErrorKind, Session, SessionConfig, SessionInput,
 };
 use relink_v1 as v1;
 use relink_v1::ServerFrame;
@@ -70,9 +70,9 @@ fn i21_what_is_in_flight_counts_against_both_bounds() {
     let outbox = desk.session.outbox();
     assert_eq!((outbox.len(), outbox.in_flight(), outbox.bytes()), (0, 2, 9));
     assert_eq!(desk.session.stats().queued, 2);
-    assert_eq!(desk.send("12").unwrap_err().reason, RefusedReason::Full);
+    assert_eq!(desk.send("12").unwrap_err().reason, SendErrorKind::Full);
     desk.send_all(&["1"]);
-    assert_eq!(desk.send("").unwrap_err().reason, RefusedReason::Full, "in number");
+    assert_eq!(desk.send("").unwrap_err().reason, SendErrorKind::Full, "in number");
     desk.ack(1);
     assert_eq!(desk.session.outbox().bytes(), 5);
     desk.send_all(&["12345"]);
@@ -85,9 +85,9 @@ fn i21_making_room_never_gives_up_what_is_in_flight_and_nothing_in_vain() {
     desk.send_all(&["1234", "1234", "a", "b"]);
     assert_eq!(desk.heard(), ["1: 1234", "2: 1234"]);
     let refused = desk.send("123").unwrap_err();
-    assert_eq!(refused.reason, RefusedReason::Full, "8 of 10 bytes are in flight");
+    assert_eq!(refused.reason, SendErrorKind::Full, "8 of 10 bytes are in flight");
     assert_eq!(desk.session.outbox().len(), 2, "and nothing was given up for it");
-    assert_eq!(desk.session.may_send(&"123".into()), Err(RefusedReason::Full));
+    assert_eq!(desk.session.may_send(&"123".into()), Err(SendErrorKind::Full));
     assert_eq!(desk.session.may_send(&"12".into()), Ok(()));
     desk.send_all(&["c"]);
     assert_eq!(desk.told(), ["dropped 3: overflow"]);
@@ -106,7 +106,7 @@ fn i21_room_is_made_by_what_is_no_more_important() {
     }
     desk.send(high("stop 2")).unwrap();
     assert_eq!(desk.told(), ["dropped 2: overflow", "dropped 4: overflow"], "the least important first");
-    assert_eq!(desk.send(low("at 3")).unwrap_err().reason, RefusedReason::Full);
+    assert_eq!(desk.send(low("at 3")).unwrap_err().reason, SendErrorKind::Full);
     desk.connect();
     assert_eq!(desk.heard(), ["1: stop 1", "2: stop 2", "3: order"]);
 }
@@ -283,8 +283,8 @@ fn w19_the_application_knows_whether_a_message_goes_now_later_or_not_at_all() {
     desk.connect();
     assert!(!desk.send("now").unwrap().queued);
     assert_eq!(desk.heard().len(), 2);
-    assert_eq!(desk.send("no").unwrap_err().reason, RefusedReason::Full);
+    assert_eq!(desk.send("no").unwrap_err().reason, SendErrorKind::Full);
     desk.ack(2);
     desk.close();
-    assert_eq!(desk.send("no").unwrap_err().reason, RefusedReason::Closed);
+    assert_eq!(desk.send("no").unwrap_err().reason, SendErrorKind::Closed);
 }

@@ -1,8 +1,8 @@
 //! I24, I25: the session that outlives transports.
 
 use relink::{
-    CloseCode, CloseFrame, Event, Failure, Frame, Position, Problem, Rejection, Reopen, Resume, SessionInput,
-    State,
+    CloseCode, CloseFrame, Event, Failure, Frame, Position, Problem, Rejection, ReopenPolicy, Resume,
+    SessionInput, State,
 };
 use relink_v1 as v1;
 use relink_v1::ServerFrame;
@@ -291,7 +291,7 @@ fn a_second_welcome_is_a_protocol_error() {
 #[test]
 fn a_link_that_is_connected_again_after_its_end_begins_a_new_session() {
     let config = v1::config();
-    let mut desk = Desk::connected_with(config.with_link(config.link.with_reopen(Reopen::Always)));
+    let mut desk = Desk::connected_with(config.with_link(config.link.with_reopen(ReopenPolicy::Always)));
     desk.follow("news", 4);
     desk.send_all(&["a"]);
     desk.heard();

@@ -3,9 +3,9 @@
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Accepted, CloseCode, CloseFrame, DropReason, Event, Frame, Guarantee, Instant, Message, Outgoing,
-    Position, Problem, Protocol, Receipt, Refused, RefusedReason, Reopen, Resume, Session, SessionAction,
-    SessionConfig, SessionInput, SizeLimit, Subscription, Token,
+    CloseCode, CloseFrame, DropReason, Event, Frame, Guarantee, Instant, Message, Outgoing, Position,
+    Problem, Protocol, Receipt, ReopenPolicy, Resume, SendError, SendErrorKind, SendReceipt, Session,
+    SessionAction, SessionConfig, SessionInput, SizeLimit, Subscription, Token,
 };
 use relink_v1::{self, ClientFrame, Encoding, RelinkV1, ServerFrame, limits};
 
@@ -34,11 +34,11 @@ fn closed(desk: &mut Desk, code: CloseCode) {
     desk.give(SessionInput::Frame { id: desk.id, frame });
 }
 
-fn is_too_large(refused: Result<Accepted, Refused>) -> (usize, usize, SizeLimit, Message) {
+fn is_too_large(refused: Result<SendReceipt, SendError>) -> (usize, usize, SizeLimit, Message) {
     let refused = refused.expect_err("it does not fit");
     assert!(!refused.is_retryable());
     match refused.reason {
-        RefusedReason::TooLarge { size, limit, by } => (size, limit, by, refused.message),
+        SendErrorKind::TooLarge { size, limit, by } => (size, limit, by, refused.message),
         other => panic!("refused for another reason: {other}"),
     }
 }
@@ -401,7 +401,7 @@ fn words_that_no_server_can_read_end_the_subscription_that_was_active() {
 #[test]
 fn after_the_end_a_subscription_that_no_server_can_read_is_told_once_the_link_is_back() {
     let config = relink_v1::config();
-    let mut desk = Desk::connected_with(config.with_link(config.link.with_reopen(Reopen::Always)));
+    let mut desk = Desk::connected_with(config.with_link(config.link.with_reopen(ReopenPolicy::Always)));
     desk.close();
     closed(&mut desk, CloseCode::NORMAL);
     assert!(desk.session.state().is_closed());

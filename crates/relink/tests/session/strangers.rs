@@ -3,8 +3,9 @@
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Address, CloseCode, Command, Event, Failure, Frame, Instant, Message, Protocol, Reason, Secret, Session,
-    SessionAction, SessionConfig, SessionInput, Signal, State, Step, Subscription, Token, TransportId,
+    Address, CloseCode, Command, Event, Failure, Frame, Instant, Message, Protocol, ProtocolEvent, Reason,
+    Secret, Session, SessionAction, SessionConfig, SessionInput, State, Step, Subscription, Token,
+    TransportId,
 };
 use relink_v1 as v1;
 use relink_v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
@@ -303,9 +304,12 @@ impl<P: Protocol> Rig<P> {
 struct Words;
 
 impl Protocol for Words {
-    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
         let text = message.as_text().expect("a text");
-        signals.push(text.strip_prefix("go ").map_or(Signal::ChallengeMet, |to| Signal::Redirect(to.into())));
+        signals.push(
+            text.strip_prefix("go ")
+                .map_or(ProtocolEvent::ChallengeMet, |to| ProtocolEvent::Redirect(to.into())),
+        );
     }
 
     fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Channel, CloseCode, CloseFrame, Command, Event, Frame, Guarantee, Message, Protocol, Session,
-    SessionConfig, SessionInput, Signal, Step,
+    Channel, CloseCode, CloseFrame, Command, Event, Frame, Guarantee, Message, Protocol, ProtocolEvent,
+    Session, SessionConfig, SessionInput, Step,
 };
 use relink_v1::RelinkV1;
 
@@ -25,7 +25,7 @@ impl Protocol for Wrapped {
         self.inner.opened();
     }
 
-    fn receive(&mut self, message: Message, signals: &mut Vec<Signal>) {
+    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
         self.inner.receive(message, signals);
     }
 

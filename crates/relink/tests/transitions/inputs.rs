@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use relink::{
-    AddressFailed, CloseCode, Failure, Hint, Input, LinkSignal, Refusal, StopReason, Timer, TokenFailed,
-    TokenGrant, TransportId,
+    AddressError, CloseCode, Failure, HandshakeEvent, Hint, Input, Refusal, StopReason, Timer, TokenError,
+    TokenInfo, TransportId,
 };
 
 /// An input with its place in the table: inputs of one group that have the same effect share a row.
@@ -49,10 +49,10 @@ pub(crate) fn all(id: TransportId, nonce: u32, due: Option<Timer>) -> Vec<Named>
         named("hint", "online", Input::Hint(Hint::Online)),
         named("hint", "offline", Input::Hint(Hint::Offline)),
         named("hint", "wake", Input::Hint(Hint::Wake)),
-        one("token", Input::Token { id, result: Ok(TokenGrant::new(Some(Duration::from_secs(600)))) }),
-        one("token failed", Input::Token { id, result: Err(TokenFailed::default()) }),
+        one("token", Input::Token { id, result: Ok(TokenInfo::new(Some(Duration::from_secs(600)))) }),
+        one("token failed", Input::Token { id, result: Err(TokenError::default()) }),
         one("address", Input::Address { id, result: Ok(()) }),
-        one("address failed", Input::Address { id, result: Err(AddressFailed::default()) }),
+        one("address failed", Input::Address { id, result: Err(AddressError::default()) }),
         one("opened", Input::Opened { id }),
         one("received", Input::Received { id }),
         named("pong", "in answer", Input::Pong { id, nonce: Some(nonce) }),
@@ -74,21 +74,21 @@ pub(crate) fn all(id: TransportId, nonce: u32, due: Option<Timer>) -> Vec<Named>
 }
 
 fn signals(id: TransportId) -> impl Iterator<Item = Named> {
-    let refused = |code| LinkSignal::Refused(Refusal::As(CloseCode(code)));
+    let refused = |code| HandshakeEvent::Refused(Refusal::As(CloseCode(code)));
     let retry_after = Duration::from_secs(60);
     [
-        ("welcome", LinkSignal::Welcome),
-        ("challenge met", LinkSignal::ChallengeMet),
-        ("redirect", LinkSignal::Redirect),
-        ("authenticated", LinkSignal::Authenticated),
-        ("refused: the token", LinkSignal::Refused(Refusal::Token)),
+        ("welcome", HandshakeEvent::Welcome),
+        ("challenge met", HandshakeEvent::ChallengeMet),
+        ("redirect", HandshakeEvent::Redirect),
+        ("authenticated", HandshakeEvent::Authenticated),
+        ("refused: the token", HandshakeEvent::Refused(Refusal::Token)),
         ("refused: as 4001", refused(4001)),
         ("refused: as 4010", refused(4010)),
-        ("refused: for good", LinkSignal::Refused(Refusal::Stop(StopReason::FORBIDDEN))),
-        ("going away, come back in 1m", LinkSignal::GoingAway { retry_after }),
+        ("refused: for good", HandshakeEvent::Refused(Refusal::Stop(StopReason::FORBIDDEN))),
+        ("going away, come back in 1m", HandshakeEvent::GoingAway { retry_after }),
     ]
     .into_iter()
-    .map(move |(name, signal)| named("signal", name, Input::Signal { id, signal }))
+    .map(move |(name, signal)| named("signal", name, Input::ProtocolEvent { id, signal }))
 }
 
 fn failures() -> impl Iterator<Item = (String, Failure)> {
@@ -124,7 +124,7 @@ pub(crate) fn from_another(input: Input, other: TransportId) -> Option<Input> {
         | Input::Opened { id }
         | Input::Received { id }
         | Input::Pong { id, .. }
-        | Input::Signal { id, .. }
+        | Input::ProtocolEvent { id, .. }
         | Input::PeerClosed { id, .. }
         | Input::Failed { id, .. } => {
             *id = other;

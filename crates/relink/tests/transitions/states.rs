@@ -3,9 +3,9 @@
 use core::time::Duration;
 
 use relink::{
-    Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Failure, FirstFailure, Handshake,
-    HeartbeatConfig, Hint, Input, LinkConfig, LinkSignal, Phase, Reopen, State, Step, SurfaceConfig, Timer,
-    TokenGrant, Verdict,
+    Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Failure, Handshake, HandshakeEvent,
+    HeartbeatConfig, Hint, Input, LinkConfig, OnFirstFailure, Phase, ReopenPolicy, State, StatusViewConfig,
+    Step, Timer, TokenInfo, Verdict,
 };
 
 use crate::bench::Bench;
@@ -47,7 +47,7 @@ fn plain() -> LinkConfig {
     let mut policy = ClosePolicy::default();
     policy.set_close(RETRY_NOW..=RETRY_NOW, Verdict::RetryNow).expect("a valid edit");
     policy.set_close(SWITCH..=SWITCH, Verdict::SwitchEndpoint).expect("a valid edit");
-    let surface = SurfaceConfig::default().with_banner_after(None).with_stuck_after(None);
+    let surface = StatusViewConfig::default().with_banner_after(None).with_stuck_after(None);
     LinkConfig::default().with_close_policy(policy).with_surface(surface)
 }
 
@@ -125,12 +125,16 @@ fn lead_on(bench: &mut Bench, phase: Phase) {
     let id = bench.id();
     bench.give(match phase {
         Phase::Authorizing if bench.link.is_locating() => Input::Address { id, result: Ok(()) },
-        Phase::Authorizing => Input::Token { id, result: Ok(TokenGrant::new(Some(TOKEN_LIFE))) },
+        Phase::Authorizing => Input::Token { id, result: Ok(TokenInfo::new(Some(TOKEN_LIFE))) },
         Phase::Dialing => Input::Opened { id },
-        Phase::Handshaking(Step::Welcome) => Input::Signal { id, signal: LinkSignal::Welcome },
-        Phase::Handshaking(Step::Challenge) => Input::Signal { id, signal: LinkSignal::ChallengeMet },
+        Phase::Handshaking(Step::Welcome) => Input::ProtocolEvent { id, signal: HandshakeEvent::Welcome },
+        Phase::Handshaking(Step::Challenge) => {
+            Input::ProtocolEvent { id, signal: HandshakeEvent::ChallengeMet }
+        }
         Phase::Handshaking(Step::Login) => Input::Login,
-        Phase::Handshaking(Step::Authenticating) => Input::Signal { id, signal: LinkSignal::Authenticated },
+        Phase::Handshaking(Step::Authenticating) => {
+            Input::ProtocolEvent { id, signal: HandshakeEvent::Authenticated }
+        }
         other => panic!("nothing is known to lead on from {other:?}"),
     });
 }
@@ -181,12 +185,12 @@ fn ends() -> Vec<Spot> {
         end("", plain().with_budget(elapsed), |bench| drop(bench.due(Timer::Elapsed))),
         end("", plain().with_budget(budget.with_breaker(Some(breaker))), refused),
         end("", plain().with_credentials(tokens), |bench| {
-            bench.give(Input::Token { id: bench.id(), result: Ok(TokenGrant::default()) });
+            bench.give(Input::Token { id: bench.id(), result: Ok(TokenInfo::default()) });
             closed(bench, CloseCode::TOKEN_EXPIRED);
         }),
-        end("", plain().with_first_failure(FirstFailure::Stop), refused),
-        end("reopen = never", attempts.with_reopen(Reopen::Never), refused),
-        end("reopen = always", plain().with_reopen(Reopen::Always), stopped),
+        end("", plain().with_first_failure(OnFirstFailure::Stop), refused),
+        end("reopen = never", attempts.with_reopen(ReopenPolicy::Never), refused),
+        end("reopen = always", plain().with_reopen(ReopenPolicy::Always), stopped),
     ]
     .into()
 }
@@ -202,7 +206,7 @@ fn end(detail: &'static str, config: LinkConfig, bring_about: impl FnOnce(&mut B
 fn other_deadlines() -> Vec<Spot> {
     let second = Duration::from_secs(1);
     let heartbeat = HeartbeatConfig::default();
-    let surface = SurfaceConfig::default().with_grace(Some(4 * second)).with_stuck_after(Some(8 * second));
+    let surface = StatusViewConfig::default().with_grace(Some(4 * second)).with_stuck_after(Some(8 * second));
     let surface = surface.with_banner_after(Some(6 * second));
     let watchdog = heartbeat.with_interval(None).with_watchdog(Some(60 * second));
     let elapsed = BudgetConfig::default().with_max_elapsed(Some(5 * second));

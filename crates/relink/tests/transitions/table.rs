@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use relink::{
     Action, ClosedReason, Endpoint, Failure, HumanDuration, Input, LinkConfig, LinkEvent, Phase, Reason,
-    Shown, State, Verdict,
+    State, StatusChange, Verdict,
 };
 
 use crate::bench::{Bench, events};
@@ -205,7 +205,7 @@ fn does(actions: &[Action], input: Input, config: &LinkConfig) -> String {
                 words.push(format!("→ {} ({})", short(to), reason_name(reason)));
             }
             // The surface follows the state, unless it hides something: only then it is worth a word.
-            Action::Event(LinkEvent::Shown(Shown::Status(shown))) if Some(shown) == status => {}
+            Action::Event(LinkEvent::StatusChange(StatusChange::Status(shown))) if Some(shown) == status => {}
             Action::Event(event) => words.push(tells(event, input, config)),
             _ => words.push(format!("{action:?}")),
         }
@@ -239,7 +239,7 @@ fn tells(event: LinkEvent, input: Input, config: &LinkConfig) -> String {
         }
         LinkEvent::TokenError { consecutive_failures } => format!("tell token error {consecutive_failures}"),
         LinkEvent::GoingAway { .. } => "tell going away".into(),
-        LinkEvent::Shown(shown) => format!("show {shown:?}"),
+        LinkEvent::StatusChange(shown) => format!("show {shown:?}"),
         LinkEvent::Closed { reason } if Some(reason) == verdict_on(input, config) => {
             "tell closed: its verdict".into()
         }

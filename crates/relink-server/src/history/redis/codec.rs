@@ -7,14 +7,14 @@ use redis::Value;
 use relink::{
     Channel, CloseCode, CloseFrame, Member, Message, Position, Problem, Rejection, SessionId, Text,
 };
-use relink_node::{Answer, News, Publication, Stream};
+use relink_node::{Publication, StoreEvent, StoreResponse, Stream};
 
 /// Something that this crate did not write.
 #[derive(Debug, thiserror::Error)]
 #[error("it answered what no script of relink answers; is the prefix used by another program?")]
-pub(super) struct Malformed;
+pub(super) struct DecodeError;
 
-type Read<T> = Result<T, Malformed>;
+type Read<T> = Result<T, DecodeError>;
 
 /// `c:CHANNEL` or `s:SESSION`.
 pub(super) fn stream(stream: &Stream) -> Vec<u8> {
@@ -31,7 +31,7 @@ fn read_stream(name: &str) -> Read<Stream> {
     match name.split_at_checked(2) {
         Some(("c:", channel)) => Ok(Stream::Channel(Channel::from(channel))),
         Some(("s:", session)) => Ok(Stream::Session(SessionId::from(session))),
-        _ => Err(Malformed),
+        _ => Err(DecodeError),
     }
 }
 
@@ -44,9 +44,9 @@ pub(super) fn kind(message: &Message) -> &'static str {
 
 fn read_message(kind: &[u8], payload: Bytes) -> Read<Message> {
     match kind {
-        b"t" => Ok(Message::Text(Text::try_from(payload).map_err(|_| Malformed)?)),
+        b"t" => Ok(Message::Text(Text::try_from(payload).map_err(|_| DecodeError)?)),
         b"b" => Ok(Message::Binary(payload)),
-        _ => Err(Malformed),
+        _ => Err(DecodeError),
     }
 }
 
@@ -91,21 +91,21 @@ pub(super) fn members(value: Value) -> Read<Vec<Member>> {
     Ok(members.into_iter().map(|(_, member)| member).collect())
 }
 
-pub(super) fn joined(value: Value) -> Read<Answer> {
+pub(super) fn joined(value: Value) -> Read<StoreResponse> {
     let [join] = Reader::new(value).tuple()?;
-    Ok(Answer::Joined { join: join.text()? })
+    Ok(StoreResponse::Joined { join: join.text()? })
 }
 
-pub(super) fn session(value: Value) -> Read<Answer> {
+pub(super) fn session(value: Value) -> Read<StoreResponse> {
     let [user, received, rejected, turn, found] = Reader::new(value).tuple()?;
     let mut found = found.list()?.into_iter();
     let mut seats = Vec::with_capacity(found.len() / 2);
     while let (Some(channel), Some(lease)) = (found.next(), found.next()) {
-        let lease = lease.text()?.parse().map_err(|_| Malformed)?;
+        let lease = lease.text()?.parse().map_err(|_| DecodeError)?;
         seats.push((Channel::from(channel.text()?), lease));
     }
     let rejected = rejected.list()?.into_iter().map(|rejection| read_rejection(&rejection.text()?));
-    Ok(Answer::Session {
+    Ok(StoreResponse::Session {
         user: user.text()?,
         received: received.number()?,
         rejected: rejected.collect::<Read<_>>()?,
@@ -114,66 +114,68 @@ pub(super) fn session(value: Value) -> Read<Answer> {
     })
 }
 
-pub(super) fn since(value: Value) -> Read<Answer> {
+pub(super) fn since(value: Value) -> Read<StoreResponse> {
     let mut all = Reader::new(value).list()?.into_iter();
-    let mut next = || all.next().ok_or(Malformed);
-    let epoch = next()?.text()?.parse().map_err(|_| Malformed)?;
+    let mut next = || all.next().ok_or(DecodeError);
+    let epoch = next()?.text()?.parse().map_err(|_| DecodeError)?;
     let top = Position::new(epoch, next()?.number()?);
     if next()?.number()? == 0 {
-        return Ok(Answer::Since { top, missed: None });
+        return Ok(StoreResponse::Since { top, missed: None });
     }
     let mut missed = Vec::with_capacity(all.len() / 3);
     while let (Some(offset), Some(kind), Some(payload)) = (all.next(), all.next(), all.next()) {
         let message = read_message(&kind.bytes()?, payload.bytes()?)?;
         missed.push(Publication { offset: offset.number()?, message });
     }
-    Ok(Answer::Since { top, missed: Some(missed) })
+    Ok(StoreResponse::Since { top, missed: Some(missed) })
 }
 
 /// News as they come from Pub/Sub, by the channel's name without prefix and `news:`.
-pub(super) fn news(name: &str, payload: Vec<u8>) -> Read<News> {
-    let (kind, rest) = payload.split_first().ok_or(Malformed)?;
+pub(super) fn news(name: &str, payload: Vec<u8>) -> Read<StoreEvent> {
+    let (kind, rest) = payload.split_first().ok_or(DecodeError)?;
     match (*kind, read_stream(name)?) {
         (b'p', stream) => published(stream, payload.into()),
-        (b'j', Stream::Channel(channel)) => Ok(News::Joined { channel, member: read_member(text(rest)?)? }),
+        (b'j', Stream::Channel(channel)) => {
+            Ok(StoreEvent::Joined { channel, member: read_member(text(rest)?)? })
+        }
         (b'l', Stream::Channel(channel)) => {
-            Ok(News::Left { channel, member: Member { info: None, ..read_member(text(rest)?)? } })
+            Ok(StoreEvent::Left { channel, member: Member { info: None, ..read_member(text(rest)?)? } })
         }
         (b'r', Stream::Session(session)) => {
-            Ok(News::Resumed { session, turn: text(rest)?.parse().map_err(|_| Malformed)? })
+            Ok(StoreEvent::Resumed { session, turn: text(rest)?.parse().map_err(|_| DecodeError)? })
         }
         (b'e', Stream::Session(session)) => {
             let (code, reason) = number(text(rest)?)?;
-            let code = CloseCode(code.try_into().map_err(|_| Malformed)?);
-            Ok(News::Ended { session, frame: CloseFrame::new(code, reason) })
+            let code = CloseCode(code.try_into().map_err(|_| DecodeError)?);
+            Ok(StoreEvent::Ended { session, frame: CloseFrame::new(code, reason) })
         }
-        _ => Err(Malformed),
+        _ => Err(DecodeError),
     }
 }
 
 /// `pEPOCH OFFSET K` and the message.
-fn published(stream: Stream, payload: Bytes) -> Read<News> {
+fn published(stream: Stream, payload: Bytes) -> Read<StoreEvent> {
     let mut spaces = payload.iter().enumerate().filter(|(_, byte)| **byte == b' ').map(|(index, _)| index);
-    let (first, second) = spaces.next().zip(spaces.next()).ok_or(Malformed)?;
-    let epoch = text(&payload[1..first])?.parse().map_err(|_| Malformed)?;
-    let offset = text(&payload[first + 1..second])?.parse().map_err(|_| Malformed)?;
-    let kind = payload.get(second + 1..second + 2).ok_or(Malformed)?;
+    let (first, second) = spaces.next().zip(spaces.next()).ok_or(DecodeError)?;
+    let epoch = text(&payload[1..first])?.parse().map_err(|_| DecodeError)?;
+    let offset = text(&payload[first + 1..second])?.parse().map_err(|_| DecodeError)?;
+    let kind = payload.get(second + 1..second + 2).ok_or(DecodeError)?;
     let message = read_message(kind, payload.slice(second + 2..))?;
-    Ok(News::Published { stream, epoch, publication: Publication { offset, message } })
+    Ok(StoreEvent::Published { stream, epoch, publication: Publication { offset, message } })
 }
 
 fn text(bytes: &[u8]) -> Read<&str> {
-    str::from_utf8(bytes).map_err(|_| Malformed)
+    str::from_utf8(bytes).map_err(|_| DecodeError)
 }
 
 /// A number and what follows the space after it.
 fn number(text: &str) -> Read<(u64, &str)> {
-    let (number, rest) = text.split_once(' ').ok_or(Malformed)?;
-    Ok((number.parse().map_err(|_| Malformed)?, rest))
+    let (number, rest) = text.split_once(' ').ok_or(DecodeError)?;
+    Ok((number.parse().map_err(|_| DecodeError)?, rest))
 }
 
 fn split(text: &str, at: u64) -> Read<(&str, &str)> {
-    usize::try_from(at).ok().and_then(|at| text.split_at_checked(at)).ok_or(Malformed)
+    usize::try_from(at).ok().and_then(|at| text.split_at_checked(at)).ok_or(DecodeError)
 }
 
 /// A value from Redis, read as what it should be.
@@ -185,26 +187,26 @@ impl Reader {
     }
 
     pub(super) fn number(self) -> Read<u64> {
-        redis::from_redis_value(self.0).map_err(|_| Malformed)
+        redis::from_redis_value(self.0).map_err(|_| DecodeError)
     }
 
     pub(super) fn text(self) -> Read<String> {
-        redis::from_redis_value(self.0).map_err(|_| Malformed)
+        redis::from_redis_value(self.0).map_err(|_| DecodeError)
     }
 
     fn bytes(self) -> Read<Bytes> {
-        redis::from_redis_value::<Vec<u8>>(self.0).map(Bytes::from).map_err(|_| Malformed)
+        redis::from_redis_value::<Vec<u8>>(self.0).map(Bytes::from).map_err(|_| DecodeError)
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "Redis' kinds of values may grow")]
     pub(super) fn list(self) -> Read<Vec<Self>> {
         match self.0 {
             Value::Array(values) => Ok(values.into_iter().map(Self).collect()),
-            _ => Err(Malformed),
+            _ => Err(DecodeError),
         }
     }
 
     fn tuple<const N: usize>(self) -> Read<[Self; N]> {
-        self.list()?.try_into().map_err(|_| Malformed)
+        self.list()?.try_into().map_err(|_| DecodeError)
     }
 }

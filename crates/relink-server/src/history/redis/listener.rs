@@ -7,14 +7,14 @@ use redis::{
     Msg, RedisResult,
     aio::{PubSubSink, PubSubStream},
 };
-use relink_node::{News, Stream};
+use relink_node::{StoreEvent, Stream};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{Shared, codec, pending::Ticket};
-use crate::history::{NewsSender, Watch};
+use crate::history::{StoreEventSender, Watch};
 
 /// How often the connection is tried, and members whose nodes are gone are looked for.
 const ROUND: Duration = Duration::from_secs(10);
@@ -46,7 +46,7 @@ impl Watch for Orders {
     }
 }
 
-pub(super) fn start(shared: Arc<Shared>, news: NewsSender) -> Arc<dyn Watch> {
+pub(super) fn start(shared: Arc<Shared>, news: StoreEventSender) -> Arc<dyn Watch> {
     let (sender, orders) = unbounded_channel();
     let (watched, shared_too) = (BTreeSet::new(), Arc::clone(&shared));
     let listener = Listener { shared: shared_too, orders, news, watched, missed: false, rounds: 0 };
@@ -57,7 +57,7 @@ pub(super) fn start(shared: Arc<Shared>, news: NewsSender) -> Arc<dyn Watch> {
 struct Listener {
     shared: Arc<Shared>,
     orders: UnboundedReceiver<Order>,
-    news: NewsSender,
+    news: StoreEventSender,
     watched: BTreeSet<Stream>,
     /// Whether there was a time without a connection.
     missed: bool,
@@ -102,7 +102,7 @@ impl Listener {
         };
         let (sink, stream) = connected.ok().and_then(Result::ok).ok_or(Lost::Connection)?.split();
         self.subscribe(&sink, self.watched.iter()).await?;
-        if self.missed && !self.news.push(News::Doubt) {
+        if self.missed && !self.news.push(StoreEvent::Doubt) {
             return Err(Lost::Node);
         }
         self.missed = false;

@@ -15,15 +15,15 @@ use redis::{
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 use relink::{Member, Message, Position, SessionId};
-use relink_node::{Answer, Full, HistoryConfig, Question, Stream};
+use relink_node::{Full, HistoryConfig, StoreRequest, StoreResponse, Stream};
 
 pub use self::config::RedisConfig;
 use self::{
-    codec::{Malformed, Reader},
+    codec::{DecodeError, Reader},
     pending::Pending,
     scripts::{Call, Scripts},
 };
-use super::{History, HistoryError, NewsSender, Watch};
+use super::{History, HistoryError, StoreEventSender, Watch};
 
 /// So many sessions are kept by one script: Redis answers nobody else meanwhile.
 const KEPT_AT_ONCE: usize = 256;
@@ -120,11 +120,11 @@ impl RedisHistory {
 }
 
 impl History for RedisHistory {
-    fn answer(&self, question: Question) -> BoxFuture<'_, Result<Answer, HistoryError>> {
+    fn answer(&self, question: StoreRequest) -> BoxFuture<'_, Result<StoreResponse, HistoryError>> {
         Box::pin(self.shared.answer(question))
     }
 
-    fn listen(&self, news: NewsSender) -> Arc<dyn Watch> {
+    fn listen(&self, news: StoreEventSender) -> Arc<dyn Watch> {
         listener::start(Arc::clone(&self.shared), news)
     }
 
@@ -134,11 +134,11 @@ impl History for RedisHistory {
 }
 
 impl Shared {
-    async fn answer(&self, question: Question) -> Result<Answer, HistoryError> {
+    async fn answer(&self, question: StoreRequest) -> Result<StoreResponse, HistoryError> {
         match self.ask(question).await {
             Ok(answer) => Ok(answer),
             // Redis refused before it did anything.
-            Err(error) if error.is_out_of_memory() => Ok(Answer::Full(Full::Store)),
+            Err(error) if error.is_out_of_memory() => Ok(StoreResponse::Full(Full::Store)),
             Err(error) => Err(HistoryError::new(&*self.name, error)),
         }
     }
@@ -147,77 +147,77 @@ impl Shared {
         clippy::wildcard_enum_match_arm,
         reason = "the list of questions, and of Redis' kinds of values, may grow"
     )]
-    async fn ask(&self, question: Question) -> Result<Answer, AskError> {
+    async fn ask(&self, question: StoreRequest) -> Result<StoreResponse, AskError> {
         let scripts = &self.scripts;
         match question {
-            Question::Create { session, user } => {
+            StoreRequest::Create { session, user } => {
                 self.session(self.call(&scripts.create).arg(session.expose()).arg(user)).await
             }
-            Question::Resume { session, user } => {
+            StoreRequest::Resume { session, user } => {
                 self.session(self.call(&scripts.resume).arg(session.expose()).arg(user)).await
             }
-            Question::Keep { sessions } => self.keep(&sessions).await,
-            Question::End { session, turn } => {
+            StoreRequest::Keep { sessions } => self.keep(&sessions).await,
+            StoreRequest::End { session, turn } => {
                 self.run(self.call(&scripts.end).arg(session.expose()).arg(turn)).await?;
-                Ok(Answer::Done)
+                Ok(StoreResponse::Done)
             }
-            Question::EndUser { user, ago, frame } => {
+            StoreRequest::EndUser { user, ago, frame } => {
                 let call = self.call(&scripts.end_user).arg(user).arg(config::millis(ago));
                 self.run(call.arg(frame.code.0).arg(frame.reason)).await?;
-                Ok(Answer::Done)
+                Ok(StoreResponse::Done)
             }
-            Question::Commit { session, turn, serial, publications, rejection } => {
+            StoreRequest::Commit { session, turn, serial, publications, rejection } => {
                 let rejection = rejection.map(|rejection| codec::rejection(&rejection)).unwrap_or_default();
                 let call = self.call(&scripts.commit).arg(session.expose()).arg(turn);
                 let call = call.arg(serial).arg(rejection);
                 match self.run(with_publications(call, &publications)).await? {
-                    Value::Nil => Ok(Answer::Unknown),
-                    Value::BulkString(_) => Ok(Answer::Full(Full::User)),
-                    received => Ok(Answer::Committed { received: Reader::new(received).number()? }),
+                    Value::Nil => Ok(StoreResponse::Unknown),
+                    Value::BulkString(_) => Ok(StoreResponse::Full(Full::User)),
+                    received => Ok(StoreResponse::Committed { received: Reader::new(received).number()? }),
                 }
             }
-            Question::Publish { session, publications } => {
+            StoreRequest::Publish { session, publications } => {
                 let session = session.as_ref().map_or("", SessionId::expose);
                 let call = self.call(&scripts.publish).arg(session);
                 match self.run(with_publications(call, &publications)).await? {
-                    Value::Nil => Ok(Answer::Done),
-                    Value::BulkString(why) if why == b"unknown" => Ok(Answer::Unknown),
-                    _ => Ok(Answer::Full(Full::User)),
+                    Value::Nil => Ok(StoreResponse::Done),
+                    Value::BulkString(why) if why == b"unknown" => Ok(StoreResponse::Unknown),
+                    _ => Ok(StoreResponse::Full(Full::User)),
                 }
             }
-            Question::Since { stream, after, limit } => {
+            StoreRequest::Since { stream, after, limit } => {
                 self.pending.settled().await;
                 self.since(&stream, after, limit).await
             }
-            Question::Join { channel, session, member, lease } => {
+            StoreRequest::Join { channel, session, member, lease } => {
                 let Member { user, join, info } = member;
                 let rest = codec::member_rest(&user, info.as_ref());
                 let call = self.call(&scripts.join).arg(channel.as_str()).arg(session.expose());
                 match self.run(call.arg(lease).arg(join).arg(rest)).await? {
-                    Value::Nil => Ok(Answer::Unknown),
-                    Value::BulkString(full) => Ok(Answer::Full(read_full(&full))),
+                    Value::Nil => Ok(StoreResponse::Unknown),
+                    Value::BulkString(full) => Ok(StoreResponse::Full(read_full(&full))),
                     joined => Ok(codec::joined(joined)?),
                 }
             }
-            Question::Leave { channel, session, lease } => {
+            StoreRequest::Leave { channel, session, lease } => {
                 let call = self.call(&scripts.leave).arg(channel.as_str());
                 self.run(call.arg(session.expose()).arg(lease)).await?;
-                Ok(Answer::Done)
+                Ok(StoreResponse::Done)
             }
-            Question::Members { channel } => {
+            StoreRequest::Members { channel } => {
                 self.pending.settled().await;
                 let members = self.run(self.call(&scripts.members).arg(channel.as_str())).await?;
-                Ok(Answer::Members(codec::members(members)?))
+                Ok(StoreResponse::Members(codec::members(members)?))
             }
             question => Err(AskError::Unheard(format!("{question:?}"))),
         }
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "Redis' kinds of values may grow")]
-    async fn session(&self, call: Call<'_>) -> Result<Answer, AskError> {
+    async fn session(&self, call: Call<'_>) -> Result<StoreResponse, AskError> {
         match self.run(call).await? {
-            Value::Nil => Ok(Answer::Unknown),
-            Value::BulkString(full) => Ok(Answer::Full(read_full(&full))),
+            Value::Nil => Ok(StoreResponse::Unknown),
+            Value::BulkString(full) => Ok(StoreResponse::Full(read_full(&full))),
             found => Ok(codec::session(found)?),
         }
     }
@@ -228,19 +228,19 @@ impl Shared {
         stream: &Stream,
         after: Option<Position>,
         limit: usize,
-    ) -> Result<Answer, AskError> {
+    ) -> Result<StoreResponse, AskError> {
         let call = self.call(&self.scripts.since).arg(codec::stream(stream));
         let call = match after {
             Some(after) => call.arg(after.epoch).arg(after.offset),
             None => call.arg("").arg(0),
         };
         match self.run(call.arg(limit)).await? {
-            Value::Nil => Ok(Answer::Unknown),
+            Value::Nil => Ok(StoreResponse::Unknown),
             since => Ok(codec::since(since)?),
         }
     }
 
-    async fn keep(&self, sessions: &[SessionId]) -> Result<Answer, AskError> {
+    async fn keep(&self, sessions: &[SessionId]) -> Result<StoreResponse, AskError> {
         let mut lost = Vec::new();
         for some in sessions.chunks(KEPT_AT_ONCE) {
             let call =
@@ -249,7 +249,7 @@ impl Shared {
                 lost.push(SessionId::from(session.text()?));
             }
         }
-        Ok(Answer::Kept { lost })
+        Ok(StoreResponse::Kept { lost })
     }
 
     /// A script with what every script is told first.
@@ -307,7 +307,7 @@ enum AskError {
     #[error(transparent)]
     Redis(#[from] RedisError),
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Malformed(#[from] DecodeError),
     /// A question that is newer than this crate.
     #[error("it does not know the question {0}")]
     Unheard(String),

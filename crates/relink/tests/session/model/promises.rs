@@ -62,7 +62,8 @@ impl World {
                 self.told.remove(&None);
             }
             _ => {
-                let is_start = matches!(event, Event::State { .. } | Event::Dialing { .. } | Event::Shown(_));
+                let is_start =
+                    matches!(event, Event::State { .. } | Event::Dialing { .. } | Event::StatusChange(_));
                 assert!(!was_closed || is_start, "after the last event: {event:?}");
             }
         }

@@ -1,7 +1,9 @@
 //! What may happen, and under which configuration.
 
 use proptest::prelude::*;
-use relink::{Guarantee, OutboxConfig, Overflow, Priority, Rate, Reopen, SessionConfig, SubscriptionsConfig};
+use relink::{
+    Guarantee, OutboxConfig, Overflow, Priority, Rate, ReopenPolicy, SessionConfig, SubscriptionsConfig,
+};
 use relink_v1 as v1;
 
 use crate::desk::{millis, secs};
@@ -152,7 +154,7 @@ pub(super) fn config() -> impl Strategy<Value = SessionConfig> {
                 .with_ttl(expires.then_some(secs(9)));
             let config = v1::config();
             config
-                .with_link(config.link.with_reopen(Reopen::Always))
+                .with_link(config.link.with_reopen(ReopenPolicy::Always))
                 .with_outbox(outbox)
                 .with_subscriptions(SubscriptionsConfig::default().with_resubscribe(resubscribe))
         },
