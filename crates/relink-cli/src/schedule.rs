@@ -73,7 +73,7 @@ fn rows(link: &LinkConfig, attempts: u32, seed: u32) -> Vec<Row> {
         let is_first = number == 0 && link.backoff.first.is_some();
         let window = if is_first { link.backoff.first_window() } else { schedule.next_window(&link.backoff) };
         let drawn = window.draw(&mut rng);
-        schedule.took(drawn);
+        schedule.record(drawn);
         after = after.saturating_add(drawn);
         if link.budget.max_elapsed.is_some_and(|most| after >= most) {
             break;

@@ -113,10 +113,10 @@ impl<Rt: Runtime> Builder<Rt> {
             self.template.headers.extend(request.into_parts().0.headers);
             Ok(())
         });
-        self.note(added.map_err(BuildError::from))
+        self.record_mistake(added.map_err(BuildError::from))
     }
 
-    fn note(mut self, result: Result<(), BuildError>) -> Self {
+    fn record_mistake(mut self, result: Result<(), BuildError>) -> Self {
         self.mistake = self.mistake.or(result.err());
         self
     }
@@ -135,7 +135,8 @@ impl<Rt: Runtime> Builder<Rt> {
         let request = request.into_request();
         let has_own = request.as_ref().is_ok_and(|request| !request.headers().is_empty());
         let conflict = "an endpoint() has no headers of its own; header() gives one to all of them";
-        self.note(if has_own { Err(BuildError::Conflict(conflict)) } else { Ok(()) }).add_endpoint(request)
+        self.record_mistake(if has_own { Err(BuildError::Conflict(conflict)) } else { Ok(()) })
+            .add_endpoint(request)
     }
 
     /// A header for every handshake. It goes to the origins (scheme, host and port) of the configured addresses only,
@@ -144,7 +145,7 @@ impl<Rt: Runtime> Builder<Rt> {
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let added = parse_header(name, value).and_then(|(name, value)| self.append(name, value));
-        self.note(added)
+        self.record_mistake(added)
     }
 
     fn append(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), BuildError> {
@@ -184,7 +185,7 @@ impl<Rt: Runtime> Builder<Rt> {
                 problem: "the name of a subprotocol is made of letters, digits and -._~+ and the like",
             }),
         };
-        self.note(added)
+        self.record_mistake(added)
     }
 
     /// Brings a token for every attempt, and ahead of expiry while connected. It is called once per attempt, by one
@@ -284,7 +285,7 @@ impl<Rt: Runtime> Builder<Rt> {
         if self.config.own.is_some() {
             let conflict = "config() before profile() would lose one of the two: make the configuration from the \
                             profile's, and call config() after profile()";
-            return self.note(Err(BuildError::Conflict(conflict)));
+            return self.record_mistake(Err(BuildError::Conflict(conflict)));
         }
         // An address that is none is reported when the link is made.
         let address = self.template.endpoints.first().map(|endpoint| endpoint.address.clone());
@@ -299,7 +300,7 @@ impl<Rt: Runtime> Builder<Rt> {
     fn preset(mut self, preset: Preset) -> Self {
         let is_second = self.config.preset.replace(preset).is_some();
         let conflict = "relink_v1() and profile() exclude each other; call one of them, once";
-        self.note(if is_second { Err(BuildError::Conflict(conflict)) } else { Ok(()) })
+        self.record_mistake(if is_second { Err(BuildError::Conflict(conflict)) } else { Ok(()) })
     }
 
     /// How the token reaches the server; as `Authorization: Bearer …` by default.

@@ -119,7 +119,7 @@ impl<Rt: Runtime> Engine<Rt> {
             busy |= transport.poll(&self.shared, &mut self.buffers, cx);
         }
         busy |= self.poll_time(cx);
-        let told = self.act();
+        let told = self.perform_actions();
         if self.is_finished() {
             Ran::Finished
         } else if told {
@@ -161,7 +161,7 @@ impl<Rt: Runtime> Engine<Rt> {
     /// Carries the session's actions out, in their order. The lock is held to take them and to put the events into the
     /// inbox, and not while the application's code runs: a subscriber of traces, a token provider, a connector. Tells
     /// whether there was any.
-    fn act(&mut self) -> bool {
+    fn perform_actions(&mut self) -> bool {
         let mut actions = std::mem::take(&mut self.actions);
         {
             let mut state = self.shared.lock();
@@ -177,7 +177,7 @@ impl<Rt: Runtime> Engine<Rt> {
                 let _ = catch_unwind(AssertUnwindSafe(|| self.trace.event(&event)));
                 events.push(event);
             } else {
-                self.carry_out(action);
+                self.perform(action);
             }
         }
         if !events.is_empty() {
@@ -187,7 +187,7 @@ impl<Rt: Runtime> Engine<Rt> {
         true
     }
 
-    fn carry_out(&mut self, action: SessionAction) {
+    fn perform(&mut self, action: SessionAction) {
         #[expect(clippy::wildcard_enum_match_arm, reason = "events go into the inbox; the enum may grow")]
         match action {
             SessionAction::FetchToken { id } => {
@@ -215,7 +215,7 @@ impl<Rt: Runtime> Engine<Rt> {
     /// Nobody will drive the link any more, and its handles learn of it.
     fn give_up(&mut self) {
         self.shared.hand_in(SessionInput::DriverGone);
-        self.act();
+        self.perform_actions();
     }
 }
 

@@ -192,7 +192,7 @@ impl Model {
             }
             (Input::Failed { failure, .. }, _) => Expected::Failure(self.stop_on(failure)),
             (Input::PeerClosed { code, .. }, _) => Expected::Failure(self.stop_at(code)),
-            (Input::ProtocolEvent { signal, .. }, Some(Phase::Handshaking(step))) => {
+            (Input::Handshake { event: signal, .. }, Some(Phase::Handshaking(step))) => {
                 self.signalled(signal, step)
             }
             _ => Expected::Stays,

@@ -90,7 +90,7 @@ pub fn addressed(mut input: Input, from: TransportId) -> Input {
         | Input::Opened { id }
         | Input::Received { id }
         | Input::Pong { id, .. }
-        | Input::ProtocolEvent { id, .. }
+        | Input::Handshake { id, .. }
         | Input::PeerClosed { id, .. }
         | Input::Failed { id, .. } => *id = from,
         Input::Connect
@@ -117,7 +117,7 @@ pub const fn sender(input: Input) -> Option<TransportId> {
         | Input::Opened { id }
         | Input::Received { id }
         | Input::Pong { id, .. }
-        | Input::ProtocolEvent { id, .. }
+        | Input::Handshake { id, .. }
         | Input::PeerClosed { id, .. }
         | Input::Failed { id, .. } => Some(id),
         Input::Connect
@@ -147,7 +147,7 @@ pub(crate) fn known_statuses() -> Vec<u16> {
 }
 
 fn helpful<R: Rng>(link: &Link<R>, id: TransportId, moment: Instant) -> (Input, Instant) {
-    let signal = |signal| Input::ProtocolEvent { id, signal };
+    let signal = |signal| Input::Handshake { id, event: signal };
     let input = match link.state() {
         State::Connecting(phase) | State::Reconnecting(phase) => match phase {
             Phase::Waiting => {

@@ -117,53 +117,41 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-mod backoff;
-mod bucket;
-mod budget;
-mod code;
-mod config;
-mod credentials;
-mod heartbeat;
-mod human;
+mod base;
 #[doc(hidden)]
 pub mod internal;
 mod link;
 mod policy;
-mod policy_defaults;
 #[cfg(feature = "alloc")]
 pub mod profile;
 #[cfg(feature = "alloc")]
-mod roster;
-#[cfg(feature = "alloc")]
 mod session;
-mod stats;
-#[cfg(feature = "alloc")]
-mod subscriptions;
-mod surface;
-#[cfg(feature = "serde")]
-mod tables;
-mod time;
 
-pub use backoff::{Backoff, Curve, DelayTable, Jitter, Schedule, Window};
-pub use bucket::Rate;
-pub use budget::{Breaker, Budget, BudgetConfig, GiveUpReason};
-pub use code::CloseCode;
-pub use config::ConfigError;
-pub use credentials::CredentialsConfig;
-#[cfg(feature = "alloc")]
-pub use credentials::TokenPlacement;
-pub use heartbeat::{DeadReason, Heartbeat, HeartbeatAction, HeartbeatConfig};
-pub use human::{HumanDuration, ParseDurationError};
+pub use base::config::ConfigError;
+pub use base::duration_text::{HumanDuration, ParseDurationError};
+pub use base::stats::{Histogram, Stats};
+pub use base::time::Instant;
 pub use link::{
     Action, ActionsPending, AddressError, ClosedReason, Endpoint, Failure, Handshake, HandshakeEvent, Hint,
     Input, Link, LinkConfig, LinkEvent, OnDead, OnFirstFailure, OnOffline, Phase, Reason, Refusal,
     ReopenPolicy, RetryAfter, State, Status, Step, Timer, TokenError, TokenInfo, TransportId,
 };
-pub use policy::{ClosePolicy, Row, Rule, StopReason, Verdict, row, rows};
-pub use policy_defaults::{CLOSE_CODES, HTTP_STATUSES};
+pub use link::{Indicator, StatusChange, StatusView, StatusViewConfig};
+pub use policy::backoff::{Backoff, Curve, DelayTable, Jitter, Schedule, Window};
+pub use policy::budget::{Breaker, Budget, BudgetConfig, GiveUpReason};
+pub use policy::close_code::CloseCode;
+pub use policy::close_codes::{CLOSE_CODES, HTTP_STATUSES};
+pub use policy::close_policy::{ClosePolicy, Row, Rule, StopReason, Verdict, row, rows};
+pub use policy::credentials::CredentialsConfig;
+#[cfg(feature = "alloc")]
+pub use policy::credentials::TokenPlacement;
+pub use policy::heartbeat::{DeadReason, Heartbeat, HeartbeatAction, HeartbeatConfig};
+pub use policy::rate_limit::Rate;
 pub use rand_core;
 #[cfg(feature = "alloc")]
-pub use roster::{Roster, RosterChange, RosterMember};
+pub use session::roster::{Roster, RosterChange, RosterMember};
+#[cfg(feature = "alloc")]
+pub use session::subscriptions::{SubscriptionAction, SubscriptionState, Subscriptions, SubscriptionsConfig};
 #[cfg(feature = "alloc")]
 pub use session::{
     Address, Answer, Channel, CloseFrame, Command, DropReason, Event, Frame, Given, Guarantee, InvalidUrl,
@@ -172,8 +160,3 @@ pub use session::{
     SendErrorKind, SendReceipt, Session, SessionAction, SessionConfig, SessionId, SessionInfo, SessionInput,
     SizeLimit, Subscription, Text, Token, Unreadable,
 };
-pub use stats::{Histogram, Stats};
-#[cfg(feature = "alloc")]
-pub use subscriptions::{SubscriptionAction, SubscriptionState, Subscriptions, SubscriptionsConfig};
-pub use surface::{Indicator, StatusChange, StatusView, StatusViewConfig};
-pub use time::Instant;

@@ -3,8 +3,8 @@
 use alloc::boxed::Box;
 use core::fmt;
 
-use crate::credentials::TokenPlacement;
 use crate::link::{ClosedReason, Reason, State, Status};
+use crate::policy::credentials::TokenPlacement;
 use crate::session::{Address, Protocol, SessionConfig};
 
 /// How a system behaves: its numbers, close codes and handshake, its wire protocol, and its own names for states.

@@ -159,11 +159,7 @@ fn returns_after(hint: Duration, seed: u64) -> Duration {
     let id = link.transport().expect("an attempt");
     give(&mut link, Input::Opened { id }, at(0));
     give(&mut link, Input::MarkStable, at(0));
-    give(
-        &mut link,
-        Input::ProtocolEvent { id, signal: HandshakeEvent::GoingAway { retry_after: hint } },
-        now,
-    );
+    give(&mut link, Input::Handshake { id, event: HandshakeEvent::GoingAway { retry_after: hint } }, now);
     give(&mut link, Input::PeerClosed { id, code: CloseCode::GOING_AWAY }, now).expect("it comes back")
 }
 

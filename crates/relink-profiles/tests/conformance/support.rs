@@ -184,7 +184,7 @@ pub(crate) fn drawn(backoff: Backoff, count: usize) -> Vec<Duration> {
         let is_first = number == 0 && backoff.first.is_some();
         let window = if is_first { backoff.first_window() } else { schedule.next_window(&backoff) };
         let delay = window.draw(&mut rng);
-        schedule.took(delay);
+        schedule.record(delay);
         delay
     };
     (0..count).map(draw).collect()

@@ -101,7 +101,7 @@ fn input(bytes: Bytes<'_, '_>) -> Result<Input> {
         9 => Input::Opened { id },
         10 => Input::Received { id },
         11 => Input::Pong { id, nonce: bytes.arbitrary::<Option<u8>>()?.map(u32::from) },
-        12 => Input::ProtocolEvent { id, signal: signal(bytes)? },
+        12 => Input::Handshake { id, event: signal(bytes)? },
         13 => Input::PeerClosed { id, code: code(bytes)? },
         14 => Input::Address { id, result: Ok(()) },
         15 => Input::Address { id, result: Err(AddressError::default()) },

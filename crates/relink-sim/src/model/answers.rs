@@ -74,7 +74,7 @@ impl Answers {
     }
 
     /// A stable link, or a person: nothing that was said counts any more.
-    pub(super) fn forgive(&mut self) {
+    pub(super) fn reset_failures(&mut self) {
         self.endpoints.fill(Endpoint { is_final: false, pause: Instant::ORIGIN });
         self.statuses.clear();
         self.is_unsure = false;
@@ -83,7 +83,7 @@ impl Answers {
     /// From an end, or from the beginning.
     pub(super) fn started(&mut self) {
         self.is_stable = false;
-        self.forgive();
+        self.reset_failures();
     }
 
     pub(super) fn usable(&mut self) {
@@ -93,7 +93,7 @@ impl Answers {
 
     pub(super) fn stable(&mut self, is_sure: bool) {
         self.is_stable = true;
-        self.forgive();
+        self.reset_failures();
         self.is_unsure = !is_sure;
     }
 

@@ -86,7 +86,7 @@ impl Model {
 
     /// What an input takes back of what was said before.
     fn forgives(&mut self, input: Input, now: Instant, after: State) {
-        if let (Input::ProtocolEvent { id, signal: HandshakeEvent::GoingAway { retry_after } }, live) =
+        if let (Input::Handshake { id, event: HandshakeEvent::GoingAway { retry_after } }, live) =
             (input, self.live)
             && live == Some(id)
         {
@@ -100,7 +100,7 @@ impl Model {
         } else if is_up && is_proof {
             self.answers.stable(after == State::Connected);
         } else if input == Input::RetryNow && self.phase() == Some(Phase::Waiting) {
-            self.answers.forgive();
+            self.answers.reset_failures();
         } else if matches!(input, Input::Hint(Hint::Online | Hint::Wake)) {
             self.answers.doubt();
         }
@@ -321,12 +321,11 @@ impl Model {
     fn verdict(&self, input: Input) -> Verdict {
         if let Input::PeerClosed { code, .. } = input {
             self.verdict_at(code)
-        } else if let Input::ProtocolEvent { signal: HandshakeEvent::Refused(Refusal::As(code)), .. } = input
-        {
+        } else if let Input::Handshake { event: HandshakeEvent::Refused(Refusal::As(code)), .. } = input {
             self.verdict_at(code)
         } else if let Input::Failed { failure, .. } = input {
             self.verdict_on(failure)
-        } else if let Input::ProtocolEvent { signal: HandshakeEvent::Refused(Refusal::Token), .. } = input {
+        } else if let Input::Handshake { event: HandshakeEvent::Refused(Refusal::Token), .. } = input {
             Verdict::RefreshToken
         } else {
             Verdict::Retry

@@ -5,8 +5,8 @@ use core::time::Duration;
 use super::input::TransportId;
 use super::reason::Reason;
 use super::state::{ClosedReason, State, Step};
-use crate::code::CloseCode;
-use crate::surface::StatusChange;
+use crate::link::StatusChange;
+use crate::policy::close_code::CloseCode;
 
 /// Everything a link wants done or told, in one order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,13 +2,13 @@
 
 use core::time::Duration;
 
-use crate::backoff::Backoff;
-use crate::budget::BudgetConfig;
-use crate::config::{ConfigError, LONGEST, config, positive, positive_or_off, within};
-use crate::credentials::CredentialsConfig;
-use crate::heartbeat::HeartbeatConfig;
-use crate::policy::ClosePolicy;
-use crate::surface::StatusViewConfig;
+use crate::base::config::{ConfigError, LONGEST, config, positive, positive_or_off, within};
+use crate::link::StatusViewConfig;
+use crate::policy::backoff::Backoff;
+use crate::policy::budget::BudgetConfig;
+use crate::policy::close_policy::ClosePolicy;
+use crate::policy::credentials::CredentialsConfig;
+use crate::policy::heartbeat::HeartbeatConfig;
 
 config! {
     /// Everything that a link can be told in advance. The defaults keep a plain WebSocket up.
@@ -46,25 +46,25 @@ config! {
         /// How long an attempt may take to open its transport: name lookup, TCP, TLS and WebSocket handshake
         /// together. Shorter gives up on slow mobile networks; longer hangs on a server that accepts and says
         /// nothing. (I16)
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub connect_timeout / with_connect_timeout: Duration = Duration::from_secs(10),
         /// How long an attempt may take as a whole, from the dial to the usable link; what comes first counts, this or the
         /// limit of a phase. The time that the application takes to log in is left out, and the attempt has all of this
         /// again after it. `off`: the limits of the phases add up. For systems that promise an answer to a login within so
         /// long (A4 has 6 s).
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub attempt_timeout / with_attempt_timeout: Option<Duration> = None,
         /// A link that was usable for so long is stable: failures are forgotten (I5). An endpoint that
         /// closes sooner is left for the next one. Zero forgets at once: a server that accepts and closes is then dialled as
         /// often as the budget allows, and no other endpoint is tried.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub stable_after / with_stable_after: Duration = Duration::from_secs(5),
         /// On close, how long queued messages may take to go out: over the usable link, or over the next one where it is down
         /// or is lost. Nobody waits for an attempt that would begin later than that.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub flush_timeout / with_flush_timeout: Duration = Duration::from_secs(5),
         /// On close, how long to wait for the peer's close frame before the transport is dropped (I14).
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub close_timeout / with_close_timeout: Duration = Duration::from_secs(2),
         /// What a server's own word on when to come back is worth.
         pub retry_after / with_retry_after: RetryAfter = RetryAfter::default(),
@@ -91,18 +91,18 @@ config! {
     /// | `login_timeout` | off |
     pub struct Handshake {
         /// Wait so long for the server's first word.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub welcome / with_welcome: Option<Duration> = None,
         /// Negotiate for so long; may end in a redirect.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub challenge / with_challenge: Option<Duration> = None,
         /// Wait for the application to log in. Once it has, later attempts do not wait again.
         pub login / with_login: bool = false,
         /// How long to wait for the application's login. `off` waits for as long as it takes: a person may be typing.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub login_timeout / with_login_timeout: Option<Duration> = None,
         /// Wait so long for the server's answer to the login.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub authentication / with_authentication: Option<Duration> = None,
     }
 }
@@ -119,7 +119,7 @@ config! {
         /// Whether it delays the next attempt at all; it is reported in any case (M12).
         pub honour / with_honour: bool = true,
         /// No server can send a client away for longer than this.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub max / with_max: Duration = Duration::from_secs(300),
         /// The delay is drawn from what the server said to so many percent more, so that a fleet which was told the
         /// same does not come back together. Where that would pass `max`, it is drawn from as wide a stretch before it.

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::code::CloseCode;
+use crate::policy::close_code::CloseCode;
 
 /// Why a transport ended without a close frame, or was never opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use core::fmt;
 use core::time::Duration;
 
 use super::failure::Failure;
-use crate::code::CloseCode;
-use crate::policy::StopReason;
+use crate::policy::close_code::CloseCode;
+use crate::policy::close_policy::StopReason;
 
 /// Everything that can change a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,12 +68,12 @@ pub enum Input {
         /// The number of the ping it answers, where it carries one.
         nonce: Option<u32>,
     },
-    /// The application's protocol says something about the link.
-    ProtocolEvent {
+    /// The application's protocol says something about the link: a step of the handshake, a redirect, going away.
+    Handshake {
         /// From which transport.
         id: TransportId,
         /// What it says.
-        signal: HandshakeEvent,
+        event: HandshakeEvent,
     },
     /// The peer's close frame arrived.
     PeerClosed {

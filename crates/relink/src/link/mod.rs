@@ -2,25 +2,25 @@
 
 mod action;
 mod config;
-mod decisions;
+mod endpoints;
 mod failure;
+mod fixed_queue;
 mod input;
+mod keepalive;
 mod reason;
-mod ring;
-mod route;
-mod stage;
+mod retry;
 mod state;
+mod state_data;
+mod status_view;
 mod transitions;
-mod upkeep;
 
 use rand_core::Rng;
 
-use crate::budget::Budget;
-use crate::code::CloseCode;
-use crate::config::{ConfigError, within};
-use crate::credentials::{Credentials, Need};
-use crate::surface::StatusView;
-use crate::time::{Instant, earliest};
+use crate::base::config::{ConfigError, within};
+use crate::base::time::{Instant, earliest};
+use crate::policy::budget::Budget;
+use crate::policy::close_code::CloseCode;
+use crate::policy::credentials::{Credentials, Need};
 use crate::{Schedule, Stats};
 
 pub use action::{Action, Endpoint, LinkEvent};
@@ -29,10 +29,11 @@ pub use failure::Failure;
 pub use input::{AddressError, HandshakeEvent, Hint, Input, Refusal, TokenError, TokenInfo, TransportId};
 pub use reason::{Reason, Timer};
 pub use state::{ClosedReason, Phase, State, Status, Step};
+pub use status_view::{Indicator, StatusChange, StatusView, StatusViewConfig};
 
-use ring::Ring;
-use route::Route;
-use stage::{Leaving, Live, Refresh, Stage};
+use endpoints::Route;
+use fixed_queue::Ring;
+use state_data::{Leaving, Live, Refresh, Stage};
 
 /// One input leaves at most so many actions.
 const MOST_ACTIONS: usize = 12;
@@ -346,7 +347,7 @@ impl<R: Rng> Link<R> {
 
     // What all parts of it use.
 
-    fn tell(&mut self, event: LinkEvent) {
+    fn emit(&mut self, event: LinkEvent) {
         self.push(Action::Event(event));
     }
 

@@ -5,8 +5,8 @@ use core::fmt;
 use super::failure::Failure;
 use super::input::Hint;
 use super::state::Step;
-use crate::code::CloseCode;
-use crate::heartbeat::DeadReason;
+use crate::policy::close_code::CloseCode;
+use crate::policy::heartbeat::DeadReason;
 
 /// Why a state changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-use crate::budget::GiveUpReason;
-use crate::code::CloseCode;
-use crate::policy::StopReason;
+use crate::policy::budget::GiveUpReason;
+use crate::policy::close_code::CloseCode;
+use crate::policy::close_policy::StopReason;
 
 /// The exact state of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,16 +11,16 @@ use super::action::{Action, LinkEvent};
 use super::failure::Failure;
 use super::input::{AddressError, HandshakeEvent, Hint, Input, TokenError, TokenInfo, TransportId};
 use super::reason::{Reason, Timer};
-use super::stage::{Leaving, Live, Refresh, Stage};
 use super::state::{ClosedReason, Step};
+use super::state_data::{Leaving, Live, Refresh, Stage};
 use super::{Link, MOST_ACTIONS, OnOffline};
-use crate::budget::GiveUpReason;
-use crate::code::CloseCode;
-use crate::credentials::Need;
-use crate::heartbeat::Heartbeat;
-use crate::policy::Verdict;
-use crate::stats::count;
-use crate::time::Instant;
+use crate::base::stats::count;
+use crate::base::time::Instant;
+use crate::policy::budget::GiveUpReason;
+use crate::policy::close_code::CloseCode;
+use crate::policy::close_policy::Verdict;
+use crate::policy::credentials::Need;
+use crate::policy::heartbeat::Heartbeat;
 
 impl<R: Rng> Link<R> {
     pub(super) fn apply(&mut self, input: Input) {
@@ -38,7 +38,7 @@ impl<R: Rng> Link<R> {
             Input::Opened { id } => self.opened(id),
             Input::Received { id } => self.received(id, self.now),
             Input::Pong { id, nonce } => self.pong(id, nonce),
-            Input::ProtocolEvent { id, signal } => self.signal(id, signal),
+            Input::Handshake { id, event: signal } => self.signal(id, signal),
             Input::PeerClosed { id, code } => self.peer_closed(id, code),
             Input::Failed { id, failure } => self.transport_failed(id, failure),
             Input::DriverGone => self.driver_gone(),
@@ -117,7 +117,7 @@ impl<R: Rng> Link<R> {
 
     fn retry_now(&mut self) {
         if matches!(self.stage, Stage::Waiting { .. }) && !self.is_closing() {
-            self.forgive();
+            self.reset_failures();
             self.budget.down(self.now);
             self.attempt_as_asked(Reason::RetryNow);
         } else {
@@ -134,7 +134,7 @@ impl<R: Rng> Link<R> {
                 return self.fail(Reason::Hint(hint), Verdict::Retry, None);
             }
             let beat = live.heartbeat.probe(self.now);
-            self.beat(beat);
+            self.handle_heartbeat(beat);
         } else if matches!(hint, Hint::Online | Hint::Wake) {
             self.hurry(Reason::Hint(hint));
         }
@@ -203,7 +203,7 @@ impl<R: Rng> Link<R> {
                 self.told_to_wait = Some(self.now + retry_after);
                 // A frame and the reason of the close behind it both say it: the later one counts.
                 if !core::mem::replace(&mut self.told_going_away, true) {
-                    self.tell(LinkEvent::GoingAway { retry_after });
+                    self.emit(LinkEvent::GoingAway { retry_after });
                 }
             }
             (HandshakeEvent::Welcome, Some(Step::Welcome))
@@ -257,7 +257,7 @@ impl<R: Rng> Link<R> {
         if let Failure::Http { retry_after: Some(wait), .. } = failure {
             self.told_to_wait = Some(self.now + wait);
         }
-        self.fail(Reason::Failed(failure), self.judge(failure), None);
+        self.fail(Reason::Failed(failure), self.verdict(failure), None);
     }
 
     // Time.
@@ -287,7 +287,7 @@ impl<R: Rng> Link<R> {
             Timer::Ping | Timer::Pong | Timer::Watchdog | Timer::Message => {
                 if let Stage::Connected(live) = &mut self.stage {
                     let beat = live.heartbeat.handle_timeout(self.now);
-                    self.beat(beat);
+                    self.handle_heartbeat(beat);
                 }
             }
             Timer::Stable => self.mark_stable(),
@@ -318,7 +318,7 @@ impl<R: Rng> Link<R> {
         self.attempt = 0;
         self.told_to_wait = None;
         self.credentials.accepted();
-        self.forgive();
+        self.reset_failures();
         self.budget.down(self.now);
         self.attempt_as_asked(reason);
     }
@@ -410,7 +410,7 @@ impl<R: Rng> Link<R> {
         let endpoint = self.route.endpoint();
         let deadline = sooner(self.now + self.config.connect_timeout, until);
         self.enter(Stage::Dialing { id, deadline, until }, reason);
-        self.tell(LinkEvent::Dialing { attempt: self.attempt, endpoint });
+        self.emit(LinkEvent::Dialing { attempt: self.attempt, endpoint });
         self.push(Action::Dial { id, endpoint });
     }
 
@@ -458,7 +458,7 @@ impl<R: Rng> Link<R> {
         };
         self.enter(Stage::Connected(live), reason);
         let is_reconnect = core::mem::replace(&mut self.was_connected, true);
-        self.tell(LinkEvent::Connected { is_reconnect });
+        self.emit(LinkEvent::Connected { is_reconnect });
         if self.config.stable_after.is_zero() {
             self.mark_stable();
         }
@@ -498,12 +498,12 @@ impl<R: Rng> Link<R> {
         if !was_stable {
             self.budget.failed(now);
         }
-        let end = self.is_the_end(reason, verdict, code, was_stable);
+        let end = self.ends_link(reason, verdict, code, was_stable);
         let wait = if end.is_some() { None } else { Some(self.wait(verdict, was_stable)) };
         // Nobody waits for an attempt that comes too late to flush anything.
         let wait = wait.filter(|(until, _)| self.leaving.is_none_or(|leaving| *until <= leaving.deadline));
         let retry_in = wait.map(|(until, _)| until - now);
-        self.tell(match lost {
+        self.emit(match lost {
             Some(_) => {
                 LinkEvent::Disconnected { code: code.unwrap_or(CloseCode::ABNORMAL), reason, retry_in }
             }
@@ -526,7 +526,7 @@ impl<R: Rng> Link<R> {
         // Who gave up comes back as who it was; after any other end the application logs in again (A7).
         self.logged_in &= matches!(end, ClosedReason::GaveUp(_));
         self.enter(Stage::Closed(end), reason);
-        self.tell(LinkEvent::Closed { reason: end });
+        self.emit(LinkEvent::Closed { reason: end });
         if core::mem::take(&mut self.comes_back) {
             self.start(Reason::Connect);
         }
@@ -545,7 +545,7 @@ impl<R: Rng> Link<R> {
         self.stage = stage;
         let to = self.state();
         if from != to {
-            self.tell(LinkEvent::State { from, to, reason });
+            self.emit(LinkEvent::State { from, to, reason });
             let actions = &mut self.actions;
             let tell = |shown| actions.push(Action::Event(LinkEvent::StatusChange(shown)));
             self.surface.observe(to.status(), self.now, tell);

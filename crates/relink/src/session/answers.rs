@@ -49,7 +49,7 @@ impl Answers {
     }
 
     /// The endpoint that was asked failed.
-    pub(super) fn note(&mut self, reason: Reason, detail: &str) {
+    pub(super) fn record(&mut self, reason: Reason, detail: &str) {
         if reason.is_of_endpoint() {
             let index = usize::from(self.asked);
             if self.last.len() <= index {

@@ -10,9 +10,11 @@ use super::presence::Presence;
 use super::{
     Channel, Command, Event, Given, Member, Position, Problem, Protocol, Secret, Session, SessionAction, Text,
 };
-use crate::config::ConfigError;
-use crate::subscriptions::{SubscriptionAction, SubscriptionState, Subscriptions, SubscriptionsConfig};
-use crate::time::Instant;
+use crate::base::config::ConfigError;
+use crate::base::time::Instant;
+use crate::session::subscriptions::{
+    SubscriptionAction, SubscriptionState, Subscriptions, SubscriptionsConfig,
+};
 
 /// How a channel is subscribed to.
 ///
@@ -194,14 +196,14 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.channels.subscriptions.handle_timeout(now, self.link.rng_mut());
         while let Some((channel, retry_in)) = self.channels.subscriptions.poll_unanswered() {
             let problem = Problem::new(Problem::UNAVAILABLE, "nobody answered in time");
-            self.tell(Event::Unsubscribed { channel, problem, retry_in: Some(retry_in) });
+            self.emit(Event::Unsubscribed { channel, problem, retry_in: Some(retry_in) });
         }
     }
 
     pub(super) fn subscribed(&mut self, channel: Channel, position: Position, recovered: bool) {
         if self.channels.subscriptions.confirmed(&channel) {
             let complete = self.inbox.go_on(Some(channel.clone()), position, recovered);
-            self.tell(Event::Subscribed { channel, complete });
+            self.emit(Event::Subscribed { channel, complete });
         }
     }
 
@@ -224,13 +226,13 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         if !for_now {
             self.presence(&channel, Presence::clear);
         }
-        self.tell(Event::Unsubscribed { channel, problem, retry_in });
+        self.emit(Event::Unsubscribed { channel, problem, retry_in });
     }
 
     // Who else is there.
 
-    pub(super) fn members_are(&mut self, channel: &Channel, members: Vec<Member>, more: bool) {
-        self.presence(channel, |presence| presence.members_are(members, more));
+    pub(super) fn set_members(&mut self, channel: &Channel, members: Vec<Member>, more: bool) {
+        self.presence(channel, |presence| presence.set_members(members, more));
         if self.channels.details.get(channel).is_some_and(|details| details.presence.wants_members()) {
             self.channels.subscriptions.again(channel);
         }
@@ -255,7 +257,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     /// Does the next thing that the subscriptions want. Tells whether there was one.
-    pub(super) fn pump_channels(&mut self, now: Instant) -> bool {
+    pub(super) fn drive_subscriptions(&mut self, now: Instant) -> bool {
         let Some(want) = self.channels.subscriptions.poll_want(now) else { return false };
         match want {
             SubscriptionAction::Token(channel) if self.place.stranger().is_some() => {

@@ -4,14 +4,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::code::CloseCode;
+use crate::link::StatusChange;
 use crate::link::{ClosedReason, Reason, State};
+use crate::policy::close_code::CloseCode;
 use crate::session::address::Address;
 use crate::session::answers::Answer;
-use crate::session::channel::{Channel, Member, Position, Problem};
+use crate::session::ids::{Channel, Member, Position, Problem};
 use crate::session::message::Message;
 use crate::session::outgoing::{DropReason, Outgoing, Receipt};
-use crate::surface::StatusChange;
 
 /// What an application is told, in the order in which it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use core::fmt;
 
 use bytes::Bytes;
 
-use crate::code::CloseCode;
+use crate::policy::close_code::CloseCode;
 
 /// A message of the application.
 #[derive(Clone, PartialEq, Eq, Hash)]

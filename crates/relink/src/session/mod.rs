@@ -2,22 +2,24 @@
 
 mod address;
 mod answers;
-mod channel;
 mod channels;
 mod event;
-mod inbound;
-mod inbox;
-mod io;
+mod ids;
+mod input_action;
 mod message;
-mod outbound;
 mod outbox;
 mod outgoing;
 mod oversize;
 mod place;
+mod positions;
 mod presence;
 mod protocol;
+mod protocol_event;
+mod receive;
 mod resume;
-mod signal;
+pub(crate) mod roster;
+mod send;
+pub(crate) mod subscriptions;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -25,33 +27,33 @@ use alloc::vec::Vec;
 
 use rand_core::Rng;
 
-use crate::config::{ConfigError, config, mistake};
+use crate::base::config::{ConfigError, config, mistake};
+use crate::base::stats::Stats;
+use crate::base::time::{Instant, earliest};
+use crate::link::StatusView;
 use crate::link::{Action, Endpoint, Failure, Input, Link, LinkConfig, LinkEvent, State, Step};
-use crate::stats::Stats;
-use crate::subscriptions::SubscriptionsConfig;
-use crate::surface::StatusView;
-use crate::time::{Instant, earliest};
+use crate::session::subscriptions::SubscriptionsConfig;
 
 pub use address::{Address, InvalidUrl, Origin};
 pub use answers::Answer;
-pub use channel::{Channel, Member, Position, Problem, Rejection, Resume, SessionId};
 pub use channels::Subscription;
 pub use event::{Event, PresenceEvent};
-pub use io::{SendError, SendErrorKind, SendReceipt, SessionAction, SessionInput};
+pub use ids::{Channel, Member, Position, Problem, Rejection, Resume, SessionId};
+pub use input_action::{SendError, SendErrorKind, SendReceipt, SessionAction, SessionInput};
 pub use message::cut;
 pub use message::{CloseFrame, Frame, Message, NotUtf8, Secret, Text, Token};
 pub use outbox::{OfflineSend, Outbox, OutboxConfig, Overflow};
 pub use outgoing::{DropReason, Guarantee, Outgoing, Priority, Receipt, SizeLimit};
 pub use protocol::{Command, Given, Plain, Protocol, Unreadable};
-pub use signal::{ProtocolEvent, SessionInfo};
+pub use protocol_event::{ProtocolEvent, SessionInfo};
 
 use answers::Answers;
 use channels::Channels;
-use inbox::Inbox;
-use outbound::Backlog;
 use oversize::Oversize;
 use place::Place;
+use positions::Inbox;
 use resume::Hellos;
+use send::Backlog;
 
 config! {
     /// Everything a session can be told in advance.
@@ -327,7 +329,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         let handled = self.link.handle(input, now);
         debug_assert!(handled.is_ok(), "the link's actions are always taken");
         while let Some(action) = self.link.poll_action() {
-            self.carry_on(action);
+            self.handle_link_action(action);
         }
         // What nobody told of belongs to this input, and not to a loss that comes later.
         self.detail.clear();
@@ -337,7 +339,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    fn carry_on(&mut self, action: Action) {
+    fn handle_link_action(&mut self, action: Action) {
         match action {
             Action::FetchToken { id } => self.actions.push_back(SessionAction::FetchToken { id }),
             Action::FetchAddress { id, endpoint } => {
@@ -406,18 +408,18 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 Event::Dialing { attempt, address: self.address(endpoint) }
             }
             LinkEvent::Connected { is_reconnect } => {
-                self.tell(Event::Connected { is_reconnect });
+                self.emit(Event::Connected { is_reconnect });
                 self.backlog.begin(&self.outbox);
                 return self.channels.up();
             }
             LinkEvent::Disconnected { code, reason, retry_in } => {
                 let detail = core::mem::take(&mut self.detail);
-                self.answers.note(reason, &detail);
+                self.answers.record(reason, &detail);
                 Event::Disconnected { code, detail, reason, retry_in }
             }
             LinkEvent::AttemptFailed { attempt, reason, retry_in } => {
                 let detail = core::mem::take(&mut self.detail);
-                self.answers.note(reason, &detail);
+                self.answers.record(reason, &detail);
                 Event::AttemptFailed { attempt, reason, detail, retry_in }
             }
             LinkEvent::TokenError { consecutive_failures } => {
@@ -430,14 +432,14 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 self.control.clear();
                 self.goodbye.clear();
                 let failed = self.answers.at_the_end(reason, &self.addresses);
-                failed.into_iter().for_each(|event| self.tell(event));
+                failed.into_iter().for_each(|event| self.emit(event));
                 Event::Closed { reason }
             }
         };
-        self.tell(event);
+        self.emit(event);
     }
 
-    fn tell(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         self.actions.push_back(SessionAction::Event(event));
     }
 }

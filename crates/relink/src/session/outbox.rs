@@ -4,11 +4,11 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::bucket::Rate;
-use crate::config::{ConfigError, config, positive, positive_or_off, within};
+use crate::base::config::{ConfigError, config, positive, positive_or_off, within};
+use crate::base::time::Instant;
+use crate::policy::rate_limit::Rate;
 use crate::session::event::MESSAGE;
 use crate::session::outgoing::{Guarantee, Outgoing, Priority, Receipt};
-use crate::time::Instant;
 
 config! {
     /// How much may wait, for how long, and what happens when it is too much.
@@ -32,7 +32,7 @@ config! {
         /// What happens when a message finds no room.
         pub overflow / with_overflow: Overflow = Overflow::Refuse,
         /// A message that has waited for so long is dropped: a price from a minute ago helps nobody.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub ttl / with_ttl: Option<Duration> = None,
         /// Whether messages are taken while the link is not usable (M22).
         pub while_down / with_while_down: OfflineSend = OfflineSend::Queue,
@@ -48,7 +48,7 @@ config! {
         pub pace / with_pace: Option<Rate> = None,
         /// The largest single message, in bytes as the protocol writes it: for peers that do not say what they take. Where
         /// one does, as `relink.v1` servers do, the smaller limit holds. At least 1.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::limit"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::limit"))]
         pub max_message / with_max_message: Option<usize> = None,
     }
 }
@@ -295,7 +295,7 @@ impl Outbox {
     }
 
     /// Gives the next serial to a message that goes out now, and keeps it until it is acknowledged.
-    pub(crate) fn fly(&mut self, entry: Entry) -> &InFlight {
+    pub(crate) fn put_in_flight(&mut self, entry: Entry) -> &InFlight {
         self.last_serial = self.last_serial.saturating_add(1);
         self.bytes_in_flight += entry.outgoing.message.len();
         self.on_transport += 1;
@@ -306,14 +306,14 @@ impl Outbox {
     }
 
     /// The next message in flight that has to go out again, over a new transport.
-    pub(crate) fn next_again(&mut self) -> Option<&InFlight> {
+    pub(crate) fn next_resend(&mut self) -> Option<&InFlight> {
         let again = self.in_flight.get(self.on_transport)?;
         self.on_transport += 1;
         Some(again)
     }
 
     /// The message that went last over the present transport had so many bytes.
-    pub(crate) fn went(&mut self, size: usize) {
+    pub(crate) fn record_sent_size(&mut self, size: usize) {
         let last = self.on_transport.checked_sub(1).and_then(|last| self.in_flight.get_mut(last));
         if let Some(message) = last {
             message.size = size;
@@ -321,12 +321,12 @@ impl Outbox {
     }
 
     /// How many messages in flight have to go out again.
-    pub(crate) fn again(&self) -> usize {
+    pub(crate) fn to_resend(&self) -> usize {
         self.in_flight.len() - self.on_transport
     }
 
     /// Whether there is a message to hand to the transport, for the first time or again.
-    pub(crate) fn has_to_go(&self) -> bool {
+    pub(crate) fn has_sendable(&self) -> bool {
         self.on_transport < self.in_flight.len() || !self.is_empty()
     }
 
@@ -338,11 +338,11 @@ impl Outbox {
     /// The serial of the last message that went over the present transport, or did not have to: a peer that knows of fewer
     /// has lost some.
     pub(crate) fn last_on_transport(&self) -> u64 {
-        self.last_serial - self.again() as u64
+        self.last_serial - self.to_resend() as u64
     }
 
     /// Whether a message with this serial has ever gone out: nobody can acknowledge another one.
-    pub(crate) const fn has_flown(&self, serial: u64) -> bool {
+    pub(crate) const fn was_sent(&self, serial: u64) -> bool {
         serial <= self.last_serial
     }
 
@@ -351,11 +351,11 @@ impl Outbox {
         if self.in_flight.front()?.serial > serial {
             return None;
         }
-        self.land()
+        self.pop_in_flight()
     }
 
     /// The oldest message in flight, whose fate will never be known.
-    pub(crate) fn land(&mut self) -> Option<InFlight> {
+    pub(crate) fn pop_in_flight(&mut self) -> Option<InFlight> {
         let landed = self.in_flight.pop_front()?;
         self.bytes_in_flight -= landed.outgoing.message.len();
         self.on_transport = self.on_transport.saturating_sub(1);
@@ -369,7 +369,7 @@ impl Outbox {
 
     /// A session begins or goes on, at a peer that has taken in everything up to this serial. Tells whether that can be
     /// the session that this side knows; it always can where nothing was sent in it yet.
-    pub(crate) fn go_on_from(&mut self, received: u64) -> bool {
+    pub(crate) fn resume_from(&mut self, received: u64) -> bool {
         if self.last_serial == 0 {
             self.last_serial = received;
         }
@@ -379,7 +379,10 @@ impl Outbox {
 
     /// Gives up those in flight that are refused. The others move up, since serials have no holes: only while none of them
     /// has gone over the present transport.
-    pub(crate) fn sift(&mut self, mut is_refused: impl FnMut(&InFlight) -> bool) -> Vec<InFlight> {
+    pub(crate) fn remove_in_flight(
+        &mut self,
+        mut is_refused: impl FnMut(&InFlight) -> bool,
+    ) -> Vec<InFlight> {
         let mut refused = Vec::new();
         self.last_serial -= self.in_flight.len() as u64;
         for mut message in core::mem::take(&mut self.in_flight) {
@@ -401,7 +404,7 @@ impl Outbox {
     }
 
     /// The serial that a message gets that is sent now, if none overtakes it.
-    pub(crate) fn serial_to_be(&self) -> u64 {
+    pub(crate) fn next_serial(&self) -> u64 {
         self.last_serial.saturating_add(self.len() as u64).saturating_add(1)
     }
 
@@ -412,7 +415,7 @@ impl Outbox {
     }
 
     /// The session is over: serials count anew. Nothing is in flight any more.
-    pub(crate) fn start_over(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.last_serial = 0;
     }
 }

@@ -1,6 +1,6 @@
 //! What an application says about a message that it sends, and what it is told of its fate.
 
-use crate::session::channel::Channel;
+use crate::session::ids::Channel;
 use crate::session::message::Message;
 
 /// How often a message may have its effect at the peer.

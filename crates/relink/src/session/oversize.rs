@@ -31,12 +31,12 @@ impl Oversize {
     }
 
     /// A frame goes out.
-    pub(super) fn goes(&mut self, frame: &Frame) {
+    pub(super) fn record_frame(&mut self, frame: &Frame) {
         self.largest = self.largest.max(message_len(frame));
     }
 
     /// A message goes out that is not kept.
-    pub(super) fn goes_for_good(&mut self, receipt: Receipt, size: usize) {
+    pub(super) fn record_unacknowledged(&mut self, receipt: Receipt, size: usize) {
         if self.unacknowledged.is_none_or(|(_, largest)| largest < size) {
             self.unacknowledged = Some((receipt, size));
         }
@@ -80,7 +80,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             let Some(entry) = self.outbox.pop() else { return };
             let why = DropReason::TooLarge { size, limit: Some(limit) };
             self.drop_message(entry.receipt, entry.outgoing, why);
-            self.note_queue();
+            self.report_queue();
         }
     }
 
@@ -88,7 +88,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     pub(super) fn complained(&mut self) {
         let largest = self.oversize.largest;
         if let Some((receipt, size)) = self.oversize.unacknowledged.take_if(|(_, size)| *size >= largest) {
-            return self.tell(Event::TooLarge { receipt, size });
+            return self.emit(Event::TooLarge { receipt, size });
         }
         let suspect = self.outbox.on_transport().max_by_key(|message| message.size);
         if let Some(message) = suspect.filter(|message| message.size >= largest) {
@@ -107,7 +107,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             let size = protocol.encoded_len(message, channel.as_ref(), Some(*serial));
             limit.is_some_and(|limit| size > limit)
         };
-        let given_up = self.outbox.sift(|message| condemned == Some(message.receipt) || exceeds(message));
+        let given_up =
+            self.outbox.remove_in_flight(|message| condemned == Some(message.receipt) || exceeds(message));
         for message in given_up {
             self.give_up_message(message, limit);
         }

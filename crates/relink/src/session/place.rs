@@ -4,9 +4,9 @@
 use rand_core::Rng;
 
 use super::{Address, CloseFrame, InvalidUrl, Origin, Protocol, Resume, Secret, Session};
-use crate::code::CloseCode;
+use crate::base::time::Instant;
 use crate::link::{Failure, HandshakeEvent, Input, TransportId};
-use crate::time::Instant;
+use crate::policy::close_code::CloseCode;
 
 /// Where the present transport leads.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// The protocol has said to go elsewhere.
     pub(super) fn sent_elsewhere(&mut self, to: &Address, id: TransportId, now: Instant) {
         match self.follow(to) {
-            Ok(()) => self.drive(Input::ProtocolEvent { id, signal: HandshakeEvent::Redirect }, now),
+            Ok(()) => self.drive(Input::Handshake { id, event: HandshakeEvent::Redirect }, now),
             // Means nothing any more, wherever it leads.
             Err(_) if self.link.state().is_usable() => {}
             Err(error) => {

@@ -4,10 +4,10 @@ use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::roster::{Roster, RosterChange};
-use crate::session::channel::Member;
 use crate::session::event::PresenceEvent;
+use crate::session::ids::Member;
 use crate::session::message::Text;
+use crate::session::roster::{Roster, RosterChange};
 
 /// One stay of one user: a user with two sessions is there twice.
 type Stay = (String, String);
@@ -48,7 +48,7 @@ impl Presence {
     }
 
     /// A list, or a page of one. It takes effect with its last page; what changes meanwhile is held until then.
-    pub(crate) fn members_are(&mut self, members: Vec<Member>, more: bool) {
+    pub(crate) fn set_members(&mut self, members: Vec<Member>, more: bool) {
         if more && !self.roster.is_stale() {
             self.roster.reset();
         }

@@ -2,13 +2,13 @@
 
 use alloc::vec::Vec;
 
-use crate::config::ConfigError;
-use crate::human::HumanDuration;
+use crate::base::config::ConfigError;
+use crate::base::duration_text::HumanDuration;
+use crate::base::time::Instant;
 use crate::link::Step;
-use crate::session::channel::{Channel, Position, Resume};
+use crate::session::ids::{Channel, Position, Resume};
 use crate::session::message::{CloseFrame, Frame, Message, Secret, Text};
-use crate::session::signal::ProtocolEvent;
-use crate::time::Instant;
+use crate::session::protocol_event::ProtocolEvent;
 
 /// Translates between the frames of a transport and what the session understands: frames in, [`ProtocolEvent`]s out;
 /// [`Command`]s in, frames out. It keeps no time and takes no decision.

@@ -5,15 +5,15 @@ use alloc::vec::Vec;
 
 use rand_core::Rng;
 
-use super::inbox::Arrival;
 use super::outbox::InFlight;
+use super::positions::Arrival;
 use super::{
     Channel, CloseFrame, Event, Given, Message, Problem, Protocol, Rejection, Resume, Session, SessionInfo,
 };
-use crate::code::CloseCode;
+use crate::base::stats::count;
+use crate::base::time::Instant;
 use crate::link::{Failure, Phase, State, TransportId};
-use crate::stats::count;
-use crate::time::Instant;
+use crate::policy::close_code::CloseCode;
 
 /// What this client has said to go on with its session. A server that is slow may carry out a hello that was given up,
 /// after the next one: then the session is taken from this client by itself.
@@ -85,7 +85,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             return;
         }
         let known = self.id.as_ref() == Some(&session);
-        if !known || !self.outbox.go_on_from(received) {
+        if !known || !self.outbox.resume_from(received) {
             self.refuse_resume(Problem::new(
                 "session_inconsistent",
                 "the server goes on with another session than this one",
@@ -97,15 +97,15 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         rejected.into_iter().for_each(|rejection| self.landed_rejected(rejection));
         self.landed(received);
         self.give_up_in_flight();
-        self.note_queue();
+        self.report_queue();
         let complete = self.inbox.go_on(None, position, true);
         count(&mut self.link.stats_mut().sessions_resumed);
-        self.tell(Event::Resumed { complete });
+        self.emit(Event::Resumed { complete });
     }
 
     fn refuse_resume(&mut self, problem: Problem) {
         count(&mut self.link.stats_mut().sessions_lost);
-        self.tell(Event::ResumeRefused { problem });
+        self.emit(Event::ResumeRefused { problem });
         self.forget_session();
     }
 
@@ -114,7 +114,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.id = None;
         self.hellos = Hellos::default();
         self.inbox.forget(&None);
-        let mut landed: Vec<_> = core::iter::from_fn(|| self.outbox.land()).collect();
+        let mut landed: Vec<_> = core::iter::from_fn(|| self.outbox.pop_in_flight()).collect();
         landed.sort_unstable_by_key(|landed| landed.receipt);
         for landed in landed {
             if self.is_condemned(landed.receipt) {
@@ -125,13 +125,13 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             count(&mut self.link.stats_mut().messages_in_doubt);
             self.tell_fate(Event::InDoubt { first: receipt, last: receipt, messages: vec![outgoing] });
         }
-        self.outbox.start_over();
-        self.note_queue();
+        self.outbox.reset();
+        self.report_queue();
     }
 
     /// Everything up to this serial was taken in.
     pub(super) fn acknowledged(&mut self, serial: u64, id: TransportId, now: Instant) {
-        if self.outbox.has_flown(serial) {
+        if self.outbox.was_sent(serial) {
             self.landed(serial);
         } else {
             self.disagree("what was never sent is acknowledged", id, now);
@@ -140,7 +140,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     /// This one was refused; everything before it was taken in.
     pub(super) fn rejected(&mut self, rejection: Rejection, id: TransportId, now: Instant) {
-        if self.outbox.has_flown(rejection.serial) {
+        if self.outbox.was_sent(rejection.serial) {
             self.landed_rejected(rejection);
         } else {
             self.disagree("what was never sent is rejected", id, now);
@@ -155,7 +155,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             count(&mut self.link.stats_mut().messages_acknowledged);
             self.tell_fate(Event::Acknowledged { first: receipt, last: receipt });
         }
-        self.note_queue();
+        self.report_queue();
     }
 
     fn landed_rejected(&mut self, Rejection { serial, problem }: Rejection) {
@@ -163,7 +163,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         if let Some(InFlight { receipt, outgoing, .. }) = self.outbox.acknowledge(serial) {
             self.tell_fate(Event::Rejected { receipt, problem, message: outgoing.message });
         }
-        self.note_queue();
+        self.report_queue();
     }
 
     /// A message of a stream arrived.
@@ -178,7 +178,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         match self.inbox.arrived(&channel, offset) {
             Arrival::New(position) => {
                 self.inbox.tell_of(&channel, position);
-                self.tell(match channel {
+                self.emit(match channel {
                     Some(channel) => Event::Publication { channel, position, message },
                     None => Event::Message(message),
                 });
@@ -201,7 +201,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         match self.inbox.arrived(&channel, offset) {
             Arrival::New(position) => {
                 self.inbox.skip(&channel, position);
-                self.tell(Event::Withheld { channel, position, problem });
+                self.emit(Event::Withheld { channel, position, problem });
             }
             Arrival::Duplicate => count(&mut self.link.stats_mut().duplicates),
             Arrival::Unknown => {}

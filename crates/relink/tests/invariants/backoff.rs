@@ -150,7 +150,7 @@ fn i07_no_delay_leaves_its_bounds() {
                     backoff.floor <= delay && delay <= backoff.cap,
                     "{delay:?}, retry {retry}, {backoff:?}"
                 );
-                schedule.took(delay);
+                schedule.record(delay);
             }
         }
     }

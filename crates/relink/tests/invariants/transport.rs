@@ -362,7 +362,7 @@ fn open(link: &mut Link<Pcg32>) -> TransportId {
 
 fn all_done(link: &mut Link<Pcg32>, id: TransportId) {
     for signal in [HandshakeEvent::Welcome, HandshakeEvent::ChallengeMet, HandshakeEvent::Authenticated] {
-        feed(link, Input::ProtocolEvent { id, signal });
+        feed(link, Input::Handshake { id, event: signal });
     }
     assert_eq!(link.state(), State::Connected);
 }
@@ -377,7 +377,8 @@ fn link_strangers(id: TransportId) -> Vec<Input> {
         HandshakeEvent::Refused(Refusal::As(CloseCode::ADMIN_DISCONNECT)),
         HandshakeEvent::GoingAway { retry_after: secs(60) },
     ];
-    let mut inputs: Vec<_> = signals.into_iter().map(|signal| Input::ProtocolEvent { id, signal }).collect();
+    let mut inputs: Vec<_> =
+        signals.into_iter().map(|signal| Input::Handshake { id, event: signal }).collect();
     inputs.extend([
         Input::Token { id, result: Ok(TokenInfo::new(None)) },
         Input::Token { id, result: Err(TokenError::default()) },

@@ -202,7 +202,7 @@ fn i07_a_decorrelated_delay_follows_the_one_before() {
     let delays: Vec<_> = (0..2_000)
         .map(|_| {
             let delay = schedule.next_window(&backoff).draw(&mut rng);
-            schedule.took(delay);
+            schedule.record(delay);
             delay
         })
         .collect();
@@ -279,7 +279,7 @@ fn i29_a_server_s_word_is_clamped_at_both_ends_and_spread() {
     let told = |seconds: u64, retry_after: RetryAfter| {
         let mut bench = Bench::stable(LinkConfig::default().with_retry_after(retry_after));
         let signal = relink::HandshakeEvent::GoingAway { retry_after: secs(seconds) };
-        bench.give(relink::Input::ProtocolEvent { id: bench.id(), signal });
+        bench.give(relink::Input::Handshake { id: bench.id(), event: signal });
         bench.peer_closes(1001).unwrap()
     };
     let honoured = RetryAfter::default();
@@ -309,14 +309,14 @@ fn i29_a_server_s_word_is_about_the_next_attempt_and_no_later_one() {
     let id = bench.id();
     bench.give(relink::Input::Opened { id });
     let going_away = relink::HandshakeEvent::GoingAway { retry_after: secs(60) };
-    bench.give(relink::Input::ProtocolEvent { id, signal: going_away });
-    bench.give(relink::Input::ProtocolEvent { id, signal: relink::HandshakeEvent::Authenticated });
+    bench.give(relink::Input::Handshake { id, event: going_away });
+    bench.give(relink::Input::Handshake { id, event: relink::HandshakeEvent::Authenticated });
     bench.give(relink::Input::MarkStable);
     assert!(bench.fail().unwrap() <= secs(1), "the link was usable in the meantime");
 
     let after = |waited: u64| {
         let mut bench = Bench::stable(LinkConfig::default());
-        bench.give(relink::Input::ProtocolEvent { id: bench.id(), signal: going_away });
+        bench.give(relink::Input::Handshake { id: bench.id(), event: going_away });
         bench.now = bench.now + secs(waited);
         bench.peer_closes(1001).unwrap()
     };

@@ -67,7 +67,7 @@ fn w18_many_failures_in_a_short_time_open_the_breaker() {
     }
     spread.failed(at(secs(26)));
     assert_eq!(spread.exhausted(at(secs(26))), Some(GiveUpReason::CircuitOpen), "at 18, 24 and 26 s");
-    spread.forgive();
+    spread.reset_failures();
     assert_eq!(spread.exhausted(at(secs(26))), None, "a stable link or a person closes it");
 }
 

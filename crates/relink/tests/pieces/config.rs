@@ -97,7 +97,7 @@ fn the_documented_defaults_are_the_defaults() {
     let backoff = Backoff::default();
     let doubled = Curve::Exponential { initial: millis(1_500), factor_pct: 200 };
     documented(
-        "backoff.rs",
+        "policy/backoff.rs",
         "Backoff",
         &[
             ("`curve`", "exponential from 1.5 s, doubled each time", backoff.curve == doubled),
@@ -110,7 +110,7 @@ fn the_documented_defaults_are_the_defaults() {
     );
     let heartbeat = HeartbeatConfig::default();
     documented(
-        "heartbeat.rs",
+        "policy/heartbeat.rs",
         "HeartbeatConfig",
         &[
             ("`interval`", "30 s", heartbeat.interval == Some(secs(30))),
@@ -124,7 +124,7 @@ fn the_documented_defaults_are_the_defaults() {
     );
     let credentials = CredentialsConfig::default();
     documented(
-        "credentials.rs",
+        "policy/credentials.rs",
         "CredentialsConfig",
         &[
             ("`fetch`", "false", !credentials.fetch),
@@ -138,7 +138,7 @@ fn the_documented_defaults_are_the_defaults() {
     );
     let budget = BudgetConfig::default();
     documented(
-        "budget.rs",
+        "policy/budget.rs",
         "BudgetConfig",
         &[
             ("`max_attempts`", "unlimited", budget.max_attempts.is_none()),
@@ -149,7 +149,7 @@ fn the_documented_defaults_are_the_defaults() {
     );
     let surface = StatusViewConfig::default();
     documented(
-        "surface.rs",
+        "link/status_view.rs",
         "SurfaceConfig",
         &[
             ("`grace`", "off", surface.grace.is_none()),
@@ -175,7 +175,7 @@ fn the_documented_defaults_are_the_defaults() {
     );
     let subscriptions = SubscriptionsConfig::default();
     documented(
-        "subscriptions.rs",
+        "session/subscriptions.rs",
         "SubscriptionsConfig",
         &[
             ("`resubscribe`", "true", subscriptions.resubscribe),

@@ -19,5 +19,5 @@ mod policy;
 mod roster;
 mod route;
 mod stats;
+mod status_view;
 mod subscriptions;
-mod surface;

@@ -170,7 +170,7 @@ fn m09_a_refused_login_ends_under_the_name_of_its_code() {
         bench.give(Input::Connect);
         bench.give(Input::Opened { id: bench.id() });
         let signal = HandshakeEvent::Refused(Refusal::As(CloseCode(code)));
-        bench.give(Input::ProtocolEvent { id: bench.id(), signal });
+        bench.give(Input::Handshake { id: bench.id(), event: signal });
         assert_eq!(bench.end().map(ClosedReason::name), Some(name));
     }
 }

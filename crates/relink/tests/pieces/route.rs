@@ -64,11 +64,8 @@ fn so_is_one_whose_handshake_gets_nowhere() {
         ("says nothing", |bench| assert_eq!(bench.due(), Timer::Step(Step::Welcome))),
         ("refuses the login", |bench| {
             let id = bench.id();
-            bench.give(Input::ProtocolEvent { id, signal: HandshakeEvent::Welcome });
-            bench.give(Input::ProtocolEvent {
-                id,
-                signal: HandshakeEvent::Refused(Refusal::As(CloseCode(4000))),
-            });
+            bench.give(Input::Handshake { id, event: HandshakeEvent::Welcome });
+            bench.give(Input::Handshake { id, event: HandshakeEvent::Refused(Refusal::As(CloseCode(4000))) });
         }),
         ("redirects in a circle", |bench| {
             while bench.link.transport().is_some() {
@@ -321,7 +318,7 @@ fn d03_a_challenge_may_end_in_a_redirect() {
     bench.give(Input::Connect);
     let first = bench.id();
     bench.give(Input::Opened { id: first });
-    bench.give(Input::ProtocolEvent { id: first, signal: HandshakeEvent::Redirect });
+    bench.give(Input::Handshake { id: first, event: HandshakeEvent::Redirect });
     assert!(bench.log.contains(&Action::Drop { id: first }), "the old transport is let go of");
     assert_ne!(bench.id(), first);
     assert_eq!(endpoints(&bench), [Endpoint::Configured(0), Endpoint::Redirected]);

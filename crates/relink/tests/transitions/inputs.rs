@@ -88,7 +88,7 @@ fn signals(id: TransportId) -> impl Iterator<Item = Named> {
         ("going away, come back in 1m", HandshakeEvent::GoingAway { retry_after }),
     ]
     .into_iter()
-    .map(move |(name, signal)| named("signal", name, Input::ProtocolEvent { id, signal }))
+    .map(move |(name, signal)| named("signal", name, Input::Handshake { id, event: signal }))
 }
 
 fn failures() -> impl Iterator<Item = (String, Failure)> {
@@ -124,7 +124,7 @@ pub(crate) fn from_another(input: Input, other: TransportId) -> Option<Input> {
         | Input::Opened { id }
         | Input::Received { id }
         | Input::Pong { id, .. }
-        | Input::ProtocolEvent { id, .. }
+        | Input::Handshake { id, .. }
         | Input::PeerClosed { id, .. }
         | Input::Failed { id, .. } => {
             *id = other;

@@ -127,13 +127,11 @@ fn lead_on(bench: &mut Bench, phase: Phase) {
         Phase::Authorizing if bench.link.is_locating() => Input::Address { id, result: Ok(()) },
         Phase::Authorizing => Input::Token { id, result: Ok(TokenInfo::new(Some(TOKEN_LIFE))) },
         Phase::Dialing => Input::Opened { id },
-        Phase::Handshaking(Step::Welcome) => Input::ProtocolEvent { id, signal: HandshakeEvent::Welcome },
-        Phase::Handshaking(Step::Challenge) => {
-            Input::ProtocolEvent { id, signal: HandshakeEvent::ChallengeMet }
-        }
+        Phase::Handshaking(Step::Welcome) => Input::Handshake { id, event: HandshakeEvent::Welcome },
+        Phase::Handshaking(Step::Challenge) => Input::Handshake { id, event: HandshakeEvent::ChallengeMet },
         Phase::Handshaking(Step::Login) => Input::Login,
         Phase::Handshaking(Step::Authenticating) => {
-            Input::ProtocolEvent { id, signal: HandshakeEvent::Authenticated }
+            Input::Handshake { id, event: HandshakeEvent::Authenticated }
         }
         other => panic!("nothing is known to lead on from {other:?}"),
     });

@@ -8,15 +8,15 @@ use rand_core::Rng;
 use super::failure::Failure;
 use super::input::Refusal;
 use super::reason::Reason;
-use super::stage::Stage;
 use super::state::{ClosedReason, Step};
+use super::state_data::Stage;
 use super::{Link, OnFirstFailure, ReopenPolicy};
-use crate::backoff::{Window, percent};
-use crate::budget::GiveUpReason;
-use crate::code::CloseCode;
-use crate::credentials::Need;
-use crate::policy::{StopReason, Verdict};
-use crate::time::Instant;
+use crate::base::time::Instant;
+use crate::policy::backoff::{Window, percent};
+use crate::policy::budget::GiveUpReason;
+use crate::policy::close_code::CloseCode;
+use crate::policy::close_policy::{StopReason, Verdict};
+use crate::policy::credentials::Need;
 
 /// The wait after what this side found wrong, if the table has the end, or a token, for its code: the same is likely to
 /// happen again.
@@ -38,7 +38,7 @@ impl<R: Rng> Link<R> {
     /// The verdict on a failure. What this side found wrong about the peer means what the same close code would from the
     /// peer, except that it does not end the link: this side may be mistaken, and only the peer can say that nothing would
     /// change (I13).
-    pub(super) fn judge(&self, failure: Failure) -> Verdict {
+    pub(super) fn verdict(&self, failure: Failure) -> Verdict {
         let policy = &self.config.close_policy;
         match failure {
             Failure::Http { status, .. } => policy.on_status(status),
@@ -81,7 +81,7 @@ impl<R: Rng> Link<R> {
 
     /// Whether a failure is the end of the link: by its verdict, if that holds everywhere or no endpoint is left that said
     /// anything else, or by a budget. Where the link goes on, the route leads to the endpoint that is dialled next.
-    pub(super) fn is_the_end(
+    pub(super) fn ends_link(
         &mut self,
         reason: Reason,
         verdict: Verdict,
@@ -109,7 +109,7 @@ impl<R: Rng> Link<R> {
         if is_token {
             let reported = self.credentials.refused(&self.config.credentials);
             self.tell_token_error(reported);
-            if is_proven && self.credentials.hopeless(&self.config.credentials) {
+            if is_proven && self.credentials.is_hopeless(&self.config.credentials) {
                 return Some(ClosedReason::GaveUp(GiveUpReason::TokenRefused));
             }
         }
@@ -154,7 +154,7 @@ impl<R: Rng> Link<R> {
         }
         // What an attempt was told is the endpoint's own wish; what a usable link was told is the service's.
         let is_attempt = matches!(self.stage, Stage::Dialing { .. } | Stage::Handshaking { .. });
-        if let Some(told) = self.told().filter(|_| is_attempt) {
+        if let Some(told) = self.requested_delay().filter(|_| is_attempt) {
             pause = pause.max(told);
         }
         self.route.answered(is_final);
@@ -171,7 +171,7 @@ impl<R: Rng> Link<R> {
     }
 
     /// How long the server asked to be left alone, within the configured bounds.
-    fn told(&self) -> Option<Duration> {
+    fn requested_delay(&self) -> Option<Duration> {
         let config = self.config.retry_after;
         let told = self.told_to_wait.filter(|_| config.honour);
         // A hint whose time is over says nothing any more; one that asked for no wait at all still does.
@@ -182,7 +182,7 @@ impl<R: Rng> Link<R> {
     /// Until when to wait, and below what no hint can shorten it.
     pub(super) fn wait(&mut self, verdict: Verdict, was_stable: bool) -> (Instant, Instant) {
         let backoff = self.config.backoff;
-        let told = self.told();
+        let told = self.requested_delay();
         self.told_to_wait = None;
         let mut pause = self.route.pause_from(self.now);
         if told >= Some(pause) {
@@ -205,7 +205,7 @@ impl<R: Rng> Link<R> {
             window = window.later(told.capped(self.config.retry_after.max));
         }
         let delay = window.draw(&mut self.rng);
-        self.schedule.took(delay);
+        self.schedule.record(delay);
 
         let least = backoff.floor.max(pause).max(told.unwrap_or_default());
         let until = self.budget.earliest_dial(self.now).max(self.now + delay);

@@ -3,7 +3,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 
-use crate::session::channel::{Channel, Position};
+use crate::session::ids::{Channel, Position};
 
 /// A stream: a channel's, or with `None` the session's own.
 pub(crate) type Stream = Option<Channel>;
@@ -128,7 +128,7 @@ impl Inbox {
     }
 
     /// The application is told a message that belongs to no stream.
-    pub(crate) fn tell(&mut self) {
+    pub(crate) fn count_event(&mut self) {
         self.told += 1;
     }
 
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(inbox.position(&stream), Some(AT_5));
         inbox.take(1);
         assert_eq!(inbox.position(&stream), Some(Position::new(7, 6)));
-        inbox.tell();
+        inbox.count_event();
         inbox.take(3);
         assert_eq!(inbox.position(&stream), Some(Position::new(7, 8)));
         inbox.take(u64::MAX);

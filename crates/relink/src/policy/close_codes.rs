@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::policy::{Row, StopReason, Verdict, row, rows};
+use crate::policy::close_policy::{Row, StopReason, Verdict, row, rows};
 
 const fn slow(secs: u64) -> Verdict {
     Verdict::RetrySlow { floor: Duration::from_secs(secs) }

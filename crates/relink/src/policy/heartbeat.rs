@@ -7,9 +7,9 @@
 
 use core::time::Duration;
 
-use crate::code::CloseCode;
-use crate::config::{ConfigError, LONGEST, config, mistake, positive, positive_or_off, within};
-use crate::time::{Instant, earliest};
+use crate::base::config::{ConfigError, LONGEST, config, mistake, positive, positive_or_off, within};
+use crate::base::time::{Instant, earliest};
+use crate::policy::close_code::CloseCode;
 
 config! {
     /// How liveness is checked.
@@ -29,24 +29,24 @@ config! {
     pub struct HeartbeatConfig {
         /// A ping this long after the one before. `off` sends none. Shorter finds a dead link sooner, and costs a
         /// wake-up of the radio on a phone each time; 30 s stays below the idle timeout of common proxies (60 s).
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub interval / with_interval: Option<Duration> = Some(Duration::from_secs(30)),
         /// How long a ping may go unanswered. Shorter than a slow mobile round trip (several seconds) kills good links.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub timeout / with_timeout: Duration = Duration::from_secs(10),
         /// So many pings in a row without an answer, and the link is dead (D7 has 2). At least 1.
         pub missed / with_missed: u32 = 1,
         /// Dead after so long without any traffic at all, not even a part of a message, whatever the pings say (M13 has 60 s).
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub watchdog / with_watchdog: Option<Duration> = None,
         /// How long one message may take to arrive, once a part of it is there. `off`: bytes that come are life, however
         /// slowly they come. With a limit a peer that trickles is given up; the largest message has to fit into it on the
         /// slowest line. Time in which this side does not read does not count.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub message_timeout / with_message_timeout: Option<Duration> = None,
         /// How long the quick probe after a clock jump or a wake-up hint may take; also how late a deadline must be
         /// handled to count as a jump. At least 100 ms.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub probe / with_probe: Duration = Duration::from_secs(2),
         /// The code of the close frame sent to a peer that is believed dead, in case it is not (I13).
         pub close_code / with_close_code: CloseCode = CloseCode::HEARTBEAT_TIMEOUT,

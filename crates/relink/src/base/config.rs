@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::human::HumanDuration;
+use crate::base::duration_text::HumanDuration;
 
 /// Declares a configuration: public fields, each with its default beside its docs, and a `with_…` method each.
 ///
@@ -100,6 +100,7 @@ impl From<crate::session::Unreadable> for ConfigError {
 
 /// A configured value, for the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Value {
     /// A duration.
     Duration(Duration),

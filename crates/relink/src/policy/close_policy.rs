@@ -7,9 +7,9 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::code::CloseCode;
-use crate::config::{ConfigError, LONGEST, within};
-use crate::policy_defaults::{CLOSE_CODES, HTTP_STATUSES};
+use crate::base::config::{ConfigError, LONGEST, within};
+use crate::policy::close_code::CloseCode;
+use crate::policy::close_codes::{CLOSE_CODES, HTTP_STATUSES};
 
 /// What to do about the end of a transport, or of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Verdict {
     /// Try again on the curve, but never sooner than the floor.
     RetrySlow {
         /// The shortest delay that this end allows.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         floor: Duration,
     },
     /// Fetch a fresh token, then try again on the curve; without a token provider nothing would change, so stop.
@@ -41,7 +41,7 @@ pub enum Verdict {
 }
 
 #[cfg(feature = "serde")]
-crate::tables::from_tables!(Verdict);
+crate::base::tables::from_tables!(Verdict);
 
 /// Why trying again would be pointless: a symbolic name for programs, and advice for people.
 ///
@@ -226,7 +226,7 @@ pub struct Rule {
 }
 
 #[cfg(feature = "serde")]
-crate::tables::from_tables!(Rule);
+crate::base::tables::from_tables!(Rule);
 
 /// A row of a base table: a rule and the reason for it.
 pub type Row = (Rule, &'static str);
@@ -431,7 +431,7 @@ mod policy_serde {
         status: Vec<Rule>,
     }
 
-    crate::tables::from_tables!(Edits);
+    crate::base::tables::from_tables!(Edits);
 
     impl Serialize for ClosePolicy {
         fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

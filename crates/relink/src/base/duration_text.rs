@@ -84,7 +84,7 @@ fn split_where(text: &str, stop: impl Fn(char) -> bool) -> (&str, &str) {
 
 impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = crate::time::nanos(self.0);
+        let mut rest = crate::base::time::nanos(self.0);
         if rest == 0 {
             return f.write_str("0s");
         }
@@ -112,19 +112,17 @@ pub mod serde_impl {
     use super::HumanDuration;
 
     /// As text.
-
     pub fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&HumanDuration(*value).to_string())
     }
 
     /// From text.
-
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         from.deserialize_str(Text).map(|HumanDuration(duration)| duration)
     }
 
     /// Reads a duration, and tells a mistake with the text.
-    pub struct Text;
+    struct Text;
 
     impl Visitor<'_> for Text {
         type Value = HumanDuration;
@@ -143,7 +141,6 @@ pub mod serde_impl {
         use super::{Deserializer, Duration, Error, HumanDuration, Serializer, Text, Visitor, fmt};
 
         /// As text.
-
         pub fn serialize<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
             match value {
                 Some(duration) => super::serialize(duration, to),
@@ -152,7 +149,6 @@ pub mod serde_impl {
         }
 
         /// From text.
-
         pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
             from.deserialize_str(TextOrOff)
         }
@@ -187,7 +183,6 @@ pub mod serde_impl {
         use super::{Deserializer, Serialize, Serializer};
 
         /// As text.
-
         pub fn serialize<T: Serialize, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
             match value {
                 Some(limit) => limit.serialize(to),
@@ -196,7 +191,6 @@ pub mod serde_impl {
         }
 
         /// From text.
-
         pub fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
         where
             T: TryFrom<i64> + TryFrom<u64>,

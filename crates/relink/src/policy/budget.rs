@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use crate::bucket::{Bucket, Rate};
-use crate::config::{ConfigError, LONGEST, SHORTEST, config, positive, within};
-use crate::time::Instant;
+use crate::base::config::{ConfigError, LONGEST, SHORTEST, config, positive, within};
+use crate::base::time::Instant;
+use crate::policy::rate_limit::{Bucket, Rate};
 
 config! {
     /// The limits on trying.
@@ -19,10 +19,10 @@ config! {
         /// Give up after so many failures since the link was last stable: failed attempts, and links that were lost before
         /// they were stable; with several endpoints, all of theirs together (D6, M11). The attempts that events number
         /// count from the last usable link instead. `off` never gives up: what must stay up, tries.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::limit"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::limit"))]
         pub max_attempts / with_max_attempts: Option<u32> = None,
         /// Give up when the link was down for so long.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub max_elapsed / with_max_elapsed: Option<Duration> = None,
         /// A limit on dials behind all delays, so that no combination of rules is a hot loop (I6, W20). It holds for what a
         /// person asks for, too: one dial more than the burst is theirs, at once, and the next as the rate allows. A burst
@@ -45,15 +45,15 @@ pub struct Breaker {
     /// So many failed attempts. 1 to 16.
     pub failures: u32,
     /// Within so long.
-    #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
     pub window: Duration,
     /// While open, one attempt (the half-open probe) per so long; `off` gives up until the user acts.
-    #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
     pub cooldown: Option<Duration>,
 }
 
 #[cfg(feature = "serde")]
-crate::tables::from_tables!(Breaker);
+crate::base::tables::from_tables!(Breaker);
 
 /// Which budget ended the trying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +186,7 @@ impl Budget {
     }
 
     /// The link is stable, or a person acted: failures are forgotten, the rate limit is not.
-    pub fn forgive(&mut self) {
+    pub fn reset_failures(&mut self) {
         self.attempts = 0;
         self.down_since = None;
         self.failures = [None; MAX_FAILURES];

@@ -8,11 +8,11 @@ use rand_core::Rng;
 use super::action::{Action, LinkEvent};
 use super::input::{TokenError, TokenInfo, TransportId};
 use super::reason::Reason;
-use super::stage::{Live, Refresh, Stage};
+use super::state_data::{Live, Refresh, Stage};
 use super::{Link, OnDead};
-use crate::heartbeat::HeartbeatAction;
-use crate::policy::{StopReason, Verdict};
-use crate::stats::count;
+use crate::base::stats::count;
+use crate::policy::close_policy::{StopReason, Verdict};
+use crate::policy::heartbeat::HeartbeatAction;
 
 impl<R: Rng> Link<R> {
     /// The answer to a renewal while connected.
@@ -33,14 +33,14 @@ impl<R: Rng> Link<R> {
         if let Stage::Connected(live) = &mut self.stage {
             live.stable_at = None;
             self.credentials.accepted();
-            self.forgive();
+            self.reset_failures();
         }
     }
 
-    pub(super) fn forgive(&mut self) {
+    pub(super) fn reset_failures(&mut self) {
         self.schedule.reset();
-        self.budget.forgive();
-        self.route.forgive();
+        self.budget.reset_failures();
+        self.route.reset_failures();
     }
 
     pub(super) fn pong(&mut self, id: TransportId, nonce: Option<u32>) {
@@ -75,11 +75,11 @@ impl<R: Rng> Link<R> {
 
     pub(super) fn tell_token_error(&mut self, reported: Option<u32>) {
         if let Some(consecutive_failures) = reported {
-            self.tell(LinkEvent::TokenError { consecutive_failures });
+            self.emit(LinkEvent::TokenError { consecutive_failures });
         }
     }
 
-    pub(super) fn beat(&mut self, beat: Option<HeartbeatAction>) {
+    pub(super) fn handle_heartbeat(&mut self, beat: Option<HeartbeatAction>) {
         let Some(id) = self.transport() else { return };
         match beat {
             Some(HeartbeatAction::Ping { nonce }) => {

@@ -6,9 +6,9 @@
 
 use core::time::Duration;
 
-use crate::config::{ConfigError, config, positive_or_off};
+use crate::base::config::{ConfigError, config, positive_or_off};
+use crate::base::time::{Instant, earliest};
 use crate::link::Status;
-use crate::time::{Instant, earliest};
 
 config! {
     /// What is shown, and when.
@@ -21,14 +21,14 @@ config! {
     pub struct StatusViewConfig {
         /// A lost link still shows as connected for so long while it recovers (A5 has 4 s). Off by default: a person
         /// may be told the truth at once.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub grace / with_grace: Option<Duration> = None,
         /// The "reconnecting" banner appears after so long, so that a short drop does not flicker, and not before the
         /// grace is over (M15).
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub banner_after / with_banner_after: Option<Duration> = Some(Duration::from_secs(1)),
         /// After so long without a link, offer *retry now* (M16).
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub stuck_after / with_stuck_after: Option<Duration> = Some(Duration::from_secs(30)),
     }
 }
@@ -74,7 +74,7 @@ pub enum StatusChange {
 
 /// The timers of the surface, named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SurfaceTimer {
+pub(crate) enum StatusTimer {
     Grace,
     Banner,
     Stuck,
@@ -185,11 +185,11 @@ impl StatusView {
         }
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<(Instant, SurfaceTimer)> {
+    pub(crate) fn next_deadline(&self) -> Option<(Instant, StatusTimer)> {
         earliest([
-            self.grace_until.map(|at| (at, SurfaceTimer::Grace)),
-            self.banner.deadline().map(|at| (at, SurfaceTimer::Banner)),
-            self.stuck.deadline().map(|at| (at, SurfaceTimer::Stuck)),
+            self.grace_until.map(|at| (at, StatusTimer::Grace)),
+            self.banner.deadline().map(|at| (at, StatusTimer::Banner)),
+            self.stuck.deadline().map(|at| (at, StatusTimer::Stuck)),
         ])
     }
 

@@ -5,12 +5,12 @@ use alloc::string::{String, ToString};
 use rand_core::Rng;
 
 use super::{Address, CloseFrame, Event, Frame, Given, Protocol, ProtocolEvent, Secret, Session, Token};
-use crate::code::CloseCode;
+use crate::base::stats::count;
+use crate::base::time::Instant;
 use crate::link::{
     AddressError, Failure, HandshakeEvent, Input, Phase, State, TokenError, TokenInfo, TransportId,
 };
-use crate::stats::count;
-use crate::time::Instant;
+use crate::policy::close_code::CloseCode;
 
 impl<P: Protocol, R: Rng> Session<P, R> {
     pub(super) fn token(&mut self, id: TransportId, result: Result<Token, String>, now: Instant) {
@@ -110,20 +110,20 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         let mut signals = core::mem::take(&mut self.signals);
         for signal in signals.drain(..) {
             if self.link.transport() == Some(id) {
-                self.heed(signal, id, now);
+                self.handle_protocol_event(signal, id, now);
             }
         }
         self.signals = signals;
     }
 
-    fn heed(&mut self, signal: ProtocolEvent, id: TransportId, now: Instant) {
+    fn handle_protocol_event(&mut self, signal: ProtocolEvent, id: TransportId, now: Instant) {
         if signal.is_of_session() && !matches!(self.link.state(), State::Connected | State::Closing) {
             return;
         }
         let signal = match signal {
             ProtocolEvent::Data(message) => {
-                self.inbox.tell();
-                return self.tell(Event::Message(message));
+                self.inbox.count_event();
+                return self.emit(Event::Message(message));
             }
             ProtocolEvent::Publication { channel, offset, message } => {
                 return self.published(channel, offset, message, id, now);
@@ -152,7 +152,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 return self.unsubscribed(channel, problem, now);
             }
             ProtocolEvent::Members { channel, members, more } => {
-                return self.members_are(&channel, members, more);
+                return self.set_members(&channel, members, more);
             }
             ProtocolEvent::Joined { channel, member } => return self.member_joined(&channel, member),
             ProtocolEvent::Left { channel, member } => return self.member_left(&channel, member),
@@ -171,7 +171,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             ProtocolEvent::Refused(refusal) => HandshakeEvent::Refused(refusal),
             ProtocolEvent::GoingAway { retry_after } => HandshakeEvent::GoingAway { retry_after },
         };
-        self.drive(Input::ProtocolEvent { id, signal }, now);
+        self.drive(Input::Handshake { id, event: signal }, now);
     }
 
     /// Closes the transport with this frame, for what came over it.

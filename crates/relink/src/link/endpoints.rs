@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
+use crate::base::time::Instant;
 use crate::link::action::Endpoint;
-use crate::time::Instant;
 
 /// Endpoints that have a pause of their own; those beyond share their places, and the longer pause counts.
 const PAUSES: usize = 16;
@@ -123,7 +123,7 @@ impl Route {
     }
 
     /// Nothing that was said counts any more: the link is stable, or a person acted.
-    pub(crate) fn forgive(&mut self) {
+    pub(crate) fn reset_failures(&mut self) {
         *self = Self { current: self.current, redirects: self.redirects, ..Self::new(self.count) };
     }
 }

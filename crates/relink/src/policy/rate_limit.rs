@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use crate::config::{ConfigError, LONGEST, within};
-use crate::time::Instant;
+use crate::base::config::{ConfigError, LONGEST, within};
+use crate::base::time::Instant;
 
 /// A token bucket: `burst` at once, then one per `refill`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,12 +17,12 @@ pub struct Rate {
     /// So many at once. At least 1.
     pub burst: u32,
     /// The bucket gains one per so long.
-    #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
     pub refill: Duration,
 }
 
 #[cfg(feature = "serde")]
-crate::tables::from_tables!(Rate);
+crate::base::tables::from_tables!(Rate);
 
 impl Rate {
     /// Checks both numbers, under the names that they have in their configuration.

@@ -1,13 +1,13 @@
 //! The state of a link with all that belongs to it: deadlines above all.
 
-use crate::code::CloseCode;
-use crate::credentials::Need;
-use crate::heartbeat::{BeatTimer, Heartbeat};
+use crate::base::time::{Instant, earliest};
 use crate::link::input::TransportId;
 use crate::link::reason::Timer;
 use crate::link::state::{ClosedReason, Phase, State, Step};
-use crate::surface::SurfaceTimer;
-use crate::time::{Instant, earliest};
+use crate::link::status_view::StatusTimer;
+use crate::policy::close_code::CloseCode;
+use crate::policy::credentials::Need;
+use crate::policy::heartbeat::{BeatTimer, Heartbeat};
 
 /// The state, and what must be forgotten with it.
 #[derive(Debug, Clone)]
@@ -181,12 +181,12 @@ impl From<BeatTimer> for Timer {
     }
 }
 
-impl From<SurfaceTimer> for Timer {
-    fn from(timer: SurfaceTimer) -> Self {
+impl From<StatusTimer> for Timer {
+    fn from(timer: StatusTimer) -> Self {
         match timer {
-            SurfaceTimer::Grace => Self::Grace,
-            SurfaceTimer::Banner => Self::Banner,
-            SurfaceTimer::Stuck => Self::Stuck,
+            StatusTimer::Grace => Self::Grace,
+            StatusTimer::Banner => Self::Banner,
+            StatusTimer::Stuck => Self::Stuck,
         }
     }
 }

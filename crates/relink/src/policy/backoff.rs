@@ -9,8 +9,8 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
-use crate::config::{ConfigError, LONGEST, config, mistake, positive, within};
-use crate::time::nanos;
+use crate::base::config::{ConfigError, LONGEST, config, mistake, positive, within};
+use crate::base::time::nanos;
 
 config! {
     /// The schedule of delays between attempts.
@@ -48,20 +48,20 @@ config! {
         pub jitter / with_jitter: Jitter = Jitter::Equal,
         /// No automatic delay is shorter, except the first after a stable link (see `first`). At least 1 ms. Lower
         /// means faster recovery from a blink, and more dials against a server in trouble. (I6)
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub floor / with_floor: Duration = Duration::from_millis(250),
         /// No delay is longer, jitter included; only a server's own hint or a close code's floor reach beyond. Higher
         /// is kinder to a server that is gone for long, and slower to notice that it is back. (I7)
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub cap / with_cap: Duration = Duration::from_secs(20),
         /// Where the curve itself stops growing, before jitter. `off`: at `cap`. Set it lower than `cap` where
         /// additive jitter is meant to go on top of the longest delay (W2).
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub curve_cap / with_curve_cap: Option<Duration> = None,
         /// The first attempt after a *stable* link dropped is drawn from zero to this, in place of the curve's first
         /// delay: the one exception to the floor (I6). Zero dials at once; `off` follows the curve. One second is
         /// "at once" to a person and spreads a fleet that lost its server together (W23).
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub first / with_first: Option<Duration> = Some(Duration::from_secs(1)),
     }
 }
@@ -78,22 +78,22 @@ pub enum Curve {
     /// Always the same.
     Fixed {
         /// The delay.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         delay: Duration,
     },
     /// `initial`, `initial + step`, `initial + 2 × step` … A delay of zero is lifted to the floor.
     Linear {
         /// The first delay.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         initial: Duration,
         /// What each further delay adds.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         step: Duration,
     },
     /// `initial`, then `factor_pct` percent of the one before.
     Exponential {
         /// The first delay.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         initial: Duration,
         /// The growth in percent: 200 doubles. 100 to 10,000.
         factor_pct: u32,
@@ -104,7 +104,7 @@ pub enum Curve {
     /// Its own jitter; combine it with [`Jitter::None`].
     Decorrelated {
         /// The shortest delay.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         initial: Duration,
         /// How far beyond the previous delay the draw may reach, in percent: 300 is usual. 100 to 10,000.
         factor_pct: u32,
@@ -112,7 +112,7 @@ pub enum Curve {
 }
 
 #[cfg(feature = "serde")]
-crate::tables::from_tables!(Curve);
+crate::base::tables::from_tables!(Curve);
 
 /// How a delay is spread, so that clients which lost their server together do not come back together (W23).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +142,7 @@ pub enum Jitter {
 }
 
 #[cfg(feature = "serde")]
-crate::tables::from_tables!(Jitter);
+crate::base::tables::from_tables!(Jitter);
 
 /// Up to sixteen delays in whole milliseconds, kept in place so that the core needs no allocator.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -216,7 +216,7 @@ mod table_serde {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use super::DelayTable;
-    use crate::human::HumanDuration;
+    use crate::base::duration_text::HumanDuration;
 
     impl Serialize for DelayTable {
         fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -227,7 +227,7 @@ mod table_serde {
     impl<'de> Deserialize<'de> for DelayTable {
         fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
             #[derive(Deserialize)]
-            struct Delay(#[serde(with = "crate::human::serde_impl")] Duration);
+            struct Delay(#[serde(with = "crate::base::duration_text::serde_impl")] Duration);
 
             let delays: Vec<_> =
                 Vec::<Delay>::deserialize(from)?.into_iter().map(|Delay(delay)| delay).collect();
@@ -428,7 +428,7 @@ impl Jitter {
 /// let mut schedule = Schedule::default();
 /// for _ in 0..100 {
 ///     let delay = schedule.next_window(&backoff).draw(&mut rng);
-///     schedule.took(delay);
+///     schedule.record(delay);
 ///     assert!(delay >= backoff.floor && delay <= backoff.cap);
 /// }
 /// schedule.reset();
@@ -454,7 +454,7 @@ impl Schedule {
     }
 
     /// Remembers the delay that was drawn.
-    pub const fn took(&mut self, delay: Duration) {
+    pub const fn record(&mut self, delay: Duration) {
         self.previous = delay;
     }
 

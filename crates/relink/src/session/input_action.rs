@@ -1,13 +1,13 @@
 //! What goes into a session and what comes out.
 
+use crate::base::time::Instant;
 use crate::link::{Failure, Hint, TransportId};
 use crate::session::address::Address;
-use crate::session::channel::Channel;
 use crate::session::event::Event;
+use crate::session::ids::Channel;
 use crate::session::message::{CloseFrame, Frame, Message, Secret, Token};
 use crate::session::outgoing::{Receipt, SizeLimit};
 use crate::session::protocol::Unreadable;
-use crate::time::Instant;
 use alloc::string::String;
 
 /// Everything that can change a session, but for [`send`](super::Session::send), which answers at once.

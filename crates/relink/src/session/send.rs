@@ -11,10 +11,10 @@ use super::{
     Overflow, Priority, Protocol, Receipt, SendError, SendErrorKind, SendReceipt, Session, SessionAction,
     SizeLimit,
 };
-use crate::bucket::{Bucket, Rate};
+use crate::base::stats::count;
+use crate::base::time::Instant;
 use crate::link::{Input, State};
-use crate::stats::count;
-use crate::time::Instant;
+use crate::policy::rate_limit::{Bucket, Rate};
 
 /// What piled up while the link was down, and how fast it may go out now (I22).
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl Backlog {
 
     /// Whether the next message to go out is part of it. What is sent again is.
     fn is_next(&self, outbox: &Outbox) -> bool {
-        outbox.again() > 0 || outbox.next().is_some_and(|receipt| receipt <= self.last)
+        outbox.to_resend() > 0 || outbox.next().is_some_and(|receipt| receipt <= self.last)
     }
 
     /// When the next message may go out; `None` where nothing holds it back.
@@ -86,7 +86,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             Overflow::DropNewest | Overflow::Refuse => {}
         }
         let receipt = self.outbox.push(outgoing, now);
-        self.note_queue();
+        self.report_queue();
         Ok(SendReceipt { receipt, queued })
     }
 
@@ -95,18 +95,18 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Frame> {
         loop {
             if let Some(frame) = self.control.pop_front() {
-                self.oversize.goes(&frame);
+                self.oversize.record_frame(&frame);
                 return Some(frame);
             }
             let flushing = self.link.is_flushing();
             if !self.link.state().is_usable() && !flushing {
                 return None;
             }
-            if self.channels.is_asking() && self.pump_channels(now.max(self.link.now())) {
+            if self.channels.is_asking() && self.drive_subscriptions(now.max(self.link.now())) {
                 continue;
             }
             self.expire_messages(now);
-            if self.outbox.has_to_go() && self.transmit_message(now) {
+            if self.outbox.has_sendable() && self.transmit_message(now) {
                 continue;
             }
             if !flushing || !self.outbox.is_done() {
@@ -152,7 +152,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             let (size, limit) = (bytes, config.max_bytes);
             return Err(SendErrorKind::TooLarge { size, limit, by: SizeLimit::Outbox });
         }
-        self.fits(message, channel, self.outbox.serial_to_be())?;
+        self.fits(message, channel, self.outbox.next_serial())?;
         let room = match config.overflow {
             Overflow::Refuse => self.outbox.has_room(bytes),
             Overflow::DropOldest => self.outbox.can_make_room(bytes, priority),
@@ -169,35 +169,35 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             return false;
         }
         let counted = self.outbox.config().guarantee == Guarantee::AtLeastOnce;
-        let may_go = self.outbox.again() > 0 || !counted || self.outbox.has_window();
+        let may_go = self.outbox.to_resend() > 0 || !counted || self.outbox.has_window();
         if !may_go {
             return false;
         }
-        if self.outbox.again() == 0 {
+        if self.outbox.to_resend() == 0 {
             self.drop_what_does_not_fit();
         }
         if paced {
             self.backlog.goes(&self.outbox, now);
         }
-        let (command, unacknowledged) = if let Some(again) = self.outbox.next_again() {
+        let (command, unacknowledged) = if let Some(again) = self.outbox.next_resend() {
             (command(again), None)
         } else {
             let Some(entry) = self.outbox.pop() else { return false };
             self.sent(&entry);
             if counted {
-                (command(self.outbox.fly(entry)), None)
+                (command(self.outbox.put_in_flight(entry)), None)
             } else {
                 let Entry { receipt, outgoing: Outgoing { message, channel, .. }, .. } = entry;
                 (Command::Data { message, channel, serial: None }, Some(receipt))
             }
         };
-        self.note_queue();
+        self.report_queue();
         self.frames.clear();
         self.protocol.command(command, &mut self.frames);
         let size = self.frames.iter().map(message_len).max().unwrap_or(0);
         match unacknowledged {
-            Some(receipt) => self.oversize.goes_for_good(receipt, size),
-            None => self.outbox.went(size),
+            Some(receipt) => self.oversize.record_unacknowledged(receipt, size),
+            None => self.outbox.record_sent_size(size),
         }
         self.control.extend(self.frames.drain(..));
         true
@@ -216,7 +216,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         let now = now.max(self.link.now());
         while let Some(Entry { receipt, outgoing, .. }) = self.outbox.pop_expired(now) {
             self.drop_message(receipt, outgoing, DropReason::Expired);
-            self.note_queue();
+            self.report_queue();
         }
     }
 
@@ -226,7 +226,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         while let Some(Entry { receipt, outgoing, .. }) = self.outbox.pop_oldest() {
             self.drop_message(receipt, outgoing, DropReason::Closed);
         }
-        self.note_queue();
+        self.report_queue();
     }
 
     pub(super) fn drop_message(&mut self, receipt: Receipt, outgoing: Outgoing, why: DropReason) {
@@ -248,7 +248,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.handed_back += match joined {
             Ok(kept) => kept,
             Err(event) => {
-                self.tell(event);
+                self.emit(event);
                 weight
             }
         };
@@ -268,7 +268,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.tell_fate(Event::Sent { first: entry.receipt, last: entry.receipt });
     }
 
-    pub(super) fn note_queue(&mut self) {
+    pub(super) fn report_queue(&mut self) {
         let queued = self.outbox.len() + self.outbox.in_flight();
         let queued = u32::try_from(queued).unwrap_or(u32::MAX);
         let stats = self.link.stats_mut();

@@ -5,9 +5,9 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
-use crate::backoff::{Window, percent};
-use crate::config::{ConfigError, config, positive, positive_or_off, within};
-use crate::time::Instant;
+use crate::base::config::{ConfigError, config, positive, positive_or_off, within};
+use crate::base::time::Instant;
+use crate::policy::backoff::{Window, percent};
 
 config! {
     /// How tokens and addresses are fetched. Off unless `fetch` or `address` is set: a link without a provider has no such
@@ -29,19 +29,19 @@ config! {
         /// signed URL, a ticket for one use, the answer of a call that negotiates.
         pub address / with_address: bool = false,
         /// How long one fetch may take before it counts as failed.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub timeout / with_timeout: Duration = Duration::from_secs(10),
         /// While connected, a fresh token is fetched this long before the present one expires. `off` waits for the
         /// server to refuse it, and so does a session whose protocol cannot give the server a fresh one
         /// ([`Protocol::renews`](crate::Protocol::renews)).
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::option"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub refresh_ahead / with_refresh_ahead: Option<Duration> = Some(Duration::from_secs(60)),
         /// … and up to so many percent of that sooner, so that a fleet does not refresh together.
         pub refresh_spread_pct / with_refresh_spread_pct: u32 = 20,
         /// From so many failures in a row on, each is reported as an event (M10).
         pub report_after / with_report_after: u32 = 3,
         /// After so many tokens in a row that the server refused, the link gives up (M5, I19). `off` never does.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl::limit"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::limit"))]
         pub max_refusals / with_max_refusals: Option<u32> = Some(10),
     }
 }
@@ -123,7 +123,7 @@ impl Credentials {
     }
 
     /// Whether so many tokens were refused that another would not help.
-    pub(crate) fn hopeless(&self, config: &CredentialsConfig) -> bool {
+    pub(crate) fn is_hopeless(&self, config: &CredentialsConfig) -> bool {
         config.max_refusals.is_some_and(|most| self.refusals >= most)
     }
 

@@ -5,9 +5,9 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
-use crate::backoff::{Backoff, Schedule};
-use crate::config::{ConfigError, config, positive};
-use crate::time::Instant;
+use crate::base::config::{ConfigError, config, positive};
+use crate::base::time::Instant;
+use crate::policy::backoff::{Backoff, Schedule};
 
 config! {
     /// How subscriptions come back.
@@ -23,7 +23,7 @@ config! {
         pub resubscribe / with_resubscribe: bool = true,
         /// How long the answer to one request may take, for a token too, before it counts as failed. Long enough for a
         /// busy server, short enough that a person does not ask.
-        #[cfg_attr(feature = "serde", serde(with = "crate::human::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub answer_timeout / with_answer_timeout: Duration = Duration::from_secs(10),
         /// How long until a subscription that failed for now is tried again.
         pub retry / with_retry: Backoff = Backoff::default(),
@@ -175,7 +175,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
         let idle = matches!(entry.standing, SubscriptionState::Over | SubscriptionState::Waiting { .. });
         if idle {
             entry.schedule.reset();
-            self.stand(&key, SubscriptionState::Wanted);
+            self.set_state(&key, SubscriptionState::Wanted);
             self.ask(&key);
         }
     }
@@ -191,7 +191,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
                     | SubscriptionState::Active
             )
         ) {
-            self.stand(key, SubscriptionState::Wanted);
+            self.set_state(key, SubscriptionState::Wanted);
             self.ask(key);
         }
     }
@@ -239,7 +239,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
     pub fn granted(&mut self, key: &K, now: Instant) -> bool {
         let waited = matches!(self.standing(key), Some(SubscriptionState::Authorizing { .. }));
         if waited {
-            self.stand(key, SubscriptionState::Asked { until: now + self.config.answer_timeout });
+            self.set_state(key, SubscriptionState::Asked { until: now + self.config.answer_timeout });
         }
         waited
     }
@@ -250,7 +250,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
         entry.schedule.reset();
         // Whoever is about to ask again has not got that answer yet.
         if !matches!(entry.standing, SubscriptionState::Wanted | SubscriptionState::Authorizing { .. }) {
-            self.stand(key, SubscriptionState::Active);
+            self.set_state(key, SubscriptionState::Active);
         }
         true
     }
@@ -268,15 +268,15 @@ impl<K: Ord + Clone> Subscriptions<K> {
         if for_now {
             return self.try_later(key, now, rng);
         }
-        self.stand(key, SubscriptionState::Over);
+        self.set_state(key, SubscriptionState::Over);
         None
     }
 
     fn try_later<R: Rng + ?Sized>(&mut self, key: &K, now: Instant, rng: &mut R) -> Option<Duration> {
         let entry = self.entries.get_mut(key)?;
         let delay = entry.schedule.next_window(&self.config.retry).draw(rng);
-        entry.schedule.took(delay);
-        self.stand(key, SubscriptionState::Waiting { until: now + delay });
+        entry.schedule.record(delay);
+        self.set_state(key, SubscriptionState::Waiting { until: now + delay });
         Some(delay)
     }
 
@@ -284,7 +284,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
     pub fn handle_timeout<R: Rng + ?Sized>(&mut self, now: Instant, rng: &mut R) {
         while let Some((_, key)) = self.next_due(now) {
             if let Some(SubscriptionState::Waiting { .. }) = self.standing(&key) {
-                self.stand(&key, SubscriptionState::Wanted);
+                self.set_state(&key, SubscriptionState::Wanted);
                 self.ask(&key);
             } else if let Some(delay) = self.try_later(&key, now, rng) {
                 self.failures.push_back((key, delay));
@@ -315,7 +315,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
             };
             // The peer may have agreed, or refused, before it was asked.
             if self.standing(key) == Some(SubscriptionState::Wanted) {
-                self.stand(key, standing);
+                self.set_state(key, standing);
                 return Some(want);
             }
         }
@@ -361,7 +361,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
         }
     }
 
-    fn stand(&mut self, key: &K, standing: SubscriptionState) -> bool {
+    fn set_state(&mut self, key: &K, standing: SubscriptionState) -> bool {
         let Some(entry) = self.entries.get_mut(key) else { return false };
         let before = core::mem::replace(&mut entry.standing, standing);
         entry.was_asked |= matches!(standing, SubscriptionState::Asked { .. } | SubscriptionState::Active);

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::link::Refusal;
 use crate::session::address::Address;
-use crate::session::channel::{Channel, Member, Position, Problem, Rejection, SessionId};
+use crate::session::ids::{Channel, Member, Position, Problem, Rejection, SessionId};
 use crate::session::message::{CloseFrame, Message};
 
 /// What a protocol reads from frames.

@@ -1,0 +1,8 @@
+//! What everything stands on: time, configuration, statistics.
+
+pub(crate) mod config;
+pub(crate) mod duration_text;
+pub(crate) mod stats;
+#[cfg(feature = "serde")]
+pub(crate) mod tables;
+pub(crate) mod time;

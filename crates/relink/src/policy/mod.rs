@@ -1,0 +1,11 @@
+//! The rules that a link follows, each a value or a small machine that can be tested alone: how long to wait, what a close
+//! code means, when a peer counts as dead, how much trying is allowed, what an attempt needs before it dials.
+
+pub(crate) mod backoff;
+pub(crate) mod budget;
+pub(crate) mod close_code;
+pub(crate) mod close_codes;
+pub(crate) mod close_policy;
+pub(crate) mod credentials;
+pub(crate) mod heartbeat;
+pub(crate) mod rate_limit;
