@@ -143,7 +143,6 @@ impl Protocol for RelinkV1 {
                 let max_message = self.max_message;
                 ClientFrame::Hello { token: token.cloned(), resume: resume.cloned(), max_message }
             }
-            Command::Step { step: Step::Welcome | Step::Challenge | Step::Login, .. } => return,
             Command::Renew { token } => ClientFrame::Renew { token: token.clone() },
             Command::Heartbeat { nonce, sent, .. } => ClientFrame::Heartbeat { nonce, sent },
             Command::Data { message, channel, serial } => {
@@ -153,8 +152,8 @@ impl Protocol for RelinkV1 {
                 ClientFrame::Subscribe { channel, since, token, presence }
             }
             Command::Unsubscribe { channel } => ClientFrame::Unsubscribe { channel },
-            // What version 1 has no frame for.
-            _ => return,
+            // Steps that version 1 does not have, and what it has no frame for.
+            Command::Step { step: Step::Welcome | Step::Challenge | Step::Login, .. } | _ => return,
         };
         self.say(&frame, frames);
     }

@@ -177,7 +177,9 @@ impl Human {
         lines.push(match reason {
             ClosedReason::Requested => Line::note("closed"),
             ClosedReason::GaveUp(_) => bad(format!("gave up, {reason}: {}", reason.advice())),
-            ClosedReason::Stopped { .. } | _ => bad(format!("ended for good, {reason}: {}", reason.advice())),
+            ClosedReason::Stopped { .. } | ClosedReason::DriverGone => {
+                bad(format!("ended for good, {reason}: {}", reason.advice()))
+            }
         });
         lines
     }

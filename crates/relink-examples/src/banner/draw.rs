@@ -53,7 +53,7 @@ fn banner(screen: &Screen, now: Instant) -> Option<(Vec<String>, Style)> {
     if let Some(reason) = screen.ended {
         return match reason {
             ClosedReason::Requested => None,
-            ClosedReason::Stopped { .. } | ClosedReason::GaveUp(_) | _ => {
+            ClosedReason::Stopped { .. } | ClosedReason::GaveUp(_) | ClosedReason::DriverGone => {
                 on(Color::Red, vec![format!("Disconnected: {reason}."), reason.advice().to_owned()])
             }
         };

@@ -171,7 +171,7 @@ pub(crate) fn phase_name(phase: Phase) -> &'static str {
 fn end_name(reason: ClosedReason) -> &'static str {
     match reason {
         ClosedReason::Stopped { .. } => "stopped",
-        ClosedReason::Requested | ClosedReason::GaveUp(_) | _ => reason.name(),
+        ClosedReason::Requested | ClosedReason::GaveUp(_) | ClosedReason::DriverGone => reason.name(),
     }
 }
 
