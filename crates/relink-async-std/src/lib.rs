@@ -26,6 +26,11 @@
 //! same with a configuration, headers, a token provider, TLS and more, and can make a [`Connection`] instead, which needs
 //! no task. What the link does when, and how it is told to do otherwise, is in [`relink`].
 
+/// The README, whose example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod runtime;
 
 pub use relink_driver::relink::{self, Event, Message, SessionConfig, Token};

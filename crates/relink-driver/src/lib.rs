@@ -10,6 +10,11 @@
 //! * [`Connection`]: the engine in the hands of its owner, a `Stream` and a `Sink`;
 //! * [`Client`] and [`Events`]: the engine in a task of its own, with handles to it.
 
+/// The README, whose example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod builder;
 mod channel_tokens;
 mod client;

@@ -44,6 +44,11 @@
 //! # Ok::<(), relink::ConfigError>(())
 //! ```
 
+/// The README, whose example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 extern crate alloc;
 #[cfg(test)]
 extern crate std;

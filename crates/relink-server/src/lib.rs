@@ -96,6 +96,11 @@
 //! | `axum` | `ServerHandle::route` and `Upgrade`: links inside an axum application |
 //! | `redis` | `RedisHistory`: history that outlives a node and is shared by many (W15) |
 
+/// The README, whose example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod admission;
 mod builder;
 mod clock;

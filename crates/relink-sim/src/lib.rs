@@ -47,6 +47,11 @@
 //! that a handled deadline is followed by a later one or by none, that nothing is told after the end, and that no
 //! deadline outlives it.
 
+/// The README, whose example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 pub mod fuzz;
 pub mod model;
 pub mod stimulus;

@@ -89,6 +89,11 @@
 //! `metered` (off): a server of Metered's realtime messaging, see `Metered`. Without this feature and the last one this crate
 //! knows nothing of relink.
 
+/// The README, whose example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod conduct;
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -29,10 +29,15 @@ mod runtime;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
-/// The README, whose examples are tests of this crate.
+/// The README, whose example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
+/// The README of the project, whose examples are tests of this crate.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
-mod readme {}
+mod project {}
 
 pub use relink_driver::relink::{self, Event, Message, SessionConfig, Token};
 #[cfg(feature = "tls")]

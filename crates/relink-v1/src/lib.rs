@@ -3,6 +3,11 @@
 //! `relink.v1`: a small subprotocol with acknowledgements, resume, subscriptions and presence in it. `docs/protocol.md`
 //! describes it for whoever implements it elsewhere.
 
+/// The README, whose example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 extern crate alloc;
 #[cfg(test)]
 extern crate std;

@@ -112,6 +112,11 @@
 //! | `alloc` | yes | [`Session`] and what stands on it. Without it [`Link`] and the pieces remain, which allocate nothing. |
 //! | `serde` | no | configuration from files, durations as `"30s"`; the link's events and statistics as data |
 
+/// The README, whose example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 #[cfg(feature = "alloc")]
 extern crate alloc;
 #[cfg(test)]
