@@ -15,8 +15,8 @@ mod serve;
 mod settings;
 mod signals;
 mod style;
+mod text;
 mod width;
-mod words;
 
 use std::process::ExitCode;
 

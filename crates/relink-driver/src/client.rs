@@ -12,9 +12,9 @@ use relink::{
 };
 
 use crate::engine::Engine;
+use crate::handle_state::Shared;
 use crate::line::Place;
 use crate::runtime::Runtime;
-use crate::shared::Shared;
 
 /// A handle to a link that runs in a task of its own: send, close, look. Cheap to clone; all clones mean the same link.
 ///

@@ -14,8 +14,8 @@ use relink::{
 
 use crate::client::ClosedError;
 use crate::engine::{Engine, Ran};
+use crate::handle_state::Shared;
 use crate::runtime::{Runtime, Sleep};
-use crate::shared::Shared;
 
 /// A link that is polled by its owner: a [`Stream`] of [`Event`]s and a [`Sink`] for [`Message`]s.
 ///

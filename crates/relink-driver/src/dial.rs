@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use relink::{Address, Failure, InvalidUrl, Secret};
 
-use crate::race;
+use crate::happy_eyeballs;
 use crate::request::{Prepared, Target, Template};
 use crate::runtime::{ConnectError, Runtime};
 use crate::stream::{BoxStream, Guarded, Heard};
@@ -70,7 +70,7 @@ impl Dialer {
             Some(connect) => connect(target).await?,
             None => {
                 let addresses = runtime.lookup(host.clone(), port).await.map_err(ConnectError::lookup)?;
-                Box::new(race::connect(runtime, addresses).await?)
+                Box::new(happy_eyeballs::connect(runtime, addresses).await?)
             }
         };
         let (stream, heard) = Guarded::new(stream, tls);

@@ -8,8 +8,8 @@ use relink::{Event, SessionAction, SessionInput};
 
 use crate::dial::Dialer;
 use crate::fetch::{AddressRequest, Fetch, Providers};
+use crate::handle_state::Shared;
 use crate::runtime::{Runtime, Sleep};
-use crate::shared::Shared;
 use crate::trace::Trace;
 use crate::transport::{Buffers, Transport};
 

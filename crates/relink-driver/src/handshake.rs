@@ -10,9 +10,9 @@ use relink::{Address, Failure};
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
+use crate::buffers::Buffers;
 use crate::cookies::Visit;
 use crate::head::{Head, Heads, list};
-use crate::memory::Memory;
 use crate::wire::WireError;
 
 /// Headers that the handshake writes itself, or that would make its request another one.
@@ -43,7 +43,7 @@ impl Handshake {
     pub(crate) fn start(
         request: &http::Request<()>,
         visit: Option<Visit>,
-        memory: &mut Memory,
+        memory: &mut Buffers,
     ) -> Result<Self, WireError> {
         let invalid = |detail: String| WireError::new(Failure::InvalidRequest, detail);
         let (uri, headers) = (request.uri(), request.headers());
@@ -79,7 +79,7 @@ impl Handshake {
     }
 
     /// The headers of the answer, once it has come whole and agrees. Frames may stand behind it.
-    pub(crate) fn poll(&mut self, memory: &mut Memory) -> Result<Option<HeaderMap>, WireError> {
+    pub(crate) fn poll(&mut self, memory: &mut Buffers) -> Result<Option<HeaderMap>, WireError> {
         let not_websocket = |detail: String| WireError::new(Failure::NotWebSocket, detail);
         let Some(head) = self.heads.poll(&mut memory.inbound).map_err(not_websocket)? else {
             let ended = "the connection ended during the handshake";
@@ -158,7 +158,7 @@ mod tests {
     fn shake(answer: impl FnOnce(&str) -> String) -> Result<Option<HeaderMap>, WireError> {
         let request = http::Request::get("ws://h:8080/p?q=1").header("sec-websocket-protocol", "a, b");
         let request = request.header("sec-websocket-protocol", "c").body(()).unwrap();
-        let mut memory = Memory::default();
+        let mut memory = Buffers::default();
         let mut handshake = Handshake::start(&request, None, &mut memory).unwrap();
         let answer = answer(&handshake.accept);
         memory.inbound.extend(answer.as_bytes());
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn the_request_is_written_as_rfc_6455_writes_it() {
         let request = http::Request::get("ws://me@h:8080?q=1").header("x-api-key", "k").body(()).unwrap();
-        let mut memory = Memory::default();
+        let mut memory = Buffers::default();
         Handshake::start(&request, None, &mut memory).unwrap();
         let written = String::from_utf8(memory.outbound.unread().to_vec()).unwrap();
         assert!(
@@ -246,7 +246,7 @@ mod tests {
     fn a_header_of_the_handshakes_own_is_refused() {
         for name in OWN_HEADERS {
             let request = http::Request::get("ws://h/").header(&name, "x").body(()).unwrap();
-            let error = Handshake::start(&request, None, &mut Memory::default()).err().unwrap();
+            let error = Handshake::start(&request, None, &mut Buffers::default()).err().unwrap();
             assert!(error.failure == Failure::InvalidRequest && error.detail.contains(name.as_str()));
         }
     }

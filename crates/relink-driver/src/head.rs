@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::memory::Buffer;
+use crate::buffers::Buffer;
 
 /// So much HTTP at most before there is a WebSocket: many cookies fit, and a server that never comes to an end fills no
 /// memory.

@@ -15,9 +15,11 @@
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+mod buffers;
 mod builder;
 mod channel_tokens;
 mod client;
+mod client_cell;
 mod clock;
 mod close_watch;
 mod connection;
@@ -25,19 +27,17 @@ mod cookies;
 mod dial;
 mod engine;
 mod fetch;
+mod handle_state;
 mod handshake;
+mod happy_eyeballs;
 mod head;
 mod inbox;
 mod line;
 mod lookup;
-mod memory;
 mod preset;
-mod race;
-mod renewable;
 mod request;
 mod retry_after;
 mod runtime;
-mod shared;
 mod stream;
 mod suspend;
 #[cfg(feature = "tls")]
@@ -48,13 +48,13 @@ mod wire;
 
 pub use builder::{BuildError, Builder};
 pub use client::{Client, CloseSummary, ClosedError, Events};
+pub use client_cell::ClientCell;
 pub use clock::{StdClock, Suspension};
 pub use close_watch::CloseWatch;
 pub use connection::Connection;
 pub use fetch::AddressRequest;
 pub use inbox::InboxLimits;
 pub use relink::{InvalidUrl, TokenPlacement};
-pub use renewable::ClientCell;
 pub use request::{IntoRequest, Target};
 pub use runtime::{ConnectError, Runtime, Sleep};
 pub use stream::{BoxStream, ByteStream};

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::clock::StdClock;
-use crate::shared::Shared;
+use crate::handle_state::Shared;
 
 /// How often the clock is looked at: a link is told this much after the machine woke up, at the latest.
 const INTERVAL: Duration = Duration::from_secs(1);

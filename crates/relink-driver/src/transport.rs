@@ -12,8 +12,8 @@ use http::header::SEC_WEBSOCKET_PROTOCOL;
 use relink::{CloseFrame, Frame, Instant, SessionInput, TransportId};
 
 use crate::dial::Dialed;
+use crate::handle_state::Shared;
 use crate::runtime::{ConnectError, io_failure};
-use crate::shared::Shared;
 use crate::stream::{BoxStream, Heard};
 use crate::wire::{Wire, WireError, WireEvent};
 

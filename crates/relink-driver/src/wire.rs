@@ -14,10 +14,10 @@ use tungstenite::protocol::{
     CloseFrame as WireClose, Message as WireMessage, Role, WebSocket, WebSocketConfig,
 };
 
+use crate::buffers::Buffers;
 use crate::close_watch::CloseWatch;
 use crate::cookies::Visit;
 use crate::handshake::Handshake;
-use crate::memory::Memory;
 use crate::request::{Target, Template};
 
 /// The limits on what a peer may send (E24), and the size of buffers.
@@ -98,9 +98,9 @@ pub struct Wire {
 }
 
 enum State {
-    Handshaking(Box<Handshake>, Memory),
-    Open(Box<WebSocket<Memory>>),
-    Broken(Memory),
+    Handshaking(Box<Handshake>, Buffers),
+    Open(Box<WebSocket<Buffers>>),
+    Broken(Buffers),
 }
 
 impl Wire {
@@ -120,7 +120,7 @@ impl Wire {
         visit: Option<Visit>,
         limits: WireLimits,
     ) -> Result<Self, WireError> {
-        let mut memory = Memory::default();
+        let mut memory = Buffers::default();
         let handshake = Handshake::start(request, visit, &mut memory)?;
         Ok(Self::new(State::Handshaking(Box::new(handshake), memory), limits))
     }
@@ -145,7 +145,7 @@ impl Wire {
     /// A WebSocket whose handshake is done already, as the client of it.
     #[must_use]
     pub fn opened(limits: WireLimits) -> Self {
-        let socket = WebSocket::from_raw_socket(Memory::default(), Role::Client, Some(limits.config()));
+        let socket = WebSocket::from_raw_socket(Buffers::default(), Role::Client, Some(limits.config()));
         Self::new(State::Open(Box::new(socket)), limits)
     }
 
@@ -172,7 +172,7 @@ impl Wire {
     ///
     /// The handshake was refused, the peer broke the protocol, or the bytes ended without a close frame.
     pub fn poll_event(&mut self) -> Result<Option<WireEvent>, WireError> {
-        match std::mem::replace(&mut self.state, State::Broken(Memory::default())) {
+        match std::mem::replace(&mut self.state, State::Broken(Buffers::default())) {
             State::Handshaking(mut handshake, mut memory) => match handshake.poll(&mut memory) {
                 Ok(Some(headers)) => {
                     // Frames may stand behind the answer.
@@ -227,7 +227,7 @@ impl Wire {
             Frame::Pong(payload) => WireMessage::Pong(payload),
             Frame::Close(frame) => WireMessage::Close(close_content(frame)),
         };
-        // Memory takes every byte; what remains is "closed already", and then there is nobody to tell.
+        // Buffers takes every byte; what remains is "closed already", and then there is nobody to tell.
         let _ = socket.write(message);
     }
 
@@ -272,7 +272,7 @@ impl Wire {
         }
     }
 
-    fn memory(&mut self) -> &mut Memory {
+    fn memory(&mut self) -> &mut Buffers {
         match &mut self.state {
             State::Handshaking(_, memory) => memory,
             State::Open(socket) => socket.get_mut(),

@@ -26,7 +26,7 @@ use tokio_tungstenite::{
 use crate::{
     admission::Permit,
     counted::Counted,
-    hub::{Hub, Wire},
+    hub::{Hub, Mailbox},
     user::User,
 };
 
@@ -87,7 +87,7 @@ impl Drop for Seat {
 struct Connection<IO> {
     ws: WebSocketStream<Counted<IO>>,
     seat: Seat,
-    wire: Arc<Wire>,
+    wire: Arc<Mailbox>,
     /// Whether something was written that may still be in the buffer.
     unflushed: bool,
     /// So many of them are pongs.

@@ -1,7 +1,7 @@
 //! The node behind its lock, and what it is connected to.
 
-mod errands;
-mod wire;
+mod mailbox;
+mod store_task;
 
 use std::{
     collections::BTreeMap,
@@ -30,8 +30,8 @@ use crate::{
     history::{History, news},
     user::User,
 };
-pub(crate) use errands::Errand;
-pub(crate) use wire::Wire;
+pub(crate) use mailbox::Mailbox;
+pub(crate) use store_task::StoreTask;
 
 /// So many events wait for each listener.
 const EVENTS: usize = 1024;
@@ -62,7 +62,7 @@ pub(crate) struct Hub {
     /// Wakes the timer when there is an earlier deadline.
     earlier: Arc<Notify>,
     /// What is asked of the store.
-    errands: UnboundedSender<Errand>,
+    for_store: UnboundedSender<StoreTask>,
     runtime: Handle,
     next_id: AtomicU64,
     tasks: Mutex<Vec<AbortHandle>>,
@@ -70,7 +70,7 @@ pub(crate) struct Hub {
 
 struct Core {
     node: Node<StdRng>,
-    wires: BTreeMap<ConnectionId, Arc<Wire>>,
+    mailboxes: BTreeMap<ConnectionId, Arc<Mailbox>>,
     /// The places of connections that have something under way. What the application is asked for one holds its place
     /// until it is answered, so that reconnecting does not multiply the calls.
     places: BTreeMap<ConnectionId, Arc<Permit>>,
@@ -85,7 +85,7 @@ impl Hub {
         history: Arc<dyn History>,
         runtime: Handle,
     ) -> Arc<Self> {
-        let (errands, inbox) = tokio::sync::mpsc::unbounded_channel();
+        let (for_store, inbox) = tokio::sync::mpsc::unbounded_channel();
         let (sender, heard) = news();
         let clock = Clock::new();
         let hub = Arc::new(Self {
@@ -94,10 +94,15 @@ impl Hub {
             admission: Arc::new(Admission::new(&config, clock)),
             events: broadcast::Sender::new(EVENTS),
             phase: watch::Sender::new(Phase::Serving),
-            core: Mutex::new(Core { node, wires: BTreeMap::new(), places: BTreeMap::new(), deadline: None }),
+            core: Mutex::new(Core {
+                node,
+                mailboxes: BTreeMap::new(),
+                places: BTreeMap::new(),
+                deadline: None,
+            }),
             clock,
             earlier: Arc::default(),
-            errands,
+            for_store,
             runtime,
             next_id: AtomicU64::new(1),
             tasks: Mutex::default(),
@@ -108,8 +113,8 @@ impl Hub {
         };
         let tasks = [
             hub.runtime.spawn(keep_time(Arc::downgrade(&hub), Arc::clone(&hub.earlier), hub.clock)),
-            hub.runtime.spawn(errands::run(Arc::downgrade(&hub), inbox, history, watch)),
-            hub.runtime.spawn(errands::hear(Arc::downgrade(&hub), heard)),
+            hub.runtime.spawn(store_task::run(Arc::downgrade(&hub), inbox, history, watch)),
+            hub.runtime.spawn(store_task::hear(Arc::downgrade(&hub), heard)),
         ];
         let tasks = tasks.map(|task| task.abort_handle()).into();
         *hub.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
@@ -149,11 +154,11 @@ impl Hub {
         self: &Arc<Self>,
         user: Option<User>,
         place: Arc<Permit>,
-    ) -> (ConnectionId, Arc<Wire>) {
+    ) -> (ConnectionId, Arc<Mailbox>) {
         let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let wire = Arc::<Wire>::default();
+        let wire = Arc::<Mailbox>::default();
         let mut core = self.lock();
-        core.wires.insert(id, Arc::clone(&wire));
+        core.mailboxes.insert(id, Arc::clone(&wire));
         core.places.insert(id, place);
         let after = user.as_ref().and_then(User::expires_in);
         let user = user.map(|user| user.as_str().to_owned());
@@ -166,7 +171,7 @@ impl Hub {
     /// A connection has ended.
     pub(crate) fn close(self: &Arc<Self>, id: ConnectionId, code: CloseCode) {
         let mut core = self.lock();
-        core.wires.remove(&id);
+        core.mailboxes.remove(&id);
         core.node.handle(NodeInput::Closed { id, code }, self.clock.now());
         self.act(&mut core);
     }
@@ -192,15 +197,15 @@ impl Hub {
     }
 
     fn perform(self: &Arc<Self>, action: NodeAction, core: &mut Core) {
-        let Core { wires, places, .. } = core;
+        let Core { mailboxes, places, .. } = core;
         match action {
-            NodeAction::Ready { id } => wires.get(&id).into_iter().for_each(|wire| wire.wake()),
+            NodeAction::Ready { id } => mailboxes.get(&id).into_iter().for_each(|wire| wire.wake()),
             NodeAction::Close { id, frame } => {
-                wires.get(&id).into_iter().for_each(|wire| wire.close(frame.clone()));
+                mailboxes.get(&id).into_iter().for_each(|wire| wire.close(frame.clone()));
             }
-            NodeAction::Ask { question, what } => self.run_errand(Errand::Ask(question, what)),
-            NodeAction::Watch { stream } => self.run_errand(Errand::Watch(stream)),
-            NodeAction::Unwatch { stream } => self.run_errand(Errand::Unwatch(stream)),
+            NodeAction::Ask { question, what } => self.run_errand(StoreTask::Ask(question, what)),
+            NodeAction::Watch { stream } => self.run_errand(StoreTask::Watch(stream)),
+            NodeAction::Unwatch { stream } => self.run_errand(StoreTask::Unwatch(stream)),
             NodeAction::Identify { id, token } => self.spawn(places.get(&id), async move |hub| {
                 let result = hub.handlers.identify(token).await;
                 if let Ok(user) = &result {
@@ -236,9 +241,9 @@ impl Hub {
         }
     }
 
-    fn run_errand(&self, errand: Errand) {
+    fn run_errand(&self, task: StoreTask) {
         // The other end lives as long as this.
-        _ = self.errands.send(errand);
+        _ = self.for_store.send(task);
     }
 
     /// Asks the application, in a task of its own, which holds the connection's place.

@@ -11,7 +11,7 @@ use relink::{
 
 use crate::output::Line;
 use crate::style::{BAD, GOOD, WAIT, paint};
-use crate::words::{cause, printable, soon, span};
+use crate::text::{cause, printable, soon, span};
 
 /// Remembers what it takes to say things once.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::stdin::{Refusal, Unfit};
 use crate::output::Line;
-use crate::words::{cause, symbol};
+use crate::text::{cause, symbol};
 
 /// One line.
 #[derive(Serialize)]

@@ -6,7 +6,7 @@ use relink::{ClosedReason, DeadReason, Failure, Reason, SessionConfig, StopReaso
 use relink_testing::{Connection, Script};
 
 use super::stage::{Broken, Stage, promise};
-use crate::words::span;
+use crate::text::span;
 
 /// The delays of the play. Each is named on the screen together with the default that it shortens.
 const FIRST: Duration = Duration::from_millis(400);

@@ -9,7 +9,7 @@ use relink::Stats;
 
 use crate::exit::{Exit, Mistake};
 use crate::style::{BAD, GOOD, paint};
-use crate::words::span;
+use crate::text::span;
 use stage::{Broken, Stage, promise};
 
 const INTRODUCTION: &str = "\

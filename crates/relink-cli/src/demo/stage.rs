@@ -13,7 +13,7 @@ use tokio::time::{Instant, interval, sleep_until};
 
 use super::timeline::{Timeline, Who};
 use crate::style::{BAD, GOOD, WAIT};
-use crate::words::{cause, soon};
+use crate::text::{cause, soon};
 
 /// How long anything may take that should happen; far above every delay of the play.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,8 +1,8 @@
 //! `relink serve`: the scripted server of `relink-testing`, with one of relink.v1 or of Metered's protocol behind it, for trying
 //! things out.
 
+mod log;
 mod node;
-mod told;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -18,8 +18,8 @@ use crate::exit::{Exit, Mistake};
 use crate::output::{Line, Output};
 use crate::settings::duration;
 use crate::signals::Stop;
+use log::{Frames, Teller};
 use node::Node;
-use told::{Frames, Teller};
 
 /// How long clients may take to leave in a shutdown: after they were asked to, and again after they were closed.
 const FAREWELL: Duration = Duration::from_secs(3);

@@ -47,7 +47,7 @@ fn every_event_of_the_server_is_in_the_table() {
         .flat_map(|names| names.split('`').skip(1).step_by(2))
         .collect();
     // The names stand in one function of the program, and two beside it.
-    let source = include_str!("../../src/serve/told.rs");
+    let source = include_str!("../../src/serve/log.rs");
     let named = source.split("fn describe(").nth(1).expect("the function");
     let mut told: BTreeSet<_> =
         named.split("(\"").skip(1).map(|rest| rest.split('"').next().unwrap_or_default()).collect();

@@ -171,6 +171,6 @@ impl Drop for Listener {
 
 impl fmt::Debug for MemoryHistory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory").field("config", &self.shared.config).finish_non_exhaustive()
+        f.debug_struct("MemoryHistory").field("config", &self.shared.config).finish_non_exhaustive()
     }
 }

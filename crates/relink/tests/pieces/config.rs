@@ -150,7 +150,7 @@ fn the_documented_defaults_are_the_defaults() {
     let surface = StatusViewConfig::default();
     documented(
         "link/status_view.rs",
-        "SurfaceConfig",
+        "StatusViewConfig",
         &[
             ("`grace`", "off", surface.grace.is_none()),
             ("`banner_after`", "1 s", surface.banner_after == Some(secs(1))),

@@ -60,7 +60,7 @@ fn every_state_that_can_be_reached_has_a_section() {
 fn every_kind_of_input_is_handed_in() {
     let named = inputs::all(relink::TransportId::default(), 1, None);
     let text: String = named.iter().map(|named| format!("{:?}\n", named.input)).collect();
-    for name in ["Input", "Hint", "LinkSignal", "Refusal", "Failure"] {
+    for name in ["Input", "Hint", "HandshakeEvent", "Refusal", "Failure"] {
         for variant in source::variants_of(name) {
             assert!(text.contains(&variant), "no input says {name}::{variant}");
         }

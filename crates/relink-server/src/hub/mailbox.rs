@@ -10,12 +10,12 @@ use relink::CloseFrame;
 
 /// One per connection; its task registers and looks, the node wakes.
 #[derive(Debug, Default)]
-pub(crate) struct Wire {
+pub(crate) struct Mailbox {
     waker: AtomicWaker,
     close: Mutex<Option<CloseFrame>>,
 }
 
-impl Wire {
+impl Mailbox {
     pub(crate) fn register(&self, waker: &Waker) {
         self.waker.register(waker);
     }

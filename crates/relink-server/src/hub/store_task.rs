@@ -12,27 +12,27 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::Hub;
 use crate::history::{History, StoreEventReceiver, Watch};
 
-/// What the node wants of its store.
-pub(crate) enum Errand {
+/// What a node asks its store to do.
+pub(crate) enum StoreTask {
     Ask(StoreRequestId, StoreRequest),
     Watch(Stream),
     Unwatch(Stream),
 }
 
-/// Runs errands in the order they were given. Answers come as they come.
+/// Runs the tasks in the order they were given. Answers come as they come.
 pub(super) async fn run(
     hub: Weak<Hub>,
-    mut errands: UnboundedReceiver<Errand>,
+    mut tasks: UnboundedReceiver<StoreTask>,
     history: Arc<dyn History>,
     watch: Arc<dyn Watch>,
 ) {
     let mut asked = FuturesUnordered::new();
     loop {
         tokio::select! {
-            errand = errands.recv() => match errand {
-                Some(Errand::Ask(question, what)) => asked.push(ask(Arc::clone(&history), question, what)),
-                Some(Errand::Watch(stream)) => watch.watch(stream),
-                Some(Errand::Unwatch(stream)) => watch.unwatch(&stream),
+            task = tasks.recv() => match task {
+                Some(StoreTask::Ask(question, what)) => asked.push(ask(Arc::clone(&history), question, what)),
+                Some(StoreTask::Watch(stream)) => watch.watch(stream),
+                Some(StoreTask::Unwatch(stream)) => watch.unwatch(&stream),
                 None => return,
             },
             Some(answer) = asked.next() => match hub.upgrade() {

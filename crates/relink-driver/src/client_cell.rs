@@ -68,6 +68,6 @@ impl<E> ClientCell<E> {
 
 impl<E> std::fmt::Debug for ClientCell<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Renewable").field("live", &self.live()).finish_non_exhaustive()
+        f.debug_struct("ClientCell").field("live", &self.live()).finish_non_exhaustive()
     }
 }

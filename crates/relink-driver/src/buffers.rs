@@ -4,14 +4,14 @@ use std::io::{self, Read, Write};
 
 /// The stream that tungstenite reads and writes.
 #[derive(Default)]
-pub(crate) struct Memory {
+pub(crate) struct Buffers {
     pub(crate) inbound: Buffer,
     pub(crate) outbound: Buffer,
     /// The peer will send no more.
     pub(crate) ended: bool,
 }
 
-impl Read for Memory {
+impl Read for Buffers {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let unread = self.inbound.unread();
         if unread.is_empty() {
@@ -24,7 +24,7 @@ impl Read for Memory {
     }
 }
 
-impl Write for Memory {
+impl Write for Buffers {
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
         self.outbound.extend(from);
         Ok(from.len())
