@@ -54,6 +54,7 @@
 
 pub mod addresses;
 pub mod close_codes;
+pub mod closing;
 pub mod handles;
 pub mod handshake;
 pub mod liveness;
@@ -127,7 +128,7 @@ macro_rules! driver_conformance {
                 a_code_that_this_side_closes_with_means_what_it_does_from_the_server
                 an_edited_code_means_what_the_edit_says
             }
-            handles {
+            closing {
                 e17_close_says_farewell_after_the_flush
                 a_close_can_have_a_code_and_a_reason
                 a_close_with_a_code_that_may_not_be_sent_follows_one_rule
@@ -142,6 +143,8 @@ macro_rules! driver_conformance {
                 a_close_flushes_for_a_bounded_time
                 a_link_that_is_down_closes_at_once
                 closed_waits_for_an_end_that_the_server_brings
+            }
+            handles {
                 i17_connect_works_again_after_giving_up
                 i17_retry_now_works_again_after_giving_up
                 i17_connect_while_it_closes_comes_back_after_the_end
@@ -318,9 +321,10 @@ macro_rules! driver_conformance {
 
 #[cfg(test)]
 mod tests {
-    const TOPICS: [(&str, &str); 12] = [
+    const TOPICS: [(&str, &str); 13] = [
         ("addresses", include_str!("addresses.rs")),
         ("close_codes", include_str!("close_codes.rs")),
+        ("closing", include_str!("closing.rs")),
         ("handles", include_str!("handles.rs")),
         ("handshake", include_str!("handshake.rs")),
         ("liveness", include_str!("liveness.rs")),
