@@ -14,7 +14,7 @@ default:
     @just --list --unsorted
 
 # All that a pull request must pass
-ci: test fmt lint doc no-std features msrv interop terminal fuzz-smoke demo
+ci: test fmt lint doc no-std features msrv interop webrtc terminal fuzz-smoke demo
 
 # Run the tests; they need nothing but Rust
 test:
@@ -104,6 +104,10 @@ load:
 # Check the example `banner` in a real terminal, as a person uses it
 terminal: (_command "tmux" "tmux")
     cargo test -p relink-examples --features tmux --test terminal
+
+# Check the example `peers`, which takes a C library to build
+webrtc:
+    cargo test -p relink-examples --features webrtc
 
 # Run the demonstration
 demo:
