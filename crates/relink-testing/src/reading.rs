@@ -164,8 +164,9 @@ pub(crate) fn text_or_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Opti
     }
 
     fn refuse<E: Error>(value: impl fmt::Display) -> E {
-        let allowed = format_args!("0 to {RETRY_AFTER_MAX} seconds, or a text for the header");
-        E::custom(format_args!("`retry_after` is {value}; allowed is {allowed}"))
+        E::custom(format_args!(
+            "`retry_after` is {value}; allowed is 0 to {RETRY_AFTER_MAX} seconds, or a text for the header"
+        ))
     }
 
     from.deserialize_any(TextOrSeconds).map(Some)

@@ -86,11 +86,10 @@ impl Model {
 
     /// What an input takes back of what was said before.
     fn forgives(&mut self, input: Input, now: Instant, after: State) {
-        if let (Input::Handshake { id, event: HandshakeEvent::GoingAway { retry_after } }, live) =
-            (input, self.live)
-            && live == Some(id)
-        {
-            self.told_to_wait = Some(now + retry_after);
+        if let Input::Handshake { id, event: HandshakeEvent::GoingAway { retry_after } } = input {
+            if self.live == Some(id) {
+                self.told_to_wait = Some(now + retry_after);
+            }
         }
         let is_up = self.state == State::Connected && !self.answers.is_stable();
         let is_proof = input == Input::Timeout && self.stable_at.is_some_and(|at| at <= now);
