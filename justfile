@@ -7,14 +7,16 @@ export RUSTUP_DIST_SERVER := "http://127.0.0.1:9"
 
 target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
 bare_metal := "thumbv7em-none-eabihf"
-libraries := "relink relink-v1 relink-node relink-profiles relink-driver relink-tokio relink-async-std relink-server"
+libraries := "relink relink-v1 relink-node relink-profiles relink-driver relink-tokio relink-async-std relink-server relink-testing relink-sim"
+# Features with a dependency that needs a newer Rust than the rest: rcgen, proptest.
+newer := "relink-testing/tls relink-testing/conformance relink-sim/proptest"
 
 # List the recipes
 default:
     @just --list --unsorted
 
 # All that a pull request must pass
-ci: test fmt lint doc no-std features msrv interop webrtc terminal fuzz-smoke demo
+ci: commits test fmt lint doc no-std features msrv publish-check interop webrtc terminal fuzz-smoke demo
 
 # Run the tests; they need nothing but Rust
 test:
@@ -46,21 +48,25 @@ _bare-metal std *flags:
 features:
     #!/usr/bin/env bash
     set -euo pipefail
-    check() { echo "$*"; cargo clippy --quiet --lib "$@" -- -D warnings; }
-    for crate in {{ libraries }}; do
-        check -p "$crate" --no-default-features
-        for feature in $({{ just_executable() }} _features-of "$crate"); do
-            check -p "$crate" --no-default-features --features "$feature"
-        done
-        check -p "$crate" --all-features
+    {{ just_executable() }} _feature-sets | while read -r flags; do
+        echo "$flags"
+        cargo clippy --quiet --lib $flags -- -D warnings
     done
 
-_features-of crate:
-    @cargo metadata --no-deps --format-version 1 | python3 -c 'import json, sys; \
-        packages = {package["name"]: package for package in json.load(sys.stdin)["packages"]}; \
-        print(*sorted(set(packages["{{ crate }}"]["features"]) - {"default"}))'
+# One line of flags for each check of a library, without the features named
+_feature-sets without="":
+    #!/usr/bin/env python3
+    import json, subprocess
+    metadata = subprocess.check_output(["cargo", "metadata", "--no-deps", "--format-version=1"])
+    packages = {package["name"]: package for package in json.loads(metadata)["packages"]}
+    without = set("{{ without }}".split())
+    for crate in "{{ libraries }}".split():
+        features = sorted(set(packages[crate]["features"]) - {"default"})
+        kept = [feature for feature in features if f"{crate}/{feature}" not in without]
+        for chosen in dict.fromkeys(["", *kept, ",".join(kept)]):
+            print("-p", crate, "--no-default-features", f"--features={chosen}")
 
-# Check the libraries with the oldest Rust they promise to build on
+# Check the libraries with the oldest Rust they promise to build on, with each feature
 msrv: _oldest-rust
     #!/usr/bin/env bash
     set -euo pipefail
@@ -68,12 +74,38 @@ msrv: _oldest-rust
     export LD_LIBRARY_PATH="$root/usr/lib/x86_64-linux-gnu:$root/usr/lib:$root/lib/x86_64-linux-gnu"
     export RUSTC="$root/usr/bin/rustc" CARGO_TARGET_DIR="{{ target }}/msrv/build"
     "$RUSTC" --version
-    for crate in {{ libraries }}; do
-        cargo check --lib --all-features -p "$crate"
+    {{ just_executable() }} _feature-sets "{{ newer }}" | while read -r flags; do
+        echo "$flags"
+        cargo check --quiet --lib $flags
     done
 
+# Check that every crate can be published: its package is built as crates.io would have it
+publish-check:
+    cargo publish --workspace --dry-run --allow-dirty
+
+# Check the subjects of the commits since the last release
+commits:
+    .ci/commits
+
+# Not in `ci`, since its tool takes two minutes to build.
+# Check licences, sources and unwanted dependencies; `just deny advisories` needs the network
+deny what="bans licenses sources": (_cargo-tool "cargo-deny")
+    cargo deny check {{ what }}
+
+# Not in `ci`, since its tool takes ten minutes to build.
+# Check that the version has been raised as the changes of the API ask for, against the last tag
+semver: (_cargo-tool "cargo-semver-checks")
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! tag=$(git describe --tags --abbrev=0 2>/dev/null); then echo "no release to compare with"; exit; fi
+    cargo semver-checks --baseline-rev "$tag"
+
+# Release a version, after `just ci`: without `publish`, shows what would be done
+release version *publish: commits deny semver
+    .ci/release {{ version }} {{ publish }}
+
 # Run each fuzz target for a short while
-fuzz-smoke seconds="20": _cargo-fuzz
+fuzz-smoke seconds="20": (_cargo-tool "cargo-fuzz")
     #!/usr/bin/env bash
     set -euo pipefail
     if [ ! -f fuzz/Cargo.toml ]; then echo "no fuzz targets yet"; exit; fi
@@ -126,8 +158,8 @@ _debian +packages:
         DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends {{ packages }}
     fi
 
-_cargo-fuzz:
-    cargo fuzz --version 2>/dev/null || cargo install cargo-fuzz --locked
+_cargo-tool name:
+    command -v {{ name }} >/dev/null || cargo install {{ name }} --locked
 
 # Debian's build of the oldest Rust, unpacked beside the installed one
 _oldest-rust:
