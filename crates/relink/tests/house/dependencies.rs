@@ -1,9 +1,9 @@
-//! What the workspace may stand on, and how thin its drivers stay.
+//! What the core may stand on, and how thin the drivers stay.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::source::{code, crates, read, sources};
 
 /// The core's dependencies, and those that `thiserror` needs while it compiles.
 const ALLOWED: [&str; 9] = [
@@ -18,6 +18,9 @@ const ALLOWED: [&str; 9] = [
     "unicode-ident",
 ];
 
+/// What the feature `serde` adds.
+const SERDE: [&str; 3] = ["serde", "serde_core", "serde_derive"];
+
 /// A driver dials, moves bytes and sleeps. More lines than this, and it decides something.
 const MOST_DRIVER_LINES: usize = 400;
 
@@ -26,6 +29,12 @@ fn the_core_stands_on_bytes_rand_core_and_thiserror_alone() {
     let tree = tree(&[]);
     let allowed: BTreeSet<String> = ALLOWED.map(String::from).into();
     assert_eq!(tree, allowed, "the dependencies of relink changed: see `cargo tree -p relink -e normal`");
+}
+
+#[test]
+fn all_features_add_serde_alone() {
+    let allowed: BTreeSet<String> = ALLOWED.into_iter().chain(SERDE).map(String::from).collect();
+    assert_eq!(tree(&["--all-features"]), allowed, "see `cargo tree -p relink -e normal --all-features`");
 }
 
 #[test]
@@ -69,36 +78,6 @@ fn the_core_names_no_runtime_no_clock_and_no_socket() {
     }
 }
 
-#[test]
-fn lines_of_code_are_counted_without_comments_blank_lines_and_tests() {
-    let text = "
-//! Docs.
-
-/* a block
-   of words */
-use a; // a remark
-
-/// More docs.
-fn one() {
-    let url = \"ws://peer\";
-}
-
-#[cfg(test)]
-mod tests {
-    fn two() {}
-}
-
-fn three() {}
-#[cfg(test)]
-use b;
-";
-    let counted = code(text);
-    assert_eq!(
-        counted,
-        ["use a; // a remark", "fn one() {", "let url = \"ws://peer\";", "}", "fn three() {}"]
-    );
-}
-
 /// The names in `cargo tree -p relink -e normal`.
 fn tree(flags: &[&str]) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
@@ -116,57 +95,4 @@ fn tree(flags: &[&str]) -> BTreeSet<String> {
         .filter(|name| !name.is_empty())
         .map(String::from)
         .collect()
-}
-
-/// The lines that are code: no comments, no blank lines, nothing under `#[cfg(test)]`.
-fn code(text: &str) -> Vec<&str> {
-    let mut lines = text.lines().map(str::trim);
-    let mut code = Vec::new();
-    while let Some(line) = lines.next() {
-        if line.starts_with("/*") {
-            // To the end of the comment, which may be on the same line.
-            let mut comment = line;
-            while !comment.ends_with("*/") {
-                let Some(next) = lines.next() else { break };
-                comment = next;
-            }
-        } else if line == "#[cfg(test)]" {
-            let mut depth = 0_i32;
-            for line in lines.by_ref() {
-                depth += count(line, '{') - count(line, '}');
-                if depth == 0 && (line.ends_with('}') || line.ends_with(';')) {
-                    break;
-                }
-            }
-        } else if !line.is_empty() && !line.starts_with("//") {
-            code.push(line);
-        }
-    }
-    code
-}
-
-fn count(line: &str, wanted: char) -> i32 {
-    i32::try_from(line.matches(wanted).count()).expect("a line of this world")
-}
-
-fn crates() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn read(file: &Path) -> String {
-    fs::read_to_string(file).expect("source is text")
-}
-
-/// Every Rust file in a folder and those below it.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder of source") {
-        let path = entry.expect("readable").path();
-        if path.is_dir() {
-            files.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    files
 }

@@ -1,0 +1,102 @@
+//! Files and functions stay small enough to be read at once.
+
+use std::path::Path;
+
+use crate::source::{code, crates, read, sources};
+
+const MOST_LINES_OF_A_FILE: usize = 400;
+const MOST_LINES_OF_A_FUNCTION: usize = 60;
+
+/// Longer, because each reads as a table: a `match` with an arm for each variant, or a value with a line for each field.
+const TABLES: [(&str, &str); 12] = [
+    ("relink-cli/src/connect/human.rs", "lines"),
+    ("relink-cli/src/connect/json.rs", "what"),
+    ("relink-node/src/node/asking.rs", "use_answer"),
+    // Not a table: each way in which an answer of the store can leave a reader.
+    ("relink-node/src/node/follow.rs", "looked_up"),
+    ("relink-server/src/history/redis/mod.rs", "ask"),
+    ("relink-sim/src/fuzz/draw.rs", "link_config"),
+    ("relink-sim/src/model.rs", "expected"),
+    ("relink-sim/src/model/rules.rs", "heard"),
+    ("relink-sim/src/peer.rs", "carry_out"),
+    ("relink-sim/src/world/client.rs", "told"),
+    ("relink-sim/src/world/host.rs", "carry_out"),
+    ("relink-sim/src/world/mod.rs", "happens"),
+];
+
+#[test]
+fn each_file_has_at_most_four_hundred_lines_of_code() {
+    for (file, text) in everything() {
+        let lines = code(&text).len();
+        assert!(lines <= MOST_LINES_OF_A_FILE, "{file} has {lines} lines of code");
+    }
+}
+
+#[test]
+fn each_function_has_at_most_sixty_lines_of_code() {
+    for (file, text) in everything() {
+        for (name, lines) in functions(&text) {
+            let allowed = lines <= MOST_LINES_OF_A_FUNCTION || TABLES.contains(&(&file, name));
+            assert!(allowed, "{file}: {name} has {lines} lines of code");
+        }
+    }
+}
+
+/// Each source file of each crate, by its path below `crates`.
+fn everything() -> Vec<(String, String)> {
+    let folders = crates().read_dir().expect("the crates").map(|entry| entry.expect("readable").path());
+    let files: Vec<_> = folders.flat_map(|folder| sources(&folder.join("src"))).collect();
+    assert!(files.len() > 200, "the crates' source was not found");
+    let named = |file: &Path| {
+        let path = file.strip_prefix(crates()).expect("below the crates");
+        path.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+    };
+    files.iter().map(|file| (named(file), read(file))).collect()
+}
+
+/// The functions of a file that rustfmt has laid out, with their lines of code, from `fn` to the brace below it.
+fn functions(text: &str) -> Vec<(&str, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut functions = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        let Some((before, rest)) = line.split_once("fn ") else { continue };
+        let qualifies = |word: &str| matches!(word, "pub" | "pub(crate)" | "pub(super)" | "const" | "async");
+        if !before.split_whitespace().all(qualifies) || line.ends_with(['}', ';']) {
+            continue;
+        }
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let is_end = |line: &&str| {
+            line.strip_prefix(indent)
+                .is_some_and(|rest| rest == "}" || rest.ends_with(";") && !rest.starts_with(' '))
+        };
+        let Some(length) = lines[index..].iter().position(is_end) else { continue };
+        let name = rest.split(['(', '<']).next().expect("a first part");
+        functions.push((name, code(&lines[index..=index + length].join("\n")).len()));
+    }
+    functions
+}
+
+#[test]
+fn functions_are_measured_from_their_first_line_to_their_brace() {
+    let text = "
+impl A {
+    pub const fn two() -> [u8; 2] {
+        // a remark
+        [1, 2]
+    }
+
+    fn short(&self) {}
+}
+
+async fn seven<T>(
+    a: T,
+    b: T,
+) -> T {
+    if true {
+        a
+    }
+    b
+}
+";
+    assert_eq!(functions(text), [("two", 3), ("seven", 9)]);
+}
