@@ -234,7 +234,7 @@ impl<Rt: Runtime> Builder<Rt> {
     }
 
     /// Brings the token for a channel that was subscribed to with
-    /// [`Subscription::with_token`](relink::Subscription::with_token): a fresh one for every subscription (I28). Several
+    /// [`Subscription::with_token`](relink::Subscription::with_token): a fresh one for every subscription. Several
     /// channels are asked for at once; an error or a panic counts as a failed fetch, which is tried again.
     #[must_use]
     pub fn channel_token<F, Fut, E>(mut self, provider: F) -> Self

@@ -54,7 +54,7 @@ pub struct CloseSummary {
     pub answers: Vec<Answer>,
 }
 
-/// A link that cannot be used again (D10, M23).
+/// A link that cannot be used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this link has come to its end ({reason}) and cannot be connected again; make a new one")]
 #[non_exhaustive]

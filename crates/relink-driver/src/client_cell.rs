@@ -6,7 +6,7 @@ use crate::builder::BuildError;
 use crate::client::Client;
 
 /// A handle that can be asked for a link at any time: it hands out the live one, or makes a fresh one where the last has come
-/// to its end (D10).
+/// to its end.
 ///
 /// The end of a link is final for it, so that whoever holds a [`Client`] knows what they have. An application that logs one
 /// user out and another in wants the next link, and everybody who sends should find it: they ask this.

@@ -23,7 +23,7 @@ pub(crate) struct Engine<Rt: Runtime> {
     providers: Providers,
     trace: Trace,
     sleep: Rt::Sleep,
-    /// The one transport there is, or the dial for it (I1).
+    /// The one transport there is, or the dial for it.
     transport: Option<Transport>,
     /// The one fetch that is under way for an attempt or a transport.
     fetch: Option<Fetch>,
@@ -107,7 +107,7 @@ impl<Rt: Runtime> Engine<Rt> {
     }
 
     /// Does once everything that can be done now. The order is the core's: what has arrived is handed in before the
-    /// time is (I10).
+    /// time is.
     fn try_turn(&mut self, cx: &mut Context<'_>) -> Ran {
         let mut busy = self.shared.wakes_up();
         busy |= self.poll_fetch(cx);

@@ -182,7 +182,7 @@ impl Shared {
 }
 
 impl State {
-    /// The next event for the application, which has taken it from here on (I24).
+    /// The next event for the application, which has taken it from here on.
     pub(crate) fn take_event(&mut self) -> Option<Event> {
         let event = self.inbox.pop()?;
         self.taken(&event);

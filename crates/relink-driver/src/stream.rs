@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-/// Any byte stream: TCP, TLS, a proxy's tunnel, a Unix socket, a pipe in memory (E6).
+/// Any byte stream: TCP, TLS, a proxy's tunnel, a Unix socket, a pipe in memory.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for T {}

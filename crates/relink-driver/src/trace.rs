@@ -26,7 +26,7 @@ impl Trace {
     }
 
     /// Losses and failures at `warn`, transitions at `info`, the rest at `debug`; messages not at all: in a steady state
-    /// `info` is quiet (E7). No field carries a secret: an address shows its public part.
+    /// `info` is quiet. No field carries a secret: an address shows its public part.
     pub(crate) fn event(&self, event: &Event) {
         let _entered = self.span.enter();
         match event {

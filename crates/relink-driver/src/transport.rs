@@ -95,7 +95,7 @@ impl Transport {
     }
 
     /// Writes what can be written without waiting, a last frame too, and lets go. A peer that is silent cannot hold us
-    /// up here (I14).
+    /// up here.
     pub(crate) fn leave(self, farewell: Option<CloseFrame>) {
         if let Stage::Open(open) | Stage::Gone(Some(open)) = self.stage {
             open.leave(farewell);

@@ -20,7 +20,7 @@ use crate::cookies::Visit;
 use crate::handshake::Handshake;
 use crate::request::{Target, Template};
 
-/// The limits on what a peer may send (E24), and the size of buffers.
+/// The limits on what a peer may send, and the size of buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WireLimits {

@@ -26,7 +26,7 @@ use crate::{
 const PER_SECOND: u32 = 100;
 /// For so many seconds a node goes on serving those whose turn has not come.
 const LINGER: &str = "20";
-/// A drain that was disturbed by the machine is repeated; so many at the most.
+/// A drain that was disturbed by the machine is repeated; so many at most.
 const MOST_DRAINS: usize = 6;
 /// A machine that stands still for longer brings too many dials together, whoever planned them.
 const PAUSE: Duration = Duration::from_millis(30);

@@ -76,7 +76,7 @@ pub struct Turn {
     pub hint: Duration,
 }
 
-/// Hands out the turns of one shutdown (W12, M12): one for each connection, evenly spaced.
+/// Hands out the turns of one shutdown: one for each connection, evenly spaced.
 ///
 /// A client draws its delay from the hint to `spread_pct` more, so the arrivals of a long drain blur into each other. They
 /// neither pile up nor thin out by that: at any moment about nine tenths of the capacity arrive. The hints stop where a

@@ -1,5 +1,5 @@
 //! What a server keeps so that nothing is lost: streams, sessions, members. As questions and answers: whoever keeps it, a
-//! map in memory or a store that outlives the node (W15), answers the same questions in the same way.
+//! map in memory or a store that outlives the node, answers the same questions in the same way.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,9 +23,9 @@ config! {
     /// | `max_members` | 1,000 |
     /// | `max_words` | 1 MiB |
     pub struct HistoryConfig {
-        /// So many messages of each stream at the most. At least 1.
+        /// So many messages of each stream at most. At least 1.
         pub max_messages / with_max_messages: usize = 1000,
-        /// So many bytes of each stream at the most; a larger single message is kept alone. At least 1.
+        /// So many bytes of each stream at most; a larger single message is kept alone. At least 1.
         pub max_bytes / with_max_bytes: usize = 4 << 20,
         /// No message is kept longer. Longer than `session_ttl` and a usual restart, since channels have other readers.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
@@ -169,7 +169,7 @@ pub enum StoreRequest {
     /// The effects of one message of a client. All of it or nothing: the publications are appended and the serial is noted
     /// in one step, and only if the serial is the next one of its session. → [`StoreResponse::Committed`], or
     /// [`StoreResponse::Unknown`] where there is no such session any more, or another turn of it has begun: a node that was
-    /// left behind changes nothing (I25). What the publications need may not be there: [`StoreResponse::Full`], and nothing has
+    /// left behind changes nothing. What the publications need may not be there: [`StoreResponse::Full`], and nothing has
     /// changed. One without publications always has room; that it was refused is noted as far as there is.
     Commit {
         /// The session it came from.
@@ -198,7 +198,7 @@ pub enum StoreRequest {
         stream: Stream,
         /// After this; `None` asks for the top alone.
         after: Option<Position>,
-        /// So many messages at the most.
+        /// So many messages at most.
         limit: usize,
     },
     /// A member comes into a channel, or comes back: known by its session. Everyone is told ([`StoreEvent::Joined`]) if the

@@ -4,11 +4,11 @@
 //!
 //! | machine | answers |
 //! |---|---|
-//! | [`Liveness`] | which connections have been silent for too long (W10) |
-//! | [`Admission`] | may this address, may this user, connect now; if not, when (W20, M6) |
-//! | [`Presence`] | who is online, counting those whose link broke just now (A9) |
-//! | [`Drain`] | when each client should come back while a node shuts down (W12, M12) |
-//! | [`MemoryStore`] | what a store is asked: streams, sessions, members (S6, W15) |
+//! | [`Liveness`] | which connections have been silent for too long |
+//! | [`Admission`] | may this address, may this user, connect now; if not, when |
+//! | [`Presence`] | who is online, counting those whose link broke just now |
+//! | [`Drain`] | when each client should come back while a node shuts down |
+//! | [`MemoryStore`] | what a store is asked: streams, sessions, members |
 //! | `Node` | all of it together, for `relink.v1`; needs the feature `v1` |
 //!
 //! ```text
@@ -22,7 +22,7 @@
 //! ```
 //!
 //! A node decides, and keeps nothing that matters: sessions, histories and members are the store's, which is asked with a
-//! [`StoreRequest`] and tells [`StoreEvent`]. So a client that loses its node goes on with another one (W15), and a node that was left
+//! [`StoreRequest`] and tells [`StoreEvent`]. So a client that loses its node goes on with another one, and a node that was left
 //! behind can do no harm: each resume begins a new turn of the session, and the store takes nothing of an earlier one.
 //!
 //! # Example: a chat in a process of its own

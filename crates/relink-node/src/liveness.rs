@@ -19,11 +19,11 @@ config! {
     /// | `check_every` | 10 s |
     /// | `message_timeout` | off |
     pub struct LivenessConfig {
-        /// A connection from which nothing at all came for so long is dead (W10). Clients ping at least this often: a
+        /// A connection from which nothing at all came for so long is dead. Clients ping at least this often: a
         /// shorter silence finds dead ones sooner, and kills those whose network is slow.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub silence / with_silence: Duration = Duration::from_secs(30),
-        /// How often is looked, and so how much later than `silence` a dead connection may be found (W10). Shorter is
+        /// How often is looked, and so how much later than `silence` a dead connection may be found. Shorter is
         /// more exact and wakes the server more often.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub check_every / with_check_every: Duration = Duration::from_secs(10),
@@ -53,7 +53,7 @@ impl LivenessConfig {
 ///
 /// A connection is found dead no sooner than `silence` after it was last heard, and no later than `check_every` after
 /// that. A check that is made late by half of `check_every` or more means that this side slept: what the peers said
-/// meanwhile may still wait in the sockets, so nobody is found dead for one `check_every` more (I10). As on the client,
+/// meanwhile may still wait in the sockets, so nobody is found dead for one `check_every` more. As on the client,
 /// hand in what has arrived before the time.
 ///
 /// ```
@@ -113,7 +113,7 @@ impl<K: Ord + Clone> Liveness<K> {
         self.watch_for(key, self.config.silence, now);
     }
 
-    /// The same with a silence of its own: W10 allows 15 s for clients that were suspended before. To change it, watch
+    /// The same with a silence of its own, for example 15 s for clients that were suspended before. To change it, watch
     /// again.
     pub fn watch_for(&mut self, key: K, silence: Duration, now: Instant) {
         self.forget(&key);

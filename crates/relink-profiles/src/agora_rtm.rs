@@ -1,5 +1,5 @@
 //! Agora RTM: a login that is answered within 6 s or rejected, a loss that stays hidden for 4 s, no limit after that, and one
-//! place for each user (A1–A10).
+//! place for each user.
 //!
 //! From the page on connection states of its SDK for the web, version 1. `login` is relink's `connect`, `logout` its
 //! `close`. The page says nothing about the wire; here it is `relink.v1`, which has channels, members and what they say of
@@ -33,13 +33,13 @@ pub static PROFILE: Profile = Profile {
     end: ClosedReason::name,
 };
 
-/// The same user logged in elsewhere (A7). A server says so with 4009.
+/// The same user logged in elsewhere. A server says so with 4009.
 pub const REMOTE_LOGIN: StopReason = StopReason::custom(&(
     "remote_login",
     "The same user has logged in elsewhere; log out there, then log in here again.",
 ));
 
-/// What the page says. A8 wants a token provider: with one, a token that expires on the way back is reported at once and
+/// What the page says. It asks for a token provider: with one, a token that expires on the way back is reported at once and
 /// replaced, as often as it takes.
 #[must_use]
 pub fn config() -> SessionConfig {
@@ -68,7 +68,7 @@ pub fn config() -> SessionConfig {
     config
 }
 
-/// The states of the page (A1).
+/// The states of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the page has five")]
 pub enum ConnectionState {
@@ -85,7 +85,7 @@ pub enum ConnectionState {
 }
 
 impl ConnectionState {
-    /// What the page calls this. It goes by what is shown, so that the grace hides what it should (A5).
+    /// What the page calls this. It goes by what is shown, so that the grace hides what it should.
     #[must_use]
     pub fn of(view: &StateView) -> Self {
         match view.shown {
@@ -119,7 +119,7 @@ impl ConnectionState {
     }
 }
 
-/// The reasons of the page (A2).
+/// The reasons of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the page has seven")]
 pub enum ChangeReason {

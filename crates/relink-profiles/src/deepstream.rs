@@ -1,4 +1,4 @@
-//! deepstream: linear delays from zero, a login that the application decides on, a negotiation that may redirect (D1–D10).
+//! deepstream: linear delays from zero, a login that the application decides on, a negotiation that may redirect.
 //!
 //! [`PROFILE`] does what deepstream's page on client connectivity says. [`PROFILE_7`] does what version 7 of its JavaScript
 //! client does, where that differs and can be had from the same core:
@@ -97,7 +97,7 @@ pub fn config() -> SessionConfig {
 }
 
 /// `reconnectIntervalIncrement` and `maxReconnectInterval`: the first attempt after a loss at once, each further one later by
-/// the increment, up to the interval (D5).
+/// the increment, up to the interval.
 #[must_use]
 pub fn backoff(increment: Duration, max_interval: Duration) -> Backoff {
     Backoff::default()
@@ -117,7 +117,7 @@ pub fn config_7() -> SessionConfig {
     config
 }
 
-/// The states of the page (D1).
+/// The states of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the page has eight")]
 pub enum ConnectionState {
@@ -179,7 +179,7 @@ impl ConnectionState {
         }
     }
 
-    /// The colour of the page's indicator (D9).
+    /// The colour of the page's indicator.
     #[must_use]
     pub const fn colour(self) -> Indicator {
         match self {

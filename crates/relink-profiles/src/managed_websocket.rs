@@ -1,8 +1,8 @@
 //! `ManagedWebSocket` and `WebSocketConnectionManager`: a client with six states and heartbeats of its own, and the server
-//! that answers them (W1–W23).
+//! that answers them.
 //!
 //! The class contradicts the text around it: the listing takes 1000 and 1001 for the end, the text comes back at once.
-//! [`PROFILE`] follows the listing, [`PROFILE_PROSE`] the text, with its circuit breaker (W18). The listing gives no
+//! [`PROFILE`] follows the listing, [`PROFILE_PROSE`] the text, with its circuit breaker. The listing gives no
 //! numbers but the server's; those of the client are chosen to fit them.
 //!
 //! Not copied: the listing's heartbeat clock, which is not started anew with a connection, so that links are killed for ever
@@ -52,7 +52,7 @@ pub static PROFILE_PROSE: Profile = Profile {
 pub const GOING_AWAY: StopReason =
     StopReason::custom(&("going_away", "The server went away; connect again when it is back."));
 
-/// The listing's close codes (W5).
+/// The listing's close codes.
 static LISTING: [Row; 5] = [
     row(1000, Verdict::Stop(StopReason::NORMAL_CLOSURE), "a normal closure"),
     row(1001, Verdict::Stop(GOING_AWAY), "going away counts as a normal closure"),
@@ -61,7 +61,7 @@ static LISTING: [Row; 5] = [
     rows(0, u16::MAX, Verdict::Retry, "any other closure is unexpected"),
 ];
 
-/// The text's close codes (W5, W17).
+/// The text's close codes.
 static PROSE: [Row; 4] = [
     rows(1000, 1001, Verdict::RetryNow, "the server moves: reconnect with minimal backoff"),
     row(1003, Verdict::Stop(StopReason::UNSUPPORTED_DATA), "as in the listing"),
@@ -69,7 +69,7 @@ static PROSE: [Row; 4] = [
     rows(0, u16::MAX, Verdict::Retry, "network trouble: exponential, with jitter"),
 ];
 
-/// What the listing does. Its delay is the base, doubled up to 30 s, and up to 30 % of that on top (W2).
+/// What the listing does. Its delay is the base, doubled up to 30 s, and up to 30 % of that on top.
 #[must_use]
 pub fn config() -> SessionConfig {
     let backoff = Backoff::default()
@@ -93,7 +93,7 @@ pub fn config() -> SessionConfig {
     SessionConfig::default().with_link(link).with_outbox(outbox)
 }
 
-/// What the text says differently: close codes, and a circuit breaker (W18).
+/// What the text says differently: close codes, and a circuit breaker.
 #[must_use]
 pub fn config_prose() -> SessionConfig {
     let mut config = config();
@@ -103,7 +103,7 @@ pub fn config_prose() -> SessionConfig {
     config
 }
 
-/// The states of the listing (W1).
+/// The states of the listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the listing has six")]
 pub enum ConnectionState {
@@ -155,7 +155,7 @@ impl ConnectionState {
         }
     }
 
-    /// Whether the listing takes a message in this state (W6).
+    /// Whether the listing takes a message in this state.
     #[must_use]
     pub const fn takes_messages(self) -> bool {
         matches!(self, Self::Connected | Self::Reconnecting)

@@ -1,9 +1,9 @@
 //! Metered: a fresh token for every attempt, a table of close codes, channels that come back, peers that keep their identity
-//! (M1–M24).
+//!.
 //!
 //! From the best practices for reconnects of its realtime messaging. Above the link, one [`PeerRestart`](crate::PeerRestart) for each peer
-//! restarts what the link is not concerned in (M18), and a [`Roster`](relink::Roster) compares who was there with who is
-//! (M19). [`Client`] and [`Hub`] are the two halves of its wire protocol.
+//! restarts what the link is not concerned in, and a [`Roster`](relink::Roster) compares who was there with who is
+//!. [`Client`] and [`Hub`] are the two halves of its wire protocol.
 //!
 //! Not copied from the real SDK: delays that jitter takes beyond the cap, and below the floor of 30 s for 4010; a first
 //! connect that is never retried; a wait of 30 s for the answer to a close frame that a dead peer never sends.
@@ -43,7 +43,7 @@ pub static PROFILE: Profile = Profile {
 const TOO_FAST: Verdict = Verdict::RetrySlow { floor: Duration::from_secs(5) };
 const CAP: Verdict = Verdict::RetrySlow { floor: Duration::from_secs(30) };
 
-/// The document's close codes (M4–M7): what is not terminal is retried.
+/// The document's close codes: what is not terminal is retried.
 static CLOSE_CODES: [Row; 8] = [
     row(4001, Verdict::Stop(StopReason::INVALID_TOKEN), "signature, key or format of the token are wrong"),
     row(4002, Verdict::RefreshToken, "the token expired; the next one is fresh"),
@@ -56,7 +56,7 @@ static CLOSE_CODES: [Row; 8] = [
 ];
 
 /// What the document says. A going-away hint is told and not honoured, as in the SDK; opt in with
-/// `config.link.retry_after.honour` (M12). `send` is refused while the link is down; `config.outbox.while_down` queues (M22).
+/// `config.link.retry_after.honour`. `send` is refused while the link is down; `config.outbox.while_down` queues.
 #[must_use]
 pub fn config() -> SessionConfig {
     let backoff = Backoff::default()
@@ -95,7 +95,7 @@ pub const fn state_name(status: Status) -> &'static str {
     }
 }
 
-/// What the document calls an end (M9). The SDK's `TokenProviderError` is no end: it is
+/// What the document calls an end. The SDK's `TokenProviderError` is no end: it is
 /// [`Event::TokenError`](relink::Event::TokenError).
 #[must_use]
 pub const fn error_name(reason: ClosedReason) -> &'static str {
@@ -113,5 +113,5 @@ pub const fn error_name(reason: ClosedReason) -> &'static str {
     }
 }
 
-/// What the document calls a provider that keeps failing (M9, M10).
+/// What the document calls a provider that keeps failing.
 pub const TOKEN_PROVIDER_ERROR: &str = "TokenProviderError";

@@ -1,4 +1,4 @@
-//! Serverpod: a table of five delays, then an end that the person is told of (S1–S7).
+//! Serverpod: a table of five delays, then an end that the person is told of.
 //!
 //! From a lesson on reconnection with Serverpod, whose client keeps what was not sent and asks for what was missed. The
 //! lesson leaves the wire protocol of both to the reader; here it is `relink.v1`, which resumes.
@@ -28,7 +28,7 @@ pub static PROFILE: Profile = Profile {
     end: ClosedReason::name,
 };
 
-/// What the lesson says. Failures are forgotten on the first success (S3), as it has it: a server that accepts and closes at
+/// What the lesson says. Failures are forgotten on the first success, as it has it: a server that accepts and closes at
 /// once is dialled every second.
 #[must_use]
 pub fn config() -> SessionConfig {
@@ -43,7 +43,7 @@ pub fn config() -> SessionConfig {
     relink_v1::adapt(SessionConfig::default().with_link(link))
 }
 
-/// The same with `disconnectOnLostInternetConnection` (S4): false keeps the link while the system says that there is no network,
+/// The same with `disconnectOnLostInternetConnection`: false keeps the link while the system says that there is no network,
 /// true lets go of it.
 #[must_use]
 pub fn config_with(disconnect_on_lost_internet: bool) -> SessionConfig {
@@ -53,7 +53,7 @@ pub fn config_with(disconnect_on_lost_internet: bool) -> SessionConfig {
     config
 }
 
-/// What Serverpod shows a person (S7).
+/// What Serverpod shows a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "Serverpod has four")]
 pub enum Status {

@@ -13,7 +13,7 @@ pub struct StateChange {
     pub from: &'static str,
     /// To this one.
     pub to: &'static str,
-    /// Why, where the system has a name for it.
+    /// Why, if the system has a name for it.
     pub reason: Option<&'static str>,
 }
 

@@ -113,7 +113,7 @@ impl ServerBuilder {
     ///
     /// # Errors
     ///
-    /// Where the configuration is wrong, there is no runtime, or the system gives no random numbers.
+    /// If the configuration is wrong, there is no runtime, or the system gives no random numbers.
     pub fn build(self) -> Result<Server, BuildError> {
         let runtime = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let mut config = self.config;

@@ -22,7 +22,7 @@ pub struct ServerConfig {
     pub node: NodeConfig,
     /// How many connections there may be.
     pub limits: ConnectionLimits,
-    /// How fast they may come, from one address (W20) and from all together. Off by default: behind a proxy everybody comes
+    /// How fast they may come, from one address and from all together. Off by default: behind a proxy everybody comes
     /// from the proxy's address. Turn it on where clients connect directly, or where you hand their addresses in (see
     /// [`ServerHandle::accept`](crate::ServerHandle::accept)). Its `per_user` is not looked at; the `node` has one.
     pub admission: Option<AdmissionConfig>,

@@ -87,7 +87,7 @@ impl ServerHandle {
         self.hub.drive(NodeInput::Kick { user, frame: frame.into() });
     }
 
-    /// Shuts the node down (W12, M12): nobody is let in any more; everyone is told when to come back, each at another time,
+    /// Shuts the node down: nobody is let in any more; everyone is told when to come back, each at another time,
     /// and closed with 1001: all at once, or in turn where [`linger`](relink_node::DrainConfig::linger) says so. What
     /// clients have sent is stored before. Sessions last: they go on at another node, or here
     /// after the restart.
@@ -104,7 +104,7 @@ impl ServerHandle {
         reached(&mut phase, Phase::Drained).await;
     }
 
-    /// What happened so far, and what is so now (W16).
+    /// What happened so far, and what is so now.
     #[must_use]
     pub fn stats(&self) -> ServerStats {
         ServerStats { node: self.hub.stats(), not_admitted: self.hub.admission.refused() }

@@ -64,8 +64,8 @@
 //! * A message with a serial takes effect **once**: its effects, collected in a [`Context`], and its serial are committed to
 //!   the [`History`] in one step, and only then acknowledged. A handler may run again where the store failed.
 //! * Messages of a channel, and those sent to a session, arrive in order and without a hole, over any number of
-//!   reconnects, as long as the history keeps them. Where it does not, the client is told that there is a gap.
-//! * Somebody who comes back within the grace of [`PresenceConfig`](relink_node::PresenceConfig) was never away (A9).
+//!   reconnects, as long as the history keeps them. If it does not, the client is told that there is a gap.
+//! * Somebody who comes back within the grace of [`PresenceConfig`](relink_node::PresenceConfig) was never away.
 //! * A slow client costs a bounded amount of memory: what is published stays in the store until there is room.
 //!
 //! [`ServerHandle::publish`] is the exception: it is at most once, as nobody repeats it.
@@ -94,7 +94,7 @@
 //! | feature | what it brings |
 //! |---|---|
 //! | `axum` | `ServerHandle::route` and `Upgrade`: links inside an axum application |
-//! | `redis` | `RedisHistory`: history that outlives a node and is shared by many (W15) |
+//! | `redis` | `RedisHistory`: history that outlives a node and is shared by many |
 
 /// The README, whose example is a test.
 #[cfg(doctest)]

@@ -75,7 +75,7 @@ impl ServerHandle {
         })
     }
 
-    /// Answers a request that wants to become a link. Where the `user` is not known here, the server's own functions tell.
+    /// Answers a request that wants to become a link. If the `user` is not known here, the server's own functions tell.
     pub async fn upgrade(&self, upgrade: Upgrade, user: Option<User>) -> Response {
         match self.try_upgrade(upgrade, user).await {
             Ok(response) => response.map(|()| Body::empty()),

@@ -30,7 +30,7 @@ pub use wire::wire;
 ///
 /// # Panics
 ///
-/// Where it does not.
+/// If it does not.
 pub fn link(data: &[u8]) {
     let mut bytes = Unstructured::new(data);
     // Where the bytes end, so does the story.
@@ -41,7 +41,7 @@ pub fn link(data: &[u8]) {
 ///
 /// # Panics
 ///
-/// Where they do not.
+/// If they do not.
 pub fn session(data: &[u8]) {
     let mut bytes = Unstructured::new(data);
     let _ = run_session(&mut bytes);
@@ -52,7 +52,7 @@ pub fn session(data: &[u8]) {
 ///
 /// # Panics
 ///
-/// Where they are not.
+/// If they are not.
 pub fn config(data: &[u8]) {
     let mut bytes = Unstructured::new(data);
     let _ = run_config(&mut bytes);

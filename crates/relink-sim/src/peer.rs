@@ -63,7 +63,7 @@ pub(crate) struct World {
     pub(crate) addresses: Addresses,
     /// Addresses that were fetched.
     located: u32,
-    /// What the link holds at the moment: a fetch, a dial or an open transport. Never two (I1).
+    /// What the link holds at the moment: a fetch, a dial or an open transport. Never two.
     held: Option<Held>,
     /// So many more frames will be read from the open transport; `None` for all.
     credit: Option<usize>,

@@ -23,7 +23,7 @@ const MOST_STEPS: usize = 200_000;
 ///
 /// # Panics
 ///
-/// Where the link breaks a rule that holds in every scenario; the message has the transcript so far.
+/// If the link breaks a rule that holds in every scenario; the message has the transcript so far.
 #[derive(Debug)]
 pub struct Sim<P = Plain> {
     session: Session<P, Pcg32>,
@@ -66,7 +66,7 @@ impl Sim {
     ///
     /// # Panics
     ///
-    /// Where the configuration is not valid; [`Sim::with`] gives the error back.
+    /// If the configuration is not valid; [`Sim::with`] gives the error back.
     #[must_use]
     pub fn new(config: LinkConfig) -> Self {
         Self::session(SessionConfig::default().with_link(config))
@@ -76,7 +76,7 @@ impl Sim {
     ///
     /// # Panics
     ///
-    /// Where the configuration is not valid; [`Sim::with`] gives the error back.
+    /// If the configuration is not valid; [`Sim::with`] gives the error back.
     #[must_use]
     pub fn session(config: SessionConfig) -> Self {
         Self::seeded(config, 1)
@@ -86,7 +86,7 @@ impl Sim {
     ///
     /// # Panics
     ///
-    /// Where the configuration is not valid; [`Sim::with`] gives the error back.
+    /// If the configuration is not valid; [`Sim::with`] gives the error back.
     #[must_use]
     pub fn seeded(config: SessionConfig, seed: u64) -> Self {
         Self::with(config, &["ws://peer"], Plain::default(), seed).unwrap_or_else(|error| panic!("{error}"))
@@ -272,7 +272,7 @@ impl<P: Protocol> Sim<P> {
         self.now = now;
     }
 
-    /// Hands in that time has passed, and checks that this was progress (I32).
+    /// Hands in that time has passed, and checks that this was progress.
     pub fn handle_timeout(&mut self) {
         self.handle(SessionInput::Timeout);
         let later = self.deadline().is_none_or(|next| next > self.now);
@@ -330,7 +330,7 @@ impl<P: Protocol> Sim<P> {
     ///
     /// # Panics
     ///
-    /// Where they differ, with the whole transcript and its times.
+    /// If they differ, with the whole transcript and its times.
     #[track_caller]
     pub fn expect<const N: usize>(&mut self, lines: [&str; N]) {
         let happened = self.transcript.take();

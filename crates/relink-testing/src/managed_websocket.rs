@@ -17,11 +17,11 @@ pub enum Received {
     Heartbeat(Message),
     /// It is for the application.
     Data(Message),
-    /// It cannot be read: close this connection with this frame. The others are not concerned (W11).
+    /// It cannot be read: close this connection with this frame. The others are not concerned.
     Malformed(CloseFrame),
 }
 
-/// The connections of a server, each by a key: greets them, answers heartbeats, finds the silent ones (W9–W12).
+/// The connections of a server, each by a key: greets them, answers heartbeats, finds the silent ones.
 ///
 /// ```
 /// use core::time::Duration;
@@ -74,7 +74,7 @@ impl<K: Ord + Clone> ConnectionManager<K> {
         Ok(Self { origin, liveness: Liveness::new(config), connections: BTreeMap::new() })
     }
 
-    /// Somebody connected: send them this first (W9).
+    /// Somebody connected: send them this first.
     #[must_use = "the client wants to be told"]
     pub fn connected(&mut self, key: K, id: impl Into<String>, now: Instant) -> Message {
         let id = id.into();
@@ -88,7 +88,7 @@ impl<K: Ord + Clone> ConnectionManager<K> {
         word.encode()
     }
 
-    /// From now on this connection may be silent for so long and no longer: 15 s for one that was suspended (W10).
+    /// From now on this connection may be silent for so long and no longer: 15 s for one that was suspended.
     pub fn allow_silence(&mut self, key: &K, silence: Duration, now: Instant) {
         if self.connections.contains_key(key) {
             self.liveness.watch_for(key.clone(), silence, now);
@@ -157,7 +157,7 @@ impl<K: Ord + Clone> ConnectionManager<K> {
         self.liveness.poll_timeout()
     }
 
-    /// Looks for connections that have been silent for too long (W10).
+    /// Looks for connections that have been silent for too long.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.liveness.handle_timeout(now);
     }
@@ -170,7 +170,7 @@ impl<K: Ord + Clone> ConnectionManager<K> {
         Some((key, CloseFrame::new(CloseCode::HEARTBEAT_TIMEOUT, "Heartbeat timeout")))
     }
 
-    /// The server shuts down: close each of these with 1001 (W12). All of them are forgotten.
+    /// The server shuts down: close each of these with 1001. All of them are forgotten.
     #[must_use = "the clients want to be told"]
     pub fn shutdown(&mut self) -> Vec<(K, CloseFrame)> {
         let frame = CloseFrame::new(CloseCode::GOING_AWAY, "Server shutting down");

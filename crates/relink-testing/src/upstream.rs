@@ -77,7 +77,7 @@ impl Upstream {
     ///
     /// # Panics
     ///
-    /// Where the name cannot stand in a header.
+    /// If the name cannot stand in a header.
     #[must_use]
     pub fn new<F, Fut, S>(subprotocol: &'static str, dial: F) -> Self
     where
@@ -127,7 +127,7 @@ impl Upstream {
         offered.flat_map(|value| value.split(',')).any(|name| name.trim() == self.subprotocol())
     }
 
-    /// Asks it for what the client asks for. Where it refuses, so should we.
+    /// Asks it for what the client asks for. If it refuses, so should we.
     pub(crate) async fn connect(&self, request: &HttpRequest) -> Result<Behind, Refusal> {
         let unreachable = || Refusal::new(502);
         let mut asked = request.clone();
@@ -201,7 +201,7 @@ impl Behind {
         }
     }
 
-    /// What it says next; writes what waits meanwhile. Where there is nothing, it never returns. Cancel-safe.
+    /// What it says next; writes what waits meanwhile. If there is nothing, it never returns. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Option<Result<Message, Error>> {
         let Some(served) = &mut self.0 else { return pending().await };
         poll_fn(|cx| {

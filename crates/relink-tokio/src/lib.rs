@@ -60,7 +60,7 @@ pub type Connection = relink_driver::Connection<Tokio>;
 ///
 /// # Errors
 ///
-/// Where the address is none, or no certificate authority is known for a `wss` one.
+/// If the address is none, or no certificate authority is known for a `wss` one.
 pub fn connect(address: impl IntoRequest) -> Result<(Client, Events), BuildError> {
     builder(address).spawn()
 }

@@ -14,7 +14,7 @@ use relink::{
 /// What a link that speaks `relink.v1` starts from: the defaults, and
 ///
 /// * an authentication step of 10 s, in which the hello is answered;
-/// * a heartbeat every 10 s: a server may close what was silent for 15 s, and does after 30 s by default (W10);
+/// * a heartbeat every 10 s: a server may close what was silent for 15 s, and does after 30 s by default;
 /// * [`Guarantee::AtLeastOnce`], which the server makes exactly once;
 /// * close code 4009 is an end: the session goes on over somebody else's transport, and two who take it from each other in
 ///   turn would help nobody.

@@ -1,4 +1,4 @@
-//! What a person is shown of a link: no flicker on a short drop (M15), a way out when it takes long (M16, M17), and what to do
+//! What a person is shown of a link: no flicker on a short drop, a way out when it takes long, and what to do
 //! when it has ended.
 //!
 //! [`Screen`] keeps what there is to show, from the link's events; [`draw()`] puts it on a terminal. The decisions, when a

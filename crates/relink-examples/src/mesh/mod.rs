@@ -5,12 +5,12 @@
 //!
 //! 1. The signalling link comes back by itself. That is relink; the mesh is told with
 //!    [`signalling_is_up`](Mesh::signalling_is_up) and [`signalling_is_down`](Mesh::signalling_is_down).
-//! 2. Where the connection to *one* peer is interrupted, that peer alone is [`Reconnecting`](PeerState::Reconnecting), and a
-//!    restart of ICE restarts tries to mend it (M18). It needs the signalling link, and ends with it.
-//! 3. When the signalling link is back, the list of members is compared with the one before (M19): who is still there keeps
+//! 2. If the connection to *one* peer is interrupted, that peer alone is [`Reconnecting`](PeerState::Reconnecting), and a
+//!    restart of ICE restarts tries to mend it. It needs the signalling link, and ends with it.
+//! 3. When the signalling link is back, the list of members is compared with the one before: who is still there keeps
 //!    its [`PeerId`] and gets a fresh peer connection, the others have joined or left.
 //!
-//! Whatever happened, the configured data channels are opened again each time that a peer becomes connected (M21).
+//! Whatever happened, the configured data channels are opened again each time that a peer becomes connected.
 
 mod connection;
 mod flow;
@@ -326,7 +326,7 @@ impl<R: Rng> Mesh<R> {
         self.outputs.pop_front()
     }
 
-    /// What the list of members has changed (M19).
+    /// What the list of members has changed.
     fn reconcile(&mut self, now: Instant) {
         while let Some(change) = self.roster.poll_change() {
             match change {

@@ -159,7 +159,7 @@ impl<R: Rng> Mesh<R> {
         }
     }
 
-    /// What was connected is not any more, and its channels are dead (M21).
+    /// What was connected is not any more, and its channels are dead.
     pub(super) fn leave_connected(&mut self, name: &Arc<str>) {
         self.with(name, |peer| peer.open.clear());
         if self.peer(name).is_some_and(|peer| peer.state == PeerState::Connected) {

@@ -32,7 +32,7 @@ pub enum PeerState {
     Failed,
 }
 
-/// A data channel that is open, or was: once its peer's connection is interrupted it is dead for good (M21).
+/// A data channel that is open, or was: once its peer's connection is interrupted it is dead for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataChannel {
     pub(super) name: Arc<str>,

@@ -38,7 +38,7 @@ pub enum Signal {
     },
     /// Asks for an offer.
     Wanted {
-        /// The last offer that the sender knows of. Where there is a newer one it is on its way, and this says nothing.
+        /// The last offer that the sender knows of. If there is a newer one it is on its way, and this says nothing.
         last: Option<(Call, u32)>,
         /// Whether a fresh peer connection is wanted, and not an ICE restart of the last one.
         fresh: bool,

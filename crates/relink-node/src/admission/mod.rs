@@ -26,7 +26,7 @@ config! {
     /// | `longest_wait` | 60 s |
     /// | `claim_timeout` | 10 s |
     pub struct AdmissionConfig {
-        /// New connections from one address (W20). Behind one address may sit a household or an office: all of it is
+        /// New connections from one address. Behind one address may sit a household or an office: all of it is
         /// back at once after a short drop, while a single machine in a loop is held to two attempts a second.
         pub per_address / with_per_address: Rate = Rate { burst: 20, refill: Duration::from_millis(500) },
         /// New connections from all addresses together: what one node can take, about a millisecond of TLS and a look
@@ -37,10 +37,10 @@ config! {
         /// the application's business.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration::limit"))]
         pub per_user / with_per_user: Option<u32> = None,
-        /// So many addresses are remembered at the most, about 150 bytes each: memory stays bounded whatever a peer
+        /// So many addresses are remembered at most, about 150 bytes each: memory stays bounded whatever a peer
         /// does. An address is forgotten when its bucket is full again, which takes 10 s.
         pub max_addresses / with_max_addresses: usize = 10_000,
-        /// What a connection above `per_user` is told (M6: clients wait at least 30 s after 4010 anyway).
+        /// What a connection above `per_user` is told (clients wait at least 30 s after 4010 anyway).
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub cap_retry_after / with_cap_retry_after: Duration = Duration::from_secs(30),
         /// Those who are refused one after the other are told ever later times, up to this; then the times start over.
@@ -115,7 +115,7 @@ impl AdmissionErrorKind {
         }
     }
 
-    /// The code that closes a connection which is open already: 4010 for the cap per user (M6), 1013 otherwise.
+    /// The code that closes a connection which is open already: 4010 for the cap per user, 1013 otherwise.
     #[must_use]
     pub const fn close_code(self) -> CloseCode {
         match self {
@@ -183,7 +183,7 @@ impl<A: Ord + Clone, U: Ord + Clone, K: Ord + Clone> Admission<A, U, K> {
         }
     }
 
-    /// Whether a connection from this address may be made now (W20). What is refused costs neither limit anything. With
+    /// Whether a connection from this address may be made now. What is refused costs neither limit anything. With
     /// a table full of busy addresses, new ones are judged by the limit over all alone; see
     /// [`untracked`](Self::untracked).
     ///
@@ -222,7 +222,7 @@ impl<A: Ord + Clone, U: Ord + Clone, K: Ord + Clone> Admission<A, U, K> {
     ///
     /// # Errors
     ///
-    /// The user has as many connections as `per_user` allows: close this one with 4010 (M6).
+    /// The user has as many connections as `per_user` allows: close this one with 4010.
     pub fn enter(&mut self, user: U, id: K, now: Instant) -> Result<(), AdmissionError> {
         self.hold(user, id, None, now)
     }

@@ -1,4 +1,4 @@
-//! Subscribing and unsubscribing. None of it ends the link (I28).
+//! Subscribing and unsubscribing. None of it ends the link.
 
 use rand_core::Rng;
 
@@ -83,6 +83,6 @@ impl<R: Rng> Node<R> {
 pub(super) enum Parting {
     /// On purpose: the others are told at once.
     Clean,
-    /// The link broke, or is replaced: there is a grace (A9).
+    /// The link broke, or is replaced: there is a grace.
     Broken,
 }

@@ -25,15 +25,15 @@ config! {
     /// | `per_user` | unlimited |
     /// | `drain_timeout` | 5 s |
     pub struct NodeConfig {
-        /// When a silent connection counts as dead (W10).
+        /// When a silent connection counts as dead.
         pub liveness / with_liveness: LivenessConfig = LivenessConfig::default(),
-        /// How long somebody without a link is still a member (A9).
+        /// How long somebody without a link is still a member.
         pub presence / with_presence: PresenceConfig = PresenceConfig::default(),
-        /// When clients come back from a node that goes (W12).
+        /// When clients come back from a node that goes.
         pub drain / with_drain: DrainConfig = DrainConfig::default(),
         /// What the store keeps, and for how long. A node needs `session_ttl` of it; the store needs the same.
         pub history / with_history: HistoryConfig = HistoryConfig::default(),
-        /// A connection that has not said hello, or whose hello is not answered, is closed after so long (I16).
+        /// A connection that has not said hello, or whose hello is not answered, is closed after so long.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub hello_timeout / with_hello_timeout: Duration = Duration::from_secs(10),
         /// A connection whose token is over is closed with 4002 so much later, unless a fresh one came: clients renew ahead of
@@ -65,7 +65,7 @@ config! {
         pub max_publication / with_max_publication: usize = 8 << 20,
         /// So many messages are fetched at a time where a client missed some. At least 1.
         pub page / with_page: usize = 256,
-        /// So many connections of one user at this node; a further one is closed with 4010 (M6).
+        /// So many connections of one user at this node; a further one is closed with 4010.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration::limit"))]
         pub per_user / with_per_user: Option<u32> = None,
         /// In a shutdown, what clients have sent is handled and stored for so long after the last of them was told to leave;

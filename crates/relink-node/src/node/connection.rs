@@ -70,7 +70,7 @@ pub(super) struct Greeting {
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) follow: Follow,
-    /// A seat among the members, where it was asked for.
+    /// A seat among the members, if it was asked for.
     pub(super) seat: Option<Seat>,
     /// The token that came with it: it is asked about again when the client's own token is renewed.
     pub(super) token: Option<Secret>,

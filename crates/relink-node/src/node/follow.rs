@@ -1,4 +1,4 @@
-//! Readers of streams: each is live, or fetches what it missed until it is; in between lies no hole (S6, I26).
+//! Readers of streams: each is live, or fetches what it missed until it is; in between lies no hole.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;

@@ -20,7 +20,7 @@ use relink::internal::count;
 use relink::{CloseCode, CloseFrame, Message, Position, Problem, Rejection, Resume, Secret, SessionId};
 use relink_v1::{ClientFrame, Encoding, ServerFrame, limits};
 
-/// How long a client waits at least that was turned away for want of room: until those that are gone are noticed (M6).
+/// How long a client waits at least that was turned away for want of room: until those that are gone are noticed.
 pub(super) const CAP_RETRY: Duration = Duration::from_secs(30);
 
 impl<R: Rng> Node<R> {

@@ -1,4 +1,4 @@
-//! What a session's client sends: in order, once, and acknowledged when its effect is stored (I26).
+//! What a session's client sends: in order, once, and acknowledged when its effect is stored.
 
 use alloc::vec::Vec;
 

@@ -25,7 +25,7 @@ pub struct DeliveryId(pub(crate) u64);
 pub struct AuthorizationId(pub(crate) u64);
 
 /// Everything that can change a node. An input about a connection that the node has closed, or never heard of, changes
-/// nothing (I1).
+/// nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeInput {
@@ -130,7 +130,7 @@ pub enum NodeInput {
         /// How.
         frame: CloseFrame,
     },
-    /// The node shuts down: everyone is told to go, and when to come back, and closed with 1001 (W12, M12).
+    /// The node shuts down: everyone is told to go, and when to come back, and closed with 1001.
     Drain,
     /// Time has passed.
     Timeout,

@@ -1,4 +1,4 @@
-//! The lists of members: told a page at a time, as a socket has room, and brought up to date by the changes since (I27).
+//! The lists of members: told a page at a time, as a socket has room, and brought up to date by the changes since.
 //!
 //! A connection that does not read is owed its lists; that is a place in the list, and not a copy of it.
 
@@ -263,7 +263,7 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// Where there is no room for it, the whole list is sent later instead.
+    /// If there is no room for it, the whole list is sent later instead.
     fn tell_change(&mut self, id: ConnectionId, channel: &Channel, frame: &mut Encoded) {
         let missed = match self.view(id, channel) {
             Some(View::StatusChange) => View::Stale,

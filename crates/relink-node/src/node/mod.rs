@@ -60,8 +60,8 @@ use work::Intake;
 ///
 /// What a client sends is taken in by the order of its serials, handed to the application one at a time, and acknowledged
 /// when the store has noted serial and effect together: so the effect happens once, whichever node it was sent to and
-/// however often (I26). What a client reads is one sequence without a hole: what it missed comes from the store, a page
-/// at a time, and news are joined to its end (S6). One that is too slow for the news goes back to reading from the store, so
+/// however often. What a client reads is one sequence without a hole: what it missed comes from the store, a page
+/// at a time, and news are joined to its end. One that is too slow for the news goes back to reading from the store, so
 /// that what waits for its socket stays bounded.
 #[derive(Debug)]
 pub struct Node<R> {

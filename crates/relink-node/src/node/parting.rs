@@ -58,7 +58,7 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// Another connection has the session now. Nothing that this one had matters any more (I25).
+    /// Another connection has the session now. Nothing that this one had matters any more.
     pub(super) fn replace(&mut self, id: ConnectionId) {
         count(&mut self.stats.replaced);
         let frame = CloseFrame::new(CloseCode::REPLACED, "another connection has the session now");
@@ -72,7 +72,7 @@ impl<R: Rng> Node<R> {
         self.detach(id, &CloseFrame::from(code), parting);
     }
 
-    /// Nothing came for too long (W10). What is queued would not arrive either.
+    /// Nothing came for too long. What is queued would not arrive either.
     pub(super) fn silent(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(&id) else { return };
         count(&mut self.stats.silent);

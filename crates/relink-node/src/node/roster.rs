@@ -1,4 +1,4 @@
-//! Seats in channels: who joins, who leaves, and when (A9).
+//! Seats in channels: who joins, who leaves, and when.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -138,7 +138,7 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// A session goes on here. Where it is a member by a connection that is gone, perhaps with its node, it has the grace to
+    /// A session goes on here. If it is a member by a connection that is gone, perhaps with its node, it has the grace to
     /// say that it still wants to be one.
     pub(super) fn watch_seats(&mut self, session: &SessionId, seats: Vec<(Channel, u64)>) {
         for (channel, lease) in seats {

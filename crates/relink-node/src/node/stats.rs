@@ -4,7 +4,7 @@ use relink::Histogram;
 
 /// What happened on a node since it was made, and what is so now.
 ///
-/// A snapshot is a plain copy; counters saturate. Rates are differences of two snapshots. (W16)
+/// A snapshot is a plain copy; counters saturate. Rates are differences of two snapshots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -23,7 +23,7 @@ pub struct NodeStats {
     pub resume_refused: u64,
     /// Connections replaced by another one of the same session.
     pub replaced: u64,
-    /// Connections closed for their silence (W10).
+    /// Connections closed for their silence.
     pub silent: u64,
     /// Connections closed because messages were missing between them and the node.
     pub gaps: u64,

@@ -53,7 +53,7 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// Closes if the token is over. Where a fresh one is being looked at, the answer decides.
+    /// Closes if the token is over. If a fresh one is being looked at, the answer decides.
     pub(super) fn end_token(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(&id) else { return };
         let is_over = connection.token.at.is_some_and(|at| at <= self.now);

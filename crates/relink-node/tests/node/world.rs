@@ -139,7 +139,7 @@ impl World {
         }
     }
 
-    /// Writes so many messages to a client at the most; returns how many there were.
+    /// Writes so many messages to a client at most; returns how many there were.
     pub(crate) fn drain(&mut self, id: ConnectionId, most: usize) -> usize {
         let peer = self.peers.get_mut(&id).expect("a peer");
         let mut written = 0;

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use relink::{CloseFrame, Command, Frame, Message, Plain, Protocol, ProtocolEvent};
 use serde::{Deserialize, Serialize};
 
-/// Heartbeats as JSON, and messages as they are (W3, W9).
+/// Heartbeats as JSON, and messages as they are.
 ///
 /// A heartbeat is `{"type":"heartbeat","timestamp":…,"connectionId":"…"}`, with the id that the server gave in its
 /// `connection_ack`. Neither that nor a `heartbeat_ack` goes to the application.

@@ -254,7 +254,7 @@ impl ClientFrame {
     ///
     /// # Errors
     ///
-    /// Where it is none.
+    /// If it is none.
     pub fn decode(text: &str) -> Result<Self, DecodeError> {
         let mut fields = Fields::read(text)?;
         let request = fields.request_id.take();
@@ -308,7 +308,7 @@ impl ServerFrame {
     ///
     /// # Errors
     ///
-    /// Where it is none.
+    /// If it is none.
     pub fn decode(text: &str) -> Result<Self, DecodeError> {
         let mut fields = Fields::read(text)?;
         let peers = |peers: Option<Vec<PeerFields<'_>>>| {

@@ -50,7 +50,7 @@ impl MemoryHistory {
     ///
     /// # Errors
     ///
-    /// Where the configuration is wrong.
+    /// If the configuration is wrong.
     pub fn new(config: HistoryConfig) -> Result<Self, ConfigError> {
         let history = MemoryStore::new(config, rand::random())?;
         let state = Mutex::new(State { history, nodes: BTreeMap::new(), next_node: 0 });

@@ -20,7 +20,7 @@ pub use self::{
     news::{StoreEventReceiver, StoreEventSender, news},
 };
 
-/// Keeps streams, sessions and members for one node or for many, and tells their news (W15).
+/// Keeps streams, sessions and members for one node or for many, and tells their news.
 ///
 /// [`MemoryHistory`] keeps them as long as the process lives, [`RedisHistory`] longer and for every node that uses the same
 /// server. The contract is in the docs of [`StoreRequest`] and [`StoreResponse`], and `tests/contract` of this crate checks it.
@@ -34,7 +34,7 @@ pub trait History: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Where the answer is not known. It may have taken effect nevertheless; ask again: everything but
+    /// If the answer is not known. It may have taken effect nevertheless; ask again: everything but
     /// [`Publish`](Question::Publish) may be asked twice without harm.
     fn answer(&self, question: StoreRequest) -> BoxFuture<'_, Result<StoreResponse, HistoryError>>;
 

@@ -11,7 +11,7 @@ use super::judge::well_formed;
 ///
 /// # Panics
 ///
-/// Where they do not.
+/// If they do not.
 pub fn frames(data: &[u8]) {
     let bytes = Message::from(data.to_vec());
     let text = std::str::from_utf8(data).map(Message::from);
@@ -28,7 +28,7 @@ pub fn frames(data: &[u8]) {
 ///
 /// # Panics
 ///
-/// Where one of that does not hold.
+/// If one of that does not hold.
 pub fn client_frame(message: &Message) -> Option<CloseCode> {
     check::<ClientFrame>(message)
 }

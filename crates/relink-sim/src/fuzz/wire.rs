@@ -12,7 +12,7 @@ const LIMIT: usize = 600;
 ///
 /// # Panics
 ///
-/// Where one of that does not hold.
+/// If one of that does not hold.
 pub fn wire(data: &[u8]) {
     let mut bytes = Unstructured::new(data);
     let _ = run(&mut bytes);

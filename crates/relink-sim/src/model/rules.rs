@@ -20,18 +20,18 @@ fn ensure(holds: bool, rule: &'static str, what: impl FnOnce() -> String) -> Che
 impl Model {
     /// Checks what an input did at `now`, a time that never goes backwards.
     ///
-    /// * The state afterwards is one that the input may lead to; events tell each change, in order, without a gap (I4).
-    /// * There is one live transport at the most, actions speak of it alone, and its id was never used before (I1).
-    /// * An input from another transport changes nothing (I1).
+    /// * The state afterwards is one that the input may lead to; events tell each change, in order, without a gap.
+    /// * There is one live transport at most, actions speak of it alone, and its id was never used before.
+    /// * An input from another transport changes nothing.
     /// * Before the floor there is no dial, but for the first after a stable link and those that a person asks for;
     ///   waits stay below their cap; the rate limit holds for all of them.
     /// * An endpoint that failed makes room for one that may be dialed, and is left alone for as long as it asked for; what is
     ///   final ends the link if every endpoint said so, and an HTTP status on a link that worked before only when it has been
     ///   repeated.
     /// * Attempts are counted from the last usable link; what a server says about going away is told once.
-    /// * Failures are forgotten after a stable link and by a person's word alone (I5).
-    /// * The end is told once and last, and leaves no deadline (I2, I31); states that wait have one (I16).
-    /// * A person is shown a usable link where there is one, or a grace (I3).
+    /// * Failures are forgotten after a stable link and by a person's word alone.
+    /// * The end is told once and last, and leaves no deadline; states that wait have one.
+    /// * A person is shown a usable link where there is one, or a grace.
     ///
     /// # Errors
     ///

@@ -79,7 +79,7 @@ impl World {
         }
     }
 
-    // Who may be missed (A9).
+    // Who may be missed.
 
     /// The store has been told that a session is in a channel.
     pub(super) fn seat_taken(&mut self, host: usize, channel: Channel, session: &SessionId) {

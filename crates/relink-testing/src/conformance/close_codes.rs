@@ -30,12 +30,12 @@ pub async fn code_1000_is_the_end<Rt: Runtime>(rt: Rt) {
     ends(rt, 1000, "normal_closure").await;
 }
 
-/// 1001: a deploy; on the normal curve (M7).
+/// 1001: a deploy; on the normal curve.
 pub async fn m07_1001_is_retried<Rt: Runtime>(rt: Rt) {
     retries(rt, 1001, 0).await;
 }
 
-/// 1001 with a word on when to come back: that is heard before the loss is told, and waited for (I29, M12).
+/// 1001 with a word on when to come back: that is heard before the loss is told, and waited for.
 pub async fn m12_1001_with_a_hint_waits_for_as_long_as_it_says<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, closing_once(1001, "deploy; retry-after=3s"));
     link.connected().await;
@@ -69,13 +69,13 @@ pub async fn code_1005_is_retried<Rt: Runtime>(rt: Rt) {
     assert_eq!(end_of(&server, 1).await, What::Closed { code: None, reason: String::new(), answered: true });
 }
 
-/// 1006: the socket was reset (M7).
+/// 1006: the socket was reset.
 pub async fn m07_1006_a_reset_is_retried<Rt: Runtime>(rt: Rt) {
     let lost = cut(rt, Connection::new().expect_text("now").reset()).await;
     assert_eq!(lost, Reason::Failed(Failure::Reset));
 }
 
-/// 1006: the socket ended without a close frame (M7).
+/// 1006: the socket ended without a close frame.
 pub async fn m07_1006_an_end_without_a_close_frame_is_retried<Rt: Runtime>(rt: Rt) {
     let lost = cut(rt, Connection::new().expect_text("now").drop_socket()).await;
     assert_eq!(lost, Reason::Failed(Failure::Eof));
@@ -141,37 +141,37 @@ pub async fn an_unknown_3xxx_is_retried<Rt: Runtime>(rt: Rt) {
     retries(rt, 3999, 0).await;
 }
 
-/// 4001: the token is wrong (M4, M9).
+/// 4001: the token is wrong.
 pub async fn m04_4001_is_the_end<Rt: Runtime>(rt: Rt) {
     ends(rt, 4001, "invalid_token").await;
 }
 
-/// 4002: the token expired, and there is no provider for a fresh one (M9).
+/// 4002: the token expired, and there is no provider for a fresh one.
 pub async fn m05_4002_without_a_token_provider_is_the_end<Rt: Runtime>(rt: Rt) {
     ends(rt, 4002, "token_expired").await;
 }
 
-/// 4002: the token expired; a fresh one is fetched (M5).
+/// 4002: the token expired; a fresh one is fetched.
 pub async fn m05_4002_with_a_token_provider_comes_back_with_a_fresh_token<Rt: Runtime>(rt: Rt) {
     retries_with_a_fresh_token(rt, 4002).await;
 }
 
-/// 4003: the token does not cover the channel (M4, M9).
+/// 4003: the token does not cover the channel.
 pub async fn m04_4003_is_the_end<Rt: Runtime>(rt: Rt) {
     ends(rt, 4003, "channel_not_authorized").await;
 }
 
-/// 4010: too many connections; no hint shortens the 30 s that the server needs (M6).
+/// 4010: too many connections; no hint shortens the 30 s that the server needs.
 pub async fn m06_4010_is_retried_after_30_s<Rt: Runtime>(rt: Rt) {
     retries(rt, 4010, 30).await;
 }
 
-/// 4012: the account is suspended (M4, M9).
+/// 4012: the account is suspended.
 pub async fn m04_4012_is_the_end<Rt: Runtime>(rt: Rt) {
     ends(rt, 4012, "account_suspended").await;
 }
 
-/// 4020: a person decided it (M4, M9).
+/// 4020: a person decided it.
 pub async fn m04_4020_is_the_end<Rt: Runtime>(rt: Rt) {
     ends(rt, 4020, "admin_disconnect").await;
 }
@@ -181,7 +181,7 @@ pub async fn an_unknown_4xxx_is_retried<Rt: Runtime>(rt: Rt) {
     retries(rt, 4444, 0).await;
 }
 
-/// A code that may not stand in a frame breaks the protocol: it means what 1002 means, not what its own row says (I13).
+/// A code that may not stand in a frame breaks the protocol: it means what 1002 means, not what its own row says.
 pub async fn a_reserved_code_is_a_protocol_error<Rt: Runtime>(rt: Rt) {
     // A scripted server does not send it.
     let server = Raw::serve(vec![accept(UPGRADED, b"\x88\x02\x03\xf7"), accept(UPGRADED, b"")]);

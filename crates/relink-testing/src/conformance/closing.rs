@@ -8,7 +8,7 @@ use relink_driver::{
 use super::rig::{LATE, end_of, ms, quick_link, saw_text, start, start_config, start_with, texts_of};
 use crate::{AfterLast, Connection, Script, What};
 
-/// `close` sends what is queued, then 1000, waits for the answer, and says what came of it (E17).
+/// `close` sends what is queued, then 1000, waits for the answer, and says what came of it.
 pub async fn e17_close_says_farewell_after_the_flush<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, Script::echo());
     link.connected().await;
@@ -43,7 +43,7 @@ pub async fn a_close_with_a_code_that_may_not_be_sent_follows_one_rule<Rt: Runti
     }
 }
 
-/// A link that is not up yet sends what is queued before it closes (E17).
+/// A link that is not up yet sends what is queued before it closes.
 pub async fn e17_a_close_before_the_link_is_up_sends_what_is_queued<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, Script::echo());
     link.client.try_send("hello").expect("room");
@@ -116,7 +116,7 @@ pub async fn the_last_handle_closes_with_1000_after_the_flush<Rt: Runtime>(rt: R
     assert_eq!(texts_of(&server, 1), expected);
 }
 
-/// A link that waits for its next attempt ends with its last handle, too, and leaves no task and no timer (I2).
+/// A link that waits for its next attempt ends with its last handle, too, and leaves no task and no timer.
 pub async fn i02_the_last_handle_ends_a_link_that_waits<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, Script::refuse(404));
     link.attempt_failed().await;
@@ -145,7 +145,7 @@ pub async fn a_link_lives_on_when_nobody_listens<Rt: Runtime>(rt: Rt) {
     watched.idle().await;
 }
 
-/// A peer that does not answer the close frame is waited for as long as `close_timeout`, and no longer (I14).
+/// A peer that does not answer the close frame is waited for as long as `close_timeout`, and no longer.
 pub async fn i14_a_close_handshake_has_a_deadline<Rt: Runtime>(rt: Rt) {
     let config = quick_link(|link| link.with_close_timeout(ms(150)));
     let (_server, mut link) = start_config(rt, Connection::new().silent(), config);

@@ -29,17 +29,17 @@ use super::{
 };
 use crate::{AfterLast, Connection, Refusal, Script};
 
-/// A link that gave up can be connected again; its events go on where they ended (I17).
+/// A link that gave up can be connected again; its events go on where they ended.
 pub async fn i17_connect_works_again_after_giving_up<Rt: Runtime>(rt: Rt) {
     reopens(rt, |client| client.connect().expect("it gave up")).await;
 }
 
-/// So can a person's retry (I17, M17).
+/// So can a person's retry.
 pub async fn i17_retry_now_works_again_after_giving_up<Rt: Runtime>(rt: Rt) {
     reopens(rt, Client::retry_now).await;
 }
 
-/// While the link closes, `connect` is remembered, if the end is not final; who waits for the end learns of it (I17).
+/// While the link closes, `connect` is remembered, if the end is not final; who waits for the end learns of it.
 pub async fn i17_connect_while_it_closes_comes_back_after_the_end<Rt: Runtime>(rt: Rt) {
     let again: [fn(&Client); 2] = [|client| client.connect().expect("it comes back"), Client::retry_now];
     for again in again {
@@ -59,7 +59,7 @@ pub async fn i17_connect_while_it_closes_comes_back_after_the_end<Rt: Runtime>(r
     }
 }
 
-/// Or it says that it will not come back (I17).
+/// Or it says that it will not come back.
 pub async fn i17_connect_while_it_closes_says_if_the_end_is_final<Rt: Runtime>(rt: Rt) {
     for reopen in [ReopenPolicy::Never, ReopenPolicy::AfterGivingUp] {
         let config = quick_link(|link| link.with_reopen(reopen).with_close_timeout(ms(100)));
@@ -75,7 +75,7 @@ pub async fn i17_connect_while_it_closes_says_if_the_end_is_final<Rt: Runtime>(r
     }
 }
 
-/// A deliberate close is final (D10, M23).
+/// A deliberate close is final.
 pub async fn m23_a_deliberate_close_is_final<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, Script::echo());
     link.connected().await;
@@ -89,7 +89,7 @@ pub async fn m23_a_deliberate_close_is_final<Rt: Runtime>(rt: Rt) {
     assert_eq!(server.connections(), 1);
 }
 
-/// A renewable handle hands out the live link, and a fresh one where that has come to its end (D10).
+/// A renewable handle hands out the live link, and a fresh one where that has come to its end.
 pub async fn d10_a_renewable_handle_hands_out_the_live_link_or_a_fresh_one<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::echo());
     let rt = Watched::new(rt);
@@ -118,7 +118,7 @@ pub async fn d10_a_renewable_handle_hands_out_the_live_link_or_a_fresh_one<Rt: R
     rt.soon(second.close()).await;
 }
 
-/// A link that is down and closes takes no messages any more, though it goes on trying: the next one is handed out (D10).
+/// A link that is down and closes takes no messages any more, though it goes on trying: the next one is handed out.
 pub async fn d10_a_renewable_handle_hands_out_no_link_that_is_down_and_closes<Rt: Runtime>(rt: Rt) {
     let rt = Watched::new(rt);
     let runtime = rt.clone();
@@ -139,7 +139,7 @@ pub async fn d10_a_renewable_handle_hands_out_no_link_that_is_down_and_closes<Rt
     rt.soon(second.close()).await;
 }
 
-/// Retry-now replaces the wait, and asking five times makes no second loop (I1, I2, I17).
+/// Retry-now replaces the wait, and asking five times makes no second loop.
 pub async fn i17_retry_now_replaces_the_wait<Rt: Runtime>(rt: Rt) {
     let script = Script::new().connection(Connection::refuse(404)).then(AfterLast::Echo);
     let (server, mut link) = start(rt, script);
@@ -155,7 +155,7 @@ pub async fn i17_retry_now_replaces_the_wait<Rt: Runtime>(rt: Rt) {
     assert_eq!((server.connections(), server.live(), link.client.stats().dials), (2, 1, 2));
 }
 
-/// Whatever happens and whatever is asked for, there is never more than one socket (I1).
+/// Whatever happens and whatever is asked for, there is never more than one socket.
 pub async fn i01_there_is_never_more_than_one_socket<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::new().send_text("hello").reset())
@@ -184,7 +184,7 @@ pub async fn i01_there_is_never_more_than_one_socket<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.rt.most_sockets(), 1);
 }
 
-/// State, colour and statistics tell the same story as the events (D9, I3).
+/// State, colour and statistics tell the same story as the events.
 pub async fn d09_state_and_statistics_can_be_read_at_any_time<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::refuse(500))
@@ -209,7 +209,7 @@ pub async fn d09_state_and_statistics_can_be_read_at_any_time<Rt: Runtime>(rt: R
     assert_eq!((stats.connected_for.count(), stats.recovered_in.count()), (2, 1));
 }
 
-/// States are told in order, each from where the last one led, and none twice (I4).
+/// States are told in order, each from where the last one led, and none twice.
 pub async fn i04_the_order_of_events_is_the_order_of_transitions<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::refuse(500))
@@ -308,8 +308,8 @@ pub async fn who_stops_waiting_leaves_nothing_behind<Rt: Runtime>(rt: Rt) {
     assert_eq!(Arc::strong_count(&task), held);
 }
 
-/// Handles are `Clone + Send + Sync + 'static`, errors are errors, and every future can move between threads (E3,
-/// E10). The compiler checks it.
+/// Handles are `Clone + Send + Sync + 'static`, errors are errors, and every future can move between threads.
+/// The compiler checks it.
 pub async fn e03_handles_and_futures_can_go_anywhere<Rt: Runtime>(_: Rt) {
     fn handle<T: Clone + Debug + Send + Sync + 'static>() {}
     fn owned<T: Debug + Send + 'static>() {}

@@ -60,13 +60,13 @@ pub async fn http_200_is_retried_after_30_s<Rt: Runtime>(rt: Rt) {
     lost.assert_retry_in(secs(30), secs(31));
 }
 
-/// 429 with `Retry-After` in seconds: waited for, and spread (I29).
+/// 429 with `Retry-After` in seconds: waited for, and spread.
 pub async fn i29_http_429_is_retried_when_the_server_says<Rt: Runtime>(rt: Rt) {
     let (_server, lost, _link) = refused_once(rt, Refusal::new(429).retry_after(7)).await;
     lost.assert_retry_in(secs(7), ms(8400));
 }
 
-/// 503 with `Retry-After` as a date (I29).
+/// 503 with `Retry-After` as a date.
 #[expect(clippy::disallowed_methods, reason = "a date is made of the time of day")]
 pub async fn i29_http_503_is_retried_at_the_date_that_the_server_says<Rt: Runtime>(rt: Rt) {
     let date = httpdate::fmt_http_date(SystemTime::now() + secs(90));
@@ -75,13 +75,13 @@ pub async fn i29_http_503_is_retried_at_the_date_that_the_server_says<Rt: Runtim
     lost.assert_retry_in(secs(80), secs(108));
 }
 
-/// No server can send a client away for longer than `retry_after.max` (I29).
+/// No server can send a client away for longer than `retry_after.max`.
 pub async fn i29_retry_after_is_clamped<Rt: Runtime>(rt: Rt) {
     let (_server, lost, _link) = refused_once(rt, Refusal::new(503).retry_after(1_000_000)).await;
     lost.assert_retry_in(secs(240), secs(360));
 }
 
-/// A date that has passed asks for no wait, and gets no dial below the status's own floor (I6, I29).
+/// A date that has passed asks for no wait, and gets no dial below the status's own floor.
 pub async fn i29_a_retry_after_in_the_past_is_no_hot_loop<Rt: Runtime>(rt: Rt) {
     let past = "Sun, 06 Nov 1994 08:49:37 GMT";
     let (_server, lost, _link) = refused_once(rt, Refusal::new(503).retry_after(past)).await;
@@ -89,7 +89,7 @@ pub async fn i29_a_retry_after_in_the_past_is_no_hot_loop<Rt: Runtime>(rt: Rt) {
 }
 
 /// A redirect is followed within the attempt, to an address or to a path of the host that said so, and does not count
-/// as a failure (D3).
+/// as a failure.
 pub async fn d03_redirects_are_followed<Rt: Runtime>(rt: Rt) {
     let last = serve(
         Script::new()
@@ -122,7 +122,7 @@ pub async fn the_attempt_after_a_redirect_starts_at_the_origin<Rt: Runtime>(rt: 
     assert!(origin.connections() >= 2);
 }
 
-/// A loop of redirects ends with a failed attempt, and is tried again later (D3).
+/// A loop of redirects ends with a failed attempt, and is tried again later.
 pub async fn d03_a_loop_of_redirects_is_bounded<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start_config(
         rt,
@@ -185,7 +185,7 @@ pub async fn an_unknown_name_is_retried<Rt: Runtime>(rt: Rt) {
     lost.assert_retry_in(DELAY, DELAY);
 }
 
-/// The server accepts and says nothing: the attempt has a deadline, and the reason names it (I16).
+/// The server accepts and says nothing: the attempt has a deadline, and the reason names it.
 pub async fn i16_a_blackholed_handshake_times_out<Rt: Runtime>(rt: Rt) {
     let script = Script::new().connection(Connection::blackhole()).then(AfterLast::Echo);
     let (server, mut link) = start_config(rt, script, quick_link(|link| link.with_connect_timeout(ms(150))));
@@ -207,7 +207,7 @@ pub async fn garbage_is_retried_after_30_s<Rt: Runtime>(rt: Rt) {
     lost.assert_retry_in(secs(30), secs(31));
 }
 
-/// The socket ends, or is reset, before the answer: one failure each (I15).
+/// The socket ends, or is reset, before the answer: one failure each.
 pub async fn i15_a_cut_handshake_is_one_failed_attempt<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::drop_at_once())
@@ -221,7 +221,7 @@ pub async fn i15_a_cut_handshake_is_one_failed_attempt<Rt: Runtime>(rt: Rt) {
     assert_eq!((server.connections(), stats.dials, stats.failed_attempts), (3, 3, 2));
 }
 
-/// A failed first attempt can be the end, where the application says so (I30).
+/// A failed first attempt can be the end, where the application says so.
 pub async fn i30_a_failed_first_attempt_can_be_the_end<Rt: Runtime>(rt: Rt) {
     let config = quick_link(|link| link.with_first_failure(OnFirstFailure::Stop));
     let (_server, mut link) = start_config(rt, Script::refuse(503), config);
@@ -229,7 +229,7 @@ pub async fn i30_a_failed_first_attempt_can_be_the_end<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.closed().await.name(), "first_attempt_failed");
 }
 
-/// Several endpoints: the next one has its turn when an attempt fails, with the same headers (W18's sibling).
+/// Several endpoints: the next one has its turn when an attempt fails, with the same headers.
 pub async fn the_second_endpoint_is_dialled_when_the_first_refuses<Rt: Runtime>(rt: Rt) {
     let (server, port) = NoListener::new();
     let mut link = Link::spawn(rt, &port.url(), |builder| {

@@ -22,7 +22,7 @@ use super::{
 use crate::{AfterLast, Connection, Script, What};
 
 /// A peer that goes silent is found within interval + timeout, and dialled again at once: nobody waits for it to
-/// answer a close frame (W22).
+/// answer a close frame.
 pub async fn w22_a_half_open_link_is_found_in_time_and_dialled_again_at_once<Rt: Runtime>(rt: Rt) {
     let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
     let config = quick_link(|link| {
@@ -43,7 +43,7 @@ pub async fn w22_a_half_open_link_is_found_in_time_and_dialled_again_at_once<Rt:
     assert_eq!((server.connections(), stats.heartbeats_lost, stats.disconnects), (2, 1, 1));
 }
 
-/// A peer that is believed dead is sent a close frame with 4000 in case it is not: a code that ends no session (I13).
+/// A peer that is believed dead is sent a close frame with 4000 in case it is not: a code that ends no session.
 pub async fn i13_a_peer_that_is_believed_dead_is_told_4000<Rt: Runtime>(rt: Rt) {
     let (found, told) = (mpsc::channel(), mpsc::channel());
     let (found_tx, found_rx) = (found.0, Mutex::new(found.1));
@@ -66,7 +66,7 @@ pub async fn i13_a_peer_that_is_believed_dead_is_told_4000<Rt: Runtime>(rt: Rt) 
     assert_eq!(u16::from(close.code), 4000);
 }
 
-/// What this side finds wrong is retried, whatever the table says about the peer's codes (I13).
+/// What this side finds wrong is retried, whatever the table says about the peer's codes.
 pub async fn i13_a_lost_heartbeat_does_not_pass_through_the_table<Rt: Runtime>(rt: Rt) {
     let config = quick_link(|mut link| {
         let stop = Verdict::Stop(StopReason::POLICY_VIOLATION);
@@ -101,7 +101,7 @@ pub async fn the_peers_pings_are_answered<Rt: Runtime>(rt: Rt) {
     saw(&server, |event| event.what == What::Pong(b"relink-testing".to_vec())).await;
 }
 
-/// Anything that arrives counts as life, and keeps no ping from going out (I12).
+/// Anything that arrives counts as life, and keeps no ping from going out.
 pub async fn i12_traffic_is_life_and_starves_no_ping<Rt: Runtime>(rt: Rt) {
     // A server that talks, and never answers a ping.
     let (word_tx, word_rx) = mpsc::channel();
@@ -124,7 +124,7 @@ pub async fn i12_traffic_is_life_and_starves_no_ping<Rt: Runtime>(rt: Rt) {
     assert!(stats.pings >= 2 && stats.disconnects == 0, "{stats:?}");
 }
 
-/// The watchdog needs no pings: nothing heard for so long, and the link is dead (M13).
+/// The watchdog needs no pings: nothing heard for so long, and the link is dead.
 pub async fn m13_the_watchdog_finds_a_silent_link<Rt: Runtime>(rt: Rt) {
     let heartbeat = HeartbeatConfig::default().with_interval(None).with_watchdog(Some(ms(150)));
     let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
@@ -136,7 +136,7 @@ pub async fn m13_the_watchdog_finds_a_silent_link<Rt: Runtime>(rt: Rt) {
     assert!(link.connected().await);
 }
 
-/// A hint that the machine woke up checks the link at once, with a short deadline (M14).
+/// A hint that the machine woke up checks the link at once, with a short deadline.
 pub async fn m14_a_wake_up_checks_the_link<Rt: Runtime>(rt: Rt) {
     let heartbeat = HeartbeatConfig::default().with_probe(ms(100));
     let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
@@ -257,7 +257,7 @@ pub async fn a_message_that_takes_longer_than_it_may_ends_the_transport<Rt: Runt
     assert!(link.client.stats().pings >= 2);
 }
 
-/// A server that accepts and closes at once is dialled on a curve that grows: to be open is not to be well (I5).
+/// A server that accepts and closes at once is dialled on a curve that grows: to be open is not to be well.
 pub async fn i05_a_flapping_server_meets_growing_delays<Rt: Runtime>(rt: Rt) {
     let config = quick_link(|link| {
         let backoff = Backoff::default()
@@ -274,7 +274,7 @@ pub async fn i05_a_flapping_server_meets_growing_delays<Rt: Runtime>(rt: Rt) {
     assert_eq!(server.connections(), 5);
 }
 
-/// A loss is told once, although the socket fails and ends, and its last message before it (I4, I15).
+/// A loss is told once, although the socket fails and ends, and its last message before it.
 pub async fn i15_a_loss_is_told_once_and_after_the_last_message<Rt: Runtime>(rt: Rt) {
     let script =
         Script::new().connection(Connection::new().send_text("last words").reset()).then(AfterLast::Echo);

@@ -65,7 +65,7 @@ pub async fn order_is_kept_and_every_receipt_is_told<Rt: Runtime>(rt: Rt) {
     assert_eq!(next, 1001);
 }
 
-/// Messages that are sent while the link is down go out in order when it is back, before newer ones (D8, S5, I21).
+/// Messages that are sent while the link is down go out in order when it is back, before newer ones.
 pub async fn d08_messages_wait_for_the_link_and_keep_their_order<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::new().expect_text("before").close(4010, ""))
@@ -88,7 +88,7 @@ pub async fn d08_messages_wait_for_the_link_and_keep_their_order<Rt: Runtime>(rt
     assert_eq!(texts_of(&server, 2), expected);
 }
 
-/// What was handed to a transport that then died is not sent again: what the peer saw of it, nobody knows (I23).
+/// What was handed to a transport that then died is not sent again: what the peer saw of it, nobody knows.
 pub async fn i23_what_was_handed_to_a_dead_transport_is_not_sent_again<Rt: Runtime>(rt: Rt) {
     let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
     let (server, mut link) = start(rt, script);
@@ -103,7 +103,7 @@ pub async fn i23_what_was_handed_to_a_dead_transport_is_not_sent_again<Rt: Runti
     assert_eq!(link.client.stats().messages_dropped, 0, "sent is not dropped");
 }
 
-/// A message whose time is over is dropped, told, handed back, and never sent (I21).
+/// A message whose time is over is dropped, told, handed back, and never sent.
 pub async fn i21_an_expired_message_is_never_sent<Rt: Runtime>(rt: Rt) {
     let config = down_with(|outbox| outbox.with_ttl(Some(ms(100))));
     let (server, mut link) = start_config(rt, refused_once(), config);
@@ -143,7 +143,7 @@ pub async fn a_full_outbox_can_drop_the_newest<Rt: Runtime>(rt: Rt) {
     overflows(rt, Overflow::DropNewest, "3", ["1", "2"]).await;
 }
 
-/// A link that is down can refuse messages instead of queueing them (M22).
+/// A link that is down can refuse messages instead of queueing them.
 pub async fn m22_a_link_that_is_down_can_refuse<Rt: Runtime>(rt: Rt) {
     let config = down_with(|outbox| outbox.with_while_down(OfflineSend::Refuse));
     let (server, mut link) = start_config(rt, refused_once(), config);
@@ -243,7 +243,7 @@ pub async fn a_message_above_the_limit_is_answered_with_1009<Rt: Runtime>(rt: Rt
 }
 
 /// A close frame that has arrived is heeded, although a write fails before it is read: that the peer is gone is no
-/// news, and why is (I10's order).
+/// news, and why is.
 pub async fn a_close_frame_is_heeded_although_a_write_fails_first<Rt: Runtime>(rt: Rt) {
     let gate = Arc::<Gate>::default();
     let connector = {

@@ -215,7 +215,7 @@ pub async fn a_polled_link_closes_with_a_code_of_its_own<Rt: Runtime>(rt: Rt) {
     assert_eq!(end_of(&server, 1).await, What::PeerClosed { code: Some(4321), reason });
 }
 
-/// After giving up it can be connected again, and its stream goes on (I17).
+/// After giving up it can be connected again, and its stream goes on.
 pub async fn i17_a_polled_link_works_again_after_giving_up<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::new().connection(Connection::refuse(500)).then(AfterLast::Echo));
     let config = quick_link(|link| link.with_budget(link.budget.with_max_attempts(Some(1))));
@@ -227,7 +227,7 @@ pub async fn i17_a_polled_link_works_again_after_giving_up<Rt: Runtime>(rt: Rt) 
     assert_eq!(server.connections(), 2);
 }
 
-/// Told so while it closes, it comes back after the end; or it says that it will not (I17).
+/// Told so while it closes, it comes back after the end; or it says that it will not.
 pub async fn i17_a_polled_link_can_be_reconnected_while_it_closes<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::echo());
     let config = quick_link(|link| link.with_reopen(ReopenPolicy::Always));
@@ -246,7 +246,7 @@ pub async fn i17_a_polled_link_can_be_reconnected_while_it_closes<Rt: Runtime>(r
     assert_eq!(until(&watched, &mut link, closed).await, "requested");
 }
 
-/// A heartbeat is kept and a dead link replaced by polling alone (W22).
+/// A heartbeat is kept and a dead link replaced by polling alone.
 pub async fn w22_a_polled_link_finds_a_silent_peer<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::new().connection(Connection::new().silent()).then(AfterLast::Echo));
     let config = quick_link(|link| {

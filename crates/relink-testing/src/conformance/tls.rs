@@ -154,7 +154,7 @@ pub async fn tls_goes_on_top_of_a_connector<Rt: Runtime>(rt: Rt) {
 }
 
 /// Beneath TLS, too, bytes are life: a record is handed on only when it is whole, and here it takes longer than the
-/// heartbeat waits (I12).
+/// heartbeat waits.
 pub async fn i12_a_record_that_takes_long_to_arrive_is_life<Rt: Runtime>(rt: Rt) {
     let certificate = certificate();
     let script = Connection::new().expect_text("slowly").send_text("slow");
@@ -212,7 +212,7 @@ fn renew_keys_and_echo(stream: StreamOwned<ServerConnection, Far>) {
     }
 }
 
-/// A TLS handshake that is never answered has the attempt's deadline (I16).
+/// A TLS handshake that is never answered has the attempt's deadline.
 pub async fn i16_a_tls_handshake_that_hangs_times_out<Rt: Runtime>(rt: Rt) {
     let config = client(&certificate(), None);
     let mut link = Link::spawn(rt, "wss://localhost/", move |builder| {

@@ -59,7 +59,7 @@ pub async fn a_token_can_be_left_to_the_protocol<Rt: Runtime>(rt: Rt) {
     assert_eq!((request.header("authorization"), request.query()), (None, None));
 }
 
-/// One token per attempt, and never one that was used before (I19, M2).
+/// One token per attempt, and never one that was used before.
 pub async fn m02_every_attempt_brings_a_token_of_its_own<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::new().close(1001, ""))
@@ -79,7 +79,7 @@ pub async fn m02_every_attempt_brings_a_token_of_its_own<Rt: Runtime>(rt: Rt) {
     assert_eq!((count.load(Ordering::SeqCst), link.client.stats().tokens_fetched), (4, 4));
 }
 
-/// One fetch at a time, whatever is asked for meanwhile (I19).
+/// One fetch at a time, whatever is asked for meanwhile.
 pub async fn i19_fetches_never_overlap<Rt: Runtime>(rt: Rt) {
     let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let watched = Watched::new(rt.clone());
@@ -105,7 +105,7 @@ pub async fn i19_fetches_never_overlap<Rt: Runtime>(rt: Rt) {
     assert_eq!(most.load(Ordering::SeqCst), 1);
 }
 
-/// A panic of the provider is a failed fetch, whether it comes at once or later; the link goes on (I19).
+/// A panic of the provider is a failed fetch, whether it comes at once or later; the link goes on.
 pub async fn i19_a_panic_is_a_failed_fetch<Rt: Runtime>(rt: Rt) {
     let calls = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&calls);
@@ -131,7 +131,7 @@ pub async fn i19_a_panic_is_a_failed_fetch<Rt: Runtime>(rt: Rt) {
     assert_eq!((stats.token_failures, stats.tokens_fetched, stats.dials), (2, 1, 1));
 }
 
-/// Failures are reported from the third in a row on, with the provider's own words; the tries go on (M10).
+/// Failures are reported from the third in a row on, with the provider's own words; the tries go on.
 pub async fn m10_token_errors_are_reported_from_the_third_on<Rt: Runtime>(rt: Rt) {
     let calls = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&calls);
@@ -147,7 +147,7 @@ pub async fn m10_token_errors_are_reported_from_the_third_on<Rt: Runtime>(rt: Rt
     assert_eq!(calls.load(Ordering::SeqCst), 5);
 }
 
-/// A provider that never answers has a deadline of its own (I16).
+/// A provider that never answers has a deadline of its own.
 pub async fn i16_a_fetch_that_hangs_is_a_failed_fetch<Rt: Runtime>(rt: Rt) {
     let config = with_credentials(|credentials| credentials.with_timeout(ms(100)));
     let (server, mut link) = start_with(rt, Script::echo(), |builder| {
@@ -161,7 +161,7 @@ pub async fn i16_a_fetch_that_hangs_is_a_failed_fetch<Rt: Runtime>(rt: Rt) {
     assert_eq!(server.connections(), 0);
 }
 
-/// 401 with a provider: a fresh token, again and again, but not for ever (I19, M5).
+/// 401 with a provider: a fresh token, again and again, but not for ever.
 pub async fn i19_refused_tokens_are_bounded_and_reported<Rt: Runtime>(rt: Rt) {
     let config = with_credentials(|credentials| credentials.with_max_refusals(Some(4)));
     let (tokens, count) = numbered();

@@ -169,7 +169,7 @@ impl<Tcp: AsyncWrite + Unpin> AsyncWrite for Socket<Tcp> {
     }
 }
 
-/// How many there are, and how many there were at the most.
+/// How many there are, and how many there were at most.
 #[derive(Default)]
 struct Count {
     now: AtomicUsize,

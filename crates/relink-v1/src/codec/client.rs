@@ -38,7 +38,7 @@ impl ClientFrame {
     /// # Errors
     ///
     /// [`DecodeError`] with 1007 for what is not well-formed JSON or CBOR, and with 1003 for what is and is no frame of a
-    /// client: another type, a field that is missing, of another kind or there twice, and a limit that is exceeded (W11).
+    /// client: another type, a field that is missing, of another kind or there twice, and a limit that is exceeded.
     pub fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError> {
         let (fields, encoding) = Fields::of(message)?;
         let kind = fields.kind(ClientKind::NAMES, ClientKind::from_name, ClientKind::from_number)?;

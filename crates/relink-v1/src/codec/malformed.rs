@@ -8,7 +8,7 @@ use relink::{CloseCode, CloseFrame};
 use super::names::Key;
 
 /// A message that is no frame of `relink.v1`. Whoever receives one closes the transport with [`CloseFrame::from`] it
-/// (W11).
+///.
 ///
 /// ```
 /// use relink::CloseFrame;

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 /// What happened on a link since it was made.
 ///
-/// A snapshot is a plain copy; counters saturate. (W16)
+/// A snapshot is a plain copy; counters saturate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -100,7 +100,7 @@ pub enum LinkEvent {
     },
     /// The link is usable.
     Connected {
-        /// Whether it was usable before (M20).
+        /// Whether it was usable before.
         is_reconnect: bool,
     },
     /// A usable link was lost, or closed by the peer.
@@ -109,7 +109,7 @@ pub enum LinkEvent {
         code: CloseCode,
         /// What happened.
         reason: Reason,
-        /// When the next attempt starts; `None` where there will be none (M8).
+        /// When the next attempt starts; `None` where there will be none.
         retry_in: Option<Duration>,
     },
     /// An attempt failed before the link was usable.
@@ -121,19 +121,19 @@ pub enum LinkEvent {
         /// When the next attempt starts; `None` where there will be none.
         retry_in: Option<Duration>,
     },
-    /// Several token fetches failed, or tokens were refused, in a row. Tries go on (M10).
+    /// Several token fetches failed, or tokens were refused, in a row. Tries go on.
     TokenError {
         /// So many.
         consecutive_failures: u32,
     },
-    /// The server will close soon and says when to come back (M12).
+    /// The server will close soon and says when to come back.
     GoingAway {
         /// How long to wait at least.
         retry_after: Duration,
     },
     /// What a person should see changed.
     StatusChange(StatusChange),
-    /// The link has come to its end: told once, as the last event (I31), unless the link is connected again.
+    /// The link has come to its end: told once, as the last event, unless the link is connected again.
     Closed {
         /// Why.
         reason: ClosedReason,

@@ -45,16 +45,16 @@ config! {
         pub handshake / with_handshake: Handshake = Handshake::default(),
         /// How long an attempt may take to open its transport: name lookup, TCP, TLS and WebSocket handshake
         /// together. Shorter gives up on slow mobile networks; longer hangs on a server that accepts and says
-        /// nothing. (I16)
+        /// nothing.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub connect_timeout / with_connect_timeout: Duration = Duration::from_secs(10),
         /// How long an attempt may take as a whole, from the dial to the usable link; what comes first counts, this or the
         /// limit of a phase. The time that the application takes to log in is left out, and the attempt has all of this
         /// again after it. `off`: the limits of the phases add up. For systems that promise an answer to a login within so
-        /// long (A4 has 6 s).
+        /// long.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub attempt_timeout / with_attempt_timeout: Option<Duration> = None,
-        /// A link that was usable for so long is stable: failures are forgotten (I5). An endpoint that
+        /// A link that was usable for so long is stable: failures are forgotten. An endpoint that
         /// closes sooner is left for the next one. Zero forgets at once: a server that accepts and closes is then dialled as
         /// often as the budget allows, and no other endpoint is tried.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
@@ -63,12 +63,12 @@ config! {
         /// or is lost. Nobody waits for an attempt that would begin later than that.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub flush_timeout / with_flush_timeout: Duration = Duration::from_secs(5),
-        /// On close, how long to wait for the peer's close frame before the transport is dropped (I14).
+        /// On close, how long to wait for the peer's close frame before the transport is dropped.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub close_timeout / with_close_timeout: Duration = Duration::from_secs(2),
         /// What a server's own word on when to come back is worth.
         pub retry_after / with_retry_after: RetryAfter = RetryAfter::default(),
-        /// Whether a failed first attempt is retried like any other (I30).
+        /// Whether a failed first attempt is retried like any other.
         pub first_failure / with_first_failure: OnFirstFailure = OnFirstFailure::Retry,
         /// Whether the link may be connected again after its end.
         pub reopen / with_reopen: ReopenPolicy = ReopenPolicy::AfterGivingUp,
@@ -76,7 +76,7 @@ config! {
         pub when_dead / with_when_dead: OnDead = OnDead::Retry,
         /// What a usable link does when the system says that there is no network ([`Hint::Offline`](crate::Hint::Offline)).
         pub when_offline / with_when_offline: OnOffline = OnOffline::Check,
-        /// So many redirects in one attempt; more count as a failed attempt (D3).
+        /// So many redirects in one attempt; more count as a failed attempt.
         pub max_redirects / with_max_redirects: u8 = 5,
     }
 }
@@ -108,7 +108,7 @@ config! {
 }
 
 config! {
-    /// How a delay given by the server is treated: `Retry-After` on a refused handshake, a going-away hint (I29).
+    /// How a delay given by the server is treated: `Retry-After` on a refused handshake, a going-away hint.
     ///
     /// | field | default |
     /// |---|---|
@@ -116,13 +116,13 @@ config! {
     /// | `max` | 5 min |
     /// | `spread_pct` | 20 |
     pub struct RetryAfter {
-        /// Whether it delays the next attempt at all; it is reported in any case (M12).
+        /// Whether it delays the next attempt at all; it is reported in any case.
         pub honour / with_honour: bool = true,
         /// No server can send a client away for longer than this.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub max / with_max: Duration = Duration::from_secs(300),
         /// The delay is drawn from what the server said to so many percent more, so that a fleet which was told the
-        /// same does not come back together. Where that would pass `max`, it is drawn from as wide a stretch before it.
+        /// same does not come back together. If that would pass `max`, it is drawn from as wide a stretch before it.
         pub spread_pct / with_spread_pct: u32 = 20,
     }
 }
@@ -144,12 +144,12 @@ pub enum OnFirstFailure {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum ReopenPolicy {
-    /// Never: the end is final for the instance (D10, M23).
+    /// Never: the end is final for the instance.
     Never,
-    /// After a budget was used up, not after a deliberate close or a terminal close code (I17).
+    /// After a budget was used up, not after a deliberate close or a terminal close code.
     #[default]
     AfterGivingUp,
-    /// From every end (A7).
+    /// From every end.
     Always,
 }
 
@@ -158,10 +158,10 @@ pub enum ReopenPolicy {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum OnDead {
-    /// The same as a link that was lost: the backoff decides (I13).
+    /// The same as a link that was lost: the backoff decides.
     #[default]
     Retry,
-    /// The end, as [`StopReason::HEARTBEAT_LOST`](crate::StopReason::HEARTBEAT_LOST): for systems that say so (D7).
+    /// The end, as [`StopReason::HEARTBEAT_LOST`](crate::StopReason::HEARTBEAT_LOST): for systems that say so.
     Stop,
 }
 
@@ -170,10 +170,10 @@ pub enum OnDead {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum OnOffline {
-    /// It asks the peer, quickly: systems are wrong about this (I18).
+    /// It asks the peer, quickly: systems are wrong about this.
     #[default]
     Check,
-    /// It lets go of the transport and goes on as after a loss (S4).
+    /// It lets go of the transport and goes on as after a loss.
     Disconnect,
 }
 

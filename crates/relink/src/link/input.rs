@@ -14,7 +14,7 @@ pub enum Input {
     /// The application wants the link up. While it closes, and if [`ReopenPolicy`](super::Reopen) allows it, this is remembered: the
     /// link starts again after its end.
     Connect,
-    /// The application logs in: the word that the login step waits for. Early ones are remembered (D4).
+    /// The application logs in: the word that the login step waits for. Early ones are remembered.
     Login,
     /// The application is done: flush if the link is usable, close with this code, then end.
     Close {
@@ -29,10 +29,10 @@ pub enum Input {
     },
     /// Everything that was queued when the close began has gone out.
     Flushed,
-    /// A person wants an attempt now: the backoff starts anew and the wait ends (M17). The first such attempt starts at once,
+    /// A person wants an attempt now: the backoff starts anew and the wait ends. The first such attempt starts at once,
     /// the next ones as `budget.rate` allows. While the link closes, it means the same as [`Connect`](Self::Connect).
     RetryNow,
-    /// The application vouches that the link is good: failures are forgotten without waiting for `stable_after` (I5).
+    /// The application vouches that the link is good: failures are forgotten without waiting for `stable_after`.
     MarkStable,
     /// Something outside hints that an attempt or a check is worth while.
     Hint(Hint),
@@ -65,7 +65,7 @@ pub enum Input {
     Pong {
         /// From which transport.
         id: TransportId,
-        /// The number of the ping it answers, where it carries one.
+        /// The number of the ping it answers, if it carries one.
         nonce: Option<u32>,
     },
     /// The application's protocol says something about the link: a step of the handshake, a redirect, going away.
@@ -96,7 +96,7 @@ pub enum Input {
 }
 
 /// One attempt and the transport it may open. Inputs carry the id of the transport they come from; those of an
-/// earlier one change nothing (I1).
+/// earlier one change nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
 pub struct TransportId(pub(crate) u32);
@@ -107,7 +107,7 @@ impl fmt::Debug for TransportId {
     }
 }
 
-/// A hint from the system. Hints are never facts: they shorten a wait or cause a check, within floor and budget (I18).
+/// A hint from the system. Hints are never facts: they shorten a wait or cause a check, within floor and budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -116,7 +116,7 @@ pub enum Hint {
     Online,
     /// The system believes there is no network.
     Offline,
-    /// The process or machine was asleep, or came to the foreground (M14).
+    /// The process or machine was asleep, or came to the foreground.
     Wake,
 }
 

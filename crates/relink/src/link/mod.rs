@@ -38,7 +38,7 @@ use state_data::{Leaving, Live, Refresh, Stage};
 /// One input leaves at most so many actions.
 const MOST_ACTIONS: usize = 12;
 /// Room for an input's actions while as many are still to be taken; and for all deadlines that a late
-/// [`Input::Timeout`] finds due at once (I32).
+/// [`Input::Timeout`] finds due at once.
 const ACTIONS: usize = 24;
 
 /// The lasting, logical connection: when to dial, when to wait, when to give up, what to tell.
@@ -84,10 +84,10 @@ const ACTIONS: usize = 24;
 /// * Any order of calls is legal. Actions that are not taken are kept, in order. There is room for the actions of one
 ///   input and a few more; [`handle`](Self::handle) hands an input back rather than lose an action.
 /// * `now` may stand still; where it goes backwards it is taken as standing still.
-/// * An input from a transport carries its id; one of an earlier transport changes nothing (I1).
-/// * Deadlines live inside the state they belong to: to leave the state is to cancel them (I2).
-/// * Handling a deadline at or after its time makes progress: the next one is later, or gone (I32).
-/// * The end is sticky, and its event comes exactly once, as the last (I31), unless the link is connected again.
+/// * An input from a transport carries its id; one of an earlier transport changes nothing.
+/// * Deadlines live inside the state they belong to: to leave the state is to cancel them.
+/// * Handling a deadline at or after its time makes progress: the next one is later, or gone.
+/// * The end is sticky, and its event comes exactly once, as the last, unless the link is connected again.
 /// * No input panics, blocks, allocates or loops.
 #[derive(Debug, Clone)]
 pub struct Link<R> {
@@ -134,7 +134,7 @@ pub struct ActionsPending {
 impl<R: Rng> Link<R> {
     /// A link that has not been started, with so many endpoints to choose from.
     ///
-    /// The generator is used for jitter only; seed it differently in every process (I7).
+    /// The generator is used for jitter only; seed it differently in every process.
     ///
     /// # Errors
     ///

@@ -37,7 +37,7 @@ impl<R: Rng> Link<R> {
 
     /// The verdict on a failure. What this side found wrong about the peer means what the same close code would from the
     /// peer, except that it does not end the link: this side may be mistaken, and only the peer can say that nothing would
-    /// change (I13).
+    /// change.
     pub(super) fn verdict(&self, failure: Failure) -> Verdict {
         let policy = &self.config.close_policy;
         match failure {
@@ -80,7 +80,7 @@ impl<R: Rng> Link<R> {
     }
 
     /// Whether a failure is the end of the link: by its verdict, if that holds everywhere or no endpoint is left that said
-    /// anything else, or by a budget. Where the link goes on, the route leads to the endpoint that is dialled next.
+    /// anything else, or by a budget. If the link goes on, the route leads to the endpoint that is dialled next.
     pub(super) fn ends_link(
         &mut self,
         reason: Reason,

@@ -148,7 +148,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// Why a link is at its end (I31).
+/// Why a link is at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[expect(
@@ -162,7 +162,7 @@ pub enum ClosedReason {
     Stopped {
         /// Why, and what a person can do.
         reason: StopReason,
-        /// The peer's close code, where it was one.
+        /// The peer's close code, if it was one.
         code: Option<CloseCode>,
     },
     /// A budget is used up.
@@ -173,7 +173,7 @@ pub enum ClosedReason {
 }
 
 impl ClosedReason {
-    /// The symbolic name, in `snake_case` (M9).
+    /// The symbolic name, in `snake_case`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,8 +1,8 @@
 //! What a person should see: the machine's state, without the flicker.
 //!
-//! The machine's own state is exact; this one is derived from it. A short loss can stay hidden for a grace (A5), a
-//! "reconnecting" banner waits a moment before it shows (M15), and after a long time the person is told that the
-//! link is stuck and offered to retry (M16).
+//! The machine's own state is exact; this one is derived from it. A short loss can stay hidden for a grace, a
+//! "reconnecting" banner waits a moment before it shows, and after a long time the person is told that the
+//! link is stuck and offered to retry.
 
 use core::time::Duration;
 
@@ -19,15 +19,15 @@ config! {
     /// | `banner_after` | 1 s |
     /// | `stuck_after` | 30 s |
     pub struct StatusViewConfig {
-        /// A lost link still shows as connected for so long while it recovers (A5 has 4 s). Off by default: a person
+        /// A lost link still shows as connected for this long while it recovers. Off by default: a person
         /// may be told the truth at once.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub grace / with_grace: Option<Duration> = None,
         /// The "reconnecting" banner appears after so long, so that a short drop does not flicker, and not before the
-        /// grace is over (M15).
+        /// grace is over.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub banner_after / with_banner_after: Option<Duration> = Some(Duration::from_secs(1)),
-        /// After so long without a link, offer *retry now* (M16).
+        /// After so long without a link, offer *retry now*.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub stuck_after / with_stuck_after: Option<Duration> = Some(Duration::from_secs(30)),
     }
@@ -46,7 +46,7 @@ impl StatusViewConfig {
     }
 }
 
-/// A three-colour indicator (D9).
+/// A three-colour indicator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[expect(clippy::exhaustive_enums, reason = "three colours")]

@@ -2,8 +2,8 @@
 //!
 //! A delay is drawn from a *window*: the curve says where it lies, the jitter how wide it is. Floor and cap hold
 //! for the window's two ends, so they hold for every delay, and a window that meets the cap is moved below it
-//! whole: it keeps its width there, and a fleet at the cap does not fall into step (I7). Integers only, and
-//! saturating: attempt `u32::MAX` is as safe as attempt 1 (I8).
+//! whole: it keeps its width there, and a fleet at the cap does not fall into step. Integers only, and
+//! saturating: attempt `u32::MAX` is as safe as attempt 1.
 
 use core::time::Duration;
 
@@ -31,7 +31,7 @@ config! {
     /// use core::time::Duration;
     /// use relink::{Backoff, Curve, Jitter};
     ///
-    /// // 0, 10, 20, 30, 30 … seconds after a stable link, as deepstream's documentation has it (D5).
+    /// // 0, 10, 20, 30, 30 … seconds after a stable link, as deepstream's documentation has it.
     /// let ten = Duration::from_secs(10);
     /// let deepstream = Backoff::default()
     ///     .with_first(Some(Duration::ZERO))
@@ -47,20 +47,20 @@ config! {
         /// How the delay is spread around the curve.
         pub jitter / with_jitter: Jitter = Jitter::Equal,
         /// No automatic delay is shorter, except the first after a stable link (see `first`). At least 1 ms. Lower
-        /// means faster recovery from a blink, and more dials against a server in trouble. (I6)
+        /// means faster recovery from a blink, and more dials against a server in trouble.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub floor / with_floor: Duration = Duration::from_millis(250),
         /// No delay is longer, jitter included; only a server's own hint or a close code's floor reach beyond. Higher
-        /// is kinder to a server that is gone for long, and slower to notice that it is back. (I7)
+        /// is kinder to a server that is gone for long, and slower to notice that it is back.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub cap / with_cap: Duration = Duration::from_secs(20),
         /// Where the curve itself stops growing, before jitter. `off`: at `cap`. Set it lower than `cap` where
-        /// additive jitter is meant to go on top of the longest delay (W2).
+        /// additive jitter is meant to go on top of the longest delay.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub curve_cap / with_curve_cap: Option<Duration> = None,
         /// The first attempt after a *stable* link dropped is drawn from zero to this, in place of the curve's first
-        /// delay: the one exception to the floor (I6). Zero dials at once; `off` follows the curve. One second is
-        /// "at once" to a person and spreads a fleet that lost its server together (W23).
+        /// delay: the one exception to the floor. Zero dials at once; `off` follows the curve. One second is
+        /// "at once" to a person and spreads a fleet that lost its server together.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub first / with_first: Option<Duration> = Some(Duration::from_secs(1)),
     }
@@ -114,7 +114,7 @@ pub enum Curve {
 #[cfg(feature = "serde")]
 crate::base::tables::from_tables!(Curve);
 
-/// How a delay is spread, so that clients which lost their server together do not come back together (W23).
+/// How a delay is spread, so that clients which lost their server together do not come back together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -152,14 +152,14 @@ pub struct DelayTable {
 }
 
 impl DelayTable {
-    /// How many delays a table holds at the most.
+    /// How many delays a table holds at most.
     pub const MAX: usize = 16;
 
     /// A table of these delays, rounded down to whole milliseconds.
     ///
     /// # Errors
     ///
-    /// Where there is no delay, more than [`MAX`](Self::MAX), or one above 49 days.
+    /// If there is no delay, more than [`MAX`](Self::MAX), or one above 49 days.
     pub fn new(delays: &[Duration]) -> Result<Self, ConfigError> {
         within("backoff.curve.table (number of delays)", delays.len(), 1, Self::MAX)?;
         let longest = Duration::from_millis(u64::from(u32::MAX));

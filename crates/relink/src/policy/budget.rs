@@ -17,18 +17,18 @@ config! {
     /// | `breaker` | none |
     pub struct BudgetConfig {
         /// Give up after so many failures since the link was last stable: failed attempts, and links that were lost before
-        /// they were stable; with several endpoints, all of theirs together (D6, M11). The attempts that events number
+        /// they were stable; with several endpoints, all of theirs together. The attempts that events number
         /// count from the last usable link instead. `off` never gives up: what must stay up, tries.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::limit"))]
         pub max_attempts / with_max_attempts: Option<u32> = None,
         /// Give up when the link was down for so long.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub max_elapsed / with_max_elapsed: Option<Duration> = None,
-        /// A limit on dials behind all delays, so that no combination of rules is a hot loop (I6, W20). It holds for what a
+        /// A limit on dials behind all delays, so that no combination of rules is a hot loop. It holds for what a
         /// person asks for, too: one dial more than the burst is theirs, at once, and the next as the rate allows. A burst
         /// of 1 to 1,000.
         pub rate / with_rate: Rate = Rate { burst: 10, refill: Duration::from_secs(1) },
-        /// Many failures in a short time: stop, or pause and probe (W18).
+        /// Many failures in a short time: stop, or pause and probe.
         pub breaker / with_breaker: Option<Breaker> = None,
     }
 }
@@ -180,7 +180,7 @@ impl Budget {
         }
     }
 
-    /// The link is usable: elapsed time ends, though failures still count until it is stable (I5).
+    /// The link is usable: elapsed time ends, though failures still count until it is stable.
     pub fn up(&mut self) {
         self.down_since = None;
     }

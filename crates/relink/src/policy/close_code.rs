@@ -46,7 +46,7 @@ impl CloseCode {
     /// 3003: this login may not connect here.
     pub const FORBIDDEN: Self = Self(3003);
     /// 4000: sent by relink when its own heartbeat finds the link dead. Private use, and not a code that ends a
-    /// resumable session as 1000 and 1001 do (I13).
+    /// resumable session as 1000 and 1001 do.
     pub const HEARTBEAT_TIMEOUT: Self = Self(4000);
     /// 4001: the token is not valid.
     pub const INVALID_TOKEN: Self = Self(4001);

@@ -11,7 +11,7 @@ const fn slow(secs: u64) -> Verdict {
 /// The default meaning of close codes, each with its reason.
 ///
 /// RFC 6455 (section 7.4) and the IANA registry define 1000 to 1015 and 3000 to 3999; the 4000s are private, and the
-/// ones here are those that hosted real-time services agree on (M4–M6).
+/// ones here are those that hosted real-time services agree on.
 ///
 /// With several endpoints, *stop* and the time of a slow retry hold for the endpoint that closed: the next one is tried first,
 /// on the curve, and the link ends if all of them say *stop* in a row. 1000, 4012 and 4020 are about the client and end the

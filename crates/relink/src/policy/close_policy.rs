@@ -22,7 +22,7 @@ use crate::policy::close_codes::{CLOSE_CODES, HTTP_STATUSES};
 pub enum Verdict {
     /// Try again on the backoff curve.
     Retry,
-    /// Try again after the backoff's floor: the peer asked for a quick return. The budgets still count it (I6).
+    /// Try again after the backoff's floor: the peer asked for a quick return. The budgets still count it.
     RetryNow,
     /// Try again on the curve, but never sooner than the floor.
     RetrySlow {
@@ -155,7 +155,7 @@ impl StopReason {
         Self::KNOWN.into_iter().find(|reason| reason.name() == name)
     }
 
-    /// The symbolic name, stable, in `snake_case` (M9).
+    /// The symbolic name, stable, in `snake_case`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.0.0
@@ -330,7 +330,7 @@ impl ClosePolicy {
     ///
     /// # Errors
     ///
-    /// Where an edit's range is empty or its floor above 365 days.
+    /// If an edit's range is empty or its floor above 365 days.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.close.validate(&CLOSE)?;
         self.status.validate(&STATUS)

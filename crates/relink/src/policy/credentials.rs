@@ -23,7 +23,7 @@ config! {
     /// | `report_after` | 3 |
     /// | `max_refusals` | 10 |
     pub struct CredentialsConfig {
-        /// Whether a token is fetched before every attempt; never one that was used before (M2, W13).
+        /// Whether a token is fetched before every attempt; never one that was used before.
         pub fetch / with_fetch: bool = false,
         /// Whether an address is fetched before every attempt, in place of the configured endpoint whose turn it is: a
         /// signed URL, a ticket for one use, the answer of a call that negotiates.
@@ -38,9 +38,9 @@ config! {
         pub refresh_ahead / with_refresh_ahead: Option<Duration> = Some(Duration::from_secs(60)),
         /// … and up to so many percent of that sooner, so that a fleet does not refresh together.
         pub refresh_spread_pct / with_refresh_spread_pct: u32 = 20,
-        /// From so many failures in a row on, each is reported as an event (M10).
+        /// From so many failures in a row on, each is reported as an event.
         pub report_after / with_report_after: u32 = 3,
-        /// After so many tokens in a row that the server refused, the link gives up (M5, I19). `off` never does.
+        /// After so many tokens in a row that the server refused, the link gives up. `off` never does.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::limit"))]
         pub max_refusals / with_max_refusals: Option<u32> = Some(10),
     }

@@ -1,9 +1,9 @@
 //! Is the peer still there? Pings, their answers, a watchdog, and what to make of a clock that jumped.
 //!
-//! One [`Heartbeat`] belongs to one transport and starts empty with it (I9). At most one ping is under way. Any
-//! inbound traffic answers it (I12), a part of a message as well as a pong, but does not put off the next one. A deadline that is handled *late* says
+//! One [`Heartbeat`] belongs to one transport and starts empty with it. At most one ping is under way. Any
+//! inbound traffic answers it, a part of a message as well as a pong, but does not put off the next one. A deadline that is handled *late* says
 //! nothing about the peer, because this side slept (a closed laptop, a suspended process): one quick probe goes out
-//! before the link is declared dead (I10).
+//! before the link is declared dead.
 
 use core::time::Duration;
 
@@ -25,7 +25,7 @@ config! {
     /// | `close_code` | 4000 |
     ///
     /// A link that died in silence is found within `interval + timeout` (with `missed` = 1, and a timeout that is not longer
-    /// than the interval; W22).
+    /// than the interval).
     pub struct HeartbeatConfig {
         /// A ping this long after the one before. `off` sends none. Shorter finds a dead link sooner, and costs a
         /// wake-up of the radio on a phone each time; 30 s stays below the idle timeout of common proxies (60 s).
@@ -34,9 +34,9 @@ config! {
         /// How long a ping may go unanswered. Shorter than a slow mobile round trip (several seconds) kills good links.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub timeout / with_timeout: Duration = Duration::from_secs(10),
-        /// So many pings in a row without an answer, and the link is dead (D7 has 2). At least 1.
+        /// The link is dead after this many pings in a row without an answer. At least 1.
         pub missed / with_missed: u32 = 1,
-        /// Dead after so long without any traffic at all, not even a part of a message, whatever the pings say (M13 has 60 s).
+        /// Dead after this long without any traffic at all, not even part of a message, whatever the pings say.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub watchdog / with_watchdog: Option<Duration> = None,
         /// How long one message may take to arrive, once a part of it is there. `off`: bytes that come are life, however
@@ -48,7 +48,7 @@ config! {
         /// handled to count as a jump. At least 100 ms.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub probe / with_probe: Duration = Duration::from_secs(2),
-        /// The code of the close frame sent to a peer that is believed dead, in case it is not (I13).
+        /// The code of the close frame sent to a peer that is believed dead, in case it is not.
         pub close_code / with_close_code: CloseCode = CloseCode::HEARTBEAT_TIMEOUT,
     }
 }

@@ -170,7 +170,7 @@ impl InvalidUrl {
 /// A URL in its parts, as they were written.
 struct Parts<'a> {
     scheme: Option<&'a str>,
-    /// The user, where there is one, and the host with its port.
+    /// The user, if there is one, and the host with its port.
     authority: Option<(Option<&'a str>, &'a str)>,
     path: &'a str,
     /// With its question mark.

@@ -28,10 +28,10 @@ use crate::session::subscriptions::{
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Subscription {
-    /// Whether a token is fetched for it, a fresh one each time (I28).
+    /// Whether a token is fetched for it, a fresh one each time.
     pub needs_token: bool,
     /// What the other members are told about this one; `None` stays unseen and sees nobody. It is said again after every
-    /// return (A10).
+    /// return.
     pub presence: Option<Text>,
     /// Where to begin, if not with what comes from now on: what followed this position is delivered first. Heeded where
     /// the channel is not subscribed to yet; after that, its place is where the application is.

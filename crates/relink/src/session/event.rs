@@ -117,7 +117,7 @@ pub enum Event {
         /// Whether none is missing since the last one that came; `true` the first time.
         complete: bool,
     },
-    /// A channel's messages do not come any more, or not yet. The link lives on (I28).
+    /// A channel's messages do not come any more, or not yet. The link lives on.
     Unsubscribed {
         /// Which channel.
         channel: Channel,

@@ -46,7 +46,7 @@ impl fmt::Display for Channel {
 
 /// A place in a stream: the message with this `offset` is the last one that was seen.
 ///
-/// Offsets count from 1 without holes, so that a gap and a duplicate show (I26); 0 is the place before the first
+/// Offsets count from 1 without holes, so that a gap and a duplicate show; 0 is the place before the first
 /// message. They mean something within one `epoch` only: a server that lost its history starts another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -103,9 +103,9 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The token does not cover the channel (M4).
+    /// The token does not cover the channel.
     pub const CHANNEL_NOT_AUTHORIZED: &'static str = "channel_not_authorized";
-    /// The token for the channel has expired; a fresh one may do (I28).
+    /// The token for the channel has expired; a fresh one may do.
     pub const TOKEN_EXPIRED: &'static str = "token_expired";
     /// The server has no use for such a message.
     pub const NOT_HANDLED: &'static str = "not_handled";

@@ -19,7 +19,7 @@ pub enum SessionInput {
     /// The application logs in.
     Login,
     /// The application is done: what is queued goes out, for `flush_timeout` at most, and a link that is down goes on trying
-    /// for it; then the link closes with this frame. Where nothing is queued, a link that is down ends at once.
+    /// for it; then the link closes with this frame. If nothing is queued, a link that is down ends at once.
     Close(CloseFrame),
     /// A person wants an attempt now.
     RetryNow,
@@ -79,7 +79,7 @@ pub enum SessionInput {
         location: Option<Address>,
     },
     /// The application has taken so many more of the messages that it was told, the oldest first: those of
-    /// [`Event::Message`] and of [`Event::Publication`] together. A resume starts after them (I24).
+    /// [`Event::Message`] and of [`Event::Publication`] together. A resume starts after them.
     Taken {
         /// So many.
         count: u64,
@@ -151,7 +151,7 @@ pub enum SessionAction {
 pub struct SendReceipt {
     /// Its fate is reported under this.
     pub receipt: Receipt,
-    /// Whether it waits for a link: `false` where it goes out at once (W19).
+    /// Whether it waits for a link: `false` where it goes out at once.
     pub queued: bool,
 }
 

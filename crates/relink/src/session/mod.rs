@@ -95,7 +95,7 @@ impl SessionConfig {
 /// 4. sleeps until [`poll_timeout`](Self::poll_timeout).
 ///
 /// Messages stay in the [`Outbox`] until the transport has room, so that bounds, order and time to live hold to the
-/// last moment. What becomes of a message whose transport died under it is a choice, the [`Guarantee`] (I23).
+/// last moment. What becomes of a message whose transport died under it is a choice, the [`Guarantee`].
 ///
 /// A driver whose protocol has sessions also says how many messages the application has taken
 /// ([`SessionInput::Taken`]), and fetches tokens for channels ([`SessionAction::FetchChannelToken`]).

@@ -25,25 +25,25 @@ config! {
     /// | `pace` | off |
     /// | `max_message` | off |
     pub struct OutboxConfig {
-        /// So many messages at the most. At least 1.
+        /// So many messages at most. At least 1.
         pub max_messages / with_max_messages: usize = 1024,
-        /// So many bytes at the most, without what the protocol adds; no single message has more. At least 1.
+        /// So many bytes at most, without what the protocol adds; no single message has more. At least 1.
         pub max_bytes / with_max_bytes: usize = 16 << 20,
         /// What happens when a message finds no room.
         pub overflow / with_overflow: Overflow = Overflow::Refuse,
         /// A message that has waited for so long is dropped: a price from a minute ago helps nobody.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub ttl / with_ttl: Option<Duration> = None,
-        /// Whether messages are taken while the link is not usable (M22).
+        /// Whether messages are taken while the link is not usable.
         pub while_down / with_while_down: OfflineSend = OfflineSend::Queue,
-        /// What becomes of a message whose transport died before the peer spoke of it (I23). More than at most once needs
+        /// What becomes of a message whose transport died before the peer spoke of it. More than at most once needs
         /// a protocol with acknowledgements.
         pub guarantee / with_guarantee: Guarantee = Guarantee::AtMostOnce,
         /// So many messages may be on their way without an acknowledgement; the others wait. They count against
         /// `max_messages` and `max_bytes` until they are acknowledged. Enough for a full pipe on a slow line, and not so
         /// many that a reconnect sends a flood again. At least 1.
         pub in_flight / with_in_flight: usize = 256,
-        /// How fast messages go out that piled up while the link was down: a burst, then one per refill (I22). `off`: as
+        /// How fast messages go out that piled up while the link was down: a burst, then one per refill. `off`: as
         /// fast as the transport takes them.
         pub pace / with_pace: Option<Rate> = None,
         /// The largest single message, in bytes as the protocol writes it: for peers that do not say what they take. Where
@@ -87,7 +87,7 @@ pub enum Overflow {
     /// It is handed back to the caller.
     #[default]
     Refuse,
-    /// The oldest ones make room for it, the least important first. Where that is not enough, as what is in flight or
+    /// The oldest ones make room for it, the least important first. If that is not enough, as what is in flight or
     /// more important stays, it is handed back and nothing is given up.
     DropOldest,
     /// It is dropped, and its receipt says so.
@@ -104,7 +104,7 @@ pub enum OfflineSend {
     Queue,
     /// It is handed back to the caller.
     Refuse,
-    /// It waits while the link is on its way back; before it was ever usable, it is handed back (W6).
+    /// It waits while the link is on its way back; before it was ever usable, it is handed back.
     QueueAfterLoss,
 }
 
@@ -148,8 +148,8 @@ impl Queue {
     }
 }
 
-/// The messages that wait to go out, by priority and then in the order in which they were sent (D8); and those that went
-/// out and wait for an acknowledgement, where there are any.
+/// The messages that wait to go out, by priority and then in the order in which they were sent; and those that went
+/// out and wait for an acknowledgement, if there are any.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     config: OutboxConfig,

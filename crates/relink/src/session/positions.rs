@@ -25,7 +25,7 @@ pub(crate) enum Arrival {
     Unknown,
 }
 
-/// Two positions for each stream. What was `received` never comes twice; what was `taken` never comes again (I24): a
+/// Two positions for each stream. What was `received` never comes twice; what was `taken` never comes again: a
 /// resume starts after the last message that the application has taken, and what is still on its way to it is dropped
 /// when it comes again.
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-//! Who is in a channel, as the server's words say, and what of it is news to the application (I27).
+//! Who is in a channel, as the server's words say, and what of it is news to the application.
 
 use alloc::collections::BTreeSet;
 use alloc::string::String;

@@ -60,7 +60,7 @@ pub trait Protocol {
     ///
     /// # Errors
     ///
-    /// Where the protocol cannot do with so little.
+    /// If the protocol cannot do with so little.
     fn reads_at_most(&mut self, _bytes: usize) -> Result<(), ConfigError> {
         Ok(())
     }
@@ -177,9 +177,9 @@ pub enum Command<'a> {
     Step {
         /// Which.
         step: Step,
-        /// The token, where there is one.
+        /// The token, if there is one.
         token: Option<&'a Secret>,
-        /// The session to go on with, where there is one.
+        /// The session to go on with, if there is one.
         resume: Option<&'a Resume>,
     },
     /// The token was renewed.

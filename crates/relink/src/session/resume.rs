@@ -109,7 +109,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.forget_session();
     }
 
-    /// The session is over: its id and its position go together (I24), and what is in flight stays in doubt.
+    /// The session is over: its id and its position go together, and what is in flight stays in doubt.
     pub(super) fn forget_session(&mut self) {
         self.id = None;
         self.hellos = Hellos::default();
@@ -216,7 +216,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// Something is missing, or both sides mean different things (I26). The transport is given up; the next one goes on from
+    /// Something is missing, or both sides mean different things. The transport is given up; the next one goes on from
     /// what both have.
     fn disagree(&mut self, what: &str, id: TransportId, now: Instant) {
         count(&mut self.link.stats_mut().gaps);

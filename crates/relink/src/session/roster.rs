@@ -1,4 +1,4 @@
-//! Who else is there, as a client sees it: a list that survives the link (I27, M19).
+//! Who else is there, as a client sees it: a list that survives the link.
 //!
 //! A server tells the members of a channel once, as a snapshot, and then every change. Between the two lies a race that
 //! clients lose: a change that overtakes the snapshot, a *left* of somebody who is back already, a list that is
@@ -104,7 +104,7 @@ pub enum RosterChange<K, V> {
     },
     /// Somebody is still there, after their link or this one was down: their join is another, or a snapshot that came
     /// after a [`reset`](Roster::reset) has them again. What the application keeps for them is as it was; a connection
-    /// to them wants to be made anew (M19).
+    /// to them wants to be made anew.
     Survived {
         /// Who.
         key: K,

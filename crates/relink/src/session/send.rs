@@ -16,7 +16,7 @@ use crate::base::time::Instant;
 use crate::link::{Input, State};
 use crate::policy::rate_limit::{Bucket, Rate};
 
-/// What piled up while the link was down, and how fast it may go out now (I22).
+/// What piled up while the link was down, and how fast it may go out now.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     last: Receipt,

@@ -18,7 +18,7 @@ config! {
     /// | `answer_timeout` | 10 s |
     /// | `retry` | from 1.5 s, doubled up to 20 s, as a link's |
     pub struct SubscriptionsConfig {
-        /// Whether everything that was subscribed to is subscribed to again when the link is back (M3). Otherwise that is
+        /// Whether everything that was subscribed to is subscribed to again when the link is back. Otherwise that is
         /// the application's affair; where it stood in each stream is remembered all the same.
         pub resubscribe / with_resubscribe: bool = true,
         /// How long the answer to one request may take, for a token too, before it counts as failed. Long enough for a
@@ -55,7 +55,7 @@ pub enum SubscriptionAction<K> {
 }
 
 /// The subscriptions of a link, by their identity `K`: each is wanted until the application does not want it any more,
-/// and asked for again whenever the link is back. One that fails costs neither the link nor the others (I28): where the
+/// and asked for again whenever the link is back. One that fails costs neither the link nor the others: where the
 /// failure is for now it is tried again after a while, where it is for good it waits for the application.
 ///
 /// ```
@@ -292,7 +292,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
         }
     }
 
-    /// Taken out whatever becomes of it, so that there is an end to them (I32).
+    /// Taken out whatever becomes of it, so that there is an end to them.
     fn next_due(&mut self, now: Instant) -> Option<(Instant, K)> {
         self.deadlines.first().filter(|(at, _)| *at <= now)?;
         self.deadlines.pop_first()
@@ -301,7 +301,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
     // What to do.
 
     /// The next thing to do for a subscription, while there is a link: now, as the time for the answer runs from here.
-    /// Where there is no room for it, ask later; what waits here is bounded by the number of subscriptions.
+    /// If there is no room for it, ask later; what waits here is bounded by the number of subscriptions.
     pub fn poll_want(&mut self, now: Instant) -> Option<SubscriptionAction<K>> {
         if !self.is_up {
             return None;

@@ -28,7 +28,7 @@ use super::{History, HistoryError, StoreEventSender, Watch};
 /// So many sessions are kept by one script: Redis answers nobody else meanwhile.
 const KEPT_AT_ONCE: usize = 256;
 
-/// History in a Redis server (6.2 or newer, or Valkey), shared by all nodes that use the same prefix (W15).
+/// History in a Redis server (6.2 or newer, or Valkey), shared by all nodes that use the same prefix.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -89,7 +89,7 @@ impl RedisHistory {
     ///
     /// # Errors
     ///
-    /// Where the address is none, or the server does not answer.
+    /// If the address is none, or the server does not answer.
     pub async fn connect(address: &str) -> Result<Self, HistoryError> {
         Self::connect_with(address, RedisConfig::default()).await
     }

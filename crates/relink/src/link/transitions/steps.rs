@@ -227,7 +227,7 @@ impl<R: Rng> Link<R> {
         self.refresh_at = None;
         // Whatever went wrong after the application closed the link, it is closed because of that.
         let end = if self.leaving.take().is_some() { ClosedReason::Requested } else { end };
-        // Who gave up comes back as who it was; after any other end the application logs in again (A7).
+        // Who gave up comes back as who it was; after any other end the application logs in again.
         self.logged_in &= matches!(end, ClosedReason::GaveUp(_));
         self.enter(Stage::Closed(end), reason);
         self.emit(LinkEvent::Closed { reason: end });
