@@ -31,7 +31,7 @@ pub struct Client {
 }
 
 /// What happens on a link, in order: a [`Stream`] that ends after [`Event::Closed`]. If the link is connected again
-/// ([`ReopenPolicy`](relink::Reopen)), it goes on.
+/// ([`ReopenPolicy`](relink::ReopenPolicy)), it goes on.
 ///
 /// A slow reader slows the peer: once the inbox is full the socket is not read. Dropping it means that nobody listens:
 /// messages are then thrown away as they come, and the link lives on for its clients.
@@ -228,7 +228,7 @@ impl Client {
         })
     }
 
-    /// Connects again, if the link is at an end that allows it ([`ReopenPolicy`](relink::Reopen)). While it closes towards such an
+    /// Connects again, if the link is at an end that allows it ([`ReopenPolicy`](relink::ReopenPolicy)). While it closes towards such an
     /// end, that is remembered: it starts again once it is there, unless it is closed once more meanwhile. Does nothing while
     /// the link is up, or on its way. After many dials in a short time, the next one waits as `budget.rate` demands.
     ///
@@ -236,7 +236,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The link is at an end that is final for it, or closing towards one; see [`ClientCell`](crate::Renewable) for what hands
+    /// The link is at an end that is final for it, or closing towards one; see [`ClientCell`](crate::ClientCell) for what hands
     /// out the next one.
     pub fn connect(&self) -> Result<(), ClosedError> {
         self.shared.connect()

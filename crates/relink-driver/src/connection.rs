@@ -93,7 +93,7 @@ impl<Rt: Runtime> Connection<Rt> {
         *self.shared().lock().session.stats()
     }
 
-    /// Connects again, if the link is at an end that allows it ([`ReopenPolicy`](relink::Reopen)); while it closes towards such an
+    /// Connects again, if the link is at an end that allows it ([`ReopenPolicy`](relink::ReopenPolicy)); while it closes towards such an
     /// end, once it is there.
     ///
     /// # Errors

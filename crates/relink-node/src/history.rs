@@ -143,8 +143,8 @@ pub enum StoreRequest {
         user: String,
     },
     /// These sessions are in use: they and their memberships live on. Asked every third of `session_ttl`. →
-    /// [`StoreResponse::Kept`]
-    Keep {
+    /// [`StoreResponse::Touched`]
+    Touch {
         /// Which.
         sessions: Vec<SessionId>,
     },
@@ -191,9 +191,9 @@ pub enum StoreRequest {
         /// Where and what.
         publications: Vec<(Stream, Message)>,
     },
-    /// What followed a position. → [`StoreResponse::Since`]; [`StoreResponse::Full`] if a stream would begin and there is no room for it;
+    /// What followed a position. → [`StoreResponse::Read`]; [`StoreResponse::Full`] if a stream would begin and there is no room for it;
     /// [`StoreResponse::Unknown`] for the stream of a session that there is not (any more).
-    Since {
+    Read {
         /// In which stream; one that was never written to has an epoch, too, and offset 0.
         stream: Stream,
         /// After this; `None` asks for the top alone.
@@ -262,12 +262,12 @@ pub enum StoreResponse {
         received: u64,
     },
     /// The sessions live on, but for those that there are no more: the store was away for longer than they last.
-    Kept {
+    Touched {
         /// Those.
         lost: Vec<SessionId>,
     },
     /// A part of a stream.
-    Since {
+    Read {
         /// The position of the last message there is.
         top: Position,
         /// What follows the position in question, without a hole, oldest first, up to the limit. `None` where it cannot be
@@ -285,7 +285,7 @@ pub enum StoreResponse {
 }
 
 /// What a store tells all nodes that watch a stream, as it happens. It may be late and it may be lost: offsets show what
-/// is missing, and [`Doubt`](News::Doubt) says that something may be.
+/// is missing, and [`Lagged`](StoreEvent::Lagged) says that something may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreEvent {
@@ -327,5 +327,5 @@ pub enum StoreEvent {
         frame: CloseFrame,
     },
     /// News may have been lost: every watched stream is to be looked at again.
-    Doubt,
+    Lagged,
 }

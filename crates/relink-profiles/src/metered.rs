@@ -1,9 +1,8 @@
-//! Metered: a fresh token for every attempt, a table of close codes, channels that come back, peers that keep their identity
-//!.
+//! Metered: a fresh token for every attempt, a table of close codes, channels that come back, peers that keep their identity.
 //!
 //! From the best practices for reconnects of its realtime messaging. Above the link, one [`PeerRestart`](crate::PeerRestart) for each peer
-//! restarts what the link is not concerned in, and a [`Roster`](relink::Roster) compares who was there with who is
-//!. [`Client`] and [`Hub`] are the two halves of its wire protocol.
+//! restarts what the link is not concerned in, and a [`Roster`](relink::Roster) compares who was there with who is.
+//! [`Client`] is the client's half of its wire protocol.
 //!
 //! Not copied from the real SDK: delays that jitter takes beyond the cap, and below the floor of 30 s for 4010; a first
 //! connect that is never retried; a wait of 30 s for the answer to a close frame that a dead peer never sends.

@@ -14,7 +14,7 @@ pub struct User {
 impl User {
     /// The user with this name. Sessions belong to it, presence shows it. A connection whose user has a name of more than 255
     /// bytes is closed with [`FORBIDDEN`](relink::CloseCode::FORBIDDEN), and
-    /// [`NodeEvent::Refused`](relink::server::NodeEvent::Refused) says why.
+    /// [`NodeEvent::Refused`](relink_node::NodeEvent::Refused) says why.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self { name: name.into(), expires_in: None }

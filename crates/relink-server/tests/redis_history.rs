@@ -57,8 +57,8 @@ async fn w15_a_server_that_lost_everything_starts_another_epoch() {
     publish(&history, &channel("a"), &["1"]).await;
     let before = top(&history, &channel("a")).await;
     server.ask(&["FLUSHALL"]);
-    let StoreResponse::Since { top, missed } =
-        ask(&history, StoreRequest::Since { stream: channel("a"), after: Some(before), limit: 1 }).await
+    let StoreResponse::Read { top, missed } =
+        ask(&history, StoreRequest::Read { stream: channel("a"), after: Some(before), limit: 1 }).await
     else {
         panic!()
     };
@@ -81,7 +81,7 @@ async fn w15_an_error_names_the_server_and_not_the_password() {
     let address = format!("127.0.0.1:{}", server.port());
     drop(server);
     let error =
-        history.answer(StoreRequest::Keep { sessions: vec!["s".into()] }).await.expect_err("it is gone");
+        history.answer(StoreRequest::Touch { sessions: vec!["s".into()] }).await.expect_err("it is gone");
     assert!(error.to_string().starts_with(&format!("redis at {address} does not answer: ")), "{error}");
     let closed = format!("redis://user:hunter2@{address}/");
     for address in [&*closed, "redis://:hunter2@", "hunter2://x"] {
@@ -125,7 +125,7 @@ async fn w15_everything_is_forgotten_in_time() {
     let publications = vec![(relink_node::Stream::Session("s".into()), text("direct"))];
     ask(&history, StoreRequest::Publish { session: None, publications }).await;
     contract::join(&history, "a", "t", contract::member("bob", "j"), 1).await;
-    ask(&history, StoreRequest::Since { stream: channel("never written"), after: None, limit: 1 }).await;
+    ask(&history, StoreRequest::Read { stream: channel("never written"), after: None, limit: 1 }).await;
     // Members have no end of their own: they leave with their sessions, which any node looks for.
     let forever: Vec<_> =
         server.keys().into_iter().filter(|key| server.ask(&["PTTL", key]) == "-1").collect();
@@ -175,7 +175,7 @@ async fn w15_a_server_whose_memory_is_used_up_writes_nothing_and_goes_on_when_th
         assert_eq!(ask(&history, StoreRequest::Publish { session: None, publications }).await, full);
     }
     assert_eq!(ask(&history, StoreRequest::Create { session: "t".into(), user: "bob".into() }).await, full);
-    let new = StoreRequest::Since { stream: channel("new"), after: None, limit: 1 };
+    let new = StoreRequest::Read { stream: channel("new"), after: None, limit: 1 };
     assert_eq!(ask(&history, new).await, full);
     assert_eq!(server.keys(), before);
     assert_eq!(top(&history, &channel("a")).await.offset, 1, "what there is is told");

@@ -2,7 +2,7 @@
 //! when it has ended.
 //!
 //! [`Screen`] keeps what there is to show, from the link's events; [`draw()`] puts it on a terminal. The decisions, when a
-//! banner shows and when a link counts as stuck, are the link's own ([`StatusChange`](relink::Shown)).
+//! banner shows and when a link counts as stuck, are the link's own ([`StatusChange`](relink::StatusChange)).
 
 mod draw;
 mod drawn;

@@ -18,7 +18,7 @@ use log::Log;
 use sessions::Kept;
 use stays::Stays;
 
-/// News that nobody takes are given up beyond this, and told as [`StoreEvent::Doubt`].
+/// News that nobody takes are given up beyond this, and told as [`StoreEvent::Lagged`].
 const MOST_NEWS: usize = 16 * 1024;
 
 /// Streams, sessions and members in memory: for a server that is one process, and for tests.
@@ -38,8 +38,8 @@ const MOST_NEWS: usize = 16 * 1024;
 /// assert_eq!(history.answer(publish, Instant::ORIGIN), StoreResponse::Done);
 /// assert!(matches!(history.poll_news(), Some(StoreEvent::Published { publication, .. }) if publication.offset == 1));
 ///
-/// let since = StoreRequest::Since { stream: lobby, after: None, limit: 100 };
-/// assert!(matches!(history.answer(since, Instant::ORIGIN), StoreResponse::Since { top, .. } if top.offset == 1));
+/// let since = StoreRequest::Read { stream: lobby, after: None, limit: 100 };
+/// assert!(matches!(history.answer(since, Instant::ORIGIN), StoreResponse::Read { top, .. } if top.offset == 1));
 /// # Ok::<(), relink::ConfigError>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -93,7 +93,7 @@ impl MemoryStore {
         match question {
             StoreRequest::Create { session, user } => self.create(session, user),
             StoreRequest::Resume { session, user } => self.resume(session, &user),
-            StoreRequest::Keep { sessions } => StoreResponse::Kept {
+            StoreRequest::Touch { sessions } => StoreResponse::Touched {
                 lost: sessions.into_iter().filter(|session| !self.keep(session)).collect(),
             },
             StoreRequest::End { session, turn } => {
@@ -118,13 +118,13 @@ impl MemoryStore {
                 self.publish(publications, payer.as_ref());
                 StoreResponse::Done
             }
-            StoreRequest::Since { stream, after, limit } => {
+            StoreRequest::Read { stream, after, limit } => {
                 if !self.streams.contains_key(&stream) && !self.squeeze(ledger::STREAM) {
                     return StoreResponse::Full(Full::Store);
                 }
                 let Some(log) = self.log(&stream, None) else { return StoreResponse::Unknown };
                 let missed = after.map_or_else(|| Some(Vec::new()), |after| log.since(after, limit));
-                StoreResponse::Since { top: log.top(), missed }
+                StoreResponse::Read { top: log.top(), missed }
             }
             StoreRequest::Join { channel, session, member, lease } => {
                 self.join(channel, session, member, lease)
@@ -341,7 +341,7 @@ impl MemoryStore {
     fn tell(&mut self, news: StoreEvent) {
         if self.news.len() >= MOST_NEWS {
             self.news.clear();
-            self.news.push_back(StoreEvent::Doubt);
+            self.news.push_back(StoreEvent::Lagged);
         }
         self.news.push_back(news);
     }

@@ -6,11 +6,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::node::follow::Follow;
-use crate::node::io::AuthorizationId;
+use crate::node::input_action::AuthorizationId;
+use crate::node::members::Seat;
 use crate::node::permission::Permissions;
 use crate::node::reading::Reading;
-use crate::node::roster::Seat;
+use crate::node::streams::Follow;
 use crate::node::tokens::TokenEnd;
 use relink::{Channel, CloseFrame, Instant, Message, Problem, Rejection, Resume, Secret, SessionId};
 use relink_v1::{Encoding, ServerFrame};

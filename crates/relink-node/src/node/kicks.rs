@@ -6,18 +6,18 @@ use alloc::vec::Vec;
 use rand_core::Rng;
 
 use crate::StoreRequest;
-use crate::node::asking::Why;
-use crate::node::channels::Parting;
+use crate::node::store::Why;
+use crate::node::subscriptions::Parting;
 use crate::node::{ConnectionId, Node};
 use relink::{CloseFrame, Instant, SessionId};
 
 impl<R: Rng> Node<R> {
-    /// Here at once, whatever the store does; elsewhere when it says so ([`StoreEvent::Ended`](crate::News::Ended)).
+    /// Here at once, whatever the store does; elsewhere when it says so ([`StoreEvent::Ended`](crate::StoreEvent::Ended)).
     pub(super) fn kick(&mut self, user: String, frame: CloseFrame) {
         // What was asked of the store before comes before the end, and nothing of these sessions is asked after it.
         let question = self.end_user(&user, &frame, self.now);
         self.kicks.insert(user.clone(), self.now);
-        self.ask(Why::EndUser { user: user.clone(), frame: frame.clone(), at: self.now }, question);
+        self.request(Why::EndUser { user: user.clone(), frame: frame.clone(), at: self.now }, question);
         let theirs = self.sessions.iter().filter(|(_, intake)| *intake.user == *user);
         let sessions: Vec<SessionId> = theirs.map(|(session, _)| session.clone()).collect();
         for session in sessions {

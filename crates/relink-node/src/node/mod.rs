@@ -1,22 +1,22 @@
 //! [`Node`]: the server's half of `relink.v1`.
 
-mod asking;
-mod channels;
+mod close;
 mod config;
 mod connection;
-mod encoded;
-mod follow;
-mod greeting;
-mod intake;
-mod io;
+mod handshake;
+mod input_action;
 mod kicks;
-mod lists;
-mod parting;
+mod member_lists;
+mod members;
+mod messages;
 mod permission;
 mod reading;
-mod roster;
+mod shared_frame;
 mod sizes;
 mod stats;
+mod store;
+mod streams;
+mod subscriptions;
 mod tokens;
 mod work;
 
@@ -34,14 +34,16 @@ use relink::{Channel, ConfigError, Instant, Message, Position, Rejection, Sessio
 use relink_v1::ServerFrame;
 
 pub use config::NodeConfig;
-pub use io::{AuthorizationId, ConnectionId, DeliveryId, NodeAction, NodeEvent, NodeInput, StoreRequestId};
+pub use input_action::{
+    AuthorizationId, ConnectionId, DeliveryId, NodeAction, NodeEvent, NodeInput, StoreRequestId,
+};
 pub use stats::NodeStats;
 
-use asking::{Asked, Why};
 use connection::Connection;
-use follow::{Lookup, Watched};
-use lists::Room;
-use roster::Stay;
+use member_lists::Room;
+use members::Stay;
+use store::{Asked, Why};
+use streams::{Lookup, Watched};
 use work::Intake;
 
 /// One server process with all of its connections, without IO.
@@ -168,7 +170,7 @@ impl<R: Rng> Node<R> {
             NodeInput::Handled { handling, result } => self.handled(handling, result),
             NodeInput::Answered { question, answer } => self.answered(question, answer),
             NodeInput::StoreEvent(news) => self.news(news),
-            NodeInput::Publish { stream, message } => self.send(stream, message),
+            NodeInput::Publish { stream, message } => self.publish_request(stream, message),
             NodeInput::Kick { user, frame } => self.kick(user, frame),
             NodeInput::Drain => self.drain(),
             NodeInput::Timeout => self.timeout(),
@@ -181,11 +183,11 @@ impl<R: Rng> Node<R> {
             StoreEvent::Published { stream, epoch, publication } => {
                 self.published(&stream, epoch, publication)
             }
-            StoreEvent::Joined { channel, member } => self.came(channel, member),
-            StoreEvent::Left { channel, member } => self.went(channel, member),
+            StoreEvent::Joined { channel, member } => self.member_joined(channel, member),
+            StoreEvent::Left { channel, member } => self.member_left(channel, member),
             StoreEvent::Resumed { session, turn } => self.resumed_elsewhere(&session, turn),
             StoreEvent::Ended { session, frame } => self.end_session(&session, &frame),
-            StoreEvent::Doubt => self.doubt(),
+            StoreEvent::Lagged => self.doubt(),
         }
     }
 
@@ -196,8 +198,8 @@ impl<R: Rng> Node<R> {
                 Some((_, Timer::Reading(id))) => self.look_at_reading(id),
                 Some((_, Timer::Ask { question, why, tries })) => self.ask_after_delay(question, why, tries),
                 Some((_, Timer::Token(id))) => self.look_at_token(id),
-                Some((_, Timer::Keep)) => self.keep(),
-                Some((_, Timer::Leave { id, hint })) => self.send_away(id, hint),
+                Some((_, Timer::Keep)) => self.touch_sessions(),
+                Some((_, Timer::Leave { id, hint })) => self.drain_connection(id, hint),
                 Some((_, Timer::DrainEnd)) => self.drain_overdue(),
                 None => break,
             }
@@ -241,7 +243,7 @@ impl<R: Rng> Node<R> {
             self.go_on(id);
         }
         self.list_on(id);
-        self.weigh(id);
+        self.review_reading(id);
         message
     }
 

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use rand_core::Rng;
 
 use crate::Stream;
-use crate::node::follow::Greet;
-use crate::node::io::AuthorizationId;
+use crate::node::input_action::AuthorizationId;
+use crate::node::streams::Greet;
 use crate::node::{ConnectionId, Node, NodeAction};
 use relink::{Channel, Problem};
 
@@ -91,7 +91,7 @@ impl<R: Rng> Node<R> {
                 (Ok(()), Some(since)) => {
                     let stream = Stream::Channel(channel.clone());
                     self.watch(id, &stream);
-                    self.seek(id, &stream, since, Greet::First);
+                    self.look_up(id, &stream, since, Greet::First);
                 }
                 (Ok(()), None) => {}
             }

@@ -61,19 +61,19 @@ impl<R: Rng> Node<R> {
     }
 
     /// The messages of a session have moved on: perhaps its connection may be read again, or closed.
-    pub(super) fn relieve(&mut self, session: &SessionId) {
+    pub(super) fn session_moved_on(&mut self, session: &SessionId) {
         let Some(intake) = self.sessions.get(session) else { return };
         let (idle, Some(id)) = (intake.unhandled() == 0, intake.connection) else { return };
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if idle && core::mem::take(&mut connection.reading.on) && connection.reading.passed_over {
             return self.gap(id, "there is room again for what was passed over");
         }
-        self.weigh(id);
+        self.review_reading(id);
         self.close_if_done(id);
     }
 
     /// Decides anew whether a connection is read.
-    pub(super) fn weigh(&mut self, id: ConnectionId) {
+    pub(super) fn review_reading(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(&id) else { return };
         let full = connection.out.bytes() > self.config.max_outbound_bytes
             || connection.out.rejections.len() >= self.config.max_unhandled;
@@ -232,7 +232,7 @@ impl<R: Rng> Node<R> {
             connection.reading.look = None;
             connection.reading.on |= over;
         }
-        self.weigh(id);
+        self.review_reading(id);
         self.look_later(id);
     }
 }

@@ -37,7 +37,7 @@ fn the_application_is_asked_for_few_permissions_at_a_time() {
 }
 
 fn look_ups(world: &World) -> usize {
-    world.held.iter().filter(|(_, _, what)| matches!(what, StoreRequest::Since { .. })).count()
+    world.held.iter().filter(|(_, _, what)| matches!(what, StoreRequest::Read { .. })).count()
 }
 
 /// Each time from another place: no two look-ups are the same.

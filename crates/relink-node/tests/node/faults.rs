@@ -353,7 +353,7 @@ impl Storm {
             Step::Handle { which } => self.handle(which),
             Step::Read { client, most } => self.read(client, most),
             Step::LoseNews { node } => self.news[node].clear(),
-            Step::Doubt { node } => self.give(node, NodeInput::StoreEvent(StoreEvent::Doubt)),
+            Step::Doubt { node } => self.give(node, NodeInput::StoreEvent(StoreEvent::Lagged)),
             Step::StoreEvent { node, most } => self.news(node, most),
             Step::HeartbeatAction { client } => {
                 let sent = if self.clients[client].begins { 0 } else { self.clients[client].sent };
@@ -369,7 +369,7 @@ impl Storm {
     /// Nothing fails any more.
     fn calm(&mut self) {
         for node in 0..NODES {
-            self.give(node, NodeInput::StoreEvent(StoreEvent::Doubt));
+            self.give(node, NodeInput::StoreEvent(StoreEvent::Lagged));
         }
         for _ in 0..400 {
             for client in 0..CLIENTS {
@@ -404,13 +404,13 @@ impl Storm {
 
     fn lobby(&mut self) -> Vec<String> {
         let stream = Stream::Channel(Channel::clone(&lobby()));
-        let since = |after, limit| StoreRequest::Since { stream: stream.clone(), after, limit };
-        let relink_node::StoreResponse::Since { top, .. } = self.history.answer(since(None, 0), self.now)
+        let since = |after, limit| StoreRequest::Read { stream: stream.clone(), after, limit };
+        let relink_node::StoreResponse::Read { top, .. } = self.history.answer(since(None, 0), self.now)
         else {
             panic!("since")
         };
         let all = since(Some(Position { offset: 0, ..top }), usize::MAX);
-        let relink_node::StoreResponse::Since { missed, .. } = self.history.answer(all, self.now) else {
+        let relink_node::StoreResponse::Read { missed, .. } = self.history.answer(all, self.now) else {
             panic!("since")
         };
         let text = |message: &Message| message.as_text().expect("text").to_owned();

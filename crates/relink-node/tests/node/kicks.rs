@@ -259,7 +259,7 @@ fn m07_a_node_that_missed_the_news_of_a_kick_closes_when_it_looks() {
     world.lose_news = true;
     kick(&mut world, 0, "ada");
     assert_eq!(world.close_code(id), None);
-    world.give(1, NodeInput::StoreEvent(relink_node::StoreEvent::Doubt));
+    world.give(1, NodeInput::StoreEvent(relink_node::StoreEvent::Lagged));
     assert_eq!(world.close_code(id), Some(4100));
     assert!(!world.come_back(1, "ada", &session).1.resumed);
 }

@@ -162,7 +162,7 @@ fn lost_news_of_members_are_mended_by_another_list() {
     world.hang_up(ada, 1000);
     world.settle();
     world.lose_news = false;
-    world.give(0, NodeInput::StoreEvent(StoreEvent::Doubt));
+    world.give(0, NodeInput::StoreEvent(StoreEvent::Lagged));
     assert_eq!(world.heard(bob), ["members bob"]);
 }
 
@@ -382,7 +382,7 @@ fn a_page_is_encoded_once_for_all_its_readers() {
     for id in &readers {
         world.drain(*id, usize::MAX);
     }
-    world.give(0, NodeInput::StoreEvent(StoreEvent::Doubt));
+    world.give(0, NodeInput::StoreEvent(StoreEvent::Lagged));
     let lists: Vec<_> = readers.iter().filter_map(|id| world.nodes[0].poll_transmit(*id)).collect();
     assert_eq!(lists.len(), 3);
     assert!(lists.iter().all(|list| list.as_bytes().as_ptr() == lists[0].as_bytes().as_ptr()));
@@ -396,14 +396,14 @@ fn a_list_asked_for_before_news_were_lost_is_not_told() {
     world.be_seen(bob, &lobby(), "");
     world.heard(ada);
     (world.hold_store, world.lose_news) = (true, true);
-    world.give(0, NodeInput::StoreEvent(StoreEvent::Doubt));
+    world.give(0, NodeInput::StoreEvent(StoreEvent::Lagged));
     let is_list =
         |(_, _, what): &(usize, StoreRequestId, StoreRequest)| matches!(what, StoreRequest::Members { .. });
     let at = world.held.iter().position(is_list).expect("a list is asked for");
     let (_, question, what) = world.held.remove(at).expect("it is there");
     let old = world.history.answer(what, world.now);
     world.hang_up(bob, 1000);
-    world.give(0, NodeInput::StoreEvent(StoreEvent::Doubt));
+    world.give(0, NodeInput::StoreEvent(StoreEvent::Lagged));
     world.give(0, NodeInput::Answered { question, answer: Ok(old) });
     world.let_store_go();
     assert_eq!(world.heard(ada), ["members ada"]);

@@ -40,8 +40,8 @@ fn since(
     after: Option<Position>,
     now: Instant,
 ) -> (Position, Option<Vec<Publication>>) {
-    match history.answer(StoreRequest::Since { stream: stream.clone(), after, limit: 1000 }, now) {
-        StoreResponse::Since { top, missed } => (top, missed),
+    match history.answer(StoreRequest::Read { stream: stream.clone(), after, limit: 1000 }, now) {
+        StoreResponse::Read { top, missed } => (top, missed),
         other => panic!("not an answer to that: {other:?}"),
     }
 }
@@ -174,7 +174,7 @@ fn a_session_takes_its_stream_and_its_memberships_with_it() {
     let join = StoreRequest::Join { channel: channel.clone(), session: session.clone(), member, lease: 1 };
     assert_eq!(history.answer(join.clone(), Instant::ORIGIN), StoreResponse::Joined { join: "j".into() });
     while history.poll_news().is_some() {}
-    history.answer(StoreRequest::Keep { sessions: vec![session.clone()] }, at(secs(100)));
+    history.answer(StoreRequest::Touch { sessions: vec![session.clone()] }, at(secs(100)));
     history.handle_timeout(at(secs(219)));
     assert_eq!(history.sessions(), 1);
     history.handle_timeout(at(secs(220)));
@@ -218,7 +218,7 @@ fn news_that_nobody_takes_are_bounded() {
     for _ in 0..20_000 {
         publish(&mut history, &channel("a"), "x", Instant::ORIGIN);
     }
-    assert_eq!(history.poll_news(), Some(StoreEvent::Doubt));
+    assert_eq!(history.poll_news(), Some(StoreEvent::Lagged));
     assert!(std::iter::from_fn(|| history.poll_news()).count() < 16_384);
 }
 
@@ -317,8 +317,8 @@ proptest! {
                 Step::Since { stream, after, limit } => {
                     let (top, _) = since(&mut history, &place(stream), None, now);
                     let after = Position { epoch: top.epoch, offset: after };
-                    let question = StoreRequest::Since { stream: place(stream), after: Some(after), limit };
-                    let StoreResponse::Since { missed, .. } = history.answer(question, now) else { panic!("since") };
+                    let question = StoreRequest::Read { stream: place(stream), after: Some(after), limit };
+                    let StoreResponse::Read { missed, .. } = history.answer(question, now) else { panic!("since") };
                     let all = naive.streams.get(&place(stream)).cloned().unwrap_or_default();
                     prop_assert_eq!(top.offset, all.len() as u64);
                     if let Some(missed) = missed {
@@ -356,7 +356,7 @@ proptest! {
                     naive.received.remove(&name(session));
                 }
                 Step::Keep { session } => {
-                    history.answer(StoreRequest::Keep { sessions: vec![name(session)] }, now);
+                    history.answer(StoreRequest::Touch { sessions: vec![name(session)] }, now);
                 }
                 Step::Join { session, channel, lease } => {
                     let member = Member { user: "ada".into(), join: format!("{lease}"), info: None };

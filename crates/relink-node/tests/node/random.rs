@@ -244,7 +244,7 @@ impl Chaos {
             (6, Some(session)) => {
                 StoreEvent::Ended { session, frame: CloseFrame::from(CloseCode::ADMIN_DISCONNECT) }
             }
-            _ => StoreEvent::Doubt,
+            _ => StoreEvent::Lagged,
         }
     }
 }

@@ -150,7 +150,7 @@ fn streams_that_are_asked_for_and_left_are_forgotten_where_there_is_no_room() {
     let now = Instant::from_origin(secs(1));
     let watched = Stream::Channel(lobby());
     history.watch(watched.clone());
-    let since = |stream| StoreRequest::Since { stream, after: None, limit: 1 };
+    let since = |stream| StoreRequest::Read { stream, after: None, limit: 1 };
     let first = history.answer(since(watched.clone()), now);
     for number in 0..1000 {
         history.answer(since(Stream::Channel(Channel::from(format!("room {number}")))), now);
@@ -168,7 +168,7 @@ fn room(number: usize) -> Stream {
 }
 
 fn since(stream: Stream) -> StoreRequest {
-    StoreRequest::Since { stream, after: None, limit: 1 }
+    StoreRequest::Read { stream, after: None, limit: 1 }
 }
 
 #[test]
@@ -177,18 +177,18 @@ fn where_all_streams_are_watched_a_further_one_is_refused() {
     let now = Instant::from_origin(secs(1));
     for number in 0..195 {
         history.watch(room(number));
-        assert!(matches!(history.answer(since(room(number)), now), StoreResponse::Since { .. }), "{number}");
+        assert!(matches!(history.answer(since(room(number)), now), StoreResponse::Read { .. }), "{number}");
     }
     assert_eq!(history.answer(since(room(195)), now), StoreResponse::Full(Full::Store));
     assert!(
-        matches!(history.answer(since(room(7)), now), StoreResponse::Since { .. }),
+        matches!(history.answer(since(room(7)), now), StoreResponse::Read { .. }),
         "what there is is told"
     );
     let publish = |to| StoreRequest::Publish { session: None, publications: vec![(to, "x".into())] };
     assert_eq!(history.answer(publish(room(195)), now), StoreResponse::Full(Full::Store), "whoever says it");
     assert_eq!(history.bytes(), 195 * 512);
     history.unwatch(&room(3));
-    assert!(matches!(history.answer(since(room(195)), now), StoreResponse::Since { .. }));
+    assert!(matches!(history.answer(since(room(195)), now), StoreResponse::Read { .. }));
     assert_eq!(history.streams(), 195);
 }
 

@@ -43,7 +43,7 @@ fn doubt_is_answered_by_a_look_at_the_store() {
     world.settle();
     world.lose_news = false;
     world.heard(id);
-    world.give(0, NodeInput::StoreEvent(StoreEvent::Doubt));
+    world.give(0, NodeInput::StoreEvent(StoreEvent::Lagged));
     let mut said = world.heard(id);
     said.sort();
     assert_eq!(said, ["1: one", "own 1: direct"]);
@@ -90,7 +90,7 @@ fn many_missed_messages_come_a_page_at_a_time() {
     world.subscribe(id, &lobby(), Some(start));
     assert_eq!(offsets(&world.take(id)), (1..=95).collect::<Vec<_>>());
     assert_eq!(world.questions.len(), 10);
-    assert!(world.questions.iter().all(|question| matches!(question, StoreRequest::Since { limit: 10, .. })));
+    assert!(world.questions.iter().all(|question| matches!(question, StoreRequest::Read { limit: 10, .. })));
 }
 
 #[test]

@@ -493,9 +493,9 @@ pub(crate) fn commits(questions: &[StoreRequest]) -> Vec<u64> {
 }
 
 pub(crate) fn top(world: &mut World, channel: &Channel) -> Position {
-    let since = StoreRequest::Since { stream: Stream::Channel(channel.clone()), after: None, limit: 1 };
+    let since = StoreRequest::Read { stream: Stream::Channel(channel.clone()), after: None, limit: 1 };
     match world.history.answer(since, world.now) {
-        StoreResponse::Since { top, .. } => top,
+        StoreResponse::Read { top, .. } => top,
         other => panic!("not an answer to that: {other:?}"),
     }
 }

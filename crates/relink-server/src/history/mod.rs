@@ -29,13 +29,13 @@ pub trait History: Send + Sync + 'static {
     ///
     /// Questions whose futures are polled for the first time one after the other take effect in that order, as far as
     /// they concern the same stream, session or user. What was [watched](Watch::watch) before is in effect when
-    /// [`Since`](Question::Since) and [`Members`](Question::Members) are answered: between the answer and the news no
+    /// [`Read`](StoreRequest::Read) and [`Members`](StoreRequest::Members) are answered: between the answer and the news no
     /// message falls through.
     ///
     /// # Errors
     ///
     /// If the answer is not known. It may have taken effect nevertheless; ask again: everything but
-    /// [`Publish`](Question::Publish) may be asked twice without harm.
+    /// [`Publish`](StoreRequest::Publish) may be asked twice without harm.
     fn answer(&self, question: StoreRequest) -> BoxFuture<'_, Result<StoreResponse, HistoryError>>;
 
     /// Begins to tell one node what happens on the streams that it watches, until the receiver or the watch is dropped.

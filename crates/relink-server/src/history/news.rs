@@ -45,7 +45,7 @@ struct Queue {
 }
 
 impl StoreEventSender {
-    /// Tells the node; never waits. Where too much waits already, all of it becomes one [`Doubt`](News::Doubt), upon which
+    /// Tells the node; never waits. Where too much waits already, all of it becomes one [`Lagged`](StoreEvent::Lagged), upon which
     /// the node looks for itself.
     ///
     /// `false` once nobody listens any more.
@@ -54,9 +54,9 @@ impl StoreEventSender {
         if queue.closed {
             return false;
         }
-        if queue.waiting.len() >= WAITING_MAX || news == StoreEvent::Doubt {
+        if queue.waiting.len() >= WAITING_MAX || news == StoreEvent::Lagged {
             queue.waiting.clear();
-            queue.waiting.push_back(StoreEvent::Doubt);
+            queue.waiting.push_back(StoreEvent::Lagged);
         } else {
             queue.waiting.push_back(news);
         }
@@ -121,7 +121,7 @@ mod tests {
         for _ in 0..=WAITING_MAX {
             assert!(sender.push(StoreEvent::Left { channel: "a".into(), member: member() }));
         }
-        assert_eq!(receiver.recv().await, Some(StoreEvent::Doubt));
+        assert_eq!(receiver.recv().await, Some(StoreEvent::Lagged));
         assert!(sender.push(StoreEvent::Joined { channel: "a".into(), member: member() }));
         assert_eq!(receiver.recv().await, Some(StoreEvent::Joined { channel: "a".into(), member: member() }));
         drop(sender);
@@ -133,7 +133,7 @@ mod tests {
         let (sender, receiver) = news();
         drop(receiver);
         assert!(sender.is_closed());
-        assert!(!sender.push(StoreEvent::Doubt));
+        assert!(!sender.push(StoreEvent::Lagged));
     }
 
     fn member() -> relink::Member {

@@ -134,8 +134,8 @@ pub(crate) async fn since(
     after: Option<Position>,
     limit: usize,
 ) -> (Position, Option<Vec<Publication>>) {
-    match ask(history, StoreRequest::Since { stream: stream.clone(), after, limit }).await {
-        StoreResponse::Since { top, missed } => (top, missed),
+    match ask(history, StoreRequest::Read { stream: stream.clone(), after, limit }).await {
+        StoreResponse::Read { top, missed } => (top, missed),
         other => panic!("{other:?}"),
     }
 }
@@ -168,8 +168,8 @@ pub(crate) async fn resume(history: &dyn History, session: &str, user: &str) -> 
 }
 
 pub(crate) async fn keep(history: &dyn History, session: &str) {
-    let question = StoreRequest::Keep { sessions: vec![SessionId::from(session)] };
-    assert_eq!(ask(history, question).await, StoreResponse::Kept { lost: Vec::new() });
+    let question = StoreRequest::Touch { sessions: vec![SessionId::from(session)] };
+    assert_eq!(ask(history, question).await, StoreResponse::Touched { lost: Vec::new() });
 }
 
 /// A commit of words to a channel.
@@ -257,14 +257,14 @@ impl Ear {
     pub(crate) async fn hear(&mut self) -> StoreEvent {
         loop {
             let news = timeout(PATIENCE, self.news.recv()).await.expect("news in time").expect("news");
-            if news != StoreEvent::Doubt {
+            if news != StoreEvent::Lagged {
                 return news;
             }
         }
     }
 
     pub(crate) async fn doubt(&mut self) {
-        let doubt = async { while self.news.recv().await.expect("news") != StoreEvent::Doubt {} };
+        let doubt = async { while self.news.recv().await.expect("news") != StoreEvent::Lagged {} };
         timeout(PATIENCE, doubt).await.expect("a doubt in time");
     }
 

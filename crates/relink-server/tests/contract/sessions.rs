@@ -28,7 +28,7 @@ pub(crate) async fn w09_an_unknown_session_is_not_resumed(rig: impl AsyncFn(Hist
     assert_eq!(ask(&*rig.one, commit("s", 0, 1, &[("a", "hello")])).await, StoreResponse::Unknown);
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
     let sessions = vec![SessionId::from("s")];
-    ask(&*rig.one, StoreRequest::Keep { sessions }).await;
+    ask(&*rig.one, StoreRequest::Touch { sessions }).await;
     assert_eq!(resume(&*rig.one, "s", "alice").await, StoreResponse::Unknown, "to keep it does not make it");
 }
 
@@ -161,7 +161,7 @@ pub(crate) async fn w09_a_session_that_is_not_has_no_stream(rig: impl AsyncFn(Hi
     let own = Stream::Session("s".into());
     publish(&*rig.one, &own, &["to nobody"]).await;
     for after in [None, Some(Position::new(1, 0))] {
-        let question = StoreRequest::Since { stream: own.clone(), after, limit: 1 };
+        let question = StoreRequest::Read { stream: own.clone(), after, limit: 1 };
         assert_eq!(ask(&*rig.one, question).await, StoreResponse::Unknown);
     }
     create(&*rig.one, "s", "alice").await;
@@ -178,7 +178,7 @@ pub(crate) async fn w09_an_ended_session_is_gone_with_its_stream(rig: impl Async
     assert_eq!(resume(&*rig.other, "s", "alice").await, StoreResponse::Unknown);
     assert_eq!(ask(&*rig.one, commit("s", 0, 1, &[])).await, StoreResponse::Unknown);
     let question =
-        StoreRequest::Since { stream: own, after: Some(Position { offset: 0, ..before }), limit: 10 };
+        StoreRequest::Read { stream: own, after: Some(Position { offset: 0, ..before }), limit: 10 };
     assert_eq!(ask(&*rig.one, question).await, StoreResponse::Unknown);
 }
 
@@ -199,7 +199,7 @@ pub(crate) async fn w09_who_keeps_a_session_that_is_gone_hears_of_it(
     create(&*rig.one, "here", "alice").await;
     let sessions = ["gone", "here", "never"].map(SessionId::from).to_vec();
     let lost = ["gone", "never"].map(SessionId::from).to_vec();
-    assert_eq!(ask(&*rig.other, StoreRequest::Keep { sessions }).await, StoreResponse::Kept { lost });
+    assert_eq!(ask(&*rig.other, StoreRequest::Touch { sessions }).await, StoreResponse::Touched { lost });
 }
 
 fn end_user(user: &str, ago: Duration) -> StoreRequest {
@@ -222,7 +222,7 @@ pub(crate) async fn m07_all_sessions_of_a_user_end_and_those_of_others_go_on(
         assert_eq!(ask(&*rig.one, commit(session, turn, 1, &[("a", "late")])).await, StoreResponse::Unknown);
         assert_eq!(resume(&*rig.one, session, "alice").await, StoreResponse::Unknown);
     }
-    let since = StoreRequest::Since { stream: own, after: None, limit: 10 };
+    let since = StoreRequest::Read { stream: own, after: None, limit: 10 };
     assert_eq!(ask(&*rig.one, since).await, StoreResponse::Unknown);
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
     assert_eq!(resume(&*rig.one, "other", "alice b").await, session_of("alice b", 0, &[], 1));

@@ -312,7 +312,7 @@ impl World {
                 StoreEvent::Resumed { session, .. } | StoreEvent::Ended { session, .. } => {
                     Some(Stream::Session(session.clone()))
                 }
-                StoreEvent::Doubt | _ => None,
+                StoreEvent::Lagged | _ => None,
             };
             self.note(|| format!("news: {news:?}"));
             if let StoreEvent::Joined { member, .. } = &news {
@@ -344,7 +344,7 @@ impl World {
 
     pub(super) fn doubt(&mut self, host: usize) {
         self.hosts[host].doubts = false;
-        self.send_news(host, StoreEvent::Doubt);
+        self.send_news(host, StoreEvent::Lagged);
     }
 
     /// An application somewhere else has something to say.
@@ -363,10 +363,10 @@ impl World {
 
     /// The last message of a stream there is.
     pub(super) fn top(&mut self, stream: &Stream) -> Option<relink::Position> {
-        let question = StoreRequest::Since { stream: stream.clone(), after: None, limit: 1 };
+        let question = StoreRequest::Read { stream: stream.clone(), after: None, limit: 1 };
         let answer = self.store.answer(question, self.now);
         self.spread_news();
-        if let StoreResponse::Since { top, .. } = answer { Some(top) } else { None }
+        if let StoreResponse::Read { top, .. } = answer { Some(top) } else { None }
     }
 }
 

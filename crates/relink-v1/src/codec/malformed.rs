@@ -7,8 +7,7 @@ use relink::{CloseCode, CloseFrame};
 
 use super::names::Key;
 
-/// A message that is no frame of `relink.v1`. Whoever receives one closes the transport with [`CloseFrame::from`] it
-///.
+/// A message that is not a frame of `relink.v1`. The receiver closes the transport with [`CloseFrame::from`] it.
 ///
 /// ```
 /// use relink::CloseFrame;

@@ -11,7 +11,7 @@ use crate::policy::close_policy::StopReason;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Input {
-    /// The application wants the link up. While it closes, and if [`ReopenPolicy`](super::Reopen) allows it, this is remembered: the
+    /// The application wants the link up. While it closes, and if [`ReopenPolicy`](super::ReopenPolicy) allows it, this is remembered: the
     /// link starts again after its end.
     Connect,
     /// The application logs in: the word that the login step waits for. Early ones are remembered.

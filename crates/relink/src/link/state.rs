@@ -168,7 +168,7 @@ pub enum ClosedReason {
     /// A budget is used up.
     GaveUp(GiveUpReason),
     /// Nobody drives the link any more: the driver panicked, or its runtime was shut down. Final, whatever
-    /// [`ReopenPolicy`](super::Reopen) says.
+    /// [`ReopenPolicy`](super::ReopenPolicy) says.
     DriverGone,
 }
 

@@ -194,7 +194,7 @@ pub enum Event {
         answers: Vec<Answer>,
     },
     /// The link has come to its end: told once, as the last event. If the link is connected again
-    /// ([`ReopenPolicy`](crate::Reopen)), others follow, and the next end is told in turn.
+    /// ([`ReopenPolicy`](crate::ReopenPolicy)), others follow, and the next end is told in turn.
     Closed {
         /// Why.
         reason: ClosedReason,

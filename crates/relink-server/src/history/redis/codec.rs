@@ -120,14 +120,14 @@ pub(super) fn since(value: Value) -> Read<StoreResponse> {
     let epoch = next()?.text()?.parse().map_err(|_| DecodeError)?;
     let top = Position::new(epoch, next()?.number()?);
     if next()?.number()? == 0 {
-        return Ok(StoreResponse::Since { top, missed: None });
+        return Ok(StoreResponse::Read { top, missed: None });
     }
     let mut missed = Vec::with_capacity(all.len() / 3);
     while let (Some(offset), Some(kind), Some(payload)) = (all.next(), all.next(), all.next()) {
         let message = read_message(&kind.bytes()?, payload.bytes()?)?;
         missed.push(Publication { offset: offset.number()?, message });
     }
-    Ok(StoreResponse::Since { top, missed: Some(missed) })
+    Ok(StoreResponse::Read { top, missed: Some(missed) })
 }
 
 /// News as they come from Pub/Sub, by the channel's name without prefix and `news:`.

@@ -102,7 +102,7 @@ impl Listener {
         };
         let (sink, stream) = connected.ok().and_then(Result::ok).ok_or(Lost::Connection)?.split();
         self.subscribe(&sink, self.watched.iter()).await?;
-        if self.missed && !self.news.push(StoreEvent::Doubt) {
+        if self.missed && !self.news.push(StoreEvent::Lagged) {
             return Err(Lost::Node);
         }
         self.missed = false;

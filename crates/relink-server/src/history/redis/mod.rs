@@ -46,7 +46,7 @@ const KEPT_AT_ONCE: usize = 256;
 /// Every stream is a Redis stream with the ids `1-0`, `2-0`, …, beside a small hash with its epoch, its offset and the
 /// bytes it keeps. One Lua script appends the publications of a message, notes its serial and tells the nodes: all of it or
 /// nothing, and only once per serial. News go through Pub/Sub as a hint: a lost one shows by its offset, and a lost
-/// connection becomes a [`Doubt`](relink_node::News::Doubt). Times are those of the Redis server.
+/// connection becomes a [`Lagged`](relink_node::StoreEvent::Lagged). Times are those of the Redis server.
 ///
 /// Everything is deleted by itself: messages after `max_age`, sessions after `session_ttl`, and the hash of a stream, and
 /// with it its epoch, a day after anybody wrote to it or watched it. Members of a node that was killed leave when their
@@ -156,7 +156,7 @@ impl Shared {
             StoreRequest::Resume { session, user } => {
                 self.session(self.call(&scripts.resume).arg(session.expose()).arg(user)).await
             }
-            StoreRequest::Keep { sessions } => self.keep(&sessions).await,
+            StoreRequest::Touch { sessions } => self.keep(&sessions).await,
             StoreRequest::End { session, turn } => {
                 self.run(self.call(&scripts.end).arg(session.expose()).arg(turn)).await?;
                 Ok(StoreResponse::Done)
@@ -185,7 +185,7 @@ impl Shared {
                     _ => Ok(StoreResponse::Full(Full::User)),
                 }
             }
-            StoreRequest::Since { stream, after, limit } => {
+            StoreRequest::Read { stream, after, limit } => {
                 self.pending.settled().await;
                 self.since(&stream, after, limit).await
             }
@@ -249,7 +249,7 @@ impl Shared {
                 lost.push(SessionId::from(session.text()?));
             }
         }
-        Ok(StoreResponse::Kept { lost })
+        Ok(StoreResponse::Touched { lost })
     }
 
     /// A script with what every script is told first.

@@ -5,10 +5,10 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
-use crate::node::channels::Parting;
 use crate::node::connection::{Connection, Stage, problem_of};
-use crate::node::greeting::{CAP_RETRY, retry_after};
+use crate::node::handshake::{CAP_RETRY, retry_after};
 use crate::node::reading::does_not_read;
+use crate::node::subscriptions::Parting;
 use crate::node::{ConnectionId, Node, NodeAction, NodeEvent, Timer};
 use crate::{Drain, Full, Stream, Turn};
 use relink::internal::count;
@@ -97,12 +97,12 @@ impl<R: Rng> Node<R> {
         let channels: Vec<Channel> =
             self.connections.get(&id)?.channels.iter().map(|(channel, _)| channel.clone()).collect();
         for channel in channels {
-            self.let_go(id, &channel, parting);
+            self.end_subscription(id, &channel, parting);
         }
         let connection = *self.connections.remove(&id)?;
         let code = frame.code;
         self.liveness.forget(&id);
-        self.uncount(&connection);
+        self.release_place(&connection);
         let session = connection.session.clone();
         if let Some(session) = &session {
             self.unwatch(id, &Stream::Session(session.clone()));
@@ -144,7 +144,7 @@ impl<R: Rng> Node<R> {
         self.end_if_over(session);
     }
 
-    fn uncount(&mut self, connection: &Connection) {
+    fn release_place(&mut self, connection: &Connection) {
         let Some(user) = connection.user.as_ref().filter(|_| connection.counted) else { return };
         let Some(users) = self.users.get_mut(user) else { return };
         *users = users.saturating_sub(1);
@@ -178,7 +178,7 @@ impl<R: Rng> Node<R> {
         for (id, Turn { after, hint }) in turns {
             last = after;
             if after.is_zero() {
-                self.send_away(id, hint);
+                self.drain_connection(id, hint);
             } else {
                 self.set_timer(self.now + after, Timer::Leave { id, hint });
             }
@@ -188,20 +188,20 @@ impl<R: Rng> Node<R> {
     }
 
     /// Somebody comes in a shutdown, after the turns were given out.
-    pub(super) fn turn_away(&mut self, id: ConnectionId) {
+    pub(super) fn refuse_while_draining(&mut self, id: ConnectionId) {
         let Some(drain) = &mut self.draining else { return };
         let Turn { after, hint } = drain.next_turn();
-        self.send_away(id, after.saturating_add(hint));
+        self.drain_connection(id, after.saturating_add(hint));
     }
 
     /// Tells a client when to come back, and closes as soon as what it has sent is stored.
-    pub(super) fn send_away(&mut self, id: ConnectionId, hint: Duration) {
+    pub(super) fn drain_connection(&mut self, id: ConnectionId, hint: Duration) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.retry_after = Some(hint);
         if connection.is_live() {
             self.push(id, &ServerFrame::GoingAway { retry_after: hint });
         }
-        self.weigh(id);
+        self.review_reading(id);
         self.close_if_done(id);
     }
 

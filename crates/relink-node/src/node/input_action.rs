@@ -49,7 +49,7 @@ pub enum NodeInput {
         id: ConnectionId,
     },
     /// A part of a message arrived, after all whole ones, and the rest did not. It is a sign of life, and the message has to
-    /// be whole within [`LivenessConfig::message_timeout`](crate::server::LivenessConfig::message_timeout).
+    /// be whole within [`LivenessConfig::message_timeout`](crate::LivenessConfig::message_timeout).
     Arriving {
         /// Which connection.
         id: ConnectionId,

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use rand_core::Rng;
 
-use crate::node::asking::Why;
-use crate::node::encoded::Page;
+use crate::node::shared_frame::Page;
+use crate::node::store::Why;
 use crate::node::{ConnectionId, Node, NodeAction, StoreRequestId};
 use crate::{Full, Publication, StoreRequest, Stream};
 use relink::Position;
@@ -112,7 +112,13 @@ impl<R: Rng> Node<R> {
     }
 
     /// Looks up what follows a place. Those who seek the same share one question.
-    pub(super) fn seek(&mut self, id: ConnectionId, stream: &Stream, after: Option<Position>, greet: Greet) {
+    pub(super) fn look_up(
+        &mut self,
+        id: ConnectionId,
+        stream: &Stream,
+        after: Option<Position>,
+        greet: Greet,
+    ) {
         let Some(follow) = self.follow(id, stream) else { return };
         *follow = Follow::Seeking { after, greet };
         let place = (stream.clone(), after);
@@ -121,14 +127,14 @@ impl<R: Rng> Node<R> {
             return;
         }
         let why = Why::Page { stream: stream.clone(), after };
-        let what = StoreRequest::Since { stream: stream.clone(), after, limit: self.config.page };
-        let question = self.ask(why, what);
+        let what = StoreRequest::Read { stream: stream.clone(), after, limit: self.config.page };
+        let question = self.request(why, what);
         self.lookups.insert(place, Lookup { question, asker: id, readers: BTreeSet::from([id]) });
         self.hold_place(id);
     }
 
     /// Asks once more, if anybody still wants to know.
-    pub(super) fn look_again(
+    pub(super) fn look_up_again(
         &mut self,
         before: StoreRequestId,
         stream: &Stream,
@@ -147,8 +153,8 @@ impl<R: Rng> Node<R> {
             return self.give_back(asker);
         }
         let why = Why::Page { stream: stream.clone(), after };
-        let what = StoreRequest::Since { stream: stream.clone(), after, limit: self.config.page };
-        let question = self.ask_again(why, what, tries);
+        let what = StoreRequest::Read { stream: stream.clone(), after, limit: self.config.page };
+        let question = self.request_again(why, what, tries);
         self.lookups.insert(place, Lookup { question, asker, readers });
     }
 
@@ -190,7 +196,7 @@ impl<R: Rng> Node<R> {
                         self.set_follow(id, stream, Follow::Seeking { after, greet: Greet::Silent });
                         waiting.insert(id);
                     } else if end.is_some_and(|end| behind || end.offset < top.offset) {
-                        self.seek(id, stream, end, Greet::Silent);
+                        self.look_up(id, stream, end, Greet::Silent);
                     }
                     continue;
                 }
@@ -203,7 +209,7 @@ impl<R: Rng> Node<R> {
                     // Another history began meanwhile: all of it is news to this reader.
                     (Stream::Channel(_), Greet::Silent) if place.epoch != top.epoch => {
                         count(&mut self.stats.lost);
-                        self.seek(id, stream, Some(Position::new(top.epoch, 0)), Greet::Lost);
+                        self.look_up(id, stream, Some(Position::new(top.epoch, 0)), Greet::Lost);
                         continue;
                     }
                     (Stream::Channel(_), _) => {
@@ -215,13 +221,13 @@ impl<R: Rng> Node<R> {
             // At the top, unless news have overtaken the answer.
             self.set_follow(id, stream, Follow::Live(top));
             if behind {
-                self.seek(id, stream, Some(top), Greet::Silent);
+                self.look_up(id, stream, Some(top), Greet::Silent);
             }
         }
         if waiting.is_empty() {
             return self.give_back(asker);
         }
-        self.later(question, Why::Page { stream: stream.clone(), after }, tries);
+        self.request_later(question, Why::Page { stream: stream.clone(), after }, tries);
         self.lookups.insert(place, Lookup { question, asker, readers: waiting });
     }
 
@@ -243,7 +249,7 @@ impl<R: Rng> Node<R> {
                 self.unsubscribe(id, channel, Some(full.problem()));
             }
         }
-        self.later(question, Why::Page { stream: stream.clone(), after }, tries);
+        self.request_later(question, Why::Page { stream: stream.clone(), after }, tries);
     }
 
     /// Whether there were news that this answer does not know of.
@@ -313,7 +319,7 @@ impl<R: Rng> Node<R> {
             count(&mut self.stats.slow);
         }
         self.set_follow(id, stream, if full { Follow::Paused(at) } else { Follow::Live(at) });
-        self.weigh(id);
+        self.review_reading(id);
         (!full).then_some(at)
     }
 
@@ -338,7 +344,7 @@ impl<R: Rng> Node<R> {
             again.extend(paused(&subscription.follow).map(|at| (Stream::Channel(channel.clone()), at)));
         }
         for (stream, at) in again {
-            self.seek(id, &stream, Some(at), Greet::Silent);
+            self.look_up(id, &stream, Some(at), Greet::Silent);
         }
         self.refresh_seats(id);
     }
@@ -363,7 +369,7 @@ impl<R: Rng> Node<R> {
             if at.epoch == epoch && Some(news.offset) == at.offset.checked_add(1) {
                 self.send_page(id, stream, at, &mut page);
             } else {
-                self.seek(id, stream, Some(at), Greet::Silent);
+                self.look_up(id, stream, Some(at), Greet::Silent);
             }
         }
     }
@@ -400,8 +406,8 @@ impl<R: Rng> Node<R> {
             return;
         }
         watched.checking = true;
-        let what = StoreRequest::Since { stream: stream.clone(), after: None, limit: 1 };
-        self.ask(Why::Check { stream: stream.clone() }, what);
+        let what = StoreRequest::Read { stream: stream.clone(), after: None, limit: 1 };
+        self.request(Why::Check { stream: stream.clone() }, what);
     }
 
     pub(super) fn checked(&mut self, stream: &Stream, top: Position) {
@@ -413,7 +419,7 @@ impl<R: Rng> Node<R> {
             let Some(Follow::Live(at)) = self.follow(id, stream) else { continue };
             let at = *at;
             if at.epoch != top.epoch || at.offset < top.offset {
-                self.seek(id, stream, Some(at), Greet::Silent);
+                self.look_up(id, stream, Some(at), Greet::Silent);
             }
         }
         if again {

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
-use crate::node::roster::View;
+use crate::node::members::View;
 use crate::node::{ConnectionId, Node, NodeAction, NodeEvent, StoreRequestId, Timer};
 use crate::{StoreRequest, StoreResponse, Stream};
 use relink::internal::{SHORTEST, count, nanos};
@@ -88,11 +88,11 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 const MOST_TRIES: u8 = 40;
 
 impl<R: Rng> Node<R> {
-    pub(super) fn ask(&mut self, why: Why, what: StoreRequest) -> StoreRequestId {
-        self.ask_again(why, what, 0)
+    pub(super) fn request(&mut self, why: Why, what: StoreRequest) -> StoreRequestId {
+        self.request_again(why, what, 0)
     }
 
-    pub(super) fn ask_again(&mut self, why: Why, what: StoreRequest, tries: u8) -> StoreRequestId {
+    pub(super) fn request_again(&mut self, why: Why, what: StoreRequest, tries: u8) -> StoreRequestId {
         let question = StoreRequestId(self.next_number());
         self.questions.insert(question, Asked { why, tries });
         self.actions.push_back(NodeAction::Ask { question, what });
@@ -124,20 +124,20 @@ impl<R: Rng> Node<R> {
                 self.resumed(id, session, &user, received, rejected, turn);
             }
             (Why::Resume { id, .. }, StoreResponse::Unknown) => self.resume_unknown(id),
-            (Why::Locate { id }, StoreResponse::Since { top, missed }) => {
+            (Why::Locate { id }, StoreResponse::Read { top, missed }) => {
                 self.located(question, id, top, missed)
             }
             (Why::EndUser { user, at, .. }, _) => self.user_ended(&user, at),
             (Why::Locate { id }, StoreResponse::Unknown) => self.session_vanished(id),
             (Why::Page { stream, after }, StoreResponse::Unknown) => self.page_is_over(&stream, after),
             (Why::Check { stream }, StoreResponse::Unknown) => self.stream_is_over(&stream),
-            (Why::Page { stream, after }, StoreResponse::Since { top, missed }) => {
+            (Why::Page { stream, after }, StoreResponse::Read { top, missed }) => {
                 self.looked_up(question, &stream, after, top, missed, tries);
             }
             (Why::Page { stream, after }, StoreResponse::Full(full)) => {
                 self.page_refused(question, &stream, after, full, tries);
             }
-            (Why::Check { stream }, StoreResponse::Since { top, .. }) => self.checked(&stream, top),
+            (Why::Check { stream }, StoreResponse::Read { top, .. }) => self.checked(&stream, top),
             (Why::Commit { session }, StoreResponse::Committed { received }) => {
                 self.committed(question, &session, received);
             }
@@ -159,7 +159,7 @@ impl<R: Rng> Node<R> {
                 self.joined(id, &channel, question);
             }
             (Why::Members { channel }, StoreResponse::Members(members)) => self.members(&channel, members),
-            (Why::Keep { .. }, StoreResponse::Kept { lost }) => self.kept(lost),
+            (Why::Keep { .. }, StoreResponse::Touched { lost }) => self.sessions_touched(lost),
             (Why::Send | Why::Leave { .. } | Why::End { .. } | Why::Join { .. }, _) => {}
             // An answer to another question is no answer.
             (
@@ -203,13 +203,13 @@ impl<R: Rng> Node<R> {
             | Why::EndUser { .. }
             | Why::End { .. } => {
                 self.tell(NodeEvent::StoreFailed { detail });
-                self.later(question, why, tries);
+                self.request_later(question, why, tries);
             }
         }
     }
 
     /// Asks again after a while, if the answer is still wanted then.
-    pub(super) fn later(&mut self, question: StoreRequestId, why: Why, tries: u8) {
+    pub(super) fn request_later(&mut self, question: StoreRequestId, why: Why, tries: u8) {
         let delay = FIRST_RETRY.saturating_mul(1 << tries.min(6)).min(LAST_RETRY);
         let half = nanos(delay) / 2;
         let drawn = half.saturating_add(self.rng.next_u64() % half.saturating_add(1));
@@ -220,10 +220,10 @@ impl<R: Rng> Node<R> {
     /// The delay is over. `before` is the question that failed.
     pub(super) fn ask_after_delay(&mut self, before: StoreRequestId, why: Why, tries: u8) {
         let what = match &why {
-            Why::Page { stream, after } => return self.look_again(before, stream, *after, tries),
+            Why::Page { stream, after } => return self.look_up_again(before, stream, *after, tries),
             Why::Commit { session } => return self.commit_again(before, session, tries),
             Why::Check { stream } if self.streams.contains_key(stream) => {
-                StoreRequest::Since { stream: stream.clone(), after: None, limit: 1 }
+                StoreRequest::Read { stream: stream.clone(), after: None, limit: 1 }
             }
             Why::Join { id, channel, member } => {
                 let Some((session, lease)) = self.joining(*id, channel, before) else { return };
@@ -234,7 +234,7 @@ impl<R: Rng> Node<R> {
                     lease,
                 };
                 let (id, channel) = (*id, channel.clone());
-                let question = self.ask_again(why, what, tries);
+                let question = self.request_again(why, what, tries);
                 return self.set_view(id, &channel, View::Joining(question));
             }
             Why::Leave { channel, session, lease } => {
@@ -249,7 +249,7 @@ impl<R: Rng> Node<R> {
                 let here = |session: &&SessionId| {
                     self.sessions.get(session).is_some_and(|intake| intake.connection.is_some())
                 };
-                StoreRequest::Keep { sessions: sessions.iter().filter(here).cloned().collect() }
+                StoreRequest::Touch { sessions: sessions.iter().filter(here).cloned().collect() }
             }
             Why::Create { .. }
             | Why::Resume { .. }
@@ -258,18 +258,21 @@ impl<R: Rng> Node<R> {
             | Why::Publish { .. }
             | Why::Send => return,
         };
-        self.ask_again(why, what, tries);
+        self.request_again(why, what, tries);
     }
 
-    pub(super) fn send(&mut self, stream: Stream, message: relink::Message) {
+    pub(super) fn publish_request(&mut self, stream: Stream, message: relink::Message) {
         if let Err(problem) = self.config.may_publish(&stream, &message) {
             return self.tell(NodeEvent::NotPublished { detail: problem.detail });
         }
-        self.ask(Why::Send, StoreRequest::Publish { session: None, publications: vec![(stream, message)] });
+        self.request(
+            Why::Send,
+            StoreRequest::Publish { session: None, publications: vec![(stream, message)] },
+        );
     }
 
     /// Those sessions live on that have a connection here. The others are given up when they would be over anyway.
-    pub(super) fn keep(&mut self) {
+    pub(super) fn touch_sessions(&mut self) {
         let mut kept: Vec<SessionId> = Vec::new();
         let mut over: Vec<SessionId> = Vec::new();
         for (session, intake) in &self.sessions {
@@ -285,9 +288,9 @@ impl<R: Rng> Node<R> {
             self.forget_intake(&session);
         }
         for sessions in kept.chunks(KEPT_AT_ONCE) {
-            self.ask(
+            self.request(
                 Why::Keep { sessions: sessions.to_vec() },
-                StoreRequest::Keep { sessions: sessions.to_vec() },
+                StoreRequest::Touch { sessions: sessions.to_vec() },
             );
         }
         self.keeping = false;
@@ -295,7 +298,7 @@ impl<R: Rng> Node<R> {
     }
 
     /// There are sessions no more whose clients are here: they begin anew, and are told so when they come back.
-    fn kept(&mut self, lost: Vec<SessionId>) {
+    fn sessions_touched(&mut self, lost: Vec<SessionId>) {
         for session in lost {
             self.lose_intake(&session, "the session is gone");
         }

@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 
 use rand_core::Rng;
 
-use crate::node::asking::Why;
-use crate::node::follow::Follow;
-use crate::node::lists::Change;
+use crate::node::member_lists::Change;
+use crate::node::store::Why;
+use crate::node::streams::Follow;
 use crate::node::{ConnectionId, Node, NodeEvent, StoreRequestId};
 use crate::{PresenceChange, StoreRequest, Stream};
 use relink::{Channel, Member, SessionId, Text};
@@ -73,7 +73,8 @@ impl<R: Rng> Node<R> {
         // Whoever comes back within the grace was never away: that is the store's knowledge, and its answer.
         let (PresenceChange::Joined | PresenceChange::Unchanged) = self.presence.online(stay(lease));
         let why = Why::Join { id, channel: channel.clone(), member: Box::new(member.clone()) };
-        let question = self.ask(why, StoreRequest::Join { channel: channel.clone(), session, member, lease });
+        let question =
+            self.request(why, StoreRequest::Join { channel: channel.clone(), session, member, lease });
         self.set_view(id, channel, View::Joining(question));
         self.hold_place(id);
     }
@@ -97,12 +98,12 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    pub(super) fn came(&mut self, channel: Channel, member: Member) {
+    pub(super) fn member_joined(&mut self, channel: Channel, member: Member) {
         self.members_changed(&channel, Change::Joined(member.clone()));
         self.tell_if_read(channel, |channel| NodeEvent::Joined { channel, member });
     }
 
-    pub(super) fn went(&mut self, channel: Channel, member: Member) {
+    pub(super) fn member_left(&mut self, channel: Channel, member: Member) {
         let member = Member { info: None, ..member };
         self.members_changed(&channel, Change::Left(member.clone()));
         self.tell_if_read(channel, |channel| NodeEvent::Left { channel, member });
@@ -122,7 +123,7 @@ impl<R: Rng> Node<R> {
     }
 
     /// The client does not want to be seen any more, now.
-    pub(super) fn leave_seat(&mut self, session: &SessionId, channel: &Channel, seat: &Seat) {
+    pub(super) fn leave_channel(&mut self, session: &SessionId, channel: &Channel, seat: &Seat) {
         let Some(lease) = seat.lease else { return };
         let stay = (channel.clone(), session.clone(), lease);
         if self.presence.left(&stay) {
@@ -132,7 +133,7 @@ impl<R: Rng> Node<R> {
     }
 
     /// The connection broke; the client may come back.
-    pub(super) fn lose_seat(&mut self, session: &SessionId, channel: &Channel, seat: &Seat) {
+    pub(super) fn member_disconnected(&mut self, session: &SessionId, channel: &Channel, seat: &Seat) {
         if let Some(lease) = seat.lease {
             self.presence.broken(&(channel.clone(), session.clone(), lease), self.now);
         }
@@ -160,7 +161,7 @@ impl<R: Rng> Node<R> {
 
     fn leave(&mut self, channel: Channel, session: SessionId, lease: u64) {
         let why = Why::Leave { channel: channel.clone(), session: session.clone(), lease };
-        self.ask(why, StoreRequest::Leave { channel, session, lease });
+        self.request(why, StoreRequest::Leave { channel, session, lease });
     }
 
     pub(super) fn view(&mut self, id: ConnectionId, channel: &Channel) -> Option<&View> {
@@ -177,7 +178,7 @@ impl<R: Rng> Node<R> {
     }
 
     /// A name for a session: 128 bits from the generator.
-    pub(super) fn draw_session(&mut self) -> SessionId {
+    pub(super) fn new_session_id(&mut self) -> SessionId {
         let id: String = format!("{:016x}{:016x}", self.rng.next_u64(), self.rng.next_u64());
         SessionId::from(id)
     }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use rand_core::Rng;
 
-use crate::node::asking::Why;
+use crate::node::store::Why;
 use crate::node::work::{Effect, Incoming, Intake};
 use crate::node::{ConnectionId, DeliveryId, Node, NodeAction, StoreRequestId};
 use crate::{Full, StoreRequest, Stream};
@@ -63,7 +63,7 @@ impl<R: Rng> Node<R> {
         let after = intake.unhandled();
         count(&mut self.stats.messages);
         self.count_unhandled(before, after);
-        self.pump(session);
+        self.drive_messages(session);
     }
 
     pub(super) fn count_unhandled(&mut self, before: usize, after: usize) {
@@ -90,7 +90,7 @@ impl<R: Rng> Node<R> {
     }
 
     /// Moves what can be moved: one message at a time to the application, one effect at a time to the store.
-    pub(super) fn pump(&mut self, session: &SessionId) {
+    pub(super) fn drive_messages(&mut self, session: &SessionId) {
         let number = self.next_number();
         let Some(intake) = self.sessions.get_mut(session) else { return };
         let (user, from) = (intake.user.clone(), intake.connection.or(intake.left));
@@ -110,7 +110,7 @@ impl<R: Rng> Node<R> {
         if intake.storing.is_none() {
             self.store_next(session, 0);
         }
-        self.relieve(session);
+        self.session_moved_on(session);
         self.end_if_over(session);
     }
 
@@ -122,7 +122,7 @@ impl<R: Rng> Node<R> {
             count(&mut self.stats.rejected);
         }
         intake.hand_back(handling, result);
-        self.pump(&session);
+        self.drive_messages(&session);
     }
 
     fn store_next(&mut self, session: &SessionId, tries: u8) {
@@ -147,7 +147,7 @@ impl<R: Rng> Node<R> {
                     (why, StoreRequest::Publish { session: Some(session), publications })
                 }
             };
-            let question = self.ask_again(why, what, tries);
+            let question = self.request_again(why, what, tries);
             if let Some(intake) = self.sessions.get_mut(session) {
                 intake.storing = Some(question);
             }
@@ -188,7 +188,7 @@ impl<R: Rng> Node<R> {
             }
             self.acknowledge(id, committed);
         }
-        self.pump(session);
+        self.drive_messages(session);
     }
 
     /// What the message led to cannot be kept: the message is refused, and that is stored.
@@ -215,7 +215,7 @@ impl<R: Rng> Node<R> {
         let Some(intake) = self.sessions.get_mut(session) else { return };
         if intake.storing.take_if(|storing| *storing == question).is_some() {
             self.pop_effect(session);
-            self.pump(session);
+            self.drive_messages(session);
         }
     }
 
@@ -260,7 +260,7 @@ impl<R: Rng> Node<R> {
         self.forget_intake(session);
         if ending {
             let (session, what) = (session.clone(), StoreRequest::End { session: session.clone(), turn });
-            self.ask(Why::End { session, turn }, what);
+            self.request(Why::End { session, turn }, what);
         }
     }
 

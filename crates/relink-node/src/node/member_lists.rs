@@ -10,9 +10,9 @@ use core::ops::Bound;
 use rand_core::Rng;
 
 use crate::StoreRequest;
-use crate::node::asking::Why;
-use crate::node::encoded::Encoded;
-use crate::node::roster::View;
+use crate::node::members::View;
+use crate::node::shared_frame::Encoded;
+use crate::node::store::Why;
 use crate::node::{ConnectionId, Node};
 use relink::{Channel, Member, Message};
 use relink_v1::{Encoding, ServerFrame, limits};
@@ -151,7 +151,7 @@ impl<R: Rng> Node<R> {
         let room = self.rooms.entry(channel.clone()).or_default();
         room.asked = Some(Asked { readers, ..Asked::default() });
         let channel = channel.clone();
-        self.ask(Why::Members { channel: channel.clone() }, StoreRequest::Members { channel });
+        self.request(Why::Members { channel: channel.clone() }, StoreRequest::Members { channel });
     }
 
     /// The list from the store, brought up to date by the changes that came while it was on its way.
@@ -277,7 +277,7 @@ impl<R: Rng> Node<R> {
         let message = frame.get(connection.out.encoding);
         connection.out.push(message);
         self.ready(id);
-        self.weigh(id);
+        self.review_reading(id);
     }
 
     /// The socket has room again: where changes were left out, the list is told anew.

@@ -4,8 +4,8 @@ use rand_core::Rng;
 
 use crate::Stream;
 use crate::node::connection::Subscription;
-use crate::node::follow::Follow;
-use crate::node::roster::Seat;
+use crate::node::members::Seat;
+use crate::node::streams::Follow;
 use crate::node::{ConnectionId, Node};
 use relink::{Channel, Position, Problem, Secret, Text};
 use relink_v1::ServerFrame;
@@ -44,7 +44,7 @@ impl<R: Rng> Node<R> {
         if known {
             // Once more, from another place or with a fresh token: it begins anew. Nobody sees a member leave that stays.
             let parting = if presence.is_some() { Parting::Broken } else { Parting::Clean };
-            self.let_go(id, &channel, parting);
+            self.end_subscription(id, &channel, parting);
         }
         let follow = Follow::Asked { since };
         let seat = presence.map(|words| Seat::wanted(words, lease));
@@ -57,11 +57,11 @@ impl<R: Rng> Node<R> {
 
     /// A subscription ends: because the client says so, or for a reason. An answer comes in any case.
     pub(super) fn unsubscribe(&mut self, id: ConnectionId, channel: &Channel, problem: Option<Problem>) {
-        self.let_go(id, channel, Parting::Clean);
+        self.end_subscription(id, channel, Parting::Clean);
         self.push(id, &ServerFrame::Unsubscribed { channel: channel.clone(), problem });
     }
 
-    pub(super) fn let_go(&mut self, id: ConnectionId, channel: &Channel, parting: Parting) {
+    pub(super) fn end_subscription(&mut self, id: ConnectionId, channel: &Channel, parting: Parting) {
         self.stop_listing(id, channel);
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let session = connection.session.clone();
@@ -72,8 +72,8 @@ impl<R: Rng> Node<R> {
         self.unwatch(id, &Stream::Channel(channel.clone()));
         let (Some(session), Some(seat)) = (session, subscription.seat) else { return };
         match parting {
-            Parting::Clean => self.leave_seat(&session, channel, &seat),
-            Parting::Broken => self.lose_seat(&session, channel, &seat),
+            Parting::Clean => self.leave_channel(&session, channel, &seat),
+            Parting::Broken => self.member_disconnected(&session, channel, &seat),
         }
     }
 }

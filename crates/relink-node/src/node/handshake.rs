@@ -8,11 +8,11 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
-use crate::node::asking::Why;
 use crate::node::connection::{Connection, Greeting, Stage};
-use crate::node::encoded::Page;
-use crate::node::follow::{Follow, Greet};
+use crate::node::shared_frame::Page;
 use crate::node::sizes::keep_what_fits;
+use crate::node::store::Why;
+use crate::node::streams::{Follow, Greet};
 use crate::node::work::Intake;
 use crate::node::{ConnectionId, Node, NodeAction, NodeEvent, StoreRequestId, Timer};
 use crate::{Publication, StoreRequest, Stream};
@@ -31,7 +31,7 @@ impl<R: Rng> Node<R> {
         count(&mut self.stats.opened);
         self.connections.insert(id, Box::new(Connection::new(user.map(Arc::from))));
         if self.draining.is_some() {
-            return self.turn_away(id);
+            return self.refuse_while_draining(id);
         }
         self.set_timer(self.now + self.config.hello_timeout, Timer::Hello(id));
     }
@@ -76,7 +76,7 @@ impl<R: Rng> Node<R> {
                 self.out_of_turn(id, "hello came twice");
             }
         }
-        self.weigh(id);
+        self.review_reading(id);
     }
 
     fn out_of_turn(&mut self, id: ConnectionId, reason: &str) {
@@ -176,16 +176,16 @@ impl<R: Rng> Node<R> {
             Some(_) if over => self.resume_unknown(id),
             Some(Resume { session, .. }) => {
                 let what = StoreRequest::Resume { session: session.clone(), user: (&*user).into() };
-                self.ask(Why::Resume { id, session }, what);
+                self.request(Why::Resume { id, session }, what);
             }
         }
     }
 
     fn create(&mut self, id: ConnectionId) {
-        let session = self.draw_session();
+        let session = self.new_session_id();
         let Some(connection) = self.connections.get(&id) else { return };
         let what = StoreRequest::Create { session: session.clone(), user: connection.user_name() };
-        self.ask(Why::Create { id, session }, what);
+        self.request(Why::Create { id, session }, what);
     }
 
     pub(super) fn resume_unknown(&mut self, id: ConnectionId) {
@@ -210,7 +210,7 @@ impl<R: Rng> Node<R> {
     pub(super) fn created(&mut self, id: ConnectionId, session: SessionId, turn: u64) {
         let Some(user) = self.greeting(id).is_some().then(|| self.user_of(id)).flatten() else {
             // The client went before its session was there.
-            self.ask(Why::End { session: session.clone(), turn }, StoreRequest::End { session, turn });
+            self.request(Why::End { session: session.clone(), turn }, StoreRequest::End { session, turn });
             return;
         };
         count(&mut self.stats.created);
@@ -270,9 +270,9 @@ impl<R: Rng> Node<R> {
         self.watch(id, &stream);
         let after =
             self.greeting(id).and_then(|greeting| greeting.resume.as_ref()).map(|resume| resume.position);
-        self.ask(Why::Locate { id }, StoreRequest::Since { stream, after, limit: self.config.page });
+        self.request(Why::Locate { id }, StoreRequest::Read { stream, after, limit: self.config.page });
         self.arm_keep();
-        self.pump(&session);
+        self.drive_messages(&session);
     }
 
     /// The session was ended before its news reached this node: the client begins a new one.
@@ -336,7 +336,7 @@ impl<R: Rng> Node<R> {
         let mut page = Page::new(&stream, missed.filter(|_| place.is_some()).unwrap_or_default());
         let end = self.send_page(id, &stream, position, &mut page);
         if let Some(end) = end.filter(|end| behind || end.offset < top.offset) {
-            self.seek(id, &stream, Some(end), Greet::Silent);
+            self.look_up(id, &stream, Some(end), Greet::Silent);
         }
     }
 }
