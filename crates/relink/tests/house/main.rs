@@ -1,6 +1,7 @@
-//! What the workspace keeps to: its dependencies, its public names, the size of its parts.
+//! What the workspace keeps to: its dependencies, its public names, its comments, the size of its parts.
 
 mod api;
+mod comments;
 mod dependencies;
 mod sizes;
 mod source;

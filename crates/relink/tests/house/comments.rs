@@ -1,0 +1,31 @@
+//! Comments are for readers who do not have a list of requirements at hand.
+
+use crate::source::everything;
+
+#[test]
+fn no_comment_has_the_number_of_a_requirement() {
+    for (file, text) in everything() {
+        for line in text.lines() {
+            let comment = line.split_once("//").map_or("", |(_, comment)| comment);
+            assert_eq!(number(comment), None, "{file}: {line}");
+        }
+    }
+}
+
+/// A requirement's number in parentheses, alone or first of several: (D5), (I07, W10).
+fn number(comment: &str) -> Option<&str> {
+    comment.split('(').skip(1).find_map(|text| {
+        let (inner, _) = text.split_once(')')?;
+        let first = inner.split([',', ' ']).next()?;
+        let digits = first.strip_prefix(|letter: char| letter.is_ascii_uppercase())?;
+        let is_number = matches!(digits.len(), 1 | 2) && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then_some(first)
+    })
+}
+
+#[test]
+fn numbers_of_requirements_are_told_from_other_words() {
+    assert_eq!(number(" who is online (A9)"), Some("A9"));
+    assert_eq!(number("/ (see there) and (I07, W10)"), Some("I07"));
+    assert_eq!(number("/ closed (1006), by HTTP (RFC 9110), (UTF8)"), None);
+}
