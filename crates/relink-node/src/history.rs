@@ -198,8 +198,10 @@ pub enum StoreRequest {
         stream: Stream,
         /// After this; `None` asks for the top alone.
         after: Option<Position>,
-        /// So many messages at most.
+        /// At most this many messages.
         limit: usize,
+        /// The session that asks: a stream that begins counts for its user. `None` for the node itself.
+        by: Option<SessionId>,
     },
     /// A member comes into a channel, or comes back: known by its session. Everyone is told ([`StoreEvent::Joined`]) if the
     /// session was not in there, or says something else of itself now. Words for which there is no room are left out. →

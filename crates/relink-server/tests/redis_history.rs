@@ -58,7 +58,8 @@ async fn w15_a_server_that_lost_everything_starts_another_epoch() {
     let before = top(&history, &channel("a")).await;
     server.ask(&["FLUSHALL"]);
     let StoreResponse::Read { top, missed } =
-        ask(&history, StoreRequest::Read { stream: channel("a"), after: Some(before), limit: 1 }).await
+        ask(&history, StoreRequest::Read { stream: channel("a"), after: Some(before), limit: 1, by: None })
+            .await
     else {
         panic!()
     };
@@ -125,7 +126,8 @@ async fn w15_everything_is_forgotten_in_time() {
     let publications = vec![(relink_node::Stream::Session("s".into()), text("direct"))];
     ask(&history, StoreRequest::Publish { session: None, publications }).await;
     contract::join(&history, "a", "t", contract::member("bob", "j"), 1).await;
-    ask(&history, StoreRequest::Read { stream: channel("never written"), after: None, limit: 1 }).await;
+    ask(&history, StoreRequest::Read { stream: channel("never written"), after: None, limit: 1, by: None })
+        .await;
     // Members have no end of their own: they leave with their sessions, which any node looks for.
     let forever: Vec<_> =
         server.keys().into_iter().filter(|key| server.ask(&["PTTL", key]) == "-1").collect();
@@ -175,7 +177,7 @@ async fn w15_a_server_whose_memory_is_used_up_writes_nothing_and_goes_on_when_th
         assert_eq!(ask(&history, StoreRequest::Publish { session: None, publications }).await, full);
     }
     assert_eq!(ask(&history, StoreRequest::Create { session: "t".into(), user: "bob".into() }).await, full);
-    let new = StoreRequest::Read { stream: channel("new"), after: None, limit: 1 };
+    let new = StoreRequest::Read { stream: channel("new"), after: None, limit: 1, by: None };
     assert_eq!(ask(&history, new).await, full);
     assert_eq!(server.keys(), before);
     assert_eq!(top(&history, &channel("a")).await.offset, 1, "what there is is told");

@@ -38,7 +38,7 @@ const MOST_NEWS: usize = 16 * 1024;
 /// assert_eq!(history.answer(publish, Instant::ORIGIN), StoreResponse::Done);
 /// assert!(matches!(history.poll_news(), Some(StoreEvent::Published { publication, .. }) if publication.offset == 1));
 ///
-/// let since = StoreRequest::Read { stream: lobby, after: None, limit: 100 };
+/// let since = StoreRequest::Read { stream: lobby, after: None, limit: 100, by: None };
 /// assert!(matches!(history.answer(since, Instant::ORIGIN), StoreResponse::Read { top, .. } if top.offset == 1));
 /// # Ok::<(), relink::ConfigError>(())
 /// ```
@@ -118,11 +118,12 @@ impl MemoryStore {
                 self.publish(publications, payer.as_ref());
                 StoreResponse::Done
             }
-            StoreRequest::Read { stream, after, limit } => {
-                if !self.streams.contains_key(&stream) && !self.squeeze(ledger::STREAM) {
-                    return StoreResponse::Full(Full::Store);
+            StoreRequest::Read { stream, after, limit, by } => {
+                let payer = by.as_ref().and_then(|session| self.payer_of(session));
+                if let Err(full) = self.make_room_for(&stream, payer.as_deref()) {
+                    return StoreResponse::Full(full);
                 }
-                let Some(log) = self.log(&stream, None) else { return StoreResponse::Unknown };
+                let Some(log) = self.log(&stream, payer.as_ref()) else { return StoreResponse::Unknown };
                 let missed = after.map_or_else(|| Some(Vec::new()), |after| log.since(after, limit));
                 StoreResponse::Read { top: log.top(), missed }
             }
@@ -226,6 +227,17 @@ impl MemoryStore {
             return Err(Full::User);
         }
         if self.squeeze(wanted) { Ok(()) } else { Err(Full::Store) }
+    }
+
+    /// For a stream, if it would begin.
+    fn make_room_for(&mut self, stream: &Stream, user: Option<&str>) -> Result<(), Full> {
+        if self.streams.contains_key(stream) {
+            return Ok(());
+        }
+        if user.is_some_and(|user| !self.may_keep(user, ledger::STREAM)) {
+            return Err(Full::User);
+        }
+        if self.squeeze(ledger::STREAM) { Ok(()) } else { Err(Full::Store) }
     }
 
     fn may_keep(&self, user: &str, wanted: usize) -> bool {

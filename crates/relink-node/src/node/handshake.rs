@@ -270,7 +270,10 @@ impl<R: Rng> Node<R> {
         self.watch(id, &stream);
         let after =
             self.greeting(id).and_then(|greeting| greeting.resume.as_ref()).map(|resume| resume.position);
-        self.request(Why::Locate { id }, StoreRequest::Read { stream, after, limit: self.config.page });
+        self.request(
+            Why::Locate { id },
+            StoreRequest::Read { stream, after, limit: self.config.page, by: None },
+        );
         self.arm_keep();
         self.drive_messages(&session);
     }

@@ -223,7 +223,7 @@ impl<R: Rng> Node<R> {
             Why::Page { stream, after } => return self.look_up_again(before, stream, *after, tries),
             Why::Commit { session } => return self.commit_again(before, session, tries),
             Why::Check { stream } if self.streams.contains_key(stream) => {
-                StoreRequest::Read { stream: stream.clone(), after: None, limit: 1 }
+                StoreRequest::Read { stream: stream.clone(), after: None, limit: 1, by: None }
             }
             Why::Join { id, channel, member } => {
                 let Some((session, lease)) = self.joining(*id, channel, before) else { return };

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use rand_core::Rng;
 
@@ -53,6 +54,8 @@ pub(super) struct Lookup {
     question: StoreRequestId,
     /// Whose place it takes until it is answered.
     asker: ConnectionId,
+    /// Whose user a stream that begins counts for.
+    payer: ConnectionId,
     readers: BTreeSet<ConnectionId>,
 }
 
@@ -126,10 +129,9 @@ impl<R: Rng> Node<R> {
             lookup.readers.insert(id);
             return;
         }
-        let why = Why::Page { stream: stream.clone(), after };
-        let what = StoreRequest::Read { stream: stream.clone(), after, limit: self.config.page };
-        let question = self.request(why, what);
-        self.lookups.insert(place, Lookup { question, asker: id, readers: BTreeSet::from([id]) });
+        let question = self.request_page(id, &place, 0);
+        let readers = BTreeSet::from([id]);
+        self.lookups.insert(place, Lookup { question, asker: id, payer: id, readers });
         self.hold_place(id);
     }
 
@@ -147,15 +149,28 @@ impl<R: Rng> Node<R> {
             self.lookups.insert(place, lookup);
             return;
         }
-        let Lookup { asker, mut readers, .. } = lookup;
+        let Lookup { asker, payer: before, mut readers, .. } = lookup;
         readers.retain(|id| self.follow(*id, stream).is_some_and(|follow| follow.seeks(after).is_some()));
-        if readers.is_empty() {
-            return self.give_back(asker);
-        }
-        let why = Why::Page { stream: stream.clone(), after };
-        let what = StoreRequest::Read { stream: stream.clone(), after, limit: self.config.page };
-        let question = self.request_again(why, what, tries);
-        self.lookups.insert(place, Lookup { question, asker, readers });
+        // In turn, so that a user without room keeps nobody else from the stream.
+        let next = readers.range((Bound::Excluded(before), Bound::Unbounded)).next();
+        let Some(payer) = next.or(readers.first()).copied() else { return self.give_back(asker) };
+        let question = self.request_page(payer, &place, tries);
+        self.lookups.insert(place, Lookup { question, asker, payer, readers });
+    }
+
+    fn request_page(
+        &mut self,
+        payer: ConnectionId,
+        (stream, after): &(Stream, Option<Position>),
+        tries: u8,
+    ) -> StoreRequestId {
+        let why = Why::Page { stream: stream.clone(), after: *after };
+        let (limit, by) = (self.config.page, self.session_of(payer));
+        self.request_again(
+            why,
+            StoreRequest::Read { stream: stream.clone(), after: *after, limit, by },
+            tries,
+        )
     }
 
     /// The answer to a look-up.
@@ -228,7 +243,7 @@ impl<R: Rng> Node<R> {
             return self.give_back(asker);
         }
         self.request_later(question, Why::Page { stream: stream.clone(), after }, tries);
-        self.lookups.insert(place, Lookup { question, asker, readers: waiting });
+        self.lookups.insert(place, Lookup { question, asker, payer: asker, readers: waiting });
     }
 
     /// The stream cannot begin for want of room: who wants it anew is told, who has it tries again.
@@ -241,9 +256,13 @@ impl<R: Rng> Node<R> {
         tries: u8,
     ) {
         let place = (stream.clone(), after);
-        let readers = self.lookups.get(&place).filter(|lookup| lookup.question == question);
-        let readers = readers.map(|lookup| lookup.readers.clone()).unwrap_or_default();
-        for id in readers {
+        let lookup = self.lookups.get(&place).filter(|lookup| lookup.question == question);
+        let refused = match (lookup, full) {
+            (None, _) => BTreeSet::new(),
+            (Some(lookup), Full::User) => BTreeSet::from([lookup.payer]),
+            (Some(lookup), Full::Store) => lookup.readers.clone(),
+        };
+        for id in refused {
             let greet = self.follow(id, stream).and_then(|follow| follow.seeks(after));
             if let (Stream::Channel(channel), Some(Greet::First)) = (stream, greet) {
                 self.unsubscribe(id, channel, Some(full.problem()));
@@ -406,7 +425,7 @@ impl<R: Rng> Node<R> {
             return;
         }
         watched.checking = true;
-        let what = StoreRequest::Read { stream: stream.clone(), after: None, limit: 1 };
+        let what = StoreRequest::Read { stream: stream.clone(), after: None, limit: 1, by: None };
         self.request(Why::Check { stream: stream.clone() }, what);
     }
 

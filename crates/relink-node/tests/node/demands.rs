@@ -1,7 +1,7 @@
 //! How much one client can make the application and the store do at a time.
 
 use relink::{Channel, Position, Secret};
-use relink_node::{NodeConfig, NodeInput, StoreRequest};
+use relink_node::{HistoryConfig, NodeConfig, NodeInput, StoreRequest};
 use relink_v1::ClientFrame;
 
 use crate::world::{World, lobby, secs};
@@ -186,4 +186,27 @@ fn the_tokens_of_channels_are_bounded_in_bytes() {
     world.heard(id);
     assert_eq!(ask(&mut world, "room-7", 16_000), "subscribed 0 true", "what ended counts no more");
     assert_eq!(world.close_code(id), None);
+}
+
+/// A channel that nobody wrote to counts for the user whose subscription began it.
+#[test]
+fn w09_who_subscribes_to_ever_new_channels_is_refused_and_nobody_else() {
+    let history = HistoryConfig::default().with_user_bytes(5_200);
+    let mut world = World::with(1, NodeConfig::default().with_history(history));
+    let (mallory, _) = world.join(0, "mallory");
+    let (ada, _) = world.join(0, "ada");
+    let room = |number: usize| Channel::from(format!("room-{number}"));
+    for number in 0..10 {
+        world.subscribe(mallory, &room(number), None);
+    }
+    assert!(world.heard(mallory).iter().all(|line| line == "subscribed 0 true"));
+    world.hold_store = true;
+    world.subscribe(mallory, &room(10), None);
+    world.subscribe(ada, &room(10), None);
+    world.let_store_go();
+    world.pass(secs(1));
+    assert_eq!(world.heard(mallory), ["unsubscribed limit_exceeded"]);
+    assert_eq!(world.heard(ada), ["subscribed 0 true"], "though both waited for one answer");
+    world.subscribe(mallory, &room(10), None);
+    assert_eq!(world.heard(mallory), ["subscribed 0 true"], "what is there costs nothing");
 }

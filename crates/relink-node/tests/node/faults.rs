@@ -404,7 +404,7 @@ impl Storm {
 
     fn lobby(&mut self) -> Vec<String> {
         let stream = Stream::Channel(Channel::clone(&lobby()));
-        let since = |after, limit| StoreRequest::Read { stream: stream.clone(), after, limit };
+        let since = |after, limit| StoreRequest::Read { stream: stream.clone(), after, limit, by: None };
         let relink_node::StoreResponse::Read { top, .. } = self.history.answer(since(None, 0), self.now)
         else {
             panic!("since")

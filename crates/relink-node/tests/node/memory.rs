@@ -40,7 +40,7 @@ fn since(
     after: Option<Position>,
     now: Instant,
 ) -> (Position, Option<Vec<Publication>>) {
-    match history.answer(StoreRequest::Read { stream: stream.clone(), after, limit: 1000 }, now) {
+    match history.answer(StoreRequest::Read { stream: stream.clone(), after, limit: 1000, by: None }, now) {
         StoreResponse::Read { top, missed } => (top, missed),
         other => panic!("not an answer to that: {other:?}"),
     }
@@ -317,7 +317,7 @@ proptest! {
                 Step::Since { stream, after, limit } => {
                     let (top, _) = since(&mut history, &place(stream), None, now);
                     let after = Position { epoch: top.epoch, offset: after };
-                    let question = StoreRequest::Read { stream: place(stream), after: Some(after), limit };
+                    let question = StoreRequest::Read { stream: place(stream), after: Some(after), limit, by: None };
                     let StoreResponse::Read { missed, .. } = history.answer(question, now) else { panic!("since") };
                     let all = naive.streams.get(&place(stream)).cloned().unwrap_or_default();
                     prop_assert_eq!(top.offset, all.len() as u64);

@@ -150,7 +150,7 @@ fn streams_that_are_asked_for_and_left_are_forgotten_where_there_is_no_room() {
     let now = Instant::from_origin(secs(1));
     let watched = Stream::Channel(lobby());
     history.watch(watched.clone());
-    let since = |stream| StoreRequest::Read { stream, after: None, limit: 1 };
+    let since = |stream| StoreRequest::Read { stream, after: None, limit: 1, by: None };
     let first = history.answer(since(watched.clone()), now);
     for number in 0..1000 {
         history.answer(since(Stream::Channel(Channel::from(format!("room {number}")))), now);
@@ -168,7 +168,7 @@ fn room(number: usize) -> Stream {
 }
 
 fn since(stream: Stream) -> StoreRequest {
-    StoreRequest::Read { stream, after: None, limit: 1 }
+    StoreRequest::Read { stream, after: None, limit: 1, by: None }
 }
 
 #[test]

@@ -493,7 +493,8 @@ pub(crate) fn commits(questions: &[StoreRequest]) -> Vec<u64> {
 }
 
 pub(crate) fn top(world: &mut World, channel: &Channel) -> Position {
-    let since = StoreRequest::Read { stream: Stream::Channel(channel.clone()), after: None, limit: 1 };
+    let since =
+        StoreRequest::Read { stream: Stream::Channel(channel.clone()), after: None, limit: 1, by: None };
     match world.history.answer(since, world.now) {
         StoreResponse::Read { top, .. } => top,
         other => panic!("not an answer to that: {other:?}"),

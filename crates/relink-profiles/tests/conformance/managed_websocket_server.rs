@@ -145,12 +145,12 @@ fn w15_a_session_goes_on_at_another_node() {
         "{resumed:?}"
     );
     let StoreResponse::Read { top, .. } =
-        store.answer(StoreRequest::Read { stream: own(), after: None, limit: 0 }, at(60))
+        store.answer(StoreRequest::Read { stream: own(), after: None, limit: 0, by: None }, at(60))
     else {
         panic!("a position")
     };
     let after = Some(relink::Position::new(top.epoch, 1));
-    let since = store.answer(StoreRequest::Read { stream: own(), after, limit: 100 }, at(60));
+    let since = store.answer(StoreRequest::Read { stream: own(), after, limit: 100, by: None }, at(60));
     let StoreResponse::Read { missed: Some(missed), .. } = since else { panic!("{since:?}") };
     let missed: Vec<_> = missed.iter().map(|publication| publication.message.as_text().unwrap()).collect();
     assert_eq!(missed, ["missed"]);

@@ -79,6 +79,7 @@ macro_rules! history_contract {
             w09_one_user_cannot_fill_the_store
             w09_one_anonymous_client_cannot_use_up_the_room_of_the_others
             w09_a_stream_counts_for_the_user_who_began_it
+            w09_a_stream_that_a_reader_began_counts_for_its_user
             w09_refusals_are_bounded_in_bytes_and_the_last_ones_are_kept
             a09_members_count_for_their_users
             w09_what_a_stream_gives_up_counts_no_more
@@ -134,7 +135,7 @@ pub(crate) async fn since(
     after: Option<Position>,
     limit: usize,
 ) -> (Position, Option<Vec<Publication>>) {
-    match ask(history, StoreRequest::Read { stream: stream.clone(), after, limit }).await {
+    match ask(history, StoreRequest::Read { stream: stream.clone(), after, limit, by: None }).await {
         StoreResponse::Read { top, missed } => (top, missed),
         other => panic!("{other:?}"),
     }

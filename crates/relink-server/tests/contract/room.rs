@@ -98,6 +98,28 @@ pub(crate) async fn w09_a_stream_counts_for_the_user_who_began_it(rig: impl Asyn
     assert_eq!(ask(&*rig.other, question).await, StoreResponse::Done);
 }
 
+pub(crate) async fn w09_a_stream_that_a_reader_began_counts_for_its_user(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
+    let rig = rig(config().with_user_bytes(5_200)).await;
+    create(&*rig.one, "s", "mallory").await;
+    create(&*rig.one, "t", "ada").await;
+    let read = async |by: &str, from: &str| {
+        let (stream, by) = (channel(from), (!by.is_empty()).then(|| by.into()));
+        let request = StoreRequest::Read { stream, after: None, limit: 1, by };
+        matches!(ask(&*rig.other, request).await, StoreResponse::Read { .. })
+    };
+    let mut begun = 0;
+    while begun < 100 && read("s", &format!("room {begun}")).await {
+        begun += 1;
+    }
+    assert_eq!(begun, 5_200 / 512);
+    assert!(read("s", "room 0").await, "what is there costs nothing");
+    assert!(read("t", "another").await, "another user has room");
+    assert!(read("s", "another").await);
+    assert!(read("", "by the node").await);
+}
+
 pub(crate) async fn w09_refusals_are_bounded_in_bytes_and_the_last_ones_are_kept(
     rig: impl AsyncFn(HistoryConfig) -> Rig,
 ) {

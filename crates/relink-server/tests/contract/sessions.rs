@@ -161,7 +161,7 @@ pub(crate) async fn w09_a_session_that_is_not_has_no_stream(rig: impl AsyncFn(Hi
     let own = Stream::Session("s".into());
     publish(&*rig.one, &own, &["to nobody"]).await;
     for after in [None, Some(Position::new(1, 0))] {
-        let question = StoreRequest::Read { stream: own.clone(), after, limit: 1 };
+        let question = StoreRequest::Read { stream: own.clone(), after, limit: 1, by: None };
         assert_eq!(ask(&*rig.one, question).await, StoreResponse::Unknown);
     }
     create(&*rig.one, "s", "alice").await;
@@ -177,8 +177,12 @@ pub(crate) async fn w09_an_ended_session_is_gone_with_its_stream(rig: impl Async
     assert_eq!(ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 0 }).await, StoreResponse::Done);
     assert_eq!(resume(&*rig.other, "s", "alice").await, StoreResponse::Unknown);
     assert_eq!(ask(&*rig.one, commit("s", 0, 1, &[])).await, StoreResponse::Unknown);
-    let question =
-        StoreRequest::Read { stream: own, after: Some(Position { offset: 0, ..before }), limit: 10 };
+    let question = StoreRequest::Read {
+        stream: own,
+        after: Some(Position { offset: 0, ..before }),
+        limit: 10,
+        by: None,
+    };
     assert_eq!(ask(&*rig.one, question).await, StoreResponse::Unknown);
 }
 
@@ -222,7 +226,7 @@ pub(crate) async fn m07_all_sessions_of_a_user_end_and_those_of_others_go_on(
         assert_eq!(ask(&*rig.one, commit(session, turn, 1, &[("a", "late")])).await, StoreResponse::Unknown);
         assert_eq!(resume(&*rig.one, session, "alice").await, StoreResponse::Unknown);
     }
-    let since = StoreRequest::Read { stream: own, after: None, limit: 10 };
+    let since = StoreRequest::Read { stream: own, after: None, limit: 10, by: None };
     assert_eq!(ask(&*rig.one, since).await, StoreResponse::Unknown);
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
     assert_eq!(resume(&*rig.one, "other", "alice b").await, session_of("alice b", 0, &[], 1));

@@ -363,7 +363,7 @@ impl World {
 
     /// The last message of a stream there is.
     pub(super) fn top(&mut self, stream: &Stream) -> Option<relink::Position> {
-        let question = StoreRequest::Read { stream: stream.clone(), after: None, limit: 1 };
+        let question = StoreRequest::Read { stream: stream.clone(), after: None, limit: 1, by: None };
         let answer = self.store.answer(question, self.now);
         self.spread_news();
         if let StoreResponse::Read { top, .. } = answer { Some(top) } else { None }

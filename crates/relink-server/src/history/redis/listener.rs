@@ -212,7 +212,7 @@ impl Listener {
         tokio::spawn(async move {
             _ = shared.sweep().await;
             for stream in watched {
-                _ = shared.since(&stream, None, 0).await;
+                _ = shared.read(&stream, None, 0, None).await;
             }
         });
         Ok(())

@@ -185,9 +185,9 @@ impl Shared {
                     _ => Ok(StoreResponse::Full(Full::User)),
                 }
             }
-            StoreRequest::Read { stream, after, limit } => {
+            StoreRequest::Read { stream, after, limit, by } => {
                 self.pending.settled().await;
-                self.since(&stream, after, limit).await
+                self.read(&stream, after, limit, by.as_ref()).await
             }
             StoreRequest::Join { channel, session, member, lease } => {
                 let Member { user, join, info } = member;
@@ -223,19 +223,21 @@ impl Shared {
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "Redis' kinds of values may grow")]
-    async fn since(
+    async fn read(
         &self,
         stream: &Stream,
         after: Option<Position>,
         limit: usize,
+        by: Option<&SessionId>,
     ) -> Result<StoreResponse, AskError> {
         let call = self.call(&self.scripts.since).arg(codec::stream(stream));
         let call = match after {
             Some(after) => call.arg(after.epoch).arg(after.offset),
             None => call.arg("").arg(0),
         };
-        match self.run(call.arg(limit)).await? {
+        match self.run(call.arg(limit).arg(by.map_or("", SessionId::expose))).await? {
             Value::Nil => Ok(StoreResponse::Unknown),
+            Value::BulkString(full) => Ok(StoreResponse::Full(read_full(&full))),
             since => Ok(codec::since(since)?),
         }
     }
