@@ -54,7 +54,7 @@ pub struct Builder<Rt> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The address is none.
+    /// The URL is not a WebSocket URL.
     #[error(transparent)]
     Url(#[from] InvalidUrl),
     /// The configuration cannot work.

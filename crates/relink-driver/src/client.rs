@@ -169,8 +169,8 @@ impl Client {
         self.shared.try_send(message.into(), false)
     }
 
-    /// Wants a channel's messages from now on, over every transport to come. What comes of it is told as
-    /// [`Event::Subscribed`] or [`Event::Unsubscribed`].
+    /// Subscribes to a channel; the subscription survives reconnects. Emits [`Event::Subscribed`] or
+    /// [`Event::Unsubscribed`].
     pub fn subscribe(&self, channel: impl Into<Channel>, subscription: Subscription) {
         self.shared.subscribe(channel.into(), subscription);
     }

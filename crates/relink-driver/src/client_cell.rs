@@ -32,7 +32,7 @@ pub struct ClientCell<E = BuildError> {
 }
 
 impl<E> ClientCell<E> {
-    /// Made in this way, when it is first asked for.
+    /// Creates the client lazily with `make`, when it is first asked for.
     #[must_use]
     pub fn new(make: impl Fn() -> Result<Client, E> + Send + Sync + 'static) -> Self {
         Self { make: Box::new(make), last: Mutex::new(None) }

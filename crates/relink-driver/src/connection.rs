@@ -129,7 +129,7 @@ impl<Rt: Runtime> Connection<Rt> {
         self.shared().try_send(message.into(), self.held.is_some())
     }
 
-    /// Wants a channel's messages from now on, over every transport to come.
+    /// Subscribes to a channel; the subscription survives reconnects.
     pub fn subscribe(&mut self, channel: impl Into<Channel>, subscription: Subscription) {
         self.shared().subscribe(channel.into(), subscription);
     }

@@ -106,7 +106,7 @@ impl<Rt: Runtime> Engine<Rt> {
         })
     }
 
-    /// Does once everything that can be done now. The order is the core's: what has arrived is handed in before the
+    /// Runs one iteration of the event loop. The order is the core's: what has arrived is handed in before the
     /// time is.
     fn try_turn(&mut self, cx: &mut Context<'_>) -> Ran {
         let mut busy = self.shared.wakes_up();

@@ -18,7 +18,7 @@ pub trait IntoRequest {
     ///
     /// # Errors
     ///
-    /// The address is none for a WebSocket.
+    /// The URL is not a WebSocket URL.
     fn into_request(self) -> Result<http::Request<()>, InvalidUrl>;
 }
 

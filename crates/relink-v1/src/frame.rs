@@ -26,7 +26,7 @@ pub enum ClientFrame {
         /// The message.
         payload: Message,
     },
-    /// Wants a channel's messages from now on, or from a position on.
+    /// Subscribes to a channel, from now on or from a position.
     Subscribe {
         /// Which channel.
         channel: Channel,

@@ -187,7 +187,7 @@ impl<R: Rng> Node<R> {
         self.set_timer(self.now + end, Timer::DrainEnd);
     }
 
-    /// Somebody comes in a shutdown, after the turns were given out.
+    /// Rejects a connection that arrives while the node is draining.
     pub(super) fn refuse_while_draining(&mut self, id: ConnectionId) {
         let Some(drain) = &mut self.draining else { return };
         let Turn { after, hint } = drain.next_turn();

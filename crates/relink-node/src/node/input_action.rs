@@ -109,7 +109,7 @@ pub enum NodeInput {
     Answered {
         /// Which question.
         question: StoreRequestId,
-        /// The answer, or what ails the store, for people. The store may have done what was asked nevertheless.
+        /// The response, or an error message. On error the request may still have taken effect.
         answer: Result<StoreResponse, String>,
     },
     /// The store has news of a watched stream. Those of streams that are not watched do no harm.
@@ -136,7 +136,7 @@ pub enum NodeInput {
     Timeout,
 }
 
-/// Everything a node wants done or told, in one order. Messages to write are pulled with
+/// A node's output, in order: work for the server, and events. Messages to write are pulled with
 /// [`poll_transmit`](super::Node::poll_transmit) instead, as a socket has room for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

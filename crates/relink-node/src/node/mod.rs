@@ -235,7 +235,7 @@ impl<R: Rng> Node<R> {
         let message = connection.out.pop();
         connection.out.told = message.is_some();
         if message.is_some() && connection.reading.paused {
-            // It is not read, so that it cannot be heard; that it reads speaks for it.
+            // This peer is not read, so a successful write counts as a sign of life.
             self.liveness.heard(&id, self.now);
         }
         let half = self.config.max_outbound_bytes / 2;

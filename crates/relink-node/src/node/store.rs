@@ -83,8 +83,8 @@ pub(super) struct Asked {
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
-/// Who leaves and what ends is asked about this often; then the store's own clock does it. It ends no kicked user's session
-/// that another node keeps, so that a kick is asked for until it is done.
+/// Retries for `Leave`, `End` and `Touch`; after that the store's own expiry cleans up. A kick is retried until it is done,
+/// since expiry does not end sessions that another node keeps.
 const MOST_TRIES: u8 = 40;
 
 impl<R: Rng> Node<R> {

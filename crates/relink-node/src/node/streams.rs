@@ -17,7 +17,7 @@ use relink_v1::ServerFrame;
 /// Where one connection is in one stream.
 #[derive(Debug)]
 pub(super) enum Follow {
-    /// May it? And from where on would it be.
+    /// Waiting for authorization; `since` is the requested start.
     Asked { since: Option<Position> },
     /// What comes after this place is being looked up.
     Seeking { after: Option<Position>, greet: Greet },

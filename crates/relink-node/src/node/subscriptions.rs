@@ -1,4 +1,4 @@
-//! Subscribing and unsubscribing. None of it ends the link.
+//! Subscriptions. A failed subscription never closes the connection.
 
 use rand_core::Rng;
 
@@ -36,7 +36,7 @@ impl<R: Rng> Node<R> {
             let problem = Problem::new(Problem::LIMIT_EXCEEDED, detail);
             return self.unsubscribe(id, &channel, Some(problem));
         }
-        // Who asks again without a place, because the first answer was late, goes on from what is on its way to it.
+        // A repeated subscribe without `since` continues from the position already in flight.
         let before = connection.subscription(&channel);
         let place = before.as_ref().and_then(|subscription| subscription.follow.place());
         let lease = before.and_then(|subscription| subscription.seat.as_ref()).and_then(Seat::lease);

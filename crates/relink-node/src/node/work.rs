@@ -9,7 +9,7 @@ use crate::Stream;
 use crate::node::{ConnectionId, DeliveryId, StoreRequestId};
 use relink::{Channel, Instant, Message, Problem};
 
-/// The way of a session's messages through the node.
+/// Inbound message state of one session. It is kept after a disconnect until in-flight messages are committed.
 ///
 /// After a resume on this node, a message that the application has, or had, is not handed to it again: it is *unclaimed*
 /// until the client sends it again, and the effect is stored then. A client that sends something else instead, because

@@ -1,4 +1,4 @@
-//! The way of news from a store to a node: a bounded queue that admits what it lost.
+//! A bounded queue of store events from a store to a node. On overflow it collapses to `Lagged`.
 
 use std::{
     collections::VecDeque,

@@ -8,7 +8,7 @@ use super::state::{ClosedReason, State, Step};
 use crate::link::StatusChange;
 use crate::policy::close_code::CloseCode;
 
-/// Everything a link wants done or told, in one order.
+/// The link's output, in order: work for the driver, and events for the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {

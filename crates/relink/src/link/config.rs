@@ -66,13 +66,13 @@ config! {
         /// On close, how long to wait for the peer's close frame before the transport is dropped.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub close_timeout / with_close_timeout: Duration = Duration::from_secs(2),
-        /// What a server's own word on when to come back is worth.
+        /// How `Retry-After` and going-away hints are applied.
         pub retry_after / with_retry_after: RetryAfter = RetryAfter::default(),
         /// Whether a failed first attempt is retried like any other.
         pub first_failure / with_first_failure: OnFirstFailure = OnFirstFailure::Retry,
         /// Whether the link may be connected again after its end.
         pub reopen / with_reopen: ReopenPolicy = ReopenPolicy::AfterGivingUp,
-        /// What a link means that the heartbeat found dead.
+        /// What to do when the heartbeat declares the peer dead.
         pub when_dead / with_when_dead: OnDead = OnDead::Retry,
         /// What a usable link does when the system says that there is no network ([`Hint::Offline`](crate::Hint::Offline)).
         pub when_offline / with_when_offline: OnOffline = OnOffline::Check,
@@ -121,8 +121,8 @@ config! {
         /// No server can send a client away for longer than this.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub max / with_max: Duration = Duration::from_secs(300),
-        /// The delay is drawn from what the server said to so many percent more, so that a fleet which was told the
-        /// same does not come back together. If that would pass `max`, it is drawn from as wide a stretch before it.
+        /// Adds up to this percentage of random jitter, so that clients given the same delay do not reconnect in step. If
+        /// that would exceed `max`, the delay is drawn from a stretch of the same width that ends there.
         pub spread_pct / with_spread_pct: u32 = 20,
     }
 }
@@ -153,7 +153,7 @@ pub enum ReopenPolicy {
     Always,
 }
 
-/// What a link means that the heartbeat found dead.
+/// What to do when the heartbeat declares the peer dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]

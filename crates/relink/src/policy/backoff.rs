@@ -134,7 +134,7 @@ pub enum Jitter {
         /// The percentage.
         pct: u32,
     },
-    /// The delay plus up to so many percent of it (0 to 1,000).
+    /// The delay plus up to this percentage of it (0 to 1,000).
     Additive {
         /// The percentage.
         pct: u32,

@@ -36,7 +36,7 @@ config! {
         /// ([`Protocol::renews`](crate::Protocol::renews)).
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub refresh_ahead / with_refresh_ahead: Option<Duration> = Some(Duration::from_secs(60)),
-        /// … and up to so many percent of that sooner, so that a fleet does not refresh together.
+        /// Refreshes up to this percentage sooner, so that a fleet does not refresh together.
         pub refresh_spread_pct / with_refresh_spread_pct: u32 = 20,
         /// From so many failures in a row on, each is reported as an event.
         pub report_after / with_report_after: u32 = 3,

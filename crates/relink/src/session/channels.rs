@@ -120,8 +120,8 @@ impl Channels {
 }
 
 impl<P: Protocol, R: Rng> Session<P, R> {
-    /// Wants a channel's messages from now on, whatever becomes of the transport, until
-    /// [`unsubscribe`](Self::unsubscribe). What comes of it is told as [`Event::Subscribed`] or [`Event::Unsubscribed`].
+    /// Subscribes to a channel; the subscription survives reconnects, until [`unsubscribe`](Self::unsubscribe). Emits
+    /// [`Event::Subscribed`] or [`Event::Unsubscribed`].
     ///
     /// A channel that is subscribed to already keeps its place. It is asked for again where it failed, or where this
     /// client says something else of itself now. What the peer could not read is not asked for and ends what was asked for

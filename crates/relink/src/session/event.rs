@@ -90,8 +90,8 @@ pub enum Event {
         /// Its length, in bytes as the protocol wrote it.
         size: usize,
     },
-    /// These messages were handed to a transport, and nobody will ever say what became of them: their session is over. They
-    /// may have had their effect, or none. They are not sent again by themselves.
+    /// Delivery is unknown: these messages were sent, but their session ended before they were acknowledged. They may have
+    /// had their effect, or not. They are not sent again by themselves.
     InDoubt {
         /// The first of them.
         first: Receipt,

@@ -60,8 +60,8 @@ pub enum SessionInput {
         /// Since when a message is on its way that is not complete; `None` where there is none.
         since: Option<Instant>,
     },
-    /// Something other than what arrives speaks for the peer: the transport has room again after it was full; or this side
-    /// does not read, since the application is behind, and silence says nothing.
+    /// Treat the peer as alive although nothing arrived: a full transport has room again, or this side does not read
+    /// because the application is behind.
     Alive {
         /// Which transport.
         id: TransportId,
@@ -97,7 +97,7 @@ pub enum SessionInput {
     Timeout,
 }
 
-/// Everything a session wants done or told, in one order. Frames are pulled with
+/// A session's output, in order: work for the driver, and events for the application. Frames are pulled with
 /// [`poll_transmit`](super::Session::poll_transmit) instead, as the transport has room for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -145,7 +145,7 @@ pub enum SessionAction {
     Event(Event),
 }
 
-/// A message was taken.
+/// The outbox accepted the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SendReceipt {
@@ -155,7 +155,7 @@ pub struct SendReceipt {
     pub queued: bool,
 }
 
-/// A message was not taken; here it is again.
+/// The message was rejected, and is returned to the caller.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the message was not taken: {reason}")]
 #[non_exhaustive]

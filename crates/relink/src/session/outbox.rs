@@ -27,7 +27,7 @@ config! {
     pub struct OutboxConfig {
         /// So many messages at most. At least 1.
         pub max_messages / with_max_messages: usize = 1024,
-        /// So many bytes at most, without what the protocol adds; no single message has more. At least 1.
+        /// Maximum bytes queued, without what the protocol adds. Also the largest message accepted. At least 1.
         pub max_bytes / with_max_bytes: usize = 16 << 20,
         /// What happens when a message finds no room.
         pub overflow / with_overflow: Overflow = Overflow::Refuse,
@@ -214,7 +214,7 @@ impl Outbox {
         self.fits(bytes, self.waiting.len())
     }
 
-    /// Whether it would, once everything was given up that is not more important.
+    /// Returns true if it would fit after dropping every queued message of equal or lower priority.
     pub(crate) fn can_make_room(&self, bytes: usize, priority: Priority) -> bool {
         self.fits(bytes, priority as usize)
     }
@@ -231,7 +231,7 @@ impl Outbox {
 
     // What waits.
 
-    /// Appends a message. Whoever calls this has made room.
+    /// Appends a message. The caller must have checked for room.
     pub(crate) fn push(&mut self, outgoing: Outgoing, now: Instant) -> Receipt {
         let receipt = self.next_receipt();
         let expires_at = self.config.ttl.map(|ttl| now + ttl);

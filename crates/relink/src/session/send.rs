@@ -120,7 +120,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     ///
     /// # Errors
     ///
-    /// Why it would not.
+    /// The reason why it would be rejected.
     pub fn may_send(&self, Outgoing { message, channel, .. }: &Outgoing) -> Result<(), SendErrorKind> {
         self.takes(message, channel.as_ref(), Priority::Normal)
     }
