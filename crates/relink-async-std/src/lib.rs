@@ -33,15 +33,7 @@ mod readme {}
 
 mod runtime;
 
-pub use relink_driver::relink::{self, Event, Message, SessionConfig, Token};
-#[cfg(feature = "tls")]
-pub use relink_driver::rustls;
-#[cfg(feature = "v1")]
-pub use relink_driver::v1;
-pub use relink_driver::{
-    AddressRequest, BuildError, ByteStream, Client, ClientCell, CloseSummary, ClosedError, ConnectError,
-    Events, InboxLimits, IntoRequest, InvalidUrl, Target, TokenPlacement, WireLimits, http,
-};
+pub use relink_driver::application::*;
 pub use runtime::{AsyncStd, Timer};
 
 /// Everything a link on async-std is made from.

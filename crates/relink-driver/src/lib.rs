@@ -15,6 +15,7 @@
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+pub mod application;
 mod buffers;
 mod builder;
 mod channel_tokens;

@@ -107,7 +107,7 @@ impl World {
 
     fn hold(&mut self, id: TransportId) {
         if let Some(held) = &self.held {
-            assert_eq!(held.id, id, "{id:?} begins while the link still holds another transport (I1)");
+            assert_eq!(held.id, id, "{id:?} begins while the link still holds another transport");
         }
         self.held = Some(Held { id, open: false, silent: false, will_close: None });
     }

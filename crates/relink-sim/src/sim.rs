@@ -276,7 +276,7 @@ impl<P: Protocol> Sim<P> {
     pub fn handle_timeout(&mut self) {
         self.handle(SessionInput::Timeout);
         let later = self.deadline().is_none_or(|next| next > self.now);
-        self.check(later, "a handled deadline must be followed by a later one, or by none (I32)");
+        self.check(later, "a handled deadline must be followed by a later one, or by none");
     }
 
     // What can be seen.
@@ -366,7 +366,7 @@ impl<P: Protocol> Sim<P> {
                 self.carry_out(action)
             } else if writing {
                 let idle = !self.state().is_closed() || self.deadline().is_none();
-                return self.check(idle, "no deadline outlives the end (I2)");
+                return self.check(idle, "no deadline outlives the end");
             } else {
                 writing = true;
                 None
@@ -400,7 +400,7 @@ impl<P: Protocol> Sim<P> {
             self.note(line);
         }
         let reopened = matches!(event, Event::State { from: State::Closed(_), .. });
-        self.check(reopened || !self.ended, "something was told after the end (I31)");
+        self.check(reopened || !self.ended, "something was told after the end");
         self.ended = matches!(event, Event::Closed { .. });
         self.events.push(event);
     }

@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p relink-tokio --example chat -- ws://127.0.0.1:9000`
 
-use relink_tokio::relink::{Event, StatusChange};
+use relink_tokio::{Event, StatusChange};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 #[tokio::main(flavor = "current_thread")]

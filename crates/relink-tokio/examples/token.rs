@@ -5,7 +5,7 @@
 use std::io;
 use std::time::Duration;
 
-use relink_tokio::relink::{Event, Token};
+use relink_tokio::{Event, Token};
 
 /// Stands for a request to your own login server. It is called once per attempt, never twice at a time; what it fails
 /// with is shown to people, so keep secrets out of it.

@@ -39,15 +39,7 @@ mod readme {}
 #[doc = include_str!("../../../README.md")]
 mod project {}
 
-pub use relink_driver::relink::{self, Event, Message, SessionConfig, Token};
-#[cfg(feature = "tls")]
-pub use relink_driver::rustls;
-#[cfg(feature = "v1")]
-pub use relink_driver::v1;
-pub use relink_driver::{
-    AddressRequest, BuildError, ByteStream, Client, ClientCell, CloseSummary, ClosedError, ConnectError,
-    Events, InboxLimits, IntoRequest, InvalidUrl, Target, TokenPlacement, WireLimits, http,
-};
+pub use relink_driver::application::*;
 pub use runtime::{Timer, Tokio};
 
 /// Everything a link on tokio is made from.

@@ -100,6 +100,8 @@
 //! * The outbox is bounded in count and bytes, and hands back what it refuses. Inbound messages are not kept here: a driver
 //!   that falls behind stops reading its socket.
 //!
+//! The words are in the [glossary](https://github.com/relink-rs/relink/blob/main/docs/GLOSSARY.md).
+//!
 //! # What it is not
 //!
 //! No WebSocket implementation (the drivers use tungstenite), no TLS, no name lookup, no async runtime. Nothing here is

@@ -6,8 +6,8 @@ use std::env;
 use std::error::Error;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use relink_tokio::relink::{LinkConfig, Verdict};
 use relink_tokio::{Connection, Event, SessionConfig, WireLimits, builder};
+use relink_tokio::{LinkConfig, Verdict};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -30,8 +30,7 @@ fn open(url: &str) -> Result<Connection> {
     let mut link = LinkConfig::default();
     link.budget.max_attempts = Some(1);
     link.stable_after = std::time::Duration::from_secs(3600);
-    link.close_policy
-        .set_close(1000..=4999, Verdict::Stop(relink_tokio::relink::StopReason::NORMAL_CLOSURE))?;
+    link.close_policy.set_close(1000..=4999, Verdict::Stop(relink_tokio::StopReason::NORMAL_CLOSURE))?;
     let limits = WireLimits::new(64 << 20, 64 << 20);
     Ok(builder(url).config(SessionConfig::default().with_link(link)).limits(limits).connect()?)
 }

@@ -196,7 +196,7 @@ pub async fn i16_a_blackholed_handshake_times_out<Rt: Runtime>(rt: Rt) {
     assert_eq!(lost.reason, Reason::TimedOut(Timer::Dial));
     assert!(lost.reason.to_string().contains("dial took too long"), "{}", lost.reason);
     assert!(!link.connected().await);
-    assert!(matches!(end_of(&server, 1).await, What::PeerLost { .. }), "the socket is let go of (I20)");
+    assert!(matches!(end_of(&server, 1).await, What::PeerLost { .. }), "the socket is let go of");
 }
 
 /// The answer is not HTTP.

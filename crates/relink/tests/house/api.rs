@@ -7,17 +7,19 @@ use std::fs;
 
 use crate::source::{crates, read};
 
-const CRATES: [&str; 10] = [
-    "relink",
-    "relink-async-std",
-    "relink-driver",
-    "relink-node",
-    "relink-profiles",
-    "relink-server",
-    "relink-sim",
-    "relink-testing",
-    "relink-tokio",
-    "relink-v1",
+/// Each listing, and the file whose public names it has.
+const LISTINGS: [(&str, &str); 11] = [
+    ("relink", "relink/src/lib.rs"),
+    ("relink-async-std", "relink-async-std/src/lib.rs"),
+    ("relink-driver", "relink-driver/src/lib.rs"),
+    ("relink-driver-application", "relink-driver/src/application.rs"),
+    ("relink-node", "relink-node/src/lib.rs"),
+    ("relink-profiles", "relink-profiles/src/lib.rs"),
+    ("relink-server", "relink-server/src/lib.rs"),
+    ("relink-sim", "relink-sim/src/lib.rs"),
+    ("relink-testing", "relink-testing/src/lib.rs"),
+    ("relink-tokio", "relink-tokio/src/lib.rs"),
+    ("relink-v1", "relink-v1/src/lib.rs"),
 ];
 
 #[test]
@@ -27,11 +29,8 @@ fn the_names_at_each_crate_root_are_those_listed() {
     if update {
         fs::create_dir_all(&folder).expect("a folder can be made");
     }
-    for name in CRATES {
-        let found: String = root(&read(&crates().join(name).join("src/lib.rs")))
-            .into_iter()
-            .map(|name| name + "\n")
-            .collect();
+    for (name, file) in LISTINGS {
+        let found: String = root(&read(&crates().join(file))).into_iter().map(|name| name + "\n").collect();
         let listing = folder.join(format!("{name}.txt"));
         if update {
             fs::write(&listing, &found).expect("a listing can be written");
