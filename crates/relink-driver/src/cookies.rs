@@ -10,7 +10,7 @@ use relink::{Origin, Secret};
 
 use crate::clock::wall_clock;
 
-/// A cookie that is longer is not kept: so much is what browsers keep.
+/// A longer cookie is not kept: this is what browsers keep.
 const LONGEST: usize = 4096;
 /// At most this many are kept for a link; the oldest makes room.
 const MOST: usize = 100;

@@ -13,7 +13,7 @@ use crate::runtime::{Runtime, Sleep};
 use crate::trace::Trace;
 use crate::transport::{Buffers, Transport};
 
-/// So many turns, and other tasks have theirs.
+/// After this many turns, other tasks have theirs.
 const TURNS: usize = 8;
 
 pub(crate) struct Engine<Rt: Runtime> {

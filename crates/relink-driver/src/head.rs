@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::buffers::Buffer;
 
-/// So much HTTP at most before there is a WebSocket: many cookies fit, and a server that never comes to an end fills no
+/// At most this much HTTP before there is a WebSocket: many cookies fit, and a server that never comes to an end fills no
 /// memory.
 const MOST: usize = 64 << 10;
 

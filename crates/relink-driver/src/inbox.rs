@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use relink::{Event, Message};
 
-/// So many events that are not messages may wait. A link that fails every 10 s makes some four of them a time, so that
+/// At most this many events that are not messages wait. A link that fails every 10 s makes some four of them a time, so that
 /// an application may look away for half an hour.
 const MAX_NOTICES: usize = 1024;
 

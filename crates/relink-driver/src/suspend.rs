@@ -12,7 +12,7 @@ use crate::handle_state::Shared;
 
 /// How often the clock is looked at: a link is told this much after the machine woke up, at the latest.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// An interval that took so much longer was a suspension. A busy machine may be late, too, but hardly by this; and then
+/// An interval that took this much longer was a suspension. A busy machine may be late, too, but hardly by this; and then
 /// the hint costs a ping.
 const SUSPENDED: Duration = Duration::from_secs(5);
 
@@ -51,7 +51,7 @@ impl Links {
         }
     }
 
-    /// What follows from an interval that took so long. Whether there is a link left.
+    /// What follows from an interval that took `took`. Whether there is a link left.
     fn look(&self, took: Duration) -> bool {
         let mut links = self.lock();
         links.retain(|link| link.strong_count() > 0);

@@ -247,7 +247,7 @@ impl Wire {
         self.memory().outbound.unread()
     }
 
-    /// So many of them were written.
+    /// How many of them were written.
     pub fn wrote(&mut self, count: usize) {
         self.memory().outbound.consume(count);
     }

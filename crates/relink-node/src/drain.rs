@@ -15,13 +15,13 @@ config! {
     /// | `max` | 5 min |
     /// | `spread_pct` | 20 |
     pub struct DrainConfig {
-        /// So many new connections per second can the rest of the fleet take. At least 1. A connection costs about a
+        /// How many new connections per second the rest of the fleet can take. At least 1. A connection costs about a
         /// millisecond of TLS, a look at the token and a subscription: 200 leave one core of one node most of its time.
         pub capacity_per_second / with_capacity_per_second: u32 = 200,
         /// Nobody comes back sooner: time for the load balancer to notice that this node goes.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub base / with_base: Duration = Duration::from_secs(1),
-        /// For so long the node goes on serving those whose turn to leave has not come. Then each of them is away for a
+        /// How long the node goes on serving those whose turn to leave has not come. Then each of them is away for a
         /// moment only, and they arrive more evenly: what a client adds to a short hint is short. The process
         /// lives that much longer: stay 10 s below what its supervisor grants it (30 s in Kubernetes, 90 s in systemd).
         /// Zero tells all of them at once, which is right where the node that goes is the only one, and its
@@ -54,7 +54,7 @@ impl DrainConfig {
         within("drain.max", self.max, self.spread(self.base), LONGEST)
     }
 
-    /// The latest return of a client that was told to wait for so long.
+    /// The latest return of a client that was told to wait for `hint`.
     fn spread(&self, hint: Duration) -> Duration {
         hint.saturating_mul(self.spread_pct.saturating_add(100)) / 100
     }
@@ -70,7 +70,7 @@ impl DrainConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Turn {
-    /// So long after the shutdown began the client is told.
+    /// How long after the shutdown began the client is told.
     pub after: Duration,
     /// What it is told: how long to wait from then on.
     pub hint: Duration,
@@ -109,7 +109,7 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// A shutdown that sends so many connections away.
+    /// A shutdown that sends this many connections away.
     #[must_use]
     pub fn new(config: DrainConfig, connections: usize) -> Self {
         let connections = u64::try_from(connections).unwrap_or(u64::MAX).max(1);

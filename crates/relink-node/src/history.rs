@@ -23,14 +23,14 @@ config! {
     /// | `max_members` | 1,000 |
     /// | `max_words` | 1 MiB |
     pub struct HistoryConfig {
-        /// So many messages of each stream at most. At least 1.
+        /// Maximum number of messages of each stream. At least 1.
         pub max_messages / with_max_messages: usize = 1000,
-        /// So many bytes of each stream at most; a larger single message is kept alone. At least 1.
+        /// Maximum bytes of each stream; a larger single message is kept alone. At least 1.
         pub max_bytes / with_max_bytes: usize = 4 << 20,
         /// No message is kept longer. Longer than `session_ttl` and a usual restart, since channels have other readers.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub max_age / with_max_age: Duration = Duration::from_secs(300),
-        /// A session can be resumed for so long after its last connection. Two minutes outlast a tunnel and a deploy;
+        /// A session can be resumed for this long after its last connection. Two minutes outlast a tunnel and a deploy;
         /// longer costs memory for clients that never come back.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub session_ttl / with_session_ttl: Duration = Duration::from_secs(120),

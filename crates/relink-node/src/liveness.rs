@@ -19,7 +19,7 @@ config! {
     /// | `check_every` | 10 s |
     /// | `message_timeout` | off |
     pub struct LivenessConfig {
-        /// A connection from which nothing at all came for so long is dead. Clients ping at least this often: a
+        /// A connection from which nothing at all came for this long is dead. Clients ping at least this often: a
         /// shorter silence finds dead ones sooner, and kills those whose network is slow.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub silence / with_silence: Duration = Duration::from_secs(30),

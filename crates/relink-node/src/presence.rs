@@ -12,7 +12,7 @@ config! {
     /// |---|---|
     /// | `grace` | 30 s |
     pub struct PresenceConfig {
-        /// Counts as online for so long after the link broke. Shorter tells of every drop on a mobile network;
+        /// Counts as online for this long after the link broke. Shorter tells of every drop on a mobile network;
         /// longer shows people who have gone. Zero tells at once.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub grace / with_grace: Duration = Duration::from_secs(30),

@@ -17,7 +17,7 @@ use crate::{
     handshake::Refusal,
 };
 
-/// So many who are refused are heard out at a time, which takes a second at most. The others are told and closed at
+/// At most this many refused connections are heard out at a time, which takes a second at most. The others are told and closed at
 /// once, so that being refused costs the server nothing, however many come.
 const COURTESIES: usize = 32;
 

@@ -33,7 +33,7 @@ pub struct ServerConfig {
     /// A connection that has not asked for a WebSocket after this time is dropped. TLS counts if
     /// [`ServerHandle::accept_after`](crate::ServerHandle::accept_after) does it.
     pub handshake_timeout: Duration,
-    /// After a close frame, what is queued may take so long to reach the client, and the client so long to answer.
+    /// After a close frame: how long what is queued may take to reach the client, and how long the client may take to answer.
     pub farewell: Duration,
 }
 
@@ -106,9 +106,9 @@ impl ServerConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionLimits {
-    /// So many connections at once; a further one is answered with 503. An idle connection takes some 10 KiB.
+    /// Maximum number of connections; a further one is answered with 503. An idle connection takes some 10 KiB.
     pub max_connections: usize,
-    /// So many connections at once from one IP address, or one IPv6 network of a customer (/64); a further one is answered with 429. Large enough for an office, or
+    /// Maximum number of connections from one IP address, or one IPv6 network of a customer (/64); a further one is answered with 429. Large enough for an office, or
     /// a mobile network, behind one address. Behind a proxy everybody comes from the address of the proxy: then this
     /// is another `max_connections`, unless the address is handed in (see [`ServerHandle::accept`](crate::ServerHandle::accept)).
     pub per_address: usize,

@@ -32,9 +32,9 @@ use crate::{
 
 /// Each connection has this for reading, always, and for writing, while it writes. Heartbeats and short messages fit.
 const BUFFER: usize = 4 * 1024;
-/// So many messages are read before something is written, and another connection has its turn.
+/// At most this many messages are read before something is written, and another connection has its turn.
 const TURN: usize = 32;
-/// So many pings may wait for their pongs; then nothing more is read until these are written.
+/// At most this many pings wait for their pongs; then nothing more is read until these are written.
 const PONGS: usize = TURN;
 
 /// From the end of the handshake to the end of the socket.
@@ -90,7 +90,7 @@ struct Connection<IO> {
     wire: Arc<Mailbox>,
     /// Whether something was written that may still be in the buffer.
     unflushed: bool,
-    /// So many of them are pongs.
+    /// How many of them are pongs.
     pongs: usize,
     /// Whether a message came in this turn.
     heard: bool,

@@ -33,7 +33,7 @@ use crate::{
 pub(crate) use mailbox::Mailbox;
 pub(crate) use store_task::StoreTask;
 
-/// So many events wait for each listener.
+/// At most this many events wait for each listener.
 const EVENTS: usize = 1024;
 
 /// How far a server has come.

@@ -20,7 +20,7 @@ impl User {
         Self { name: name.into(), expires_in: None }
     }
 
-    /// The same user, by a token that is good for so long from now. A connection whose token is over, and was not renewed, is
+    /// The same user, by a token that is valid for this long from now. A connection whose token is over, and was not renewed, is
     /// closed with [`TOKEN_EXPIRED`](relink::CloseCode::TOKEN_EXPIRED) after
     /// [`token_grace`](relink_node::NodeConfig::token_grace); its session lasts. Without this, a token has no end.
     #[must_use]

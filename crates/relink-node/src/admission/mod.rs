@@ -33,11 +33,11 @@ config! {
         /// at a token each, and two seconds' worth of it at once. The same rate that a
         /// [`Drain`](super::Drain) assumes.
         pub overall / with_overall: Rate = Rate { burst: 400, refill: Duration::from_millis(5) },
-        /// So many connections of one user at the same time. `off` counts nobody: how many devices a person may use is
+        /// Maximum number of connections of one user. `off` counts nobody: how many devices a person may use is
         /// the application's business.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration::limit"))]
         pub per_user / with_per_user: Option<u32> = None,
-        /// So many addresses are remembered at most, about 150 bytes each: memory stays bounded whatever a peer
+        /// Maximum number of addresses that are remembered, about 150 bytes each: memory stays bounded whatever a peer
         /// does. An address is forgotten when its bucket is full again, which takes 10 s.
         pub max_addresses / with_max_addresses: usize = 10_000,
         /// What a connection above `per_user` is told (clients wait at least 30 s after 4010 anyway).
@@ -47,7 +47,7 @@ config! {
         /// Longer spreads a larger crowd; shorter keeps a crowd that means harm from sending the others far away.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub longest_wait / with_longest_wait: Duration = Duration::from_secs(60),
-        /// A claim of a place per user is dropped when the connection did not authenticate for so long.
+        /// A claim of a place per user is dropped when the connection did not authenticate within this time.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub claim_timeout / with_claim_timeout: Duration = Duration::from_secs(10),
     }

@@ -11,7 +11,7 @@ use relink::{Channel, CloseFrame, Instant, Member, Message, Rejection, SessionId
 
 use super::{MemoryStore, ledger};
 
-/// So many rejections are told to a client that returns.
+/// At most this many rejections are told to a client that returns.
 const MOST_REJECTIONS: usize = 1024;
 
 #[derive(Debug, Clone)]

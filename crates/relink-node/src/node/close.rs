@@ -18,7 +18,7 @@ use relink_v1::ServerFrame;
 /// How long a client waits at least when the store is away: as clients do by themselves on 1013.
 const STORE_RETRY: Duration = Duration::from_secs(10);
 
-/// A client that leaves so many answers unread, beside those to its subscriptions, asks for them and does not want them;
+/// A client that leaves this many answers unread, beside those to its subscriptions, asks for them and does not want them;
 /// one whose application is behind has some for its heartbeats.
 const MANY_ANSWERS: usize = 1000;
 

@@ -313,5 +313,5 @@ impl<R: Rng> Node<R> {
     }
 }
 
-/// So many sessions are named in one question.
+/// At most this many sessions are named in one request.
 const KEPT_AT_ONCE: usize = 1000;

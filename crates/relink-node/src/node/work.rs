@@ -104,14 +104,14 @@ impl Intake {
         }
     }
 
-    /// So many messages are here, without those that are unclaimed.
+    /// How many messages are here, without those that are unclaimed.
     pub(super) fn unhandled(&self) -> usize {
         let handling = self.handling.as_ref().is_some_and(|handling| handling.incoming.is_some());
         let here = self.handled.len() + usize::from(handling) + self.waiting.len();
         here.saturating_sub(self.unclaimed)
     }
 
-    /// So many bytes they have.
+    /// How many bytes they have.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }

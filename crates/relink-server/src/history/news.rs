@@ -9,7 +9,7 @@ use std::{
 use futures_util::task::AtomicWaker;
 use relink_node::StoreEvent;
 
-/// So many news wait for a busy node; then they are given up for one doubt. In bytes they are bounded by what a history
+/// At most this many events wait for a busy node; then they collapse to one `Lagged`. In bytes they are bounded by what a history
 /// keeps: messages are shared, not copied.
 const WAITING_MAX: usize = 16 * 1024;
 

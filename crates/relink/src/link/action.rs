@@ -123,7 +123,7 @@ pub enum LinkEvent {
     },
     /// Several token fetches failed, or tokens were refused, in a row. Tries go on.
     TokenError {
-        /// So many.
+        /// How many.
         consecutive_failures: u32,
     },
     /// The server will close soon and says when to come back.

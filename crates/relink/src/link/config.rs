@@ -54,7 +54,7 @@ config! {
         /// long.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub attempt_timeout / with_attempt_timeout: Option<Duration> = None,
-        /// A link that was usable for so long is stable: failures are forgotten. An endpoint that
+        /// A link that was usable for this long is stable: failures are forgotten. An endpoint that
         /// closes sooner is left for the next one. Zero forgets at once: a server that accepts and closes is then dialled as
         /// often as the budget allows, and no other endpoint is tried.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
@@ -76,7 +76,7 @@ config! {
         pub when_dead / with_when_dead: OnDead = OnDead::Retry,
         /// What a usable link does when the system says that there is no network ([`Hint::Offline`](crate::Hint::Offline)).
         pub when_offline / with_when_offline: OnOffline = OnOffline::Check,
-        /// So many redirects in one attempt; more count as a failed attempt.
+        /// Maximum number of redirects in one attempt; more count as a failed attempt.
         pub max_redirects / with_max_redirects: u8 = 5,
     }
 }
@@ -90,10 +90,10 @@ config! {
     /// | `login` | false |
     /// | `login_timeout` | off |
     pub struct Handshake {
-        /// Wait so long for the server's first word.
+        /// How long to wait for the server's first word.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub welcome / with_welcome: Option<Duration> = None,
-        /// Negotiate for so long; may end in a redirect.
+        /// How long to negotiate; may end in a redirect.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub challenge / with_challenge: Option<Duration> = None,
         /// Wait for the application to log in. Once it has, later attempts do not wait again.
@@ -101,7 +101,7 @@ config! {
         /// How long to wait for the application's login. `off` waits for as long as it takes: a person may be typing.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub login_timeout / with_login_timeout: Option<Duration> = None,
-        /// Wait so long for the server's answer to the login.
+        /// How long to wait for the server's answer to the login.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub authentication / with_authentication: Option<Duration> = None,
     }

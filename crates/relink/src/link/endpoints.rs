@@ -9,7 +9,7 @@ use crate::link::action::Endpoint;
 const PAUSES: usize = 16;
 const WORD: usize = u64::BITS as usize;
 /// An HTTP status may come from whatever stands between a link that worked before and its server: a captive portal, a
-/// proxy. So many in a row, over at least so long, count as the server's own.
+/// proxy. This many in a row, over at least this long, count as the server's own.
 const PROOF: (u32, Duration) = (10, Duration::from_secs(120));
 
 /// The position among the configured endpoints, and in a chain of redirects.
@@ -91,7 +91,7 @@ impl Route {
         self.pauses[usize::from(endpoint) % PAUSES]
     }
 
-    /// The endpoint asks to be left alone for so long.
+    /// The endpoint asks to be left alone for this long.
     pub(crate) fn leave_alone(&mut self, pause: Duration, now: Instant) {
         let until = &mut self.pauses[usize::from(self.current) % PAUSES];
         *until = (*until).max(now + pause);

@@ -162,7 +162,7 @@ pub struct TokenInfo {
 }
 
 impl TokenInfo {
-    /// A token that is good for so long; `None` where that is not known.
+    /// A token that is valid for this long; `None` if that is not known.
     #[must_use]
     pub const fn new(expires_in: Option<Duration>) -> Self {
         Self { expires_in }

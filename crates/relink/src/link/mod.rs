@@ -35,7 +35,7 @@ use endpoints::Route;
 use fixed_queue::Ring;
 use state_data::{Leaving, Live, Refresh, Stage};
 
-/// One input leaves at most so many actions.
+/// One input leaves at most this many actions.
 const MOST_ACTIONS: usize = 12;
 /// Room for an input's actions while as many are still to be taken; and for all deadlines that a late
 /// [`Input::Timeout`] finds due at once.
@@ -132,7 +132,7 @@ pub struct ActionsPending {
 }
 
 impl<R: Rng> Link<R> {
-    /// A link that has not been started, with so many endpoints to choose from.
+    /// A link that has not been started, with `endpoints` to choose from.
     ///
     /// The generator is used for jitter only; seed it differently in every process.
     ///
@@ -174,7 +174,7 @@ impl<R: Rng> Link<R> {
     ///
     /// # Errors
     ///
-    /// Hands the input back where so many actions wait that those of another input might not find room.
+    /// Hands the input back if the actions of another input might not find room behind those that wait.
     pub fn handle(&mut self, input: Input, now: Instant) -> Result<(), ActionsPending> {
         if self.actions.free() < MOST_ACTIONS {
             return Err(ActionsPending { input });

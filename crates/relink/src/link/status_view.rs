@@ -23,11 +23,11 @@ config! {
         /// may be told the truth at once.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub grace / with_grace: Option<Duration> = None,
-        /// The "reconnecting" banner appears after so long, so that a short drop does not flicker, and not before the
+        /// The "reconnecting" banner appears after this long, so that a short drop does not flicker, and not before the
         /// grace is over.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub banner_after / with_banner_after: Option<Duration> = Some(Duration::from_secs(1)),
-        /// After so long without a link, offer *retry now*.
+        /// After this long without a link, offer *retry now*.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub stuck_after / with_stuck_after: Option<Duration> = Some(Duration::from_secs(30)),
     }

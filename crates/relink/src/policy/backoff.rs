@@ -129,7 +129,7 @@ pub enum Jitter {
     Full,
     /// From half the delay to the delay.
     Equal,
-    /// The delay ± so many percent (0 to 100).
+    /// The delay ± this percentage (0 to 100).
     Spread {
         /// The percentage.
         pct: u32,
@@ -389,7 +389,7 @@ fn grow(initial: Duration, factor_pct: u32, steps: u32, limit: Duration) -> Dura
     delay
 }
 
-/// So many percent of a duration, saturating.
+/// A percentage of a duration, saturating.
 pub(crate) fn percent(of: Duration, pct: u32) -> Duration {
     let scaled = u128::from(nanos(of)) * u128::from(pct) / 100;
     Duration::from_nanos(u64::try_from(scaled).unwrap_or(u64::MAX))

@@ -16,12 +16,12 @@ config! {
     /// | `rate` | 10 at once, then one a second |
     /// | `breaker` | none |
     pub struct BudgetConfig {
-        /// Give up after so many failures since the link was last stable: failed attempts, and links that were lost before
+        /// Give up after this many failures since the link was last stable: failed attempts, and links that were lost before
         /// they were stable; with several endpoints, all of theirs together. The attempts that events number
         /// count from the last usable link instead. `off` never gives up: what must stay up, tries.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::limit"))]
         pub max_attempts / with_max_attempts: Option<u32> = None,
-        /// Give up when the link was down for so long.
+        /// Give up when the link was down for this long.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub max_elapsed / with_max_elapsed: Option<Duration> = None,
         /// A limit on dials behind all delays, so that no combination of rules is a hot loop. It holds for what a
@@ -42,12 +42,12 @@ config! {
 )]
 #[expect(clippy::exhaustive_structs, reason = "a breaker has these three numbers")]
 pub struct Breaker {
-    /// So many failed attempts. 1 to 16.
+    /// The number of failed attempts. 1 to 16.
     pub failures: u32,
-    /// Within so long.
+    /// Within this time.
     #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
     pub window: Duration,
-    /// While open, one attempt (the half-open probe) per so long; `off` gives up until the user acts.
+    /// While open, one attempt (the half-open probe) per this time; `off` gives up until the user acts.
     #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
     pub cooldown: Option<Duration>,
 }

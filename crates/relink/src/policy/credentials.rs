@@ -38,9 +38,9 @@ config! {
         pub refresh_ahead / with_refresh_ahead: Option<Duration> = Some(Duration::from_secs(60)),
         /// Refreshes up to this percentage sooner, so that a fleet does not refresh together.
         pub refresh_spread_pct / with_refresh_spread_pct: u32 = 20,
-        /// From so many failures in a row on, each is reported as an event.
+        /// From this number of failures in a row on, each is reported as an event.
         pub report_after / with_report_after: u32 = 3,
-        /// After so many tokens in a row that the server refused, the link gives up. `off` never does.
+        /// After this many tokens in a row that the server refused, the link gives up. `off` never does.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::limit"))]
         pub max_refusals / with_max_refusals: Option<u32> = Some(10),
     }
@@ -106,7 +106,7 @@ impl Credentials {
         (self.failures >= config.report_after).then_some(self.failures)
     }
 
-    /// So many fetches failed in a row.
+    /// The number of fetches that failed in a row.
     pub(crate) const fn failures(&self) -> u32 {
         self.failures
     }
@@ -122,7 +122,7 @@ impl Credentials {
         (self.refusals >= config.report_after).then_some(self.refusals)
     }
 
-    /// Whether so many tokens were refused that another would not help.
+    /// Whether the limit of refused tokens is reached.
     pub(crate) fn is_hopeless(&self, config: &CredentialsConfig) -> bool {
         config.max_refusals.is_some_and(|most| self.refusals >= most)
     }

@@ -255,7 +255,7 @@ impl Heartbeat {
         None
     }
 
-    /// So many pings in a row went unanswered.
+    /// The number of pings in a row that went unanswered.
     #[must_use]
     pub const fn missed(&self) -> u32 {
         self.missed

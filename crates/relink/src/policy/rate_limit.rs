@@ -1,4 +1,4 @@
-//! A token bucket: so many at once, then one per so long.
+//! A token bucket: a burst at once, then one per interval.
 
 use core::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::base::time::Instant;
 )]
 #[expect(clippy::exhaustive_structs, reason = "a token bucket has these two numbers")]
 pub struct Rate {
-    /// So many at once. At least 1.
+    /// How many at once. At least 1.
     pub burst: u32,
-    /// The bucket gains one per so long.
+    /// The bucket gains one per this time.
     #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
     pub refill: Duration,
 }

@@ -169,7 +169,7 @@ pub enum Event {
     },
     /// Several token fetches failed, or tokens were refused, in a row. Tries go on.
     TokenError {
-        /// So many.
+        /// How many.
         consecutive_failures: u32,
         /// What the provider said, or that the server refused.
         detail: String,
@@ -184,7 +184,7 @@ pub enum Event {
     /// The application took events so slowly that the driver dropped this many, the oldest ones; messages are never among
     /// them. Told by drivers, before what is left.
     Missed {
-        /// So many.
+        /// How many.
         count: u64,
     },
     /// Every endpoint has said that it need not be asked again, and the link ends because of that. Told just before the end,

@@ -78,10 +78,10 @@ pub enum SessionInput {
         /// same as in the address that was dialed.
         location: Option<Address>,
     },
-    /// The application has taken so many more of the messages that it was told, the oldest first: those of
+    /// The application has taken `count` more of the messages that it was given, the oldest first: those of
     /// [`Event::Message`] and of [`Event::Publication`] together. A resume starts after them.
     Taken {
-        /// So many.
+        /// How many.
         count: u64,
     },
     /// The fetch of a token for a channel ended.

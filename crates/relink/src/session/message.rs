@@ -251,7 +251,7 @@ impl Token {
         Self { secret: secret.into(), expires_in: None }
     }
 
-    /// The same token, good for so long from now.
+    /// The same token, valid for this long from now.
     #[must_use]
     pub const fn with_expires_in(mut self, expires_in: core::time::Duration) -> Self {
         self.expires_in = Some(expires_in);

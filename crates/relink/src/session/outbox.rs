@@ -25,13 +25,13 @@ config! {
     /// | `pace` | off |
     /// | `max_message` | off |
     pub struct OutboxConfig {
-        /// So many messages at most. At least 1.
+        /// Maximum number of messages queued. At least 1.
         pub max_messages / with_max_messages: usize = 1024,
         /// Maximum bytes queued, without what the protocol adds. Also the largest message accepted. At least 1.
         pub max_bytes / with_max_bytes: usize = 16 << 20,
         /// What happens when a message finds no room.
         pub overflow / with_overflow: Overflow = Overflow::Refuse,
-        /// A message that has waited for so long is dropped: a price from a minute ago helps nobody.
+        /// A message that has waited for this long is dropped: a price from a minute ago helps nobody.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub ttl / with_ttl: Option<Duration> = None,
         /// Whether messages are taken while the link is not usable.
@@ -39,7 +39,7 @@ config! {
         /// What becomes of a message whose transport died before the peer spoke of it. More than at most once needs
         /// a protocol with acknowledgements.
         pub guarantee / with_guarantee: Guarantee = Guarantee::AtMostOnce,
-        /// So many messages may be on their way without an acknowledgement; the others wait. They count against
+        /// Maximum number of messages in flight without an acknowledgement; the others wait. They count against
         /// `max_messages` and `max_bytes` until they are acknowledged. Enough for a full pipe on a slow line, and not so
         /// many that a reconnect sends a flood again. At least 1.
         pub in_flight / with_in_flight: usize = 256,
@@ -155,7 +155,7 @@ pub struct Outbox {
     config: OutboxConfig,
     waiting: [Queue; Priority::ALL.len()],
     in_flight: VecDeque<InFlight>,
-    /// So many of those in flight went over the present transport; the others go out again before anything new.
+    /// How many of those in flight went over the present transport; the others go out again before anything new.
     on_transport: usize,
     bytes_in_flight: usize,
     last: u64,
@@ -208,7 +208,7 @@ impl Outbox {
         &self.config
     }
 
-    /// Whether a message of so many bytes finds room.
+    /// Whether a message of this size finds room.
     #[must_use]
     pub fn has_room(&self, bytes: usize) -> bool {
         self.fits(bytes, self.waiting.len())
@@ -312,7 +312,7 @@ impl Outbox {
         Some(again)
     }
 
-    /// The message that went last over the present transport had so many bytes.
+    /// Records the size of the message that went last over the present transport.
     pub(crate) fn record_sent_size(&mut self, size: usize) {
         let last = self.on_transport.checked_sub(1).and_then(|last| self.in_flight.get_mut(last));
         if let Some(message) = last {

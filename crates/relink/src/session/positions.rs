@@ -8,7 +8,7 @@ use crate::session::ids::{Channel, Position};
 /// A stream: a channel's, or with `None` the session's own.
 pub(crate) type Stream = Option<Channel>;
 
-/// So many runs of messages are remembered one by one until they are taken. A driver stops reading long before its
+/// The most runs of messages that are remembered one by one until they are taken. A driver stops reading long before its
 /// application is so far behind; beyond that, a position moves in larger steps.
 const MAX_RUNS: usize = 4_096;
 
@@ -164,7 +164,7 @@ impl Inbox {
         }
     }
 
-    /// The application has taken so many more messages, the oldest first.
+    /// The application has taken `count` more messages, the oldest first.
     pub(crate) fn take(&mut self, count: u64) {
         self.taken = self.taken.saturating_add(count).min(self.told);
         while let Some(run) = self.untaken.front_mut() {

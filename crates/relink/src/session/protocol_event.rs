@@ -68,9 +68,9 @@ pub enum ProtocolEvent {
         /// What the server says about it.
         problem: Problem,
     },
-    /// So many publications were sent on this transport.
+    /// The number of publications that the server has sent on this transport.
     Published {
-        /// So many.
+        /// How many.
         count: u64,
     },
 

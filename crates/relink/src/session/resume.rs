@@ -209,7 +209,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// The server has sent so many publications over this transport: what is missing at the end shows no other way.
+    /// The server has sent `sent` publications over this transport: what is missing at the end shows no other way.
     pub(super) fn count_published(&mut self, sent: u64, id: TransportId, now: Instant) {
         if sent > self.inbox.on_transport {
             self.disagree("the last messages are missing", id, now);

@@ -148,7 +148,7 @@ enum Held<K, J, I> {
 }
 
 impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
-    /// So many changes are held until the snapshot comes.
+    /// The most changes that are held until the snapshot comes.
     pub const MAX_HELD: usize = 4_096;
 
     /// Nobody is known yet, and the snapshot is to come.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use relink::ConfigError;
 use relink_node::HistoryConfig;
 
-/// A day: for so long a client may stay away and be told truly that it missed nothing.
+/// A day: how long a client may stay away and be told truly that it missed nothing.
 const TOP_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longer is forever. Redis refuses times whose end does not fit into its clock.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);

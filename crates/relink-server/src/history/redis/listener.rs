@@ -22,7 +22,7 @@ const ROUND: Duration = Duration::from_secs(10);
 const REMEMBER: u32 = 60 * 60 / 10;
 /// The wait between two attempts to connect: short, as one server serves few nodes.
 const RETRY: Duration = Duration::from_millis(500);
-/// So many orders are carried out at once.
+/// At most this many orders are carried out at once.
 const BATCH: usize = 256;
 
 /// What a node wants of its ear. The set is bounded by what its clients subscribe to.

@@ -25,7 +25,7 @@ use self::{
 };
 use super::{History, HistoryError, StoreEventSender, Watch};
 
-/// So many sessions are kept by one script: Redis answers nobody else meanwhile.
+/// At most this many sessions are touched by one script: Redis answers nobody else meanwhile.
 const KEPT_AT_ONCE: usize = 256;
 
 /// History in a Redis server (6.2 or newer, or Valkey), shared by all nodes that use the same prefix.
