@@ -56,7 +56,7 @@ pub struct CloseSummary {
 
 /// A link that cannot be used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this link has come to its end ({reason}) and cannot be connected again; make a new one")]
+#[error("link is closed ({reason}) and cannot be connected again; create a new one")]
 #[non_exhaustive]
 pub struct ClosedError {
     /// Why: the end that the link is at, or is closing towards.

@@ -58,7 +58,7 @@ impl Admission {
         let mut counts = self.lock();
         let here = address.and_then(|address| counts.by_address.get(&address).copied()).unwrap_or(0);
         let too_many = if counts.all >= self.limits.max_connections {
-            Some((StatusCode::SERVICE_UNAVAILABLE, "this server has all the connections it can take"))
+            Some((StatusCode::SERVICE_UNAVAILABLE, "server is at capacity"))
         } else if here >= self.limits.per_address {
             Some((StatusCode::TOO_MANY_REQUESTS, "too many connections from one address"))
         } else {

@@ -40,7 +40,7 @@ impl<R: Rng> Node<R> {
         self.liveness.heard(&id, self.now);
         self.is_whole(id);
         if self.is_excessive(id) {
-            let reason = "it asks, and does not read the answers";
+            let reason = "client is not reading responses";
             return self.close(id, CloseFrame::new(CloseCode::POLICY_VIOLATION, reason));
         }
         let Some(connection) = self.connections.get(&id) else { return };
@@ -71,7 +71,7 @@ impl<R: Rng> Node<R> {
                 | ClientFrame::Unsubscribe { .. }
                 | ClientFrame::Heartbeat { .. }
                 | ClientFrame::Renew { .. },
-            ) => self.out_of_turn(id, "hello and its answer come first"),
+            ) => self.out_of_turn(id, "expected hello"),
             (Stage::Greeting(_) | Stage::Live(_), ClientFrame::Hello { .. }) => {
                 self.out_of_turn(id, "hello came twice");
             }
@@ -229,7 +229,7 @@ impl<R: Rng> Node<R> {
     ) {
         let Some(asking) = self.greeting(id).is_some().then(|| self.user_of(id)).flatten() else { return };
         if *asking != *user {
-            return self.refuse_resume(id, Problem::new("wrong_user", "the session is somebody else's"));
+            return self.refuse_resume(id, Problem::new("wrong_user", "session belongs to another user"));
         }
         let known = self.sessions.get(&session).map(|intake| (intake.turn, intake.connection));
         if known.is_some_and(|(present, _)| turn <= present) {

@@ -55,7 +55,7 @@ impl<R: Rng> Node<R> {
         let most = self.config.max_unhandled.saturating_mul(2).saturating_add(READ_AHEAD);
         if intake.unhandled() >= most {
             count(&mut self.stats.malformed);
-            let reason = "more messages than are read";
+            let reason = "too many unprocessed messages";
             return self.close(id, CloseFrame::new(CloseCode::POLICY_VIOLATION, reason));
         }
         let before = intake.unhandled();

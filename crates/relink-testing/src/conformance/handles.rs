@@ -81,7 +81,7 @@ pub async fn m23_a_deliberate_close_is_final<Rt: Runtime>(rt: Rt) {
     link.connected().await;
     link.rt.soon(link.client.close()).await;
     let ended = link.client.connect().expect_err("it is final");
-    let words = "this link has come to its end (requested) and cannot be connected again; make a new one";
+    let words = "link is closed (requested) and cannot be connected again; create a new one";
     assert_eq!(ended.to_string(), words);
     link.client.retry_now();
     link.closed().await;

@@ -18,7 +18,7 @@ use super::names::Key;
 /// assert_eq!((close.code.0, close.reason.as_str()), (1003, "token: text of 0 to 16384 bytes is wanted"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no frame of relink.v1: {detail}")]
+#[error("invalid relink.v1 frame: {detail}")]
 #[non_exhaustive]
 pub struct DecodeError {
     /// 1007 where it is not well-formed, 1003 where it is, and is no frame all the same.

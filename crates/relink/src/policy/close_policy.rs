@@ -84,7 +84,7 @@ impl StopReason {
         Self(&("channel_not_authorized", "This login has no access to the channel; ask for it."));
     /// The account is suspended (4012).
     pub const ACCOUNT_SUSPENDED: Self =
-        Self(&("account_suspended", "The account is suspended; see to its billing."));
+        Self(&("account_suspended", "The account is suspended; check its billing."));
     /// An administrator ended it (4020).
     pub const ADMIN_DISCONNECT: Self = Self(&(
         "admin_disconnect",

@@ -195,7 +195,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     pub(super) fn channels_timeout(&mut self, now: Instant) {
         self.channels.subscriptions.handle_timeout(now, self.link.rng_mut());
         while let Some((channel, retry_in)) = self.channels.subscriptions.poll_unanswered() {
-            let problem = Problem::new(Problem::UNAVAILABLE, "nobody answered in time");
+            let problem = Problem::new(Problem::UNAVAILABLE, "timed out");
             self.emit(Event::Unsubscribed { channel, problem, retry_in: Some(retry_in) });
         }
     }

@@ -70,7 +70,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             self.link.state(),
             State::Connecting(Phase::Handshaking(_)) | State::Reconnecting(Phase::Handshaking(_))
         ) {
-            let frame = CloseFrame::new(CloseCode::PROTOCOL_ERROR, "a second welcome");
+            let frame = CloseFrame::new(CloseCode::PROTOCOL_ERROR, "unexpected second welcome");
             return self.give_up(Failure::Protocol(frame.code), frame, id, now);
         }
         if !resumed {

@@ -279,7 +279,7 @@ fn a_second_welcome_is_a_protocol_error() {
     desk.send_all(&["a"]);
     desk.heard();
     desk.welcome("s2");
-    assert_eq!(desk.farewells, [CloseFrame::new(CloseCode::PROTOCOL_ERROR, "a second welcome")]);
+    assert_eq!(desk.farewells, [CloseFrame::new(CloseCode::PROTOCOL_ERROR, "unexpected second welcome")]);
     desk.back(1);
     assert_eq!(
         desk.told()[1..],
