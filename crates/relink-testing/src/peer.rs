@@ -24,6 +24,8 @@ use crate::{
 
 /// How long a close handshake may take, whoever began it.
 const CLOSE: Duration = Duration::from_secs(1);
+/// How long a pong may take to be written.
+const UNREAD: Duration = Duration::from_secs(10);
 const PING: &[u8] = b"relink-testing";
 
 pub(crate) struct Peer<'a> {
@@ -167,8 +169,22 @@ impl<'a> Peer<'a> {
                 biased;
                 Some(order) = self.orders.recv() => self.obey(order).await?,
                 () = self.behind.flush() => {}
-                message = self.ws.next(), if self.behind.has_room() => return self.take(message),
+                message = self.ws.next(), if self.behind.has_room() => {
+                    let message = self.take(message)?;
+                    if matches!(message, Message::Ping(_)) {
+                        self.write_pong().await?;
+                    }
+                    return Ok(message);
+                }
             }
+        }
+    }
+
+    /// Nothing more is read until a pong that is owed is written: a client that pings and never reads is let go.
+    async fn write_pong(&mut self) -> Result<(), Cut> {
+        match timeout(UNREAD, self.ws.flush()).await {
+            Ok(flushed) => flushed.map_err(Cut::Failed),
+            Err(_) => Err(Cut::Close(Some(close_frame(1008, "client is not reading responses")))),
         }
     }
 
