@@ -44,7 +44,7 @@ pub(crate) struct Args {
 /// The table's columns, with their widths; on a narrow terminal the last ones are left out.
 const COLUMNS: [(&str, usize); 5] =
     [("attempt", 7), ("shortest", 9), ("longest", 9), ("example", 9), ("after", 9)];
-/// The most and the least room for the picture beside the table; with less there is none.
+/// The largest and the smallest width of the picture beside the table. Without room for the smallest it is left out.
 const BAR: (usize, usize) = (31, 10);
 
 /// One attempt.

@@ -24,9 +24,9 @@ use crate::{
 
 /// What the nodes are told that the others can take. With it a drain of all clients is spread over ten seconds.
 const PER_SECOND: u32 = 100;
-/// For so many seconds a node goes on serving those whose turn has not come.
+/// How many seconds a node goes on serving clients whose turn has not come.
 const LINGER: &str = "20";
-/// A drain that was disturbed by the machine is repeated; so many at most.
+/// At most this many drains are measured: one that the machine disturbed is repeated.
 const MOST_DRAINS: usize = 6;
 /// A machine that stands still for longer brings too many dials together, whoever planned them.
 const PAUSE: Duration = Duration::from_millis(30);

@@ -133,8 +133,8 @@ pub enum StoreRequest {
         /// Whose it is.
         user: String,
     },
-    /// A client wants to go on with a session: its next turn begins, and everyone is told ([`StoreEvent::Resumed`]). Where the
-    /// session is somebody else's, nothing changes, and the answer says whose. → [`StoreResponse::Session`] or
+    /// A client wants to go on with a session: its next turn begins, and everyone is told ([`StoreEvent::Resumed`]). If it belongs
+    /// to another user, nothing changes, and the response names that user. → [`StoreResponse::Session`] or
     /// [`StoreResponse::Unknown`]
     Resume {
         /// Which.

@@ -6,7 +6,7 @@ use relink::internal::{LONGEST, config, earliest, within};
 use relink::{ConfigError, Instant};
 
 config! {
-    /// How long somebody without a link is still online.
+    /// How long a user whose link broke counts as online.
     ///
     /// | field | default |
     /// |---|---|

@@ -52,7 +52,7 @@ pub type Connection = relink_driver::Connection<Tokio>;
 ///
 /// # Errors
 ///
-/// If the address is none, or no certificate authority is known for a `wss` one.
+/// If the URL is not a WebSocket URL, or it is `wss` and no certificate authority is known.
 pub fn connect(address: impl IntoRequest) -> Result<(Client, Events), BuildError> {
     builder(address).spawn()
 }

@@ -88,7 +88,7 @@ impl Relink {
         relink.end()
     }
 
-    /// Runs it to its end on a terminal of so many columns.
+    /// Runs the program to its end on a terminal of this width, in columns.
     pub(crate) fn run_at<'a>(columns: usize, args: impl IntoIterator<Item = &'a str>) -> ClosedError {
         let mut command = Command::new(env!("CARGO_BIN_EXE_relink"));
         command.args(args).env("COLUMNS", columns.to_string());

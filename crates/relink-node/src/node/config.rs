@@ -27,7 +27,7 @@ config! {
     pub struct NodeConfig {
         /// When a silent connection counts as dead.
         pub liveness / with_liveness: LivenessConfig = LivenessConfig::default(),
-        /// How long somebody without a link is still a member.
+        /// How long a member whose connection broke remains a member.
         pub presence / with_presence: PresenceConfig = PresenceConfig::default(),
         /// When clients come back from a node that goes.
         pub drain / with_drain: DrainConfig = DrainConfig::default(),

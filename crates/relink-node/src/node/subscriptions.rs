@@ -78,7 +78,7 @@ impl<R: Rng> Node<R> {
     }
 }
 
-/// Whether somebody means to go.
+/// Why a connection leaves a channel: it unsubscribes, or it is gone and may come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Parting {
     /// On purpose: the others are told at once.

@@ -254,7 +254,7 @@ impl ClientFrame {
     ///
     /// # Errors
     ///
-    /// If it is none.
+    /// If the message is not a frame of this protocol.
     pub fn decode(text: &str) -> Result<Self, DecodeError> {
         let mut fields = Fields::read(text)?;
         let request = fields.request_id.take();
@@ -308,7 +308,7 @@ impl ServerFrame {
     ///
     /// # Errors
     ///
-    /// If it is none.
+    /// If the message is not a frame of this protocol.
     pub fn decode(text: &str) -> Result<Self, DecodeError> {
         let mut fields = Fields::read(text)?;
         let peers = |peers: Option<Vec<PeerFields<'_>>>| {

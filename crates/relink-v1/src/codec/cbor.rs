@@ -71,7 +71,7 @@ pub(super) fn fields(bytes: &[u8]) -> Option<Result<Fields<'_>, DecodeError>> {
     Some(Ok(fields))
 }
 
-/// The items of an array, so many at most; `None` for another item.
+/// The items of an array, at most `most`; `None` if the item is not an array.
 pub(super) fn elements(bytes: &[u8], most: usize) -> Option<Vec<Raw<'_>>> {
     let mut decoder = Decoder::new(bytes);
     decoder.array().ok()?;

@@ -45,7 +45,7 @@ pub(super) fn fields(text: &str) -> Option<Result<Fields<'_>, DecodeError>> {
     serde_json::from_str(text).ok().map(|Object(fields)| fields)
 }
 
-/// The values of an array, so many at most; `None` for another value.
+/// The values of an array, at most `most`; `None` if the value is not an array.
 pub(super) fn elements(text: &str, most: usize) -> Option<Vec<Raw<'_>>> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     deserializer.deserialize_seq(Elements(most)).ok()

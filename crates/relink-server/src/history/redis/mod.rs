@@ -89,7 +89,7 @@ impl RedisHistory {
     ///
     /// # Errors
     ///
-    /// If the address is none, or the server does not answer.
+    /// If the URL is not a Redis URL, or the server does not answer.
     pub async fn connect(address: &str) -> Result<Self, HistoryError> {
         Self::connect_with(address, RedisConfig::default()).await
     }
