@@ -144,16 +144,18 @@ pub use link::{
     ReopenPolicy, RetryAfter, State, Status, Step, Timer, TokenError, TokenInfo, TransportId,
 };
 pub use link::{Indicator, StatusChange, StatusView, StatusViewConfig};
-pub use policy::backoff::{Backoff, Curve, DelayTable, Jitter, Schedule, Window};
+pub use policy::backoff::{Backoff, Curve, Jitter, Schedule, Window};
 pub use policy::budget::{Breaker, Budget, BudgetConfig, GiveUpReason};
 pub use policy::close_code::CloseCode;
 pub use policy::close_codes::{CLOSE_CODES, HTTP_STATUSES};
-pub use policy::close_policy::{ClosePolicy, Row, Rule, StopReason, Verdict, row, rows};
+pub use policy::close_policy::{ClosePolicy, Row, Rule, Verdict, row, rows};
 pub use policy::credentials::CredentialsConfig;
 #[cfg(feature = "alloc")]
 pub use policy::credentials::TokenPlacement;
+pub use policy::delay_table::DelayTable;
 pub use policy::heartbeat::{DeadReason, Heartbeat, HeartbeatAction, HeartbeatConfig};
 pub use policy::rate_limit::Rate;
+pub use policy::stop_reason::StopReason;
 pub use rand_core;
 #[cfg(feature = "alloc")]
 pub use session::roster::{Roster, RosterChange, RosterMember};

@@ -6,6 +6,7 @@ mod connection;
 mod handshake;
 mod input_action;
 mod kicks;
+mod lookups;
 mod member_lists;
 mod members;
 mod messages;
@@ -40,10 +41,11 @@ pub use input_action::{
 pub use stats::NodeStats;
 
 use connection::Connection;
+use lookups::Lookup;
 use member_lists::Room;
 use members::Stay;
 use store::{Asked, Why};
-use streams::{Lookup, Watched};
+use streams::Watched;
 use work::Intake;
 
 /// One server process with all of its connections, without IO.

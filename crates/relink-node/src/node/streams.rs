@@ -2,14 +2,13 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use core::ops::Bound;
 
 use rand_core::Rng;
 
 use crate::node::shared_frame::Page;
 use crate::node::store::Why;
 use crate::node::{ConnectionId, Node, NodeAction, StoreRequestId};
-use crate::{Full, Publication, StoreRequest, Stream};
+use crate::{Publication, StoreRequest, Stream};
 use relink::Position;
 use relink::internal::count;
 use relink_v1::ServerFrame;
@@ -48,17 +47,6 @@ pub(super) struct Watched {
     check_again: bool,
 }
 
-/// A question that one or more readers wait for.
-#[derive(Debug)]
-pub(super) struct Lookup {
-    question: StoreRequestId,
-    /// Whose place it takes until it is answered.
-    asker: ConnectionId,
-    /// Whose user a stream that begins counts for.
-    payer: ConnectionId,
-    readers: BTreeSet<ConnectionId>,
-}
-
 impl Follow {
     /// Everything up to here was asked for or sent.
     pub(super) const fn place(&self) -> Option<Position> {
@@ -78,7 +66,7 @@ impl Follow {
     }
 
     /// What is told with the answer, where it looks up exactly this.
-    fn seeks(&self, place: Option<Position>) -> Option<Greet> {
+    pub(super) fn seeks(&self, place: Option<Position>) -> Option<Greet> {
         match self {
             Self::Seeking { after, greet } if *after == place => Some(*greet),
             Self::Seeking { .. } | Self::Asked { .. } | Self::Live(_) | Self::Paused(_) => None,
@@ -114,163 +102,6 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// Looks up what follows a place. Those who seek the same share one question.
-    pub(super) fn look_up(
-        &mut self,
-        id: ConnectionId,
-        stream: &Stream,
-        after: Option<Position>,
-        greet: Greet,
-    ) {
-        let Some(follow) = self.follow(id, stream) else { return };
-        *follow = Follow::Seeking { after, greet };
-        let place = (stream.clone(), after);
-        if let Some(lookup) = self.lookups.get_mut(&place) {
-            lookup.readers.insert(id);
-            return;
-        }
-        let question = self.request_page(id, &place, 0);
-        let readers = BTreeSet::from([id]);
-        self.lookups.insert(place, Lookup { question, asker: id, payer: id, readers });
-        self.hold_place(id);
-    }
-
-    /// Asks once more, if anybody still wants to know.
-    pub(super) fn look_up_again(
-        &mut self,
-        before: StoreRequestId,
-        stream: &Stream,
-        after: Option<Position>,
-        tries: u8,
-    ) {
-        let place = (stream.clone(), after);
-        let Some(lookup) = self.lookups.remove(&place) else { return };
-        if lookup.question != before {
-            self.lookups.insert(place, lookup);
-            return;
-        }
-        let Lookup { asker, payer: before, mut readers, .. } = lookup;
-        readers.retain(|id| self.follow(*id, stream).is_some_and(|follow| follow.seeks(after).is_some()));
-        // In turn, so that a user without room keeps nobody else from the stream.
-        let next = readers.range((Bound::Excluded(before), Bound::Unbounded)).next();
-        let Some(payer) = next.or(readers.first()).copied() else { return self.give_back(asker) };
-        let question = self.request_page(payer, &place, tries);
-        self.lookups.insert(place, Lookup { question, asker, payer, readers });
-    }
-
-    fn request_page(
-        &mut self,
-        payer: ConnectionId,
-        (stream, after): &(Stream, Option<Position>),
-        tries: u8,
-    ) -> StoreRequestId {
-        let why = Why::Page { stream: stream.clone(), after: *after };
-        let (limit, by) = (self.config.page, self.session_of(payer));
-        self.request_again(
-            why,
-            StoreRequest::Read { stream: stream.clone(), after: *after, limit, by },
-            tries,
-        )
-    }
-
-    /// The answer to a look-up.
-    pub(super) fn looked_up(
-        &mut self,
-        question: StoreRequestId,
-        stream: &Stream,
-        after: Option<Position>,
-        top: Position,
-        missed: Option<Vec<Publication>>,
-        tries: u8,
-    ) {
-        let place = (stream.clone(), after);
-        let Some(lookup) = self.lookups.remove(&place) else { return };
-        if lookup.question != question {
-            self.lookups.insert(place, lookup);
-            return;
-        }
-        let behind = self.is_behind_news(stream, question, top);
-        let mut page = missed.map(|missed| Page::new(stream, missed));
-        let mut waiting = BTreeSet::new();
-        let Lookup { asker, readers, .. } = lookup;
-        for id in readers {
-            let Some(greet) = self.follow(id, stream).and_then(|follow| follow.seeks(after)) else {
-                continue;
-            };
-            match (after, &mut page) {
-                (None, _) => self.begin(id, stream, top, true),
-                (Some(place), Some(page)) => {
-                    match greet {
-                        Greet::First => self.begin(id, stream, place, true),
-                        Greet::Lost => self.begin(id, stream, place, false),
-                        Greet::Silent => {}
-                    }
-                    let end = self.send_page(id, stream, place, page);
-                    if end.is_some_and(|end| end == place && (behind || end.offset < top.offset)) {
-                        // The store knows less than its news did: ask it again, but not at once.
-                        self.set_follow(id, stream, Follow::Seeking { after, greet: Greet::Silent });
-                        waiting.insert(id);
-                    } else if end.is_some_and(|end| behind || end.offset < top.offset) {
-                        self.look_up(id, stream, end, Greet::Silent);
-                    }
-                    continue;
-                }
-                (Some(place), None) => match (stream, greet) {
-                    (Stream::Session(_), _) => {
-                        count(&mut self.stats.lost);
-                        self.gap(id, "the session's history is lost");
-                        continue;
-                    }
-                    // Another history began meanwhile: all of it is news to this reader.
-                    (Stream::Channel(_), Greet::Silent) if place.epoch != top.epoch => {
-                        count(&mut self.stats.lost);
-                        self.look_up(id, stream, Some(Position::new(top.epoch, 0)), Greet::Lost);
-                        continue;
-                    }
-                    (Stream::Channel(_), _) => {
-                        count(&mut self.stats.lost);
-                        self.begin(id, stream, top, false);
-                    }
-                },
-            }
-            // At the top, unless news have overtaken the answer.
-            self.set_follow(id, stream, Follow::Live(top));
-            if behind {
-                self.look_up(id, stream, Some(top), Greet::Silent);
-            }
-        }
-        if waiting.is_empty() {
-            return self.give_back(asker);
-        }
-        self.request_later(question, Why::Page { stream: stream.clone(), after }, tries);
-        self.lookups.insert(place, Lookup { question, asker, payer: asker, readers: waiting });
-    }
-
-    /// The stream cannot begin for want of room: who wants it anew is told, who has it tries again.
-    pub(super) fn page_refused(
-        &mut self,
-        question: StoreRequestId,
-        stream: &Stream,
-        after: Option<Position>,
-        full: Full,
-        tries: u8,
-    ) {
-        let place = (stream.clone(), after);
-        let lookup = self.lookups.get(&place).filter(|lookup| lookup.question == question);
-        let refused = match (lookup, full) {
-            (None, _) => BTreeSet::new(),
-            (Some(lookup), Full::User) => BTreeSet::from([lookup.payer]),
-            (Some(lookup), Full::Store) => lookup.readers.clone(),
-        };
-        for id in refused {
-            let greet = self.follow(id, stream).and_then(|follow| follow.seeks(after));
-            if let (Stream::Channel(channel), Some(Greet::First)) = (stream, greet) {
-                self.unsubscribe(id, channel, Some(full.problem()));
-            }
-        }
-        self.request_later(question, Why::Page { stream: stream.clone(), after }, tries);
-    }
-
     /// Whether there were news that this answer does not know of.
     pub(super) fn is_behind_news(
         &mut self,
@@ -292,7 +123,7 @@ impl<R: Rng> Node<R> {
     }
 
     /// Tells a reader of a channel where it begins. For the session's own stream the welcome does.
-    fn begin(&mut self, id: ConnectionId, stream: &Stream, position: Position, recovered: bool) {
+    pub(super) fn begin(&mut self, id: ConnectionId, stream: &Stream, position: Position, recovered: bool) {
         if let Stream::Channel(channel) = stream {
             self.push(id, &ServerFrame::Subscribed { channel: channel.clone(), position, recovered });
             self.take_seat(id, channel);

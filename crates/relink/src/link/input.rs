@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::failure::Failure;
 use crate::policy::close_code::CloseCode;
-use crate::policy::close_policy::StopReason;
+use crate::policy::stop_reason::StopReason;
 
 /// Everything that can change a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,8 +11,9 @@ use super::reason::Reason;
 use super::state_data::{Live, Refresh, Stage};
 use super::{Link, OnDead};
 use crate::base::stats::count;
-use crate::policy::close_policy::{StopReason, Verdict};
+use crate::policy::close_policy::Verdict;
 use crate::policy::heartbeat::HeartbeatAction;
+use crate::policy::stop_reason::StopReason;
 
 impl<R: Rng> Link<R> {
     /// The answer to a renewal while connected.

@@ -15,8 +15,9 @@ use crate::base::time::Instant;
 use crate::policy::backoff::{Window, percent};
 use crate::policy::budget::GiveUpReason;
 use crate::policy::close_code::CloseCode;
-use crate::policy::close_policy::{StopReason, Verdict};
+use crate::policy::close_policy::Verdict;
 use crate::policy::credentials::Need;
+use crate::policy::stop_reason::StopReason;
 
 /// The wait after what this side found wrong, if the table has the end, or a token, for its code: the same is likely to
 /// happen again.

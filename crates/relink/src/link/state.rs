@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::policy::budget::GiveUpReason;
 use crate::policy::close_code::CloseCode;
-use crate::policy::close_policy::StopReason;
+use crate::policy::stop_reason::StopReason;
 
 /// The exact state of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

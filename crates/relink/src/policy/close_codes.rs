@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use crate::policy::close_policy::{Row, StopReason, Verdict, row, rows};
+use crate::policy::close_policy::{Row, Verdict, row, rows};
+use crate::policy::stop_reason::StopReason;
 
 const fn slow(secs: u64) -> Verdict {
     Verdict::RetrySlow { floor: Duration::from_secs(secs) }

@@ -7,5 +7,7 @@ pub(crate) mod close_code;
 pub(crate) mod close_codes;
 pub(crate) mod close_policy;
 pub(crate) mod credentials;
+pub(crate) mod delay_table;
 pub(crate) mod heartbeat;
 pub(crate) mod rate_limit;
+pub(crate) mod stop_reason;

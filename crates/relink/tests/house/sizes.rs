@@ -11,7 +11,7 @@ const TABLES: [(&str, &str); 12] = [
     ("relink-cli/src/connect/json.rs", "what"),
     ("relink-node/src/node/store.rs", "use_answer"),
     // Not a table: each way in which an answer of the store can leave a reader.
-    ("relink-node/src/node/streams.rs", "looked_up"),
+    ("relink-node/src/node/lookups.rs", "looked_up"),
     ("relink-server/src/history/redis/mod.rs", "ask"),
     ("relink-sim/src/fuzz/draw.rs", "link_config"),
     ("relink-sim/src/model.rs", "expected"),
