@@ -128,7 +128,7 @@ impl<'a> Peer<'a> {
                 biased;
                 Some(order) = self.orders.recv() => self.obey(order).await,
                 said = self.behind.next() => self.pass_on(said).await,
-                message = self.ws.next(), if self.behind.has_room() => self.take(message).map(drop),
+                message = self.ws.next(), if self.behind.has_room() => self.read(message).await.map(drop),
             };
             if let Err(cut) = done {
                 return cut;
@@ -169,15 +169,17 @@ impl<'a> Peer<'a> {
                 biased;
                 Some(order) = self.orders.recv() => self.obey(order).await?,
                 () = self.behind.flush() => {}
-                message = self.ws.next(), if self.behind.has_room() => {
-                    let message = self.take(message)?;
-                    if matches!(message, Message::Ping(_)) {
-                        self.write_pong().await?;
-                    }
-                    return Ok(message);
-                }
+                message = self.ws.next(), if self.behind.has_room() => return self.read(message).await,
             }
         }
+    }
+
+    async fn read(&mut self, message: Option<Result<Message, Error>>) -> Result<Message, Cut> {
+        let message = self.take(message)?;
+        if message.is_ping() {
+            self.write_pong().await?;
+        }
+        Ok(message)
     }
 
     /// Nothing more is read until a pong that is owed is written: a client that pings and never reads is let go.
