@@ -1,7 +1,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 //! WebSocket links that stay up, on async-std.
 //!
-//! async-std is discontinued by its authors, who point to smol; this crate serves applications that are built on it.
+//! async-std is discontinued by its authors, who point to smol; this crate serves applications that
+//! are built on it.
 //!
 //! ```no_run
 //! use relink_async_std::{Event, connect};
@@ -22,9 +23,10 @@
 //! # }
 //! ```
 //!
-//! [`connect`] spawns the link into a task of its own and hands out a [`Client`] and its [`Events`]; [`Builder`] does the
-//! same with a configuration, headers, a token provider, TLS and more, and can make a [`Connection`] instead, which needs
-//! no task. What the link does when, and how it is told to do otherwise, is in [`relink`].
+//! [`connect`] spawns the link into a task of its own and hands out a [`Client`] and its
+//! [`Events`]; [`Builder`] does the same with a configuration, headers, a token provider, TLS and
+//! more, and can make a [`Connection`] instead, which needs no task. What the link does when, and
+//! how it is told to do otherwise, is in [`relink`].
 
 /// The README, whose example is a test.
 #[cfg(doctest)]

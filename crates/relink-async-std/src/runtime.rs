@@ -42,7 +42,10 @@ impl Runtime for AsyncStd {
         Timer { clock: self.clock, armed: None }
     }
 
-    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static {
+    fn connect(
+        &self,
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static {
         connect(address)
     }
 

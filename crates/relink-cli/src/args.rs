@@ -23,8 +23,9 @@ Exit status:
 
 /// WebSocket links that stay up.
 ///
-/// A WebSocket breaks: networks change, servers are deployed, tokens expire, peers fall silent. relink finds out, waits as
-/// long as is good for both sides, comes back, and delivers what was sent meanwhile.
+/// A WebSocket breaks: networks change, servers are deployed, tokens expire, peers fall silent.
+/// relink finds out, waits as long as is good for both sides, comes back, and delivers what was
+/// sent meanwhile.
 #[derive(Debug, Parser)]
 #[command(name = "relink", version, after_help = EXAMPLES, styles = style::HELP)]
 #[command(max_term_width = 100, disable_help_subcommand = true)]

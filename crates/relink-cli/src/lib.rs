@@ -1,8 +1,9 @@
 //! The program `relink`: WebSocket links that stay up, from the command line.
 //!
-//! It is a user of the libraries like any other: `relink-tokio` keeps the link up, `relink-testing` plays the server.
-//! `relink --help` describes it to people; two interfaces are for programs and described in the repository:
-//! `docs/json-lines.md` (what `connect --json` prints) and `docs/serve-script.md` (what `serve --script` reads).
+//! It is a user of the libraries like any other: `relink-tokio` keeps the link up, `relink-testing`
+//! plays the server. `relink --help` describes it to people; two interfaces are for programs and
+//! described in the repository: `docs/json-lines.md` (what `connect --json` prints) and
+//! `docs/serve-script.md` (what `serve --script` reads).
 
 mod args;
 mod connect;

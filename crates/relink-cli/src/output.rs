@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::exit::Mistake;
 use crate::style::{FAINT, paint};
 
-/// How many lines may wait for a slow reader. Then events wait, then the socket is not read, and the pressure reaches
-/// the server.
+/// How many lines may wait for a slow reader. Then events wait, then the socket is not read, and
+/// the pressure reaches the server.
 const LINES: usize = 256;
 
 /// One line for people or programs, without its end.
@@ -71,10 +71,11 @@ impl Output {
 }
 
 impl Finish {
-    /// Waits until everything is written. Every [`Output`] must be gone, or stdout closed. It waits as long as nobody
-    /// reads stdout: bound it.
+    /// Waits until everything is written. Every [`Output`] must be gone, or stdout closed. It waits
+    /// as long as nobody reads stdout: bound it.
     ///
-    /// A closed stdout is no mistake: its reader has seen enough. One that cannot be written, as on a full disk, is.
+    /// A closed stdout is no mistake: its reader has seen enough. One that cannot be written, as on
+    /// a full disk, is.
     pub(crate) async fn wait(self) -> Result<(), Mistake> {
         match self.0.await {
             Ok(Err(error)) => unwritten(error),

@@ -44,7 +44,8 @@ pub(crate) struct Args {
 /// The table's columns, with their widths; on a narrow terminal the last ones are left out.
 const COLUMNS: [(&str, usize); 5] =
     [("attempt", 7), ("shortest", 9), ("longest", 9), ("example", 9), ("after", 9)];
-/// The largest and the smallest width of the picture beside the table. Without room for the smallest it is left out.
+/// The largest and the smallest width of the picture beside the table. Without room for the
+/// smallest it is left out.
 const BAR: (usize, usize) = (31, 10);
 
 /// One attempt.
@@ -58,7 +59,8 @@ struct Row {
 pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
     let link = settings(&args.base, None, &args.backoff, None)?.link;
     let seed = args.seed.unwrap_or_else(rand::random);
-    let page = page(&link, &rows(&link, args.attempts, seed), seed, columns()).map_err(Mistake::failed)?;
+    let page =
+        page(&link, &rows(&link, args.attempts, seed), seed, columns()).map_err(Mistake::failed)?;
     anstream::stdout().write_all(page.as_bytes()).or_else(unwritten)?;
     Ok(Exit::Done)
 }
@@ -71,7 +73,11 @@ fn rows(link: &LinkConfig, attempts: u32, seed: u32) -> Vec<Row> {
     let mut rows = Vec::new();
     for number in 0..attempts {
         let is_first = number == 0 && link.backoff.first.is_some();
-        let window = if is_first { link.backoff.first_window() } else { schedule.next_window(&link.backoff) };
+        let window = if is_first {
+            link.backoff.first_window()
+        } else {
+            schedule.next_window(&link.backoff)
+        };
         let drawn = window.draw(&mut rng);
         schedule.record(drawn);
         after = after.saturating_add(drawn);
@@ -83,7 +89,12 @@ fn rows(link: &LinkConfig, attempts: u32, seed: u32) -> Vec<Row> {
     rows
 }
 
-fn page(link: &LinkConfig, rows: &[Row], seed: u32, width: usize) -> Result<String, std::fmt::Error> {
+fn page(
+    link: &LinkConfig,
+    rows: &[Row],
+    seed: u32,
+    width: usize,
+) -> Result<String, std::fmt::Error> {
     let scale = rows.iter().map(|row| row.window.to).max().unwrap_or_default();
     let mut page = String::new();
     writeln!(page, "{}", paint(STRONG, cells(COLUMNS.map(|(name, _)| name.to_owned()), width)))?;
@@ -93,8 +104,8 @@ fn page(link: &LinkConfig, rows: &[Row], seed: u32, width: usize) -> Result<Stri
     for (Row { window, drawn, after }, number) in rows.iter().zip(1..) {
         let [from, to, drawn_text, after] = [window.from, window.to, *drawn, *after].map(seconds);
         let row = cells([number.to_string(), from, to, drawn_text, after], width);
-        let picture =
-            room.map_or_else(String::new, |room| format!("  {}", bar(*window, *drawn, scale, room)));
+        let picture = room
+            .map_or_else(String::new, |room| format!("  {}", bar(*window, *drawn, scale, room)));
         writeln!(page, "{row}{picture}")?;
     }
     if let Some(room) = room {
@@ -124,8 +135,8 @@ fn cells(texts: [String; COLUMNS.len()], width: usize) -> String {
 fn notes(link: &LinkConfig, rows: usize, seed: u32) -> Vec<String> {
     let budget = &link.budget;
     let last = budget.max_attempts.filter(|most| usize::try_from(*most) == Ok(rows));
-    let attempts =
-        last.map(|most| format!("Then relink gives up: {most} attempts failed (budget.max_attempts)."));
+    let attempts = last
+        .map(|most| format!("Then relink gives up: {most} attempts failed (budget.max_attempts)."));
     let elapsed = budget.max_elapsed.map(|most| {
         format!("After {} without a link it gives up (budget.max_elapsed).", HumanDuration(most))
     });

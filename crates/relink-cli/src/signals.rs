@@ -45,8 +45,8 @@ impl Stop {
     }
 }
 
-/// Whether SIGHUP was not ignored when the program began. Outside Linux nobody says so, and the signal is left as it
-/// was: it ends the program at once, or is ignored.
+/// Whether SIGHUP was not ignored when the program began. Outside Linux nobody says so, and the
+/// signal is left as it was: it ends the program at once, or is ignored.
 #[cfg(unix)]
 fn heeds_hangup() -> bool {
     const HANGUP: u64 = 1;

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use relink::{DeadReason, Failure, Hint, Reason};
 
-/// What happened, as a part of a sentence: the server's own words where it had some, else ours, with the detail
-/// where it says more.
+/// What happened, as a part of a sentence: the server's own words where it had some, else ours,
+/// with the detail where it says more.
 pub(crate) fn cause(reason: Reason, detail: &str) -> String {
-    let is_the_servers = matches!(reason, Reason::ClosedByPeer(_) | Reason::Failed(Failure::Http { .. }));
+    let is_the_servers =
+        matches!(reason, Reason::ClosedByPeer(_) | Reason::Failed(Failure::Http { .. }));
     // The system's words for these would only say it again, with a number.
-    let says_it_all = matches!(reason, Reason::Failed(Failure::Refused | Failure::Reset | Failure::Eof));
+    let says_it_all =
+        matches!(reason, Reason::Failed(Failure::Refused | Failure::Reset | Failure::Eof));
     if detail.is_empty() || says_it_all {
         reason.to_string()
     } else if is_the_servers {
@@ -85,7 +87,11 @@ pub(crate) fn span(time: Duration) -> String {
 
 /// When the next attempt starts: `at once`, or `in 0.4 s`.
 pub(crate) fn soon(wait: Duration) -> String {
-    if wait < Duration::from_millis(10) { "at once".to_owned() } else { format!("in {}", span(wait)) }
+    if wait < Duration::from_millis(10) {
+        "at once".to_owned()
+    } else {
+        format!("in {}", span(wait))
+    }
 }
 
 /// The text without what could play tricks on a terminal: a peer's words are a peer's words.
@@ -130,9 +136,15 @@ mod tests {
     #[test]
     fn a_cause_says_things_once() {
         let refused = Reason::Failed(Failure::Refused);
-        assert_eq!(cause(refused, "Connection refused (os error 111)"), "the connection was refused");
+        assert_eq!(
+            cause(refused, "Connection refused (os error 111)"),
+            "the connection was refused"
+        );
         assert_eq!(cause(Reason::ClosedByPeer(1001.into()), "deploy"), "deploy");
-        assert_eq!(cause(Reason::ClosedByPeer(1001.into()), ""), "the server closed with code 1001");
+        assert_eq!(
+            cause(Reason::ClosedByPeer(1001.into()), ""),
+            "the server closed with code 1001"
+        );
         assert_eq!(
             cause(Reason::TokenFailed, "no such user"),
             "the token could not be fetched: no such user"

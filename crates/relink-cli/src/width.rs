@@ -7,7 +7,8 @@ const MOST: usize = 80;
 /// On anything narrower lines are cut by the terminal.
 const LEAST: usize = 40;
 
-/// The width of the terminal on stdout, or the value of `COLUMNS` if stdout is not a terminal: 40 to 80 columns.
+/// The width of the terminal on stdout, or the value of `COLUMNS` if stdout is not a terminal: 40
+/// to 80 columns.
 pub(crate) fn columns() -> usize {
     let terminal = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into());
     let named = || std::env::var("COLUMNS").ok()?.parse().ok();

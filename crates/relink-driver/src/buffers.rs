@@ -63,8 +63,8 @@ impl Buffer {
         }
     }
 
-    /// Gives back what was read, once that is half of it: so no byte is moved more than once on average, and one that is
-    /// never empty does not grow either.
+    /// Gives back what was read, once that is half of it: so no byte is moved more than once on
+    /// average, and one that is never empty does not grow either.
     fn clear_read(&mut self) {
         if self.read * 2 >= self.bytes.len() {
             self.bytes.drain(..self.read);

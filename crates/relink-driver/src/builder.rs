@@ -9,8 +9,8 @@ use http::{HeaderName, HeaderValue};
 use rand::rngs::SmallRng;
 use relink::profile::Profile;
 use relink::{
-    Address, Channel, ConfigError, Given, InvalidUrl, Protocol, Resume, Secret, Session, SessionConfig,
-    SessionInput, Token, TokenPlacement,
+    Address, Channel, ConfigError, Given, InvalidUrl, Protocol, Resume, Secret, Session,
+    SessionConfig, SessionInput, Token, TokenPlacement,
 };
 
 use crate::channel_tokens::ChannelTokens;
@@ -31,8 +31,8 @@ use crate::suspend;
 use crate::trace::Trace;
 use crate::wire::WireLimits;
 
-/// Everything that a link is made from. Made by a driver crate; finished by [`spawn`](Self::spawn) or
-/// [`connect`](Self::connect), which report what is wrong with it.
+/// Everything that a link is made from. Made by a driver crate; finished by [`spawn`](Self::spawn)
+/// or [`connect`](Self::connect), which report what is wrong with it.
 pub struct Builder<Rt> {
     runtime: Rt,
     template: Template,
@@ -60,8 +60,11 @@ pub enum BuildError {
     /// The configuration cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The first endpoint is encrypted, and another one is not: who can block the first could read all that goes to the other.
-    #[error("the endpoint {endpoint} is not encrypted, but the first one ({first}) is; it must be wss, too")]
+    /// The first endpoint is encrypted, and another one is not: who can block the first could read
+    /// all that goes to the other.
+    #[error(
+        "the endpoint {endpoint} is not encrypted, but the first one ({first}) is; it must be wss, too"
+    )]
     Insecure {
         /// The endpoint that is not encrypted.
         endpoint: Address,
@@ -128,8 +131,9 @@ impl<Rt: Runtime> Builder<Rt> {
         self
     }
 
-    /// Another address for the same service. The next one in turn is dialed when an attempt fails, or a link is lost before it
-    /// was stable. It gets the same headers as the first, and has none of its own. If the first address is `wss`, all must be.
+    /// Another address for the same service. The next one in turn is dialed when an attempt fails,
+    /// or a link is lost before it was stable. It gets the same headers as the first, and has none
+    /// of its own. If the first address is `wss`, all must be.
     #[must_use]
     pub fn endpoint(self, request: impl IntoRequest) -> Self {
         let request = request.into_request();
@@ -139,9 +143,10 @@ impl<Rt: Runtime> Builder<Rt> {
             .add_endpoint(request)
     }
 
-    /// A header for every handshake. It goes to the origins (scheme, host and port) of the configured addresses only,
-    /// wherever a redirect leads; `user-agent` goes everywhere. Credentials (`authorization`, `cookie`,
-    /// `proxy-authorization`) never get into a log. A `host` header is sent in place of the one that the address makes.
+    /// A header for every handshake. It goes to the origins (scheme, host and port) of the
+    /// configured addresses only, wherever a redirect leads; `user-agent` goes everywhere.
+    /// Credentials (`authorization`, `cookie`, `proxy-authorization`) never get into a log. A
+    /// `host` header is sent in place of the one that the address makes.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let added = parse_header(name, value).and_then(|(name, value)| self.append(name, value));
@@ -154,29 +159,32 @@ impl<Rt: Runtime> Builder<Rt> {
         self.template.headers.try_append(&name, value).map(drop).map_err(too_many)
     }
 
-    /// Whether headers also follow a redirect to a stranger: an origin that is not configured. `false` by default, since a
-    /// header may hold a key. Credentials, headers whose value is marked as sensitive, and `host` never do.
+    /// Whether headers also follow a redirect to a stranger: an origin that is not configured.
+    /// `false` by default, since a header may hold a key. Credentials, headers whose value is
+    /// marked as sensitive, and `host` never do.
     #[must_use]
     pub const fn headers_follow_redirects(mut self, follow: bool) -> Self {
         self.template.headers_follow = follow;
         self
     }
 
-    /// Whether the link has a cookie jar: what a server sets (`Set-Cookie`), in the answer that opens the link or in one
-    /// that refuses or redirects it, is sent with the next dial to the same origin. `false` by default. It lives in memory,
-    /// as long as the link; a cookie's `Path`, `Secure`, `Max-Age` and `Expires` hold, and it goes to no other host,
-    /// whatever its `Domain`. A cookie given by [`header`](Self::header) goes in place of one with the same name.
+    /// Whether the link has a cookie jar: what a server sets (`Set-Cookie`), in the answer that
+    /// opens the link or in one that refuses or redirects it, is sent with the next dial to the
+    /// same origin. `false` by default. It lives in memory, as long as the link; a cookie's `Path`,
+    /// `Secure`, `Max-Age` and `Expires` hold, and it goes to no other host, whatever its `Domain`.
+    /// A cookie given by [`header`](Self::header) goes in place of one with the same name.
     #[must_use]
     pub fn cookies(mut self, keep: bool) -> Self {
         self.template.cookies = keep.then(Jar::default);
         self
     }
 
-    /// A subprotocol to ask the server for; several in the order of preference. A redirect may lead anybody to see it: for
-    /// a token there is [`TokenPlacement::Subprotocol`].
+    /// A subprotocol to ask the server for; several in the order of preference. A redirect may lead
+    /// anybody to see it: for a token there is [`TokenPlacement::Subprotocol`].
     #[must_use]
     pub fn subprotocol(mut self, name: &str) -> Self {
-        let is_known = list(&self.template.headers, &SEC_WEBSOCKET_PROTOCOL).any(|known| known == name);
+        let is_known =
+            list(&self.template.headers, &SEC_WEBSOCKET_PROTOCOL).any(|known| known == name);
         let added = match HeaderValue::from_str(name) {
             _ if is_known => Ok(()),
             Ok(value) if is_token(name) => self.append(SEC_WEBSOCKET_PROTOCOL, value),
@@ -188,8 +196,9 @@ impl<Rt: Runtime> Builder<Rt> {
         self.record_mistake(added)
     }
 
-    /// Brings a token for every attempt, and ahead of expiry while connected. It is called once per attempt, by one
-    /// caller at a time; an error or a panic counts as a failed fetch, and its text is shown to people.
+    /// Brings a token for every attempt, and ahead of expiry while connected. It is called once per
+    /// attempt, by one caller at a time; an error or a panic counts as a failed fetch, and its text
+    /// is shown to people.
     #[must_use]
     pub fn token<F, Fut, E>(mut self, provider: F) -> Self
     where
@@ -201,15 +210,18 @@ impl<Rt: Runtime> Builder<Rt> {
         self
     }
 
-    /// Brings an address for every attempt, in place of the configured endpoint whose turn it is: a signed URL, a ticket for
-    /// one use, the answer of a call that negotiates. It is called once per attempt, by one caller at a time, after the
-    /// [token](Self::token) has come; an error or a panic counts as a failed fetch, and its text is shown to people. An
-    /// address at which there can be no WebSocket is a failed fetch as well, and so is one in plain text if the endpoint
-    /// has TLS, or with a user name beside an `authorization` header or a Bearer token. It may leave out what is the same as in the endpoint, and may say `http` for `ws`.
+    /// Brings an address for every attempt, in place of the configured endpoint whose turn it is: a
+    /// signed URL, a ticket for one use, the answer of a call that negotiates. It is called once
+    /// per attempt, by one caller at a time, after the [token](Self::token) has come; an error or a
+    /// panic counts as a failed fetch, and its text is shown to people. An address at which there
+    /// can be no WebSocket is a failed fetch as well, and so is one in plain text if the endpoint
+    /// has TLS, or with a user name beside an `authorization` header or a Bearer token. It may
+    /// leave out what is the same as in the endpoint, and may say `http` for `ws`.
     ///
-    /// With several endpoints, a failed fetch turns to the next one, like a failed dial. A redirect belongs to the attempt,
-    /// and needs no other address. The address is trusted like a configured one: token, headers and cookies go there. Its
-    /// path is shown in events and logs, its query and its user name are not.
+    /// With several endpoints, a failed fetch turns to the next one, like a failed dial. A redirect
+    /// belongs to the attempt, and needs no other address. The address is trusted like a configured
+    /// one: token, headers and cookies go there. Its path is shown in events and logs, its query
+    /// and its user name are not.
     ///
     /// ```no_run
     /// # use relink_driver::{AddressRequest, Builder, Runtime};
@@ -234,8 +246,9 @@ impl<Rt: Runtime> Builder<Rt> {
     }
 
     /// Brings the token for a channel that was subscribed to with
-    /// [`Subscription::with_token`](relink::Subscription::with_token): a fresh one for every subscription. Several
-    /// channels are asked for at once; an error or a panic counts as a failed fetch, which is tried again.
+    /// [`Subscription::with_token`](relink::Subscription::with_token): a fresh one for every
+    /// subscription. Several channels are asked for at once; an error or a panic counts as a failed
+    /// fetch, which is tried again.
     #[must_use]
     pub fn channel_token<F, Fut, E>(mut self, provider: F) -> Self
     where
@@ -248,19 +261,21 @@ impl<Rt: Runtime> Builder<Rt> {
     }
 
     /// Goes on with a session of an earlier life of this process, or of another one
-    /// ([`Client::resume`](Client::resume)): nothing that was sent to it meanwhile is lost, if the server still has it.
+    /// ([`Client::resume`](Client::resume)): nothing that was sent to it meanwhile is lost, if the
+    /// server still has it.
     #[must_use]
     pub fn resume(mut self, resume: Resume) -> Self {
         self.resume = Some(resume);
         self
     }
 
-    /// Speaks `relink.v1`, in this encoding: acknowledgements, resume, channels, presence. The token goes with the first
-    /// frame instead of a header.
+    /// Speaks `relink.v1`, in this encoding: acknowledgements, resume, channels, presence. The
+    /// token goes with the first frame instead of a header.
     ///
-    /// The configuration is [`v1::config`](relink_v1::config). One that is given with [`config`](Self::config), before or
-    /// after, is used as it is if it has the authentication step, and else [adapted](relink_v1::adapt): what it leaves at
-    /// its default is as the protocol wants it. A protocol or a placement of one's own stays.
+    /// The configuration is [`v1::config`](relink_v1::config). One that is given with
+    /// [`config`](Self::config), before or after, is used as it is if it has the authentication
+    /// step, and else [adapted](relink_v1::adapt): what it leaves at its default is as the protocol
+    /// wants it. A protocol or a placement of one's own stays.
     #[cfg(feature = "v1")]
     #[must_use]
     pub fn relink_v1(self, encoding: relink_v1::Encoding) -> Self {
@@ -277,9 +292,10 @@ impl<Rt: Runtime> Builder<Rt> {
         })
     }
 
-    /// Behaves as this system does: its configuration, its wire protocol, its subprotocol, where its token goes. The crate
-    /// `relink-profiles` has five. A protocol or a placement of one's own stays, wherever it is given; a configuration of
-    /// one's own is made from the profile's, and given after this.
+    /// Behaves as this system does: its configuration, its wire protocol, its subprotocol, where
+    /// its token goes. The crate `relink-profiles` has five. A protocol or a placement of one's own
+    /// stays, wherever it is given; a configuration of one's own is made from the profile's, and
+    /// given after this.
     #[must_use]
     pub fn profile(mut self, profile: &Profile) -> Self {
         if self.config.own.is_some() {
@@ -310,15 +326,16 @@ impl<Rt: Runtime> Builder<Rt> {
         self
     }
 
-    /// The application's wire format; plain messages by default. It runs under the lock that handles and engine share: it
-    /// must not call its own client.
+    /// The application's wire format; plain messages by default. It runs under the lock that
+    /// handles and engine share: it must not call its own client.
     #[must_use]
     pub fn protocol(mut self, protocol: impl Protocol + Send + 'static) -> Self {
         self.protocol = Some(Box::new(protocol));
         self
     }
 
-    /// The limits on what the peer may send. A server of `relink.v1` is told of them, and withholds what is larger.
+    /// The limits on what the peer may send. A server of `relink.v1` is told of them, and withholds
+    /// what is larger.
     #[must_use]
     pub const fn limits(mut self, limits: WireLimits) -> Self {
         self.limits = limits;
@@ -332,8 +349,8 @@ impl<Rt: Runtime> Builder<Rt> {
         self
     }
 
-    /// Opens the byte stream of each attempt in place of TCP: a proxy, a Unix socket, a pipe in memory. TLS still goes
-    /// on top where the address is `wss`.
+    /// Opens the byte stream of each attempt in place of TCP: a proxy, a Unix socket, a pipe in
+    /// memory. TLS still goes on top where the address is `wss`.
     #[must_use]
     pub fn connector<F, Fut, S>(mut self, connect: F) -> Self
     where
@@ -383,7 +400,8 @@ impl<Rt: Runtime> Builder<Rt> {
         template.placement = self.placement.unwrap_or(placement);
         template.check(self.providers.token.is_some())?;
         all_as_secure_as_the_first(&template.endpoints)?;
-        let endpoints: Vec<_> = template.endpoints.iter().map(|endpoint| endpoint.address.clone()).collect();
+        let endpoints: Vec<_> =
+            template.endpoints.iter().map(|endpoint| endpoint.address.clone()).collect();
 
         #[cfg(feature = "tls")]
         let tls = {
@@ -422,7 +440,9 @@ impl<Rt: Runtime> Builder<Rt> {
 
 /// Who can block the encrypted endpoint must not thereby get the secrets of the link in the clear.
 fn all_as_secure_as_the_first(endpoints: &[Endpoint]) -> Result<(), BuildError> {
-    let Some(first) = endpoints.first().filter(|first| first.origin.is_secure()) else { return Ok(()) };
+    let Some(first) = endpoints.first().filter(|first| first.origin.is_secure()) else {
+        return Ok(());
+    };
     match endpoints.iter().find(|endpoint| !endpoint.origin.is_secure()) {
         Some(Endpoint { address, .. }) => {
             Err(BuildError::Insecure { endpoint: address.clone(), first: first.address.clone() })
@@ -433,8 +453,10 @@ fn all_as_secure_as_the_first(endpoints: &[Endpoint]) -> Result<(), BuildError> 
 
 fn parse_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), BuildError> {
     let bad = |problem| BuildError::Header { name: name.to_owned(), problem };
-    let parsed = name.parse().map_err(|_| bad("its name has characters that HTTP does not allow"))?;
-    let value = value.parse().map_err(|_| bad("its value has characters that HTTP does not allow"))?;
+    let parsed =
+        name.parse().map_err(|_| bad("its name has characters that HTTP does not allow"))?;
+    let value =
+        value.parse().map_err(|_| bad("its value has characters that HTTP does not allow"))?;
     Ok((parsed, value))
 }
 

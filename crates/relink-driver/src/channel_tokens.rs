@@ -48,12 +48,17 @@ impl ChannelTokens {
         let provider = self.provider.clone();
         self.fetches.push(Box::pin(async move {
             let Some(provider) = provider else {
-                return (number, channel, Err("there is no token provider for channels".to_owned()));
+                return (
+                    number,
+                    channel,
+                    Err("there is no token provider for channels".to_owned()),
+                );
             };
             let wanted = channel.clone();
             let fetch = AssertUnwindSafe(async move { provider(wanted).await }).catch_unwind();
-            let result =
-                fetch.await.unwrap_or_else(|_| Err("the token provider for channels panicked".to_owned()));
+            let result = fetch
+                .await
+                .unwrap_or_else(|_| Err("the token provider for channels panicked".to_owned()));
             (number, channel, result)
         }));
     }

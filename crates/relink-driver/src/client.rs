@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use relink::{
-    Answer, Channel, CloseCode, CloseFrame, ClosedReason, Event, Hint, Indicator, Member, Outgoing, Position,
-    Resume, SendError, SendReceipt, SessionInput, State, Stats, Status, Subscription,
+    Answer, Channel, CloseCode, CloseFrame, ClosedReason, Event, Hint, Indicator, Member, Outgoing,
+    Position, Resume, SendError, SendReceipt, SessionInput, State, Stats, Status, Subscription,
 };
 
 use crate::engine::Engine;
@@ -16,25 +16,27 @@ use crate::handle_state::Shared;
 use crate::line::Place;
 use crate::runtime::Runtime;
 
-/// A handle to a link that runs in a task of its own: send, close, look. Cheap to clone; all clones mean the same link.
+/// A handle to a link that runs in a task of its own: send, close, look. Cheap to clone; all clones
+/// mean the same link.
 ///
-/// Messages go straight into the session's outbox, under one short lock, and the answer is the session's own. Events,
-/// inbound messages among them, come out of [`Events`].
+/// Messages go straight into the session's outbox, under one short lock, and the answer is the
+/// session's own. Events, inbound messages among them, come out of [`Events`].
 ///
-/// When the last handle is dropped, [`Events`] counted too, the link closes with 1000 after it has sent what is queued,
-/// for `flush_timeout` (5 s) at most. That takes a runtime that still runs: at the end of `main`, call
-/// [`close`](Self::close) and wait for it.
+/// When the last handle is dropped, [`Events`] counted too, the link closes with 1000 after it has
+/// sent what is queued, for `flush_timeout` (5 s) at most. That takes a runtime that still runs: at
+/// the end of `main`, call [`close`](Self::close) and wait for it.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
     _handle: Arc<Handle>,
 }
 
-/// What happens on a link, in order: a [`Stream`] that ends after [`Event::Closed`]. If the link is connected again
-/// ([`ReopenPolicy`](relink::ReopenPolicy)), it goes on.
+/// What happens on a link, in order: a [`Stream`] that ends after [`Event::Closed`]. If the link is
+/// connected again ([`ReopenPolicy`](relink::ReopenPolicy)), it goes on.
 ///
-/// A slow reader slows the peer: once the inbox is full the socket is not read. Dropping it means that nobody listens:
-/// messages are then thrown away as they come, and the link lives on for its clients.
+/// A slow reader slows the peer: once the inbox is full the socket is not read. Dropping it means
+/// that nobody listens: messages are then thrown away as they come, and the link lives on for its
+/// clients.
 pub struct Events {
     shared: Arc<Shared>,
     _handle: Arc<Handle>,
@@ -44,13 +46,15 @@ pub struct Events {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloseSummary {
-    /// Why the link is at its end; not always [`ClosedReason::Requested`], since something else may have come first.
+    /// Why the link is at its end; not always [`ClosedReason::Requested`], since something else may
+    /// have come first.
     pub reason: ClosedReason,
     /// Messages handed to a transport, over the whole life of the link.
     pub sent: u64,
     /// Messages that never were: each was reported as [`Event::Dropped`].
     pub dropped: u64,
-    /// What each of several endpoints said, if the link ended because of that: as [`Event::EndpointsFailed`] tells.
+    /// What each of several endpoints said, if the link ended because of that: as
+    /// [`Event::EndpointsFailed`] tells.
     pub answers: Vec<Answer>,
 }
 
@@ -121,18 +125,20 @@ pub(crate) fn spawn<Rt: Runtime>(mut engine: Engine<Rt>) -> (Client, Events) {
 }
 
 impl Client {
-    /// Sends a message, waiting for room in the outbox where it is full and told to refuse. While the link is down the
-    /// message waits in the outbox and this returns at once.
+    /// Sends a message, waiting for room in the outbox where it is full and told to refuse. While
+    /// the link is down the message waits in the outbox and this returns at once.
     ///
-    /// First come, first served: a large message that waits for room goes before smaller ones that were sent later.
+    /// First come, first served: a large message that waits for room goes before smaller ones that
+    /// were sent later.
     ///
-    /// Cancel-safe: dropped before it is done, the message was not taken, and is dropped with the future; its place goes to
-    /// the next. A future that is neither polled nor dropped holds up those behind it.
+    /// Cancel-safe: dropped before it is done, the message was not taken, and is dropped with the
+    /// future; its place goes to the next. A future that is neither polled nor dropped holds up
+    /// those behind it.
     ///
     /// # Errors
     ///
-    /// The message comes back where it can never be taken: it is larger than the outbox, the link is closed, or it is
-    /// down and told to refuse.
+    /// The message comes back where it can never be taken: it is larger than the outbox, the link
+    /// is closed, or it is down and told to refuse.
     pub fn send(
         &self,
         message: impl Into<Outgoing>,
@@ -169,8 +175,8 @@ impl Client {
         self.shared.try_send(message.into(), false)
     }
 
-    /// Subscribes to a channel; the subscription survives reconnects. Emits [`Event::Subscribed`] or
-    /// [`Event::Unsubscribed`].
+    /// Subscribes to a channel; the subscription survives reconnects. Emits [`Event::Subscribed`]
+    /// or [`Event::Unsubscribed`].
     pub fn subscribe(&self, channel: impl Into<Channel>, subscription: Subscription) {
         self.shared.subscribe(channel.into(), subscription);
     }
@@ -180,17 +186,18 @@ impl Client {
         self.shared.unsubscribe(channel)
     }
 
-    /// Closes the link with 1000 after what is queued has gone out, and was acknowledged where messages are, and waits for
-    /// the end. A link that is down, or is lost meanwhile, goes on trying for that. `flush_timeout` and `close_timeout`
-    /// bound the wait; where nothing is queued, a link that is down ends at once.
+    /// Closes the link with 1000 after what is queued has gone out, and was acknowledged where
+    /// messages are, and waits for the end. A link that is down, or is lost meanwhile, goes on
+    /// trying for that. `flush_timeout` and `close_timeout` bound the wait; where nothing is
+    /// queued, a link that is down ends at once.
     ///
     /// Cancel-safe: dropped before it is done, the link goes on closing.
     pub fn close(&self) -> impl Future<Output = CloseSummary> + Send + '_ {
         self.close_with(CloseCode::NORMAL, "")
     }
 
-    /// The same with a code and a reason for people, which the peer sees; [`CloseFrame::for_wire`] says what becomes of a
-    /// code that may not be sent and of a reason that is too long.
+    /// The same with a code and a reason for people, which the peer sees; [`CloseFrame::for_wire`]
+    /// says what becomes of a code that may not be sent and of a reason that is too long.
     pub fn close_with(
         &self,
         code: CloseCode,
@@ -201,8 +208,8 @@ impl Client {
         self.closed_since(since)
     }
 
-    /// Waits for the end of the link, for any reason; one that is connected again right after its end has come to
-    /// it, too. Cancel-safe.
+    /// Waits for the end of the link, for any reason; one that is connected again right after its
+    /// end has come to it, too. Cancel-safe.
     pub fn closed(&self) -> impl Future<Output = CloseSummary> + Send + '_ {
         let since = self.shared.lock().ends;
         self.closed_since(since)
@@ -228,23 +235,25 @@ impl Client {
         })
     }
 
-    /// Connects again, if the link is at an end that allows it ([`ReopenPolicy`](relink::ReopenPolicy)). While it closes towards such an
-    /// end, that is remembered: it starts again once it is there, unless it is closed once more meanwhile. Does nothing while
-    /// the link is up, or on its way. After many dials in a short time, the next one waits as `budget.rate` demands.
+    /// Connects again, if the link is at an end that allows it
+    /// ([`ReopenPolicy`](relink::ReopenPolicy)). While it closes towards such an end, that is
+    /// remembered: it starts again once it is there, unless it is closed once more meanwhile. Does
+    /// nothing while the link is up, or on its way. After many dials in a short time, the next one
+    /// waits as `budget.rate` demands.
     ///
     /// What happens from then on is told after [`Event::Closed`]: go on listening to [`Events`].
     ///
     /// # Errors
     ///
-    /// The link is at an end that is final for it, or closing towards one; see [`ClientCell`](crate::ClientCell) for what hands
-    /// out the next one.
+    /// The link is at an end that is final for it, or closing towards one; see
+    /// [`ClientCell`](crate::ClientCell) for what hands out the next one.
     pub fn connect(&self) -> Result<(), ClosedError> {
         self.shared.connect()
     }
 
-    /// Dials at once instead of waiting, with a fresh backoff; the same as a person's *retry now*. The first time, that is:
-    /// who asks at every failure gets further dials as `budget.rate` allows. At an end, and while the link closes, it does
-    /// what [`connect`](Self::connect) does.
+    /// Dials at once instead of waiting, with a fresh backoff; the same as a person's *retry now*.
+    /// The first time, that is: who asks at every failure gets further dials as `budget.rate`
+    /// allows. At an end, and while the link closes, it does what [`connect`](Self::connect) does.
     pub fn retry_now(&self) {
         self.shared.tell(SessionInput::RetryNow);
     }
@@ -293,7 +302,8 @@ impl Client {
         self.shared.lock().session.surface().colour()
     }
 
-    /// Everyone who is in a channel that was subscribed to with presence, as far as this side knows.
+    /// Everyone who is in a channel that was subscribed to with presence, as far as this side
+    /// knows.
     #[must_use]
     pub fn members(&self, channel: &Channel) -> Vec<Member> {
         self.shared.lock().session.members(channel)
@@ -305,7 +315,8 @@ impl Client {
         self.shared.lock().session.position(channel)
     }
 
-    /// The session as it can be gone on with, by another process too ([`Builder::resume`](crate::Builder::resume)).
+    /// The session as it can be gone on with, by another process too
+    /// ([`Builder::resume`](crate::Builder::resume)).
     #[must_use]
     pub fn resume(&self) -> Option<Resume> {
         self.shared.lock().session.resume()
@@ -325,8 +336,8 @@ impl std::fmt::Debug for Client {
 }
 
 impl Events {
-    /// The next event, without any trait in scope; `None` after [`Event::Closed`], unless the link has been
-    /// connected again: ask on after [`Client::connect`]. Cancel-safe.
+    /// The next event, without any trait in scope; `None` after [`Event::Closed`], unless the link
+    /// has been connected again: ask on after [`Client::connect`]. Cancel-safe.
     pub fn recv(&mut self) -> impl Future<Output = Option<Event>> + Send + '_ {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx))
     }

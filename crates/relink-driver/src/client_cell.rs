@@ -5,13 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::builder::BuildError;
 use crate::client::Client;
 
-/// A handle that can be asked for a link at any time: it hands out the live one, or makes a fresh one where the last has come
-/// to its end.
+/// A handle that can be asked for a link at any time: it hands out the live one, or makes a fresh
+/// one where the last has come to its end.
 ///
-/// The end of a link is final for it, so that whoever holds a [`Client`] knows what they have. An application that logs one
-/// user out and another in wants the next link, and everybody who sends should find it: they ask this.
+/// The end of a link is final for it, so that whoever holds a [`Client`] knows what they have. An
+/// application that logs one user out and another in wants the next link, and everybody who sends
+/// should find it: they ask this.
 ///
-/// How a link is made is the application's: from where, with which token, and who listens to its events.
+/// How a link is made is the application's: from where, with which token, and who listens to its
+/// events.
 ///
 /// ```no_run
 /// # use relink_driver::{Builder, Client, ClientCell, Runtime};
@@ -38,8 +40,8 @@ impl<E> ClientCell<E> {
         Self { make: Box::new(make), last: Mutex::new(None) }
     }
 
-    /// The live link, or a fresh one where there is none, or where the last is closing or closed. All who ask at the same
-    /// time get the same one; `make` must not ask itself.
+    /// The live link, or a fresh one where there is none, or where the last is closing or closed.
+    /// All who ask at the same time get the same one; `make` must not ask itself.
     ///
     /// # Errors
     ///

@@ -12,8 +12,9 @@ pub(crate) fn wall_clock() -> SystemTime {
 
 /// A monotonic clock, counted from when this was made: for runtimes without one of their own.
 ///
-/// It goes on while the machine is suspended, if the system has such a clock (Linux, Android, macOS, iOS, Windows). The clock of
-/// [`std::time::Instant`] stands still then on all but Windows, and a message whose time is over would be sent hours later.
+/// It goes on while the machine is suspended, if the system has such a clock (Linux, Android,
+/// macOS, iOS, Windows). The clock of [`std::time::Instant`] stands still then on all but Windows,
+/// and a message whose time is over would be sent hours later.
 #[derive(Debug, Clone, Copy)]
 pub struct StdClock {
     origin: boot_time::Instant,
@@ -51,7 +52,8 @@ impl Suspension {
         Self { awake: std::time::Instant::now(), all: boot_time::Instant::now() }
     }
 
-    /// The time suspended since the start, in whole milliseconds: between suspensions it stands still.
+    /// The time suspended since the start, in whole milliseconds: between suspensions it stands
+    /// still.
     #[must_use]
     pub fn so_far(&self) -> Duration {
         let all = self.all.elapsed();

@@ -5,11 +5,13 @@ use relink::{CloseCode, CloseFrame};
 /// The longest payload of a control frame (RFC 6455, section 5.5).
 const LONGEST_CONTROL: u64 = 125;
 
-/// Reads along with the frames of a peer, in whatever chunks they come, from the end of the HTTP on.
+/// Reads along with the frames of a peer, in whatever chunks they come, from the end of the HTTP
+/// on.
 ///
-/// tungstenite reports a close code that it takes for a reserved one as 1002, and 1014 (bad gateway, registered later than
-/// its list) is among them; of a close frame whose reason is not UTF-8 it reports no code at all. This reads frame headers
-/// along with it, skips every other payload, and keeps the first close frame. It serves both ends.
+/// tungstenite reports a close code that it takes for a reserved one as 1002, and 1014 (bad
+/// gateway, registered later than its list) is among them; of a close frame whose reason is not
+/// UTF-8 it reports no code at all. This reads frame headers along with it, skips every other
+/// payload, and keeps the first close frame. It serves both ends.
 #[derive(Debug, Default)]
 pub struct CloseWatch {
     header: Vec<u8>,
@@ -63,7 +65,8 @@ impl CloseWatch {
         Some(CloseFrame { code, reason: String::from_utf8_lossy(reason).into_owned() })
     }
 
-    /// The same frame, if its reason is not UTF-8. The peer is told so with 1007, and judged by the code that it sent.
+    /// The same frame, if its reason is not UTF-8. The peer is told so with 1007, and judged by the
+    /// code that it sent.
     #[must_use]
     pub fn garbled_close(&self) -> Option<CloseFrame> {
         let (_, reason) = self.parts()?;
@@ -86,10 +89,13 @@ impl CloseWatch {
     fn begin_payload(&mut self) {
         let [first, second, extended @ ..] = self.header.as_slice() else { return };
         let (length, key) = match second & 0x7f {
-            126 => {
-                (extended.first_chunk().map(|bytes| u64::from(u16::from_be_bytes(*bytes))), extended.get(2..))
+            126 => (
+                extended.first_chunk().map(|bytes| u64::from(u16::from_be_bytes(*bytes))),
+                extended.get(2..),
+            ),
+            127 => {
+                (extended.first_chunk().map(|bytes| u64::from_be_bytes(*bytes)), extended.get(8..))
             }
-            127 => (extended.first_chunk().map(|bytes| u64::from_be_bytes(*bytes)), extended.get(8..)),
             length => (Some(u64::from(length)), Some(extended)),
         };
         let (Some(length), Some(key)) = (length, key) else { return };
@@ -126,7 +132,8 @@ impl CloseWatch {
 mod tests {
     use super::*;
 
-    /// A ping, a text of 200 bytes, a binary of 70,000, and a close with 1014; then bytes that mean nothing.
+    /// A ping, a text of 200 bytes, a binary of 70,000, and a close with 1014; then bytes that mean
+    /// nothing.
     fn stream() -> Vec<u8> {
         let mut stream = vec![0x89, 2, 0x88, 2];
         stream.extend([0x81, 126, 0, 200]);

@@ -8,8 +8,8 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use futures_util::task::AtomicWaker;
 use relink::{
-    Channel, CloseCode, CloseFrame, Event, Hint, Instant, Message, Outgoing, Overflow, Resume, SendError,
-    SendErrorKind, SendReceipt, SessionInput, State, Stats, Subscription,
+    Channel, CloseCode, CloseFrame, Event, Hint, Instant, Message, Outgoing, Overflow, Resume,
+    SendError, SendErrorKind, SendReceipt, SessionInput, State, Stats, Subscription,
 };
 
 use crate::client::ClosedError;
@@ -19,22 +19,25 @@ use crate::runtime::{Runtime, Sleep};
 
 /// A link that is polled by its owner: a [`Stream`] of [`Event`]s and a [`Sink`] for [`Message`]s.
 ///
-/// Polling either half drives the link: it dials, sends heartbeats and reconnects while it is polled, and only then. The
-/// stream ends after [`Event::Closed`], and goes on if the link is [connected again](Self::reconnect). Dropping it drops the transport, without a close frame. For a link that lives by
-/// itself, spawn a [`Client`](crate::Client).
+/// Polling either half drives the link: it dials, sends heartbeats and reconnects while it is
+/// polled, and only then. The stream ends after [`Event::Closed`], and goes on if the link is
+/// [connected again](Self::reconnect). Dropping it drops the transport, without a close frame. For
+/// a link that lives by itself, spawn a [`Client`](crate::Client).
 ///
 /// Both halves may be polled from different tasks, as after `split()`.
 ///
 /// # Cancellation
 ///
-/// `next()` loses nothing when it is dropped. `send()` of the `SinkExt` trait hands the message over in one step: dropped
-/// before that, the message goes with it; after it, the message is on its way.
+/// `next()` loses nothing when it is dropped. `send()` of the `SinkExt` trait hands the message
+/// over in one step: dropped before that, the message goes with it; after it, the message is on its
+/// way.
 ///
 /// # Closing
 ///
-/// `close()` of the `SinkExt` trait lets what was taken go out first, for `flush_timeout` (5 s) at most. A message that the
-/// sink took while the outbox was full has as long to find room in it; then it comes back, with
-/// [`SendErrorKind::Closed`], and the link closes: call `close()` again to wait for that.
+/// `close()` of the `SinkExt` trait lets what was taken go out first, for `flush_timeout` (5 s) at
+/// most. A message that the sink took while the outbox was full has as long to find room in it;
+/// then it comes back, with [`SendErrorKind::Closed`], and the link closes: call `close()` again to
+/// wait for that.
 pub struct Connection<Rt: Runtime> {
     engine: Engine<Rt>,
     tasks: Arc<Tasks>,
@@ -49,8 +52,8 @@ pub struct Connection<Rt: Runtime> {
     closing_since: Option<u64>,
 }
 
-/// A burst of events waits in the inbox while its owner looks at each; after so many the engine has a turn between them,
-/// or pings would go unanswered.
+/// A burst of events waits in the inbox while its owner looks at each; after so many the engine has
+/// a turn between them, or pings would go unanswered.
 const HAND_OUT: u32 = 32;
 
 /// The tasks that poll the two halves; both are woken when anything happens.
@@ -93,8 +96,9 @@ impl<Rt: Runtime> Connection<Rt> {
         *self.shared().lock().session.stats()
     }
 
-    /// Connects again, if the link is at an end that allows it ([`ReopenPolicy`](relink::ReopenPolicy)); while it closes towards such an
-    /// end, once it is there.
+    /// Connects again, if the link is at an end that allows it
+    /// ([`ReopenPolicy`](relink::ReopenPolicy)); while it closes towards such an end, once it is
+    /// there.
     ///
     /// # Errors
     ///
@@ -103,7 +107,8 @@ impl<Rt: Runtime> Connection<Rt> {
         self.shared().connect()
     }
 
-    /// Dials at once instead of waiting, with a fresh backoff; when asked for at every failure, as `budget.rate` allows.
+    /// Dials at once instead of waiting, with a fresh backoff; when asked for at every failure, as
+    /// `budget.rate` allows.
     pub fn retry_now(&mut self) {
         self.shared().tell(SessionInput::RetryNow);
     }
@@ -113,18 +118,20 @@ impl<Rt: Runtime> Connection<Rt> {
         self.shared().tell(SessionInput::Hint(hint));
     }
 
-    /// Begins to close, with a code and a reason for people; poll on until [`Event::Closed`]. `SinkExt::close` does
-    /// the same with 1000 and waits. [`CloseFrame::for_wire`] says what becomes of a code that may not be sent.
+    /// Begins to close, with a code and a reason for people; poll on until [`Event::Closed`].
+    /// `SinkExt::close` does the same with 1000 and waits. [`CloseFrame::for_wire`] says what
+    /// becomes of a code that may not be sent.
     pub fn start_close(&mut self, code: CloseCode, reason: &str) {
         self.shared().tell(SessionInput::Close(CloseFrame::new(code, reason)));
     }
 
-    /// Sends a message with more to it than the sink takes, a channel or a priority, if there is room for it now.
+    /// Sends a message with more to it than the sink takes, a channel or a priority, if there is
+    /// room for it now.
     ///
     /// # Errors
     ///
-    /// The message comes back where the outbox is full or too small for it, where one that the sink took waits for room,
-    /// where the link is closed, and where it is down and told to refuse.
+    /// The message comes back where the outbox is full or too small for it, where one that the sink
+    /// took waits for room, where the link is closed, and where it is down and told to refuse.
     pub fn try_send(&mut self, message: impl Into<Outgoing>) -> Result<SendReceipt, SendError> {
         self.shared().try_send(message.into(), self.held.is_some())
     }
@@ -139,7 +146,8 @@ impl<Rt: Runtime> Connection<Rt> {
         self.shared().unsubscribe(channel)
     }
 
-    /// The session as it can be gone on with, by another process too ([`Builder::resume`](crate::Builder::resume)).
+    /// The session as it can be gone on with, by another process too
+    /// ([`Builder::resume`](crate::Builder::resume)).
     #[must_use]
     pub fn resume(&self) -> Option<Resume> {
         self.shared().lock().session.resume()
@@ -256,8 +264,8 @@ impl<Rt: Runtime> Stream for Connection<Rt> {
 impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
     type Error = SendError;
 
-    /// Ready where the outbox has room, or makes some. A closed link is ready too: [`start_send`](Self::start_send) says
-    /// why it refuses.
+    /// Ready where the outbox has room, or makes some. A closed link is ready too:
+    /// [`start_send`](Self::start_send) says why it refuses.
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         self.send_held()?;
         if self.held.is_none() && self.has_room() {
@@ -283,7 +291,8 @@ impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
             ready!(self.run_sink(cx, |_| true))?;
         }
         self.hold_until = None;
-        // Once: to say it again would wake this very task, again and again, or close what was connected again since.
+        // Once: to say it again would wake this very task, again and again, or close what was
+        // connected again since.
         let since = if let Some(since) = self.closing_since {
             since
         } else {
@@ -296,7 +305,9 @@ impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
             }
             *self.closing_since.insert(since)
         };
-        ready!(self.run_sink(cx, |connection| connection.shared().lock().end_since(since).is_some()))?;
+        ready!(
+            self.run_sink(cx, |connection| connection.shared().lock().end_since(since).is_some())
+        )?;
         self.closing_since = None;
         Poll::Ready(Ok(()))
     }

@@ -1,5 +1,5 @@
-//! A cookie jar for one link, in memory: what a server sets is sent with the next dial to the same origin, so that a load
-//! balancer leads a link back to the server that it had.
+//! A cookie jar for one link, in memory: what a server sets is sent with the next dial to the same
+//! origin, so that a load balancer leads a link back to the server that it had.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -37,16 +37,24 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    /// Names and values for the next request here, the longest path first, but for names that are taken.
+    /// Names and values for the next request here, the longest path first, but for names that are
+    /// taken.
     pub(crate) fn cookies(&self, taken: &[&str]) -> Vec<String> {
         let now = wall_clock();
         let mut kept = self.jar.lock();
         kept.retain(|cookie| cookie.expires.is_none_or(|at| at > now));
-        let here = |cookie: &&Kept| cookie.origin == self.origin && is_below(&self.path, &cookie.path);
-        let mut found: Vec<_> =
-            kept.iter().filter(here).filter(|cookie| !taken.contains(&cookie.name.as_str())).collect();
+        let here =
+            |cookie: &&Kept| cookie.origin == self.origin && is_below(&self.path, &cookie.path);
+        let mut found: Vec<_> = kept
+            .iter()
+            .filter(here)
+            .filter(|cookie| !taken.contains(&cookie.name.as_str()))
+            .collect();
         found.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
-        found.into_iter().map(|cookie| format!("{}={}", cookie.name, cookie.value.expose())).collect()
+        found
+            .into_iter()
+            .map(|cookie| format!("{}={}", cookie.name, cookie.value.expose()))
+            .collect()
     }
 
     /// Keeps what an answer sets; what has expired deletes.
@@ -56,7 +64,9 @@ impl Visit {
         for value in values.filter_map(|value| value.to_str().ok()) {
             let Some(kept) = self.read(value, now) else { continue };
             let mut all = self.jar.lock();
-            let same = |it: &Kept| it.origin == kept.origin && it.name == kept.name && it.path == kept.path;
+            let same = |it: &Kept| {
+                it.origin == kept.origin && it.name == kept.name && it.path == kept.path
+            };
             all.retain(|it| !same(it));
             if kept.expires.is_none_or(|at| at > now) {
                 if all.len() == MOST {
@@ -67,7 +77,8 @@ impl Visit {
         }
     }
 
-    /// A cookie, if this origin may set it (RFC 6265, sections 5.2 and 5.3). Attributes that are not known mean nothing.
+    /// A cookie, if this origin may set it (RFC 6265, sections 5.2 and 5.3). Attributes that are
+    /// not known mean nothing.
     fn read(&self, text: &str, now: SystemTime) -> Option<Kept> {
         let (pair, attributes) = text.split_once(';').unwrap_or((text, ""));
         let (name, value) = pair.split_once('=')?;
@@ -84,7 +95,9 @@ impl Visit {
             let value = value.trim();
             match name.trim().to_ascii_lowercase().as_str() {
                 "path" if value.starts_with('/') => value.clone_into(&mut kept.path),
-                "domain" if !covers(value.trim_start_matches('.'), self.origin.host()) => return None,
+                "domain" if !covers(value.trim_start_matches('.'), self.origin.host()) => {
+                    return None;
+                }
                 "secure" if !self.origin.is_secure() => return None,
                 "max-age" => max_age = value.parse::<i64>().ok().or(max_age),
                 "expires" => expires = date(value).or(expires),
@@ -103,7 +116,9 @@ impl Visit {
 
 /// A date of HTTP, or as cookies have it: with dashes between the day, the month and the year.
 fn date(text: &str) -> Option<SystemTime> {
-    httpdate::parse_http_date(text).or_else(|_| httpdate::parse_http_date(&text.replace('-', " "))).ok()
+    httpdate::parse_http_date(text)
+        .or_else(|_| httpdate::parse_http_date(&text.replace('-', " ")))
+        .ok()
 }
 
 impl Jar {
@@ -136,7 +151,11 @@ mod tests {
     use super::*;
 
     fn visit(jar: &Jar, address: &str, path: &str) -> Visit {
-        Visit { jar: jar.clone(), origin: Address::from(address).origin().unwrap(), path: path.to_owned() }
+        Visit {
+            jar: jar.clone(),
+            origin: Address::from(address).origin().unwrap(),
+            path: path.to_owned(),
+        }
     }
 
     fn sent(answers: &[&'static str], address: &str, path: &str) -> String {

@@ -1,4 +1,5 @@
-//! Opening a transport: TCP, or whatever a connector of one's own brings, and TLS on top where the address says so.
+//! Opening a transport: TCP, or whatever a connector of one's own brings, and TLS on top where the
+//! address says so.
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -15,7 +16,8 @@ use crate::stream::{BoxStream, Guarded, Heard};
 use crate::wire::{Wire, WireError, WireLimits};
 
 /// Opens the byte stream of an attempt in place of the runtime's TCP.
-pub(crate) type Connector = Arc<dyn Fn(Target) -> BoxFuture<'static, io::Result<BoxStream>> + Send + Sync>;
+pub(crate) type Connector =
+    Arc<dyn Fn(Target) -> BoxFuture<'static, io::Result<BoxStream>> + Send + Sync>;
 
 /// What every attempt of a link needs to open its transport.
 #[derive(Clone)]
@@ -45,8 +47,10 @@ impl Dialer {
         let prepared = self.template.prepare(address, token, is_trusted);
         let (dialer, runtime) = (self.clone(), runtime.clone());
         let attempt = async move {
-            // The configured addresses were checked; one that was named since may be another one next time.
-            let bad = |error: InvalidUrl| ConnectError::new(Failure::NotWebSocket, error.to_string());
+            // The configured addresses were checked; one that was named since may be another one
+            // next time.
+            let bad =
+                |error: InvalidUrl| ConnectError::new(Failure::NotWebSocket, error.to_string());
             let Prepared { target, request, visit } = prepared.map_err(bad)?;
             let wire = Wire::visit(&request, visit, dialer.limits)
                 .map_err(|WireError { failure, detail, .. }| ConnectError::new(failure, detail))?;
@@ -55,7 +59,8 @@ impl Dialer {
         };
         // A connector is the application's code, and so is a verifier of certificates.
         let caught = AssertUnwindSafe(attempt).catch_unwind();
-        let panicked = || Err(ConnectError::new(Failure::Io, "the code that opens the connection panicked"));
+        let panicked =
+            || Err(ConnectError::new(Failure::Io, "the code that opens the connection panicked"));
         Box::pin(caught.map(move |dialed| dialed.unwrap_or_else(|_| panicked())))
     }
 
@@ -69,7 +74,8 @@ impl Dialer {
         let stream: BoxStream = match &self.connector {
             Some(connect) => connect(target).await?,
             None => {
-                let addresses = runtime.lookup(host.clone(), port).await.map_err(ConnectError::lookup)?;
+                let addresses =
+                    runtime.lookup(host.clone(), port).await.map_err(ConnectError::lookup)?;
                 Box::new(happy_eyeballs::connect(runtime, addresses).await?)
             }
         };
@@ -91,7 +97,8 @@ impl Dialer {
 
     #[cfg(not(feature = "tls"))]
     async fn secure(self, _: BoxStream, _: &str, _: bool) -> Result<BoxStream, ConnectError> {
-        let advice = "this program was built without TLS; enable the feature rustls-tls-webpki-roots";
+        let advice =
+            "this program was built without TLS; enable the feature rustls-tls-webpki-roots";
         Err(ConnectError::new(Failure::Tls, advice))
     }
 }

@@ -1,4 +1,5 @@
-//! [`Engine`]: carries out what the session wants. It dials, moves bytes and sleeps, and decides nothing.
+//! [`Engine`]: carries out what the session wants. It dials, moves bytes and sleeps, and decides
+//! nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -98,7 +99,8 @@ impl<Rt: Runtime> Engine<Rt> {
         self.transport.as_mut().is_none_or(Transport::is_flushed)
     }
 
-    /// A turn, whose panics end the link: what the application's protocol was in the middle of, nobody knows.
+    /// A turn, whose panics end the link: what the application's protocol was in the middle of,
+    /// nobody knows.
     fn turn(&mut self, cx: &mut Context<'_>) -> Ran {
         catch_unwind(AssertUnwindSafe(|| self.try_turn(cx))).unwrap_or_else(|_| {
             self.give_up();
@@ -106,8 +108,8 @@ impl<Rt: Runtime> Engine<Rt> {
         })
     }
 
-    /// Runs one iteration of the event loop. The order is the core's: what has arrived is handed in before the
-    /// time is.
+    /// Runs one iteration of the event loop. The order is the core's: what has arrived is handed in
+    /// before the time is.
     fn try_turn(&mut self, cx: &mut Context<'_>) -> Ran {
         let mut busy = self.shared.wakes_up();
         busy |= self.poll_fetch(cx);
@@ -134,7 +136,9 @@ impl<Rt: Runtime> Engine<Rt> {
     /// The link is at its end for good, or nobody holds a handle to it any more.
     fn is_finished(&self) -> bool {
         let state = self.shared.lock();
-        state.ended && self.transport.is_none() && (state.handles == 0 || state.session.link().is_final())
+        state.ended
+            && self.transport.is_none()
+            && (state.handles == 0 || state.session.link().is_final())
     }
 
     fn poll_fetch(&mut self, cx: &mut Context<'_>) -> bool {
@@ -158,9 +162,9 @@ impl<Rt: Runtime> Engine<Rt> {
         true
     }
 
-    /// Carries the session's actions out, in their order. The lock is held to take them and to put the events into the
-    /// inbox, and not while the application's code runs: a subscriber of traces, a token provider, a connector. Tells
-    /// whether there was any.
+    /// Carries the session's actions out, in their order. The lock is held to take them and to put
+    /// the events into the inbox, and not while the application's code runs: a subscriber of
+    /// traces, a token provider, a connector. Tells whether there was any.
     fn perform_actions(&mut self) -> bool {
         let mut actions = std::mem::take(&mut self.actions);
         {
@@ -173,7 +177,8 @@ impl<Rt: Runtime> Engine<Rt> {
         let mut events = std::mem::take(&mut self.events);
         for action in actions.drain(..) {
             if let SessionAction::Event(event) = action {
-                // A subscriber that panics has reported that itself, and is no business of the link's.
+                // A subscriber that panics has reported that itself, and is no business of the
+                // link's.
                 let _ = catch_unwind(AssertUnwindSafe(|| self.trace.event(&event)));
                 events.push(event);
             } else {
@@ -188,7 +193,10 @@ impl<Rt: Runtime> Engine<Rt> {
     }
 
     fn perform(&mut self, action: SessionAction) {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "events go into the inbox; the enum may grow")]
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "events go into the inbox; the enum may grow"
+        )]
         match action {
             SessionAction::FetchToken { id } => {
                 self.fetch = Some(self.providers.fetch_token(id, &self.dialer.template));
@@ -219,8 +227,8 @@ impl<Rt: Runtime> Engine<Rt> {
     }
 }
 
-/// However the engine ends, in a panic or with its runtime, its handles learn of it: the link is closed, nobody waits for
-/// ever, and what is sent from now on comes back.
+/// However the engine ends, in a panic or with its runtime, its handles learn of it: the link is
+/// closed, nobody waits for ever, and what is sent from now on comes back.
 impl<Rt: Runtime> Drop for Engine<Rt> {
     fn drop(&mut self) {
         // A panic here, during another one, would end the process.

@@ -22,7 +22,8 @@ pub struct AddressRequest {
     pub token: Option<Secret>,
 }
 
-/// The application's code: called once per fetch, and not while another fetch of its kind is under way.
+/// The application's code: called once per fetch, and not while another fetch of its kind is under
+/// way.
 type Provider<In, Out> = Arc<dyn Fn(In) -> BoxFuture<'static, Result<Out, String>> + Send + Sync>;
 
 /// The application's code that brings things, where there is any.
@@ -48,7 +49,9 @@ where
     let provide = Arc::new(provide);
     Arc::new(move |what| {
         let provide = Arc::clone(&provide);
-        Box::pin(async move { provide(what).await.map(Into::into).map_err(|error| error.to_string()) })
+        Box::pin(
+            async move { provide(what).await.map(Into::into).map_err(|error| error.to_string()) },
+        )
     })
 }
 
@@ -74,7 +77,9 @@ impl Providers {
         let fetch = call(self.address.as_ref(), "address", request);
         let fetch = async move {
             let address = fetch.await?;
-            template.check_fetched(&endpoint, &address, has_token).map_err(|error| error.to_string())
+            template
+                .check_fetched(&endpoint, &address, has_token)
+                .map_err(|error| error.to_string())
         };
         (id, Box::pin(fetch.map(move |result| SessionInput::Address { id, result })))
     }
@@ -92,5 +97,6 @@ fn call<In: Send + 'static, Out: Send + 'static>(
         provider(input).await
     };
     let caught = AssertUnwindSafe(fetch).catch_unwind();
-    caught.map(move |result| result.unwrap_or_else(|_| Err(format!("the {what} provider panicked"))))
+    caught
+        .map(move |result| result.unwrap_or_else(|_| Err(format!("the {what} provider panicked"))))
 }

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::task::AtomicWaker;
 use rand::rngs::SmallRng;
 use relink::{
-    Channel, ClosedReason, Event, Hint, Instant, Outgoing, Protocol, SendError, SendErrorKind, SendReceipt,
-    Session, SessionInput, Subscription,
+    Channel, ClosedReason, Event, Hint, Instant, Outgoing, Protocol, SendError, SendErrorKind,
+    SendReceipt, Session, SessionInput, Subscription,
 };
 
 use crate::client::ClosedError;
@@ -73,8 +73,8 @@ impl Shared {
         }
     }
 
-    /// The state. The session does not panic, and of the application's code only its protocol runs under the lock; where
-    /// that panics, the state is as good as before.
+    /// The state. The session does not panic, and of the application's code only its protocol runs
+    /// under the lock; where that panics, the state is as good as before.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,7 +86,8 @@ impl Shared {
     /// Puts events into the inbox, and wakes those who wait for what they tell.
     pub(crate) fn tell_application(&self, events: &mut Vec<Event>) {
         let mut state = self.lock();
-        // An application that asked to close, and is behind, is not kept waiting by what still comes.
+        // An application that asked to close, and is behind, is not kept waiting by what still
+        // comes.
         let closing = state.session.state() == relink::State::Closing && state.inbox.is_shut();
         let ends = state.ends;
         for event in events.drain(..) {
@@ -117,7 +118,8 @@ impl Shared {
         self.engine.wake();
     }
 
-    /// The machine woke up. The engine tells the session: what that calls may panic, and belongs to one link.
+    /// The machine woke up. The engine tells the session: what that calls may panic, and belongs to
+    /// one link.
     pub(crate) fn wake_up(&self) {
         self.woken.store(true, Ordering::Release);
         self.engine.wake();
@@ -140,8 +142,13 @@ impl Shared {
         Ok(())
     }
 
-    /// Sends a message if there is room for it now and nobody waits for room, in a line or, `behind`, elsewhere.
-    pub(crate) fn try_send(&self, message: Outgoing, behind: bool) -> Result<SendReceipt, SendError> {
+    /// Sends a message if there is room for it now and nobody waits for room, in a line or,
+    /// `behind`, elsewhere.
+    pub(crate) fn try_send(
+        &self,
+        message: Outgoing,
+        behind: bool,
+    ) -> Result<SendReceipt, SendError> {
         let now = self.now();
         let mut state = self.lock();
         let has_to_wait = state.has_to_wait(None, &message) || behind && state.takes(&message);
@@ -201,8 +208,8 @@ impl State {
         self.session.may_send(message).is_ok()
     }
 
-    /// Whether a message at this place has to wait: for room, or for those who came before it. One that will never be
-    /// taken does not wait to hear that.
+    /// Whether a message at this place has to wait: for room, or for those who came before it. One
+    /// that will never be taken does not wait to hear that.
     pub(crate) fn has_to_wait(&self, place: Place, message: &Outgoing) -> bool {
         match self.session.may_send(message) {
             Ok(()) => !self.senders.is_first(place),
@@ -210,8 +217,8 @@ impl State {
         }
     }
 
-    /// Whether the application is so far behind that the socket is not read. Only a usable link waits for it:
-    /// handshakes and farewells go on.
+    /// Whether the application is so far behind that the socket is not read. Only a usable link
+    /// waits for it: handshakes and farewells go on.
     pub(crate) fn is_shut(&self) -> bool {
         self.inbox.is_shut() && self.session.state().is_usable()
     }

@@ -1,9 +1,10 @@
-//! The client's half of the WebSocket handshake (RFC 6455, section 4.1): what is asked, and whether the answer agrees.
+//! The client's half of the WebSocket handshake (RFC 6455, section 4.1): what is asked, and whether
+//! the answer agrees.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, LOCATION, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, StatusCode};
 use relink::{Address, Failure};
@@ -71,11 +72,17 @@ impl Handshake {
             // On one line: some servers read no other.
             line(SEC_WEBSOCKET_PROTOCOL.as_str(), offered.join(", ").as_bytes());
         }
-        let others = headers.iter().filter(|(name, _)| **name != HOST && **name != SEC_WEBSOCKET_PROTOCOL);
+        let others =
+            headers.iter().filter(|(name, _)| **name != HOST && **name != SEC_WEBSOCKET_PROTOCOL);
         others.for_each(|(name, value)| line(name.as_str(), value.as_bytes()));
         head.extend(b"\r\n");
         memory.outbound.extend(&head);
-        Ok(Self { accept: derive_accept_key(key.as_bytes()), offered, heads: Heads::default(), visit })
+        Ok(Self {
+            accept: derive_accept_key(key.as_bytes()),
+            offered,
+            heads: Heads::default(),
+            visit,
+        })
     }
 
     /// The headers of the answer, once it has come whole and agrees. Frames may stand behind it.
@@ -99,22 +106,26 @@ impl Handshake {
 
     /// Why this answer does not open a WebSocket.
     fn disagreement(&self, Head { is_current, headers, .. }: &Head) -> Option<String> {
-        let is_listed = |name, wanted: &str| list(headers, &name).any(|it| it.eq_ignore_ascii_case(wanted));
+        let is_listed =
+            |name, wanted: &str| list(headers, &name).any(|it| it.eq_ignore_ascii_case(wanted));
         let mut accepts = headers.get_all(SEC_WEBSOCKET_ACCEPT).into_iter();
         let (accept, more) = (accepts.next(), accepts.next());
         let (chosen, chosen_more) = {
             let mut chosen = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter();
             (chosen.next(), chosen.next().is_some())
         };
-        let is_offered =
-            chosen.is_some_and(|chosen| self.offered.iter().any(|name| name.as_bytes() == chosen.as_bytes()));
+        let is_offered = chosen.is_some_and(|chosen| {
+            self.offered.iter().any(|name| name.as_bytes() == chosen.as_bytes())
+        });
         Some(if !is_current {
             "the server switched protocols in HTTP/1.0".to_owned()
         } else if !is_listed(UPGRADE, "websocket") {
             "the server's answer has no Upgrade: websocket".to_owned()
         } else if !is_listed(CONNECTION, "upgrade") {
             "the server's answer has no Connection: Upgrade".to_owned()
-        } else if more.is_some() || accept.is_none_or(|accept| accept.as_bytes() != self.accept.as_bytes()) {
+        } else if more.is_some()
+            || accept.is_none_or(|accept| accept.as_bytes() != self.accept.as_bytes())
+        {
             "the server's Sec-WebSocket-Accept is not the answer to our key".to_owned()
         } else if let Some(extension) = list(headers, &SEC_WEBSOCKET_EXTENSIONS).next() {
             format!("the server uses an extension that was not offered: {extension}")
@@ -133,12 +144,14 @@ impl Handshake {
 /// An answer that is no WebSocket, and says so.
 fn refusal(Head { status, headers, .. }: &Head) -> WireError {
     let is_redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
-    let location = headers.get(LOCATION).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    let location =
+        headers.get(LOCATION).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
     if let Some(location) = location.filter(|_| is_redirect) {
         let location = Some(Address::from(location));
         return WireError { failure: Failure::HttpRedirect, detail: status.to_string(), location };
     }
-    let failure = Failure::Http { status: status.as_u16(), retry_after: crate::retry_after::read(headers) };
+    let failure =
+        Failure::Http { status: status.as_u16(), retry_after: crate::retry_after::read(headers) };
     WireError::new(failure, format!("the server answered {status}"))
 }
 
@@ -156,7 +169,8 @@ mod tests {
     use super::*;
 
     fn shake(answer: impl FnOnce(&str) -> String) -> Result<Option<HeaderMap>, WireError> {
-        let request = http::Request::get("ws://h:8080/p?q=1").header("sec-websocket-protocol", "a, b");
+        let request =
+            http::Request::get("ws://h:8080/p?q=1").header("sec-websocket-protocol", "a, b");
         let request = request.header("sec-websocket-protocol", "c").body(()).unwrap();
         let mut memory = Buffers::default();
         let mut handshake = Handshake::start(&request, None, &mut memory).unwrap();
@@ -177,7 +191,9 @@ mod tests {
         for more in [
             format!("{CONNECTED}{CHOSEN}"),
             format!("Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n{CHOSEN}"),
-            format!("connection: keep-alive\r\nconnection: UPGRADE\r\nUPGRADE: websocket\r\n{CHOSEN}"),
+            format!(
+                "connection: keep-alive\r\nconnection: UPGRADE\r\nUPGRADE: websocket\r\n{CHOSEN}"
+            ),
             format!("{CONNECTED}{CHOSEN}Sec-WebSocket-Extensions:\r\n"),
         ] {
             assert!(agreed(&more).unwrap().is_some(), "{more}");
@@ -204,8 +220,9 @@ mod tests {
             assert_eq!(error.failure, Failure::NotWebSocket);
             assert!(error.detail.contains(problem), "{more}: {error}");
         }
-        let wrong =
-            shake(|_| format!("HTTP/1.1 101 OK\r\nSec-WebSocket-Accept: x\r\n{CONNECTED}{CHOSEN}\r\n"));
+        let wrong = shake(|_| {
+            format!("HTTP/1.1 101 OK\r\nSec-WebSocket-Accept: x\r\n{CONNECTED}{CHOSEN}\r\n")
+        });
         assert!(wrong.unwrap_err().detail.contains("Accept"));
         let missing = shake(|_| format!("HTTP/1.1 101 OK\r\n{CONNECTED}{CHOSEN}\r\n"));
         assert!(missing.unwrap_err().detail.contains("Accept"));
@@ -217,7 +234,8 @@ mod tests {
 
     #[test]
     fn a_refusal_in_the_http_of_old_proxies_is_one() {
-        let refused = shake(|_| "HTTP/1.0 503 Busy\r\nRetry-After: 2\r\n\r\n".to_owned()).unwrap_err();
+        let refused =
+            shake(|_| "HTTP/1.0 503 Busy\r\nRetry-After: 2\r\n\r\n".to_owned()).unwrap_err();
         let retry_after = Some(std::time::Duration::from_secs(2));
         assert_eq!(refused.failure, Failure::Http { status: 503, retry_after });
         for status in [401, 403, 407] {
@@ -228,7 +246,8 @@ mod tests {
 
     #[test]
     fn the_request_is_written_as_rfc_6455_writes_it() {
-        let request = http::Request::get("ws://me@h:8080?q=1").header("x-api-key", "k").body(()).unwrap();
+        let request =
+            http::Request::get("ws://me@h:8080?q=1").header("x-api-key", "k").body(()).unwrap();
         let mut memory = Buffers::default();
         Handshake::start(&request, None, &mut memory).unwrap();
         let written = String::from_utf8(memory.outbound.unread().to_vec()).unwrap();
@@ -237,7 +256,8 @@ mod tests {
             "{written}"
         );
         assert!(
-            written.contains("\r\nSec-WebSocket-Key: ") && written.ends_with("X-Api-Key: k\r\n\r\n"),
+            written.contains("\r\nSec-WebSocket-Key: ")
+                && written.ends_with("X-Api-Key: k\r\n\r\n"),
             "{written}"
         );
     }
@@ -247,7 +267,9 @@ mod tests {
         for name in OWN_HEADERS {
             let request = http::Request::get("ws://h/").header(&name, "x").body(()).unwrap();
             let error = Handshake::start(&request, None, &mut Buffers::default()).err().unwrap();
-            assert!(error.failure == Failure::InvalidRequest && error.detail.contains(name.as_str()));
+            assert!(
+                error.failure == Failure::InvalidRequest && error.detail.contains(name.as_str())
+            );
         }
     }
 }

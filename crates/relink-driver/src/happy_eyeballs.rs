@@ -1,6 +1,7 @@
 //! Several addresses for one name: the first that answers wins (RFC 8305, "happy eyeballs").
 //!
-//! Without it a link on a network whose IPv6 leads nowhere would spend every attempt on the same dead address.
+//! Without it a link on a network whose IPv6 leads nowhere would spend every attempt on the same
+//! dead address.
 
 use std::future::poll_fn;
 use std::io;
@@ -117,7 +118,8 @@ mod tests {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
-    /// A network in virtual time: port 1 never answers, port 2 refuses, every other port answers with its address.
+    /// A network in virtual time: port 1 never answers, port 2 refuses, every other port answers
+    /// with its address.
     #[derive(Clone, Default)]
     struct Network(Arc<Mutex<World>>);
 

@@ -4,8 +4,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::buffers::Buffer;
 
-/// At most this much HTTP before there is a WebSocket: many cookies fit, and a server that never comes to an end fills no
-/// memory.
+/// At most this much HTTP before there is a WebSocket: many cookies fit, and a server that never
+/// comes to an end fills no memory.
 const MOST: usize = 64 << 10;
 
 /// The head of an answer.
@@ -32,8 +32,8 @@ pub(crate) struct Heads {
 }
 
 impl Heads {
-    /// The next head that is no interim answer (100, 103 and so on), once it has come whole. What follows stays in the
-    /// buffer.
+    /// The next head that is no interim answer (100, 103 and so on), once it has come whole. What
+    /// follows stays in the buffer.
     pub(crate) fn poll(&mut self, buffer: &mut Buffer) -> Result<Option<Head>, String> {
         while let Some(end) = self.find_end(buffer.unread()) {
             let head = parse(&buffer.unread()[..end], self.lines)?;
@@ -44,7 +44,9 @@ impl Heads {
             }
         }
         if self.before + self.scanned >= MOST {
-            return Err(format!("the server sent more than {MOST} bytes before its answer was complete"));
+            return Err(format!(
+                "the server sent more than {MOST} bytes before its answer was complete"
+            ));
         }
         let bytes = buffer.unread().trim_ascii_start();
         if !bytes.iter().zip(b"HTTP/").all(|(byte, wanted)| byte == wanted) {
@@ -75,8 +77,8 @@ impl Heads {
     }
 }
 
-/// Reads a head with what browsers put up with: a lone line feed, no reason phrase, folded lines, a space in front of a
-/// colon, bytes beyond ASCII. A malformed header is skipped.
+/// Reads a head with what browsers put up with: a lone line feed, no reason phrase, folded lines, a
+/// space in front of a colon, bytes beyond ASCII. A malformed header is skipped.
 fn parse(bytes: &[u8], lines: usize) -> Result<Head, String> {
     let broken = |error: &dyn std::fmt::Display| format!("the server's answer is no HTTP: {error}");
     let mut headers = vec![httparse::EMPTY_HEADER; lines];
@@ -90,14 +92,19 @@ fn parse(bytes: &[u8], lines: usize) -> Result<Head, String> {
         httparse::Status::Complete(_) => {}
         httparse::Status::Partial => return Err(broken(&"it ends too early")),
     }
-    let status = StatusCode::from_u16(response.code.unwrap_or(0)).map_err(|error| broken(&error))?;
+    let status =
+        StatusCode::from_u16(response.code.unwrap_or(0)).map_err(|error| broken(&error))?;
     let is_current = response.version == Some(1);
     let mut map = HeaderMap::new();
     for header in response.headers {
-        let unfolded: Vec<u8> =
-            header.value.iter().map(|byte| if b"\r\n".contains(byte) { b' ' } else { *byte }).collect();
+        let unfolded: Vec<u8> = header
+            .value
+            .iter()
+            .map(|byte| if b"\r\n".contains(byte) { b' ' } else { *byte })
+            .collect();
         let name = HeaderName::from_bytes(header.name.as_bytes());
-        let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_bytes(unfolded.trim_ascii())) else {
+        let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_bytes(unfolded.trim_ascii()))
+        else {
             continue;
         };
         value.set_sensitive(name == http::header::SET_COOKIE);
@@ -142,8 +149,9 @@ mod tests {
                 "{answer:?}"
             );
         }
-        let head =
-            read(b"HTTP/1.1 101 Gr\xfc\xdfe\r\nA: \xe4\xf6\r\nB: one\r\n two\r\n\r\n").unwrap().unwrap();
+        let head = read(b"HTTP/1.1 101 Gr\xfc\xdfe\r\nA: \xe4\xf6\r\nB: one\r\n two\r\n\r\n")
+            .unwrap()
+            .unwrap();
         assert_eq!(head.headers.get("a").unwrap().as_bytes(), b"\xe4\xf6");
         assert!(head.headers.get("b").unwrap().to_str().unwrap().starts_with("one"));
         assert!(!read(b"HTTP/1.0 503 x\r\n\r\n").unwrap().unwrap().is_current);
@@ -172,9 +180,13 @@ mod tests {
         assert!(read(endless.as_bytes()).unwrap_err().contains("bytes"));
         let hints = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(4000);
         assert!(read(hints.as_bytes()).unwrap_err().contains("bytes"));
-        for answer in
-            ["SSH-2.0-OpenSSH_9.2\r\n", "\0\0\x12\x04", "HTTQ", "HTTP/2 101\r\n\r\n", "HTTP/1.1 99\r\n\r\n"]
-        {
+        for answer in [
+            "SSH-2.0-OpenSSH_9.2\r\n",
+            "\0\0\x12\x04",
+            "HTTQ",
+            "HTTP/2 101\r\n\r\n",
+            "HTTP/1.1 99\r\n\r\n",
+        ] {
             assert!(read(answer.as_bytes()).is_err(), "{answer:?}");
         }
         assert!(

@@ -1,18 +1,20 @@
-//! What waits for the application: messages, bounded by pressure on the peer; everything else, bounded by forgetting.
+//! What waits for the application: messages, bounded by pressure on the peer; everything else,
+//! bounded by forgetting.
 
 use std::collections::VecDeque;
 
 use relink::{Event, Message};
 
-/// At most this many events that are not messages wait. A link that fails every 10 s makes some four of them a time, so that
-/// an application may look away for half an hour.
+/// At most this many events that are not messages wait. A link that fails every 10 s makes some
+/// four of them a time, so that an application may look away for half an hour.
 const MAX_NOTICES: usize = 1024;
 
 /// A message that is read ahead costs this many bytes besides its own.
 const MESSAGE: usize = 64;
 
-/// How much may wait for the application to take it. Beyond either bound the inbox is full: the driver reads on only
-/// as far as it may look ahead, then not at all, and the pressure reaches the peer.
+/// How much may wait for the application to take it. Beyond either bound the inbox is full: the
+/// driver reads on only as far as it may look ahead, then not at all, and the pressure reaches the
+/// peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InboxLimits {
@@ -20,10 +22,10 @@ pub struct InboxLimits {
     pub max_messages: usize,
     /// Bytes of messages; 16 MiB by default.
     pub max_bytes: usize,
-    /// How far the driver reads on while the inbox is full, in bytes of messages, each with 64 bytes more than its own;
-    /// 256 KiB by default. It is for what stands behind the messages: the peer's pings are answered, its pongs and its
-    /// close frame are seen. What stands further behind has to wait until the application takes a message; 0 reads
-    /// nothing.
+    /// How far the driver reads on while the inbox is full, in bytes of messages, each with 64
+    /// bytes more than its own; 256 KiB by default. It is for what stands behind the messages: the
+    /// peer's pings are answered, its pongs and its close frame are seen. What stands further
+    /// behind has to wait until the application takes a message; 0 reads nothing.
     pub look_ahead: usize,
 }
 
@@ -34,8 +36,9 @@ impl Default for InboxLimits {
 }
 
 impl InboxLimits {
-    /// Other limits, at least 1 each. What one turn of reading brings is still taken whole, so both may be exceeded by
-    /// `look_ahead` and 128 KiB of messages, or by one message of the largest size.
+    /// Other limits, at least 1 each. What one turn of reading brings is still taken whole, so both
+    /// may be exceeded by `look_ahead` and 128 KiB of messages, or by one message of the largest
+    /// size.
     #[must_use]
     pub const fn new(max_messages: usize, max_bytes: usize) -> Self {
         Self { max_messages, max_bytes, look_ahead: 256 << 10 }
@@ -115,14 +118,17 @@ impl Inbox {
         Ok(())
     }
 
-    /// Messages that are handed back go first, the oldest before the others, and their receipts stay; then whole events.
+    /// Messages that are handed back go first, the oldest before the others, and their receipts
+    /// stay; then whole events.
     fn bound(&mut self) {
         while self.handed_back > self.max_handed_back {
             let freed = self.events.iter_mut().map(Event::let_go).find(|freed| *freed > 0);
             let Some(freed) = freed else { break };
             self.handed_back -= freed;
         }
-        while self.events.len() - self.messages > MAX_NOTICES || self.handed_back > self.max_handed_back {
+        while self.events.len() - self.messages > MAX_NOTICES
+            || self.handed_back > self.max_handed_back
+        {
             self.forget_oldest_notice();
         }
     }
@@ -224,7 +230,9 @@ mod tests {
             let messages = vec![vec![0; 8].into()];
             inbox.push(Event::Dropped { first: receipt, last: receipt, why, messages }).unwrap();
         }
-        let Some(Event::Dropped { first, last, messages, .. }) = inbox.pop() else { panic!("dropped") };
+        let Some(Event::Dropped { first, last, messages, .. }) = inbox.pop() else {
+            panic!("dropped")
+        };
         assert_eq!((first, last, inbox.pop()), (Receipt(1), Receipt(1_000_000), None));
         assert!(messages.len() < 20, "the first ones, or none: {}", messages.len());
     }

@@ -1,9 +1,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 //! What every async runtime shares to drive a [`relink`] session.
 //!
-//! Applications use a driver crate (`relink-tokio`, `relink-async-std`), which is this crate and a [`Runtime`]: four
-//! functions to connect, tell the time, sleep and spawn. Everything that takes a decision is in [`relink`]; everything that
-//! touches the network is here, and takes none:
+//! Applications use a driver crate (`relink-tokio`, `relink-async-std`), which is this crate and a
+//! [`Runtime`]: four functions to connect, tell the time, sleep and spawn. Everything that takes a
+//! decision is in [`relink`]; everything that touches the network is here, and takes none:
 //!
 //! * [`Wire`]: the WebSocket protocol over memory, by tungstenite;
 //! * the engine: a poll function that dials, moves bytes and sleeps, as the session says;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::task::Waker;
 
-/// Tasks that wait, each under a number of its own. To come, to go and to be first costs the same for one and for ten
-/// thousand.
+/// Tasks that wait, each under a number of its own. To come, to go and to be first costs the same
+/// for one and for ten thousand.
 #[derive(Default)]
 pub(crate) struct Line {
     tasks: BTreeMap<u64, Waker>,

@@ -1,9 +1,10 @@
 //! Looking names up, on threads that nobody waits for.
 //!
-//! The system's resolver blocks, for half a minute if the network swallows its questions. In a runtime's pool of blocking
-//! threads that would hold up the end of the process, and each attempt would block one more. Here a name has one thread at
-//! a time, all attempts share its answer, and the process ends without it. Names of which each attempt brings another, as an
-//! address provider may, have a bounded number of threads as well.
+//! The system's resolver blocks, for half a minute if the network swallows its questions. In a
+//! runtime's pool of blocking threads that would hold up the end of the process, and each attempt
+//! would block one more. Here a name has one thread at a time, all attempts share its answer, and
+//! the process ends without it. Names of which each attempt brings another, as an address provider
+//! may, have a bounded number of threads as well.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,13 +16,15 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, Shared, ready};
 
-/// At most this many names are looked up at a time by all links of the process. A resolver that answers needs fewer.
+/// At most this many names are looked up at a time by all links of the process. A resolver that
+/// answers needs fewer.
 const MOST: usize = 16;
 
 type Name = (String, u16);
 type Answer = Result<Vec<SocketAddr>, Arc<io::Error>>;
 
-/// Looks a name up with the system's resolver: all addresses, in its order of preference. An address is its own answer.
+/// Looks a name up with the system's resolver: all addresses, in its order of preference. An
+/// address is its own answer.
 pub(crate) fn lookup(
     host: String,
     port: u16,
@@ -172,7 +175,10 @@ mod tests {
         let lookups = lookups();
         let refused = || Err(io::Error::new(io::ErrorKind::NotFound, "no such name"));
         let error = smol::block_on(lookups.find(name(), move |_| refused())).unwrap_err();
-        assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::NotFound, "no such name"));
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (io::ErrorKind::NotFound, "no such name")
+        );
         assert_eq!(smol::block_on(lookups.find(name(), |_| Ok(Vec::new()))).unwrap(), []);
         assert!(lookups.lock().is_empty());
     }

@@ -1,4 +1,5 @@
-//! What a link is made from, put together: what the application says, and what a preset brings for the rest.
+//! What a link is made from, put together: what the application says, and what a preset brings for
+//! the rest.
 
 use relink::{Plain, Protocol, SessionConfig, TokenPlacement};
 

@@ -1,8 +1,11 @@
-//! Where to connect, and what to say there: the request of the WebSocket handshake, and who may get which part of it.
+//! Where to connect, and what to say there: the request of the WebSocket handshake, and who may get
+//! which part of it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use http::header::{AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
+use http::header::{
+    AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, USER_AGENT,
+};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use relink::{Address, InvalidUrl, Origin, Secret, TokenPlacement};
@@ -11,8 +14,9 @@ use crate::builder::BuildError;
 use crate::cookies::{Jar, Visit};
 use crate::handshake::OWN_HEADERS;
 
-/// What a link can be started from: a URL as text, an [`http::Uri`], or an [`http::Request`] with headers of its own. A
-/// user name in the address, with a password or without, is sent as Basic authorization.
+/// What a link can be started from: a URL as text, an [`http::Uri`], or an [`http::Request`] with
+/// headers of its own. A user name in the address, with a password or without, is sent as Basic
+/// authorization.
 pub trait IntoRequest {
     /// The request; its method and version are replaced by what WebSocket needs.
     ///
@@ -110,9 +114,11 @@ impl Endpoint {
         let origin = address.origin()?;
         let bad = |problem: &str| InvalidUrl::new(address.clone(), problem);
         let mut parts = uri_of(address)?.into_parts();
-        let authority = parts.authority.as_ref().map_or("", http::uri::Authority::as_str).to_owned();
-        let (user, host) =
-            authority.rsplit_once('@').map_or((None, authority.as_str()), |(user, host)| (Some(user), host));
+        let authority =
+            parts.authority.as_ref().map_or("", http::uri::Authority::as_str).to_owned();
+        let (user, host) = authority
+            .rsplit_once('@')
+            .map_or((None, authority.as_str()), |(user, host)| (Some(user), host));
         let basic = user.filter(|user| !user.is_empty()).map(basic).transpose().map_err(bad)?;
         parts.scheme = if origin.is_secure() { "wss" } else { "ws" }.parse().ok();
         parts.authority = host.parse().ok();
@@ -123,9 +129,11 @@ impl Endpoint {
 }
 
 impl Template {
-    /// Whether what was configured can be sent at all. `has_tokens`: a token comes with every attempt.
+    /// Whether what was configured can be sent at all. `has_tokens`: a token comes with every
+    /// attempt.
     pub(crate) fn check(&self, has_tokens: bool) -> Result<(), BuildError> {
-        let header = |name: &HeaderName, problem| BuildError::Header { name: name.to_string(), problem };
+        let header =
+            |name: &HeaderName, problem| BuildError::Header { name: name.to_string(), problem };
         if let Some(name) = OWN_HEADERS.iter().find(|name| self.headers.contains_key(*name)) {
             return Err(header(name, "the handshake writes it itself"));
         }
@@ -144,7 +152,8 @@ impl Template {
         Ok(())
     }
 
-    /// The target and the request for an address. `is_trusted`: its origin may know the application's secrets.
+    /// The target and the request for an address. `is_trusted`: its origin may know the
+    /// application's secrets.
     pub(crate) fn prepare(
         &self,
         address: &Address,
@@ -153,9 +162,11 @@ impl Template {
     ) -> Result<Prepared, InvalidUrl> {
         let bad = |problem: &str| InvalidUrl::new(address.clone(), problem);
         let Endpoint { origin, uri, basic, .. } = Endpoint::new(address)?;
-        let may_go = |name: &HeaderName, value: &HeaderValue| is_trusted || self.follows(name, value);
+        let may_go =
+            |name: &HeaderName, value: &HeaderValue| is_trusted || self.follows(name, value);
         let going = self.headers.iter().filter(|(name, value)| may_go(name, value));
-        let mut headers: HeaderMap = going.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut headers: HeaderMap =
+            going.map(|(name, value)| (name.clone(), value.clone())).collect();
         let mut query = uri.query().map(str::to_owned);
         if is_trusted {
             let same = |endpoint: &&Endpoint| endpoint.origin == origin && endpoint.basic.is_some();
@@ -174,18 +185,20 @@ impl Template {
         let mut request = http::Request::new(());
         *request.headers_mut() = headers;
         *request.uri_mut() = with_query(uri, query).ok_or_else(|| bad("it is not a URL"))?;
-        let target = Target { host: origin.host().to_owned(), port: origin.port(), tls: origin.is_secure() };
+        let target =
+            Target { host: origin.host().to_owned(), port: origin.port(), tls: origin.is_secure() };
         Ok(Prepared { target, request, visit })
     }
 
-    /// Whether a header may go to a stranger that a redirect led to: what the handshake needs and what says nothing, and
-    /// the application's own if it says so.
+    /// Whether a header may go to a stranger that a redirect led to: what the handshake needs and
+    /// what says nothing, and the application's own if it says so.
     fn follows(&self, name: &HeaderName, value: &HeaderValue) -> bool {
         let is_secret = value.is_sensitive() || SECRET_HEADERS.contains(name);
         !is_secret && (self.headers_follow || [USER_AGENT, SEC_WEBSOCKET_PROTOCOL].contains(name))
     }
 
-    /// An address that was fetched in place of an endpoint, made whole. `has_token`: one goes there, too.
+    /// An address that was fetched in place of an endpoint, made whole. `has_token`: one goes
+    /// there, too.
     pub(crate) fn check_fetched(
         &self,
         endpoint: &Address,
@@ -225,17 +238,21 @@ impl Template {
             _ if token.is_empty() => return Err("the token is empty"),
             TokenPlacement::Bearer => {
                 let value = secret(format!("Bearer {token}"));
-                let value = value.ok_or("the token has characters that cannot stand in a header")?;
+                let value =
+                    value.ok_or("the token has characters that cannot stand in a header")?;
                 headers.insert(AUTHORIZATION, value);
             }
             TokenPlacement::Query(name) => {
                 let pair = format!("{}={}", percent_encode(name), percent_encode(token));
-                *query = Some(query.take().map_or_else(|| pair.clone(), |before| format!("{before}&{pair}")));
+                *query = Some(
+                    query.take().map_or_else(|| pair.clone(), |before| format!("{before}&{pair}")),
+                );
             }
             TokenPlacement::Subprotocol(prefix) => {
                 let name = format!("{prefix}{token}");
                 let value = secret(name.clone()).filter(|_| is_token(&name));
-                let value = value.ok_or("the token has characters that cannot stand in a subprotocol")?;
+                let value =
+                    value.ok_or("the token has characters that cannot stand in a subprotocol")?;
                 headers.append(SEC_WEBSOCKET_PROTOCOL, value);
             }
         }
@@ -243,19 +260,25 @@ impl Template {
     }
 }
 
-/// The application's cookies and those of the jar, in one header (RFC 6265, section 5.4). The application's come first, and
-/// in place of one in the jar that has the same name.
+/// The application's cookies and those of the jar, in one header (RFC 6265, section 5.4). The
+/// application's come first, and in place of one in the jar that has the same name.
 fn add_cookies(headers: &mut HeaderMap, visit: Option<&Visit>) {
-    let own: Vec<_> = headers.get_all(COOKIE).into_iter().map(|value| value.as_bytes().to_vec()).collect();
+    let own: Vec<_> =
+        headers.get_all(COOKIE).into_iter().map(|value| value.as_bytes().to_vec()).collect();
     let own = own.join(&b"; "[..]);
     let text = String::from_utf8_lossy(&own);
-    let taken: Vec<_> =
-        text.split(';').filter_map(|pair| pair.split_once('=')).map(|(name, _)| name.trim()).collect();
+    let taken: Vec<_> = text
+        .split(';')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, _)| name.trim())
+        .collect();
     let kept = visit.map_or_else(Vec::new, |visit| visit.cookies(&taken));
     let kept = kept.into_iter().map(String::into_bytes);
-    let all: Vec<_> = Some(own.clone()).filter(|own| !own.is_empty()).into_iter().chain(kept).collect();
+    let all: Vec<_> =
+        Some(own.clone()).filter(|own| !own.is_empty()).into_iter().chain(kept).collect();
     // Both were parts of a header before.
-    if let (false, Ok(mut value)) = (all.is_empty(), HeaderValue::from_bytes(&all.join(&b"; "[..]))) {
+    if let (false, Ok(mut value)) = (all.is_empty(), HeaderValue::from_bytes(&all.join(&b"; "[..])))
+    {
         value.set_sensitive(true);
         headers.insert(COOKIE, value);
     }
@@ -273,12 +296,14 @@ fn with_query(uri: Uri, query: Option<String>) -> Option<Uri> {
 fn basic(user: &str) -> Result<HeaderValue, &'static str> {
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     let (name, password) = (percent_decode(name), percent_decode(password));
-    if name.contains(&b':') || [&name, &password].iter().any(|part| part.iter().any(u8::is_ascii_control)) {
+    if name.contains(&b':')
+        || [&name, &password].iter().any(|part| part.iter().any(u8::is_ascii_control))
+    {
         return Err("its user name cannot be sent: it has a colon or a control character");
     }
     let encoded = BASE64.encode([&name[..], b":", &password[..]].concat());
-    let mut value =
-        HeaderValue::try_from(format!("Basic {encoded}")).map_err(|_| "its user name cannot be sent")?;
+    let mut value = HeaderValue::try_from(format!("Basic {encoded}"))
+        .map_err(|_| "its user name cannot be sent")?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -286,7 +311,9 @@ fn basic(user: &str) -> Result<HeaderValue, &'static str> {
 /// Whether this can be the name of a subprotocol: a token of RFC 9110, section 5.6.2.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 /// Percent-encoding for a query: everything but the unreserved characters of RFC 3986.
@@ -301,14 +328,17 @@ fn percent_encode(text: &str) -> String {
         .collect()
 }
 
-/// The bytes that a part of a URL stands for. A percent sign that begins no escape stands for itself, as in browsers.
+/// The bytes that a part of a URL stands for. A percent sign that begins no escape stands for
+/// itself, as in browsers.
 fn percent_decode(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
-        let escaped = after.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
         let escaped =
-            escaped.filter(|hex| !hex.starts_with('+')).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+            after.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        let escaped = escaped
+            .filter(|hex| !hex.starts_with('+'))
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         decoded.push(escaped.unwrap_or(*first));
         rest = if escaped.is_some() { &after[2..] } else { after };
     }

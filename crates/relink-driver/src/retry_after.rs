@@ -7,8 +7,8 @@ use http::header::{DATE, RETRY_AFTER};
 
 use crate::clock::wall_clock;
 
-/// How long the server asks to wait. A date is counted from the server's own `Date` where it sent one, so that a wrong
-/// clock on this side does no harm.
+/// How long the server asks to wait. A date is counted from the server's own `Date` where it sent
+/// one, so that a wrong clock on this side does no harm.
 pub(crate) fn read(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -28,7 +28,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(http::HeaderName, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.clone(), http::HeaderValue::from_static(value))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.clone(), http::HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]
@@ -36,9 +39,15 @@ mod tests {
         assert_eq!(read(&headers(&[(RETRY_AFTER, "120")])), Some(Duration::from_secs(120)));
         let endless = "99999999999999999999999";
         assert_eq!(read(&headers(&[(RETRY_AFTER, endless)])), Some(Duration::from_secs(u64::MAX)));
-        let date = [(DATE, "Fri, 20 Nov 2026 10:00:00 GMT"), (RETRY_AFTER, "Fri, 20 Nov 2026 10:01:30 GMT")];
+        let date = [
+            (DATE, "Fri, 20 Nov 2026 10:00:00 GMT"),
+            (RETRY_AFTER, "Fri, 20 Nov 2026 10:01:30 GMT"),
+        ];
         assert_eq!(read(&headers(&date)), Some(Duration::from_secs(90)));
-        let past = [(DATE, "Fri, 20 Nov 2026 10:00:00 GMT"), (RETRY_AFTER, "Fri, 20 Nov 2026 09:00:00 GMT")];
+        let past = [
+            (DATE, "Fri, 20 Nov 2026 10:00:00 GMT"),
+            (RETRY_AFTER, "Fri, 20 Nov 2026 09:00:00 GMT"),
+        ];
         assert_eq!(read(&headers(&past)), Some(Duration::ZERO));
         assert_eq!(read(&headers(&[(RETRY_AFTER, "soon")])), None);
         assert_eq!(read(&headers(&[])), None);

@@ -1,4 +1,5 @@
-//! The seam to an async runtime: connect, clock, sleep, spawn. All that a driver crate has to write.
+//! The seam to an async runtime: connect, clock, sleep, spawn. All that a driver crate has to
+//! write.
 
 use std::future::Future;
 use std::io;
@@ -12,15 +13,17 @@ use crate::lookup::lookup;
 
 /// What an async runtime offers to a link.
 ///
-/// A runtime takes no decisions: it opens what it is told to open, and wakes when it is told to wake.
+/// A runtime takes no decisions: it opens what it is told to open, and wakes when it is told to
+/// wake.
 pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
     /// Its TCP stream.
     type Tcp: AsyncRead + AsyncWrite + Send + Unpin + 'static;
     /// Its timer.
     type Sleep: Sleep;
 
-    /// The time on its monotonic clock, from any origin that stays the same. It should go on while the machine is
-    /// suspended, as [`StdClock`](crate::StdClock) does; see also [`Suspension`](crate::Suspension).
+    /// The time on its monotonic clock, from any origin that stays the same. It should go on while
+    /// the machine is suspended, as [`StdClock`](crate::StdClock) does; see also
+    /// [`Suspension`](crate::Suspension).
     fn now(&self) -> Instant;
 
     /// A timer that is not set yet.
@@ -28,8 +31,8 @@ pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
 
     /// Looks a name up: all addresses, in the resolver's order of preference.
     ///
-    /// By default the system's resolver is asked, on a thread that neither the runtime nor the end of the process waits for;
-    /// attempts that want the same name share one.
+    /// By default the system's resolver is asked, on a thread that neither the runtime nor the end
+    /// of the process waits for; attempts that want the same name share one.
     fn lookup(
         &self,
         host: String,
@@ -39,7 +42,10 @@ pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
     }
 
     /// Connects to one address, with `TCP_NODELAY`, since a link sends whole messages.
-    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static;
+    fn connect(
+        &self,
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static;
 
     /// Runs a task to its end in the background.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
@@ -47,8 +53,8 @@ pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
 
 /// A timer.
 pub trait Sleep: Send + Unpin + 'static {
-    /// Ready once the clock has reached `deadline`; else the task is woken then. Called again and again with the same
-    /// deadline or another one: only a change should cost anything.
+    /// Ready once the clock has reached `deadline`; else the task is woken then. Called again and
+    /// again with the same deadline or another one: only a change should cost anything.
     fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()>;
 }
 
@@ -112,9 +118,9 @@ pub(crate) fn io_failure(error: &io::Error) -> Failure {
         io::ErrorKind::HostUnreachable
         | io::ErrorKind::NetworkUnreachable
         | io::ErrorKind::AddrNotAvailable => Failure::Unreachable,
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
-            Failure::Reset
-        }
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => Failure::Reset,
         io::ErrorKind::UnexpectedEof => Failure::Eof,
         _ => Failure::Io,
     }

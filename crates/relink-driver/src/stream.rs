@@ -72,8 +72,8 @@ impl Records {
     }
 }
 
-/// The stream of an attempt: it notes that something was read, and makes an error of a panic, since a connector may bring
-/// any code.
+/// The stream of an attempt: it notes that something was read, and makes an error of a panic, since
+/// a connector may bring any code.
 pub(crate) struct Guarded {
     stream: BoxStream,
     heard: Heard,
@@ -98,7 +98,11 @@ impl Guarded {
 }
 
 impl AsyncRead for Guarded {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let read = self.guard(|stream| stream.poll_read(cx, into));
         let Self { heard: Heard(seen), records, .. } = &mut *self;
         if let Poll::Ready(Ok(count @ 1..)) = read {
@@ -113,7 +117,11 @@ impl AsyncRead for Guarded {
 }
 
 impl AsyncWrite for Guarded {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.guard(|stream| stream.poll_write(cx, from))
     }
 

@@ -1,7 +1,8 @@
 //! Notices that the machine was suspended.
 //!
-//! The timers of a runtime stand still in suspension, whatever its clock does: one that had 20 s left has them left on waking,
-//! although hours have passed. One thread for all links of a process looks at a clock that goes on, and tells them.
+//! The timers of a runtime stand still in suspension, whatever its clock does: one that had 20 s
+//! left has them left on waking, although hours have passed. One thread for all links of a process
+//! looks at a clock that goes on, and tells them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -10,10 +11,11 @@ use std::time::Duration;
 use crate::clock::StdClock;
 use crate::handle_state::Shared;
 
-/// How often the clock is looked at: a link is told this much after the machine woke up, at the latest.
+/// How often the clock is looked at: a link is told this much after the machine woke up, at the
+/// latest.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// An interval that took this much longer was a suspension. A busy machine may be late, too, but hardly by this; and then
-/// the hint costs a ping.
+/// An interval that took this much longer was a suspension. A busy machine may be late, too, but
+/// hardly by this; and then the hint costs a ping.
 const SUSPENDED: Duration = Duration::from_secs(5);
 
 static LINKS: Links = Links(Mutex::new(Vec::new()));
@@ -21,9 +23,11 @@ static LINKS: Links = Links(Mutex::new(Vec::new()));
 /// Tells this link when the machine wakes up, for as long as the link is there.
 pub(crate) fn watch(link: &Arc<Shared>) {
     if LINKS.add(link) {
-        let watching = thread::Builder::new().name("relink-suspend".to_owned()).spawn(|| LINKS.run());
+        let watching =
+            thread::Builder::new().name("relink-suspend".to_owned()).spawn(|| LINKS.run());
         if watching.is_err() {
-            // Links notice by themselves, later: their next timer is late. The next link tries again.
+            // Links notice by themselves, later: their next timer is late. The next link tries
+            // again.
             LINKS.lock().clear();
         }
     }
@@ -81,8 +85,8 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
     use relink::{
-        Command, Frame, Message, Plain, Protocol, ProtocolEvent, Session, SessionAction, SessionConfig,
-        SessionInput,
+        Command, Frame, Message, Plain, Protocol, ProtocolEvent, Session, SessionAction,
+        SessionConfig, SessionInput,
     };
 
     use super::*;
@@ -114,7 +118,8 @@ mod tests {
 
     fn link_with(protocol: Box<dyn Protocol + Send>) -> Arc<Shared> {
         let rng = SmallRng::seed_from_u64(1);
-        let session = Session::new(SessionConfig::default(), vec!["ws://h/".into()], protocol, rng).unwrap();
+        let session =
+            Session::new(SessionConfig::default(), vec!["ws://h/".into()], protocol, rng).unwrap();
         Arc::new(Shared::new(session, InboxLimits::default(), Box::new(|| relink::Instant::ORIGIN)))
     }
 
@@ -135,8 +140,9 @@ mod tests {
         let (links, link) = (Links(Mutex::default()), link_with(Box::new(Panics)));
         links.add(&link);
         link.hand_in(SessionInput::Connect);
-        let id = std::iter::from_fn(|| link.lock().session.poll_action())
-            .find_map(|action| if let SessionAction::Dial { id, .. } = action { Some(id) } else { None });
+        let id = std::iter::from_fn(|| link.lock().session.poll_action()).find_map(|action| {
+            if let SessionAction::Dial { id, .. } = action { Some(id) } else { None }
+        });
         link.hand_in(SessionInput::Opened { id: id.expect("it dials") });
         assert!(link.lock().session.state().is_usable());
         assert!(links.look(Duration::from_secs(8 * 60 * 60)));

@@ -13,7 +13,8 @@ use rustls::sign::CertifiedKey;
 use crate::runtime::ConnectError;
 use crate::stream::BoxStream;
 
-/// A TLS client: a configuration of one's own (roots, client certificates), or the default one of the features.
+/// A TLS client: a configuration of one's own (roots, client certificates), or the default one of
+/// the features.
 #[derive(Clone, Default)]
 pub(crate) struct Tls {
     config: Option<Arc<rustls::ClientConfig>>,
@@ -40,14 +41,18 @@ impl Tls {
         is_trusted: bool,
     ) -> Result<BoxStream, ConnectError> {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| {
-            ConnectError::new(Failure::Tls, format!("{host:?} cannot be the name in a certificate: {error}"))
+            ConnectError::new(
+                Failure::Tls,
+                format!("{host:?} cannot be the name in a certificate: {error}"),
+            )
         })?;
         // Not prepared where only a redirect led to TLS.
         let mut config = self.config.map_or_else(|| default_config().map(Arc::new), Ok)?;
         if !is_trusted && config.client_auth_cert_resolver.has_certs() {
             config = Arc::new(without_certificate(&config));
         }
-        let stream = TlsConnector::from(config).connect(name, stream).await.map_err(ConnectError::tls)?;
+        let stream =
+            TlsConnector::from(config).connect(name, stream).await.map_err(ConnectError::tls)?;
         Ok(Box::new(stream))
     }
 }
@@ -74,8 +79,8 @@ impl ResolvesClientCert for NoCertificate {
     }
 }
 
-/// Whether the peer refused the TLS handshake. In TLS 1.3 a client learns of that after its own part, with its first
-/// read: where its certificate is missing, for one.
+/// Whether the peer refused the TLS handshake. In TLS 1.3 a client learns of that after its own
+/// part, with its first read: where its certificate is missing, for one.
 pub(crate) fn is_refusal(error: &io::Error) -> bool {
     let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
     matches!(error, Some(rustls::Error::AlertReceived(_)))

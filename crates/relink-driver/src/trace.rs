@@ -25,8 +25,9 @@ impl Trace {
         Self { span: tracing::info_span!("link", %address) }
     }
 
-    /// Losses and failures at `warn`, transitions at `info`, the rest at `debug`; messages not at all: in a steady state
-    /// `info` is quiet. No field carries a secret: an address shows its public part.
+    /// Losses and failures at `warn`, transitions at `info`, the rest at `debug`; messages not at
+    /// all: in a steady state `info` is quiet. No field carries a secret: an address shows its
+    /// public part.
     pub(crate) fn event(&self, event: &Event) {
         let _entered = self.span.enter();
         match event {
@@ -49,7 +50,9 @@ impl Trace {
             Event::TokenError { consecutive_failures, detail } => {
                 tracing::warn!(consecutive_failures, detail, "no good token");
             }
-            Event::GoingAway { retry_after } => tracing::info!(?retry_after, "the server goes away"),
+            Event::GoingAway { retry_after } => {
+                tracing::info!(?retry_after, "the server goes away")
+            }
             Event::StatusChange(shown) => tracing::debug!(?shown, "shown"),
             Event::EndpointsFailed { answers } => {
                 answers.iter().for_each(|answer| tracing::warn!(%answer, "every endpoint refuses"));
@@ -66,11 +69,15 @@ impl Trace {
             }
             Event::Resumed { complete } => tracing::info!(complete, "session resumed"),
             Event::ResumeRefused { problem } => tracing::warn!(%problem, "session lost"),
-            Event::InDoubt { first, last, .. } => tracing::warn!(%first, %last, "messages in doubt"),
+            Event::InDoubt { first, last, .. } => {
+                tracing::warn!(%first, %last, "messages in doubt")
+            }
             Event::Rejected { receipt, problem, .. } => {
                 tracing::warn!(%receipt, %problem, "message rejected")
             }
-            Event::Subscribed { channel, complete } => tracing::debug!(%channel, complete, "subscribed"),
+            Event::Subscribed { channel, complete } => {
+                tracing::debug!(%channel, complete, "subscribed")
+            }
             Event::Unsubscribed { channel, problem, retry_in } => {
                 tracing::warn!(%channel, %problem, ?retry_in, "not subscribed");
             }

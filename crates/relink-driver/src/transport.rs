@@ -1,5 +1,5 @@
-//! [`Transport`]: the one transport there is, from the dial to the last word. It moves bytes between the stream and the
-//! wire, and frames between the wire and the session.
+//! [`Transport`]: the one transport there is, from the dial to the last word. It moves bytes
+//! between the stream and the wire, and frames between the wire and the session.
 
 use std::io;
 use std::pin::Pin;
@@ -17,7 +17,8 @@ use crate::runtime::{ConnectError, io_failure};
 use crate::stream::{BoxStream, Heard};
 use crate::wire::{Wire, WireError, WireEvent};
 
-/// A batch ends here, so that one busy link does not keep a thread to itself: bytes per turn, in each direction.
+/// A batch ends here, so that one busy link does not keep a thread to itself: bytes per turn, in
+/// each direction.
 const TURN: usize = 64 << 10;
 /// The read buffer of an idle link. It grows up to a turn while reads fill it.
 const SMALL_READ: usize = 4 << 10;
@@ -65,7 +66,12 @@ impl Transport {
     }
 
     /// Moves what can be moved, up to a turn; tells whether anything was.
-    pub(crate) fn poll(&mut self, shared: &Shared, buffers: &mut Buffers, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn poll(
+        &mut self,
+        shared: &Shared,
+        buffers: &mut Buffers,
+        cx: &mut Context<'_>,
+    ) -> bool {
         let moved = match &mut self.stage {
             Stage::Dialing(dialing) => match dialing.as_mut().poll(cx) {
                 Poll::Ready(Ok(dialed)) => {
@@ -94,8 +100,8 @@ impl Transport {
         }
     }
 
-    /// Writes what can be written without waiting, a last frame too, and lets go. A peer that is silent cannot hold us
-    /// up here.
+    /// Writes what can be written without waiting, a last frame too, and lets go. A peer that is
+    /// silent cannot hold us up here.
     pub(crate) fn leave(self, farewell: Option<CloseFrame>) {
         if let Stage::Open(open) | Stage::Gone(Some(open)) = self.stage {
             open.leave(farewell);
@@ -129,7 +135,8 @@ impl Open {
         if let Some(failed) = self.failed.take() {
             return Err(failed);
         }
-        // A peer that closed and left fails the write. Why it left is in what arrived, and that comes first.
+        // A peer that closed and left fails the write. Why it left is in what arrived, and that
+        // comes first.
         let holds_back = wrote.is_ok() && (shared.lock().is_shut() || self.owes_too_much());
         if holds_back {
             // What is not read cannot be late.
@@ -143,8 +150,8 @@ impl Open {
         }
     }
 
-    /// Whether answers that the wire makes by itself, to pings, pile up because the peer does not read: then neither do
-    /// we, or it could fill memory.
+    /// Whether answers that the wire makes by itself, to pings, pile up because the peer does not
+    /// read: then neither do we, or it could fill memory.
     fn owes_too_much(&mut self) -> bool {
         self.wire.outgoing().len() > self.taken + TURN
     }
@@ -161,7 +168,8 @@ impl Open {
         let heard = self.heard.take();
         if !arrived {
             if heard {
-                self.arriving = self.is_partial().then(|| self.arriving.unwrap_or_else(|| shared.now()));
+                self.arriving =
+                    self.is_partial().then(|| self.arriving.unwrap_or_else(|| shared.now()));
                 shared.hand_in(SessionInput::Arriving { id, since: self.arriving });
             }
             buffers.read.truncate(SMALL_READ);
@@ -194,8 +202,14 @@ impl Open {
         }
     }
 
-    /// What is to be said of bytes that arrived beside these frames: whether more has to come, and since when.
-    fn arriving(&mut self, id: TransportId, shared: &Shared, frames: &[Frame]) -> Option<SessionInput> {
+    /// What is to be said of bytes that arrived beside these frames: whether more has to come, and
+    /// since when.
+    fn arriving(
+        &mut self,
+        id: TransportId,
+        shared: &Shared,
+        frames: &[Frame],
+    ) -> Option<SessionInput> {
         let before = self.arriving.take();
         if self.is_partial() {
             let is_next = frames.iter().any(|frame| matches!(frame, Frame::Message(_)));
@@ -210,7 +224,8 @@ impl Open {
         self.wire.is_mid_message() || self.heard.is_mid_record()
     }
 
-    /// Reads into the wire, up to a turn; tells whether anything came, the end included, and what broke.
+    /// Reads into the wire, up to a turn; tells whether anything came, the end included, and what
+    /// broke.
     fn fill(&mut self, buffer: &mut Vec<u8>, cx: &mut Context<'_>) -> (bool, Option<io::Error>) {
         if buffer.is_empty() {
             buffer.resize(SMALL_READ, 0);
@@ -258,7 +273,8 @@ impl Open {
             }
         }
         if was_blocked && total > 0 {
-            // There is room again, so the peer has taken what filled it: a ping may still stand behind a long message.
+            // There is room again, so the peer has taken what filled it: a ping may still stand
+            // behind a long message.
             shared.hand_in(SessionInput::Alive { id });
         }
         Ok(total > 0)

@@ -1,7 +1,7 @@
 //! [`Wire`]: the WebSocket protocol over memory. Bytes in, frames out; frames in, bytes out.
 //!
-//! The protocol itself is tungstenite's. It reads from and writes to two buffers here instead of a socket, so that no
-//! runtime is named and a driver only moves bytes.
+//! The protocol itself is tungstenite's. It reads from and writes to two buffers here instead of a
+//! socket, so that no runtime is named and a driver only moves bytes.
 
 use std::io;
 
@@ -24,11 +24,12 @@ use crate::request::{Target, Template};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WireLimits {
-    /// The largest message, in bytes; a larger one closes the transport with 1009. 16 MiB by default: well above what
-    /// applications mean to send, and little enough that a hostile peer cannot fill memory. At least 1; with `relink.v1` at
-    /// least 128 KiB.
+    /// The largest message, in bytes; a larger one closes the transport with 1009. 16 MiB by
+    /// default: well above what applications mean to send, and little enough that a hostile peer
+    /// cannot fill memory. At least 1; with `relink.v1` at least 128 KiB.
     pub max_message: usize,
-    /// The largest frame, in bytes. 16 MiB by default, as for messages. At least 125: control frames have to fit.
+    /// The largest frame, in bytes. 16 MiB by default, as for messages. At least 125: control
+    /// frames have to fit.
     pub max_frame: usize,
 }
 
@@ -56,7 +57,8 @@ impl WireLimits {
         Ok(self.max_message.min(self.max_frame))
     }
 
-    /// Buffers of 4 KiB keep an idle link small; larger frames make them grow for as long as they last.
+    /// Buffers of 4 KiB keep an idle link small; larger frames make them grow for as long as they
+    /// last.
     fn config(self) -> WebSocketConfig {
         WebSocketConfig::default()
             .read_buffer_size(4 << 10)
@@ -104,12 +106,14 @@ enum State {
 }
 
 impl Wire {
-    /// A client's handshake: the request is ready to be written at once. The address of the request says the path, and the
-    /// host unless a header does; its other headers go along. What the handshake is made of, a key for one, is added here.
+    /// A client's handshake: the request is ready to be written at once. The address of the request
+    /// says the path, and the host unless a header does; its other headers go along. What the
+    /// handshake is made of, a key for one, is added here.
     ///
     /// # Errors
     ///
-    /// [`Failure::InvalidRequest`] if the address has no host, or if one of the headers is the handshake's own.
+    /// [`Failure::InvalidRequest`] if the address has no host, or if one of the headers is the
+    /// handshake's own.
     pub fn connect(request: &http::Request<()>, limits: WireLimits) -> Result<Self, WireError> {
         Self::visit(request, None, limits)
     }
@@ -125,8 +129,9 @@ impl Wire {
         Ok(Self::new(State::Handshaking(Box::new(handshake), memory), limits))
     }
 
-    /// The handshake for an address, and where to connect for it: for drivers that have no headers of their own to add.
-    /// A token goes into the `Authorization` header; without one, a user name in the address does.
+    /// The handshake for an address, and where to connect for it: for drivers that have no headers
+    /// of their own to add. A token goes into the `Authorization` header; without one, a user name
+    /// in the address does.
     ///
     /// # Errors
     ///
@@ -145,7 +150,8 @@ impl Wire {
     /// A WebSocket whose handshake is done already, as the client of it.
     #[must_use]
     pub fn opened(limits: WireLimits) -> Self {
-        let socket = WebSocket::from_raw_socket(Buffers::default(), Role::Client, Some(limits.config()));
+        let socket =
+            WebSocket::from_raw_socket(Buffers::default(), Role::Client, Some(limits.config()));
         Self::new(State::Open(Box::new(socket)), limits)
     }
 
@@ -170,7 +176,8 @@ impl Wire {
     ///
     /// # Errors
     ///
-    /// The handshake was refused, the peer broke the protocol, or the bytes ended without a close frame.
+    /// The handshake was refused, the peer broke the protocol, or the bytes ended without a close
+    /// frame.
     pub fn poll_event(&mut self) -> Result<Option<WireEvent>, WireError> {
         match std::mem::replace(&mut self.state, State::Broken(Buffers::default())) {
             State::Handshaking(mut handshake, mut memory) => match handshake.poll(&mut memory) {
@@ -193,7 +200,8 @@ impl Wire {
                 self.state = State::Open(socket);
                 match read {
                     Ok(WireMessage::Close(Some(frame))) => {
-                        let told = || CloseFrame::new(CloseCode(frame.code.into()), frame.reason.as_str());
+                        let told =
+                            || CloseFrame::new(CloseCode(frame.code.into()), frame.reason.as_str());
                         close_event(self.close.close().unwrap_or_else(told)).map(Some)
                     }
                     Ok(message) => Ok(frame_of(message).map(WireEvent::Frame)),
@@ -227,11 +235,13 @@ impl Wire {
             Frame::Pong(payload) => WireMessage::Pong(payload),
             Frame::Close(frame) => WireMessage::Close(close_content(frame)),
         };
-        // Buffers takes every byte; what remains is "closed already", and then there is nobody to tell.
+        // Buffers takes every byte; what remains is "closed already", and then there is nobody to
+        // tell.
         let _ = socket.write(message);
     }
 
-    /// What to tell a peer that broke the protocol before the transport is dropped (RFC 6455, section 7.1.7).
+    /// What to tell a peer that broke the protocol before the transport is dropped (RFC 6455,
+    /// section 7.1.7).
     #[must_use]
     pub fn parting(&self) -> Option<CloseFrame> {
         self.parting.map(CloseFrame::from)
@@ -259,8 +269,8 @@ impl Wire {
         memory.outbound.shrink();
     }
 
-    /// What follows from a frame that breaks the protocol. The code of a close frame was read, whatever its reason is made
-    /// of: the peer is told of the reason, and judged by the code.
+    /// What follows from a frame that breaks the protocol. The code of a close frame was read,
+    /// whatever its reason is made of: the peer is told of the reason, and judged by the code.
     fn broken(&mut self, error: &Error) -> Result<WireEvent, WireError> {
         let failure = failure_of(error);
         if let Failure::Protocol(code) = failure {
@@ -297,10 +307,13 @@ impl WireError {
     }
 }
 
-/// A frame for the session. Close frames with a code are read elsewhere, tungstenite's raw frames never.
+/// A frame for the session. Close frames with a code are read elsewhere, tungstenite's raw frames
+/// never.
 fn frame_of(message: WireMessage) -> Option<Frame> {
     Some(match message {
-        WireMessage::Text(text) => Frame::Message(Message::Text(Text::try_from(Bytes::from(text)).ok()?)),
+        WireMessage::Text(text) => {
+            Frame::Message(Message::Text(Text::try_from(Bytes::from(text)).ok()?))
+        }
         WireMessage::Binary(bytes) => Frame::Message(Message::Binary(bytes)),
         WireMessage::Ping(payload) => Frame::Ping(payload),
         WireMessage::Pong(payload) => Frame::Pong(payload),

@@ -72,7 +72,9 @@ fn a_close_reason_that_is_too_long_is_cut_between_characters() {
     let (mut wire, mut server) = open(WireLimits::default());
     wire.send(Frame::Close(CloseFrame::new(CloseCode::NORMAL, "ü".repeat(100))));
     carry(&mut wire, &mut server);
-    let tungstenite::Message::Close(Some(close)) = server.read().unwrap() else { panic!("no close frame") };
+    let tungstenite::Message::Close(Some(close)) = server.read().unwrap() else {
+        panic!("no close frame")
+    };
     assert_eq!(close.reason.as_str(), "ü".repeat(61));
 }
 
@@ -82,7 +84,9 @@ fn a_close_without_a_code_goes_out_empty_and_other_codes_that_may_not_be_sent_as
         let (mut wire, mut server) = open(WireLimits::default());
         wire.send(Frame::Close(CloseFrame::new(CloseCode(code), "why")));
         carry(&mut wire, &mut server);
-        let tungstenite::Message::Close(close) = server.read().unwrap() else { panic!("no close frame") };
+        let tungstenite::Message::Close(close) = server.read().unwrap() else {
+            panic!("no close frame")
+        };
         close.map(|close| (u16::from(close.code), close.reason.to_string()))
     };
     assert_eq!(closed_with(1005), None);
@@ -103,9 +107,10 @@ fn a_message_beyond_the_limit_breaks_the_wire_with_1009() {
 
 #[test]
 fn a_broken_frame_breaks_the_wire_with_1002_and_bad_text_with_1007() {
-    for (bytes, code) in
-        [(&[0x8b_u8, 0x00][..], CloseCode::PROTOCOL_ERROR), (&[0x81, 0x01, 0xff], CloseCode::INVALID_DATA)]
-    {
+    for (bytes, code) in [
+        (&[0x8b_u8, 0x00][..], CloseCode::PROTOCOL_ERROR),
+        (&[0x81, 0x01, 0xff], CloseCode::INVALID_DATA),
+    ] {
         let (mut wire, _) = open(WireLimits::default());
         wire.receive(bytes);
         assert_eq!(wire.poll_event().unwrap_err().failure, Failure::Protocol(code));
@@ -125,7 +130,8 @@ fn the_end_of_the_bytes_without_a_close_frame_is_an_end_of_file() {
 
 #[test]
 fn an_http_error_keeps_its_status_and_its_retry_after() {
-    let error = refused("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
+    let error =
+        refused("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
     let retry_after = Some(std::time::Duration::from_secs(7));
     assert_eq!(error.failure, Failure::Http { status: 503, retry_after });
     assert!(error.detail.contains("503"), "{}", error.detail);

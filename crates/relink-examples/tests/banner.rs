@@ -69,8 +69,13 @@ impl Link {
         let mut terminal = Terminal::new(TestBackend::new(60, 7)).expect("a terminal in memory");
         terminal.draw(|frame| draw(&self.screen, self.now, frame)).expect("it is drawn");
         let buffer = terminal.backend().buffer();
-        let line = |y| (0..60).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
-        Picture { lines: (0..7).map(line).collect(), dot: buffer[(0, 0)].fg, banner: buffer[(0, 1)].bg }
+        let line =
+            |y| (0..60).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
+        Picture {
+            lines: (0..7).map(line).collect(),
+            dot: buffer[(0, 0)].fg,
+            banner: buffer[(0, 1)].bg,
+        }
     }
 }
 
@@ -110,7 +115,8 @@ fn m15_a_longer_drop_shows_a_banner_that_counts_down() {
     let mut link = Link::connected();
     link.lost(SECOND * 4);
     link.passes(SECOND);
-    let banner = |words| picture(Color::Yellow, Color::Yellow, [RECONNECTING, words, "", "", "", "", KEYS]);
+    let banner =
+        |words| picture(Color::Yellow, Color::Yellow, [RECONNECTING, words, "", "", "", "", KEYS]);
     assert_eq!(link.picture(), banner("Reconnecting: next attempt in 3 s."));
     link.passes(Duration::from_millis(2_999));
     assert_eq!(link.picture(), banner("Reconnecting: next attempt in 1 s."));
@@ -118,7 +124,10 @@ fn m15_a_longer_drop_shows_a_banner_that_counts_down() {
     link.tell(&Event::Dialing { attempt: 1, address: "ws://example.org/".into() });
     assert_eq!(link.picture(), banner("Reconnecting: trying now."));
     link.becomes(Status::Connected);
-    assert_eq!(link.picture(), picture(Color::Green, Color::Reset, [CONNECTED, "", "", "", "", "", KEYS]));
+    assert_eq!(
+        link.picture(),
+        picture(Color::Green, Color::Reset, [CONNECTED, "", "", "", "", "", KEYS])
+    );
 }
 
 #[test]
@@ -128,8 +137,10 @@ fn m16_after_30_s_retrying_now_is_offered() {
     link.passes(SECOND * 30 - Duration::from_millis(1));
     assert!(!link.picture().lines[2].contains("Press r"));
     link.passes(Duration::from_millis(1));
-    let stuck =
-        ["Still trying to reconnect: next attempt in 20 s.", "This takes long. Press r to retry now."];
+    let stuck = [
+        "Still trying to reconnect: next attempt in 20 s.",
+        "This takes long. Press r to retry now.",
+    ];
     let lines = [RECONNECTING, stuck[0], stuck[1], "", "", "", KEYS];
     assert_eq!(link.picture(), picture(Color::Yellow, Color::Yellow, lines));
 }
@@ -156,7 +167,10 @@ fn an_end_says_what_to_do() {
     assert_eq!(lines.lines[0], "● closed  ws://example.org/");
     assert_eq!(lines.lines[1], "Disconnected: admin_disconnect (close code 4020).");
     let advice = lines.lines[2..].join(" ");
-    assert!(advice.contains("An administrator disconnected this client; ask them before coming"), "{advice}");
+    assert!(
+        advice.contains("An administrator disconnected this client; ask them before coming"),
+        "{advice}"
+    );
     assert!(advice.contains("back."), "nothing of the advice is cut off: {advice}");
     assert!(advice.contains("q quit") && !advice.contains("retry"), "{advice}");
 }
@@ -168,7 +182,11 @@ fn an_end_that_was_asked_for_needs_no_banner() {
     link.tell(&Event::Closed { reason: ClosedReason::Requested });
     assert_eq!(
         link.picture(),
-        picture(Color::Red, Color::Reset, ["● closed  ws://example.org/", "", "", "", "", "", "q quit"])
+        picture(
+            Color::Red,
+            Color::Reset,
+            ["● closed  ws://example.org/", "", "", "", "", "", "q quit"]
+        )
     );
 }
 

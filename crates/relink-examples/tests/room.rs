@@ -38,7 +38,9 @@ impl Person {
             }
             panic!("{}: the end, before {what}", self.name)
         };
-        tokio::time::timeout(LIMIT, answer).await.unwrap_or_else(|_| panic!("{}: no {what}", self.name))
+        tokio::time::timeout(LIMIT, answer)
+            .await
+            .unwrap_or_else(|_| panic!("{}: no {what}", self.name))
     }
 
     async fn channel_to(&mut self, peer: &str) -> DataChannel {
@@ -59,7 +61,9 @@ impl Person {
 
     async fn state(&mut self, of: &PeerInfo, wanted: PeerState) {
         let reached = |event| match event {
-            RoomEvent::Mesh(MeshEvent::State { peer, to, .. }) if peer == of.id && to == wanted => Some(()),
+            RoomEvent::Mesh(MeshEvent::State { peer, to, .. }) if peer == of.id && to == wanted => {
+                Some(())
+            }
             _ => None,
         };
         self.until("state", reached).await;
@@ -182,7 +186,8 @@ async fn m19_somebody_leaves_and_somebody_joins_while_the_link_is_lost() {
     ada.cut().await;
     cleo.leave().await;
     let gone = |event| {
-        matches!(event, RoomEvent::Mesh(MeshEvent::Left { name, .. }) if &*name == "cleo").then_some(())
+        matches!(event, RoomEvent::Mesh(MeshEvent::Left { name, .. }) if &*name == "cleo")
+            .then_some(())
     };
     bob.until("leaving", gone).await;
     let mut dora = Person::enter(server, "dora").await;

@@ -1,7 +1,7 @@
 //! The Autobahn test suite: the same cases through relink and through tungstenite alone, compared.
 //!
-//! Autobahn's server listens on every address, so everything here runs in a network of its own that has
-//! nothing but loopback, and in a process namespace that ends with it.
+//! Autobahn's server listens on every address, so everything here runs in a network of its own that
+//! has nothing but loopback, and in a process namespace that ends with it.
 
 use std::{
     env, fs,

@@ -13,8 +13,9 @@ pub(crate) fn run(relink: &Path, tools: &Path, kind: Kind) -> Result<()> {
     for (name, settings, check) in CHECKS {
         let mut server = Server::start(kind, tools)?;
         let mut client = Client::start(relink, server.url(), settings)?;
-        check(&mut client, &mut server)
-            .map_err(|error| format!("{kind}: {name}: {error}\nrelink said:\n{}", client.transcript()))?;
+        check(&mut client, &mut server).map_err(|error| {
+            format!("{kind}: {name}: {error}\nrelink said:\n{}", client.transcript())
+        })?;
         server.quit()?;
         println!("ok  {kind}: {name}");
     }
@@ -66,7 +67,9 @@ fn heartbeats(client: &mut Client, server: &mut Server) -> Result<()> {
     client.expect_end(0)?;
     let pings = server.expect("close 1000")?.iter().filter(|line| *line == "ping").count();
     if pings < 3 {
-        return Err(format!("the server saw {pings} pings in 1.5 s, one is due every 300 ms").into());
+        return Err(
+            format!("the server saw {pings} pings in 1.5 s, one is due every 300 ms").into()
+        );
     }
     Ok(())
 }

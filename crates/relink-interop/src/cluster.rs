@@ -11,7 +11,8 @@ use crate::{
 
 /// How long the fleet talks before the kill, and after everybody is back.
 const TALK: Duration = Duration::from_secs(8);
-/// A second of the first delay, a failed dial of the dead node, 1.5 s of the second delay, and a thousand handshakes.
+/// A second of the first delay, a failed dial of the dead node, 1.5 s of the second delay, and a
+/// thousand handshakes.
 const BACK: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(program: &Path) -> Result<()> {
@@ -30,15 +31,20 @@ pub(crate) fn run(program: &Path) -> Result<()> {
     fleet.wait("back", BACK, |seen| {
         seen.connected.last().is_some_and(|at| *at > killed) && seen.is_connected()
     })?;
-    let mut back: Vec<Duration> =
-        fleet.each().filter_map(|seen| Some(seen.connected.last()?.saturating_sub(killed))).collect();
+    let mut back: Vec<Duration> = fleet
+        .each()
+        .filter_map(|seen| Some(seen.connected.last()?.saturating_sub(killed)))
+        .collect();
     back.sort_unstable();
     thread::sleep(TALK);
 
     let totals = fleet.judge(&redis)?;
     let stats = second.stats()?;
     if stats["resumed"] != CLIENTS || stats["created"] != 0 {
-        return Err(format!("node B should have resumed {CLIENTS} sessions and begun none: {stats}").into());
+        return Err(format!(
+            "node B should have resumed {CLIENTS} sessions and begun none: {stats}"
+        )
+        .into());
     }
     let (median, last) = (back.get(back.len() / 2), back.last());
     println!("ok  cluster: {CLIENTS} clients, node A killed while they talk");

@@ -1,4 +1,5 @@
-//! The profile `deepstream` against a real deepstream server: a login, events, heartbeats, a restart.
+//! The profile `deepstream` against a real deepstream server: a login, events, heartbeats, a
+//! restart.
 
 use std::{
     net::TcpListener,
@@ -22,7 +23,9 @@ pub(crate) fn run(relink: &Path, tools: &Path) -> Result<()> {
                 "deepstream, {name}: {error}\nthe listener said:\n{listener}\nthe speaker said:\n{speaker}"
             )
         })?;
-        println!("ok  deepstream, {name}: logs in, speaks and hears, survives a restart and hears again");
+        println!(
+            "ok  deepstream, {name}: logs in, speaks and hears, survives a restart and hears again"
+        );
     }
     Ok(())
 }
@@ -31,7 +34,8 @@ fn start(relink: &Path, url: &str, more: &[&str]) -> Result<Client> {
     let settings = [
         ["--profile", "deepstream"],
         ["--token-command", LOGIN],
-        // Within what the server takes for silence; and quicker than a server starts, which takes it some seconds.
+        // Within what the server takes for silence; and quicker than a server starts, which takes
+        // it some seconds.
         ["--heartbeat-interval", "400ms"],
         ["--backoff-initial", "200ms"],
         ["--backoff-max", "500ms"],
@@ -52,7 +56,8 @@ fn check(
     field(&speaker.expect("connected")?, "is_reconnect", &false.into())?;
     heard(listener, speaker, "hello")?;
     heard(listener, speaker, r#"{"a":[1,null]}"#)?;
-    // The server closes whoever is silent for 2 s; and it answers pings, or the link would take it for dead.
+    // The server closes whoever is silent for 2 s; and it answers pings, or the link would take it
+    // for dead.
     listener.expect_nothing(Duration::from_secs(4))?;
 
     drop(server);
@@ -109,8 +114,10 @@ fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// A token of relink is a login of deepstream: JSON, here in the JSON that a token command may print.
-const LOGIN: &str = r#"printf %s '{"token":"{\"username\":\"ada\",\"password\":\"open sesame\"}"}'"#;
+/// A token of relink is a login of deepstream: JSON, here in the JSON that a token command may
+/// print.
+const LOGIN: &str =
+    r#"printf %s '{"token":"{\"username\":\"ada\",\"password\":\"open sesame\"}"}'"#;
 
 /// How long it may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);

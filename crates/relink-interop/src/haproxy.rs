@@ -53,8 +53,10 @@ backend nodes
 "
             ),
         )?;
-        let child =
-            Child::start("haproxy", Command::new("haproxy").arg("-db").arg("-q").arg("-f").arg(&config))?;
+        let child = Child::start(
+            "haproxy",
+            Command::new("haproxy").arg("-db").arg("-q").arg("-f").arg(&config),
+        )?;
         let deadline = Deadline::within(START);
         while TcpStream::connect(address).is_err() {
             if deadline.left().is_zero() {

@@ -1,4 +1,5 @@
-//! Ten thousand links to one server, with nothing to say but heartbeats: none is taken for dead, and what it costs.
+//! Ten thousand links to one server, with nothing to say but heartbeats: none is taken for dead,
+//! and what it costs.
 
 use std::{path::Path, thread, time::Duration};
 
@@ -38,16 +39,20 @@ pub(crate) fn run(program: &Path) -> Result<()> {
     let round_trips = idle(&links);
     let answered = heartbeats(&mut node)? - answered;
     let end = (node.usage()?, Usage::of("self")?);
-    let closed = links.iter().map(|link| link.0.stats()).filter(|stats| stats.disconnects > 0).count();
+    let closed =
+        links.iter().map(|link| link.0.stats()).filter(|stats| stats.disconnects > 0).count();
     let lost: u64 = links.iter().map(|link| link.0.stats().heartbeats_lost).sum();
     let stats = node.stats()?;
 
-    println!("ok  load: {LINKS} links to one server, {IDLE:?} with a heartbeat every {HEARTBEAT:?}");
+    println!(
+        "ok  load: {LINKS} links to one server, {IDLE:?} with a heartbeat every {HEARTBEAT:?}"
+    );
     for (name, before, begin, end) in
         [("server", before.0, begin.0, end.0), ("client", before.1, begin.1, end.1)]
     {
-        let kilobytes =
-            |usage: Usage| usage.resident.saturating_sub(before.resident) as f64 / LINKS as f64 / 1e3;
+        let kilobytes = |usage: Usage| {
+            usage.resident.saturating_sub(before.resident) as f64 / LINKS as f64 / 1e3
+        };
         println!(
             "    {name}     {:.1} kB per link, {:.1} kB after the heartbeats; {:.2} s of CPU in {IDLE:?}",
             kilobytes(begin),

@@ -1,5 +1,5 @@
-//! Checks the program `relink`, and the wire beneath it, against WebSocket programs that others wrote; and many clients against
-//! relink's own server, with Redis behind it and HAProxy before it.
+//! Checks the program `relink`, and the wire beneath it, against WebSocket programs that others
+//! wrote; and many clients against relink's own server, with Redis behind it and HAProxy before it.
 //!
 //! `just interop` installs those programs and runs every check; `cargo test` needs none of them.
 

@@ -1,5 +1,5 @@
-//! Metered's own client against `relink serve --protocol metered`: it is closed with each code of the table, and does what the
-//! table says.
+//! Metered's own client against `relink serve --protocol metered`: it is closed with each code of
+//! the table, and does what the table says.
 
 use std::{
     fs,
@@ -20,12 +20,14 @@ enum After {
     Back { least: u64, most: u64 },
 }
 
-/// The first retry of the curve: 500 ms, a fifth more or less, and then the time that it takes on a busy machine.
+/// The first retry of the curve: 500 ms, a fifth more or less, and then the time that it takes on a
+/// busy machine.
 const CURVE: After = After::Back { least: 390, most: 5_000 };
 /// 30 s; the client adds chance to the floor, too.
 const CAP: After = After::Back { least: 23_900, most: 40_000 };
 
-/// The code that ends the connection, and the step that does it. All of them run at the same time, the slow one is looked at last.
+/// The code that ends the connection, and the step that does it. All of them run at the same time,
+/// the slow one is looked at last.
 const TABLE: [(u16, &str, After); 8] = [
     (4001, "{ do = 'close', code = 4001 }", After::End),
     (4003, "{ do = 'close', code = 4003 }", After::End),
@@ -70,15 +72,26 @@ struct Case {
 impl Case {
     fn start(relink: &Path, tools: &Path, code: u16, ending: &str) -> Result<Self> {
         let script = tools.join(format!("metered-{code}.toml"));
-        // The first connection is served for as long as it takes to subscribe; those after it, for good.
-        let text =
-            format!("then = 'echo'\n[[connection]]\nsteps = [{{ do = 'echo', for = '3s' }}, {ending}]\n");
+        // The first connection is served for as long as it takes to subscribe; those after it, for
+        // good.
+        let text = format!(
+            "then = 'echo'\n[[connection]]\nsteps = [{{ do = 'echo', for = '3s' }}, {ending}]\n"
+        );
         fs::write(&script, text)?;
         let mut command = Command::new(relink);
-        command.args(["serve", "--json", "--protocol", "metered", "--listen", "127.0.0.1:0", "--script"]);
+        command.args([
+            "serve",
+            "--json",
+            "--protocol",
+            "metered",
+            "--listen",
+            "127.0.0.1:0",
+            "--script",
+        ]);
         command.arg(script).stderr(Stdio::inherit());
         let mut server = Child::start("relink serve", &mut command)?;
-        let listening = server.read(Deadline::within(PATIENCE))?.ok_or("relink serve ended at its start")?;
+        let listening =
+            server.read(Deadline::within(PATIENCE))?.ok_or("relink serve ended at its start")?;
         let listening: Value = serde_json::from_str(&listening)?;
         let url = listening["url"].as_str().ok_or("relink serve does not say where it is")?;
 
@@ -113,7 +126,9 @@ impl Case {
                 field(&token, "number", &2.into())?;
                 let waited = time(&token)?.saturating_sub(time(&lost)?);
                 if !(*least..=*most).contains(&waited) {
-                    return Err(format!("it tried again after {waited} ms, not {least} to {most}").into());
+                    return Err(
+                        format!("it tried again after {waited} ms, not {least} to {most}").into()
+                    );
                 }
                 self.back()
             }
@@ -147,7 +162,8 @@ impl Case {
         Ok(())
     }
 
-    /// The next event of this name; others are passed over, but for those that say how the connection stands.
+    /// The next event of this name; others are passed over, but for those that say how the
+    /// connection stands.
     fn expect(&mut self, event: &str) -> Result<Value> {
         let deadline = Deadline::within(PATIENCE);
         loop {

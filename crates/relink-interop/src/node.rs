@@ -14,7 +14,8 @@ use serde_json::Value;
 use crate::{Result, child::Child, clock::Deadline};
 
 const START: Duration = Duration::from_secs(10);
-/// What a drain may take: 20 s of lingering, the node's own `drain_timeout` of 5 s, the farewells, and a busy machine.
+/// What a drain may take: 20 s of lingering, the node's own `drain_timeout` of 5 s, the farewells,
+/// and a busy machine.
 const STOP: Duration = Duration::from_secs(40);
 
 pub(crate) struct Node {
@@ -26,8 +27,10 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn start(name: &'static str, program: &Path, arguments: &[&str]) -> Result<Self> {
         let mut child = Child::start(name, Command::new(program).args(arguments))?;
-        let line = child.read(Deadline::within(START))?.ok_or_else(|| format!("{name} ends at once"))?;
-        let address = line.strip_prefix("listening ").ok_or_else(|| format!("{name} says {line}"))?;
+        let line =
+            child.read(Deadline::within(START))?.ok_or_else(|| format!("{name} ends at once"))?;
+        let address =
+            line.strip_prefix("listening ").ok_or_else(|| format!("{name} says {line}"))?;
         Ok(Self { name, address: address.parse()?, child })
     }
 
@@ -42,7 +45,11 @@ impl Node {
 
     pub(crate) fn wait(&mut self) -> Result<()> {
         let status: ExitStatus = self.child.wait(Deadline::within(STOP))?;
-        if status.success() { Ok(()) } else { Err(format!("{} ended with {status}", self.name).into()) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("{} ended with {status}", self.name).into())
+        }
     }
 
     /// kill -9: nobody is told.
@@ -80,12 +87,16 @@ impl Usage {
     pub(crate) fn of(process: &str) -> Result<Self> {
         let status = fs::read_to_string(format!("/proc/{process}/status"))?;
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let resident = resident.and_then(|line| line.trim().strip_suffix(" kB")).ok_or("no VmRSS")?;
-        // The name of the program, in parentheses, may have spaces in it; the fields are counted after it.
+        let resident =
+            resident.and_then(|line| line.trim().strip_suffix(" kB")).ok_or("no VmRSS")?;
+        // The name of the program, in parentheses, may have spaces in it; the fields are counted
+        // after it.
         let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks =
-            |field: usize| fields.get(field).ok_or("a short /proc/…/stat").map(|text| text.parse::<u64>());
+        let fields: Vec<&str> =
+            stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |field: usize| {
+            fields.get(field).ok_or("a short /proc/…/stat").map(|text| text.parse::<u64>())
+        };
         let ticks = ticks(11)?? + ticks(12)??;
         let per_second = rustix::param::clock_ticks_per_second();
         Ok(Self {

@@ -54,7 +54,8 @@ impl Redis {
         let entries: Vec<(String, Vec<(String, String)>)> = self.ask(&command)?;
         let kept = entries.into_iter().map(|(id, fields)| {
             let offset = id.strip_suffix("-0").and_then(|offset| offset.parse().ok());
-            let payload = fields.into_iter().find(|(name, _)| name == "payload").map(|(_, payload)| payload);
+            let payload =
+                fields.into_iter().find(|(name, _)| name == "payload").map(|(_, payload)| payload);
             offset
                 .zip(payload)
                 .ok_or_else(|| format!("the entry {id} of {channel} is not as documented").into())

@@ -76,7 +76,8 @@ fn text<'a>(case: &'a Value, field: &str) -> &'a str {
 mod tests {
     use super::*;
 
-    const WORDS: [&str; 6] = ["FAILED", "WRONG CODE", "UNIMPLEMENTED", "NON-STRICT", "INFORMATIONAL", "OK"];
+    const WORDS: [&str; 6] =
+        ["FAILED", "WRONG CODE", "UNIMPLEMENTED", "NON-STRICT", "INFORMATIONAL", "OK"];
 
     #[test]
     fn a_case_is_worse_only_below_the_baselines_grade() {
@@ -97,9 +98,10 @@ mod tests {
 
     #[test]
     fn a_case_that_was_not_run_is_worse() {
-        let reports =
-            Reports::parse(r#"{"a": {"1": {"behavior": "OK", "behaviorClose": "OK"}}, "b": {"2": {}}}"#)
-                .unwrap();
+        let reports = Reports::parse(
+            r#"{"a": {"1": {"behavior": "OK", "behaviorClose": "OK"}}, "b": {"2": {}}}"#,
+        )
+        .unwrap();
         assert_eq!(reports.worse("a", "b").unwrap().len(), 2);
     }
 
@@ -113,14 +115,17 @@ mod tests {
     #[test]
     fn the_summary_counts_each_word() {
         let case = |word| format!(r#"{{"behavior": "{word}"}}"#);
-        let json =
-            format!(r#"{{"a": {{"1": {}, "2": {}, "3": {}}}}}"#, case("OK"), case("FAILED"), case("OK"));
+        let json = format!(
+            r#"{{"a": {{"1": {}, "2": {}, "3": {}}}}}"#,
+            case("OK"),
+            case("FAILED"),
+            case("OK")
+        );
         assert_eq!(Reports::parse(&json).unwrap().summary("a").unwrap(), "1 FAILED, 2 OK");
     }
 
     fn compare(baseline: (&str, &str), candidate: (&str, &str)) -> Vec<String> {
-        let case =
-            |(behavior, close)| serde_json::json!({"1.1.1": {"behavior": behavior, "behaviorClose": close}});
+        let case = |(behavior, close)| serde_json::json!({"1.1.1": {"behavior": behavior, "behaviorClose": close}});
         let json = serde_json::json!({"a": case(baseline), "b": case(candidate)});
         Reports::parse(&json.to_string()).unwrap().worse("a", "b").unwrap()
     }

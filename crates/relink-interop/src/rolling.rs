@@ -22,7 +22,8 @@ use crate::{
     redis::Redis,
 };
 
-/// What the nodes are told that the others can take. With it a drain of all clients is spread over ten seconds.
+/// What the nodes are told that the others can take. With it a drain of all clients is spread over
+/// ten seconds.
 const PER_SECOND: u32 = 100;
 /// How many seconds a node goes on serving clients whose turn has not come.
 const LINGER: &str = "20";
@@ -37,11 +38,13 @@ const BACK: Duration = Duration::from_secs(40);
 const TALK: Duration = Duration::from_secs(6);
 const WINDOW: Duration = Duration::from_millis(100);
 
-/// When clients dial is measured to some milliseconds. What else runs on the machine must not look like a storm of theirs.
+/// When clients dial is measured to some milliseconds. What else runs on the machine must not look
+/// like a storm of theirs.
 const PRIORITY: i32 = -10;
 
 pub(crate) fn run(program: &Path) -> Result<()> {
-    // Fails where this may not be asked for; then the machine had better be quiet. Children have it, too.
+    // Fails where this may not be asked for; then the machine had better be quiet. Children have
+    // it, too.
     let asked = setpriority_process(None, PRIORITY);
     let result = replace_both(program);
     if asked.is_ok() {
@@ -90,7 +93,9 @@ fn replace_both(program: &Path) -> Result<()> {
     if even < 2 {
         println!("the machine is too busy to measure when clients dial:");
     } else {
-        println!("ok  rolling: {CLIENTS} clients behind HAProxy, both nodes replaced while they talk");
+        println!(
+            "ok  rolling: {CLIENTS} clients behind HAProxy, both nodes replaced while they talk"
+        );
     }
     for drain in &drains {
         println!("{drain}");
@@ -158,8 +163,8 @@ impl fmt::Display for Drain {
     }
 }
 
-/// Looks whether the machine lets this program run: a sleep that ends late says that it does not. What was due meanwhile,
-/// in whatever process, comes all at once then.
+/// Looks whether the machine lets this program run: a sleep that ends late says that it does not.
+/// What was due meanwhile, in whatever process, comes all at once then.
 struct Pauses(Arc<AtomicU64>);
 
 impl Pauses {
@@ -172,7 +177,10 @@ impl Pauses {
                 let begin = clock::now();
                 thread::sleep(STEP);
                 let late = (clock::now() - begin).saturating_sub(STEP);
-                longest.fetch_max(u64::try_from(late.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+                longest.fetch_max(
+                    u64::try_from(late.as_micros()).unwrap_or(u64::MAX),
+                    Ordering::Relaxed,
+                );
             }
         });
         Self(longest)

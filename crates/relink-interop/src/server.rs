@@ -1,8 +1,8 @@
 //! The servers nobody here wrote: npm's `ws` and PyPI's `websockets`, each behind a small script.
 //!
-//! Both scripts speak the same way: the port is their first line, the lines after it tell what happens
-//! (`open`, `message TEXT`, `ping`, `close CODE`), and stdin takes `close CODE REASON`, `terminate`
-//! and `quit`.
+//! Both scripts speak the same way: the port is their first line, the lines after it tell what
+//! happens (`open`, `message TEXT`, `ping`, `close CODE`), and stdin takes `close CODE REASON`,
+//! `terminate` and `quit`.
 
 use std::{
     fmt,
@@ -44,9 +44,9 @@ impl Server {
         };
         match kind {
             Kind::Ws => command.arg(scripts.join("ws.mjs")),
-            Kind::Websockets => {
-                command.arg(scripts.join("websockets_server.py")).env("PYTHONPATH", tools.join("websockets"))
-            }
+            Kind::Websockets => command
+                .arg(scripts.join("websockets_server.py"))
+                .env("PYTHONPATH", tools.join("websockets")),
         };
         command.current_dir(tools).stderr(Stdio::inherit());
         let mut child = Child::start(&kind.to_string(), &mut command)?;

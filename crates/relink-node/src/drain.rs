@@ -1,4 +1,5 @@
-//! A node shuts down: when each of its clients should come back, so that the nodes which take them can.
+//! A node shuts down: when each of its clients should come back, so that the nodes which take them
+//! can.
 
 use core::time::Duration;
 use relink::ConfigError;
@@ -15,22 +16,24 @@ config! {
     /// | `max` | 5 min |
     /// | `spread_pct` | 20 |
     pub struct DrainConfig {
-        /// How many new connections per second the rest of the fleet can take. At least 1. A connection costs about a
-        /// millisecond of TLS, a look at the token and a subscription: 200 leave one core of one node most of its time.
+        /// How many new connections per second the rest of the fleet can take. At least 1. A
+        /// connection costs about a millisecond of TLS, a look at the token and a subscription: 200
+        /// leave one core of one node most of its time.
         pub capacity_per_second / with_capacity_per_second: u32 = 200,
         /// Nobody comes back sooner: time for the load balancer to notice that this node goes.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub base / with_base: Duration = Duration::from_secs(1),
-        /// How long the node goes on serving those whose turn to leave has not come. Then each of them is away for a
-        /// moment only, and they arrive more evenly: what a client adds to a short hint is short. The process
-        /// lives that much longer: stay 10 s below what its supervisor grants it (30 s in Kubernetes, 90 s in systemd).
-        /// Zero tells all of them at once, which is right where the node that goes is the only one, and its
-        /// successor waits for its end.
+        /// How long the node goes on serving those whose turn to leave has not come. Then each of
+        /// them is away for a moment only, and they arrive more evenly: what a client adds to a
+        /// short hint is short. The process lives that much longer: stay 10 s below what its
+        /// supervisor grants it (30 s in Kubernetes, 90 s in systemd). Zero tells all of them at
+        /// once, which is right where the node that goes is the only one, and its successor waits
+        /// for its end.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub linger / with_linger: Duration = Duration::ZERO,
-        /// Nobody comes back later, and nobody is told to wait for longer. Clients shorten what goes beyond their own
-        /// limit, [`RetryAfter::max`](relink::RetryAfter::max), and would then all come back just before it: this must
-        /// not be above that.
+        /// Nobody comes back later, and nobody is told to wait for longer. Clients shorten what
+        /// goes beyond their own limit, [`RetryAfter::max`](relink::RetryAfter::max), and would
+        /// then all come back just before it: this must not be above that.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub max / with_max: Duration = Duration::from_secs(300),
         /// What clients add to the hint by themselves, in percent: their
@@ -44,8 +47,8 @@ impl DrainConfig {
     ///
     /// # Errors
     ///
-    /// A capacity of zero, a base of zero, a maximum that leaves no room for the base with its spread, a duration above
-    /// 365 days, a spread above 1,000 %.
+    /// A capacity of zero, a base of zero, a maximum that leaves no room for the base with its
+    /// spread, a duration above 365 days, a spread above 1,000 %.
     pub fn validate(&self) -> Result<(), ConfigError> {
         within("drain.capacity_per_second", self.capacity_per_second, 1, u32::MAX)?;
         positive("drain.base", self.base)?;
@@ -78,13 +81,15 @@ pub struct Turn {
 
 /// Hands out the turns of one shutdown: one for each connection, evenly spaced.
 ///
-/// A client draws its delay from the hint to `spread_pct` more, so the arrivals of a long drain blur into each other. They
-/// neither pile up nor thin out by that: at any moment about nine tenths of the capacity arrive. The hints stop where a
-/// client would shorten them, and the turns are set closer where that leaves too little time: [`fits`](Self::fits) says so.
+/// A client draws its delay from the hint to `spread_pct` more, so the arrivals of a long drain
+/// blur into each other. They neither pile up nor thin out by that: at any moment about nine tenths
+/// of the capacity arrive. The hints stop where a client would shorten them, and the turns are set
+/// closer where that leaves too little time: [`fits`](Self::fits) says so.
 ///
-/// Without a [`linger`](DrainConfig::linger), all are told in the same instant: each client counts from there. With one,
-/// whose turn comes within it is told only then, and to wait for no longer than the base. Tell the hints in a word of their
-/// own (going away) or in the reason of the close frame with 1001.
+/// Without a [`linger`](DrainConfig::linger), all are told in the same instant: each client counts
+/// from there. With one, whose turn comes within it is told only then, and to wait for no longer
+/// than the base. Tell the hints in a word of their own (going away) or in the reason of the close
+/// frame with 1001.
 ///
 /// ```
 /// use core::time::Duration;
@@ -116,8 +121,8 @@ impl Drain {
         Self { config, connections, told: 0 }
     }
 
-    /// When the next connection leaves, and how long it should wait before it comes back. More connections than were
-    /// announced start from the front again.
+    /// When the next connection leaves, and how long it should wait before it comes back. More
+    /// connections than were announced start from the front again.
     #[must_use = "the client wants to be told"]
     pub fn next_turn(&mut self) -> Turn {
         let number = self.told % self.connections;
@@ -132,8 +137,8 @@ impl Drain {
         last.after.saturating_add(self.config.spread(last.hint))
     }
 
-    /// Whether the others are given all the time that their capacity asks for. If not, `max` is too short for so many:
-    /// they come faster.
+    /// Whether the others are given all the time that their capacity asks for. If not, `max` is too
+    /// short for so many: they come faster.
     #[must_use]
     pub fn fits(&self) -> bool {
         self.wanted() <= self.room()

@@ -21,13 +21,15 @@
 //!  news     a store, shared by all nodes: MemoryStore, or one that outlives a process
 //! ```
 //!
-//! A node decides, and keeps nothing that matters: sessions, histories and members are the store's, which is asked with a
-//! [`StoreRequest`] and tells [`StoreEvent`]. So a client that loses its node goes on with another one, and a node that was left
-//! behind can do no harm: each resume begins a new turn of the session, and the store takes nothing of an earlier one.
+//! A node decides, and keeps nothing that matters: sessions, histories and members are the store's,
+//! which is asked with a [`StoreRequest`] and tells [`StoreEvent`]. So a client that loses its node
+//! goes on with another one, and a node that was left behind can do no harm: each resume begins a
+//! new turn of the session, and the store takes nothing of an earlier one.
 //!
 //! # Example: a chat in a process of its own
 //!
-//! The driver here is a function without sockets. Everything that a client says to a channel is published there.
+//! The driver here is a function without sockets. Everything that a client says to a channel is
+//! published there.
 //!
 //! ```
 //! use relink_node::{
@@ -119,11 +121,13 @@ mod presence;
 
 pub use admission::{Admission, AdmissionConfig, AdmissionError, AdmissionErrorKind, address_key};
 pub use drain::{Drain, DrainConfig, Turn};
-pub use history::{Full, HistoryConfig, Publication, StoreEvent, StoreRequest, StoreResponse, Stream};
+pub use history::{
+    Full, HistoryConfig, Publication, StoreEvent, StoreRequest, StoreResponse, Stream,
+};
 pub use liveness::{Liveness, LivenessConfig};
 pub use memory::MemoryStore;
 pub use node::{
-    AuthorizationId, ConnectionId, DeliveryId, Node, NodeAction, NodeConfig, NodeEvent, NodeInput, NodeStats,
-    StoreRequestId,
+    AuthorizationId, ConnectionId, DeliveryId, Node, NodeAction, NodeConfig, NodeEvent, NodeInput,
+    NodeStats, StoreRequestId,
 };
 pub use presence::{Presence, PresenceChange, PresenceConfig};

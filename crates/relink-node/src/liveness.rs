@@ -1,9 +1,9 @@
 //! Which of very many connections have been silent for too long, without a timer for each.
 //!
-//! Time is cut into checks, one per `check_every`. A connection waits in the check at which it could be dead at the
-//! earliest. To hear from it is to store the time and nothing else; only when its check comes is it looked at, and found
-//! dead or moved to a later check. Between two such moves it was heard, so it is looked at no more than twice per
-//! `silence`, however much it says.
+//! Time is cut into checks, one per `check_every`. A connection waits in the check at which it
+//! could be dead at the earliest. To hear from it is to store the time and nothing else; only when
+//! its check comes is it looked at, and found dead or moved to a later check. Between two such
+//! moves it was heard, so it is looked at no more than twice per `silence`, however much it says.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
@@ -19,18 +19,20 @@ config! {
     /// | `check_every` | 10 s |
     /// | `message_timeout` | off |
     pub struct LivenessConfig {
-        /// A connection from which nothing at all came for this long is dead. Clients ping at least this often: a
-        /// shorter silence finds dead ones sooner, and kills those whose network is slow.
+        /// A connection from which nothing at all came for this long is dead. Clients ping at least
+        /// this often: a shorter silence finds dead ones sooner, and kills those whose network is
+        /// slow.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub silence / with_silence: Duration = Duration::from_secs(30),
-        /// How often is looked, and so how much later than `silence` a dead connection may be found. Shorter is
-        /// more exact and wakes the server more often.
+        /// How often is looked, and so how much later than `silence` a dead connection may be
+        /// found. Shorter is more exact and wakes the server more often.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub check_every / with_check_every: Duration = Duration::from_secs(10),
-        /// How long one message may take to arrive, once a part of it is there; then the connection is closed with 4000.
-        /// `off`: bytes that come are life, however slowly they come. With a limit, a peer that trickles holds no connection
-        /// and no half message for long; `max_message` has to fit into it on the slowest line. Time in which the connection
-        /// is not read does not count.
+        /// How long one message may take to arrive, once a part of it is there; then the connection
+        /// is closed with 4000. `off`: bytes that come are life, however slowly they come. With a
+        /// limit, a peer that trickles holds no connection and no half message for long;
+        /// `max_message` has to fit into it on the slowest line. Time in which the connection is
+        /// not read does not count.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration::option"))]
         pub message_timeout / with_message_timeout: Option<Duration> = None,
     }
@@ -51,10 +53,10 @@ impl LivenessConfig {
 
 /// Watches connections, each by its key.
 ///
-/// A connection is found dead no sooner than `silence` after it was last heard, and no later than `check_every` after
-/// that. A check that is made late by half of `check_every` or more means that this side slept: what the peers said
-/// meanwhile may still wait in the sockets, so nobody is found dead for one `check_every` more. As on the client,
-/// hand in what has arrived before the time.
+/// A connection is found dead no sooner than `silence` after it was last heard, and no later than
+/// `check_every` after that. A check that is made late by half of `check_every` or more means that
+/// this side slept: what the peers said meanwhile may still wait in the sockets, so nobody is found
+/// dead for one `check_every` more. As on the client, hand in what has arrived before the time.
 ///
 /// ```
 /// use core::time::Duration;
@@ -113,8 +115,8 @@ impl<K: Ord + Clone> Liveness<K> {
         self.watch_for(key, self.config.silence, now);
     }
 
-    /// The same with a silence of its own, for example 15 s for clients that were suspended before. To change it, watch
-    /// again.
+    /// The same with a silence of its own, for example 15 s for clients that were suspended before.
+    /// To change it, watch again.
     pub fn watch_for(&mut self, key: K, silence: Duration, now: Instant) {
         self.forget(&key);
         if self.watched.is_empty() {
@@ -126,8 +128,8 @@ impl<K: Ord + Clone> Liveness<K> {
         self.watched.insert(key, Watched { silence, heard: now, check });
     }
 
-    /// Something arrived from a connection, whatever it was. A look-up and a store: this is on the path of every
-    /// message. Nothing happens where the key is not watched.
+    /// Something arrived from a connection, whatever it was. A look-up and a store: this is on the
+    /// path of every message. Nothing happens where the key is not watched.
     #[inline]
     pub fn heard(&mut self, key: &K, now: Instant) {
         if let Some(watched) = self.watched.get_mut(key) {
@@ -135,7 +137,8 @@ impl<K: Ord + Clone> Liveness<K> {
         }
     }
 
-    /// A connection is gone, or no longer of interest. One that was found dead is no longer reported.
+    /// A connection is gone, or no longer of interest. One that was found dead is no longer
+    /// reported.
     pub fn forget(&mut self, key: &K) {
         self.dead.remove(key);
         if let Some((key, watched)) = self.watched.remove_entry(key) {
@@ -143,7 +146,8 @@ impl<K: Ord + Clone> Liveness<K> {
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next: at every check, while anybody is watched.
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next: at every check, while
+    /// anybody is watched.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let next = self.time_of(self.checked.saturating_add(1));

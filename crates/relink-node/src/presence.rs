@@ -1,4 +1,5 @@
-//! Who is online. A link that broke just now counts as online for a grace, so that a short drop is told to nobody.
+//! Who is online. A link that broke just now counts as online for a grace, so that a short drop is
+//! told to nobody.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
@@ -12,8 +13,8 @@ config! {
     /// |---|---|
     /// | `grace` | 30 s |
     pub struct PresenceConfig {
-        /// Counts as online for this long after the link broke. Shorter tells of every drop on a mobile network;
-        /// longer shows people who have gone. Zero tells at once.
+        /// Counts as online for this long after the link broke. Shorter tells of every drop on a
+        /// mobile network; longer shows people who have gone. Zero tells at once.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub grace / with_grace: Duration = Duration::from_secs(30),
     }
@@ -103,8 +104,8 @@ impl<K: Ord + Clone> Presence<K> {
         PresenceChange::Unchanged
     }
 
-    /// The link of one of `key`'s connections broke: it may come back until its grace is over. Nothing happens where
-    /// there is none.
+    /// The link of one of `key`'s connections broke: it may come back until its grace is over.
+    /// Nothing happens where there is none.
     pub fn broken(&mut self, key: &K, now: Instant) {
         if self.members.get(key).is_none_or(|member| member.live == 0) {
             return;
@@ -119,8 +120,9 @@ impl<K: Ord + Clone> Presence<K> {
         }
     }
 
-    /// One of `key`'s connections was ended on purpose. True where it was the last one: tell the others at once, no
-    /// grace is given. A connection that broke just now and may come back still counts.
+    /// One of `key`'s connections was ended on purpose. True where it was the last one: tell the
+    /// others at once, no grace is given. A connection that broke just now and may come back still
+    /// counts.
     #[must_use = "the others want to know who left"]
     pub fn left(&mut self, key: &K) -> bool {
         let Some(member) = self.members.get_mut(key) else { return false };
@@ -143,14 +145,16 @@ impl<K: Ord + Clone> Presence<K> {
         earliest([self.graces.first().map(|(at, _)| (*at, ()))]).map(|(at, ())| at)
     }
 
-    /// Ends every grace that is over at `now`. Take those who left with [`poll_left`](Self::poll_left).
+    /// Ends every grace that is over at `now`. Take those who left with
+    /// [`poll_left`](Self::poll_left).
     pub fn handle_timeout(&mut self, now: Instant) {
         while self.graces.first().is_some_and(|(at, _)| *at <= now) {
             self.over.extend(self.graces.pop_first());
         }
     }
 
-    /// The next one who did not come back in time, in the order of their ends: tell the others *member left*.
+    /// The next one who did not come back in time, in the order of their ends: tell the others
+    /// *member left*.
     pub fn poll_left(&mut self) -> Option<K> {
         while let Some((_, key)) = self.over.pop_first() {
             let Some(member) = self.members.get_mut(&key) else { continue };
@@ -189,7 +193,8 @@ impl<K: Ord + Clone> Presence<K> {
     }
 
     fn end_grace(&mut self, key: &K) {
-        let Some(until) = self.members.get_mut(key).and_then(|member| member.grace_until.take()) else {
+        let Some(until) = self.members.get_mut(key).and_then(|member| member.grace_until.take())
+        else {
             return;
         };
         let entry = (until, key.clone());

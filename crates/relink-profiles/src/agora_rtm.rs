@@ -1,13 +1,14 @@
-//! Agora RTM: a login that is answered within 6 s or rejected, a loss that stays hidden for 4 s, no limit after that, and one
-//! place for each user.
+//! Agora RTM: a login that is answered within 6 s or rejected, a loss that stays hidden for 4 s, no
+//! limit after that, and one place for each user.
 //!
-//! From the page on connection states of its SDK for the web, version 1. `login` is relink's `connect`, `logout` its
-//! `close`. The page says nothing about the wire; here it is `relink.v1`, which has channels, members and what they say of
-//! themselves. Nor about delays: they are those of version 1.2.2 of the SDK, linear by 1.5 s, with a cap and jitter.
+//! From the page on connection states of its SDK for the web, version 1. `login` is relink's
+//! `connect`, `logout` its `close`. The page says nothing about the wire; here it is `relink.v1`,
+//! which has channels, members and what they say of themselves. Nor about delays: they are those of
+//! version 1.2.2 of the SDK, linear by 1.5 s, with a cap and jitter.
 //!
-//! Not copied from the real SDK: limits of 8 and 12 s for the login; no grace at all, but a link that is found dead after
-//! 4.5 to 9 s; users who are banned, which the page does not have; and an end in ABORTED that takes a `logout` before the
-//! next `login`. Here `login` is enough.
+//! Not copied from the real SDK: limits of 8 and 12 s for the login; no grace at all, but a link
+//! that is found dead after 4.5 to 9 s; users who are banned, which the page does not have; and an
+//! end in ABORTED that takes a `logout` before the next `login`. Here `login` is enough.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -15,8 +16,8 @@ use core::time::Duration;
 use relink::TokenPlacement;
 use relink::profile::{Profile, StateLabel, StateView};
 use relink::{
-    Backoff, CloseCode, ClosedReason, Curve, Jitter, LinkConfig, OnFirstFailure, Reason, ReopenPolicy,
-    SessionConfig, State, Status, StopReason, Timer, Verdict,
+    Backoff, CloseCode, ClosedReason, Curve, Jitter, LinkConfig, OnFirstFailure, Reason,
+    ReopenPolicy, SessionConfig, State, Status, StopReason, Timer, Verdict,
 };
 
 /// As the page says.
@@ -28,7 +29,10 @@ pub static PROFILE: Profile = Profile {
     subprotocol: Some(relink_v1::SUBPROTOCOL),
     token: TokenPlacement::Protocol,
     label: |view| {
-        StateLabel::new(ConnectionState::of(view).name(), ChangeReason::of(view).map(ChangeReason::name))
+        StateLabel::new(
+            ConnectionState::of(view).name(),
+            ChangeReason::of(view).map(ChangeReason::name),
+        )
     },
     end: ClosedReason::name,
 };
@@ -39,8 +43,8 @@ pub const REMOTE_LOGIN: StopReason = StopReason::custom(&(
     "The same user has logged in elsewhere; log out there, then log in here again.",
 ));
 
-/// What the page says. It asks for a token provider: with one, a token that expires on the way back is reported at once and
-/// replaced, as often as it takes.
+/// What the page says. It asks for a token provider: with one, a token that expires on the way back
+/// is reported at once and replaced, as often as it takes.
 #[must_use]
 pub fn config() -> SessionConfig {
     let login = Duration::from_secs(6);
@@ -94,7 +98,9 @@ impl ConnectionState {
             Status::Connected => Self::Connected,
             Status::Reconnecting => Self::Reconnecting,
             Status::Closed => match view.state {
-                State::Closed(ClosedReason::Stopped { .. }) if was_logged_in(view.from) => Self::Aborted,
+                State::Closed(ClosedReason::Stopped { .. }) if was_logged_in(view.from) => {
+                    Self::Aborted
+                }
                 // A new login, which is shown next.
                 State::Connecting(_) => Self::Connecting,
                 State::Closed(_)
@@ -153,9 +159,10 @@ impl ChangeReason {
                 Self::RemoteLogin
             }
             (ConnectionState::Aborted, _) => Self::Interrupted,
-            (ConnectionState::Disconnected, State::Closed(ClosedReason::Requested) | State::Closing) => {
-                Self::Logout
-            }
+            (
+                ConnectionState::Disconnected,
+                State::Closed(ClosedReason::Requested) | State::Closing,
+            ) => Self::Logout,
             (ConnectionState::Disconnected, State::Closed(_)) if is_timeout(view.reason) => {
                 Self::LoginTimeout
             }

@@ -1,7 +1,8 @@
-//! deepstream: linear delays from zero, a login that the application decides on, a negotiation that may redirect.
+//! deepstream: linear delays from zero, a login that the application decides on, a negotiation that
+//! may redirect.
 //!
-//! [`PROFILE`] does what deepstream's page on client connectivity says. [`PROFILE_7`] does what version 7 of its JavaScript
-//! client does, where that differs and can be had from the same core:
+//! [`PROFILE`] does what deepstream's page on client connectivity says. [`PROFILE_7`] does what
+//! version 7 of its JavaScript client does, where that differs and can be had from the same core:
 //!
 //! | | the page, [`PROFILE`] | version 7, [`PROFILE_7`] |
 //! |---|---|---|
@@ -11,9 +12,9 @@
 //! | before the server's first word | AWAITING_CONNECTION | CHALLENGING |
 //! | first state | CLOSED | INITIALISING |
 //!
-//! What no profile copies: version 7 forgets failures as soon as a socket is open, so that nothing that fails after that ever
-//! backs off; follows redirects without a limit; waits for ever for an answer; and drops what is sent while the link is
-//! down.
+//! What no profile copies: version 7 forgets failures as soon as a socket is open, so that nothing
+//! that fails after that ever backs off; follows redirects without a limit; waits for ever for an
+//! answer; and drops what is sent while the link is down.
 
 mod client;
 mod wire;
@@ -24,9 +25,9 @@ use core::time::Duration;
 use relink::TokenPlacement;
 use relink::profile::{Profile, StateLabel, StateView};
 use relink::{
-    Backoff, BudgetConfig, ClosePolicy, ClosedReason, Curve, HTTP_STATUSES, Handshake, HeartbeatConfig,
-    Indicator, Jitter, LinkConfig, OnDead, Phase, Reason, ReopenPolicy, Row, SessionConfig, State, Step,
-    StopReason, Verdict, rows,
+    Backoff, BudgetConfig, ClosePolicy, ClosedReason, Curve, HTTP_STATUSES, Handshake,
+    HeartbeatConfig, Indicator, Jitter, LinkConfig, OnDead, Phase, Reason, ReopenPolicy, Row,
+    SessionConfig, State, Step, StopReason, Verdict, rows,
 };
 
 pub use client::Deepstream;
@@ -58,21 +59,27 @@ pub static PROFILE_7: Profile = Profile {
 };
 
 /// The server refused the negotiation.
-pub const CHALLENGE_DENIED: StopReason =
-    StopReason::custom(&("challenge_denied", "The server refuses this address; check where you connect to."));
+pub const CHALLENGE_DENIED: StopReason = StopReason::custom(&(
+    "challenge_denied",
+    "The server refuses this address; check where you connect to.",
+));
 /// Too many logins failed on one connection.
 pub const TOO_MANY_AUTH_ATTEMPTS: StopReason = StopReason::custom(&(
     "too_many_auth_attempts",
     "The server refused the login several times; check it before you log in again.",
 ));
 /// Nobody logged in for so long that the server gave up.
-pub const AUTHENTICATION_TIMEOUT: StopReason =
-    StopReason::custom(&("authentication_timeout", "The server waited too long for a login; connect anew."));
+pub const AUTHENTICATION_TIMEOUT: StopReason = StopReason::custom(&(
+    "authentication_timeout",
+    "The server waited too long for a login; connect anew.",
+));
 
 /// deepstream's servers close without a code, and its clients look at none.
-static CLOSE_CODES: [Row; 1] = [rows(0, u16::MAX, Verdict::Retry, "deepstream knows no close codes")];
+static CLOSE_CODES: [Row; 1] =
+    [rows(0, u16::MAX, Verdict::Retry, "deepstream knows no close codes")];
 
-/// What the page says, and where it is silent what relink chose: limits for each step of the handshake.
+/// What the page says, and where it is silent what relink chose: limits for each step of the
+/// handshake.
 #[must_use]
 pub fn config() -> SessionConfig {
     let step = Some(Duration::from_secs(10));
@@ -96,8 +103,8 @@ pub fn config() -> SessionConfig {
     SessionConfig::default().with_link(link)
 }
 
-/// `reconnectIntervalIncrement` and `maxReconnectInterval`: the first attempt after a loss at once, each further one later by
-/// the increment, up to the interval.
+/// `reconnectIntervalIncrement` and `maxReconnectInterval`: the first attempt after a loss at once,
+/// each further one later by the increment, up to the interval.
 #[must_use]
 pub fn backoff(increment: Duration, max_interval: Duration) -> Backoff {
     Backoff::default()
@@ -145,18 +152,19 @@ impl ConnectionState {
     pub const fn of(state: State) -> Self {
         match state {
             State::Idle | State::Closing | State::Closed(ClosedReason::Requested) => Self::Closed,
-            State::Connecting(Phase::Handshaking(step)) | State::Reconnecting(Phase::Handshaking(step)) => {
-                match step {
-                    Step::Welcome => Self::AwaitingConnection,
-                    Step::Challenge => Self::Challenging,
-                    Step::Login => Self::AwaitingAuthentication,
-                    Step::Authenticating => Self::Authenticating,
-                }
-            }
+            State::Connecting(Phase::Handshaking(step))
+            | State::Reconnecting(Phase::Handshaking(step)) => match step {
+                Step::Welcome => Self::AwaitingConnection,
+                Step::Challenge => Self::Challenging,
+                Step::Login => Self::AwaitingAuthentication,
+                Step::Authenticating => Self::Authenticating,
+            },
             State::Connecting(Phase::Waiting | Phase::Authorizing | Phase::Dialing) => {
                 Self::AwaitingConnection
             }
-            State::Reconnecting(Phase::Waiting | Phase::Authorizing | Phase::Dialing) => Self::Reconnecting,
+            State::Reconnecting(Phase::Waiting | Phase::Authorizing | Phase::Dialing) => {
+                Self::Reconnecting
+            }
             State::Connected => Self::Open,
             State::Closed(
                 ClosedReason::Stopped { .. } | ClosedReason::GaveUp(_) | ClosedReason::DriverGone,

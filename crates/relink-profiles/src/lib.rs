@@ -2,10 +2,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 //! Profiles: how five real systems behave, each as configuration of the one core.
 //!
-//! A profile is what a system's documentation says, in relink's terms: its numbers, what its close codes mean, the steps of its
-//! handshake, its wire protocol, and its own names for states and reasons. No profile has a branch of its own in the
-//! core, so each is a place to start from for a system of one's own. `docs/conformance.md` lists what each of them was
-//! taken from, and where the real system differs from its own documentation.
+//! A profile is what a system's documentation says, in relink's terms: its numbers, what its close
+//! codes mean, the steps of its handshake, its wire protocol, and its own names for states and
+//! reasons. No profile has a branch of its own in the core, so each is a place to start from for a
+//! system of one's own. `docs/conformance.md` lists what each of them was taken from, and where the
+//! real system differs from its own documentation.
 //!
 //! | profile | is |
 //! |---|---|

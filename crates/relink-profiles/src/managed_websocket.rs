@@ -1,13 +1,14 @@
-//! `ManagedWebSocket` and `WebSocketConnectionManager`: a client with six states and heartbeats of its own, and the server
-//! that answers them.
+//! `ManagedWebSocket` and `WebSocketConnectionManager`: a client with six states and heartbeats of
+//! its own, and the server that answers them.
 //!
-//! The class contradicts the text around it: the listing takes 1000 and 1001 for the end, the text comes back at once.
-//! [`PROFILE`] follows the listing, [`PROFILE_PROSE`] the text, with its circuit breaker. The listing gives no
-//! numbers but the server's; those of the client are chosen to fit them.
+//! The class contradicts the text around it: the listing takes 1000 and 1001 for the end, the text
+//! comes back at once. [`PROFILE`] follows the listing, [`PROFILE_PROSE`] the text, with its
+//! circuit breaker. The listing gives no numbers but the server's; those of the client are chosen
+//! to fit them.
 //!
-//! Not copied: the listing's heartbeat clock, which is not started anew with a connection, so that links are killed for ever
-//! after a long outage; its wait for the answer to a close frame that a dead peer never sends; and its missing limit on
-//! connecting.
+//! Not copied: the listing's heartbeat clock, which is not started anew with a connection, so that
+//! links are killed for ever after a long outage; its wait for the answer to a close frame that a
+//! dead peer never sends; and its missing limit on connecting.
 
 mod client;
 
@@ -17,9 +18,9 @@ use core::time::Duration;
 use relink::TokenPlacement;
 use relink::profile::{Profile, StateLabel};
 use relink::{
-    Backoff, Breaker, BudgetConfig, ClosePolicy, ClosedReason, Curve, HTTP_STATUSES, HeartbeatConfig, Jitter,
-    LinkConfig, OfflineSend, OutboxConfig, ReopenPolicy, Row, SessionConfig, State, StopReason, Verdict, row,
-    rows,
+    Backoff, Breaker, BudgetConfig, ClosePolicy, ClosedReason, Curve, HTTP_STATUSES,
+    HeartbeatConfig, Jitter, LinkConfig, OfflineSend, OutboxConfig, ReopenPolicy, Row,
+    SessionConfig, State, StopReason, Verdict, row, rows,
 };
 
 pub use client::{ManagedWebSocket, Word};
@@ -65,7 +66,11 @@ static LISTING: [Row; 5] = [
 static PROSE: [Row; 4] = [
     rows(1000, 1001, Verdict::RetryNow, "the server moves: reconnect with minimal backoff"),
     row(1003, Verdict::Stop(StopReason::UNSUPPORTED_DATA), "as in the listing"),
-    row(1008, Verdict::Stop(StopReason::POLICY_VIOLATION), "credentials or rights are wrong: never"),
+    row(
+        1008,
+        Verdict::Stop(StopReason::POLICY_VIOLATION),
+        "credentials or rights are wrong: never",
+    ),
     rows(0, u16::MAX, Verdict::Retry, "network trouble: exponential, with jitter"),
 ];
 
@@ -89,7 +94,8 @@ pub fn config() -> SessionConfig {
         .with_reopen(ReopenPolicy::Always)
         // A close empties the queue: what can go out at once goes.
         .with_flush_timeout(Duration::from_millis(1));
-    let outbox = OutboxConfig::default().with_max_messages(100).with_while_down(OfflineSend::QueueAfterLoss);
+    let outbox =
+        OutboxConfig::default().with_max_messages(100).with_while_down(OfflineSend::QueueAfterLoss);
     SessionConfig::default().with_link(link).with_outbox(outbox)
 }
 
@@ -107,7 +113,8 @@ pub fn config_prose() -> SessionConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the listing has six")]
 pub enum ConnectionState {
-    /// On the way to the first usable link. (The listing is here at each attempt, and takes no messages then.)
+    /// On the way to the first usable link. (The listing is here at each attempt, and takes no
+    /// messages then.)
     Connecting,
     /// Usable.
     Connected,

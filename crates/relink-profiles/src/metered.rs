@@ -1,11 +1,14 @@
-//! Metered: a fresh token for every attempt, a table of close codes, channels that come back, peers that keep their identity.
+//! Metered: a fresh token for every attempt, a table of close codes, channels that come back, peers
+//! that keep their identity.
 //!
-//! From the best practices for reconnects of its realtime messaging. Above the link, one [`PeerRestart`](crate::PeerRestart) for each peer
-//! restarts what the link is not concerned in, and a [`Roster`](relink::Roster) compares who was there with who is.
-//! [`Client`] is the client's half of its wire protocol.
+//! From the best practices for reconnects of its realtime messaging. Above the link, one
+//! [`PeerRestart`](crate::PeerRestart) for each peer restarts what the link is not concerned in,
+//! and a [`Roster`](relink::Roster) compares who was there with who is. [`Client`] is the client's
+//! half of its wire protocol.
 //!
-//! Not copied from the real SDK: delays that jitter takes beyond the cap, and below the floor of 30 s for 4010; a first
-//! connect that is never retried; a wait of 30 s for the answer to a close frame that a dead peer never sends.
+//! Not copied from the real SDK: delays that jitter takes beyond the cap, and below the floor of 30
+//! s for 4010; a first connect that is never retried; a wait of 30 s for the answer to a close
+//! frame that a dead peer never sends.
 
 mod client;
 mod wire;
@@ -16,9 +19,9 @@ use core::time::Duration;
 use alloc::borrow::Cow;
 use relink::TokenPlacement;
 use relink::{
-    Backoff, BudgetConfig, ClosePolicy, ClosedReason, Curve, GiveUpReason, HTTP_STATUSES, Handshake,
-    HeartbeatConfig, Jitter, LinkConfig, OfflineSend, OutboxConfig, Row, SessionConfig, Status, StopReason,
-    Verdict, row, rows,
+    Backoff, BudgetConfig, ClosePolicy, ClosedReason, Curve, GiveUpReason, HTTP_STATUSES,
+    Handshake, HeartbeatConfig, Jitter, LinkConfig, OfflineSend, OutboxConfig, Row, SessionConfig,
+    Status, StopReason, Verdict, row, rows,
 };
 
 use relink::profile::{Profile, StateLabel};
@@ -44,7 +47,11 @@ const CAP: Verdict = Verdict::RetrySlow { floor: Duration::from_secs(30) };
 
 /// The document's close codes: what is not terminal is retried.
 static CLOSE_CODES: [Row; 8] = [
-    row(4001, Verdict::Stop(StopReason::INVALID_TOKEN), "signature, key or format of the token are wrong"),
+    row(
+        4001,
+        Verdict::Stop(StopReason::INVALID_TOKEN),
+        "signature, key or format of the token are wrong",
+    ),
     row(4002, Verdict::RefreshToken, "the token expired; the next one is fresh"),
     row(4003, Verdict::Stop(StopReason::CHANNEL_NOT_AUTHORIZED), "the channel is not in the token"),
     row(4010, CAP, "too many connections: 30 s at least under every delay"),
@@ -55,7 +62,8 @@ static CLOSE_CODES: [Row; 8] = [
 ];
 
 /// What the document says. A going-away hint is told and not honoured, as in the SDK; opt in with
-/// `config.link.retry_after.honour`. `send` is refused while the link is down; `config.outbox.while_down` queues.
+/// `config.link.retry_after.honour`. `send` is refused while the link is down;
+/// `config.outbox.while_down` queues.
 #[must_use]
 pub fn config() -> SessionConfig {
     let backoff = Backoff::default()

@@ -1,9 +1,11 @@
-//! Restarts of one peer's connection at growing delays: the layer above a link, one machine per peer.
+//! Restarts of one peer's connection at growing delays: the layer above a link, one machine per
+//! peer.
 //!
-//! Peer-to-peer layers restart a connection through the signalling link, again and again, at growing distances. Two mistakes
-//! are common there. If a timer for the answer and a timer for the next attempt both advance, the attempts
-//! are used up twice as fast; if the next delay waits for the answer to an attempt, they take twice as long. Here
-//! one clock owns the delays: attempts are made at fixed distances from each other, whatever becomes of them.
+//! Peer-to-peer layers restart a connection through the signalling link, again and again, at
+//! growing distances. Two mistakes are common there. If a timer for the answer and a timer for the
+//! next attempt both advance, the attempts are used up twice as fast; if the next delay waits for
+//! the answer to an attempt, they take twice as long. Here one clock owns the delays: attempts are
+//! made at fixed distances from each other, whatever becomes of them.
 
 use core::time::Duration;
 use relink::internal::{config, positive};
@@ -17,8 +19,9 @@ config! {
     /// | `delays` | 0, 1, 2, 4, 8, 16, 30, 30, 30 s |
     /// | `last_attempt_timeout` | 15 s |
     pub struct PeerRestartConfig {
-        /// The delay before each attempt, counted from the attempt before it; the first one from the loss. Nine attempts
-        /// over 121 s by default: a roam from one network to another takes seconds, a lift a minute.
+        /// The delay before each attempt, counted from the attempt before it; the first one from
+        /// the loss. Nine attempts over 121 s by default: a roam from one network to another takes
+        /// seconds, a lift a minute.
         pub delays / with_delays: DelayTable = DelayTable::of_seconds([0, 1, 2, 4, 8, 16, 30, 30, 30]),
         /// How long the last attempt may take.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
@@ -51,12 +54,14 @@ pub enum RestartAction {
     GiveUp,
 }
 
-/// The restarts of one peer's connection. Each peer has one of its own, so that the others are not touched.
+/// The restarts of one peer's connection. Each peer has one of its own, so that the others are not
+/// touched.
 ///
-/// * [`lost`](Self::lost) starts it; while it runs, further losses change nothing, but for a loss of the last attempt.
+/// * [`lost`](Self::lost) starts it; while it runs, further losses change nothing, but for a loss
+///   of the last attempt.
 /// * [`recovered`](Self::recovered) ends it, and the next loss starts over.
-/// * [`stop`](Self::stop) ends it, too: the signalling link itself is down, restarts cannot get through, and what survives is
-///   seen when it is back ([`Roster`](relink::Roster)).
+/// * [`stop`](Self::stop) ends it, too: the signalling link itself is down, restarts cannot get
+///   through, and what survives is seen when it is back ([`Roster`](relink::Roster)).
 ///
 /// ```
 /// use core::time::Duration;
@@ -156,8 +161,8 @@ impl PeerRestart {
         }
     }
 
-    /// What is due at `now`. Early calls do nothing. A late one, as after sleep, makes one attempt, and the next one
-    /// keeps its distance from it.
+    /// What is due at `now`. Early calls do nothing. A late one, as after sleep, makes one attempt,
+    /// and the next one keeps its distance from it.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Instant) -> Option<RestartAction> {
         let Stage::Climbing { attempts, next } = &mut self.stage else { return None };

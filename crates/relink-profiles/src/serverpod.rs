@@ -1,10 +1,11 @@
 //! Serverpod: a table of five delays, then an end that the person is told of.
 //!
-//! From a lesson on reconnection with Serverpod, whose client keeps what was not sent and asks for what was missed. The
-//! lesson leaves the wire protocol of both to the reader; here it is `relink.v1`, which resumes.
+//! From a lesson on reconnection with Serverpod, whose client keeps what was not sent and asks for
+//! what was missed. The lesson leaves the wire protocol of both to the reader; here it is
+//! `relink.v1`, which resumes.
 //!
-//! Not copied from the real client: its handler for streaming connections retries every second, without a limit, and sends
-//! nothing that waited.
+//! Not copied from the real client: its handler for streaming connections retries every second,
+//! without a limit, and sends nothing that waited.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -28,8 +29,8 @@ pub static PROFILE: Profile = Profile {
     end: ClosedReason::name,
 };
 
-/// What the lesson says. Failures are forgotten on the first success, as it has it: a server that accepts and closes at
-/// once is dialled every second.
+/// What the lesson says. Failures are forgotten on the first success, as it has it: a server that
+/// accepts and closes at once is dialled every second.
 #[must_use]
 pub fn config() -> SessionConfig {
     let backoff = Backoff::default()
@@ -43,8 +44,8 @@ pub fn config() -> SessionConfig {
     relink_v1::adapt(SessionConfig::default().with_link(link))
 }
 
-/// The same with `disconnectOnLostInternetConnection`: false keeps the link while the system says that there is no network,
-/// true lets go of it.
+/// The same with `disconnectOnLostInternetConnection`: false keeps the link while the system says
+/// that there is no network, true lets go of it.
 #[must_use]
 pub fn config_with(disconnect_on_lost_internet: bool) -> SessionConfig {
     let mut config = config();
@@ -73,7 +74,9 @@ impl Status {
     pub const fn of(state: State) -> Self {
         match state {
             State::Idle | State::Closing | State::Closed(_) => Self::Disconnected,
-            State::Connecting(Phase::Waiting) | State::Reconnecting(Phase::Waiting) => Self::WaitingToRetry,
+            State::Connecting(Phase::Waiting) | State::Reconnecting(Phase::Waiting) => {
+                Self::WaitingToRetry
+            }
             State::Connecting(Phase::Authorizing | Phase::Dialing | Phase::Handshaking(_))
             | State::Reconnecting(Phase::Authorizing | Phase::Dialing | Phase::Handshaking(_)) => {
                 Self::Connecting

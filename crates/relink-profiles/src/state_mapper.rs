@@ -26,7 +26,8 @@ impl fmt::Display for StateChange {
 
 /// Follows a link by its events, and tells of it in a system's own words.
 ///
-/// Hand it every event, from the start: what it says is made from the last change of the exact state and of what is shown.
+/// Hand it every event, from the start: what it says is made from the last change of the exact
+/// state and of what is shown.
 #[derive(Debug, Clone)]
 pub struct StateMapper {
     profile: &'static Profile,
@@ -38,8 +39,12 @@ impl StateMapper {
     /// For a link that was not started yet.
     #[must_use]
     pub fn new(profile: &'static Profile) -> Self {
-        let view =
-            StateView { from: State::Idle, state: State::Idle, reason: Reason::Connect, shown: Status::Idle };
+        let view = StateView {
+            from: State::Idle,
+            state: State::Idle,
+            reason: Reason::Connect,
+            shown: Status::Idle,
+        };
         Self { profile, view, label: (profile.label)(&view) }
     }
 

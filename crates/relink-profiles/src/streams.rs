@@ -4,8 +4,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use relink::{Channel, Message, Position, ProtocolEvent};
 
-/// Counts messages channel by channel. Every subscription starts a new epoch: what was said while the link was down is lost,
-/// and the session tells so.
+/// Counts messages channel by channel. Every subscription starts a new epoch: what was said while
+/// the link was down is lost, and the session tells so.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Streams {
     epoch: u32,
@@ -39,25 +39,44 @@ impl Streams {
 
     /// The peer speaks of a channel: by an answer, or by something on it that overtook the answer.
     pub(super) fn confirmed(&mut self, channel: &Channel, signals: &mut Vec<ProtocolEvent>) {
-        let Some(stream) = self.channels.get_mut(channel).filter(|stream| stream.asked) else { return };
+        let Some(stream) = self.channels.get_mut(channel).filter(|stream| stream.asked) else {
+            return;
+        };
         stream.asked = false;
         self.epoch = self.epoch.wrapping_add(1);
         let position = Position::new(self.epoch, 0);
-        signals.push(ProtocolEvent::Subscribed { channel: channel.clone(), position, recovered: true });
+        signals.push(ProtocolEvent::Subscribed {
+            channel: channel.clone(),
+            position,
+            recovered: true,
+        });
     }
 
     /// A message on a channel; one that nobody asked for is dropped.
-    pub(super) fn message(&mut self, channel: &Channel, message: Message, signals: &mut Vec<ProtocolEvent>) {
+    pub(super) fn message(
+        &mut self,
+        channel: &Channel,
+        message: Message,
+        signals: &mut Vec<ProtocolEvent>,
+    ) {
         self.confirmed(channel, signals);
         let Some(stream) = self.channels.get_mut(channel) else { return };
         stream.offset = stream.offset.saturating_add(1);
         let offset = stream.offset;
-        signals.push(ProtocolEvent::Publication { channel: Some(channel.clone()), offset, message });
+        signals.push(ProtocolEvent::Publication {
+            channel: Some(channel.clone()),
+            offset,
+            message,
+        });
     }
 
-    /// Somebody's presence is spoken of. Tells whether this is the first time since the channel was asked for, and so
-    /// everybody; `None` where nobody asked.
-    pub(super) fn presence(&mut self, channel: &Channel, signals: &mut Vec<ProtocolEvent>) -> Option<bool> {
+    /// Somebody's presence is spoken of. Tells whether this is the first time since the channel was
+    /// asked for, and so everybody; `None` where nobody asked.
+    pub(super) fn presence(
+        &mut self,
+        channel: &Channel,
+        signals: &mut Vec<ProtocolEvent>,
+    ) -> Option<bool> {
         self.confirmed(channel, signals);
         let stream = self.channels.get_mut(channel)?;
         Some(core::mem::replace(&mut stream.awaits_members, false))

@@ -23,8 +23,10 @@ fn climb(restart: &mut PeerRestart) -> Vec<(u64, RestartAction)> {
 #[test]
 fn m18_nine_attempts_over_121_s_whether_or_not_anybody_answers() {
     let times = [0, 1, 3, 7, 15, 31, 61, 91, 121];
-    let restarts =
-        times.into_iter().zip(1..).map(|(time, attempt)| (time, RestartAction::Restart { attempt }));
+    let restarts = times
+        .into_iter()
+        .zip(1..)
+        .map(|(time, attempt)| (time, RestartAction::Restart { attempt }));
     let expected: Vec<_> = restarts.chain([(136, RestartAction::GiveUp)]).collect();
     let mut restart = PeerRestart::default();
     restart.lost(at(0));
@@ -35,7 +37,9 @@ fn m18_nine_attempts_over_121_s_whether_or_not_anybody_answers() {
     restart.lost(at(0));
     let mut said = Vec::new();
     while let Some(next) = restart.poll_timeout() {
-        said.extend(restart.handle_timeout(next).map(|rung| ((next - Instant::ORIGIN).as_secs(), rung)));
+        said.extend(
+            restart.handle_timeout(next).map(|rung| ((next - Instant::ORIGIN).as_secs(), rung)),
+        );
         if said.len() < 10 {
             restart.lost(next);
             restart.lost(next);
@@ -57,7 +61,10 @@ fn m18_a_recovery_starts_the_next_loss_at_the_bottom() {
         assert!(restart.handle_timeout(at(second)).is_some());
     }
     restart.recovered();
-    assert_eq!((restart.poll_timeout(), restart.is_restarting(), restart.attempts()), (None, false, 0));
+    assert_eq!(
+        (restart.poll_timeout(), restart.is_restarting(), restart.attempts()),
+        (None, false, 0)
+    );
     restart.lost(at(50));
     assert_eq!(restart.handle_timeout(at(50)), Some(RestartAction::Restart { attempt: 1 }));
 }

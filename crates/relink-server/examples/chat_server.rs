@@ -5,8 +5,9 @@
 //! cargo run -p relink-server --example chat_server --features redis -- redis://127.0.0.1/
 //! ```
 //!
-//! A client subscribes to `room/…`, with presence if it wants to be seen, and sends its words there. Its token is its name.
-//! Restart the server while clients talk: with Redis they go on as if nothing had happened.
+//! A client subscribes to `room/…`, with presence if it wants to be seen, and sends its words
+//! there. Its token is its name. Restart the server while clients talk: with Redis they go on as if
+//! nothing had happened.
 
 use std::error::Error;
 
@@ -20,7 +21,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let builder = Server::builder()
         .authenticate(|token| async move {
             match token {
-                Some(token) if (1..=32).contains(&token.expose().len()) => Ok(User::new(token.expose())),
+                Some(token) if (1..=32).contains(&token.expose().len()) => {
+                    Ok(User::new(token.expose()))
+                }
                 _ => Err(CloseCode::INVALID_TOKEN.into()),
             }
         })
@@ -47,7 +50,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// Words go to their room, with the name of whoever says them.
 fn say(context: &Context, words: Option<&str>) -> Result<(), Problem> {
-    let Some(room) = context.channel().filter(|channel| channel.as_str().starts_with("room/")) else {
+    let Some(room) = context.channel().filter(|channel| channel.as_str().starts_with("room/"))
+    else {
         return Err(Problem::new(Problem::NOT_HANDLED, "say it in a room"));
     };
     let Some(words) = words.filter(|words| !words.trim().is_empty()) else {

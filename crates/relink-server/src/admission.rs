@@ -17,8 +17,9 @@ use crate::{
     handshake::Refusal,
 };
 
-/// At most this many refused connections are heard out at a time, which takes a second at most. The others are told and closed at
-/// once, so that being refused costs the server nothing, however many come.
+/// At most this many refused connections are heard out at a time, which takes a second at most. The
+/// others are told and closed at once, so that being refused costs the server nothing, however many
+/// come.
 const COURTESIES: usize = 32;
 
 /// How many connections there are, and from where.
@@ -56,7 +57,8 @@ impl Admission {
     pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Permit, Refusal> {
         let address = address.map(address_key);
         let mut counts = self.lock();
-        let here = address.and_then(|address| counts.by_address.get(&address).copied()).unwrap_or(0);
+        let here =
+            address.and_then(|address| counts.by_address.get(&address).copied()).unwrap_or(0);
         let too_many = if counts.all >= self.limits.max_connections {
             Some((StatusCode::SERVICE_UNAVAILABLE, "server is at capacity"))
         } else if here >= self.limits.per_address {
@@ -105,7 +107,8 @@ impl Counts {
     fn too_fast(&mut self, address: IpAddr, now: relink::Instant) -> Option<Refusal> {
         let too_many = self.rates.as_mut()?.admit(address, now).err()?;
         let status = StatusCode::from_u16(too_many.reason.http_status());
-        let refusal = Refusal::new(status.unwrap_or(StatusCode::TOO_MANY_REQUESTS), too_many.to_string());
+        let refusal =
+            Refusal::new(status.unwrap_or(StatusCode::TOO_MANY_REQUESTS), too_many.to_string());
         // Rounded up: whoever comes too early is refused again.
         let wait = too_many.retry_after;
         Some(refusal.retry_after(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)))

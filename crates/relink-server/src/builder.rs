@@ -21,8 +21,8 @@ use crate::{
     user::User,
 };
 
-/// A server to be. Everything has a default: anonymous users, who may have every channel, and whose messages are
-/// published to the channel that they name; history in memory.
+/// A server to be. Everything has a default: anonymous users, who may have every channel, and whose
+/// messages are published to the channel that they name; history in memory.
 pub struct ServerBuilder {
     config: ServerConfig,
     handlers: Handlers,
@@ -48,12 +48,13 @@ impl ServerBuilder {
         self
     }
 
-    /// Who somebody is, by the token in the client's hello, in `Authorization: Bearer` of the handshake, or by a fresh one
-    /// ahead of its end. `None` where a client sends none.
+    /// Who somebody is, by the token in the client's hello, in `Authorization: Bearer` of the
+    /// handshake, or by a fresh one ahead of its end. `None` where a client sends none.
     ///
-    /// An error closes the connection: [`INVALID_TOKEN`](relink::CloseCode::INVALID_TOKEN) ends the client's link,
-    /// [`TOKEN_EXPIRED`](relink::CloseCode::TOKEN_EXPIRED) makes it come back with a fresh one. In the handshake it
-    /// becomes 401. A token that ends has a user that says so: [`User::with_expires_in`].
+    /// An error closes the connection: [`INVALID_TOKEN`](relink::CloseCode::INVALID_TOKEN) ends the
+    /// client's link, [`TOKEN_EXPIRED`](relink::CloseCode::TOKEN_EXPIRED) makes it come back with a
+    /// fresh one. In the handshake it becomes 401. A token that ends has a user that says so:
+    /// [`User::with_expires_in`].
     #[must_use]
     pub fn authenticate<F, Fut>(mut self, authenticate: F) -> Self
     where
@@ -64,9 +65,10 @@ impl ServerBuilder {
         self
     }
 
-    /// A look at the HTTP request before it becomes a WebSocket: a cookie, the `Origin` that a browser tells, the path.
-    /// `Ok(None)` leaves it to [`authenticate`](Self::authenticate) to find out who it is; an error is the HTTP status of
-    /// the refusal. Where cookies say who somebody is, check `Origin`, or any web page can speak in the name of its visitors.
+    /// A look at the HTTP request before it becomes a WebSocket: a cookie, the `Origin` that a
+    /// browser tells, the path. `Ok(None)` leaves it to [`authenticate`](Self::authenticate) to
+    /// find out who it is; an error is the HTTP status of the refusal. Where cookies say who
+    /// somebody is, check `Origin`, or any web page can speak in the name of its visitors.
     #[must_use]
     pub fn on_request<F, Fut>(mut self, look: F) -> Self
     where
@@ -77,10 +79,10 @@ impl ServerBuilder {
         self
     }
 
-    /// Whether a user may subscribe to a channel, with the token that the client sent for it, if any.
-    /// [`CHANNEL_NOT_AUTHORIZED`](Problem::CHANNEL_NOT_AUTHORIZED) is the usual refusal. It is asked again, with the same
-    /// token, whenever the client renews its own; an error then ends the subscription. What they may publish is decided in
-    /// [`on_message`](Self::on_message).
+    /// Whether a user may subscribe to a channel, with the token that the client sent for it, if
+    /// any. [`CHANNEL_NOT_AUTHORIZED`](Problem::CHANNEL_NOT_AUTHORIZED) is the usual refusal. It is
+    /// asked again, with the same token, whenever the client renews its own; an error then ends the
+    /// subscription. What they may publish is decided in [`on_message`](Self::on_message).
     #[must_use]
     pub fn authorize<F, Fut>(mut self, authorize: F) -> Self
     where
@@ -94,18 +96,20 @@ impl ServerBuilder {
         self
     }
 
-    /// What a message leads to: its effects are collected in the [`Context`]. An error is the rejection that the client is
-    /// told; a panic becomes one. The messages of one session come one at a time, in order.
+    /// What a message leads to: its effects are collected in the [`Context`]. An error is the
+    /// rejection that the client is told; a panic becomes one. The messages of one session come one
+    /// at a time, in order.
     ///
-    /// Without it, messages are published to the channel that they name, whoever sent them, and those that name none are
-    /// rejected with [`NOT_HANDLED`](Problem::NOT_HANDLED).
+    /// Without it, messages are published to the channel that they name, whoever sent them, and
+    /// those that name none are rejected with [`NOT_HANDLED`](Problem::NOT_HANDLED).
     #[must_use]
     pub fn on_message<F, Fut>(mut self, handle: F) -> Self
     where
         F: Fn(Context, Message) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Problem>> + Send + 'static,
     {
-        self.handlers.message = Some(Arc::new(move |(context, message)| Box::pin(handle(context, message))));
+        self.handlers.message =
+            Some(Arc::new(move |(context, message)| Box::pin(handle(context, message))));
         self
     }
 

@@ -1,5 +1,5 @@
-//! The clock of a node: tokio's, so that it stands still and jumps in tests that want it, and the time for which the machine was
-//! suspended: sessions and tokens end meanwhile.
+//! The clock of a node: tokio's, so that it stands still and jumps in tests that want it, and the
+//! time for which the machine was suspended: sessions and tokens end meanwhile.
 
 use relink::Instant;
 use relink_driver::Suspension;

@@ -17,23 +17,27 @@ use relink_node::{AdmissionConfig, NodeConfig};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerConfig {
-    /// What is decided about connections, sessions and subscriptions. Its `history` is replaced by that of the store, and its
-    /// `max_message` by the one below.
+    /// What is decided about connections, sessions and subscriptions. Its `history` is replaced by
+    /// that of the store, and its `max_message` by the one below.
     pub node: NodeConfig,
     /// How many connections there may be.
     pub limits: ConnectionLimits,
-    /// How fast they may come, from one address and from all together. Off by default: behind a proxy everybody comes
-    /// from the proxy's address. Turn it on where clients connect directly, or where you hand their addresses in (see
-    /// [`ServerHandle::accept`](crate::ServerHandle::accept)). Its `per_user` is not looked at; the `node` has one.
+    /// How fast they may come, from one address and from all together. Off by default: behind a
+    /// proxy everybody comes from the proxy's address. Turn it on where clients connect directly,
+    /// or where you hand their addresses in (see
+    /// [`ServerHandle::accept`](crate::ServerHandle::accept)). Its `per_user` is not looked at; the
+    /// `node` has one.
     pub admission: Option<AdmissionConfig>,
-    /// A client's WebSocket message that is larger than this, in bytes, is answered with 1009. With its frame around it:
-    /// base64 in JSON makes bytes a third larger. Clients are told, and do not send what is larger. At least 512. How large
-    /// publications may be is for [`NodeConfig::max_publication`] to say.
+    /// A client's WebSocket message that is larger than this, in bytes, is answered with 1009. With
+    /// its frame around it: base64 in JSON makes bytes a third larger. Clients are told, and do not
+    /// send what is larger. At least 512. How large publications may be is for
+    /// [`NodeConfig::max_publication`] to say.
     pub max_message: usize,
     /// A connection that has not asked for a WebSocket after this time is dropped. TLS counts if
     /// [`ServerHandle::accept_after`](crate::ServerHandle::accept_after) does it.
     pub handshake_timeout: Duration,
-    /// After a close frame: how long what is queued may take to reach the client, and how long the client may take to answer.
+    /// After a close frame: how long what is queued may take to reach the client, and how long the
+    /// client may take to answer.
     pub farewell: Duration,
 }
 
@@ -94,9 +98,10 @@ impl ServerConfig {
     }
 }
 
-/// How many are let in before anything is known about them: they are counted from `accept` on. A few of those who are
-/// refused get an HTTP answer with `Retry-After`, which relink's clients obey, when their request is read; if there are
-/// many, the others get it without that, and are closed at once.
+/// How many are let in before anything is known about them: they are counted from `accept` on. A
+/// few of those who are refused get an HTTP answer with `Retry-After`, which relink's clients obey,
+/// when their request is read; if there are many, the others get it without that, and are closed at
+/// once.
 ///
 /// | field | default |
 /// |---|---|
@@ -106,14 +111,17 @@ impl ServerConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionLimits {
-    /// Maximum number of connections; a further one is answered with 503. An idle connection takes some 10 KiB.
+    /// Maximum number of connections; a further one is answered with 503. An idle connection takes
+    /// some 10 KiB.
     pub max_connections: usize,
-    /// Maximum number of connections from one IP address, or one IPv6 network of a customer (/64); a further one is answered with 429. Large enough for an office, or
-    /// a mobile network, behind one address. Behind a proxy everybody comes from the address of the proxy: then this
-    /// is another `max_connections`, unless the address is handed in (see [`ServerHandle::accept`](crate::ServerHandle::accept)).
+    /// Maximum number of connections from one IP address, or one IPv6 network of a customer (/64);
+    /// a further one is answered with 429. Large enough for an office, or a mobile network, behind
+    /// one address. Behind a proxy everybody comes from the address of the proxy: then this is
+    /// another `max_connections`, unless the address is handed in (see
+    /// [`ServerHandle::accept`](crate::ServerHandle::accept)).
     pub per_address: usize,
-    /// Whoever is refused is told to come back after this, or up to twice as late: each is told another time. In whole
-    /// seconds, at least one.
+    /// Whoever is refused is told to come back after this, or up to twice as late: each is told
+    /// another time. In whole seconds, at least one.
     pub retry_after: Duration,
 }
 

@@ -30,9 +30,11 @@ use crate::{
     user::User,
 };
 
-/// Each connection has this for reading, always, and for writing, while it writes. Heartbeats and short messages fit.
+/// Each connection has this for reading, always, and for writing, while it writes. Heartbeats and
+/// short messages fit.
 const BUFFER: usize = 4 * 1024;
-/// At most this many messages are read before something is written, and another connection has its turn.
+/// At most this many messages are read before something is written, and another connection has its
+/// turn.
 const TURN: usize = 32;
 /// At most this many pings wait for their pongs; then nothing more is read until these are written.
 const PONGS: usize = TURN;
@@ -52,7 +54,8 @@ pub(crate) async fn run(
         .max_message_size(limit)
         .max_frame_size(limit);
     let io = Counted::new(io, &already_read);
-    let ws = WebSocketStream::from_partially_read(io, already_read, Role::Server, Some(config)).await;
+    let ws =
+        WebSocketStream::from_partially_read(io, already_read, Role::Server, Some(config)).await;
     let permit = Arc::new(permit);
     let (id, wire) = hub.open(user, Arc::clone(&permit));
     let seat = Seat { hub, id, has_left: false, _permit: permit };
@@ -170,7 +173,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         let message = match Pin::new(&mut self.ws).poll_next(cx) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(None) => return Err(End::Lost),
-            Poll::Ready(Some(Err(error))) => return Err(what_is_wrong(&error, self.ws.get_ref().watch())),
+            Poll::Ready(Some(Err(error))) => {
+                return Err(what_is_wrong(&error, self.ws.get_ref().watch()));
+            }
             Poll::Ready(Some(Ok(message))) => message,
         };
         let Seat { hub, id, .. } = &self.seat;
@@ -185,14 +190,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
                 hub.drive(NodeInput::Alive { id: *id });
             }
             WsMessage::Pong(_) => hub.drive(NodeInput::Alive { id: *id }),
-            WsMessage::Close(_) => return Err(End::Closed(code_of(self.ws.get_ref().watch().close()), None)),
+            WsMessage::Close(_) => {
+                return Err(End::Closed(code_of(self.ws.get_ref().watch().close()), None));
+            }
             // Never comes out of reading.
             WsMessage::Frame(_) => {}
         }
         Ok(Poll::Ready(()))
     }
 
-    /// Writes what there is, as far as the socket takes it, and tells the node whether it takes anything.
+    /// Writes what there is, as far as the socket takes it, and tells the node whether it takes
+    /// anything.
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let written = self.write_out(cx);
         let Seat { hub, id, .. } = &self.seat;
@@ -248,8 +256,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             while self.ws.next().await.is_some_and(|read| read.is_ok()) {}
             let io = self.ws.get_mut();
             io.shutdown().await?;
-            // A socket that is dropped over unread bytes is reset, and the peer may never see why it was closed: the rest of
-            // a message that was too large is read, and thrown away.
+            // A socket that is dropped over unread bytes is reset, and the peer may never see why
+            // it was closed: the rest of a message that was too large is read, and thrown away.
             let mut rest = [0; BUFFER];
             while io.read(&mut rest).await? > 0 {}
             Ok::<_, Error>(())
@@ -270,7 +278,9 @@ fn what_is_wrong(error: &Error, watch: &CloseWatch) -> End {
     };
     let answer = CloseFrame::new(code, error.to_string());
     match watch.garbled_close() {
-        said @ Some(_) if matches!(error, Error::Utf8(_)) => End::Closed(code_of(said), Some(answer)),
+        said @ Some(_) if matches!(error, Error::Utf8(_)) => {
+            End::Closed(code_of(said), Some(answer))
+        }
         Some(_) | None => End::Wrong(answer),
     }
 }
@@ -278,7 +288,11 @@ fn what_is_wrong(error: &Error, watch: &CloseWatch) -> End {
 /// What the peer closed with; a code that may not stand in a close frame breaks the protocol.
 fn code_of(said: Option<CloseFrame>) -> CloseCode {
     let code = said.map_or(CloseCode::NO_STATUS, |frame| frame.code);
-    if code.is_sendable() || code == CloseCode::NO_STATUS { code } else { CloseCode::PROTOCOL_ERROR }
+    if code.is_sendable() || code == CloseCode::NO_STATUS {
+        code
+    } else {
+        CloseCode::PROTOCOL_ERROR
+    }
 }
 
 fn text_of(text: Utf8Bytes) -> Text {

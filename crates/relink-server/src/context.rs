@@ -12,11 +12,13 @@ use crate::user::User;
 
 /// Where a message came from, and where its effects are collected.
 ///
-/// Nothing is sent while the handler runs. When it returns `Ok`, all effects and the message's serial are committed
-/// together: a client that repeats the message, after a reconnect or at another node, gets its acknowledgement and
-/// nothing happens twice. When it returns an error, nothing happens; nor where one of its effects is larger than
-/// [`max_publication`](relink_node::NodeConfig::max_publication): then the client hears `limit_exceeded`. A handler may run again where the store failed, so
-/// effects of other kinds, on a database for instance, need a key of their own: [`session`](Self::session) and
+/// Nothing is sent while the handler runs. When it returns `Ok`, all effects and the message's
+/// serial are committed together: a client that repeats the message, after a reconnect or at
+/// another node, gets its acknowledgement and nothing happens twice. When it returns an error,
+/// nothing happens; nor where one of its effects is larger than
+/// [`max_publication`](relink_node::NodeConfig::max_publication): then the client hears
+/// `limit_exceeded`. A handler may run again where the store failed, so effects of other kinds, on
+/// a database for instance, need a key of their own: [`session`](Self::session) and
 /// [`serial`](Self::serial) together name the message.
 #[derive(Clone)]
 pub struct Context {
@@ -33,7 +35,12 @@ struct Shared {
 }
 
 impl Context {
-    pub(crate) fn new(user: User, session: SessionId, serial: Option<u64>, channel: Option<Channel>) -> Self {
+    pub(crate) fn new(
+        user: User,
+        session: SessionId,
+        serial: Option<u64>,
+        channel: Option<Channel>,
+    ) -> Self {
         let effects = Mutex::new(Some(Vec::new()));
         Self { shared: Arc::new(Shared { user, session, serial, channel, effects }) }
     }
@@ -72,8 +79,8 @@ impl Context {
         self.send(self.shared.session.clone(), message);
     }
 
-    /// Sends a message to one session, wherever its client is connected. It waits there until the client comes back;
-    /// where there is no such session any more, it goes nowhere.
+    /// Sends a message to one session, wherever its client is connected. It waits there until the
+    /// client comes back; where there is no such session any more, it goes nowhere.
     pub fn send(&self, session: impl Into<SessionId>, message: impl Into<Message>) {
         self.add(Stream::Session(session.into()), message.into());
     }

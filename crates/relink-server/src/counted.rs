@@ -1,5 +1,5 @@
-//! A socket that remembers whether bytes have moved, which are signs of life long before a message is whole, and what was
-//! under way in them.
+//! A socket that remembers whether bytes have moved, which are signs of life long before a message
+//! is whole, and what was under way in them.
 
 use std::{
     io,
@@ -56,7 +56,11 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Counted<IO> {
 }
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Counted<IO> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
         self.has_written |= written > 0;
         Poll::Ready(Ok(written))

@@ -19,7 +19,8 @@ use crate::{
     user::User,
 };
 
-/// A running server. Cheap to clone; the server lives as long as one of them, or a connection, does.
+/// A running server. Cheap to clone; the server lives as long as one of them, or a connection,
+/// does.
 #[derive(Clone)]
 pub struct ServerHandle {
     pub(crate) hub: Arc<Hub>,
@@ -32,13 +33,14 @@ impl ServerHandle {
 
     /// Publishes a message to everyone who is subscribed to a channel, at this node or another one.
     ///
-    /// It is queued; where the store fails, [`NodeEvent::NotPublished`] tells. Messages to one channel keep their order.
+    /// It is queued; where the store fails, [`NodeEvent::NotPublished`] tells. Messages to one
+    /// channel keep their order.
     ///
     /// # Errors
     ///
     /// The message comes back where it is larger than
-    /// [`max_publication`](relink_node::NodeConfig::max_publication), or the channel has a name that no client can
-    /// subscribe to.
+    /// [`max_publication`](relink_node::NodeConfig::max_publication), or the channel has a name
+    /// that no client can subscribe to.
     pub fn publish(
         &self,
         channel: impl Into<Channel>,
@@ -47,8 +49,8 @@ impl ServerHandle {
         self.put(Stream::Channel(channel.into()), message.into())
     }
 
-    /// Sends a message to one session, wherever its client is connected. It waits there until the client comes back;
-    /// where there is no such session any more, it goes nowhere.
+    /// Sends a message to one session, wherever its client is connected. It waits there until the
+    /// client comes back; where there is no such session any more, it goes nowhere.
     ///
     /// # Errors
     ///
@@ -70,13 +72,14 @@ impl ServerHandle {
         Ok(())
     }
 
-    /// Closes all connections of a user and ends their sessions, at all nodes of the same history and also of clients that
-    /// are away just now: a client that comes back is not resumed, and members leave at once. What a handler makes of
-    /// the user's messages is committed before that or not at all. It is no ban: a client that is let in again begins a new
-    /// session.
+    /// Closes all connections of a user and ends their sessions, at all nodes of the same history
+    /// and also of clients that are away just now: a client that comes back is not resumed, and
+    /// members leave at once. What a handler makes of the user's messages is committed before that
+    /// or not at all. It is no ban: a client that is let in again begins a new session.
     ///
-    /// Connections at this node are closed at once; if the store fails, the rest follows when it answers again. A node
-    /// that could not be told, as its connection to the store was lost, closes with 4100 instead of the code.
+    /// Connections at this node are closed at once; if the store fails, the rest follows when it
+    /// answers again. A node that could not be told, as its connection to the store was lost,
+    /// closes with 4100 instead of the code.
     ///
     /// The code tells the client what to do:
     /// [`ADMIN_DISCONNECT`](relink::CloseCode::ADMIN_DISCONNECT) and
@@ -87,10 +90,10 @@ impl ServerHandle {
         self.hub.drive(NodeInput::Kick { user, frame: frame.into() });
     }
 
-    /// Shuts the node down: nobody is let in any more; everyone is told when to come back, each at another time,
-    /// and closed with 1001: all at once, or in turn where [`linger`](relink_node::DrainConfig::linger) says so. What
-    /// clients have sent is stored before. Sessions last: they go on at another node, or here
-    /// after the restart.
+    /// Shuts the node down: nobody is let in any more; everyone is told when to come back, each at
+    /// another time, and closed with 1001: all at once, or in turn where
+    /// [`linger`](relink_node::DrainConfig::linger) says so. What clients have sent is stored
+    /// before. Sessions last: they go on at another node, or here after the restart.
     ///
     /// Returns when the last connection is closed. Cancelling it does not cancel the shutdown.
     pub async fn drain(&self) {
@@ -116,9 +119,9 @@ impl ServerHandle {
         ServerEvents { receiver: self.hub.events.subscribe(), missed: 0 }
     }
 
-    /// Serves one connection from its first byte to its last: anything that carries bytes. `peer` is counted for
-    /// [`per_address`](crate::ConnectionLimits::per_address). If there is a TLS handshake first, use
-    /// [`accept_after`](Self::accept_after).
+    /// Serves one connection from its first byte to its last: anything that carries bytes. `peer`
+    /// is counted for [`per_address`](crate::ConnectionLimits::per_address). If there is a TLS
+    /// handshake first, use [`accept_after`](Self::accept_after).
     pub async fn accept<IO>(&self, io: IO, peer: Option<IpAddr>)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send,
@@ -132,8 +135,8 @@ impl ServerHandle {
         }
     }
 
-    /// Serves one connection after a handshake of its own, TLS for one, which counts as a part of the handshake: the
-    /// connection is counted before, a further one is dropped without it, and
+    /// Serves one connection after a handshake of its own, TLS for one, which counts as a part of
+    /// the handshake: the connection is counted before, a further one is dropped without it, and
     /// [`handshake_timeout`](crate::ServerConfig::handshake_timeout) and a shutdown bound it.
     ///
     /// ```no_run
@@ -160,14 +163,19 @@ impl ServerHandle {
         }
     }
 
-    pub(crate) async fn serve<IO>(&self, io: impl Future<Output = io::Result<IO>> + Send, permit: Permit)
-    where
+    pub(crate) async fn serve<IO>(
+        &self,
+        io: impl Future<Output = io::Result<IO>> + Send,
+        permit: Permit,
+    ) where
         IO: AsyncRead + AsyncWrite + Unpin + Send,
     {
         // Boxed: an idle connection needs no room for its beginning.
         let greeting = Box::pin(timeout(self.hub.config.handshake_timeout, self.greet(io)));
         match greeting.await {
-            Ok(Ok((io, rest, user))) => connection::run(io, rest, Arc::clone(&self.hub), user, permit).await,
+            Ok(Ok((io, rest, user))) => {
+                connection::run(io, rest, Arc::clone(&self.hub), user, permit).await
+            }
             Ok(Err(Failed::Gone)) | Err(_) => {}
             Ok(Err(Failed::Refused(_))) => {} // Answered.
         }
@@ -268,8 +276,8 @@ pub struct ServerEvents {
 }
 
 impl ServerEvents {
-    /// The next event; `None` once the server is gone. Cancel-safe. Whoever falls 1,024 events behind misses the oldest:
-    /// [`missed`](Self::missed) counts them.
+    /// The next event; `None` once the server is gone. Cancel-safe. Whoever falls 1,024 events
+    /// behind misses the oldest: [`missed`](Self::missed) counts them.
     pub async fn recv(&mut self) -> Option<NodeEvent> {
         loop {
             match self.receiver.recv().await {

@@ -32,14 +32,18 @@ impl Handlers {
     /// Who an HTTP request says it is.
     pub(crate) async fn look_at(&self, request: Request<()>) -> Identified {
         match &self.request {
-            Some(ask) => caught(ask, request).await.unwrap_or(Err(StatusCode::INTERNAL_SERVER_ERROR)),
+            Some(ask) => {
+                caught(ask, request).await.unwrap_or(Err(StatusCode::INTERNAL_SERVER_ERROR))
+            }
             None => Ok(None),
         }
     }
 
     pub(crate) async fn identify(&self, token: Option<Secret>) -> Result<User, CloseFrame> {
         match &self.authenticate {
-            Some(ask) => caught(ask, token).await.unwrap_or_else(|| Err(CloseCode::INTERNAL_ERROR.into())),
+            Some(ask) => {
+                caught(ask, token).await.unwrap_or_else(|| Err(CloseCode::INTERNAL_ERROR.into()))
+            }
             None => Ok(User::anonymous()),
         }
     }
@@ -51,7 +55,9 @@ impl Handlers {
         token: Option<Secret>,
     ) -> Result<(), Problem> {
         match &self.authorize {
-            Some(ask) => caught(ask, (user, channel, token)).await.unwrap_or_else(|| Err(panicked())),
+            Some(ask) => {
+                caught(ask, (user, channel, token)).await.unwrap_or_else(|| Err(panicked()))
+            }
             None => Ok(()),
         }
     }
@@ -72,7 +78,9 @@ impl Handlers {
 fn publish(context: &Context, message: Message) -> Result<Vec<(Stream, Message)>, Problem> {
     match context.channel() {
         Some(channel) => Ok(vec![(Stream::Channel(channel.clone()), message)]),
-        None => Err(Problem::new(Problem::NOT_HANDLED, "this server takes messages to channels only")),
+        None => {
+            Err(Problem::new(Problem::NOT_HANDLED, "this server takes messages to channels only"))
+        }
     }
 }
 

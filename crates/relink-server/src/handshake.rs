@@ -20,8 +20,8 @@ use crate::{handlers::Handlers, user::User};
 /// The subprotocol, and with it the version of everything that follows.
 const SUBPROTOCOL: &str = "relink.v1";
 const REQUEST_MAX: usize = 16 * 1024;
-/// How long somebody who is refused may take to read why. Closing a socket with unread bytes would reset it, and a reset
-/// can overtake the answer.
+/// How long somebody who is refused may take to read why. Closing a socket with unread bytes would
+/// reset it, and a reset can overtake the answer.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Why there is no WebSocket, in the words of HTTP.
@@ -83,7 +83,9 @@ impl From<io::Error> for Failed {
 }
 
 /// Reads a request and what came after it.
-pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<(Request<()>, Vec<u8>), Failed> {
+pub(crate) async fn read(
+    io: &mut (impl AsyncRead + Unpin),
+) -> Result<(Request<()>, Vec<u8>), Failed> {
     let mut bytes = Vec::with_capacity(1024);
     loop {
         if io.read_buf(&mut bytes).await? == 0 {
@@ -138,7 +140,8 @@ pub(crate) fn agree(request: &Request<()>) -> Result<Response<()>, Refusal> {
     }
     let mut response = create_response(&request).map_err(bad_request)?;
     if !lists(request.headers(), &SEC_WEBSOCKET_PROTOCOL, |name| name == SUBPROTOCOL) {
-        let detail = format!("this server speaks the WebSocket subprotocol {SUBPROTOCOL}; offer it");
+        let detail =
+            format!("this server speaks the WebSocket subprotocol {SUBPROTOCOL}; offer it");
         return Err(Refusal::new(StatusCode::BAD_REQUEST, detail));
     }
     response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
@@ -150,14 +153,16 @@ fn lists(headers: &HeaderMap, name: &HeaderName, wanted: impl Fn(&str) -> bool) 
     values.flat_map(|value| value.split(',')).any(|element| wanted(element.trim()))
 }
 
-/// The token of `Authorization: Bearer`, whatever its capitals. Another scheme is the application's affair.
+/// The token of `Authorization: Bearer`, whatever its capitals. Another scheme is the application's
+/// affair.
 fn bearer(headers: &HeaderMap) -> Result<Option<Secret>, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).into_iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(bad_request("there is more than one Authorization header"));
     }
-    let text = value.to_str().map_err(|_| bad_request("the Authorization header is not ASCII"))?.trim();
+    let text =
+        value.to_str().map_err(|_| bad_request("the Authorization header is not ASCII"))?.trim();
     let (scheme, token) = text.split_once([' ', '\t']).unwrap_or((text, ""));
     let token = token.trim();
     if !scheme.eq_ignore_ascii_case("bearer") {
@@ -171,12 +176,17 @@ fn bearer(headers: &HeaderMap) -> Result<Option<Secret>, Refusal> {
     Ok(Some(token.into()))
 }
 
-/// Who the request says it is: by the application's own means, or by `Authorization: Bearer`. `None` where it says
-/// nothing; the client's hello will.
-pub(crate) async fn identify(request: Request<()>, handlers: &Handlers) -> Result<Option<User>, Refusal> {
+/// Who the request says it is: by the application's own means, or by `Authorization: Bearer`.
+/// `None` where it says nothing; the client's hello will.
+pub(crate) async fn identify(
+    request: Request<()>,
+    handlers: &Handlers,
+) -> Result<Option<User>, Refusal> {
     let token = bearer(request.headers());
     let user = handlers.look_at(request).await;
-    if let Some(user) = user.map_err(|status| Refusal::new(status, "the server refuses this request"))? {
+    if let Some(user) =
+        user.map_err(|status| Refusal::new(status, "the server refuses this request"))?
+    {
         return Ok(Some(user));
     }
     if handlers.authenticate.is_none() {
@@ -189,7 +199,9 @@ pub(crate) async fn identify(request: Request<()>, handlers: &Handlers) -> Resul
             let status = match frame.code {
                 CloseCode::INVALID_TOKEN | CloseCode::TOKEN_EXPIRED => StatusCode::UNAUTHORIZED,
                 CloseCode::CONCURRENT_CAP => StatusCode::TOO_MANY_REQUESTS,
-                CloseCode::TRY_AGAIN_LATER | CloseCode::INTERNAL_ERROR => StatusCode::SERVICE_UNAVAILABLE,
+                CloseCode::TRY_AGAIN_LATER | CloseCode::INTERNAL_ERROR => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
                 _ => StatusCode::FORBIDDEN,
             };
             Err(Refusal::new(status, frame.reason))
@@ -197,7 +209,10 @@ pub(crate) async fn identify(request: Request<()>, handlers: &Handlers) -> Resul
     }
 }
 
-pub(crate) async fn write(io: &mut (impl AsyncWrite + Unpin), response: &Response<()>) -> Result<(), Failed> {
+pub(crate) async fn write(
+    io: &mut (impl AsyncWrite + Unpin),
+    response: &Response<()>,
+) -> Result<(), Failed> {
     let mut bytes = Vec::with_capacity(256);
     write_response(&mut bytes, response).map_err(|_| Failed::Gone)?;
     io.write_all(&bytes).await?;
@@ -231,7 +246,10 @@ pub(crate) fn refuse_at_once(mut io: impl AsyncWrite + Unpin, refusal: &Refusal)
     _ = io.write_all(refusal.to_http().as_bytes()).now_or_never();
 }
 
-async fn say_farewell(io: &mut (impl AsyncRead + AsyncWrite + Unpin), refusal: &Refusal) -> io::Result<()> {
+async fn say_farewell(
+    io: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    refusal: &Refusal,
+) -> io::Result<()> {
     io.write_all(refusal.to_http().as_bytes()).await?;
     io.shutdown().await?;
     let mut rest = [0; 1024];

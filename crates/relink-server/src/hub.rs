@@ -71,8 +71,8 @@ pub(crate) struct Hub {
 struct Core {
     node: Node<StdRng>,
     mailboxes: BTreeMap<ConnectionId, Arc<Mailbox>>,
-    /// The places of connections that have something under way. What the application is asked for one holds its place
-    /// until it is answered, so that reconnecting does not multiply the calls.
+    /// The places of connections that have something under way. What the application is asked for
+    /// one holds its place until it is answered, so that reconnecting does not multiply the calls.
     places: BTreeMap<ConnectionId, Arc<Permit>>,
     deadline: Option<Instant>,
 }

@@ -1,9 +1,10 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 //! A server for links that stay up, on tokio: the other half of the subprotocol `relink.v1`.
 //!
-//! A client that loses its connection comes back, at this node or another one, and goes on where it was: what it sent is
-//! taken in once, what was published meanwhile follows, and the others do not notice. All that is decided by
-//! [`relink_node::Node`], which does no IO; this crate gives it sockets, time and a store.
+//! A client that loses its connection comes back, at this node or another one, and goes on where it
+//! was: what it sent is taken in once, what was published meanwhile follows, and the others do not
+//! notice. All that is decided by [`relink_node::Node`], which does no IO; this crate gives it
+//! sockets, time and a store.
 //!
 //! # Example: a room
 //!
@@ -61,19 +62,24 @@
 //!
 //! # What is promised
 //!
-//! * A message with a serial takes effect **once**: its effects, collected in a [`Context`], and its serial are committed to
-//!   the [`History`] in one step, and only then acknowledged. A handler may run again where the store failed.
-//! * Messages of a channel, and those sent to a session, arrive in order and without a hole, over any number of
-//!   reconnects, as long as the history keeps them. If it does not, the client is told that there is a gap.
-//! * Somebody who comes back within the grace of [`PresenceConfig`](relink_node::PresenceConfig) was never away.
-//! * A slow client costs a bounded amount of memory: what is published stays in the store until there is room.
+//! * A message with a serial takes effect **once**: its effects, collected in a [`Context`], and
+//!   its serial are committed to the [`History`] in one step, and only then acknowledged. A handler
+//!   may run again where the store failed.
+//! * Messages of a channel, and those sent to a session, arrive in order and without a hole, over
+//!   any number of reconnects, as long as the history keeps them. If it does not, the client is
+//!   told that there is a gap.
+//! * Somebody who comes back within the grace of [`PresenceConfig`](relink_node::PresenceConfig)
+//!   was never away.
+//! * A slow client costs a bounded amount of memory: what is published stays in the store until
+//!   there is room.
 //!
 //! [`ServerHandle::publish`] is the exception: it is at most once, as nobody repeats it.
 //!
 //! # How often the application is called
 //!
-//! Each call holds the place of the connection that caused it (see [`ConnectionLimits`]) until it returns, even if the
-//! connection is closed meanwhile. So all of them together are bounded, however often a client reconnects.
+//! Each call holds the place of the connection that caused it (see [`ConnectionLimits`]) until it
+//! returns, even if the connection is closed meanwhile. So all of them together are bounded,
+//! however often a client reconnects.
 //!
 //! | call | at a time |
 //! |---|---|
@@ -86,8 +92,9 @@
 //!
 //! # Threads
 //!
-//! One node is behind one lock that is held for microseconds; none of the application's functions runs under it. Each
-//! connection is one task. A machine with many cores runs one node, or several that share a history.
+//! One node is behind one lock that is held for microseconds; none of the application's functions
+//! runs under it. Each connection is one task. A machine with many cores runs one node, or several
+//! that share a history.
 //!
 //! # Features
 //!
@@ -122,7 +129,9 @@ pub use builder::{BuildError, ServerBuilder};
 pub use config::{ConnectionLimits, ServerConfig};
 pub use context::Context;
 pub use handle::{NotPublished, ServerEvents, ServerHandle, ServerStats};
-pub use history::{History, HistoryError, MemoryHistory, StoreEventReceiver, StoreEventSender, Watch, news};
+pub use history::{
+    History, HistoryError, MemoryHistory, StoreEventReceiver, StoreEventSender, Watch, news,
+};
 #[cfg(feature = "redis")]
 pub use history::{RedisConfig, RedisHistory};
 #[cfg(feature = "axum")]

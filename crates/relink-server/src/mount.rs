@@ -64,8 +64,8 @@ impl ServerHandle {
     /// `Router::new().route("/link", relink.route())`.
     ///
     /// With `into_make_service_with_connect_info::<SocketAddr>()`, addresses are counted for
-    /// [`per_address`](crate::ConnectionLimits::per_address). axum's graceful shutdown does not wait for links: await
-    /// [`drain`](Self::drain) in its signal.
+    /// [`per_address`](crate::ConnectionLimits::per_address). axum's graceful shutdown does not
+    /// wait for links: await [`drain`](Self::drain) in its signal.
     pub fn route<S: Clone + Send + Sync + 'static>(&self) -> MethodRouter<S> {
         let relink = self.clone();
         any(async move |request: Request| {
@@ -75,7 +75,8 @@ impl ServerHandle {
         })
     }
 
-    /// Answers a request that wants to become a link. If the `user` is not known here, the server's own functions tell.
+    /// Answers a request that wants to become a link. If the `user` is not known here, the server's
+    /// own functions tell.
     pub async fn upgrade(&self, upgrade: Upgrade, user: Option<User>) -> Response {
         match self.try_upgrade(upgrade, user).await {
             Ok(response) => response.map(|()| Body::empty()),
@@ -83,21 +84,30 @@ impl ServerHandle {
         }
     }
 
-    async fn try_upgrade(&self, upgrade: Upgrade, user: Option<User>) -> Result<http::Response<()>, Refusal> {
+    async fn try_upgrade(
+        &self,
+        upgrade: Upgrade,
+        user: Option<User>,
+    ) -> Result<http::Response<()>, Refusal> {
         let Upgrade { request, upgrade, peer } = upgrade;
         let permit = self.admit(peer.map(|peer| peer.ip()))?;
         let response = handshake::agree(&request)?;
-        let not_here = || Refusal::new(StatusCode::BAD_REQUEST, "this connection cannot be upgraded");
+        let not_here =
+            || Refusal::new(StatusCode::BAD_REQUEST, "this connection cannot be upgraded");
         let upgrade = upgrade.ok_or_else(not_here)?;
         let patience = self.hub.config.handshake_timeout;
         let user = match user {
             Some(user) => Some(user),
             None => {
                 let identified = handshake::identify(request, &self.hub.handlers);
-                let too_slow =
-                    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "it took too long to find out who it is");
-                self.unless_draining(async { timeout(patience, identified).await.map_err(|_| too_slow)? })
-                    .await?
+                let too_slow = Refusal::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "it took too long to find out who it is",
+                );
+                self.unless_draining(async {
+                    timeout(patience, identified).await.map_err(|_| too_slow)?
+                })
+                .await?
             }
         };
         let hub = Arc::clone(&self.hub);
@@ -118,7 +128,9 @@ impl IntoResponse for Refusal {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -30,17 +30,18 @@ impl Server {
         Self { hub }
     }
 
-    /// What the rest of the application holds: it publishes, kicks, drains, mounts into axum. Cheap to clone.
+    /// What the rest of the application holds: it publishes, kicks, drains, mounts into axum. Cheap
+    /// to clone.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         ServerHandle::new(Arc::clone(&self.hub))
     }
 
-    /// Serves `ws://` on this listener until the server is [drained](ServerHandle::drain). Dropping it cuts every
-    /// connection; the clients come back when somebody serves again.
+    /// Serves `ws://` on this listener until the server is [drained](ServerHandle::drain). Dropping
+    /// it cuts every connection; the clients come back when somebody serves again.
     ///
-    /// For TLS, Unix sockets and everything else that carries bytes, accept in a loop of your own and hand each connection
-    /// to [`ServerHandle::accept`].
+    /// For TLS, Unix sockets and everything else that carries bytes, accept in a loop of your own
+    /// and hand each connection to [`ServerHandle::accept`].
     ///
     /// # Errors
     ///

@@ -78,13 +78,16 @@ async fn w17_a_full_server_says_503() {
 async fn w17_a_client_that_does_not_offer_the_subprotocol_is_told_so() {
     let server = Running::with_defaults().await;
     let uri = || format!("ws://{}/", server.addr).parse().expect("an address");
-    for request in
-        [ClientRequestBuilder::new(uri()), ClientRequestBuilder::new(uri()).with_sub_protocol("relink.v2")]
-    {
+    for request in [
+        ClientRequestBuilder::new(uri()),
+        ClientRequestBuilder::new(uri()).with_sub_protocol("relink.v2"),
+    ] {
         let response = refused(server.addr, request).await;
         assert_eq!(response.status(), 400);
     }
-    let both = ClientRequestBuilder::new(uri()).with_sub_protocol("relink.v2").with_sub_protocol("relink.v1");
+    let both = ClientRequestBuilder::new(uri())
+        .with_sub_protocol("relink.v2")
+        .with_sub_protocol("relink.v1");
     Client::try_connect(server.addr, both).await.expect("one of them suits");
 }
 
@@ -131,9 +134,11 @@ async fn w17_the_application_may_look_at_the_request() {
 async fn w17_whoever_does_not_speak_http_is_told_so_in_it() {
     let server = Running::with_defaults().await;
     let endless = format!("GET / HTTP/1.1\r\nhost: {}", "x".repeat(20_000));
-    for (bytes, status) in
-        [("\0\0\0\0\r\n\r\n", "400"), ("GET / HTTP/1.1\r\nhost: x\r\n\r\n", "400"), (&*endless, "431")]
-    {
+    for (bytes, status) in [
+        ("\0\0\0\0\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nhost: x\r\n\r\n", "400"),
+        (&*endless, "431"),
+    ] {
         let mut tcp = TcpStream::connect(server.addr).await.expect("somebody listens");
         tcp.write_all(bytes.as_bytes()).await.expect("it is read");
         let mut answer = String::new();
@@ -143,7 +148,8 @@ async fn w17_whoever_does_not_speak_http_is_told_so_in_it() {
     assert_eq!(server.relink.stats().node.opened, 0);
 }
 
-/// Sends the head of a request, a byte at a time, and reads the head of the answer with what stands behind it.
+/// Sends the head of a request, a byte at a time, and reads the head of the answer with what stands
+/// behind it.
 async fn answer(addr: SocketAddr, head: &[u8]) -> String {
     let mut tcp = TcpStream::connect(addr).await.expect("somebody listens");
     tcp.set_nodelay(true).expect("it is open");

@@ -1,4 +1,5 @@
-//! A process that runs out of descriptors serves those it has, and goes on when there are some again.
+//! A process that runs out of descriptors serves those it has, and goes on when there are some
+//! again.
 //!
 //! The server runs in a process of its own: this test program, started again.
 
@@ -71,7 +72,8 @@ async fn a_server_without_descriptors_serves_those_it_has_and_goes_on_when_there
     let mut client = Client::connect(addr, "/").await;
     client.hello().await;
     // The system takes them all in, and the server not even all that it has descriptors for.
-    let silent: Vec<Socket> = (0..SOCKETS).map(|_| Socket::connect(addr).expect("there is room")).collect();
+    let silent: Vec<Socket> =
+        (0..SOCKETS).map(|_| Socket::connect(addr).expect("there is room")).collect();
     let mut newcomer = Box::pin(Client::try_connect(addr, request("/")));
     for number in 0..50 {
         client.subscribe(&format!("room {number}")).await;

@@ -59,7 +59,8 @@ async fn raw(relink: &ServerHandle) -> DuplexStream {
     here
 }
 
-/// Sends the same again and again until the server has had enough, and returns how many bytes it took.
+/// Sends the same again and again until the server has had enough, and returns how many bytes it
+/// took.
 async fn flood(pipe: &mut DuplexStream, bytes: &[u8]) -> usize {
     let mut taken = 0;
     while pipe.write_all(bytes).await.is_ok() {
@@ -91,8 +92,10 @@ async fn who_floods_with_pings_and_never_reads_is_bounded_and_closed() {
 
 #[tokio::test(start_paused = true)]
 async fn who_asks_and_never_reads_the_answers_is_bounded_and_closed() {
-    let frames =
-        [json!({"type": "heartbeat", "nonce": 1, "sent": 0}), json!({"type": "unsubscribe", "channel": "x"})];
+    let frames = [
+        json!({"type": "heartbeat", "nonce": 1, "sent": 0}),
+        json!({"type": "unsubscribe", "channel": "x"}),
+    ];
     for question in frames {
         let server = Server::builder().build().expect("the configuration is good");
         let mut pipe = raw(&server.handle()).await;
@@ -222,7 +225,8 @@ async fn heartbeats_are_answered_while_a_handler_is_slow() {
 async fn who_is_gone_is_noticed_while_a_handler_hangs() {
     let node = NodeConfig::default().with_max_unhandled(4);
     let server = Server::builder().config(ServerConfig::default().with_node(node));
-    let server = server.on_message(|_, _| std::future::pending()).build().expect("a good configuration");
+    let server =
+        server.on_message(|_, _| std::future::pending()).build().expect("a good configuration");
     for messages in [1, 4, 5, 6, 50] {
         let relink = server.handle();
         let mut events = relink.events();
@@ -243,7 +247,8 @@ async fn who_is_gone_is_noticed_while_a_handler_hangs() {
     }
 }
 
-/// Every one but those who are let in is told so, or closed, at once: not when its time for a handshake is over.
+/// Every one but those who are let in is told so, or closed, at once: not when its time for a
+/// handshake is over.
 #[tokio::test]
 async fn silent_sockets_beyond_the_limits_are_closed_at_once() {
     let limits = ConnectionLimits::default().with_max_connections(100).with_per_address(10);
@@ -281,7 +286,10 @@ async fn a_handshake_of_its_own_counts_from_its_beginning() {
         _ = timeout(Duration::from_millis(10), server.handle().accept_after(never, None)).await;
     }
     server.handle().drain().await;
-    timeout(client::PATIENCE, first).await.expect("a shutdown does not wait for it").expect("no panic");
+    timeout(client::PATIENCE, first)
+        .await
+        .expect("a shutdown does not wait for it")
+        .expect("no panic");
 }
 
 #[tokio::test]
@@ -325,7 +333,9 @@ async fn the_application_is_asked_for_16_permissions_of_one_connection_at_a_time
     .await;
     let (mut client, _) = server.hello().await;
     for number in 0..900 {
-        client.say(&json!({"type": "subscribe", "channel": format!("room-{}", number % 300)})).await;
+        client
+            .say(&json!({"type": "subscribe", "channel": format!("room-{}", number % 300)}))
+            .await;
     }
     client.say(&json!({"type": "subscribe", "channel": "last"})).await;
     while client.hear().await["channel"] != "last" {}

@@ -17,7 +17,10 @@ async fn w09_a_hello_is_welcome() {
     let server = Running::with_defaults().await;
     let mut events = server.relink.events();
     let (_client, welcome) = server.hello().await;
-    assert!(welcome["session"].as_str().is_some_and(|session| session.len() >= 22), "not to be guessed");
+    assert!(
+        welcome["session"].as_str().is_some_and(|session| session.len() >= 22),
+        "not to be guessed"
+    );
     let of_the_other = server.hello().await.1;
     assert_ne!(welcome["session"], of_the_other["session"]);
     assert!(matches!(events.recv().await, Some(NodeEvent::Connected { resumed: false, .. })));
@@ -182,7 +185,10 @@ async fn w09_a_session_of_another_user_is_not_resumed() {
     let resume = json!({"session": welcome["session"], "position": welcome["position"]});
     mallory.say(&json!({"type": "hello", "token": "mallory", "resume": resume})).await;
     let other = mallory.expect("welcome").await;
-    assert_eq!((&other["resumed"], &other["refused"]["name"]), (&json!(false), &json!("wrong_user")));
+    assert_eq!(
+        (&other["resumed"], &other["refused"]["name"]),
+        (&json!(false), &json!("wrong_user"))
+    );
     alice.message(1, Some("room"), "still mine").await;
     alice.expect("ack").await;
 }
@@ -253,8 +259,10 @@ async fn w12_a_drain_of_an_empty_server_ends_at_once() {
 
 #[tokio::test]
 async fn a09_members_see_each_other_come_and_go() {
-    let config = NodeConfig::default().with_presence(PresenceConfig::default().with_grace(Duration::ZERO));
-    let server = Running::start(Server::builder().config(ServerConfig::default().with_node(config))).await;
+    let config =
+        NodeConfig::default().with_presence(PresenceConfig::default().with_grace(Duration::ZERO));
+    let server =
+        Running::start(Server::builder().config(ServerConfig::default().with_node(config))).await;
     let (mut watching, _) = server.hello().await;
     let presence = |info: &str| json!({"type": "subscribe", "channel": "room", "presence": info});
     watching.say(&presence("here")).await;
@@ -297,7 +305,9 @@ async fn m07_a_kick_closes_with_its_code_and_ends_the_session() {
     let server = Running::with_defaults().await;
     let (mut client, welcome) = server.hello().await;
     server.relink.kick("somebody else", CloseCode::ADMIN_DISCONNECT);
-    server.relink.kick(User::anonymous(), CloseFrame::new(CloseCode::ADMIN_DISCONNECT, "ü".repeat(100)));
+    server
+        .relink
+        .kick(User::anonymous(), CloseFrame::new(CloseCode::ADMIN_DISCONNECT, "ü".repeat(100)));
     assert_eq!(client.closed().await.0, 4020);
     let mut client = server.connect().await;
     assert_eq!(client.resume(&welcome, 0).await["resumed"], false);
@@ -328,7 +338,10 @@ async fn m07_a_kicked_user_whose_link_is_down_gets_a_new_session_and_nothing_of_
     done.notify_one();
     let mut client = server.connect().await;
     let again = client.resume(&welcome, 0).await;
-    assert_eq!((&again["resumed"], &again["refused"]["name"]), (&json!(false), &json!("session_unknown")));
+    assert_eq!(
+        (&again["resumed"], &again["refused"]["name"]),
+        (&json!(false), &json!("session_unknown"))
+    );
     client.subscribe("room").await;
     client.message(1, Some("room"), "anew").await;
     let publication = loop {
@@ -343,7 +356,8 @@ async fn m07_a_kicked_user_whose_link_is_down_gets_a_new_session_and_nothing_of_
 #[tokio::test]
 async fn a_close_code_that_may_not_be_sent_follows_the_same_rule_as_a_clients() {
     // A frame without a code is read as 1005.
-    for (chosen, read) in [(1005, 1005), (1006, 1008), (1015, 1008), (999, 1008), (5000, 1008), (4321, 4321)]
+    for (chosen, read) in
+        [(1005, 1005), (1006, 1008), (1015, 1008), (999, 1008), (5000, 1008), (4321, 4321)]
     {
         let server = Running::with_defaults().await;
         let (mut client, _) = server.hello().await;
@@ -355,7 +369,8 @@ async fn a_close_code_that_may_not_be_sent_follows_the_same_rule_as_a_clients() 
 #[tokio::test]
 async fn m04_a_channel_that_is_not_allowed_is_refused_and_the_link_stays() {
     let server = Running::start(Server::builder().authorize(|user, channel, token| async move {
-        let allowed = channel.as_str() == "room" && token.is_some_and(|token| token.expose() == "key");
+        let allowed =
+            channel.as_str() == "room" && token.is_some_and(|token| token.expose() == "key");
         let refusal = || Problem::new(Problem::CHANNEL_NOT_AUTHORIZED, format!("{user} may not"));
         if allowed { Ok(()) } else { Err(refusal()) }
     }))
@@ -370,9 +385,10 @@ async fn m04_a_channel_that_is_not_allowed_is_refused_and_the_link_stays() {
 
 #[tokio::test]
 async fn m01_a_bad_token_closes_with_what_the_application_says() {
-    let server =
-        Running::start(Server::builder().authenticate(|_| async { Err(CloseCode::INVALID_TOKEN.into()) }))
-            .await;
+    let server = Running::start(
+        Server::builder().authenticate(|_| async { Err(CloseCode::INVALID_TOKEN.into()) }),
+    )
+    .await;
     let mut client = server.connect().await;
     client.say(&json!({"type": "hello", "token": "x"})).await;
     assert_eq!(client.closed().await.0, 4001);
@@ -408,7 +424,9 @@ async fn w09_the_application_replies_rejects_and_may_panic() {
     while publications.len() < 4 || acked < 4 {
         let frame = client.hear().await;
         match frame["type"].as_str() {
-            Some("publication") => publications.push(frame["text"].as_str().expect("text").to_owned()),
+            Some("publication") => {
+                publications.push(frame["text"].as_str().expect("text").to_owned())
+            }
             Some("rejected") => {
                 rejected.push((frame["serial"].clone(), frame["problem"]["name"].clone()));
             }
@@ -435,7 +453,8 @@ async fn w09_without_a_handler_messages_go_to_their_channel_only() {
 
 #[tokio::test]
 async fn s06_a_slow_reader_misses_nothing_and_disturbs_nobody() {
-    let config = ServerConfig::default().with_node(NodeConfig::default().with_max_outbound_bytes(10_000));
+    let config =
+        ServerConfig::default().with_node(NodeConfig::default().with_max_outbound_bytes(10_000));
     let history = HistoryConfig::default().with_max_messages(10_000).with_max_bytes(64 << 20);
     let history = MemoryHistory::new(history).expect("the configuration is good");
     let server = Running::start(Server::builder().config(config).history(history)).await;
@@ -449,7 +468,11 @@ async fn s06_a_slow_reader_misses_nothing_and_disturbs_nobody() {
         server.relink.publish("room", text.as_str()).expect("it fits");
         assert_eq!(quick.expect("publication").await["offset"], offset);
     }
-    assert!(server.relink.stats().node.outbound_bytes < 100_000, "{:?}", server.relink.stats().node);
+    assert!(
+        server.relink.stats().node.outbound_bytes < 100_000,
+        "{:?}",
+        server.relink.stats().node
+    );
     for offset in 1..=1000 {
         assert_eq!(slow.expect("publication").await["offset"], offset);
     }

@@ -1,4 +1,5 @@
-//! The contract of a history, kept by Redis; and what only Redis can get wrong. Needs `redis-server`; `just interop` runs it.
+//! The contract of a history, kept by Redis; and what only Redis can get wrong. Needs
+//! `redis-server`; `just interop` runs it.
 
 mod contract;
 mod redis_server;
@@ -15,9 +16,11 @@ history_contract!(rig);
 async fn rig(history: HistoryConfig) -> Rig {
     let server = RedisServer::start();
     let config = RedisConfig::default().with_history(history);
-    let one =
-        RedisHistory::connect_with(&server.url(), config.clone()).await.expect("the first node connects");
-    let other = RedisHistory::connect_with(&server.url(), config).await.expect("the second node connects");
+    let one = RedisHistory::connect_with(&server.url(), config.clone())
+        .await
+        .expect("the first node connects");
+    let other =
+        RedisHistory::connect_with(&server.url(), config).await.expect("the second node connects");
     Rig { one: Arc::new(one), other: Arc::new(other), store: Box::new(server) }
 }
 
@@ -57,9 +60,11 @@ async fn w15_a_server_that_lost_everything_starts_another_epoch() {
     publish(&history, &channel("a"), &["1"]).await;
     let before = top(&history, &channel("a")).await;
     server.ask(&["FLUSHALL"]);
-    let StoreResponse::Read { top, missed } =
-        ask(&history, StoreRequest::Read { stream: channel("a"), after: Some(before), limit: 1, by: None })
-            .await
+    let StoreResponse::Read { top, missed } = ask(
+        &history,
+        StoreRequest::Read { stream: channel("a"), after: Some(before), limit: 1, by: None },
+    )
+    .await
     else {
         panic!()
     };
@@ -81,9 +86,14 @@ async fn w15_an_error_names_the_server_and_not_the_password() {
     let (server, history) = one_node().await;
     let address = format!("127.0.0.1:{}", server.port());
     drop(server);
-    let error =
-        history.answer(StoreRequest::Touch { sessions: vec!["s".into()] }).await.expect_err("it is gone");
-    assert!(error.to_string().starts_with(&format!("redis at {address} does not answer: ")), "{error}");
+    let error = history
+        .answer(StoreRequest::Touch { sessions: vec!["s".into()] })
+        .await
+        .expect_err("it is gone");
+    assert!(
+        error.to_string().starts_with(&format!("redis at {address} does not answer: ")),
+        "{error}"
+    );
     let closed = format!("redis://user:hunter2@{address}/");
     for address in [&*closed, "redis://:hunter2@", "hunter2://x"] {
         let error = RedisHistory::connect(address).await.expect_err("nobody is there");
@@ -103,7 +113,8 @@ async fn w15_prefixes_keep_applications_apart() {
 #[tokio::test]
 async fn w15_a_busy_stream_gives_up_what_is_too_old() {
     let server = RedisServer::start();
-    let short = config().with_max_age(std::time::Duration::from_millis(200)).with_max_messages(1_000_000);
+    let short =
+        config().with_max_age(std::time::Duration::from_millis(200)).with_max_messages(1_000_000);
     let config = RedisConfig::default().with_history(short);
     let history = RedisHistory::connect_with(&server.url(), config).await.expect("it connects");
     publish(&history, &channel("a"), &["old"; 10]).await;
@@ -126,8 +137,11 @@ async fn w15_everything_is_forgotten_in_time() {
     let publications = vec![(relink_node::Stream::Session("s".into()), text("direct"))];
     ask(&history, StoreRequest::Publish { session: None, publications }).await;
     contract::join(&history, "a", "t", contract::member("bob", "j"), 1).await;
-    ask(&history, StoreRequest::Read { stream: channel("never written"), after: None, limit: 1, by: None })
-        .await;
+    ask(
+        &history,
+        StoreRequest::Read { stream: channel("never written"), after: None, limit: 1, by: None },
+    )
+    .await;
     // Members have no end of their own: they leave with their sessions, which any node looks for.
     let forever: Vec<_> =
         server.keys().into_iter().filter(|key| server.ask(&["PTTL", key]) == "-1").collect();
@@ -136,7 +150,11 @@ async fn w15_everything_is_forgotten_in_time() {
         ["relink:held:bob", "relink:in:t", "relink:members:a", "relink:present", "relink:words:a"]
     );
     ask(&history, StoreRequest::End { session: "t".into(), turn: 0 }).await;
-    assert!(server.keys().iter().all(|key| server.ask(&["PTTL", key]) != "-1"), "{:?}", server.keys());
+    assert!(
+        server.keys().iter().all(|key| server.ask(&["PTTL", key]) != "-1"),
+        "{:?}",
+        server.keys()
+    );
 }
 
 #[tokio::test]
@@ -151,11 +169,13 @@ async fn w15_the_members_of_a_dead_node_leave() {
         contract::join(&history, "a", &session, contract::member("alice", &session), 1).await;
     }
     until(async || contract::members(&history, "a").await.is_empty().then_some(())).await;
-    let members = |key: &String| key.contains(":in:") || key.contains(":members:") || key.contains("present");
+    let members =
+        |key: &String| key.contains(":in:") || key.contains(":members:") || key.contains("present");
     assert!(!server.keys().iter().any(members), "{:?}", server.keys());
 }
 
-/// What a server without room does not take, it has not begun to write; and what gives room back, or needs none, it does.
+/// What a server without room does not take, it has not begun to write; and what gives room back,
+/// or needs none, it does.
 #[tokio::test]
 async fn w15_a_server_whose_memory_is_used_up_writes_nothing_and_goes_on_when_there_is_room() {
     let (server, history) = one_node().await;
@@ -174,9 +194,15 @@ async fn w15_a_server_whose_memory_is_used_up_writes_nothing_and_goes_on_when_th
         let many = commit("s", 0, 2, &[(&format!("room {serial}"), &big), ("a", &big)]);
         assert_eq!(ask(&history, many).await, full);
         let publications = vec![(channel("a"), text(&big))];
-        assert_eq!(ask(&history, StoreRequest::Publish { session: None, publications }).await, full);
+        assert_eq!(
+            ask(&history, StoreRequest::Publish { session: None, publications }).await,
+            full
+        );
     }
-    assert_eq!(ask(&history, StoreRequest::Create { session: "t".into(), user: "bob".into() }).await, full);
+    assert_eq!(
+        ask(&history, StoreRequest::Create { session: "t".into(), user: "bob".into() }).await,
+        full
+    );
     let new = StoreRequest::Read { stream: channel("new"), after: None, limit: 1, by: None };
     assert_eq!(ask(&history, new).await, full);
     assert_eq!(server.keys(), before);
@@ -185,7 +211,8 @@ async fn w15_a_server_whose_memory_is_used_up_writes_nothing_and_goes_on_when_th
     // The client is told; its session goes on, and its seat.
     let noted = ask(&history, contract::refused("s", 2, "unavailable", "no room")).await;
     assert_eq!(noted, StoreResponse::Committed { received: 2 });
-    let resumed = ask(&history, StoreRequest::Resume { session: "s".into(), user: "alice".into() }).await;
+    let resumed =
+        ask(&history, StoreRequest::Resume { session: "s".into(), user: "alice".into() }).await;
     assert!(matches!(resumed, StoreResponse::Session { received: 2, turn: 1, .. }), "{resumed:?}");
     contract::keep(&history, "s").await;
     let again = contract::join(&history, "a", "s", contract::member("alice", "other"), 2).await;
@@ -203,13 +230,15 @@ async fn w15_a_server_whose_memory_is_used_up_writes_nothing_and_goes_on_when_th
     assert!(!server.keys().iter().any(|key| key.contains(":s:s") || key.ends_with("session:s")));
 }
 
-/// A replica, or a server that is still reading its data: nothing is known, and the question is asked again.
+/// A replica, or a server that is still reading its data: nothing is known, and the question is
+/// asked again.
 #[tokio::test]
 async fn w15_a_server_that_may_not_write_is_an_error_and_not_an_answer() {
     let (server, history) = one_node().await;
     create(&history, "s", "alice").await;
     server.ask(&["REPLICAOF", "127.0.0.1", "1"]);
-    let error = history.answer(commit("s", 0, 1, &[("a", "lost?")])).await.expect_err("it is read-only");
+    let error =
+        history.answer(commit("s", 0, 1, &[("a", "lost?")])).await.expect_err("it is read-only");
     assert!(error.to_string().contains("read only"), "{error}");
     server.ask(&["REPLICAOF", "NO", "ONE"]);
     assert_eq!(

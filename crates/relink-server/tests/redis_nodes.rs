@@ -1,4 +1,5 @@
-//! Servers that share a Redis: nodes that die, and a store that stops. Needs `redis-server`; `just interop` runs it.
+//! Servers that share a Redis: nodes that die, and a store that stops. Needs `redis-server`; `just
+//! interop` runs it.
 
 mod client;
 mod redis_server;
@@ -20,7 +21,8 @@ async fn node(redis: &RedisServer, config: RedisConfig) -> Running {
 
 /// A node on a runtime of its own, which can be killed.
 fn mortal_node(redis: &RedisServer) -> (Runtime, SocketAddr) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a runtime");
     let (url, (sender, addr)) = (redis.url(), std::sync::mpsc::channel());
     runtime.spawn(async move {
@@ -92,7 +94,8 @@ async fn m07_a_kick_reaches_the_connections_at_other_nodes_and_those_who_are_awa
 #[tokio::test]
 async fn a09_members_of_two_nodes_see_each_other() {
     let redis = RedisServer::start();
-    let presence = NodeConfig::default().with_presence(PresenceConfig::default().with_grace(Duration::ZERO));
+    let presence =
+        NodeConfig::default().with_presence(PresenceConfig::default().with_grace(Duration::ZERO));
     let start = async || {
         let history = RedisHistory::connect(&redis.url()).await.expect("it connects");
         let config = ServerConfig::default().with_node(presence);
@@ -105,7 +108,8 @@ async fn a09_members_of_two_nodes_see_each_other() {
     let (mut there, _) = other.hello().await;
     there.say(&json!({"type": "subscribe", "channel": "room", "presence": "there"})).await;
     let joined =
-        until(&mut here, |frame| frame["type"] == "joined" && frame["member"]["info"] == "there").await;
+        until(&mut here, |frame| frame["type"] == "joined" && frame["member"]["info"] == "there")
+            .await;
     let members = until(&mut there, |frame| frame["type"] == "members").await;
     assert_eq!(members["members"].as_array().map(Vec::len), Some(2));
     drop(there);
@@ -125,7 +129,8 @@ async fn w15_a_store_that_stops_delays_acknowledgements_and_loses_nothing() {
     for serial in 1..=3 {
         client.message(serial, Some("room"), &serial.to_string()).await;
     }
-    let failed = async { while !matches!(events.recv().await, Some(NodeEvent::StoreFailed { .. })) {} };
+    let failed =
+        async { while !matches!(events.recv().await, Some(NodeEvent::StoreFailed { .. })) {} };
     timeout(PATIENCE, failed).await.expect("it is told");
     // It takes effect once, though it was asked for more than once.
     let (mut offsets, mut acked) = (Vec::new(), 0);
@@ -154,10 +159,16 @@ async fn w15_a_history_that_was_lost_is_told() {
     let (mut late, _) = server.hello().await;
     late.say(&json!({"type": "subscribe", "channel": "room", "since": begin})).await;
     let subscribed = late.expect("subscribed").await;
-    assert_eq!((&subscribed["recovered"], &subscribed["position"]["offset"]), (&json!(false), &json!(3)));
+    assert_eq!(
+        (&subscribed["recovered"], &subscribed["position"]["offset"]),
+        (&json!(false), &json!(3))
+    );
 }
 
-async fn until(client: &mut Client<tokio::net::TcpStream>, wanted: impl Fn(&Value) -> bool) -> Value {
+async fn until(
+    client: &mut Client<tokio::net::TcpStream>,
+    wanted: impl Fn(&Value) -> bool,
+) -> Value {
     loop {
         let frame = client.hear().await;
         if wanted(&frame) {

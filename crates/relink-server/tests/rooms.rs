@@ -7,11 +7,13 @@ use relink_node::{HistoryConfig, NodeConfig};
 use relink_server::{Server, ServerConfig};
 use serde_json::json;
 
-/// Every stranger is behind, and none of them is sent a list of its own; the one who reads gets all of it.
+/// Every stranger is behind, and none of them is sent a list of its own; the one who reads gets all
+/// of it.
 #[tokio::test]
 async fn a_room_of_members_who_do_not_read_costs_a_page_each_and_is_open_to_those_who_do() {
     let node = NodeConfig::default().with_max_outbound_bytes(64 * 1024);
-    let server = Running::start(Server::builder().config(ServerConfig::default().with_node(node))).await;
+    let server =
+        Running::start(Server::builder().config(ServerConfig::default().with_node(node))).await;
     let mut strangers = Vec::new();
     for number in 0..60 {
         let mut stranger = piped(&server.relink).await;

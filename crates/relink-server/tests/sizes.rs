@@ -1,4 +1,5 @@
-//! Messages, names, words and tokens that are too large, between a server and a client on real sockets.
+//! Messages, names, words and tokens that are too large, between a server and a client on real
+//! sockets.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test picks the events that it is about")]
 
@@ -8,8 +9,8 @@ use client::{PATIENCE, Running};
 use futures_util::{FutureExt, StreamExt};
 use relink_server::node::NodeConfig;
 use relink_server::relink::{
-    DropReason, Event, Message, Outgoing, Position, Receipt, Resume, Secret, SendErrorKind, SizeLimit,
-    Subscription,
+    DropReason, Event, Message, Outgoing, Position, Receipt, Resume, Secret, SendErrorKind,
+    SizeLimit, Subscription,
 };
 use relink_server::v1::{self, Encoding};
 use relink_server::{Server, ServerConfig};
@@ -42,8 +43,11 @@ async fn acknowledged(events: &mut Events, receipt: Receipt) {
 
 async fn connected(server: &Running, encoding: Encoding, limits: WireLimits) -> (Client, Events) {
     let address = format!("ws://{}/", server.addr);
-    let (client, mut events) =
-        relink_tokio::builder(address.as_str()).relink_v1(encoding).limits(limits).spawn().expect("valid");
+    let (client, mut events) = relink_tokio::builder(address.as_str())
+        .relink_v1(encoding)
+        .limits(limits)
+        .spawn()
+        .expect("valid");
     until(&mut events, |event| matches!(event, Event::Connected { .. }).then_some(())).await;
     (client, events)
 }
@@ -54,7 +58,8 @@ async fn i21_what_the_server_does_not_take_comes_back_and_what_stands_behind_it_
     for encoding in BOTH {
         let (client, mut events) = connected(&server, encoding, WireLimits::default()).await;
         let bytes = vec![7; if encoding == Encoding::Json { 800 << 10 } else { 1 << 20 }];
-        let refused = client.send(Outgoing::from(bytes.clone()).on("room")).await.expect_err("it never fits");
+        let refused =
+            client.send(Outgoing::from(bytes.clone()).on("room")).await.expect_err("it never fits");
         assert!(
             matches!(
                 refused.reason,
@@ -76,7 +81,8 @@ async fn i23_what_is_sent_before_the_limit_is_known_is_dropped_with_its_receipt(
         let address = format!("ws://{}/", server.addr);
         let (client, mut events) =
             relink_tokio::builder(address.as_str()).relink_v1(encoding).spawn().expect("valid");
-        let large = client.try_send(Outgoing::from(vec![7; 1 << 20]).on("room")).expect("not known yet");
+        let large =
+            client.try_send(Outgoing::from(vec![7; 1 << 20]).on("room")).expect("not known yet");
         let small = client.try_send(Outgoing::from("small").on("room")).expect("it fits");
         let (receipt, why) = until(&mut events, |event| match event {
             Event::Dropped { first, why, .. } => Some((first, why)),
@@ -93,20 +99,28 @@ async fn i23_what_is_sent_before_the_limit_is_known_is_dropped_with_its_receipt(
 async fn s06_publications_that_a_client_does_not_take_are_withheld_and_told() {
     let server = Running::with_defaults().await;
     for encoding in BOTH {
-        let (client, mut events) = connected(&server, encoding, WireLimits::new(128 << 10, 128 << 10)).await;
+        let (client, mut events) =
+            connected(&server, encoding, WireLimits::new(128 << 10, 128 << 10)).await;
         client.subscribe("room", Subscription::default());
         until(&mut events, |event| matches!(event, Event::Subscribed { .. }).then_some(())).await;
         for message in [vec![1], vec![2; 200_000], vec![3]] {
             server.relink.publish("room", message).expect("within what may be published");
         }
         let session = client.resume().expect("a session").session;
-        server.relink.send(session.clone(), vec![4; 200_000]).expect("within what may be published");
+        server
+            .relink
+            .send(session.clone(), vec![4; 200_000])
+            .expect("within what may be published");
         server.relink.send(session, "last").expect("it fits");
         let mut told = Vec::new();
         loop {
             match next(&mut events).await {
-                Event::Publication { message, .. } => told.push(format!("{:?}", message.as_bytes())),
-                Event::Message(message) if message.as_text() == Some("last") => told.push("last".into()),
+                Event::Publication { message, .. } => {
+                    told.push(format!("{:?}", message.as_bytes()))
+                }
+                Event::Message(message) if message.as_text() == Some("last") => {
+                    told.push("last".into())
+                }
                 Event::Withheld { channel, problem, .. } => {
                     told.push(format!("{} {}", channel.is_some(), problem.name));
                 }
@@ -132,7 +146,8 @@ async fn what_is_too_large_to_be_published_comes_back() {
     assert!(refused.to_string().contains("node.max_publication"), "{refused}");
     assert!(server.relink.send("a session", vec![7; 1_000]).is_err());
     let (client, mut events) = connected(&server, Encoding::Cbor, WireLimits::default()).await;
-    let sent = client.send(Outgoing::from(vec![7; 1_000]).on("room")).await.expect("the server takes it");
+    let sent =
+        client.send(Outgoing::from(vec![7; 1_000]).on("room")).await.expect("the server takes it");
     let (receipt, problem) = until(&mut events, |event| match event {
         Event::Rejected { receipt, problem, .. } => Some((receipt, problem)),
         _ => None,
@@ -168,7 +183,11 @@ async fn limits_that_cannot_work_are_refused_when_it_is_built() {
     for (limits, v1, error) in [
         (WireLimits::new(0, 1_000), false, "limits.max_message is 0, but it must be at least 1"),
         (WireLimits::new(1, 124), false, "limits.max_frame is 124, but it must be at least 125"),
-        (WireLimits::new(1_000, 1_000), true, "limits.max_message is 1000, but it must be at least 131072"),
+        (
+            WireLimits::new(1_000, 1_000),
+            true,
+            "limits.max_message is 1000, but it must be at least 131072",
+        ),
     ] {
         let encoding = v1.then_some(Encoding::Json);
         assert_eq!(build(limits, encoding), Err(error.to_owned()));
@@ -205,7 +224,8 @@ async fn what_the_server_cannot_read_is_told_to_the_application_and_costs_no_lin
             assert!(detail.ends_with(allowed), "{detail}");
         }
         let longest = "c".repeat(255);
-        client.subscribe(longest.as_str(), Subscription::default().with_presence("i".repeat(4_096)));
+        client
+            .subscribe(longest.as_str(), Subscription::default().with_presence("i".repeat(4_096)));
         until(&mut events, |event| match event {
             Event::Subscribed { channel, .. } => (channel.as_str() == longest).then_some(()),
             Event::Disconnected { detail, .. } => panic!("the link was lost: {detail}"),
@@ -233,7 +253,8 @@ async fn both_handles_say_at_once_what_no_server_can_read() {
 
     let mut connection = builder().connect().expect("valid");
     connection.try_send("first").expect("there is room for one");
-    let refused = connection.try_send(Outgoing::from("hello").on("")).expect_err("no server can read it");
+    let refused =
+        connection.try_send(Outgoing::from("hello").on("")).expect_err("no server can read it");
     assert!(matches!(refused.reason, SendErrorKind::BadChannel(_)), "{refused}");
     connection.subscribe("", Subscription::default());
     let ended = async {
@@ -244,13 +265,18 @@ async fn both_handles_say_at_once_what_no_server_can_read() {
         }
         None
     };
-    assert_eq!(timeout(PATIENCE, ended).await.expect("it is told").as_deref(), Some("limit_exceeded"));
+    assert_eq!(
+        timeout(PATIENCE, ended).await.expect("it is told").as_deref(),
+        Some("limit_exceeded")
+    );
 }
 
 #[tokio::test]
 async fn a_session_that_no_server_can_read_is_refused_when_the_link_is_built() {
-    let resume =
-        |session: String, offset| Resume { session: session.into(), position: Position::new(1, offset) };
+    let resume = |session: String, offset| Resume {
+        session: session.into(),
+        position: Position::new(1, offset),
+    };
     for (resume, error) in [
         (
             resume("s".repeat(129), 1),
@@ -261,7 +287,11 @@ async fn a_session_that_no_server_can_read_is_refused_when_the_link_is_built() {
             "resume.position.offset is 9007199254740992, but it must be at most 9007199254740991",
         ),
     ] {
-        let builder = relink_tokio::builder("ws://127.0.0.1:1/").relink_v1(Encoding::Json).resume(resume);
-        assert_eq!(builder.spawn().map(drop).map_err(|error| error.to_string()), Err(error.to_owned()));
+        let builder =
+            relink_tokio::builder("ws://127.0.0.1:1/").relink_v1(Encoding::Json).resume(resume);
+        assert_eq!(
+            builder.spawn().map(drop).map_err(|error| error.to_string()),
+            Err(error.to_owned())
+        );
     }
 }

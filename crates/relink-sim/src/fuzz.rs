@@ -1,5 +1,6 @@
-//! The bodies of the fuzz targets, as ordinary functions: a refactoring breaks them here, and not in a folder that is
-//! built once a week. Each takes arbitrary bytes and panics where something does not hold.
+//! The bodies of the fuzz targets, as ordinary functions: a refactoring breaks them here, and not
+//! in a folder that is built once a week. Each takes arbitrary bytes and panics where something
+//! does not hold.
 
 mod draw;
 #[cfg(feature = "v1")]
@@ -37,7 +38,8 @@ pub fn link(data: &[u8]) {
     let _ = run_link(&mut bytes);
 }
 
-/// Anything happens to a session: each message has one fate, order and bounds hold, the end is the end.
+/// Anything happens to a session: each message has one fate, order and bounds hold, the end is the
+/// end.
 ///
 /// # Panics
 ///
@@ -47,8 +49,8 @@ pub fn session(data: &[u8]) {
     let _ = run_session(&mut bytes);
 }
 
-/// Any numbers in a configuration are taken or refused by name; with those that are taken, a link lives on for a
-/// thousand steps.
+/// Any numbers in a configuration are taken or refused by name; with those that are taken, a link
+/// lives on for a thousand steps.
 ///
 /// # Panics
 ///
@@ -106,7 +108,10 @@ fn live_on(config: LinkConfig, seed: u64) {
             0..=2 => (now, What::Helpful),
             3 | 4 => (in_time, input(Input::Timeout)),
             5 => (now, input(Input::Failed { id, failure: relink::Failure::Reset })),
-            6 => (Delay::After(Duration::from_millis(u64::from(dice.next_u32()))), input(Input::Timeout)),
+            6 => (
+                Delay::After(Duration::from_millis(u64::from(dice.next_u32()))),
+                input(Input::Timeout),
+            ),
             _ => (now, input(Input::Hint(Hint::Online))),
         };
         holds(trial.apply(Stimulus { when, what }));

@@ -1,7 +1,8 @@
-//! A deterministic world for links: virtual time, a scripted peer, and a transcript of what happened.
+//! A deterministic world for links: virtual time, a scripted peer, and a transcript of what
+//! happened.
 //!
-//! No socket, no clock, no waiting: an hour of outage passes in a moment, and the same seed gives the same hour every
-//! time. A scenario reads like the story it tells:
+//! No socket, no clock, no waiting: an hour of outage passes in a moment, and the same seed gives
+//! the same hour every time. A scenario reads like the story it tells:
 //!
 //! ```
 //! use relink::LinkConfig;
@@ -22,8 +23,8 @@
 //! ]);
 //! ```
 //!
-//! A policy of your own is tested in the same way: here, that a server's *too many connections* costs a minute, and
-//! that no impatient hint makes it less.
+//! A policy of your own is tested in the same way: here, that a server's *too many connections*
+//! costs a minute, and that no impatient hint makes it less.
 //!
 //! ```
 //! use relink::{ClosePolicy, Hint, LinkConfig, State, Verdict};
@@ -43,9 +44,9 @@
 //! # Ok::<(), relink::ConfigError>(())
 //! ```
 //!
-//! Every scenario proves more than it says. Whatever it does, [`Sim`] checks that there is one transport at a time,
-//! that a handled deadline is followed by a later one or by none, that nothing is told after the end, and that no
-//! deadline outlives it.
+//! Every scenario proves more than it says. Whatever it does, [`Sim`] checks that there is one
+//! transport at a time, that a handled deadline is followed by a later one or by none, that nothing
+//! is told after the end, and that no deadline outlives it.
 
 /// The README, whose example is a test.
 #[cfg(doctest)]

@@ -1,17 +1,18 @@
 //! A small reference model of a link's contract, written from the contract and not from the link.
 //!
-//! It knows what an input may lead to, not how: the jitter is the link's own. What it checks after each input is
-//! listed at [`Model::check`].
+//! It knows what an input may lead to, not how: the jitter is the link's own. What it checks after
+//! each input is listed at [`Model::check`].
 
 mod answers;
 mod rules;
+mod states;
 mod table;
 
 use std::collections::VecDeque;
 
 use relink::{
-    CloseCode, ClosedReason, Failure, HandshakeEvent, Hint, Input, Instant, LinkConfig, OnOffline, Phase,
-    Refusal, ReopenPolicy, State, Status, Step, StopReason, Timer, TransportId, Verdict,
+    CloseCode, ClosedReason, Failure, HandshakeEvent, Hint, Input, Instant, LinkConfig, OnOffline,
+    Phase, Refusal, ReopenPolicy, State, Status, Step, StopReason, Timer, TransportId, Verdict,
 };
 
 use crate::stimulus::sender;
@@ -154,13 +155,16 @@ impl Model {
             (Input::Connect, _) if self.state == State::Idle => Expected::Attempt,
             _ if reopens => Expected::Attempt,
             (Input::Hint(Hint::Offline), None)
-                if self.state == State::Connected && self.config.when_offline == OnOffline::Disconnect =>
+                if self.state == State::Connected
+                    && self.config.when_offline == OnOffline::Disconnect =>
             {
                 Expected::Failure(None)
             }
             (Input::RetryNow, Some(Phase::Waiting)) => Expected::Attempt,
             (Input::Hint(Hint::Online | Hint::Wake), Some(Phase::Waiting)) => Expected::MayAttempt,
-            (Input::Close { .. }, _) if self.state == State::Connected => Expected::Becomes(State::Closing),
+            (Input::Close { .. }, _) if self.state == State::Connected => {
+                Expected::Becomes(State::Closing)
+            }
             (Input::Close { .. }, _) if closing => {
                 self.comes_back = false;
                 Expected::Nothing
@@ -170,16 +174,22 @@ impl Model {
                 Expected::Nothing
             }
             (Input::Close { .. }, _) => Expected::Becomes(State::Closed(ClosedReason::Requested)),
-            (Input::Login, Some(Phase::Handshaking(Step::Login))) => self.after_step(Some(Step::Login)),
-            (Input::Token { result, .. }, Some(Phase::Authorizing)) if !self.locating => match result {
-                Ok(_) if self.config.credentials.address => Expected::Stays,
-                Ok(_) => self.trying(Phase::Dialing),
-                Err(_) => Expected::Failure(None),
-            },
-            (Input::Address { result, .. }, Some(Phase::Authorizing)) if self.locating => match result {
-                Ok(()) => self.trying(Phase::Dialing),
-                Err(_) => Expected::Failure(None),
-            },
+            (Input::Login, Some(Phase::Handshaking(Step::Login))) => {
+                self.after_step(Some(Step::Login))
+            }
+            (Input::Token { result, .. }, Some(Phase::Authorizing)) if !self.locating => {
+                match result {
+                    Ok(_) if self.config.credentials.address => Expected::Stays,
+                    Ok(_) => self.trying(Phase::Dialing),
+                    Err(_) => Expected::Failure(None),
+                }
+            }
+            (Input::Address { result, .. }, Some(Phase::Authorizing)) if self.locating => {
+                match result {
+                    Ok(()) => self.trying(Phase::Dialing),
+                    Err(_) => Expected::Failure(None),
+                }
+            }
             (Input::Opened { .. }, Some(Phase::Dialing)) => self.after_step(None),
             (Input::Failed { .. } | Input::PeerClosed { .. }, _) if closing && self.comes_back => {
                 Expected::Attempt
@@ -205,9 +215,13 @@ impl Model {
             | (HandshakeEvent::ChallengeMet, Step::Challenge)
             | (HandshakeEvent::Authenticated, Step::Authenticating) => self.after_step(Some(step)),
             (HandshakeEvent::Redirect, _) => Expected::Redirect,
-            (HandshakeEvent::Refused(Refusal::As(code)), _) => Expected::Failure(self.stop_at(code)),
+            (HandshakeEvent::Refused(Refusal::As(code)), _) => {
+                Expected::Failure(self.stop_at(code))
+            }
             (HandshakeEvent::Refused(Refusal::Stop(reason)), _) => Expected::Failure(Some(reason)),
-            (HandshakeEvent::Refused(_), _) => Expected::Failure(self.stop(Verdict::RefreshToken, None)),
+            (HandshakeEvent::Refused(_), _) => {
+                Expected::Failure(self.stop(Verdict::RefreshToken, None))
+            }
             _ => Expected::Stays,
         }
     }
@@ -222,12 +236,19 @@ impl Model {
             Step::Authenticating => steps.authentication.is_some(),
         };
         let order = [Step::Welcome, Step::Challenge, Step::Login, Step::Authenticating];
-        let next = order.into_iter().filter(|next| step.is_none_or(|step| *next > step)).find(exists);
-        next.map_or(Expected::Becomes(State::Connected), |next| self.trying(Phase::Handshaking(next)))
+        let next =
+            order.into_iter().filter(|next| step.is_none_or(|step| *next > step)).find(exists);
+        next.map_or(Expected::Becomes(State::Connected), |next| {
+            self.trying(Phase::Handshaking(next))
+        })
     }
 
     fn trying(&self, phase: Phase) -> Expected {
-        Expected::Becomes(if self.again { State::Reconnecting(phase) } else { State::Connecting(phase) })
+        Expected::Becomes(if self.again {
+            State::Reconnecting(phase)
+        } else {
+            State::Connecting(phase)
+        })
     }
 
     fn stop_at(&self, code: CloseCode) -> Option<StopReason> {
@@ -253,9 +274,11 @@ impl Model {
             Verdict::RefreshToken if self.config.credentials.fetch => None,
             Verdict::RefreshToken if expired => Some(StopReason::TOKEN_EXPIRED),
             Verdict::RefreshToken => Some(StopReason::UNAUTHORIZED),
-            Verdict::Retry | Verdict::RetryNow | Verdict::RetrySlow { .. } | Verdict::SwitchEndpoint | _ => {
-                None
-            }
+            Verdict::Retry
+            | Verdict::RetryNow
+            | Verdict::RetrySlow { .. }
+            | Verdict::SwitchEndpoint
+            | _ => None,
         }
     }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use relink::{
-    Address, CloseCode, CloseFrame, Failure, Frame, Instant, Message, Protocol, SessionAction, SessionInput,
-    Token, TransportId,
+    Address, CloseCode, CloseFrame, Failure, Frame, Instant, Message, Protocol, SessionAction,
+    SessionInput, Token, TransportId,
 };
 
 use crate::sim::Sim;
@@ -34,8 +34,8 @@ pub enum OnDial {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Tokens {
-    /// At once, with `token-1`, `token-2` and so on, each good for so long; `None` does not say for how long. The
-    /// default, with `None`.
+    /// At once, with `token-1`, `token-2` and so on, each good for so long; `None` does not say for
+    /// how long. The default, with `None`.
     Grant(Option<Duration>),
     /// At once, with a failure.
     Fail,
@@ -140,7 +140,8 @@ impl<P: Protocol> Sim<P> {
                 self.world.hold(id);
                 let result = match self.world.addresses {
                     Addresses::Ticket => {
-                        let ticket = format!("{}/?ticket={}", endpoint.expose(), self.world.located);
+                        let ticket =
+                            format!("{}/?ticket={}", endpoint.expose(), self.world.located);
                         Ok(Address::from(ticket))
                     }
                     Addresses::Fail => Err("the provider is down".into()),
@@ -156,7 +157,9 @@ impl<P: Protocol> Sim<P> {
                     OnDial::Accept => self.opened(None),
                     OnDial::Hold => None,
                     OnDial::Refuse(failure) => self.failed(failure),
-                    OnDial::Flap { after, code } => self.opened(Some((self.now() + after, code.into()))),
+                    OnDial::Flap { after, code } => {
+                        self.opened(Some((self.now() + after, code.into())))
+                    }
                 }
             }
             SessionAction::Drop { id, farewell } => {
@@ -220,7 +223,8 @@ impl<P: Protocol> Sim<P> {
 
 /// The other side of the link, and what it does. Got from [`Sim::peer`].
 ///
-/// Everything happens at once, on the transport that is open or being opened; where there is none, nothing does.
+/// Everything happens at once, on the transport that is open or being opened; where there is none,
+/// nothing does.
 #[derive(Debug)]
 pub struct Peer<'a, P> {
     pub(crate) sim: &'a mut Sim<P>,
@@ -244,8 +248,8 @@ impl<P: Protocol> Peer<'_, P> {
         self.does(input);
     }
 
-    /// Answers nothing any more on this transport: no pong, no close frame. The transport stays open, as after a cable
-    /// was cut. The next dial finds the peer as before.
+    /// Answers nothing any more on this transport: no pong, no close frame. The transport stays
+    /// open, as after a cable was cut. The next dial finds the peer as before.
     pub fn silence(&mut self) {
         if let Some(held) = &mut self.sim.world.held {
             held.silent = true;
@@ -280,7 +284,8 @@ impl<P: Protocol> Peer<'_, P> {
         self.does(input);
     }
 
-    /// Reads so many more frames and then no more, so that the link must hold back what it has; `None` reads on.
+    /// Reads so many more frames and then no more, so that the link must hold back what it has;
+    /// `None` reads on.
     pub fn reads(&mut self, frames: Option<usize>) {
         self.sim.world.credit = frames;
         self.sim.settle();

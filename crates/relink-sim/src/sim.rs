@@ -5,9 +5,9 @@ use std::time::Duration;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Address, Channel, CloseCode, ConfigError, Event, Failure, Frame, Hint, Instant, LinkConfig, Outgoing,
-    Phase, Plain, Protocol, Secret, SendError, SendReceipt, Session, SessionConfig, SessionInput, State,
-    Subscription, TransportId,
+    Address, Channel, CloseCode, ConfigError, Event, Failure, Frame, Hint, Instant, LinkConfig,
+    Outgoing, Phase, Plain, Protocol, Secret, SendError, SendReceipt, Session, SessionConfig,
+    SessionInput, State, Subscription, TransportId,
 };
 
 use crate::peer::{Addresses, OnDial, Peer, Tokens, World};
@@ -16,10 +16,12 @@ use crate::transcript::{self, Transcript};
 /// More steps than any scenario takes in one go: whoever takes more is in a loop.
 const MOST_STEPS: usize = 200_000;
 
-/// A session in a world of its own: virtual time, a scripted [`Peer`], a token provider, a [transcript](Self::expect).
+/// A session in a world of its own: virtual time, a scripted [`Peer`], a token provider, a
+/// [transcript](Self::expect).
 ///
-/// The peer is well-behaved at first: it accepts dials at once, answers pings and close frames, and tokens are granted.
-/// Time stands still until the scenario moves it, starting at [`Instant::ORIGIN`].
+/// The peer is well-behaved at first: it accepts dials at once, answers pings and close frames, and
+/// tokens are granted. Time stands still until the scenario moves it, starting at
+/// [`Instant::ORIGIN`].
 ///
 /// # Panics
 ///
@@ -89,7 +91,8 @@ impl Sim {
     /// If the configuration is not valid; [`Sim::with`] gives the error back.
     #[must_use]
     pub fn seeded(config: SessionConfig, seed: u64) -> Self {
-        Self::with(config, &["ws://peer"], Plain::default(), seed).unwrap_or_else(|error| panic!("{error}"))
+        Self::with(config, &["ws://peer"], Plain::default(), seed)
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 }
 
@@ -180,7 +183,8 @@ impl<P: Protocol> Sim<P> {
 
     // Short cuts to where a scenario begins.
 
-    /// Connects, to a peer that accepts: the transport is open, and the protocol's handshake, if there is one, begins.
+    /// Connects, to a peer that accepts: the transport is open, and the protocol's handshake, if
+    /// there is one, begins.
     pub fn open(&mut self) {
         self.peer().on_dial(OnDial::Accept);
         self.connect();
@@ -192,8 +196,8 @@ impl<P: Protocol> Sim<P> {
         self.check(self.state() == State::Connected, "it did not come to be connected");
     }
 
-    /// Connects, to a peer that refuses, until so many attempts have failed: the link waits for the next one. The peer
-    /// goes on refusing; [`Peer::on_dial`] ends the outage.
+    /// Connects, to a peer that refuses, until so many attempts have failed: the link waits for the
+    /// next one. The peer goes on refusing; [`Peer::on_dial`] ends the outage.
     pub fn to_waiting(&mut self, attempts: u32) {
         self.peer().on_dial(OnDial::Refuse(Failure::Refused));
         self.connect();
@@ -202,7 +206,8 @@ impl<P: Protocol> Sim<P> {
         self.check(waits, "it did not come to wait for another attempt");
     }
 
-    /// Connects and closes: everything queued and the close frame are out, and the peer does not answer.
+    /// Connects and closes: everything queued and the close frame are out, and the peer does not
+    /// answer.
     pub fn to_closing(&mut self) {
         self.to_connected();
         self.peer().silence();
@@ -261,8 +266,9 @@ impl<P: Protocol> Sim<P> {
         self.dials.len() > before
     }
 
-    /// The machine sleeps: time passes and nothing is handled. What the scenario does next is what the link finds on
-    /// waking; any [`advance`](Self::advance) then has it notice the deadlines that have passed.
+    /// The machine sleeps: time passes and nothing is handled. What the scenario does next is what
+    /// the link finds on waking; any [`advance`](Self::advance) then has it notice the deadlines
+    /// that have passed.
     pub fn sleep(&mut self, by: Duration) {
         self.now = self.now + by;
     }
@@ -323,10 +329,11 @@ impl<P: Protocol> Sim<P> {
         std::mem::take(&mut self.events)
     }
 
-    /// Compares the transcript since the last call with these lines. What the link asked for and sent stands there as
-    /// the world sees it (`dial ws://peer`, `drop`, `fetch token`, `ping`, `text "hello"`, `close 1000`), and what the
-    /// application was told (`connected`, `lost (1001): …`, `attempt 3 failed: …`, `received text "hi"`, `sent 1`,
-    /// `dropped 2: expired`, `going away, back in 3s`, `token error 3`, `closed: …`). A line may be cut short.
+    /// Compares the transcript since the last call with these lines. What the link asked for and
+    /// sent stands there as the world sees it (`dial ws://peer`, `drop`, `fetch token`, `ping`,
+    /// `text "hello"`, `close 1000`), and what the application was told (`connected`, `lost (1001):
+    /// …`, `attempt 3 failed: …`, `received text "hi"`, `sent 1`, `dropped 2: expired`, `going
+    /// away, back in 3s`, `token error 3`, `closed: …`). A line may be cut short.
     ///
     /// # Panics
     ///
@@ -334,8 +341,8 @@ impl<P: Protocol> Sim<P> {
     #[track_caller]
     pub fn expect<const N: usize>(&mut self, lines: [&str; N]) {
         let happened = self.transcript.take();
-        let same =
-            happened.len() == N && happened.iter().zip(lines).all(|(line, start)| line.starts_with(start));
+        let same = happened.len() == N
+            && happened.iter().zip(lines).all(|(line, start)| line.starts_with(start));
         let happened = happened.join("\n");
         assert!(
             same,
@@ -345,14 +352,16 @@ impl<P: Protocol> Sim<P> {
         );
     }
 
-    /// Forgets the transcript so far: a scenario that begins with a short cut rarely wants to tell of it.
+    /// Forgets the transcript so far: a scenario that begins with a short cut rarely wants to tell
+    /// of it.
     pub fn skip(&mut self) {
         let _ = self.transcript.take();
     }
 
     // How the world goes round.
 
-    /// Carries out everything that the session wants, as a driver does, until it wants nothing more.
+    /// Carries out everything that the session wants, as a driver does, until it wants nothing
+    /// more.
     #[track_caller]
     pub(crate) fn settle(&mut self) {
         let mut writing = false;

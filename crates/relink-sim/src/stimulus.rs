@@ -1,10 +1,11 @@
-//! Something that happens to a link, said without knowing the link: what property tests and fuzzers are made of.
+//! Something that happens to a link, said without knowing the link: what property tests and fuzzers
+//! are made of.
 
 use std::time::Duration;
 
 use relink::{
-    CLOSE_CODES, CloseCode, HandshakeEvent, Input, Instant, Link, Phase, State, Step, TokenInfo, TransportId,
-    rand_core::Rng,
+    CLOSE_CODES, CloseCode, HandshakeEvent, Input, Instant, Link, Phase, State, Step, TokenInfo,
+    TransportId, rand_core::Rng,
 };
 
 /// Something that happens, and when.
@@ -19,7 +20,10 @@ pub struct Stimulus {
 
 /// When something happens, as seen from what happened before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "whoever adds one must decide what it means everywhere")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "whoever adds one must decide what it means everywhere"
+)]
 pub enum Delay {
     /// So much later; zero is the same moment.
     After(Duration),
@@ -31,9 +35,13 @@ pub enum Delay {
 
 /// What happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "whoever adds one must decide what it means everywhere")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "whoever adds one must decide what it means everywhere"
+)]
 pub enum What {
-    /// Whatever brings the link one step further to usable, or keeps it so: a server in good health.
+    /// Whatever brings the link one step further to usable, or keeps it so: a server in good
+    /// health.
     Helpful,
     /// This input, from this transport where it comes from one.
     Input(Input, Source),
@@ -41,7 +49,10 @@ pub enum What {
 
 /// Which transport an input claims to come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "whoever adds one must decide what it means everywhere")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "whoever adds one must decide what it means everywhere"
+)]
 pub enum Source {
     /// The live one, or the most recent one where there is none.
     Live,
@@ -64,15 +75,23 @@ impl Delay {
 }
 
 impl Stimulus {
-    /// The input that is meant, and its time, for this link at this time; `ids` are those it has used, in order.
+    /// The input that is meant, and its time, for this link at this time; `ids` are those it has
+    /// used, in order.
     #[must_use]
-    pub fn resolve<R: Rng>(self, link: &Link<R>, now: Instant, ids: &[TransportId]) -> (Input, Instant) {
+    pub fn resolve<R: Rng>(
+        self,
+        link: &Link<R>,
+        now: Instant,
+        ids: &[TransportId],
+    ) -> (Input, Instant) {
         let moment = self.when.moment(now, link.poll_timeout());
         let live = link.transport().or(ids.last().copied()).unwrap_or_default();
         match self.what {
             What::Helpful => helpful(link, live, moment),
             What::Input(input, Source::Live) => (addressed(input, live), moment),
-            What::Input(input, Source::Unknown) => (addressed(input, TransportId::default()), moment),
+            What::Input(input, Source::Unknown) => {
+                (addressed(input, TransportId::default()), moment)
+            }
             What::Input(input, Source::Past(n)) => {
                 let past = ids.iter().rev().copied().filter(|id| *id != live).nth(usize::from(n));
                 (addressed(input, past.unwrap_or_default()), moment)
@@ -134,7 +153,8 @@ pub const fn sender(input: Input) -> Option<TransportId> {
     }
 }
 
-/// The ends of every row of the default table, what lies between them, and the codes that configurations edit.
+/// The ends of every row of the default table, what lies between them, and the codes that
+/// configurations edit.
 pub(crate) fn known_codes() -> Vec<u16> {
     let rows = CLOSE_CODES.iter().flat_map(|(rule, _)| [rule.from, rule.to]);
     rows.chain([999, 1004, 1016, 2999, 4000, CloseCode::GAP.0, 4900, 4901]).collect()

@@ -19,10 +19,10 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use relink::{
-    AddressError, Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve, Failure,
-    Handshake, HandshakeEvent, HeartbeatConfig, Hint, Input, Jitter, LinkConfig, OnDead, OnFirstFailure,
-    OnOffline, Rate, Refusal, ReopenPolicy, RetryAfter, StatusViewConfig, StopReason, TokenError, TokenInfo,
-    TransportId, Verdict,
+    AddressError, Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve,
+    Failure, Handshake, HandshakeEvent, HeartbeatConfig, Hint, Input, Jitter, LinkConfig, OnDead,
+    OnFirstFailure, OnOffline, Rate, Refusal, ReopenPolicy, RetryAfter, StatusViewConfig,
+    StopReason, TokenError, TokenInfo, TransportId, Verdict,
 };
 
 use crate::stimulus::{Delay, Source, Stimulus, What, known_codes, known_statuses};
@@ -148,11 +148,16 @@ fn positive(most_millis: u64) -> impl Strategy<Value = Duration> {
 
 /// Valid configurations of a link, with everything that can be on or off in both ways.
 pub fn link_config() -> impl Strategy<Value = LinkConfig> {
-    let pieces = (backoff(), close_policy(), heartbeat(), credentials(), budget(), surface(), handshake());
+    let pieces =
+        (backoff(), close_policy(), heartbeat(), credentials(), budget(), surface(), handshake());
     let limits = (positive(60_000), duration(20_000), positive(10_000), positive(10_000), 0..4_u8);
     let choices = (
         retry_after(),
-        prop::sample::select(vec![OnFirstFailure::Retry, OnFirstFailure::Retry, OnFirstFailure::Stop]),
+        prop::sample::select(vec![
+            OnFirstFailure::Retry,
+            OnFirstFailure::Retry,
+            OnFirstFailure::Stop,
+        ]),
         reopen(),
         prop::sample::select(vec![OnDead::Retry, OnDead::Retry, OnDead::Stop]),
         prop::sample::select(vec![OnOffline::Check, OnOffline::Disconnect]),
@@ -188,7 +193,8 @@ pub fn link_config() -> impl Strategy<Value = LinkConfig> {
 pub fn backoff() -> impl Strategy<Value = Backoff> {
     let curve = prop_oneof![
         duration(30_000).prop_map(|delay| Curve::Fixed { delay }),
-        (duration(10_000), duration(10_000)).prop_map(|(initial, step)| Curve::Linear { initial, step }),
+        (duration(10_000), duration(10_000))
+            .prop_map(|(initial, step)| Curve::Linear { initial, step }),
         (positive(5_000), 100..1_000_u32)
             .prop_map(|(initial, factor_pct)| Curve::Exponential { initial, factor_pct }),
         (positive(5_000), 100..1_000_u32)
@@ -204,7 +210,8 @@ pub fn backoff() -> impl Strategy<Value = Backoff> {
     let above_floor = (duration(60_000), option::of(0..=100_u32));
     (curve, jitter, positive(3_000), above_floor, option::of(duration(5_000))).prop_map(
         |(curve, jitter, floor, (above, curve_cap), first)| {
-            let jitter = if matches!(curve, Curve::Decorrelated { .. }) { Jitter::None } else { jitter };
+            let jitter =
+                if matches!(curve, Curve::Decorrelated { .. }) { Jitter::None } else { jitter };
             let curve_cap = curve_cap.map(|percent| floor + above * percent / 100);
             Backoff::default()
                 .with_curve(curve)
@@ -234,8 +241,12 @@ fn close_policy() -> impl Strategy<Value = ClosePolicy> {
 }
 
 fn heartbeat() -> impl Strategy<Value = HeartbeatConfig> {
-    let times =
-        (option::of(positive(60_000)), positive(60_000), option::of(positive(100_000)), 100..=10_000_u64);
+    let times = (
+        option::of(positive(60_000)),
+        positive(60_000),
+        option::of(positive(100_000)),
+        100..=10_000_u64,
+    );
     (times, 1..4_u32).prop_map(|((interval, timeout, watchdog, probe), missed)| {
         HeartbeatConfig::default()
             .with_interval(interval)
@@ -248,8 +259,8 @@ fn heartbeat() -> impl Strategy<Value = HeartbeatConfig> {
 
 fn credentials() -> impl Strategy<Value = CredentialsConfig> {
     let needs = (any::<bool>(), any::<bool>());
-    (needs, positive(20_000), option::of(positive(100_000)), 1..5_u32, option::of(1..5_u32)).prop_map(
-        |((fetch, address), timeout, refresh_ahead, report_after, max_refusals)| {
+    (needs, positive(20_000), option::of(positive(100_000)), 1..5_u32, option::of(1..5_u32))
+        .prop_map(|((fetch, address), timeout, refresh_ahead, report_after, max_refusals)| {
             CredentialsConfig::default()
                 .with_fetch(fetch)
                 .with_address(address)
@@ -257,8 +268,7 @@ fn credentials() -> impl Strategy<Value = CredentialsConfig> {
                 .with_refresh_ahead(refresh_ahead)
                 .with_report_after(report_after)
                 .with_max_refusals(max_refusals)
-        },
-    )
+        })
 }
 
 fn budget() -> impl Strategy<Value = BudgetConfig> {
@@ -283,7 +293,10 @@ fn budget() -> impl Strategy<Value = BudgetConfig> {
 fn surface() -> impl Strategy<Value = StatusViewConfig> {
     let time = || option::of(positive(60_000));
     (time(), time(), time()).prop_map(|(grace, banner, stuck)| {
-        StatusViewConfig::default().with_grace(grace).with_banner_after(banner).with_stuck_after(stuck)
+        StatusViewConfig::default()
+            .with_grace(grace)
+            .with_banner_after(banner)
+            .with_stuck_after(stuck)
     })
 }
 
@@ -308,5 +321,9 @@ fn retry_after() -> impl Strategy<Value = RetryAfter> {
 }
 
 fn reopen() -> impl Strategy<Value = ReopenPolicy> {
-    prop::sample::select(vec![ReopenPolicy::Never, ReopenPolicy::AfterGivingUp, ReopenPolicy::Always])
+    prop::sample::select(vec![
+        ReopenPolicy::Never,
+        ReopenPolicy::AfterGivingUp,
+        ReopenPolicy::Always,
+    ])
 }

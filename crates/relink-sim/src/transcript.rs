@@ -4,7 +4,8 @@ use std::fmt;
 
 use relink::{CloseFrame, Event, Frame, HumanDuration, Instant, Message};
 
-/// So many of the last lines are shown where a scenario fails and asks for no other number, as a precision.
+/// So many of the last lines are shown where a scenario fails and asks for no other number, as a
+/// precision.
 const MOST_SHOWN: usize = 60;
 
 /// The lines of a scenario, and how many of them it has spoken of.
@@ -32,9 +33,9 @@ impl fmt::Display for Transcript {
         if before > 0 {
             writeln!(f, "… {before} lines before these")?;
         }
-        self.lines[before..]
-            .iter()
-            .try_for_each(|(at, line)| writeln!(f, "{:>10.3} s  {line}", at.since_origin().as_secs_f64()))
+        self.lines[before..].iter().try_for_each(|(at, line)| {
+            writeln!(f, "{:>10.3} s  {line}", at.since_origin().as_secs_f64())
+        })
     }
 }
 
@@ -66,15 +67,21 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         Event::Dropped { first, last, why, .. } if first == last => {
             format!("dropped {first}: {}", why.name())
         }
-        Event::Dropped { first, last, why, .. } => format!("dropped {first} to {last}: {}", why.name()),
+        Event::Dropped { first, last, why, .. } => {
+            format!("dropped {first} to {last}: {}", why.name())
+        }
         Event::Disconnected { code, reason, retry_in, .. } => {
             format!("lost ({code}): {reason}{}", retry(*retry_in))
         }
         Event::AttemptFailed { attempt, reason, retry_in, .. } => {
             format!("attempt {attempt} failed: {reason}{}", retry(*retry_in))
         }
-        Event::TokenError { consecutive_failures, .. } => format!("token error {consecutive_failures}"),
-        Event::GoingAway { retry_after } => format!("going away, back in {}", HumanDuration(*retry_after)),
+        Event::TokenError { consecutive_failures, .. } => {
+            format!("token error {consecutive_failures}")
+        }
+        Event::GoingAway { retry_after } => {
+            format!("going away, back in {}", HumanDuration(*retry_after))
+        }
         Event::EndpointsFailed { answers } => {
             let answers: Vec<_> = answers.iter().map(ToString::to_string).collect();
             format!("every endpoint refuses: {}", answers.join("; "))
@@ -96,7 +103,9 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         Event::InDoubt { first, last, .. } => format!("in doubt {first} to {last}"),
         Event::Resumed { complete } => format!("resumed{}", gap(*complete)),
         Event::ResumeRefused { problem } => format!("resume refused: {}", problem.name),
-        Event::Subscribed { channel, complete } => format!("subscribed to {channel}{}", gap(*complete)),
+        Event::Subscribed { channel, complete } => {
+            format!("subscribed to {channel}{}", gap(*complete))
+        }
         Event::Unsubscribed { channel, problem, retry_in } => {
             format!("not subscribed to {channel}: {}{}", problem.name, retry(*retry_in))
         }

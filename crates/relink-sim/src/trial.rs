@@ -11,8 +11,8 @@ const ENDPOINTS: u8 = 2;
 
 /// Two links and a [`Model`], given the same stimuli.
 ///
-/// One link is driven as it should be. Its twin is driven as badly as a driver may: its clock goes backwards, and its
-/// actions are taken late. Both must do the same, byte for byte.
+/// One link is driven as it should be. Its twin is driven as badly as a driver may: its clock goes
+/// backwards, and its actions are taken late. Both must do the same, byte for byte.
 #[derive(Debug, Clone)]
 pub struct DifferentialTest {
     link: Link<Pcg32>,
@@ -34,7 +34,15 @@ impl DifferentialTest {
     pub fn new(config: LinkConfig, seed: u64) -> Result<Self, ConfigError> {
         let link = Link::new(config, ENDPOINTS, Pcg32::seed_from_u64(seed))?;
         let (twin, model) = (link.clone(), Model::new(config, ENDPOINTS));
-        Ok(Self { link, twin, model, now: Instant::ORIGIN, ids: Vec::new(), owed: Vec::new(), steps: 0 })
+        Ok(Self {
+            link,
+            twin,
+            model,
+            now: Instant::ORIGIN,
+            ids: Vec::new(),
+            owed: Vec::new(),
+            steps: 0,
+        })
     }
 
     /// The link that is driven as it should be.
@@ -74,7 +82,9 @@ impl DifferentialTest {
         let after = self.look();
         self.ids.extend(actions.iter().filter_map(|action| {
             use Action::{Dial, FetchAddress, FetchToken};
-            let (Dial { id, .. } | FetchToken { id } | FetchAddress { id, .. }) = action else { return None };
+            let (Dial { id, .. } | FetchToken { id } | FetchAddress { id, .. }) = action else {
+                return None;
+            };
             Some(*id)
         }));
         self.ids.dedup();
@@ -84,7 +94,10 @@ impl DifferentialTest {
             what: format!("at {:?}: {what}", self.now),
         })?;
         if input == Input::Timeout && after.deadline.is_some_and(|(at, _)| at <= self.now) {
-            return broken("a deadline that was handled is past", format!("{after:?} at {:?}", self.now));
+            return broken(
+                "a deadline that was handled is past",
+                format!("{after:?} at {:?}", self.now),
+            );
         }
         self.hand_to_twin(input, moment)?;
         self.owed.extend(actions);
@@ -111,7 +124,10 @@ impl DifferentialTest {
             return Ok(());
         };
         if handed_back != input {
-            return broken("an input is handed back unchanged", format!("{input:?} as {handed_back:?}"));
+            return broken(
+                "an input is handed back unchanged",
+                format!("{input:?} as {handed_back:?}"),
+            );
         }
         self.settle()?;
         match self.twin.handle(input, moment) {
@@ -127,7 +143,10 @@ impl DifferentialTest {
         let thorough = self.steps % 4 == 0;
         let same = link.state() == twin.state() && link.poll_timeout() == twin.poll_timeout();
         if !same || (thorough && link.stats() != twin.stats()) {
-            return broken("time that goes backwards stands still", format!("{link:?}, but {twin:?}"));
+            return broken(
+                "time that goes backwards stands still",
+                format!("{link:?}, but {twin:?}"),
+            );
         }
         if thorough { self.settle() } else { Ok(()) }
     }

@@ -1,35 +1,42 @@
-//! Both halves of `relink.v1` in worlds of trouble: what is sent arrives once and in order, what is told is so, and nothing
-//! is left behind. 10,000 worlds in virtual time; each test has its kind of trouble, and all rules are checked in each.
+//! Both halves of `relink.v1` in worlds of trouble: what is sent arrives once and in order, what is
+//! told is so, and nothing is left behind. 10,000 worlds in virtual time; each test has its kind of
+//! trouble, and all rules are checked in each.
 
 use relink_sim::world::{self, Profile, Report};
 
 /// So many worlds of each kind. The kinds run side by side.
 const SEEDS: u64 = 1_429;
 
-/// What was found, by seeds that break a rule where it is not mended: each was seen to fail again without its repair.
+/// What was found, by seeds that break a rule where it is not mended: each was seen to fail again
+/// without its repair.
 const FOUND: [(Profile, u64); 17] = [
-    // A process that went on with a session gave its messages serials that others, still under way, had: acknowledged, lost.
+    // A process that went on with a session gave its messages serials that others, still under way,
+    // had: acknowledged, lost.
     (Profile::Mixed, 22),
     (Profile::Nodes, 44),
     (Profile::Short, 197),
     (Profile::Cuts, 304),
     // A client that said its heartbeat every 30 s was given up after 30 s of silence.
     (Profile::Mixed, 727),
-    // A slow store carried out a hello that was given up after the next one: the client ended as replaced, for good.
+    // A slow store carried out a hello that was given up after the next one: the client ended as
+    // replaced, for good.
     (Profile::Short, 374),
     (Profile::Frames, 912),
     (Profile::Nodes, 1085),
-    // Who asked twice, the answer being late, began at the top the second time, and missed what lay between.
+    // Who asked twice, the answer being late, began at the top the second time, and missed what lay
+    // between.
     (Profile::Nodes, 166),
     (Profile::Frames, 175),
     (Profile::Mixed, 524),
-    // A client that unsubscribed without a link, its node being dead, was seen as a member for ever.
+    // A client that unsubscribed without a link, its node being dead, was seen as a member for
+    // ever.
     (Profile::Nodes, 1),
     (Profile::Mixed, 2),
     // The late answer to a subscription that was given up was taken for that to the next one.
     (Profile::Frames, 781),
     (Profile::Frames, 939),
-    // The store failed three times to keep a session, and nobody asked again: it ended under a connected client.
+    // The store failed three times to keep a session, and nobody asked again: it ended under a
+    // connected client.
     (Profile::Nodes, 967),
     (Profile::Members, 1077),
 ];
@@ -95,7 +102,10 @@ fn worlds(profile: Profile) -> Report {
     for seed in 0..SEEDS {
         total.add(run(profile, seed));
     }
-    assert!(total.acknowledged > 50 * SEEDS && total.taken > 100 * SEEDS, "too little happened: {total:?}");
+    assert!(
+        total.acknowledged > 50 * SEEDS && total.taken > 100 * SEEDS,
+        "too little happened: {total:?}"
+    );
     total
 }
 

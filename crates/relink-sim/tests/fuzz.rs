@@ -1,4 +1,5 @@
-//! The bodies of the fuzz targets, on bytes that come from a generator: a short run with every `cargo test`.
+//! The bodies of the fuzz targets, on bytes that come from a generator: a short run with every
+//! `cargo test`.
 
 use rand_pcg::Pcg32;
 use relink::rand_core::{Rng, SeedableRng};

@@ -128,15 +128,20 @@ fn the_schedules_reach_every_state_and_every_deadline() {
 fn every_failure_and_every_row_of_the_tables_is_drawn() {
     let mut runner = TestRunner::deterministic();
     let mut drawn = |count: usize| -> Vec<Failure> {
-        (0..count).map(|_| strategy::failure().new_tree(&mut runner).expect("a failure").current()).collect()
+        (0..count)
+            .map(|_| strategy::failure().new_tree(&mut runner).expect("a failure").current())
+            .collect()
     };
     let failures = drawn(20_000);
     let shown: BTreeSet<String> = failures
         .iter()
-        .map(|failure| format!("{failure:?}").chars().take_while(char::is_ascii_alphanumeric).collect())
+        .map(|failure| {
+            format!("{failure:?}").chars().take_while(char::is_ascii_alphanumeric).collect()
+        })
         .collect();
     let source = include_str!("../../relink/src/link/failure.rs");
-    let body = source.split_once("pub enum Failure {\n").and_then(|(_, rest)| rest.split_once("\n}\n"));
+    let body =
+        source.split_once("pub enum Failure {\n").and_then(|(_, rest)| rest.split_once("\n}\n"));
     let variants = body.expect("the enum").0.lines().filter_map(|line| line.strip_prefix("    "));
     for variant in variants.filter(|line| line.starts_with(char::is_uppercase)) {
         let name: String = variant.chars().take_while(char::is_ascii_alphanumeric).collect();
@@ -144,7 +149,9 @@ fn every_failure_and_every_row_of_the_tables_is_drawn() {
     }
     let statuses: BTreeSet<u16> = failures
         .iter()
-        .filter_map(|failure| if let Failure::Http { status, .. } = failure { Some(*status) } else { None })
+        .filter_map(
+            |failure| if let Failure::Http { status, .. } = failure { Some(*status) } else { None },
+        )
         .collect();
     let codes: BTreeSet<u16> = (0..5_000)
         .map(|_| strategy::close_code().new_tree(&mut runner).expect("a code").current().0)
@@ -161,7 +168,11 @@ fn state_name(state: State) -> String {
     match state {
         State::Closed(ClosedReason::Stopped { .. }) => "stopped".into(),
         State::Closed(reason) => reason.name().into(),
-        State::Idle | State::Connecting(_) | State::Connected | State::Reconnecting(_) | State::Closing => {
+        State::Idle
+        | State::Connecting(_)
+        | State::Connected
+        | State::Reconnecting(_)
+        | State::Closing => {
             format!("{state:?}")
         }
     }

@@ -153,7 +153,8 @@ impl Arrival {
         }
         seat.log(What::Accepted { request: Request::new(&self.http), subprotocol });
         let (socket, early) = (self.socket, self.early);
-        let ws = WebSocketStream::from_partially_read(socket, early, Role::Server, Some(limits())).await;
+        let ws =
+            WebSocketStream::from_partially_read(socket, early, Role::Server, Some(limits())).await;
         Ok((ws, behind))
     }
 }

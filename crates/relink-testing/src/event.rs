@@ -23,8 +23,8 @@ pub struct ServerEvent {
 
 /// What happened to a connection.
 ///
-/// Every connection starts with [`Arrived`](Self::Arrived). Unless the server stops first it has exactly one event that
-/// [ends](Self::is_end) it, and that comes last.
+/// Every connection starts with [`Arrived`](Self::Arrived). Unless the server stops first it has
+/// exactly one event that [ends](Self::is_end) it, and that comes last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum What {
@@ -54,7 +54,8 @@ pub enum What {
     Ping(Vec<u8>),
     /// A pong arrived.
     Pong(Vec<u8>),
-    /// End: the limit of live connections was reached, so this one was reset. The script did not move on.
+    /// End: the limit of live connections was reached, so this one was reset. The script did not
+    /// move on.
     AdmissionError,
     /// End: the handshake was refused.
     #[non_exhaustive]
@@ -102,7 +103,8 @@ pub enum What {
         /// For people.
         why: String,
     },
-    /// End: the peer broke the protocol or sent more than 1 MiB; the server closed with 1002 or 1009.
+    /// End: the peer broke the protocol or sent more than 1 MiB; the server closed with 1002
+    /// or 1009.
     #[non_exhaustive]
     ProtocolError {
         /// For people.
@@ -155,8 +157,10 @@ impl What {
         if let Self::Text(text) | Self::UpstreamText(text) = self {
             return text.len();
         }
-        if let Self::Binary(bytes) | Self::UpstreamBinary(bytes) | Self::Ping(bytes) | Self::Pong(bytes) =
-            self
+        if let Self::Binary(bytes)
+        | Self::UpstreamBinary(bytes)
+        | Self::Ping(bytes)
+        | Self::Pong(bytes) = self
         {
             return bytes.len();
         }
@@ -166,8 +170,8 @@ impl What {
 
 /// The request a client came with.
 ///
-/// `Debug` hides the query and the values of `authorization`, `cookie` and `proxy-authorization`, so that the tokens of
-/// a test run against real credentials stay out of its output.
+/// `Debug` hides the query and the values of `authorization`, `cookie` and `proxy-authorization`,
+/// so that the tokens of a test run against real credentials stay out of its output.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     path: String,
@@ -177,12 +181,17 @@ pub struct Request {
 
 impl Request {
     pub(crate) fn new(http: &HttpRequest) -> Self {
-        let header =
-            |(name, value): (_, &[u8])| (format!("{name}"), String::from_utf8_lossy(value).into_owned());
+        let header = |(name, value): (_, &[u8])| {
+            (format!("{name}"), String::from_utf8_lossy(value).into_owned())
+        };
         Self {
             path: http.uri().path().to_owned(),
             query: http.uri().query().map(str::to_owned),
-            headers: http.headers().iter().map(|(name, value)| header((name, value.as_bytes()))).collect(),
+            headers: http
+                .headers()
+                .iter()
+                .map(|(name, value)| header((name, value.as_bytes())))
+                .collect(),
         }
     }
 
@@ -201,7 +210,10 @@ impl Request {
     /// The first header of this name, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// Every header: its name in lower case and its value. Bytes that are not UTF-8 are replaced.
@@ -211,14 +223,16 @@ impl Request {
     }
 
     fn weight(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let headers: usize =
+            self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         self.path.len() + self.query.as_ref().map_or(0, String::len) + headers
     }
 }
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |(name, value): &(String, String)| match SECRET_HEADERS.contains(&name.as_str()) {
+        let shown = |(name, value): &(String, String)| match SECRET_HEADERS.contains(&name.as_str())
+        {
             true => (name.clone(), "<hidden>".to_owned()),
             false => (name.clone(), value.clone()),
         };

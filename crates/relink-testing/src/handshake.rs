@@ -37,7 +37,8 @@ pub(crate) async fn read_request(socket: &mut BoxSocket) -> Result<(HttpRequest,
 }
 
 pub(crate) fn refusal(refusal: &Refusal) -> String {
-    let reason = StatusCode::from_u16(refusal.status).ok().and_then(|status| status.canonical_reason());
+    let reason =
+        StatusCode::from_u16(refusal.status).ok().and_then(|status| status.canonical_reason());
     let mut head = format!("HTTP/1.1 {} {}\r\n", refusal.status, reason.unwrap_or("Refused"));
     for (name, value) in [("retry-after", &refusal.retry_after), ("location", &refusal.location)] {
         if let Some(value) = value {
@@ -48,7 +49,8 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
     head + "connection: close\r\ncontent-length: 0\r\n\r\n"
 }
 
-/// Returns the bytes of the answer and the subprotocol in it; or, for people, what is wrong with the request.
+/// Returns the bytes of the answer and the subprotocol in it; or, for people, what is wrong with
+/// the request.
 pub(crate) fn upgrade(
     request: &HttpRequest,
     wanted: Option<&str>,

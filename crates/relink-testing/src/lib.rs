@@ -1,8 +1,9 @@
 //! A WebSocket server that follows a script, for the tests of whatever talks to one.
 //!
-//! A client that stays connected is only as good as its bad days. [`Server`] stages them on loopback: it accepts,
-//! refuses, closes with a code, resets, hangs up, answers nonsense or goes silent, each connection as the [`Script`]
-//! says, and it keeps a log of everything that happened. Tests wait for what they need to see; they never sleep.
+//! A client that stays connected is only as good as its bad days. [`Server`] stages them on
+//! loopback: it accepts, refuses, closes with a code, resets, hangs up, answers nonsense or goes
+//! silent, each connection as the [`Script`] says, and it keeps a log of everything that happened.
+//! Tests wait for what they need to see; they never sleep.
 //!
 //! ```
 //! use std::time::Duration;
@@ -39,7 +40,8 @@
 //!
 //! # Scripts as files
 //!
-//! The same in TOML, for `relink serve --script` and [`Script::from_toml`]; the table of steps is at [`Script`]:
+//! The same in TOML, for `relink serve --script` and [`Script::from_toml`]; the table of steps is
+//! at [`Script`]:
 //!
 //! ```
 //! # fn main() -> Result<(), relink_testing::ScriptError> {
@@ -60,34 +62,36 @@
 //!
 //! # Faults of the network
 //!
-//! A script makes the faults of a server. Those of the network between are made by [`proxy::Proxy`]: silence in one
-//! direction or both, delays, low rates, resets and ends, also in the middle of a frame, another server behind the same
-//! address. It works in front of any server that speaks TCP.
+//! A script makes the faults of a server. Those of the network between are made by
+//! [`proxy::Proxy`]: silence in one direction or both, delays, low rates, resets and ends, also in
+//! the middle of a frame, another server behind the same address. It works in front of any server
+//! that speaks TCP.
 //!
 //! A script can also trouble a server of your own: see [`Upstream`].
 //!
 //! # Where it runs
 //!
-//! [`Server::start`] runs on the tokio runtime it is called on. [`Server::spawn_thread`] brings a thread with a runtime
-//! of its own, for tests on another runtime, on none, or on a tokio clock that is paused. Everything a [`Server`]
-//! offers works from anywhere, its `async` functions on any runtime; the two `_blocking` ones are for threads that may
-//! block.
+//! [`Server::start`] runs on the tokio runtime it is called on. [`Server::spawn_thread`] brings a
+//! thread with a runtime of its own, for tests on another runtime, on none, or on a tokio clock
+//! that is paused. Everything a [`Server`] offers works from anywhere, its `async` functions on any
+//! runtime; the two `_blocking` ones are for threads that may block.
 //!
 //! # Limits
 //!
-//! 1024 live connections (one more is reset at once), messages of at most 1 MiB, 10 s for a handshake, 1 s for a peer
-//! to answer a close, and a log of 10 000 events or 16 MiB, whichever is reached first (then the oldest are dropped).
+//! 1024 live connections (one more is reset at once), messages of at most 1 MiB, 10 s for a
+//! handshake, 1 s for a peer to answer a close, and a log of 10 000 events or 16 MiB, whichever is
+//! reached first (then the oldest are dropped).
 //!
 //! # Features
 //!
-//! `tls` (off): `wss://` with certificates made on the spot, see `TestCertificate`. It pulls in `rcgen`, whose newest
-//! releases want Rust 1.88; without the feature Rust 1.85 is enough.
+//! `tls` (off): `wss://` with certificates made on the spot, see `TestCertificate`. It pulls in
+//! `rcgen`, whose newest releases want Rust 1.88; without the feature Rust 1.85 is enough.
 //!
-//! `conformance` (off): the suite that every driver of `relink` has to pass, also one of your own, see `conformance`. It
-//! brings `tls` along.
+//! `conformance` (off): the suite that every driver of `relink` has to pass, also one of your own,
+//! see `conformance`. It brings `tls` along.
 //!
-//! `metered` (off): a server of Metered's realtime messaging, see `Metered`. Without this feature and the last one this crate
-//! knows nothing of relink.
+//! `metered` (off): a server of Metered's realtime messaging, see `Metered`. Without this feature
+//! and the last one this crate knows nothing of relink.
 
 /// The README, whose example is a test.
 #[cfg(doctest)]

@@ -71,7 +71,8 @@ impl Log {
         self.state().dropped
     }
 
-    /// Waits for the condition, the end of the server or the deadline; returns the events that met the condition.
+    /// Waits for the condition, the end of the server or the deadline; returns the events that met
+    /// the condition.
     pub(crate) async fn wait_for(
         &self,
         mut condition: impl FnMut(&[ServerEvent]) -> bool,
@@ -149,7 +150,8 @@ impl State {
     }
 }
 
-/// The events one by one, from the oldest still in the log on; made by [`Server::watch`](crate::Server::watch).
+/// The events one by one, from the oldest still in the log on; made by
+/// [`Server::watch`](crate::Server::watch).
 pub struct Events {
     log: Arc<Log>,
     /// Counted over the whole life of the server.
@@ -232,7 +234,9 @@ impl std::error::Error for WaitError {}
 impl fmt::Display for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.gave {
-            Gave::OutOfTime => write!(f, "not seen within {}", humantime::format_duration(self.within))?,
+            Gave::OutOfTime => {
+                write!(f, "not seen within {}", humantime::format_duration(self.within))?
+            }
             Gave::Stopped => write!(f, "not seen before the server stopped")?,
         }
         let skipped = self.seen.len().saturating_sub(SHOWN_MAX);

@@ -21,7 +21,8 @@ pub enum Received {
     Malformed(CloseFrame),
 }
 
-/// The connections of a server, each by a key: greets them, answers heartbeats, finds the silent ones.
+/// The connections of a server, each by a key: greets them, answers heartbeats, finds the silent
+/// ones.
 ///
 /// ```
 /// use core::time::Duration;
@@ -64,7 +65,8 @@ struct Connection {
 }
 
 impl<K: Ord + Clone> ConnectionManager<K> {
-    /// Nobody is connected yet; so many milliseconds passed from 1970 to the origin of the driver's time.
+    /// Nobody is connected yet; so many milliseconds passed from 1970 to the origin of the driver's
+    /// time.
     ///
     /// # Errors
     ///
@@ -88,7 +90,8 @@ impl<K: Ord + Clone> ConnectionManager<K> {
         word.encode()
     }
 
-    /// From now on this connection may be silent for so long and no longer: 15 s for one that was suspended.
+    /// From now on this connection may be silent for so long and no longer: 15 s for one that was
+    /// suspended.
     pub fn allow_silence(&mut self, key: &K, silence: Duration, now: Instant) {
         if self.connections.contains_key(key) {
             self.liveness.watch_for(key.clone(), silence, now);
@@ -99,7 +102,8 @@ impl<K: Ord + Clone> ConnectionManager<K> {
     pub fn received(&mut self, key: &K, message: Message, now: Instant) -> Received {
         self.liveness.heard(key, now);
         let text = message.as_text().unwrap_or_default();
-        let is_heartbeat = serde_json::from_str(text).is_ok_and(|word: Word<'_>| word.kind == "heartbeat");
+        let is_heartbeat =
+            serde_json::from_str(text).is_ok_and(|word: Word<'_>| word.kind == "heartbeat");
         if is_heartbeat {
             let word = Word {
                 kind: Cow::Borrowed("heartbeat_ack"),
@@ -123,7 +127,8 @@ impl<K: Ord + Clone> ConnectionManager<K> {
 
     /// Who wants a channel.
     pub fn subscribers(&self, channel: &Channel) -> impl Iterator<Item = &K> {
-        let wants = move |(_, connection): &(&K, &Connection)| connection.subscriptions.contains(channel);
+        let wants =
+            move |(_, connection): &(&K, &Connection)| connection.subscriptions.contains(channel);
         self.connections.iter().filter(wants).map(|(key, _)| key)
     }
 
@@ -184,6 +189,7 @@ impl<K: Ord + Clone> ConnectionManager<K> {
     }
 
     fn unix(&self, now: Instant) -> u64 {
-        self.origin.saturating_add(u64::try_from(now.since_origin().as_millis()).unwrap_or(u64::MAX))
+        self.origin
+            .saturating_add(u64::try_from(now.since_origin().as_millis()).unwrap_or(u64::MAX))
     }
 }

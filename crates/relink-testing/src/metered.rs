@@ -35,8 +35,9 @@ const WAITING_MAX: usize = 256;
 /// As Metered's own servers.
 const MESSAGE_MAX: u64 = 64 * 1024;
 
-/// A server that speaks as Metered does: a welcome, channels with presence, messages from peer to peer. A script troubles its
-/// connections, and [`Server`](crate::Server) ends them with any close code.
+/// A server that speaks as Metered does: a welcome, channels with presence, messages from peer to
+/// peer. A script troubles its connections, and [`Server`](crate::Server) ends them with any close
+/// code.
 ///
 /// Who may connect, the test decides: by the token in the query, and how many are there.
 ///
@@ -70,8 +71,8 @@ struct State {
 }
 
 impl Metered {
-    /// Each connection is judged by its token and by how many others there are: the close code that ends it at once, or `None`
-    /// where it is welcome. A publishable key counts as a token.
+    /// Each connection is judged by its token and by how many others there are: the close code that
+    /// ends it at once, or `None` where it is welcome. A publishable key counts as a token.
     #[must_use]
     pub fn new(judge: impl Fn(&str, usize) -> Option<u16> + Send + Sync + 'static) -> Self {
         let state = State { hub: Hub::new(MESSAGE_MAX), peers: BTreeMap::new(), count: 0 };
@@ -92,11 +93,14 @@ impl Metered {
     async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, io: S) {
         let mut token = String::new();
         #[expect(clippy::result_large_err, reason = "the type is tungstenite's")]
-        let read_token = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
-            token = token_of(request.uri().query().unwrap_or_default()).to_owned();
-            Ok(response)
+        let read_token =
+            |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
+                token = token_of(request.uri().query().unwrap_or_default()).to_owned();
+                Ok(response)
+            };
+        let Ok(mut ws) = accept_hdr_async_with_config(io, read_token, Some(limits())).await else {
+            return;
         };
-        let Ok(mut ws) = accept_hdr_async_with_config(io, read_token, Some(limits())).await else { return };
         match self.enter(&token) {
             Ok((number, frames)) => {
                 // Fails where the client leaves without a word, which is an end like any other.

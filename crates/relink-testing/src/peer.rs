@@ -1,5 +1,5 @@
-//! A connection that is a WebSocket: the steps of the script and the orders of the test, until one of them or the peer
-//! cuts it.
+//! A connection that is a WebSocket: the steps of the script and the orders of the test, until one
+//! of them or the peer cuts it.
 
 use std::time::Duration;
 
@@ -64,14 +64,19 @@ impl<'a> Peer<'a> {
             match &cut {
                 Cut::Silence => {}
                 Cut::PeerClosed(frame) => self.behind.close(frame.clone()).await,
-                Cut::Failed(_) | Cut::PeerLeft | Cut::Close(_) | Cut::Drop | Cut::Reset => self.behind.lose(),
+                Cut::Failed(_) | Cut::PeerLeft | Cut::Close(_) | Cut::Drop | Cut::Reset => {
+                    self.behind.lose()
+                }
             }
             cut = match cut {
                 Cut::Silence => self.silence().await,
                 Cut::PeerClosed(frame) => return self.answer_close(frame).await,
                 Cut::Failed(error) => return self.fail(error).await,
                 Cut::PeerLeft => {
-                    return Over::polite(lost("it left without a close frame"), self.ws.into_inner());
+                    return Over::polite(
+                        lost("it left without a close frame"),
+                        self.ws.into_inner(),
+                    );
                 }
                 Cut::Close(frame) => return self.close(frame).await,
                 Cut::Drop => return self.drop_socket().await,
@@ -182,7 +187,8 @@ impl<'a> Peer<'a> {
         Ok(message)
     }
 
-    /// Nothing more is read until a pong that is owed is written: a client that pings and never reads is let go.
+    /// Nothing more is read until a pong that is owed is written: a client that pings and never
+    /// reads is let go.
     async fn write_pong(&mut self) -> Result<(), Cut> {
         match timeout(UNREAD, self.ws.flush()).await {
             Ok(flushed) => flushed.map_err(Cut::Failed),
@@ -235,7 +241,10 @@ impl<'a> Peer<'a> {
 impl Peer<'_> {
     async fn answer_close(mut self, frame: Option<CloseFrame>) -> Over {
         // Reading on sends the answer.
-        _ = timeout(CLOSE, async { while self.ws.next().await.is_some_and(|read| read.is_ok()) {} }).await;
+        _ = timeout(CLOSE, async {
+            while self.ws.next().await.is_some_and(|read| read.is_ok()) {}
+        })
+        .await;
         let (code, reason) = parts(frame);
         Over::polite(What::PeerClosed { code, reason }, self.ws.into_inner())
     }
@@ -248,7 +257,8 @@ impl Peer<'_> {
                 self.take(message)?;
             }
         };
-        let answered: Result<Result<std::convert::Infallible, Cut>, _> = timeout(CLOSE, handshake).await;
+        let answered: Result<Result<std::convert::Infallible, Cut>, _> =
+            timeout(CLOSE, handshake).await;
         let answered = matches!(answered, Ok(Err(Cut::PeerClosed(_))));
         let (code, reason) = parts(frame);
         Over::polite(What::Closed { code, reason, answered }, self.ws.into_inner())

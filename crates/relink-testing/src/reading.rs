@@ -1,4 +1,5 @@
-//! How a script is read from TOML: tables as tables, values with their names, mistakes with their place.
+//! How a script is read from TOML: tables as tables, values with their names, mistakes with their
+//! place.
 
 use std::fmt;
 
@@ -19,7 +20,8 @@ pub(crate) fn script(text: &str) -> Result<Script, String> {
     toml::from_str(text).map_err(|error| step_mistake(text).unwrap_or_else(|| error.to_string()))
 }
 
-/// serde reads a step in two rounds and forgets where a value stood in the first. So each step is read again, alone.
+/// serde reads a step in two rounds and forgets where a value stood in the first. So each step is
+/// read again, alone.
 fn step_mistake(text: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Rough {
@@ -31,9 +33,14 @@ fn step_mistake(text: &str) -> Option<String> {
         steps: Vec<Spanned<Table>>,
     }
     let rough: Rough = toml::from_str(text).ok()?;
-    let mut steps = rough.connection.into_iter().zip(1..).flat_map(|(connection, connection_number)| {
-        connection.steps.into_iter().zip(1..).map(move |(step, number)| (connection_number, number, step))
-    });
+    let mut steps =
+        rough.connection.into_iter().zip(1..).flat_map(|(connection, connection_number)| {
+            connection
+                .steps
+                .into_iter()
+                .zip(1..)
+                .map(move |(step, number)| (connection_number, number, step))
+        });
     steps.find_map(|(connection, number, step)| {
         let line = text.get(..step.span().start)?.lines().count().max(1);
         let problem = Step::deserialize(step.into_inner()).err()?;
@@ -140,7 +147,9 @@ pub(crate) fn code<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error> 
 }
 
 /// The value of a `Retry-After` header: a number of seconds, or any text.
-pub(crate) fn text_or_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+pub(crate) fn text_or_seconds<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<String>, D::Error> {
     struct TextOrSeconds;
 
     impl Visitor<'_> for TextOrSeconds {
@@ -210,14 +219,19 @@ pub(crate) mod time {
     pub(crate) mod optional {
         use super::{Deserializer, Duration, Serializer};
 
-        pub(crate) fn serialize<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        pub(crate) fn serialize<S: Serializer>(
+            time: &Option<Duration>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
             match time {
                 Some(time) => super::serialize(time, to),
                 None => to.serialize_none(),
             }
         }
 
-        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<Duration>, D::Error> {
             super::deserialize(from).map(Some)
         }
     }

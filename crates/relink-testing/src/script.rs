@@ -9,13 +9,15 @@ use crate::step::{Answer, Opening, Payload, Problem, Step};
 
 /// What happens to each connection, in order of arrival.
 ///
-/// The first connection gets the first entry, and so on; [`AfterLast`] says what comes after the last one. A script
-/// without entries echoes. One [`Connection`] converts into a script that repeats it.
+/// The first connection gets the first entry, and so on; [`AfterLast`] says what comes after the
+/// last one. A script without entries echoes. One [`Connection`] converts into a script that
+/// repeats it.
 ///
 /// # As TOML
 ///
-/// `then` is one of `"repeat-last"` (default), `"repeat"`, `"echo"`, `"refuse"`. Each `[[connection]]` has `steps`, and
-/// each step says what to `do`. Durations are strings such as `"500ms"` or `"1m 30s"`, from 1 ms to 24 h.
+/// `then` is one of `"repeat-last"` (default), `"repeat"`, `"echo"`, `"refuse"`. Each
+/// `[[connection]]` has `steps`, and each step says what to `do`. Durations are strings such as
+/// `"500ms"` or `"1m 30s"`, from 1 ms to 24 h.
 ///
 /// | `do` | fields | what happens |
 /// |------|--------|--------------|
@@ -51,7 +53,8 @@ from_tables!(Script);
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum AfterLast {
-    /// The last entry again, each time. The default: a script of one entry is a server that always does that.
+    /// The last entry again, each time. The default: a script of one entry is a server that always
+    /// does that.
     #[default]
     RepeatLast,
     /// The whole list again, from its start.
@@ -81,7 +84,8 @@ impl Script {
         Connection::new().close(code, reason).into()
     }
 
-    /// Every connection is refused during the handshake: with a plain status (`503`), or a [`Refusal`] with headers.
+    /// Every connection is refused during the handshake: with a plain status (`503`), or a
+    /// [`Refusal`] with headers.
     #[must_use]
     pub fn refuse(refusal: impl Into<Refusal>) -> Self {
         Connection::refuse(refusal).into()
@@ -111,8 +115,8 @@ impl Script {
     ///
     /// # Errors
     ///
-    /// [`ScriptError::Toml`] with line and column if this is not a script, [`ScriptError::Value`] if a step asks for
-    /// something that is not allowed.
+    /// [`ScriptError::Toml`] with line and column if this is not a script, [`ScriptError::Value`]
+    /// if a step asks for something that is not allowed.
     pub fn from_toml(text: &str) -> Result<Self, ScriptError> {
         let script = reading::script(text).map_err(|message| ScriptError::Toml { message })?;
         script.validate()?;
@@ -169,7 +173,8 @@ impl Connection {
         Self::beginning(Step::Accept { subprotocol: None })
     }
 
-    /// The handshake succeeds and names this subprotocol, whether it was offered or not; an empty one: none at all.
+    /// The handshake succeeds and names this subprotocol, whether it was offered or not; an empty
+    /// one: none at all.
     #[must_use]
     pub fn with_subprotocol(subprotocol: impl Into<String>) -> Self {
         Self::beginning(Step::Accept { subprotocol: Some(subprotocol.into()) })
@@ -236,7 +241,8 @@ impl Connection {
         self.step(Step::Expect(Payload::Binary(bytes.into())))
     }
 
-    /// Sends every message back for this long. (Without a limit: the steps end, and echoing is what follows.)
+    /// Sends every message back for this long. (Without a limit: the steps end, and echoing is what
+    /// follows.)
     #[must_use]
     pub fn echo_for(self, time: Duration) -> Self {
         self.step(Step::Echo { time: Some(time) })
@@ -268,9 +274,10 @@ impl Connection {
 
     /// Sends a close frame and ends the socket once it is answered, or after 1 s.
     ///
-    /// Codes from 1000 to 4999, also those without a meaning: a client has to survive that, too. Not 1005, 1006 and 1015,
-    /// which never go over the wire: see [`close_without_code`](Self::close_without_code),
-    /// [`drop_socket`](Self::drop_socket) and [`reset`](Self::reset). The reason is at most 123 bytes long.
+    /// Codes from 1000 to 4999, also those without a meaning: a client has to survive that, too.
+    /// Not 1005, 1006 and 1015, which never go over the wire: see
+    /// [`close_without_code`](Self::close_without_code), [`drop_socket`](Self::drop_socket) and
+    /// [`reset`](Self::reset). The reason is at most 123 bytes long.
     #[must_use]
     pub fn close(self, code: u16, reason: impl Into<String>) -> Self {
         self.step(Step::Close { code, reason: reason.into() })
@@ -310,7 +317,8 @@ impl Connection {
     fn validate(&self, connection: usize) -> Result<(), ScriptError> {
         let mut before: Option<&Step> = None;
         for (step, number) in self.steps.iter().zip(1..) {
-            step.check(before).map_err(|problem| ScriptError::value(connection, number, step, problem))?;
+            step.check(before)
+                .map_err(|problem| ScriptError::value(connection, number, step, problem))?;
             before = Some(step);
         }
         Ok(())
@@ -323,15 +331,19 @@ impl Connection {
 pub struct Refusal {
     #[serde(deserialize_with = "reading::status")]
     pub(crate) status: u16,
-    #[serde(default, deserialize_with = "reading::text_or_seconds", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "reading::text_or_seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) retry_after: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) location: Option<String>,
 }
 
 impl Refusal {
-    /// With this status, from 200 to 599: 401, 429 and 503 are the usual ones, 302 redirects, 200 is what a login page
-    /// in front of the server says.
+    /// With this status, from 200 to 599: 401, 429 and 503 are the usual ones, 302 redirects, 200
+    /// is what a login page in front of the server says.
     #[must_use]
     pub fn new(status: u16) -> Self {
         Self { status, retry_after: None, location: None }
@@ -368,7 +380,9 @@ pub enum ScriptError {
         message: String,
     },
     /// A step asks for something that is not allowed.
-    #[error("connection {connection}, step {step} ({name}): `{field}` is {value}; allowed is {allowed}")]
+    #[error(
+        "connection {connection}, step {step} ({name}): `{field}` is {value}; allowed is {allowed}"
+    )]
     #[non_exhaustive]
     Value {
         /// Which connection of the script, from 1.

@@ -33,8 +33,13 @@ const ORDERS_MAX: usize = 256;
 /// How long to wait when the system has no socket to give.
 const OUT_OF_SOCKETS: Duration = Duration::from_millis(10);
 
-/// Accepts until told to stop, which is also what dropping the sender does. Then every socket is reset.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stop: oneshot::Receiver<()>) {
+/// Accepts until told to stop, which is also what dropping the sender does. Then every socket is
+/// reset.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    mut stop: oneshot::Receiver<()>,
+) {
     // Locals drop in reverse order: whoever sees the log stopped finds the port free.
     let stopping = Stopping(shared);
     let listener = listener;
@@ -121,7 +126,10 @@ impl Shared {
 
     /// Returns how many connections took it; one with too many orders waiting does not.
     pub(crate) fn order_all(&self, order: &Order) -> usize {
-        lock(&self.live).values().filter(|wires| wires.orders.try_send(order.clone()).is_ok()).count()
+        lock(&self.live)
+            .values()
+            .filter(|wires| wires.orders.try_send(order.clone()).is_ok())
+            .count()
     }
 
     fn admit(self: &Arc<Self>, tcp: TcpStream, connections: &mut JoinSet<()>) {
@@ -228,14 +236,16 @@ mod tests {
     async fn one_connection_too_many_is_reset_and_the_script_waits() {
         const LONG: Duration = Duration::from_secs(10);
         let refusing = Script::new().then(crate::AfterLast::Refuse);
-        let script = (0..LIVE_MAX).fold(refusing, |script, _| script.connection(Connection::blackhole()));
+        let script =
+            (0..LIVE_MAX).fold(refusing, |script, _| script.connection(Connection::blackhole()));
         let server = Server::start(script).await.unwrap();
         let mut clients = Vec::new();
         for _ in 0..=LIVE_MAX {
             clients.push(TcpStream::connect(server.addr()).await.unwrap());
         }
-        let end =
-            |events: &[crate::ServerEvent]| events.iter().any(|event| event.what == What::AdmissionError);
+        let end = |events: &[crate::ServerEvent]| {
+            events.iter().any(|event| event.what == What::AdmissionError)
+        };
         let events = server.wait_for(end, LONG).await.unwrap();
         assert_eq!(events.last().map(|event| event.connection), Some(LIVE_MAX + 1));
         assert_eq!((server.live(), server.connections()), (LIVE_MAX, LIVE_MAX + 1));

@@ -49,8 +49,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When no port can be had; with [`io::ErrorKind::InvalidInput`] and a [`ScriptError`] inside when the script is
-    /// wrong.
+    /// When no port can be had; with [`io::ErrorKind::InvalidInput`] and a [`ScriptError`] inside
+    /// when the script is wrong.
     pub async fn start(script: impl Into<Script>) -> io::Result<Self> {
         Self::bind(LOOPBACK, script).await
     }
@@ -76,7 +76,8 @@ impl Server {
         script: impl Into<Script>,
         upstream: Upstream,
     ) -> io::Result<Self> {
-        let (server, work) = Self::prepare(addr, script.into(), Security::Plain, Some(upstream)).await?;
+        let (server, work) =
+            Self::prepare(addr, script.into(), Security::Plain, Some(upstream)).await?;
         tokio::spawn(work);
         Ok(server)
     }
@@ -96,8 +97,12 @@ impl Server {
     ///
     /// As [`start`](Self::start), and when the certificate does not suit rustls.
     #[cfg(feature = "tls")]
-    pub async fn start_tls(script: impl Into<Script>, certificate: &TestCertificate) -> io::Result<Self> {
-        let (server, work) = Self::prepare(LOOPBACK, script.into(), certificate.security()?, None).await?;
+    pub async fn start_tls(
+        script: impl Into<Script>,
+        certificate: &TestCertificate,
+    ) -> io::Result<Self> {
+        let (server, work) =
+            Self::prepare(LOOPBACK, script.into(), certificate.security()?, None).await?;
         tokio::spawn(work);
         Ok(server)
     }
@@ -108,7 +113,10 @@ impl Server {
     ///
     /// As [`spawn_thread`](Self::spawn_thread), and when the certificate does not suit rustls.
     #[cfg(feature = "tls")]
-    pub fn spawn_thread_tls(script: impl Into<Script>, certificate: &TestCertificate) -> io::Result<Self> {
+    pub fn spawn_thread_tls(
+        script: impl Into<Script>,
+        certificate: &TestCertificate,
+    ) -> io::Result<Self> {
         Self::on_thread(script.into(), certificate.security()?)
     }
 
@@ -127,7 +135,9 @@ impl Server {
                 }
             });
         })?;
-        server.recv().map_err(|_| io::Error::other("the server's thread ended before it had started"))?
+        server
+            .recv()
+            .map_err(|_| io::Error::other("the server's thread ended before it had started"))?
     }
 
     async fn prepare(
@@ -202,9 +212,9 @@ impl Server {
 
     /// Waits until the log meets a condition, and returns it as it was then. Works on any runtime.
     ///
-    /// The condition is asked at once, after every event and whenever a socket is gone. The log is locked meanwhile, so
-    /// it may ask for [`connections`](Self::connections) and [`live`](Self::live), but not for
-    /// [`events`](Self::events).
+    /// The condition is asked at once, after every event and whenever a socket is gone. The log is
+    /// locked meanwhile, so it may ask for [`connections`](Self::connections) and
+    /// [`live`](Self::live), but not for [`events`](Self::events).
     ///
     /// # Errors
     ///
@@ -224,8 +234,8 @@ impl Server {
 
     /// [`wait_for`](Self::wait_for) without a runtime.
     ///
-    /// It blocks the thread. If the server was started on a runtime and this is the only thread of that, nothing can
-    /// happen meanwhile: use [`spawn_thread`](Self::spawn_thread) there.
+    /// It blocks the thread. If the server was started on a runtime and this is the only thread of
+    /// that, nothing can happen meanwhile: use [`spawn_thread`](Self::spawn_thread) there.
     ///
     /// # Errors
     ///
@@ -242,7 +252,8 @@ impl Server {
 
 /// Interfering. Each `_all` returns how many live connections it reached.
 impl Server {
-    /// The script for connections that arrive from now on, from its first entry. Live ones keep theirs.
+    /// The script for connections that arrive from now on, from its first entry. Live ones keep
+    /// theirs.
     ///
     /// # Errors
     ///
@@ -254,7 +265,8 @@ impl Server {
         Ok(())
     }
 
-    /// Sends a text message on every connection that is a WebSocket, or becomes one. More than 1 MiB reaches nobody.
+    /// Sends a text message on every connection that is a WebSocket, or becomes one. More than 1
+    /// MiB reaches nobody.
     pub fn send_all(&self, text: impl Into<String>) -> usize {
         let text: String = text.into();
         if text.len() > MESSAGE_MAX {
@@ -272,8 +284,9 @@ impl Server {
         self.shared.order_all(&Order::Close(close_frame(code, &reason[..end])))
     }
 
-    /// Makes links half-open: every connection that is a WebSocket, or becomes one, stops reading and answering while
-    /// its socket stays. [`kill_all`](Self::kill_all) and [`close_all`](Self::close_all) still end it.
+    /// Makes links half-open: every connection that is a WebSocket, or becomes one, stops reading
+    /// and answering while its socket stays. [`kill_all`](Self::kill_all) and
+    /// [`close_all`](Self::close_all) still end it.
     pub fn silence_all(&self) -> usize {
         self.shared.order_all(&Order::Silence)
     }
@@ -283,7 +296,8 @@ impl Server {
         self.shared.kill_all()
     }
 
-    /// Stops: nobody is accepted any more and every live socket is reset. When this returns the port is free.
+    /// Stops: nobody is accepted any more and every live socket is reset. When this returns the
+    /// port is free.
     pub async fn stop(self) {
         drop(self.stop);
         self.shared.log.stopped().await;
@@ -299,6 +313,9 @@ impl Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("url", &self.url()).field("live", &self.live()).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("url", &self.url())
+            .field("live", &self.live())
+            .finish_non_exhaustive()
     }
 }

@@ -62,12 +62,14 @@ pub(crate) fn prepare(tcp: &TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)
 }
 
-/// Ends the server's half (FIN) and gives the peer time to read what is under way and to end its own.
+/// Ends the server's half (FIN) and gives the peer time to read what is under way and to end its
+/// own.
 ///
 /// Closing a socket with unread bytes would reset it, and a reset can overtake the last message.
 pub(crate) async fn leave(mut socket: BoxSocket) {
     let farewell = async {
-        // Fails if the peer is gone or the half is ended already; either way there is nothing left to say.
+        // Fails if the peer is gone or the half is ended already; either way there is nothing left
+        // to say.
         _ = socket.shutdown().await;
         let mut rest = [0; 4096];
         while socket.tcp().read(&mut rest).await.is_ok_and(|count| count > 0) {}

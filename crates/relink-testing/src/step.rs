@@ -18,15 +18,16 @@ pub(crate) const MESSAGE_MAX: usize = 1024 * 1024;
 pub(crate) const REASON_MAX: usize = 123;
 /// Which HTTP statuses may refuse a handshake.
 pub(crate) const STATUSES: &str = "200 to 599";
-/// Which codes a close frame may carry: all that are a code of some kind, but for those that stand for a frame without
-/// one, or for no frame at all.
-pub(crate) const CODES: &str = "1000 to 4999, but for 1005, 1006 and 1015, which never go over the wire";
+/// Which codes a close frame may carry: all that are a code of some kind, but for those that stand
+/// for a frame without one, or for no frame at all.
+pub(crate) const CODES: &str =
+    "1000 to 4999, but for 1005, 1006 and 1015, which never go over the wire";
 const HEADER_MAX: usize = 1024;
 const TIME_MIN: Duration = Duration::from_millis(1);
 const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Described, one by one, at [`Script`](crate::Script). Variants without fields have braces because serde lets unknown
-/// fields pass for unit variants.
+/// Described, one by one, at [`Script`](crate::Script). Variants without fields have braces because
+/// serde lets unknown fields pass for unit variants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields, remote = "Self")]
 pub(crate) enum Step {
@@ -40,7 +41,12 @@ pub(crate) enum Step {
     Send(Payload),
     Expect(Payload),
     Echo {
-        #[serde(rename = "for", default, with = "time::optional", skip_serializing_if = "Option::is_none")]
+        #[serde(
+            rename = "for",
+            default,
+            with = "time::optional",
+            skip_serializing_if = "Option::is_none"
+        )]
         time: Option<Duration>,
     },
     Wait {
@@ -49,7 +55,12 @@ pub(crate) enum Step {
     },
     Ping {},
     Silent {
-        #[serde(rename = "for", default, with = "time::optional", skip_serializing_if = "Option::is_none")]
+        #[serde(
+            rename = "for",
+            default,
+            with = "time::optional",
+            skip_serializing_if = "Option::is_none"
+        )]
         time: Option<Duration>,
     },
     Close {
@@ -132,7 +143,10 @@ impl Step {
 
     /// Does it make sense as the first step only?
     fn must_open(&self) -> bool {
-        matches!(self, Self::Accept { .. } | Self::Refuse(_) | Self::Garbage {} | Self::Blackhole {})
+        matches!(
+            self,
+            Self::Accept { .. } | Self::Refuse(_) | Self::Garbage {} | Self::Blackhole {}
+        )
     }
 
     /// Is there nothing left to do after it?
@@ -173,9 +187,9 @@ impl Step {
             Self::Accept { subprotocol: Some(name) } => check_subprotocol(name),
             Self::Refuse(refusal) => check_refusal(refusal),
             Self::Send(payload) | Self::Expect(payload) => payload.check(),
-            Self::Wait { time } | Self::Echo { time: Some(time) } | Self::Silent { time: Some(time) } => {
-                check_time(*time)
-            }
+            Self::Wait { time }
+            | Self::Echo { time: Some(time) }
+            | Self::Silent { time: Some(time) } => check_time(*time),
             Self::Close { code, reason } => check_close(*code, reason),
             Self::Accept { subprotocol: None }
             | Self::Garbage {}
@@ -302,9 +316,10 @@ impl TryFrom<Written> for Payload {
             (Some(text), None) => Ok(Self::Text(text)),
             (None, Some(base64)) => match BASE64_STANDARD.decode(&base64) {
                 Ok(bytes) => Ok(Self::Binary(bytes)),
-                Err(error) => {
-                    Err(format!("`base64` is {}, which is not standard base64: {error}", quoted(&base64)))
-                }
+                Err(error) => Err(format!(
+                    "`base64` is {}, which is not standard base64: {error}",
+                    quoted(&base64)
+                )),
             },
             (Some(_), Some(_)) => Err("a message has `text` or `base64`, not both".to_owned()),
             (None, None) => Err("a message needs `text` or `base64`".to_owned()),
@@ -316,7 +331,9 @@ impl From<Payload> for Written {
     fn from(payload: Payload) -> Self {
         match payload {
             Payload::Text(text) => Self { text: Some(text), base64: None },
-            Payload::Binary(bytes) => Self { text: None, base64: Some(BASE64_STANDARD.encode(bytes)) },
+            Payload::Binary(bytes) => {
+                Self { text: None, base64: Some(BASE64_STANDARD.encode(bytes)) }
+            }
         }
     }
 }

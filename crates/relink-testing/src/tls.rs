@@ -3,8 +3,8 @@
 use std::{fmt, io, sync::Arc};
 
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::{
     RootCertStore, ServerConfig,
@@ -16,8 +16,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::socket::Security;
 
-/// A certificate authority of its own, with one certificate for the server and one for a client. Valid for centuries,
-/// made anew by each call, and for tests alone.
+/// A certificate authority of its own, with one certificate for the server and one for a client.
+/// Valid for centuries, made anew by each call, and for tests alone.
 pub struct TestCertificate {
     ca: Certificate,
     server: Certificate,
@@ -36,7 +36,8 @@ impl TestCertificate {
         Self::issue(&["localhost", "127.0.0.1", "::1"])
     }
 
-    /// For `wrong.example`: even clients that trust [`ca_der`](Self::ca_der) must refuse the server.
+    /// For `wrong.example`: even clients that trust [`ca_der`](Self::ca_der) must refuse the
+    /// server.
     ///
     /// # Errors
     ///
@@ -90,8 +91,10 @@ impl TestCertificate {
         };
         let (server, server_key) =
             sign(named("relink test server", names)?, ExtendedKeyUsagePurpose::ServerAuth)?;
-        let (certificate, key) =
-            sign(named("relink test client", &["client.example"])?, ExtendedKeyUsagePurpose::ClientAuth)?;
+        let (certificate, key) = sign(
+            named("relink test client", &["client.example"])?,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        )?;
         Ok(Self {
             ca,
             server,
@@ -106,7 +109,9 @@ impl TestCertificate {
         Ok(Security::Tls(TlsAcceptor::from(Arc::new(config))))
     }
 
-    pub(crate) fn server_config(&self) -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
+    pub(crate) fn server_config(
+        &self,
+    ) -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
         let provider = Arc::new(ring::default_provider());
         let versions = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;

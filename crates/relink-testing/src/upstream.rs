@@ -43,13 +43,14 @@ trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Bytes for S {}
 
-/// Another server, to be put behind a scripted one with [`Server::bind_before`](crate::Server::bind_before): it serves the
-/// connections that ask for its subprotocol, or all of them, and the script troubles them.
+/// Another server, to be put behind a scripted one with
+/// [`Server::bind_before`](crate::Server::bind_before): it serves the connections that ask for its
+/// subprotocol, or all of them, and the script troubles them.
 ///
-/// Such a connection is let in if the upstream lets it in, and refused with the same HTTP status if not. The step `echo`,
-/// and the end of the script, mean that the upstream is heard: its messages reach the client, and its close, too. In
-/// the other steps it takes in what the client says, and its own messages wait. When the script ends the connection, the
-/// upstream sees it lost.
+/// Such a connection is let in if the upstream lets it in, and refused with the same HTTP status if
+/// not. The step `echo`, and the end of the script, mean that the upstream is heard: its messages
+/// reach the client, and its close, too. In the other steps it takes in what the client says, and
+/// its own messages wait. When the script ends the connection, the upstream sees it lost.
 ///
 /// ```
 /// use relink_testing::{Script, Server, Upstream};
@@ -73,7 +74,8 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// A server for connections that ask for this subprotocol; `dial` opens a byte stream to it for each of them.
+    /// A server for connections that ask for this subprotocol; `dial` opens a byte stream to it for
+    /// each of them.
     ///
     /// # Panics
     ///
@@ -103,7 +105,8 @@ impl Upstream {
         Self { subprotocol: None, is_only: false, dial: Arc::new(dial) }
     }
 
-    /// Connections that do not ask for the subprotocol are refused with 400, instead of being echoed.
+    /// Connections that do not ask for the subprotocol are refused with 400, instead of being
+    /// echoed.
     #[must_use]
     pub fn only(self) -> Self {
         Self { is_only: true, ..self }
@@ -123,7 +126,8 @@ impl Upstream {
         if self.subprotocol.is_none() {
             return true;
         }
-        let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+        let offered =
+            headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
         offered.flat_map(|value| value.split(',')).any(|name| name.trim() == self.subprotocol())
     }
 
@@ -132,7 +136,8 @@ impl Upstream {
         let unreachable = || Refusal::new(502);
         let mut asked = request.clone();
         let path = asked.uri().path_and_query().map_or("/", |path| path.as_str());
-        *asked.uri_mut() = Uri::try_from(format!("ws://upstream{path}")).map_err(|_| unreachable())?;
+        *asked.uri_mut() =
+            Uri::try_from(format!("ws://upstream{path}")).map_err(|_| unreachable())?;
         asked.headers_mut().remove(SEC_WEBSOCKET_EXTENSIONS);
         asked.headers_mut().remove(SEC_WEBSOCKET_PROTOCOL);
         if let Some(subprotocol) = &self.subprotocol {
@@ -140,7 +145,9 @@ impl Upstream {
         }
         let io = (self.dial)().await.map_err(|_| unreachable())?;
         match client_async_with_config(asked, io, Some(limits())).await {
-            Ok((ws, _)) => Ok(Behind(Some(Served { ws, waiting: VecDeque::new(), is_unflushed: false }))),
+            Ok((ws, _)) => {
+                Ok(Behind(Some(Served { ws, waiting: VecDeque::new(), is_unflushed: false })))
+            }
             Err(Error::Http(response)) => Err(refusal(&response)),
             Err(_) => Err(unreachable()),
         }
@@ -184,7 +191,8 @@ impl Behind {
 
     /// A message of the client, a ping too: the upstream should know that somebody is there.
     pub(crate) fn push(&mut self, message: &Message) {
-        let is_its_own = matches!(message, Message::Pong(_) | Message::Close(_) | Message::Frame(_));
+        let is_its_own =
+            matches!(message, Message::Pong(_) | Message::Close(_) | Message::Frame(_));
         if let Some(served) = self.0.as_mut().filter(|_| !is_its_own) {
             served.waiting.push_back(message.clone());
         }
@@ -201,7 +209,8 @@ impl Behind {
         }
     }
 
-    /// What it says next; writes what waits meanwhile. If there is nothing, it never returns. Cancel-safe.
+    /// What it says next; writes what waits meanwhile. If there is nothing, it never returns.
+    /// Cancel-safe.
     pub(crate) async fn next(&mut self) -> Option<Result<Message, Error>> {
         let Some(served) = &mut self.0 else { return pending().await };
         poll_fn(|cx| {

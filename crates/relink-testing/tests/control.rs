@@ -74,7 +74,10 @@ async fn close_all_closes_with_code_and_reason() {
     for client in [&mut first, &mut second] {
         assert_eq!(receive_close(client).await, Some((4010, "too many".into())));
     }
-    assert!(matches!(end_of(&server, 1).await, What::Closed { code: Some(4010), answered: true, .. }));
+    assert!(matches!(
+        end_of(&server, 1).await,
+        What::Closed { code: Some(4010), answered: true, .. }
+    ));
 }
 
 #[tokio::test]
@@ -187,14 +190,18 @@ async fn a_wait_in_vain_lists_what_was_seen() {
     assert_eq!(error.seen(), server.events());
     let text = error.to_string();
     assert!(text.starts_with("not seen within 50ms; the log has 3 events:\n"), "{text}");
-    assert!(text.contains("#1  accepted /\n") && text.ends_with("#1  text \"this came\""), "{text}");
+    assert!(
+        text.contains("#1  accepted /\n") && text.ends_with("#1  text \"this came\""),
+        "{text}"
+    );
     assert_eq!(format!("{error:?}"), text);
 }
 
 #[test]
 fn a_server_on_its_own_thread_needs_no_runtime_around_it() {
     let server =
-        Server::spawn_thread(Connection::new().send_text("hi").expect_text("hi").close(1001, "")).unwrap();
+        Server::spawn_thread(Connection::new().send_text("hi").expect_text("hi").close(1001, ""))
+            .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let client = runtime.block_on(async {
         let mut client = connect(&server).await;

@@ -73,7 +73,10 @@ async fn the_log_has_path_query_and_headers_of_an_accepted_client() {
 
 #[tokio::test]
 async fn accept_agrees_to_the_first_subprotocol_offered() {
-    assert_eq!(subprotocol(Connection::new(), "chat.v2, chat.v1").await.as_deref(), Some("chat.v2"));
+    assert_eq!(
+        subprotocol(Connection::new(), "chat.v2, chat.v1").await.as_deref(),
+        Some("chat.v2")
+    );
 }
 
 #[tokio::test]
@@ -88,7 +91,10 @@ async fn accept_can_insist_on_a_subprotocol() {
 async fn accept_can_name_a_subprotocol_nobody_offered() {
     let server = start(Connection::with_subprotocol("surprise")).await;
     let error = within(connect_async(server.url())).await.unwrap_err();
-    assert!(matches!(error, Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(_))), "{error}");
+    assert!(
+        matches!(error, Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(_))),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -109,7 +115,8 @@ async fn refuse_answers_with_status_and_retry_after() {
 #[tokio::test]
 async fn refuse_answers_with_a_date_to_retry_after() {
     let date = "Fri, 31 Dec 1999 23:59:59 GMT";
-    let (_server, response) = refused(Connection::refuse(Refusal::new(503).retry_after(date))).await;
+    let (_server, response) =
+        refused(Connection::refuse(Refusal::new(503).retry_after(date))).await;
     assert_eq!(response.headers()["retry-after"], date);
 }
 

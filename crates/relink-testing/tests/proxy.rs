@@ -4,7 +4,9 @@
 
 use std::{io::ErrorKind, net::SocketAddr, num::NonZeroU32, time::Duration};
 
-use relink_testing::proxy::{Dials, Direction, End, Fault, Proxy, ProxyStats, Schedule, ScheduledFault};
+use relink_testing::proxy::{
+    Dials, Direction, End, Fault, Proxy, ProxyStats, Schedule, ScheduledFault,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -333,7 +335,8 @@ async fn dropping_the_proxy_resets_everything_and_frees_the_port() {
 async fn a_schedule_is_played_in_order() {
     let rig = Rig::new().await;
     let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstreams: [SocketAddr; 2] = [rig.upstream.local_addr().unwrap(), other.local_addr().unwrap()];
+    let upstreams: [SocketAddr; 2] =
+        [rig.upstream.local_addr().unwrap(), other.local_addr().unwrap()];
     let (mut client, _server) = rig.pair().await;
     let schedule = Schedule::new([
         (SHORT, ScheduledFault::Fault(Fault::Cut(End::Reset))),
@@ -360,7 +363,10 @@ fn schedules_by_chance_are_the_same_for_the_same_seed_and_end_in_peace() {
             (within, ScheduledFault::Dials(Dials::Pass))
         ]));
         for (_, act) in schedule.acts() {
-            cuts += usize::from(matches!(act, ScheduledFault::Fault(Fault::Cut(_) | Fault::CutAfter(..))));
+            cuts += usize::from(matches!(
+                act,
+                ScheduledFault::Fault(Fault::Cut(_) | Fault::CutAfter(..))
+            ));
             holes += usize::from(matches!(act, ScheduledFault::Fault(Fault::Hole(_))));
             moves += usize::from(matches!(act, ScheduledFault::Upstream(_)));
         }

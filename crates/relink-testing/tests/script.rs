@@ -180,7 +180,8 @@ fn wrong_values_name_field_value_and_what_is_allowed() {
 #[test]
 fn codes_that_never_go_over_the_wire_are_no_codes_to_close_with() {
     for code in [1005, 1006, 1015] {
-        let allowed = "allowed is 1000 to 4999, but for 1005, 1006 and 1015, which never go over the wire";
+        let allowed =
+            "allowed is 1000 to 4999, but for 1005, 1006 and 1015, which never go over the wire";
         let expected = format!("connection 1, step 1 (close): `code` is {code}; {allowed}");
         assert_eq!(complaint(&format!("{{ do = 'close', code = {code} }}")), expected);
         assert_eq!(Script::close_with(code, "").validate().unwrap_err().to_string(), {
@@ -193,12 +194,16 @@ fn codes_that_never_go_over_the_wire_are_no_codes_to_close_with() {
 fn a_mistake_in_a_step_is_told_with_its_line_and_its_number() {
     let text = "[[connection]]\nsteps = []\n\n[[connection]]\nsteps = [\n  { do = 'ping' },\n  { do = 'wait', for = 5 },\n]\n";
     let error = Script::from_toml(text).unwrap_err().to_string();
-    assert!(error.starts_with("this is not a script: line 7, connection 2, step 2: invalid type"), "{error}");
+    assert!(
+        error.starts_with("this is not a script: line 7, connection 2, step 2: invalid type"),
+        "{error}"
+    );
 }
 
 #[test]
 fn messages_have_a_limit() {
-    let fits = Connection::new().send_text("x".repeat(1024 * 1024)).send_binary(vec![0; 1024 * 1024]);
+    let fits =
+        Connection::new().send_text("x".repeat(1024 * 1024)).send_binary(vec![0; 1024 * 1024]);
     assert_eq!(Script::from(fits).validate(), Ok(()));
 
     let text = Script::new()
@@ -254,7 +259,10 @@ fn what_is_not_a_script_is_explained() {
         ("{ do = 'close' }", "missing field `code`"),
         ("{ do = 'close', code = 70000 }", "`code` is 70000; allowed is 1000 to 4999, but"),
         ("{ do = 'close', code = -1 }", "`code` is -1; allowed is 1000 to 4999, but"),
-        ("{ do = 'close', code = '1000' }", "string \"1000\", expected a number for `code`: 1000 to 4999"),
+        (
+            "{ do = 'close', code = '1000' }",
+            "string \"1000\", expected a number for `code`: 1000 to 4999",
+        ),
         ("{ do = 'close', code = 1e3 }", "expected a number for `code`"),
         ("{ do = 'refuse', status = 70000 }", "`status` is 70000; allowed is 200 to 599"),
         ("{ do = 'refuse', status = -1 }", "`status` is -1; allowed is 200 to 599"),
@@ -288,7 +296,12 @@ fn what_is_not_a_script_is_explained() {
         let error = Script::from_toml(text).unwrap_err().to_string();
         assert!(error.contains("expected a table") && error.contains("line 1"), "{text}: {error}");
     }
-    assert!(Script::from_toml("then = 'stop'").unwrap_err().to_string().contains("unknown variant `stop`"));
+    assert!(
+        Script::from_toml("then = 'stop'")
+            .unwrap_err()
+            .to_string()
+            .contains("unknown variant `stop`")
+    );
     assert!(Script::from_toml("= 1").is_err());
 }
 
@@ -310,7 +323,10 @@ fn unknown_fields_are_errors_everywhere() {
         "do = 'drop'",
         "do = 'reset'",
     ] {
-        assert!(Script::from_toml(&format!("[[connection]]\nsteps = [{{ {known} }}]")).is_ok(), "{known}");
+        assert!(
+            Script::from_toml(&format!("[[connection]]\nsteps = [{{ {known} }}]")).is_ok(),
+            "{known}"
+        );
         let error = complaint(&format!("{{ {known}, extra = 1 }}"));
         assert!(error.contains("unknown field `extra`"), "{known}: {error}");
     }
@@ -347,7 +363,9 @@ async fn greetings(server: &Server, count: usize) -> Vec<String> {
 }
 
 fn one_two() -> Script {
-    Script::new().connection(Connection::new().send_text("1")).connection(Connection::new().send_text("2"))
+    Script::new()
+        .connection(Connection::new().send_text("1"))
+        .connection(Connection::new().send_text("2"))
 }
 
 #[tokio::test]
@@ -366,7 +384,10 @@ async fn the_list_can_repeat() {
 
 #[tokio::test]
 async fn echo_can_follow() {
-    assert_eq!(greetings(&start(one_two().then(AfterLast::Echo)).await, 3).await, ["1", "2", "echo"]);
+    assert_eq!(
+        greetings(&start(one_two().then(AfterLast::Echo)).await, 3).await,
+        ["1", "2", "echo"]
+    );
 }
 
 #[tokio::test]

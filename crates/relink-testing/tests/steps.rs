@@ -32,7 +32,8 @@ async fn without_steps_everything_is_echoed() {
 
 #[tokio::test]
 async fn send_sends_text_and_binary() {
-    let (_server, mut client) = pair(Connection::new().send_text("hello").send_binary([1, 2])).await;
+    let (_server, mut client) =
+        pair(Connection::new().send_text("hello").send_binary([1, 2])).await;
     assert_eq!(receive(&mut client).await, Message::text("hello"));
     assert_eq!(receive(&mut client).await, Message::binary(vec![1, 2]));
 }
@@ -56,8 +57,10 @@ async fn echo_ends_after_its_time() {
     client.send(Message::text("quick")).await.unwrap();
     assert_eq!(receive(&mut client).await, Message::text("quick"));
     assert_eq!(receive_close(&mut client).await, Some((4000, "enough".into())));
-    let events =
-        server.wait_for(|events| events.iter().any(|event| event.what.is_end()), LONG).await.unwrap();
+    let events = server
+        .wait_for(|events| events.iter().any(|event| event.what.is_end()), LONG)
+        .await
+        .unwrap();
     let at = |what: fn(&What) -> bool| events.iter().find(|event| what(&event.what)).unwrap().at;
     assert!(at(What::is_end) - at(|what| matches!(what, What::Accepted { .. })) >= AMPLE);
 }
@@ -167,7 +170,10 @@ async fn close_still_logs_what_was_under_way() {
 async fn drop_ends_the_socket_without_a_close_frame() {
     let (server, mut client) = pair(Connection::new().drop_socket()).await;
     let error = receive_error(&mut client).await;
-    assert!(matches!(error, Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)), "{error}");
+    assert!(
+        matches!(error, Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)),
+        "{error}"
+    );
     assert_eq!(end_of(&server, 1).await, What::Dropped);
 }
 

@@ -45,7 +45,8 @@ async fn dial(server: &Server, connector: &TlsConnector) -> Result<Secure, Strin
     let tcp = TcpStream::connect(server.addr()).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let tls = within(connector.connect(name, tcp)).await.map_err(|error| error.to_string())?;
-    let (client, _) = within(client_async(server.url(), tls)).await.map_err(|error| error.to_string())?;
+    let (client, _) =
+        within(client_async(server.url(), tls)).await.map_err(|error| error.to_string())?;
     Ok(client)
 }
 
@@ -69,8 +70,9 @@ async fn a_client_that_trusts_the_authority_gets_through() {
 async fn a_client_that_does_not_trust_it_turns_away() {
     let certificate = TestCertificate::for_localhost().unwrap();
     let server = Server::start_tls(Script::echo(), &certificate).await.unwrap();
-    let error =
-        dial(&server, &connector(&[&TestCertificate::for_localhost().unwrap()], None)).await.unwrap_err();
+    let error = dial(&server, &connector(&[&TestCertificate::for_localhost().unwrap()], None))
+        .await
+        .unwrap_err();
     assert!(error.contains("certificate"), "{error}");
     let What::HandshakeFailed { why, .. } = end_of(&server, 1).await else { panic!() };
     assert!(why.starts_with("TLS: "), "{why}");
@@ -95,7 +97,8 @@ async fn a_required_client_certificate_is_required() {
     let stranger = TestCertificate::for_localhost().unwrap();
     assert!(dial(&server, &connector(&[&certificate], Some(stranger.client()))).await.is_err());
 
-    let mut client = dial(&server, &connector(&[&certificate], Some(certificate.client()))).await.unwrap();
+    let mut client =
+        dial(&server, &connector(&[&certificate], Some(certificate.client()))).await.unwrap();
     echoes(&mut client).await;
 }
 

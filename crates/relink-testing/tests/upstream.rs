@@ -15,7 +15,8 @@ use tokio_tungstenite::{
     tungstenite::{ClientRequestBuilder, Error, Message, protocol::CloseFrame},
 };
 
-const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+const LOOPBACK: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// A front and what is behind it.
 struct Rig {
@@ -80,7 +81,8 @@ async fn one_for_all_serves_everybody_and_agrees_on_nothing() {
     assert_eq!(receive(&mut client).await, Message::text("welcome"));
 
     // A client that asked for one would not go on, so this one only looks at the answer.
-    let request = ClientRequestBuilder::new(front.url().parse().unwrap()).with_sub_protocol("chat.v2");
+    let request =
+        ClientRequestBuilder::new(front.url().parse().unwrap()).with_sub_protocol("chat.v2");
     assert!(within(connect_async(request)).await.is_err());
     let agreed = |what: &What| matches!(what, What::Accepted { subprotocol: Some(_), .. });
     assert!(!front.events().iter().any(|event| agreed(&event.what)));
@@ -91,7 +93,9 @@ async fn one_for_all_serves_everybody_and_agrees_on_nothing() {
 
 #[tokio::test]
 async fn before_the_echo_it_takes_in_and_is_not_heard() {
-    let rig = Rig::new(Connection::new().expect_text("go").send_text("by the script"), Script::echo()).await;
+    let rig =
+        Rig::new(Connection::new().expect_text("go").send_text("by the script"), Script::echo())
+            .await;
     let mut client = rig.client().await;
     client.send(Message::text("early")).await.unwrap();
     seen(&rig.behind, |what| *what == What::Text("early".into())).await;
@@ -104,11 +108,15 @@ async fn before_the_echo_it_takes_in_and_is_not_heard() {
 
 #[tokio::test]
 async fn its_close_reaches_the_client() {
-    let rig = Rig::new(Script::echo(), Connection::new().expect_text("x").close(4009, "replaced")).await;
+    let rig =
+        Rig::new(Script::echo(), Connection::new().expect_text("x").close(4009, "replaced")).await;
     let mut client = rig.client().await;
     client.send(Message::text("x")).await.unwrap();
     assert_eq!(receive_close(&mut client).await, Some((4009, "replaced".into())));
-    assert!(matches!(end_of(&rig.front, 1).await, What::Closed { code: Some(4009), answered: true, .. }));
+    assert!(matches!(
+        end_of(&rig.front, 1).await,
+        What::Closed { code: Some(4009), answered: true, .. }
+    ));
 }
 
 #[tokio::test]
@@ -128,13 +136,17 @@ async fn the_clients_close_reaches_it_behind_all_that_was_said() {
         client.send(Message::text(number.to_string())).await.unwrap();
     }
     client.close(Some(CloseFrame { code: 4123.into(), reason: "bye".into() })).await.unwrap();
-    assert_eq!(end_of(&rig.behind, 1).await, What::PeerClosed { code: Some(4123), reason: "bye".into() });
+    assert_eq!(
+        end_of(&rig.behind, 1).await,
+        What::PeerClosed { code: Some(4123), reason: "bye".into() }
+    );
     assert!(rig.behind.events().iter().any(|event| event.what == What::Text("99".into())));
 }
 
 #[tokio::test]
 async fn where_the_script_closes_it_sees_a_loss() {
-    let rig = Rig::new(Connection::new().expect_text("x").close(1001, "deploy"), Script::echo()).await;
+    let rig =
+        Rig::new(Connection::new().expect_text("x").close(1001, "deploy"), Script::echo()).await;
     let mut client = rig.client().await;
     client.send(Message::text("x")).await.unwrap();
     assert_eq!(receive_close(&mut client).await, Some((1001, "deploy".into())));
@@ -158,7 +170,8 @@ async fn its_refusal_is_the_fronts() {
 async fn where_it_is_not_there_the_front_says_502() {
     let Rig { front, behind } = Rig::new(Script::echo(), Script::echo()).await;
     behind.stop().await;
-    let request = ClientRequestBuilder::new(front.url().parse().unwrap()).with_sub_protocol("chat.v2");
+    let request =
+        ClientRequestBuilder::new(front.url().parse().unwrap()).with_sub_protocol("chat.v2");
     let Error::Http(response) = within(connect_async(request)).await.unwrap_err() else {
         panic!("no refusal")
     };
@@ -168,13 +181,15 @@ async fn where_it_is_not_there_the_front_says_502() {
 #[tokio::test]
 async fn others_can_be_refused() {
     let behind = start(Script::echo()).await;
-    let front = Server::bind_before(LOOPBACK, Script::echo(), upstream(&behind).only()).await.unwrap();
+    let front =
+        Server::bind_before(LOOPBACK, Script::echo(), upstream(&behind).only()).await.unwrap();
     let Error::Http(response) = within(connect_async(front.url())).await.unwrap_err() else {
         panic!("no refusal");
     };
     assert_eq!(response.status().as_u16(), 400);
     assert!(matches!(end_of(&front, 1).await, What::HandshakeFailed { .. }));
-    let request = ClientRequestBuilder::new(front.url().parse().unwrap()).with_sub_protocol("chat.v2");
+    let request =
+        ClientRequestBuilder::new(front.url().parse().unwrap()).with_sub_protocol("chat.v2");
     within(connect_async(request)).await.unwrap();
 }
 

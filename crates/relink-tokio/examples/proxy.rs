@@ -1,4 +1,5 @@
-//! Through an HTTP proxy: a connector of one's own brings the byte stream, relink does the rest, TLS included.
+//! Through an HTTP proxy: a connector of one's own brings the byte stream, relink does the rest,
+//! TLS included.
 //!
 //! `cargo run -p relink-tokio --example proxy -- 127.0.0.1:3128 wss://example.org/feed`
 
@@ -13,7 +14,9 @@ async fn tunnel(proxy: String, target: Target) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(proxy).await?;
     let Target { host, port, .. } = target;
     stream
-        .write_all(format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n").as_bytes())
+        .write_all(
+            format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n").as_bytes(),
+        )
         .await?;
     let mut answer = Vec::new();
     // Byte by byte: what follows the empty line belongs to the tunnel.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use relink_tokio::{Event, Token};
 
-/// Stands for a request to your own login server. It is called once per attempt, never twice at a time; what it fails
-/// with is shown to people, so keep secrets out of it.
+/// Stands for a request to your own login server. It is called once per attempt, never twice at a
+/// time; what it fails with is shown to people, so keep secrets out of it.
 async fn fetch_token() -> Result<Token, io::Error> {
     let token = tokio::task::spawn_blocking(|| std::env::var("TOKEN")).await?;
     let token = token.map_err(|_| io::Error::other("the environment has no TOKEN"))?;
@@ -23,7 +23,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         if let Event::Connected { .. } = event {
             println!("connected, with a token of this minute");
         } else if let Event::TokenError { consecutive_failures, detail } = event {
-            println!("{consecutive_failures} tokens in a row were no good ({detail}); please log in again");
+            println!(
+                "{consecutive_failures} tokens in a row were no good ({detail}); please log in again"
+            );
         } else if let Event::Closed { reason } = event {
             println!("closed: {reason}. {}", reason.advice());
         }

@@ -20,9 +20,10 @@
 //! # }
 //! ```
 //!
-//! [`connect`] spawns the link into a task of its own and hands out a [`Client`] and its [`Events`]; [`Builder`] does the
-//! same with a configuration, headers, a token provider, TLS and more, and can make a [`Connection`] instead, which needs
-//! no task. What the link does when, and how it is told to do otherwise, is in [`relink`].
+//! [`connect`] spawns the link into a task of its own and hands out a [`Client`] and its
+//! [`Events`]; [`Builder`] does the same with a configuration, headers, a token provider, TLS and
+//! more, and can make a [`Connection`] instead, which needs no task. What the link does when, and
+//! how it is told to do otherwise, is in [`relink`].
 
 mod runtime;
 
@@ -48,7 +49,8 @@ pub type Builder = relink_driver::Builder<Tokio>;
 /// A link that is polled by its owner, on tokio.
 pub type Connection = relink_driver::Connection<Tokio>;
 
-/// A link to this address, with everything else at its default, in a task of its own. Call it inside a runtime.
+/// A link to this address, with everything else at its default, in a task of its own. Call it
+/// inside a runtime.
 ///
 /// # Errors
 ///

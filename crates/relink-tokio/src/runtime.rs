@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant as TokioInstant;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
-/// The runtime that the caller runs on. Its clock is tokio's, so that it stands still while tests pause it, and counts the time
-/// for which the machine was suspended as well.
+/// The runtime that the caller runs on. Its clock is tokio's, so that it stands still while tests
+/// pause it, and counts the time for which the machine was suspended as well.
 #[derive(Debug, Clone, Copy)]
 pub struct Tokio {
     origin: TokioInstant,
@@ -46,7 +46,10 @@ impl Runtime for Tokio {
         Timer { clock: *self, sleep: None }
     }
 
-    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static {
+    fn connect(
+        &self,
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static {
         connect(address)
     }
 

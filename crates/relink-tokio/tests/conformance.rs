@@ -3,7 +3,10 @@
 use relink_tokio::Tokio;
 use tokio::runtime::{Builder, Runtime};
 
-fn run<Case: Future<Output = ()>>(runtime: std::io::Result<Runtime>, case: impl FnOnce(Tokio) -> Case) {
+fn run<Case: Future<Output = ()>>(
+    runtime: std::io::Result<Runtime>,
+    case: impl FnOnce(Tokio) -> Case,
+) {
     runtime.expect("a runtime").block_on(async { case(Tokio::new()).await });
 }
 

@@ -10,18 +10,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message::{Ping, Pong};
 
-/// A peer that sends pings and reads no pongs is not read any further, or it could fill memory with answers.
+/// A peer that sends pings and reads no pongs is not read any further, or it could fill memory with
+/// answers.
 #[tokio::test(start_paused = true)]
 async fn e24_a_flood_of_pings_meets_a_bound() {
     let (near, far) = tokio::io::duplex(64 << 10);
-    let (_client, mut events) = builder("ws://in.memory/").connector(once(near)).spawn().expect("a link");
+    let (_client, mut events) =
+        builder("ws://in.memory/").connector(once(near)).spawn().expect("a link");
     let server = accept_async(far).await.expect("a handshake");
     while !matches!(events.recv().await.expect("it goes on"), Event::Connected { .. }) {}
 
     let mut stream = server.into_inner();
     let flood = [[0x89, 125].as_slice(), &[7; 125]].concat().repeat(512);
     let mut taken = 0;
-    // In paused time a timeout passes as soon as nothing else can happen: when the client has stopped reading.
+    // In paused time a timeout passes as soon as nothing else can happen: when the client has
+    // stopped reading.
     while tokio::time::timeout(Duration::from_millis(1), stream.write_all(&flood)).await.is_ok() {
         taken += flood.len();
         assert!(taken < 4 << 20, "{taken} bytes of pings, and still reading");
@@ -29,7 +32,8 @@ async fn e24_a_flood_of_pings_meets_a_bound() {
     assert!(taken > 64 << 10, "{taken}");
 }
 
-/// A ping behind a long message cannot be answered before the message has gone out; a peer that takes it lives.
+/// A ping behind a long message cannot be answered before the message has gone out; a peer that
+/// takes it lives.
 #[tokio::test(start_paused = true)]
 async fn w22_a_long_upload_is_no_dead_link() {
     let (near, far) = tokio::io::duplex(1 << 10);
@@ -51,7 +55,8 @@ async fn w22_a_long_upload_is_no_dead_link() {
     while !matches!(events.recv().await.expect("it goes on"), Event::Disconnected { .. }) {}
 }
 
-/// Nor is a long download: its bytes are life, although they come for much longer than the heartbeat waits.
+/// Nor is a long download: its bytes are life, although they come for much longer than the
+/// heartbeat waits.
 #[tokio::test(start_paused = true)]
 async fn i12_a_long_download_is_no_dead_link() {
     const SIZE: usize = 64 << 10;
@@ -65,7 +70,9 @@ async fn i12_a_long_download_is_no_dead_link() {
 
     let (mut pings, mut stream) = tokio::io::split(server);
     // Reads what the client writes, and answers nothing.
-    tokio::spawn(async move { while pings.read(&mut [0; 256]).await.is_ok_and(|count| count > 0) {} });
+    tokio::spawn(
+        async move { while pings.read(&mut [0; 256]).await.is_ok_and(|count| count > 0) {} },
+    );
     stream.write_all(&[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]).await.expect("the link is up");
     for _ in 0..SIZE >> 10 {
         tokio::time::sleep(SECOND / 5).await;
@@ -89,7 +96,9 @@ async fn e24_a_full_inbox_does_not_hold_up_a_handshake() {
     let ends = std::sync::Mutex::new(vec![next_near, near]);
     let connector = move |_| {
         let end = ends.lock().ok().and_then(|mut ends| ends.pop());
-        std::future::ready(end.map(from_tokio).ok_or_else(|| io::ErrorKind::ConnectionRefused.into()))
+        std::future::ready(
+            end.map(from_tokio).ok_or_else(|| io::ErrorKind::ConnectionRefused.into()),
+        )
     };
     let limits = InboxLimits::new(1, 1 << 20);
     let (client, _events) =
@@ -109,7 +118,8 @@ async fn e24_a_full_inbox_does_not_hold_up_a_handshake() {
 #[tokio::test(start_paused = true)]
 async fn a_burst_of_events_does_not_keep_a_polled_link_from_its_work() {
     let (near, far) = tokio::io::duplex(64 << 10);
-    let mut connection = builder("ws://in.memory/").connector(once(near)).connect().expect("a link");
+    let mut connection =
+        builder("ws://in.memory/").connector(once(near)).connect().expect("a link");
     let server = tokio::spawn(async move {
         let mut server = accept_async(far).await.expect("a handshake");
         for _ in 0..500 {
@@ -138,7 +148,10 @@ async fn a_driver_that_panics_leaves_no_handle_waiting() {
         let _ = event;
     }
     assert!(client.state().is_closed());
-    assert_eq!(client.send("too late").await.expect_err("it is closed").reason, SendErrorKind::Closed);
+    assert_eq!(
+        client.send("too late").await.expect_err("it is closed").reason,
+        SendErrorKind::Closed
+    );
     assert_eq!(client.close().await.sent, 0);
 }
 
@@ -158,7 +171,8 @@ impl Protocol for Broken {
 /// So does the end of the runtime that the link ran on, and the handles learn of the reason.
 #[test]
 fn a_runtime_that_ends_leaves_no_handle_waiting() {
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (ending, other) = (runtime(), runtime());
     let hang = |_| async { std::future::pending::<io::Result<Never>>().await };
     let spawned = ending.block_on(async { builder("ws://in.memory/").connector(hang).spawn() });
@@ -181,10 +195,13 @@ type Never = tokio_util::compat::Compat<DuplexStream>;
 /// A connector for one attempt.
 fn once(
     near: DuplexStream,
-) -> impl Fn(relink_tokio::Target) -> std::future::Ready<io::Result<Never>> + Send + Sync + 'static {
+) -> impl Fn(relink_tokio::Target) -> std::future::Ready<io::Result<Never>> + Send + Sync + 'static
+{
     let near = std::sync::Mutex::new(Some(near));
     move |_| {
         let near = near.lock().ok().and_then(|mut near| near.take());
-        std::future::ready(near.map(from_tokio).ok_or_else(|| io::ErrorKind::ConnectionRefused.into()))
+        std::future::ready(
+            near.map(from_tokio).ok_or_else(|| io::ErrorKind::ConnectionRefused.into()),
+        )
     }
 }

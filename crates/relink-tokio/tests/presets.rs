@@ -1,4 +1,5 @@
-//! A protocol or a profile, and what the application says besides: in any order, nothing is lost without a word.
+//! A protocol or a profile, and what the application says besides: in any order, nothing is lost
+//! without a word.
 
 use std::time::Duration;
 
@@ -20,7 +21,9 @@ fn v1(builder: Builder) -> Builder {
 async fn a_configuration_and_relink_v1_merge_in_either_order() {
     let plain = SessionConfig::default();
     let bad = plain.with_link(plain.link.with_connect_timeout(Duration::ZERO));
-    for error in [built(|builder| v1(builder.config(bad))), built(|builder| v1(builder).config(bad))] {
+    for error in
+        [built(|builder| v1(builder.config(bad))), built(|builder| v1(builder).config(bad))]
+    {
         assert!(error.contains("connect_timeout"), "{error}");
     }
     assert_eq!(built(|builder| v1(builder.config(plain))), "");
@@ -28,7 +31,11 @@ async fn a_configuration_and_relink_v1_merge_in_either_order() {
 
     let heartbeat = plain.link.heartbeat.with_interval(Some(Duration::from_secs(3)));
     let adapted = v1::adapt(plain.with_link(plain.link.with_heartbeat(heartbeat)));
-    assert_eq!(adapted.link.heartbeat.interval, Some(Duration::from_secs(3)), "what was said stays");
+    assert_eq!(
+        adapted.link.heartbeat.interval,
+        Some(Duration::from_secs(3)),
+        "what was said stays"
+    );
     assert_eq!(v1::adapt(plain), v1::config());
 }
 
@@ -36,7 +43,10 @@ async fn a_configuration_and_relink_v1_merge_in_either_order() {
 async fn a_protocol_and_a_placement_of_ones_own_stay_in_either_order() {
     let own = |builder: Builder| builder.protocol(Plain::default());
     for error in [built(|builder| v1(own(builder))), built(|builder| own(v1(builder)))] {
-        assert!(error.contains("outbox.guarantee"), "the plain protocol acknowledges nothing: {error}");
+        assert!(
+            error.contains("outbox.guarantee"),
+            "the plain protocol acknowledges nothing: {error}"
+        );
     }
     let token = |builder: Builder| {
         let builder = builder.header("authorization", "Basic eDp5");
@@ -44,7 +54,9 @@ async fn a_protocol_and_a_placement_of_ones_own_stay_in_either_order() {
     };
     let bearer = |builder: Builder| builder.token_placement(TokenPlacement::Bearer);
     assert_eq!(built(|builder| v1(token(builder))), "", "its token goes with the first frame");
-    for error in [built(|builder| v1(bearer(token(builder)))), built(|builder| bearer(v1(token(builder))))] {
+    for error in
+        [built(|builder| v1(bearer(token(builder)))), built(|builder| bearer(v1(token(builder))))]
+    {
         assert!(error.contains("authorization"), "{error}");
     }
 }
@@ -52,7 +64,10 @@ async fn a_protocol_and_a_placement_of_ones_own_stay_in_either_order() {
 #[tokio::test]
 async fn what_cannot_be_merged_is_an_error() {
     let (plain, profile) = (SessionConfig::default(), &deepstream::PROFILE);
-    assert!(built(|builder| builder.config(plain).profile(profile)).contains("config() before profile()"));
+    assert!(
+        built(|builder| builder.config(plain).profile(profile))
+            .contains("config() before profile()")
+    );
     assert_eq!(built(|builder| builder.profile(profile).config((profile.config)())), "");
     assert!(built(|builder| v1(builder.profile(profile))).contains("exclude"));
     assert!(built(|builder| v1(v1(builder))).contains("exclude"));

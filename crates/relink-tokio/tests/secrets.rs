@@ -1,4 +1,5 @@
-//! Secrets are in no log and in no trace. A test binary of its own, since a logger belongs to the whole process.
+//! Secrets are in no log and in no trace. A test binary of its own, since a logger belongs to the
+//! whole process.
 
 mod common;
 
@@ -37,16 +38,20 @@ fn secrets_are_in_no_log_and_in_no_trace() {
     log::set_max_level(log::LevelFilter::Trace);
     tracing::subscriber::set_global_default(capture.clone()).expect("the only subscriber");
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     // Asserts by itself that every secret reached the server.
     runtime.block_on(async { secrets_reach_the_server_and_nobody_else(Tokio::new()).await });
 
-    // The capture works: what was read and written was logged, and the link traced. The handshake is in no log at all.
+    // The capture works: what was read and written was logged, and the link traced. The handshake
+    // is in no log at all.
     let has_logged = |text: &str| logged().iter().any(|line| line.contains(text));
     assert!(has_logged("tungstenite") && !has_logged("GET /feed"), "{:#?}", logged());
     let traced = capture.traced();
     let has_traced = |text: &str| traced.iter().any(|traced| traced.fields.contains(text));
-    assert!(has_traced("/feed") && has_traced("message=lost") && has_traced("message=attempt failed"));
+    assert!(
+        has_traced("/feed") && has_traced("message=lost") && has_traced("message=attempt failed")
+    );
 
     for line in logged() {
         assert!(!line.contains(MARK), "{line}");

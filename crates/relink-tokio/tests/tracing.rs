@@ -26,7 +26,8 @@ async fn e07_every_transition_is_one_event_with_its_fields() {
         .with_curve(Curve::Fixed { delay: Duration::from_millis(5) })
         .with_floor(Duration::from_millis(1));
     let config = SessionConfig::default().with_link(LinkConfig::default().with_backoff(backoff));
-    let (client, mut events) = builder(server.url() + "feed").config(config).spawn().expect("a link");
+    let (client, mut events) =
+        builder(server.url() + "feed").config(config).spawn().expect("a link");
 
     let (mut transitions, mut steps) = (0, 0);
     while let Some(event) = events.recv().await {
@@ -45,8 +46,11 @@ async fn e07_every_transition_is_one_event_with_its_fields() {
     }
 
     let traced = capture.traced();
-    let traced: Vec<_> = traced.iter().filter(|traced| traced.target.starts_with("relink")).collect();
-    let with = |text: &str| traced.iter().filter(|traced| traced.fields.contains(text)).collect::<Vec<_>>();
+    let traced: Vec<_> =
+        traced.iter().filter(|traced| traced.target.starts_with("relink")).collect();
+    let with = |text: &str| {
+        traced.iter().filter(|traced| traced.fields.contains(text)).collect::<Vec<_>>()
+    };
 
     let spans: Vec<_> = traced.iter().filter(|traced| traced.span.is_some()).collect();
     assert_eq!((spans.len(), spans[0].span), (1, Some("link")));
@@ -54,7 +58,11 @@ async fn e07_every_transition_is_one_event_with_its_fields() {
 
     assert_eq!((with("message=now ").len(), with("message=still ").len()), (transitions, steps));
     assert_eq!(with("message=dialing").len(), 3);
-    assert_fields(&with("message=attempt failed"), Level::WARN, &["attempt=1", "503", "retry_in=Some("]);
+    assert_fields(
+        &with("message=attempt failed"),
+        Level::WARN,
+        &["attempt=1", "503", "retry_in=Some("],
+    );
     let lost = with("message=lost");
     assert_eq!(lost.len(), 2);
     assert_fields(&lost[..1], Level::WARN, &["code=1001", "deploy", "retry_in=Some("]);
@@ -62,8 +70,10 @@ async fn e07_every_transition_is_one_event_with_its_fields() {
     assert_fields(&with("message=the server goes away"), Level::INFO, &["retry_after=1ms"]);
     assert_fields(&with("message=closed"), Level::INFO, &["admin_disconnect"]);
 
-    // Two hundred messages went by, and nobody was told of any: what is left is the story of the link.
-    let loud = traced.iter().filter(|traced| traced.level <= Level::INFO && traced.span.is_none()).count();
+    // Two hundred messages went by, and nobody was told of any: what is left is the story of the
+    // link.
+    let loud =
+        traced.iter().filter(|traced| traced.level <= Level::INFO && traced.span.is_none()).count();
     assert_eq!(loud, transitions + 5);
 }
 

@@ -1,4 +1,5 @@
-//! Under `tokio::time::pause` a link's time is virtual: minutes of it pass in an instant, to the millisecond (E16).
+//! Under `tokio::time::pause` a link's time is virtual: minutes of it pass in an instant, to the
+//! millisecond (E16).
 
 use std::{
     convert::Infallible,
@@ -24,7 +25,8 @@ use tokio_tungstenite::{
 /// Tokio's timers know no less.
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// Thirty losses with the default backoff: the delays are those that were told, and the curve reaches its cap.
+/// Thirty losses with the default backoff: the delays are those that were told, and the curve
+/// reaches its cap.
 #[tokio::test(start_paused = true)]
 async fn e16_thirty_reconnects_take_virtual_minutes() {
     let (_client, mut events) = start(|mut server| async move {
@@ -68,7 +70,8 @@ async fn e16_a_silent_peer_is_found_after_forty_virtual_seconds() {
 /// An hour of quiet on a link whose peer answers its pings: nothing happens.
 #[tokio::test(start_paused = true)]
 async fn e16_a_quiet_link_lasts_for_a_virtual_hour() {
-    let (client, mut events) = start(|mut server| async move { while server.next().await.is_some() {} });
+    let (client, mut events) =
+        start(|mut server| async move { while server.next().await.is_some() {} });
     connected(&mut events).await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
     let stats = client.stats();
@@ -86,7 +89,8 @@ async fn e16_a_dial_times_out_after_ten_virtual_seconds() {
     };
     let (_client, mut events) = builder("ws://nowhere/").connector(never).spawn().expect("a link");
     let begin = Instant::now();
-    let failed = |event| if let Event::AttemptFailed { reason, .. } = event { Some(reason) } else { None };
+    let failed =
+        |event| if let Event::AttemptFailed { reason, .. } = event { Some(reason) } else { None };
     let reason = until(&mut events, failed).await;
     assert_eq!(reason, Reason::TimedOut(Timer::Dial));
     let due = Duration::from_secs(10);
@@ -114,7 +118,8 @@ impl Protocol for Renewing {
     }
 }
 
-/// Ahead of its expiry a token is renewed, on the link that is up, if the protocol can give it to the server.
+/// Ahead of its expiry a token is renewed, on the link that is up, if the protocol can give it to
+/// the server.
 #[tokio::test(start_paused = true)]
 async fn e16_a_token_is_renewed_once_in_virtual_ten_minutes() {
     let fetched = Arc::new(AtomicU32::new(0));
@@ -172,7 +177,11 @@ async fn connected(events: &mut Events) {
 
 async fn lost(events: &mut Events) -> (Reason, Option<Duration>) {
     let pick = |event| {
-        if let Event::Disconnected { reason, retry_in, .. } = event { Some((reason, retry_in)) } else { None }
+        if let Event::Disconnected { reason, retry_in, .. } = event {
+            Some((reason, retry_in))
+        } else {
+            None
+        }
     };
     until(events, pick).await
 }

@@ -7,17 +7,18 @@ use core::time::Duration;
 use crate::{ClientFrame, Encoding, ServerFrame, limits};
 use relink::internal::within;
 use relink::{
-    Channel, CloseCode, CloseFrame, Command, ConfigError, Frame, Given, Guarantee, Message, Plain, Protocol,
-    ProtocolEvent, SessionConfig, SessionInfo, Step, StopReason, Unreadable, Verdict,
+    Channel, CloseCode, CloseFrame, Command, ConfigError, Frame, Given, Guarantee, Message, Plain,
+    Protocol, ProtocolEvent, SessionConfig, SessionInfo, Step, StopReason, Unreadable, Verdict,
 };
 
 /// What a link that speaks `relink.v1` starts from: the defaults, and
 ///
 /// * an authentication step of 10 s, in which the hello is answered;
-/// * a heartbeat every 10 s: a server may close what was silent for 15 s, and does after 30 s by default;
+/// * a heartbeat every 10 s: a server may close what was silent for 15 s, and does after 30 s by
+///   default;
 /// * [`Guarantee::AtLeastOnce`], which the server makes exactly once;
-/// * close code 4009 is an end: the session goes on over somebody else's transport, and two who take it from each other in
-///   turn would help nobody.
+/// * close code 4009 is an end: the session goes on over somebody else's transport, and two who
+///   take it from each other in turn would help nobody.
 ///
 /// ```
 /// use relink::Guarantee;
@@ -49,9 +50,11 @@ pub fn adapt(mut config: SessionConfig) -> SessionConfig {
     config
 }
 
-/// The client's half of `relink.v1`. It wants an authentication step in the handshake: start from [`config`].
+/// The client's half of `relink.v1`. It wants an authentication step in the handshake: start from
+/// [`config`].
 ///
-/// A frame of the server that cannot be read closes the transport, with 1003 or 1007 as the case is.
+/// A frame of the server that cannot be read closes the transport, with 1003 or 1007 as the case
+/// is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelinkV1 {
     encoding: Encoding,
@@ -65,8 +68,9 @@ impl RelinkV1 {
         Self { encoding, max_message: None }
     }
 
-    /// The same, telling the server that this client reads messages of at most so many bytes: larger publications are
-    /// withheld ([`Event::Withheld`](relink::Event::Withheld)). Drivers do it with their own limit.
+    /// The same, telling the server that this client reads messages of at most so many bytes:
+    /// larger publications are withheld ([`Event::Withheld`](relink::Event::Withheld)). Drivers do
+    /// it with their own limit.
     ///
     /// # Errors
     ///
@@ -97,8 +101,17 @@ impl Protocol for RelinkV1 {
             Err(malformed) => return signals.push(ProtocolEvent::Malformed(malformed.into())),
         };
         let signal = match frame {
-            ServerFrame::Welcome { session, resumed, refused, received, rejected, position, max_message } => {
-                let welcomed = SessionInfo { session, resumed, refused, received, rejected, position };
+            ServerFrame::Welcome {
+                session,
+                resumed,
+                refused,
+                received,
+                rejected,
+                position,
+                max_message,
+            } => {
+                let welcomed =
+                    SessionInfo { session, resumed, refused, received, rejected, position };
                 signals.push(ProtocolEvent::MaxMessage(max_message));
                 signals.push(ProtocolEvent::Session(Box::new(welcomed)));
                 ProtocolEvent::Authenticated
@@ -133,7 +146,8 @@ impl Protocol for RelinkV1 {
     }
 
     fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
-        // A refusal before the welcome has no going-away frame; its close reason says when to come back.
+        // A refusal before the welcome has no going-away frame; its close reason says when to come
+        // back.
         Plain::default().closing(frame, signals);
     }
 
@@ -158,7 +172,12 @@ impl Protocol for RelinkV1 {
         self.say(&frame, frames);
     }
 
-    fn encoded_len(&self, message: &Message, channel: Option<&Channel>, serial: Option<u64>) -> usize {
+    fn encoded_len(
+        &self,
+        message: &Message,
+        channel: Option<&Channel>,
+        serial: Option<u64>,
+    ) -> usize {
         let (channel, payload) = (channel.cloned(), message.clone());
         ClientFrame::Message { serial, channel, payload }.encoded_len(self.encoding)
     }

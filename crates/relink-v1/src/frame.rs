@@ -2,11 +2,16 @@
 
 use alloc::vec::Vec;
 use core::time::Duration;
-use relink::{Channel, Member, Message, Position, Problem, Rejection, Resume, Secret, SessionId, Text};
+use relink::{
+    Channel, Member, Message, Position, Problem, Rejection, Resume, Secret, SessionId, Text,
+};
 
 /// What a client says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "another frame would be another version of the subprotocol")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "another frame would be another version of the subprotocol"
+)]
 pub enum ClientFrame {
     /// The first word on every transport: who this is, and which session goes on.
     Hello {
@@ -14,12 +19,14 @@ pub enum ClientFrame {
         token: Option<Secret>,
         /// The session to go on with.
         resume: Option<Resume>,
-        /// The largest message that this client takes, in bytes as it is written; `None` where it does not say.
+        /// The largest message that this client takes, in bytes as it is written; `None` where it
+        /// does not say.
         max_message: Option<u64>,
     },
     /// A message.
     Message {
-        /// Its number in the session, from 1 without holes; `None` where nobody waits for an acknowledgement.
+        /// Its number in the session, from 1 without holes; `None` where nobody waits for an
+        /// acknowledgement.
         serial: Option<u64>,
         /// The channel it is meant for; `None` for the server itself.
         channel: Option<Channel>,
@@ -34,7 +41,8 @@ pub enum ClientFrame {
         since: Option<Position>,
         /// A token for this channel, where it needs one of its own.
         token: Option<Secret>,
-        /// Whether to be seen among the channel's members, and to see them: with these words about oneself.
+        /// Whether to be seen among the channel's members, and to see them: with these words about
+        /// oneself.
         presence: Option<Text>,
     },
     /// Does not want a channel's messages any more.
@@ -46,8 +54,9 @@ pub enum ClientFrame {
     Heartbeat {
         /// Comes back in the answer.
         nonce: u32,
-        /// The serial of the last message that the server should have by now, sent on this transport or covered by its
-        /// welcome; 0 before the first. A lost tail shows; what is still to be sent again is none.
+        /// The serial of the last message that the server should have by now, sent on this
+        /// transport or covered by its welcome; 0 before the first. A lost tail shows; what is
+        /// still to be sent again is none.
         sent: u64,
     },
     /// A fresh token, ahead of the old one's end.
@@ -59,7 +68,10 @@ pub enum ClientFrame {
 
 /// What a server says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "another frame would be another version of the subprotocol")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "another frame would be another version of the subprotocol"
+)]
 pub enum ServerFrame {
     /// The answer to hello: the link is usable.
     Welcome {
@@ -73,10 +85,12 @@ pub enum ServerFrame {
         received: u64,
         /// The messages up to `received` that were refused, as far as the server still knows.
         rejected: Vec<Rejection>,
-        /// Where the session's own stream goes on: publications follow from the next offset on. In a session that goes
-        /// on, this is the position that was asked for, unless what follows it is lost.
+        /// Where the session's own stream goes on: publications follow from the next offset on. In
+        /// a session that goes on, this is the position that was asked for, unless what follows it
+        /// is lost.
         position: Position,
-        /// The largest message that this server takes, in bytes as it is written; `None` where it does not say.
+        /// The largest message that this server takes, in bytes as it is written; `None` where it
+        /// does not say.
         max_message: Option<u64>,
     },
     /// Every message up to this serial was taken in.
@@ -84,7 +98,8 @@ pub enum ServerFrame {
         /// The serial.
         serial: u64,
     },
-    /// This message, and it alone, was refused; those before it were taken in. It will not be asked for again.
+    /// This message, and it alone, was refused; those before it were taken in. It will not be asked
+    /// for again.
     Rejected(Rejection),
     /// A message.
     Publication {
@@ -95,8 +110,8 @@ pub enum ServerFrame {
         /// The message.
         payload: Message,
     },
-    /// In place of a publication that is larger than this client takes. On the wire it is a `publication` with a problem
-    /// instead of a payload.
+    /// In place of a publication that is larger than this client takes. On the wire it is a
+    /// `publication` with a problem instead of a payload.
     Withheld {
         /// The channel it was published on; `None` for the session's own stream.
         channel: Option<Channel>,
@@ -105,8 +120,8 @@ pub enum ServerFrame {
         /// Why it does not come.
         problem: Problem,
     },
-    /// The answer to subscribe. May come again later, unasked: the server lost its history, or the client was too slow
-    /// for it.
+    /// The answer to subscribe. May come again later, unasked: the server lost its history, or the
+    /// client was too slow for it.
     Subscribed {
         /// Which channel.
         channel: Channel,

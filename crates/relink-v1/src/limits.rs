@@ -1,11 +1,13 @@
-//! How long things may be in a frame of `relink.v1`. Both decoders refuse what is longer with 1003; what an
-//! application hands in is checked earlier, so that it hears of its mistake.
+//! How long things may be in a frame of `relink.v1`. Both decoders refuse what is longer with 1003;
+//! what an application hands in is checked earlier, so that it hears of its mistake.
 //!
-//! Lengths are in bytes of UTF-8. A payload has no limit here: that of the whole message, which the driver knows, holds.
+//! Lengths are in bytes of UTF-8. A payload has no limit here: that of the whole message, which the
+//! driver knows, holds.
 
 use relink::{Given, Position, Resume, Unreadable};
 
-/// The largest serial, offset and count: the largest whole number that JSON carries safely (RFC 8259, section 6).
+/// The largest serial, offset and count: the largest whole number that JSON carries safely (RFC
+/// 8259, section 6).
 pub const NUMBER: u64 = (1 << 53) - 1;
 /// The name of a channel. It is not empty.
 pub const CHANNEL: usize = 255;
@@ -27,8 +29,9 @@ pub const PROBLEM_DETAIL: usize = 1024;
 pub const REJECTIONS: usize = 1024;
 /// Members in one list.
 pub const MEMBERS: usize = 10_000;
-/// The smallest limit on messages that a client may tell: every frame fits but publications and welcomes, which a server
-/// makes fit. A page of members is the longest of them, if every byte in it has to be escaped.
+/// The smallest limit on messages that a client may tell: every frame fits but publications and
+/// welcomes, which a server makes fit. A page of members is the longest of them, if every byte in
+/// it has to be escaped.
 pub const LEAST_MESSAGE: u64 = 128 * 1024;
 /// How deep CBOR may be nested; the frames themselves need four levels.
 pub const DEPTH: usize = 32;
@@ -42,13 +45,16 @@ pub fn check(given: Given<'_>) -> Result<(), Unreadable> {
     let length = |field, text: &str, least, most: usize| {
         Unreadable::unless_within(field, text.len() as u64, least, most as u64)
     };
-    let offset = |field, Position { offset, .. }| Unreadable::unless_within(field, offset, 0, NUMBER);
+    let offset =
+        |field, Position { offset, .. }| Unreadable::unless_within(field, offset, 0, NUMBER);
     match given {
         Given::Channel(channel) => {
             length("the length of the channel's name in bytes", channel.as_str(), 1, CHANNEL)
         }
         Given::Token(token) => length("the length of the token in bytes", token.expose(), 0, TOKEN),
-        Given::Presence(info) => length("the length of presence in bytes", info.as_str(), 0, PRESENCE),
+        Given::Presence(info) => {
+            length("the length of presence in bytes", info.as_str(), 0, PRESENCE)
+        }
         Given::Since(position) => offset("since.offset", position),
         Given::Resume(Resume { session, position }) => {
             length("the length of resume.session in bytes", session.expose(), 0, SESSION)?;

@@ -2,14 +2,15 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 //! WebSocket links that stay up: the part that decides, without the part that touches the network.
 //!
-//! Every real-time application notices that a link is dead, decides whether and when to dial again, fetches a fresh
-//! token, tells the user, and tries to lose nothing on the way. This crate does that once, as a pure state machine: what
-//! happened goes in, what to do comes out. It opens no socket, reads no clock, spawns no task and draws no random number
-//! of its own, so that the same inputs always give the same actions: on a server, in a browser, on a microcontroller, and
-//! in a test that runs a week of bad network in a millisecond.
+//! Every real-time application notices that a link is dead, decides whether and when to dial again,
+//! fetches a fresh token, tells the user, and tries to lose nothing on the way. This crate does
+//! that once, as a pure state machine: what happened goes in, what to do comes out. It opens no
+//! socket, reads no clock, spawns no task and draws no random number of its own, so that the same
+//! inputs always give the same actions: on a server, in a browser, on a microcontroller, and in a
+//! test that runs a week of bad network in a millisecond.
 //!
-//! Applications on tokio or async-std want `relink-tokio` or `relink-async-std`, which are this crate and a driver. Use
-//! this one alone to embed a link in an event loop of your own.
+//! Applications on tokio or async-std want `relink-tokio` or `relink-async-std`, which are this
+//! crate and a driver. Use this one alone to embed a link in an event loop of your own.
 //!
 //! # The shape of it
 //!
@@ -94,18 +95,21 @@
 //!
 //! # Time, chance, pressure
 //!
-//! * [`Instant`] counts from an origin that the driver picks. `now` is a parameter of everything that needs it; time that
-//!   goes backwards is taken as standing still, and a jump forward is met with a probe before anybody is declared dead.
-//! * The generator is handed in at construction and used for jitter alone. Seed it differently in every process.
-//! * The outbox is bounded in count and bytes, and hands back what it refuses. Inbound messages are not kept here: a driver
-//!   that falls behind stops reading its socket.
+//! * [`Instant`] counts from an origin that the driver picks. `now` is a parameter of everything
+//!   that needs it; time that goes backwards is taken as standing still, and a jump forward is met
+//!   with a probe before anybody is declared dead.
+//! * The generator is handed in at construction and used for jitter alone. Seed it differently in
+//!   every process.
+//! * The outbox is bounded in count and bytes, and hands back what it refuses. Inbound messages are
+//!   not kept here: a driver that falls behind stops reading its socket.
 //!
 //! The words are in the [glossary](https://github.com/relink-rs/relink/blob/main/docs/GLOSSARY.md).
 //!
 //! # What it is not
 //!
-//! No WebSocket implementation (the drivers use tungstenite), no TLS, no name lookup, no async runtime. Nothing here is
-//! specific to WebSocket but the close codes; any framed transport with a way to say goodbye will do.
+//! No WebSocket implementation (the drivers use tungstenite), no TLS, no name lookup, no async
+//! runtime. Nothing here is specific to WebSocket but the close codes; any framed transport with a
+//! way to say goodbye will do.
 //!
 //! # Features
 //!
@@ -139,9 +143,10 @@ pub use base::duration_text::{HumanDuration, ParseDurationError};
 pub use base::stats::{Histogram, Stats};
 pub use base::time::Instant;
 pub use link::{
-    Action, ActionsPending, AddressError, ClosedReason, Endpoint, Failure, Handshake, HandshakeEvent, Hint,
-    Input, Link, LinkConfig, LinkEvent, OnDead, OnFirstFailure, OnOffline, Phase, Reason, Refusal,
-    ReopenPolicy, RetryAfter, State, Status, Step, Timer, TokenError, TokenInfo, TransportId,
+    Action, ActionsPending, AddressError, ClosedReason, Endpoint, Failure, Handshake,
+    HandshakeEvent, Hint, Input, Link, LinkConfig, LinkEvent, OnDead, OnFirstFailure, OnOffline,
+    Phase, Reason, Refusal, ReopenPolicy, RetryAfter, State, Status, Step, Timer, TokenError,
+    TokenInfo, TransportId,
 };
 pub use link::{Indicator, StatusChange, StatusView, StatusViewConfig};
 pub use policy::backoff::{Backoff, Curve, Jitter, Schedule, Window};
@@ -160,12 +165,15 @@ pub use rand_core;
 #[cfg(feature = "alloc")]
 pub use session::roster::{Roster, RosterChange, RosterMember};
 #[cfg(feature = "alloc")]
-pub use session::subscriptions::{SubscriptionAction, SubscriptionState, Subscriptions, SubscriptionsConfig};
+pub use session::subscriptions::{
+    SubscriptionAction, SubscriptionState, Subscriptions, SubscriptionsConfig,
+};
 #[cfg(feature = "alloc")]
 pub use session::{
-    Address, Answer, Channel, CloseFrame, Command, DropReason, Event, Frame, Given, Guarantee, InvalidUrl,
-    Member, Message, NotUtf8, OfflineSend, Origin, Outbox, OutboxConfig, Outgoing, Overflow, Plain, Position,
-    PresenceEvent, Priority, Problem, Protocol, ProtocolEvent, Receipt, Rejection, Resume, Secret, SendError,
-    SendErrorKind, SendReceipt, Session, SessionAction, SessionConfig, SessionId, SessionInfo, SessionInput,
-    SizeLimit, Subscription, Text, Token, Unreadable,
+    Address, Answer, Channel, CloseFrame, Command, DropReason, Event, Frame, Given, Guarantee,
+    InvalidUrl, Member, Message, NotUtf8, OfflineSend, Origin, Outbox, OutboxConfig, Outgoing,
+    Overflow, Plain, Position, PresenceEvent, Priority, Problem, Protocol, ProtocolEvent, Receipt,
+    Rejection, Resume, Secret, SendError, SendErrorKind, SendReceipt, Session, SessionAction,
+    SessionConfig, SessionId, SessionInfo, SessionInput, SizeLimit, Subscription, Text, Token,
+    Unreadable,
 };

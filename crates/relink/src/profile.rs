@@ -7,7 +7,8 @@ use crate::link::{ClosedReason, Reason, State, Status};
 use crate::policy::credentials::TokenPlacement;
 use crate::session::{Address, Protocol, SessionConfig};
 
-/// How a system behaves: its numbers, close codes and handshake, its wire protocol, and its own names for states.
+/// How a system behaves: its numbers, close codes and handshake, its wire protocol, and its own
+/// names for states.
 #[derive(Clone)]
 #[expect(clippy::exhaustive_structs, reason = "profiles are written as literals, field by field")]
 pub struct Profile {

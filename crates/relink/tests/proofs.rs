@@ -1,5 +1,5 @@
-//! `docs/INVARIANTS.md`: what always holds, and the tests that prove it. Generated here from the tests' names, and
-//! compared; `RELINK_UPDATE=1` (`just diagram`) writes it anew.
+//! `docs/INVARIANTS.md`: what always holds, and the tests that prove it. Generated here from the
+//! tests' names, and compared; `RELINK_UPDATE=1` (`just diagram`) writes it anew.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,9 +10,15 @@ const UPDATE: &str = "RELINK_UPDATE=1 cargo test -p relink --test proofs";
 
 /// The rules. A number without a test fails.
 const RULES: [(u8, &str); 32] = [
-    (1, "There is one live dial or transport at the most. What comes from an older one changes nothing."),
+    (
+        1,
+        "There is one live dial or transport at the most. What comes from an older one changes nothing.",
+    ),
     (2, "There is one pending retry at the most, and after the end no deadline at all."),
-    (3, "The state never says connected while no usable transport exists; the surface may, for its grace."),
+    (
+        3,
+        "The state never says connected while no usable transport exists; the surface may, for its grace.",
+    ),
     (
         4,
         "Everything is cleaned up before it is told, commands are legal at any time, and events come in the order of transitions.",
@@ -74,10 +80,16 @@ const RULES: [(u8, &str); 32] = [
     (26, "Gaps and duplicates are found on both sides."),
     (27, "Changes of presence wait for the snapshot, and only net changes are told."),
     (28, "A failed subscription does not cost the link."),
-    (29, "A delay that the server gives is bounded at both ends, spread, and counted against the budgets."),
+    (
+        29,
+        "A delay that the server gives is bounded at both ends, spread, and counted against the budgets.",
+    ),
     (30, "A failed first attempt follows the same policy, or an explicit other one."),
     (31, "Every end has a reason, told once and last."),
-    (32, "No input, in any order, at any time, panics, blocks or loops; handling a deadline makes progress."),
+    (
+        32,
+        "No input, in any order, at any time, panics, blocks or loops; handling a deadline makes progress.",
+    ),
 ];
 
 #[test]
@@ -89,7 +101,10 @@ fn the_list_of_invariants_names_the_tests_that_prove_them() {
         fs::write(&path, &generated).expect("docs can be written");
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == generated, "docs/INVARIANTS.md is not what the tests say; write it anew: {UPDATE}");
+    assert!(
+        committed == generated,
+        "docs/INVARIANTS.md is not what the tests say; write it anew: {UPDATE}"
+    );
 }
 
 #[test]
@@ -128,8 +143,10 @@ fn proof(line: &str) -> Option<(u8, &str)> {
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    let mut entries: Vec<_> =
-        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    let mut entries: Vec<_> = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {

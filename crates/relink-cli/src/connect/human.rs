@@ -1,4 +1,5 @@
-//! Status in a person's words: what happened, and what relink will do next. Messages go to stdout, status to stderr.
+//! Status in a person's words: what happened, and what relink will do next. Messages go to stdout,
+//! status to stderr.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal};
@@ -6,7 +7,8 @@ use std::io::{self, IsTerminal};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use relink::{
-    Answer, Channel, ClosedReason, DropReason, Event, Message, PresenceEvent, Problem, Reason, StatusChange,
+    Answer, Channel, ClosedReason, DropReason, Event, Message, PresenceEvent, Problem, Reason,
+    StatusChange,
 };
 
 use crate::output::Line;
@@ -43,25 +45,34 @@ impl Human {
             Event::Connected { is_reconnect: false } => vec![good("connected")],
             Event::Connected { is_reconnect: true } => vec![good("connected again")],
             Event::Message(message) => self.message("", message),
-            Event::Publication { channel, message, .. } => self.message(&format!("{channel}: "), message),
+            Event::Publication { channel, message, .. } => {
+                self.message(&format!("{channel}: "), message)
+            }
             Event::Rejected { receipt, problem, .. } => {
                 vec![bad(format!("message {receipt} was refused: {}", said(problem)))]
             }
             Event::InDoubt { first, last, .. } if first == last => {
-                vec![wait(format!("message {first} may or may not have arrived; it is not sent again"))]
+                vec![wait(format!(
+                    "message {first} may or may not have arrived; it is not sent again"
+                ))]
             }
             Event::InDoubt { first, last, .. } => {
                 let what = format!("messages {first} to {last} may or may not have arrived");
                 vec![wait(format!("{what}; they are not sent again"))]
             }
-            Event::Resumed { complete: true } => vec![Line::note("the session goes on, and nothing is lost")],
+            Event::Resumed { complete: true } => {
+                vec![Line::note("the session goes on, and nothing is lost")]
+            }
             Event::Resumed { complete: false } => {
                 vec![wait(
                     "the session goes on, but messages to it are lost: the server keeps them no longer",
                 )]
             }
             Event::ResumeRefused { problem } => {
-                vec![wait(format!("the session does not go on, a new one begins: {}", said(problem)))]
+                vec![wait(format!(
+                    "the session does not go on, a new one begins: {}",
+                    said(problem)
+                ))]
             }
             Event::Subscribed { channel, complete: true } => {
                 vec![Line::note(format!("subscribed to {}", printable(channel.as_str())))]
@@ -71,7 +82,9 @@ impl Human {
                 printable(channel.as_str())
             ))],
             Event::Unsubscribed { channel, problem, retry_in } => {
-                let next = retry_in.map(|wait| format!("; trying again {}", soon(wait))).unwrap_or_default();
+                let next = retry_in
+                    .map(|wait| format!("; trying again {}", soon(wait)))
+                    .unwrap_or_default();
                 vec![wait(format!(
                     "not subscribed to {}: {}{next}",
                     printable(channel.as_str()),
@@ -99,20 +112,25 @@ impl Human {
                     DropReason::TooLarge { size, limit: None } => {
                         format!("{which}: {size} bytes as it is written, too large for the server")
                     }
-                    DropReason::Overflow | DropReason::Closed | _ => format!("{which}: the queue is full"),
+                    DropReason::Overflow | DropReason::Closed | _ => {
+                        format!("{which}: the queue is full")
+                    }
                 })]
             }
             Event::TooLarge { receipt, size } => vec![wait(format!(
                 "the server took a message for too large; the largest was {receipt}, with {size} bytes"
             ))],
             Event::Withheld { channel, problem, .. } => {
-                let place = channel.as_ref().map(|channel| format!(" on {}", printable(channel.as_str())));
+                let place =
+                    channel.as_ref().map(|channel| format!(" on {}", printable(channel.as_str())));
                 let place = place.unwrap_or_default();
                 vec![wait(format!("a message{place} was left out: {}", said(problem)))]
             }
             Event::Disconnected { code, detail, reason, retry_in } => {
                 let what = match (reason, detail.as_str()) {
-                    (Reason::ClosedByPeer(_), "") => format!("the server closed the connection ({code})"),
+                    (Reason::ClosedByPeer(_), "") => {
+                        format!("the server closed the connection ({code})")
+                    }
                     (Reason::ClosedByPeer(_), words) => {
                         format!("the server closed the connection ({code}: {})", printable(words))
                     }
@@ -134,7 +152,10 @@ impl Human {
                 "{consecutive_failures} tokens in a row could not be fetched, or were refused; still trying"
             ))],
             Event::GoingAway { retry_after } => {
-                vec![Line::note(format!("the server asks to be left alone for {}", span(*retry_after)))]
+                vec![Line::note(format!(
+                    "the server asks to be left alone for {}",
+                    span(*retry_after)
+                ))]
             }
             Event::StatusChange(StatusChange::Stuck(true)) => {
                 vec![wait("this takes long; still trying, until Ctrl-C")]
@@ -153,7 +174,8 @@ impl Human {
         }
     }
 
-    /// A message as it is; where it came on a channel and a person reads, with the channel before it.
+    /// A message as it is; where it came on a channel and a person reads, with the channel before
+    /// it.
     fn message(&self, channel: &str, message: &Message) -> Vec<Line> {
         match message {
             Message::Text(text) if self.is_read => {
@@ -235,8 +257,10 @@ mod tests {
             reason: Reason::Failed(Failure::Http { status: 404, retry_after: None }),
             detail: detail.to_owned(),
         };
-        let answers =
-            vec![answer("wss://a.example/?secret", "not\x1b[2J here"), answer("wss://b.example/", "")];
+        let answers = vec![
+            answer("wss://a.example/?secret", "not\x1b[2J here"),
+            answer("wss://b.example/", ""),
+        ];
         let lines = Human::new().lines(&Event::EndpointsFailed { answers });
         let expected = [
             "wss://a.example/?… refuses for good: not\\u{1b}[2J here",

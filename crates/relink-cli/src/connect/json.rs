@@ -1,4 +1,5 @@
-//! `--json`: one object a line. An interface; `docs/json-lines.md` describes it, and the tests hold it.
+//! `--json`: one object a line. An interface; `docs/json-lines.md` describes it, and the tests hold
+//! it.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -6,8 +7,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use relink::{
-    Answer, Channel, CloseCode, DropReason, Event, Member, Message, PresenceEvent, Problem, Receipt,
-    SendErrorKind, StatusChange, Text,
+    Answer, Channel, CloseCode, DropReason, Event, Member, Message, PresenceEvent, Problem,
+    Receipt, SendErrorKind, StatusChange, Text,
 };
 use relink_profiles::StateChange;
 use serde::Serialize;
@@ -216,13 +217,14 @@ impl<'a> Present<'a> {
     }
 }
 
-/// The lines that tell of an event; none if programs have no use for it. They are made one at a time: an event may tell
-/// of a million messages.
+/// The lines that tell of an event; none if programs have no use for it. They are made one at a
+/// time: an event may tell of a million messages.
 pub(crate) fn lines(at: Duration, event: &Event) -> impl Iterator<Item = Line> {
     receipts(event).filter_map(move |id| what(event, id)).map(move |what| line(at, what))
 }
 
-/// The messages that an event tells of, one a line. Every other event counts as one line, with a number that it does not use.
+/// The messages that an event tells of, one a line. Every other event counts as one line, with a
+/// number that it does not use.
 fn receipts(event: &Event) -> RangeInclusive<u64> {
     if let Event::Sent { first, last }
     | Event::Acknowledged { first, last }
@@ -267,9 +269,13 @@ fn what(event: &Event, id: u64) -> Option<What<'_>> {
             }
             What::State { from: from.name(), to: to.name(), reason: symbol(*reason) }
         }
-        Event::Dialing { attempt, address } => What::Dial { attempt: *attempt, url: address.to_string() },
+        Event::Dialing { attempt, address } => {
+            What::Dial { attempt: *attempt, url: address.to_string() }
+        }
         Event::Connected { is_reconnect } => What::Connected { is_reconnect: *is_reconnect },
-        Event::Message(message) => What::Message { place: Place::default(), content: message.into() },
+        Event::Message(message) => {
+            What::Message { place: Place::default(), content: message.into() }
+        }
         Event::Publication { channel, position, message } => {
             let place = Place { channel: Some(channel.as_str()), offset: Some(position.offset) };
             What::Message { place, content: message.into() }
@@ -284,11 +290,15 @@ fn what(event: &Event, id: u64) -> Option<What<'_>> {
             };
             What::Dropped { id, why: *why, size }
         }
-        Event::Rejected { receipt, problem, .. } => What::Rejected { id: *receipt, problem: problem.into() },
+        Event::Rejected { receipt, problem, .. } => {
+            What::Rejected { id: *receipt, problem: problem.into() }
+        }
         Event::TooLarge { receipt, size } => What::TooLarge { id: *receipt, size: *size },
         Event::Withheld { channel, position, problem } => {
-            let place =
-                Place { channel: channel.as_ref().map(Channel::as_str), offset: Some(position.offset) };
+            let place = Place {
+                channel: channel.as_ref().map(Channel::as_str),
+                offset: Some(position.offset),
+            };
             What::Withheld { place, problem: problem.into() }
         }
         Event::Resumed { complete } => What::Resumed { complete: *complete },
@@ -323,7 +333,9 @@ fn what(event: &Event, id: u64) -> Option<What<'_>> {
         Event::TokenError { consecutive_failures, .. } => {
             What::TokenError { consecutive_failures: *consecutive_failures }
         }
-        Event::GoingAway { retry_after } => What::GoingAway { retry_after_ms: millis(*retry_after) },
+        Event::GoingAway { retry_after } => {
+            What::GoingAway { retry_after_ms: millis(*retry_after) }
+        }
         Event::StatusChange(StatusChange::Stuck(true)) => What::Stuck,
         Event::Missed { count } => What::Missed { count: *count },
         Event::EndpointsFailed { answers } => {
@@ -345,8 +357,9 @@ mod tests {
     use super::*;
 
     fn told(event: &Event) -> Vec<String> {
-        let text =
-            |line| if let Line::Out(text) = line { text } else { panic!("{line:?} is not for stdout") };
+        let text = |line| {
+            if let Line::Out(text) = line { text } else { panic!("{line:?} is not for stdout") }
+        };
         lines(Duration::from_millis(1_234), event).map(text).collect()
     }
 
@@ -393,7 +406,10 @@ mod tests {
             let some: Vec<_> = lines(Duration::ZERO, &range).take(3).collect();
             for (line, id) in some.iter().zip(1..) {
                 let Line::Out(line) = line else { panic!("{line:?}") };
-                assert!(line.starts_with(&format!(r#"{{"t":0,"event":"{name}","id":{id}"#)), "{line}");
+                assert!(
+                    line.starts_with(&format!(r#"{{"t":0,"event":"{name}","id":{id}"#)),
+                    "{line}"
+                );
             }
             assert_eq!(some.len(), 3, "{name}");
         }

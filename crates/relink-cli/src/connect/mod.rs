@@ -18,7 +18,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::exit::{Exit, Mistake};
 use crate::output::{Line, Output};
-use crate::settings::{BackoffArgs, BaseArgs, LinkArgs, ProtocolArgs, duration_up_to_a_year, settings};
+use crate::settings::{
+    BackoffArgs, BaseArgs, LinkArgs, ProtocolArgs, duration_up_to_a_year, settings,
+};
 use crate::signals::Stop;
 use human::Human;
 use quiet::Quiet;
@@ -68,7 +70,8 @@ pub(crate) struct Args {
     #[arg(long)]
     no_stdin: bool,
 
-    /// At the end of stdin, listen until no message came for this long, or for ten times as long if they never pause
+    /// At the end of stdin, listen until no message came for this long, or for ten times as long if
+    /// they never pause
     ///
     /// The time begins when everything has gone out. `0s` does not listen.
     #[arg(long, value_name = "DURATION", value_parser = duration_up_to_a_year, allow_hyphen_values = true, default_value = "1s")]
@@ -104,9 +107,10 @@ struct RequestArgs {
 
     /// A command that prints a token, run by `sh -c` for every attempt and never shown
     ///
-    /// Its output, trimmed, goes into `Authorization: Bearer …`. It may also print JSON: {"token": "…", "expires_in":
-    /// 3600}; then a fresh token is fetched before the old one expires. A command that fails, or prints more than 64 KiB,
-    /// is a failed attempt. All that it starts ends with it, and it has no stdin and no terminal.
+    /// Its output, trimmed, goes into `Authorization: Bearer …`. It may also print JSON: {"token":
+    /// "…", "expires_in": 3600}; then a fresh token is fetched before the old one expires. A
+    /// command that fails, or prints more than 64 KiB, is a failed attempt. All that it starts ends
+    /// with it, and it has no stdin and no terminal.
     #[arg(long, value_name = "COMMAND")]
     token_command: Option<String>,
 
@@ -121,8 +125,10 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
     let config = settings(&args.base, args.protocol.protocol, &args.backoff, Some(&args.link))?;
     let builder = args.protocol.apply(relink_tokio::builder(&args.url), profile).config(config);
     let builder = args.request.apply(builder)?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Mistake::failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Mistake::failed)?;
     let exit = runtime.block_on(stay_connected(args, builder, config));
     // A name lookup that hangs is not waited for.
     runtime.shutdown_background();
@@ -134,7 +140,8 @@ impl RequestArgs {
         for (header, number) in self.headers.iter().zip(1..) {
             // The text is not repeated: it may hold a secret.
             let problem = || format!("--header number {number} has no colon: write 'Name: value'");
-            let (name, value) = header.split_once(':').ok_or_else(problem).map_err(Mistake::usage)?;
+            let (name, value) =
+                header.split_once(':').ok_or_else(problem).map_err(Mistake::usage)?;
             builder = builder.header(name.trim(), value.trim());
         }
         for subprotocol in &self.subprotocols {
@@ -170,13 +177,17 @@ impl Voice {
         }
     }
 
-    /// Writes what there is to tell of an event, waiting for the reader after each line that finds no room.
+    /// Writes what there is to tell of an event, waiting for the reader after each line that finds
+    /// no room.
     async fn tell(&mut self, event: &Event, output: &Output) {
         match &mut self.manner {
-            Manner::Json { started } => output.write_all(json::lines(started.elapsed(), event)).await,
+            Manner::Json { started } => {
+                output.write_all(json::lines(started.elapsed(), event)).await
+            }
             Manner::Human(human) => output.write_all(human.lines(event)).await,
         }
-        if let Some(change) = self.state_mapper.as_mut().and_then(|state_mapper| state_mapper.observe(event))
+        if let Some(change) =
+            self.state_mapper.as_mut().and_then(|state_mapper| state_mapper.observe(event))
         {
             let line = match &self.manner {
                 Manner::Json { started } => json::in_other_words(started.elapsed(), change),
@@ -187,7 +198,11 @@ impl Voice {
     }
 }
 
-async fn stay_connected(args: &Args, builder: Builder, config: SessionConfig) -> Result<Exit, Mistake> {
+async fn stay_connected(
+    args: &Args,
+    builder: Builder,
+    config: SessionConfig,
+) -> Result<Exit, Mistake> {
     let started = Instant::now();
     let stop = Stop::listen().map_err(Mistake::failed)?;
     let (client, events) = builder.spawn().map_err(Mistake::usage)?;
@@ -207,7 +222,8 @@ async fn stay_connected(args: &Args, builder: Builder, config: SessionConfig) ->
     };
     let manner = if args.json { Manner::Json { started } } else { Manner::Human(Human::new()) };
     let profile = args.base.profile;
-    let state_mapper = (profile.name != relink_profiles::DEFAULT.name).then(|| StateMapper::new(profile));
+    let state_mapper =
+        (profile.name != relink_profiles::DEFAULT.name).then(|| StateMapper::new(profile));
     let voice = Voice { manner, state_mapper };
     let talk = async {
         let exit = tokio::select! {
@@ -227,13 +243,14 @@ async fn stay_connected(args: &Args, builder: Builder, config: SessionConfig) ->
     }
 }
 
-/// How long the farewell may take, from the first signal on: what the link may take, and a moment for its last words.
+/// How long the farewell may take, from the first signal on: what the link may take, and a moment
+/// for its last words.
 fn farewell(config: &SessionConfig) -> Duration {
     config.link.flush_timeout + config.link.close_timeout + LAST_WORDS
 }
 
-/// The first signal closes the link; who sends a second one does not want to wait. Nor is a stdout waited for that
-/// nobody reads: it holds up the lines, and the link's end among them.
+/// The first signal closes the link; who sends a second one does not want to wait. Nor is a stdout
+/// waited for that nobody reads: it holds up the lines, and the link's end among them.
 async fn leave(client: &Client, mut stop: Stop, patience: Duration) -> Exit {
     stop.asked().await;
     drop(client.close());
@@ -243,8 +260,8 @@ async fn leave(client: &Client, mut stop: Stop, patience: Duration) -> Exit {
     }
 }
 
-/// Tells of events until the end of the link, and closes it once everything that was typed has gone out, and it was
-/// quiet for a while.
+/// Tells of events until the end of the link, and closes it once everything that was typed has gone
+/// out, and it was quiet for a while.
 async fn converse(
     client: &Client,
     mut events: Events,
@@ -291,8 +308,8 @@ fn has_delivered(client: &Client) -> bool {
     stats.queued == 0 && stats.connects > 0
 }
 
-/// Sends what was typed, waits while the outbox is full, and hands on the lines that are refused. Returns at the end of
-/// stdin, or of the link.
+/// Sends what was typed, waits while the outbox is full, and hands on the lines that are refused.
+/// Returns at the end of stdin, or of the link.
 async fn send_typed(
     client: Client,
     mut typed: mpsc::Receiver<Typed>,

@@ -48,7 +48,8 @@ impl Quiet {
         }
     }
 
-    /// Waits until it was quiet for long enough, once; then, and before it has begun, for ever. Cancel-safe.
+    /// Waits until it was quiet for long enough, once; then, and before it has begun, for ever.
+    /// Cancel-safe.
     pub(crate) async fn over(&mut self) {
         let Wait::Until { end, .. } = self.wait else { return pending().await };
         sleep_until(end).await;

@@ -69,8 +69,8 @@ impl Display for Refusal {
 /// Lines that were read and not taken yet.
 const AHEAD: usize = 64;
 
-/// Reads stdin on a thread of its own, which nobody has to wait for at the end. Lines above `limit` bytes are unfit: a
-/// file without line ends does not fill memory.
+/// Reads stdin on a thread of its own, which nobody has to wait for at the end. Lines above `limit`
+/// bytes are unfit: a file without line ends does not fill memory.
 pub(crate) fn lines(limit: usize) -> io::Result<mpsc::Receiver<Typed>> {
     let (sender, lines) = mpsc::channel(AHEAD);
     thread::Builder::new().name("stdin".to_owned()).spawn(move || {
@@ -78,7 +78,8 @@ pub(crate) fn lines(limit: usize) -> io::Result<mpsc::Receiver<Typed>> {
         loop {
             let read = next(&mut stdin, limit);
             let failed = read.is_err();
-            let unreadable = |error: io::Error| Some(Typed::Unfit(Unfit::Unreadable(error.to_string())));
+            let unreadable =
+                |error: io::Error| Some(Typed::Unfit(Unfit::Unreadable(error.to_string())));
             let Some(typed) = read.unwrap_or_else(unreadable) else { return };
             if sender.blocking_send(typed).is_err() || failed {
                 return;
@@ -92,7 +93,9 @@ pub(crate) fn lines(limit: usize) -> io::Result<mpsc::Receiver<Typed>> {
 fn next(from: &mut impl BufRead, limit: usize) -> io::Result<Option<Typed>> {
     let mut line = Vec::new();
     let most = limit.saturating_add(2);
-    if from.by_ref().take(u64::try_from(most).unwrap_or(u64::MAX)).read_until(b'\n', &mut line)? == 0 {
+    if from.by_ref().take(u64::try_from(most).unwrap_or(u64::MAX)).read_until(b'\n', &mut line)?
+        == 0
+    {
         return Ok(None);
     }
     let rest = if line.len() < most || line.ends_with(b"\n") { 0 } else { length_of_rest(from)? };
@@ -138,7 +141,10 @@ mod tests {
 
     #[test]
     fn lines_are_messages_however_they_end() {
-        assert_eq!(read(b"one\ntwo\r\n\nlast", 100), [line("one"), line("two"), line(""), line("last")]);
+        assert_eq!(
+            read(b"one\ntwo\r\n\nlast", 100),
+            [line("one"), line("two"), line(""), line("last")]
+        );
         assert_eq!(read(b"", 100), []);
     }
 
@@ -146,10 +152,17 @@ mod tests {
     fn a_line_that_is_too_long_or_no_text_is_left_out_and_the_next_is_read() {
         let typed = read(b"12345\n123456\n1234567890123\n\xff\nok\n12345678", 5);
         let too_large = |size| {
-            Typed::Unfit(Unfit::Refused(SendErrorKind::TooLarge { size, limit: 5, by: SizeLimit::Outbox }))
+            Typed::Unfit(Unfit::Refused(SendErrorKind::TooLarge {
+                size,
+                limit: 5,
+                by: SizeLimit::Outbox,
+            }))
         };
         let not_text = Typed::Unfit(Unfit::NotUtf8);
-        assert_eq!(typed, [line("12345"), too_large(6), too_large(13), not_text, line("ok"), too_large(8)]);
+        assert_eq!(
+            typed,
+            [line("12345"), too_large(6), too_large(13), not_text, line("ok"), too_large(8)]
+        );
     }
 
     #[test]

@@ -26,12 +26,18 @@ pub(crate) fn trusting(file: &Path) -> Result<Arc<ClientConfig>, Mistake> {
 
 fn authorities(file: &Path) -> Result<RootCertStore, String> {
     let problem = |error: pem::Error| {
-        if let pem::Error::Io(error) = error { error.to_string() } else { format!("it is not PEM ({error})") }
+        if let pem::Error::Io(error) = error {
+            error.to_string()
+        } else {
+            format!("it is not PEM ({error})")
+        }
     };
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(file).map_err(problem)? {
         let certificate = certificate.map_err(problem)?;
-        roots.add(certificate).map_err(|error| format!("a certificate in it is not valid ({error})"))?;
+        roots
+            .add(certificate)
+            .map_err(|error| format!("a certificate in it is not valid ({error})"))?;
     }
     if roots.is_empty() { Err("there is no certificate in it".to_owned()) } else { Ok(roots) }
 }

@@ -1,4 +1,5 @@
-//! `--token-command`: a token from a program of the user's, run for every attempt. What it prints is never shown.
+//! `--token-command`: a token from a program of the user's, run for every attempt. What it prints
+//! is never shown.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -14,7 +15,8 @@ use tokio::process::{Child, Command};
 /// How many bytes a command may print: far above any token.
 const LONGEST: u64 = 64 << 10;
 
-/// Why there is no token. The texts are shown to people, so nothing of the command or its output is in them.
+/// Why there is no token. The texts are shown to people, so nothing of the command or its output is
+/// in them.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenError {
     #[error("the token command cannot be run: {0}")]
@@ -25,9 +27,13 @@ pub(crate) enum TokenError {
     Nothing,
     #[error("the token command printed more than {LONGEST} bytes")]
     TooLong,
-    #[error("the token command printed something that is no token: it must be one line of plain characters")]
+    #[error(
+        "the token command printed something that is no token: it must be one line of plain characters"
+    )]
     NoToken,
-    #[error("the token command printed JSON, but not like {{\"token\": \"…\", \"expires_in\": 3600}}")]
+    #[error(
+        "the token command printed JSON, but not like {{\"token\": \"…\", \"expires_in\": 3600}}"
+    )]
     Json,
     #[error(
         "the token command printed JSON with an `expires_in` that is neither a number of seconds from 0 to {} nor a \
@@ -39,7 +45,8 @@ pub(crate) enum TokenError {
 
 /// Runs the command and reads its token: the trimmed output, or JSON with `token` and `expires_in`.
 ///
-/// Dropped when the core has waited long enough, or the program ends; all that the command has started ends with it.
+/// Dropped when the core has waited long enough, or the program ends; all that the command has
+/// started ends with it.
 pub(crate) async fn fetch(command: String) -> Result<Token, TokenError> {
     let mut running = Running::start(&command)?;
     let mut output = Vec::new();
@@ -56,8 +63,9 @@ pub(crate) async fn fetch(command: String) -> Result<Token, TokenError> {
     parse(&output)
 }
 
-/// A command and the processes that it has started. Dropping it ends them all, those in the background too; only what
-/// left the group on purpose, as a daemon does, lives on. (Outside Unix: the command alone.)
+/// A command and the processes that it has started. Dropping it ends them all, those in the
+/// background too; only what left the group on purpose, as a daemon does, lives on. (Outside Unix:
+/// the command alone.)
 struct Running {
     shell: Child,
     #[cfg(unix)]
@@ -118,7 +126,8 @@ fn lifetime(value: &serde_json::Value) -> Option<Duration> {
         .or_else(|| value.as_str()?.parse().ok().map(|HumanDuration(time)| time))
 }
 
-/// What can stand in a header. Anything else would end the link for good as a request that cannot be sent.
+/// What can stand in a header. Anything else would end the link for good as a request that cannot
+/// be sent.
 fn plain(token: &str) -> Result<Token, TokenError> {
     let fits = !token.is_empty() && token.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if fits { Ok(Token::from(token)) } else { Err(TokenError::NoToken) }
@@ -133,24 +142,38 @@ mod tests {
         let token = parse(b"  abc.def \n").unwrap();
         assert_eq!((token.secret.expose(), token.expires_in), ("abc.def", None));
         let token = parse(br#"{"token": "abc", "expires_in": 90, "scope": "all"}"#).unwrap();
-        assert_eq!((token.secret.expose(), token.expires_in), ("abc", Some(Duration::from_secs(90))));
+        assert_eq!(
+            (token.secret.expose(), token.expires_in),
+            ("abc", Some(Duration::from_secs(90)))
+        );
         let token = parse(br#"{"token": "abc", "expires_in": "1h"}"#).unwrap();
         assert_eq!(token.expires_in, Some(Duration::from_secs(3600)));
     }
 
     #[test]
     fn a_lifetime_that_is_none_is_told_apart() {
-        for lifetime in
-            ["-1", "4294967296", "1.5", "1e300", "18446744073709551616", "true", "[]", "\"3600\"", "\"-1s\""]
-        {
-            let error = parse(format!("{{\"token\": \"a\", \"expires_in\": {lifetime}}}").as_bytes());
+        for lifetime in [
+            "-1",
+            "4294967296",
+            "1.5",
+            "1e300",
+            "18446744073709551616",
+            "true",
+            "[]",
+            "\"3600\"",
+            "\"-1s\"",
+        ] {
+            let error =
+                parse(format!("{{\"token\": \"a\", \"expires_in\": {lifetime}}}").as_bytes());
             assert!(matches!(error, Err(TokenError::Lifetime)), "{lifetime}: {error:?}");
         }
     }
 
     #[test]
     fn what_is_no_token_is_not_repeated_in_the_error() {
-        for output in ["", "two\nlines secret", "{\"tok\": \"secret\"}", "{\"token\": \"\"}", "secret\u{7}"] {
+        for output in
+            ["", "two\nlines secret", "{\"tok\": \"secret\"}", "{\"token\": \"\"}", "secret\u{7}"]
+        {
             let error = parse(output.as_bytes()).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }

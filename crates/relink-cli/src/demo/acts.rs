@@ -1,4 +1,5 @@
-//! The play, act by act. Every act brings the link down in another way, and checks what relink makes of it.
+//! The play, act by act. Every act brings the link down in another way, and checks what relink
+//! makes of it.
 
 use std::time::Duration;
 
@@ -64,7 +65,10 @@ async fn breaks(stage: &mut Stage) -> Result<(), Broken> {
     stage.act("The connection breaks, without a word").await?;
     let down_for_one_dial =
         Script::new().connection(Connection::reset_at_once()).connection(Connection::new());
-    stage.server.set_script(down_for_one_dial).map_err(|error| Broken::Promise(error.to_string()))?;
+    stage
+        .server
+        .set_script(down_for_one_dial)
+        .map_err(|error| Broken::Promise(error.to_string()))?;
     stage.server_says("crashes: every connection is reset")?;
     promise(stage.server.kill_all() == 1, || "the server should have one connection to reset")?;
     let lost = stage.lost().await?;
@@ -120,7 +124,8 @@ async fn has_an_old_token(stage: &mut Stage) -> Result<(), Broken> {
          provider relink would stop and say so, rather than knock with the old token for ever.",
     )?;
     let token = stage.connected(true).await?;
-    stage.client_is_up(&format!("connected again, with token number {token}, new to the server"))?;
+    stage
+        .client_is_up(&format!("connected again, with token number {token}, new to the server"))?;
     stage.proves_itself().await
 }
 
@@ -143,7 +148,10 @@ async fn is_one_too_many(stage: &mut Stage) -> Result<(), Broken> {
 async fn falls_silent(stage: &mut Stage) -> Result<(), Broken> {
     stage.act("Silence").await?;
     stage.server_says("falls silent: the socket stays open, but nobody reads it")?;
-    promise(stage.server.silence_all() == 1, || "the server should have one connection to silence")?;
+    promise(
+        stage.server.silence_all() == 1,
+        || "the server should have one connection to silence",
+    )?;
     let lost = stage.lost().await?;
     promise(
         lost.reason == Reason::Dead(DeadReason::Heartbeat),

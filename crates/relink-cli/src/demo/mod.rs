@@ -24,8 +24,10 @@ const NEXT: [(&str, &str); 4] = [
 ];
 
 pub(crate) fn run() -> Result<Exit, Mistake> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Mistake::failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Mistake::failed)?;
     match runtime.block_on(perform()) {
         Ok(()) => Ok(Exit::Done),
         // Whoever closed stdout has seen enough, but not that everything went well.
@@ -57,8 +59,9 @@ async fn summary(stage: &mut Stage) -> Result<(), Broken> {
     let screen = &mut stage.screen;
     screen.title("Summary")?;
     let plain = Style::new();
-    let made =
-        format!("{dials} dials made {connects} connections in {took}; to the application it was one link");
+    let made = format!(
+        "{dials} dials made {connects} connections in {took}; to the application it was one link"
+    );
     screen.item(plain, &made)?;
     let passed = format!(
         "{messages_sent} messages sent, {messages_received} echoes received: nothing lost, all in order"

@@ -1,4 +1,5 @@
-//! The stage: a server that does what the play says, a client that stays connected, and what one may expect of them.
+//! The stage: a server that does what the play says, a client that stays connected, and what one
+//! may expect of them.
 
 use std::io;
 use std::sync::Arc;
@@ -62,8 +63,8 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) async fn set(config: SessionConfig) -> Result<Self, Broken> {
         let started = Server::start(Script::echo()).await;
-        let server =
-            started.map_err(|error| Broken::Promise(format!("the server does not start: {error}")))?;
+        let server = started
+            .map_err(|error| Broken::Promise(format!("the server does not start: {error}")))?;
         let tokens = Arc::new(AtomicU32::new(0));
         let counter = Arc::clone(&tokens);
         let provider = move || {
@@ -71,7 +72,8 @@ impl Stage {
             async move { Ok::<_, String>(Token::from(format!("demo-token-{number}"))) }
         };
         let builder = relink_tokio::builder(server.url()).config(config).token(provider);
-        let (client, events) = builder.spawn().map_err(|error| Broken::Promise(error.to_string()))?;
+        let (client, events) =
+            builder.spawn().map_err(|error| Broken::Promise(error.to_string()))?;
         let screen = Timeline::start();
         Ok(Self { server, client, screen, events, tokens, sent: 0, echoed: 0, act: 0 })
     }
@@ -139,9 +141,12 @@ impl Stage {
     pub(crate) async fn all_arrived(&mut self) -> Result<(), Broken> {
         let all: Vec<_> = (1..=self.sent).map(|number| format!("order {number}")).collect();
         let seen = self.server.wait_for(|log| orders(log).eq(all.iter()), PATIENCE).await;
-        seen.map_err(|error| Broken::Promise(format!("the server should have every order, once: {error}")))?;
+        seen.map_err(|error| {
+            Broken::Promise(format!("the server should have every order, once: {error}"))
+        })?;
         while self.echoed < self.sent {
-            self.expect("an echo", |event| matches!(event, Event::Message(_)).then_some(())).await?;
+            self.expect("an echo", |event| matches!(event, Event::Message(_)).then_some(()))
+                .await?;
         }
         Ok(())
     }
@@ -155,13 +160,15 @@ impl Stage {
 
     // What the client tells.
 
-    /// The link must become usable, with a token that the server has not seen before. Returns the token's number.
+    /// The link must become usable, with a token that the server has not seen before. Returns the
+    /// token's number.
     pub(crate) async fn connected(&mut self, again: bool) -> Result<u32, Broken> {
         let pick = |event: &Event| *event == Event::Connected { is_reconnect: again };
         self.expect("a connection", |event| pick(event).then_some(())).await?;
         let shown = |log: &[ServerEvent]| {
-            let header =
-                |event: &ServerEvent| event.what.request()?.header("authorization").map(str::to_owned);
+            let header = |event: &ServerEvent| {
+                event.what.request()?.header("authorization").map(str::to_owned)
+            };
             let accepted = log.iter().filter(|event| matches!(event.what, What::Accepted { .. }));
             accepted.filter_map(header).collect::<Vec<_>>()
         };
@@ -179,7 +186,8 @@ impl Stage {
     /// The link must be lost, and relink must mean to come back; says so on the screen.
     pub(crate) async fn lost(&mut self) -> Result<Lost, Broken> {
         let pick = |event: &Event| {
-            let Event::Disconnected { code, reason, detail, retry_in: Some(retry_in) } = event else {
+            let Event::Disconnected { code, reason, detail, retry_in: Some(retry_in) } = event
+            else {
                 return None;
             };
             Some((Lost { code: *code, reason: *reason, retry_in: *retry_in }, detail.clone()))
@@ -196,7 +204,8 @@ impl Stage {
     /// An attempt must fail; says so on the screen.
     pub(crate) async fn attempt_failed(&mut self) -> Result<(), Broken> {
         let pick = |event: &Event| {
-            let Event::AttemptFailed { attempt, reason, detail, retry_in: Some(retry_in) } = event else {
+            let Event::AttemptFailed { attempt, reason, detail, retry_in: Some(retry_in) } = event
+            else {
                 return None;
             };
             let (cause, soon) = (cause(*reason, detail), soon(*retry_in));
@@ -216,9 +225,12 @@ impl Stage {
 
     /// The link must end for good, and stay so.
     pub(crate) async fn ended(&mut self) -> Result<ClosedReason, Broken> {
-        let lost = |event: &Event| matches!(event, Event::Disconnected { retry_in: None, .. }).then_some(());
+        let lost = |event: &Event| {
+            matches!(event, Event::Disconnected { retry_in: None, .. }).then_some(())
+        };
         self.expect("the loss of the link", lost).await?;
-        let pick = |event: &Event| if let Event::Closed { reason } = event { Some(*reason) } else { None };
+        let pick =
+            |event: &Event| if let Event::Closed { reason } = event { Some(*reason) } else { None };
         let reason = self.expect("the end", pick).await?;
         promise(self.events.recv().await.is_none(), || "nothing should come after the end")?;
         Ok(reason)
@@ -242,7 +254,8 @@ impl Stage {
                     continue;
                 }
             };
-            let event = event.ok_or_else(|| Broken::Promise(format!("the link ended before {awaited}")))?;
+            let event =
+                event.ok_or_else(|| Broken::Promise(format!("the link ended before {awaited}")))?;
             if let Event::Message(message) = &event {
                 self.echoed += 1;
                 let due = format!("order {}", self.echoed);
@@ -269,5 +282,6 @@ const fn is_background(event: &Event) -> bool {
 }
 
 fn orders(log: &[ServerEvent]) -> impl Iterator<Item = &String> {
-    log.iter().filter_map(|event| if let What::Text(text) = &event.what { Some(text) } else { None })
+    log.iter()
+        .filter_map(|event| if let What::Text(text) = &event.what { Some(text) } else { None })
 }

@@ -110,7 +110,11 @@ impl Timeline {
     /// Moves the running clock on.
     pub(crate) fn tick(&mut self) -> io::Result<()> {
         if self.has_clock {
-            write!(self.out, "\r{}", paint(FAINT, format!("{:>6.1}", self.elapsed().as_secs_f64())))?;
+            write!(
+                self.out,
+                "\r{}",
+                paint(FAINT, format!("{:>6.1}", self.elapsed().as_secs_f64()))
+            )?;
             self.out.flush()?;
         }
         Ok(())

@@ -107,7 +107,8 @@ fn frame(frames: Frames, what: &What) -> Option<(&'static str, Value)> {
     } else {
         ServerFrame::decode(&message).map(|(frame, _)| frame.encode(Encoding::Json))
     };
-    let mut frame = json.ok().and_then(|json| serde_json::from_str(json.as_text()?).ok()).unwrap_or_default();
+    let mut frame =
+        json.ok().and_then(|json| serde_json::from_str(json.as_text()?).ok()).unwrap_or_default();
     hide(&mut frame);
     Some((from, frame))
 }
@@ -126,7 +127,8 @@ fn people(event: &ServerEvent, from: &str, frame: &Value) -> String {
     format!("{:>9.3}s  #{}  {arrow} {frame}", event.at.as_secs_f64(), event.connection)
 }
 
-/// One event as `docs/serve-script.md` describes it. Of a request only the path is told: the rest may be secret.
+/// One event as `docs/serve-script.md` describes it. Of a request only the path is told: the rest
+/// may be secret.
 #[derive(Serialize)]
 struct Told {
     /// Milliseconds since the server started.
@@ -139,7 +141,11 @@ struct Told {
 }
 
 impl Told {
-    fn new(ServerEvent { at, connection, .. }: &ServerEvent, event: &'static str, more: Value) -> Self {
+    fn new(
+        ServerEvent { at, connection, .. }: &ServerEvent,
+        event: &'static str,
+        more: Value,
+    ) -> Self {
         let t = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
         Self { t, connection: Some(*connection), event, more }
     }
@@ -168,14 +174,18 @@ fn describe(what: &What) -> (&'static str, Value) {
         What::Refused { status, request, .. } => {
             ("refused", json!({ "status": status, "path": request.path() }))
         }
-        What::AnsweredGarbage { request, .. } => ("answered_garbage", json!({ "path": request.path() })),
+        What::AnsweredGarbage { request, .. } => {
+            ("answered_garbage", json!({ "path": request.path() }))
+        }
         What::HandshakeFailed { why, .. } => ("handshake_failed", json!({ "why": why })),
         What::Closed { code, reason, answered } => {
             ("closed", json!({ "code": code, "reason": reason, "answered": answered }))
         }
         What::Reset => ("reset", json!({})),
         What::Dropped => ("dropped", json!({})),
-        What::PeerClosed { code, reason } => ("peer_closed", json!({ "code": code, "reason": reason })),
+        What::PeerClosed { code, reason } => {
+            ("peer_closed", json!({ "code": code, "reason": reason }))
+        }
         What::PeerLost { why, .. } => ("peer_lost", json!({ "why": why })),
         What::ProtocolError { why, .. } => ("protocol_error", json!({ "why": why })),
         _ => ("other", json!({})),

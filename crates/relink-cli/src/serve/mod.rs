@@ -1,5 +1,5 @@
-//! `relink serve`: the scripted server of `relink-testing`, with one of relink.v1 or of Metered's protocol behind it, for trying
-//! things out.
+//! `relink serve`: the scripted server of `relink-testing`, with one of relink.v1 or of Metered's
+//! protocol behind it, for trying things out.
 
 mod log;
 mod node;
@@ -21,7 +21,8 @@ use crate::signals::Stop;
 use log::{Frames, Teller};
 use node::Node;
 
-/// How long clients may take to leave in a shutdown: after they were asked to, and again after they were closed.
+/// How long clients may take to leave in a shutdown: after they were asked to, and again after they
+/// were closed.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How long the last lines may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -87,7 +88,8 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Speak this alone; without it, relink.v1 with those who ask for it, and plain messages with others
+    /// Speak this alone; without it, relink.v1 with those who ask for it, and plain messages with
+    /// others
     #[arg(long, value_name = "NAME", value_enum)]
     protocol: Option<Served>,
 
@@ -103,7 +105,8 @@ enum Served {
     /// Acknowledgements, resume, channels and presence (docs/protocol.md)
     #[value(name = "relink.v1")]
     RelinkV1,
-    /// What Metered's realtime messaging speaks: a welcome, channels with presence, messages from peer to peer
+    /// What Metered's realtime messaging speaks: a welcome, channels with presence, messages from
+    /// peer to peer
     Metered,
 }
 
@@ -152,8 +155,10 @@ impl Kept {
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
     let script = args.script.as_deref().map_or_else(|| Ok(Script::echo()), read)?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Mistake::failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Mistake::failed)?;
     let exit = runtime.block_on(serve(args, script));
     // A name lookup that hangs is not waited for.
     runtime.shutdown_background();
@@ -174,9 +179,9 @@ async fn serve(args: &Args, script: Script) -> Result<Exit, Mistake> {
         Some(Served::RelinkV1) | None => Behind::Node(node::start(&args.node).await?),
         Some(Served::Metered) => Behind::Metered(Metered::new(|_, _| None)),
     };
-    let server = bind(args, script, &behind)
-        .await
-        .map_err(|error| Mistake::failed(format!("{} cannot be listened on: {error}", args.listen)))?;
+    let server = bind(args, script, &behind).await.map_err(|error| {
+        Mistake::failed(format!("{} cannot be listened on: {error}", args.listen))
+    })?;
     let (output, finish) = Output::start().map_err(Mistake::failed)?;
     let teller = Teller::new(args.json, behind.frames());
     let mut telling = tokio::spawn(tell(server.url(), server.watch(), teller, output.clone()));
@@ -269,7 +274,9 @@ async fn leave(server: &Server, behind: &Behind, output: &Output) {
     if server.live() == 0 {
         return;
     }
-    output.write(Line::note("telling clients to come back later; Ctrl-C again does not wait")).await;
+    output
+        .write(Line::note("telling clients to come back later; Ctrl-C again does not wait"))
+        .await;
     _ = timeout(FAREWELL, behind.drain(server)).await;
     server.close_all(1001, "shutting down");
     // Those who are silent by script do not leave.

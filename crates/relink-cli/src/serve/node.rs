@@ -20,7 +20,8 @@ const PIPE: usize = 64 * 1024;
 /// Silence is looked for this often, or more often.
 const CHECK: Duration = Duration::from_secs(10);
 
-/// Starts a node. What is meant for the server comes back to its sender, what is meant for a channel is published there.
+/// Starts a node. What is meant for the server comes back to its sender, what is meant for a
+/// channel is published there.
 pub(super) async fn start(args: &NodeArgs) -> Result<Node, Mistake> {
     let history = HistoryConfig::default().with_session_ttl(args.session_ttl);
     let check = CHECK.min(args.silence / 3).max(Duration::from_millis(1));
@@ -48,7 +49,11 @@ fn wrong(flag: &str) -> impl FnOnce(ConfigError) -> Mistake {
     move |error| Mistake::usage(format!("{flag} cannot work: {error}"))
 }
 
-async fn keep(builder: ServerBuilder, kept: &Kept, config: HistoryConfig) -> Result<ServerBuilder, Mistake> {
+async fn keep(
+    builder: ServerBuilder,
+    kept: &Kept,
+    config: HistoryConfig,
+) -> Result<ServerBuilder, Mistake> {
     match kept {
         Kept::MemoryHistory => {
             let memory = MemoryHistory::new(config);
@@ -59,7 +64,8 @@ async fn keep(builder: ServerBuilder, kept: &Kept, config: HistoryConfig) -> Res
             use relink_server::{RedisConfig, RedisHistory};
             let config = RedisConfig::default().with_history(config);
             let redis = RedisHistory::connect_with(address.expose(), config).await;
-            Ok(builder.history(redis.map_err(|error| Mistake::failed(format!("--history: {error}")))?))
+            Ok(builder
+                .history(redis.map_err(|error| Mistake::failed(format!("--history: {error}")))?))
         }
     }
 }

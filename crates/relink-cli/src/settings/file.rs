@@ -1,4 +1,5 @@
-//! A configuration file, laid over a profile: what the file does not name stays as the profile has it.
+//! A configuration file, laid over a profile: what the file does not name stays as the profile has
+//! it.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +10,8 @@ use toml::{Table, Value};
 
 use crate::exit::Mistake;
 
-/// Settings that are one choice out of several, each with parameters of its own: they are replaced as a whole.
+/// Settings that are one choice out of several, each with parameters of its own: they are replaced
+/// as a whole.
 const CHOICES: [&str; 2] = ["curve", "jitter"];
 
 /// The profile with the file's settings laid over it.
@@ -34,12 +36,15 @@ fn parse_over(profile: SessionConfig, text: &str) -> Result<SessionConfig, Strin
 
 fn merge(profile: SessionConfig, text: &str) -> Result<SessionConfig, Box<dyn std::error::Error>> {
     let mut above: Table = toml::from_str(text)?;
-    let edits =
-        above.get_mut("link").and_then(Value::as_table_mut).and_then(|link| link.remove("close_policy"));
+    let edits = above
+        .get_mut("link")
+        .and_then(Value::as_table_mut)
+        .and_then(|link| link.remove("close_policy"));
     let mut below = Table::try_from(profile)?;
     merge_tables(&mut below, above);
     let mut config: SessionConfig = below.try_into()?;
-    // A policy is a table that a profile brings, and edits in front of it; a file knows the edits alone.
+    // A policy is a table that a profile brings, and edits in front of it; a file knows the edits
+    // alone.
     config.link.close_policy = profile.link.close_policy;
     if let Some(edits) = edits {
         edits.try_into::<Edits>()?.apply(&mut config.link.close_policy)?;
@@ -50,7 +55,9 @@ fn merge(profile: SessionConfig, text: &str) -> Result<SessionConfig, Box<dyn st
 fn merge_tables(below: &mut Table, above: Table) {
     for (key, value) in above {
         match (below.get_mut(&key), value) {
-            (Some(Value::Table(below)), Value::Table(above)) if !CHOICES.contains(&key.as_str()) => {
+            (Some(Value::Table(below)), Value::Table(above))
+                if !CHOICES.contains(&key.as_str()) =>
+            {
                 merge_tables(below, above);
             }
             (_, value) => drop(below.insert(key, value)),
@@ -69,7 +76,9 @@ struct Edits {
 
 impl Edits {
     fn apply(self, policy: &mut ClosePolicy) -> Result<(), relink::ConfigError> {
-        self.close.iter().try_for_each(|rule| policy.set_close(rule.from..=rule.to, rule.verdict))?;
+        self.close
+            .iter()
+            .try_for_each(|rule| policy.set_close(rule.from..=rule.to, rule.verdict))?;
         self.status.iter().try_for_each(|rule| policy.set_status(rule.from..=rule.to, rule.verdict))
     }
 }
@@ -127,7 +136,10 @@ mod tests {
     #[test]
     fn a_mistake_is_told_with_its_line() {
         let problem = parse_over(profile(), "[link.backoff]\nflor = '1s'\n").unwrap_err();
-        assert!(problem.contains("line 2") && problem.contains("unknown field `flor`"), "{problem}");
+        assert!(
+            problem.contains("line 2") && problem.contains("unknown field `flor`"),
+            "{problem}"
+        );
         let problem = parse_over(profile(), "[link.backoff]\nfloor = '30'\n").unwrap_err();
         assert!(problem.contains("line 2") && problem.contains("500ms, 30s, 2m"), "{problem}");
     }

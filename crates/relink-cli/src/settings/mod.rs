@@ -18,14 +18,16 @@ pub(crate) use protocol::{Protocol, ProtocolArgs};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Settings")]
 pub(crate) struct BaseArgs {
-    /// The named settings to start from, with what goes over the wire: relink's own, or how a real system does it
+    /// The named settings to start from, with what goes over the wire: relink's own, or how a real
+    /// system does it
     #[arg(long, value_name = "NAME", default_value = "default", value_parser = profiles::parser())]
     pub(crate) profile: &'static Profile,
 
     /// A file of settings, laid over the profile: `link.backoff.cap = "1m"` and so on
     ///
-    /// It is TOML, with the tables `[link]`, `[link.backoff]`, `[link.heartbeat]`, `[link.budget]`, `[link.credentials]`,
-    /// `[link.surface]`, `[link.close_policy]` and `[outbox]`; the documentation of relink's SessionConfig has every field.
+    /// It is TOML, with the tables `[link]`, `[link.backoff]`, `[link.heartbeat]`, `[link.budget]`,
+    /// `[link.credentials]`, `[link.surface]`, `[link.close_policy]` and `[outbox]`; the
+    /// documentation of relink's SessionConfig has every field.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -42,8 +44,8 @@ pub(crate) struct BackoffArgs {
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
     backoff_max: Option<Duration>,
 
-    /// Give up after this many failures (failed attempts, links lost early) since the link was last stable, or `off`
-    /// [default: off]
+    /// Give up after this many failures (failed attempts, links lost early) since the link was last
+    /// stable, or `off` [default: off]
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true, value_parser = limit)]
     max_attempts: Option<OrOff<u32>>,
 }
@@ -89,7 +91,11 @@ pub(crate) fn duration_up_to_a_year(text: &str) -> Result<Duration, String> {
 }
 
 fn duration_or_off(text: &str) -> Result<OrOff<Duration>, ParseDurationError> {
-    if text == "off" { Ok(OrOff(None)) } else { duration(text).map(|duration| OrOff(Some(duration))) }
+    if text == "off" {
+        Ok(OrOff(None))
+    } else {
+        duration(text).map(|duration| OrOff(Some(duration)))
+    }
 }
 
 fn limit(text: &str) -> Result<OrOff<u32>, String> {
@@ -125,7 +131,8 @@ pub(crate) fn settings(
     Ok(config)
 }
 
-/// The flag that sets a field. Profile and file were checked before, so only a flag can have broken it.
+/// The flag that sets a field. Profile and file were checked before, so only a flag can have broken
+/// it.
 fn flag_of(field: &str) -> Option<&'static str> {
     const FLAGS: [(&str, &str); 8] = [
         ("backoff.curve", "--backoff-initial"),
@@ -146,7 +153,8 @@ impl BackoffArgs {
         let backoff = &mut config.link.backoff;
         if let Some(wanted) = self.backoff_initial {
             lower(&mut backoff.floor, wanted);
-            let problem = "--backoff-initial cannot work: the file's curve is none that has a first delay";
+            let problem =
+                "--backoff-initial cannot work: the file's curve is none that has a first delay";
             *first_delay(&mut backoff.curve).ok_or_else(|| Mistake::usage(problem))? = wanted;
         }
         if let Some(cap) = self.backoff_max {
@@ -161,8 +169,8 @@ impl BackoffArgs {
     }
 }
 
-/// Makes room for a delay that is wanted, and for chance to halve it. Zero is never wanted, and reported where it was
-/// asked for.
+/// Makes room for a delay that is wanted, and for chance to halve it. Zero is never wanted, and
+/// reported where it was asked for.
 fn lower(floor: &mut Duration, wanted: Duration) {
     *floor = (wanted / 2).max(Duration::from_millis(1)).min(*floor);
 }

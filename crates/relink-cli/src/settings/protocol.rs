@@ -31,7 +31,8 @@ impl Protocol {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "What to speak")]
 pub(crate) struct ProtocolArgs {
-    /// What client and server speak, in place of what the profile does; plain messages for the default one
+    /// What client and server speak, in place of what the profile does; plain messages for the
+    /// default one
     #[arg(long, value_name = "NAME", value_enum)]
     pub(crate) protocol: Option<Protocol>,
 

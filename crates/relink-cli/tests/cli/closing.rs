@@ -65,7 +65,8 @@ fn a_refusal_for_good_ends_with_3() {
 #[test]
 fn giving_up_ends_with_4_and_says_which_limit() {
     let server = server(Connection::reset_at_once());
-    let ended = Relink::run(["connect", "--max-attempts", "3", "--backoff-initial", "10ms", &server.url()]);
+    let ended =
+        Relink::run(["connect", "--max-attempts", "3", "--backoff-initial", "10ms", &server.url()]);
     assert_eq!(ended.status, Some(4));
     assert_eq!(server.connections(), 3);
     let last = ended.err.last().expect("a last word");
@@ -107,7 +108,10 @@ fn a_certificate_is_trusted_by_name_only() {
     let ended = Relink::run(["connect", "--json", "--max-attempts", "1", &server.url()]);
     assert_eq!(ended.status, Some(4));
     let reason = ended.events("attempt_failed")[0]["reason"].as_str().unwrap().to_owned();
-    assert!(reason.starts_with("the TLS handshake failed: ") && reason.contains("certificate"), "{reason}");
+    assert!(
+        reason.starts_with("the TLS handshake failed: ") && reason.contains("certificate"),
+        "{reason}"
+    );
 }
 
 #[test]

@@ -10,7 +10,11 @@ use crate::support::{PATIENCE, Relink, file_name, seen, server};
 fn longest(args: &[&str]) -> String {
     let ended = Relink::run(["schedule", "--seed", "1"].into_iter().chain(args.iter().copied()));
     assert_eq!(ended.status, Some(0), "{}", ended.err());
-    let row = ended.out.iter().find(|line| line.trim_start().starts_with("10 ")).expect("a tenth attempt");
+    let row = ended
+        .out
+        .iter()
+        .find(|line| line.trim_start().starts_with("10 "))
+        .expect("a tenth attempt");
     row.split_whitespace().skip(3).take(2).collect::<Vec<_>>().join(" ")
 }
 
@@ -40,7 +44,8 @@ fn each_flag_reaches_the_link() {
     // A connection that counts as stable at once forgets failures: they are never too many.
     let closing = server(Script::close_with(1001, ""));
     let more = ["--no-stdin", "--backoff-initial", "10ms", "--max-attempts", "2"];
-    let mut relink = Relink::connect(&closing.url(), &[&more[..], &["--stable-after", "0s"]].concat());
+    let mut relink =
+        Relink::connect(&closing.url(), &[&more[..], &["--stable-after", "0s"]].concat());
     (0..4).for_each(|_| drop(relink.event("disconnected")));
     let relink = Relink::connect(&closing.url(), &[&more[..], &["--stable-after", "1m"]].concat());
     assert_eq!(relink.end().status, Some(4));
@@ -48,7 +53,8 @@ fn each_flag_reaches_the_link() {
 
 #[test]
 fn heartbeats_can_be_off() {
-    let config = file_name("heartbeat.toml", "link.heartbeat = { interval = '10ms', timeout = '10ms' }\n");
+    let config =
+        file_name("heartbeat.toml", "link.heartbeat = { interval = '10ms', timeout = '10ms' }\n");
     let server = server(Connection::new().silent_for(Duration::from_millis(300)).close(4020, ""));
     let args = ["connect", "--json", "--no-stdin", &server.url(), "--config", &config];
     let ended = Relink::run(args.into_iter().chain(["--heartbeat-interval", "off"]));
@@ -70,7 +76,8 @@ fn headers_and_subprotocols_reach_the_server() {
 
 #[test]
 fn a_token_is_fetched_for_every_attempt() {
-    let script = Script::new().connection(Connection::new().close(4002, "")).connection(Connection::new());
+    let script =
+        Script::new().connection(Connection::new().close(4002, "")).connection(Connection::new());
     let server = server(script);
     let counter = file_name("tokens", "");
     // Each run adds a line, so the tokens are token-1, token-2 …
@@ -82,9 +89,12 @@ fn a_token_is_fetched_for_every_attempt() {
     relink.event("connected");
     let accepted = |log: &[ServerEvent]| {
         let requests = log.iter().filter_map(|event| event.what.request());
-        requests.filter_map(|request| request.header("authorization").map(str::to_owned)).collect::<Vec<_>>()
+        requests
+            .filter_map(|request| request.header("authorization").map(str::to_owned))
+            .collect::<Vec<_>>()
     };
-    let log = server.wait_for_blocking(|log| accepted(log).len() == 2, PATIENCE).expect("two requests");
+    let log =
+        server.wait_for_blocking(|log| accepted(log).len() == 2, PATIENCE).expect("two requests");
     let tokens = accepted(&log);
     assert_eq!(tokens, ["Bearer token-1", "Bearer token-2"]);
 }
@@ -95,8 +105,14 @@ fn a_mistake_in_a_file_names_the_field_the_value_and_what_is_allowed() {
         ("[link.backoff]\nflor = '1s'\n", vec!["line 2", "unknown field `flor`", "`floor`"]),
         ("[backoff]\nfloor = '1s'\n", vec!["line 1", "unknown field `backoff`", "`link`"]),
         ("[link.backoff]\nfloor = '30'\n", vec!["line 2", "floor = '30'", "500ms, 30s, 2m"]),
-        ("[link.backoff]\nfloor = '0s'\n", vec!["link.backoff.floor is 0s, but it must be at least 1ms"]),
-        ("[outbox]\nmax_messages = 0\n", vec![": outbox.max_messages is 0, but it must be at least 1"]),
+        (
+            "[link.backoff]\nfloor = '0s'\n",
+            vec!["link.backoff.floor is 0s, but it must be at least 1ms"],
+        ),
+        (
+            "[outbox]\nmax_messages = 0\n",
+            vec![": outbox.max_messages is 0, but it must be at least 1"],
+        ),
         ("link.reopen = 'often'\n", vec!["line 1", "unknown variant `often`", "after-giving-up"]),
         ("[link\n", vec!["line 1"]),
         ("link = []\n", vec!["line 1", "expected a table"]),
@@ -109,7 +125,10 @@ fn a_mistake_in_a_file_names_the_field_the_value_and_what_is_allowed() {
         ("[outbox]\nmax_messages = -1\n", vec!["line 2", "`-1`"]),
         ("[outbox]\nmax_bytes = 99999999999999999999\n", vec!["line 2"]),
         ("[link]\nconnect_timeout = '-1s'\n", vec!["line 2", "\"-1s\" is not a duration"]),
-        ("[link]\nconnect_timeout = '999999d'\n", vec!["line 2", "is too long: a duration is at most"]),
+        (
+            "[link]\nconnect_timeout = '999999d'\n",
+            vec!["line 2", "is too long: a duration is at most"],
+        ),
         (
             "[link]\nconnect_timeout = '366d'\n",
             vec!["link.connect_timeout is 366d, but it must be at most 365d"],
@@ -127,7 +146,11 @@ fn a_mistake_in_a_file_names_the_field_the_value_and_what_is_allowed() {
 #[test]
 fn a_mistake_in_a_flag_names_the_flag() {
     for (flag, value, word) in [
-        ("--backoff-initial", "0s", "--backoff-initial cannot work: backoff.curve.exponential.initial is 0s"),
+        (
+            "--backoff-initial",
+            "0s",
+            "--backoff-initial cannot work: backoff.curve.exponential.initial is 0s",
+        ),
         ("--backoff-max", "0s", "--backoff-max cannot work: backoff.cap is 0s"),
         ("--max-attempts", "0", "--max-attempts cannot work: budget.max_attempts is 0"),
         ("--max-attempts", "many", "nor `off`"),

@@ -26,7 +26,10 @@ fn the_demo_goes_as_promised_in_less_than_20_seconds() {
     ] {
         assert!(shown.contains(act), "{act} in\n{shown}");
     }
-    assert!(ended.out.iter().all(|line| line.chars().count() <= 80), "it fits 80 columns:\n{shown}");
+    assert!(
+        ended.out.iter().all(|line| line.chars().count() <= 80),
+        "it fits 80 columns:\n{shown}"
+    );
     assert!(!shown.contains(['\x1b', '\r']), "no tricks in a pipe:\n{shown}");
     assert!(!shown.contains("demo-token"), "not even the demo shows a token");
     assert_eq!(ended.err(), "");
@@ -37,5 +40,9 @@ fn on_a_narrow_terminal_its_lines_are_broken_at_spaces() {
     let ended = Relink::run_at(44, ["demo"]);
     assert_eq!(ended.status, Some(0), "{}\n{}", ended.out(), ended.err());
     assert!(ended.out.iter().all(|line| line.chars().count() <= 44), "{}", ended.out());
-    assert!(ended.out.iter().any(|line| line == "    the delays between attempts, drawn"), "{}", ended.out());
+    assert!(
+        ended.out.iter().any(|line| line == "    the delays between attempts, drawn"),
+        "{}",
+        ended.out()
+    );
 }

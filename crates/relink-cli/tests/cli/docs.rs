@@ -21,8 +21,11 @@ fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
 #[test]
 fn every_event_is_in_the_table_and_in_an_example() {
     let document = document("json-lines.md");
-    let events =
-        document.split("## Events").nth(1).and_then(|rest| rest.split("## ").next()).expect("a table");
+    let events = document
+        .split("## Events")
+        .nth(1)
+        .and_then(|rest| rest.split("## ").next())
+        .expect("a table");
     let described: BTreeSet<_> = events
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned))
@@ -30,7 +33,9 @@ fn every_event_is_in_the_table_and_in_an_example() {
     let shown: BTreeSet<_> = blocks(&document, "json")
         .iter()
         .flat_map(|block| block.lines())
-        .map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{line}: {error}"))
+        })
         .map(|event| event["event"].as_str().expect("a name").to_owned())
         .collect();
     assert_eq!(described, shown);
@@ -65,13 +70,26 @@ fn every_script_in_the_document_can_be_followed() {
         let parsed = Script::from_toml(script);
         assert!(parsed.is_ok(), "{parsed:?} in\n{script}");
     }
-    let steps =
-        ["accept", "refuse", "garbage", "blackhole", "send", "expect", "echo", "wait", "ping", "silent"];
+    let steps = [
+        "accept",
+        "refuse",
+        "garbage",
+        "blackhole",
+        "send",
+        "expect",
+        "echo",
+        "wait",
+        "ping",
+        "silent",
+    ];
     for step in steps.into_iter().chain(["close", "close-no-code", "drop", "reset"]) {
         assert!(
             document.contains(&format!("| `{step}` |")) || document.contains(&format!("`{step}`")),
             "{step}"
         );
-        assert!(scripts.iter().any(|script| script.contains(&format!("do = \"{step}\""))), "{step}");
+        assert!(
+            scripts.iter().any(|script| script.contains(&format!("do = \"{step}\""))),
+            "{step}"
+        );
     }
 }

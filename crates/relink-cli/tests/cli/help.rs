@@ -20,16 +20,34 @@ fn every_help_has_examples() {
 #[test]
 fn the_help_says_what_programs_need_to_know() {
     let help = page(["connect", "--help"]);
-    for word in ["Exit status:", "--json", "docs/json-lines.md", "sh -c", "500ms, 30s, 2m", "[default: 20s]"]
-    {
+    for word in [
+        "Exit status:",
+        "--json",
+        "docs/json-lines.md",
+        "sh -c",
+        "500ms, 30s, 2m",
+        "[default: 20s]",
+    ] {
         assert!(help.contains(word), "{word}");
     }
     let help = page(["serve", "--help"]);
-    for word in ["relink.v1", "--history", "redis://", "--silence", "--session-ttl", "[default: 2m]", "130"] {
+    for word in
+        ["relink.v1", "--history", "redis://", "--silence", "--session-ttl", "[default: 2m]", "130"]
+    {
         assert!(help.contains(word), "{word}");
     }
-    let steps =
-        ["accept", "refuse", "garbage", "blackhole", "send", "expect", "echo", "wait", "ping", "silent"];
+    let steps = [
+        "accept",
+        "refuse",
+        "garbage",
+        "blackhole",
+        "send",
+        "expect",
+        "echo",
+        "wait",
+        "ping",
+        "silent",
+    ];
     for step in steps.into_iter().chain(["close", "close-no-code", "drop", "reset"]) {
         assert!(help.contains(step), "{step}");
     }
@@ -51,10 +69,13 @@ fn broken(page: &str, width: usize) -> Vec<String> {
     let lines: Vec<_> = page.lines().collect();
     let pairs = lines.windows(2).filter(|pair| {
         let (line, next) = (pair[0].trim_end(), pair[1].trim_end());
-        let goes_on = next.trim_start().starts_with(|c: char| c.is_lowercase() || "`(-".contains(c));
-        let is_command = ["relink ", "tail ", "echo "].iter().any(|name| next.trim_start().starts_with(name));
-        let is_item =
-            next.trim_start().starts_with('-') || next.trim_start().contains("  ") || next.contains(" = ");
+        let goes_on =
+            next.trim_start().starts_with(|c: char| c.is_lowercase() || "`(-".contains(c));
+        let is_command =
+            ["relink ", "tail ", "echo "].iter().any(|name| next.trim_start().starts_with(name));
+        let is_item = next.trim_start().starts_with('-')
+            || next.trim_start().contains("  ")
+            || next.contains(" = ");
         let word = next.split_whitespace().next().unwrap_or_default();
         let had_room = line.chars().count() + 1 + word.chars().count() <= width;
         !line.is_empty()
@@ -71,9 +92,15 @@ fn broken(page: &str, width: usize) -> Vec<String> {
 fn paragraphs_are_wrapped_once_however_wide_the_terminal_is() {
     assert_eq!(broken("a line that was\nbroken early", 80).len(), 1);
     for width in [60, 80, 100, 120] {
-        for command in
-            [&[] as &[&str], &["demo"], &["connect"], &["serve"], &["schedule"], &["completions"], &["man"]]
-        {
+        for command in [
+            &[] as &[&str],
+            &["demo"],
+            &["connect"],
+            &["serve"],
+            &["schedule"],
+            &["completions"],
+            &["man"],
+        ] {
             let page = page_at(width, command);
             assert_eq!(broken(&page, width), [""; 0], "{command:?} at {width}");
             let wide = page.lines().find(|line| line.chars().count() > width);
@@ -84,13 +111,16 @@ fn paragraphs_are_wrapped_once_however_wide_the_terminal_is() {
 
 #[test]
 fn lists_in_the_help_are_not_wrapped_on_a_narrow_terminal() {
-    for command in [&[] as &[&str], &["connect"], &["serve"], &["schedule"], &["completions"], &["man"]] {
+    for command in
+        [&[] as &[&str], &["connect"], &["serve"], &["schedule"], &["completions"], &["man"]]
+    {
         let page = page_at(60, command);
         // From the examples on: each line is a command, an item, or a part of a paragraph.
         let lists = page.split("Examples:").nth(1).expect("examples");
         for line in lists.lines().filter(|line| line.starts_with("  ")) {
             let starts = line.split_whitespace().next().expect("a word");
-            let is_whole = ["relink", "tail", "echo"].contains(&starts) || starts.parse::<u32>().is_ok();
+            let is_whole =
+                ["relink", "tail", "echo"].contains(&starts) || starts.parse::<u32>().is_ok();
             assert!(is_whole, "{command:?}: {line}");
         }
     }

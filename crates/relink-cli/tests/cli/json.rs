@@ -36,7 +36,9 @@ fn a_life_in_json_lines() {
     let mut expect = |expected: Value| assert_eq!(shape(relink.any_event()), expected);
     expect(json!({ "event": "state", "from": "idle", "to": "connecting", "reason": "connect" }));
     expect(json!({ "event": "dial", "attempt": 1, "url": url }));
-    expect(json!({ "event": "state", "from": "connecting", "to": "connected", "reason": "opened" }));
+    expect(
+        json!({ "event": "state", "from": "connecting", "to": "connected", "reason": "opened" }),
+    );
     expect(json!({ "event": "connected", "is_reconnect": false }));
     relink.type_line("one");
 
@@ -60,7 +62,9 @@ fn a_life_in_json_lines() {
         "will_retry": true, "retry_in_ms": "some" }),
     );
     expect(json!({ "event": "dial", "attempt": 2, "url": url }));
-    expect(json!({ "event": "state", "from": "reconnecting", "to": "connected", "reason": "opened" }));
+    expect(
+        json!({ "event": "state", "from": "reconnecting", "to": "connected", "reason": "opened" }),
+    );
     expect(json!({ "event": "connected", "is_reconnect": true }));
     relink.type_line("three");
 
@@ -68,7 +72,9 @@ fn a_life_in_json_lines() {
     expect(json!({ "event": "sent", "id": 3 }));
     expect(json!({ "event": "disconnected", "code": 4020, "reason": "kicked",
         "will_reconnect": false, "retry_in_ms": null }));
-    expect(json!({ "event": "state", "from": "connected", "to": "closed", "reason": "closed_by_peer" }));
+    expect(
+        json!({ "event": "state", "from": "connected", "to": "closed", "reason": "closed_by_peer" }),
+    );
     expect(json!({ "event": "closed", "reason": "admin_disconnect", "code": 4020 }));
     assert_eq!(relink.end().status, Some(3));
 }
@@ -82,8 +88,11 @@ fn the_times_of_the_lines_never_go_back() {
     }
     relink.hang_up();
     let ended = relink.end();
-    let times: Vec<_> =
-        ended.out.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()["t"].as_u64()).collect();
+    let times: Vec<_> = ended
+        .out
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["t"].as_u64())
+        .collect();
     assert!(times.is_sorted(), "{times:?}");
 }
 
@@ -94,9 +103,15 @@ fn a_message_that_finds_no_room_is_dropped_where_the_file_says_so() {
     let mut relink = Relink::connect(&server.url(), &["--config", &config]);
     relink.type_line("first");
     relink.type_line("second");
-    assert_eq!(shape(relink.event("dropped")), json!({ "event": "dropped", "id": 1, "why": "overflow" }));
+    assert_eq!(
+        shape(relink.event("dropped")),
+        json!({ "event": "dropped", "id": 1, "why": "overflow" })
+    );
     relink.signal("INT");
-    assert_eq!(shape(relink.event("dropped")), json!({ "event": "dropped", "id": 2, "why": "closed" }));
+    assert_eq!(
+        shape(relink.event("dropped")),
+        json!({ "event": "dropped", "id": 2, "why": "closed" })
+    );
     assert_eq!(
         shape(relink.event("closed")),
         json!({ "event": "closed", "reason": "requested", "code": null })
@@ -110,23 +125,31 @@ fn a_line_that_is_not_sent_has_a_line_and_the_next_ones_go() {
     let config = file_name("refused.toml", limits);
     let run = "printf 'one\\nabcdefghijk\\n\\377\\nabcdefghijklmnopqrstuvwxyz\\ntwo\\n'";
     let ended =
-        Relink::shell(&format!("{run} | relink connect --json --config {config} {}", server.url())).end();
+        Relink::shell(&format!("{run} | relink connect --json --config {config} {}", server.url()))
+            .end();
     assert_eq!(ended.status, Some(0), "{}", ended.err());
     let refused: Vec<_> = ended.events("refused").into_iter().map(shape).collect();
     let too_large = |line, size, field: &str, limit| {
         let detail = format!("it has {size} bytes, and {field} allows at most {limit}");
         json!({ "event": "refused", "line": line, "why": "too_large", "detail": detail, "size": size, "limit": limit })
     };
-    let not_text =
-        json!({ "event": "refused", "line": 3, "why": "not_text", "detail": "it is not UTF-8 text" });
+    let not_text = json!({ "event": "refused", "line": 3, "why": "not_text", "detail": "it is not UTF-8 text" });
     assert_eq!(
         refused,
-        [too_large(2, 11, "outbox.max_message", 10), not_text, too_large(4, 26, "outbox.max_bytes", 20)]
+        [
+            too_large(2, 11, "outbox.max_message", 10),
+            not_text,
+            too_large(4, 26, "outbox.max_bytes", 20)
+        ]
     );
     let heard: Vec<_> = ended.events("message").iter().map(|event| event["text"].clone()).collect();
     assert_eq!(heard, ["one", "two"]);
-    assert_eq!(ended.events("sent").iter().map(|event| event["id"].clone()).collect::<Vec<_>>(), [1, 2]);
-    let told: Vec<_> = ended.err.iter().map(|line| line.split(" is not sent").next().unwrap()).collect();
+    assert_eq!(
+        ended.events("sent").iter().map(|event| event["id"].clone()).collect::<Vec<_>>(),
+        [1, 2]
+    );
+    let told: Vec<_> =
+        ended.err.iter().map(|line| line.split(" is not sent").next().unwrap()).collect();
     assert_eq!(told, ["relink: line 2", "relink: line 3", "relink: line 4"]);
 }
 
@@ -139,7 +162,10 @@ fn a_plain_server_that_closes_with_1009_is_told_with_the_message_that_was_too_la
     let server = server(script);
     let mut relink = Relink::connect(&server.url(), &["--backoff-initial", "20ms"]);
     relink.type_line("much too large");
-    assert_eq!(shape(relink.event("too_large")), json!({ "event": "too_large", "id": 1, "size": 14 }));
+    assert_eq!(
+        shape(relink.event("too_large")),
+        json!({ "event": "too_large", "id": 1, "size": 14 })
+    );
     assert_eq!(relink.event("disconnected")["code"], 1009);
     relink.type_line("small");
     assert_eq!(relink.event("message")["text"], "small");
@@ -151,7 +177,10 @@ fn a_message_that_waited_too_long_has_expired() {
     let config = file_name("ttl.toml", "outbox.ttl = '20ms'\n");
     let mut relink = Relink::connect(&server.url(), &["--config", &config]);
     relink.type_line("too late");
-    assert_eq!(shape(relink.event("dropped")), json!({ "event": "dropped", "id": 1, "why": "expired" }));
+    assert_eq!(
+        shape(relink.event("dropped")),
+        json!({ "event": "dropped", "id": 1, "why": "expired" })
+    );
 }
 
 #[test]
@@ -181,7 +210,8 @@ fn tokens_that_cannot_be_fetched_are_told() {
 
 #[test]
 fn a_batch_has_a_line_for_each_message() {
-    let script = Script::new().connection(Connection::reset_at_once()).connection(Connection::new());
+    let script =
+        Script::new().connection(Connection::reset_at_once()).connection(Connection::new());
     let server = server(script);
     let mut relink = Relink::connect(&server.url(), &["--backoff-initial", "300ms"]);
     for number in 1..=50 {

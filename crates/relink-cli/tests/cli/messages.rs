@@ -6,7 +6,8 @@ use crate::support::{Relink, seen, server, texts};
 
 #[test]
 fn lines_go_out_and_messages_come_back_with_the_status_apart() {
-    let script = Connection::new().send_binary([0, 1, 2]).echo_for(std::time::Duration::from_secs(60));
+    let script =
+        Connection::new().send_binary([0, 1, 2]).echo_for(std::time::Duration::from_secs(60));
     let server = server(script);
     let mut relink = Relink::start(["connect", &server.url()]);
     assert_eq!(relink.status(), format!("relink: connecting to {}", server.url()));
@@ -36,7 +37,10 @@ fn a_loss_is_told_with_what_comes_next() {
     expect("relink: connecting to ws://", "/");
     expect("relink: connected", "");
     expect("relink: the server closed the connection (1001: deploy); connecting again in ", "s");
-    expect("relink: attempt 1 failed: the server answered 503 Service Unavailable; trying again in ", " s");
+    expect(
+        "relink: attempt 1 failed: the server answered 503 Service Unavailable; trying again in ",
+        " s",
+    );
     expect("relink: connected again", "");
 }
 
@@ -88,9 +92,11 @@ fn without_stdin_the_link_stays_up() {
 
 #[test]
 fn a_full_queue_makes_stdin_wait_and_loses_nothing() {
-    let script = Script::new().connection(Connection::reset_at_once()).connection(Connection::new());
+    let script =
+        Script::new().connection(Connection::reset_at_once()).connection(Connection::new());
     let server = server(script);
-    let mut relink = Relink::connect(&server.url(), &["--queue-max", "2", "--backoff-initial", "300ms"]);
+    let mut relink =
+        Relink::connect(&server.url(), &["--queue-max", "2", "--backoff-initial", "300ms"]);
     let lines: Vec<_> = (1..=300).map(|number| format!("line {number}")).collect();
     for line in &lines {
         relink.type_line(line);

@@ -33,9 +33,12 @@ Seed 3: --seed 3 draws this example again.
 
 #[test]
 fn it_fits_a_narrow_terminal() {
-    let config =
-        file_name("days.toml", "link.backoff = { cap = '30d', curve = { fixed = { delay = '30d' } } }\n");
-    for args in [vec![], vec!["--attempts", "1000"], vec!["--config", &config, "--attempts", "40"]] {
+    let config = file_name(
+        "days.toml",
+        "link.backoff = { cap = '30d', curve = { fixed = { delay = '30d' } } }\n",
+    );
+    for args in [vec![], vec!["--attempts", "1000"], vec!["--config", &config, "--attempts", "40"]]
+    {
         for line in page(&args).lines() {
             assert!(line.chars().count() <= 80, "{line}");
             assert!(!line.contains('\x1b'), "colours have no place in a pipe: {line:?}");
@@ -71,7 +74,8 @@ fn it_ends_where_relink_gives_up() {
 #[test]
 fn the_seed_that_it_names_draws_the_same_again() {
     let text = page(&[]);
-    let seed = text.rsplit("--seed ").next().and_then(|rest| rest.split(' ').next()).expect("a seed");
+    let seed =
+        text.rsplit("--seed ").next().and_then(|rest| rest.split(' ').next()).expect("a seed");
     assert_eq!(page(&["--seed", seed]), text);
 }
 

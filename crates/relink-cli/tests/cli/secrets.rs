@@ -26,7 +26,8 @@ fn tokens_headers_and_the_secret_parts_of_an_address_are_never_shown() {
         let url = format!("{}feed?key={SECRET}", server.url());
         let token = format!("echo {SECRET}; echo {SECRET} >&2");
         let header = format!("Cookie: session={SECRET}");
-        let mut args = vec!["connect", "--no-stdin", &url, "--token-command", &token, "--header", &header];
+        let mut args =
+            vec!["connect", "--no-stdin", &url, "--token-command", &token, "--header", &header];
         args.extend(["--backoff-initial", "10ms"]);
         args.extend(json.then_some("--json"));
         let ended = Relink::run(args);
@@ -81,9 +82,11 @@ fn a_command_line_with_a_mistake_keeps_its_secrets() {
 #[test]
 fn a_token_command_that_fails_keeps_what_it_said() {
     let server = server(Script::echo());
-    for command in
-        ["echo hunter2; exit 1", "echo hunter2 hunter2; echo hunter2", "echo '{\"tokn\": \"hunter2\"}'"]
-    {
+    for command in [
+        "echo hunter2; exit 1",
+        "echo hunter2 hunter2; echo hunter2",
+        "echo '{\"tokn\": \"hunter2\"}'",
+    ] {
         let quick = ["--backoff-initial", "10ms", "--max-attempts", "4"];
         for mode in ["--json", "--no-stdin"] {
             let args = ["connect", mode, &server.url(), "--token-command", command];
@@ -99,10 +102,12 @@ fn the_server_does_not_show_what_clients_bring() {
     let script = file_name("secret.toml", "steps = 1");
     assert_eq!(Relink::run(["serve", "--script", &script]).status, Some(2));
     for json in [true, false] {
-        let mut serve =
-            Relink::start(["serve", "--listen", "127.0.0.1:0"].into_iter().chain(json.then_some("--json")));
+        let mut serve = Relink::start(
+            ["serve", "--listen", "127.0.0.1:0"].into_iter().chain(json.then_some("--json")),
+        );
         let line = serve.line();
-        let url = line.split(['"', ' ']).find(|word| word.starts_with("ws://")).expect("an address");
+        let url =
+            line.split(['"', ' ']).find(|word| word.starts_with("ws://")).expect("an address");
         let url = format!("{url}?key={SECRET}");
         let mut relink = Relink::connect(&url, &["--header", "Authorization: hunter2"]);
         relink.type_line("hello");

@@ -51,9 +51,13 @@ fn a_script_is_followed_and_told_to_people() {
     let mut relink = Relink::connect(url, &["--backoff-initial", "10ms"]);
     relink.type_line("hi");
     assert_eq!(relink.end().status, Some(3));
-    for words in
-        ["#1  arrived", "#1  refused / with HTTP 503", "#2  arrived", "#2  accepted /", "#2  text \"hi\""]
-    {
+    for words in [
+        "#1  arrived",
+        "#1  refused / with HTTP 503",
+        "#2  arrived",
+        "#2  accepted /",
+        "#2  text \"hi\"",
+    ] {
         let line = serve.line();
         assert!(line.ends_with(words), "{line}");
     }
@@ -61,14 +65,19 @@ fn a_script_is_followed_and_told_to_people() {
 
 #[test]
 fn a_wrong_script_is_a_mistake_and_a_taken_port_is_not() {
-    let script = file_name("wrong.toml", "[[connection]]\nsteps = [{ do = 'refuse', status = 99 }]\n");
+    let script =
+        file_name("wrong.toml", "[[connection]]\nsteps = [{ do = 'refuse', status = 99 }]\n");
     let ended = Relink::run(["serve", "--script", &script]);
     assert_eq!(ended.status, Some(2));
     assert!(ended.err().contains("`status` is 99; allowed is 200 to 599"), "{}", ended.err());
     let script = file_name("wrong-list.toml", "[[connection]]\nsteps = [['close', 1001, '']]\n");
     let ended = Relink::run(["serve", "--script", &script]);
     assert_eq!(ended.status, Some(2));
-    assert!(ended.err().contains("line 2") && ended.err().contains("expected a table"), "{}", ended.err());
+    assert!(
+        ended.err().contains("line 2") && ended.err().contains("expected a table"),
+        "{}",
+        ended.err()
+    );
 
     for (flag, value, word) in [
         ("--silence", "0s", "--silence cannot work: liveness.silence is 0s"),

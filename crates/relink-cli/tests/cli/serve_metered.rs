@@ -29,7 +29,8 @@ fn it_welcomes_and_publishes_and_says_when_it_goes() {
 
 #[test]
 fn a_script_closes_with_a_code_of_the_table() {
-    let script = file_name("metered.toml", "[[connection]]\nsteps = [{ do = 'close', code = 4020 }]\n");
+    let script =
+        file_name("metered.toml", "[[connection]]\nsteps = [{ do = 'close', code = 4020 }]\n");
     let mut serve = Relink::start(SERVE.into_iter().chain(["--script", &script]));
     let url = serve.event("listening")["url"].as_str().expect("an address").to_owned();
     let ended = Relink::connect(&url, &["--profile", "metered"]).end();

@@ -1,4 +1,5 @@
-//! `relink serve` as a server of relink.v1, with `relink connect` as its clients: what a person does on one desk.
+//! `relink serve` as a server of relink.v1, with `relink connect` as its clients: what a person
+//! does on one desk.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -27,7 +28,8 @@ fn upgraded(url: &str) -> TcpStream {
     let mut tcp = TcpStream::connect(url.trim_start_matches("ws://").trim_end_matches('/'))
         .expect("the server listens");
     let key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-protocol: relink.v1\r\n";
+    let upgrade =
+        "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-protocol: relink.v1\r\n";
     write!(tcp, "GET / HTTP/1.1\r\nhost: x\r\n{upgrade}{key}\r\n").expect("it reads");
     tcp
 }
@@ -89,10 +91,17 @@ fn a_line_that_is_larger_than_the_server_takes_is_refused_with_its_size_and_the_
         relink.type_line("small");
         let refused = relink.event("refused");
         let detail = refused["detail"].as_str().expect("a sentence");
-        assert_eq!((&refused["line"], &refused["why"]), (&json!(1), &json!("too_large")), "{refused}");
+        assert_eq!(
+            (&refused["line"], &refused["why"]),
+            (&json!(1), &json!("too_large")),
+            "{refused}"
+        );
         assert!(refused["size"].as_u64().is_some_and(|size| size > 1_200_000), "{refused}");
         assert_eq!(refused["limit"], 1 << 20);
-        assert!(detail.contains(&refused["size"].to_string()) && detail.contains("1048576"), "{detail}");
+        assert!(
+            detail.contains(&refused["size"].to_string()) && detail.contains("1048576"),
+            "{detail}"
+        );
         assert_eq!(relink.event("message")["text"], "small");
         relink.hang_up();
         let ended = relink.end();
@@ -120,7 +129,11 @@ fn a_line_that_is_too_large_and_was_typed_before_the_server_was_reached_is_told_
     let told = [ended.events("dropped"), ended.events("refused")].concat();
     assert_eq!(told.len(), 2, "{told:?}");
     for event in told {
-        assert_eq!((&event["why"], &event["limit"]), (&json!("too_large"), &json!(1 << 20)), "{event}");
+        assert_eq!(
+            (&event["why"], &event["limit"]),
+            (&json!("too_large"), &json!(1 << 20)),
+            "{event}"
+        );
         assert!(event["size"].as_u64().is_some_and(|size| size > 1 << 20), "{event}");
     }
 }
@@ -154,7 +167,9 @@ fn plain_clients_get_their_echo_beside_it() {
 fn one_protocol_can_be_forced() {
     let (mut serve_v1, url) = serve(&["--protocol", "relink.v1"]);
     let mut plain = Relink::connect(&url, &["--max-attempts", "1"]);
-    assert!(plain.event("attempt_failed")["reason"].as_str().is_some_and(|why| why.contains("400")));
+    assert!(
+        plain.event("attempt_failed")["reason"].as_str().is_some_and(|why| why.contains("400"))
+    );
     serve_v1.event("handshake_failed");
     let mut v1 = connect(&url, &[]);
     v1.type_line("framed");
@@ -173,7 +188,8 @@ fn a_channel_brings_two_clients_together_and_shows_them_to_each_other() {
     let room = ["--channel", "lobby", "--to", "lobby"];
     let mut ann = connect(&url, &[&room[..], &["--presence", "ann"]].concat());
     assert_eq!(ann.event("joined")["info"], "ann");
-    let mut bob = connect(&url, &[&room[..], &["--presence", "bob", "--encoding", "cbor"]].concat());
+    let mut bob =
+        connect(&url, &[&room[..], &["--presence", "bob", "--encoding", "cbor"]].concat());
     let joined = ann.event("joined");
     assert_eq!((&joined["channel"], &joined["info"]), (&json!("lobby"), &json!("bob")));
     let mut seen: Vec<_> = (0..2).map(|_| bob.event("joined")["info"].clone()).collect();
@@ -203,7 +219,8 @@ fn a_script_closes_and_the_session_goes_on_with_nothing_lost() {
         );
         let script = file_name(&format!("v1-{encoding}.toml"), &script);
         let (mut serve, url) = serve(&["--script", &script]);
-        let mut relink = connect(&url, &["--encoding", encoding, "--channel", "lobby", "--to", "lobby"]);
+        let mut relink =
+            connect(&url, &["--encoding", encoding, "--channel", "lobby", "--to", "lobby"]);
         relink.event("subscribed");
         relink.type_line("one");
         assert_eq!(relink.event("message")["text"], "one");
@@ -218,10 +235,14 @@ fn a_script_closes_and_the_session_goes_on_with_nothing_lost() {
         let ended = relink.end();
         assert_eq!(ended.status, Some(0));
         let resumed = ended.events("resumed");
-        assert_eq!(resumed.iter().map(|event| &event["complete"]).collect::<Vec<_>>(), [&json!(true)]);
+        assert_eq!(
+            resumed.iter().map(|event| &event["complete"]).collect::<Vec<_>>(),
+            [&json!(true)]
+        );
         let heard = ended.events("message");
         let heard: Vec<_> = heard.iter().map(|event| (&event["offset"], &event["text"])).collect();
-        let said = [(1, "one"), (2, "two"), (3, "three")].map(|(offset, text)| (json!(offset), json!(text)));
+        let said = [(1, "one"), (2, "two"), (3, "three")]
+            .map(|(offset, text)| (json!(offset), json!(text)));
         assert_eq!(heard, said.each_ref().map(|(offset, text)| (offset, text)));
         assert_eq!(ended.events("acknowledged").len(), 3);
     }
@@ -290,7 +311,8 @@ fn no_token_and_no_session_id_is_told() {
             (server, url)
         };
         for encoding in ["json", "cbor"] {
-            let mut relink = connect(&url, &["--encoding", encoding, "--token-command", "echo s3cret-token"]);
+            let mut relink =
+                connect(&url, &["--encoding", encoding, "--token-command", "echo s3cret-token"]);
             relink.type_line("hello");
             relink.event("acknowledged");
             relink.hang_up();
@@ -312,7 +334,11 @@ fn a_history_that_is_not_there_is_told_without_its_password() {
     let history = format!("redis://user:s3cret@{address}/");
     let ended = Relink::run(["serve", "--listen", "127.0.0.1:0", "--history", &history]);
     assert_eq!(ended.status, Some(1));
-    assert!(ended.err().contains("--history") && !ended.err().contains("s3cret"), "{}", ended.err());
+    assert!(
+        ended.err().contains("--history") && !ended.err().contains("s3cret"),
+        "{}",
+        ended.err()
+    );
 
     let ended = Relink::run(["serve", "--history", "s3cret"]);
     assert_eq!(ended.status, Some(2));

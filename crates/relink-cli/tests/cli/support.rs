@@ -38,18 +38,21 @@ impl Relink {
         Self::spawn(command)
     }
 
-    /// The program in front of another one, as a shell connects them. Its exit status is told on stderr.
+    /// The program in front of another one, as a shell connects them. Its exit status is told on
+    /// stderr.
     pub(crate) fn piped_into(next: &str, args: &str) -> Self {
         let program = env!("CARGO_BIN_EXE_relink");
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("{{ '{program}' {args}; echo \"status $?\" >&2; }} | {next}")]);
+        command
+            .args(["-c", &format!("{{ '{program}' {args}; echo \"status $?\" >&2; }} | {next}")]);
         Self::spawn(command)
     }
 
     /// Whatever a shell does with `relink`.
     pub(crate) fn shell(script: &str) -> Self {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_relink"));
-        let folder = program.parent().expect("it is in a folder").to_str().expect("a path in UTF-8");
+        let folder =
+            program.parent().expect("it is in a folder").to_str().expect("a path in UTF-8");
         let mut command = Command::new("sh");
         command.args(["-c", &format!("PATH={folder}:$PATH; {script}")]);
         Self::spawn(command)
@@ -89,7 +92,10 @@ impl Relink {
     }
 
     /// Runs the program to its end on a terminal of this width, in columns.
-    pub(crate) fn run_at<'a>(columns: usize, args: impl IntoIterator<Item = &'a str>) -> ClosedError {
+    pub(crate) fn run_at<'a>(
+        columns: usize,
+        args: impl IntoIterator<Item = &'a str>,
+    ) -> ClosedError {
         let mut command = Command::new(env!("CARGO_BIN_EXE_relink"));
         command.args(args).env("COLUMNS", columns.to_string());
         let mut relink = Self::spawn(command);
@@ -109,7 +115,10 @@ impl Relink {
 
     pub(crate) fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
-        let killed = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("there is `kill`");
+        let killed = Command::new("kill")
+            .args([&format!("-{name}"), &id])
+            .status()
+            .expect("there is `kill`");
         assert!(killed.success());
     }
 
@@ -127,7 +136,8 @@ impl Relink {
     /// The next JSON line, of whatever event.
     pub(crate) fn any_event(&mut self) -> Value {
         let line = self.line();
-        let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let event: Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
         assert!(event["t"].is_u64(), "no time: {event}");
         event
     }
@@ -142,7 +152,8 @@ impl Relink {
         }
     }
 
-    /// The first line on an [`unread`](Self::unread) stdout that holds this; nothing behind it is read.
+    /// The first line on an [`unread`](Self::unread) stdout that holds this; nothing behind it is
+    /// read.
     pub(crate) fn raw_line_with(&mut self, words: &str) -> String {
         let stdout = self.process.stdout.as_mut().expect("stdout is piped");
         loop {
@@ -201,7 +212,8 @@ impl ClosedError {
     }
 
     pub(crate) fn events(&self, name: &str) -> Vec<Value> {
-        let events = self.out.iter().map(|line| serde_json::from_str::<Value>(line).expect("it is JSON"));
+        let events =
+            self.out.iter().map(|line| serde_json::from_str::<Value>(line).expect("it is JSON"));
         events.filter(|event| event["event"] == name).collect()
     }
 }
@@ -286,7 +298,8 @@ pub(crate) fn seen(server: &Server, what: impl Fn(&What) -> bool) -> Vec<ServerE
 
 /// The text messages that the server has seen.
 pub(crate) fn texts(server: &Server) -> Vec<String> {
-    let text = |event: ServerEvent| if let What::Text(text) = event.what { Some(text) } else { None };
+    let text =
+        |event: ServerEvent| if let What::Text(text) = event.what { Some(text) } else { None };
     server.events().into_iter().filter_map(text).collect()
 }
 

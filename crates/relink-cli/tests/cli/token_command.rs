@@ -41,7 +41,8 @@ fn a_command_ends_with_the_program() {
         ] {
             let (mut pipe, path) = Lines::named_pipe(&format!("{name}-{signals}.pipe"));
             let command = format!("exec 9> {path}; echo running >&9; {command}");
-            let relink = Relink::connect("ws://127.0.0.1:9/", &["--no-stdin", "--token-command", &command]);
+            let relink =
+                Relink::connect("ws://127.0.0.1:9/", &["--no-stdin", "--token-command", &command]);
             assert_eq!(pipe.next(), Ok(Some("running".to_owned())), "{name}");
             (0..signals).for_each(|_| relink.signal("TERM"));
             let ended = relink.end().status;
@@ -55,8 +56,9 @@ fn a_command_ends_with_the_program() {
 fn what_a_command_leaves_in_the_background_ends_with_it() {
     let (mut pipe, path) = Lines::named_pipe("left.pipe");
     let server = server(Script::echo());
-    let command =
-        format!("exec 9> {path}; echo running >&9; sleep 321 > /dev/null & exec 9>&-; echo a-token");
+    let command = format!(
+        "exec 9> {path}; echo running >&9; sleep 321 > /dev/null & exec 9>&-; echo a-token"
+    );
     let mut relink = Relink::connect(&server.url(), &["--token-command", &command]);
     relink.event("connected");
     assert_eq!(pipe.next(), Ok(Some("running".to_owned())));
@@ -78,5 +80,9 @@ fn a_command_that_prints_without_end_is_a_failed_attempt() {
         "1",
     ]);
     assert_eq!(ended.status, Some(4), "{}", ended.err());
-    assert!(ended.err().contains("the token command printed more than 65536 bytes"), "{}", ended.err());
+    assert!(
+        ended.err().contains("the token command printed more than 65536 bytes"),
+        "{}",
+        ended.err()
+    );
 }

@@ -40,7 +40,8 @@ fn a_second_signal_ends_it_at_once() {
 #[test]
 fn a_signal_that_was_ignored_before_stays_ignored() {
     let server = server(Connection::new());
-    let mut relink = Relink::shell(&format!("trap '' HUP; exec relink connect --json {}", server.url()));
+    let mut relink =
+        Relink::shell(&format!("trap '' HUP; exec relink connect --json {}", server.url()));
     relink.event("connected");
     relink.signal("HUP");
     relink.type_line("still there");
@@ -72,11 +73,19 @@ fn a_table_ends_at_any_signal() {
 fn a_stdout_that_cannot_be_written_is_a_failure() {
     let server = server(Connection::new().send_text("for a full disk"));
     let url = server.url();
-    for command in
-        [&format!("connect {url}"), "serve --listen 127.0.0.1:0", "schedule", "completions bash", "man"]
-    {
+    for command in [
+        &format!("connect {url}"),
+        "serve --listen 127.0.0.1:0",
+        "schedule",
+        "completions bash",
+        "man",
+    ] {
         let ended = Relink::shell(&format!("relink {command} > /dev/full")).end();
         assert_eq!(ended.status, Some(1), "{command}: {}", ended.err());
-        assert!(ended.err().contains("error: stdout cannot be written: No space left"), "{}", ended.err());
+        assert!(
+            ended.err().contains("error: stdout cannot be written: No space left"),
+            "{}",
+            ended.err()
+        );
     }
 }

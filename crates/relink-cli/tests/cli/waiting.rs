@@ -8,8 +8,9 @@ use crate::support::{Relink, seen, server, texts};
 
 #[test]
 fn an_answer_that_takes_a_moment_is_heard() {
-    let server =
-        server(Connection::new().expect_text("hi").wait(Duration::from_millis(500)).send_text("you too"));
+    let server = server(
+        Connection::new().expect_text("hi").wait(Duration::from_millis(500)).send_text("you too"),
+    );
     let mut relink = Relink::start(["connect", &server.url()]);
     relink.type_line("hi");
     relink.hang_up();
@@ -22,9 +23,9 @@ fn an_answer_that_takes_a_moment_is_heard() {
 fn each_answer_gives_the_next_one_a_chance() {
     let pause = Duration::from_millis(500);
     let answers = ["one", "two", "three", "four"];
-    let script = answers
-        .iter()
-        .fold(Connection::new().expect_text("hi"), |script, answer| script.wait(pause).send_text(*answer));
+    let script = answers.iter().fold(Connection::new().expect_text("hi"), |script, answer| {
+        script.wait(pause).send_text(*answer)
+    });
     let server = server(script);
     let mut relink = Relink::start(["connect", &server.url(), "--wait", "1s500ms"]);
     relink.type_line("hi");
@@ -34,8 +35,9 @@ fn each_answer_gives_the_next_one_a_chance() {
 
 #[test]
 fn who_does_not_want_to_wait_says_so() {
-    let server =
-        server(Connection::new().expect_text("hi").wait(Duration::from_secs(60)).send_text("too late"));
+    let server = server(
+        Connection::new().expect_text("hi").wait(Duration::from_secs(60)).send_text("too late"),
+    );
     let mut relink = Relink::start(["connect", &server.url(), "--wait", "0s"]);
     relink.type_line("hi");
     relink.hang_up();

@@ -30,7 +30,8 @@ fn urls_that_are_none_are_refused_with_the_reason() {
         let error = url.into_request().unwrap_err().to_string();
         assert!(error.contains(problem), "{url}: {error}");
     }
-    let error = "http://me:secret@example.org/?token=secret".into_request().unwrap_err().to_string();
+    let error =
+        "http://me:secret@example.org/?token=secret".into_request().unwrap_err().to_string();
     assert!(!error.contains("secret"), "{error}");
 }
 
@@ -74,11 +75,15 @@ fn strangers_get_what_the_handshake_needs_and_nothing_else() {
     template.placement = TokenPlacement::Query("jwt".into());
     let names = |template: &Template, is_trusted| {
         let (_, request) = prepare(template, "wss://b.example/x?y=2", is_trusted);
-        let mut names: Vec<_> = request.headers().iter().map(|(name, _)| name.to_string()).collect();
+        let mut names: Vec<_> =
+            request.headers().iter().map(|(name, _)| name.to_string()).collect();
         names.sort();
         (names.join(" "), request.uri().query().unwrap().to_owned())
     };
-    assert_eq!(names(&template, false), ("sec-websocket-protocol user-agent".to_owned(), "y=2".to_owned()));
+    assert_eq!(
+        names(&template, false),
+        ("sec-websocket-protocol user-agent".to_owned(), "y=2".to_owned())
+    );
     assert_eq!(names(&template, true).0.split(' ').count(), 10);
     assert_eq!(names(&template, true).1, "y=2&jwt=tok");
     template.headers_follow = true;
@@ -118,7 +123,9 @@ fn a_user_name_in_an_address_is_basic_authorization_for_its_origin() {
     assert_eq!(sent("ws://A.example:80/elsewhere", true), bob);
     assert_eq!(sent("ws://b.example/", true), None);
     assert_eq!(sent("ws://eve:x@c.example/", false), None);
-    for (user, pair) in [("bob", "bob:"), ("bob:", "bob:"), (":pw", ":pw"), ("50%off:100%", "50%off:100%")] {
+    for (user, pair) in
+        [("bob", "bob:"), ("bob:", "bob:"), (":pw", ":pw"), ("50%off:100%", "50%off:100%")]
+    {
         let sent = basic(user).unwrap();
         assert_eq!(sent.to_str().unwrap(), format!("Basic {}", BASE64.encode(pair)), "{user}");
     }
@@ -147,7 +154,9 @@ fn credentials_that_compete_and_headers_that_cannot_be_set_are_refused() {
         assert!(error.contains("authorization") && error.contains("exclude"), "{error}");
     }
     assert!(check("ws://a/", &[("host", "b"), ("host", "c")], false).contains("host"));
-    for name in ["connection", "upgrade", "sec-websocket-key", "content-length", "transfer-encoding"] {
+    for name in
+        ["connection", "upgrade", "sec-websocket-key", "content-length", "transfer-encoding"]
+    {
         assert!(check("ws://a/", &[(name, "x")], false).contains(name), "{name}");
     }
 }
@@ -169,7 +178,10 @@ fn a_user_name_in_a_fetched_address_competes_like_a_configured_one() {
     template.headers.insert(AUTHORIZATION, HeaderValue::from_static("Digest x"));
     assert!(fetched(&template, "wss://h/x", false).is_ok());
     for error in [by_token, fetched(&template, "wss://bob:pw@h/x", false).unwrap_err()] {
-        assert!(error.contains("user name") && error.contains("exclude") && !error.contains("pw"), "{error}");
+        assert!(
+            error.contains("user name") && error.contains("exclude") && !error.contains("pw"),
+            "{error}"
+        );
     }
 }
 
@@ -186,7 +198,8 @@ fn cookies_of_the_application_and_of_the_jar_share_a_header() {
     };
     assert_eq!(cookies(true), ["a=1; b=2; c=3"]);
     let visit = template.prepare(&"ws://a.example/".into(), None, true).unwrap().visit.unwrap();
-    let set = ["b=jar", "node=7"].map(|set| (http::header::SET_COOKIE, HeaderValue::from_static(set)));
+    let set =
+        ["b=jar", "node=7"].map(|set| (http::header::SET_COOKIE, HeaderValue::from_static(set)));
     visit.keep(&set.into_iter().collect());
     assert_eq!(cookies(true), ["a=1; b=2; c=3; node=7"]);
     assert_eq!(cookies(false), ["b=jar; node=7"]);
@@ -196,6 +209,7 @@ fn cookies_of_the_application_and_of_the_jar_share_a_header() {
 fn a_token_in_the_query_is_encoded_and_its_name_too() {
     let mut template = template(&["ws://a.example/"]);
     template.placement = TokenPlacement::Query("a b".into());
-    let prepared = template.prepare(&"ws://a.example/?x=1".into(), Some(&"a b/ü".into()), true).unwrap();
+    let prepared =
+        template.prepare(&"ws://a.example/?x=1".into(), Some(&"a b/ü".into()), true).unwrap();
     assert_eq!(prepared.request.uri().query(), Some("x=1&a%20b=a%20b%2F%C3%BC"));
 }

@@ -9,7 +9,8 @@ use relink::{ClosedReason, Indicator, Instant, Status};
 
 use super::screen::Screen;
 
-/// Draws the whole picture. What others wrote cannot move the cursor: control characters are left out.
+/// Draws the whole picture. What others wrote cannot move the cursor: control characters are left
+/// out.
 pub fn draw(screen: &Screen, now: Instant, frame: &mut Frame<'_>) {
     let width = frame.area().width.into();
     let banner = banner(screen, now).map(|(words, style)| {
@@ -29,9 +30,13 @@ pub fn draw(screen: &Screen, now: Instant, frame: &mut Frame<'_>) {
     if let Some((lines, style)) = banner {
         frame.render_widget(Paragraph::new(lines).style(style), notice);
     }
-    let lines: Vec<_> = screen.log.iter().take(log.height.into()).map(|line| Line::from(&**line)).collect();
+    let lines: Vec<_> =
+        screen.log.iter().take(log.height.into()).map(|line| Line::from(&**line)).collect();
     frame.render_widget(Paragraph::new(lines), log);
-    frame.render_widget(Paragraph::new(keys(screen)).style(Style::new().add_modifier(Modifier::DIM)), help);
+    frame.render_widget(
+        Paragraph::new(keys(screen)).style(Style::new().add_modifier(Modifier::DIM)),
+        help,
+    );
 }
 
 fn status(screen: &Screen) -> Line<'static> {

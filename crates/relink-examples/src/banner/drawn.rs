@@ -1,4 +1,5 @@
-//! A record of what was drawn, for tests that want to know whether something was ever on the screen.
+//! A record of what was drawn, for tests that want to know whether something was ever on the
+//! screen.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -101,8 +101,8 @@ impl Screen {
         (self.banner || self.stuck) && self.next_attempt.is_some()
     }
 
-    /// How long until the next attempt, in whole seconds, as a person counts: the last one is 1. `None` while one is under
-    /// way.
+    /// How long until the next attempt, in whole seconds, as a person counts: the last one is 1.
+    /// `None` while one is under way.
     pub(super) fn countdown(&self, now: Instant) -> Option<u64> {
         let left = self.next_attempt.map(|at| at - now).filter(|left| *left > Duration::ZERO)?;
         Some(left.as_secs() + u64::from(left.subsec_nanos() > 0))

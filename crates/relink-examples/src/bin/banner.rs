@@ -19,7 +19,8 @@ const FRAME: Duration = Duration::from_millis(100);
 
 /// Shows a link as a person wants to see it.
 ///
-/// A short drop shows nothing; a longer one shows a banner with a countdown, then offers to retry; an end says what to do.
+/// A short drop shows nothing; a longer one shows a banner with a countdown, then offers to retry;
+/// an end says what to do.
 #[derive(Debug, Parser)]
 #[command(name = "banner", version)]
 struct Args {
@@ -98,7 +99,11 @@ struct App {
 }
 
 impl App {
-    async fn show(mut self, mut events: Events, mut keys: UnboundedReceiver<KeyCode>) -> io::Result<String> {
+    async fn show(
+        mut self,
+        mut events: Events,
+        mut keys: UnboundedReceiver<KeyCode>,
+    ) -> io::Result<String> {
         let mut is_over = false;
         let mut is_quitting = false;
         loop {

@@ -102,7 +102,9 @@ fn tell(event: &RoomEvent) {
     match event {
         RoomEvent::SignallingUp { is_reconnect: false } => println!("* in touch with the server"),
         RoomEvent::SignallingUp { .. } => println!("* in touch with the server again"),
-        RoomEvent::SignallingDown => println!("* out of touch with the server; peers stay connected"),
+        RoomEvent::SignallingDown => {
+            println!("* out of touch with the server; peers stay connected")
+        }
         RoomEvent::Mesh(event) => tell_of_peer(event),
         RoomEvent::Closed(reason) => println!("* the end: {reason}. {}", reason.advice()),
         _ => {}
@@ -114,8 +116,12 @@ fn tell_of_peer(event: &MeshEvent) {
         MeshEvent::Joined { name, .. } => println!("* {name} is here"),
         MeshEvent::Left { name, .. } => println!("* {name} is gone"),
         MeshEvent::Opened(channel) => println!("* connected to {}", channel.peer()),
-        MeshEvent::State { peer, to: PeerState::Reconnecting, .. } => println!("* {peer} is reconnecting"),
-        MeshEvent::State { peer, to: PeerState::Failed, .. } => println!("* {peer} cannot be reached"),
+        MeshEvent::State { peer, to: PeerState::Reconnecting, .. } => {
+            println!("* {peer} is reconnecting")
+        }
+        MeshEvent::State { peer, to: PeerState::Failed, .. } => {
+            println!("* {peer} cannot be reached")
+        }
         MeshEvent::Data { channel, bytes } => {
             println!("{}: {}", channel.peer(), String::from_utf8_lossy(bytes).escape_debug());
         }

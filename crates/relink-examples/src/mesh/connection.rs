@@ -28,7 +28,8 @@ pub(super) struct Connection {
     pending: Option<SdpPendingOffer>,
     /// The channels that were opened from this side.
     opened: Vec<ChannelId>,
-    /// Those among them that are to be closed: `str0m` wants to be asked for its output between any two changes.
+    /// Those among them that are to be closed: `str0m` wants to be asked for its output between any
+    /// two changes.
     to_close: Vec<ChannelId>,
     rtc: Rtc,
     time: Time,
@@ -83,7 +84,8 @@ impl Connection {
         }
     }
 
-    /// Opens channels with these labels, and closes those that were opened before. The offer, where that takes one.
+    /// Opens channels with these labels, and closes those that were opened before. The offer, where
+    /// that takes one.
     pub(super) fn open_channels(&mut self, labels: &[String]) -> Option<String> {
         let before = std::mem::take(&mut self.opened);
         let mut changes = self.rtc.sdp_api();

@@ -20,7 +20,9 @@ impl<R: Rng> Mesh<R> {
             let (id, was_broken) = (connection.id, connection.is_broken);
             connection.drain(&mut happenings);
             if happenings.is_empty() {
-                if !was_broken && self.connection(name).is_some_and(|connection| connection.is_broken) {
+                if !was_broken
+                    && self.connection(name).is_some_and(|connection| connection.is_broken)
+                {
                     self.interrupted(name, now);
                 }
                 return;
@@ -41,7 +43,10 @@ impl<R: Rng> Mesh<R> {
         }
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "media, of which there is none, and statistics")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "media, of which there is none, and statistics"
+    )]
     fn happened(&mut self, name: &Arc<str>, id: ConnectionId, event: Event, now: Instant) {
         let handle = |channel, label: &str| DataChannel {
             name: name.clone(),
@@ -75,8 +80,11 @@ impl<R: Rng> Mesh<R> {
             }
             Event::ChannelData(data) => {
                 let open = self.peer(name).map_or(&[][..], |peer| &peer.open);
-                // What was on its way on a channel that is dead is lost, as with the connection of a peer that is gone.
-                if let Some(channel) = open.iter().find(|channel| channel.channel == data.id).cloned() {
+                // What was on its way on a channel that is dead is lost, as with the connection of
+                // a peer that is gone.
+                if let Some(channel) =
+                    open.iter().find(|channel| channel.channel == data.id).cloned()
+                {
                     self.tell(MeshEvent::Data { channel, bytes: data.data });
                 }
             }
@@ -87,7 +95,8 @@ impl<R: Rng> Mesh<R> {
         }
     }
 
-    /// An ICE restart has mended the connection: its channels are opened again, by whoever opened them.
+    /// An ICE restart has mended the connection: its channels are opened again, by whoever opened
+    /// them.
     fn reconnected(&mut self, name: &Arc<str>) {
         if self.peer(name).is_some_and(|peer| peer.state == PeerState::Connected) {
             return;
@@ -151,7 +160,11 @@ impl<R: Rng> Mesh<R> {
         self.roster.get_mut(name)?.value.as_mut()
     }
 
-    pub(super) fn with<T>(&mut self, name: &Arc<str>, change: impl FnOnce(&mut Peer) -> T) -> Option<T> {
+    pub(super) fn with<T>(
+        &mut self,
+        name: &Arc<str>,
+        change: impl FnOnce(&mut Peer) -> T,
+    ) -> Option<T> {
         self.peer_mut(name).map(change)
     }
 

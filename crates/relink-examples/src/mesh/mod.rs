@@ -1,16 +1,21 @@
-//! Peers that talk to each other over WebRTC, kept together by a signalling link: a machine without IO, on top of
-//! [`Roster`] and of `str0m`.
+//! Peers that talk to each other over WebRTC, kept together by a signalling link: a machine without
+//! IO, on top of [`Roster`] and of `str0m`.
 //!
-//! Three layers keep a peer connected, and each leaves the work to the one below it while that can do it:
+//! Three layers keep a peer connected, and each leaves the work to the one below it while that can
+//! do it:
 //!
 //! 1. The signalling link comes back by itself. That is relink; the mesh is told with
-//!    [`signalling_is_up`](Mesh::signalling_is_up) and [`signalling_is_down`](Mesh::signalling_is_down).
-//! 2. If the connection to *one* peer is interrupted, that peer alone is [`Reconnecting`](PeerState::Reconnecting), and a
-//!    restart of ICE restarts tries to mend it. It needs the signalling link, and ends with it.
-//! 3. When the signalling link is back, the list of members is compared with the one before: who is still there keeps
-//!    its [`PeerId`] and gets a fresh peer connection, the others have joined or left.
+//!    [`signalling_is_up`](Mesh::signalling_is_up) and
+//!    [`signalling_is_down`](Mesh::signalling_is_down).
+//! 2. If the connection to *one* peer is interrupted, that peer alone is
+//!    [`Reconnecting`](PeerState::Reconnecting), and a restart of ICE restarts tries to mend it. It
+//!    needs the signalling link, and ends with it.
+//! 3. When the signalling link is back, the list of members is compared with the one before: who is
+//!    still there keeps its [`PeerId`] and gets a fresh peer connection, the others have joined or
+//!    left.
 //!
-//! Whatever happened, the configured data channels are opened again each time that a peer becomes connected.
+//! Whatever happened, the configured data channels are opened again each time that a peer becomes
+//! connected.
 
 mod connection;
 mod flow;
@@ -43,7 +48,8 @@ const MAX_EARLY: usize = 64;
 pub struct MeshConfig {
     /// The labels of the data channels to each peer. One, `data`, by default.
     pub channels: Vec<String>,
-    /// How long a fresh connection may take before the restart is climbed: 15 s by default, enough for slow networks.
+    /// How long a fresh connection may take before the restart is climbed: 15 s by default, enough
+    /// for slow networks.
     pub connect_timeout: Duration,
     /// When the connection to one peer is restarted.
     pub restart: PeerRestartConfig,
@@ -138,7 +144,8 @@ pub enum MeshEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotSent {
-    /// The channel is of an earlier connection, or its peer is gone: take the one of the latest [`MeshEvent::Opened`].
+    /// The channel is of an earlier connection, or its peer is gone: take the one of the latest
+    /// [`MeshEvent::Opened`].
     #[error("this data channel is dead; take the one that was opened last")]
     Dead,
     /// The channel has no room for so much; try again later.
@@ -161,9 +168,14 @@ pub struct Mesh<R> {
 }
 
 impl<R: Rng> Mesh<R> {
-    /// Nobody is there, and the signalling link is down. `me` is the name by which the others know this one; `origin` is the
-    /// time of the standard library at [`Instant::ORIGIN`].
-    pub fn new(me: impl Into<Arc<str>>, config: MeshConfig, origin: std::time::Instant, rng: R) -> Self {
+    /// Nobody is there, and the signalling link is down. `me` is the name by which the others know
+    /// this one; `origin` is the time of the standard library at [`Instant::ORIGIN`].
+    pub fn new(
+        me: impl Into<Arc<str>>,
+        config: MeshConfig,
+        origin: std::time::Instant,
+        rng: R,
+    ) -> Self {
         Self {
             me: me.into(),
             config,
@@ -260,8 +272,9 @@ impl<R: Rng> Mesh<R> {
         self.settle(&name, now);
     }
 
-    /// The network of this machine is another one: the connection to a peer is restarted without waiting until it is found
-    /// to be interrupted. Without a signalling link that is left to the reconcile.
+    /// The network of this machine is another one: the connection to a peer is restarted without
+    /// waiting until it is found to be interrupted. Without a signalling link that is left to the
+    /// reconcile.
     pub fn restart(&mut self, name: &str, now: Instant) {
         let name = Arc::from(name);
         self.try_again(&name);
@@ -273,7 +286,12 @@ impl<R: Rng> Mesh<R> {
     /// # Errors
     ///
     /// The channel is dead, or full.
-    pub fn send(&mut self, channel: &DataChannel, bytes: &[u8], now: Instant) -> Result<(), NotSent> {
+    pub fn send(
+        &mut self,
+        channel: &DataChannel,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<(), NotSent> {
         if !self.peer(&channel.name).is_some_and(|peer| peer.open.contains(channel)) {
             return Err(NotSent::Dead);
         }

@@ -19,8 +19,8 @@ impl<R: Rng> Mesh<R> {
         }
     }
 
-    /// Somebody is still there, after a time in which nothing could be negotiated: a fresh connection for the same peer
-    /// (layer 3).
+    /// Somebody is still there, after a time in which nothing could be negotiated: a fresh
+    /// connection for the same peer (layer 3).
     pub(super) fn renew(&mut self, name: &Arc<str>, now: Instant) {
         self.try_again(name);
         self.expect_connection(name, now);
@@ -37,8 +37,9 @@ impl<R: Rng> Mesh<R> {
         if let Some(peer) = self.peer(name).map(|peer| peer.id) {
             self.tell(MeshEvent::Attempt { peer, number });
         }
-        let fresh =
-            self.connection(name).is_none_or(|connection| !connection.is_established || connection.is_broken);
+        let fresh = self
+            .connection(name)
+            .is_none_or(|connection| !connection.is_established || connection.is_broken);
         match (self.offers_to(name), fresh) {
             (true, true) => self.offer_fresh(name, now),
             (true, false) => self.offer_restart(name, now),
@@ -57,12 +58,16 @@ impl<R: Rng> Mesh<R> {
             Signal::Wanted { .. } if !self.offers_to(name) => {}
             Signal::Offer { call, round, sdp } => self.heed_offer(name, (call, round), &sdp, now),
             Signal::Answer { call, round, sdp } => {
-                if let Some(connection) = self.connection(name).filter(|connection| connection.call == call) {
+                if let Some(connection) =
+                    self.connection(name).filter(|connection| connection.call == call)
+                {
                     connection.accept_answer(round, &sdp);
                 }
             }
             Signal::Candidate { call, candidate } => {
-                if let Some(connection) = self.connection(name).filter(|connection| connection.call == call) {
+                if let Some(connection) =
+                    self.connection(name).filter(|connection| connection.call == call)
+                {
                     connection.add_remote(&candidate);
                 }
             }
@@ -103,7 +108,8 @@ impl<R: Rng> Mesh<R> {
 
     fn offer_fresh(&mut self, name: &Arc<str>, now: Instant) {
         let (id, call) = (ConnectionId(self.number()), self.rng.next_u32());
-        let (connection, offer) = Connection::offer(id, call, &self.config.channels, self.time, now);
+        let (connection, offer) =
+            Connection::offer(id, call, &self.config.channels, self.time, now);
         self.put_connection(name, connection);
         if let Some(sdp) = offer {
             self.say(name, Signal::Offer { call, round: 0, sdp });

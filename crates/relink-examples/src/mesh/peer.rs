@@ -32,7 +32,8 @@ pub enum PeerState {
     Failed,
 }
 
-/// A data channel that is open, or was: once its peer's connection is interrupted it is dead for good.
+/// A data channel that is open, or was: once its peer's connection is interrupted it is dead for
+/// good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataChannel {
     pub(super) name: Arc<str>,
@@ -117,6 +118,9 @@ impl Peer {
 
 impl std::fmt::Debug for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Peer").field("id", &self.id).field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Peer")
+            .field("id", &self.id)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }

@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 /// Names a peer connection between two peers; chosen by the one who offers it.
 pub type Call = u32;
 
-/// One word of a negotiation. Of two peers, the one whose name comes first in the order of bytes makes all offers, so that
-/// two offers never cross; the other asks for one.
+/// One word of a negotiation. Of two peers, the one whose name comes first in the order of bytes
+/// makes all offers, so that two offers never cross; the other asks for one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Signal {
-    /// A session description. Of a call that is not known yet: a fresh peer connection; of one that is: an ICE restart.
+    /// A session description. Of a call that is not known yet: a fresh peer connection; of one that
+    /// is: an ICE restart.
     Offer {
         /// Which connection.
         call: Call,
@@ -38,7 +39,8 @@ pub enum Signal {
     },
     /// Asks for an offer.
     Wanted {
-        /// The last offer that the sender knows of. If there is a newer one it is on its way, and this says nothing.
+        /// The last offer that the sender knows of. If there is a newer one it is on its way, and
+        /// this says nothing.
         last: Option<(Call, u32)>,
         /// Whether a fresh peer connection is wanted, and not an ICE restart of the last one.
         fresh: bool,

@@ -83,7 +83,8 @@ pub struct PeerInfo {
     pub channels: Vec<DataChannel>,
 }
 
-/// A handle to a guest that runs in a task of its own. When the last one is dropped, the guest leaves.
+/// A handle to a guest that runs in a task of its own. When the last one is dropped, the guest
+/// leaves.
 #[derive(Debug, Clone)]
 pub struct Guest {
     orders: mpsc::UnboundedSender<Order>,
@@ -147,7 +148,11 @@ impl Guest {
     /// # Errors
     ///
     /// The channel is dead, or full.
-    pub async fn send(&self, channel: &DataChannel, bytes: impl Into<Vec<u8>>) -> Result<(), NotSent> {
+    pub async fn send(
+        &self,
+        channel: &DataChannel,
+        bytes: impl Into<Vec<u8>>,
+    ) -> Result<(), NotSent> {
         let (answer, sent) = oneshot::channel();
         _ = self.orders.send(Order::Send(channel.clone(), bytes.into(), answer));
         sent.await.unwrap_or(Err(NotSent::Dead))
@@ -237,11 +242,14 @@ impl Task {
                 }
                 PresenceEvent::Left(member) => self.mesh.left(member, now),
                 // The mesh knows one stay of each user: it is another one from now on.
-                PresenceEvent::StayEnded(_) => self.mesh.members_are(self.client.members(&self.room), now),
+                PresenceEvent::StayEnded(_) => {
+                    self.mesh.members_are(self.client.members(&self.room), now)
+                }
                 PresenceEvent::Updated(_) => {}
             },
             Event::Publication { channel, message, .. } if channel == self.inbox => {
-                let letter = message.as_text().and_then(|text| serde_json::from_str::<Letter>(text).ok());
+                let letter =
+                    message.as_text().and_then(|text| serde_json::from_str::<Letter>(text).ok());
                 if let Some(letter) = letter {
                     self.mesh.signal(&letter.from, letter.signal, now);
                 }

@@ -5,14 +5,15 @@ use relink_v1::RelinkV1;
 
 /// `relink.v1`, and a message of its own after each list of members.
 ///
-/// A session tells of members only what is news to the application. The reconcile wants to know that the list of the new
-/// link is there, also where nobody has come or gone: then everybody has survived. A protocol can be wrapped, so that it
-/// says what else an application wants to hear, in its place among the events.
+/// A session tells of members only what is news to the application. The reconcile wants to know
+/// that the list of the new link is there, also where nobody has come or gone: then everybody has
+/// survived. A protocol can be wrapped, so that it says what else an application wants to hear, in
+/// its place among the events.
 #[derive(Debug)]
 pub(super) struct WithLists(pub(super) RelinkV1);
 
-/// What stands before the name of the channel. No publication reaches the application as a plain message here, since the
-/// signalling server sends none to sessions.
+/// What stands before the name of the channel. No publication reaches the application as a plain
+/// message here, since the signalling server sends none to sessions.
 const MARK: &str = "members of ";
 
 /// The channel whose list has come, where this message says so.
@@ -41,7 +42,12 @@ impl Protocol for WithLists {
         self.0.command(command, frames);
     }
 
-    fn encoded_len(&self, message: &Message, channel: Option<&Channel>, serial: Option<u64>) -> usize {
+    fn encoded_len(
+        &self,
+        message: &Message,
+        channel: Option<&Channel>,
+        serial: Option<u64>,
+    ) -> usize {
         self.0.encoded_len(message, channel, serial)
     }
 

@@ -5,7 +5,8 @@ use relink_server::{BuildError, Context, Server, User};
 
 use super::{Letter, inbox};
 
-/// A signalling server for any number of rooms. Everybody is who they say they are: a real one checks a token.
+/// A signalling server for any number of rooms. Everybody is who they say they are: a real one
+/// checks a token.
 ///
 /// # Errors
 ///

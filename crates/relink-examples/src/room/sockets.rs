@@ -51,8 +51,8 @@ impl Sockets {
     pub(super) async fn bind(&mut self, connection: ConnectionId) -> io::Result<SocketAddr> {
         let socket = Arc::new(UdpSocket::bind((self.ip, 0)).await?);
         let address = socket.local_addr()?;
-        let reader =
-            tokio::spawn(read(socket.clone(), connection, address, self.sender.clone())).abort_handle();
+        let reader = tokio::spawn(read(socket.clone(), connection, address, self.sender.clone()))
+            .abort_handle();
         self.bound.insert(connection, Bound { socket, reader });
         Ok(address)
     }

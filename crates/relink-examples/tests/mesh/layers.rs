@@ -57,7 +57,11 @@ fn m18_a_first_connection_that_does_not_come_about_in_15_s_is_tried_again() {
     assert!(attempts(&world.events("ada")).is_empty(), "too early");
     world.run_for(SECOND * 20);
     assert_eq!(attempts(&world.events("ada")), [0, 1, 3, 7, 15]);
-    assert_eq!(world.state("ada", "bob"), PeerState::Connecting, "there is nothing to reconnect yet");
+    assert_eq!(
+        world.state("ada", "bob"),
+        PeerState::Connecting,
+        "there is nothing to reconnect yet"
+    );
     world.unblock();
     world.run_until(World::all_connected);
     world.says("ada", "bob", "at last");
@@ -89,15 +93,17 @@ fn m18_nine_attempts_over_121_s_and_only_that_peer_is_reconnecting() {
 #[test]
 fn m18_an_ice_restart_mends_the_same_connection() {
     let mut world = World::with(&["ada", "bob"]);
-    let before = ["ada", "bob"]
-        .map(|name| world.mesh(name).peers().next().map(|(_, peer)| (peer.id(), peer.connection())));
+    let before = ["ada", "bob"].map(|name| {
+        world.mesh(name).peers().next().map(|(_, peer)| (peer.id(), peer.connection()))
+    });
     world.block("ada", "bob");
     world.run_until(|world| world.state("ada", "bob") == PeerState::Reconnecting);
     world.run_for(SECOND * 20);
     world.unblock();
     world.run_until(World::all_connected);
-    let after = ["ada", "bob"]
-        .map(|name| world.mesh(name).peers().next().map(|(_, peer)| (peer.id(), peer.connection())));
+    let after = ["ada", "bob"].map(|name| {
+        world.mesh(name).peers().next().map(|(_, peer)| (peer.id(), peer.connection()))
+    });
     assert_eq!(before, after, "the same peer over the same peer connection");
     world.says("ada", "bob", "back");
     world.says("bob", "ada", "so am I");
@@ -234,10 +240,13 @@ fn m21_channels_are_opened_again_and_handles_from_before_are_dead() {
             world.run_until(World::all_connected);
             let now = world.now;
             for (from, old) in ["ada", "bob"].into_iter().zip(&old) {
-                assert_eq!(world.mesh(from).send(old, b"?", now), Err(NotSent::Dead), "and for good");
+                assert_eq!(
+                    world.mesh(from).send(old, b"?", now),
+                    Err(NotSent::Dead),
+                    "and for good"
+                );
             }
-            let opened =
-                |event: &MeshEvent| matches!(event, MeshEvent::Opened(channel) if channel.label() == "data");
+            let opened = |event: &MeshEvent| matches!(event, MeshEvent::Opened(channel) if channel.label() == "data");
             let times = world.events("ada").iter().filter(|(_, event)| opened(event)).count();
             assert_eq!(times, 1, "once for each → connected; restart: {restart}, {name}");
             world.says("ada", "bob", "over the new one");

@@ -7,7 +7,9 @@ use std::time::Duration;
 use rand::{SeedableRng, rngs::StdRng};
 use relink::{Instant, Member};
 use relink_examples::clock::Clock;
-use relink_examples::mesh::{ConnectionId, DataChannel, Mesh, MeshConfig, MeshEvent, Output, PeerState};
+use relink_examples::mesh::{
+    ConnectionId, DataChannel, Mesh, MeshConfig, MeshEvent, Output, PeerState,
+};
 
 /// A datagram takes so long.
 const LATENCY: Duration = Duration::from_millis(5);
@@ -65,7 +67,8 @@ impl World {
         self.link_up(name);
     }
 
-    /// The others know that somebody joined; the list of members is still on its way to the newcomer.
+    /// The others know that somebody joined; the list of members is still on its way to the
+    /// newcomer.
     pub(crate) fn arrive(&mut self, name: &'static str) {
         self.stays += 1;
         let join = format!("j{}", self.stays);
@@ -103,7 +106,8 @@ impl World {
         node.mesh.signalling_is_down();
     }
 
-    /// The link is back, and what was said meanwhile comes after the list, as in a session that is resumed.
+    /// The link is back, and what was said meanwhile comes after the list, as in a session that is
+    /// resumed.
     pub(crate) fn link_up(&mut self, name: &'static str) {
         let member = |(name, node): (&&str, &Node)| Member {
             user: (*name).to_owned(),
@@ -150,10 +154,9 @@ impl World {
     pub(crate) fn all_connected(&self) -> bool {
         self.nodes.values().all(|node| {
             node.mesh.peers().count() == self.nodes.len() - 1
-                && node
-                    .mesh
-                    .peers()
-                    .all(|(_, peer)| peer.state() == PeerState::Connected && peer.channels().len() == 1)
+                && node.mesh.peers().all(|(_, peer)| {
+                    peer.state() == PeerState::Connected && peer.channels().len() == 1
+                })
         })
     }
 
@@ -193,7 +196,8 @@ impl World {
             return false;
         };
         self.now = next;
-        let (due, later) = std::mem::take(&mut self.in_flight).into_iter().partition(|(at, ..)| *at <= next);
+        let (due, later) =
+            std::mem::take(&mut self.in_flight).into_iter().partition(|(at, ..)| *at <= next);
         self.in_flight = later;
         let due: Vec<_> = due;
         for (_, to, datagram) in due {
@@ -213,7 +217,9 @@ impl World {
         let mut busy = true;
         while std::mem::take(&mut busy) {
             for name in &names {
-                while let Some(output) = self.nodes.get_mut(name).and_then(|node| node.mesh.poll_output()) {
+                while let Some(output) =
+                    self.nodes.get_mut(name).and_then(|node| node.mesh.poll_output())
+                {
                     busy = true;
                     self.carry_out(name, output);
                 }
@@ -231,18 +237,27 @@ impl World {
                 node.sockets.insert(address, connection);
                 node.mesh.bound(connection, address, now);
             }
-            Output::Unbind(connection) => self.node(name).sockets.retain(|_, owner| *owner != connection),
+            Output::Unbind(connection) => {
+                self.node(name).sockets.retain(|_, owner| *owner != connection)
+            }
             Output::Transmit { source, destination, bytes, .. } => {
-                let owner = self.nodes.iter().find(|(_, node)| node.sockets.contains_key(&destination));
+                let owner =
+                    self.nodes.iter().find(|(_, node)| node.sockets.contains_key(&destination));
                 let Some(to) = owner.map(|(to, _)| *to) else { return };
                 if !self.blocked.contains(&(name, to)) {
-                    self.in_flight.push((now + LATENCY, to, Datagram { source, destination, bytes }));
+                    self.in_flight.push((
+                        now + LATENCY,
+                        to,
+                        Datagram { source, destination, bytes },
+                    ));
                 }
             }
             Output::Signal { to, signal } => {
                 // Through JSON, as over the link.
                 let words = serde_json::to_string(&signal).expect("a signal");
-                let Some((_, node)) = self.nodes.iter_mut().find(|(name, _)| ***name == *to) else { return };
+                let Some((_, node)) = self.nodes.iter_mut().find(|(name, _)| ***name == *to) else {
+                    return;
+                };
                 if node.has_link {
                     node.mesh.signal(name, serde_json::from_str(&words).expect("a signal"), now);
                 } else {

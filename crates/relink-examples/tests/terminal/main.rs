@@ -1,4 +1,5 @@
-//! The program `banner` in a real terminal, as a person uses it. Needs tmux; `just terminal` runs it.
+//! The program `banner` in a real terminal, as a person uses it. Needs tmux; `just terminal` runs
+//! it.
 
 mod tmux;
 
@@ -24,7 +25,10 @@ fn drawn(path: &Path) -> Vec<serde_json::Value> {
 /// Waits until so many connections were accepted.
 fn accepted(server: &Server, count: usize) {
     let met = server.wait_for_blocking(
-        |events| events.iter().filter(|event| matches!(event.what, What::Accepted { .. })).count() >= count,
+        |events| {
+            events.iter().filter(|event| matches!(event.what, What::Accepted { .. })).count()
+                >= count
+        },
         LIMIT,
     );
     met.expect("the program connects");
@@ -73,7 +77,10 @@ fn m15_m16_m17_a_person_sees_no_flicker_then_a_banner_then_retries_and_is_told_t
     terminal.press("r");
     terminal.wait_for("← hello 3");
     let back = terminal.wait_for("● connected");
-    assert!(!back.contains("econnect:") && !back.contains("Press r"), "the banner is gone:\n{back}");
+    assert!(
+        !back.contains("econnect:") && !back.contains("Press r"),
+        "the banner is gone:\n{back}"
+    );
     assert!(terminal.has_dot(GREEN));
 
     // The end, and what to do.
@@ -86,19 +93,25 @@ fn m15_m16_m17_a_person_sees_no_flicker_then_a_banner_then_retries_and_is_told_t
     terminal.press("q");
     let after = terminal.wait_for("exit status 0");
     assert!(after.contains("3 messages sent, 3 received"), "{after}");
-    assert_eq!(server.connections(), 4, "the short drop, the refusal, the retry; none after the end");
+    assert_eq!(
+        server.connections(),
+        4,
+        "the short drop, the refusal, the retry; none after the end"
+    );
     std::fs::remove_file(log).expect("it is there");
 }
 
 #[test]
 fn quitting_closes_the_link_in_good_order() {
     let server = Server::spawn_thread(Script::echo()).expect("a free port");
-    let terminal = Tmux::start(&format!("{} {}; read -r line", env!("CARGO_BIN_EXE_banner"), server.url()));
+    let terminal =
+        Tmux::start(&format!("{} {}; read -r line", env!("CARGO_BIN_EXE_banner"), server.url()));
     terminal.wait_for("● connected");
     terminal.press("q");
     terminal.wait_for("0 messages sent, 0 received");
-    let closed =
-        |event: &relink_testing::ServerEvent| matches!(event.what, What::PeerClosed { code: Some(1000), .. });
+    let closed = |event: &relink_testing::ServerEvent| {
+        matches!(event.what, What::PeerClosed { code: Some(1000), .. })
+    };
     let met = server.wait_for_blocking(|events| events.iter().any(closed), LIMIT);
     met.expect("a close frame with 1000");
 }

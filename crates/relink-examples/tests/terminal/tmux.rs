@@ -54,13 +54,18 @@ impl Tmux {
 
     fn run(&self, arguments: &[&str]) -> Output {
         let output = self.command(arguments).output().expect("tmux is installed");
-        assert!(output.status.success(), "tmux {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "tmux {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         output
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("tmux");
-        // The server takes these over for what it runs: colours and letters do not depend on who tests.
+        // The server takes these over for what it runs: colours and letters do not depend on who
+        // tests.
         command.env("LC_ALL", "C.UTF-8").env_remove("TMUX").env_remove("NO_COLOR");
         command.args(["-u", "-L", &self.socket]).args(arguments);
         command

@@ -30,7 +30,8 @@ fn open(url: &str) -> Result<Connection> {
     let mut link = LinkConfig::default();
     link.budget.max_attempts = Some(1);
     link.stable_after = std::time::Duration::from_secs(3600);
-    link.close_policy.set_close(1000..=4999, Verdict::Stop(relink_tokio::StopReason::NORMAL_CLOSURE))?;
+    link.close_policy
+        .set_close(1000..=4999, Verdict::Stop(relink_tokio::StopReason::NORMAL_CLOSURE))?;
     let limits = WireLimits::new(64 << 20, 64 << 20);
     Ok(builder(url).config(SessionConfig::default().with_link(link)).limits(limits).connect()?)
 }

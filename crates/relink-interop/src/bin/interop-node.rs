@@ -1,7 +1,9 @@
-//! A node for the checks with many clients: a server of relink's, with its history in memory or in Redis.
+//! A node for the checks with many clients: a server of relink's, with its history in memory or in
+//! Redis.
 //!
-//! It says where it listens, answers `stats` on its stdin with one line of JSON, and shuts down as a deploy would have it
-//! when it gets a SIGTERM. A message without a channel is answered to the session that it came from.
+//! It says where it listens, answers `stats` on its stdin with one line of JSON, and shuts down as
+//! a deploy would have it when it gets a SIGTERM. A message without a channel is answered to the
+//! session that it came from.
 
 use std::{env, error::Error, net::SocketAddr, process::exit, time::Duration};
 
@@ -19,7 +21,8 @@ use tokio::{
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Enough for every message of a check, so that the store can be compared with what the clients saw.
+/// Enough for every message of a check, so that the store can be compared with what the clients
+/// saw.
 const KEPT: usize = 1_000_000;
 
 #[tokio::main]
@@ -44,8 +47,9 @@ async fn main() -> Result<()> {
     // All clients of a check come from one address.
     let limits = ConnectionLimits::default();
     let limits = limits.with_per_address(limits.max_connections);
-    let config =
-        ServerConfig::default().with_node(NodeConfig::default().with_drain(drain)).with_limits(limits);
+    let config = ServerConfig::default()
+        .with_node(NodeConfig::default().with_drain(drain))
+        .with_limits(limits);
     let mut builder = Server::builder().config(config).on_message(|context, message| async move {
         match context.channel().cloned() {
             Some(channel) => context.publish(channel, message),
@@ -95,5 +99,4 @@ async fn answer(handle: ServerHandle) {
     }
 }
 
-const USAGE: &str =
-    "usage: interop-node [--listen ADDRESS] [--redis URL] [--capacity PER_SECOND] [--linger SECONDS]";
+const USAGE: &str = "usage: interop-node [--listen ADDRESS] [--redis URL] [--capacity PER_SECOND] [--linger SECONDS]";

@@ -89,7 +89,9 @@ impl Seen {
             Event::Publication { position, message, .. } => {
                 self.heard.push((position, message.as_text().unwrap_or_default().to_owned()));
             }
-            Event::Message(message) => self.answers.push(message.as_text().unwrap_or_default().to_owned()),
+            Event::Message(message) => {
+                self.answers.push(message.as_text().unwrap_or_default().to_owned())
+            }
             event @ (Event::Subscribed { .. }
             | Event::Resumed { .. }
             | Event::ResumeRefused { .. }
@@ -146,7 +148,8 @@ fn link(
 ) -> Result<(Client, relink_tokio::Events), String> {
     let (first, others) = urls.split_first().ok_or("no address")?;
     let shared = Arc::clone(shared);
-    let link = others.iter().fold(builder(first.as_str()), |builder, url| builder.endpoint(url.as_str()));
+    let link =
+        others.iter().fold(builder(first.as_str()), |builder, url| builder.endpoint(url.as_str()));
     let link = link.relink_v1(Encoding::Json).connector(move |target| {
         shared.lock().dials.push(clock::now() - begun);
         async move {

@@ -1,5 +1,6 @@
-//! A thousand clients in this process, each of which talks on a channel that it shares with nineteen others, and to the server
-//! itself. What each of them sent and saw is written down, and judged at the end.
+//! A thousand clients in this process, each of which talks on a channel that it shares with
+//! nineteen others, and to the server itself. What each of them sent and saw is written down, and
+//! judged at the end.
 
 mod member;
 mod verdict;
@@ -20,7 +21,8 @@ pub(crate) use member::Seen;
 
 pub(crate) const CLIENTS: usize = 1000;
 pub(crate) const CHANNELS: usize = 50;
-/// Each client says something this often: 500 messages a second in all, two thirds of which go to twenty readers.
+/// Each client says something this often: 500 messages a second in all, two thirds of which go to
+/// twenty readers.
 const EVERY: Duration = Duration::from_secs(2);
 /// Clients start this far apart, so that the check begins without a storm of its own.
 const APART: Duration = Duration::from_millis(2);
@@ -55,9 +57,16 @@ impl Fleet {
         let flow = Arc::<Flow>::default();
         let begun = clock::now();
         let urls: Arc<[String]> = urls.into();
-        let seen: Vec<_> = (0..CLIENTS).map(|_| Arc::new(Shared { seen: Mutex::default() })).collect();
+        let seen: Vec<_> =
+            (0..CLIENTS).map(|_| Arc::new(Shared { seen: Mutex::default() })).collect();
         for (id, shared) in seen.iter().enumerate() {
-            runtime.spawn(member::run(id, Arc::clone(&urls), Arc::clone(shared), Arc::clone(&flow), begun));
+            runtime.spawn(member::run(
+                id,
+                Arc::clone(&urls),
+                Arc::clone(shared),
+                Arc::clone(&flow),
+                begun,
+            ));
         }
         Ok(Self { seen, flow, begun, _runtime: runtime })
     }
@@ -77,7 +86,12 @@ impl Fleet {
     }
 
     /// Waits until so it is with every client.
-    pub(crate) fn wait(&self, what: &str, limit: Duration, so: impl Fn(&Seen) -> bool) -> Result<()> {
+    pub(crate) fn wait(
+        &self,
+        what: &str,
+        limit: Duration,
+        so: impl Fn(&Seen) -> bool,
+    ) -> Result<()> {
         let deadline = clock::Deadline::within(limit);
         loop {
             let missing = self.each().filter(|seen| !so(seen)).count();

@@ -1,4 +1,5 @@
-//! What a fleet saw, against what it must have seen: everything once, in order, and the same as the store.
+//! What a fleet saw, against what it must have seen: everything once, in order, and the same as the
+//! store.
 
 use std::{collections::BTreeMap, fmt, thread, time::Duration};
 
@@ -30,7 +31,10 @@ pub(crate) struct Totals {
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { said, asked, delivered, resumed, lost, disconnects, duplicates, gaps } = self;
-        writeln!(f, "    sessions   {disconnects} links lost, {resumed} sessions resumed, {lost} lost")?;
+        writeln!(
+            f,
+            "    sessions   {disconnects} links lost, {resumed} sessions resumed, {lost} lost"
+        )?;
         writeln!(
             f,
             "    messages   {} sent and acknowledged once: {said} to {CHANNELS} channels, {asked} to the server itself",
@@ -69,13 +73,18 @@ impl Fleet {
             let channel = kept.get(&channel_of(id)).map(Vec::as_slice).unwrap_or_default();
             faults.extend(seen.wrong.iter().map(|wrong| format!("client {id}: {wrong}")));
             faults.extend(
-                own_faults(id, &seen, channel).into_iter().map(|fault| format!("client {id}: {fault}")),
+                own_faults(id, &seen, channel)
+                    .into_iter()
+                    .map(|fault| format!("client {id}: {fault}")),
             );
             totals.add(&seen);
         }
         let all: usize = kept.values().map(Vec::len).sum();
         if all != totals.said {
-            faults.push(format!("the store keeps {all} messages of channels, {} were sent", totals.said));
+            faults.push(format!(
+                "the store keeps {all} messages of channels, {} were sent",
+                totals.said
+            ));
         }
         if faults.is_empty() {
             return arrived.map(|()| totals);
@@ -93,7 +102,9 @@ impl Fleet {
                 return Ok(());
             }
             if deadline.left().is_zero() {
-                return Err(format!("{missing} of {CLIENTS} clients still wait for something").into());
+                return Err(
+                    format!("{missing} of {CLIENTS} clients still wait for something").into()
+                );
             }
             thread::sleep(crate::child::POLL * 10);
         }
@@ -106,15 +117,22 @@ fn own_faults(id: usize, seen: &Seen, kept: &[(u64, String)]) -> Vec<String> {
     if seen.acknowledged != seen.sent {
         let missing = seen.sent.difference(&seen.acknowledged).count();
         let strange = seen.acknowledged.difference(&seen.sent).count();
-        faults.push(format!("{missing} messages were not acknowledged, {strange} were and are not its own"));
+        faults.push(format!(
+            "{missing} messages were not acknowledged, {strange} were and are not its own"
+        ));
     }
-    let texts = |numbers: &[u64]| numbers.iter().map(|number| format!("{id}:{number}")).collect::<Vec<_>>();
+    let texts =
+        |numbers: &[u64]| numbers.iter().map(|number| format!("{id}:{number}")).collect::<Vec<_>>();
     if seen.answers != texts(&seen.asked) {
         faults.push(format!("it asked {:?} and was answered {:?}", seen.asked, seen.answers));
     }
     let prefix = format!("{id}:");
-    let own: Vec<String> =
-        kept.iter().map(|(_, text)| text).filter(|text| text.starts_with(&prefix)).cloned().collect();
+    let own: Vec<String> = kept
+        .iter()
+        .map(|(_, text)| text)
+        .filter(|text| text.starts_with(&prefix))
+        .cloned()
+        .collect();
     if own != texts(&seen.said) {
         faults.push(format!("it said {:?}, the store has {own:?}", seen.said));
     }

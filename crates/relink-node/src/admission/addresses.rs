@@ -13,7 +13,8 @@ pub(super) struct Addresses<A> {
     idle: BTreeSet<(Instant, A)>,
 }
 
-/// Each call adds one address at most, so two are enough to get rid of all in time; and no call pays for the others.
+/// Each call adds one address at most, so two are enough to get rid of all in time; and no call
+/// pays for the others.
 const FORGOTTEN_PER_CALL: usize = 2;
 
 impl<A: Ord + Clone> Addresses<A> {

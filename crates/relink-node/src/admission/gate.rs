@@ -16,9 +16,14 @@ impl Gate {
         Self { bucket: Bucket::full(rate), promised: Instant::ORIGIN }
     }
 
-    /// How long to wait, where nothing is left: until the first token that was promised to nobody. When that is further
-    /// away than `longest`, the promises start over from the next token.
-    pub(super) fn refusal(&mut self, rate: Rate, longest: Duration, now: Instant) -> Option<Duration> {
+    /// How long to wait, where nothing is left: until the first token that was promised to nobody.
+    /// When that is further away than `longest`, the promises start over from the next token.
+    pub(super) fn refusal(
+        &mut self,
+        rate: Rate,
+        longest: Duration,
+        now: Instant,
+    ) -> Option<Duration> {
         if self.bucket.left(rate, now) > 0 {
             return None;
         }

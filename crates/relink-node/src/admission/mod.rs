@@ -1,4 +1,5 @@
-//! Who may connect now: limits per address, over all, and per user; and when to come back, for those who may not.
+//! Who may connect now: limits per address, over all, and per user; and when to come back, for
+//! those who may not.
 
 mod addresses;
 mod gate;
@@ -26,28 +27,33 @@ config! {
     /// | `longest_wait` | 60 s |
     /// | `claim_timeout` | 10 s |
     pub struct AdmissionConfig {
-        /// New connections from one address. Behind one address may sit a household or an office: all of it is
-        /// back at once after a short drop, while a single machine in a loop is held to two attempts a second.
+        /// New connections from one address. Behind one address may sit a household or an office:
+        /// all of it is back at once after a short drop, while a single machine in a loop is held
+        /// to two attempts a second.
         pub per_address / with_per_address: Rate = Rate { burst: 20, refill: Duration::from_millis(500) },
-        /// New connections from all addresses together: what one node can take, about a millisecond of TLS and a look
-        /// at a token each, and two seconds' worth of it at once. The same rate that a
-        /// [`Drain`](super::Drain) assumes.
+        /// New connections from all addresses together: what one node can take, about a millisecond
+        /// of TLS and a look at a token each, and two seconds' worth of it at once. The same rate
+        /// that a [`Drain`](super::Drain) assumes.
         pub overall / with_overall: Rate = Rate { burst: 400, refill: Duration::from_millis(5) },
-        /// Maximum number of connections of one user. `off` counts nobody: how many devices a person may use is
-        /// the application's business.
+        /// Maximum number of connections of one user. `off` counts nobody: how many devices a
+        /// person may use is the application's business.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration::limit"))]
         pub per_user / with_per_user: Option<u32> = None,
-        /// Maximum number of addresses that are remembered, about 150 bytes each: memory stays bounded whatever a peer
-        /// does. An address is forgotten when its bucket is full again, which takes 10 s.
+        /// Maximum number of addresses that are remembered, about 150 bytes each: memory stays
+        /// bounded whatever a peer does. An address is forgotten when its bucket is full again,
+        /// which takes 10 s.
         pub max_addresses / with_max_addresses: usize = 10_000,
-        /// What a connection above `per_user` is told (clients wait at least 30 s after 4010 anyway).
+        /// What a connection above `per_user` is told (clients wait at least 30 s after 4010
+        /// anyway).
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub cap_retry_after / with_cap_retry_after: Duration = Duration::from_secs(30),
-        /// Those who are refused one after the other are told ever later times, up to this; then the times start over.
-        /// Longer spreads a larger crowd; shorter keeps a crowd that means harm from sending the others far away.
+        /// Those who are refused one after the other are told ever later times, up to this; then
+        /// the times start over. Longer spreads a larger crowd; shorter keeps a crowd that means
+        /// harm from sending the others far away.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub longest_wait / with_longest_wait: Duration = Duration::from_secs(60),
-        /// A claim of a place per user is dropped when the connection did not authenticate within this time.
+        /// A claim of a place per user is dropped when the connection did not authenticate within
+        /// this time.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub claim_timeout / with_claim_timeout: Duration = Duration::from_secs(10),
     }
@@ -64,7 +70,8 @@ impl AdmissionConfig {
     ///
     /// # Errors
     ///
-    /// A count or a duration of zero, a burst above a million, a refill below 1 µs, a duration above 365 days.
+    /// A count or a duration of zero, a burst above a million, a refill below 1 µs, a duration
+    /// above 365 days.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let names = ["admission.per_address.burst", "admission.per_address.refill"];
         self.per_address.validate(names, MOST_AT_ONCE, SHORTEST_REFILL)?;
@@ -86,7 +93,8 @@ impl AdmissionConfig {
 pub struct AdmissionError {
     /// Which limit says so.
     pub reason: AdmissionErrorKind,
-    /// When to come back: for `Retry-After`, rounded up to its whole seconds, or for the reason of a close frame.
+    /// When to come back: for `Retry-After`, rounded up to its whole seconds, or for the reason of
+    /// a close frame.
     #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
     pub retry_after: Duration,
 }
@@ -105,8 +113,8 @@ pub enum AdmissionErrorKind {
 }
 
 impl AdmissionErrorKind {
-    /// The HTTP status that refuses the handshake: 429 where this client did too much (RFC 6585), 503 where all of them
-    /// did.
+    /// The HTTP status that refuses the handshake: 429 where this client did too much (RFC 6585),
+    /// 503 where all of them did.
     #[must_use]
     pub const fn http_status(self) -> u16 {
         match self {
@@ -115,7 +123,8 @@ impl AdmissionErrorKind {
         }
     }
 
-    /// The code that closes a connection which is open already: 4010 for the cap per user, 1013 otherwise.
+    /// The code that closes a connection which is open already: 4010 for the cap per user, 1013
+    /// otherwise.
     #[must_use]
     pub const fn close_code(self) -> CloseCode {
         match self {
@@ -137,8 +146,8 @@ impl core::fmt::Display for AdmissionErrorKind {
 
 /// Admits connections: `A` is an address, `U` a user, `K` a connection.
 ///
-/// Ask [`admit`](Self::admit) before the WebSocket handshake is answered, and [`enter`](Self::enter) when it is known whose
-/// the connection is.
+/// Ask [`admit`](Self::admit) before the WebSocket handshake is answered, and
+/// [`enter`](Self::enter) when it is known whose the connection is.
 ///
 /// ```
 /// use relink::Instant;
@@ -183,18 +192,21 @@ impl<A: Ord + Clone, U: Ord + Clone, K: Ord + Clone> Admission<A, U, K> {
         }
     }
 
-    /// Whether a connection from this address may be made now. What is refused costs neither limit anything. With
-    /// a table full of busy addresses, new ones are judged by the limit over all alone; see
-    /// [`untracked`](Self::untracked).
+    /// Whether a connection from this address may be made now. What is refused costs neither limit
+    /// anything. With a table full of busy addresses, new ones are judged by the limit over all
+    /// alone; see [`untracked`](Self::untracked).
     ///
     /// # Errors
     ///
-    /// Too many from this address, or over all. Whoever is refused is told when the next place is free that nobody who
-    /// was refused before was told of. It is not kept for them: whoever comes first, gets it.
+    /// Too many from this address, or over all. Whoever is refused is told when the next place is
+    /// free that nobody who was refused before was told of. It is not kept for them: whoever comes
+    /// first, gets it.
     pub fn admit(&mut self, address: A, now: Instant) -> Result<(), AdmissionError> {
         let longest = self.config.longest_wait;
         self.addresses.forget_idle(now);
-        if let Some(retry_after) = self.addresses.refusal(&address, self.config.per_address, longest, now) {
+        if let Some(retry_after) =
+            self.addresses.refusal(&address, self.config.per_address, longest, now)
+        {
             return Err(AdmissionError { reason: AdmissionErrorKind::Address, retry_after });
         }
         if let Some(retry_after) = self.overall.refusal(self.config.overall, longest, now) {
@@ -207,8 +219,8 @@ impl<A: Ord + Clone, U: Ord + Clone, K: Ord + Clone> Admission<A, U, K> {
         Ok(())
     }
 
-    /// Connection `id` says that it is `user`'s, and has yet to prove it. It holds a place for `claim_timeout`; then the
-    /// place is free again, unless [`enter`](Self::enter) came first.
+    /// Connection `id` says that it is `user`'s, and has yet to prove it. It holds a place for
+    /// `claim_timeout`; then the place is free again, unless [`enter`](Self::enter) came first.
     ///
     /// # Errors
     ///
@@ -217,8 +229,8 @@ impl<A: Ord + Clone, U: Ord + Clone, K: Ord + Clone> Admission<A, U, K> {
         self.hold(user, id, Some(now + self.config.claim_timeout), now)
     }
 
-    /// Connection `id` is `user`'s: it holds a place until [`leave`](Self::leave). One that claimed its place keeps it, if
-    /// that was in time. Entering again changes nothing.
+    /// Connection `id` is `user`'s: it holds a place until [`leave`](Self::leave). One that claimed
+    /// its place keeps it, if that was in time. Entering again changes nothing.
     ///
     /// # Errors
     ///
@@ -244,25 +256,35 @@ impl<A: Ord + Clone, U: Ord + Clone, K: Ord + Clone> Admission<A, U, K> {
         self.addresses.len()
     }
 
-    /// How many connections were admitted without a limit on their address, because `max_addresses` others were busy.
-    /// More than a few: somebody has many addresses, or `max_addresses` is too low.
+    /// How many connections were admitted without a limit on their address, because `max_addresses`
+    /// others were busy. More than a few: somebody has many addresses, or `max_addresses` is too
+    /// low.
     #[must_use]
     pub const fn untracked(&self) -> u64 {
         self.untracked
     }
 
-    fn hold(&mut self, user: U, id: K, until: Option<Instant>, now: Instant) -> Result<(), AdmissionError> {
+    fn hold(
+        &mut self,
+        user: U,
+        id: K,
+        until: Option<Instant>,
+        now: Instant,
+    ) -> Result<(), AdmissionError> {
         let Some(cap) = self.config.per_user else { return Ok(()) };
         self.users.release_overdue(now);
         if self.users.hold(user, id, until, cap) {
             return Ok(());
         }
-        Err(AdmissionError { reason: AdmissionErrorKind::User, retry_after: self.config.cap_retry_after })
+        Err(AdmissionError {
+            reason: AdmissionErrorKind::User,
+            retry_after: self.config.cap_retry_after,
+        })
     }
 }
 
-/// The key under which an address is limited: an IPv6 address counts as its /64, since whoever has one has all of them; an
-/// IPv4 address that is written as IPv6 counts as IPv4.
+/// The key under which an address is limited: an IPv6 address counts as its /64, since whoever has
+/// one has all of them; an IPv4 address that is written as IPv6 counts as IPv4.
 #[must_use]
 pub const fn address_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

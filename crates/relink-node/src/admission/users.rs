@@ -19,7 +19,8 @@ impl<U: Ord + Clone, K: Ord + Clone> Users<U, K> {
         self.held.get(user).map_or(0, BTreeMap::len)
     }
 
-    /// Gives a connection a place; false where the user has no more of them. A place that is held for good stays so.
+    /// Gives a connection a place; false where the user has no more of them. A place that is held
+    /// for good stays so.
     pub(super) fn hold(&mut self, user: U, id: K, until: Option<Instant>, cap: u32) -> bool {
         let count = self.count(&user);
         let present = self.held.get(&user).and_then(|ids| ids.get(&id)).copied();

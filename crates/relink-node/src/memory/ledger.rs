@@ -4,12 +4,14 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use relink::{Member, Message, Rejection, SessionId};
 
-/// What a message, a member or a refusal counts beside its bytes: its place. So a bound on bytes is one on small ones, too.
+/// What a message, a member or a refusal counts beside its bytes: its place. So a bound on bytes is
+/// one on small ones, too.
 const OVERHEAD: usize = 128;
 /// What a stream counts, whether anything is kept of it or not.
 pub(super) const STREAM: usize = 512;
 
-/// Counted by the user who made the store keep it; what nobody in particular did counts in all only.
+/// Counted by the user who made the store keep it; what nobody in particular did counts in all
+/// only.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ledger {
     bytes: usize,

@@ -58,7 +58,8 @@ impl Log {
         self.bytes = self.bytes.saturating_add(message.len());
         ledger.keep(ledger::size(&message), by.as_ref());
         self.kept.push_back(Kept { at: now, message: message.clone(), by });
-        while self.kept.len() > config.max_messages || (self.bytes > config.max_bytes && self.kept.len() > 1)
+        while self.kept.len() > config.max_messages
+            || (self.bytes > config.max_bytes && self.kept.len() > 1)
         {
             self.forget_oldest(ledger);
         }
@@ -74,10 +75,15 @@ impl Log {
         let skipped = usize::try_from(after.offset - forgotten).unwrap_or(usize::MAX);
         let numbered = self.kept.iter().zip(forgotten.saturating_add(1)..);
         let missed = numbered.skip(skipped).take(limit);
-        Some(missed.map(|(kept, offset)| Publication { offset, message: kept.message.clone() }).collect())
+        Some(
+            missed
+                .map(|(kept, offset)| Publication { offset, message: kept.message.clone() })
+                .collect(),
+        )
     }
 
-    /// Forgets what is too old; says when to look again, or `None` where nothing is left and nobody came for long.
+    /// Forgets what is too old; says when to look again, or `None` where nothing is left and nobody
+    /// came for long.
     pub(super) fn expire(
         &mut self,
         config: &HistoryConfig,

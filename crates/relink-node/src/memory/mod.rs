@@ -23,10 +23,11 @@ const MOST_NEWS: usize = 16 * 1024;
 
 /// Streams, sessions and members in memory: for a server that is one process, and for tests.
 ///
-/// It answers what a store is asked ([`StoreRequest`]) and keeps to the bounds of its [`HistoryConfig`]. What is too old goes
-/// in the order of time, so that no answer costs more because there are many sessions. A stream that nobody wrote to,
-/// asked for or watches for twice `max_age` is dropped, or before that where there is no room; if it comes back, it has
-/// another epoch, so that an old position is noticed.
+/// It answers what a store is asked ([`StoreRequest`]) and keeps to the bounds of its
+/// [`HistoryConfig`]. What is too old goes in the order of time, so that no answer costs more
+/// because there are many sessions. A stream that nobody wrote to, asked for or watches for twice
+/// `max_age` is dropped, or before that where there is no room; if it comes back, it has another
+/// epoch, so that an old position is noticed.
 ///
 /// ```
 /// use relink::Instant;
@@ -52,19 +53,21 @@ pub struct MemoryStore {
     sessions: BTreeMap<SessionId, Kept>,
     channels: BTreeMap<Channel, Stays>,
     watched: BTreeMap<Stream, usize>,
-    /// When a session is looked at. It has one entry; a later end moves it when it is looked at, not before.
+    /// When a session is looked at. It has one entry; a later end moves it when it is looked at,
+    /// not before.
     sessions_due: BTreeSet<(Instant, SessionId)>,
     /// When a stream is: those with the oldest messages come first.
     streams_due: BTreeSet<(Instant, Stream)>,
-    /// Channels that nothing is kept of, and that perhaps nobody watches: the first to go where room is wanted.
+    /// Channels that nothing is kept of, and that perhaps nobody watches: the first to go where
+    /// room is wanted.
     spare: BTreeSet<Stream>,
     ledger: Ledger,
     news: VecDeque<StoreEvent>,
 }
 
 impl MemoryStore {
-    /// An empty store. Epochs are drawn from `seed`: give another one to every process, or positions from before a restart
-    /// seem to mean something.
+    /// An empty store. Epochs are drawn from `seed`: give another one to every process, or
+    /// positions from before a restart seem to mean something.
     ///
     /// # Errors
     ///
@@ -123,8 +126,11 @@ impl MemoryStore {
                 if let Err(full) = self.make_room_for(&stream, payer.as_deref()) {
                     return StoreResponse::Full(full);
                 }
-                let Some(log) = self.log(&stream, payer.as_ref()) else { return StoreResponse::Unknown };
-                let missed = after.map_or_else(|| Some(Vec::new()), |after| log.since(after, limit));
+                let Some(log) = self.log(&stream, payer.as_ref()) else {
+                    return StoreResponse::Unknown;
+                };
+                let missed =
+                    after.map_or_else(|| Some(Vec::new()), |after| log.since(after, limit));
                 StoreResponse::Read { top: log.top(), missed }
             }
             StoreRequest::Join { channel, session, member, lease } => {
@@ -141,14 +147,15 @@ impl MemoryStore {
         }
     }
 
-    /// The next thing that every node should know. There is one queue: whoever shares the store between nodes hands each of
-    /// them a copy.
+    /// The next thing that every node should know. There is one queue: whoever shares the store
+    /// between nodes hands each of them a copy.
     #[must_use]
     pub fn poll_news(&mut self) -> Option<StoreEvent> {
         self.news.pop_front()
     }
 
-    /// A node watches a stream: it is not dropped for being idle, so that its readers' places stay good.
+    /// A node watches a stream: it is not dropped for being idle, so that its readers' places stay
+    /// good.
     pub fn watch(&mut self, stream: Stream) {
         let watchers = self.watched.entry(stream).or_default();
         *watchers = watchers.saturating_add(1);
@@ -164,8 +171,8 @@ impl MemoryStore {
         }
     }
 
-    /// When something will be too old. Each question looks by itself; this is for the news that somebody left when nobody
-    /// asks anything.
+    /// When something will be too old. Each question looks by itself; this is for the news that
+    /// somebody left when nobody asks anything.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let session = self.sessions_due.first().map(|(at, _)| (*at, ()));
@@ -214,8 +221,13 @@ impl MemoryStore {
         self.streams.get(stream).map_or((0, 0), Log::kept)
     }
 
-    /// Makes room for these, which a user wants kept beside what is kept of them; the application has what there is.
-    fn make_room(&mut self, user: Option<&str>, publications: &[(Stream, Message)]) -> Result<(), Full> {
+    /// Makes room for these, which a user wants kept beside what is kept of them; the application
+    /// has what there is.
+    fn make_room(
+        &mut self,
+        user: Option<&str>,
+        publications: &[(Stream, Message)],
+    ) -> Result<(), Full> {
         if publications.is_empty() {
             return Ok(());
         }
@@ -251,7 +263,8 @@ impl MemoryStore {
                 continue;
             }
             let Some(log) = self.streams.get_mut(&stream) else { continue };
-            let publication: Publication = log.append(message, by.cloned(), &config, &mut self.ledger, now);
+            let publication: Publication =
+                log.append(message, by.cloned(), &config, &mut self.ledger, now);
             let (epoch, due) = (log.top().epoch, log.due);
             let too_old_at = now + config.max_age;
             if too_old_at < due {
@@ -264,8 +277,8 @@ impl MemoryStore {
         }
     }
 
-    /// Makes room in all, if that is possible: forgets channels that nothing is kept of and that nobody watches, then the
-    /// oldest messages of all.
+    /// Makes room in all, if that is possible: forgets channels that nothing is kept of and that
+    /// nobody watches, then the oldest messages of all.
     fn squeeze(&mut self, wanted: usize) -> bool {
         let most = self.config.max_total_bytes;
         while wanted <= most && self.ledger.bytes().saturating_add(wanted) > most {

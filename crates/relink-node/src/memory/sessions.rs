@@ -29,9 +29,14 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Who its messages count for: its user. `anonymous` is nobody in particular, so there the session counts by itself.
+    /// Who its messages count for: its user. `anonymous` is nobody in particular, so there the
+    /// session counts by itself.
     fn payer(&self, session: &SessionId) -> Arc<str> {
-        if *self.user == *Member::ANONYMOUS { session.expose().into() } else { Arc::clone(&self.user) }
+        if *self.user == *Member::ANONYMOUS {
+            session.expose().into()
+        } else {
+            Arc::clone(&self.user)
+        }
     }
 
     fn answer(&self) -> StoreResponse {
@@ -84,8 +89,9 @@ impl MemoryStore {
         kept.expires = self.now + self.config.session_ttl;
         let (mut answer, turn) = (kept.answer(), kept.turn);
         if let StoreResponse::Session { seats, .. } = &mut answer {
-            let seat =
-                |channel: &Channel| Some((channel.clone(), self.channels.get(channel)?.lease(&session)?));
+            let seat = |channel: &Channel| {
+                Some((channel.clone(), self.channels.get(channel)?.lease(&session)?))
+            };
             seats.extend(kept.channels.iter().filter_map(seat));
         }
         self.tell(StoreEvent::Resumed { session, turn });
@@ -96,7 +102,12 @@ impl MemoryStore {
         self.sessions.get(session).map(|kept| kept.payer(session))
     }
 
-    pub(super) fn end_user(&mut self, user: &str, ago: Duration, frame: &CloseFrame) -> StoreResponse {
+    pub(super) fn end_user(
+        &mut self,
+        user: &str,
+        ago: Duration,
+        frame: &CloseFrame,
+    ) -> StoreResponse {
         let theirs = self.ledger.sessions_of(user).cloned().unwrap_or_default();
         for session in theirs {
             let is_newer = |kept: &Kept| kept.began + ago > self.now;
@@ -143,12 +154,13 @@ impl MemoryStore {
         StoreResponse::Committed { received: serial }
     }
 
-    /// Remembers that a message was refused; the session's earlier refusals make room, and where that is not enough, it
-    /// is not remembered.
+    /// Remembers that a message was refused; the session's earlier refusals make room, and where
+    /// that is not enough, it is not remembered.
     fn note(&mut self, session: &SessionId, payer: &Arc<str>, rejection: Rejection) {
         let size = ledger::size_of_refusal(&rejection);
         loop {
-            let has_room = self.ledger.refusals_of(payer).saturating_add(size) <= self.config.user_bytes
+            let has_room = self.ledger.refusals_of(payer).saturating_add(size)
+                <= self.config.user_bytes
                 && self.squeeze(size);
             let Some(kept) = self.sessions.get_mut(session) else { return };
             if has_room && kept.rejected.len() < MOST_REJECTIONS {
@@ -175,7 +187,8 @@ impl MemoryStore {
             member.info = None;
         }
         let stays = self.channels.get(&channel);
-        let is_full = before.is_none() && stays.is_some_and(|stays| stays.len() >= self.config.max_members);
+        let is_full =
+            before.is_none() && stays.is_some_and(|stays| stays.len() >= self.config.max_members);
         let room = if is_full { Err(Full::Store) } else { self.has_room_for(&member, &payer) };
         // Who is in there stays.
         if let Err(full) = room.or_else(|full| before.map(|_| ()).ok_or(full)) {
@@ -225,7 +238,8 @@ impl MemoryStore {
     }
 
     pub(super) fn forget_session(&mut self, session: &SessionId) {
-        let channels = self.sessions.get(session).map(|kept| kept.channels.clone()).unwrap_or_default();
+        let channels =
+            self.sessions.get(session).map(|kept| kept.channels.clone()).unwrap_or_default();
         for channel in &channels {
             self.leave(channel, session, None);
         }

@@ -60,8 +60,13 @@ impl Stays {
         (member.join.clone(), is_news.then_some(member))
     }
 
-    /// Who left, without words, and what it counted; only with the present lease, where one is named.
-    pub(super) fn leave(&mut self, session: &SessionId, lease: Option<u64>) -> Option<(usize, Member)> {
+    /// Who left, without words, and what it counted; only with the present lease, where one is
+    /// named.
+    pub(super) fn leave(
+        &mut self,
+        session: &SessionId,
+        lease: Option<u64>,
+    ) -> Option<(usize, Member)> {
         let present = self.lease(session)?;
         if lease.is_some_and(|lease| lease != present) {
             return None;

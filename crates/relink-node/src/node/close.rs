@@ -1,4 +1,5 @@
-//! How connections end: by the peer, by silence, by another connection of the same session, by a shutdown.
+//! How connections end: by the peer, by silence, by another connection of the same session, by a
+//! shutdown.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -18,8 +19,8 @@ use relink_v1::ServerFrame;
 /// How long a client waits at least when the store is away: as clients do by themselves on 1013.
 const STORE_RETRY: Duration = Duration::from_secs(10);
 
-/// A client that leaves this many answers unread, beside those to its subscriptions, asks for them and does not want them;
-/// one whose application is behind has some for its heartbeats.
+/// A client that leaves this many answers unread, beside those to its subscriptions, asks for them
+/// and does not want them; one whose application is behind has some for its heartbeats.
 const MANY_ANSWERS: usize = 1000;
 
 impl<R: Rng> Node<R> {
@@ -28,7 +29,13 @@ impl<R: Rng> Node<R> {
         self.close_as(id, frame, Parting::Broken, true);
     }
 
-    pub(super) fn close_as(&mut self, id: ConnectionId, frame: CloseFrame, parting: Parting, flush: bool) {
+    pub(super) fn close_as(
+        &mut self,
+        id: ConnectionId,
+        frame: CloseFrame,
+        parting: Parting,
+        flush: bool,
+    ) {
         let Some(mut connection) = self.detach(id, &frame, parting) else { return };
         if flush && !matches!(connection.stage, Stage::Silent) {
             if !connection.is_live() {
@@ -44,7 +51,8 @@ impl<R: Rng> Node<R> {
 
     /// The store is away before the client is in.
     pub(super) fn close_unavailable(&mut self, id: ConnectionId) {
-        let in_handshake = self.connections.get(&id).is_some_and(|connection| !connection.is_live());
+        let in_handshake =
+            self.connections.get(&id).is_some_and(|connection| !connection.is_live());
         if in_handshake {
             self.close(id, retry_after(CloseCode::TRY_AGAIN_LATER, STORE_RETRY));
         }
@@ -86,16 +94,28 @@ impl<R: Rng> Node<R> {
 
     pub(super) fn hello_overdue(&mut self, id: ConnectionId) {
         match self.connections.get(&id).map(|connection| &connection.stage) {
-            Some(Stage::Silent) => self.close(id, CloseFrame::new(CloseCode::HEARTBEAT_TIMEOUT, "no hello")),
+            Some(Stage::Silent) => {
+                self.close(id, CloseFrame::new(CloseCode::HEARTBEAT_TIMEOUT, "no hello"))
+            }
             Some(Stage::Greeting(_)) => self.close_unavailable(id),
             Some(Stage::Live(_)) | None => {}
         }
     }
 
     /// Takes a connection out of everything it was part of.
-    fn detach(&mut self, id: ConnectionId, frame: &CloseFrame, parting: Parting) -> Option<Connection> {
-        let channels: Vec<Channel> =
-            self.connections.get(&id)?.channels.iter().map(|(channel, _)| channel.clone()).collect();
+    fn detach(
+        &mut self,
+        id: ConnectionId,
+        frame: &CloseFrame,
+        parting: Parting,
+    ) -> Option<Connection> {
+        let channels: Vec<Channel> = self
+            .connections
+            .get(&id)?
+            .channels
+            .iter()
+            .map(|(channel, _)| channel.clone())
+            .collect();
         for channel in channels {
             self.end_subscription(id, &channel, parting);
         }
@@ -155,7 +175,9 @@ impl<R: Rng> Node<R> {
 
     /// The session was resumed: perhaps elsewhere, while its old connection is still here.
     pub(super) fn resumed_elsewhere(&mut self, session: &SessionId, turn: u64) {
-        let Some(intake) = self.sessions.get(session).filter(|intake| intake.turn < turn) else { return };
+        let Some(intake) = self.sessions.get(session).filter(|intake| intake.turn < turn) else {
+            return;
+        };
         if let Some(id) = intake.connection {
             self.replace(id);
         }
@@ -169,7 +191,8 @@ impl<R: Rng> Node<R> {
         }
         let mut drain = Drain::new(self.config.drain, self.connections.len());
         let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
-        let turns: Vec<(ConnectionId, Turn)> = ids.into_iter().map(|id| (id, drain.next_turn())).collect();
+        let turns: Vec<(ConnectionId, Turn)> =
+            ids.into_iter().map(|id| (id, drain.next_turn())).collect();
         self.draining = Some(drain);
         for session in self.sessions.keys().cloned().collect::<Vec<SessionId>>() {
             self.end_if_over(&session);
@@ -207,7 +230,8 @@ impl<R: Rng> Node<R> {
 
     /// In a shutdown: whether this connection waits for nothing any more.
     pub(super) fn close_if_done(&mut self, id: ConnectionId) {
-        let Some(hint) = self.connections.get(&id).and_then(|connection| connection.retry_after) else {
+        let Some(hint) = self.connections.get(&id).and_then(|connection| connection.retry_after)
+        else {
             return;
         };
         let session = self.session_of(id);

@@ -12,7 +12,9 @@ use crate::node::permission::Permissions;
 use crate::node::reading::Reading;
 use crate::node::streams::Follow;
 use crate::node::tokens::TokenEnd;
-use relink::{Channel, CloseFrame, Instant, Message, Problem, Rejection, Resume, Secret, SessionId};
+use relink::{
+    Channel, CloseFrame, Instant, Message, Problem, Rejection, Resume, Secret, SessionId,
+};
 use relink_v1::{Encoding, ServerFrame};
 
 /// A connection between its accept and its close.

@@ -17,10 +17,13 @@ use crate::node::work::Intake;
 use crate::node::{ConnectionId, Node, NodeAction, NodeEvent, StoreRequestId, Timer};
 use crate::{Publication, StoreRequest, Stream};
 use relink::internal::count;
-use relink::{CloseCode, CloseFrame, Message, Position, Problem, Rejection, Resume, Secret, SessionId};
+use relink::{
+    CloseCode, CloseFrame, Message, Position, Problem, Rejection, Resume, Secret, SessionId,
+};
 use relink_v1::{ClientFrame, Encoding, ServerFrame, limits};
 
-/// How long a client waits at least that was turned away for want of room: until those that are gone are noticed.
+/// How long a client waits at least that was turned away for want of room: until those that are
+/// gone are noticed.
 pub(super) const CAP_RETRY: Duration = Duration::from_secs(30);
 
 impl<R: Rng> Node<R> {
@@ -61,8 +64,12 @@ impl<R: Rng> Node<R> {
             (Stage::Live(_), ClientFrame::Subscribe { channel, since, token, presence }) => {
                 self.subscribe(id, channel, since, token, presence);
             }
-            (Stage::Live(_), ClientFrame::Unsubscribe { channel }) => self.unsubscribe(id, &channel, None),
-            (Stage::Live(_), ClientFrame::Heartbeat { nonce, sent }) => self.heartbeat(id, nonce, sent),
+            (Stage::Live(_), ClientFrame::Unsubscribe { channel }) => {
+                self.unsubscribe(id, &channel, None)
+            }
+            (Stage::Live(_), ClientFrame::Heartbeat { nonce, sent }) => {
+                self.heartbeat(id, nonce, sent)
+            }
             (Stage::Live(_), ClientFrame::Renew { token }) => self.identify(id, Some(token)),
             (
                 Stage::Silent | Stage::Greeting(_),
@@ -102,7 +109,8 @@ impl<R: Rng> Node<R> {
     ) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.out.encoding = encoding;
-        connection.out.most = max_message.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+        connection.out.most =
+            max_message.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
         connection.stage = Stage::Greeting(Box::new(Greeting { resume, ..Greeting::default() }));
         if connection.user.is_some() && token.is_none() {
             self.enter(id);
@@ -150,7 +158,8 @@ impl<R: Rng> Node<R> {
     /// It is known who this is. May they come in, and with which session?
     fn enter(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(&id) else { return };
-        let (Some(user), Stage::Greeting(greeting)) = (connection.user.clone(), &connection.stage) else {
+        let (Some(user), Stage::Greeting(greeting)) = (connection.user.clone(), &connection.stage)
+        else {
             return;
         };
         let resume = greeting.resume.clone();
@@ -160,8 +169,10 @@ impl<R: Rng> Node<R> {
             return self.close(id, CloseFrame::new(CloseCode::FORBIDDEN, reason));
         }
         let known = resume.as_ref().and_then(|resume| self.sessions.get(&resume.session));
-        let replaces = known.is_some_and(|intake| intake.connection.is_some() && intake.user == user);
-        let present = self.users.get(&user).copied().unwrap_or(0).saturating_sub(u32::from(replaces));
+        let replaces =
+            known.is_some_and(|intake| intake.connection.is_some() && intake.user == user);
+        let present =
+            self.users.get(&user).copied().unwrap_or(0).saturating_sub(u32::from(replaces));
         if self.config.per_user.is_some_and(|most| present >= most) {
             return self.close(id, retry_after(CloseCode::CONCURRENT_CAP, CAP_RETRY));
         }
@@ -189,7 +200,10 @@ impl<R: Rng> Node<R> {
     }
 
     pub(super) fn resume_unknown(&mut self, id: ConnectionId) {
-        self.refuse_resume(id, Problem::new("session_unknown", "it has ended, or was silent for too long"));
+        self.refuse_resume(
+            id,
+            Problem::new("session_unknown", "it has ended, or was silent for too long"),
+        );
     }
 
     fn refuse_resume(&mut self, id: ConnectionId, problem: Problem) {
@@ -210,7 +224,10 @@ impl<R: Rng> Node<R> {
     pub(super) fn created(&mut self, id: ConnectionId, session: SessionId, turn: u64) {
         let Some(user) = self.greeting(id).is_some().then(|| self.user_of(id)).flatten() else {
             // The client went before its session was there.
-            self.request(Why::End { session: session.clone(), turn }, StoreRequest::End { session, turn });
+            self.request(
+                Why::End { session: session.clone(), turn },
+                StoreRequest::End { session, turn },
+            );
             return;
         };
         count(&mut self.stats.created);
@@ -227,9 +244,12 @@ impl<R: Rng> Node<R> {
         rejected: Vec<Rejection>,
         turn: u64,
     ) {
-        let Some(asking) = self.greeting(id).is_some().then(|| self.user_of(id)).flatten() else { return };
+        let Some(asking) = self.greeting(id).is_some().then(|| self.user_of(id)).flatten() else {
+            return;
+        };
         if *asking != *user {
-            return self.refuse_resume(id, Problem::new("wrong_user", "session belongs to another user"));
+            return self
+                .refuse_resume(id, Problem::new("wrong_user", "session belongs to another user"));
         }
         let known = self.sessions.get(&session).map(|intake| (intake.turn, intake.connection));
         if known.is_some_and(|(present, _)| turn <= present) {
@@ -248,7 +268,8 @@ impl<R: Rng> Node<R> {
         self.attach(id, session);
     }
 
-    /// What the application has of the session's messages is finished, for the client that sends them again.
+    /// What the application has of the session's messages is finished, for the client that sends
+    /// them again.
     fn begin_turn(&mut self, session: &SessionId, user: Arc<str>, turn: u64, received: u64) {
         let new = || Box::new(Intake::new(user, turn, received, self.now));
         let intake = self.sessions.entry(session.clone()).or_insert_with(new);
@@ -268,8 +289,10 @@ impl<R: Rng> Node<R> {
         connection.session = Some(session.clone());
         let stream = Stream::Session(session.clone());
         self.watch(id, &stream);
-        let after =
-            self.greeting(id).and_then(|greeting| greeting.resume.as_ref()).map(|resume| resume.position);
+        let after = self
+            .greeting(id)
+            .and_then(|greeting| greeting.resume.as_ref())
+            .map(|resume| resume.position);
         self.request(
             Why::Locate { id },
             StoreRequest::Read { stream, after, limit: self.config.page, by: None },
@@ -283,7 +306,8 @@ impl<R: Rng> Node<R> {
         let Some(greeting) = self.greeting(id) else { return };
         let was_resumed = core::mem::take(&mut greeting.resumed);
         greeting.rejected.clear();
-        let session = self.connections.get_mut(&id).and_then(|connection| connection.session.take());
+        let session =
+            self.connections.get_mut(&id).and_then(|connection| connection.session.take());
         if let Some(session) = session {
             self.unwatch(id, &Stream::Session(session.clone()));
             self.forget_intake(&session);
@@ -318,7 +342,8 @@ impl<R: Rng> Node<R> {
         }
         connection.own = Some(Follow::Live(position));
         self.liveness.watch(id, self.now);
-        let max_message = u64::try_from(self.config.max_message).unwrap_or(u64::MAX).min(limits::NUMBER);
+        let max_message =
+            u64::try_from(self.config.max_message).unwrap_or(u64::MAX).min(limits::NUMBER);
         let welcome = |rejected| ServerFrame::Welcome {
             session: session.clone(),
             resumed,

@@ -24,8 +24,8 @@ pub struct DeliveryId(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AuthorizationId(pub(crate) u64);
 
-/// Everything that can change a node. An input about a connection that the node has closed, or never heard of, changes
-/// nothing.
+/// Everything that can change a node. An input about a connection that the node has closed, or
+/// never heard of, changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeInput {
@@ -48,15 +48,17 @@ pub enum NodeInput {
         /// Which connection.
         id: ConnectionId,
     },
-    /// A part of a message arrived, after all whole ones, and the rest did not. It is a sign of life, and the message has to
-    /// be whole within [`LivenessConfig::message_timeout`](crate::LivenessConfig::message_timeout).
+    /// A part of a message arrived, after all whole ones, and the rest did not. It is a sign of
+    /// life, and the message has to be whole within
+    /// [`LivenessConfig::message_timeout`](crate::LivenessConfig::message_timeout).
     Arriving {
         /// Which connection.
         id: ConnectionId,
     },
-    /// The connection's socket takes nothing more, and pongs wait for it, so that the driver does not read either. If it
-    /// takes nothing for as long as [`LivenessConfig::silence`](crate::LivenessConfig::silence), the connection is
-    /// closed with 1008.
+    /// The connection's socket takes nothing more, and pongs wait for it, so that the driver does
+    /// not read either. If it takes nothing for as long as
+    /// [`LivenessConfig::silence`](crate::LivenessConfig::silence), the connection is closed
+    /// with 1008.
     Blocked {
         /// Which connection.
         id: ConnectionId,
@@ -66,8 +68,8 @@ pub enum NodeInput {
         /// Which connection.
         id: ConnectionId,
     },
-    /// The peer's close frame came, or the transport is gone. Also the last word after a [`NodeAction::Close`], if what
-    /// was queued could not be written.
+    /// The peer's close frame came, or the transport is gone. Also the last word after a
+    /// [`NodeAction::Close`], if what was queued could not be written.
     Closed {
         /// Which connection.
         id: ConnectionId,
@@ -81,10 +83,10 @@ pub enum NodeInput {
         /// The user, or how to close: 4001, 4002, 4012 …
         result: Result<String, CloseFrame>,
     },
-    /// How long the token of a connection is good for. Said right after [`Opened`](Self::Opened), or before each
-    /// [`Identified`](Self::Identified), if the application knows; a fresh token without an end has `None`. A connection whose
-    /// token is over, and was not renewed, is closed with 4002 after
-    /// [`token_grace`](super::NodeConfig::token_grace).
+    /// How long the token of a connection is good for. Said right after [`Opened`](Self::Opened),
+    /// or before each [`Identified`](Self::Identified), if the application knows; a fresh token
+    /// without an end has `None`. A connection whose token is over, and was not renewed, is closed
+    /// with 4002 after [`token_grace`](super::NodeConfig::token_grace).
     TokenEnds {
         /// Which connection.
         id: ConnectionId,
@@ -114,16 +116,17 @@ pub enum NodeInput {
     },
     /// The store has news of a watched stream. Those of streams that are not watched do no harm.
     StoreEvent(StoreEvent),
-    /// A message from the application: to a channel, or to one session. At most once: a store that fails now is not
-    /// asked again ([`NodeEvent::NotPublished`] tells).
+    /// A message from the application: to a channel, or to one session. At most once: a store that
+    /// fails now is not asked again ([`NodeEvent::NotPublished`] tells).
     Publish {
         /// Where.
         stream: Stream,
         /// What.
         message: Message,
     },
-    /// All connections of a user are closed, and their sessions are over, at every node: 4020, 4012. What is under way
-    /// for them here is dropped. Connections that come later begin a new session.
+    /// All connections of a user are closed, and their sessions are over, at every node:
+    /// 4020, 4012. What is under way for them here is dropped. Connections that come later begin a
+    /// new session.
     Kick {
         /// Whose.
         user: String,
@@ -145,11 +148,12 @@ pub enum NodeAction {
     Identify {
         /// Which connection.
         id: ConnectionId,
-        /// The token from the client's hello, or a fresh one ahead of its end; `None` where it sent none.
+        /// The token from the client's hello, or a fresh one ahead of its end; `None` where it sent
+        /// none.
         token: Option<Secret>,
     },
-    /// Find out whether a user may have a channel: when the client subscribes, and again when it renews its token.
-    /// At most 16 are under way for a connection.
+    /// Find out whether a user may have a channel: when the client subscribes, and again when it
+    /// renews its token. At most 16 are under way for a connection.
     Authorize {
         /// Comes back in the answer.
         request: AuthorizationId,
@@ -162,9 +166,10 @@ pub enum NodeAction {
         /// A token for this channel, where the client sent one.
         token: Option<Secret>,
     },
-    /// A message for the application. Those of one session come one at a time, in order; the next one when this one is
-    /// answered. May come again after a failure or a resume on another node, but its effect is committed once. On a
-    /// resume on this node the answer still counts, if the client sends the same message again.
+    /// A message for the application. Those of one session come one at a time, in order; the next
+    /// one when this one is answered. May come again after a failure or a resume on another node,
+    /// but its effect is committed once. On a resume on this node the answer still counts, if the
+    /// client sends the same message again.
     Handle {
         /// Comes back in the answer.
         handling: DeliveryId,
@@ -198,22 +203,23 @@ pub enum NodeAction {
         /// Which.
         stream: Stream,
     },
-    /// There is something to write: told once, until [`poll_transmit`](super::Node::poll_transmit) has said that there is
-    /// nothing more. Or this connection may be read again.
+    /// There is something to write: told once, until [`poll_transmit`](super::Node::poll_transmit)
+    /// has said that there is nothing more. Or this connection may be read again.
     Ready {
         /// Which connection.
         id: ConnectionId,
     },
-    /// Write what [`poll_transmit`](super::Node::poll_transmit) still has, then this frame; then drop the connection,
-    /// or drop it at once where the socket is stuck, and say [`NodeInput::Closed`].
+    /// Write what [`poll_transmit`](super::Node::poll_transmit) still has, then this frame; then
+    /// drop the connection, or drop it at once where the socket is stuck, and say
+    /// [`NodeInput::Closed`].
     Close {
         /// Which connection.
         id: ConnectionId,
         /// The close frame.
         frame: CloseFrame,
     },
-    /// The connection is closed, and no message that it sent is under way any more: its place is free. Told once for each
-    /// connection.
+    /// The connection is closed, and no message that it sent is under way any more: its place is
+    /// free. Told once for each connection.
     Released {
         /// Which connection.
         id: ConnectionId,
@@ -259,7 +265,8 @@ pub enum NodeEvent {
         /// What the client is told; empty where it closed, or went away.
         reason: String,
     },
-    /// A member came into a channel that somebody here follows: one stay, of a user who may have others.
+    /// A member came into a channel that somebody here follows: one stay, of a user who may have
+    /// others.
     Joined {
         /// Which channel.
         channel: Channel,
@@ -273,8 +280,8 @@ pub enum NodeEvent {
         /// Who.
         member: Member,
     },
-    /// A message that nobody waits for could not be published: it is too large, or the store has no room for it. Or the
-    /// store failed, and perhaps it was published.
+    /// A message that nobody waits for could not be published: it is too large, or the store has no
+    /// room for it. Or the store failed, and perhaps it was published.
     NotPublished {
         /// What is wrong with it, or ails the store.
         detail: String,

@@ -12,12 +12,17 @@ use crate::node::{ConnectionId, Node};
 use relink::{CloseFrame, Instant, SessionId};
 
 impl<R: Rng> Node<R> {
-    /// Here at once, whatever the store does; elsewhere when it says so ([`StoreEvent::Ended`](crate::StoreEvent::Ended)).
+    /// Here at once, whatever the store does; elsewhere when it says so
+    /// ([`StoreEvent::Ended`](crate::StoreEvent::Ended)).
     pub(super) fn kick(&mut self, user: String, frame: CloseFrame) {
-        // What was asked of the store before comes before the end, and nothing of these sessions is asked after it.
+        // What was asked of the store before comes before the end, and nothing of these sessions is
+        // asked after it.
         let question = self.end_user(&user, &frame, self.now);
         self.kicks.insert(user.clone(), self.now);
-        self.request(Why::EndUser { user: user.clone(), frame: frame.clone(), at: self.now }, question);
+        self.request(
+            Why::EndUser { user: user.clone(), frame: frame.clone(), at: self.now },
+            question,
+        );
         let theirs = self.sessions.iter().filter(|(_, intake)| *intake.user == *user);
         let sessions: Vec<SessionId> = theirs.map(|(session, _)| session.clone()).collect();
         for session in sessions {

@@ -62,7 +62,9 @@ impl<R: Rng> Node<R> {
             return;
         }
         let Lookup { asker, payer: before, mut readers, .. } = lookup;
-        readers.retain(|id| self.follow(*id, stream).is_some_and(|follow| follow.seeks(after).is_some()));
+        readers.retain(|id| {
+            self.follow(*id, stream).is_some_and(|follow| follow.seeks(after).is_some())
+        });
         // In turn, so that a user without room keeps nobody else from the stream.
         let next = readers.range((Bound::Excluded(before), Bound::Unbounded)).next();
         let Some(payer) = next.or(readers.first()).copied() else { return self.give_back(asker) };
@@ -120,7 +122,11 @@ impl<R: Rng> Node<R> {
                     let end = self.send_page(id, stream, place, page);
                     if end.is_some_and(|end| end == place && (behind || end.offset < top.offset)) {
                         // The store knows less than its news did: ask it again, but not at once.
-                        self.set_follow(id, stream, Follow::Seeking { after, greet: Greet::Silent });
+                        self.set_follow(
+                            id,
+                            stream,
+                            Follow::Seeking { after, greet: Greet::Silent },
+                        );
                         waiting.insert(id);
                     } else if end.is_some_and(|end| behind || end.offset < top.offset) {
                         self.look_up(id, stream, end, Greet::Silent);

@@ -1,6 +1,8 @@
-//! The lists of members: told a page at a time, as a socket has room, and brought up to date by the changes since.
+//! The lists of members: told a page at a time, as a socket has room, and brought up to date by the
+//! changes since.
 //!
-//! A connection that does not read is owed its lists; that is a place in the list, and not a copy of it.
+//! A connection that does not read is owed its lists; that is a place in the list, and not a copy
+//! of it.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -17,8 +19,8 @@ use crate::node::{ConnectionId, Node};
 use relink::{Channel, Member, Message};
 use relink_v1::{Encoding, ServerFrame, limits};
 
-/// A page takes members up to this many bytes, as they are kept: some 16 KiB in CBOR, and at the very most six times that in
-/// JSON, which every client takes.
+/// A page takes members up to this many bytes, as they are kept: some 16 KiB in CBOR, and at the
+/// very most six times that in JSON, which every client takes.
 const PAGE_BYTES: usize = 16 * 1024;
 /// Beside the names and words of a member.
 const MEMBER_OVERHEAD: usize = 32;
@@ -95,7 +97,8 @@ impl Room {
             self.pages.clear();
         }
         let members = &self.members;
-        let page = self.pages.entry(after.cloned()).or_insert_with(|| Page::new(channel, members, after));
+        let page =
+            self.pages.entry(after.cloned()).or_insert_with(|| Page::new(channel, members, after));
         (page.frame.get(encoding), page.next.clone())
     }
 
@@ -107,7 +110,8 @@ impl Room {
 impl Page {
     fn new(channel: &Channel, all: &BTreeMap<String, Member>, after: Option<&String>) -> Self {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut rest = all.range::<String, _>((from, Bound::Unbounded)).map(|(_, member)| member).peekable();
+        let mut rest =
+            all.range::<String, _>((from, Bound::Unbounded)).map(|(_, member)| member).peekable();
         let (mut members, mut bytes) = (Vec::new(), 0_usize);
         // One at least, whatever its size.
         while let Some(member) =
@@ -118,17 +122,24 @@ impl Page {
         }
         let more = rest.peek().is_some();
         let next = members.last().filter(|_| more).map(|member| member.join.clone());
-        Self { frame: Encoded::new(ServerFrame::Members { channel: channel.clone(), members, more }), next }
+        Self {
+            frame: Encoded::new(ServerFrame::Members { channel: channel.clone(), members, more }),
+            next,
+        }
     }
 }
 
 fn size(member: &Member) -> usize {
     let words = member.info.as_ref().map_or(0, |words| words.as_str().len());
-    MEMBER_OVERHEAD.saturating_add(member.user.len()).saturating_add(member.join.len()).saturating_add(words)
+    MEMBER_OVERHEAD
+        .saturating_add(member.user.len())
+        .saturating_add(member.join.len())
+        .saturating_add(words)
 }
 
 impl<R: Rng> Node<R> {
-    /// The whole list, from the beginning. One that is asked for already may have been asked for before this client joined.
+    /// The whole list, from the beginning. One that is asked for already may have been asked for
+    /// before this client joined.
     pub(super) fn show_members(&mut self, id: ConnectionId, channel: &Channel) {
         self.show_members_to(BTreeSet::from([id]), channel);
     }
@@ -154,7 +165,8 @@ impl<R: Rng> Node<R> {
         self.request(Why::Members { channel: channel.clone() }, StoreRequest::Members { channel });
     }
 
-    /// The list from the store, brought up to date by the changes that came while it was on its way.
+    /// The list from the store, brought up to date by the changes that came while it was on its
+    /// way.
     pub(super) fn members(&mut self, channel: &Channel, members: Vec<Member>) {
         let Some(room) = self.rooms.get_mut(channel) else { return };
         let Some(mut asked) = room.asked.take() else { return };
@@ -205,8 +217,8 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// So little waits for a socket when it is given the next page: a list takes no more room than one page, however slow its
-    /// reader is.
+    /// So little waits for a socket when it is given the next page: a list takes no more room than
+    /// one page, however slow its reader is.
     pub(super) fn wants_page(&self, queued: usize) -> bool {
         queued <= PAGE_BYTES.min(self.config.max_outbound_bytes / 2)
     }
@@ -227,7 +239,8 @@ impl<R: Rng> Node<R> {
         let Some(View::Listing { after, stale }) = self.view(id, channel).cloned() else {
             return self.stop_listing(id, channel);
         };
-        let (Some(room), Some(connection)) = (self.rooms.get_mut(channel), self.connections.get_mut(&id))
+        let (Some(room), Some(connection)) =
+            (self.rooms.get_mut(channel), self.connections.get_mut(&id))
         else {
             return self.stop_listing(id, channel);
         };
@@ -267,7 +280,9 @@ impl<R: Rng> Node<R> {
     fn tell_change(&mut self, id: ConnectionId, channel: &Channel, frame: &mut Encoded) {
         let missed = match self.view(id, channel) {
             Some(View::StatusChange) => View::Stale,
-            Some(View::Listing { after, .. }) => View::Listing { after: after.clone(), stale: true },
+            Some(View::Listing { after, .. }) => {
+                View::Listing { after: after.clone(), stale: true }
+            }
             Some(View::Wanted | View::Joining(_) | View::Waiting | View::Stale) | None => return,
         };
         let Some(connection) = self.connections.get_mut(&id) else { return };
@@ -290,7 +305,8 @@ impl<R: Rng> Node<R> {
     /// News may have been lost: everyone gets the list again.
     pub(super) fn refresh_roster(&mut self, channel: &Channel) {
         let mut readers = BTreeSet::from_iter(self.readers_of(channel));
-        let is_told = |view: &View| matches!(view, View::StatusChange | View::Waiting | View::Listing { .. });
+        let is_told =
+            |view: &View| matches!(view, View::StatusChange | View::Waiting | View::Listing { .. });
         readers.retain(|id| self.view(*id, channel).is_some_and(is_told));
         if !readers.is_empty() {
             self.show_members_to(readers, channel);

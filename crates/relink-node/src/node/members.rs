@@ -33,7 +33,8 @@ pub(super) enum View {
     Joining(StoreRequestId),
     /// The list is on its way from the store.
     Waiting,
-    /// The list is told, up to here. Stale: changes were left out for want of room, and another list follows this one.
+    /// The list is told, up to here. Stale: changes were left out for want of room, and another
+    /// list follows this one.
     Listing { after: Option<String>, stale: bool },
     /// The list was told; changes follow.
     StatusChange,
@@ -41,13 +42,13 @@ pub(super) enum View {
     Stale,
 }
 
-/// A membership as its end is watched. The lease is part of it: who comes back holds another one, and what ends then has
-/// no effect.
+/// A membership as its end is watched. The lease is part of it: who comes back holds another one,
+/// and what ends then has no effect.
 pub(super) type Stay = (Channel, SessionId, u64);
 
 impl Seat {
-    /// One that takes the place of the one before, if there was one: by the same lease, so that the connection has one stay
-    /// however often it subscribes.
+    /// One that takes the place of the one before, if there was one: by the same lease, so that the
+    /// connection has one stay however often it subscribes.
     pub(super) const fn wanted(info: Text, before: Option<u64>) -> Self {
         Self { info: Some(info), lease: before, view: View::Wanted }
     }
@@ -63,18 +64,23 @@ impl<R: Rng> Node<R> {
         let (drawn, join) = (self.rng.next_u64(), format!("{:016x}", self.rng.next_u64()));
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let (user, session) = (connection.user_name(), connection.session.clone());
-        let Some(seat) = connection.subscription(channel).and_then(|at| at.seat.as_mut()) else { return };
+        let Some(seat) = connection.subscription(channel).and_then(|at| at.seat.as_mut()) else {
+            return;
+        };
         let Some(session) = session.filter(|_| seat.view == View::Wanted) else { return };
         let stay = |lease| (channel.clone(), session.clone(), lease);
         // The store may have been asked to end a stay whose grace is over.
-        let lease = seat.lease.filter(|lease| self.presence.is_online(&stay(*lease))).unwrap_or(drawn);
+        let lease =
+            seat.lease.filter(|lease| self.presence.is_online(&stay(*lease))).unwrap_or(drawn);
         seat.lease = Some(lease);
         let member = Member { user, join, info: seat.info.take() };
-        // Whoever comes back within the grace was never away: that is the store's knowledge, and its answer.
-        let (PresenceChange::Joined | PresenceChange::Unchanged) = self.presence.online(stay(lease));
+        // Whoever comes back within the grace was never away: that is the store's knowledge, and
+        // its answer.
+        let (PresenceChange::Joined | PresenceChange::Unchanged) =
+            self.presence.online(stay(lease));
         let why = Why::Join { id, channel: channel.clone(), member: Box::new(member.clone()) };
-        let question =
-            self.request(why, StoreRequest::Join { channel: channel.clone(), session, member, lease });
+        let question = self
+            .request(why, StoreRequest::Join { channel: channel.clone(), session, member, lease });
         self.set_view(id, channel, View::Joining(question));
         self.hold_place(id);
     }
@@ -117,7 +123,8 @@ impl<R: Rng> Node<R> {
 
     /// The channels in which this connection has seen this much.
     pub(super) fn seats_where(&self, id: ConnectionId, is: impl Fn(&View) -> bool) -> Vec<Channel> {
-        let channels = self.connections.get(&id).into_iter().flat_map(|connection| &connection.channels);
+        let channels =
+            self.connections.get(&id).into_iter().flat_map(|connection| &connection.channels);
         let seats = channels.filter(|(_, at)| at.seat.as_ref().is_some_and(|seat| is(&seat.view)));
         seats.map(|(channel, _)| channel.clone()).collect()
     }
@@ -133,19 +140,25 @@ impl<R: Rng> Node<R> {
     }
 
     /// The connection broke; the client may come back.
-    pub(super) fn member_disconnected(&mut self, session: &SessionId, channel: &Channel, seat: &Seat) {
+    pub(super) fn member_disconnected(
+        &mut self,
+        session: &SessionId,
+        channel: &Channel,
+        seat: &Seat,
+    ) {
         if let Some(lease) = seat.lease {
             self.presence.broken(&(channel.clone(), session.clone(), lease), self.now);
         }
     }
 
-    /// A session goes on here. If it is a member by a connection that is gone, perhaps with its node, it has the grace to
-    /// say that it still wants to be one.
+    /// A session goes on here. If it is a member by a connection that is gone, perhaps with its
+    /// node, it has the grace to say that it still wants to be one.
     pub(super) fn watch_seats(&mut self, session: &SessionId, seats: Vec<(Channel, u64)>) {
         for (channel, lease) in seats {
             let stay = (channel, session.clone(), lease);
             if !self.presence.is_online(&stay) {
-                let (PresenceChange::Joined | PresenceChange::Unchanged) = self.presence.online(stay.clone());
+                let (PresenceChange::Joined | PresenceChange::Unchanged) =
+                    self.presence.online(stay.clone());
                 self.presence.broken(&stay, self.now);
             }
         }

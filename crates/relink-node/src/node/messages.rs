@@ -46,7 +46,9 @@ impl<R: Rng> Node<R> {
                 }
             }
             Arrival::Gap => self.gap(id, "a message is missing"),
-            Arrival::Taken => self.take_in(id, &session, Incoming::new(serial, channel, message, now)),
+            Arrival::Taken => {
+                self.take_in(id, &session, Incoming::new(serial, channel, message, now))
+            }
         }
     }
 
@@ -78,7 +80,8 @@ impl<R: Rng> Node<R> {
             return;
         }
         let session = self.session_of(id);
-        let taken = session.and_then(|session| self.sessions.get(&session)).map(|intake| intake.taken);
+        let taken =
+            session.and_then(|session| self.sessions.get(&session)).map(|intake| intake.taken);
         if taken.is_some_and(|taken| sent > taken) {
             self.gap(id, "the last messages are missing");
         }
@@ -89,7 +92,8 @@ impl<R: Rng> Node<R> {
         self.close(id, CloseFrame::new(CloseCode::GAP, reason));
     }
 
-    /// Moves what can be moved: one message at a time to the application, one effect at a time to the store.
+    /// Moves what can be moved: one message at a time to the application, one effect at a time to
+    /// the store.
     pub(super) fn drive_messages(&mut self, session: &SessionId) {
         let number = self.next_number();
         let Some(intake) = self.sessions.get_mut(session) else { return };
@@ -114,7 +118,11 @@ impl<R: Rng> Node<R> {
         self.end_if_over(session);
     }
 
-    pub(super) fn handled(&mut self, handling: DeliveryId, result: Result<Vec<(Stream, Message)>, Problem>) {
+    pub(super) fn handled(
+        &mut self,
+        handling: DeliveryId,
+        result: Result<Vec<(Stream, Message)>, Problem>,
+    ) {
         let Some(session) = self.handlings.remove(&handling) else { return };
         let result = self.check_effect(result);
         let Some(intake) = self.sessions.get_mut(&session) else { return };
@@ -132,7 +140,8 @@ impl<R: Rng> Node<R> {
                 Some(serial) => {
                     let turn = intake.turn;
                     let problem = effect.result.as_ref().err();
-                    let rejection = problem.map(|problem| Rejection { serial, problem: problem.clone() });
+                    let rejection =
+                        problem.map(|problem| Rejection { serial, problem: problem.clone() });
                     let session = session.clone();
                     let why = Why::Commit { session: session.clone() };
                     (why, StoreRequest::Commit { session, turn, serial, publications, rejection })
@@ -168,7 +177,12 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    pub(super) fn committed(&mut self, question: StoreRequestId, session: &SessionId, received: u64) {
+    pub(super) fn committed(
+        &mut self,
+        question: StoreRequestId,
+        session: &SessionId,
+        received: u64,
+    ) {
         let Some(intake) = self.sessions.get_mut(session) else { return };
         if intake.storing != Some(question) {
             return;
@@ -192,7 +206,12 @@ impl<R: Rng> Node<R> {
     }
 
     /// What the message led to cannot be kept: the message is refused, and that is stored.
-    pub(super) fn commit_has_no_room(&mut self, question: StoreRequestId, session: &SessionId, full: Full) {
+    pub(super) fn commit_has_no_room(
+        &mut self,
+        question: StoreRequestId,
+        session: &SessionId,
+        full: Full,
+    ) {
         let Some(intake) = self.sessions.get_mut(session) else { return };
         if intake.storing.take_if(|storing| *storing == question).is_none() {
             return;
@@ -211,7 +230,11 @@ impl<R: Rng> Node<R> {
         self.lose_intake(session, "the session is gone");
     }
 
-    pub(super) fn published_unacknowledged(&mut self, question: StoreRequestId, session: &SessionId) {
+    pub(super) fn published_unacknowledged(
+        &mut self,
+        question: StoreRequestId,
+        session: &SessionId,
+    ) {
         let Some(intake) = self.sessions.get_mut(session) else { return };
         if intake.storing.take_if(|storing| *storing == question).is_some() {
             self.pop_effect(session);
@@ -226,7 +249,8 @@ impl<R: Rng> Node<R> {
         Some(effect)
     }
 
-    /// What was taken in is dropped, and the client asked to come again: it still has all that was not acknowledged.
+    /// What was taken in is dropped, and the client asked to come again: it still has all that was
+    /// not acknowledged.
     pub(super) fn lose_intake(&mut self, session: &SessionId, reason: &str) {
         let connection = self.sessions.get(session).and_then(|intake| intake.connection);
         if let Some(id) = connection {
@@ -244,22 +268,24 @@ impl<R: Rng> Node<R> {
         self.release(intake.left);
     }
 
-    /// A session without a connection is forgotten here when nothing of it is under way; one that its client ended is
-    /// over for good.
+    /// A session without a connection is forgotten here when nothing of it is under way; one that
+    /// its client ended is over for good.
     pub(super) fn end_if_over(&mut self, session: &SessionId) {
         let Some(intake) = self.sessions.get_mut(session) else { return };
         if intake.connection.is_some() || intake.unhandled() > 0 {
             return;
         }
         let (ending, turn) = (intake.ending, intake.turn);
-        // What the client has not sent again yet is kept for a client that may come back; no connection pays for it.
+        // What the client has not sent again yet is kept for a client that may come back; no
+        // connection pays for it.
         if !intake.is_idle() && !ending && self.draining.is_none() {
             let left = if intake.handling().is_none() { intake.left.take() } else { None };
             return self.release(left);
         }
         self.forget_intake(session);
         if ending {
-            let (session, what) = (session.clone(), StoreRequest::End { session: session.clone(), turn });
+            let (session, what) =
+                (session.clone(), StoreRequest::End { session: session.clone(), turn });
             self.request(Why::End { session, turn }, what);
         }
     }

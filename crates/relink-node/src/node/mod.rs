@@ -52,20 +52,23 @@ use work::Intake;
 ///
 /// Sans-IO like a [`Session`](relink::Session), and to the same contract. A driver:
 ///
-/// 1. hands in what happened with [`handle`](Self::handle), time last: what has arrived comes before [`NodeInput::Timeout`];
+/// 1. hands in what happened with [`handle`](Self::handle), time last: what has arrived comes
+///    before [`NodeInput::Timeout`];
 /// 2. does what [`poll_action`](Self::poll_action) says until it says nothing more;
 /// 3. writes the messages of [`poll_transmit`](Self::poll_transmit) of each connection that is
-///    [`Ready`](NodeAction::Ready), while its socket has room, and then takes actions again: room in a queue may be filled
-///    from the store;
+///    [`Ready`](NodeAction::Ready), while its socket has room, and then takes actions again: room
+///    in a queue may be filled from the store;
 /// 4. reads a socket only while [`may_read`](Self::may_read) allows it;
 /// 5. hands in [`NodeInput::Timeout`] when [`poll_timeout`](Self::poll_timeout) says.
 ///
-/// Every `Identify`, `Authorize`, `Handle` and `Ask` wants exactly one answer, however late and in whatever order.
+/// Every `Identify`, `Authorize`, `Handle` and `Ask` wants exactly one answer, however late and in
+/// whatever order.
 ///
-/// What a client sends is taken in by the order of its serials, handed to the application one at a time, and acknowledged
-/// when the store has noted serial and effect together: so the effect happens once, whichever node it was sent to and
-/// however often. What a client reads is one sequence without a hole: what it missed comes from the store, a page
-/// at a time, and news are joined to its end. One that is too slow for the news goes back to reading from the store, so
+/// What a client sends is taken in by the order of its serials, handed to the application one at a
+/// time, and acknowledged when the store has noted serial and effect together: so the effect
+/// happens once, whichever node it was sent to and however often. What a client reads is one
+/// sequence without a hole: what it missed comes from the store, a page at a time, and news are
+/// joined to its end. One that is too slow for the news goes back to reading from the store, so
 /// that what waits for its socket stays bounded.
 #[derive(Debug)]
 pub struct Node<R> {
@@ -84,7 +87,8 @@ pub struct Node<R> {
     streams: BTreeMap<Stream, Watched>,
     lookups: BTreeMap<(Stream, Option<Position>), Lookup>,
     rooms: BTreeMap<Channel, Room>,
-    /// Users who were kicked, and when, until the store has ended their sessions: they resume none meanwhile.
+    /// Users who were kicked, and when, until the store has ended their sessions: they resume none
+    /// meanwhile.
     kicks: BTreeMap<String, Instant>,
     questions: BTreeMap<StoreRequestId, Asked>,
     handlings: BTreeMap<DeliveryId, SessionId>,
@@ -119,7 +123,8 @@ enum Timer {
 }
 
 impl<R: Rng> Node<R> {
-    /// A node without connections. Session ids are secrets, and are drawn from `rng`: it has to be fit for that.
+    /// A node without connections. Session ids are secrets, and are drawn from `rng`: it has to be
+    /// fit for that.
     ///
     /// # Errors
     ///
@@ -198,7 +203,9 @@ impl<R: Rng> Node<R> {
             match self.timers.pop_first() {
                 Some((_, Timer::Hello(id))) => self.hello_overdue(id),
                 Some((_, Timer::Reading(id))) => self.look_at_reading(id),
-                Some((_, Timer::Ask { question, why, tries })) => self.ask_after_delay(question, why, tries),
+                Some((_, Timer::Ask { question, why, tries })) => {
+                    self.ask_after_delay(question, why, tries)
+                }
                 Some((_, Timer::Token(id))) => self.look_at_token(id),
                 Some((_, Timer::Keep)) => self.touch_sessions(),
                 Some((_, Timer::Leave { id, hint })) => self.drain_connection(id, hint),
@@ -221,8 +228,8 @@ impl<R: Rng> Node<R> {
         self.actions.pop_front()
     }
 
-    /// The next message to write on a connection, while its socket has room. A connection that is told to close is
-    /// forgotten when there is nothing more.
+    /// The next message to write on a connection, while its socket has room. A connection that is
+    /// told to close is forgotten when there is nothing more.
     #[must_use]
     pub fn poll_transmit(&mut self, id: ConnectionId) -> Option<Message> {
         if let Some(rest) = self.leaving.get_mut(&id) {
@@ -269,8 +276,13 @@ impl<R: Rng> Node<R> {
     /// What happened so far, and what is so now. Adds up the queues of all connections.
     #[must_use]
     pub fn stats(&self) -> NodeStats {
-        let waiting: usize = self.connections.values().map(|connection| connection.out.bytes()).sum();
-        NodeStats { connections: self.connections.len() as u64, outbound_bytes: waiting as u64, ..self.stats }
+        let waiting: usize =
+            self.connections.values().map(|connection| connection.out.bytes()).sum();
+        NodeStats {
+            connections: self.connections.len() as u64,
+            outbound_bytes: waiting as u64,
+            ..self.stats
+        }
     }
 
     // What all parts of it use.
@@ -329,7 +341,9 @@ impl<R: Rng> Node<R> {
 
     /// Tells the driver that there is something to write, once.
     fn ready(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.is_live()) else {
+        let Some(connection) =
+            self.connections.get_mut(&id).filter(|connection| connection.is_live())
+        else {
             return;
         };
         if !core::mem::replace(&mut connection.out.told, true) {

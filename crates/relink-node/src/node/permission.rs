@@ -1,5 +1,5 @@
-//! Asking the application whether a user may have a channel, and the store for what a subscription missed: little at a
-//! time for each connection.
+//! Asking the application whether a user may have a channel, and the store for what a subscription
+//! missed: little at a time for each connection.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -12,8 +12,8 @@ use crate::node::streams::Greet;
 use crate::node::{ConnectionId, Node, NodeAction};
 use relink::{Channel, Problem};
 
-/// At most this many answers are due to one connection at a time. Enough for a client that subscribes to all its channels
-/// again.
+/// At most this many answers are due to one connection at a time. Enough for a client that
+/// subscribes to all its channels again.
 const AT_ONCE: usize = 16;
 
 /// What one connection wants to know.
@@ -30,7 +30,8 @@ impl Permissions {
         Self { waiting: BTreeMap::new(), due: 0 }
     }
 
-    /// The answer is not wanted any more. A question that was asked keeps its place until it is answered.
+    /// The answer is not wanted any more. A question that was asked keeps its place until it is
+    /// answered.
     pub(super) fn forget(&mut self, request: AuthorizationId) {
         self.waiting.remove(&request);
     }
@@ -55,7 +56,9 @@ impl<R: Rng> Node<R> {
             match subscription.question {
                 None => settled.push(channel.clone()),
                 // The application was asked with what the old token said.
-                Some(request) => subscription.again = !connection.permissions.waiting.contains_key(&request),
+                Some(request) => {
+                    subscription.again = !connection.permissions.waiting.contains_key(&request)
+                }
             }
         }
         for channel in settled {
@@ -67,7 +70,9 @@ impl<R: Rng> Node<R> {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let user = connection.user_name();
         while connection.permissions.due < AT_ONCE {
-            let Some((request, channel)) = connection.permissions.waiting.pop_first() else { return };
+            let Some((request, channel)) = connection.permissions.waiting.pop_first() else {
+                return;
+            };
             let Some(subscription) = connection.subscription(&channel) else { continue };
             let token = subscription.token.clone();
             connection.permissions.due += 1;
@@ -102,7 +107,8 @@ impl<R: Rng> Node<R> {
         self.give_back(id);
     }
 
-    /// One more answer of the store is due to this connection: it waits for it before it asks the application further.
+    /// One more answer of the store is due to this connection: it waits for it before it asks the
+    /// application further.
     pub(super) fn hold_place(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.permissions.due = connection.permissions.due.saturating_add(1);

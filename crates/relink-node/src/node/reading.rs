@@ -1,5 +1,5 @@
-//! Whether a connection is read: what it does not take, and messages that nobody has handled yet, stop the reading, but
-//! neither for ever.
+//! Whether a connection is read: what it does not take, and messages that nobody has handled yet,
+//! stop the reading, but neither for ever.
 
 use core::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::node::{ConnectionId, Node, NodeAction, Timer};
 use relink::internal::earliest;
 use relink::{CloseCode, CloseFrame, Instant, SessionId};
 
-/// How long a session whose application is behind holds up the reading: short enough that heartbeats, which may stand
-/// behind the next message, are answered in time.
+/// How long a session whose application is behind holds up the reading: short enough that
+/// heartbeats, which may stand behind the next message, are answered in time.
 const HOLD: Duration = Duration::from_secs(5);
 
 /// At most this many messages are answered while the queue of answers is full.
@@ -33,7 +33,8 @@ pub(super) struct Reading {
     excess: u32,
     /// Since when its socket takes nothing, not even the pongs that it asked for.
     pub(super) blocked: Option<Instant>,
-    /// Since when a message has been arriving that is not whole, without the time in which it could not be read.
+    /// Since when a message has been arriving that is not whole, without the time in which it could
+    /// not be read.
     arriving: Option<Instant>,
     /// When this is looked at again.
     look: Option<Instant>,
@@ -54,13 +55,15 @@ impl Reading {
 }
 
 impl<R: Rng> Node<R> {
-    /// Whether the connection's socket may be read now. Where not, [`NodeAction::Ready`] tells when it may again.
+    /// Whether the connection's socket may be read now. Where not, [`NodeAction::Ready`] tells when
+    /// it may again.
     #[must_use]
     pub fn may_read(&self, id: ConnectionId) -> bool {
         self.connections.get(&id).is_some_and(|connection| !connection.reading.paused)
     }
 
-    /// The messages of a session have moved on: perhaps its connection may be read again, or closed.
+    /// The messages of a session have moved on: perhaps its connection may be read again, or
+    /// closed.
     pub(super) fn session_moved_on(&mut self, session: &SessionId) {
         let Some(intake) = self.sessions.get(session) else { return };
         let (idle, Some(id)) = (intake.unhandled() == 0, intake.connection) else { return };
@@ -91,18 +94,19 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// A message came. Whether it is one too many while answers to others wait: a driver that is told to stop reading has
-    /// few in its hands.
+    /// A message came. Whether it is one too many while answers to others wait: a driver that is
+    /// told to stop reading has few in its hands.
     pub(super) fn is_excessive(&mut self, id: ConnectionId) -> bool {
         let most = self.config.max_outbound_bytes;
         let Some(connection) = self.connections.get_mut(&id) else { return false };
         let is_full = connection.out.bytes() > most;
-        connection.reading.excess = if is_full { connection.reading.excess.saturating_add(1) } else { 0 };
+        connection.reading.excess =
+            if is_full { connection.reading.excess.saturating_add(1) } else { 0 };
         connection.reading.excess > MOST_EXCESS
     }
 
-    /// Whether the application and the store have enough of its messages to do: more than its client may have on their
-    /// way.
+    /// Whether the application and the store have enough of its messages to do: more than its
+    /// client may have on their way.
     fn is_busy(&self, connection: &Connection) -> bool {
         let intake = connection.session.as_ref().and_then(|session| self.sessions.get(session));
         intake.is_some_and(|intake| {
@@ -113,7 +117,8 @@ impl<R: Rng> Node<R> {
 
     /// Whether a message with or without a serial has to be passed over.
     pub(super) fn passes_over(&mut self, id: ConnectionId, has_serial: bool) -> bool {
-        let Some(connection) = self.connections.get(&id).filter(|connection| connection.reading.on) else {
+        let Some(connection) = self.connections.get(&id).filter(|connection| connection.reading.on)
+        else {
             return false;
         };
         // Those without a serial as well: otherwise the others might never be done with.
@@ -197,8 +202,11 @@ impl<R: Rng> Node<R> {
 
     fn look_later(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(&id) else { return };
-        let deadlines =
-            [self.held_until(connection), self.blocked_until(connection), self.whole_by(connection)];
+        let deadlines = [
+            self.held_until(connection),
+            self.blocked_until(connection),
+            self.whole_by(connection),
+        ];
         let Some((at, ())) = earliest(deadlines.map(|at| at.map(|at| (at, ())))) else { return };
         let at = at.min(self.now + LOOK);
         // Deadlines of the past are for the next look, which is at once.
@@ -220,7 +228,8 @@ impl<R: Rng> Node<R> {
             return self.close(id, does_not_read());
         }
         if let Some(at) = self.whole_by(connection).filter(|at| *at <= self.now) {
-            // A look that is late means that this side slept: what the peer sent meanwhile may wait in the socket.
+            // A look that is late means that this side slept: what the peer sent meanwhile may wait
+            // in the socket.
             if self.now - at < self.config.liveness.check_every / 2 {
                 return self.close(id, CloseFrame::new(CloseCode::HEARTBEAT_TIMEOUT, TOO_SLOW));
             }

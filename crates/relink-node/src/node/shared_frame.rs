@@ -27,7 +27,8 @@ impl Encoded {
         slot.get_or_insert_with(|| self.frame.encode(encoding)).clone()
     }
 
-    /// The same for a reader that takes at most `most` bytes; tells whether a publication was too large for that.
+    /// The same for a reader that takes at most `most` bytes; tells whether a publication was too
+    /// large for that.
     pub(super) fn get_within(&mut self, encoding: Encoding, most: usize) -> (Message, bool) {
         let message = self.get(encoding);
         let size = message.len();

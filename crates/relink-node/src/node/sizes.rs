@@ -16,8 +16,9 @@ impl NodeConfig {
     ///
     /// # Errors
     ///
-    /// [`LIMIT_EXCEEDED`](Problem::LIMIT_EXCEEDED) where it is larger than [`max_publication`](Self::max_publication), or
-    /// the channel has a name that no client can subscribe to.
+    /// [`LIMIT_EXCEEDED`](Problem::LIMIT_EXCEEDED) where it is larger than
+    /// [`max_publication`](Self::max_publication), or the channel has a name that no client can
+    /// subscribe to.
     pub fn may_publish(&self, stream: &Stream, message: &Message) -> Result<(), Problem> {
         let channel = match stream {
             Stream::Channel(channel) => Some(channel.clone()),
@@ -28,7 +29,8 @@ impl NodeConfig {
             checked.map_err(|error| Problem::new(Problem::LIMIT_EXCEEDED, error.to_string()))?;
         }
         // With the longest offset: which one it gets is the store's to say.
-        let frame = ServerFrame::Publication { channel, offset: limits::NUMBER, payload: message.clone() };
+        let frame =
+            ServerFrame::Publication { channel, offset: limits::NUMBER, payload: message.clone() };
         let (size, most) = (frame.encoded_len(Encoding::Json), self.max_publication);
         if size > most {
             let detail = format!(
@@ -47,17 +49,28 @@ impl<R: Rng> Node<R> {
         result: Result<Vec<(Stream, Message)>, Problem>,
     ) -> Result<Vec<(Stream, Message)>, Problem> {
         let publications = result?;
-        publications.iter().try_for_each(|(stream, message)| self.config.may_publish(stream, message))?;
+        publications
+            .iter()
+            .try_for_each(|(stream, message)| self.config.may_publish(stream, message))?;
         Ok(publications)
     }
 }
 
-/// In place of a publication that is larger than its reader takes. It keeps the place, so that nothing seems to be missing.
-pub(super) fn withheld(frame: &ServerFrame, size: usize, most: usize, encoding: Encoding) -> Option<Message> {
+/// In place of a publication that is larger than its reader takes. It keeps the place, so that
+/// nothing seems to be missing.
+pub(super) fn withheld(
+    frame: &ServerFrame,
+    size: usize,
+    most: usize,
+    encoding: Encoding,
+) -> Option<Message> {
     let ServerFrame::Publication { channel, offset, .. } = frame else { return None };
     let detail = format!("it has {size} bytes, and this client takes {most}");
     let problem = Problem::new(Problem::LIMIT_EXCEEDED, detail);
-    Some(ServerFrame::Withheld { channel: channel.clone(), offset: *offset, problem }.encode(encoding))
+    Some(
+        ServerFrame::Withheld { channel: channel.clone(), offset: *offset, problem }
+            .encode(encoding),
+    )
 }
 
 /// Leaves the newest rejections: as many as have room beside what else a welcome says.

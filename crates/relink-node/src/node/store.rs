@@ -83,8 +83,8 @@ pub(super) struct Asked {
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
-/// Retries for `Leave`, `End` and `Touch`; after that the store's own expiry cleans up. A kick is retried until it is done,
-/// since expiry does not end sessions that another node keeps.
+/// Retries for `Leave`, `End` and `Touch`; after that the store's own expiry cleans up. A kick is
+/// retried until it is done, since expiry does not end sessions that another node keeps.
 const MOST_TRIES: u8 = 40;
 
 impl<R: Rng> Node<R> {
@@ -92,14 +92,23 @@ impl<R: Rng> Node<R> {
         self.request_again(why, what, 0)
     }
 
-    pub(super) fn request_again(&mut self, why: Why, what: StoreRequest, tries: u8) -> StoreRequestId {
+    pub(super) fn request_again(
+        &mut self,
+        why: Why,
+        what: StoreRequest,
+        tries: u8,
+    ) -> StoreRequestId {
         let question = StoreRequestId(self.next_number());
         self.questions.insert(question, Asked { why, tries });
         self.actions.push_back(NodeAction::Ask { question, what });
         question
     }
 
-    pub(super) fn answered(&mut self, question: StoreRequestId, answer: Result<StoreResponse, String>) {
+    pub(super) fn answered(
+        &mut self,
+        question: StoreRequestId,
+        answer: Result<StoreResponse, String>,
+    ) {
         let Some(Asked { why, tries }) = self.questions.remove(&question) else { return };
         if let (Why::Join { id, .. }, 0) = (&why, tries) {
             self.give_back(*id);
@@ -129,7 +138,9 @@ impl<R: Rng> Node<R> {
             }
             (Why::EndUser { user, at, .. }, _) => self.user_ended(&user, at),
             (Why::Locate { id }, StoreResponse::Unknown) => self.session_vanished(id),
-            (Why::Page { stream, after }, StoreResponse::Unknown) => self.page_is_over(&stream, after),
+            (Why::Page { stream, after }, StoreResponse::Unknown) => {
+                self.page_is_over(&stream, after)
+            }
             (Why::Check { stream }, StoreResponse::Unknown) => self.stream_is_over(&stream),
             (Why::Page { stream, after }, StoreResponse::Read { top, missed }) => {
                 self.looked_up(question, &stream, after, top, missed, tries);
@@ -158,7 +169,9 @@ impl<R: Rng> Node<R> {
                 count(&mut self.stats.unlisted);
                 self.joined(id, &channel, question);
             }
-            (Why::Members { channel }, StoreResponse::Members(members)) => self.members(&channel, members),
+            (Why::Members { channel }, StoreResponse::Members(members)) => {
+                self.members(&channel, members)
+            }
             (Why::Keep { .. }, StoreResponse::Touched { lost }) => self.sessions_touched(lost),
             (Why::Send | Why::Leave { .. } | Why::End { .. } | Why::Join { .. }, _) => {}
             // An answer to another question is no answer.
@@ -220,7 +233,9 @@ impl<R: Rng> Node<R> {
     /// The delay is over. `before` is the question that failed.
     pub(super) fn ask_after_delay(&mut self, before: StoreRequestId, why: Why, tries: u8) {
         let what = match &why {
-            Why::Page { stream, after } => return self.look_up_again(before, stream, *after, tries),
+            Why::Page { stream, after } => {
+                return self.look_up_again(before, stream, *after, tries);
+            }
             Why::Commit { session } => return self.commit_again(before, session, tries),
             Why::Check { stream } if self.streams.contains_key(stream) => {
                 StoreRequest::Read { stream: stream.clone(), after: None, limit: 1, by: None }
@@ -237,11 +252,15 @@ impl<R: Rng> Node<R> {
                 let question = self.request_again(why, what, tries);
                 return self.set_view(id, &channel, View::Joining(question));
             }
-            Why::Leave { channel, session, lease } => {
-                StoreRequest::Leave { channel: channel.clone(), session: session.clone(), lease: *lease }
-            }
+            Why::Leave { channel, session, lease } => StoreRequest::Leave {
+                channel: channel.clone(),
+                session: session.clone(),
+                lease: *lease,
+            },
             Why::Members { channel } => StoreRequest::Members { channel: channel.clone() },
-            Why::End { session, turn } => StoreRequest::End { session: session.clone(), turn: *turn },
+            Why::End { session, turn } => {
+                StoreRequest::End { session: session.clone(), turn: *turn }
+            }
             // A later kick says the same.
             Why::EndUser { user, at, .. } if self.kicks.get(user) != Some(at) => return,
             Why::EndUser { user, frame, at } => self.end_user(user, frame, *at),
@@ -271,7 +290,8 @@ impl<R: Rng> Node<R> {
         );
     }
 
-    /// Those sessions live on that have a connection here. The others are given up when they would be over anyway.
+    /// Those sessions live on that have a connection here. The others are given up when they would
+    /// be over anyway.
     pub(super) fn touch_sessions(&mut self) {
         let mut kept: Vec<SessionId> = Vec::new();
         let mut over: Vec<SessionId> = Vec::new();
@@ -297,7 +317,8 @@ impl<R: Rng> Node<R> {
         self.arm_keep();
     }
 
-    /// There are sessions no more whose clients are here: they begin anew, and are told so when they come back.
+    /// There are sessions no more whose clients are here: they begin anew, and are told so when
+    /// they come back.
     fn sessions_touched(&mut self, lost: Vec<SessionId>) {
         for session in lost {
             self.lose_intake(&session, "the session is gone");

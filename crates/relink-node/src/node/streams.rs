@@ -1,4 +1,5 @@
-//! Readers of streams: each is live, or fetches what it missed until it is; in between lies no hole.
+//! Readers of streams: each is live, or fetches what it missed until it is; in between lies no
+//! hole.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -41,7 +42,8 @@ pub(super) enum Greet {
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     readers: BTreeSet<ConnectionId>,
-    /// The last news of it, and the number of the next question then: an answer to an earlier one may not know of it.
+    /// The last news of it, and the number of the next question then: an answer to an earlier one
+    /// may not know of it.
     heard: Option<(Position, StoreRequestId)>,
     checking: bool,
     check_again: bool,
@@ -123,14 +125,24 @@ impl<R: Rng> Node<R> {
     }
 
     /// Tells a reader of a channel where it begins. For the session's own stream the welcome does.
-    pub(super) fn begin(&mut self, id: ConnectionId, stream: &Stream, position: Position, recovered: bool) {
+    pub(super) fn begin(
+        &mut self,
+        id: ConnectionId,
+        stream: &Stream,
+        position: Position,
+        recovered: bool,
+    ) {
         if let Stream::Channel(channel) = stream {
-            self.push(id, &ServerFrame::Subscribed { channel: channel.clone(), position, recovered });
+            self.push(
+                id,
+                &ServerFrame::Subscribed { channel: channel.clone(), position, recovered },
+            );
             self.take_seat(id, channel);
         }
     }
 
-    /// Sends what fits; returns the place after it, or `None` where the socket is full and the reader paused.
+    /// Sends what fits; returns the place after it, or `None` where the socket is full and the
+    /// reader paused.
     pub(super) fn send_page(
         &mut self,
         id: ConnectionId,
@@ -153,7 +165,8 @@ impl<R: Rng> Node<R> {
                 full = true;
                 break;
             }
-            let (message, is_withheld) = message.get_within(connection.out.encoding, connection.out.most);
+            let (message, is_withheld) =
+                message.get_within(connection.out.encoding, connection.out.most);
             if is_withheld {
                 count(&mut self.stats.withheld);
             }
@@ -187,11 +200,15 @@ impl<R: Rng> Node<R> {
             Follow::Asked { .. } | Follow::Seeking { .. } | Follow::Live(_) => None,
         };
         let mut again = Vec::new();
-        if let (Some(at), Some(session)) = (connection.own.as_ref().and_then(paused), &connection.session) {
+        if let (Some(at), Some(session)) =
+            (connection.own.as_ref().and_then(paused), &connection.session)
+        {
             again.push((Stream::Session(session.clone()), at));
         }
         for (channel, subscription) in &connection.channels {
-            again.extend(paused(&subscription.follow).map(|at| (Stream::Channel(channel.clone()), at)));
+            again.extend(
+                paused(&subscription.follow).map(|at| (Stream::Channel(channel.clone()), at)),
+            );
         }
         for (stream, at) in again {
             self.look_up(id, &stream, Some(at), Greet::Silent);
@@ -204,7 +221,9 @@ impl<R: Rng> Node<R> {
         let mark = StoreRequestId(self.next_number());
         let Some(watched) = self.streams.get_mut(stream) else { return };
         let news = Position::new(epoch, publication.offset);
-        let newer = watched.heard.is_none_or(|(heard, _)| heard.epoch != epoch || heard.offset < news.offset);
+        let newer = watched
+            .heard
+            .is_none_or(|(heard, _)| heard.epoch != epoch || heard.offset < news.offset);
         if newer {
             watched.heard = Some((news, mark));
         }

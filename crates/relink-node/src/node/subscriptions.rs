@@ -21,12 +21,14 @@ impl<R: Rng> Node<R> {
     ) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let known = connection.subscription(&channel).is_some();
-        let bytes = [channel.as_str().len(), token.as_ref().map_or(0, |token| token.expose().len())];
         let bytes =
-            bytes.into_iter().sum::<usize>() + presence.as_ref().map_or(0, |words| words.as_str().len());
+            [channel.as_str().len(), token.as_ref().map_or(0, |token| token.expose().len())];
+        let bytes = bytes.into_iter().sum::<usize>()
+            + presence.as_ref().map_or(0, |words| words.as_str().len());
         let refused = if !known && connection.channels.len() >= self.config.max_subscriptions {
             Some("too many channels on one connection")
-        } else if connection.held_beside(&channel).saturating_add(bytes) > self.config.max_subscription_bytes
+        } else if connection.held_beside(&channel).saturating_add(bytes)
+            > self.config.max_subscription_bytes
         {
             Some("the channels of this connection have too long names, tokens and words")
         } else {
@@ -39,29 +41,43 @@ impl<R: Rng> Node<R> {
         // A repeated subscribe without `since` continues from the position already in flight.
         let before = connection.subscription(&channel);
         let place = before.as_ref().and_then(|subscription| subscription.follow.place());
-        let lease = before.and_then(|subscription| subscription.seat.as_ref()).and_then(Seat::lease);
+        let lease =
+            before.and_then(|subscription| subscription.seat.as_ref()).and_then(Seat::lease);
         let since = since.or(place);
         if known {
-            // Once more, from another place or with a fresh token: it begins anew. Nobody sees a member leave that stays.
+            // Once more, from another place or with a fresh token: it begins anew. Nobody sees a
+            // member leave that stays.
             let parting = if presence.is_some() { Parting::Broken } else { Parting::Clean };
             self.end_subscription(id, &channel, parting);
         }
         let follow = Follow::Asked { since };
         let seat = presence.map(|words| Seat::wanted(words, lease));
-        let subscription = Subscription { follow, seat, token, question: None, again: false, bytes };
+        let subscription =
+            Subscription { follow, seat, token, question: None, again: false, bytes };
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.subscribe(channel.clone(), subscription);
         }
         self.ask_permission(id, &channel);
     }
 
-    /// A subscription ends: because the client says so, or for a reason. An answer comes in any case.
-    pub(super) fn unsubscribe(&mut self, id: ConnectionId, channel: &Channel, problem: Option<Problem>) {
+    /// A subscription ends: because the client says so, or for a reason. An answer comes in any
+    /// case.
+    pub(super) fn unsubscribe(
+        &mut self,
+        id: ConnectionId,
+        channel: &Channel,
+        problem: Option<Problem>,
+    ) {
         self.end_subscription(id, channel, Parting::Clean);
         self.push(id, &ServerFrame::Unsubscribed { channel: channel.clone(), problem });
     }
 
-    pub(super) fn end_subscription(&mut self, id: ConnectionId, channel: &Channel, parting: Parting) {
+    pub(super) fn end_subscription(
+        &mut self,
+        id: ConnectionId,
+        channel: &Channel,
+        parting: Parting,
+    ) {
         self.stop_listing(id, channel);
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let session = connection.session.clone();

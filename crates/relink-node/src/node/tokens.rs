@@ -7,7 +7,8 @@ use rand_core::Rng;
 use crate::node::{ConnectionId, Node, Timer};
 use relink::{CloseCode, CloseFrame, Instant};
 
-/// A deadline further ahead is looked at this often, so that timers do not pile up that outlive their connections.
+/// A deadline further ahead is looked at this often, so that timers do not pile up that outlive
+/// their connections.
 pub(super) const LOOK: Duration = Duration::from_secs(60);
 
 /// The end of a token, as far as the application told it.

@@ -1,5 +1,5 @@
-//! One session's messages on their way through the node: they wait, one is with the application, its effects with the
-//! store. The way outlives a connection.
+//! One session's messages on their way through the node: they wait, one is with the application,
+//! its effects with the store. The way outlives a connection.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -9,11 +9,13 @@ use crate::Stream;
 use crate::node::{ConnectionId, DeliveryId, StoreRequestId};
 use relink::{Channel, Instant, Message, Problem};
 
-/// Inbound message state of one session. It is kept after a disconnect until in-flight messages are committed.
+/// Inbound message state of one session. It is kept after a disconnect until in-flight messages are
+/// committed.
 ///
-/// After a resume on this node, a message that the application has, or had, is not handed to it again: it is *unclaimed*
-/// until the client sends it again, and the effect is stored then. A client that sends something else instead, because
-/// another process goes on with the session, drops what is unclaimed.
+/// After a resume on this node, a message that the application has, or had, is not handed to it
+/// again: it is *unclaimed* until the client sends it again, and the effect is stored then. A
+/// client that sends something else instead, because another process goes on with the session,
+/// drops what is unclaimed.
 #[derive(Debug)]
 pub(super) struct Intake {
     pub(super) user: Arc<str>,
@@ -74,7 +76,9 @@ impl Incoming {
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        self.serial == other.serial && self.channel == other.channel && self.message == other.message
+        self.serial == other.serial
+            && self.channel == other.channel
+            && self.message == other.message
     }
 }
 
@@ -163,9 +167,11 @@ impl Intake {
     pub(super) fn begin_turn(&mut self, turn: u64, received: u64) {
         (self.turn, self.taken, self.committed) = (turn, received, received);
         self.ending = false;
-        // The client sends them again, if they have serials; those without come before whatever it sends now.
+        // The client sends them again, if they have serials; those without come before whatever it
+        // sends now.
         self.waiting.retain(|incoming| incoming.serial.is_none());
-        let is_stored = |incoming: &Incoming| incoming.serial.is_some_and(|serial| serial <= received);
+        let is_stored =
+            |incoming: &Incoming| incoming.serial.is_some_and(|serial| serial <= received);
         let unclaim = |incoming: &mut Incoming| incoming.claimed = incoming.serial.is_none();
         if self.handled.front().is_some_and(|effect| effect.serial().is_some()) {
             // The store takes nothing more of the turn before.
@@ -193,7 +199,11 @@ impl Intake {
         self.handling.insert(Handling { id, incoming }).incoming.as_ref()
     }
 
-    pub(super) fn hand_back(&mut self, id: DeliveryId, result: Result<Vec<(Stream, Message)>, Problem>) {
+    pub(super) fn hand_back(
+        &mut self,
+        id: DeliveryId,
+        result: Result<Vec<(Stream, Message)>, Problem>,
+    ) {
         let Some(handling) = self.handling.take_if(|handling| handling.id == id) else { return };
         if let Some(incoming) = handling.incoming {
             self.handled.push_back(Effect { incoming, result });

@@ -32,7 +32,11 @@ fn the_application_is_asked_for_few_permissions_at_a_time() {
         asked += world.authorizing.len() + 1 - due;
     }
     let heard = world.heard(id);
-    assert_eq!(heard.iter().filter(|line| line.starts_with("subscribed")).count(), 101, "each once");
+    assert_eq!(
+        heard.iter().filter(|line| line.starts_with("subscribed")).count(),
+        101,
+        "each once"
+    );
     assert!(asked <= 16 + 101, "{asked} calls: what is not wanted any more is not asked");
 }
 
@@ -47,7 +51,8 @@ fn the_store_is_asked_few_things_at_a_time_for_one_client() {
     let (id, _) = world.join(0, "ada");
     world.hold_store = true;
     for round in 0..500 {
-        let channel = if round % 2 == 0 { lobby() } else { Channel::from(format!("room-{}", round % 100)) };
+        let channel =
+            if round % 2 == 0 { lobby() } else { Channel::from(format!("room-{}", round % 100)) };
         world.subscribe(id, &channel, Some(Position::new(1, round)));
         if round % 3 == 0 {
             world.unsubscribe(id, &channel);
@@ -114,7 +119,11 @@ fn a09_a_member_that_subscribes_again_and_again_has_one_stay() {
     world.questions.clear();
     world.pass(secs(31));
     let leaves = |world: &World| {
-        world.questions.iter().filter(|question| matches!(question, StoreRequest::Leave { .. })).count()
+        world
+            .questions
+            .iter()
+            .filter(|question| matches!(question, StoreRequest::Leave { .. }))
+            .count()
     };
     assert_eq!(leaves(&world), 0, "nothing is left to be ended");
     world.hang_up(ada, 1006);
@@ -140,7 +149,8 @@ fn a09_a_member_that_may_not_come_again_leaves() {
 /// Answers the oldest question.
 fn answer_next(world: &mut World, fails: bool) {
     let (node, question, what) = world.held.pop_front().expect("a question");
-    let answer = if fails { Err("down".to_owned()) } else { Ok(world.history.answer(what, world.now)) };
+    let answer =
+        if fails { Err("down".to_owned()) } else { Ok(world.history.answer(what, world.now)) };
     world.give(node, NodeInput::Answered { question, answer });
 }
 
@@ -160,10 +170,16 @@ fn a09_the_last_words_of_a_member_hold() {
     world.pass(secs(1));
     world.let_store_go();
     let joins = world.questions.iter().filter_map(|question| match question {
-        StoreRequest::Join { member, .. } => member.info.as_ref().map(|words| words.as_str().to_owned()),
+        StoreRequest::Join { member, .. } => {
+            member.info.as_ref().map(|words| words.as_str().to_owned())
+        }
         _ => None,
     });
-    assert_eq!(joins.collect::<Vec<_>>(), ["first", "second"], "what was overtaken is not said again");
+    assert_eq!(
+        joins.collect::<Vec<_>>(),
+        ["first", "second"],
+        "what was overtaken is not said again"
+    );
 }
 
 #[test]
@@ -173,14 +189,21 @@ fn the_tokens_of_channels_are_bounded_in_bytes() {
     let ask = |world: &mut World, name: &str, len: usize| {
         let token = (len > 0).then(|| Secret::from("t".repeat(len)));
         let presence = Some("hello".into());
-        world.say(id, &ClientFrame::Subscribe { channel: name.into(), since: None, token, presence });
+        world.say(
+            id,
+            &ClientFrame::Subscribe { channel: name.into(), since: None, token, presence },
+        );
         world.heard(id).remove(0)
     };
     for number in 0..6 {
         assert_eq!(ask(&mut world, &format!("room-{number}"), 16_000), "subscribed 0 true");
     }
     assert_eq!(ask(&mut world, "room-6", 16_000), "unsubscribed limit_exceeded");
-    assert_eq!(ask(&mut world, "room-5", 16_000), "subscribed 0 true", "in the place of the one before");
+    assert_eq!(
+        ask(&mut world, "room-5", 16_000),
+        "subscribed 0 true",
+        "in the place of the one before"
+    );
     assert_eq!(ask(&mut world, "room-6", 0), "subscribed 0 true");
     world.unsubscribe(id, &Channel::from("room-0"));
     world.heard(id);

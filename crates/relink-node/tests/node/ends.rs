@@ -23,7 +23,8 @@ fn w10_a_connection_silent_for_30_s_is_closed_with_4000() {
 
 #[test]
 fn w12_a_shutdown_sends_everyone_away_with_1001_and_cleans_up() {
-    let config = NodeConfig::default().with_drain(DrainConfig::default().with_capacity_per_second(1));
+    let config =
+        NodeConfig::default().with_drain(DrainConfig::default().with_capacity_per_second(1));
     let mut world = World::with(2, config);
     let ids: Vec<_> = (0..10).map(|_| world.join(0, "ada").0).collect();
     for id in &ids {
@@ -48,7 +49,12 @@ fn w12_a_shutdown_sends_everyone_away_with_1001_and_cleans_up() {
     assert!(matches!(world.events().last(), Some(NodeEvent::Drained)));
     let id = world.open(0);
     assert_eq!(world.close_code(id), Some(1001), "nobody comes in any more");
-    assert!(world.peers[&id].closed.as_ref().is_some_and(|frame| frame.reason.starts_with("retry-after=")));
+    assert!(
+        world.peers[&id]
+            .closed
+            .as_ref()
+            .is_some_and(|frame| frame.reason.starts_with("retry-after="))
+    );
 }
 
 #[test]
@@ -67,9 +73,14 @@ fn w12_a_node_that_lingers_serves_those_whose_turn_has_not_come() {
     world.pass(secs(1));
     assert_eq!(open(&world), 2);
     world.pass(secs(1));
-    assert_eq!(open(&world), 0, "the third in its turn, and the fourth as the node waits no longer");
-    let told =
-        |frame| if let ServerFrame::GoingAway { retry_after } = frame { Some(retry_after) } else { None };
+    assert_eq!(
+        open(&world),
+        0,
+        "the third in its turn, and the fourth as the node waits no longer"
+    );
+    let told = |frame| {
+        if let ServerFrame::GoingAway { retry_after } = frame { Some(retry_after) } else { None }
+    };
     let hints: Vec<_> = ids
         .iter()
         .map(|id| world.take(*id).into_iter().find_map(told).expect("told before the close"))

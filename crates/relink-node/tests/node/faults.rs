@@ -1,5 +1,6 @@
-//! Clients that keep to the protocol, and around them everything fails: links, news, the store, a slow socket. In the end
-//! every message was published once and in order, and every reader has seen one sequence without a hole.
+//! Clients that keep to the protocol, and around them everything fails: links, news, the store, a
+//! slow socket. In the end every message was published once and in order, and every reader has seen
+//! one sequence without a hole.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -127,7 +128,9 @@ impl Storm {
         store.watch(Stream::Channel(lobby()));
         Self {
             now: Instant::from_origin(secs(1)),
-            nodes: (0..NODES as u64).map(|seed| Node::new(config, dice(seed)).expect("valid")).collect(),
+            nodes: (0..NODES as u64)
+                .map(|seed| Node::new(config, dice(seed)).expect("valid"))
+                .collect(),
             history: store,
             news: vec![VecDeque::new(); NODES],
             clients: (0..CLIENTS).map(|_| Client::default()).collect(),
@@ -149,7 +152,9 @@ impl Storm {
                     let user = token.expect("a token").expose().to_owned();
                     NodeInput::Identified { id, result: Ok(user) }
                 }
-                NodeAction::Authorize { request, .. } => NodeInput::Authorized { request, result: Ok(()) },
+                NodeAction::Authorize { request, .. } => {
+                    NodeInput::Authorized { request, result: Ok(()) }
+                }
                 NodeAction::Handle { handling, session, message, .. } => {
                     self.handled.push_back(Todo::Handle(node, handling, session, message));
                     continue;
@@ -159,7 +164,8 @@ impl Storm {
                     continue;
                 }
                 NodeAction::Close { id, .. } => {
-                    let client = self.clients.iter().position(|client| client.link == Some((node, id)));
+                    let client =
+                        self.clients.iter().position(|client| client.link == Some((node, id)));
                     if let Some(client) = client {
                         self.read(client, usize::MAX);
                         self.clients[client].link = None;
@@ -234,14 +240,17 @@ impl Storm {
     fn read(&mut self, client: usize, most: usize) {
         for _ in 0..most {
             let Some((node, id)) = self.clients[client].link else { return };
-            let Some(message) = self.nodes[node].poll_transmit(id) else { return self.begin(client) };
+            let Some(message) = self.nodes[node].poll_transmit(id) else {
+                return self.begin(client);
+            };
             let frame = ServerFrame::decode(&message).expect("a frame").0;
             self.act(node);
             self.take(client, frame);
         }
     }
 
-    /// Sends again what is not acknowledged, when all that came with the welcome is read: before, the node may not read.
+    /// Sends again what is not acknowledged, when all that came with the welcome is read: before,
+    /// the node may not read.
     fn begin(&mut self, client: usize) {
         let it = &mut self.clients[client];
         if !std::mem::take(&mut it.begins) {
@@ -249,7 +258,10 @@ impl Storm {
         }
         let again: Vec<_> = it.unacked.iter().cloned().collect();
         let since = it.place;
-        self.say(client, &ClientFrame::Subscribe { channel: lobby(), since, token: None, presence: None });
+        self.say(
+            client,
+            &ClientFrame::Subscribe { channel: lobby(), since, token: None, presence: None },
+        );
         for (serial, text) in again {
             self.message(client, serial, &text);
         }
@@ -293,7 +305,9 @@ impl Storm {
                 }
                 it.place = Some(position);
             }
-            ServerFrame::HeartbeatAck { sent, .. } => assert_eq!(sent, it.publications, "no tail is lost"),
+            ServerFrame::HeartbeatAck { sent, .. } => {
+                assert_eq!(sent, it.publications, "no tail is lost")
+            }
             ServerFrame::Error(_) => {}
             other => panic!("not expected: {other:?}"),
         }
@@ -301,8 +315,12 @@ impl Storm {
 
     fn handle(&mut self, which: usize) {
         let which = which.min(self.handled.len().saturating_sub(1));
-        let Some(Todo::Handle(node, handling, session, message)) = self.handled.remove(which) else { return };
-        let to = vec![(Stream::Channel(lobby()), message.clone()), (Stream::Session(session), message)];
+        let Some(Todo::Handle(node, handling, session, message)) = self.handled.remove(which)
+        else {
+            return;
+        };
+        let to =
+            vec![(Stream::Channel(lobby()), message.clone()), (Stream::Session(session), message)];
         self.give(node, NodeInput::Handled { handling, result: Ok(to) });
     }
 
@@ -357,7 +375,9 @@ impl Storm {
             Step::StoreEvent { node, most } => self.news(node, most),
             Step::HeartbeatAction { client } => {
                 let sent = if self.clients[client].begins { 0 } else { self.clients[client].sent };
-                let may = self.clients[client].link.is_some_and(|(node, id)| self.nodes[node].may_read(id));
+                let may = self.clients[client]
+                    .link
+                    .is_some_and(|(node, id)| self.nodes[node].may_read(id));
                 if may && self.clients[client].welcome {
                     self.say(client, &ClientFrame::Heartbeat { nonce: 1, sent });
                 }
@@ -384,7 +404,9 @@ impl Storm {
                 self.news(node, usize::MAX);
             }
             self.pass(secs(1));
-            let done = |client: &Client| client.link.is_some() && client.welcome && client.unacked.is_empty();
+            let done = |client: &Client| {
+                client.link.is_some() && client.welcome && client.unacked.is_empty()
+            };
             if self.clients.iter().all(done) && self.asked.is_empty() {
                 break;
             }
@@ -404,13 +426,16 @@ impl Storm {
 
     fn lobby(&mut self) -> Vec<String> {
         let stream = Stream::Channel(Channel::clone(&lobby()));
-        let since = |after, limit| StoreRequest::Read { stream: stream.clone(), after, limit, by: None };
-        let relink_node::StoreResponse::Read { top, .. } = self.history.answer(since(None, 0), self.now)
+        let since =
+            |after, limit| StoreRequest::Read { stream: stream.clone(), after, limit, by: None };
+        let relink_node::StoreResponse::Read { top, .. } =
+            self.history.answer(since(None, 0), self.now)
         else {
             panic!("since")
         };
         let all = since(Some(Position { offset: 0, ..top }), usize::MAX);
-        let relink_node::StoreResponse::Read { missed, .. } = self.history.answer(all, self.now) else {
+        let relink_node::StoreResponse::Read { missed, .. } = self.history.answer(all, self.now)
+        else {
             panic!("since")
         };
         let text = |message: &Message| message.as_text().expect("text").to_owned();

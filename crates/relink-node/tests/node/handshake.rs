@@ -13,12 +13,9 @@ fn w09_every_new_connection_is_told_its_session() {
     let (_, bob) = world.join(0, "bob");
     assert_ne!(ada.session, bob.session);
     assert_eq!(ada.session.expose().len(), 32, "128 bits");
-    assert!(
-        world
-            .events()
-            .iter()
-            .any(|event| matches!(event, NodeEvent::Connected { user, resumed: false, .. } if user == "ada"))
-    );
+    assert!(world.events().iter().any(
+        |event| matches!(event, NodeEvent::Connected { user, resumed: false, .. } if user == "ada")
+    ));
     assert_eq!((world.nodes[0].stats().created, world.nodes[0].connections()), (2, 2));
 }
 
@@ -61,7 +58,8 @@ fn w11_what_is_no_frame_closes_its_connection_and_nothing_else() {
     let mut world = World::new(1);
     let (other, _) = world.join(0, "bob");
     world.subscribe(other, &lobby(), None);
-    for (text, code) in [("{", 1007), (r#"{"type":"dance"}"#, 1003), (r#"{"type":"renew","token":7}"#, 1003)]
+    for (text, code) in
+        [("{", 1007), (r#"{"type":"dance"}"#, 1003), (r#"{"type":"renew","token":7}"#, 1003)]
     {
         let (id, _) = world.join(0, "ada");
         world.give(0, NodeInput::Message { id, message: text.into() });
@@ -86,7 +84,8 @@ fn whoever_says_nothing_is_closed() {
 #[test]
 fn a_token_that_is_refused_is_answered_in_words_and_with_its_code() {
     let mut world = World::new(1);
-    for (token, code, word) in [("forged", 4001, "error invalid_token"), ("old", 4002, "error token_expired")]
+    for (token, code, word) in
+        [("forged", 4001, "error invalid_token"), ("old", 4002, "error token_expired")]
     {
         let id = world.open(0);
         world.hello(id, token, None);
@@ -160,7 +159,12 @@ fn one_channel_too_many_is_refused_alone() {
     let said = world.heard(id);
     assert_eq!(
         said,
-        ["subscribed 0 true", "subscribed 0 true", "unsubscribed limit_exceeded", "subscribed 0 true"]
+        [
+            "subscribed 0 true",
+            "subscribed 0 true",
+            "unsubscribed limit_exceeded",
+            "subscribed 0 true"
+        ]
     );
 }
 

@@ -172,7 +172,11 @@ fn m07_a_kick_while_the_store_is_down_takes_effect_when_it_is_back() {
     let (there, _) = world.join(1, "ada");
     world.store_is_down = true;
     kick(&mut world, 0, "ada");
-    assert_eq!((world.close_code(here), world.close_code(there)), (Some(4012), None), "here at once");
+    assert_eq!(
+        (world.close_code(here), world.close_code(there)),
+        (Some(4012), None),
+        "here at once"
+    );
     world.pass(secs(10));
     world.store_is_down = false;
     world.pass(secs(10));
@@ -210,7 +214,8 @@ fn m07_a_kick_waits_for_the_store_for_as_long_as_it_takes() {
     assert_eq!(world.close_code(id), None);
     world.questions.clear();
     world.pass(secs(60));
-    let asked = world.questions.iter().filter(|question| matches!(question, StoreRequest::EndUser { .. }));
+    let asked =
+        world.questions.iter().filter(|question| matches!(question, StoreRequest::EndUser { .. }));
     assert!(asked.count() < 30, "about the last kick alone, every 2.5 to 5 s");
     world.cut_off = None;
     world.pass(secs(6));
@@ -247,7 +252,8 @@ fn m07_a_kick_that_is_asked_again_spares_a_session_that_has_begun_since() {
     let (new, welcome) = world.come_back(0, "ada", &session);
     assert!(!welcome.resumed);
     world.pass(secs(30));
-    let kicks = world.questions.iter().filter(|question| matches!(question, StoreRequest::EndUser { .. }));
+    let kicks =
+        world.questions.iter().filter(|question| matches!(question, StoreRequest::EndUser { .. }));
     assert_eq!(kicks.count(), 2, "asked again");
     assert_eq!(world.close_code(new), None);
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use relink::rand_core::Rng;
-use relink_node::{ConnectionId, NodeConfig, NodeEvent, NodeInput, StoreEvent, StoreRequest, StoreRequestId};
+use relink_node::{
+    ConnectionId, NodeConfig, NodeEvent, NodeInput, StoreEvent, StoreRequest, StoreRequestId,
+};
 use relink_v1::{Encoding, ServerFrame};
 
 use crate::world::{World, dice, lobby, secs};
@@ -23,7 +25,10 @@ fn the_list_comes_first_and_changes_follow() {
     let (ada, bob, _) = two(&mut world);
     let mut said = world.heard(ada);
     said.retain(|word| word != "joined ada");
-    assert_eq!(said, ["subscribed 0 true", "members ada,bob"].map(String::from).to_vec().tap_sorted(&said));
+    assert_eq!(
+        said,
+        ["subscribed 0 true", "members ada,bob"].map(String::from).to_vec().tap_sorted(&said)
+    );
     assert_eq!(world.heard(bob).last().expect("news"), "joined ada");
     world.unsubscribe(ada, &lobby());
     assert_eq!(world.heard(bob), ["left ada"]);
@@ -189,7 +194,8 @@ fn whoever_is_too_slow_for_changes_gets_a_list_instead() {
     assert!(!list.contains("guest 97"), "{list}");
 }
 
-/// A client that unsubscribed while it had no link, and whose node died meanwhile: nobody else knows of that seat.
+/// A client that unsubscribed while it had no link, and whose node died meanwhile: nobody else
+/// knows of that seat.
 #[test]
 fn a09_a_seat_that_is_not_taken_again_after_a_resume_is_left() {
     let mut world = World::new(3);
@@ -226,7 +232,8 @@ fn a_list_asked_for_before_one_joined_is_not_ones_list() {
     let mut answered = Vec::new();
     for _ in 0..3 {
         let (node, question, what) = world.held.pop_front().expect("a question");
-        let answer = NodeInput::Answered { question, answer: Ok(world.history.answer(what, world.now)) };
+        let answer =
+            NodeInput::Answered { question, answer: Ok(world.history.answer(what, world.now)) };
         if answered.len() < 2 {
             world.give(node, answer.clone());
         }
@@ -242,7 +249,8 @@ fn a_list_asked_for_before_one_joined_is_not_ones_list() {
     assert!(list.contains("bob") && list.contains("eve"), "{said:?}");
 }
 
-/// The members of the last list that a client was told, brought up to date by the changes that came after it began.
+/// The members of the last list that a client was told, brought up to date by the changes that came
+/// after it began.
 fn seen(frames: &[ServerFrame]) -> BTreeSet<String> {
     let (mut list, mut changes, mut is_open) = (BTreeSet::new(), Vec::new(), false);
     let apply = |list: &mut BTreeSet<String>, changes: Vec<(String, bool)>| {
@@ -397,8 +405,9 @@ fn a_list_asked_for_before_news_were_lost_is_not_told() {
     world.heard(ada);
     (world.hold_store, world.lose_news) = (true, true);
     world.give(0, NodeInput::StoreEvent(StoreEvent::Lagged));
-    let is_list =
-        |(_, _, what): &(usize, StoreRequestId, StoreRequest)| matches!(what, StoreRequest::Members { .. });
+    let is_list = |(_, _, what): &(usize, StoreRequestId, StoreRequest)| {
+        matches!(what, StoreRequest::Members { .. })
+    };
     let at = world.held.iter().position(is_list).expect("a list is asked for");
     let (_, question, what) = world.held.remove(at).expect("it is there");
     let old = world.history.answer(what, world.now);

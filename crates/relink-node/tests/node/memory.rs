@@ -6,7 +6,9 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use relink::{Channel, Instant, Member, Message, Position, Problem, Rejection, SessionId, Text};
-use relink_node::{HistoryConfig, MemoryStore, Publication, StoreEvent, StoreRequest, StoreResponse, Stream};
+use relink_node::{
+    HistoryConfig, MemoryStore, Publication, StoreEvent, StoreRequest, StoreResponse, Stream,
+};
 
 use crate::world::secs;
 
@@ -40,14 +42,17 @@ fn since(
     after: Option<Position>,
     now: Instant,
 ) -> (Position, Option<Vec<Publication>>) {
-    match history.answer(StoreRequest::Read { stream: stream.clone(), after, limit: 1000, by: None }, now) {
+    match history
+        .answer(StoreRequest::Read { stream: stream.clone(), after, limit: 1000, by: None }, now)
+    {
         StoreResponse::Read { top, missed } => (top, missed),
         other => panic!("not an answer to that: {other:?}"),
     }
 }
 
 fn begin(history: &mut MemoryStore, name: &str, now: Instant) {
-    let answer = history.answer(StoreRequest::Create { session: session(name), user: "ada".into() }, now);
+    let answer =
+        history.answer(StoreRequest::Create { session: session(name), user: "ada".into() }, now);
     assert!(matches!(answer, StoreResponse::Session { received: 0, turn: 0, .. }));
 }
 
@@ -61,7 +66,11 @@ fn i26_a_commit_happens_once_and_only_in_its_place() {
     let now = Instant::ORIGIN;
     begin(&mut history, "s", now);
     let two = || vec![(channel("a"), "a".into()), (channel("b"), "b".into())];
-    assert_eq!(history.answer(commit(2, 0, two()), now), StoreResponse::Committed { received: 0 }, "a gap");
+    assert_eq!(
+        history.answer(commit(2, 0, two()), now),
+        StoreResponse::Committed { received: 0 },
+        "a gap"
+    );
     assert_eq!(history.poll_news(), None, "and nothing of it happened");
     assert_eq!(history.answer(commit(1, 0, two()), now), StoreResponse::Committed { received: 1 });
     assert_eq!(
@@ -112,7 +121,10 @@ fn the_last_1024_rejections_are_kept() {
         let problem = Problem::new(Problem::NOT_HANDLED, "no");
         let rejection = Some(Rejection { serial, problem });
         let (session, publications) = (session("s"), Vec::new());
-        history.answer(StoreRequest::Commit { session, turn: 0, serial, publications, rejection }, now);
+        history.answer(
+            StoreRequest::Commit { session, turn: 0, serial, publications, rejection },
+            now,
+        );
     }
     let resume = StoreRequest::Resume { session: session("s"), user: "ada".into() };
     let StoreResponse::Session { rejected, received, .. } = history.answer(resume, now) else {
@@ -123,7 +135,8 @@ fn the_last_1024_rejections_are_kept() {
 
 #[test]
 fn a_stream_keeps_to_its_bounds() {
-    let config = HistoryConfig::default().with_max_messages(5).with_max_bytes(10).with_max_age(secs(60));
+    let config =
+        HistoryConfig::default().with_max_messages(5).with_max_bytes(10).with_max_age(secs(60));
     let mut history = history(config);
     let stream = channel("a");
     for number in 0..10 {
@@ -157,7 +170,10 @@ fn a_stream_that_was_forgotten_comes_back_in_another_epoch() {
     // One that is watched is not forgotten.
     history.watch(stream.clone());
     history.handle_timeout(at(secs(5000)));
-    assert_eq!(since(&mut history, &stream, Some(again), at(secs(5000))), (again, Some(Vec::new())));
+    assert_eq!(
+        since(&mut history, &stream, Some(again), at(secs(5000))),
+        (again, Some(Vec::new()))
+    );
     history.unwatch(&stream);
     history.handle_timeout(at(secs(9000)));
     assert_eq!(history.streams(), 0);
@@ -171,14 +187,20 @@ fn a_session_takes_its_stream_and_its_memberships_with_it() {
     publish(&mut history, &own, "direct", Instant::ORIGIN);
     let member = Member { user: "ada".into(), join: "j".into(), info: Some(Text::from("hi")) };
     let (channel, session) = (Channel::from("a"), session("s"));
-    let join = StoreRequest::Join { channel: channel.clone(), session: session.clone(), member, lease: 1 };
-    assert_eq!(history.answer(join.clone(), Instant::ORIGIN), StoreResponse::Joined { join: "j".into() });
+    let join =
+        StoreRequest::Join { channel: channel.clone(), session: session.clone(), member, lease: 1 };
+    assert_eq!(
+        history.answer(join.clone(), Instant::ORIGIN),
+        StoreResponse::Joined { join: "j".into() }
+    );
     while history.poll_news().is_some() {}
     history.answer(StoreRequest::Touch { sessions: vec![session.clone()] }, at(secs(100)));
     history.handle_timeout(at(secs(219)));
     assert_eq!(history.sessions(), 1);
     history.handle_timeout(at(secs(220)));
-    assert!(matches!(history.poll_news(), Some(StoreEvent::Left { member, .. }) if member.join == "j"));
+    assert!(
+        matches!(history.poll_news(), Some(StoreEvent::Left { member, .. }) if member.join == "j")
+    );
     assert_eq!((history.sessions(), history.streams()), (0, 0));
     assert_eq!(history.answer(join, at(secs(220))), StoreResponse::Unknown);
     publish(&mut history, &own, "to nobody", at(secs(220)));
@@ -196,10 +218,14 @@ fn a_lease_that_was_replaced_takes_nobody_out() {
         member: Member { user: "ada".into(), join: join.into(), info: None },
         lease,
     };
-    let leave = |lease| StoreRequest::Leave { channel: Channel::from("a"), session: session("s"), lease };
+    let leave =
+        |lease| StoreRequest::Leave { channel: Channel::from("a"), session: session("s"), lease };
     history.answer(join(1, "first"), now);
     assert!(history.poll_news().is_some());
-    assert_eq!(history.answer(join(2, "second"), now), StoreResponse::Joined { join: "first".into() });
+    assert_eq!(
+        history.answer(join(2, "second"), now),
+        StoreResponse::Joined { join: "first".into() }
+    );
     history.answer(leave(1), now);
     assert_eq!(history.poll_news(), None);
     let StoreResponse::Members(members) =

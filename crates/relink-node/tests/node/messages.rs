@@ -39,7 +39,11 @@ fn i26_a_duplicate_serial_has_no_effect() {
     assert_eq!(world.handled.len(), 1);
     let mut said = world.heard(id);
     said.sort();
-    assert_eq!(said, ["1: once", "ack 1", "ack 1", "subscribed 0 true"], "acknowledged again, and no more");
+    assert_eq!(
+        said,
+        ["1: once", "ack 1", "ack 1", "subscribed 0 true"],
+        "acknowledged again, and no more"
+    );
     assert_eq!(world.nodes[0].stats().duplicates, 1);
 }
 
@@ -192,6 +196,9 @@ fn what_was_taken_in_before_a_clean_close_still_happens() {
     world.hang_up(id, 1000);
     world.let_application_go();
     assert_eq!(world.heard(reader), ["subscribed 0 true", "1: one", "2: two"]);
-    assert!(matches!(world.questions.last(), Some(StoreRequest::End { .. })), "and then the session ends");
+    assert!(
+        matches!(world.questions.last(), Some(StoreRequest::End { .. })),
+        "and then the session ends"
+    );
     assert_eq!(world.come_back(0, "ada", &session).1.refused.as_deref(), Some("session_unknown"));
 }

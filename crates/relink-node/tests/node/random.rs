@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use relink::{Channel, CloseCode, CloseFrame, Instant, Position, Problem, Resume, Secret, SessionId, Text};
+use relink::{
+    Channel, CloseCode, CloseFrame, Instant, Position, Problem, Resume, Secret, SessionId, Text,
+};
 use relink_node::{
-    AuthorizationId, ConnectionId, DeliveryId, DrainConfig, HistoryConfig, LivenessConfig, MemoryStore, Node,
-    NodeAction, NodeConfig, NodeInput, StoreEvent, StoreRequest, StoreRequestId, StoreResponse, Stream,
+    AuthorizationId, ConnectionId, DeliveryId, DrainConfig, HistoryConfig, LivenessConfig,
+    MemoryStore, Node, NodeAction, NodeConfig, NodeInput, StoreEvent, StoreRequest, StoreRequestId,
+    StoreResponse, Stream,
 };
 use relink_v1::{ClientFrame, Encoding};
 
@@ -149,7 +152,10 @@ impl Chaos {
         let input = match todo {
             Todo::Identify(id) => {
                 let frame = CloseFrame::from(CloseCode::INVALID_TOKEN);
-                NodeInput::Identified { id, result: if well { Ok("ada".into()) } else { Err(frame) } }
+                NodeInput::Identified {
+                    id,
+                    result: if well { Ok("ada".into()) } else { Err(frame) },
+                }
             }
             Todo::Authorize(request) => {
                 let problem = Problem::new("no", "no");
@@ -157,9 +163,13 @@ impl Chaos {
             }
             Todo::Handle(handling, session) => {
                 let lobby = Stream::Channel(Channel::from("c0"));
-                let effects = vec![(lobby, "effect".into()), (Stream::Session(session), "own".into())];
+                let effects =
+                    vec![(lobby, "effect".into()), (Stream::Session(session), "own".into())];
                 let problem = Problem::new("no", "no");
-                NodeInput::Handled { handling, result: if well { Ok(effects) } else { Err(problem) } }
+                NodeInput::Handled {
+                    handling,
+                    result: if well { Ok(effects) } else { Err(problem) },
+                }
             }
             Todo::Ask(question, what) => {
                 let answer = self.history.answer(what, self.now);
@@ -190,7 +200,9 @@ impl Chaos {
                 let message = self.frame(what, number).encode(encoding);
                 self.give(NodeInput::Message { id: self.id(slot), message });
             }
-            Step::Garbage(slot) => self.give(NodeInput::Message { id: self.id(slot), message: "{".into() }),
+            Step::Garbage(slot) => {
+                self.give(NodeInput::Message { id: self.id(slot), message: "{".into() })
+            }
             Step::Hang(slot, code) => {
                 let id = self.id(slot);
                 self.generation[slot as usize] += 1;

@@ -1,4 +1,5 @@
-//! When a connection is read: a slow application, a peer that takes no answers, and one that is gone meanwhile.
+//! When a connection is read: a slow application, a peer that takes no answers, and one that is
+//! gone meanwhile.
 
 use relink::Channel;
 use relink_node::{LivenessConfig, NodeAction, NodeConfig, NodeInput};
@@ -238,7 +239,10 @@ fn a_connections_place_is_free_when_nothing_that_it_sent_is_under_way() {
     let never_welcome = world.open(0);
     world.hang_up(never_welcome, 1006);
     let (kicked, _) = world.join(0, "eve");
-    world.give(0, NodeInput::Kick { user: "eve".into(), frame: relink::CloseCode::ADMIN_DISCONNECT.into() });
+    world.give(
+        0,
+        NodeInput::Kick { user: "eve".into(), frame: relink::CloseCode::ADMIN_DISCONNECT.into() },
+    );
     assert_eq!(world.released, [id, new, never_welcome, kicked]);
 }
 
@@ -325,7 +329,8 @@ fn what_a_client_has_not_sent_again_takes_no_connections_place() {
     assert_eq!(commits(&world.questions), [1]);
 }
 
-/// A client that reads nothing and subscribes: what the node may read of it is honest, whatever it is answered.
+/// A client that reads nothing and subscribes: what the node may read of it is honest, whatever it
+/// is answered.
 #[test]
 fn a_slow_reader_with_many_channels_is_not_blamed_for_the_answers() {
     let config = NodeConfig::default().with_max_outbound_bytes(16 << 10);
@@ -397,11 +402,9 @@ fn the_actions_of_a_closed_connection_say_whose_they_are() {
         world.now,
     );
     let actions: Vec<NodeAction> = std::iter::from_fn(|| world.nodes[0].poll_action()).collect();
-    assert!(
-        actions
-            .iter()
-            .any(|action| matches!(action, NodeAction::Handle { id: Some(whose), .. } if *whose == id))
-    );
+    assert!(actions.iter().any(
+        |action| matches!(action, NodeAction::Handle { id: Some(whose), .. } if *whose == id)
+    ));
 }
 
 #[test]

@@ -53,7 +53,8 @@ fn i28_a_channels_own_token_is_shown_again() {
     let mut world = World::new(1);
     let (ada, _) = world.join(0, "ada");
     let token = Some(Secret::from("for the lobby"));
-    world.say(ada, &ClientFrame::Subscribe { channel: lobby(), since: None, token, presence: None });
+    world
+        .say(ada, &ClientFrame::Subscribe { channel: lobby(), since: None, token, presence: None });
     world.hold_authorizations = true;
     renew(&mut world, ada);
     let (_, _, channel, token) = &world.authorizing[0];
@@ -64,7 +65,8 @@ fn i28_a_channels_own_token_is_shown_again() {
 fn i28_a_renewal_asks_about_a_few_channels_at_a_time_and_about_all_of_them() {
     let mut world = World::new(1);
     let (ada, _) = world.join(0, "ada");
-    let channels: Vec<Channel> = (0..100).map(|number| Channel::from(format!("room {number}"))).collect();
+    let channels: Vec<Channel> =
+        (0..100).map(|number| Channel::from(format!("room {number}"))).collect();
     for channel in &channels {
         world.subscribe(ada, channel, None);
     }

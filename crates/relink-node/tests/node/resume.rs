@@ -73,7 +73,11 @@ fn i25_the_old_node_cannot_end_a_session_that_has_moved_on() {
     world.lose_news = true;
     let (new, _) = world.come_back(1, "ada", &session);
     world.send(old, 1, "from the grave");
-    assert_eq!(world.close_code(old), Some(4100), "its turn is over, and so is what it wants to store");
+    assert_eq!(
+        world.close_code(old),
+        Some(4100),
+        "its turn is over, and so is what it wants to store"
+    );
     let (old, _) = world.join(0, "eve");
     world.hang_up(old, 1000);
     world.send(new, 1, "here");
@@ -150,7 +154,8 @@ fn s06_direct_messages_that_were_missed_come_right_after_the_welcome() {
     assert_eq!(world.heard(new), ["own 1: me one", "own 2: two"]);
 }
 
-/// Another process goes on with the session: it knows of no message in flight, and its own begin after what is stored.
+/// Another process goes on with the session: it knows of no message in flight, and its own begin
+/// after what is stored.
 #[test]
 fn i25_what_is_under_way_at_a_take_over_does_not_stand_for_what_comes_after_it() {
     let mut world = World::new(1);
@@ -316,7 +321,8 @@ fn what_was_under_way_here_before_the_session_went_elsewhere_is_forgotten() {
     assert_eq!(commits(&world.questions), [1, 2], "the late result is nothing any more");
 }
 
-/// The store was away for longer than its sessions last: who is connected must not go on without one.
+/// The store was away for longer than its sessions last: who is connected must not go on without
+/// one.
 #[test]
 fn i25_a_client_whose_session_is_gone_is_told_even_if_it_says_nothing() {
     let mut world = World::new(1);

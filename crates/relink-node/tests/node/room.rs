@@ -32,7 +32,8 @@ fn one_client_that_fills_channel_after_channel_is_refused_and_the_others_are_not
     assert!(world.history.bytes() < 120_000, "{}", world.history.bytes());
     world.send(ada, 1, "heard");
     assert_eq!(world.heard(ada), ["ack 1"]);
-    // The serials are taken in: nothing comes again after a return, and it is known what was refused.
+    // The serials are taken in: nothing comes again after a return, and it is known what was
+    // refused.
     world.hang_up(mallory, 1006);
     let (mallory, welcome) = world.come_back(0, "mallory", &session);
     assert_eq!((welcome.received, welcome.rejected.len()), (30, 20));
@@ -88,7 +89,8 @@ fn a_room_that_is_full_is_seen_by_those_who_are_not_listed() {
     }
     let said = world.heard(eve);
     assert!(
-        said == ["subscribed 0 true", "members ada,bob"] || said == ["subscribed 0 true", "members bob,ada"]
+        said == ["subscribed 0 true", "members ada,bob"]
+            || said == ["subscribed 0 true", "members bob,ada"]
     );
     assert!(!world.heard(ada).contains(&"joined eve".to_owned()));
     assert_eq!(world.nodes[0].stats().unlisted, 1);
@@ -177,15 +179,23 @@ fn where_all_streams_are_watched_a_further_one_is_refused() {
     let now = Instant::from_origin(secs(1));
     for number in 0..195 {
         history.watch(room(number));
-        assert!(matches!(history.answer(since(room(number)), now), StoreResponse::Read { .. }), "{number}");
+        assert!(
+            matches!(history.answer(since(room(number)), now), StoreResponse::Read { .. }),
+            "{number}"
+        );
     }
     assert_eq!(history.answer(since(room(195)), now), StoreResponse::Full(Full::Store));
     assert!(
         matches!(history.answer(since(room(7)), now), StoreResponse::Read { .. }),
         "what there is is told"
     );
-    let publish = |to| StoreRequest::Publish { session: None, publications: vec![(to, "x".into())] };
-    assert_eq!(history.answer(publish(room(195)), now), StoreResponse::Full(Full::Store), "whoever says it");
+    let publish =
+        |to| StoreRequest::Publish { session: None, publications: vec![(to, "x".into())] };
+    assert_eq!(
+        history.answer(publish(room(195)), now),
+        StoreResponse::Full(Full::Store),
+        "whoever says it"
+    );
     assert_eq!(history.bytes(), 195 * 512);
     history.unwatch(&room(3));
     assert!(matches!(history.answer(since(room(195)), now), StoreResponse::Read { .. }));
@@ -196,7 +206,10 @@ fn where_all_streams_are_watched_a_further_one_is_refused() {
 fn channels_that_hold_nothing_are_forgotten_before_any_message() {
     let mut history = small();
     let mut now = Instant::from_origin(secs(1));
-    history.answer(StoreRequest::Publish { session: None, publications: vec![(room(0), "old".into())] }, now);
+    history.answer(
+        StoreRequest::Publish { session: None, publications: vec![(room(0), "old".into())] },
+        now,
+    );
     for number in 1..1_000 {
         now = now + secs(1) / 4;
         history.answer(since(room(number)), now);
@@ -212,11 +225,17 @@ fn members_and_refusals_count_in_all_and_the_oldest_messages_make_room_for_them(
     let join = |number: usize| StoreRequest::Join {
         channel: Channel::from(format!("room {number}")),
         session: "s".into(),
-        member: Member { user: "ada".into(), join: "j".into(), info: Some("x".repeat(4_000).into()) },
+        member: Member {
+            user: "ada".into(),
+            join: "j".into(),
+            info: Some("x".repeat(4_000).into()),
+        },
         lease: 1,
     };
-    let publish =
-        || StoreRequest::Publish { session: None, publications: vec![(room(0), "x".repeat(9_000).into())] };
+    let publish = || StoreRequest::Publish {
+        session: None,
+        publications: vec![(room(0), "x".repeat(9_000).into())],
+    };
     history.answer(StoreRequest::Create { session: "s".into(), user: "ada".into() }, now);
     for _ in 0..11 {
         assert_eq!(history.answer(publish(), now), StoreResponse::Done);
@@ -230,9 +249,11 @@ fn members_and_refusals_count_in_all_and_the_oldest_messages_make_room_for_them(
     assert_eq!(history.answer(join(joined), now), StoreResponse::Full(Full::Store));
     assert_eq!(history.kept(&room(0)).0, 0);
     assert_eq!(history.answer(publish(), now), StoreResponse::Full(Full::Store));
-    let rejection = relink::Rejection { serial: 1, problem: relink::Problem::new("no", "x".repeat(1_000)) };
+    let rejection =
+        relink::Rejection { serial: 1, problem: relink::Problem::new("no", "x".repeat(1_000)) };
     let (publications, rejection) = (Vec::new(), Some(rejection));
-    let refused = StoreRequest::Commit { session: "s".into(), turn: 0, serial: 1, publications, rejection };
+    let refused =
+        StoreRequest::Commit { session: "s".into(), turn: 0, serial: 1, publications, rejection };
     assert_eq!(
         history.answer(refused, now),
         StoreResponse::Committed { received: 1 },

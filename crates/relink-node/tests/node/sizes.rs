@@ -57,7 +57,10 @@ fn s06_a_publication_that_a_client_does_not_take_is_withheld_from_it_alone() {
         world.message(small, Some(2), None, &format!("me {}", "y".repeat(150_000)));
         world.message(small, Some(3), None, "me again");
         assert_eq!(
-            heard(&mut world, small).iter().filter(|word| !word.starts_with("ack")).collect::<Vec<_>>(),
+            heard(&mut world, small)
+                .iter()
+                .filter(|word| !word.starts_with("ack"))
+                .collect::<Vec<_>>(),
             [
                 "subscribed 0 true",
                 "1: one",
@@ -68,7 +71,10 @@ fn s06_a_publication_that_a_client_does_not_take_is_withheld_from_it_alone() {
                 "own 3: me again"
             ]
         );
-        assert_eq!(heard(&mut world, other), ["subscribed 0 true", "1: one", "2: 150000 bytes", "3: three"]);
+        assert_eq!(
+            heard(&mut world, other),
+            ["subscribed 0 true", "1: one", "2: 150000 bytes", "3: three"]
+        );
         assert_eq!(world.nodes[0].stats().withheld, 2);
         let heartbeat = ClientFrame::Heartbeat { nonce: 1, sent: 3 };
         world.say(small, &heartbeat);
@@ -92,13 +98,19 @@ fn i26_a_client_that_closed_with_1009_comes_back_with_its_limit_and_gets_past_th
     world.subscribe(id, &lobby(), Some(start));
     assert_eq!(
         world.heard(id),
-        ["own 1 withheld: limit_exceeded", "subscribed 0 true", "1 withheld: limit_exceeded", "2: behind"]
+        [
+            "own 1 withheld: limit_exceeded",
+            "subscribed 0 true",
+            "1 withheld: limit_exceeded",
+            "2: behind"
+        ]
     );
 }
 
 #[test]
 fn w11_a_limit_is_met_exactly() {
-    let publication = ServerFrame::Publication { channel: Some(lobby()), offset: 1, payload: "".into() };
+    let publication =
+        ServerFrame::Publication { channel: Some(lobby()), offset: 1, payload: "".into() };
     let frame = publication.encoded_len(Encoding::Json);
     let mut world = World::new(1);
     let id = world.open(0);
@@ -109,7 +121,11 @@ fn w11_a_limit_is_met_exactly() {
     large(&mut world, "x", 140_001 - frame);
     assert_eq!(
         heard(&mut world, id),
-        ["subscribed 0 true", &format!("1: {} bytes", 140_000 - frame), "2 withheld: limit_exceeded"]
+        [
+            "subscribed 0 true",
+            &format!("1: {} bytes", 140_000 - frame),
+            "2 withheld: limit_exceeded"
+        ]
     );
 }
 
@@ -124,7 +140,10 @@ fn what_is_too_large_to_be_published_is_refused_whoever_wants_it() {
     world.send(id, 3, "small");
     let heard = world.heard(id);
     let about = |word: &&String| word.starts_with("rejected") || word.starts_with('1');
-    assert_eq!(heard.iter().filter(about).collect::<Vec<_>>(), ["rejected 1", "rejected 2", "1: small"]);
+    assert_eq!(
+        heard.iter().filter(about).collect::<Vec<_>>(),
+        ["rejected 1", "rejected 2", "1: small"]
+    );
     world.events();
     large(&mut world, "x", 990);
     let [NodeEvent::NotPublished { detail }] = &world.events()[..] else { panic!("it is told") };
@@ -133,7 +152,9 @@ fn what_is_too_large_to_be_published_is_refused_whoever_wants_it() {
     let stream = Stream::Channel("x".repeat(256).into());
     world.give(0, NodeInput::Publish { stream, message: "nobody can subscribe to this".into() });
     assert!(matches!(&world.events()[..], [NodeEvent::NotPublished { .. }]));
-    assert!(!world.questions.iter().any(|question| matches!(question, StoreRequest::Publish { .. })));
+    assert!(
+        !world.questions.iter().any(|question| matches!(question, StoreRequest::Publish { .. }))
+    );
 }
 
 #[test]
@@ -158,7 +179,9 @@ fn w11_a_welcome_has_no_more_rejections_than_fit_the_newest_first() {
     hello(&mut world, id, Some(resume), 131_072);
     let frames = world.take(id);
     assert!(frames[0].encoded_len(Encoding::Json) <= 131_072);
-    let ServerFrame::Welcome { rejected, received: 1_000, .. } = &frames[0] else { panic!("{frames:?}") };
+    let ServerFrame::Welcome { rejected, received: 1_000, .. } = &frames[0] else {
+        panic!("{frames:?}")
+    };
     let serials: Vec<u64> = rejected.iter().map(|Rejection { serial, .. }| *serial).collect();
     assert!(serials.len() > 200 && serials.len() < 1_000, "{}", serials.len());
     assert_eq!(serials, (1_001 - serials.len() as u64..=1_000).collect::<Vec<_>>());
@@ -168,10 +191,16 @@ fn w11_a_welcome_has_no_more_rejections_than_fit_the_newest_first() {
 fn w11_a_client_that_takes_too_little_is_told_so() {
     let mut world = World::new(1);
     let id = world.open(0);
-    world.give(0, NodeInput::Message { id, message: r#"{"type":"hello","max_message":131071}"#.into() });
+    world.give(
+        0,
+        NodeInput::Message { id, message: r#"{"type":"hello","max_message":131071}"#.into() },
+    );
     let frame = world.peers[&id].closed.clone().expect("closed");
     assert_eq!(frame.code.0, 1003);
-    assert_eq!(frame.reason, "max_message: a whole number from 131072 to 9007199254740991 is wanted");
+    assert_eq!(
+        frame.reason,
+        "max_message: a whole number from 131072 to 9007199254740991 is wanted"
+    );
 }
 
 #[test]

@@ -138,7 +138,9 @@ fn a_store_that_answers_with_a_hole_is_not_passed_on() {
     world.hold_store = true;
     world.subscribe(id, &lobby(), Some(start));
     let (node, question, what) = world.held.pop_front().expect("a question");
-    let StoreResponse::Read { top, missed } = world.history.answer(what, world.now) else { panic!("since") };
+    let StoreResponse::Read { top, missed } = world.history.answer(what, world.now) else {
+        panic!("since")
+    };
     let missed = missed.map(|missed| missed.into_iter().skip(1).collect());
     let answer = Ok(StoreResponse::Read { top, missed });
     world.hold_store = false;

@@ -90,7 +90,12 @@ fn many_missed_messages_come_a_page_at_a_time() {
     world.subscribe(id, &lobby(), Some(start));
     assert_eq!(offsets(&world.take(id)), (1..=95).collect::<Vec<_>>());
     assert_eq!(world.questions.len(), 10);
-    assert!(world.questions.iter().all(|question| matches!(question, StoreRequest::Read { limit: 10, .. })));
+    assert!(
+        world
+            .questions
+            .iter()
+            .all(|question| matches!(question, StoreRequest::Read { limit: 10, .. }))
+    );
 }
 
 #[test]
@@ -142,7 +147,8 @@ fn an_idle_channel_keeps_its_place_while_it_is_watched() {
 #[test]
 fn a_slow_reader_is_bounded_and_misses_nothing() {
     let bound = 10_000;
-    let mut world = World::with(1, NodeConfig::default().with_max_outbound_bytes(bound).with_page(50));
+    let mut world =
+        World::with(1, NodeConfig::default().with_max_outbound_bytes(bound).with_page(50));
     let (slow, _) = world.join(0, "slow");
     let (quick, _) = world.join(0, "quick");
     world.subscribe(slow, &lobby(), None);
@@ -218,7 +224,10 @@ fn readers_that_missed_the_same_share_a_question() {
     let epoch = top(&mut world, &lobby()).epoch;
     let publication = Publication { offset: 2, message: "two".into() };
     world.history.answer(
-        StoreRequest::Publish { session: None, publications: vec![(Stream::Channel(lobby()), "two".into())] },
+        StoreRequest::Publish {
+            session: None,
+            publications: vec![(Stream::Channel(lobby()), "two".into())],
+        },
         world.now,
     );
     while world.history.poll_news().is_some() {}

@@ -1,4 +1,5 @@
-//! A store, one or more nodes on it, and clients that say what a test lets them say. Time is virtual.
+//! A store, one or more nodes on it, and clients that say what a test lets them say. Time is
+//! virtual.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -6,11 +7,12 @@ use std::time::Duration;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Channel, CloseCode, CloseFrame, Instant, Message, Position, Problem, Resume, Secret, SessionId, Text,
+    Channel, CloseCode, CloseFrame, Instant, Message, Position, Problem, Resume, Secret, SessionId,
+    Text,
 };
 use relink_node::{
-    AuthorizationId, ConnectionId, DeliveryId, MemoryStore, Node, NodeAction, NodeConfig, NodeEvent,
-    NodeInput, StoreEvent, StoreRequest, StoreRequestId, StoreResponse, Stream,
+    AuthorizationId, ConnectionId, DeliveryId, MemoryStore, Node, NodeAction, NodeConfig,
+    NodeEvent, NodeInput, StoreEvent, StoreRequest, StoreRequestId, StoreResponse, Stream,
 };
 use relink_v1::{ClientFrame, Encoding, ServerFrame};
 
@@ -238,7 +240,8 @@ impl World {
         self.nodes[node].handle(NodeInput::Authorized { request, result }, self.now);
     }
 
-    /// The application: echoes to the channel, sends `me …` to the session itself, refuses `refuse …`.
+    /// The application: echoes to the channel, sends `me …` to the session itself, refuses `refuse
+    /// …`.
     fn apply(
         &mut self,
         node: usize,
@@ -290,7 +293,8 @@ impl World {
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
-            let deadlines = self.nodes.iter().map(Node::poll_timeout).chain([self.history.poll_timeout()]);
+            let deadlines =
+                self.nodes.iter().map(Node::poll_timeout).chain([self.history.poll_timeout()]);
             let next = deadlines.flatten().min().unwrap_or(end).min(end).min(self.now + secs(4));
             self.now = self.now.max(next);
             let alive: Vec<(usize, ConnectionId)> = self
@@ -304,7 +308,10 @@ impl World {
             }
             for node in &mut self.nodes {
                 node.handle(NodeInput::Timeout, self.now);
-                assert!(node.poll_timeout().is_none_or(|at| at > self.now), "a deadline makes progress");
+                assert!(
+                    node.poll_timeout().is_none_or(|at| at > self.now),
+                    "a deadline makes progress"
+                );
             }
             self.history.handle_timeout(self.now);
             self.settle();
@@ -324,7 +331,10 @@ impl World {
         self.next += 1;
         let id = ConnectionId(self.next);
         let (reads, pings, open) = (true, true, true);
-        self.peers.insert(id, Peer { node, inbox: Vec::new(), closed: None, reads, pings, open, encoding });
+        self.peers.insert(
+            id,
+            Peer { node, inbox: Vec::new(), closed: None, reads, pings, open, encoding },
+        );
         self.give(node, NodeInput::Opened { id, user: None });
         id
     }
@@ -336,7 +346,10 @@ impl World {
     }
 
     pub(crate) fn hello(&mut self, id: ConnectionId, user: &str, resume: Option<Resume>) {
-        self.say(id, &ClientFrame::Hello { token: Some(Secret::from(user)), resume, max_message: None });
+        self.say(
+            id,
+            &ClientFrame::Hello { token: Some(Secret::from(user)), resume, max_message: None },
+        );
     }
 
     /// A new client of `user`, welcome; returns its session, too.
@@ -349,7 +362,12 @@ impl World {
     }
 
     /// Comes back with a session.
-    pub(crate) fn come_back(&mut self, node: usize, user: &str, resume: &Resume) -> (ConnectionId, Welcome) {
+    pub(crate) fn come_back(
+        &mut self,
+        node: usize,
+        user: &str,
+        resume: &Resume,
+    ) -> (ConnectionId, Welcome) {
         let id = self.open(node);
         self.hello(id, user, Some(resume.clone()));
         let welcome = self.welcome(id);
@@ -361,7 +379,15 @@ impl World {
         let peer = self.peers.get_mut(&id).expect("a peer");
         assert!(!peer.inbox.is_empty(), "no welcome, closed: {:?}", peer.closed);
         match peer.inbox.remove(0) {
-            ServerFrame::Welcome { session, resumed, refused, received, rejected, position, .. } => Welcome {
+            ServerFrame::Welcome {
+                session,
+                resumed,
+                refused,
+                received,
+                rejected,
+                position,
+                ..
+            } => Welcome {
                 session,
                 resumed,
                 refused: refused.map(|problem| problem.name.into_owned()),
@@ -387,7 +413,12 @@ impl World {
         self.say(id, &ClientFrame::Message { serial, channel, payload: text.into() });
     }
 
-    pub(crate) fn subscribe(&mut self, id: ConnectionId, channel: &Channel, since: Option<Position>) {
+    pub(crate) fn subscribe(
+        &mut self,
+        id: ConnectionId,
+        channel: &Channel,
+        since: Option<Position>,
+    ) {
         let channel = channel.clone();
         self.say(id, &ClientFrame::Subscribe { channel, since, token: None, presence: None });
     }
@@ -403,7 +434,10 @@ impl World {
 
     /// From the application, to a channel.
     pub(crate) fn publish(&mut self, node: usize, text: &str) {
-        self.give(node, NodeInput::Publish { stream: Stream::Channel(lobby()), message: text.into() });
+        self.give(
+            node,
+            NodeInput::Publish { stream: Stream::Channel(lobby()), message: text.into() },
+        );
     }
 
     /// The transport ends.
@@ -471,7 +505,9 @@ fn in_words(frame: &ServerFrame) -> String {
             format!("subscribed {} {recovered}", position.offset)
         }
         ServerFrame::Unsubscribed { problem: None, .. } => "unsubscribed".into(),
-        ServerFrame::Unsubscribed { problem: Some(problem), .. } => format!("unsubscribed {}", problem.name),
+        ServerFrame::Unsubscribed { problem: Some(problem), .. } => {
+            format!("unsubscribed {}", problem.name)
+        }
         ServerFrame::Members { members, more, .. } => {
             let names: Vec<&str> = members.iter().map(|member| member.user.as_str()).collect();
             format!("members {}{}", names.join(","), if *more { " …" } else { "" })
@@ -493,8 +529,12 @@ pub(crate) fn commits(questions: &[StoreRequest]) -> Vec<u64> {
 }
 
 pub(crate) fn top(world: &mut World, channel: &Channel) -> Position {
-    let since =
-        StoreRequest::Read { stream: Stream::Channel(channel.clone()), after: None, limit: 1, by: None };
+    let since = StoreRequest::Read {
+        stream: Stream::Channel(channel.clone()),
+        after: None,
+        limit: 1,
+        by: None,
+    };
     match world.history.answer(since, world.now) {
         StoreResponse::Read { top, .. } => top,
         other => panic!("not an answer to that: {other:?}"),

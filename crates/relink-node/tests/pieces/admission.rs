@@ -65,7 +65,11 @@ fn i29_no_crowd_makes_the_wait_longer_than_its_bound() {
     for wait in told {
         *told_each.entry(wait).or_default() += 1;
     }
-    assert_eq!((told_each.len(), told_each.values().max()), (120, Some(&10)), "evenly, from the front again");
+    assert_eq!(
+        (told_each.len(), told_each.values().max()),
+        (120, Some(&10)),
+        "evenly, from the front again"
+    );
 }
 
 #[test]
@@ -87,7 +91,9 @@ fn w20_all_addresses_together_have_a_limit_too() {
     }
     let told: Vec<_> = (10..15).map(|address| door.admit(address, at(0)).unwrap_err()).collect();
     assert!(told.iter().all(|refused| refused.reason == AdmissionErrorKind::Overall));
-    assert!(told.iter().map(|refused| refused.retry_after).eq((1..=5).map(|turn| millis(100 * turn))));
+    assert!(
+        told.iter().map(|refused| refused.retry_after).eq((1..=5).map(|turn| millis(100 * turn)))
+    );
     assert_eq!(door.addresses(), 3, "who is refused is not remembered");
 }
 
@@ -204,8 +210,10 @@ fn every_refusal_has_a_status_a_code_and_a_sentence() {
 fn i32_senseless_configurations_are_refused_and_survived() {
     let default = AdmissionConfig::default();
     assert_eq!(default.validate(), Ok(()));
-    let (nothing, endless) =
-        (Rate { burst: 0, refill: Duration::ZERO }, Rate { burst: u32::MAX, refill: Duration::MAX });
+    let (nothing, endless) = (
+        Rate { burst: 0, refill: Duration::ZERO },
+        Rate { burst: u32::MAX, refill: Duration::MAX },
+    );
     for wrong in [
         default.with_per_address(nothing),
         default.with_overall(nothing),
@@ -226,8 +234,8 @@ fn i32_senseless_configurations_are_refused_and_survived() {
 }
 
 proptest! {
-    /// Beside a model that counts admissions: never more than the burst and the refill allow, and never a refusal while
-    /// there is one to give.
+    /// Beside a model that counts admissions: never more than the burst and the refill allow, and
+    /// never a refusal while there is one to give.
     #[test]
     fn w20_admissions_are_exactly_what_the_buckets_hold(
         steps in prop::collection::vec((0_u64..300, 0_u32..4), 1..400),

@@ -1,17 +1,20 @@
-//! When the clients of a node that shuts down come back. The clients are real links, so their own spread is in it.
+//! When the clients of a node that shuts down come back. The clients are real links, so their own
+//! spread is in it.
 
 use core::ops::Range;
 use core::time::Duration;
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::{Action, CloseCode, HandshakeEvent, Input, Instant, Link, LinkConfig, LinkEvent, RetryAfter};
+use relink::{
+    Action, CloseCode, HandshakeEvent, Input, Instant, Link, LinkConfig, LinkEvent, RetryAfter,
+};
 use relink_node::{Drain, DrainConfig};
 
 use crate::support::{at, millis, secs};
 
-/// Ten thousand, each with 200 a second to go to: 20 in a tenth of a second. What is above that is chance: the clients'
-/// own spread makes the arrivals independent of each other.
+/// Ten thousand, each with 200 a second to go to: 20 in a tenth of a second. What is above that is
+/// chance: the clients' own spread makes the arrivals independent of each other.
 #[test]
 fn w12_the_fullest_tenth_of_a_second_holds_at_most_twice_what_can_be_taken() {
     for fleet in 0..5 {
@@ -32,7 +35,8 @@ fn w12_the_fullest_tenth_of_a_second_holds_at_most_twice_what_can_be_taken() {
     }
 }
 
-/// A small fleet and a low capacity: ten in a tenth of a second, where chance would weigh more than in a large one.
+/// A small fleet and a low capacity: ten in a tenth of a second, where chance would weigh more than
+/// in a large one.
 #[test]
 fn w12_a_node_that_lingers_hands_its_clients_over_one_by_one() {
     let config = DrainConfig::default().with_capacity_per_second(100).with_linger(secs(20));
@@ -61,11 +65,15 @@ fn w12_a_node_that_lingers_hands_its_clients_over_one_by_one() {
 fn w12_who_has_no_turn_while_a_node_lingers_is_told_at_its_end() {
     let config = DrainConfig::default().with_capacity_per_second(1).with_linger(secs(3));
     let mut drain = Drain::new(config, 6);
-    let turns: Vec<_> = (0..6).map(|_| drain.next_turn()).map(|turn| (turn.after, turn.hint)).collect();
+    let turns: Vec<_> =
+        (0..6).map(|_| drain.next_turn()).map(|turn| (turn.after, turn.hint)).collect();
     let after = [0, 1, 2, 3, 3, 3].map(secs);
     let hints = [1, 1, 1, 1, 2, 3].map(secs);
     assert_eq!(turns, after.into_iter().zip(hints).collect::<Vec<_>>());
-    assert!(Drain::new(config, 250).fits() && !Drain::new(config, 254).fits(), "3 s more than without");
+    assert!(
+        Drain::new(config, 250).fits() && !Drain::new(config, 254).fits(),
+        "3 s more than without"
+    );
 }
 
 #[test]
@@ -152,15 +160,20 @@ fn arrivals(mut drain: Drain, clients: Range<u64>) -> Vec<Duration> {
 
 /// How long a link stays away that is told to.
 fn returns_after(hint: Duration, seed: u64) -> Duration {
-    let mut link =
-        Link::new(LinkConfig::default(), 1, Pcg32::seed_from_u64(seed)).expect("a valid configuration");
+    let mut link = Link::new(LinkConfig::default(), 1, Pcg32::seed_from_u64(seed))
+        .expect("a valid configuration");
     let now = at(60_000);
     give(&mut link, Input::Connect, at(0));
     let id = link.transport().expect("an attempt");
     give(&mut link, Input::Opened { id }, at(0));
     give(&mut link, Input::MarkStable, at(0));
-    give(&mut link, Input::Handshake { id, event: HandshakeEvent::GoingAway { retry_after: hint } }, now);
-    give(&mut link, Input::PeerClosed { id, code: CloseCode::GOING_AWAY }, now).expect("it comes back")
+    give(
+        &mut link,
+        Input::Handshake { id, event: HandshakeEvent::GoingAway { retry_after: hint } },
+        now,
+    );
+    give(&mut link, Input::PeerClosed { id, code: CloseCode::GOING_AWAY }, now)
+        .expect("it comes back")
 }
 
 /// Hands in an input; returns what it said about the next attempt.

@@ -156,7 +156,8 @@ struct Counted {
 }
 
 proptest! {
-    /// What the others are told is what is so: joined and left alternate, and agree with plain counting.
+    /// What the others are told is what is so: joined and left alternate, and agree with plain
+    /// counting.
     #[test]
     fn a09_what_the_others_are_told_agrees_with_plain_counting(
         steps in prop::collection::vec((0_u64..12_000, 0_u8..3, 0_u8..4), 1..300),

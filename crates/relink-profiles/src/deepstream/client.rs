@@ -12,22 +12,24 @@ use super::wire::{Encoding, Packet, auth, connection, event, topic};
 use super::{AUTHENTICATION_TIMEOUT, CHALLENGE_DENIED, TOO_MANY_AUTH_ATTEMPTS};
 use crate::streams::Streams;
 use relink::{
-    Address, Channel, CloseFrame, Command, Frame, Message, Plain, Problem, Protocol, ProtocolEvent, Refusal,
-    Secret, Step,
+    Address, Channel, CloseFrame, Command, Frame, Message, Plain, Problem, Protocol, ProtocolEvent,
+    Refusal, Secret, Step,
 };
 
 /// The version of the protocol that a challenge names.
 const PROTOCOL_VERSION: &str = "0.1a";
 
-/// deepstream's protocol, as far as a link needs it: the challenge with its redirects, the login, heartbeats, and events, which are
-/// relink's channels. Records, remote procedures and presence are not in it: what arrives about them goes to the application
-/// as it came, and a message without a channel goes out as it is.
+/// deepstream's protocol, as far as a link needs it: the challenge with its redirects, the login,
+/// heartbeats, and events, which are relink's channels. Records, remote procedures and presence are
+/// not in it: what arrives about them goes to the application as it came, and a message without a
+/// channel goes out as it is.
 ///
-/// * The token is the login: JSON such as `{"username":"ada"}` as it is, anything else as `{"token":"…"}`.
-/// * Data of an event is JSON. A message that is JSON goes out as it is, any other as a JSON string; a JSON string arrives as
-///   the text in it, any other value as JSON.
-/// * Events are not numbered, and none is kept for those who are away: a subscription that comes back says that it has a
-///   gap.
+/// * The token is the login: JSON such as `{"username":"ada"}` as it is, anything else as
+///   `{"token":"…"}`.
+/// * Data of an event is JSON. A message that is JSON goes out as it is, any other as a JSON
+///   string; a JSON string arrives as the text in it, any other value as JSON.
+/// * Events are not numbered, and none is kept for those who are away: a subscription that comes
+///   back says that it has a gap.
 #[derive(Debug, Clone)]
 pub struct Deepstream {
     encoding: Encoding,
@@ -55,7 +57,8 @@ impl Deepstream {
         }
     }
 
-    /// A client that speaks as the path of its address says: JSON behind `/deepstream-json`, protobuf elsewhere.
+    /// A client that speaks as the path of its address says: JSON behind `/deepstream-json`,
+    /// protobuf elsewhere.
     #[must_use]
     pub fn for_address(address: &Address) -> Self {
         let path = address.expose().split(['?', '#']).next().unwrap_or_default();
@@ -83,8 +86,10 @@ impl Deepstream {
     }
 
     fn about_events(&mut self, packet: Packet, signals: &mut Vec<ProtocolEvent>) {
-        let Packet { action, data, correlation_id, name, names, original_action, is_error, .. } = packet;
-        let asked = correlation_id.and_then(|id| id.parse().ok()).and_then(|id| self.asked.remove(&id));
+        let Packet { action, data, correlation_id, name, names, original_action, is_error, .. } =
+            packet;
+        let asked =
+            correlation_id.and_then(|id| id.parse().ok()).and_then(|id| self.asked.remove(&id));
         let named = || name.clone().or(names.into_iter().next()).map(Channel::from);
         let about = original_action.unwrap_or(action);
         if (is_error || action >= 100) && action != event::MULTIPLE_SUBSCRIPTIONS {
@@ -140,8 +145,11 @@ impl Protocol for Deepstream {
         };
         let refused = |reason| ProtocolEvent::Refused(Refusal::Stop(reason));
         match (packet.topic, packet.action) {
-            (topic::CONNECTION, connection::PONG) => signals.push(ProtocolEvent::HeartbeatAck(None)),
-            // The server wants to negotiate. There is nothing to negotiate about but the address, which it was told.
+            (topic::CONNECTION, connection::PONG) => {
+                signals.push(ProtocolEvent::HeartbeatAck(None))
+            }
+            // The server wants to negotiate. There is nothing to negotiate about but the address,
+            // which it was told.
             (topic::CONNECTION, connection::CHALLENGE) => signals.push(ProtocolEvent::Welcome),
             (topic::CONNECTION, connection::ACCEPT) => {
                 signals.extend([ProtocolEvent::Welcome, ProtocolEvent::ChallengeMet]);
@@ -158,7 +166,9 @@ impl Protocol for Deepstream {
                 signals.push(refused(AUTHENTICATION_TIMEOUT));
             }
             (topic::AUTH, auth::SUCCESSFUL) => signals.push(ProtocolEvent::Authenticated),
-            (topic::AUTH, auth::UNSUCCESSFUL) => signals.push(ProtocolEvent::Refused(Refusal::Token)),
+            (topic::AUTH, auth::UNSUCCESSFUL) => {
+                signals.push(ProtocolEvent::Refused(Refusal::Token))
+            }
             (topic::AUTH, auth::TOO_MANY) => signals.push(refused(TOO_MANY_AUTH_ATTEMPTS)),
             (topic::EVENT, _) => self.about_events(packet, signals),
             (topic::CONNECTION | topic::AUTH, _) => {}
@@ -197,8 +207,14 @@ impl Protocol for Deepstream {
         }
     }
 
-    fn encoded_len(&self, message: &Message, channel: Option<&Channel>, _serial: Option<u64>) -> usize {
-        channel.map_or(message.len(), |channel| emitted(message, channel).encode(self.encoding).len())
+    fn encoded_len(
+        &self,
+        message: &Message,
+        channel: Option<&Channel>,
+        _serial: Option<u64>,
+    ) -> usize {
+        channel
+            .map_or(message.len(), |channel| emitted(message, channel).encode(self.encoding).len())
     }
 
     fn opening(&self) -> Option<Step> {

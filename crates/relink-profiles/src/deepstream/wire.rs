@@ -125,8 +125,8 @@ impl Packet {
         }
     }
 
-    /// Reads a message, in the encoding that its kind says: text is JSON, binary is protobuf. Of topics that relink does not
-    /// speak of, only the topic is read.
+    /// Reads a message, in the encoding that its kind says: text is JSON, binary is protobuf. Of
+    /// topics that relink does not speak of, only the topic is read.
     ///
     /// # Errors
     ///
@@ -139,8 +139,9 @@ impl Packet {
                 })?;
                 Ok(read.into())
             }
-            Message::Binary(bytes) => Self::from_protobuf(bytes.clone())
-                .map_err(|_| CloseFrame::new(CloseCode::UNSUPPORTED_DATA, "no message of deepstream's")),
+            Message::Binary(bytes) => Self::from_protobuf(bytes.clone()).map_err(|_| {
+                CloseFrame::new(CloseCode::UNSUPPORTED_DATA, "no message of deepstream's")
+            }),
         }
     }
 
@@ -288,7 +289,11 @@ impl From<ConnectionMessage> for Packet {
 
 impl From<&Packet> for AuthMessage {
     fn from(packet: &Packet) -> Self {
-        Self { action: Some(packet.action), data: packet.data.clone(), is_error: flag(packet.is_error) }
+        Self {
+            action: Some(packet.action),
+            data: packet.data.clone(),
+            is_error: flag(packet.is_error),
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// Heartbeats as JSON, and messages as they are.
 ///
-/// A heartbeat is `{"type":"heartbeat","timestamp":…,"connectionId":"…"}`, with the id that the server gave in its
-/// `connection_ack`. Neither that nor a `heartbeat_ack` goes to the application.
+/// A heartbeat is `{"type":"heartbeat","timestamp":…,"connectionId":"…"}`, with the id that the
+/// server gave in its `connection_ack`. Neither that nor a `heartbeat_ack` goes to the application.
 #[derive(Debug, Clone, Default)]
 pub struct ManagedWebSocket {
     /// Milliseconds from 1970 to the origin of the driver's time.
@@ -44,8 +44,8 @@ impl Word<'_> {
 }
 
 impl ManagedWebSocket {
-    /// With timestamps that count from 1970: so many milliseconds passed until the origin of the driver's time. Otherwise they
-    /// count from that origin, which no server minds.
+    /// With timestamps that count from 1970: so many milliseconds passed until the origin of the
+    /// driver's time. Otherwise they count from that origin, which no server minds.
     #[must_use]
     pub const fn since(origin: u64) -> Self {
         Self { origin, connection: String::new() }
@@ -64,9 +64,12 @@ impl Protocol for ManagedWebSocket {
     }
 
     fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
-        let word: Option<Word<'_>> = message.as_text().and_then(|text| serde_json::from_str(text).ok());
+        let word: Option<Word<'_>> =
+            message.as_text().and_then(|text| serde_json::from_str(text).ok());
         match word {
-            Some(word) if word.kind == "heartbeat_ack" => signals.push(ProtocolEvent::HeartbeatAck(None)),
+            Some(word) if word.kind == "heartbeat_ack" => {
+                signals.push(ProtocolEvent::HeartbeatAck(None))
+            }
             Some(word) if word.kind == "connection_ack" => {
                 word.connection_id.as_deref().unwrap_or_default().clone_into(&mut self.connection);
             }

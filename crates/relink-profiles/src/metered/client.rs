@@ -9,19 +9,20 @@ use super::wire::{ClientFrame, Peer, ServerFrame};
 use crate::deepstream::wrapped;
 use crate::streams::Streams;
 use relink::{
-    Channel, CloseCode, CloseFrame, Command, Frame, Member, Message, Plain, Problem, Protocol, ProtocolEvent,
-    Rejection, Text,
+    Channel, CloseCode, CloseFrame, Command, Frame, Member, Message, Plain, Problem, Protocol,
+    ProtocolEvent, Rejection, Text,
 };
 
-/// Metered's protocol as a client speaks it: welcome, channels with presence, messages to one peer, acknowledgements,
-/// heartbeats, the going-away word. The configuration needs a welcome step.
+/// Metered's protocol as a client speaks it: welcome, channels with presence, messages to one peer,
+/// acknowledgements, heartbeats, the going-away word. The configuration needs a welcome step.
 ///
-/// * A message on a channel is published there; its data is JSON, and what is not goes out as a JSON string. On the channel
-///   `@` and the id of a peer it goes to that peer alone. Without a channel it goes out as it is.
-/// * What arrives is the frame as it came, so that the application sees from whom: on its channel, or, for a message to this
-///   peer alone, on none.
-/// * Acknowledgements come with [`Guarantee::AtLeastOnce`](relink::Guarantee::AtLeastOnce). The server does not know
-///   duplicates, so that the profile does without.
+/// * A message on a channel is published there; its data is JSON, and what is not goes out as a
+///   JSON string. On the channel `@` and the id of a peer it goes to that peer alone. Without a
+///   channel it goes out as it is.
+/// * What arrives is the frame as it came, so that the application sees from whom: on its channel,
+///   or, for a message to this peer alone, on none.
+/// * Acknowledgements come with [`Guarantee::AtLeastOnce`](relink::Guarantee::AtLeastOnce). The
+///   server does not know duplicates, so that the profile does without.
 /// * Nothing is kept for those who are away: a subscription that comes back says that it has a gap.
 #[derive(Debug, Clone, Default)]
 pub struct Client {
@@ -29,7 +30,8 @@ pub struct Client {
     streams: Streams,
     /// Requests without an answer.
     asked: BTreeMap<u64, Asked>,
-    /// Messages without an answer, in the order in which they were sent; and what came of those that wait for an earlier one.
+    /// Messages without an answer, in the order in which they were sent; and what came of those
+    /// that wait for an earlier one.
     sent: VecDeque<(u64, u64, Option<Outcome>)>,
     requests: u64,
 }
@@ -70,8 +72,14 @@ impl Client {
         }
     }
 
-    /// Answers can overtake each other; the session wants to hear of them in the order of the messages.
-    fn message_answered(&mut self, request: u64, outcome: Outcome, signals: &mut Vec<ProtocolEvent>) {
+    /// Answers can overtake each other; the session wants to hear of them in the order of the
+    /// messages.
+    fn message_answered(
+        &mut self,
+        request: u64,
+        outcome: Outcome,
+        signals: &mut Vec<ProtocolEvent>,
+    ) {
         if let Some(sent) = self.sent.iter_mut().find(|sent| sent.0 == request) {
             sent.2 = Some(outcome);
         }
@@ -106,7 +114,13 @@ impl Client {
         signals.extend(joined);
     }
 
-    fn send(&mut self, message: &Message, channel: &Channel, serial: Option<u64>, frames: &mut Vec<Frame>) {
+    fn send(
+        &mut self,
+        message: &Message,
+        channel: &Channel,
+        serial: Option<u64>,
+        frames: &mut Vec<Frame>,
+    ) {
         let request = serial.and_then(|serial| {
             let (number, request) = self.request();
             self.sent.push_back((number, serial, None));
@@ -155,8 +169,9 @@ impl Protocol for Client {
         match read {
             Ok(ServerFrame::Welcome { peer, max_message_size, .. }) => {
                 self.peer = peer;
-                signals
-                    .push(ProtocolEvent::MaxMessage(Some(max_message_size).filter(|most| *most < u64::MAX)));
+                signals.push(ProtocolEvent::MaxMessage(
+                    Some(max_message_size).filter(|most| *most < u64::MAX),
+                ));
                 signals.push(ProtocolEvent::Welcome);
             }
             Ok(ServerFrame::Ack { request }) => self.answered(&request, Ok(()), signals),
@@ -174,7 +189,9 @@ impl Protocol for Client {
                 self.presence(Channel::from(channel), joined, left, signals);
             }
             Ok(ServerFrame::GoingAway { retry_after_ms }) => {
-                signals.push(ProtocolEvent::GoingAway { retry_after: Duration::from_millis(retry_after_ms) });
+                signals.push(ProtocolEvent::GoingAway {
+                    retry_after: Duration::from_millis(retry_after_ms),
+                });
             }
             Ok(ServerFrame::Pong) => signals.push(ProtocolEvent::HeartbeatAck(None)),
             // A frame that a later version of the server knows is no reason to lose the link.
@@ -210,7 +227,12 @@ impl Protocol for Client {
         }
     }
 
-    fn encoded_len(&self, message: &Message, channel: Option<&Channel>, serial: Option<u64>) -> usize {
+    fn encoded_len(
+        &self,
+        message: &Message,
+        channel: Option<&Channel>,
+        serial: Option<u64>,
+    ) -> usize {
         // The number that it gets: other requests have numbers, too.
         let request = serial.map(|_| self.requests.saturating_add(1).to_string());
         channel.map_or(message.len(), |channel| addressed(message, channel, request).encode().len())

@@ -95,7 +95,8 @@ pub enum ServerFrame {
         /// JSON.
         data: String,
     },
-    /// Who came to a channel and who left it. The first one after a subscription has everybody who is there.
+    /// Who came to a channel and who left it. The first one after a subscription has everybody who
+    /// is there.
     Presence {
         /// Which.
         channel: String,
@@ -261,7 +262,9 @@ impl ClientFrame {
         Ok(match &*fields.kind {
             "subscribe" => Self::Subscribe { channel: fields.channel()?, request },
             "unsubscribe" => Self::Unsubscribe { channel: fields.channel()?, request },
-            "publish" => Self::Publish { channel: fields.channel()?, data: fields.data()?, request },
+            "publish" => {
+                Self::Publish { channel: fields.channel()?, data: fields.data()?, request }
+            }
             "send" => {
                 let to = fields.to.take().filter(|to| !to.is_empty()).ok_or(INVALID_PEER)?;
                 Self::Send { to, data: fields.data()?, request }
@@ -340,7 +343,9 @@ impl ServerFrame {
                 left: peers(fields.left),
             },
             // A hint that is none still says that the server goes.
-            "going_away" => Self::GoingAway { retry_after_ms: fields.retry_after_ms.unwrap_or(1_000).max(1) },
+            "going_away" => {
+                Self::GoingAway { retry_after_ms: fields.retry_after_ms.unwrap_or(1_000).max(1) }
+            }
             "pong" => Self::Pong,
             _ => return Err(DecodeError("unknown_type")),
         })
@@ -358,7 +363,9 @@ impl ServerFrame {
                 metadata: metadata.as_deref().and_then(raw),
                 ..Fields::of("welcome")
             },
-            Self::Ack { request } => Fields { request_id: Some(request.clone()), ..Fields::of("ack") },
+            Self::Ack { request } => {
+                Fields { request_id: Some(request.clone()), ..Fields::of("ack") }
+            }
             Self::Error { request, code, message } => Fields {
                 request_id: request.clone(),
                 code: Some(code.clone()),

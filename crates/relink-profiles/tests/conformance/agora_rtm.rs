@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use relink::{
-    ClosedReason, Event, Failure, GiveUpReason, Instant, Position, SessionConfig, State, Subscription, Text,
+    ClosedReason, Event, Failure, GiveUpReason, Instant, Position, SessionConfig, State,
+    Subscription, Text,
 };
 use relink_node::{Presence, PresenceChange, PresenceConfig};
 use relink_profiles::agora_rtm::{ChangeReason, ConnectionState, PROFILE, REMOTE_LOGIN, config};
@@ -29,7 +30,10 @@ fn a01_five_states_the_first_of_them_disconnected() {
         ConnectionState::Aborted,
     ];
     let names: BTreeSet<_> = states.map(ConnectionState::name).into();
-    assert_eq!(names, ["DISCONNECTED", "CONNECTING", "CONNECTED", "RECONNECTING", "ABORTED"].into());
+    assert_eq!(
+        names,
+        ["DISCONNECTED", "CONNECTING", "CONNECTED", "RECONNECTING", "ABORTED"].into()
+    );
     // All of them in one life.
     let mut rig = Rig::new(&PROFILE);
     rig.stable();
@@ -63,7 +67,8 @@ fn a02_every_change_carries_one_of_seven_reasons() {
     let mut unseen: BTreeSet<_> = reasons.map(ChangeReason::name).into();
     let mut see = |rig: &mut Rig| {
         for change in rig.changes() {
-            let (_, reason) = change.split_once(" (").unwrap_or_else(|| panic!("{change} has no reason"));
+            let (_, reason) =
+                change.split_once(" (").unwrap_or_else(|| panic!("{change} has no reason"));
             unseen.remove(reason.trim_end_matches(')'));
         }
     };
@@ -203,7 +208,10 @@ fn a07_a_login_elsewhere_aborts_and_login_starts_again_on_the_same_instance() {
 
     rig.close(1000); // logout
     rig.up(); // login
-    assert_eq!(rig.changes(), ["ABORTED → CONNECTING (LOGIN)", "CONNECTING → CONNECTED (LOGIN_SUCCESS)"]);
+    assert_eq!(
+        rig.changes(),
+        ["ABORTED → CONNECTING (LOGIN)", "CONNECTING → CONNECTED (LOGIN_SUCCESS)"]
+    );
 }
 
 #[test]
@@ -218,7 +226,8 @@ fn a08_a_token_that_expires_while_reconnecting_is_told_and_changes_no_state() {
     for told in 1..=20_u32 {
         rig.next_dial();
         rig.peer().close(4002);
-        let errors = rig.events().iter().filter(|event| matches!(event, Event::TokenError { .. })).count();
+        let errors =
+            rig.events().iter().filter(|event| matches!(event, Event::TokenError { .. })).count();
         assert_eq!(errors, told as usize, "each time, from the first on");
         assert_eq!(rig.word(), "RECONNECTING");
     }
@@ -276,11 +285,17 @@ fn a10_after_a_return_it_is_in_the_same_channels_with_the_same_attributes() {
         .into_iter()
         .filter_map(|frame| {
             if let ClientFrame::Subscribe { channel, presence, .. } = frame {
-                Some((channel.to_string(), presence.as_ref().map(|text: &Text| text.as_str().to_owned())))
+                Some((
+                    channel.to_string(),
+                    presence.as_ref().map(|text: &Text| text.as_str().to_owned()),
+                ))
             } else {
                 None
             }
         })
         .collect();
-    assert_eq!(asked, [("lobby".to_owned(), Some("name=ada".to_owned())), ("news".to_owned(), None)]);
+    assert_eq!(
+        asked,
+        [("lobby".to_owned(), Some("name=ada".to_owned())), ("news".to_owned(), None)]
+    );
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use relink::{
-    Backoff, ClosedReason, Event, GiveUpReason, Indicator, Phase, SendErrorKind, State, Step, StopReason,
+    Backoff, ClosedReason, Event, GiveUpReason, Indicator, Phase, SendErrorKind, State, Step,
+    StopReason,
 };
 use relink_profiles::deepstream::{ConnectionState, PROFILE, PROFILE_7, backoff, config};
 use relink_sim::{OnDial, millis, secs};
@@ -89,7 +90,11 @@ fn d02_awaiting_connection_at_once_and_until_the_servers_first_word() {
     assert_eq!(rig.word(), "CLOSED");
     rig.open();
     assert_eq!(rig.now(), relink::Instant::ORIGIN, "almost at once is at once");
-    assert_eq!(rig.state(), State::Connecting(Phase::Handshaking(Step::Welcome)), "the transport is open");
+    assert_eq!(
+        rig.state(),
+        State::Connecting(Phase::Handshaking(Step::Welcome)),
+        "the transport is open"
+    );
     rig.advance(millis(9_999));
     assert_eq!(rig.changes(), ["CLOSED → AWAITING_CONNECTION"]);
     rig.peer().send(CHALLENGE);
@@ -115,8 +120,10 @@ fn d03_a_challenge_may_redirect_which_is_no_failed_attempt() {
     assert_eq!(dials, ["ws://peer/deepstream-json", "ws://other/deepstream-json"]);
     assert_eq!((rig.machine().link().attempts(), rig.now()), (0, relink::Instant::ORIGIN));
     // The challenge repeats where the client wanted to go, not where it was sent.
-    let challenges =
-        rig.heard().into_iter().filter(|text| text.contains("\"url\":\"ws://peer/deepstream-json\""));
+    let challenges = rig
+        .heard()
+        .into_iter()
+        .filter(|text| text.contains("\"url\":\"ws://peer/deepstream-json\""));
     assert_eq!(challenges.count(), 2);
 
     // After a loss the origin is asked again.
@@ -135,7 +142,11 @@ fn d03_redirect_loops_are_bounded() {
         rig.peer().send(REDIRECT);
     }
     assert_eq!(rig.dials().len(), 6, "five redirects in one attempt");
-    assert_eq!((rig.machine().link().attempts(), rig.waits()), (1, vec![secs(2)]), "then it has failed");
+    assert_eq!(
+        (rig.machine().link().attempts(), rig.waits()),
+        (1, vec![secs(2)]),
+        "then it has failed"
+    );
 }
 
 #[test]
@@ -186,8 +197,16 @@ fn d05_at_once_then_later_by_the_increment_up_to_the_cap() {
     let expected = summed(&[0, 2, 4, 6, 8].map(secs));
     assert_eq!(redials(config().link.backoff, 5), expected, "the text's increment of 2 s");
     let example = backoff(secs(10), secs(30));
-    assert_eq!(redials(example, 6), summed(&[0, 10, 20, 30, 30, 30].map(secs)), "the page's example");
-    assert_eq!(redials(backoff(secs(4), secs(180)), 5), summed(&[0, 4, 8, 12, 16].map(secs)), "version 7");
+    assert_eq!(
+        redials(example, 6),
+        summed(&[0, 10, 20, 30, 30, 30].map(secs)),
+        "the page's example"
+    );
+    assert_eq!(
+        redials(backoff(secs(4), secs(180)), 5),
+        summed(&[0, 4, 8, 12, 16].map(secs)),
+        "version 7"
+    );
 }
 
 #[test]
@@ -259,7 +278,10 @@ fn d08_updates_wait_while_the_link_is_lost_and_go_out_in_order() {
     rig.heard();
     rig.peer().send(ACCEPT);
     rig.advance(secs(1));
-    assert!(!rig.heard().iter().any(|text| text.contains("update")), "not before the login is accepted");
+    assert!(
+        !rig.heard().iter().any(|text| text.contains("update")),
+        "not before the login is accepted"
+    );
     rig.peer().send(LOGGED_IN);
     assert_eq!(rig.heard(), ["update 1", "update 2", "update 3"]);
 }
@@ -278,7 +300,8 @@ fn d09_a_colour_for_each_state_and_every_change_is_told() {
     ] {
         assert_eq!(state.colour(), colour, "{}", state.name());
     }
-    // The state can be read at any time, the indicator agrees with it, and each change joins the one before.
+    // The state can be read at any time, the indicator agrees with it, and each change joins the
+    // one before.
     let mut rig = Rig::new(&PROFILE);
     let agrees = |rig: &Rig| {
         assert_eq!(rig.machine().surface().colour(), ConnectionState::of(rig.state()).colour());

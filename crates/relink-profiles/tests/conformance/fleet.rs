@@ -35,7 +35,8 @@ fn w23_a_fleet_that_lost_its_server_does_not_come_back_at_the_same_moment() {
     }
 }
 
-/// Everything that a network does, by dice: loss of whole transports, silence, refusals, deploys, partitions, sleep.
+/// Everything that a network does, by dice: loss of whole transports, silence, refusals, deploys,
+/// partitions, sleep.
 #[test]
 fn w21_it_comes_through_loss_latency_deploys_and_partitions() {
     for profile in [&managed_websocket::PROFILE_PROSE, &metered::PROFILE] {
@@ -48,9 +49,9 @@ fn w21_it_comes_through_loss_latency_deploys_and_partitions() {
             rig.up();
             for _ in 0..60 {
                 match dice.next_u32() % 8 {
-                    0 => rig.peer().reset(),                                       // a connection is lost
-                    1 => rig.peer().silence(),   // packets are, and nobody says so
-                    2 => rig.peer().close(1001), // a rolling deploy
+                    0 => rig.peer().reset(),               // a connection is lost
+                    1 => rig.peer().silence(),             // packets are, and nobody says so
+                    2 => rig.peer().close(1001),           // a rolling deploy
                     3 => rig.peer().on_dial(OnDial::Hold), // a partition that swallows
                     4 => rig.peer().on_dial(OnDial::Refuse(Failure::Unreachable)), // one that answers
                     5 => rig.hint(Hint::Online),

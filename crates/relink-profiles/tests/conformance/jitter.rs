@@ -1,4 +1,5 @@
-//! The jitter of each profile as a distribution: where it lies, its mean, its spread. One value proves nothing.
+//! The jitter of each profile as a distribution: where it lies, its mean, its spread. One value
+//! proves nothing.
 
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use relink_profiles::ALL;
 
 const DRAWS: usize = 20_000;
 const BUCKETS: usize = 20;
-/// Chi-square for 19 degrees of freedom: an even distribution is beyond it once in a thousand times.
+/// Chi-square for 19 degrees of freedom: an even distribution is beyond it once in a thousand
+/// times.
 const BEYOND: f64 = 43.82;
 
 fn draws(window: Window, seed: u64) -> Vec<Duration> {
@@ -46,7 +48,10 @@ fn every_delay_is_drawn_evenly_over_its_window() {
     for (name, retry, window) in windows() {
         let draws = draws(window, u64::from(retry) + 7);
         let what = format!("{name}, retry {retry}, {window:?}");
-        assert!(draws.iter().all(|draw| *draw >= window.from && *draw <= window.to), "bounds of {what}");
+        assert!(
+            draws.iter().all(|draw| *draw >= window.from && *draw <= window.to),
+            "bounds of {what}"
+        );
         let width = (window.to - window.from).as_secs_f64();
         if width == 0.0 {
             assert!(draws.iter().all(|draw| *draw == window.from), "{what}");
@@ -56,16 +61,25 @@ fn every_delay_is_drawn_evenly_over_its_window() {
         let seconds: Vec<f64> = draws.iter().map(Duration::as_secs_f64).collect();
         let mean = seconds.iter().sum::<f64>() / DRAWS as f64;
         let middle = window.from.as_secs_f64() + width / 2.0;
-        // The mean of so many even draws is off by a third of a percent of the width; five times that is never seen.
+        // The mean of so many even draws is off by a third of a percent of the width; five times
+        // that is never seen.
         assert!((mean - middle).abs() < width * 0.012, "the mean of {what} is {mean}");
-        let variance = seconds.iter().map(|second| (second - mean).powi(2)).sum::<f64>() / DRAWS as f64;
+        let variance =
+            seconds.iter().map(|second| (second - mean).powi(2)).sum::<f64>() / DRAWS as f64;
         let even = width / 12.0_f64.sqrt();
-        assert!((variance.sqrt() / even - 1.0).abs() < 0.02, "the spread of {what} is {}", variance.sqrt());
+        assert!(
+            (variance.sqrt() / even - 1.0).abs() < 0.02,
+            "the spread of {what} is {}",
+            variance.sqrt()
+        );
         let chi_square = chi_square(window, &draws);
         assert!(chi_square < BEYOND, "{what} is uneven: {chi_square}");
         let (least, most) = (draws.iter().min().unwrap(), draws.iter().max().unwrap());
         let edge = (window.to - window.from) / 1_000;
-        assert!(*least - window.from < edge && window.to - *most < edge, "{what} reaches both of its ends");
+        assert!(
+            *least - window.from < edge && window.to - *most < edge,
+            "{what} reaches both of its ends"
+        );
     }
     assert!(spread >= 50, "only {spread} windows have width");
 }
@@ -73,11 +87,15 @@ fn every_delay_is_drawn_evenly_over_its_window() {
 #[test]
 fn the_windows_are_those_of_the_documents() {
     let window = |wanted: &str, retry: u32| {
-        let (_, _, window) = windows().find(|(name, number, _)| *name == wanted && *number == retry).unwrap();
+        let (_, _, window) =
+            windows().find(|(name, number, _)| *name == wanted && *number == retry).unwrap();
         (window.from.as_millis(), window.to.as_millis())
     };
     assert_eq!((window("deepstream", 0), window("deepstream", 3)), ((0, 0), (6_000, 6_000)));
-    assert_eq!((window("serverpod", 0), window("serverpod", 5)), ((1_000, 1_000), (16_000, 16_000)));
+    assert_eq!(
+        (window("serverpod", 0), window("serverpod", 5)),
+        ((1_000, 1_000), (16_000, 16_000))
+    );
     assert_eq!((window("metered", 1), window("metered", 10)), ((400, 600), (18_000, 30_000)));
     assert_eq!(
         (window("managed_websocket", 1), window("managed_websocket", 10)),

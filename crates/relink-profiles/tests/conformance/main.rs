@@ -1,5 +1,5 @@
-//! Five real systems, requirement by requirement: each test carries the number of what it proves, and each number has its
-//! test. Everything happens in virtual time, on the system's profile.
+//! Five real systems, requirement by requirement: each test carries the number of what it proves,
+//! and each number has its test. Everything happens in virtual time, on the system's profile.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail a test as the tests themselves do")]
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use relink::{
-    Breaker, CloseCode, ClosedReason, DeadReason, DropReason, Event, Failure, GiveUpReason, Hint, Phase,
-    Position, Reason, SendErrorKind, State, StopReason, Subscription,
+    Breaker, CloseCode, ClosedReason, DeadReason, DropReason, Event, Failure, GiveUpReason, Hint,
+    Phase, Position, Reason, SendErrorKind, State, StopReason, Subscription,
 };
 use relink_profiles::managed_websocket::{
     ConnectionState, GOING_AWAY, PROFILE, PROFILE_PROSE, config, config_prose,
@@ -83,7 +83,8 @@ fn w03_heartbeats_in_json_and_4000_where_no_answer_comes() {
     rig.peer().send(r#"{"type":"connection_ack","connectionId":"srv-7","timestamp":1}"#);
     for second in [15_000, 30_000, 45_000] {
         rig.advance(secs(15));
-        let heartbeat = format!(r#"{{"type":"heartbeat","timestamp":{second},"connectionId":"srv-7"}}"#);
+        let heartbeat =
+            format!(r#"{{"type":"heartbeat","timestamp":{second},"connectionId":"srv-7"}}"#);
         assert_eq!(rig.heard(), [heartbeat]);
         rig.peer().send(HEARTBEAT_ACK);
     }
@@ -194,7 +195,11 @@ fn w07_close_stops_every_timer_says_1000_and_empties_the_queue() {
     rig.close(1000);
     assert!(rig.machine().outbox().is_empty());
     let dropped = |event: &Event| matches!(event, Event::Dropped { why: DropReason::Closed, .. });
-    assert_eq!(rig.events().iter().filter(|event| dropped(event)).count(), 1, "and its fate is told");
+    assert_eq!(
+        rig.events().iter().filter(|event| dropped(event)).count(),
+        1,
+        "and its fate is told"
+    );
     rig.advance(secs(3_600));
     assert_eq!((rig.deadline(), rig.dials().len()), (None, 1));
 }
@@ -282,7 +287,10 @@ fn w17_a_strategy_for_each_close_code() {
     rig.advance(secs(6));
     let waits = rig.waits();
     assert!(waits.windows(2).all(|pair| pair[1] >= pair[0] * 3 / 2), "{waits:?}");
-    assert_eq!(policy.on_close(CloseCode(1008)), relink::Verdict::Stop(StopReason::POLICY_VIOLATION));
+    assert_eq!(
+        policy.on_close(CloseCode(1008)),
+        relink::Verdict::Stop(StopReason::POLICY_VIOLATION)
+    );
     assert_eq!(GOING_AWAY.name(), "going_away");
 }
 
@@ -336,9 +344,14 @@ fn w22_a_zombie_is_found_within_interval_and_timeout() {
         }
         assert!(rig.now() - died <= bound, "{:?} after {died_after:?}", rig.now() - died);
         let dead = Reason::Dead(DeadReason::Heartbeat);
-        let is_dead = |event: &Event| matches!(event, Event::Disconnected { reason, .. } if *reason == dead);
+        let is_dead =
+            |event: &Event| matches!(event, Event::Disconnected { reason, .. } if *reason == dead);
         assert!(rig.events().iter().any(is_dead));
-        assert_eq!(rig.state(), State::Reconnecting(Phase::Waiting), "and nobody waits for its close frame");
+        assert_eq!(
+            rig.state(),
+            State::Reconnecting(Phase::Waiting),
+            "and nobody waits for its close frame"
+        );
     }
     let _ = Failure::Reset;
 }

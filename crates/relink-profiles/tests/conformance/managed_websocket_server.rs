@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use relink::{CloseCode, CloseFrame, Histogram, Instant, OutboxConfig, Rate};
 use relink_node::{
-    Admission, AdmissionConfig, AdmissionErrorKind, HistoryConfig, LivenessConfig, MemoryStore, StoreRequest,
-    StoreResponse, Stream,
+    Admission, AdmissionConfig, AdmissionErrorKind, HistoryConfig, LivenessConfig, MemoryStore,
+    StoreRequest, StoreResponse, Stream,
 };
 use relink_profiles::managed_websocket::PROFILE;
 use relink_sim::{OnDial, millis, secs};
@@ -66,7 +66,8 @@ fn w10_a_connection_silent_for_30_s_is_closed_with_4000() {
     let mut dead = Vec::new();
     for second in 1..=60 {
         if second % 10 == 5 {
-            let _ = manager.received(&1, r#"{"type":"heartbeat","timestamp":1}"#.into(), at(second));
+            let _ =
+                manager.received(&1, r#"{"type":"heartbeat","timestamp":1}"#.into(), at(second));
         }
         dead.extend(watch(&mut manager, second));
     }
@@ -80,7 +81,8 @@ fn w10_15_s_for_a_client_that_was_suspended() {
     let mut manager = manager();
     let _ = manager.connected(1, "srv", at(0));
     manager.allow_silence(&1, secs(15), at(0));
-    let dead: Vec<_> = watch(&mut manager, 60).into_iter().map(|(second, key, _)| (second, key)).collect();
+    let dead: Vec<_> =
+        watch(&mut manager, 60).into_iter().map(|(second, key, _)| (second, key)).collect();
     assert_eq!(dead, [(20, 1)], "at the first check after 15 s");
 }
 
@@ -121,7 +123,11 @@ fn w12_a_shutdown_closes_all_with_1001_and_cleans_up() {
     let frame = CloseFrame::new(CloseCode(1001), "Server shutting down");
     assert_eq!(manager.shutdown(), [(1, frame.clone()), (2, frame)]);
     assert!(manager.is_empty() && manager.subscribers(&"lobby".into()).next().is_none());
-    assert_eq!((manager.poll_timeout(), manager.poll_dead()), (None, None), "nothing is left to watch");
+    assert_eq!(
+        (manager.poll_timeout(), manager.poll_dead()),
+        (None, None),
+        "nothing is left to watch"
+    );
 }
 
 #[test]
@@ -130,16 +136,20 @@ fn w15_a_session_goes_on_at_another_node() {
     let mut store = MemoryStore::new(HistoryConfig::default(), 7).unwrap();
     let session = || "session-1".into();
     let own = || Stream::Session(session());
-    let created = store.answer(StoreRequest::Create { session: session(), user: "ada".into() }, at(0));
+    let created =
+        store.answer(StoreRequest::Create { session: session(), user: "ada".into() }, at(0));
     assert!(matches!(created, StoreResponse::Session { turn: 0, .. }));
-    let publish =
-        |text: &str| StoreRequest::Publish { session: None, publications: vec![(own(), text.into())] };
+    let publish = |text: &str| StoreRequest::Publish {
+        session: None,
+        publications: vec![(own(), text.into())],
+    };
     assert_eq!(store.answer(publish("seen"), at(1)), StoreResponse::Done);
     // The first node is gone; what is meant for the client is written all the same.
     assert_eq!(store.answer(publish("missed"), at(2)), StoreResponse::Done);
 
     // Another node takes the session up.
-    let resumed = store.answer(StoreRequest::Resume { session: session(), user: "ada".into() }, at(60));
+    let resumed =
+        store.answer(StoreRequest::Resume { session: session(), user: "ada".into() }, at(60));
     assert!(
         matches!(resumed, StoreResponse::Session { turn: 1, ref user, .. } if user == "ada"),
         "{resumed:?}"
@@ -150,9 +160,11 @@ fn w15_a_session_goes_on_at_another_node() {
         panic!("a position")
     };
     let after = Some(relink::Position::new(top.epoch, 1));
-    let since = store.answer(StoreRequest::Read { stream: own(), after, limit: 100, by: None }, at(60));
+    let since =
+        store.answer(StoreRequest::Read { stream: own(), after, limit: 100, by: None }, at(60));
     let StoreResponse::Read { missed: Some(missed), .. } = since else { panic!("{since:?}") };
-    let missed: Vec<_> = missed.iter().map(|publication| publication.message.as_text().unwrap()).collect();
+    let missed: Vec<_> =
+        missed.iter().map(|publication| publication.message.as_text().unwrap()).collect();
     assert_eq!(missed, ["missed"]);
 }
 

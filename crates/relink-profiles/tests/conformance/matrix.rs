@@ -1,4 +1,5 @@
-//! The matrix: 74 requirements, each with its tests. `docs/conformance.md` is written from it and compared.
+//! The matrix: 74 requirements, each with its tests. `docs/conformance.md` is written from it and
+//! compared.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,7 +8,8 @@ use std::path::Path;
 
 const UPDATE: &str = "RELINK_UPDATE=1 cargo test -p relink-profiles --test conformance";
 
-/// A requirement: its number, what it says, what relink does, where the real system differs from its documentation.
+/// A requirement: its number, what it says, what relink does, where the real system differs from
+/// its documentation.
 struct Requirement {
     id: &'static str,
     says: &'static str,
@@ -27,17 +29,24 @@ fn prefix(id: &str) -> String {
 /// The tests of this suite, by the number in their names.
 fn tests() -> BTreeMap<String, Vec<String>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let mut tests = BTreeMap::<String, Vec<String>>::new();
-    for file in files.into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "rs")) {
+    for file in
+        files.into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "rs"))
+    {
         let module = file.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(file).unwrap();
         for (line, next) in text.lines().zip(text.lines().skip(1)) {
-            let Some(name) = next.strip_prefix("fn ").filter(|_| line == "#[test]") else { continue };
+            let Some(name) = next.strip_prefix("fn ").filter(|_| line == "#[test]") else {
+                continue;
+            };
             let name = name.split('(').next().unwrap();
-            if let Some(id) =
-                SYSTEMS.iter().flat_map(|(_, _, all)| *all).find(|row| name.starts_with(&prefix(row.id)))
+            if let Some(id) = SYSTEMS
+                .iter()
+                .flat_map(|(_, _, all)| *all)
+                .find(|row| name.starts_with(&prefix(row.id)))
             {
                 tests.entry(id.id.to_owned()).or_default().push(format!("{module}::{name}"));
             }
@@ -79,7 +88,10 @@ fn the_matrix_in_the_documentation_is_this_one() {
         fs::write(&path, &generated).unwrap();
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == generated, "docs/conformance.md is not what the tests say; write it anew: {UPDATE}");
+    assert!(
+        committed == generated,
+        "docs/conformance.md is not what the tests say; write it anew: {UPDATE}"
+    );
 }
 
 fn document(tests: &BTreeMap<String, Vec<String>>) -> String {
@@ -96,7 +108,8 @@ fn document(tests: &BTreeMap<String, Vec<String>>) -> String {
             let tests: Vec<_> =
                 tests.get(*id).into_iter().flatten().map(|name| format!("`{name}`")).collect();
             let differs = if differs.is_empty() { "—" } else { differs };
-            writeln!(text, "| {id} | {says} | {does} | {differs} | {} |", tests.join("<br>")).unwrap();
+            writeln!(text, "| {id} | {says} | {does} | {differs} | {} |", tests.join("<br>"))
+                .unwrap();
         }
     }
     text

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use relink::{
-    CloseCode, ClosedReason, DeadReason, Event, Failure, GiveUpReason, Hint, OfflineSend, OutboxConfig,
-    Phase, Reason, SendErrorKind, SessionConfig, State, StatusChange, StopReason, Subscription,
+    CloseCode, ClosedReason, DeadReason, Event, Failure, GiveUpReason, Hint, OfflineSend,
+    OutboxConfig, Phase, Reason, SendErrorKind, SessionConfig, State, StatusChange, StopReason,
+    Subscription,
 };
 use relink_profiles::metered::{PROFILE, TOKEN_PROVIDER_ERROR, config, error_name};
 use relink_sim::{OnDial, Tokens, millis, secs};
@@ -18,7 +19,8 @@ fn with_tokens() -> SessionConfig {
 }
 
 fn shown(rig: &mut Rig) -> Vec<StatusChange> {
-    let shown = |event: &Event| if let Event::StatusChange(shown) = event { Some(*shown) } else { None };
+    let shown =
+        |event: &Event| if let Event::StatusChange(shown) = event { Some(*shown) } else { None };
     rig.events().iter().filter_map(shown).collect()
 }
 
@@ -347,7 +349,10 @@ fn m12_going_away_is_told_before_the_close_and_honoured_only_if_asked_for() {
             rig.waits()[0]
         })
         .collect();
-    assert!(waits.iter().all(|wait| *wait >= secs(3) && *wait <= millis(3_600)), "at least that long");
+    assert!(
+        waits.iter().all(|wait| *wait >= secs(3) && *wait <= millis(3_600)),
+        "at least that long"
+    );
     let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
     assert!(*most - *least > millis(500), "and spread over the fleet");
 }
@@ -477,9 +482,9 @@ fn m20_connected_says_whether_it_was_connected_before() {
     let told: Vec<_> = rig
         .events()
         .iter()
-        .filter_map(
-            |event| if let Event::Connected { is_reconnect } = event { Some(*is_reconnect) } else { None },
-        )
+        .filter_map(|event| {
+            if let Event::Connected { is_reconnect } = event { Some(*is_reconnect) } else { None }
+        })
         .collect();
     assert_eq!(told, [false, true, true]);
 }

@@ -8,7 +8,10 @@ use relink_sim::secs;
 use crate::support::Rig;
 
 /// Restarts of every peer until `end`, by second and peer.
-fn climb(peers: &mut [(&'static str, PeerRestart)], end: Instant) -> Vec<(u64, &'static str, RestartAction)> {
+fn climb(
+    peers: &mut [(&'static str, PeerRestart)],
+    end: Instant,
+) -> Vec<(u64, &'static str, RestartAction)> {
     let mut said = Vec::new();
     while let Some((at, index)) = peers
         .iter()
@@ -18,7 +21,9 @@ fn climb(peers: &mut [(&'static str, PeerRestart)], end: Instant) -> Vec<(u64, &
         .min()
     {
         let (name, restart) = &mut peers[index];
-        said.extend(restart.handle_timeout(at).map(|rung| ((at - Instant::ORIGIN).as_secs(), *name, rung)));
+        said.extend(
+            restart.handle_timeout(at).map(|rung| ((at - Instant::ORIGIN).as_secs(), *name, rung)),
+        );
     }
     said
 }
@@ -27,13 +32,18 @@ fn climb(peers: &mut [(&'static str, PeerRestart)], end: Instant) -> Vec<(u64, &
 fn m18_nine_restarts_over_121_s_for_that_peer_alone() {
     let mut rig = Rig::new(&PROFILE);
     rig.up();
-    let mut peers =
-        [("ada", PeerRestart::default()), ("bob", PeerRestart::default()), ("cleo", PeerRestart::default())];
+    let mut peers = [
+        ("ada", PeerRestart::default()),
+        ("bob", PeerRestart::default()),
+        ("cleo", PeerRestart::default()),
+    ];
     peers[1].1.lost(Instant::ORIGIN);
     let said = climb(&mut peers, Instant::ORIGIN + secs(125));
     let restarts: Vec<_> = said.iter().map(|(second, peer, _)| (*second, *peer)).collect();
     assert_eq!(restarts, [0, 1, 3, 7, 15, 31, 61, 91, 121].map(|second| (second, "bob")));
-    assert!(peers[1].1.is_restarting() && !peers[0].1.is_restarting() && !peers[2].1.is_restarting());
+    assert!(
+        peers[1].1.is_restarting() && !peers[0].1.is_restarting() && !peers[2].1.is_restarting()
+    );
     assert_eq!(rig.word(), "connected", "the link is not concerned");
 }
 
@@ -68,10 +78,8 @@ fn presence(rig: &mut Rig) -> Vec<String> {
     told
 }
 
-const WHO: &str =
-    r#"{"type":"presence","channel":"room","joined":[{"peerId":"ada"},{"peerId":"bob"}],"left":[]}"#;
-const WHO_AFTER: &str =
-    r#"{"type":"presence","channel":"room","joined":[{"peerId":"bob"},{"peerId":"cleo"}],"left":[]}"#;
+const WHO: &str = r#"{"type":"presence","channel":"room","joined":[{"peerId":"ada"},{"peerId":"bob"}],"left":[]}"#;
+const WHO_AFTER: &str = r#"{"type":"presence","channel":"room","joined":[{"peerId":"bob"},{"peerId":"cleo"}],"left":[]}"#;
 
 #[test]
 fn m19_after_a_reconnect_survivors_stay_leavers_leave_and_newcomers_join() {
@@ -96,7 +104,8 @@ fn m19_after_a_reconnect_survivors_stay_leavers_leave_and_newcomers_join() {
     assert_eq!(names(&rig), ["bob", "cleo"]);
 }
 
-/// What an application keeps for a peer: one object for as long as the peer is there, and a connection that is replaced.
+/// What an application keeps for a peer: one object for as long as the peer is there, and a
+/// connection that is replaced.
 #[derive(Debug)]
 struct RemotePeer {
     id: u32,
@@ -154,13 +163,19 @@ fn reconcile(
 fn m19_survivors_keep_their_identity_and_get_a_fresh_connection_with_the_local_streams() {
     let (mut roster, mut made, mut streams) = (Roster::new(), 0, Vec::new());
     roster.snapshot([("ada", 1, ()), ("bob", 2, ())]);
-    assert_eq!(reconcile(&mut roster, &mut made, &mut streams), ["peer-joined ada", "peer-joined bob"]);
+    assert_eq!(
+        reconcile(&mut roster, &mut made, &mut streams),
+        ["peer-joined ada", "peer-joined bob"]
+    );
     let bob = roster.get(&"bob").unwrap().value.as_ref().unwrap().id;
     streams.clear();
 
     roster.reset(); // the link is back
     roster.snapshot([("bob", 2, ()), ("cleo", 3, ())]);
-    assert_eq!(reconcile(&mut roster, &mut made, &mut streams), ["peer-left ada", "peer-joined cleo"]);
+    assert_eq!(
+        reconcile(&mut roster, &mut made, &mut streams),
+        ["peer-left ada", "peer-joined cleo"]
+    );
     let peer = roster.get(&"bob").unwrap().value.as_ref().unwrap();
     assert_eq!((peer.id, peer.connection), (bob, 2), "the same object, a fresh connection");
     assert_eq!(streams, ["bob", "cleo"], "local streams are attached again");
@@ -180,7 +195,10 @@ fn m21_data_channels_are_opened_again_and_a_handle_from_before_is_dead() {
     reconcile(&mut roster, &mut made, &mut streams);
     let mut restart = PeerRestart::default();
     restart.lost(Instant::ORIGIN);
-    assert_eq!(restart.handle_timeout(Instant::ORIGIN), Some(RestartAction::Restart { attempt: 1 }));
+    assert_eq!(
+        restart.handle_timeout(Instant::ORIGIN),
+        Some(RestartAction::Restart { attempt: 1 })
+    );
     restart.recovered();
     roster.get_mut(&"bob").unwrap().value.as_mut().unwrap().connected();
 

@@ -1,8 +1,9 @@
-//! M24: the eight tests of the document, in virtual time. On real sockets they are among the tests of the drivers.
+//! M24: the eight tests of the document, in virtual time. On real sockets they are among the tests
+//! of the drivers.
 
 use relink::{
-    CloseCode, ClosedReason, Event, Hint, OfflineSend, OutboxConfig, Outgoing, SessionConfig, State,
-    StatusChange,
+    CloseCode, ClosedReason, Event, Hint, OfflineSend, OutboxConfig, Outgoing, SessionConfig,
+    State, StatusChange,
 };
 use relink_profiles::metered::{PROFILE, config, error_name};
 use relink_sim::{OnDial, millis, secs};
@@ -10,7 +11,8 @@ use relink_sim::{OnDial, millis, secs};
 use crate::support::Rig;
 
 fn with_tokens() -> SessionConfig {
-    let mut config = config().with_outbox(OutboxConfig::default().with_while_down(OfflineSend::Queue));
+    let mut config =
+        config().with_outbox(OutboxConfig::default().with_while_down(OfflineSend::Queue));
     config.link.credentials.fetch = true;
     config
 }
@@ -27,12 +29,17 @@ fn m24_brief_network_drop() {
     rig.send(Outgoing::from("hello").on("room")).unwrap();
     rig.advance(secs(5));
     assert!(
-        was_shown(&mut rig, StatusChange::Banner(true)) && !was_shown(&mut rig, StatusChange::Stuck(true))
+        was_shown(&mut rig, StatusChange::Banner(true))
+            && !was_shown(&mut rig, StatusChange::Stuck(true))
     );
     rig.heard();
     rig.up();
     assert!(was_shown(&mut rig, StatusChange::Banner(false)));
-    assert_eq!(rig.heard(), [r#"{"type":"publish","channel":"room","data":"hello"}"#], "what waited arrives");
+    assert_eq!(
+        rig.heard(),
+        [r#"{"type":"publish","channel":"room","data":"hello"}"#],
+        "what waited arrives"
+    );
 }
 
 #[test]
@@ -86,7 +93,8 @@ fn m24_token_revocation() {
 
 #[test]
 fn m24_data_channel_reopen() {
-    // Channels belong to a connection; the application opens them at each → connected, which comes once per link.
+    // Channels belong to a connection; the application opens them at each → connected, which comes
+    // once per link.
     let mut rig = Rig::with(&PROFILE, with_tokens());
     rig.stable();
     let mut opened = Vec::new();
@@ -95,7 +103,8 @@ fn m24_data_channel_reopen() {
             rig.peer().reset();
             rig.up();
         }
-        let connected = rig.events().iter().filter(|event| matches!(event, Event::Connected { .. })).count();
+        let connected =
+            rig.events().iter().filter(|event| matches!(event, Event::Connected { .. })).count();
         opened.push(connected);
     }
     assert_eq!(opened, [1, 2, 3]);

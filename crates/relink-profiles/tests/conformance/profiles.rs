@@ -13,12 +13,18 @@ fn every_profile_is_found_by_its_name_and_can_work() {
     assert_eq!(names.len(), ALL.len(), "each name once");
     for profile in ALL {
         assert_eq!(by_name(profile.name).unwrap().name, profile.name);
-        assert!(profile.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'));
+        assert!(
+            profile.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        );
         assert!(!profile.about.is_empty());
         let address = Address::from("ws://peer");
         let rng = rand_pcg::Pcg32::new(0, 0);
-        let session =
-            Session::new((profile.config)(), vec![address.clone()], (profile.protocol)(&address), rng);
+        let session = Session::new(
+            (profile.config)(),
+            vec![address.clone()],
+            (profile.protocol)(&address),
+            rng,
+        );
         assert_eq!(session.err(), None, "{}", profile.name);
     }
     assert!(by_name("no such").is_none());
@@ -39,7 +45,11 @@ fn every_profile_gets_to_a_usable_link_and_back() {
             .iter()
             .map(|change| change.split(" (").next().unwrap().split_once(" → ").unwrap())
             .collect();
-        assert!(ends.windows(2).all(|pair| pair[0].1 == pair[1].0), "{}: {changes:?}", profile.name);
+        assert!(
+            ends.windows(2).all(|pair| pair[0].1 == pair[1].0),
+            "{}: {changes:?}",
+            profile.name
+        );
         assert!(changes.len() >= 3, "{}: {changes:?}", profile.name);
     }
 }

@@ -54,7 +54,9 @@ fn s04_it_keeps_trying_or_disconnects_while_there_is_no_internet() {
     rig.up();
     rig.hint(Hint::Offline);
     assert_eq!((rig.word(), rig.dials().len()), ("connected", 1));
-    let Some(ClientFrame::Heartbeat { nonce, .. }) = rig.heard_v1().pop() else { panic!("it asks the peer") };
+    let Some(ClientFrame::Heartbeat { nonce, .. }) = rig.heard_v1().pop() else {
+        panic!("it asks the peer")
+    };
     rig.say(&ServerFrame::HeartbeatAck { nonce, sent: 0 });
     rig.advance(secs(9));
     assert_eq!(rig.word(), "connected");
@@ -128,7 +130,11 @@ fn s06_missed_messages_are_asked_for_and_arrive_before_newer_ones() {
     for (offset, text) in [(3, "missed"), (4, "missed too"), (5, "new")] {
         publish(&mut rig, offset, text);
     }
-    rig.expect([r#"received text "missed""#, r#"received text "missed too""#, r#"received text "new""#]);
+    rig.expect([
+        r#"received text "missed""#,
+        r#"received text "missed too""#,
+        r#"received text "new""#,
+    ]);
 }
 
 #[test]

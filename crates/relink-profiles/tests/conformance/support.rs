@@ -1,4 +1,5 @@
-//! A link that behaves as one of the systems, its server's words, and its life in the system's own words.
+//! A link that behaves as one of the systems, its server's words, and its life in the system's own
+//! words.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -6,7 +7,9 @@ use std::time::Duration;
 use rand_pcg::Pcg32;
 use relink::profile::Profile;
 use relink::rand_core::SeedableRng;
-use relink::{Address, Backoff, Event, Failure, Frame, Instant, Position, Protocol, Schedule, SessionConfig};
+use relink::{
+    Address, Backoff, Event, Failure, Frame, Instant, Position, Protocol, Schedule, SessionConfig,
+};
 use relink_profiles::StateMapper;
 use relink_sim::{OnDial, Sim, secs};
 use relink_v1::{ClientFrame, Encoding, ServerFrame};
@@ -79,7 +82,9 @@ impl Rig {
     /// How long the link said it would wait, each time.
     pub(crate) fn waits(&mut self) -> Vec<Duration> {
         let wait = |event: &Event| {
-            if let Event::AttemptFailed { retry_in, .. } | Event::Disconnected { retry_in, .. } = event {
+            if let Event::AttemptFailed { retry_in, .. } | Event::Disconnected { retry_in, .. } =
+                event
+            {
                 *retry_in
             } else {
                 None
@@ -157,7 +162,9 @@ impl Rig {
     pub(crate) fn heard_v1(&mut self) -> Vec<ClientFrame> {
         let frames = self.sim.peer().heard().into_iter();
         frames
-            .filter_map(|frame| if let Frame::Message(message) = frame { Some(message) } else { None })
+            .filter_map(
+                |frame| if let Frame::Message(message) = frame { Some(message) } else { None },
+            )
             .map(|message| ClientFrame::decode(&message).unwrap().0)
             .collect()
     }
@@ -166,7 +173,11 @@ impl Rig {
     pub(crate) fn heard(&mut self) -> Vec<String> {
         let frames = self.sim.peer().heard().into_iter();
         let text = |frame| {
-            if let Frame::Message(message) = frame { message.as_text().map(str::to_owned) } else { None }
+            if let Frame::Message(message) = frame {
+                message.as_text().map(str::to_owned)
+            } else {
+                None
+            }
         };
         frames.filter_map(text).collect()
     }

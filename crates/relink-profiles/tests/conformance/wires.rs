@@ -69,11 +69,20 @@ fn deepstreams_packets_survive_both_encodings() {
             is_ack: true,
             ..Packet::new(4, 3)
         },
-        Packet { name: Some("news".into()), original_action: Some(3), is_error: true, ..Packet::new(4, 104) },
+        Packet {
+            name: Some("news".into()),
+            original_action: Some(3),
+            is_error: true,
+            ..Packet::new(4, 104)
+        },
     ];
     for packet in packets {
         for encoding in [Encoding::Json, Encoding::Protobuf] {
-            assert_eq!(Packet::decode(&packet.encode(encoding)).as_ref(), Ok(&packet), "{encoding:?}");
+            assert_eq!(
+                Packet::decode(&packet.encode(encoding)).as_ref(),
+                Ok(&packet),
+                "{encoding:?}"
+            );
         }
     }
 }
@@ -82,8 +91,14 @@ fn deepstreams_packets_survive_both_encodings() {
 fn deepstream_is_told_the_address_without_its_secret_and_the_login_as_json() {
     let mut client = deepstream(Encoding::Json);
     let challenge = said(&mut client, step(Step::Challenge, None)).remove(0);
-    assert!(challenge.contains(r#""url":"ws://h:6020/deepstream""#) && !challenge.contains("secret"));
-    assert_eq!(said(&mut client, step(Step::Challenge, None)), [] as [&str; 0], "once for each transport");
+    assert!(
+        challenge.contains(r#""url":"ws://h:6020/deepstream""#) && !challenge.contains("secret")
+    );
+    assert_eq!(
+        said(&mut client, step(Step::Challenge, None)),
+        [] as [&str; 0],
+        "once for each transport"
+    );
     client.opened();
     assert_eq!(said(&mut client, step(Step::Welcome, None)).len(), 1);
     for (token, login) in [
@@ -107,7 +122,8 @@ fn deepstreams_events_are_channels() {
         matches!(&signals[..], [ProtocolEvent::Subscribed { channel, recovered: true, .. }] if channel.as_str() == "news")
     );
     for (data, text) in [(r#""\"hello\"""#, "hello"), (r#""{\"n\":1}""#, r#"{"n":1}"#)] {
-        let signals = read(&mut client, format!(r#"{{"topic":4,"action":2,"name":"news","data":{data}}}"#));
+        let signals =
+            read(&mut client, format!(r#"{{"topic":4,"action":2,"name":"news","data":{data}}}"#));
         assert!(
             matches!(&signals[..], [ProtocolEvent::Publication { message, .. }] if message.as_text() == Some(text)),
             "{signals:?}"
@@ -131,8 +147,7 @@ fn deepstreams_events_are_channels() {
     let mut next = client.clone();
     next.opened();
     assert_eq!(read(&mut next, late), [], "on the next transport nobody has asked for it yet");
-    let denied =
-        r#"{"topic":4,"action":104,"name":"secret","correlationId":"2","originalAction":3,"isError":true}"#;
+    let denied = r#"{"topic":4,"action":104,"name":"secret","correlationId":"2","originalAction":3,"isError":true}"#;
     let signals = read(&mut client, denied);
     assert!(
         matches!(&signals[..], [ProtocolEvent::Unsubscribed { problem: Some(problem), .. }] if problem.name == "channel_not_authorized")
@@ -152,7 +167,10 @@ fn deepstreams_refusals_end_or_fetch_a_token() {
     assert_eq!(refusal(&mut client, r#"{"topic":2,"action":100}"#), "authentication_timeout");
     assert_eq!(refusal(&mut client, r#"{"topic":2,"action":6}"#), "challenge_denied");
     for gibberish in ["", "{}", "[]", "hello", r#"{"topic":"2"}"#, r#"{"topic":2,"action":7}"#] {
-        assert!(matches!(&read(&mut client, gibberish)[..], [ProtocolEvent::Malformed(_)]), "{gibberish:?}");
+        assert!(
+            matches!(&read(&mut client, gibberish)[..], [ProtocolEvent::Malformed(_)]),
+            "{gibberish:?}"
+        );
     }
     let record = r#"{"topic":5,"action":1}"#;
     assert_eq!(
@@ -166,8 +184,9 @@ fn deepstreams_refusals_end_or_fetch_a_token() {
 fn metereds_answers_come_in_the_order_of_the_messages() {
     let mut client = Client::default();
     client.opened();
-    let frames: Vec<_> =
-        (1..=3).flat_map(|serial| said(&mut client, data("1", Some("room"), Some(serial)))).collect();
+    let frames: Vec<_> = (1..=3)
+        .flat_map(|serial| said(&mut client, data("1", Some("room"), Some(serial))))
+        .collect();
     assert_eq!(frames[2], r#"{"type":"publish","requestId":"3","channel":"room","data":1}"#);
     let ack = |request: u32| format!(r#"{{"type":"ack","requestId":"{request}"}}"#);
     assert_eq!(read(&mut client, ack(2)), [], "the first has no answer yet");
@@ -175,7 +194,8 @@ fn metereds_answers_come_in_the_order_of_the_messages() {
         read(&mut client, ack(1)),
         [ProtocolEvent::Acknowledged { serial: 1 }, ProtocolEvent::Acknowledged { serial: 2 }]
     );
-    let refused = read(&mut client, r#"{"type":"error","requestId":"3","code":"action_not_permitted"}"#);
+    let refused =
+        read(&mut client, r#"{"type":"error","requestId":"3","code":"action_not_permitted"}"#);
     assert!(
         matches!(&refused[..], [ProtocolEvent::Rejected(rejection)] if rejection.serial == 3 && rejection.problem.name == "action_not_permitted")
     );
@@ -229,7 +249,11 @@ fn metereds_frames_survive_the_wire() {
             metadata: Some("{}".into()),
         },
         ServerFrame::Ack { request: "1".into() },
-        ServerFrame::Error { request: Some("1".into()), code: "no".into(), message: Some("why".into()) },
+        ServerFrame::Error {
+            request: Some("1".into()),
+            code: "no".into(),
+            message: Some("why".into()),
+        },
         ServerFrame::Message { channel: "room".into(), from: "ada".into(), data: "null".into() },
         ServerFrame::Direct { from: "ada".into(), data: r#"[1,2.50,"ü"]"#.into() },
         ServerFrame::Presence { channel: "room".into(), joined: vec![peer], left: vec![] },
@@ -243,7 +267,11 @@ fn metereds_frames_survive_the_wire() {
     let client = [
         ClientFrame::Subscribe { channel: "room".into(), request: request.clone() },
         ClientFrame::Unsubscribe { channel: "room".into(), request: None },
-        ClientFrame::Publish { channel: "room".into(), data: "null".into(), request: request.clone() },
+        ClientFrame::Publish {
+            channel: "room".into(),
+            data: "null".into(),
+            request: request.clone(),
+        },
         ClientFrame::Send { to: "bob".into(), data: "{}".into(), request },
         ClientFrame::Ping,
     ];
@@ -278,7 +306,10 @@ fn metereds_hub_carries_messages_and_presence_between_clients() {
         clients.push(client);
     }
     // What a client says, and what all of them read because of it.
-    let tell = |hub: &mut Hub<usize>, clients: &mut Vec<Client>, from: usize, command: Command<'static>| {
+    let tell = |hub: &mut Hub<usize>,
+                clients: &mut Vec<Client>,
+                from: usize,
+                command: Command<'static>| {
         let mut heard = Vec::new();
         for text in said(&mut clients[from], command) {
             for reply in hub.received(&from, &text.into()) {

@@ -18,11 +18,12 @@ use crate::clock::Clock;
 /// How late it is noticed at most that somebody left while nobody asks anything.
 const ROUND: Duration = Duration::from_secs(10);
 
-/// History in the memory of this process: for a server with one node, and for tests. Clones share it, so that several nodes
-/// in one process can.
+/// History in the memory of this process: for a server with one node, and for tests. Clones share
+/// it, so that several nodes in one process can.
 ///
-/// A restart loses all of it: clients that come back after one get a new session, and are told that messages may be
-/// missing. What outlives a restart is a [`RedisHistory`](crate::RedisHistory) (feature `redis`).
+/// A restart loses all of it: clients that come back after one get a new session, and are told that
+/// messages may be missing. What outlives a restart is a [`RedisHistory`](crate::RedisHistory)
+/// (feature `redis`).
 #[derive(Clone)]
 pub struct MemoryHistory {
     shared: Arc<Shared>,

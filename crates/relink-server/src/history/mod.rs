@@ -22,15 +22,17 @@ pub use self::{
 
 /// Keeps streams, sessions and members for one node or for many, and tells their news.
 ///
-/// [`MemoryHistory`] keeps them as long as the process lives, [`RedisHistory`] longer and for every node that uses the same
-/// server. The contract is in the docs of [`StoreRequest`] and [`StoreResponse`], and `tests/contract` of this crate checks it.
+/// [`MemoryHistory`] keeps them as long as the process lives, [`RedisHistory`] longer and for every
+/// node that uses the same server. The contract is in the docs of [`StoreRequest`] and
+/// [`StoreResponse`], and `tests/contract` of this crate checks it.
 pub trait History: Send + Sync + 'static {
     /// Answers one question.
     ///
-    /// Questions whose futures are polled for the first time one after the other take effect in that order, as far as
-    /// they concern the same stream, session or user. What was [watched](Watch::watch) before is in effect when
-    /// [`Read`](StoreRequest::Read) and [`Members`](StoreRequest::Members) are answered: between the answer and the news no
-    /// message falls through.
+    /// Questions whose futures are polled for the first time one after the other take effect in
+    /// that order, as far as they concern the same stream, session or user. What was
+    /// [watched](Watch::watch) before is in effect when [`Read`](StoreRequest::Read) and
+    /// [`Members`](StoreRequest::Members) are answered: between the answer and the news no message
+    /// falls through.
     ///
     /// # Errors
     ///
@@ -38,7 +40,8 @@ pub trait History: Send + Sync + 'static {
     /// [`Publish`](StoreRequest::Publish) may be asked twice without harm.
     fn answer(&self, question: StoreRequest) -> BoxFuture<'_, Result<StoreResponse, HistoryError>>;
 
-    /// Begins to tell one node what happens on the streams that it watches, until the receiver or the watch is dropped.
+    /// Begins to tell one node what happens on the streams that it watches, until the receiver or
+    /// the watch is dropped.
     fn listen(&self, news: StoreEventSender) -> Arc<dyn Watch>;
 
     /// How much is kept, and for how long.

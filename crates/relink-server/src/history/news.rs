@@ -9,8 +9,8 @@ use std::{
 use futures_util::task::AtomicWaker;
 use relink_node::StoreEvent;
 
-/// At most this many events wait for a busy node; then they collapse to one `Lagged`. In bytes they are bounded by what a history
-/// keeps: messages are shared, not copied.
+/// At most this many events wait for a busy node; then they collapse to one `Lagged`. In bytes they
+/// are bounded by what a history keeps: messages are shared, not copied.
 const WAITING_MAX: usize = 16 * 1024;
 
 /// A queue of news for one node, for a [`History`](crate::History) of one's own.
@@ -45,8 +45,8 @@ struct Queue {
 }
 
 impl StoreEventSender {
-    /// Tells the node; never waits. Where too much waits already, all of it becomes one [`Lagged`](StoreEvent::Lagged), upon which
-    /// the node looks for itself.
+    /// Tells the node; never waits. Where too much waits already, all of it becomes one
+    /// [`Lagged`](StoreEvent::Lagged), upon which the node looks for itself.
     ///
     /// `false` once nobody listens any more.
     pub fn push(&self, news: StoreEvent) -> bool {
@@ -123,7 +123,10 @@ mod tests {
         }
         assert_eq!(receiver.recv().await, Some(StoreEvent::Lagged));
         assert!(sender.push(StoreEvent::Joined { channel: "a".into(), member: member() }));
-        assert_eq!(receiver.recv().await, Some(StoreEvent::Joined { channel: "a".into(), member: member() }));
+        assert_eq!(
+            receiver.recv().await,
+            Some(StoreEvent::Joined { channel: "a".into(), member: member() })
+        );
         drop(sender);
         assert_eq!(receiver.recv().await, None);
     }

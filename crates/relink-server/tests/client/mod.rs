@@ -74,7 +74,10 @@ impl Client<TcpStream> {
         Self::try_connect(addr, request(path)).await.expect("a handshake")
     }
 
-    pub(crate) async fn try_connect(addr: SocketAddr, request: ClientRequestBuilder) -> Result<Self, Error> {
+    pub(crate) async fn try_connect(
+        addr: SocketAddr,
+        request: ClientRequestBuilder,
+    ) -> Result<Self, Error> {
         let tcp = TcpStream::connect(addr).await.expect("somebody listens");
         Ok(Self { ws: client_async(request, tcp).await?.0 })
     }
@@ -140,7 +143,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
         let mut before = Vec::new();
         loop {
             match self.hear_raw().await {
-                Some(Message::Text(text)) => before.push(serde_json::from_str(&text).expect("JSON")),
+                Some(Message::Text(text)) => {
+                    before.push(serde_json::from_str(&text).expect("JSON"))
+                }
                 Some(Message::Close(Some(frame))) => return (frame.code.into(), before),
                 Some(Message::Close(None)) => return (1005, before),
                 other => panic!("{other:?} after {before:?}"),
@@ -161,8 +166,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
 
     /// Closes, and waits for the answer.
     pub(crate) async fn close(mut self, code: u16) {
-        let frame =
-            tokio_tungstenite::tungstenite::protocol::CloseFrame { code: code.into(), reason: "".into() };
+        let frame = tokio_tungstenite::tungstenite::protocol::CloseFrame {
+            code: code.into(),
+            reason: "".into(),
+        };
         self.ws.close(Some(frame)).await.expect("it is sent");
         while self.hear_raw().await.is_some() {}
     }

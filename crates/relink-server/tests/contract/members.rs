@@ -14,7 +14,9 @@ fn name((who, what): (Member, &str)) -> (String, String, String) {
 
 async fn hear_change(ear: &mut Ear, of: &str) -> (String, String, String) {
     match ear.hear().await {
-        StoreEvent::Joined { channel, member } if channel.as_str() == of => name((member, "joined")),
+        StoreEvent::Joined { channel, member } if channel.as_str() == of => {
+            name((member, "joined"))
+        }
         StoreEvent::Left { channel, member } if channel.as_str() == of => name((member, "left")),
         other => panic!("{other:?}"),
     }
@@ -91,7 +93,9 @@ pub(crate) async fn a09_a_member_that_comes_back_with_other_words_is_told_again(
     assert_eq!(ear.hear().await, StoreEvent::Left { channel: "a".into(), member: left });
 }
 
-pub(crate) async fn a09_a_lease_that_was_replaced_cannot_leave(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn a09_a_lease_that_was_replaced_cannot_leave(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     let (here, there) = (u64::MAX - 1, u64::MAX);
@@ -103,7 +107,9 @@ pub(crate) async fn a09_a_lease_that_was_replaced_cannot_leave(rig: impl AsyncFn
     assert_eq!(members(&*rig.one, "a").await, []);
 }
 
-pub(crate) async fn a09_a_session_that_nobody_knows_cannot_join(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn a09_a_session_that_nobody_knows_cannot_join(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     assert_eq!(join(&*rig.one, "a", "s", member("alice", "j"), 1).await, StoreResponse::Unknown);
     assert_eq!(members(&*rig.one, "a").await, []);
@@ -115,13 +121,18 @@ pub(crate) async fn a09_members_leave_with_their_session(rig: impl AsyncFn(Histo
     join_as_new(&*rig.one, "a", "s", &member("alice", "j"), 1).await;
     join_as_new(&*rig.one, "b", "s", &member("alice", "k"), 2).await;
     let mut ear = Ear::on(&*rig.other, &[&channel("a")]).await;
-    assert_eq!(ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 0 }).await, StoreResponse::Done);
+    assert_eq!(
+        ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 0 }).await,
+        StoreResponse::Done
+    );
     assert_eq!(hear_change(&mut ear, "a").await, change("alice", "j", "left"));
     assert_eq!(members(&*rig.one, "a").await, []);
     assert_eq!(members(&*rig.one, "b").await, []);
 }
 
-pub(crate) async fn a09_members_whose_node_is_gone_leave_once(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn a09_members_whose_node_is_gone_leave_once(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config().with_session_ttl(Duration::from_millis(400))).await;
     create(&*rig.one, "s", "alice").await;
     join_as_new(&*rig.one, "a", "s", &member("alice", "j"), 1).await;

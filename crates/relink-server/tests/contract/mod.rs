@@ -1,7 +1,11 @@
-//! What every history must do: each sentence of [`StoreRequest`] and [`StoreResponse`] as a case, the same for all of them.
+//! What every history must do: each sentence of [`StoreRequest`] and [`StoreResponse`] as a case,
+//! the same for all of them.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
-#![allow(clippy::wildcard_enum_match_arm, reason = "a case picks the answers and news that it is about")]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a case picks the answers and news that it is about"
+)]
 
 mod members;
 mod room;
@@ -10,8 +14,12 @@ mod streams;
 
 use std::{any::Any, sync::Arc, time::Duration};
 
-use relink::{Channel, CloseCode, CloseFrame, Member, Message, Position, Problem, Rejection, SessionId};
-use relink_node::{Full, HistoryConfig, Publication, StoreEvent, StoreRequest, StoreResponse, Stream};
+use relink::{
+    Channel, CloseCode, CloseFrame, Member, Message, Position, Problem, Rejection, SessionId,
+};
+use relink_node::{
+    Full, HistoryConfig, Publication, StoreEvent, StoreRequest, StoreResponse, Stream,
+};
 use relink_server::{History, StoreEventReceiver, Watch, news};
 use tokio::time::{sleep, timeout};
 
@@ -135,17 +143,24 @@ pub(crate) async fn since(
     after: Option<Position>,
     limit: usize,
 ) -> (Position, Option<Vec<Publication>>) {
-    match ask(history, StoreRequest::Read { stream: stream.clone(), after, limit, by: None }).await {
+    match ask(history, StoreRequest::Read { stream: stream.clone(), after, limit, by: None }).await
+    {
         StoreResponse::Read { top, missed } => (top, missed),
         other => panic!("{other:?}"),
     }
 }
 
 /// Everything after an offset in the present epoch, as offsets and words.
-pub(crate) async fn words(history: &dyn History, stream: &Stream, after: u64) -> Option<Vec<(u64, String)>> {
+pub(crate) async fn words(
+    history: &dyn History,
+    stream: &Stream,
+    after: u64,
+) -> Option<Vec<(u64, String)>> {
     let epoch = top(history, stream).await.epoch;
-    let (_, missed) = since(history, stream, Some(Position::new(epoch, after)), usize::MAX >> 12).await;
-    let word = |Publication { offset, message }| (offset, message.as_text().unwrap_or("?").to_owned());
+    let (_, missed) =
+        since(history, stream, Some(Position::new(epoch, after)), usize::MAX >> 12).await;
+    let word =
+        |Publication { offset, message }| (offset, message.as_text().unwrap_or("?").to_owned());
     missed.map(|missed| missed.into_iter().map(word).collect())
 }
 
@@ -159,7 +174,12 @@ pub(crate) async fn create(history: &dyn History, session: &str, user: &str) {
 }
 
 /// A session that is a member nowhere.
-pub(crate) fn session_of(user: &str, received: u64, rejected: &[Rejection], turn: u64) -> StoreResponse {
+pub(crate) fn session_of(
+    user: &str,
+    received: u64,
+    rejected: &[Rejection],
+    turn: u64,
+) -> StoreResponse {
     let (rejected, seats) = (rejected.to_vec(), Vec::new());
     StoreResponse::Session { user: user.to_owned(), received, rejected, turn, seats }
 }
@@ -174,14 +194,30 @@ pub(crate) async fn keep(history: &dyn History, session: &str) {
 }
 
 /// A commit of words to a channel.
-pub(crate) fn commit(session: &str, turn: u64, serial: u64, words: &[(&str, &str)]) -> StoreRequest {
+pub(crate) fn commit(
+    session: &str,
+    turn: u64,
+    serial: u64,
+    words: &[(&str, &str)],
+) -> StoreRequest {
     let publications = words.iter().map(|(to, word)| (channel(to), text(word))).collect();
     StoreRequest::Commit { session: session.into(), turn, serial, publications, rejection: None }
 }
 
-pub(crate) fn refused(session: &str, serial: u64, name: &'static str, detail: &str) -> StoreRequest {
+pub(crate) fn refused(
+    session: &str,
+    serial: u64,
+    name: &'static str,
+    detail: &str,
+) -> StoreRequest {
     let rejection = Some(rejection(serial, name, detail));
-    StoreRequest::Commit { session: session.into(), turn: 0, serial, publications: Vec::new(), rejection }
+    StoreRequest::Commit {
+        session: session.into(),
+        turn: 0,
+        serial,
+        publications: Vec::new(),
+        rejection,
+    }
 }
 
 pub(crate) fn rejection(serial: u64, name: &'static str, detail: &str) -> Rejection {
@@ -199,7 +235,8 @@ pub(crate) async fn join(
     member: Member,
     lease: u64,
 ) -> StoreResponse {
-    let question = StoreRequest::Join { channel: to.into(), session: session.into(), member, lease };
+    let question =
+        StoreRequest::Join { channel: to.into(), session: session.into(), member, lease };
     ask(history, question).await
 }
 
@@ -257,7 +294,8 @@ impl Ear {
     /// The next news that are no doubt: doubts may always be.
     pub(crate) async fn hear(&mut self) -> StoreEvent {
         loop {
-            let news = timeout(PATIENCE, self.news.recv()).await.expect("news in time").expect("news");
+            let news =
+                timeout(PATIENCE, self.news.recv()).await.expect("news in time").expect("news");
             if news != StoreEvent::Lagged {
                 return news;
             }
@@ -271,9 +309,11 @@ impl Ear {
 
     pub(crate) async fn hear_word(&mut self) -> (Stream, u64, String) {
         match self.hear().await {
-            StoreEvent::Published { stream, publication, .. } => {
-                (stream, publication.offset, publication.message.as_text().unwrap_or("?").to_owned())
-            }
+            StoreEvent::Published { stream, publication, .. } => (
+                stream,
+                publication.offset,
+                publication.message.as_text().unwrap_or("?").to_owned(),
+            ),
             other => panic!("{other:?}"),
         }
     }

@@ -37,7 +37,10 @@ pub(crate) async fn w09_one_user_cannot_fill_the_store(rig: impl AsyncFn(History
     // What is refused is noted, and the next serial counts.
     let answer = ask(&*rig.one, refused_in(session, next)).await;
     assert_eq!(answer, StoreResponse::Committed { received: next });
-    assert_eq!(ask(&*rig.one, commit_big(session, next + 1, "a")).await, StoreResponse::Full(Full::User));
+    assert_eq!(
+        ask(&*rig.one, commit_big(session, next + 1, "a")).await,
+        StoreResponse::Full(Full::User)
+    );
     assert_eq!(
         ask(&*rig.one, publish_as("s", "a", 1)).await,
         StoreResponse::Full(Full::User),
@@ -47,7 +50,10 @@ pub(crate) async fn w09_one_user_cannot_fill_the_store(rig: impl AsyncFn(History
     assert_eq!(ask(&*rig.one, publish_as("u", "a", 30)).await, StoreResponse::Full(Full::User));
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
     // The others are not concerned, nor is the application.
-    assert_eq!(ask(&*rig.one, commit_big("u", 1, "a")).await, StoreResponse::Committed { received: 1 });
+    assert_eq!(
+        ask(&*rig.one, commit_big("u", 1, "a")).await,
+        StoreResponse::Committed { received: 1 }
+    );
     assert_eq!(ask(&*rig.one, publish_as("", "a", 30)).await, StoreResponse::Done);
 }
 
@@ -61,23 +67,38 @@ pub(crate) async fn w09_one_anonymous_client_cannot_use_up_the_room_of_the_other
     assert_eq!(ask(&*rig.one, publish_as("s", "a", 4)).await, StoreResponse::Done);
     assert_eq!(ask(&*rig.one, publish_as("s", "a", 1)).await, StoreResponse::Full(Full::User));
     assert_eq!(ask(&*rig.one, commit_big("s", 1, "a")).await, StoreResponse::Full(Full::User));
-    assert_eq!(ask(&*rig.other, commit_big("t", 1, "a")).await, StoreResponse::Committed { received: 1 });
+    assert_eq!(
+        ask(&*rig.other, commit_big("t", 1, "a")).await,
+        StoreResponse::Committed { received: 1 }
+    );
     assert_eq!(ask(&*rig.other, publish_as("t", "a", 3)).await, StoreResponse::Done);
     assert_eq!(ask(&*rig.other, publish_as("t", "a", 1)).await, StoreResponse::Full(Full::User));
 }
 
 fn refused_in(session: &str, serial: u64) -> StoreRequest {
     let rejection = Some(rejection(serial, "limit_exceeded", "too much"));
-    StoreRequest::Commit { session: session.into(), turn: 0, serial, publications: Vec::new(), rejection }
+    StoreRequest::Commit {
+        session: session.into(),
+        turn: 0,
+        serial,
+        publications: Vec::new(),
+        rejection,
+    }
 }
 
-pub(crate) async fn w09_a_stream_counts_for_the_user_who_began_it(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_a_stream_counts_for_the_user_who_began_it(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config().with_user_bytes(20_000)).await;
     create(&*rig.one, "s", "mallory").await;
     create(&*rig.one, "t", "ada").await;
     let say = async |session: &str, to: &str| {
         let session = (!session.is_empty()).then(|| session.into());
-        ask(&*rig.one, StoreRequest::Publish { session, publications: vec![(channel(to), text("x"))] }).await
+        ask(
+            &*rig.one,
+            StoreRequest::Publish { session, publications: vec![(channel(to), text("x"))] },
+        )
+        .await
     };
     // There already, by the application.
     assert_eq!(say("", "lobby").await, StoreResponse::Done);
@@ -86,7 +107,11 @@ pub(crate) async fn w09_a_stream_counts_for_the_user_who_began_it(rig: impl Asyn
         begun += 1;
     }
     assert_eq!(begun, 20_000 / (512 + 128 + 1));
-    assert_eq!(say("s", "lobby").await, StoreResponse::Done, "what is there costs the message alone");
+    assert_eq!(
+        say("s", "lobby").await,
+        StoreResponse::Done,
+        "what is there costs the message alone"
+    );
     assert_eq!(say("s", "another").await, StoreResponse::Full(Full::User));
     assert_eq!(say("t", "another").await, StoreResponse::Done);
     // Twice to the same one begins it once.
@@ -181,12 +206,18 @@ pub(crate) async fn a09_members_count_for_their_users(rig: impl AsyncFn(HistoryC
     assert_eq!(lengths("room 3").await, [Some(1_000)], "what is over counts no more");
 }
 
-pub(crate) async fn w09_what_a_stream_gives_up_counts_no_more(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_what_a_stream_gives_up_counts_no_more(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config().with_user_bytes(20_000).with_max_messages(5)).await;
     create(&*rig.one, "s", "ada").await;
     for serial in 1..=100 {
         let answer = ask(&*rig.one, commit_big("s", serial, "a")).await;
-        assert_eq!(answer, StoreResponse::Committed { received: serial }, "a busy channel keeps five");
+        assert_eq!(
+            answer,
+            StoreResponse::Committed { received: serial },
+            "a busy channel keeps five"
+        );
     }
 }
 
@@ -195,20 +226,28 @@ pub(crate) async fn w09_what_is_too_old_counts_no_more(rig: impl AsyncFn(History
     create(&*rig.one, "s", "ada").await;
     assert_eq!(ask(&*rig.one, publish_as("s", "a", 4)).await, StoreResponse::Done);
     assert_eq!(ask(&*rig.one, publish_as("s", "b", 4)).await, StoreResponse::Full(Full::User));
-    until(async || (ask(&*rig.one, publish_as("s", "b", 4)).await == StoreResponse::Done).then_some(()))
-        .await;
+    until(async || {
+        (ask(&*rig.one, publish_as("s", "b", 4)).await == StoreResponse::Done).then_some(())
+    })
+    .await;
 }
 
-pub(crate) async fn w09_sessions_are_bounded_in_all_and_per_user(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_sessions_are_bounded_in_all_and_per_user(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config().with_max_sessions(5).with_user_sessions(3)).await;
     let begin = async |session: &str, user: &str| {
-        ask(&*rig.one, StoreRequest::Create { session: session.into(), user: user.to_owned() }).await
+        ask(&*rig.one, StoreRequest::Create { session: session.into(), user: user.to_owned() })
+            .await
     };
     for session in ["a1", "a2", "a3"] {
         create(&*rig.other, session, "ada").await;
     }
     assert_eq!(begin("a4", "ada").await, StoreResponse::Full(Full::User));
-    assert!(matches!(begin("a1", "ada").await, StoreResponse::Session { .. }), "it is there already");
+    assert!(
+        matches!(begin("a1", "ada").await, StoreResponse::Session { .. }),
+        "it is there already"
+    );
     create(&*rig.one, "b1", "bob").await;
     create(&*rig.one, "b2", "bob").await;
     assert_eq!(begin("c1", "cleo").await, StoreResponse::Full(Full::Store));
@@ -216,7 +255,9 @@ pub(crate) async fn w09_sessions_are_bounded_in_all_and_per_user(rig: impl Async
     create(&*rig.one, "a4", "ada").await;
 }
 
-pub(crate) async fn w09_sessions_that_are_over_count_no_more(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_sessions_that_are_over_count_no_more(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config().with_user_sessions(1).with_session_ttl(Duration::from_secs(1))).await;
     create(&*rig.one, "s", "ada").await;
     let again = StoreRequest::Create { session: "t".into(), user: "ada".to_owned() };
@@ -232,24 +273,42 @@ pub(crate) async fn a09_members_are_bounded_in_number(rig: impl AsyncFn(HistoryC
     for session in ["s1", "s2", "s3"] {
         create(&*rig.one, session, "ada").await;
     }
-    assert!(matches!(join(&*rig.one, "a", "s1", member("ada", "j1"), 1).await, StoreResponse::Joined { .. }));
-    assert!(matches!(join(&*rig.one, "a", "s2", member("ada", "j2"), 2).await, StoreResponse::Joined { .. }));
-    assert_eq!(join(&*rig.other, "a", "s3", member("ada", "j3"), 3).await, StoreResponse::Full(Full::Store));
+    assert!(matches!(
+        join(&*rig.one, "a", "s1", member("ada", "j1"), 1).await,
+        StoreResponse::Joined { .. }
+    ));
+    assert!(matches!(
+        join(&*rig.one, "a", "s2", member("ada", "j2"), 2).await,
+        StoreResponse::Joined { .. }
+    ));
+    assert_eq!(
+        join(&*rig.other, "a", "s3", member("ada", "j3"), 3).await,
+        StoreResponse::Full(Full::Store)
+    );
     // Who is in there comes back, and other channels are others.
     let again = join(&*rig.one, "a", "s2", member("ada", "j4"), 4).await;
     assert_eq!(again, StoreResponse::Joined { join: "j2".to_owned() });
-    assert!(matches!(join(&*rig.one, "b", "s3", member("ada", "j5"), 5).await, StoreResponse::Joined { .. }));
+    assert!(matches!(
+        join(&*rig.one, "b", "s3", member("ada", "j5"), 5).await,
+        StoreResponse::Joined { .. }
+    ));
     leave(&*rig.one, "a", "s3", 3).await;
     leave(&*rig.one, "a", "s1", 1).await;
-    assert!(matches!(join(&*rig.one, "a", "s3", member("ada", "j6"), 6).await, StoreResponse::Joined { .. }));
+    assert!(matches!(
+        join(&*rig.one, "a", "s3", member("ada", "j6"), 6).await,
+        StoreResponse::Joined { .. }
+    ));
 }
 
-pub(crate) async fn a09_words_are_bounded_and_left_out_beyond(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn a09_words_are_bounded_and_left_out_beyond(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config().with_max_words(10)).await;
     for session in ["s1", "s2", "s3"] {
         create(&*rig.one, session, session).await;
     }
-    let saying = |user: &str, words: &str| Member { info: Some(words.into()), ..member(user, user) };
+    let saying =
+        |user: &str, words: &str| Member { info: Some(words.into()), ..member(user, user) };
     let told = async || {
         let words = |member: Member| member.info.map(|words| words.as_str().to_owned());
         members(&*rig.one, "a").await.into_iter().map(words).collect::<Vec<_>>()

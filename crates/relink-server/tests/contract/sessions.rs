@@ -29,13 +29,20 @@ pub(crate) async fn w09_an_unknown_session_is_not_resumed(rig: impl AsyncFn(Hist
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
     let sessions = vec![SessionId::from("s")];
     ask(&*rig.one, StoreRequest::Touch { sessions }).await;
-    assert_eq!(resume(&*rig.one, "s", "alice").await, StoreResponse::Unknown, "to keep it does not make it");
+    assert_eq!(
+        resume(&*rig.one, "s", "alice").await,
+        StoreResponse::Unknown,
+        "to keep it does not make it"
+    );
 }
 
-pub(crate) async fn w09_a_session_of_somebody_else_is_left_alone(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_a_session_of_somebody_else_is_left_alone(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
-    let StoreResponse::Session { user, turn, .. } = resume(&*rig.other, "s", "mallory").await else {
+    let StoreResponse::Session { user, turn, .. } = resume(&*rig.other, "s", "mallory").await
+    else {
         panic!()
     };
     assert_eq!((&*user, turn), ("alice", 0), "the answer says whose it is");
@@ -44,7 +51,9 @@ pub(crate) async fn w09_a_session_of_somebody_else_is_left_alone(rig: impl Async
     assert_eq!(resume(&*rig.one, "s", "alice").await, session_of("alice", 1, &[], 1));
 }
 
-pub(crate) async fn i25_a_resume_begins_a_turn_and_tells_it(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn i25_a_resume_begins_a_turn_and_tells_it(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     let mut ear = Ear::on(&*rig.one, &[&Stream::Session("s".into())]).await;
@@ -55,7 +64,9 @@ pub(crate) async fn i25_a_resume_begins_a_turn_and_tells_it(rig: impl AsyncFn(Hi
     }
 }
 
-pub(crate) async fn i25_a_commit_of_an_earlier_turn_changes_nothing(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn i25_a_commit_of_an_earlier_turn_changes_nothing(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     _ = resume(&*rig.other, "s", "alice").await;
@@ -66,7 +77,9 @@ pub(crate) async fn i25_a_commit_of_an_earlier_turn_changes_nothing(rig: impl As
     assert_eq!(words(&*rig.one, &channel("a"), 0).await, numbered(&[(1, "in turn")]));
 }
 
-pub(crate) async fn w09_a_commit_is_all_or_nothing_and_once(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_a_commit_is_all_or_nothing_and_once(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     create(&*rig.one, "t", "bob").await;
@@ -79,19 +92,29 @@ pub(crate) async fn w09_a_commit_is_all_or_nothing_and_once(rig: impl AsyncFn(Hi
     ];
     for _ in 0..2 {
         let (session, publications) = (SessionId::from("s"), publications.clone());
-        let question = StoreRequest::Commit { session, turn: 0, serial: 1, publications, rejection: None };
+        let question =
+            StoreRequest::Commit { session, turn: 0, serial: 1, publications, rejection: None };
         assert_eq!(ask(&*rig.one, question).await, StoreResponse::Committed { received: 1 });
     }
     assert_eq!(words(&*rig.one, &channel("a"), 0).await, numbered(&[(1, "1"), (2, "3")]));
     assert_eq!(words(&*rig.one, &channel("b"), 0).await, numbered(&[(1, "2")]));
     assert_eq!(words(&*rig.one, &to_bob, 0).await, numbered(&[(1, "4")]));
-    assert_eq!(ask(&*rig.one, commit("s", 0, 2, &[])).await, StoreResponse::Committed { received: 2 });
+    assert_eq!(
+        ask(&*rig.one, commit("s", 0, 2, &[])).await,
+        StoreResponse::Committed { received: 2 }
+    );
     let again = ask(&*rig.one, commit("s", 0, 1, &[("a", "again")])).await;
-    assert_eq!(again, StoreResponse::Committed { received: 2 }, "one beyond it, as it was a duplicate");
+    assert_eq!(
+        again,
+        StoreResponse::Committed { received: 2 },
+        "one beyond it, as it was a duplicate"
+    );
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 2);
 }
 
-pub(crate) async fn w09_two_nodes_commit_the_same_serial_once(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_two_nodes_commit_the_same_serial_once(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     for serial in 1..=50 {
@@ -112,7 +135,9 @@ pub(crate) async fn w09_a_commit_with_a_hole_before_it_changes_nothing(
     assert_eq!(resume(&*rig.one, "s", "alice").await, session_of("alice", 0, &[], 1));
 }
 
-pub(crate) async fn w09_rejections_are_remembered_in_order(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_rejections_are_remembered_in_order(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     let details = ["no", "", "with 7 words\nin two lines: ü"];
@@ -122,8 +147,10 @@ pub(crate) async fn w09_rejections_are_remembered_in_order(rig: impl AsyncFn(His
         ask(&*rig.one, refused("s", serial, "another", "again")).await;
     }
     ask(&*rig.one, commit("s", 0, 4, &[])).await;
-    let rejected: Vec<_> =
-        (1..).zip(details).map(|(serial, detail)| rejection(serial, "not_handled", detail)).collect();
+    let rejected: Vec<_> = (1..)
+        .zip(details)
+        .map(|(serial, detail)| rejection(serial, "not_handled", detail))
+        .collect();
     assert_eq!(resume(&*rig.other, "s", "alice").await, session_of("alice", 4, &rejected, 1));
 }
 
@@ -133,7 +160,8 @@ pub(crate) async fn w09_rejections_are_bounded(rig: impl AsyncFn(HistoryConfig) 
     for serial in 1..=1030 {
         ask(&*rig.one, refused("s", serial, "no", "no")).await;
     }
-    let StoreResponse::Session { received, rejected, .. } = resume(&*rig.other, "s", "alice").await else {
+    let StoreResponse::Session { received, rejected, .. } = resume(&*rig.other, "s", "alice").await
+    else {
         panic!()
     };
     let first_and_last = (rejected[0].serial, rejected[1023].serial);
@@ -156,7 +184,9 @@ pub(crate) async fn w09_a_session_lasts_for_its_time_unless_it_is_kept(
     assert_eq!(ask(&*rig.one, commit("left", 0, 1, &[])).await, StoreResponse::Unknown);
 }
 
-pub(crate) async fn w09_a_session_that_is_not_has_no_stream(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_a_session_that_is_not_has_no_stream(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     let own = Stream::Session("s".into());
     publish(&*rig.one, &own, &["to nobody"]).await;
@@ -168,13 +198,18 @@ pub(crate) async fn w09_a_session_that_is_not_has_no_stream(rig: impl AsyncFn(Hi
     assert_eq!(words(&*rig.one, &own, 0).await, Some(Vec::new()));
 }
 
-pub(crate) async fn w09_an_ended_session_is_gone_with_its_stream(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w09_an_ended_session_is_gone_with_its_stream(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     let own = Stream::Session("s".into());
     publish(&*rig.one, &own, &["direct"]).await;
     let before = top(&*rig.one, &own).await;
-    assert_eq!(ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 0 }).await, StoreResponse::Done);
+    assert_eq!(
+        ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 0 }).await,
+        StoreResponse::Done
+    );
     assert_eq!(resume(&*rig.other, "s", "alice").await, StoreResponse::Unknown);
     assert_eq!(ask(&*rig.one, commit("s", 0, 1, &[])).await, StoreResponse::Unknown);
     let question = StoreRequest::Read {
@@ -186,13 +221,21 @@ pub(crate) async fn w09_an_ended_session_is_gone_with_its_stream(rig: impl Async
     assert_eq!(ask(&*rig.one, question).await, StoreResponse::Unknown);
 }
 
-pub(crate) async fn i25_an_earlier_turn_cannot_end_a_session(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn i25_an_earlier_turn_cannot_end_a_session(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     _ = resume(&*rig.other, "s", "alice").await;
-    assert_eq!(ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 0 }).await, StoreResponse::Done);
+    assert_eq!(
+        ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 0 }).await,
+        StoreResponse::Done
+    );
     assert_eq!(resume(&*rig.other, "s", "alice").await, session_of("alice", 0, &[], 2));
-    assert_eq!(ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 2 }).await, StoreResponse::Done);
+    assert_eq!(
+        ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 2 }).await,
+        StoreResponse::Done
+    );
     assert_eq!(resume(&*rig.other, "s", "alice").await, StoreResponse::Unknown);
 }
 
@@ -203,7 +246,10 @@ pub(crate) async fn w09_who_keeps_a_session_that_is_gone_hears_of_it(
     create(&*rig.one, "here", "alice").await;
     let sessions = ["gone", "here", "never"].map(SessionId::from).to_vec();
     let lost = ["gone", "never"].map(SessionId::from).to_vec();
-    assert_eq!(ask(&*rig.other, StoreRequest::Touch { sessions }).await, StoreResponse::Touched { lost });
+    assert_eq!(
+        ask(&*rig.other, StoreRequest::Touch { sessions }).await,
+        StoreResponse::Touched { lost }
+    );
 }
 
 fn end_user(user: &str, ago: Duration) -> StoreRequest {
@@ -215,7 +261,9 @@ pub(crate) async fn m07_all_sessions_of_a_user_end_and_those_of_others_go_on(
     rig: impl AsyncFn(HistoryConfig) -> Rig,
 ) {
     let rig = rig(config()).await;
-    for (session, user) in [("one", "alice"), ("two", "alice"), ("other", "alice b"), ("nobody's", "")] {
+    for (session, user) in
+        [("one", "alice"), ("two", "alice"), ("other", "alice b"), ("nobody's", "")]
+    {
         create(&*rig.one, session, user).await;
     }
     let own = Stream::Session("one".into());
@@ -223,18 +271,26 @@ pub(crate) async fn m07_all_sessions_of_a_user_end_and_those_of_others_go_on(
     _ = resume(&*rig.one, "two", "alice").await;
     assert_eq!(ask(&*rig.other, end_user("alice", Duration::ZERO)).await, StoreResponse::Done);
     for (session, turn) in [("one", 0), ("two", 1)] {
-        assert_eq!(ask(&*rig.one, commit(session, turn, 1, &[("a", "late")])).await, StoreResponse::Unknown);
+        assert_eq!(
+            ask(&*rig.one, commit(session, turn, 1, &[("a", "late")])).await,
+            StoreResponse::Unknown
+        );
         assert_eq!(resume(&*rig.one, session, "alice").await, StoreResponse::Unknown);
     }
     let since = StoreRequest::Read { stream: own, after: None, limit: 10, by: None };
     assert_eq!(ask(&*rig.one, since).await, StoreResponse::Unknown);
     assert_eq!(top(&*rig.one, &channel("a")).await.offset, 0);
     assert_eq!(resume(&*rig.one, "other", "alice b").await, session_of("alice b", 0, &[], 1));
-    assert_eq!(ask(&*rig.one, end_user("nobody at all", Duration::ZERO)).await, StoreResponse::Done);
+    assert_eq!(
+        ask(&*rig.one, end_user("nobody at all", Duration::ZERO)).await,
+        StoreResponse::Done
+    );
     assert_eq!(resume(&*rig.one, "nobody's", "").await, session_of("", 0, &[], 1));
 }
 
-pub(crate) async fn m07_the_end_of_a_user_is_told_with_its_frame(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn m07_the_end_of_a_user_is_told_with_its_frame(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     let mut ear = Ear::on(&*rig.one, &[&Stream::Session("s".into())]).await;
@@ -250,7 +306,11 @@ pub(crate) async fn m07_a_session_that_begins_after_the_end_of_its_user_goes_on(
     create(&*rig.one, "before", "alice").await;
     sleep(Duration::from_millis(200)).await;
     ask(&*rig.one, end_user("alice", Duration::from_secs(3600))).await;
-    assert_eq!(resume(&*rig.one, "before", "alice").await, session_of("alice", 0, &[], 1), "begun since");
+    assert_eq!(
+        resume(&*rig.one, "before", "alice").await,
+        session_of("alice", 0, &[], 1),
+        "begun since"
+    );
     ask(&*rig.one, end_user("alice", Duration::from_millis(100))).await;
     assert_eq!(resume(&*rig.one, "before", "alice").await, StoreResponse::Unknown);
     create(&*rig.other, "after", "alice").await;

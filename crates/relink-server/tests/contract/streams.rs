@@ -15,19 +15,25 @@ pub(crate) async fn w15_a_stream_begins_at_0_in_an_epoch_that_all_nodes_agree_on
     assert_eq!(all, [Publication { offset: 1, message: text("first") }]);
 }
 
-pub(crate) async fn i26_offsets_count_from_1_without_holes(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn i26_offsets_count_from_1_without_holes(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     let stream = channel("a");
     for turn in 0..10 {
         let node = if turn % 2 == 0 { &rig.one } else { &rig.other };
         publish(&**node, &stream, &["x", "y"]).await;
     }
-    let offsets: Vec<_> = words(&*rig.one, &stream, 0).await.expect("all of it").into_iter().collect();
-    let expected: Vec<_> = (1..=20).map(|n| (n, if n % 2 == 1 { "x" } else { "y" }.to_owned())).collect();
+    let offsets: Vec<_> =
+        words(&*rig.one, &stream, 0).await.expect("all of it").into_iter().collect();
+    let expected: Vec<_> =
+        (1..=20).map(|n| (n, if n % 2 == 1 { "x" } else { "y" }.to_owned())).collect();
     assert_eq!(offsets, expected);
 }
 
-pub(crate) async fn w15_since_tells_what_follows_up_to_the_limit(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w15_since_tells_what_follows_up_to_the_limit(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     let stream = channel("a");
     publish(&*rig.one, &stream, &["1", "2", "3", "4"]).await;
@@ -37,12 +43,15 @@ pub(crate) async fn w15_since_tells_what_follows_up_to_the_limit(rig: impl Async
         let after = Position::new(epoch, at(after).await);
         let (top, missed) = since(&*rig.other, &stream, Some(after), limit).await;
         assert_eq!(top, Position::new(epoch, 4));
-        let offsets: Vec<_> = missed.expect("it is kept").into_iter().map(|missed| missed.offset).collect();
+        let offsets: Vec<_> =
+            missed.expect("it is kept").into_iter().map(|missed| missed.offset).collect();
         assert_eq!(offsets, expected.collect::<Vec<u64>>());
     }
 }
 
-pub(crate) async fn w15_since_is_honest_about_what_it_cannot_tell(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w15_since_is_honest_about_what_it_cannot_tell(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config().with_max_messages(2)).await;
     let stream = channel("a");
     publish(&*rig.one, &stream, &["1", "2", "3"]).await;
@@ -53,7 +62,11 @@ pub(crate) async fn w15_since_is_honest_about_what_it_cannot_tell(rig: impl Asyn
     assert_eq!(tell(Position::new(now.epoch, 4)).await, (now, None), "beyond the top");
     assert_eq!(tell(Position::new(elsewhere, 3)).await, (now, None), "another epoch");
     assert_eq!(tell(Position::new(elsewhere, 0)).await, (now, None), "another epoch");
-    assert_eq!(tell(Position::new(now.epoch, 0)).await, (now, None), "the first of it is no longer kept");
+    assert_eq!(
+        tell(Position::new(now.epoch, 0)).await,
+        (now, None),
+        "the first of it is no longer kept"
+    );
     assert!(tell(Position::new(now.epoch, 1)).await.1.is_some_and(|missed| missed.len() == 2));
 }
 
@@ -61,7 +74,10 @@ pub(crate) async fn w15_messages_are_bounded_in_number(rig: impl AsyncFn(History
     let rig = rig(config().with_max_messages(3)).await;
     publish(&*rig.one, &channel("a"), &["1", "2", "3", "4", "5"]).await;
     assert_eq!(words(&*rig.other, &channel("a"), 1).await, None);
-    assert_eq!(words(&*rig.other, &channel("a"), 2).await, numbered(&[(3, "3"), (4, "4"), (5, "5")]));
+    assert_eq!(
+        words(&*rig.other, &channel("a"), 2).await,
+        numbered(&[(3, "3"), (4, "4"), (5, "5")])
+    );
 }
 
 pub(crate) async fn w15_messages_are_bounded_in_bytes_but_the_last_one_is_kept(
@@ -130,7 +146,9 @@ pub(crate) async fn w15_any_payload_comes_back_as_it_was(rig: impl AsyncFn(Histo
         let publications = vec![(stream.clone(), message.clone())];
         ask(&*rig.one, StoreRequest::Publish { session: None, publications }).await;
         let heard = match ear.hear().await {
-            StoreEvent::Published { publication, epoch, .. } if epoch == begin.epoch => publication.message,
+            StoreEvent::Published { publication, epoch, .. } if epoch == begin.epoch => {
+                publication.message
+            }
             other => panic!("{other:?}"),
         };
         assert!(heard == *message);
@@ -139,7 +157,9 @@ pub(crate) async fn w15_any_payload_comes_back_as_it_was(rig: impl AsyncFn(Histo
     assert!(kept.iter().map(|kept| &kept.message).eq(&payloads));
 }
 
-pub(crate) async fn w15_news_of_a_watched_stream_reach_every_node(rig: impl AsyncFn(HistoryConfig) -> Rig) {
+pub(crate) async fn w15_news_of_a_watched_stream_reach_every_node(
+    rig: impl AsyncFn(HistoryConfig) -> Rig,
+) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     let own = Stream::Session("s".into());

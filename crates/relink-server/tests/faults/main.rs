@@ -1,8 +1,9 @@
-//! Two nodes, a handful of clients, and a network that is torn at random between them, on real sockets: whatever
-//! happens, every message arrives once and in order, everywhere.
+//! Two nodes, a handful of clients, and a network that is torn at random between them, on real
+//! sockets: whatever happens, every message arrives once and in order, everywhere.
 //!
-//! Each schedule has a seed, which a failure prints: `RELINK_SEED=17 cargo test -p relink-server --test faults` runs that
-//! one alone, in every test. `RELINK_SCHEDULES` says how many there are in all, 200 by default.
+//! Each schedule has a seed, which a failure prints: `RELINK_SEED=17 cargo test -p relink-server
+//! --test faults` runs that one alone, in every test. `RELINK_SCHEDULES` says how many there are in
+//! all, 200 by default.
 
 #![allow(clippy::unwrap_used, reason = "that is how a test fails")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "picks the events that it is about")]
@@ -29,7 +30,8 @@ fn schedules(test: u64) -> Report {
         Some(seed) => vec![seed],
         None => (0..all.max(TESTS)).filter(|seed| seed % TESTS == test).collect(),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (reports, failures) = runtime.block_on(async {
         let permits = Arc::new(Semaphore::new(AT_ONCE));
         let mut worlds = JoinSet::new();
@@ -88,5 +90,8 @@ fn i25_sessions_are_resumed_again_and_again_at_either_node() {
 #[test]
 fn i26_torn_frames_holes_and_lost_tails_leave_no_gap_and_no_duplicate() {
     let report = schedules(5);
-    assert!(report.faults > 3 * report.schedules && report.received == report.expected, "{report:?}");
+    assert!(
+        report.faults > 3 * report.schedules && report.received == report.expected,
+        "{report:?}"
+    );
 }

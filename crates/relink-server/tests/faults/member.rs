@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rand::{RngExt, rngs::StdRng};
 use relink::{
-    Backoff, Channel, Curve, Event, HeartbeatConfig, Message, Outgoing, Rate, Receipt, SessionConfig,
-    Subscription,
+    Backoff, Channel, Curve, Event, HeartbeatConfig, Message, Outgoing, Rate, Receipt,
+    SessionConfig, Subscription,
 };
 use relink_tokio::{Client, Events};
 use relink_v1 as v1;
@@ -123,7 +123,9 @@ impl Member {
         let message = if to_room(number) { message.on(ROOM) } else { message };
         match self.client.send(message).await {
             Ok(accepted) => drop(self.ledger.fates.insert(accepted.receipt, Vec::new())),
-            Err(refused) => self.ledger.wrong.push(format!("message {number} was not taken: {refused}")),
+            Err(refused) => {
+                self.ledger.wrong.push(format!("message {number} was not taken: {refused}"))
+            }
         }
     }
 
@@ -138,8 +140,13 @@ impl Member {
     }
 
     fn what_is_missing(&self) -> String {
-        let open: Vec<_> =
-            self.ledger.fates.iter().filter(|(_, fate)| fate.is_empty()).map(|(r, _)| r.0).collect();
+        let open: Vec<_> = self
+            .ledger
+            .fates
+            .iter()
+            .filter(|(_, fate)| fate.is_empty())
+            .map(|(r, _)| r.0)
+            .collect();
         format!(
             "no word on {open:?}; from the room {:?}; own {:?}; {:?}",
             self.ledger.room, self.ledger.own, self.client
@@ -222,14 +229,18 @@ impl Ledger {
             self.fates.values().filter(|fate| **fate == ["acknowledged"]).count() as u64;
         self.report.expected = (own.len() + room.len() * count) as u64;
         self.report.received = got as u64;
-        if let Some((receipt, fate)) = self.fates.iter().find(|(_, fate)| **fate != ["acknowledged"]) {
+        if let Some((receipt, fate)) =
+            self.fates.iter().find(|(_, fate)| **fate != ["acknowledged"])
+        {
             return Err(format!("of {receipt:?} was told: {fate:?}"));
         }
         if self.own != own {
             return Err(format!("own messages came as {:?}", self.own));
         }
         match (0..count).find(|sender| self.room.get(sender) != Some(&room)) {
-            Some(sender) => Err(format!("messages of {sender} came as {:?}", self.room.get(&sender))),
+            Some(sender) => {
+                Err(format!("messages of {sender} came as {:?}", self.room.get(&sender)))
+            }
             None => Ok(()),
         }
     }
@@ -250,8 +261,10 @@ fn hasty() -> SessionConfig {
         .with_floor(5 * MS)
         .with_cap(80 * MS)
         .with_curve(Curve::Exponential { initial: 20 * MS, factor_pct: 150 });
-    config.link.heartbeat =
-        HeartbeatConfig::default().with_interval(Some(150 * MS)).with_timeout(150 * MS).with_probe(100 * MS);
+    config.link.heartbeat = HeartbeatConfig::default()
+        .with_interval(Some(150 * MS))
+        .with_timeout(150 * MS)
+        .with_probe(100 * MS);
     config.link.budget.rate = Rate { burst: 1_000, refill: MS };
     config.link.connect_timeout = 500 * MS;
     config.link.handshake.authentication = Some(500 * MS);

@@ -155,7 +155,8 @@ struct State {
 
 struct Node {
     addr: SocketAddr,
-    /// Dropping it kills the node: its listener and its sockets are closed, whatever they are doing.
+    /// Dropping it kills the node: its listener and its sockets are closed, whatever they are
+    /// doing.
     _task: JoinSet<()>,
 }
 
@@ -179,7 +180,8 @@ impl World {
         self.state.lock().unwrap().killed
     }
 
-    /// Under the lock: no proxy leads to a node that is gone, whose port another schedule may have by now.
+    /// Under the lock: no proxy leads to a node that is gone, whose port another schedule may have
+    /// by now.
     fn act(&self, proxy: &Proxy, act: &ScheduledFault) {
         let state = self.state.lock().unwrap();
         let nodes: Vec<_> = state.nodes.iter().map(|node| node.addr).collect();

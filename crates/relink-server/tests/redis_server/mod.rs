@@ -26,7 +26,8 @@ impl RedisServer {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
             let port = listener.local_addr().expect("its number").port();
             drop(listener);
-            let folder = std::env::temp_dir().join(format!("relink-redis-{}-{port}", std::process::id()));
+            let folder =
+                std::env::temp_dir().join(format!("relink-redis-{}-{port}", std::process::id()));
             fs::create_dir_all(&folder).expect("a folder");
             let process = Command::new("redis-server")
                 .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
@@ -79,8 +80,11 @@ impl RedisServer {
     pub(crate) fn keys(&self) -> Vec<String> {
         let mut answer = String::new();
         self.say(&[&["KEYS", "*"], &["QUIT"]]).read_to_string(&mut answer).expect("it speaks text");
-        let mut keys: Vec<_> =
-            answer.lines().filter(|line| !line.starts_with(['*', '$'])).map(str::to_owned).collect();
+        let mut keys: Vec<_> = answer
+            .lines()
+            .filter(|line| !line.starts_with(['*', '$']))
+            .map(str::to_owned)
+            .collect();
         keys.sort_unstable();
         keys
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use arbitrary::{Result, Unstructured};
 use relink::{
     AddressError, Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve,
-    DelayTable, Failure, Handshake, HandshakeEvent, HeartbeatConfig, Hint, Input, Jitter, LinkConfig,
-    OfflineSend, OnDead, OnFirstFailure, OnOffline, OutboxConfig, Overflow, Rate, Refusal, ReopenPolicy,
-    RetryAfter, SessionConfig, StatusViewConfig, StopReason, TokenError, TokenInfo, TransportId, Verdict,
+    DelayTable, Failure, Handshake, HandshakeEvent, HeartbeatConfig, Hint, Input, Jitter,
+    LinkConfig, OfflineSend, OnDead, OnFirstFailure, OnOffline, OutboxConfig, Overflow, Rate,
+    Refusal, ReopenPolicy, RetryAfter, SessionConfig, StatusViewConfig, StopReason, TokenError,
+    TokenInfo, TransportId, Verdict,
 };
 
 use crate::stimulus::{Delay, Source, Stimulus, What, known_codes};
@@ -39,7 +40,11 @@ fn number(bytes: Bytes<'_, '_>) -> Result<u32> {
 }
 
 pub(super) fn code(bytes: Bytes<'_, '_>) -> Result<CloseCode> {
-    Ok(CloseCode(if bytes.arbitrary()? { *bytes.choose(&known_codes())? } else { bytes.arbitrary()? }))
+    Ok(CloseCode(if bytes.arbitrary()? {
+        *bytes.choose(&known_codes())?
+    } else {
+        bytes.arbitrary()?
+    }))
 }
 
 pub(super) fn failure(bytes: Bytes<'_, '_>) -> Result<Failure> {
@@ -125,7 +130,8 @@ fn signal(bytes: Bytes<'_, '_>) -> Result<HandshakeEvent> {
 // Configurations: any number anywhere, so that some of them are mistakes.
 
 pub(super) fn session_config(bytes: Bytes<'_, '_>) -> Result<SessionConfig> {
-    let overflow = *bytes.choose(&[Overflow::Refuse, Overflow::DropOldest, Overflow::DropNewest])?;
+    let overflow =
+        *bytes.choose(&[Overflow::Refuse, Overflow::DropOldest, Overflow::DropNewest])?;
     let outbox = OutboxConfig::default()
         .with_max_messages(bytes.int_in_range(0..=40)?)
         .with_max_bytes(bytes.int_in_range(0..=300)?)
@@ -221,8 +227,9 @@ fn backoff(bytes: Bytes<'_, '_>) -> Result<Backoff> {
         2 => Curve::Exponential { initial: duration(bytes)?, factor_pct: number(bytes)? },
         3 => Curve::Decorrelated { initial: duration(bytes)?, factor_pct: number(bytes)? },
         _ => {
-            let delays =
-                (0..bytes.int_in_range(0..=17)?).map(|_| duration(bytes)).collect::<Result<Vec<_>>>()?;
+            let delays = (0..bytes.int_in_range(0..=17)?)
+                .map(|_| duration(bytes))
+                .collect::<Result<Vec<_>>>()?;
             match DelayTable::new(&delays) {
                 Ok(table) => Curve::Table(table),
                 Err(_) => Curve::Fixed { delay: duration(bytes)? },

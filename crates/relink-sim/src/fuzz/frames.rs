@@ -2,12 +2,15 @@
 
 use std::fmt::Debug;
 
-use relink::{Channel, CloseCode, CloseFrame, Member, Message, Position, Problem, Rejection, Resume, Text};
+use relink::{
+    Channel, CloseCode, CloseFrame, Member, Message, Position, Problem, Rejection, Resume, Text,
+};
 use relink_v1::{ClientFrame, DecodeError, Encoding, ServerFrame};
 
 use super::judge::well_formed;
 
-/// Whatever a peer sends, as text and as bytes: both decoders do what [`client_frame`] and [`server_frame`] ask.
+/// Whatever a peer sends, as text and as bytes: both decoders do what [`client_frame`] and
+/// [`server_frame`] ask.
 ///
 /// # Panics
 ///
@@ -21,8 +24,9 @@ pub fn frames(data: &[u8]) {
     }
 }
 
-/// Whatever a client sends: nothing panics; what is refused is refused with the right code, and a reason that fits into a
-/// close frame; what is taken needs memory in proportion, and means the same after a way over the wire in each encoding.
+/// Whatever a client sends: nothing panics; what is refused is refused with the right code, and a
+/// reason that fits into a close frame; what is taken needs memory in proportion, and means the
+/// same after a way over the wire in each encoding.
 ///
 /// Returns the code with which it is refused.
 ///
@@ -50,7 +54,12 @@ fn check<F: Frame>(message: &Message) -> Option<CloseCode> {
             let is_text = matches!(message, Message::Text(_));
             assert_eq!(encoding, if is_text { Encoding::Json } else { Encoding::Cbor });
             let most = 8 * message.len() + 256;
-            assert!(frame.retained() <= most, "{} bytes out of {}", frame.retained(), shown(message));
+            assert!(
+                frame.retained() <= most,
+                "{} bytes out of {}",
+                frame.retained(),
+                shown(message)
+            );
             for encoding in [Encoding::Json, Encoding::Cbor] {
                 let again = F::decode(&frame.encode(encoding));
                 assert_eq!(again.as_ref(), Ok(&(frame.clone(), encoding)), "{}", shown(message));
@@ -67,7 +76,10 @@ fn check<F: Frame>(message: &Message) -> Option<CloseCode> {
             };
             assert!(right, "{code}, {detail}: {}", shown(message));
             let close = CloseFrame::from(error);
-            assert!(close.code == code && close.reason.len() <= 123 && !close.reason.is_empty(), "{close:?}");
+            assert!(
+                close.code == code && close.reason.len() <= 123 && !close.reason.is_empty(),
+                "{close:?}"
+            );
             Some(code)
         }
     }
@@ -97,7 +109,8 @@ impl Frame for ClientFrame {
         match self {
             Self::Hello { token, resume, .. } => {
                 let token = token.as_ref().map_or(0, |token| token.expose().len());
-                let session = |resume: &Resume| resume.session.expose().len() + size_of::<Position>();
+                let session =
+                    |resume: &Resume| resume.session.expose().len() + size_of::<Position>();
                 token + resume.as_ref().map_or(0, session)
             }
             Self::Message { channel, payload, .. } => name(channel.as_ref()) + payload.len(),
@@ -124,7 +137,8 @@ impl Frame for ServerFrame {
     fn retained(&self) -> usize {
         match self {
             Self::Welcome { session, refused, rejected, .. } => {
-                let rejections: usize = rejected.iter().map(|rejection| problem(&rejection.problem)).sum();
+                let rejections: usize =
+                    rejected.iter().map(|rejection| problem(&rejection.problem)).sum();
                 let room = rejected.capacity() * size_of::<Rejection>();
                 session.expose().len() + refused.as_ref().map_or(0, problem) + rejections + room
             }

@@ -1,11 +1,13 @@
-//! Is it JSON, is it CBOR? Written from the RFCs alone, with nothing of the codec in it, to judge the codec by.
+//! Is it JSON, is it CBOR? Written from the RFCs alone, with nothing of the codec in it, to judge
+//! the codec by.
 
 use relink::Message;
 
 /// Deeper than this nobody is asked to look.
 const DEPTH: usize = 32;
 
-/// Whether a message is one well-formed item of its encoding; `None` where it is nested too deeply to say.
+/// Whether a message is one well-formed item of its encoding; `None` where it is nested too deeply
+/// to say.
 pub(super) fn well_formed(message: &Message) -> Option<bool> {
     match message {
         Message::Text(text) => {
@@ -211,7 +213,8 @@ impl Cbor<'_> {
         let depth = deeper(depth, DEPTH)?;
         loop {
             // The pieces of a string are whole strings of the same type.
-            let is_piece = self.0.first().is_some_and(|head| head >> 5 == major && head & 0x1f != 31);
+            let is_piece =
+                self.0.first().is_some_and(|head| head >> 5 == major && head & 0x1f != 31);
             let is_break = self.0.first() == Some(&0xff);
             if major < 4 && !is_piece && !is_break {
                 return Err(No::Wrong);

@@ -5,7 +5,8 @@ use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
     Address, CloseFrame, Command, Event, Failure, Frame, Instant, Message, Phase, Plain, Protocol,
-    ProtocolEvent, Refusal, Session, SessionAction, SessionConfig, SessionInput, State, Token, TransportId,
+    ProtocolEvent, Refusal, Session, SessionAction, SessionConfig, SessionInput, State, Token,
+    TransportId,
 };
 
 use super::draw;
@@ -27,9 +28,9 @@ impl Protocol for Spoken {
             [5, byte, ..] => ProtocolEvent::Refused(Refusal::As(code(byte))),
             [6, byte, ..] => ProtocolEvent::HeartbeatAck(Some(u32::from(*byte))),
             [7, ..] => ProtocolEvent::HeartbeatAck(None),
-            [8, byte, ..] => {
-                ProtocolEvent::GoingAway { retry_after: core::time::Duration::from_secs(u64::from(*byte)) }
-            }
+            [8, byte, ..] => ProtocolEvent::GoingAway {
+                retry_after: core::time::Duration::from_secs(u64::from(*byte)),
+            },
             [9, byte, ..] => ProtocolEvent::Malformed(CloseFrame::from(code(byte))),
             _ => ProtocolEvent::Data(message),
         });
@@ -68,8 +69,8 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn new(config: SessionConfig, seed: u64) -> Self {
         let addresses = vec![Address::from("ws://one"), Address::from("ws://two")];
-        let session =
-            Session::new(config, addresses, Spoken, Pcg32::seed_from_u64(seed)).expect("checked before");
+        let session = Session::new(config, addresses, Spoken, Pcg32::seed_from_u64(seed))
+            .expect("checked before");
         let now = Instant::ORIGIN;
         Self {
             session,
@@ -121,8 +122,12 @@ impl Ledger {
                 }
                 Phase::Authorizing => SessionInput::Token { id, result: Ok(Token::from("secret")) },
                 Phase::Dialing => SessionInput::Opened { id },
-                Phase::Handshaking(relink::Step::Welcome) => SessionInput::Frame { id, frame: said(0) },
-                Phase::Handshaking(relink::Step::Challenge) => SessionInput::Frame { id, frame: said(1) },
+                Phase::Handshaking(relink::Step::Welcome) => {
+                    SessionInput::Frame { id, frame: said(0) }
+                }
+                Phase::Handshaking(relink::Step::Challenge) => {
+                    SessionInput::Frame { id, frame: said(1) }
+                }
                 Phase::Handshaking(relink::Step::Login) => SessionInput::Login,
                 Phase::Handshaking(relink::Step::Authenticating) => {
                     SessionInput::Frame { id, frame: said(3) }
@@ -159,19 +164,26 @@ impl Ledger {
             6 => SessionInput::Token { id, result: Err("no token".into()) },
             7 => {
                 let expires_in = draw::duration(bytes)?;
-                SessionInput::Token { id, result: Ok(Token::from("secret").with_expires_in(expires_in)) }
+                SessionInput::Token {
+                    id,
+                    result: Ok(Token::from("secret").with_expires_in(expires_in)),
+                }
             }
             8 => SessionInput::Opened { id },
             9 => SessionInput::Frame { id, frame: Frame::Message(Message::from(words(bytes)?)) },
             10 => SessionInput::Frame { id, frame: Frame::Pong(words(bytes)?.into()) },
             11 => {
                 let reason = format!("retry-after={}s", bytes.arbitrary::<u8>()?);
-                SessionInput::Frame { id, frame: Frame::Close(CloseFrame::new(draw::code(bytes)?, reason)) }
+                SessionInput::Frame {
+                    id,
+                    frame: Frame::Close(CloseFrame::new(draw::code(bytes)?, reason)),
+                }
             }
             12 => SessionInput::Alive { id },
             _ => {
                 let failure = draw::failure(bytes)?;
-                let location = (failure == Failure::HttpRedirect).then(|| Address::from("ws://moved"));
+                let location =
+                    (failure == Failure::HttpRedirect).then(|| Address::from("ws://moved"));
                 SessionInput::Failed { id, failure, detail: "trouble".into(), location }
             }
         })
@@ -197,7 +209,10 @@ impl Ledger {
             let before = self.session.state();
             let Some(frame) = self.session.poll_transmit(moment) else { break };
             if let Frame::Message(message) = frame {
-                assert!(matches!(before, State::Connected | State::Closing), "a message left in {before:?}");
+                assert!(
+                    matches!(before, State::Connected | State::Closing),
+                    "a message left in {before:?}"
+                );
                 let number: usize =
                     message.as_text().and_then(|text| text.trim().parse().ok()).expect("a number");
                 self.frames += 1;
@@ -223,11 +238,25 @@ impl Ledger {
             }
         }
         let (outbox, limits) = (self.session.outbox(), self.config.outbox);
-        assert!(outbox.len() <= limits.max_messages && outbox.bytes() <= limits.max_bytes, "{outbox:?}");
+        assert!(
+            outbox.len() <= limits.max_messages && outbox.bytes() <= limits.max_bytes,
+            "{outbox:?}"
+        );
         let with = |fate| self.fates.iter().filter(move |(_, other)| *other == fate);
-        assert_eq!(with(Fate::Sent).count(), self.frames, "each message that was sent is one frame");
-        assert_eq!(with(Fate::Waiting).count(), outbox.len(), "each other one waits or was dropped");
-        assert_eq!(with(Fate::Waiting).map(|(message, _)| message.len()).sum::<usize>(), outbox.bytes());
+        assert_eq!(
+            with(Fate::Sent).count(),
+            self.frames,
+            "each message that was sent is one frame"
+        );
+        assert_eq!(
+            with(Fate::Waiting).count(),
+            outbox.len(),
+            "each other one waits or was dropped"
+        );
+        assert_eq!(
+            with(Fate::Waiting).map(|(message, _)| message.len()).sum::<usize>(),
+            outbox.bytes()
+        );
         assert_eq!(self.session.state().is_closed(), self.ended, "the end is told when it is so");
         if self.ended {
             assert_eq!(
@@ -245,7 +274,11 @@ impl Ledger {
             self.ended = !starts;
         }
         if let Event::Sent { first, last } = event {
-            assert!(self.last_sent < first.0 && first <= last, "{first} to {last} after {}", self.last_sent);
+            assert!(
+                self.last_sent < first.0 && first <= last,
+                "{first} to {last} after {}",
+                self.last_sent
+            );
             for receipt in first.0..=last.0 {
                 self.close_account(receipt, Fate::Sent);
             }
@@ -253,7 +286,11 @@ impl Ledger {
         } else if let Event::Dropped { first, last, messages, .. } = event {
             assert_eq!(messages.len() as u64, last.0 - first.0 + 1, "all are handed back");
             for (receipt, outgoing) in (first.0..=last.0).zip(messages) {
-                assert_eq!(self.close_account(receipt, Fate::Dropped), outgoing.message, "{receipt}");
+                assert_eq!(
+                    self.close_account(receipt, Fate::Dropped),
+                    outgoing.message,
+                    "{receipt}"
+                );
             }
         }
     }

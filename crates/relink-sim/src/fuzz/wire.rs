@@ -7,8 +7,8 @@ use relink_driver::{Wire, WireEvent, WireLimits};
 /// Small enough that fuzzing meets them.
 const LIMIT: usize = 600;
 
-/// Whatever a server sends, in whatever chunks: nothing panics, nothing exceeds the limits, an error is the last word,
-/// and the chunks make no difference.
+/// Whatever a server sends, in whatever chunks: nothing panics, nothing exceeds the limits, an
+/// error is the last word, and the chunks make no difference.
 ///
 /// # Panics
 ///
@@ -41,7 +41,10 @@ fn run(bytes: &mut Unstructured<'_>) -> Result<()> {
         heard.extend(drain(&mut chunked));
     }
     // During the handshake tungstenite takes many small chunks for an attack, and may say so.
-    assert!(heard == expected || !is_open, "in other chunks the same bytes say {heard:?}, not {expected:?}");
+    assert!(
+        heard == expected || !is_open,
+        "in other chunks the same bytes say {heard:?}, not {expected:?}"
+    );
     Ok(())
 }
 
@@ -50,7 +53,8 @@ fn new(is_open: bool) -> Wire {
     if is_open {
         return Wire::opened(limits);
     }
-    let (_, wire) = Wire::dial(&Address::from("ws://example.org/"), None, limits).expect("a plain address");
+    let (_, wire) =
+        Wire::dial(&Address::from("ws://example.org/"), None, limits).expect("a plain address");
     wire
 }
 

@@ -1,4 +1,5 @@
-//! What the endpoints have said so far, as the contract counts it: whose turn it is, and when all have said *stop*.
+//! What the endpoints have said so far, as the contract counts it: whose turn it is, and when all
+//! have said *stop*.
 
 use std::time::Duration;
 
@@ -6,7 +7,8 @@ use relink::{Instant, StopReason};
 
 use super::table;
 
-/// A final HTTP status on a link that worked before is believed after so many in a row, over so long.
+/// A final HTTP status on a link that worked before is believed after so many in a row, over so
+/// long.
 const PROOF: (u32, Duration) = (10, Duration::from_secs(120));
 /// An endpoint that refused for good is left alone for so long.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
@@ -132,7 +134,8 @@ impl Answers {
             pause = pause.max(REFUSED_FOR);
         }
         let is_good = was_stable && pause.is_zero() && !switches;
-        let mut others = self.endpoints.iter().enumerate().filter(|(other, _)| *other != self.dialed);
+        let mut others =
+            self.endpoints.iter().enumerate().filter(|(other, _)| *other != self.dialed);
         let is_one_free = others.any(|(_, other)| other.pause <= now);
         self.turn = match (is_good, is_one_free) {
             (true, _) => Turn::Same,

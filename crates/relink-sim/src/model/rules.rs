@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use relink::{
-    Action, CloseCode, ClosedReason, Endpoint, Failure, GiveUpReason, HandshakeEvent, Hint, Input, Instant,
-    LinkEvent, OnDead, OnFirstFailure, Phase, Reason, Refusal, State, Status, Step, StopReason, Timer,
-    Verdict,
+    Action, CloseCode, ClosedReason, Endpoint, Failure, HandshakeEvent, Hint, Input, Instant,
+    LinkEvent, OnDead, Phase, Reason, Refusal, State, Status, Step, StopReason, Timer, Verdict,
 };
 
 use super::answers::Failed;
@@ -20,15 +19,18 @@ fn ensure(holds: bool, rule: &'static str, what: impl FnOnce() -> String) -> Che
 impl Model {
     /// Checks what an input did at `now`, a time that never goes backwards.
     ///
-    /// * The state afterwards is one that the input may lead to; events tell each change, in order, without a gap.
-    /// * There is one live transport at most, actions speak of it alone, and its id was never used before.
+    /// * The state afterwards is one that the input may lead to; events tell each change, in order,
+    ///   without a gap.
+    /// * There is one live transport at most, actions speak of it alone, and its id was never used
+    ///   before.
     /// * An input from another transport changes nothing.
-    /// * Before the floor there is no dial, but for the first after a stable link and those that a person asks for;
-    ///   waits stay below their cap; the rate limit holds for all of them.
-    /// * An endpoint that failed makes room for one that may be dialed, and is left alone for as long as it asked for; what is
-    ///   final ends the link if every endpoint said so, and an HTTP status on a link that worked before only when it has been
-    ///   repeated.
-    /// * Attempts are counted from the last usable link; what a server says about going away is told once.
+    /// * Before the floor there is no dial, but for the first after a stable link and those that a
+    ///   person asks for; waits stay below their cap; the rate limit holds for all of them.
+    /// * An endpoint that failed makes room for one that may be dialed, and is left alone for as
+    ///   long as it asked for; what is final ends the link if every endpoint said so, and an HTTP
+    ///   status on a link that worked before only when it has been repeated.
+    /// * Attempts are counted from the last usable link; what a server says about going away is
+    ///   told once.
     /// * Failures are forgotten after a stable link and by a person's word alone.
     /// * The end is told once and last, and leaves no deadline; states that wait have one.
     /// * A person is shown a usable link where there is one, or a grace.
@@ -50,13 +52,18 @@ impl Model {
         let was_stable = self.stable_at.is_some_and(|at| at <= now);
         for (index, action) in actions.iter().enumerate() {
             self.follow(*action, input, now)?;
-            let is_end = matches!(action, Action::Event(LinkEvent::Closed { .. })) && !self.comes_back;
-            ensure(!is_end || index + 1 == actions.len(), "the end is told last", || format!("{actions:?}"))?;
+            let is_end =
+                matches!(action, Action::Event(LinkEvent::Closed { .. })) && !self.comes_back;
+            ensure(!is_end || index + 1 == actions.len(), "the end is told last", || {
+                format!("{actions:?}")
+            })?;
         }
         ensure(self.state == after.state, "events tell each change", || {
             format!("{:?}: {after:?}", self.state)
         })?;
-        ensure(self.live == after.transport, "one live transport", || format!("{:?}: {after:?}", self.live))?;
+        ensure(self.live == after.transport, "one live transport", || {
+            format!("{:?}: {after:?}", self.live)
+        })?;
         let is_as_expected = match expected {
             Expected::Nothing => actions.is_empty() && before == after,
             Expected::Stays => before.state == after.state,
@@ -73,12 +80,16 @@ impl Model {
         self.asked_for |= expected == Expected::Attempt && self.is_waiting(after.state);
 
         let came_back = before.state == State::Closing && !self.state.is_closed();
-        let by_person = came_back || matches!(input, Input::Connect | Input::RetryNow | Input::MarkStable);
+        let by_person =
+            came_back || matches!(input, Input::Connect | Input::RetryNow | Input::MarkStable);
         let needs_no_proof = self.config.stable_after.is_zero() && after.state == State::Connected;
         let may_forget = by_person || needs_no_proof || (input == Input::Timeout && was_stable);
         let forgot = after.attempts < before.attempts;
-        ensure(!forgot || may_forget, "only stable links are forgiven", || format!("{input:?}: {after:?}"))?;
-        let hidden = self.config.surface.grace.is_some() && after.state.status() == Status::Reconnecting;
+        ensure(!forgot || may_forget, "only stable links are forgiven", || {
+            format!("{input:?}: {after:?}")
+        })?;
+        let hidden =
+            self.config.surface.grace.is_some() && after.state.status() == Status::Reconnecting;
         let honest = after.shown != Status::Connected || after.state == State::Connected || hidden;
         ensure(honest, "what is shown is so", || format!("{after:?}"))?;
         self.check_deadline(now, after)
@@ -119,7 +130,11 @@ impl Model {
                     what,
                 )?;
                 (self.live, self.newest, self.locating) = (Some(id), id, false);
-                ensure(self.config.credentials.fetch, "tokens are fetched where there is a provider", what)
+                ensure(
+                    self.config.credentials.fetch,
+                    "tokens are fetched where there is a provider",
+                    what,
+                )
             }
             Action::FetchAddress { id, endpoint } => {
                 let free = live.is_none() && id > self.newest;
@@ -165,13 +180,19 @@ impl Model {
         let what = || format!("{event:?} in {state:?}, after {input:?}");
         match event {
             LinkEvent::State { from, to, reason } => {
-                ensure(from == state && self.is_legal(to), "each change follows the one before", what)?;
+                ensure(
+                    from == state && self.is_legal(to),
+                    "each change follows the one before",
+                    what,
+                )?;
                 self.state = to;
                 if let State::Closed(reason) = to {
                     // A login lasts until a deliberate end.
                     self.logged_in &= matches!(reason, ClosedReason::GaveUp(_));
                 }
-                if self.is_attempt(to) && !matches!(reason, Reason::TokenReady | Reason::AddressReady) {
+                if self.is_attempt(to)
+                    && !matches!(reason, Reason::TokenReady | Reason::AddressReady)
+                {
                     self.begins(reason, now)?;
                 }
                 if to == State::Connected {
@@ -190,8 +211,11 @@ impl Model {
                 ensure(told, "connected is told when it is so", what)
             }
             LinkEvent::Disconnected { code, reason, retry_in } => {
-                let its_code =
-                    if let Reason::ClosedByPeer(code) = reason { code } else { CloseCode::ABNORMAL };
+                let its_code = if let Reason::ClosedByPeer(code) = reason {
+                    code
+                } else {
+                    CloseCode::ABNORMAL
+                };
                 ensure(
                     state == State::Connected && code == its_code,
                     "a loss is told when it happens",
@@ -236,7 +260,9 @@ impl Model {
         let is_http = matches!(input, Input::Failed { failure: Failure::Http { .. }, .. });
         let own = matches!(
             reason,
-            Reason::TokenFailed | Reason::TimedOut(Timer::Token | Timer::Step(Step::Login)) | Reason::Hint(_)
+            Reason::TokenFailed
+                | Reason::TimedOut(Timer::Token | Timer::Step(Step::Login))
+                | Reason::Hint(_)
         );
         let [mut stop, _] = self.stop;
         if matches!(reason, Reason::Dead(_)) && self.config.when_dead == OnDead::Stop {
@@ -258,7 +284,10 @@ impl Model {
     fn told(&self, input: Input, now: Instant) -> Duration {
         let retry_after = self.config.retry_after;
         let is_attempt = matches!(self.phase(), Some(Phase::Dialing | Phase::Handshaking(_)));
-        let told = if let Input::Failed { failure: Failure::Http { retry_after: Some(told), .. }, .. } = input
+        let told = if let Input::Failed {
+            failure: Failure::Http { retry_after: Some(told), .. },
+            ..
+        } = input
         {
             Some(told)
         } else {
@@ -276,17 +305,21 @@ impl Model {
         self.attempt = self.attempt.saturating_add(1);
         self.asked_for |= matches!(reason, Reason::Connect | Reason::RetryNow);
         let Some((ended, was_stable)) = self.ended else {
-            return ensure(self.asked_for, "the first attempt is asked for", || format!("{reason:?}"));
+            return ensure(self.asked_for, "the first attempt is asked for", || {
+                format!("{reason:?}")
+            });
         };
         let backoff = self.config.backoff;
-        let exempt = self.asked_for || (was_stable && backoff.first.is_some()) || is_near_the_end(now);
+        let exempt =
+            self.asked_for || (was_stable && backoff.first.is_some()) || is_near_the_end(now);
         let gap = now - ended;
         ensure(exempt || gap >= backoff.floor, "no dial before the floor", || {
             format!("{gap:?} for {reason:?}")
         })
     }
 
-    /// Behind all delays stands the rate limit: so many dials at once, one more for a person, then one per refill.
+    /// Behind all delays stands the rate limit: so many dials at once, one more for a person, then
+    /// one per refill.
     fn dialled(&mut self, now: Instant, redirected: bool) -> Checked {
         let rate = self.config.budget.rate;
         self.dials.push_back(now);
@@ -306,10 +339,16 @@ impl Model {
         let (backoff, budget) = (self.config.backoff, self.config.budget);
         let slow = self.answers.longest_pause();
         let cooldown = budget.breaker.and_then(|breaker| breaker.cooldown).unwrap_or_default();
-        let most =
-            [slow.saturating_add(backoff.cap), self.config.retry_after.max, budget.rate.refill, cooldown];
+        let most = [
+            slow.saturating_add(backoff.cap),
+            self.config.retry_after.max,
+            budget.rate.refill,
+            cooldown,
+        ];
         let most = most.into_iter().max().unwrap_or_default();
-        ensure(wait <= most, "a wait has a cap", || format!("{wait:?} after {input:?}, more than {most:?}"))
+        ensure(wait <= most, "a wait has a cap", || {
+            format!("{wait:?} after {input:?}, more than {most:?}")
+        })
     }
 
     /// The floor of the verdict on an input.
@@ -320,89 +359,24 @@ impl Model {
     fn verdict(&self, input: Input) -> Verdict {
         if let Input::PeerClosed { code, .. } = input {
             self.verdict_at(code)
-        } else if let Input::Handshake { event: HandshakeEvent::Refused(Refusal::As(code)), .. } = input {
+        } else if let Input::Handshake {
+            event: HandshakeEvent::Refused(Refusal::As(code)), ..
+        } = input
+        {
             self.verdict_at(code)
         } else if let Input::Failed { failure, .. } = input {
             self.verdict_on(failure)
-        } else if let Input::Handshake { event: HandshakeEvent::Refused(Refusal::Token), .. } = input {
+        } else if let Input::Handshake { event: HandshakeEvent::Refused(Refusal::Token), .. } =
+            input
+        {
             Verdict::RefreshToken
         } else {
             Verdict::Retry
         }
     }
 
-    /// Whether the state may follow the present one.
-    fn is_legal(&mut self, to: State) -> bool {
-        if self.state.is_closed() || self.state == State::Idle {
-            (self.again, self.ended, self.stable_at, self.attempt) = (false, None, None, 0);
-            self.told_to_wait = None;
-            self.answers.started();
-            return self.is_attempt(to)
-                || self.is_waiting(to)
-                || matches!(to, State::Closed(ClosedReason::Requested | ClosedReason::DriverGone));
-        }
-        let phase = match to {
-            State::Connecting(phase) if !self.again => phase,
-            State::Reconnecting(phase) if self.again => phase,
-            State::Connected => return self.phase().is_some_and(|phase| phase != Phase::Waiting),
-            State::Closing => return self.state == State::Connected,
-            State::Closed(_) => return true,
-            State::Idle | State::Connecting(_) | State::Reconnecting(_) => return false,
-        };
-        match (self.phase(), phase) {
-            (None, phase) => self.state == State::Connected && phase == Phase::Waiting,
-            (Some(Phase::Waiting), next) => matches!(next, Phase::Authorizing | Phase::Dialing),
-            (Some(Phase::Handshaking(step)), Phase::Handshaking(next)) => next > step,
-            (Some(Phase::Dialing), Phase::Handshaking(_)) => true,
-            (Some(Phase::Authorizing | Phase::Handshaking(_)), Phase::Dialing) => true,
-            (Some(_), next) => next == Phase::Waiting,
-        }
-    }
-
-    /// Whether an attempt needs something before it dials.
-    const fn fetches(&self) -> bool {
-        self.config.credentials.fetch || self.config.credentials.address
-    }
-
-    fn is_dialing(&self, state: State) -> bool {
-        matches!(state, State::Connecting(Phase::Dialing) | State::Reconnecting(Phase::Dialing))
-    }
-
-    fn is_attempt(&self, state: State) -> bool {
-        let first = if self.fetches() { Phase::Authorizing } else { Phase::Dialing };
-        self.is_dialing(state) || state == State::Connecting(first) || state == State::Reconnecting(first)
-    }
-
-    fn is_waiting(&self, state: State) -> bool {
-        matches!(state, State::Connecting(Phase::Waiting) | State::Reconnecting(Phase::Waiting))
-    }
-
-    /// Whether a failure may lead there: to a wait, to the next attempt where the wait is none, or to an end.
-    fn is_failure(&self, state: State) -> bool {
-        let [_, stop] = self.stop;
-        let goes_on = stop.is_none() || self.answers.is_unsure();
-        match state {
-            State::Closed(ClosedReason::Stopped { reason, .. }) => stop == Some(reason),
-            State::Closed(ClosedReason::GaveUp(budget)) => goes_on && self.may_give_up(budget),
-            State::Connecting(phase) | State::Reconnecting(phase) => {
-                goes_on && (phase == Phase::Waiting || self.is_attempt(state))
-            }
-            State::Idle | State::Connected | State::Closing | State::Closed(_) => false,
-        }
-    }
-
-    fn may_give_up(&self, because: GiveUpReason) -> bool {
-        let budget = self.config.budget;
-        match because {
-            GiveUpReason::Attempts => budget.max_attempts.is_some(),
-            GiveUpReason::Elapsed => budget.max_elapsed.is_some(),
-            GiveUpReason::CircuitOpen => budget.breaker.is_some_and(|breaker| breaker.cooldown.is_none()),
-            GiveUpReason::TokenRefused => self.config.credentials.max_refusals.is_some(),
-            GiveUpReason::FirstAttempt => !self.again && self.config.first_failure == OnFirstFailure::Stop,
-        }
-    }
-
-    /// The deadline of a state is there, and within what the state may take; at the end nothing is left.
+    /// The deadline of a state is there, and within what the state may take; at the end nothing is
+    /// left.
     fn check_deadline(&self, now: Instant, after: &Snapshot) -> Checked {
         if is_near_the_end(now) {
             return Ok(());
@@ -432,7 +406,9 @@ impl Model {
             State::Closing => Some(config.close_timeout),
         };
         let in_time = |limit| after.deadline.is_some_and(|(at, _)| at <= now + limit);
-        ensure(limit.is_none_or(in_time), "each phase has its deadline", || format!("{after:?} at {now:?}"))
+        ensure(limit.is_none_or(in_time), "each phase has its deadline", || {
+            format!("{after:?} at {now:?}")
+        })
     }
 }
 

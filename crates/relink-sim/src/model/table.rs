@@ -1,5 +1,6 @@
-//! What close codes, HTTP statuses and failures mean, written down a second time. It is read from the contract (the pages, and the
-//! reasons in the default tables), not computed by the link's own tables, so that a mistake there shows.
+//! What close codes, HTTP statuses and failures mean, written down a second time. It is read from
+//! the contract (the pages, and the reasons in the default tables), not computed by the link's own
+//! tables, so that a mistake there shows.
 
 use std::time::Duration;
 
@@ -64,11 +65,13 @@ pub(super) fn of_failure(policy: &ClosePolicy, failure: Failure) -> Verdict {
 
 /// Whether somebody decided about the client, and not about one of its endpoints.
 pub(super) fn is_about_the_client(stop: StopReason) -> bool {
-    let decided = ["normal_closure", "account_suspended", "admin_disconnect", "replaced", "heartbeat_lost"];
+    let decided =
+        ["normal_closure", "account_suspended", "admin_disconnect", "replaced", "heartbeat_lost"];
     decided.contains(&stop.name())
 }
 
-/// What this side found wrong, and closed for with this code: as from the peer, but it never ends the link.
+/// What this side found wrong, and closed for with this code: as from the peer, but it never ends
+/// the link.
 fn of_own_finding(policy: &ClosePolicy, code: CloseCode) -> Verdict {
     let verdict = of_close(policy, code);
     if let Verdict::Stop(_) | Verdict::RefreshToken = verdict { slow(10) } else { verdict }

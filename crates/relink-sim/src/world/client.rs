@@ -1,4 +1,5 @@
-//! A client: its session, its driver, and an application that sends, subscribes, and takes its messages late.
+//! A client: its session, its driver, and an application that sends, subscribes, and takes its
+//! messages late.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -6,8 +7,9 @@ use std::time::Duration;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Channel, CloseCode, Event, Frame, Instant, Message, Outgoing, Position, PresenceEvent, Priority, Reason,
-    Resume, Session, SessionAction, SessionId, SessionInput, State, Subscription, SubscriptionState,
+    Channel, CloseCode, Event, Frame, Instant, Message, Outgoing, Position, PresenceEvent,
+    Priority, Reason, Resume, Session, SessionAction, SessionId, SessionInput, State, Subscription,
+    SubscriptionState,
 };
 use relink_node::Stream;
 use relink_v1::RelinkV1;
@@ -18,7 +20,7 @@ use super::{Due, World};
 
 /// What the application was told of its streams and has not taken yet, in order.
 #[derive(Debug)]
-enum Item {
+pub(super) enum Item {
     Message {
         stream: Stream,
         at: Option<Position>,
@@ -42,10 +44,10 @@ pub(super) struct Client {
     pub(super) wire: Option<u64>,
     pub(super) wants: BTreeSet<Channel>,
     /// Subscribed at some time, and not given up since.
-    followed: BTreeSet<Channel>,
+    pub(super) followed: BTreeSet<Channel>,
     /// Which session the application knows of.
-    id: Option<SessionId>,
-    queue: VecDeque<Item>,
+    pub(super) id: Option<SessionId>,
+    pub(super) queue: VecDeque<Item>,
     takes: bool,
     pub(super) behind_until: Instant,
     pub(super) offline_until: Instant,
@@ -57,7 +59,12 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(plan: &Plan, number: usize, life: u32, seeds: &mut super::dice::Dice) -> Self {
+    pub(super) fn new(
+        plan: &Plan,
+        number: usize,
+        life: u32,
+        seeds: &mut super::dice::Dice,
+    ) -> Self {
         let _ = plan;
         let (config, encoding) = Plan::client(seeds);
         let rng = Pcg32::seed_from_u64(seeds.seed());
@@ -86,7 +93,10 @@ impl Client {
             && outbox.is_empty()
             && outbox.in_flight() == 0
             && self.queue.is_empty()
-            && self.session.subscriptions().all(|(_, standing)| standing == SubscriptionState::Active)
+            && self
+                .session
+                .subscriptions()
+                .all(|(_, standing)| standing == SubscriptionState::Active)
     }
 
     pub(super) fn id(&self) -> Option<&SessionId> {
@@ -116,8 +126,11 @@ impl World {
                 continue;
             }
             let client = &mut self.clients[number];
-            let whole = client.wire.filter(|wire| self.wires.get(wire).is_some_and(|wire| wire.client_end));
-            let Some(frame) = whole.and_then(|_| client.session.poll_transmit(self.now)) else { return };
+            let whole =
+                client.wire.filter(|wire| self.wires.get(wire).is_some_and(|wire| wire.client_end));
+            let Some(frame) = whole.and_then(|_| client.session.poll_transmit(self.now)) else {
+                return;
+            };
             let Some(wire) = whole else { return };
             let code = if let Frame::Close(close) = &frame { Some(close.code) } else { None };
             self.carry(wire, Way::ToNode, frame);
@@ -148,7 +161,9 @@ impl World {
             }
             SessionAction::Event(event) => self.told(number, event),
             // No credentials are configured.
-            SessionAction::FetchToken { .. } | _ => self.ledger.blame("the session asks for a token"),
+            SessionAction::FetchToken { .. } | _ => {
+                self.ledger.blame("the session asks for a token")
+            }
         }
     }
 
@@ -179,7 +194,11 @@ impl World {
                 let Some(session) = client.id.clone() else {
                     return self.ledger.blame("a message without a session");
                 };
-                client.queue.push_back(Item::Message { stream: Stream::Session(session), at: None, message });
+                client.queue.push_back(Item::Message {
+                    stream: Stream::Session(session),
+                    at: None,
+                    message,
+                });
                 self.take_soon(number);
             }
             Event::Publication { channel, position, message } => {
@@ -198,17 +217,21 @@ impl World {
                     self.take_soon(number);
                 }
                 if !complete && (first || roomy) {
-                    self.ledger
-                        .blame(format!("client {number} is told of a gap in {channel}, and there is none"));
+                    self.ledger.blame(format!(
+                        "client {number} is told of a gap in {channel}, and there is none"
+                    ));
                 }
             }
             Event::Resumed { complete: false } => {
                 if let Some(Resume { session, position }) = client.session.resume() {
-                    client.queue.push_back(Item::Begin { stream: Stream::Session(session), position });
+                    client
+                        .queue
+                        .push_back(Item::Begin { stream: Stream::Session(session), position });
                 }
                 if roomy {
-                    self.ledger
-                        .blame(format!("client {number} is told of a gap in its session, and there is none"));
+                    self.ledger.blame(format!(
+                        "client {number} is told of a gap in its session, and there is none"
+                    ));
                 }
                 self.take_soon(number);
             }
@@ -226,7 +249,9 @@ impl World {
                 self.later(after, Due::Again { client: number, life, channel });
             }
             Event::Disconnected { reason: Reason::Dead(_), .. } if client.dropped_good => {
-                self.ledger.blame(format!("w10: client {number} gives up a good transport for its silence"));
+                self.ledger.blame(format!(
+                    "w10: client {number} gives up a good transport for its silence"
+                ));
             }
             Event::Presence { channel, change } => self.presence(number, channel, change),
             Event::Closed { reason } if !self.ends => {
@@ -273,15 +298,20 @@ impl World {
         let is_padded = self.plan.padded > 0 && self.dice.percent(self.plan.padded);
         let padding = if is_padded { "x".repeat(self.dice.index(1_000)) } else { String::new() };
         let tag = format!("{padding}{}/{}/{}", number, client.life, client.count);
-        let message: Message =
-            if client.count % 5 == 0 { tag.clone().into_bytes().into() } else { tag.clone().into() };
+        let message: Message = if client.count % 5 == 0 {
+            tag.clone().into_bytes().into()
+        } else {
+            tag.clone().into()
+        };
         let mut outgoing = Outgoing::from(message).with_priority(priority);
         if to_channel {
             outgoing = outgoing.on(channel);
         }
         if let Ok(accepted) = client.session.send(outgoing, self.now) {
             let key = (number, client.life, accepted.receipt.0);
-            self.note(|| format!("client {number} sends {tag}, {priority:?}, receipt {}", accepted.receipt));
+            self.note(|| {
+                format!("client {number} sends {tag}, {priority:?}, receipt {}", accepted.receipt)
+            });
             self.ledger.sent(key, tag, priority);
         }
         self.settle_client(number);
@@ -333,7 +363,8 @@ impl World {
         if !client.takes && !client.queue.is_empty() {
             client.takes = true;
             let behind = client.behind_until;
-            let after = if self.dice.percent(50) { Duration::ZERO } else { self.dice.millis(1, 500) };
+            let after =
+                if self.dice.percent(50) { Duration::ZERO } else { self.dice.millis(1, 500) };
             let at = (self.now + after).max(behind);
             let life = self.clients[number].life;
             self.at(at, Due::Take { client: number, life });
@@ -360,58 +391,6 @@ impl World {
             self.tell_client(number, SessionInput::Taken { count });
         }
         self.take_soon(number);
-    }
-
-    /// The process ends. Another one begins: with what the application had taken, or with nothing.
-    pub(super) fn crash(&mut self, number: usize, remembers: bool) {
-        let resume = self.clients[number].session.resume().filter(|_| remembers);
-        let places: BTreeMap<Channel, Position> = self.clients[number]
-            .followed
-            .iter()
-            .filter_map(|channel| Some((channel.clone(), self.clients[number].session.position(channel)?)))
-            .collect();
-        self.note(|| format!("client {number} ends; another one goes on with {resume:?} and {places:?}"));
-        // What it was told of gaps it has heard; the messages are lost with it.
-        for item in std::mem::take(&mut self.clients[number].queue) {
-            match item {
-                Item::Message { .. } => {}
-                Item::Begin { stream, position } => self.ledger.begin(number, stream, position),
-                Item::Forget { stream } => self.ledger.forget(number, &stream),
-            }
-        }
-        let life = self.clients[number].life;
-        self.ledger.gone(number, life);
-        if let Some(wire) = self.clients[number].wire.take() {
-            self.client_lets_go(wire, CloseCode::ABNORMAL);
-        }
-        let mut next = Client::new(&self.plan, number, life + 1, &mut self.dice);
-        let old = &self.clients[number];
-        next.wants.clone_from(&old.wants);
-        (next.offline_until, next.behind_until, next.seen) = (old.offline_until, old.behind_until, old.seen);
-        if let Some(resume) = resume {
-            next.id = Some(resume.session.clone());
-            next.session.resume_from(resume);
-            next.followed.clone_from(&old.followed);
-        } else {
-            self.excuse_all(number);
-        }
-        let wants: Vec<Channel> = next.wants.iter().cloned().collect();
-        self.clients[number] = next;
-        for channel in wants {
-            let place = places.get(&channel).copied().filter(|_| remembers);
-            let known = self.ledger.cursor(number, &Stream::Channel(channel.clone()));
-            if place.is_some() && place != known {
-                self.ledger.blame(format!(
-                    "i24: client {number} would go on in {channel} at {place:?}, having taken {known:?}"
-                ));
-            }
-            if place.is_none() {
-                self.clients[number].followed.remove(&channel);
-                self.ledger.forget(number, &Stream::Channel(channel.clone()));
-            }
-            self.subscribe(number, channel, place);
-        }
-        self.tell_client(number, SessionInput::Connect);
     }
 
     fn check_code(&mut self, number: usize, code: CloseCode, what: &str) {

@@ -73,7 +73,8 @@ impl World {
         for number in 0..self.clients.len() {
             let client = &self.clients[number];
             if !client.is_settled() {
-                let (waiting, flying) = (client.session.outbox().len(), client.session.outbox().in_flight());
+                let (waiting, flying) =
+                    (client.session.outbox().len(), client.session.outbox().in_flight());
                 let standings: Vec<_> = client.session.subscriptions().collect();
                 return format!(
                     "client {number} is {:?}, {waiting} wait and {flying} are in flight, {standings:?}",
@@ -81,11 +82,14 @@ impl World {
                 );
             }
             let own = client.id().cloned().map(Stream::Session);
-            let streams: Vec<Stream> = client.wants.iter().cloned().map(Stream::Channel).chain(own).collect();
+            let streams: Vec<Stream> =
+                client.wants.iter().cloned().map(Stream::Channel).chain(own).collect();
             for stream in streams {
                 let (top, cursor) = (self.top(&stream), self.ledger.cursor(number, &stream));
                 if top != cursor {
-                    return format!("client {number} is at {cursor:?} of {stream:?}, whose top is {top:?}");
+                    return format!(
+                        "client {number} is at {cursor:?} of {stream:?}, whose top is {top:?}"
+                    );
                 }
             }
         }
@@ -129,7 +133,8 @@ impl World {
         self.rest(end, |world| world.store.sessions() == 0 && world.store.streams() == 0);
         let (sessions, streams) = (self.store.sessions(), self.store.streams());
         if sessions + streams > 0 {
-            self.ledger.blame(format!("{sessions} sessions and {streams} streams are left in the store"));
+            self.ledger
+                .blame(format!("{sessions} sessions and {streams} streams are left in the store"));
         }
         self.advance(self.now + secs(120));
         for host in 0..self.hosts.len() {
@@ -137,7 +142,8 @@ impl World {
             let (stats, timer) = (node.stats(), node.poll_timeout());
             let left = stats.connections + stats.unhandled + stats.outbound_bytes;
             if left > 0 || timer.is_some() {
-                self.ledger.blame(format!("node {host} keeps something of those who are gone: {node:?}"));
+                self.ledger
+                    .blame(format!("node {host} keeps something of those who are gone: {node:?}"));
             }
         }
     }

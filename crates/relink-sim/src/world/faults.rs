@@ -83,7 +83,8 @@ impl World {
 
     /// The store has been told that a session is in a channel.
     pub(super) fn seat_taken(&mut self, host: usize, channel: Channel, session: &SessionId) {
-        let Some(client) = self.clients.iter().position(|client| client.id() == Some(session)) else {
+        let Some(client) = self.clients.iter().position(|client| client.id() == Some(session))
+        else {
             return;
         };
         let wire = self.clients[client].wire;
@@ -104,8 +105,10 @@ impl World {
             self.look_at_seat(client, &channel);
         }
         for client in &mut self.clients {
-            let whole =
-                client.wire.and_then(|wire| self.wires.get(&wire)).is_some_and(|wire| wire.is_whole());
+            let whole = client
+                .wire
+                .and_then(|wire| self.wires.get(&wire))
+                .is_some_and(|wire| wire.is_whole());
             if whole && client.session.state().is_usable() {
                 client.seen = self.now;
             }
@@ -121,7 +124,8 @@ impl World {
             }
             _ => {
                 seat.wire = None;
-                // The world looks once in a second, and the grace counts from when the node noticed.
+                // The world looks once in a second, and the grace counts from when the node
+                // noticed.
                 if now - seat.away_since >= secs(28) {
                     seat.excused_at = Some(now);
                 }
@@ -142,7 +146,9 @@ impl World {
 
     /// Somebody is told that a member left.
     pub(super) fn check_left(&mut self, observer: usize, channel: &Channel, member: &Member) {
-        let Some(client) = self.clients.iter().position(|client| client.user == member.user) else { return };
+        let Some(client) = self.clients.iter().position(|client| client.user == member.user) else {
+            return;
+        };
         self.look_at_seat(client, channel);
         let seat = self.seats.get(&(client, channel.clone())).copied();
         let began = self.stays.get(&member.join).copied();

@@ -85,10 +85,16 @@ impl World {
             self.store.unwatch(&stream);
         }
         self.note(|| format!("node {host} is gone"));
-        let wires: Vec<u64> =
-            self.wires.iter().filter(|(_, wire)| wire.host == host).map(|(number, _)| *number).collect();
+        let wires: Vec<u64> = self
+            .wires
+            .iter()
+            .filter(|(_, wire)| wire.host == host)
+            .map(|(number, _)| *number)
+            .collect();
         for number in wires {
-            let Some(wire) = self.wires.get_mut(&number).filter(|wire| wire.node_end) else { continue };
+            let Some(wire) = self.wires.get_mut(&number).filter(|wire| wire.node_end) else {
+                continue;
+            };
             wire.node_end = false;
             wire.is_cut = true;
             // A machine that lost its power says nothing.
@@ -117,14 +123,18 @@ impl World {
         loop {
             let it = &mut self.hosts[host];
             let Some(node) = it.node.as_mut().filter(|node| node.may_read(id)) else { return };
-            let Some(frame) = it.held.get_mut(&number).and_then(VecDeque::pop_front) else { return };
+            let Some(frame) = it.held.get_mut(&number).and_then(VecDeque::pop_front) else {
+                return;
+            };
             match frame {
                 Frame::Message(message) if message.len() > self.plan.passes => {
                     self.note(|| format!("wire {number}: too large for node {host}"));
                     self.carry(number, Way::ToClient, Frame::Close(CloseCode::TOO_BIG.into()));
                     return self.node_end(number, CloseCode::TOO_BIG);
                 }
-                Frame::Message(message) => node.handle(NodeInput::Message { id, message }, self.now),
+                Frame::Message(message) => {
+                    node.handle(NodeInput::Message { id, message }, self.now)
+                }
                 Frame::Ping(_) | Frame::Pong(_) => node.handle(NodeInput::Alive { id }, self.now),
                 Frame::Close(close) => {
                     // The library answers a close frame by itself.
@@ -137,7 +147,9 @@ impl World {
 
     pub(super) fn settle_node(&mut self, host: usize) {
         loop {
-            let Some(action) = self.hosts[host].node.as_mut().and_then(Node::poll_action) else { return };
+            let Some(action) = self.hosts[host].node.as_mut().and_then(Node::poll_action) else {
+                return;
+            };
             self.steps += 1;
             self.carry_out(host, action);
         }
@@ -205,7 +217,9 @@ impl World {
                 self.carry(id.0, Way::ToClient, Frame::Close(frame));
                 self.node_end(id.0, code);
             }
-            NodeAction::Event(NodeEvent::Drained) => self.at(self.now, Due::NodeStops { host, life }),
+            NodeAction::Event(NodeEvent::Drained) => {
+                self.at(self.now, Due::NodeStops { host, life })
+            }
             NodeAction::Event(_) | _ => {}
         }
     }
@@ -222,7 +236,9 @@ impl World {
         if self.hosts[host].stuck.contains(&number) {
             return;
         }
-        while let Some(message) = self.hosts[host].node.as_mut().and_then(|node| node.poll_transmit(id)) {
+        while let Some(message) =
+            self.hosts[host].node.as_mut().and_then(|node| node.poll_transmit(id))
+        {
             self.carry(number, Way::ToClient, Frame::Message(message));
         }
     }
@@ -247,16 +263,20 @@ impl World {
     /// A good connection is not closed for what it did not do.
     fn check_close(&mut self, number: u64, code: CloseCode) {
         if code == CloseCode::HEARTBEAT_TIMEOUT && self.is_good(number) {
-            self.ledger.blame(format!("w10: a good connection (wire {number}) is closed for its silence"));
+            self.ledger
+                .blame(format!("w10: a good connection (wire {number}) is closed for its silence"));
         }
         if matches!(code.0, 1002 | 1003 | 1007 | 1008 | 1009 | 1011) {
             self.ledger.blame(format!("a node closes wire {number} with {code}"));
         }
     }
 
-    /// The node that has the session knows what is stored, and troubles the application with none of it.
+    /// The node that has the session knows what is stored, and troubles the application with none
+    /// of it.
     fn check_handled(&mut self, host: usize, session: &SessionId, message: &Message) {
-        let Some(client) = self.clients.iter().find(|client| client.id() == Some(session)) else { return };
+        let Some(client) = self.clients.iter().find(|client| client.id() == Some(session)) else {
+            return;
+        };
         let wire = client.wire.and_then(|wire| self.wires.get(&wire));
         let is_here = wire.is_some_and(|wire| wire.is_whole() && wire.host == host);
         if is_here && client.session.state().is_usable() && self.ledger.had_effect(message) {
@@ -267,7 +287,13 @@ impl World {
     // The store.
 
     /// A question reaches the store.
-    pub(super) fn ask_store(&mut self, host: usize, life: u32, question: StoreRequestId, what: StoreRequest) {
+    pub(super) fn ask_store(
+        &mut self,
+        host: usize,
+        life: u32,
+        question: StoreRequestId,
+        what: StoreRequest,
+    ) {
         let treatment = match self.has_trouble_with_store().then(|| self.dice.below(4)) {
             Some(0) => Treatment::Fails,
             Some(1) => Treatment::LosesAnswer,
@@ -363,15 +389,16 @@ impl World {
 
     /// The last message of a stream there is.
     pub(super) fn top(&mut self, stream: &Stream) -> Option<relink::Position> {
-        let question = StoreRequest::Read { stream: stream.clone(), after: None, limit: 1, by: None };
+        let question =
+            StoreRequest::Read { stream: stream.clone(), after: None, limit: 1, by: None };
         let answer = self.store.answer(question, self.now);
         self.spread_news();
         if let StoreResponse::Read { top, .. } = answer { Some(top) } else { None }
     }
 }
 
-/// What the application makes of a message: it goes to its channel or comes back to its sender, some to a second place
-/// besides, and some are refused. The same message always leads to the same.
+/// What the application makes of a message: it goes to its channel or comes back to its sender,
+/// some to a second place besides, and some are refused. The same message always leads to the same.
 fn effect(
     own: Stream,
     channel: Option<Channel>,
@@ -393,7 +420,10 @@ fn effect(
 fn brief(what: &StoreRequest) -> String {
     match what {
         StoreRequest::Commit { turn, serial, rejection, .. } => {
-            format!("commit {serial} in turn {turn}{}", if rejection.is_some() { ", refused" } else { "" })
+            format!(
+                "commit {serial} in turn {turn}{}",
+                if rejection.is_some() { ", refused" } else { "" }
+            )
         }
         other => format!("{other:?}"),
     }

@@ -1,5 +1,5 @@
-//! What is so, seen from outside: everything that was ever published, what each application took of it, and what became
-//! of each message that was sent. It judges, and nobody else knows of it.
+//! What is so, seen from outside: everything that was ever published, what each application took of
+//! it, and what became of each message that was sent. It judges, and nobody else knows of it.
 
 use std::collections::BTreeMap;
 
@@ -74,7 +74,9 @@ impl Ledger {
         let (client, life, receipt) = key;
         let last = self.order.insert((client, life, sent.priority), receipt).unwrap_or(0);
         if last >= receipt {
-            self.blame(format!("i21: {tag} (receipt {receipt}) had its effect after receipt {last}"));
+            self.blame(format!(
+                "i21: {tag} (receipt {receipt}) had its effect after receipt {last}"
+            ));
         }
     }
 
@@ -91,15 +93,20 @@ impl Ledger {
     }
 
     /// What an event says about the fates of messages.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "most events are about no message of the application")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "most events are about no message of the application"
+    )]
     pub(super) fn heed(&mut self, client: usize, life: u32, event: &Event) {
         match event {
             Event::Acknowledged { first, last } => {
-                (first.0..=last.0).for_each(|receipt| self.fate((client, life, receipt), Fate::Acknowledged));
+                (first.0..=last.0)
+                    .for_each(|receipt| self.fate((client, life, receipt), Fate::Acknowledged));
             }
             Event::Rejected { receipt, .. } => self.fate((client, life, receipt.0), Fate::Rejected),
             Event::InDoubt { first, last, .. } => {
-                (first.0..=last.0).for_each(|receipt| self.fate((client, life, receipt), Fate::InDoubt));
+                (first.0..=last.0)
+                    .for_each(|receipt| self.fate((client, life, receipt), Fate::InDoubt));
             }
             // One that is dropped at once is told before `send` has returned.
             Event::Dropped { first, last, why, .. } => {
@@ -142,11 +149,18 @@ impl Ledger {
     }
 
     /// An application takes a message; a channel's says where it is, the session's own does not.
-    pub(super) fn take(&mut self, client: usize, stream: &Stream, at: Option<Position>, message: &Message) {
+    pub(super) fn take(
+        &mut self,
+        client: usize,
+        stream: &Stream,
+        at: Option<Position>,
+        message: &Message,
+    ) {
         self.taken += 1;
         let Some(cursor) = self.cursors.get_mut(&(client, stream.clone())) else {
-            return self
-                .blame(format!("client {client} took a message of {stream:?}, which it does not follow"));
+            return self.blame(format!(
+                "client {client} took a message of {stream:?}, which it does not follow"
+            ));
         };
         let (before, next) = (*cursor, Position::new(cursor.epoch, cursor.offset + 1));
         *cursor = next;
@@ -183,8 +197,9 @@ impl Ledger {
                 None => false,
             };
             if !fits {
-                wrong
-                    .push(format!("i21: {tag} ({key:?}) came to {fate:?}, and had its effect {times} times"));
+                wrong.push(format!(
+                    "i21: {tag} ({key:?}) came to {fate:?}, and had its effect {times} times"
+                ));
             }
         }
         wrong.into_iter().for_each(|wrong| self.blame(wrong));

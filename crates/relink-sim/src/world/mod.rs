@@ -1,5 +1,5 @@
-//! A world for both halves of `relink.v1`: clients, nodes, the store that they share, and everything that goes wrong in
-//! between, in virtual time and from one seed.
+//! A world for both halves of `relink.v1`: clients, nodes, the store that they share, and
+//! everything that goes wrong in between, in virtual time and from one seed.
 //!
 //! ```
 //! use relink_sim::world::{self, Profile};
@@ -8,10 +8,11 @@
 //! assert!(report.acknowledged > 0 && report.taken > 0);
 //! ```
 //!
-//! There are three parts in a run. In the first, there is trouble: [faults](Profile) and work at random. In the second, the
-//! trouble has stopped, and all must come to rest: every message has its fate, every application has taken what is there
-//! for it, everybody sees everybody. In the third, the clients leave, and nothing must be left of them. A ledger, which
-//! sees what is stored and what is told, judges all along.
+//! There are three parts in a run. In the first, there is trouble: [faults](Profile) and work at
+//! random. In the second, the trouble has stopped, and all must come to rest: every message has its
+//! fate, every application has taken what is there for it, everybody sees everybody. In the third,
+//! the clients leave, and nothing must be left of them. A ledger, which sees what is stored and
+//! what is told, judges all along.
 
 mod client;
 mod course;
@@ -20,6 +21,7 @@ mod faults;
 mod host;
 mod ledger;
 mod plan;
+mod restart;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -223,8 +225,10 @@ impl World {
     fn new(profile: Profile, seed: u64, speaks: bool) -> Self {
         let mut dice = Dice::new(seed);
         let plan = Plan::draw(profile, &mut dice);
-        let store = MemoryStore::new(plan.history, dice.seed()).expect("the plan draws what is valid");
-        let clients = (0..plan.clients).map(|number| Client::new(&plan, number, 0, &mut dice)).collect();
+        let store =
+            MemoryStore::new(plan.history, dice.seed()).expect("the plan draws what is valid");
+        let clients =
+            (0..plan.clients).map(|number| Client::new(&plan, number, 0, &mut dice)).collect();
         let hosts = (0..plan.hosts).map(|_| Host::new()).collect();
         let channels = (0..plan.channels).map(|number| format!("room-{number}").into()).collect();
         let mut world = Self {
@@ -348,7 +352,9 @@ impl World {
             Due::ClientEnd { wire } => self.client_end(wire),
             Due::NodeEnd { wire, code } => self.node_end(wire, code),
             Due::Unstuck { host, wire } => self.unstuck(host, wire),
-            Due::StoreRequest { host, life, question, what } => self.ask_store(host, life, question, what),
+            Due::StoreRequest { host, life, question, what } => {
+                self.ask_store(host, life, question, what)
+            }
             Due::Doubt { host, life } => {
                 if self.hosts[host].life == life {
                     self.doubt(host);

@@ -25,7 +25,8 @@ pub enum Profile {
     Short,
     /// Members come and go.
     Members,
-    /// Applications take long for a message, and messages are larger than a peer, or something in between, takes.
+    /// Applications take long for a message, and messages are larger than a peer, or something in
+    /// between, takes.
     Burdens,
 }
 
@@ -94,14 +95,25 @@ impl Plan {
         let short = match profile {
             Profile::Short => true,
             Profile::Mixed => dice.percent(30),
-            Profile::Cuts | Profile::Frames | Profile::Nodes | Profile::Members | Profile::Burdens => false,
+            Profile::Cuts
+            | Profile::Frames
+            | Profile::Nodes
+            | Profile::Members
+            | Profile::Burdens => false,
         };
-        let history =
-            if short { short_history(dice) } else { HistoryConfig::default().with_max_age(secs(3600)) };
+        let history = if short {
+            short_history(dice)
+        } else {
+            HistoryConfig::default().with_max_age(secs(3600))
+        };
         let faulty_wires = match profile {
             Profile::Frames => 60,
             Profile::Mixed => 20,
-            Profile::Cuts | Profile::Nodes | Profile::Short | Profile::Members | Profile::Burdens => 0,
+            Profile::Cuts
+            | Profile::Nodes
+            | Profile::Short
+            | Profile::Members
+            | Profile::Burdens => 0,
         };
         let plan = Self {
             clients: dice.index(3) + 2,
@@ -128,7 +140,8 @@ impl Plan {
         self.slow = dice.pick(&[(5, 3_000), (20, 15_000), (5, 90_000)]);
         self.padded = dice.pick(&[3, 10, 30]);
         match dice.below(3) {
-            // The node says what it takes; it publishes less; or something in between takes less, and says nothing.
+            // The node says what it takes; it publishes less; or something in between takes less,
+            // and says nothing.
             0 => self.node.max_message = 512,
             1 => self.node.max_publication = 600,
             _ => self.passes = 700,
@@ -141,15 +154,18 @@ impl Plan {
     pub(super) fn client(dice: &mut Dice) -> (SessionConfig, Encoding) {
         let mut config = relink_v1::config();
         if dice.percent(40) {
-            let overflow = dice.pick(&[Overflow::Refuse, Overflow::DropOldest, Overflow::DropNewest]);
-            config.outbox = config.outbox.with_overflow(overflow).with_max_messages(dice.index(8) + 2);
+            let overflow =
+                dice.pick(&[Overflow::Refuse, Overflow::DropOldest, Overflow::DropNewest]);
+            config.outbox =
+                config.outbox.with_overflow(overflow).with_max_messages(dice.index(8) + 2);
         }
         config.outbox.in_flight = dice.pick(&[1, 2, 8, 256]);
         if dice.percent(20) {
             config.outbox.ttl = Some(dice.secs(2, 20));
         }
         if dice.percent(20) {
-            config.outbox.pace = Some(relink::Rate { burst: 2, refill: Duration::from_millis(300) });
+            config.outbox.pace =
+                Some(relink::Rate { burst: 2, refill: Duration::from_millis(300) });
         }
         (config, dice.pick(&[Encoding::Json, Encoding::Cbor]))
     }
@@ -176,19 +192,25 @@ fn node(history: HistoryConfig, dice: &mut Dice) -> NodeConfig {
 }
 
 fn faults(profile: Profile) -> Vec<Fault> {
-    use Fault::{Amnesia, Behind, Crash, Cut, Drain, Kill, Offline, Retry, Store, StoreEvent, Stuck, Tokens};
+    use Fault::{
+        Amnesia, Behind, Crash, Cut, Drain, Kill, Offline, Retry, Store, StoreEvent, Stuck, Tokens,
+    };
     match profile {
         Profile::Mixed => {
             vec![
-                Cut, Cut, Offline, Kill, Drain, Store, StoreEvent, Behind, Tokens, Crash, Amnesia, Stuck,
-                Retry,
+                Cut, Cut, Offline, Kill, Drain, Store, StoreEvent, Behind, Tokens, Crash, Amnesia,
+                Stuck, Retry,
             ]
         }
         Profile::Cuts => vec![Cut, Cut, Cut, Cut, Offline, Retry, Behind, Crash, StoreEvent],
         Profile::Frames => vec![Cut, Behind, StoreEvent, Stuck, Crash],
         Profile::Nodes => vec![Kill, Kill, Drain, Store, Store, Cut, Crash, StoreEvent],
-        Profile::Short => vec![Cut, Offline, Offline, Kill, Store, Crash, Behind, Stuck, StoreEvent],
-        Profile::Members => vec![Cut, Cut, Cut, Offline, Kill, Drain, Amnesia, Tokens, StoreEvent, Store],
+        Profile::Short => {
+            vec![Cut, Offline, Offline, Kill, Store, Crash, Behind, Stuck, StoreEvent]
+        }
+        Profile::Members => {
+            vec![Cut, Cut, Cut, Offline, Kill, Drain, Amnesia, Tokens, StoreEvent, Store]
+        }
         Profile::Burdens => {
             vec![Cut, Cut, Cut, Offline, Behind, Stuck, Crash, Kill, Drain, Store, StoreEvent]
         }

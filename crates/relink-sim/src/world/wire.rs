@@ -8,8 +8,8 @@ use relink_v1::{ClientFrame, ServerFrame};
 
 use super::{Due, World};
 
-/// Which frames suffer at the ends of a transport. One kind of trouble for each: a loss and a double of the same thing
-/// would hide each other from whoever counts.
+/// Which frames suffer at the ends of a transport. One kind of trouble for each: a loss and a
+/// double of the same thing would hide each other from whoever counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
     Faithful,
@@ -58,7 +58,8 @@ impl World {
         let host = self.dice.index(self.hosts.len());
         let life = self.clients[client].life;
         let is_offline = self.clients[client].offline_until > self.now;
-        let Some(node) = self.hosts[host].node.as_ref().filter(|_| !is_offline && !self.hosts[host].leaves)
+        let Some(node) =
+            self.hosts[host].node.as_ref().filter(|_| !is_offline && !self.hosts[host].leaves)
         else {
             let failure = Failure::Refused;
             let input = SessionInput::Failed { id, failure, detail: String::new(), location: None };
@@ -96,7 +97,8 @@ impl World {
         if self.hosts[host].life != wire.host_life || wire.is_cut {
             wire.client_end = false;
             let (failure, detail) = (Failure::Reset, String::new());
-            return self.tell_client(client, SessionInput::Failed { id, failure, detail, location: None });
+            return self
+                .tell_client(client, SessionInput::Failed { id, failure, detail, location: None });
         }
         wire.node_end = true;
         let user = (!self.plan.asks_who).then(|| self.clients[client].user.clone());
@@ -114,7 +116,8 @@ impl World {
         let now = self.now;
         let travel = Duration::from_millis(wire.latency + self.dice.below(wire.latency + 1));
         let at = (now + travel).max(wire.floors[way as usize]);
-        let manner = if troubled && self.dice.percent(SUFFERS) { wire.manner } else { Manner::Faithful };
+        let manner =
+            if troubled && self.dice.percent(SUFFERS) { wire.manner } else { Manner::Faithful };
         let manner = if suffers(manner, way, &frame) { manner } else { Manner::Faithful };
         if manner != Manner::Faithful {
             self.note(|| format!("wire {number}: {way:?} {manner:?}: {}", words(&frame, way)));
@@ -126,7 +129,9 @@ impl World {
                 let behind = at + self.dice.millis(1, 300);
                 return self.at(behind, Due::Arrives { wire: number, way, frame });
             }
-            Manner::Doubles => self.at(at, Due::Arrives { wire: number, way, frame: frame.clone() }),
+            Manner::Doubles => {
+                self.at(at, Due::Arrives { wire: number, way, frame: frame.clone() })
+            }
             Manner::Faithful => {}
         }
         if let Some(wire) = self.wires.get_mut(&number) {
@@ -159,7 +164,8 @@ impl World {
         if wire.is_cut {
             return;
         }
-        let at = wire.floors[Way::ToNode as usize].max(self.now + Duration::from_millis(wire.latency));
+        let at =
+            wire.floors[Way::ToNode as usize].max(self.now + Duration::from_millis(wire.latency));
         self.at(at, Due::NodeEnd { wire: number, code });
     }
 
@@ -192,7 +198,9 @@ impl World {
         };
         let (client, node) = (notices(&mut self.dice), notices(&mut self.dice));
         self.note(|| {
-            format!("wire {number} is cut; the client notices after {client:?}, the node after {node:?}")
+            format!(
+                "wire {number} is cut; the client notices after {client:?}, the node after {node:?}"
+            )
         });
         if let Some(after) = client {
             self.later(after, Due::ClientEnd { wire: number });
@@ -203,8 +211,9 @@ impl World {
     }
 }
 
-/// Whether such a frame suffers. Those that open, close and tell of members are only lost with their transport: a
-/// WebSocket has no way to lose them, and the subprotocol counts what is worth counting.
+/// Whether such a frame suffers. Those that open, close and tell of members are only lost with
+/// their transport: a WebSocket has no way to lose them, and the subprotocol counts what is worth
+/// counting.
 fn suffers(manner: Manner, way: Way, frame: &Frame) -> bool {
     let Frame::Message(message) = frame else { return false };
     let once = manner == Manner::Loses;

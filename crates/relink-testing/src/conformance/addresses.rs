@@ -1,4 +1,5 @@
-//! Addresses that are fetched for an attempt: when they are fetched, what goes where, and what happens when they do not come.
+//! Addresses that are fetched for an attempt: when they are fetched, what goes where, and what
+//! happens when they do not come.
 
 use std::{
     convert::Infallible,
@@ -23,7 +24,8 @@ use super::{
 };
 use crate::{AfterLast, Connection, Refusal, Script};
 
-/// One address per attempt, and never one that was used before; the endpoint is what it starts from.
+/// One address per attempt, and never one that was used before; the endpoint is what it starts
+/// from.
 pub async fn every_attempt_dials_an_address_of_its_own<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::new().close(1001, ""))
@@ -41,7 +43,10 @@ pub async fn every_attempt_dials_an_address_of_its_own<Rt: Runtime>(rt: Rt) {
         assert_eq!((request.path(), request.query()), ("/feed", Some(query.as_str())));
     }
     let stats = link.client.stats();
-    assert_eq!((count.load(Ordering::SeqCst), stats.addresses_fetched, stats.address_failures), (4, 4, 0));
+    assert_eq!(
+        (count.load(Ordering::SeqCst), stats.addresses_fetched, stats.address_failures),
+        (4, 4, 0)
+    );
 }
 
 /// A link that its owner polls fetches in the same way.
@@ -65,7 +70,10 @@ pub async fn an_address_comes_after_the_token<Rt: Runtime>(rt: Rt) {
     });
     link.connected().await;
     let request = request_of(&server, 1).await;
-    assert_eq!((request.path(), request.header("authorization")), ("/for/token-1", Some("Bearer token-1")));
+    assert_eq!(
+        (request.path(), request.header("authorization")),
+        ("/for/token-1", Some("Bearer token-1"))
+    );
 }
 
 /// One fetch at a time, whatever is asked for meanwhile.
@@ -75,7 +83,8 @@ pub async fn address_fetches_never_overlap<Rt: Runtime>(rt: Rt) {
     let addresses = {
         let (under_way, most) = (Arc::clone(&under_way), Arc::clone(&most));
         move |request: AddressRequest| {
-            let (watched, under_way, most) = (watched.clone(), Arc::clone(&under_way), Arc::clone(&most));
+            let (watched, under_way, most) =
+                (watched.clone(), Arc::clone(&under_way), Arc::clone(&most));
             async move {
                 let _fetch = UnderWay::start(under_way, &most);
                 watched.pass(ms(30)).await;
@@ -94,13 +103,17 @@ pub async fn address_fetches_never_overlap<Rt: Runtime>(rt: Rt) {
     assert_eq!(most.load(Ordering::SeqCst), 1);
 }
 
-/// An error and a panic of the provider, at once or later, are a failed attempt with a word for people; the link goes on.
+/// An error and a panic of the provider, at once or later, are a failed attempt with a word for
+/// people; the link goes on.
 pub async fn a_failure_of_the_address_provider_is_a_failed_attempt<Rt: Runtime>(rt: Rt) {
     let calls = Arc::new(AtomicU32::new(0));
     let (server, mut link) = start_with(rt, Script::echo(), |builder| {
         builder.address(move |request: AddressRequest| {
             let call = calls.fetch_add(1, Ordering::SeqCst) + 1;
-            assert_ne!(call, 1, "this panic belongs to the case: it comes before there is a future");
+            assert_ne!(
+                call, 1,
+                "this panic belongs to the case: it comes before there is a future"
+            );
             async move {
                 assert_ne!(call, 2, "this panic belongs to the case: it comes out of the future");
                 if call == 3 { Err("no ticket left") } else { Ok(request.endpoint) }
@@ -119,7 +132,8 @@ pub async fn a_failure_of_the_address_provider_is_a_failed_attempt<Rt: Runtime>(
     assert_eq!(server.connections(), 1);
 }
 
-/// What is no address for a WebSocket is a failed attempt with a clear word, which does not show what may be secret.
+/// What is no address for a WebSocket is a failed attempt with a clear word, which does not show
+/// what may be secret.
 pub async fn an_address_that_is_none_is_a_failed_attempt<Rt: Runtime>(rt: Rt) {
     const WRONG: [&str; 5] = [
         "ftp://h/?ticket=s3cret",
@@ -132,13 +146,19 @@ pub async fn an_address_that_is_none_is_a_failed_attempt<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start_with(rt, Script::echo(), |builder| {
         builder.address(move |request: AddressRequest| {
             let wrong = WRONG.get(calls.fetch_add(1, Ordering::SeqCst));
-            ready(Ok::<_, Infallible>(wrong.map_or(request.endpoint, |wrong| Address::from(*wrong))))
+            ready(Ok::<_, Infallible>(
+                wrong.map_or(request.endpoint, |wrong| Address::from(*wrong)),
+            ))
         })
     });
     for wrong in WRONG {
         let lost = link.attempt_failed().await;
         assert_eq!(lost.reason, Reason::AddressFailed, "{wrong}: {lost:?}");
-        assert!(!lost.detail.is_empty() && !lost.detail.contains("s3cret"), "{wrong}: {}", lost.detail);
+        assert!(
+            !lost.detail.is_empty() && !lost.detail.contains("s3cret"),
+            "{wrong}: {}",
+            lost.detail
+        );
     }
     link.connected().await;
     assert_eq!((server.connections(), link.client.stats().dials), (1, 1));
@@ -158,7 +178,8 @@ pub async fn an_address_fetch_that_hangs_is_a_failed_attempt<Rt: Runtime>(rt: Rt
     assert_eq!(server.connections(), 0);
 }
 
-/// The provider is asked for the endpoint whose turn it is; a fetch that fails turns to the next one.
+/// The provider is asked for the endpoint whose turn it is; a fetch that fails turns to the next
+/// one.
 pub async fn an_address_is_fetched_for_the_endpoint_whose_turn_it_is<Rt: Runtime>(rt: Rt) {
     let second = serve(Script::echo());
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -176,7 +197,8 @@ pub async fn an_address_is_fetched_for_the_endpoint_whose_turn_it_is<Rt: Runtime
     assert_eq!(*asked.lock().expect("nobody panics with it"), [first.url(), second.url()]);
 }
 
-/// What the provider brings is trusted like a configured address, on whatever host: token, headers and a user name go along.
+/// What the provider brings is trusted like a configured address, on whatever host: token, headers
+/// and a user name go along.
 pub async fn an_address_on_another_host_gets_the_credentials<Rt: Runtime>(rt: Rt) {
     let elsewhere = serve(Script::echo());
     // The same machine by another name.
@@ -192,7 +214,8 @@ pub async fn an_address_on_another_host_gets_the_credentials<Rt: Runtime>(rt: Rt
     assert_eq!(first.connections(), 0);
 }
 
-/// A user name in a fetched address follows redirects within its origin, also by way of a stranger, who does not see it.
+/// A user name in a fetched address follows redirects within its origin, also by way of a stranger,
+/// who does not see it.
 pub async fn a_fetched_user_name_follows_redirects_within_its_origin<Rt: Runtime>(rt: Rt) {
     let stranger = serve(Script::echo());
     let script = Script::new()
@@ -215,9 +238,11 @@ pub async fn a_fetched_user_name_follows_redirects_within_its_origin<Rt: Runtime
     assert_eq!(request_of(&stranger, 1).await.header("authorization"), None);
 }
 
-/// A redirect belongs to the attempt: no other address is fetched for it, and the next attempt begins with a fetch again.
+/// A redirect belongs to the attempt: no other address is fetched for it, and the next attempt
+/// begins with a fetch again.
 pub async fn a_redirect_needs_no_other_address<Rt: Runtime>(rt: Rt) {
-    let target = serve(Script::new().connection(Connection::new().close(1001, "")).then(AfterLast::Echo));
+    let target =
+        serve(Script::new().connection(Connection::new().close(1001, "")).then(AfterLast::Echo));
     let (tickets, count) = tickets();
     let script = Script::refuse(Refusal::new(302).location(target.url() + "there"));
     let (origin, mut link) = start_with(rt, script, |builder| builder.address(tickets));
@@ -253,12 +278,17 @@ pub async fn without_an_address_provider_the_endpoint_is_dialled<Rt: Runtime>(rt
     let (server, link) = start(rt, Script::echo());
     link.send("hello").await;
     saw_text(&server, "hello").await;
-    assert_eq!((request_of(&server, 1).await.path(), link.client.stats().addresses_fetched), ("/", 0));
+    assert_eq!(
+        (request_of(&server, 1).await.path(), link.client.stats().addresses_fetched),
+        ("/", 0)
+    );
 }
 
 /// Brings `/feed?ticket=1`, `/feed?ticket=2`, …, and counts.
-fn tickets()
--> (impl Fn(AddressRequest) -> Ready<Result<String, Infallible>> + Send + Sync + 'static, Arc<AtomicU32>) {
+fn tickets() -> (
+    impl Fn(AddressRequest) -> Ready<Result<String, Infallible>> + Send + Sync + 'static,
+    Arc<AtomicU32>,
+) {
     let count = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&count);
     let provider = move |_| {

@@ -1,4 +1,5 @@
-//! What each close code leads to: every row of the default table, as the application and the server see it.
+//! What each close code leads to: every row of the default table, as the application and the server
+//! see it.
 
 use std::{
     io::{self, Write},
@@ -16,8 +17,8 @@ use super::{
     proxies::closed_with,
     raw::{Raw, UPGRADED, accept},
     rig::{
-        DELAY, LATE, Link, end_of, quick, quick_link, request_of, saw_text, secs, start, start_config,
-        start_with,
+        DELAY, LATE, Link, end_of, quick, quick_link, request_of, saw_text, secs, start,
+        start_config, start_with,
     },
     tokens,
 };
@@ -39,8 +40,10 @@ pub async fn m07_1001_is_retried<Rt: Runtime>(rt: Rt) {
 pub async fn m12_1001_with_a_hint_waits_for_as_long_as_it_says<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, closing_once(1001, "deploy; retry-after=3s"));
     link.connected().await;
-    let hint = link
-        .until(|event| if let Event::GoingAway { retry_after } = event { Some(retry_after) } else { None })
+    let hint =
+        link.until(|event| {
+            if let Event::GoingAway { retry_after } = event { Some(retry_after) } else { None }
+        })
         .await;
     assert_eq!(hint, secs(3));
     let lost = link.disconnected().await;
@@ -60,13 +63,17 @@ pub async fn code_1003_is_the_end<Rt: Runtime>(rt: Rt) {
 
 /// 1005: a close frame without a code says nothing against trying again.
 pub async fn code_1005_is_retried<Rt: Runtime>(rt: Rt) {
-    let script = Script::new().connection(Connection::new().close_without_code()).then(AfterLast::Echo);
+    let script =
+        Script::new().connection(Connection::new().close_without_code()).then(AfterLast::Echo);
     let (server, mut link) = start(rt, script);
     link.connected().await;
     let lost = link.disconnected().await;
     assert_eq!((lost.code, lost.detail.as_str(), lost.retry_in), (Some(1005), "", Some(DELAY)));
     assert!(link.connected().await);
-    assert_eq!(end_of(&server, 1).await, What::Closed { code: None, reason: String::new(), answered: true });
+    assert_eq!(
+        end_of(&server, 1).await,
+        What::Closed { code: None, reason: String::new(), answered: true }
+    );
 }
 
 /// 1006: the socket was reset.
@@ -181,7 +188,8 @@ pub async fn an_unknown_4xxx_is_retried<Rt: Runtime>(rt: Rt) {
     retries(rt, 4444, 0).await;
 }
 
-/// A code that may not stand in a frame breaks the protocol: it means what 1002 means, not what its own row says.
+/// A code that may not stand in a frame breaks the protocol: it means what 1002 means, not what its
+/// own row says.
 pub async fn a_reserved_code_is_a_protocol_error<Rt: Runtime>(rt: Rt) {
     // A scripted server does not send it.
     let server = Raw::serve(vec![accept(UPGRADED, b"\x88\x02\x03\xf7"), accept(UPGRADED, b"")]);
@@ -196,8 +204,11 @@ pub async fn a_reserved_code_is_a_protocol_error<Rt: Runtime>(rt: Rt) {
     assert_eq!(closed_with(&server.rest(&link.rt).await), 1002);
 }
 
-/// What this side finds wrong, and closes for with a code of its own, means what the code means from the server.
-pub async fn a_code_that_this_side_closes_with_means_what_it_does_from_the_server<Rt: Runtime>(rt: Rt) {
+/// What this side finds wrong, and closes for with a code of its own, means what the code means
+/// from the server.
+pub async fn a_code_that_this_side_closes_with_means_what_it_does_from_the_server<Rt: Runtime>(
+    rt: Rt,
+) {
     // A pong in two frames, and text that is not UTF-8.
     for (bytes, code) in [(&[0x0a, 0x00][..], 1002), (&[0x81, 0x01, 0xff], 1007)] {
         let (told_tx, told) = mpsc::channel();
@@ -208,14 +219,18 @@ pub async fn a_code_that_this_side_closes_with_means_what_it_does_from_the_serve
             }
         };
         let mut link = Link::spawn(rt.clone(), "ws://in.memory/", |builder| {
-            let serve = move |_: Target| std::future::ready(io::Result::<Near>::Ok(serve_pipe(play.clone())));
+            let serve = move |_: Target| {
+                std::future::ready(io::Result::<Near>::Ok(serve_pipe(play.clone())))
+            };
             builder.config(quick()).connector(serve)
         });
         link.connected().await;
         let lost = link.disconnected().await;
         assert_eq!(lost.reason, Reason::Failed(Failure::Protocol(CloseCode(code))));
         lost.assert_retry_in(secs(10), secs(10));
-        let Ok(Frame::Close(Some(close))) = told.recv_timeout(LATE) else { panic!("no close frame came") };
+        let Ok(Frame::Close(Some(close))) = told.recv_timeout(LATE) else {
+            panic!("no close frame came")
+        };
         assert_eq!(u16::from(close.code), code);
     }
 }
@@ -225,7 +240,9 @@ pub async fn an_edited_code_means_what_the_edit_says<Rt: Runtime>(rt: Rt) {
     use relink_driver::relink::{StopReason, Verdict};
     static MAINTENANCE: StopReason = StopReason::custom(&("maintenance", "Come back on Monday."));
     let config = quick_link(|mut link| {
-        link.close_policy.set_close(4444..=4444, Verdict::Stop(MAINTENANCE)).expect("room for an edit");
+        link.close_policy
+            .set_close(4444..=4444, Verdict::Stop(MAINTENANCE))
+            .expect("room for an edit");
         link
     });
     let (_server, mut link) = start_config(rt, closing_once(4444, "monday"), config);
@@ -272,7 +289,10 @@ async fn ends<Rt: Runtime>(rt: Rt, code: u16, name: &str) {
     link.rt.idle().await;
     assert_eq!(server.connections(), 1);
     let refused = link.client.try_send("too late").expect_err("the link is closed");
-    assert_eq!((refused.reason, refused.message.as_text()), (SendErrorKind::Closed, Some("too late")));
+    assert_eq!(
+        (refused.reason, refused.message.as_text()),
+        (SendErrorKind::Closed, Some("too late"))
+    );
     let reason = "why".to_owned();
     assert_eq!(end_of(&server, 1).await, What::Closed { code: Some(code), reason, answered: true });
 }
@@ -280,13 +300,17 @@ async fn ends<Rt: Runtime>(rt: Rt, code: u16, name: &str) {
 /// The code is told, a token fetched, and the server dialled with it.
 async fn retries_with_a_fresh_token<Rt: Runtime>(rt: Rt, code: u16) {
     let (provider, count) = tokens::numbered();
-    let (server, mut link) = start_with(rt, closing_once(code, "expired"), |builder| builder.token(provider));
+    let (server, mut link) =
+        start_with(rt, closing_once(code, "expired"), |builder| builder.token(provider));
     link.connected().await;
     link.disconnected().await.assert_retry_in(DELAY, DELAY);
     assert!(link.connected().await);
     for connection in [1, 2] {
         let request = request_of(&server, connection).await;
-        assert_eq!(request.header("authorization"), Some(format!("Bearer token-{connection}").as_str()));
+        assert_eq!(
+            request.header("authorization"),
+            Some(format!("Bearer token-{connection}").as_str())
+        );
     }
     assert_eq!(count.load(Ordering::SeqCst), 2);
 }

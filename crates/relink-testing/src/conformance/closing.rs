@@ -5,7 +5,9 @@ use relink_driver::{
     relink::{CloseCode, Event, Reason, State, Timer},
 };
 
-use super::rig::{LATE, end_of, ms, quick_link, saw_text, start, start_config, start_with, texts_of};
+use super::rig::{
+    LATE, end_of, ms, quick_link, saw_text, start, start_config, start_with, texts_of,
+};
 use crate::{AfterLast, Connection, Script, What};
 
 /// `close` sends what is queued, then 1000, waits for the answer, and says what came of it.
@@ -20,7 +22,10 @@ pub async fn e17_close_says_farewell_after_the_flush<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.closed().await, reason);
     link.rt.idle().await;
     assert_eq!(texts_of(&server, 1).len(), 50);
-    assert_eq!(end_of(&server, 1).await, What::PeerClosed { code: Some(1000), reason: String::new() });
+    assert_eq!(
+        end_of(&server, 1).await,
+        What::PeerClosed { code: Some(1000), reason: String::new() }
+    );
 }
 
 /// A code and a reason of one's own reach the server.
@@ -32,9 +37,11 @@ pub async fn a_close_can_have_a_code_and_a_reason<Rt: Runtime>(rt: Rt) {
     assert_eq!(end_of(&server, 1).await, What::PeerClosed { code: Some(4321), reason });
 }
 
-/// A code that may not stand in a frame goes out as the one rule says: 1005 as an empty frame, any other as 1008.
+/// A code that may not stand in a frame goes out as the one rule says: 1005 as an empty frame, any
+/// other as 1008.
 pub async fn a_close_with_a_code_that_may_not_be_sent_follows_one_rule<Rt: Runtime>(rt: Rt) {
-    for (chosen, code) in [(1005, None), (1006, Some(1008)), (999, Some(1008)), (5000, Some(1008))] {
+    for (chosen, code) in [(1005, None), (1006, Some(1008)), (999, Some(1008)), (5000, Some(1008))]
+    {
         let (server, mut link) = start(rt.clone(), Script::echo());
         link.connected().await;
         link.rt.soon(link.client.close_with(CloseCode(chosen), "why")).await;
@@ -51,7 +58,10 @@ pub async fn e17_a_close_before_the_link_is_up_sends_what_is_queued<Rt: Runtime>
     assert_eq!((reason.name(), sent, dropped), ("requested", 1, 0));
     assert_eq!(link.closed().await, reason);
     assert_eq!(texts_of(&server, 1), ["hello"]);
-    assert_eq!(end_of(&server, 1).await, What::PeerClosed { code: Some(1000), reason: String::new() });
+    assert_eq!(
+        end_of(&server, 1).await,
+        What::PeerClosed { code: Some(1000), reason: String::new() }
+    );
     link.rt.idle().await;
 }
 
@@ -89,18 +99,24 @@ pub async fn a_close_that_finds_no_server_lasts_no_longer_than_the_flush<Rt: Run
     link.rt.idle().await;
 }
 
-/// The last handle that goes before the link is up leaves nothing behind that was queued, and no task.
+/// The last handle that goes before the link is up leaves nothing behind that was queued, and no
+/// task.
 pub async fn the_last_handle_sends_what_is_queued_before_the_link_is_up<Rt: Runtime>(rt: Rt) {
-    let (server, link) = start(rt, Script::new().connection(Connection::refuse(500)).then(AfterLast::Echo));
+    let (server, link) =
+        start(rt, Script::new().connection(Connection::refuse(500)).then(AfterLast::Echo));
     link.client.try_send("last words").expect("room");
     let watched = link.rt.clone();
     drop(link);
     watched.idle().await;
     assert_eq!(texts_of(&server, 2), ["last words"]);
-    assert_eq!(end_of(&server, 2).await, What::PeerClosed { code: Some(1000), reason: String::new() });
+    assert_eq!(
+        end_of(&server, 2).await,
+        What::PeerClosed { code: Some(1000), reason: String::new() }
+    );
 }
 
-/// The last handle that goes closes the link with 1000, after what is queued has gone out; those before it do not.
+/// The last handle that goes closes the link with 1000, after what is queued has gone out; those
+/// before it do not.
 pub async fn the_last_handle_closes_with_1000_after_the_flush<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, Script::echo());
     link.connected().await;
@@ -111,12 +127,16 @@ pub async fn the_last_handle_closes_with_1000_after_the_flush<Rt: Runtime>(rt: R
     let watched = link.rt.clone();
     drop(link);
     watched.idle().await;
-    assert_eq!(end_of(&server, 1).await, What::PeerClosed { code: Some(1000), reason: String::new() });
+    assert_eq!(
+        end_of(&server, 1).await,
+        What::PeerClosed { code: Some(1000), reason: String::new() }
+    );
     let expected: Vec<_> = (0..100).map(|number: u32| number.to_string()).collect();
     assert_eq!(texts_of(&server, 1), expected);
 }
 
-/// A link that waits for its next attempt ends with its last handle, too, and leaves no task and no timer.
+/// A link that waits for its next attempt ends with its last handle, too, and leaves no task and no
+/// timer.
 pub async fn i02_the_last_handle_ends_a_link_that_waits<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, Script::refuse(404));
     link.attempt_failed().await;
@@ -128,8 +148,9 @@ pub async fn i02_the_last_handle_ends_a_link_that_waits<Rt: Runtime>(rt: Rt) {
 
 /// Without a listener messages are thrown away as they come, and the link lives on for its clients.
 pub async fn a_link_lives_on_when_nobody_listens<Rt: Runtime>(rt: Rt) {
-    let (server, link) =
-        start_with(rt, Script::echo(), |builder| builder.inbox(relink_driver::InboxLimits::new(2, 64)));
+    let (server, link) = start_with(rt, Script::echo(), |builder| {
+        builder.inbox(relink_driver::InboxLimits::new(2, 64))
+    });
     let (client, watched) = (link.client, link.rt);
     drop(link.events);
     for number in 0..100 {
@@ -145,7 +166,8 @@ pub async fn a_link_lives_on_when_nobody_listens<Rt: Runtime>(rt: Rt) {
     watched.idle().await;
 }
 
-/// A peer that does not answer the close frame is waited for as long as `close_timeout`, and no longer.
+/// A peer that does not answer the close frame is waited for as long as `close_timeout`, and no
+/// longer.
 pub async fn i14_a_close_handshake_has_a_deadline<Rt: Runtime>(rt: Rt) {
     let config = quick_link(|link| link.with_close_timeout(ms(150)));
     let (_server, mut link) = start_config(rt, Connection::new().silent(), config);
@@ -186,7 +208,8 @@ pub async fn a_close_flushes_for_a_bounded_time<Rt: Runtime>(rt: Rt) {
     assert_eq!(told.sum::<u64>(), farewell.dropped);
 }
 
-/// A link whose next attempt would come too late closes at once; what was queued is told and counted.
+/// A link whose next attempt would come too late closes at once; what was queued is told and
+/// counted.
 pub async fn a_link_that_is_down_closes_at_once<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, Script::refuse(404));
     link.attempt_failed().await;
@@ -205,5 +228,8 @@ pub async fn closed_waits_for_an_end_that_the_server_brings<Rt: Runtime>(rt: Rt)
     link.connected().await;
     server.close_all(4020, "out");
     let farewell = link.rt.soon(link.client.closed()).await;
-    assert_eq!((farewell.reason.name(), farewell.reason.code()), ("admin_disconnect", Some(CloseCode(4020))));
+    assert_eq!(
+        (farewell.reason.name(), farewell.reason.code()),
+        ("admin_disconnect", Some(CloseCode(4020)))
+    );
 }

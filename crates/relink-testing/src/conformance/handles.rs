@@ -15,10 +15,12 @@ use std::{
 
 use futures_util::{AsyncRead, AsyncWrite, FutureExt};
 use relink_driver::{
-    BuildError, Builder, Client, ClientCell, ConnectError, Connection as Polled, Events, InvalidUrl, Runtime,
+    BuildError, Builder, Client, ClientCell, ConnectError, Connection as Polled, Events,
+    InvalidUrl, Runtime,
     relink::{
-        CloseCode, ClosedReason, Command, Event, Failure, Frame, Hint, Indicator, Message, Phase, Plain,
-        Protocol, ProtocolEvent, Reason, ReopenPolicy, SendError, SendErrorKind, State, Status,
+        CloseCode, ClosedReason, Command, Event, Failure, Frame, Hint, Indicator, Message, Phase,
+        Plain, Protocol, ProtocolEvent, Reason, ReopenPolicy, SendError, SendErrorKind, State,
+        Status,
     },
 };
 
@@ -39,11 +41,14 @@ pub async fn i17_retry_now_works_again_after_giving_up<Rt: Runtime>(rt: Rt) {
     reopens(rt, Client::retry_now).await;
 }
 
-/// While the link closes, `connect` is remembered, if the end is not final; who waits for the end learns of it.
+/// While the link closes, `connect` is remembered, if the end is not final; who waits for the end
+/// learns of it.
 pub async fn i17_connect_while_it_closes_comes_back_after_the_end<Rt: Runtime>(rt: Rt) {
-    let again: [fn(&Client); 2] = [|client| client.connect().expect("it comes back"), Client::retry_now];
+    let again: [fn(&Client); 2] =
+        [|client| client.connect().expect("it comes back"), Client::retry_now];
     for again in again {
-        let config = quick_link(|link| link.with_reopen(ReopenPolicy::Always).with_close_timeout(ms(100)));
+        let config =
+            quick_link(|link| link.with_reopen(ReopenPolicy::Always).with_close_timeout(ms(100)));
         let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
         let (server, mut link) = start_config(rt.clone(), script, config);
         link.connected().await;
@@ -99,7 +104,10 @@ pub async fn d10_a_renewable_handle_hands_out_the_live_link_or_a_fresh_one<Rt: R
         count.fetch_add(1, Ordering::SeqCst);
         Builder::new(runtime.clone(), &url).config(quick()).spawn().map(|(client, _events)| client)
     });
-    assert!(renewable.live().is_none() && made.load(Ordering::SeqCst) == 0, "made when it is asked for");
+    assert!(
+        renewable.live().is_none() && made.load(Ordering::SeqCst) == 0,
+        "made when it is asked for"
+    );
     let first = renewable.get().expect("it can be made");
     first.send("one").await.expect("it is live");
     saw_text(&server, "one").await;
@@ -118,7 +126,8 @@ pub async fn d10_a_renewable_handle_hands_out_the_live_link_or_a_fresh_one<Rt: R
     rt.soon(second.close()).await;
 }
 
-/// A link that is down and closes takes no messages any more, though it goes on trying: the next one is handed out.
+/// A link that is down and closes takes no messages any more, though it goes on trying: the next
+/// one is handed out.
 pub async fn d10_a_renewable_handle_hands_out_no_link_that_is_down_and_closes<Rt: Runtime>(rt: Rt) {
     let rt = Watched::new(rt);
     let runtime = rt.clone();
@@ -198,14 +207,23 @@ pub async fn d09_state_and_statistics_can_be_read_at_any_time<Rt: Runtime>(rt: R
     link.send("12345").await;
     link.disconnected().await;
     link.rt.until("the wait", || link.client.state() == State::Reconnecting(Phase::Waiting)).await;
-    assert_eq!((link.client.shown(), link.client.colour()), (Status::Reconnecting, Indicator::Neutral));
+    assert_eq!(
+        (link.client.shown(), link.client.colour()),
+        (Status::Reconnecting, Indicator::Neutral)
+    );
     link.client.retry_now();
     link.connected().await;
     link.rt.soon(link.client.close()).await;
     assert_eq!(link.client.colour(), Indicator::Bad);
     let stats = link.client.stats();
-    assert_eq!((stats.dials, stats.failed_attempts, stats.connects, stats.disconnects), (3, 1, 2, 1));
-    assert_eq!((stats.messages_sent, stats.bytes_sent, stats.queued, stats.queued_peak), (1, 5, 0, 1));
+    assert_eq!(
+        (stats.dials, stats.failed_attempts, stats.connects, stats.disconnects),
+        (3, 1, 2, 1)
+    );
+    assert_eq!(
+        (stats.messages_sent, stats.bytes_sent, stats.queued, stats.queued_peak),
+        (1, 5, 0, 1)
+    );
     assert_eq!((stats.connected_for.count(), stats.recovered_in.count()), (2, 1));
 }
 
@@ -239,7 +257,8 @@ pub async fn a_handle_works_from_any_thread<Rt: Runtime>(rt: Rt) {
     assert_eq!(is_done.recv(), Ok(true));
 }
 
-/// A connector that panics, at once or later, and a stream that does are failed attempts, as a refused port is.
+/// A connector that panics, at once or later, and a stream that does are failed attempts, as a
+/// refused port is.
 pub async fn a_connector_that_panics_is_a_failed_attempt<Rt: Runtime>(rt: Rt) {
     let tries = AtomicU32::new(0);
     let mut link = Link::spawn(rt, "ws://in.memory/", |builder| {
@@ -262,7 +281,8 @@ pub async fn a_connector_that_panics_is_a_failed_attempt<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.rt.soon(link.client.close()).await.reason.name(), "requested");
 }
 
-/// A panic of the application's protocol ends the link, with a reason of its own; nobody waits for ever.
+/// A panic of the application's protocol ends the link, with a reason of its own; nobody waits for
+/// ever.
 pub async fn an_engine_that_dies_says_so<Rt: Runtime>(rt: Rt) {
     let script = Connection::new().expect_text("go").send_text("boom");
     let config = quick_link(|link| link.with_reopen(ReopenPolicy::Always));
@@ -308,8 +328,8 @@ pub async fn who_stops_waiting_leaves_nothing_behind<Rt: Runtime>(rt: Rt) {
     assert_eq!(Arc::strong_count(&task), held);
 }
 
-/// Handles are `Clone + Send + Sync + 'static`, errors are errors, and every future can move between threads.
-/// The compiler checks it.
+/// Handles are `Clone + Send + Sync + 'static`, errors are errors, and every future can move
+/// between threads. The compiler checks it.
 pub async fn e03_handles_and_futures_can_go_anywhere<Rt: Runtime>(_: Rt) {
     fn handle<T: Clone + Debug + Send + Sync + 'static>() {}
     fn owned<T: Debug + Send + 'static>() {}
@@ -355,14 +375,22 @@ struct Brittle {
 }
 
 impl AsyncRead for Brittle {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         assert!(!self.breaks, "this panic is part of the test");
         Pin::new(&mut self.near).poll_read(cx, into)
     }
 }
 
 impl AsyncWrite for Brittle {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.near).poll_write(cx, from)
     }
 

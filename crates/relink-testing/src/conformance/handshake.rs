@@ -13,8 +13,8 @@ use relink_driver::{
 
 use super::{
     rig::{
-        DELAY, LATE, Link, Lost, end_of, ms, quick, quick_link, request_of, saw, saw_text, secs, serve,
-        start, start_config, start_with,
+        DELAY, LATE, Link, Lost, end_of, ms, quick, quick_link, request_of, saw, saw_text, secs,
+        serve, start, start_config, start_with,
     },
     watched::Watched,
 };
@@ -88,8 +88,8 @@ pub async fn i29_a_retry_after_in_the_past_is_no_hot_loop<Rt: Runtime>(rt: Rt) {
     lost.assert_retry_in(secs(2), secs(3));
 }
 
-/// A redirect is followed within the attempt, to an address or to a path of the host that said so, and does not count
-/// as a failure.
+/// A redirect is followed within the attempt, to an address or to a path of the host that said so,
+/// and does not count as a failure.
 pub async fn d03_redirects_are_followed<Rt: Runtime>(rt: Rt) {
     let last = serve(
         Script::new()
@@ -106,10 +106,9 @@ pub async fn d03_redirects_are_followed<Rt: Runtime>(rt: Rt) {
     assert_eq!((first.connections(), last.connections()), (1, 2));
     let stats = link.client.stats();
     assert_eq!((stats.dials, stats.failed_attempts), (3, 0));
-    let attempts = link
-        .heard()
-        .iter()
-        .filter_map(|event| if let Event::Dialing { attempt, .. } = event { Some(*attempt) } else { None });
+    let attempts = link.heard().iter().filter_map(|event| {
+        if let Event::Dialing { attempt, .. } = event { Some(*attempt) } else { None }
+    });
     assert_eq!(attempts.collect::<Vec<_>>(), [1, 1, 1]);
 }
 
@@ -188,7 +187,8 @@ pub async fn an_unknown_name_is_retried<Rt: Runtime>(rt: Rt) {
 /// The server accepts and says nothing: the attempt has a deadline, and the reason names it.
 pub async fn i16_a_blackholed_handshake_times_out<Rt: Runtime>(rt: Rt) {
     let script = Script::new().connection(Connection::blackhole()).then(AfterLast::Echo);
-    let (server, mut link) = start_config(rt, script, quick_link(|link| link.with_connect_timeout(ms(150))));
+    let (server, mut link) =
+        start_config(rt, script, quick_link(|link| link.with_connect_timeout(ms(150))));
     let start = link.rt.now();
     let lost = link.attempt_failed().await;
     let took = link.rt.now() - start;
@@ -240,8 +240,10 @@ pub async fn the_second_endpoint_is_dialled_when_the_first_refuses<Rt: Runtime>(
     });
     assert_eq!(link.attempt_failed().await.reason, Reason::Failed(Failure::Refused));
     link.connected().await;
-    let request =
-        saw(&server, |event| event.what.request().is_some_and(|request| request.path() == "/second")).await;
+    let request = saw(&server, |event| {
+        event.what.request().is_some_and(|request| request.path() == "/second")
+    })
+    .await;
     let request = request.what.request().cloned().expect("it has one");
     assert_eq!(request.header("x-app"), Some("relink"));
     assert_eq!(request.header("authorization"), Some("Basic eDp5"));
@@ -251,7 +253,8 @@ pub async fn the_second_endpoint_is_dialled_when_the_first_refuses<Rt: Runtime>(
 pub async fn the_second_endpoint_is_dialed_when_the_first_closes_at_once<Rt: Runtime>(rt: Rt) {
     let first = serve(Connection::new().close(1001, ""));
     let second = serve(Script::echo());
-    let mut link = Link::spawn(rt, &first.url(), |builder| builder.config(quick()).endpoint(second.url()));
+    let mut link =
+        Link::spawn(rt, &first.url(), |builder| builder.config(quick()).endpoint(second.url()));
     link.connected().await;
     link.disconnected().await;
     link.connected().await;
@@ -264,9 +267,12 @@ pub async fn the_second_endpoint_is_dialed_when_the_first_closes_at_once<Rt: Run
 pub async fn the_end_names_the_answer_of_each_endpoint<Rt: Runtime>(rt: Rt) {
     let first = serve(Connection::refuse(403));
     let second = serve(Connection::refuse(410));
-    let mut link = Link::spawn(rt, &first.url(), |builder| builder.config(quick()).endpoint(second.url()));
-    let answers = link
-        .until(|event| if let Event::EndpointsFailed { answers } = event { Some(answers) } else { None })
+    let mut link =
+        Link::spawn(rt, &first.url(), |builder| builder.config(quick()).endpoint(second.url()));
+    let answers =
+        link.until(|event| {
+            if let Event::EndpointsFailed { answers } = event { Some(answers) } else { None }
+        })
         .await;
     let told: Vec<_> = answers.iter().map(ToString::to_string).collect();
     assert!(told[0].starts_with(&first.url()) && told[0].contains("403"), "{told:?}");
@@ -286,15 +292,20 @@ pub async fn an_encrypted_link_takes_no_endpoint_in_the_clear<Rt: Runtime>(rt: R
         let [first, second, third] = endpoints;
         Builder::new(rt.clone(), first).endpoint(second).endpoint(third).connect().map(drop)
     };
-    let error = build(["wss://one.invalid/", "wss://two.invalid/", "ws://three.invalid/?key=secret"])
-        .expect_err("the third is not encrypted")
-        .to_string();
-    assert!(error.contains("ws://three.invalid/") && error.contains("wss://one.invalid/"), "{error}");
+    let error =
+        build(["wss://one.invalid/", "wss://two.invalid/", "ws://three.invalid/?key=secret"])
+            .expect_err("the third is not encrypted")
+            .to_string();
+    assert!(
+        error.contains("ws://three.invalid/") && error.contains("wss://one.invalid/"),
+        "{error}"
+    );
     assert!(!error.contains("secret"), "{error}");
     build(["ws://one.invalid/", "ws://two.invalid/", "ws://three.invalid/"]).expect("all alike");
 }
 
-/// Headers and subprotocols of one's own arrive, secret ones too; and the client learns which one the server chose.
+/// Headers and subprotocols of one's own arrive, secret ones too; and the client learns which one
+/// the server chose.
 pub async fn headers_and_subprotocols_arrive<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start_with(rt, Connection::new(), |builder| {
         builder
@@ -317,7 +328,9 @@ pub async fn headers_and_subprotocols_arrive<Rt: Runtime>(rt: Rt) {
     ] {
         assert_eq!(request.header(name), Some(value), "{name}");
     }
-    assert!(matches!(accepted, What::Accepted { subprotocol: Some(chosen), .. } if chosen == "chat.v2"));
+    assert!(
+        matches!(accepted, What::Accepted { subprotocol: Some(chosen), .. } if chosen == "chat.v2")
+    );
     link.connected().await;
     assert_eq!(link.client.subprotocol().as_deref(), Some("chat.v2"));
 }
@@ -364,9 +377,11 @@ pub async fn what_cannot_be_built_says_why<Rt: Runtime>(rt: Rt) {
     assert!(build(|builder| builder.header("no name", "x")).contains("no name"));
     assert!(build(|builder| builder.subprotocol("line\nbreak")).contains("sec-websocket-protocol"));
     assert!(build(|builder| builder.endpoint("http://h/")).contains("http"));
-    let config = |builder: Builder<Rt>| builder.config(quick_link(|link| link.with_connect_timeout(ms(0))));
+    let config =
+        |builder: Builder<Rt>| builder.config(quick_link(|link| link.with_connect_timeout(ms(0))));
     assert!(build(config).contains("connect_timeout"));
-    let error = Builder::new(rt.clone(), "example.org").connect().expect_err("no scheme").to_string();
+    let error =
+        Builder::new(rt.clone(), "example.org").connect().expect_err("no scheme").to_string();
     assert!(error.contains("wss://"), "{error}");
 }
 

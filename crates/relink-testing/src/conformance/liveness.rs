@@ -8,8 +8,8 @@ use std::{
 use relink_driver::{
     Builder, InboxLimits, Runtime,
     relink::{
-        Backoff, Curve, DeadReason, Event, HeartbeatConfig, Hint, Jitter, Reason, SessionConfig, StopReason,
-        Verdict,
+        Backoff, Curve, DeadReason, Event, HeartbeatConfig, Hint, Jitter, Reason, SessionConfig,
+        StopReason, Verdict,
     },
 };
 use tokio_tungstenite::tungstenite::{Message as Frame, protocol::CloseFrame};
@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{AfterLast, Connection, Script, What};
 
-/// A peer that goes silent is found within interval + timeout, and dialled again at once: nobody waits for it to
-/// answer a close frame.
+/// A peer that goes silent is found within interval + timeout, and dialled again at once: nobody
+/// waits for it to answer a close frame.
 pub async fn w22_a_half_open_link_is_found_in_time_and_dialled_again_at_once<Rt: Runtime>(rt: Rt) {
     let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
     let config = quick_link(|link| {
@@ -43,7 +43,8 @@ pub async fn w22_a_half_open_link_is_found_in_time_and_dialled_again_at_once<Rt:
     assert_eq!((server.connections(), stats.heartbeats_lost, stats.disconnects), (2, 1, 1));
 }
 
-/// A peer that is believed dead is sent a close frame with 4000 in case it is not: a code that ends no session.
+/// A peer that is believed dead is sent a close frame with 4000 in case it is not: a code that ends
+/// no session.
 pub async fn i13_a_peer_that_is_believed_dead_is_told_4000<Rt: Runtime>(rt: Rt) {
     let (found, told) = (mpsc::channel(), mpsc::channel());
     let (found_tx, found_rx) = (found.0, Mutex::new(found.1));
@@ -62,7 +63,9 @@ pub async fn i13_a_peer_that_is_believed_dead_is_told_4000<Rt: Runtime>(rt: Rt) 
     assert!(matches!(link.disconnected().await.reason, Reason::Dead(_)));
     found_tx.send(()).expect("the server waits");
     let Ok(Frame::Ping(_)) = told_rx.recv_timeout(LATE) else { panic!("no ping came first") };
-    let Ok(Frame::Close(Some(close))) = told_rx.recv_timeout(LATE) else { panic!("no close frame came") };
+    let Ok(Frame::Close(Some(close))) = told_rx.recv_timeout(LATE) else {
+        panic!("no close frame came")
+    };
     assert_eq!(u16::from(close.code), 4000);
 }
 
@@ -84,8 +87,9 @@ pub async fn i13_a_lost_heartbeat_does_not_pass_through_the_table<Rt: Runtime>(r
 
 /// Pings go out and are answered, and the answers are timed.
 pub async fn pings_are_answered_and_timed<Rt: Runtime>(rt: Rt) {
-    let config =
-        quick_link(|link| link.with_heartbeat(HeartbeatConfig::default().with_interval(Some(ms(20)))));
+    let config = quick_link(|link| {
+        link.with_heartbeat(HeartbeatConfig::default().with_interval(Some(ms(20))))
+    });
     let (server, mut link) = start_config(rt, Script::echo(), config);
     link.connected().await;
     link.rt.until("three round trips", || link.client.stats().round_trips.count() >= 3).await;
@@ -128,7 +132,8 @@ pub async fn i12_traffic_is_life_and_starves_no_ping<Rt: Runtime>(rt: Rt) {
 pub async fn m13_the_watchdog_finds_a_silent_link<Rt: Runtime>(rt: Rt) {
     let heartbeat = HeartbeatConfig::default().with_interval(None).with_watchdog(Some(ms(150)));
     let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
-    let (_server, mut link) = start_config(rt, script, quick_link(|link| link.with_heartbeat(heartbeat)));
+    let (_server, mut link) =
+        start_config(rt, script, quick_link(|link| link.with_heartbeat(heartbeat)));
     link.connected().await;
     let connected = link.rt.now();
     assert_eq!(link.disconnected().await.reason, Reason::Dead(DeadReason::Watchdog));
@@ -140,7 +145,8 @@ pub async fn m13_the_watchdog_finds_a_silent_link<Rt: Runtime>(rt: Rt) {
 pub async fn m14_a_wake_up_checks_the_link<Rt: Runtime>(rt: Rt) {
     let heartbeat = HeartbeatConfig::default().with_probe(ms(100));
     let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
-    let (_server, mut link) = start_config(rt, script, quick_link(|link| link.with_heartbeat(heartbeat)));
+    let (_server, mut link) =
+        start_config(rt, script, quick_link(|link| link.with_heartbeat(heartbeat)));
     link.connected().await;
     link.client.hint(Hint::Wake);
     let asked = link.rt.now();
@@ -153,10 +159,11 @@ pub async fn m14_a_wake_up_checks_the_link<Rt: Runtime>(rt: Rt) {
     assert!(link.client.state().is_usable());
 }
 
-/// A machine is suspended for a night: its clock goes on. A message whose time is over is not sent in the morning, a later one
-/// is.
+/// A machine is suspended for a night: its clock goes on. A message whose time is over is not sent
+/// in the morning, a later one is.
 pub async fn i21_a_message_does_not_outlive_a_suspension<Rt: Runtime>(rt: Rt) {
-    let waits = Backoff::default().with_curve(Curve::Fixed { delay: secs(20) }).with_jitter(Jitter::None);
+    let waits =
+        Backoff::default().with_curve(Curve::Fixed { delay: secs(20) }).with_jitter(Jitter::None);
     let script = Script::new().connection(Connection::refuse(503)).then(AfterLast::Echo);
     let hour = secs(60 * 60);
     let config = quick_link(|link| link.with_backoff(waits));
@@ -172,8 +179,9 @@ pub async fn i21_a_message_does_not_outlive_a_suspension<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.client.stats().messages_dropped, 1);
 }
 
-/// A slow application slows the peer: the socket is not read, so the server cannot go on. It is no reason to believe
-/// the peer dead, and once the application goes on, everything is there and in order.
+/// A slow application slows the peer: the socket is not read, so the server cannot go on. It is no
+/// reason to believe the peer dead, and once the application goes on, everything is there and in
+/// order.
 pub async fn a_slow_application_slows_the_peer_and_loses_nothing<Rt: Runtime>(rt: Rt) {
     const MESSAGES: u8 = 24;
     let messages = |script: Connection, number| script.send_binary(vec![number; 1 << 20]);
@@ -187,7 +195,10 @@ pub async fn a_slow_application_slows_the_peer_and_loses_nothing<Rt: Runtime>(rt
     // The application looks away for several times interval + timeout.
     link.rt.until("some heartbeats", || link.client.stats().pings >= 6).await;
     assert!(link.client.stats().messages_received < 4, "the inbox is bounded");
-    assert!(!server.events().iter().any(|event| event.what.is_end()), "the server is still sending");
+    assert!(
+        !server.events().iter().any(|event| event.what.is_end()),
+        "the server is still sending"
+    );
 
     for number in 0..MESSAGES {
         let message = link.message().await;
@@ -197,8 +208,8 @@ pub async fn a_slow_application_slows_the_peer_and_loses_nothing<Rt: Runtime>(rt
     assert_eq!(link.client.stats().heartbeats_lost, 0);
 }
 
-/// The application is behind, and its inbox is full: the peer's pings are answered all the same, and its close frame is
-/// heeded.
+/// The application is behind, and its inbox is full: the peer's pings are answered all the same,
+/// and its close frame is heeded.
 pub async fn control_frames_are_heeded_while_the_inbox_is_full<Rt: Runtime>(rt: Rt) {
     let play = |mut peer: Peer| {
         for text in ["one", "two", "three"] {
@@ -220,7 +231,8 @@ pub async fn control_frames_are_heeded_while_the_inbox_is_full<Rt: Runtime>(rt: 
     link.closed().await;
 }
 
-/// Bytes are life: one of them for each ping, of a message that is whole or in parts, beneath no heartbeat's answer.
+/// Bytes are life: one of them for each ping, of a message that is whole or in parts, beneath no
+/// heartbeat's answer.
 pub async fn i12_a_message_that_takes_long_to_arrive_is_life<Rt: Runtime>(rt: Rt) {
     let whole = [0x81, 4, b's', b'l', b'o', b'w'];
     let parts = [0x01, 2, b's', b'l', 0x80, 2, b'o', b'w'];
@@ -257,7 +269,8 @@ pub async fn a_message_that_takes_longer_than_it_may_ends_the_transport<Rt: Runt
     assert!(link.client.stats().pings >= 2);
 }
 
-/// A server that accepts and closes at once is dialled on a curve that grows: to be open is not to be well.
+/// A server that accepts and closes at once is dialled on a curve that grows: to be open is not to
+/// be well.
 pub async fn i05_a_flapping_server_meets_growing_delays<Rt: Runtime>(rt: Rt) {
     let config = quick_link(|link| {
         let backoff = Backoff::default()
@@ -276,8 +289,9 @@ pub async fn i05_a_flapping_server_meets_growing_delays<Rt: Runtime>(rt: Rt) {
 
 /// A loss is told once, although the socket fails and ends, and its last message before it.
 pub async fn i15_a_loss_is_told_once_and_after_the_last_message<Rt: Runtime>(rt: Rt) {
-    let script =
-        Script::new().connection(Connection::new().send_text("last words").reset()).then(AfterLast::Echo);
+    let script = Script::new()
+        .connection(Connection::new().send_text("last words").reset())
+        .then(AfterLast::Echo);
     let (_server, mut link) = start_config(rt, script, quick());
     link.connected().await;
     link.connected().await;

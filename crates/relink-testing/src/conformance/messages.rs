@@ -18,8 +18,8 @@ use futures_util::{
 use relink_driver::{
     InboxLimits, Runtime, WireLimits,
     relink::{
-        CloseCode, DropReason, Event, Message, OfflineSend, OutboxConfig, Overflow, Reason, Receipt,
-        SendErrorKind, SessionConfig,
+        CloseCode, DropReason, Event, Message, OfflineSend, OutboxConfig, Overflow, Reason,
+        Receipt, SendErrorKind, SessionConfig,
     },
 };
 use tokio_tungstenite::tungstenite::{Message as Frame, protocol::CloseFrame};
@@ -65,7 +65,8 @@ pub async fn order_is_kept_and_every_receipt_is_told<Rt: Runtime>(rt: Rt) {
     assert_eq!(next, 1001);
 }
 
-/// Messages that are sent while the link is down go out in order when it is back, before newer ones.
+/// Messages that are sent while the link is down go out in order when it is back, before newer
+/// ones.
 pub async fn d08_messages_wait_for_the_link_and_keep_their_order<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::new().expect_text("before").close(4010, ""))
@@ -88,7 +89,8 @@ pub async fn d08_messages_wait_for_the_link_and_keep_their_order<Rt: Runtime>(rt
     assert_eq!(texts_of(&server, 2), expected);
 }
 
-/// What was handed to a transport that then died is not sent again: what the peer saw of it, nobody knows.
+/// What was handed to a transport that then died is not sent again: what the peer saw of it, nobody
+/// knows.
 pub async fn i23_what_was_handed_to_a_dead_transport_is_not_sent_again<Rt: Runtime>(rt: Rt) {
     let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
     let (server, mut link) = start(rt, script);
@@ -110,7 +112,10 @@ pub async fn i21_an_expired_message_is_never_sent<Rt: Runtime>(rt: Rt) {
     link.attempt_failed().await;
     let sent = link.client.try_send("stale").expect("it is queued");
     let (receipt, why, message) = link.until(dropped).await;
-    assert_eq!((receipt, why, message.as_text()), (sent.receipt, DropReason::Expired, Some("stale")));
+    assert_eq!(
+        (receipt, why, message.as_text()),
+        (sent.receipt, DropReason::Expired, Some("stale"))
+    );
     link.send("fresh").await;
     link.client.retry_now();
     saw_text(&server, "fresh").await;
@@ -178,17 +183,21 @@ pub async fn send_waits_for_room_and_is_cancel_safe<Rt: Runtime>(rt: Rt) {
     assert_eq!(texts_of(&server, 2), ["first", "second"]);
 }
 
-/// First come, first served: a large message that waits for room is not overtaken by small ones, and who gives up makes
-/// way for the next.
+/// First come, first served: a large message that waits for room is not overtaken by small ones,
+/// and who gives up makes way for the next.
 pub async fn those_who_wait_for_room_are_served_in_their_order<Rt: Runtime>(rt: Rt) {
-    let (server, mut link) = start_config(rt, refused_once(), down_with(|outbox| outbox.with_max_bytes(100)));
+    let (server, mut link) =
+        start_config(rt, refused_once(), down_with(|outbox| outbox.with_max_bytes(100)));
     link.attempt_failed().await;
     link.send(&"1".repeat(60)).await;
     let client = link.client.clone();
     let mut large = Box::pin(client.send("2".repeat(90)));
     let mut small = Box::pin(client.send("3".repeat(20)));
     assert!(poll_fn(|cx| Poll::Ready(large.as_mut().poll(cx).is_pending())).await);
-    assert!(poll_fn(|cx| Poll::Ready(small.as_mut().poll(cx).is_pending())).await, "it stands behind");
+    assert!(
+        poll_fn(|cx| Poll::Ready(small.as_mut().poll(cx).is_pending())).await,
+        "it stands behind"
+    );
     let refused = link.client.try_send("4").expect_err("others wait");
     assert_eq!((refused.reason, refused.message.as_text()), (SendErrorKind::Full, Some("4")));
     let too_big = link.client.try_send("5".repeat(101)).expect_err("never");
@@ -200,8 +209,11 @@ pub async fn those_who_wait_for_room_are_served_in_their_order<Rt: Runtime>(rt: 
     saw_text(&server, &"3".repeat(20)).await;
     link.client.try_send("6").expect("nobody waits any more");
 
-    let (_server, mut link) =
-        start_config(link.rt.clone(), refused_once(), down_with(|outbox| outbox.with_max_bytes(100)));
+    let (_server, mut link) = start_config(
+        link.rt.clone(),
+        refused_once(),
+        down_with(|outbox| outbox.with_max_bytes(100)),
+    );
     link.attempt_failed().await;
     link.send(&"1".repeat(60)).await;
     let client = link.client.clone();
@@ -224,7 +236,10 @@ pub async fn send_that_waits_is_told_of_the_end<Rt: Runtime>(rt: Rt) {
     assert!(poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await);
     link.rt.soon(link.client.close()).await;
     let refused = link.rt.soon(waiting).await.expect_err("the link is closed");
-    assert_eq!((refused.reason, refused.message.as_text()), (SendErrorKind::Closed, Some("second")));
+    assert_eq!(
+        (refused.reason, refused.message.as_text()),
+        (SendErrorKind::Closed, Some("second"))
+    );
 }
 
 /// A message above the limit closes the transport with 1009; the link comes back.
@@ -232,7 +247,8 @@ pub async fn a_message_above_the_limit_is_answered_with_1009<Rt: Runtime>(rt: Rt
     let script = Script::new()
         .connection(Connection::new().send_text("x".repeat(1000)).send_text("x".repeat(1001)))
         .then(AfterLast::Echo);
-    let (server, mut link) = start_with(rt, script, |builder| builder.limits(WireLimits::new(1000, 1 << 20)));
+    let (server, mut link) =
+        start_with(rt, script, |builder| builder.limits(WireLimits::new(1000, 1 << 20)));
     assert_eq!(link.message().await.len(), 1000);
     let lost = link.disconnected().await;
     assert_eq!(lost.code, Some(1006));
@@ -242,8 +258,8 @@ pub async fn a_message_above_the_limit_is_answered_with_1009<Rt: Runtime>(rt: Rt
     assert!(link.connected().await);
 }
 
-/// A close frame that has arrived is heeded, although a write fails before it is read: that the peer is gone is no
-/// news, and why is.
+/// A close frame that has arrived is heeded, although a write fails before it is read: that the
+/// peer is gone is no news, and why is.
 pub async fn a_close_frame_is_heeded_although_a_write_fails_first<Rt: Runtime>(rt: Rt) {
     let gate = Arc::<Gate>::default();
     let connector = {
@@ -252,7 +268,10 @@ pub async fn a_close_frame_is_heeded_although_a_write_fails_first<Rt: Runtime>(r
             let kicking = Arc::clone(&gate);
             let near = serve_pipe(move |mut peer| {
                 while peer.read().is_ok_and(|frame| frame != Frame::text("kick me")) {}
-                _ = peer.send(Frame::Close(Some(CloseFrame { code: 4020.into(), reason: "kicked".into() })));
+                _ = peer.send(Frame::Close(Some(CloseFrame {
+                    code: 4020.into(),
+                    reason: "kicked".into(),
+                })));
                 kicking.torn.store(true, Ordering::SeqCst);
                 // The pipe itself stays whole: the gate tears it.
                 while peer.read().is_ok() {}
@@ -271,7 +290,8 @@ pub async fn a_close_frame_is_heeded_although_a_write_fails_first<Rt: Runtime>(r
     assert_eq!(link.closed().await.code(), Some(CloseCode::ADMIN_DISCONNECT));
 }
 
-/// An application that looks at no event for long finds one `Sent` for neighbours, not one each: they wait in memory.
+/// An application that looks at no event for long finds one `Sent` for neighbours, not one each:
+/// they wait in memory.
 pub async fn receipts_of_neighbours_wait_together<Rt: Runtime>(rt: Rt) {
     // It reads, and says nothing that would come between.
     let (server, mut link) = start(rt, Connection::new().wait(secs(60)));
@@ -281,8 +301,10 @@ pub async fn receipts_of_neighbours_wait_together<Rt: Runtime>(rt: Rt) {
         link.rt.until("it is sent", || link.client.stats().messages_sent == number).await;
     }
     saw_text(&server, "50").await;
-    let (first, last) = link
-        .until(|event| if let Event::Sent { first, last } = event { Some((first, last)) } else { None })
+    let (first, last) =
+        link.until(|event| {
+            if let Event::Sent { first, last } = event { Some((first, last)) } else { None }
+        })
         .await;
     // The last one may not have been told yet.
     assert!(first == Receipt(1) && last >= Receipt(49), "{first} to {last}");
@@ -290,7 +312,8 @@ pub async fn receipts_of_neighbours_wait_together<Rt: Runtime>(rt: Rt) {
 
 /// Limits of zero are taken for one: a link that reads nothing would be none.
 pub async fn an_inbox_has_room_for_one<Rt: Runtime>(rt: Rt) {
-    let (_server, mut link) = start_with(rt, Script::echo(), |builder| builder.inbox(InboxLimits::new(0, 0)));
+    let (_server, mut link) =
+        start_with(rt, Script::echo(), |builder| builder.inbox(InboxLimits::new(0, 0)));
     for text in ["one", "two"] {
         link.send(text).await;
         assert_eq!(link.text().await, text);
@@ -339,7 +362,8 @@ async fn overflows<Rt: Runtime>(rt: Rt, overflow: Overflow, goes: &str, arrive: 
     assert_eq!(link.client.stats().messages_dropped, 1);
 }
 
-/// A stream whose connection is torn: what arrived before can be read, but only after a write has failed.
+/// A stream whose connection is torn: what arrived before can be read, but only after a write has
+/// failed.
 struct Torn {
     near: Near,
     gate: Arc<Gate>,
@@ -357,7 +381,11 @@ struct Gate {
 }
 
 impl AsyncRead for Torn {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         self.gate.reader.register(cx.waker());
         if self.gate.held.load(Ordering::SeqCst) && !self.gate.failed.load(Ordering::SeqCst) {
             return Poll::Pending;
@@ -367,7 +395,11 @@ impl AsyncRead for Torn {
 }
 
 impl AsyncWrite for Torn {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if self.gate.torn.load(Ordering::SeqCst) {
             self.gate.failed.store(true, Ordering::SeqCst);
             self.gate.reader.wake();

@@ -1,14 +1,16 @@
-//! The conformance suite for drivers of `relink`: written once, run by every driver, yours among them.
+//! The conformance suite for drivers of `relink`: written once, run by every driver, yours among
+//! them.
 //!
-//! A driver is a [`Runtime`](relink_driver::Runtime): look up, connect, clock, sleep, spawn. Each case is an async function
-//! over one, and proves a promise on real sockets, on loopback, against a scripted [`Server`](crate::Server) in a
-//! thread of its own; or, where sockets hide what has to be seen, on a pipe in memory. Names start with the number of
-//! the requirement or invariant that a case proves, where it proves one.
+//! A driver is a [`Runtime`](relink_driver::Runtime): look up, connect, clock, sleep, spawn. Each
+//! case is an async function over one, and proves a promise on real sockets, on loopback, against a
+//! scripted [`Server`](crate::Server) in a thread of its own; or, where sockets hide what has to be
+//! seen, on a pipe in memory. Names start with the number of the requirement or invariant that a
+//! case proves, where it proves one.
 //!
 //! # How to run it for a driver of your own
 //!
-//! Add this crate to the `dev-dependencies`, with the feature `conformance`. A test file says how to run a case on your
-//! runtime, and the macro makes one test of each:
+//! Add this crate to the `dev-dependencies`, with the feature `conformance`. A test file says how
+//! to run a case on your runtime, and the macro makes one test of each:
 //!
 //! ```
 //! use my_driver::MyRuntime;
@@ -46,8 +48,9 @@
 //! # fn main() {}
 //! ```
 //!
-//! The cases may run beside each other, in one process or in many. None takes longer than a few seconds; one that waits
-//! for something that never comes fails after 10 s and prints what came instead.
+//! The cases may run beside each other, in one process or in many. None takes longer than a few
+//! seconds; one that waits for something that never comes fails after 10 s and prints what came
+//! instead.
 
 #![allow(clippy::missing_panics_doc, reason = "a case that fails panics")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a case picks the events that it is about")]
@@ -73,9 +76,9 @@ mod watched;
 
 /// Makes one `#[test]` of every case of the [suite](crate::conformance), in a module per topic.
 ///
-/// Its argument is the path of a function that runs one case on your runtime:
-/// `fn run<Case: Future<Output = ()>>(case: impl FnOnce(MyRuntime) -> Case)`. Write the path from the root of the crate,
-/// as in `crate::run`.
+/// Its argument is the path of a function that runs one case on your runtime: `fn run<Case:
+/// Future<Output = ()>>(case: impl FnOnce(MyRuntime) -> Case)`. Write the path from the root of the
+/// crate, as in `crate::run`.
 #[macro_export]
 macro_rules! driver_conformance {
     ($run:path) => {

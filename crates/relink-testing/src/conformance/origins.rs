@@ -1,4 +1,5 @@
-//! Credentials belong to an origin: who gets which part of a request, and what cannot be asked for at all.
+//! Credentials belong to an origin: who gets which part of a request, and what cannot be asked for
+//! at all.
 
 use std::{convert::Infallible, future::ready};
 
@@ -17,8 +18,8 @@ use super::{
 };
 use crate::{AfterLast, Connection, Refusal, Script};
 
-/// Credentials and headers follow a redirect within their origin. Another port, another name, another scheme is a
-/// stranger.
+/// Credentials and headers follow a redirect within their origin. Another port, another name,
+/// another scheme is a stranger.
 pub async fn credentials_follow_redirects_within_their_origin_only<Rt: Runtime>(rt: Rt) {
     let same = Script::new()
         .connection(Connection::refuse(Refusal::new(302).location("/same")))
@@ -62,16 +63,21 @@ pub async fn headers_follow_to_strangers_where_the_application_says_so<Rt: Runti
     }
 }
 
-/// A token in the query or among the subprotocols stays at home as well, and so does a header that is marked.
+/// A token in the query or among the subprotocols stays at home as well, and so does a header that
+/// is marked.
 pub async fn a_token_stays_at_home_wherever_it_is_placed<Rt: Runtime>(rt: Rt) {
-    for placement in [TokenPlacement::Query("jwt".into()), TokenPlacement::Subprotocol("bearer.".into())] {
+    for placement in
+        [TokenPlacement::Query("jwt".into()), TokenPlacement::Subprotocol("bearer.".into())]
+    {
         let target = serve(Script::echo());
         let redirect = Script::refuse(Refusal::new(302).location(target.url()));
         let home = serve(redirect);
         let mut marked = HeaderValue::from_static("marked");
         marked.set_sensitive(true);
-        let request =
-            Request::get(home.url() + "?key=1").header("x-marked", marked).body(()).expect("a request");
+        let request = Request::get(home.url() + "?key=1")
+            .header("x-marked", marked)
+            .body(())
+            .expect("a request");
         let (client, _events) = Builder::new(rt.clone(), request)
             .config(quick())
             .token(numbered().0)
@@ -82,7 +88,10 @@ pub async fn a_token_stays_at_home_wherever_it_is_placed<Rt: Runtime>(rt: Rt) {
             .expect("a link");
         let at_home = request_of(&home, 1).await;
         let shown = format!("{:?} {:?}", at_home.query(), at_home.headers());
-        assert!(shown.contains("token-1") && shown.contains("marked") && shown.contains("key=1"), "{shown}");
+        assert!(
+            shown.contains("token-1") && shown.contains("marked") && shown.contains("key=1"),
+            "{shown}"
+        );
         let elsewhere = request_of(&target, 1).await;
         let shown = format!("{:?} {:?}", elsewhere.query(), elsewhere.headers());
         assert!(
@@ -157,15 +166,22 @@ pub async fn an_address_that_is_none_is_refused_and_named<Rt: Runtime>(rt: Rt) {
         ];
         if let Ok(uri) = url.parse::<Uri>() {
             errors.push(start(Builder::new(rt.clone(), uri.clone())));
-            errors.push(start(Builder::new(rt.clone(), Request::get(uri).body(()).expect("a request"))));
+            errors.push(start(Builder::new(
+                rt.clone(),
+                Request::get(uri).body(()).expect("a request"),
+            )));
         }
         for error in errors {
-            assert!(error.as_ref().is_some_and(|error| error.contains(problem)), "{url}: {error:?}");
+            assert!(
+                error.as_ref().is_some_and(|error| error.contains(problem)),
+                "{url}: {error:?}"
+            );
         }
     }
 }
 
-/// A `host` header is used; what the handshake writes itself cannot be set; and credentials do not compete.
+/// A `host` header is used; what the handshake writes itself cannot be set; and credentials do not
+/// compete.
 pub async fn headers_that_cannot_be_sent_are_refused_and_a_host_is_used<Rt: Runtime>(rt: Rt) {
     let (server, _link) =
         start_with(rt.clone(), Script::echo(), |builder| builder.header("Host", "inner.example"));
@@ -177,22 +193,30 @@ pub async fn headers_that_cannot_be_sent_are_refused_and_a_host_is_used<Rt: Runt
     };
     assert!(build(|builder| builder.header("host", "a").header("host", "b")).contains("host"));
     assert!(build(|builder| builder.header("Connection", "close")).contains("connection"));
-    assert!(build(|builder| builder.header("sec-websocket-key", "x")).contains("sec-websocket-key"));
-    assert!(build(|builder| builder.header("transfer-encoding", "x")).contains("transfer-encoding"));
+    assert!(
+        build(|builder| builder.header("sec-websocket-key", "x")).contains("sec-websocket-key")
+    );
+    assert!(
+        build(|builder| builder.header("transfer-encoding", "x")).contains("transfer-encoding")
+    );
     assert!(build(|builder| builder.subprotocol("a, b")).contains("sec-websocket-protocol"));
     let token = || ready(Ok::<_, Infallible>(Token::from("t")));
     let two = build(move |builder| {
-        builder.header("authorization", "Basic x").token(move || ready(Ok::<_, Infallible>(Token::from("t"))))
+        builder
+            .header("authorization", "Basic x")
+            .token(move || ready(Ok::<_, Infallible>(Token::from("t"))))
     });
     assert!(two.contains("authorization") && two.contains("exclude"), "{two}");
     let built = Builder::new(rt.clone(), "ws://me@127.0.0.1:9/").token(token).spawn();
     assert!(built.expect_err("it cannot work").to_string().contains("user name"));
-    let elsewhere = Request::get("ws://127.0.0.1:9/").header("x-a", "1").body(()).expect("a request");
+    let elsewhere =
+        Request::get("ws://127.0.0.1:9/").header("x-a", "1").body(()).expect("a request");
     let built = Builder::new(rt.clone(), "ws://127.0.0.1:9/").endpoint(elsewhere).spawn();
     assert!(built.expect_err("it cannot work").to_string().contains("endpoint"));
 }
 
-/// What a server sets is sent with the next dial to the same origin, with the application's own, and to nobody else.
+/// What a server sets is sent with the next dial to the same origin, with the application's own,
+/// and to nobody else.
 pub async fn a_cookie_jar_brings_back_what_a_server_set<Rt: Runtime>(rt: Rt) {
     let refusal: Answer = Box::new(|_| {
         b"HTTP/1.1 503 Busy\r\nSet-Cookie: node=7; Path=/; HttpOnly\r\nSet-Cookie: own=jar\r\nRetry-After: 0\r\n\r\n".into()
@@ -200,10 +224,12 @@ pub async fn a_cookie_jar_brings_back_what_a_server_set<Rt: Runtime>(rt: Rt) {
     let lines = "Connection: Upgrade\r\nUpgrade: websocket\r\nSet-Cookie: node=8; Path=/\r\nSet-Cookie: x=1; Path=/other\r\n";
     let answers = vec![refusal, accept(lines, b"\x88\x02\x03\xe9"), accept(UPGRADED, b"")];
     let server = Raw::serve(answers);
-    let mut link =
-        Link::spawn(rt.clone(), &server.url, |builder| builder.cookies(true).header("cookie", "own=1"));
+    let mut link = Link::spawn(rt.clone(), &server.url, |builder| {
+        builder.cookies(true).header("cookie", "own=1")
+    });
     let cookie = |request: String| {
-        let line = request.lines().find_map(|line| line.strip_prefix("Cookie: ")).unwrap_or_default();
+        let line =
+            request.lines().find_map(|line| line.strip_prefix("Cookie: ")).unwrap_or_default();
         line.to_owned()
     };
     link.attempt_failed().await;
@@ -217,7 +243,10 @@ pub async fn a_cookie_jar_brings_back_what_a_server_set<Rt: Runtime>(rt: Rt) {
 
     // Without the choice there is no jar.
     let answers = vec![
-        accept("Connection: Upgrade\r\nUpgrade: websocket\r\nSet-Cookie: node=8\r\n", b"\x88\x02\x03\xe9"),
+        accept(
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSet-Cookie: node=8\r\n",
+            b"\x88\x02\x03\xe9",
+        ),
         accept(UPGRADED, b""),
     ];
     let server = Raw::serve(answers);

@@ -1,5 +1,6 @@
-//! A pipe in memory: one end for a connector of the link under test, the other for a thread that plays the server. It
-//! shows what loopback hides: every byte that was written, and what was written to a peer that does not read.
+//! A pipe in memory: one end for a connector of the link under test, the other for a thread that
+//! plays the server. It shows what loopback hides: every byte that was written, and what was
+//! written to a peer that does not read.
 
 use std::{
     collections::VecDeque,
@@ -103,7 +104,11 @@ impl State {
 }
 
 impl AsyncRead for Near {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let mut state = self.reads.lock();
         if let Some(count) = state.read(into) {
             return Poll::Ready(Ok(count));
@@ -114,7 +119,11 @@ impl AsyncRead for Near {
 }
 
 impl AsyncWrite for Near {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Poll::Ready(self.writes.write(from))
     }
 

@@ -25,7 +25,8 @@ use super::{
 };
 use crate::{AfterLast, Connection, Script, What};
 
-/// It connects, sends, receives and comes back while it is polled; after the end the stream is over.
+/// It connects, sends, receives and comes back while it is polled; after the end the stream is
+/// over.
 pub async fn a_polled_link_comes_back_while_it_is_polled<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::new().expect_text("one").send_text("two").close(1001, "deploy"))
@@ -47,7 +48,8 @@ pub async fn a_polled_link_comes_back_while_it_is_polled<Rt: Runtime>(rt: Rt) {
     assert_eq!((refused.reason, refused.message.as_text()), (SendErrorKind::Closed, Some("late")));
 }
 
-/// Both halves of a split live in tasks of their own, and each hears of what the other brought about.
+/// Both halves of a split live in tasks of their own, and each hears of what the other brought
+/// about.
 pub async fn both_halves_of_a_split_can_live_in_tasks_of_their_own<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::echo());
     let (rt, link) = polled(rt, &server.url(), quick());
@@ -75,7 +77,8 @@ pub async fn both_halves_of_a_split_can_live_in_tasks_of_their_own<Rt: Runtime>(
     rt.idle().await;
 }
 
-/// The half that reads hears of the end that the other half brings about, without a server to say a word.
+/// The half that reads hears of the end that the other half brings about, without a server to say a
+/// word.
 pub async fn a_split_that_waits_is_closed_from_its_other_half<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::refuse(404));
     let (rt, link) = polled(rt, &server.url(), quick());
@@ -96,7 +99,8 @@ pub async fn a_split_that_waits_is_closed_from_its_other_half<Rt: Runtime>(rt: R
     rt.soon(has_ended).await.expect("the reader hears of it");
 }
 
-/// The half that reads hears that messages went out, while the other half sends and the server is quiet.
+/// The half that reads hears that messages went out, while the other half sends and the server is
+/// quiet.
 pub async fn a_split_tells_its_reader_what_its_writer_sent<Rt: Runtime>(rt: Rt) {
     let server = serve(Connection::new().silent());
     // No deadline comes near that could wake the reader by chance.
@@ -120,7 +124,8 @@ pub async fn a_split_tells_its_reader_what_its_writer_sent<Rt: Runtime>(rt: Rt) 
     drop(sink);
 }
 
-/// `send` is done when every byte has been handed to the transport: whoever stops polling then loses nothing.
+/// `send` is done when every byte has been handed to the transport: whoever stops polling then
+/// loses nothing.
 pub async fn a_message_that_was_sent_is_out_of_the_owners_hands<Rt: Runtime>(rt: Rt) {
     let (heard, was_heard) = oneshot::channel();
     let heard = Mutex::new(Some(heard));
@@ -150,7 +155,8 @@ pub async fn a_full_outbox_makes_the_sink_wait<Rt: Runtime>(rt: Rt) {
     until(&rt, &mut link, |event| matches!(event, Event::AttemptFailed { .. }).then_some(())).await;
     // One in the outbox; another one may be in the sink's own hands.
     let texts = ["1", "2", "3", "4"];
-    let taken = texts.iter().take_while(|text| link.feed((**text).into()).now_or_never().is_some()).count();
+    let taken =
+        texts.iter().take_while(|text| link.feed((**text).into()).now_or_never().is_some()).count();
     assert!((1..=2).contains(&taken), "{taken}");
     link.retry_now();
     rt.soon(link.send("last".into())).await.expect("there is room again");
@@ -187,7 +193,8 @@ pub async fn a_polled_link_sends_what_it_took_before_it_closes<Rt: Runtime>(rt: 
     assert!(matches!(end_of(&server, 2).await, What::PeerClosed { code: Some(1000), .. }));
 }
 
-/// A message that found no room comes back, in a bounded time, when the link closes while its server is away.
+/// A message that found no room comes back, in a bounded time, when the link closes while its
+/// server is away.
 pub async fn a_polled_link_that_closes_hands_back_what_found_no_room<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::refuse(500));
     let config = quick_link(|link| link.with_flush_timeout(ms(100)));
@@ -267,7 +274,11 @@ pub async fn a_polled_link_that_is_dropped_lets_go<Rt: Runtime>(rt: Rt) {
     assert!(matches!(end_of(&server, 1).await, What::PeerLost { .. }));
 }
 
-fn polled<Rt: Runtime>(rt: Rt, url: &str, config: SessionConfig) -> (Watched<Rt>, Polled<Watched<Rt>>) {
+fn polled<Rt: Runtime>(
+    rt: Rt,
+    url: &str,
+    config: SessionConfig,
+) -> (Watched<Rt>, Polled<Watched<Rt>>) {
     let watched = Watched::new(rt);
     let link = Builder::new(watched.clone(), url).config(config).connect().expect("a link");
     (watched, link)
@@ -291,7 +302,12 @@ async fn until<Rt: Runtime, T>(
 
 async fn text<Rt: Runtime>(rt: &Watched<Rt>, link: &mut Polled<Watched<Rt>>) -> String {
     let message: Message =
-        until(rt, link, |event| if let Event::Message(message) = event { Some(message) } else { None }).await;
+        until(
+            rt,
+            link,
+            |event| if let Event::Message(message) = event { Some(message) } else { None },
+        )
+        .await;
     message.as_text().expect("a text message").to_owned()
 }
 
@@ -320,13 +336,21 @@ struct Narrow {
 }
 
 impl AsyncRead for Narrow {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.near).poll_read(cx, into)
     }
 }
 
 impl AsyncWrite for Narrow {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.is_open = !self.is_open;
         if self.is_open {
             return Pin::new(&mut self.near).poll_write(cx, &from[..from.len().min(1000)]);

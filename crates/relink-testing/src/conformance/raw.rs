@@ -1,4 +1,5 @@
-//! A server that answers handshakes with bytes of the case's own: as old proxies, odd servers and broken ones do.
+//! A server that answers handshakes with bytes of the case's own: as old proxies, odd servers and
+//! broken ones do.
 
 use std::{
     io::{Read, Write},
@@ -18,8 +19,9 @@ pub(crate) type Answer = Box<dyn Fn(&str) -> Vec<u8> + Send>;
 /// A 101 with these lines after its status line; frames may follow.
 pub(crate) fn accept(lines: &'static str, frames: &'static [u8]) -> Answer {
     Box::new(move |accept| {
-        let head =
-            format!("HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {accept}\r\n{lines}\r\n");
+        let head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {accept}\r\n{lines}\r\n"
+        );
         [head.as_bytes(), frames].concat()
     })
 }
@@ -32,7 +34,8 @@ pub(crate) fn say(bytes: &'static str) -> Answer {
     Box::new(move |_| bytes.into())
 }
 
-/// A listening server. Its connections are answered in turn, one after the other; after the last answer it is gone.
+/// A listening server. Its connections are answered in turn, one after the other; after the last
+/// answer it is gone.
 pub(crate) struct Raw {
     pub(crate) url: String,
     requests: Receiver<String>,
@@ -92,7 +95,8 @@ fn serve(
         head.extend(byte);
     }
     let head = String::from_utf8_lossy(&head).into_owned();
-    let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap_or_default();
+    let key =
+        head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap_or_default();
     let answer = answer(&derive_accept_key(key.as_bytes()));
     _ = request.send(head);
     // A byte at a time: nothing may depend on what comes together.

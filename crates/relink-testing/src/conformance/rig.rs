@@ -5,8 +5,8 @@ use std::time::Duration;
 use relink_driver::{
     Builder, Client, Events, Runtime,
     relink::{
-        Backoff, BudgetConfig, ClosedReason, Curve, Event, Jitter, LinkConfig, Message, Rate, Reason,
-        SessionConfig,
+        Backoff, BudgetConfig, ClosedReason, Curve, Event, Jitter, LinkConfig, Message, Rate,
+        Reason, SessionConfig,
     },
 };
 
@@ -36,7 +36,8 @@ pub(crate) fn quick() -> SessionConfig {
         .with_floor(ms(1))
         .with_first(Some(Duration::ZERO));
     let budget = BudgetConfig::default().with_rate(Rate { burst: 1000, refill: ms(1) });
-    SessionConfig::default().with_link(LinkConfig::default().with_backoff(backoff).with_budget(budget))
+    SessionConfig::default()
+        .with_link(LinkConfig::default().with_backoff(backoff).with_budget(budget))
 }
 
 /// [`quick`] with another link inside.
@@ -73,7 +74,10 @@ impl Lost {
 
     /// Asserts that the next attempt is this far away; a spread beyond it is allowed.
     pub(crate) fn assert_retry_in(&self, least: Duration, most: Duration) {
-        assert!((least..=most).contains(&self.retry_in()), "not in {least:?} to {most:?}: {self:?}");
+        assert!(
+            (least..=most).contains(&self.retry_in()),
+            "not in {least:?} to {most:?}: {self:?}"
+        );
     }
 }
 
@@ -143,9 +147,9 @@ impl<Rt: Runtime> Link<Rt> {
 
     /// Waits until the link is usable; tells whether it was before.
     pub(crate) async fn connected(&mut self) -> bool {
-        self.until(
-            |event| if let Event::Connected { is_reconnect } = event { Some(is_reconnect) } else { None },
-        )
+        self.until(|event| {
+            if let Event::Connected { is_reconnect } = event { Some(is_reconnect) } else { None }
+        })
         .await
     }
 
@@ -173,15 +177,17 @@ impl<Rt: Runtime> Link<Rt> {
 
     /// Waits for the end, which must be the last event.
     pub(crate) async fn closed(&mut self) -> ClosedReason {
-        let reason =
-            self.until(|event| if let Event::Closed { reason } = event { Some(reason) } else { None }).await;
+        let reason = self
+            .until(|event| if let Event::Closed { reason } = event { Some(reason) } else { None })
+            .await;
         let more = self.rt.soon(self.events.recv()).await;
         assert_eq!(more, None, "the end must be the last event");
         reason
     }
 
     pub(crate) async fn message(&mut self) -> Message {
-        self.until(|event| if let Event::Message(message) = event { Some(message) } else { None }).await
+        self.until(|event| if let Event::Message(message) = event { Some(message) } else { None })
+            .await
     }
 
     pub(crate) async fn text(&mut self) -> String {
@@ -206,7 +212,8 @@ impl<Rt: Runtime> Link<Rt> {
 
 /// Waits until the server has seen this, and returns the first such event.
 pub(crate) async fn saw(server: &Server, what: impl Fn(&ServerEvent) -> bool) -> ServerEvent {
-    let events = server.wait_for(|events| events.iter().any(&what), LONG).await.expect("seen by the server");
+    let events =
+        server.wait_for(|events| events.iter().any(&what), LONG).await.expect("seen by the server");
     events.into_iter().find(what).expect("it was there")
 }
 
@@ -222,12 +229,15 @@ pub(crate) async fn end_of(server: &Server, connection: usize) -> What {
 
 /// Waits for the request of a connection.
 pub(crate) async fn request_of(server: &Server, connection: usize) -> Request {
-    let event = saw(server, |event| event.connection == connection && event.what.request().is_some()).await;
+    let event =
+        saw(server, |event| event.connection == connection && event.what.request().is_some()).await;
     event.what.request().cloned().expect("it was there")
 }
 
 /// The text messages of a connection so far.
 pub(crate) fn texts_of(server: &Server, connection: usize) -> Vec<String> {
     let events = server.events().into_iter().filter(|event| event.connection == connection);
-    events.filter_map(|event| if let What::Text(text) = event.what { Some(text) } else { None }).collect()
+    events
+        .filter_map(|event| if let What::Text(text) = event.what { Some(text) } else { None })
+        .collect()
 }

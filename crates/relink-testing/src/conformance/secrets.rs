@@ -1,7 +1,8 @@
 //! Secrets reach the server and nobody else: no event, no error, no `Debug`.
 //!
-//! What the logs say is for a test binary of its own to look at, since a logger belongs to the whole process: it runs
-//! [`secrets_reach_the_server_and_nobody_else`] and searches what was logged for [`MARK`].
+//! What the logs say is for a test binary of its own to look at, since a logger belongs to the
+//! whole process: it runs [`secrets_reach_the_server_and_nobody_else`] and searches what was logged
+//! for [`MARK`].
 
 use std::{convert::Infallible, error::Error, fmt::Write, future::ready};
 
@@ -20,8 +21,9 @@ use crate::{AfterLast, Connection, Refusal, Request, Script, Server};
 /// Part of every secret in these cases.
 pub const MARK: &str = "S3CR3T";
 
-/// Every way in which a secret can be given to a link: each arrives at the server, and shows nowhere on this side,
-/// through connecting, losing the link, coming back, being refused, being redirected and the end.
+/// Every way in which a secret can be given to a link: each arrives at the server, and shows
+/// nowhere on this side, through connecting, losing the link, coming back, being refused, being
+/// redirected and the end.
 pub async fn secrets_reach_the_server_and_nobody_else<Rt: Runtime>(rt: Rt) {
     let mut shown = String::new();
     for placement in [TokenPlacement::Bearer, TokenPlacement::Query("jwt".into())] {
@@ -67,10 +69,13 @@ pub async fn what_holds_secrets_hides_them<Rt: Runtime>(rt: Rt) {
     let url = format!("wss://me:{MARK}@127.0.0.1:9/feed?key={MARK}");
     let address = Address::from(url.as_str());
     let token = Secret::from(MARK);
-    let (target, wire) = Wire::dial(&address, Some(&token), WireLimits::default()).expect("a handshake");
+    let (target, wire) =
+        Wire::dial(&address, Some(&token), WireLimits::default()).expect("a handshake");
     let frame = Frame::Message(MARK.into());
-    let link =
-        Builder::new(rt, url.replacen("wss", "ws", 1)).header("cookie", MARK).connect().expect("a link");
+    let link = Builder::new(rt, url.replacen("wss", "ws", 1))
+        .header("cookie", MARK)
+        .connect()
+        .expect("a link");
     let shown = format!("{address:?} {token:?} {target:?} {wire:?} {frame:?} {link:?}");
     assert!(shown.contains("Connection") && !shown.contains(MARK), "{shown}");
 }
@@ -108,7 +113,9 @@ fn bad_days() -> Script {
     Script::new()
         .connection(Connection::new().close(1001, "deploy"))
         .connection(Connection::refuse(503))
-        .connection(Connection::refuse(Refusal::new(307).location(format!("/there?room=1&key={MARK}"))))
+        .connection(Connection::refuse(
+            Refusal::new(307).location(format!("/there?room=1&key={MARK}")),
+        ))
         .connection(Connection::new().close(4020, "kicked"))
 }
 
@@ -120,7 +127,8 @@ async fn live_through<Rt: Runtime>(
     shown: &mut String,
 ) {
     // A token that is placed elsewhere leaves the header to the user name.
-    let user = if placement == TokenPlacement::Bearer { String::new() } else { format!("me:{MARK}@") };
+    let user =
+        if placement == TokenPlacement::Bearer { String::new() } else { format!("me:{MARK}@") };
     let url = format!("ws://{user}{}/feed?key={MARK}", server.addr());
     let request = http::Request::get(url).header("cookie", format!("session={MARK}")).body(());
     let mut sensitive = http::HeaderValue::from_str(MARK).expect("a header");
@@ -141,8 +149,8 @@ async fn live_through<Rt: Runtime>(
         if let Event::Dialing { address, .. } = &event {
             _ = writeln!(shown, "{address}");
         }
-        if let Event::AttemptFailed { reason, detail, .. } | Event::Disconnected { reason, detail, .. } =
-            &event
+        if let Event::AttemptFailed { reason, detail, .. }
+        | Event::Disconnected { reason, detail, .. } = &event
         {
             _ = writeln!(shown, "{reason} {detail}");
             client.retry_now();
@@ -158,7 +166,10 @@ fn assert_has_secrets(request: &Request, placement: &TokenPlacement) {
     let query = request.query().unwrap_or_default();
     let is_bearer = *placement == TokenPlacement::Bearer;
     let user = format!("Basic {}", BASE64.encode(format!("me:{MARK}")));
-    assert_eq!(request.header("authorization"), Some(if is_bearer { token.as_str() } else { user.as_str() }));
+    assert_eq!(
+        request.header("authorization"),
+        Some(if is_bearer { token.as_str() } else { user.as_str() })
+    );
     assert_eq!(query.contains(&format!("jwt=token-{MARK}")), !is_bearer, "{query}");
     assert!(query.contains(&format!("key={MARK}")), "{query}");
     assert_eq!(request.header("proxy-authorization"), Some(basic.as_str()));

@@ -28,9 +28,12 @@ use super::{
     pipe::{Far, pipe},
     rig::{Link, Lost, end_of, ms, quick, quick_link, request_of, secs, start, start_with},
 };
-use crate::{AfterLast, ClientIdentity, Connection, Refusal, Script, Server, TestCertificate, What};
+use crate::{
+    AfterLast, ClientIdentity, Connection, Refusal, Script, Server, TestCertificate, What,
+};
 
-/// A server whose authority is trusted: messages pass, a loss is made good, and the end is a close frame.
+/// A server whose authority is trusted: messages pass, a loss is made good, and the end is a close
+/// frame.
 pub async fn a_trusted_server_is_a_server<Rt: Runtime>(rt: Rt) {
     let certificate = certificate();
     let script = Script::new()
@@ -45,7 +48,10 @@ pub async fn a_trusted_server_is_a_server<Rt: Runtime>(rt: Rt) {
     link.send(&big).await;
     assert_eq!(link.text().await, big);
     link.rt.soon(link.client.close()).await;
-    assert_eq!(end_of(&server, 2).await, What::PeerClosed { code: Some(1000), reason: String::new() });
+    assert_eq!(
+        end_of(&server, 2).await,
+        What::PeerClosed { code: Some(1000), reason: String::new() }
+    );
 }
 
 /// An authority that nobody here knows.
@@ -59,10 +65,13 @@ pub async fn an_unknown_authority_is_refused<Rt: Runtime>(rt: Rt) {
 /// Without any configuration the public authorities count, and a test's is none of them.
 pub async fn by_default_only_public_authorities_are_known<Rt: Runtime>(rt: Rt) {
     let certificate = certificate();
-    let server = Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
+    let server =
+        Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
     match Builder::new(rt.clone(), server.url()).spawn() {
         // Built without a feature that brings authorities: said at once, and how to help it.
-        Err(BuildError::Tls(error)) => assert!(error.detail().contains("certificate authority"), "{error}"),
+        Err(BuildError::Tls(error)) => {
+            assert!(error.detail().contains("certificate authority"), "{error}")
+        }
         Err(other) => panic!("{other}"),
         Ok(_) => {
             let mut link = Link::spawn(rt, &server.url(), |builder| builder);
@@ -90,7 +99,8 @@ pub async fn a_client_certificate_is_shown<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.text().await, "it is me");
 }
 
-/// The same server, and a client that has nothing to show. In TLS 1.3 it learns of that after its own handshake.
+/// The same server, and a client that has nothing to show. In TLS 1.3 it learns of that after its
+/// own handshake.
 pub async fn a_client_certificate_that_is_missing_is_a_tls_failure<Rt: Runtime>(rt: Rt) {
     let certificate = certificate().require_client_certificate();
     let (_server, mut link) = secured(rt, Script::echo(), &certificate, client(&certificate, None));
@@ -100,8 +110,10 @@ pub async fn a_client_certificate_that_is_missing_is_a_tls_failure<Rt: Runtime>(
 /// A client certificate is a credential: a stranger that a redirect leads to does not see it.
 pub async fn a_client_certificate_is_not_shown_to_a_stranger<Rt: Runtime>(rt: Rt) {
     let certificate = certificate().require_client_certificate();
-    let stranger = Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
-    let away = Script::refuse(Refusal::new(302).location(stranger.url().replacen("wss:", "https:", 1)));
+    let stranger =
+        Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
+    let away =
+        Script::refuse(Refusal::new(302).location(stranger.url().replacen("wss:", "https:", 1)));
     let config = client(&certificate, Some(certificate.client()));
     let (home, mut link) = secured(rt, away, &certificate, config);
     assert_refused(&link.attempt_failed().await);
@@ -119,11 +131,14 @@ pub async fn a_server_without_tls_is_a_tls_failure<Rt: Runtime>(rt: Rt) {
     assert!(matches!(lost.reason, Reason::Failed(Failure::Tls | Failure::Eof)), "{lost:?}");
 }
 
-/// A redirect may lead from plain text to TLS: with the link's own authorities, or else the public ones.
+/// A redirect may lead from plain text to TLS: with the link's own authorities, or else the public
+/// ones.
 pub async fn a_redirect_can_lead_to_tls<Rt: Runtime>(rt: Rt) {
     let certificate = certificate();
-    let server = Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
-    let redirect = || Script::refuse(Refusal::new(301).location(server.url().replacen("wss:", "https:", 1)));
+    let server =
+        Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
+    let redirect =
+        || Script::refuse(Refusal::new(301).location(server.url().replacen("wss:", "https:", 1)));
     let config = client(&certificate, None);
     let (_plain, mut link) = start_with(rt.clone(), redirect(), |builder| builder.tls(config));
     link.connected().await;
@@ -134,10 +149,12 @@ pub async fn a_redirect_can_lead_to_tls<Rt: Runtime>(rt: Rt) {
     assert!(lost.detail.contains("certificate"), "{lost:?}");
 }
 
-/// TLS goes on top of whatever a connector brings, and the name in the address is what the certificate must bear.
+/// TLS goes on top of whatever a connector brings, and the name in the address is what the
+/// certificate must bear.
 pub async fn tls_goes_on_top_of_a_connector<Rt: Runtime>(rt: Rt) {
     let certificate = certificate();
-    let server = Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
+    let server =
+        Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
     let config = client(&certificate, None);
     let (address, runtime) = (server.addr(), rt.clone());
     // The address says a name and a port that only the connector knows how to reach.
@@ -153,8 +170,8 @@ pub async fn tls_goes_on_top_of_a_connector<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.text().await, "through both");
 }
 
-/// Beneath TLS, too, bytes are life: a record is handed on only when it is whole, and here it takes longer than the
-/// heartbeat waits.
+/// Beneath TLS, too, bytes are life: a record is handed on only when it is whole, and here it takes
+/// longer than the heartbeat waits.
 pub async fn i12_a_record_that_takes_long_to_arrive_is_life<Rt: Runtime>(rt: Rt) {
     let certificate = certificate();
     let script = Connection::new().expect_text("slowly").send_text("slow");
@@ -178,11 +195,13 @@ pub async fn i12_a_record_that_takes_long_to_arrive_is_life<Rt: Runtime>(rt: Rt)
     assert!(stats.pings >= 10 && stats.heartbeats_lost == 0 && stats.disconnects == 0, "{stats:?}");
 }
 
-/// New keys are a whole record without data: no message is under way after it, however short its time would be.
+/// New keys are a whole record without data: no message is under way after it, however short its
+/// time would be.
 pub async fn a_record_without_data_begins_no_message<Rt: Runtime>(rt: Rt) {
     let certificate = certificate();
     let tls = Arc::new(certificate.server_config().expect("a configuration"));
-    let heartbeat = HeartbeatConfig::default().with_interval(None).with_message_timeout(Some(ms(100)));
+    let heartbeat =
+        HeartbeatConfig::default().with_interval(None).with_message_timeout(Some(ms(100)));
     let config = quick_link(|link| link.with_heartbeat(heartbeat));
     let trusted = client(&certificate, None);
     let mut link = Link::spawn(rt, "wss://localhost/", move |builder| {
@@ -228,7 +247,8 @@ pub async fn i16_a_tls_handshake_that_hangs_times_out<Rt: Runtime>(rt: Rt) {
     assert!(matches!(lost.reason, Reason::TimedOut(_)), "{lost:?}");
 }
 
-/// A stream that, once it is slow, brings one byte for each time that something is written: a ping, say.
+/// A stream that, once it is slow, brings one byte for each time that something is written: a ping,
+/// say.
 struct Trickle<S> {
     stream: S,
     slow: Arc<AtomicBool>,
@@ -236,7 +256,11 @@ struct Trickle<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Trickle<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         if !self.slow.load(Ordering::SeqCst) {
             return Pin::new(&mut self.stream).poll_read(cx, into);
         }
@@ -253,7 +277,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Trickle<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Trickle<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.granted += 1;
         Pin::new(&mut self.stream).poll_write(cx, from)
     }
@@ -267,11 +295,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Trickle<S> {
     }
 }
 
-/// The certificate is at fault, the text says so, and nobody storms the server for it: 1015's floor holds.
+/// The certificate is at fault, the text says so, and nobody storms the server for it: 1015's floor
+/// holds.
 fn assert_refused(lost: &Lost) {
     assert_eq!(lost.reason, Reason::Failed(Failure::Tls), "{lost:?}");
     assert!(lost.detail.to_lowercase().contains("certificate"), "{lost:?}");
-    let floor = CLOSE_CODES.iter().find(|(rule, _)| rule.from == 1015).map(|(rule, _)| rule.verdict);
+    let floor =
+        CLOSE_CODES.iter().find(|(rule, _)| rule.from == 1015).map(|(rule, _)| rule.verdict);
     assert_eq!(floor, Some(Verdict::RetrySlow { floor: secs(30) }));
     lost.assert_retry_in(secs(30), secs(31));
 }

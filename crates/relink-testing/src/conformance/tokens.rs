@@ -18,7 +18,10 @@ use relink_driver::{
 };
 
 use super::{
-    rig::{DELAY, LATE, Link, end_of, ms, quick_link, request_of, saw_text, secs, serve, start, start_with},
+    rig::{
+        DELAY, LATE, Link, end_of, ms, quick_link, request_of, saw_text, secs, serve, start,
+        start_with,
+    },
     watched::Watched,
 };
 use crate::{AfterLast, Connection, Script, What};
@@ -34,7 +37,9 @@ pub async fn a_token_is_a_bearer_token_by_default<Rt: Runtime>(rt: Rt) {
 /// The token travels in the query, encoded, beside what is there already.
 pub async fn a_token_can_travel_in_the_query<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::echo());
-    for (number, path, query) in [(1, "feed", "jwt=a%2Bb%2Fc"), (2, "feed?room=1", "room=1&jwt=a%2Bb%2Fc")] {
+    for (number, path, query) in
+        [(1, "feed", "jwt=a%2Bb%2Fc"), (2, "feed?room=1", "room=1&jwt=a%2Bb%2Fc")]
+    {
         let url = server.url() + path;
         let _link = Link::spawn(rt.clone(), &url, |builder| {
             let token = || ready(Ok::<_, Infallible>(Token::from("a+b/c")));
@@ -49,7 +54,8 @@ pub async fn a_token_can_travel_in_the_query<Rt: Runtime>(rt: Rt) {
 /// The token can be left to the protocol, which says it once the transport is open.
 pub async fn a_token_can_be_left_to_the_protocol<Rt: Runtime>(rt: Rt) {
     let script = Connection::new().expect_text("login token-1").send_text("welcome");
-    let config = quick_link(|link| link.with_handshake(link.handshake.with_authentication(Some(secs(5)))));
+    let config =
+        quick_link(|link| link.with_handshake(link.handshake.with_authentication(Some(secs(5)))));
     let (server, mut link) = start_with(rt, script, |builder| {
         let builder = builder.config(config).token(numbered().0);
         builder.token_placement(TokenPlacement::Protocol).protocol(LoginFirst)
@@ -86,7 +92,8 @@ pub async fn i19_fetches_never_overlap<Rt: Runtime>(rt: Rt) {
     let tokens = {
         let (under_way, most) = (Arc::clone(&under_way), Arc::clone(&most));
         move || {
-            let (watched, under_way, most) = (watched.clone(), Arc::clone(&under_way), Arc::clone(&most));
+            let (watched, under_way, most) =
+                (watched.clone(), Arc::clone(&under_way), Arc::clone(&most));
             async move {
                 let _fetch = UnderWay::start(under_way, &most);
                 watched.pass(ms(30)).await;
@@ -112,7 +119,10 @@ pub async fn i19_a_panic_is_a_failed_fetch<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start_with(rt, Script::echo(), |builder| {
         builder.token(move || {
             let call = counted.fetch_add(1, Ordering::SeqCst) + 1;
-            assert_ne!(call, 1, "this panic belongs to the case: it comes before there is a future");
+            assert_ne!(
+                call, 1,
+                "this panic belongs to the case: it comes before there is a future"
+            );
             async move {
                 assert_ne!(call, 2, "this panic belongs to the case: it comes out of the future");
                 Ok::<_, Infallible>(Token::from("at last"))
@@ -131,7 +141,8 @@ pub async fn i19_a_panic_is_a_failed_fetch<Rt: Runtime>(rt: Rt) {
     assert_eq!((stats.token_failures, stats.tokens_fetched, stats.dials), (2, 1, 1));
 }
 
-/// Failures are reported from the third in a row on, with the provider's own words; the tries go on.
+/// Failures are reported from the third in a row on, with the provider's own words; the tries go
+/// on.
 pub async fn m10_token_errors_are_reported_from_the_third_on<Rt: Runtime>(rt: Rt) {
     let calls = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&calls);
@@ -259,7 +270,11 @@ struct LoginFirst;
 impl Protocol for LoginFirst {
     fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
         let is_welcome = message.as_text() == Some("welcome");
-        signals.push(if is_welcome { ProtocolEvent::Authenticated } else { ProtocolEvent::Data(message) });
+        signals.push(if is_welcome {
+            ProtocolEvent::Authenticated
+        } else {
+            ProtocolEvent::Data(message)
+        });
     }
 
     fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {

@@ -1,4 +1,5 @@
-//! The runtime under test, with a look at what a link asks it for, and the ways in which a case waits on it.
+//! The runtime under test, with a look at what a link asks it for, and the ways in which a case
+//! waits on it.
 
 use std::{
     io,
@@ -31,7 +32,13 @@ pub(crate) struct Watched<Rt> {
 
 impl<Rt: Runtime> Watched<Rt> {
     pub(crate) fn new(rt: Rt) -> Self {
-        Self { rt, tasks: Arc::default(), sockets: Arc::default(), names: None, suspended: Arc::default() }
+        Self {
+            rt,
+            tasks: Arc::default(),
+            sockets: Arc::default(),
+            names: None,
+            suspended: Arc::default(),
+        }
     }
 
     /// One on which every name has these addresses.
@@ -46,7 +53,11 @@ impl<Rt: Runtime> Watched<Rt> {
     }
 
     /// Waits for the future, or for this long.
-    pub(crate) async fn within<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn within<T>(
+        &self,
+        limit: Duration,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
         let mut future = pin!(future);
         let (mut sleep, deadline) = (self.sleep(), self.now() + limit);
         std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
@@ -112,9 +123,14 @@ impl<Rt: Runtime> Runtime for Watched<Rt> {
         }
     }
 
-    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static {
+    fn connect(
+        &self,
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static {
         let (rt, sockets) = (self.rt.clone(), Arc::clone(&self.sockets));
-        async move { rt.connect(address).await.map(|tcp| Socket { tcp, _counted: Counted::new(&sockets) }) }
+        async move {
+            rt.connect(address).await.map(|tcp| Socket { tcp, _counted: Counted::new(&sockets) })
+        }
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -150,13 +166,21 @@ pub(crate) struct Socket<Tcp> {
 }
 
 impl<Tcp: AsyncRead + Unpin> AsyncRead for Socket<Tcp> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.tcp).poll_read(cx, into)
     }
 }
 
 impl<Tcp: AsyncWrite + Unpin> AsyncWrite for Socket<Tcp> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.tcp).poll_write(cx, from)
     }
 

@@ -16,8 +16,9 @@ pub struct Reply<K> {
     pub frame: ServerFrame,
 }
 
-/// A server's peers and channels, each connection by a key. It opens nothing and keeps no time; who may connect, and who is
-/// silent, is decided elsewhere ([`Admission`](relink_node::Admission), [`Liveness`](relink_node::Liveness)).
+/// A server's peers and channels, each connection by a key. It opens nothing and keeps no time; who
+/// may connect, and who is silent, is decided elsewhere ([`Admission`](relink_node::Admission),
+/// [`Liveness`](relink_node::Liveness)).
 ///
 /// ```
 /// use relink_profiles::metered::{Peer, ServerFrame};
@@ -47,8 +48,8 @@ impl<K: Ord + Clone> Hub<K> {
         Self { max_message_size, peers: BTreeMap::new(), channels: BTreeMap::new() }
     }
 
-    /// Somebody connected whose token was found good until `expires_at`; the time, too, in seconds since 1970. Send them this
-    /// first.
+    /// Somebody connected whose token was found good until `expires_at`; the time, too, in seconds
+    /// since 1970. Send them this first.
     #[must_use = "the client waits for it"]
     pub fn connected(
         &mut self,
@@ -77,7 +78,8 @@ impl<K: Ord + Clone> Hub<K> {
                 let mut replies = ack(from, request);
                 let members = self.channels.entry(channel.clone()).or_default();
                 let is_new = members.insert(from.clone());
-                let everybody = members.iter().filter_map(|key| self.peers.get(key)).cloned().collect();
+                let everybody =
+                    members.iter().filter_map(|key| self.peers.get(key)).cloned().collect();
                 let all = presence(&channel, everybody, Vec::new());
                 replies.push(Reply { to: from.clone(), frame: all });
                 if is_new {
@@ -101,7 +103,8 @@ impl<K: Ord + Clone> Hub<K> {
                 replies
             }
             Ok(ClientFrame::Send { to, data, request }) => {
-                let found = self.peers.iter().find(|(_, peer)| peer.id == to).map(|(key, _)| key.clone());
+                let found =
+                    self.peers.iter().find(|(_, peer)| peer.id == to).map(|(key, _)| key.clone());
                 let Some(to) = found else { return refuse(from, request, "peer_not_found") };
                 let mut replies = ack(from, request);
                 replies.push(Reply { to, frame: ServerFrame::Direct { from: peer.id, data } });
@@ -156,7 +159,10 @@ fn presence(channel: &str, joined: Vec<Peer>, left: Vec<Peer>) -> ServerFrame {
 }
 
 fn ack<K: Clone>(to: &K, request: Option<String>) -> Vec<Reply<K>> {
-    request.map(|request| Reply { to: to.clone(), frame: ServerFrame::Ack { request } }).into_iter().collect()
+    request
+        .map(|request| Reply { to: to.clone(), frame: ServerFrame::Ack { request } })
+        .into_iter()
+        .collect()
 }
 
 fn refuse<K: Clone>(to: &K, request: Option<String>, code: &str) -> Vec<Reply<K>> {

@@ -26,8 +26,9 @@ impl Direction {
 pub enum End {
     /// Both sides see a reset (RST), in the middle of whatever they are doing.
     Reset,
-    /// The end of the stream (FIN) in this direction; what comes after it is not forwarded. In both directions that ends
-    /// the connection, in one of them it is half-closed until the other side ends it, too.
+    /// The end of the stream (FIN) in this direction; what comes after it is not forwarded. In both
+    /// directions that ends the connection, in one of them it is half-closed until the other side
+    /// ends it, too.
     Fin(Direction),
 }
 
@@ -37,8 +38,8 @@ pub enum End {
 pub enum Fault {
     /// Every byte is forwarded at once. Undoes all of the others but [`Cut`](Self::Cut).
     Pass,
-    /// Nothing is forwarded, neither an end nor a reset: silence. What is sent meanwhile waits, as it does in a network
-    /// that is interrupted, and comes through after [`Pass`](Self::Pass).
+    /// Nothing is forwarded, neither an end nor a reset: silence. What is sent meanwhile waits, as
+    /// it does in a network that is interrupted, and comes through after [`Pass`](Self::Pass).
     Hole(Direction),
     /// Every byte arrives so much later.
     Delay(Direction, Duration),
@@ -46,8 +47,9 @@ pub enum Fault {
     Rate(Direction, NonZeroU32),
     /// The connection is cut, now. Does nothing to connections that come later.
     Cut(End),
-    /// The connection is cut after exactly so many more bytes in this direction (in each one, with [`Direction::Both`]):
-    /// in the middle of a frame, of a header, of a handshake. On connections that come later, counted from their start.
+    /// The connection is cut after exactly so many more bytes in this direction (in each one, with
+    /// [`Direction::Both`]): in the middle of a frame, of a header, of a handshake. On connections
+    /// that come later, counted from their start.
     CutAfter(Direction, u64, End),
 }
 
@@ -102,8 +104,9 @@ impl Orders {
             Fault::Cut(End::Reset) => self.reset = true,
             Fault::Cut(End::Fin(way)) => self.each(way, |flow, _| flow.fin = true, forwarded),
             Fault::CutAfter(way, count, end) => {
-                let cut =
-                    |flow: &mut Flow, so_far: u64| flow.cut_at = Some((so_far.saturating_add(count), end));
+                let cut = |flow: &mut Flow, so_far: u64| {
+                    flow.cut_at = Some((so_far.saturating_add(count), end))
+                };
                 self.each(way, cut, forwarded);
             }
         }
@@ -113,7 +116,12 @@ impl Orders {
         self.each(way, |flow, _| flow.cut_at = None, (0, 0));
     }
 
-    fn each(&mut self, way: Direction, mut change: impl FnMut(&mut Flow, u64), (up, down): (u64, u64)) {
+    fn each(
+        &mut self,
+        way: Direction,
+        mut change: impl FnMut(&mut Flow, u64),
+        (up, down): (u64, u64),
+    ) {
         if way.covers(Direction::Up) {
             change(&mut self.up, up);
         }

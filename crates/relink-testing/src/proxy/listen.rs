@@ -23,8 +23,8 @@ const OUT_OF_SOCKETS: Duration = Duration::from_millis(10);
 /// A port that stays this proxy's own while nobody listens there.
 pub(super) struct Port {
     addr: SocketAddr,
-    /// Bound and never listening: the system gives the port to nobody else, and refuses whoever dials it. Elsewhere the
-    /// port is free while it is closed.
+    /// Bound and never listening: the system gives the port to nobody else, and refuses whoever
+    /// dials it. Elsewhere the port is free while it is closed.
     #[cfg(target_os = "linux")]
     _placeholder: TcpSocket,
     listener: Option<TcpListener>,
@@ -54,10 +54,12 @@ impl Port {
         loop {
             let accepted = match &self.listener {
                 Some(listener) => listener.accept().await.map(|(tcp, _)| tcp),
-                None => bind(self.addr).and_then(|socket| socket.listen(BACKLOG)).and_then(|listener| {
-                    self.listener = Some(listener);
-                    Err(io::ErrorKind::WouldBlock.into())
-                }),
+                None => {
+                    bind(self.addr).and_then(|socket| socket.listen(BACKLOG)).and_then(|listener| {
+                        self.listener = Some(listener);
+                        Err(io::ErrorKind::WouldBlock.into())
+                    })
+                }
             };
             match accepted {
                 Ok(tcp) => return tcp,
@@ -101,7 +103,8 @@ fn admit(client: TcpStream, dials: Dials, shared: &Arc<Shared>, connections: &mu
     let mut state = shared.state();
     state.dials += 1;
     let number = state.dials;
-    let is_welcome = socket::prepare(&client).is_ok() && dials == Dials::Pass && state.live.len() < LIVE_MAX;
+    let is_welcome =
+        socket::prepare(&client).is_ok() && dials == Dials::Pass && state.live.len() < LIVE_MAX;
     if is_welcome {
         let relay = Arc::new(Relay::new(state.orders, Arc::clone(shared)));
         state.live.insert(number, Arc::clone(&relay));

@@ -29,9 +29,10 @@ use relay::Relay;
 
 /// A TCP proxy on 127.0.0.1 that forwards to an upstream, until it is told to do worse.
 ///
-/// It knows nothing of WebSocket: it cuts where the bytes are, also in the middle of a frame. What a [`Fault`] does to
-/// connections and [`Dials`] to clients that come later can be changed at any time, for all connections or for one, by
-/// hand or by a [`Schedule`]. Connections are counted from 1, in order of arrival.
+/// It knows nothing of WebSocket: it cuts where the bytes are, also in the middle of a frame. What
+/// a [`Fault`] does to connections and [`Dials`] to clients that come later can be changed at any
+/// time, for all connections or for one, by hand or by a [`Schedule`]. Connections are counted from
+/// 1, in order of arrival.
 ///
 /// ```
 /// use std::time::Duration;
@@ -58,8 +59,8 @@ use relay::Relay;
 /// # }
 /// ```
 ///
-/// Bounded: 1024 connections at a time (one more is reset at once), and 256 KiB on their way in each direction of each.
-/// Dropping the proxy resets every connection and frees the port.
+/// Bounded: 1024 connections at a time (one more is reset at once), and 256 KiB on their way in
+/// each direction of each. Dropping the proxy resets every connection and frees the port.
 pub struct Proxy {
     addr: SocketAddr,
     shared: Arc<Shared>,
@@ -175,13 +176,15 @@ impl Proxy {
             ScheduledFault::Fault(fault) => drop(self.set(*fault)),
             ScheduledFault::Dials(dials) => self.set_dials(*dials),
             ScheduledFault::Upstream(number) => {
-                let chosen = number.checked_rem(upstreams.len()).and_then(|index| upstreams.get(index));
+                let chosen =
+                    number.checked_rem(upstreams.len()).and_then(|index| upstreams.get(index));
                 chosen.into_iter().for_each(|upstream| self.set_upstream(*upstream));
             }
         }
     }
 
-    /// Does what the schedule says, each act at its time, counted from now. Dropped, it leaves things as they are.
+    /// Does what the schedule says, each act at its time, counted from now. Dropped, it leaves
+    /// things as they are.
     pub async fn play(&self, schedule: &Schedule, upstreams: &[SocketAddr]) {
         let start = tokio::time::Instant::now();
         for (at, act) in schedule.acts() {
@@ -248,8 +251,14 @@ impl fmt::Debug for Proxy {
 
 impl Shared {
     fn new(upstream: SocketAddr) -> Self {
-        let state =
-            State { upstream, orders: Orders::default(), live: BTreeMap::new(), dials: 0, up: 0, down: 0 };
+        let state = State {
+            upstream,
+            orders: Orders::default(),
+            live: BTreeMap::new(),
+            dials: 0,
+            up: 0,
+            down: 0,
+        };
         Self {
             state: Mutex::new(state),
             changed: Notify::new(),

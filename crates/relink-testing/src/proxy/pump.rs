@@ -42,7 +42,8 @@ pub(super) struct Waiting {
 }
 
 impl Pump<'_> {
-    /// Returns at the end of the stream in this direction, which is passed on; with an error where a side is lost.
+    /// Returns at the end of the stream in this direction, which is passed on; with an error where
+    /// a side is lost.
     pub(super) async fn run(mut self) -> io::Result<()> {
         loop {
             let orders = *self.orders.borrow_and_update();
@@ -51,7 +52,9 @@ impl Pump<'_> {
                 return pending().await;
             }
             let flow = orders.flow(self.way);
-            let left = flow.cut_at.map(|(at, end)| (at.saturating_sub(self.relay.forwarded(self.way)), end));
+            let left = flow
+                .cut_at
+                .map(|(at, end)| (at.saturating_sub(self.relay.forwarded(self.way)), end));
             if let Some((0, end)) = left {
                 self.relay.cut(self.way, end);
                 continue;
@@ -64,7 +67,8 @@ impl Pump<'_> {
             if is_due && self.waiting.chunks.is_empty() {
                 return self.to.shutdown().await;
             }
-            let limit = left.map_or(usize::MAX, |(left, _)| usize::try_from(left).unwrap_or(usize::MAX));
+            let limit =
+                left.map_or(usize::MAX, |(left, _)| usize::try_from(left).unwrap_or(usize::MAX));
             let mut chunk = Vec::new();
             tokio::select! {
                 biased;

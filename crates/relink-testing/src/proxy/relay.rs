@@ -36,7 +36,13 @@ pub(super) struct Relay {
 impl Relay {
     pub(super) fn new(orders: Orders, shared: Arc<Shared>) -> Self {
         let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { orders: watch::Sender::new(orders), up, down, broken: AtomicBool::new(false), shared }
+        Self {
+            orders: watch::Sender::new(orders),
+            up,
+            down,
+            broken: AtomicBool::new(false),
+            shared,
+        }
     }
 
     pub(super) fn apply(&self, fault: Fault) {
@@ -65,7 +71,9 @@ impl Relay {
         match way {
             Direction::Up => self.up.load(Ordering::Relaxed),
             Direction::Down => self.down.load(Ordering::Relaxed),
-            Direction::Both => self.forwarded(Direction::Up).saturating_add(self.forwarded(Direction::Down)),
+            Direction::Both => {
+                self.forwarded(Direction::Up).saturating_add(self.forwarded(Direction::Down))
+            }
         }
     }
 
@@ -76,7 +84,8 @@ impl Relay {
     }
 }
 
-/// Forwards until both directions are at their end, or one side is lost. Dropping the sockets resets them.
+/// Forwards until both directions are at their end, or one side is lost. Dropping the sockets
+/// resets them.
 pub(super) async fn forward(
     mut client: TcpStream,
     upstream: SocketAddr,
@@ -97,7 +106,8 @@ async fn both(client: &mut TcpStream, server: &mut TcpStream, relay: &Relay) -> 
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
     let pump = |way, from, to| {
-        Pump { relay, orders: relay.orders.subscribe(), way, from, to, waiting: Waiting::default() }.run()
+        Pump { relay, orders: relay.orders.subscribe(), way, from, to, waiting: Waiting::default() }
+            .run()
     };
     tokio::try_join!(
         pump(Direction::Up, from_client, to_server),
@@ -106,8 +116,8 @@ async fn both(client: &mut TcpStream, server: &mut TcpStream, relay: &Relay) -> 
     Ok(())
 }
 
-/// Both sides have been told the end: gives them the time to read what is under way. A socket that is closed with
-/// unread bytes is reset, and a reset can overtake them.
+/// Both sides have been told the end: gives them the time to read what is under way. A socket that
+/// is closed with unread bytes is reset, and a reset can overtake them.
 pub(super) async fn leave([mut client, mut server]: [TcpStream; 2]) {
     async fn read_up(tcp: &mut TcpStream) {
         let mut rest = [0; 4096];

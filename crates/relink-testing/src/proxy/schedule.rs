@@ -12,11 +12,13 @@ pub enum ScheduledFault {
     Fault(Fault),
     /// To clients that dial from now on.
     Dials(Dials),
-    /// Connections that come later lead to another upstream: the one with this number, counted around.
+    /// Connections that come later lead to another upstream: the one with this number, counted
+    /// around.
     Upstream(usize),
 }
 
-/// When something is done to the connections of a proxy: acts with their times, counted from the start.
+/// When something is done to the connections of a proxy: acts with their times, counted from the
+/// start.
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,9 +41,9 @@ impl Schedule {
         Self(acts)
     }
 
-    /// So many faults within this time, drawn from the seed: cuts of every kind, holes, delays, low rates, clients that
-    /// are refused, changes of the upstream. Each one ends where the next one begins, the last one at the end of the
-    /// time.
+    /// So many faults within this time, drawn from the seed: cuts of every kind, holes, delays, low
+    /// rates, clients that are refused, changes of the upstream. Each one ends where the next one
+    /// begins, the last one at the end of the time.
     #[must_use]
     pub fn random(seed: u64, faults: usize, within: Duration) -> Self {
         let mut chance = Chance(seed);
@@ -63,7 +65,8 @@ impl Schedule {
     }
 }
 
-const PEACE: [ScheduledFault; 2] = [ScheduledFault::Fault(Fault::Pass), ScheduledFault::Dials(Dials::Pass)];
+const PEACE: [ScheduledFault; 2] =
+    [ScheduledFault::Fault(Fault::Pass), ScheduledFault::Dials(Dials::Pass)];
 
 /// `SplitMix64`: small, and good enough to choose faults.
 struct Chance(u64);
@@ -94,7 +97,9 @@ impl Chance {
             // From inside the handshake to a few messages on.
             2..=5 => ScheduledFault::Fault(Fault::CutAfter(way, self.below(1000), end)),
             6 | 7 => ScheduledFault::Fault(Fault::Hole(way)),
-            8 => ScheduledFault::Fault(Fault::Delay(way, Duration::from_millis(1 + self.below(50)))),
+            8 => {
+                ScheduledFault::Fault(Fault::Delay(way, Duration::from_millis(1 + self.below(50))))
+            }
             9 => ScheduledFault::Fault(Fault::Rate(way, self.rate())),
             10 if self.below(2) == 0 => ScheduledFault::Dials(Dials::Reset),
             10 => ScheduledFault::Dials(Dials::Closed),

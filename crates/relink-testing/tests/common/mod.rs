@@ -58,7 +58,8 @@ pub(crate) async fn receive_error(client: &mut Client) -> Error {
 
 /// Waits until the server has seen this, and returns the first such event.
 pub(crate) async fn seen(server: &Server, what: impl Fn(&What) -> bool) -> ServerEvent {
-    let events = server.wait_for(|events| events.iter().any(|event| what(&event.what)), LONG).await.unwrap();
+    let events =
+        server.wait_for(|events| events.iter().any(|event| what(&event.what)), LONG).await.unwrap();
     events.into_iter().find(|event| what(&event.what)).unwrap()
 }
 
@@ -83,7 +84,10 @@ pub(crate) async fn request(server: &Server) -> TcpStream {
 pub(crate) async fn read_until(tcp: &mut TcpStream, end: &[u8]) {
     let mut bytes = Vec::new();
     while !bytes.ends_with(end) {
-        assert!(within(tcp.read_buf(&mut bytes)).await.unwrap() > 0, "never ended with {end:?}: {bytes:?}");
+        assert!(
+            within(tcp.read_buf(&mut bytes)).await.unwrap() > 0,
+            "never ended with {end:?}: {bytes:?}"
+        );
     }
 }
 

@@ -1,5 +1,6 @@
-//! M24: the eight tests of Metered's best practices for reconnects, on real sockets with the profile's link, against a server
-//! that speaks its protocol. Only durations are shortened, where nothing else is said.
+//! M24: the eight tests of Metered's best practices for reconnects, on real sockets with the
+//! profile's link, against a server that speaks its protocol. Only durations are shortened, where
+//! nothing else is said.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test picks the events that it is about")]
 
@@ -36,7 +37,8 @@ async fn m24_brief_drop_the_banner_comes_and_goes_and_what_was_sent_meanwhile_ar
     assert!(!ada.has_shown(StatusChange::Stuck(true)));
 }
 
-/// Nothing says that the network is gone, but silence. The stuck notice appears, and it recovers cleanly.
+/// Nothing says that the network is gone, but silence. The stuck notice appears, and it recovers
+/// cleanly.
 #[tokio::test]
 async fn m24_long_drop_is_found_by_its_silence_says_that_it_is_stuck_and_recovers() {
     let service = Service::start().await;
@@ -98,7 +100,8 @@ async fn m24_token_revocation_ends_at_the_next_attempt() {
     assert_eq!(service.server.connections(), 2);
 }
 
-/// A data channel does not survive its peer's connection. Each → connected opens another one, and data flows again.
+/// A data channel does not survive its peer's connection. Each → connected opens another one, and
+/// data flows again.
 #[tokio::test]
 async fn m24_data_channel_reopen_on_every_reconnect() {
     let service = Service::start().await;
@@ -118,7 +121,10 @@ async fn m24_data_channel_reopen_on_every_reconnect() {
         let peer = ada.sees_join().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let offer = listener.local_addr().expect("it is bound").port();
-        ada.client.send(Outgoing::from(offer.to_string()).on(format!("@{peer}"))).await.expect("it is up");
+        ada.client
+            .send(Outgoing::from(offer.to_string()).on(format!("@{peer}")))
+            .await
+            .expect("it is up");
         let port = bob.until("offer", direct).await;
         assert_eq!(port, offer);
         let mut near = TcpStream::connect(("127.0.0.1", port)).await.expect("somebody listens");
@@ -130,7 +136,11 @@ async fn m24_data_channel_reopen_on_every_reconnect() {
         assert_eq!(&data, b"data");
         drop(near);
         if let Some(mut handle) = dead.replace(far) {
-            assert_eq!(handle.read(&mut data).await.expect("an end"), 0, "a handle from before is dead");
+            assert_eq!(
+                handle.read(&mut data).await.expect("an end"),
+                0,
+                "a handle from before is dead"
+            );
         }
     }
     assert_eq!(bob.client.stats().connects, 3);
@@ -176,14 +186,15 @@ async fn m24_concurrent_cap_is_waited_for() {
     assert!(!third.connected().await, "for the first time, by itself");
 }
 
-/// A machine that sleeps sees nothing: neither what arrived before, nor that the server is not there any more. Back in the
-/// foreground it looks, and is connected within moments.
+/// A machine that sleeps sees nothing: neither what arrived before, nor that the server is not
+/// there any more. Back in the foreground it looks, and is connected within moments.
 #[tokio::test]
 async fn m24_backgrounded_tab_is_back_within_seconds_of_its_return() {
     let service = Service::start().await;
     // No heartbeat would find it in time; the hint does.
     let mut config = quick();
-    config.link.heartbeat = config.link.heartbeat.with_interval(Some(ms(60_000))).with_watchdog(None);
+    config.link.heartbeat =
+        config.link.heartbeat.with_interval(Some(ms(60_000))).with_watchdog(None);
     let mut ada = Person::in_room(&service, config).await;
     let mut bob = Person::in_room(&service, quick()).await;
     ada.sees_join().await;

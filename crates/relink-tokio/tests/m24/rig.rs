@@ -18,8 +18,8 @@ use relink_testing::{
     proxy::{Dials, End, Fault, Proxy},
 };
 use relink_tokio::relink::{
-    Backoff, CloseCode, ClosedReason, Curve, Jitter, OfflineSend, OutboxConfig, PresenceEvent, Rate,
-    StatusChange, Subscription,
+    Backoff, CloseCode, ClosedReason, Curve, Jitter, OfflineSend, OutboxConfig, PresenceEvent,
+    Rate, StatusChange, Subscription,
 };
 use relink_tokio::{Client, Event, Events, SessionConfig, Token, builder};
 
@@ -30,7 +30,8 @@ pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// The profile, with durations that a test can wait for, and an application that lets messages wait.
+/// The profile, with durations that a test can wait for, and an application that lets messages
+/// wait.
 pub(crate) fn quick() -> SessionConfig {
     let mut config =
         metered::config().with_outbox(OutboxConfig::default().with_while_down(OfflineSend::Queue));
@@ -95,10 +96,12 @@ impl Service {
     pub(crate) async fn token_of(&self, connection: usize) -> String {
         let request = |what: &What| -> Option<Request> { what.request().cloned() };
         let asked = |number: usize, what: &What| number == connection && request(what).is_some();
-        let seen =
-            self.server.wait_for(|log| log.iter().any(|event| asked(event.connection, &event.what)), LONG);
+        let seen = self
+            .server
+            .wait_for(|log| log.iter().any(|event| asked(event.connection, &event.what)), LONG);
         let seen = seen.await.expect("it comes");
-        let event = seen.iter().find(|event| asked(event.connection, &event.what)).expect("it was there");
+        let event =
+            seen.iter().find(|event| asked(event.connection, &event.what)).expect("it was there");
         let query = request(&event.what).and_then(|request| request.query().map(str::to_owned));
         query.and_then(|query| query.strip_prefix("token=").map(str::to_owned)).expect("a token")
     }
@@ -224,7 +227,9 @@ impl Person {
     /// Somebody comes to the room; what the server calls them.
     pub(crate) async fn sees_join(&mut self) -> String {
         let joined = |event: &Event| match event {
-            Event::Presence { change: PresenceEvent::Joined(member), .. } => Some(member.user.to_string()),
+            Event::Presence { change: PresenceEvent::Joined(member), .. } => {
+                Some(member.user.to_string())
+            }
             _ => None,
         };
         self.until("newcomer", joined).await

@@ -1,5 +1,5 @@
-//! Values out of CBOR. What comes in here is one whole item, well-formed as [`extent`](super::extent) has it; `None`
-//! says that it is of another kind.
+//! Values out of CBOR. What comes in here is one whole item, well-formed as
+//! [`extent`](super::extent) has it; `None` says that it is of another kind.
 
 use alloc::borrow::Cow;
 use alloc::string::String;

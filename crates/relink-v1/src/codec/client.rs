@@ -31,22 +31,30 @@ impl ClientFrame {
         Record::from(self).encoded_len(encoding)
     }
 
-    /// The frame in a message, and its encoding. Fields that this version does not know are passed over.
+    /// The frame in a message, and its encoding. Fields that this version does not know are passed
+    /// over.
     ///
-    /// Needs memory in proportion to the message, whatever it says. A payload shares the message's memory.
+    /// Needs memory in proportion to the message, whatever it says. A payload shares the message's
+    /// memory.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] with 1007 for what is not well-formed JSON or CBOR, and with 1003 for what is and is no frame of a
-    /// client: another type, a field that is missing, of another kind or there twice, and a limit that is exceeded.
+    /// [`DecodeError`] with 1007 for what is not well-formed JSON or CBOR, and with 1003 for what
+    /// is and is no frame of a client: another type, a field that is missing, of another kind or
+    /// there twice, and a limit that is exceeded.
     pub fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError> {
         let (fields, encoding) = Fields::of(message)?;
-        let kind = fields.kind(ClientKind::NAMES, ClientKind::from_name, ClientKind::from_number)?;
+        let kind =
+            fields.kind(ClientKind::NAMES, ClientKind::from_name, ClientKind::from_number)?;
         Ok((read(kind, &fields, message)?, encoding))
     }
 }
 
-fn read(kind: ClientKind, fields: &Fields<'_>, message: &Message) -> Result<ClientFrame, DecodeError> {
+fn read(
+    kind: ClientKind,
+    fields: &Fields<'_>,
+    message: &Message,
+) -> Result<ClientFrame, DecodeError> {
     Ok(match kind {
         ClientKind::Hello => ClientFrame::Hello {
             token: token(fields)?,
@@ -94,9 +102,9 @@ impl<'a> From<&'a ClientFrame> for Record<'a> {
                 .maybe_token(token.as_ref())
                 .maybe(Key::Presence, presence.as_ref().map(|words| Value::Text(words.as_str()))),
             ClientFrame::Unsubscribe { channel } => of(ClientKind::Unsubscribe).channel(channel),
-            ClientFrame::Heartbeat { nonce, sent } => {
-                of(ClientKind::Heartbeat).number(Key::Nonce, u64::from(*nonce)).number(Key::Sent, *sent)
-            }
+            ClientFrame::Heartbeat { nonce, sent } => of(ClientKind::Heartbeat)
+                .number(Key::Nonce, u64::from(*nonce))
+                .number(Key::Sent, *sent),
             ClientFrame::Renew { token } => of(ClientKind::Renew).maybe_token(Some(token)),
         }
     }

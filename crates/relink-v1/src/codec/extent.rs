@@ -1,5 +1,6 @@
-//! Where a CBOR item ends, and whether it is one: well-formed by RFC 8949, appendix C, with its text in UTF-8. Runs in
-//! constant memory, and looks at no byte that is not there, whatever lengths are claimed.
+//! Where a CBOR item ends, and whether it is one: well-formed by RFC 8949, appendix C, with its
+//! text in UTF-8. Runs in constant memory, and looks at no byte that is not there, whatever lengths
+//! are claimed.
 
 use core::str;
 

@@ -1,4 +1,5 @@
-//! What came in: the fields of one record, found in either encoding, and read as the frame asks for them.
+//! What came in: the fields of one record, found in either encoding, and read as the frame asks for
+//! them.
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -35,7 +36,8 @@ impl<'a> Fields<'a> {
             Message::Binary(bytes) => {
                 cbor::check(bytes)?;
                 let fields = Raw::Cbor(bytes).fields();
-                let fields = fields.unwrap_or_else(|| Err(DecodeError::refused("a CBOR map is wanted")))?;
+                let fields =
+                    fields.unwrap_or_else(|| Err(DecodeError::refused("a CBOR map is wanted")))?;
                 Ok((fields, Encoding::Cbor))
             }
         }
@@ -74,7 +76,11 @@ impl<'a> Fields<'a> {
         kind.ok_or_else(|| DecodeError::wanted(Key::Type, &format!("one of {}", names.join(", "))))
     }
 
-    pub(super) fn number(&self, key: Key, allowed: RangeInclusive<u64>) -> Result<Option<u64>, DecodeError> {
+    pub(super) fn number(
+        &self,
+        key: Key,
+        allowed: RangeInclusive<u64>,
+    ) -> Result<Option<u64>, DecodeError> {
         let Some(raw) = self.get(key) else { return Ok(None) };
         let number = match raw {
             Raw::Json(text) => json::number(text),
@@ -109,7 +115,10 @@ impl<'a> Fields<'a> {
         let Some(raw) = self.get(key) else { return Ok(None) };
         let text = raw.text().filter(|text| allowed.contains(&text.len()));
         text.map(Some).ok_or_else(|| {
-            DecodeError::wanted(key, &format!("text of {} to {} bytes", allowed.start(), allowed.end()))
+            DecodeError::wanted(
+                key,
+                &format!("text of {} to {} bytes", allowed.start(), allowed.end()),
+            )
         })
     }
 
@@ -125,12 +134,15 @@ impl<'a> Fields<'a> {
         self.get(Key::Text).or(self.get(Key::Base64)).is_some()
     }
 
-    /// The payload of a message: a part of the message's own memory where nothing had to be unescaped.
+    /// The payload of a message: a part of the message's own memory where nothing had to be
+    /// unescaped.
     pub(super) fn payload(&self, message: &Message) -> Result<Message, DecodeError> {
         match (self.get(Key::Text), self.get(Key::Base64)) {
             (Some(raw), None) => {
                 let text = match raw.text() {
-                    Some(Cow::Borrowed(text)) => Text::try_from(part(message, text.as_bytes())).ok(),
+                    Some(Cow::Borrowed(text)) => {
+                        Text::try_from(part(message, text.as_bytes())).ok()
+                    }
                     Some(Cow::Owned(text)) => Some(Text::from(text)),
                     None => None,
                 };
@@ -139,7 +151,10 @@ impl<'a> Fields<'a> {
             (None, Some(Raw::Json(text))) => {
                 let bytes = json::string(text).and_then(|text| STANDARD.decode(&*text).ok());
                 bytes.map(Message::from).ok_or_else(|| {
-                    DecodeError::wanted(Key::Base64, "base64 of the standard alphabet, with padding,")
+                    DecodeError::wanted(
+                        Key::Base64,
+                        "base64 of the standard alphabet, with padding,",
+                    )
                 })
             }
             (None, Some(Raw::Cbor(bytes))) => match cbor::bytes(bytes) {
@@ -148,7 +163,9 @@ impl<'a> Fields<'a> {
                 None => Err(DecodeError::wanted(Key::Base64, "a byte string")),
             },
             (None, None) => Err(DecodeError::refused("text, base64: missing")),
-            (Some(_), Some(_)) => Err(DecodeError::refused("text, base64: only one of them is wanted")),
+            (Some(_), Some(_)) => {
+                Err(DecodeError::refused("text, base64: only one of them is wanted"))
+            }
         }
     }
 

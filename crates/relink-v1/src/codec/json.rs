@@ -1,5 +1,5 @@
-//! Values out of JSON. What comes in here is the text of one whole value, as `serde_json` has found it; `None` says that
-//! it is of another kind.
+//! Values out of JSON. What comes in here is the text of one whole value, as `serde_json` has found
+//! it; `None` says that it is of another kind.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;

@@ -23,7 +23,8 @@ impl Record<'_> {
 
     /// `{"name":value,"name":value}`
     fn json_len(&self) -> usize {
-        let fields = self.0.iter().map(|(key, value)| json_text_len(key.name()) + 1 + value.json_len());
+        let fields =
+            self.0.iter().map(|(key, value)| json_text_len(key.name()) + 1 + value.json_len());
         2 + separated(fields)
     }
 }

@@ -7,7 +7,8 @@ use relink::{CloseCode, CloseFrame};
 
 use super::names::Key;
 
-/// A message that is not a frame of `relink.v1`. The receiver closes the transport with [`CloseFrame::from`] it.
+/// A message that is not a frame of `relink.v1`. The receiver closes the transport with
+/// [`CloseFrame::from`] it.
 ///
 /// ```
 /// use relink::CloseFrame;

@@ -1,4 +1,5 @@
-//! What fields and frames are called: by name in JSON, by number in CBOR. `docs/protocol.md` has the same tables.
+//! What fields and frames are called: by name in JSON, by number in CBOR. `docs/protocol.md` has
+//! the same tables.
 
 /// An enum whose variants have a name and a number.
 macro_rules! names {
@@ -31,7 +32,8 @@ macro_rules! names {
 }
 
 names! {
-    /// A field, with one meaning and one type wherever it stands. Those of frequent frames fit into one byte of CBOR.
+    /// A field, with one meaning and one type wherever it stands. Those of frequent frames fit into
+    /// one byte of CBOR.
     Key {
         Type = 0 "type",
         Serial = 1 "serial",

@@ -13,13 +13,17 @@ use super::record::{Record, Value};
 
 impl From<&Position> for Record<'_> {
     fn from(position: &Position) -> Self {
-        Self::default().number(Key::Epoch, u64::from(position.epoch)).number(Key::Offset, position.offset)
+        Self::default()
+            .number(Key::Epoch, u64::from(position.epoch))
+            .number(Key::Offset, position.offset)
     }
 }
 
 impl<'a> From<&'a Resume> for Record<'a> {
     fn from(resume: &'a Resume) -> Self {
-        Self::default().text(Key::Session, resume.session.expose()).record(Key::Position, &resume.position)
+        Self::default()
+            .text(Key::Session, resume.session.expose())
+            .record(Key::Position, &resume.position)
     }
 }
 

@@ -60,7 +60,9 @@ impl<'a> Record<'a> {
     pub(super) fn encode(&self, encoding: Encoding) -> Message {
         match encoding {
             // Neither can fail: memory takes everything, and every key is text.
-            Encoding::Json => Message::Text(Text::from(serde_json::to_string(self).unwrap_or_default())),
+            Encoding::Json => {
+                Message::Text(Text::from(serde_json::to_string(self).unwrap_or_default()))
+            }
             Encoding::Cbor => {
                 let mut out = Encoder::new(Vec::with_capacity(64));
                 let written = self.write(&mut out);

@@ -12,8 +12,8 @@ use super::names::{Key, ServerKind};
 use super::record::{Record, Value};
 
 impl ServerFrame {
-    /// The frame as a message. Checks no [`limits`], as the peer does, but cuts the detail of a problem to what is allowed.
-    /// A duration is rounded up to the millisecond.
+    /// The frame as a message. Checks no [`limits`], as the peer does, but cuts the detail of a
+    /// problem to what is allowed. A duration is rounded up to the millisecond.
     ///
     /// ```
     /// use relink_v1::{Encoding, ServerFrame};
@@ -34,25 +34,34 @@ impl ServerFrame {
         Record::from(self).encoded_len(encoding)
     }
 
-    /// The frame in a message, and its encoding. Fields that this version does not know are passed over.
+    /// The frame in a message, and its encoding. Fields that this version does not know are passed
+    /// over.
     ///
-    /// Needs memory in proportion to the message, whatever it says. A payload shares the message's memory.
+    /// Needs memory in proportion to the message, whatever it says. A payload shares the message's
+    /// memory.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] with 1007 for what is not well-formed JSON or CBOR, and with 1003 for what is and is no frame of a
-    /// server: another type, a field that is missing, of another kind or there twice, and a limit that is exceeded.
+    /// [`DecodeError`] with 1007 for what is not well-formed JSON or CBOR, and with 1003 for what
+    /// is and is no frame of a server: another type, a field that is missing, of another kind or
+    /// there twice, and a limit that is exceeded.
     pub fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError> {
         let (fields, encoding) = Fields::of(message)?;
-        let kind = fields.kind(ServerKind::NAMES, ServerKind::from_name, ServerKind::from_number)?;
+        let kind =
+            fields.kind(ServerKind::NAMES, ServerKind::from_name, ServerKind::from_number)?;
         Ok((read(kind, &fields, message)?, encoding))
     }
 }
 
-fn read(kind: ServerKind, fields: &Fields<'_>, message: &Message) -> Result<ServerFrame, DecodeError> {
+fn read(
+    kind: ServerKind,
+    fields: &Fields<'_>,
+    message: &Message,
+) -> Result<ServerFrame, DecodeError> {
     Ok(match kind {
         ServerKind::Welcome => {
-            let rejected = fields.records(Key::Rejected, limits::REJECTIONS, |fields| fields.rejection())?;
+            let rejected =
+                fields.records(Key::Rejected, limits::REJECTIONS, |fields| fields.rejection())?;
             ServerFrame::Welcome {
                 session: fields.session()?,
                 resumed: need(Key::Resumed, fields.flag(Key::Resumed)?)?,
@@ -68,10 +77,13 @@ fn read(kind: ServerKind, fields: &Fields<'_>, message: &Message) -> Result<Serv
         ServerKind::Publication => {
             let channel = fields.maybe_channel()?;
             let offset = need(Key::Offset, fields.counted(Key::Offset)?)?;
-            let problem = if fields.has_payload() { None } else { fields.maybe_problem(Key::Problem)? };
+            let problem =
+                if fields.has_payload() { None } else { fields.maybe_problem(Key::Problem)? };
             match problem {
                 Some(problem) => ServerFrame::Withheld { channel, offset, problem },
-                None => ServerFrame::Publication { channel, offset, payload: fields.payload(message)? },
+                None => {
+                    ServerFrame::Publication { channel, offset, payload: fields.payload(message)? }
+                }
             }
         }
         ServerKind::Subscribed => ServerFrame::Subscribed {
@@ -84,7 +96,8 @@ fn read(kind: ServerKind, fields: &Fields<'_>, message: &Message) -> Result<Serv
             problem: fields.maybe_problem(Key::Problem)?,
         },
         ServerKind::Members => {
-            let members = fields.records(Key::Members, limits::MEMBERS, |fields| fields.member())?;
+            let members =
+                fields.records(Key::Members, limits::MEMBERS, |fields| fields.member())?;
             ServerFrame::Members {
                 channel: fields.channel()?,
                 members: need(Key::Members, members)?,
@@ -103,9 +116,9 @@ fn read(kind: ServerKind, fields: &Fields<'_>, message: &Message) -> Result<Serv
             nonce: need(Key::Nonce, fields.small_number(Key::Nonce)?)?,
             sent: fields.count(Key::Sent)?,
         },
-        ServerKind::GoingAway => {
-            ServerFrame::GoingAway { retry_after: Duration::from_millis(fields.count(Key::RetryAfter)?) }
-        }
+        ServerKind::GoingAway => ServerFrame::GoingAway {
+            retry_after: Duration::from_millis(fields.count(Key::RetryAfter)?),
+        },
         ServerKind::Error => ServerFrame::Error(fields.problem()?),
     })
 }
@@ -113,12 +126,23 @@ fn read(kind: ServerKind, fields: &Fields<'_>, message: &Message) -> Result<Serv
 impl<'a> From<&'a ServerFrame> for Record<'a> {
     fn from(frame: &'a ServerFrame) -> Self {
         match frame {
-            ServerFrame::Welcome { session, resumed, refused, received, rejected, position, max_message } => {
+            ServerFrame::Welcome {
+                session,
+                resumed,
+                refused,
+                received,
+                rejected,
+                position,
+                max_message,
+            } => {
                 let rejections = || Value::List(rejected.iter().map(Record::from).collect());
                 of(ServerKind::Welcome)
                     .text(Key::Session, session.expose())
                     .flag(Key::Resumed, *resumed)
-                    .maybe(Key::Refused, refused.as_ref().map(|problem| Value::Record(problem.into())))
+                    .maybe(
+                        Key::Refused,
+                        refused.as_ref().map(|problem| Value::Record(problem.into())),
+                    )
                     .number(Key::Received, *received)
                     .maybe(Key::Rejected, (!rejected.is_empty()).then(rejections))
                     .record(Key::Position, position)
@@ -154,9 +178,9 @@ impl<'a> From<&'a ServerFrame> for Record<'a> {
             ServerFrame::Left { channel, member } => {
                 of(ServerKind::Left).channel(channel).record(Key::Member, member)
             }
-            ServerFrame::HeartbeatAck { nonce, sent } => {
-                of(ServerKind::HeartbeatAck).number(Key::Nonce, u64::from(*nonce)).number(Key::Sent, *sent)
-            }
+            ServerFrame::HeartbeatAck { nonce, sent } => of(ServerKind::HeartbeatAck)
+                .number(Key::Nonce, u64::from(*nonce))
+                .number(Key::Sent, *sent),
             ServerFrame::GoingAway { retry_after } => {
                 of(ServerKind::GoingAway).number(Key::RetryAfter, milliseconds(*retry_after))
             }

@@ -29,11 +29,20 @@ fn every_example_is_what_the_encoder_writes() {
         let digits: Vec<char> = cbor.chars().filter(char::is_ascii_hexdigit).collect();
         let lines: Vec<String> = digits.chunks(96).map(String::from_iter).collect();
         let diagnostic = diagnostic(&item(&mut unhex(cbor).as_slice()));
-        let block = format!("```json\n{json}\n```\n\n```cbor\n{}\n{diagnostic}\n```", lines.join("\n"));
+        let block =
+            format!("```json\n{json}\n```\n\n```cbor\n{}\n{diagnostic}\n```", lines.join("\n"));
         assert!(document.contains(&block), "docs/protocol.md lacks:\n{block}");
     }
-    assert_eq!(document.matches("```cbor").count(), goldens().len(), "an example that no test knows");
-    assert_eq!(document.matches("```json").count(), goldens().len(), "an example that no test knows");
+    assert_eq!(
+        document.matches("```cbor").count(),
+        goldens().len(),
+        "an example that no test knows"
+    );
+    assert_eq!(
+        document.matches("```json").count(),
+        goldens().len(),
+        "an example that no test knows"
+    );
 }
 
 #[test]
@@ -58,10 +67,14 @@ fn every_line_of_a_trace_is_a_frame() {
 fn the_tables_of_keys_alone_make_json_of_cbor() {
     let document = document();
     let rows = |columns: usize| -> BTreeMap<u64, String> {
-        let cells = document.lines().map(|line| line.trim_matches('|').split('|').map(str::trim).collect());
-        let rows = cells.filter(|cells: &Vec<&str>| cells.len() == columns && cells[1].starts_with('`'));
-        rows.filter_map(|cells| Some((cells[0].parse().ok()?, cells[1].trim_matches('`').to_owned())))
-            .collect()
+        let cells =
+            document.lines().map(|line| line.trim_matches('|').split('|').map(str::trim).collect());
+        let rows =
+            cells.filter(|cells: &Vec<&str>| cells.len() == columns && cells[1].starts_with('`'));
+        rows.filter_map(|cells| {
+            Some((cells[0].parse().ok()?, cells[1].trim_matches('`').to_owned()))
+        })
+        .collect()
     };
     let (keys, types) = (rows(4), rows(3));
     assert_eq!((keys.len(), types.len()), (31, 18));
@@ -106,7 +119,10 @@ fn the_tables_of_problems_and_close_codes_have_ours() {
         Problem::UNAVAILABLE,
     ];
     for name in names {
-        assert!(document.contains(&format!("\n| `{name}` |")), "docs/protocol.md lacks the problem {name}");
+        assert!(
+            document.contains(&format!("\n| `{name}` |")),
+            "docs/protocol.md lacks the problem {name}"
+        );
     }
     let codes = [
         CloseCode::NORMAL,
@@ -123,7 +139,10 @@ fn the_tables_of_problems_and_close_codes_have_ours() {
         CloseCode::ADMIN_DISCONNECT,
     ];
     for code in codes {
-        assert!(document.contains(&format!("\n| {code} |")), "docs/protocol.md lacks the code {code}");
+        assert!(
+            document.contains(&format!("\n| {code} |")),
+            "docs/protocol.md lacks the code {code}"
+        );
     }
 }
 
@@ -141,7 +160,9 @@ fn item(bytes: &mut &[u8]) -> Item {
     let head = take(bytes, 1)[0];
     let argument = match head & 0x1f {
         info @ 0..=23 => u64::from(info),
-        info => take(bytes, 1 << (info - 24)).iter().fold(0, |number, byte| number << 8 | u64::from(*byte)),
+        info => take(bytes, 1 << (info - 24))
+            .iter()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte)),
     };
     let count = usize::try_from(argument).expect("a length");
     match head >> 5 {
@@ -173,7 +194,9 @@ fn diagnostic(item: &Item) -> String {
         Item::Number(number) => number.to_string(),
         Item::Bytes(bytes) => format!("h'{}'", golden::shown(&Message::from(bytes.clone()))),
         Item::Text(text) => format!("{text:?}"),
-        Item::List(items) => format!("[{}]", items.iter().map(diagnostic).collect::<Vec<_>>().join(", ")),
+        Item::List(items) => {
+            format!("[{}]", items.iter().map(diagnostic).collect::<Vec<_>>().join(", "))
+        }
         Item::Map(pairs) => {
             let pairs = pairs.iter().map(|(key, value)| format!("{key}: {}", diagnostic(value)));
             format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
@@ -190,7 +213,9 @@ fn translate(item: &Item, keys: &BTreeMap<u64, String>, types: &BTreeMap<u64, St
         Item::List(items) => items.iter().map(|item| translate(item, keys, types)).collect(),
         Item::Map(pairs) => {
             let pairs = pairs.iter().map(|(key, value)| match (keys[key].as_str(), value) {
-                ("type", Item::Number(number)) => ("type".to_owned(), Value::from(types[number].as_str())),
+                ("type", Item::Number(number)) => {
+                    ("type".to_owned(), Value::from(types[number].as_str()))
+                }
                 (name, value) => (name.to_owned(), translate(value, keys, types)),
             });
             Value::Object(pairs.collect::<Map<_, _>>())
@@ -204,7 +229,8 @@ fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for group in bytes.chunks(3) {
-        let bits = (0..3).fold(0, |bits, at| bits << 8 | usize::from(group.get(at).copied().unwrap_or(0)));
+        let bits =
+            (0..3).fold(0, |bits, at| bits << 8 | usize::from(group.get(at).copied().unwrap_or(0)));
         for at in 0..4 {
             let letter = char::from(ALPHABET[bits >> (18 - 6 * at) & 0x3f]);
             text.push(if at <= group.len() { letter } else { '=' });

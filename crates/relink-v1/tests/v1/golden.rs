@@ -1,5 +1,5 @@
-//! Every frame with its exact bytes in both encodings. `docs/protocol.md` shows the same; the CBOR was written by a
-//! library of somebody else's, Python's cbor2.
+//! Every frame with its exact bytes in both encodings. `docs/protocol.md` shows the same; the CBOR
+//! was written by a library of somebody else's, Python's cbor2.
 
 use std::time::Duration;
 
@@ -90,7 +90,11 @@ fn golden<F>(frame: F, json: &'static str, cbor: &'static str) -> Golden<F> {
 pub(crate) fn client() -> Vec<Golden<ClientFrame>> {
     vec![
         golden(
-            ClientFrame::Hello { token: Some(Secret::from("s3cret")), resume: None, max_message: None },
+            ClientFrame::Hello {
+                token: Some(Secret::from("s3cret")),
+                resume: None,
+                max_message: None,
+            },
             r#"{"type":"hello","token":"s3cret"}"#,
             "a200010866733363726574",
         ),
@@ -109,7 +113,11 @@ pub(crate) fn client() -> Vec<Golden<ClientFrame>> {
             "a40002010702656c6f62627903626869",
         ),
         golden(
-            ClientFrame::Message { serial: None, channel: None, payload: vec![0, 1, 254, 255].into() },
+            ClientFrame::Message {
+                serial: None,
+                channel: None,
+                payload: vec![0, 1, 254, 255].into(),
+            },
             r#"{"type":"message","base64":"AAH+/w=="}"#,
             "a2000204440001feff",
         ),
@@ -208,7 +216,11 @@ pub(crate) fn server() -> Vec<Golden<ServerFrame>> {
             "a4000a02656c6f626279051903e903626869",
         ),
         golden(
-            ServerFrame::Publication { channel: None, offset: 41, payload: vec![0, 1, 254, 255].into() },
+            ServerFrame::Publication {
+                channel: None,
+                offset: 41,
+                payload: vec![0, 1, 254, 255].into(),
+            },
             r#"{"type":"publication","offset":41,"base64":"AAH+/w=="}"#,
             "a3000a05182904440001feff",
         ),
@@ -223,7 +235,11 @@ pub(crate) fn server() -> Vec<Golden<ServerFrame>> {
              3731353633206279746573",
         ),
         golden(
-            ServerFrame::Subscribed { channel: lobby(), position: Position::new(3, 1000), recovered: true },
+            ServerFrame::Subscribed {
+                channel: lobby(),
+                position: Position::new(3, 1000),
+                recovered: true,
+            },
             r#"{"type":"subscribed","channel":"lobby","position":{"epoch":3,"offset":1000},"recovered":true}"#,
             "a4000b02656c6f6262790ba20c03051903e813f5",
         ),
@@ -251,7 +267,11 @@ pub(crate) fn server() -> Vec<Golden<ServerFrame>> {
             "a3000d02656c6f626279181882a31563616e6e16626a31176461776179a21563626f6216626a32",
         ),
         golden(
-            ServerFrame::Members { channel: lobby(), members: vec![member("ann", "j1", None)], more: true },
+            ServerFrame::Members {
+                channel: lobby(),
+                members: vec![member("ann", "j1", None)],
+                more: true,
+            },
             r#"{"type":"members","channel":"lobby","members":[{"user":"ann","join":"j1"}],"more":true}"#,
             "a4000d02656c6f626279181881a21563616e6e16626a31181df5",
         ),

@@ -103,7 +103,8 @@ fn w11_problems_are_limited_and_the_encoder_cuts_what_is_longer() {
     for encoding in BOTH {
         let name = long(limits::PROBLEM_NAME) + "x";
         let frame = ServerFrame::Error(Problem::new(name, long(limits::PROBLEM_DETAIL - 1) + "éé"));
-        let Ok((ServerFrame::Error(problem), _)) = ServerFrame::decode(&frame.encode(encoding)) else {
+        let Ok((ServerFrame::Error(problem), _)) = ServerFrame::decode(&frame.encode(encoding))
+        else {
             panic!("cut to what is allowed");
         };
         assert_eq!(problem.name.len(), limits::PROBLEM_NAME);
@@ -138,7 +139,8 @@ fn w11_rejections_are_limited() {
 #[test]
 fn w11_numbers_end_where_those_of_json_are_safe() {
     let (most, more) = (limits::NUMBER, limits::NUMBER + 1);
-    let frame = |serial| ClientFrame::Message { serial: Some(serial), channel: None, payload: "".into() };
+    let frame =
+        |serial| ClientFrame::Message { serial: Some(serial), channel: None, payload: "".into() };
     client(&frame(most), &frame(more), "serial");
     client(&frame(1), &frame(0), "serial");
     let frame = |sent| ClientFrame::Heartbeat { nonce: u32::MAX, sent };
@@ -156,7 +158,8 @@ fn w11_numbers_end_where_those_of_json_are_safe() {
     server(&ServerFrame::Ack { serial: most }, &ServerFrame::Ack { serial: more }, "serial");
     let frame = |sent| ServerFrame::HeartbeatAck { nonce: 0, sent };
     server(&frame(most), &frame(more), "sent");
-    let frame = |serial| ServerFrame::Rejected(Rejection { serial, problem: Problem::new("x", "") });
+    let frame =
+        |serial| ServerFrame::Rejected(Rejection { serial, problem: Problem::new("x", "") });
     server(&frame(most), &frame(more), "serial");
     server(&frame(1), &frame(0), "serial");
     let frame = |received| ServerFrame::Welcome {
@@ -182,7 +185,10 @@ fn durations_go_out_in_milliseconds_rounded_up() {
         for encoding in BOTH {
             let message = ServerFrame::GoingAway { retry_after }.encode(encoding);
             let retry_after = Duration::from_millis(expected);
-            assert_eq!(ServerFrame::decode(&message), Ok((ServerFrame::GoingAway { retry_after }, encoding)));
+            assert_eq!(
+                ServerFrame::decode(&message),
+                Ok((ServerFrame::GoingAway { retry_after }, encoding))
+            );
         }
     }
 }

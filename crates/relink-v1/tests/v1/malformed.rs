@@ -29,9 +29,16 @@ fn is(code: u16, detail: &str) -> (u16, String) {
 
 #[test]
 fn w11_what_is_not_json_is_refused_with_1007() {
-    for text in
-        ["", "{", "nonsense", "{\"type\":\"renew\",}", "{\"type\":5}}", "[1,", "\"\u{1}\"", "{\"type\":01}"]
-    {
+    for text in [
+        "",
+        "{",
+        "nonsense",
+        "{\"type\":\"renew\",}",
+        "{\"type\":5}}",
+        "[1,",
+        "\"\u{1}\"",
+        "{\"type\":01}",
+    ] {
         assert_eq!(client(text), is(1007, "not well-formed JSON"), "{text}");
         assert_eq!(server(text), is(1007, "not well-formed JSON"), "{text}");
     }
@@ -73,7 +80,9 @@ fn w11_what_is_no_object_is_refused_with_1003() {
 #[test]
 fn w11_an_unknown_type_is_refused_with_1003() {
     let wanted = "type: one of hello, message, subscribe, unsubscribe, heartbeat, renew is wanted";
-    for text in [r#"{"type":"hallo"}"#, r#"{"type":1}"#, r#"{"type":["hello"]}"#, r#"{"type":"welcome"}"#] {
+    for text in
+        [r#"{"type":"hallo"}"#, r#"{"type":1}"#, r#"{"type":["hello"]}"#, r#"{"type":"welcome"}"#]
+    {
         assert_eq!(client(text), is(1003, wanted), "{text}");
     }
     for hex in ["a10000", "a10007", "a1006568656c6c6f", "a100f5"] {
@@ -138,9 +147,15 @@ fn w11_a_field_of_another_kind_is_refused_and_nothing_of_it_is_said() {
         (r#"{"type":"message","text":"x","serial":1e999}"#, format!("serial: {number}")),
         (r#"{"type":"message","text":7}"#, "text: text is wanted".into()),
         (r#"{"type":"message","text":"\ud800"}"#, "text: text is wanted".into()),
-        (r#"{"type":"message","text":"x","base64":""}"#, "text, base64: only one of them is wanted".into()),
+        (
+            r#"{"type":"message","text":"x","base64":""}"#,
+            "text, base64: only one of them is wanted".into(),
+        ),
         (r#"{"type":"hello","resume":"s3cret"}"#, "resume: a record is wanted".into()),
-        (r#"{"type":"hello","token":["s3cret"]}"#, "token: text of 0 to 16384 bytes is wanted".into()),
+        (
+            r#"{"type":"hello","token":["s3cret"]}"#,
+            "token: text of 0 to 16384 bytes is wanted".into(),
+        ),
         (r#"{"type":"renew","token":"s3cret","token":"s3cret"}"#, "token: twice".into()),
         (
             r#"{"type":"heartbeat","nonce":4294967296,"sent":0}"#,
@@ -156,7 +171,9 @@ fn w11_a_field_of_another_kind_is_refused_and_nothing_of_it_is_said() {
         assert_eq!(client(&text), is(1003, detail), "{text}");
     }
     assert_eq!(
-        server(r#"{"type":"subscribed","recovered":1,"channel":"x","position":{"epoch":0,"offset":0}}"#),
+        server(
+            r#"{"type":"subscribed","recovered":1,"channel":"x","position":{"epoch":0,"offset":0}}"#
+        ),
         is(1003, "recovered: true or false is wanted")
     );
     assert_eq!(
@@ -188,25 +205,39 @@ fn w11_a_field_of_cbor_has_its_major_type() {
 #[test]
 fn w11_what_is_not_known_is_passed_over() {
     let golden = &golden::client()[2];
-    let json = golden.json.replacen('{', r#"{"x":{"deep":[1,{"serial":9}]},"x":1e999,"nonce":"other","#, 1);
-    assert_eq!(ClientFrame::decode(&Message::from(json)), Ok((golden.frame.clone(), Encoding::Json)));
+    let json = golden.json.replacen(
+        '{',
+        r#"{"x":{"deep":[1,{"serial":9}]},"x":1e999,"nonce":"other","#,
+        1,
+    );
+    assert_eq!(
+        ClientFrame::decode(&Message::from(json)),
+        Ok((golden.frame.clone(), Encoding::Json))
+    );
     // Keys that are text, negative, large, a list; a value of a field that belongs to other frames.
     let pairs = "6178 bf5f4100ff9fffff 20 01 18ff 02 1b7fffffffffffffff 03 8101 04 06 6178";
     let cbor = golden.cbor.replacen("a4", &format!("aa {pairs}"), 1);
-    assert_eq!(ClientFrame::decode(&Message::from(unhex(&cbor))), Ok((golden.frame.clone(), Encoding::Cbor)));
+    assert_eq!(
+        ClientFrame::decode(&Message::from(unhex(&cbor))),
+        Ok((golden.frame.clone(), Encoding::Cbor))
+    );
 }
 
 #[test]
 fn what_others_may_write_otherwise_is_read() {
-    let expected =
-        ClientFrame::Message { serial: Some(7), channel: Some("a/b".into()), payload: "é\n".into() };
+    let expected = ClientFrame::Message {
+        serial: Some(7),
+        channel: Some("a/b".into()),
+        payload: "é\n".into(),
+    };
     let text = " {\"text\" : \"\\u00e9\\n\",\n\t\"channel\": \"a\\/b\", \"\\u0073erial\":7, \"type\":\"message\",\"token\":null}\r\n";
     assert_eq!(ClientFrame::decode(&text.into()), Ok((expected.clone(), Encoding::Json)));
     // Lengths that come at the end, numbers in more bytes than they need, no value at all.
     let hex = "bf 1800 190002 18 01 1b0000000000000007 02 7f 61 61 62 2f62 ff 03 7f 62c3a9 610a 60 ff 08 f6 0e f7 ff";
     assert_eq!(ClientFrame::decode(&unhex(hex).into()), Ok((expected, Encoding::Cbor)));
     let pieces = "a20002 04 5f 4100 40 4201fe ff";
-    let expected = ClientFrame::Message { serial: None, channel: None, payload: vec![0, 1, 254].into() };
+    let expected =
+        ClientFrame::Message { serial: None, channel: None, payload: vec![0, 1, 254].into() };
     assert_eq!(ClientFrame::decode(&unhex(pieces).into()), Ok((expected, Encoding::Cbor)));
 }
 
@@ -231,18 +262,24 @@ fn w11_depth_costs_nothing() {
     assert_eq!(level(31), Ok(()), "32 levels with the frame itself");
     assert_eq!(level(32), Err(is(1003, "CBOR nested too deeply")));
     assert_eq!(level(deep), Err(is(1003, "CBOR nested too deeply")));
-    assert_eq!(cbor(&"c1".repeat(33)), is(1007, "not well-formed CBOR"), "ends before it is too deep");
+    assert_eq!(
+        cbor(&"c1".repeat(33)),
+        is(1007, "not well-formed CBOR"),
+        "ends before it is too deep"
+    );
     assert_eq!(cbor(&"c1".repeat(34)), is(1003, "CBOR nested too deeply"));
 }
 
 #[test]
 fn w11_a_length_that_is_only_claimed_allocates_nothing() {
-    // Bytes, text, a list and a map, each of 64 KiB, of 4 GiB and of 2⁶⁴-1; nothing follows. Were the room made first,
-    // the last two would end the process.
+    // Bytes, text, a list and a map, each of 64 KiB, of 4 GiB and of 2⁶⁴-1; nothing follows. Were
+    // the room made first, the last two would end the process.
     for major in [2_u8, 3, 4, 5] {
-        for claim in
-            [vec![0x1a, 0, 1, 0, 0], vec![0x1a, 255, 255, 255, 255], [vec![0x1b], vec![255; 8]].concat()]
-        {
+        for claim in [
+            vec![0x1a, 0, 1, 0, 0],
+            vec![0x1a, 255, 255, 255, 255],
+            [vec![0x1b], vec![255; 8]].concat(),
+        ] {
             let mut bytes = vec![0xa2, 0, 2, 3];
             bytes.extend(&claim);
             bytes[4] |= major << 5;
@@ -275,7 +312,8 @@ fn a_payload_shares_the_memory_of_its_message() {
     for golden in [&golden::client()[2], &golden::client()[3]] {
         for encoding in [Encoding::Json, Encoding::Cbor] {
             let message = golden.message(encoding);
-            let Ok((ClientFrame::Message { payload, .. }, _)) = ClientFrame::decode(&message) else {
+            let Ok((ClientFrame::Message { payload, .. }, _)) = ClientFrame::decode(&message)
+            else {
                 panic!("no message: {}", golden.json);
             };
             let whole = message.as_bytes().as_ptr_range();

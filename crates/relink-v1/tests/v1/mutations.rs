@@ -27,7 +27,8 @@ fn seeds<F>(goldens: &[golden::Golden<F>]) -> Vec<Message> {
     goldens.iter().flat_map(|golden| encodings.map(|encoding| golden.message(encoding))).collect()
 }
 
-/// Each mutant is judged by `relink_sim`; here it is counted, so that all three outcomes are known to be met.
+/// Each mutant is judged by `relink_sim`; here it is counted, so that all three outcomes are known
+/// to be met.
 fn mutate(seeds: &[Message], seed: u64, check: fn(&Message) -> Option<CloseCode>) {
     let mut dice = Dice(Pcg32::seed_from_u64(seed));
     let (mut taken, mut refused, mut no_syntax) = (0_u32, 0_u32, 0_u32);
@@ -45,7 +46,10 @@ fn mutate(seeds: &[Message], seed: u64, check: fn(&Message) -> Option<CloseCode>
             Err(error) => Message::from(error.into_bytes()),
         };
         let outcome = check(&mutant);
-        if mutant.as_text().is_some_and(|text| serde_json::from_str::<serde_json::Value>(text).is_ok()) {
+        if mutant
+            .as_text()
+            .is_some_and(|text| serde_json::from_str::<serde_json::Value>(text).is_ok())
+        {
             assert_ne!(outcome, Some(CloseCode::INVALID_DATA), "{:?}", mutant.as_text());
         }
         match outcome {
@@ -135,7 +139,8 @@ fn tokens(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut in_string = false;
     for byte in bytes {
         let is_word = byte.is_ascii_alphanumeric();
-        let goes_on = tokens.last().and_then(|token| token.last()).is_some_and(u8::is_ascii_alphanumeric);
+        let goes_on =
+            tokens.last().and_then(|token| token.last()).is_some_and(u8::is_ascii_alphanumeric);
         match tokens.last_mut() {
             Some(token) if in_string || (is_word && goes_on) => token.push(*byte),
             _ => tokens.push(vec![*byte]),

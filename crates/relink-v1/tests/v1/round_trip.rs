@@ -5,7 +5,9 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use relink::{Channel, Member, Message, Position, Problem, Rejection, Resume, Secret, SessionId, Text};
+use relink::{
+    Channel, Member, Message, Position, Problem, Rejection, Resume, Secret, SessionId, Text,
+};
 use relink_v1::{ClientFrame, Encoding, ServerFrame, limits};
 
 proptest! {
@@ -30,12 +32,26 @@ proptest! {
 
 fn client_frame() -> impl Strategy<Value = ClientFrame> {
     prop_oneof![
-        (option::of(token()), option::of(resume()), option::of(limits::LEAST_MESSAGE..=limits::NUMBER))
-            .prop_map(|(token, resume, max_message)| ClientFrame::Hello { token, resume, max_message }),
-        (option::of(counted()), option::of(channel()), payload())
-            .prop_map(|(serial, channel, payload)| ClientFrame::Message { serial, channel, payload }),
+        (
+            option::of(token()),
+            option::of(resume()),
+            option::of(limits::LEAST_MESSAGE..=limits::NUMBER)
+        )
+            .prop_map(|(token, resume, max_message)| ClientFrame::Hello {
+                token,
+                resume,
+                max_message
+            }),
+        (option::of(counted()), option::of(channel()), payload()).prop_map(
+            |(serial, channel, payload)| ClientFrame::Message { serial, channel, payload }
+        ),
         (channel(), option::of(position()), option::of(token()), option::of(words())).prop_map(
-            |(channel, since, token, presence)| ClientFrame::Subscribe { channel, since, token, presence }
+            |(channel, since, token, presence)| ClientFrame::Subscribe {
+                channel,
+                since,
+                token,
+                presence
+            }
         ),
         channel().prop_map(|channel| ClientFrame::Unsubscribe { channel }),
         (any::<u32>(), count()).prop_map(|(nonce, sent)| ClientFrame::Heartbeat { nonce, sent }),
@@ -47,15 +63,27 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
     let told = (count(), vec(rejection(), 0..5), position(), option::of(counted()));
     let welcome = (session(), any::<bool>(), option::of(problem()), told);
     prop_oneof![
-        welcome.prop_map(|(session, resumed, refused, (received, rejected, position, max_message))| {
-            ServerFrame::Welcome { session, resumed, refused, received, rejected, position, max_message }
-        }),
+        welcome.prop_map(
+            |(session, resumed, refused, (received, rejected, position, max_message))| {
+                ServerFrame::Welcome {
+                    session,
+                    resumed,
+                    refused,
+                    received,
+                    rejected,
+                    position,
+                    max_message,
+                }
+            }
+        ),
         count().prop_map(|serial| ServerFrame::Ack { serial }),
         rejection().prop_map(ServerFrame::Rejected),
-        (option::of(channel()), counted(), payload())
-            .prop_map(|(channel, offset, payload)| ServerFrame::Publication { channel, offset, payload }),
-        (option::of(channel()), counted(), problem())
-            .prop_map(|(channel, offset, problem)| ServerFrame::Withheld { channel, offset, problem }),
+        (option::of(channel()), counted(), payload()).prop_map(|(channel, offset, payload)| {
+            ServerFrame::Publication { channel, offset, payload }
+        }),
+        (option::of(channel()), counted(), problem()).prop_map(|(channel, offset, problem)| {
+            ServerFrame::Withheld { channel, offset, problem }
+        }),
         (channel(), position(), any::<bool>()).prop_map(|(channel, position, recovered)| {
             ServerFrame::Subscribed { channel, position, recovered }
         }),
@@ -99,7 +127,8 @@ fn payload() -> impl Strategy<Value = Message> {
 
 /// Numbers of every size.
 fn count() -> impl Strategy<Value = u64> {
-    (0..=limits::NUMBER, 0..=53_u32).prop_map(|(number, shift)| number.checked_shr(shift).unwrap_or(0))
+    (0..=limits::NUMBER, 0..=53_u32)
+        .prop_map(|(number, shift)| number.checked_shr(shift).unwrap_or(0))
 }
 
 fn counted() -> impl Strategy<Value = u64> {

@@ -5,10 +5,11 @@ use core::time::Duration;
 
 use crate::base::duration_text::HumanDuration;
 
-/// Declares a configuration: public fields, each with its default beside its docs, and a `with_…` method each.
+/// Declares a configuration: public fields, each with its default beside its docs, and a `with_…`
+/// method each.
 ///
-/// The struct may grow, so it cannot be written as a literal elsewhere: start from `default()` and change what
-/// differs.
+/// The struct may grow, so it cannot be written as a literal elsewhere: start from `default()` and
+/// change what differs.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! config {
@@ -92,8 +93,11 @@ impl ConfigError {
 impl From<crate::session::Unreadable> for ConfigError {
     fn from(unreadable: crate::session::Unreadable) -> Self {
         let crate::session::Unreadable { field, value, least, most } = unreadable;
-        let allowed =
-            if value < least { Allowed::AtLeast(least.into()) } else { Allowed::AtMost(most.into()) };
+        let allowed = if value < least {
+            Allowed::AtLeast(least.into())
+        } else {
+            Allowed::AtMost(most.into())
+        };
         Self { field, value: value.into(), allowed }
     }
 }
@@ -162,8 +166,8 @@ impl fmt::Display for Allowed {
     }
 }
 
-/// The longest duration that a configuration may hold: 365 days. Sums of a few of them stay far from the end of
-/// time, and nobody means more.
+/// The longest duration that a configuration may hold: 365 days. Sums of a few of them stay far
+/// from the end of time, and nobody means more.
 pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The shortest delay or deadline that may be configured: below it a loop would be a hot loop.
@@ -198,6 +202,10 @@ pub fn positive_or_off(field: &'static str, value: Option<Duration>) -> Result<(
 }
 
 /// A mistake that no bound describes.
-pub const fn mistake(field: &'static str, value: &'static str, allowed: &'static str) -> ConfigError {
+pub const fn mistake(
+    field: &'static str,
+    value: &'static str,
+    allowed: &'static str,
+) -> ConfigError {
     ConfigError { field, value: Value::Text(value), allowed: Allowed::Being(allowed) }
 }

@@ -1,12 +1,14 @@
-//! Durations as people write them: `500ms`, `30s`, `2m`, `1h`, `1m30s`, and `off` where nothing is meant.
+//! Durations as people write them: `500ms`, `30s`, `2m`, `1h`, `1m30s`, and `off` where nothing is
+//! meant.
 
 use core::fmt;
 use core::num::IntErrorKind;
 use core::str::FromStr;
 use core::time::Duration;
 
-/// A duration that prints and parses as people write it. Units: `ns`, `us`, `ms`, `s`, `m`, `h`, `d`; several
-/// parts may follow each other, from large to small or not. A bare number is refused: nobody can know its unit.
+/// A duration that prints and parses as people write it. Units: `ns`, `us`, `ms`, `s`, `m`, `h`,
+/// `d`; several parts may follow each other, from large to small or not. A bare number is refused:
+/// nobody can know its unit.
 ///
 /// ```
 /// use core::time::Duration;
@@ -141,7 +143,10 @@ pub mod serde_impl {
         use super::{Deserializer, Duration, Error, HumanDuration, Serializer, Text, Visitor, fmt};
 
         /// As text.
-        pub fn serialize<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        pub fn serialize<S: Serializer>(
+            value: &Option<Duration>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
             match value {
                 Some(duration) => super::serialize(duration, to),
                 None => to.serialize_str("off"),
@@ -149,7 +154,9 @@ pub mod serde_impl {
         }
 
         /// From text.
-        pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        pub fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<Duration>, D::Error> {
             from.deserialize_str(TextOrOff)
         }
 
@@ -183,7 +190,10 @@ pub mod serde_impl {
         use super::{Deserializer, Serialize, Serializer};
 
         /// As text.
-        pub fn serialize<T: Serialize, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+        pub fn serialize<T: Serialize, S: Serializer>(
+            value: &Option<T>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
             match value {
                 Some(limit) => limit.serialize(to),
                 None => to.serialize_str("off"),
@@ -221,7 +231,11 @@ pub mod serde_impl {
             }
 
             fn visit_str<E: Error>(self, value: &str) -> Result<Option<T>, E> {
-                if value == "off" { Ok(None) } else { Err(E::invalid_value(Unexpected::Str(value), &self)) }
+                if value == "off" {
+                    Ok(None)
+                } else {
+                    Err(E::invalid_value(Unexpected::Str(value), &self))
+                }
             }
         }
     }
@@ -246,9 +260,13 @@ mod tests {
         for text in ["", "30", "s", "-1s", "1.5s", "1 lightyear", "30s!", "1e9s", "+1s", "٣s"] {
             assert_eq!(text.parse::<HumanDuration>(), Err(Problem::Form.into()), "{text}");
         }
-        for text in
-            ["99999999999999d", "213504d", "213503d24h", "18446744073709551616ns", "1s18446744073709551615ns"]
-        {
+        for text in [
+            "99999999999999d",
+            "213504d",
+            "213503d24h",
+            "18446744073709551616ns",
+            "1s18446744073709551615ns",
+        ] {
             assert_eq!(text.parse::<HumanDuration>(), Err(Problem::TooLong.into()), "{text}");
         }
         let error = "213504d".parse::<HumanDuration>().unwrap_err();

@@ -74,8 +74,8 @@ pub const fn count(counter: &mut u64) {
 
 const BUCKETS: usize = 80;
 
-/// A distribution of durations: two buckets per doubling from 64 µs on, up to a year; 320 bytes, no allocation. A
-/// quantile is never too low, and at most half too high.
+/// A distribution of durations: two buckets per doubling from 64 µs on, up to a year; 320 bytes, no
+/// allocation. A quantile is never too low, and at most half too high.
 ///
 /// ```
 /// use core::time::Duration;
@@ -113,8 +113,8 @@ impl Histogram {
         self.buckets.iter().map(|count| u64::from(*count)).sum()
     }
 
-    /// A duration that at least `percent` percent of those counted do not exceed: the upper end of its bucket.
-    /// `None` where nothing was counted.
+    /// A duration that at least `percent` percent of those counted do not exceed: the upper end of
+    /// its bucket. `None` where nothing was counted.
     #[must_use]
     pub fn quantile(&self, percent: u32) -> Option<Duration> {
         let rank = (self.count() * u64::from(percent.min(100))).div_ceil(100).max(1);

@@ -1,8 +1,9 @@
 //! Configuration is written as tables, with a name for each value.
 //!
-//! serde's own structs can be written as lists, too: without names, and an empty one means nothing but defaults. In a
-//! configuration that is a mistake (`link = []`), so it is one here. The types say `remote = "Self"`, which makes serde's
-//! functions inherent; [`from_tables`] calls them through [`Tables`].
+//! serde's own structs can be written as lists, too: without names, and an empty one means nothing
+//! but defaults. In a configuration that is a mistake (`link = []`), so it is one here. The types
+//! say `remote = "Self"`, which makes serde's functions inherent; [`from_tables`] calls them
+//! through [`Tables`].
 
 use core::fmt;
 
@@ -97,7 +98,10 @@ impl<'de, A: EnumAccess<'de>> EnumAccess<'de> for Choice<A> {
     type Error = A::Error;
     type Variant = Choice<A::Variant>;
 
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), A::Error> {
+    fn variant_seed<S: DeserializeSeed<'de>>(
+        self,
+        seed: S,
+    ) -> Result<(S::Value, Self::Variant), A::Error> {
         let (name, content) = self.0.variant_seed(seed)?;
         Ok((name, Choice(content)))
     }

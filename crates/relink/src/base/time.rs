@@ -6,8 +6,8 @@ use core::time::Duration;
 
 /// A point in time, counted from an origin that the driver picks (its start, or boot).
 ///
-/// The core never reads a clock: whoever calls it says what time it is. Arithmetic saturates at both ends, so
-/// that no input can make it panic; 64 bits of nanoseconds last 584 years.
+/// The core never reads a clock: whoever calls it says what time it is. Arithmetic saturates at
+/// both ends, so that no input can make it panic; 64 bits of nanoseconds last 584 years.
 ///
 /// ```
 /// use core::time::Duration;
@@ -73,9 +73,12 @@ pub const fn nanos(duration: Duration) -> u64 {
 
 /// The earliest of several deadlines; those that are not set do not count.
 ///
-/// `Option::min` would be wrong here: it sorts `None` below every `Some` and so swallows a real deadline. A deadline at
-/// the end of time is one that saturated: it never comes, or handling it there would make no progress.
-pub fn earliest<T: Copy, const N: usize>(deadlines: [Option<(Instant, T)>; N]) -> Option<(Instant, T)> {
+/// `Option::min` would be wrong here: it sorts `None` below every `Some` and so swallows a real
+/// deadline. A deadline at the end of time is one that saturated: it never comes, or handling it
+/// there would make no progress.
+pub fn earliest<T: Copy, const N: usize>(
+    deadlines: [Option<(Instant, T)>; N],
+) -> Option<(Instant, T)> {
     deadlines.into_iter().flatten().filter(|(at, _)| *at < Instant::END).min_by_key(|(at, _)| *at)
 }
 

@@ -12,7 +12,8 @@ use crate::policy::close_code::CloseCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Fetch a token for this attempt, or ahead of expiry for this transport. Replaces a fetch that is under way.
+    /// Fetch a token for this attempt, or ahead of expiry for this transport. Replaces a fetch that
+    /// is under way.
     FetchToken {
         /// Comes back in [`Input::Token`](super::Input::Token).
         id: TransportId,
@@ -57,7 +58,8 @@ pub enum Action {
         /// Its code.
         code: CloseCode,
     },
-    /// Let go of the transport, or of the dial or fetch for it: write what can be written without waiting, then drop.
+    /// Let go of the transport, or of the dial or fetch for it: write what can be written without
+    /// waiting, then drop.
     Drop {
         /// Which.
         id: TransportId,
@@ -79,7 +81,11 @@ pub enum Endpoint {
 
 /// What the link tells the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(tag = "event", rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(tag = "event", rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum LinkEvent {
     /// The exact state changed.
@@ -133,7 +139,8 @@ pub enum LinkEvent {
     },
     /// What a person should see changed.
     StatusChange(StatusChange),
-    /// The link has come to its end: told once, as the last event, unless the link is connected again.
+    /// The link has come to its end: told once, as the last event, unless the link is connected
+    /// again.
     Closed {
         /// Why.
         reason: ClosedReason,

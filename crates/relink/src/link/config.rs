@@ -43,24 +43,25 @@ config! {
         pub surface / with_surface: StatusViewConfig = StatusViewConfig::default(),
         /// The steps between an open transport and a usable link.
         pub handshake / with_handshake: Handshake = Handshake::default(),
-        /// How long an attempt may take to open its transport: name lookup, TCP, TLS and WebSocket handshake
-        /// together. Shorter gives up on slow mobile networks; longer hangs on a server that accepts and says
-        /// nothing.
+        /// How long an attempt may take to open its transport: name lookup, TCP, TLS and WebSocket
+        /// handshake together. Shorter gives up on slow mobile networks; longer hangs on a server
+        /// that accepts and says nothing.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub connect_timeout / with_connect_timeout: Duration = Duration::from_secs(10),
-        /// How long an attempt may take as a whole, from the dial to the usable link; what comes first counts, this or the
-        /// limit of a phase. The time that the application takes to log in is left out, and the attempt has all of this
-        /// again after it. `off`: the limits of the phases add up. For systems that promise an answer to a login within so
-        /// long.
+        /// How long an attempt may take as a whole, from the dial to the usable link; what comes
+        /// first counts, this or the limit of a phase. The time that the application takes to log
+        /// in is left out, and the attempt has all of this again after it. `off`: the limits of the
+        /// phases add up. For systems that promise an answer to a login within so long.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub attempt_timeout / with_attempt_timeout: Option<Duration> = None,
         /// A link that was usable for this long is stable: failures are forgotten. An endpoint that
-        /// closes sooner is left for the next one. Zero forgets at once: a server that accepts and closes is then dialled as
-        /// often as the budget allows, and no other endpoint is tried.
+        /// closes sooner is left for the next one. Zero forgets at once: a server that accepts and
+        /// closes is then dialled as often as the budget allows, and no other endpoint is tried.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub stable_after / with_stable_after: Duration = Duration::from_secs(5),
-        /// On close, how long queued messages may take to go out: over the usable link, or over the next one where it is down
-        /// or is lost. Nobody waits for an attempt that would begin later than that.
+        /// On close, how long queued messages may take to go out: over the usable link, or over the
+        /// next one where it is down or is lost. Nobody waits for an attempt that would begin later
+        /// than that.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub flush_timeout / with_flush_timeout: Duration = Duration::from_secs(5),
         /// On close, how long to wait for the peer's close frame before the transport is dropped.
@@ -74,7 +75,8 @@ config! {
         pub reopen / with_reopen: ReopenPolicy = ReopenPolicy::AfterGivingUp,
         /// What to do when the heartbeat declares the peer dead.
         pub when_dead / with_when_dead: OnDead = OnDead::Retry,
-        /// What a usable link does when the system says that there is no network ([`Hint::Offline`](crate::Hint::Offline)).
+        /// What a usable link does when the system says that there is no network
+        /// ([`Hint::Offline`](crate::Hint::Offline)).
         pub when_offline / with_when_offline: OnOffline = OnOffline::Check,
         /// Maximum number of redirects in one attempt; more count as a failed attempt.
         pub max_redirects / with_max_redirects: u8 = 5,
@@ -82,7 +84,8 @@ config! {
 }
 
 config! {
-    /// Which steps the application's handshake has, each with its deadline. `off` leaves the step out.
+    /// Which steps the application's handshake has, each with its deadline. `off` leaves the step
+    /// out.
     ///
     /// | field | default |
     /// |---|---|
@@ -98,7 +101,8 @@ config! {
         pub challenge / with_challenge: Option<Duration> = None,
         /// Wait for the application to log in. Once it has, later attempts do not wait again.
         pub login / with_login: bool = false,
-        /// How long to wait for the application's login. `off` waits for as long as it takes: a person may be typing.
+        /// How long to wait for the application's login. `off` waits for as long as it takes: a
+        /// person may be typing.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub login_timeout / with_login_timeout: Option<Duration> = None,
         /// How long to wait for the server's answer to the login.
@@ -108,7 +112,8 @@ config! {
 }
 
 config! {
-    /// How a delay given by the server is treated: `Retry-After` on a refused handshake, a going-away hint.
+    /// How a delay given by the server is treated: `Retry-After` on a refused handshake, a
+    /// going-away hint.
     ///
     /// | field | default |
     /// |---|---|
@@ -121,15 +126,20 @@ config! {
         /// No server can send a client away for longer than this.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub max / with_max: Duration = Duration::from_secs(300),
-        /// Adds up to this percentage of random jitter, so that clients given the same delay do not reconnect in step. If
-        /// that would exceed `max`, the delay is drawn from a stretch of the same width that ends there.
+        /// Adds up to this percentage of random jitter, so that clients given the same delay do not
+        /// reconnect in step. If that would exceed `max`, the delay is drawn from a stretch of the
+        /// same width that ends there.
         pub spread_pct / with_spread_pct: u32 = 20,
     }
 }
 
 /// What a failure before the link was ever usable means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum OnFirstFailure {
     /// The same as any other: the backoff decides.
@@ -141,7 +151,11 @@ pub enum OnFirstFailure {
 
 /// Whether `connect` may start again from the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum ReopenPolicy {
     /// Never: the end is final for the instance.
@@ -155,19 +169,28 @@ pub enum ReopenPolicy {
 
 /// What to do when the heartbeat declares the peer dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum OnDead {
     /// The same as a link that was lost: the backoff decides.
     #[default]
     Retry,
-    /// The end, as [`StopReason::HEARTBEAT_LOST`](crate::StopReason::HEARTBEAT_LOST): for systems that say so.
+    /// The end, as [`StopReason::HEARTBEAT_LOST`](crate::StopReason::HEARTBEAT_LOST): for systems
+    /// that say so.
     Stop,
 }
 
 /// What a usable link does when the system says that there is no network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum OnOffline {
     /// It asks the peer, quickly: systems are wrong about this.

@@ -1,15 +1,17 @@
-//! Which endpoint the next attempt dials: several in turn, what each of them said, and where redirects lead.
+//! Which endpoint the next attempt dials: several in turn, what each of them said, and where
+//! redirects lead.
 
 use core::time::Duration;
 
 use crate::base::time::Instant;
 use crate::link::action::Endpoint;
 
-/// Endpoints that have a pause of their own; those beyond share their places, and the longer pause counts.
+/// Endpoints that have a pause of their own; those beyond share their places, and the longer pause
+/// counts.
 const PAUSES: usize = 16;
 const WORD: usize = u64::BITS as usize;
-/// An HTTP status may come from whatever stands between a link that worked before and its server: a captive portal, a
-/// proxy. This many in a row, over at least this long, count as the server's own.
+/// An HTTP status may come from whatever stands between a link that worked before and its server: a
+/// captive portal, a proxy. This many in a row, over at least this long, count as the server's own.
 const PROOF: (u32, Duration) = (10, Duration::from_secs(120));
 
 /// The position among the configured endpoints, and in a chain of redirects.
@@ -74,7 +76,8 @@ impl Route {
         self.redirects = 0;
     }
 
-    /// The next endpoint: the first in turn that may be dialled now; if there is none, the one that may be dialled first.
+    /// The next endpoint: the first in turn that may be dialled now; if there is none, the one that
+    /// may be dialled first.
     pub(crate) fn switch(&mut self, now: Instant) {
         self.redirects = 0;
         let (current, count) = (u16::from(self.current), u16::from(self.count));
@@ -108,7 +111,8 @@ impl Route {
         self.finals.iter().map(|word| word.count_ones()).sum::<u32>() >= u32::from(self.count)
     }
 
-    /// One more HTTP status that would end the link; tells whether there were enough to believe them.
+    /// One more HTTP status that would end the link; tells whether there were enough to believe
+    /// them.
     pub(crate) fn refused(&mut self, now: Instant) -> bool {
         let (most, time) = PROOF;
         let Refusals { count, since } = &mut self.refusals;
@@ -117,7 +121,8 @@ impl Route {
         *count >= most && lasted >= time
     }
 
-    /// Those statuses prove nothing any more: something else was answered, or the network is another one.
+    /// Those statuses prove nothing any more: something else was answered, or the network is
+    /// another one.
     pub(crate) fn doubt(&mut self) {
         self.refusals = Refusals::default();
     }

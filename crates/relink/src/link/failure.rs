@@ -37,8 +37,8 @@ pub enum Failure {
     Eof,
     /// The peer broke the protocol; the code says how.
     Protocol(CloseCode),
-    /// Messages are missing, or both sides mean different ones: the transport is given up, and the session goes on
-    /// from what both have.
+    /// Messages are missing, or both sides mean different ones: the transport is given up, and the
+    /// session goes on from what both have.
     Gap,
     /// Any other trouble of the transport.
     Io,

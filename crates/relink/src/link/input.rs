@@ -11,8 +11,9 @@ use crate::policy::stop_reason::StopReason;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Input {
-    /// The application wants the link up. While it closes, and if [`ReopenPolicy`](super::ReopenPolicy) allows it, this is remembered: the
-    /// link starts again after its end.
+    /// The application wants the link up. While it closes, and if
+    /// [`ReopenPolicy`](super::ReopenPolicy) allows it, this is remembered: the link starts again
+    /// after its end.
     Connect,
     /// The application logs in: the word that the login step waits for. Early ones are remembered.
     Login,
@@ -21,18 +22,21 @@ pub enum Input {
         /// The code of the close frame.
         code: CloseCode,
     },
-    /// The application is done, and messages wait: as [`Close`](Self::Close), but a link that is down goes on trying, and
-    /// one that is lost comes back, until [`Flushed`](Self::Flushed) or for `flush_timeout`.
+    /// The application is done, and messages wait: as [`Close`](Self::Close), but a link that is
+    /// down goes on trying, and one that is lost comes back, until [`Flushed`](Self::Flushed) or
+    /// for `flush_timeout`.
     Finish {
         /// The code of the close frame.
         code: CloseCode,
     },
     /// Everything that was queued when the close began has gone out.
     Flushed,
-    /// A person wants an attempt now: the backoff starts anew and the wait ends. The first such attempt starts at once,
-    /// the next ones as `budget.rate` allows. While the link closes, it means the same as [`Connect`](Self::Connect).
+    /// A person wants an attempt now: the backoff starts anew and the wait ends. The first such
+    /// attempt starts at once, the next ones as `budget.rate` allows. While the link closes, it
+    /// means the same as [`Connect`](Self::Connect).
     RetryNow,
-    /// The application vouches that the link is good: failures are forgotten without waiting for `stable_after`.
+    /// The application vouches that the link is good: failures are forgotten without waiting for
+    /// `stable_after`.
     MarkStable,
     /// Something outside hints that an attempt or a check is worth while.
     Hint(Hint),
@@ -55,8 +59,8 @@ pub enum Input {
         /// Which.
         id: TransportId,
     },
-    /// A frame arrived that says nothing but that the peer lives. [`Link::received`](super::Link::received) is the
-    /// same, quicker.
+    /// A frame arrived that says nothing but that the peer lives.
+    /// [`Link::received`](super::Link::received) is the same, quicker.
     Received {
         /// From which transport.
         id: TransportId,
@@ -68,7 +72,8 @@ pub enum Input {
         /// The number of the ping it answers, if it carries one.
         nonce: Option<u32>,
     },
-    /// The application's protocol says something about the link: a step of the handshake, a redirect, going away.
+    /// The application's protocol says something about the link: a step of the handshake, a
+    /// redirect, going away.
     Handshake {
         /// From which transport.
         id: TransportId,
@@ -95,8 +100,8 @@ pub enum Input {
     Timeout,
 }
 
-/// One attempt and the transport it may open. Inputs carry the id of the transport they come from; those of an
-/// earlier one change nothing.
+/// One attempt and the transport it may open. Inputs carry the id of the transport they come from;
+/// those of an earlier one change nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
 pub struct TransportId(pub(crate) u32);
@@ -107,9 +112,14 @@ impl fmt::Debug for TransportId {
     }
 }
 
-/// A hint from the system. Hints are never facts: they shorten a wait or cause a check, within floor and budget.
+/// A hint from the system. Hints are never facts: they shorten a wait or cause a check, within
+/// floor and budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Hint {
     /// A network is there again, or another one.

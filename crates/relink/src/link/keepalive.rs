@@ -18,7 +18,9 @@ use crate::policy::stop_reason::StopReason;
 impl<R: Rng> Link<R> {
     /// The answer to a renewal while connected.
     pub(super) fn renewed(&mut self, id: TransportId, result: Result<TokenInfo, TokenError>) {
-        let Stage::Connected(Live { refresh: Refresh::Fetching { .. }, .. }) = self.stage else { return };
+        let Stage::Connected(Live { refresh: Refresh::Fetching { .. }, .. }) = self.stage else {
+            return;
+        };
         match result {
             Ok(grant) => {
                 self.granted(grant);
@@ -55,10 +57,12 @@ impl<R: Rng> Link<R> {
     pub(super) fn granted(&mut self, grant: TokenInfo) {
         count(&mut self.stats.tokens_fetched);
         self.credentials.fetched();
-        self.refresh_at = self.config.credentials.refresh_at(grant.expires_in, self.now, &mut self.rng);
+        self.refresh_at =
+            self.config.credentials.refresh_at(grant.expires_in, self.now, &mut self.rng);
     }
 
-    /// The link stays up on the old token; the next try is on the curve, by the failures of the provider alone.
+    /// The link stays up on the old token; the next try is on the curve, by the failures of the
+    /// provider alone.
     pub(super) fn refresh_failed(&mut self) {
         count(&mut self.stats.token_failures);
         let reported = self.credentials.failed(&self.config.credentials);

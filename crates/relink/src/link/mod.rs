@@ -24,9 +24,13 @@ use crate::policy::credentials::{Credentials, Need};
 use crate::{Schedule, Stats};
 
 pub use action::{Action, Endpoint, LinkEvent};
-pub use config::{Handshake, LinkConfig, OnDead, OnFirstFailure, OnOffline, ReopenPolicy, RetryAfter};
+pub use config::{
+    Handshake, LinkConfig, OnDead, OnFirstFailure, OnOffline, ReopenPolicy, RetryAfter,
+};
 pub use failure::Failure;
-pub use input::{AddressError, HandshakeEvent, Hint, Input, Refusal, TokenError, TokenInfo, TransportId};
+pub use input::{
+    AddressError, HandshakeEvent, Hint, Input, Refusal, TokenError, TokenInfo, TransportId,
+};
 pub use reason::{Reason, Timer};
 pub use state::{ClosedReason, Phase, State, Status, Step};
 pub use status_view::{Indicator, StatusChange, StatusView, StatusViewConfig};
@@ -37,18 +41,19 @@ use state_data::{Leaving, Live, Refresh, Stage};
 
 /// One input leaves at most this many actions.
 const MOST_ACTIONS: usize = 12;
-/// Room for an input's actions while as many are still to be taken; and for all deadlines that a late
-/// [`Input::Timeout`] finds due at once.
+/// Room for an input's actions while as many are still to be taken; and for all deadlines that a
+/// late [`Input::Timeout`] finds due at once.
 const ACTIONS: usize = 24;
 
 /// The lasting, logical connection: when to dial, when to wait, when to give up, what to tell.
 ///
-/// It opens no socket and reads no clock. A *driver* hands it what happened and does what it asks for:
+/// It opens no socket and reads no clock. A *driver* hands it what happened and does what it asks
+/// for:
 ///
 /// 1. Tell it what happened: [`handle`](Self::handle)`(input, now)`.
 /// 2. Do and tell what it wants: [`poll_action`](Self::poll_action) until `None`.
-/// 3. Sleep until [`poll_timeout`](Self::poll_timeout), or until something happens; then hand in what arrived first, and
-///    [`Input::Timeout`] after it.
+/// 3. Sleep until [`poll_timeout`](Self::poll_timeout), or until something happens; then hand in
+///    what arrived first, and [`Input::Timeout`] after it.
 ///
 /// ```
 /// use core::time::Duration;
@@ -78,16 +83,19 @@ const ACTIONS: usize = 24;
 ///
 /// # The contract
 ///
-/// * Everything that can change the link is an [`Input`]; everything it wants done or told is an [`Action`], in one
-///   order; when it wants to be woken is [`poll_timeout`](Self::poll_timeout), which changes nothing. The same inputs
-///   at the same times with the same generator give the same actions on every target.
-/// * Any order of calls is legal. Actions that are not taken are kept, in order. There is room for the actions of one
-///   input and a few more; [`handle`](Self::handle) hands an input back rather than lose an action.
+/// * Everything that can change the link is an [`Input`]; everything it wants done or told is an
+///   [`Action`], in one order; when it wants to be woken is [`poll_timeout`](Self::poll_timeout),
+///   which changes nothing. The same inputs at the same times with the same generator give the same
+///   actions on every target.
+/// * Any order of calls is legal. Actions that are not taken are kept, in order. There is room for
+///   the actions of one input and a few more; [`handle`](Self::handle) hands an input back rather
+///   than lose an action.
 /// * `now` may stand still; where it goes backwards it is taken as standing still.
 /// * An input from a transport carries its id; one of an earlier transport changes nothing.
 /// * Deadlines live inside the state they belong to: to leave the state is to cancel them.
 /// * Handling a deadline at or after its time makes progress: the next one is later, or gone.
-/// * The end is sticky, and its event comes exactly once, as the last, unless the link is connected again.
+/// * The end is sticky, and its event comes exactly once, as the last, unless the link is connected
+///   again.
 /// * No input panics, blocks, allocates or loops.
 #[derive(Debug, Clone)]
 pub struct Link<R> {
@@ -174,7 +182,8 @@ impl<R: Rng> Link<R> {
     ///
     /// # Errors
     ///
-    /// Hands the input back if the actions of another input might not find room behind those that wait.
+    /// Hands the input back if the actions of another input might not find room behind those that
+    /// wait.
     pub fn handle(&mut self, input: Input, now: Instant) -> Result<(), ActionsPending> {
         if self.actions.free() < MOST_ACTIONS {
             return Err(ActionsPending { input });
@@ -184,7 +193,8 @@ impl<R: Rng> Link<R> {
         Ok(())
     }
 
-    /// A data frame arrived: [`Input::Received`] for the path that every message takes. One compare, one store.
+    /// A data frame arrived: [`Input::Received`] for the path that every message takes. One
+    /// compare, one store.
     #[inline]
     pub fn received(&mut self, id: TransportId, now: Instant) {
         self.now = self.now.max(now);
@@ -193,7 +203,8 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// Bytes arrived, whatever they are a part of; `since` is when the message began that is not complete.
+    /// Bytes arrived, whatever they are a part of; `since` is when the message began that is not
+    /// complete.
     pub fn arriving(&mut self, id: TransportId, since: Option<Instant>, now: Instant) {
         self.now = self.now.max(now);
         if let Some(live) = self.stage.live(id) {
@@ -201,7 +212,8 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// The data frame that was arriving is complete: it counts no longer against `heartbeat.message_timeout`.
+    /// The data frame that was arriving is complete: it counts no longer against
+    /// `heartbeat.message_timeout`.
     #[inline]
     pub fn arrived(&mut self, id: TransportId) {
         if let Some(live) = self.stage.live(id) {
@@ -209,7 +221,8 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// This side does not read, or something else speaks for the peer: until now it is to blame for nothing.
+    /// This side does not read, or something else speaks for the peer: until now it is to blame for
+    /// nothing.
     pub fn excused(&mut self, id: TransportId, now: Instant) {
         self.now = self.now.max(now);
         if let Some(live) = self.stage.live(id) {
@@ -225,8 +238,8 @@ impl<R: Rng> Link<R> {
         self.actions.pop()
     }
 
-    /// When to hand in [`Input::Timeout`]: not before, and soon after. Earlier does nothing, later makes everything
-    /// late. `None`: nothing but another input will change the link.
+    /// When to hand in [`Input::Timeout`]: not before, and soon after. Earlier does nothing, later
+    /// makes everything late. `None`: nothing but another input will change the link.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.next_deadline().map(|(at, _)| at)
@@ -263,12 +276,13 @@ impl<R: Rng> Link<R> {
         matches!(self.stage, Stage::Closed(_)) && self.may_connect().is_err()
     }
 
-    /// Whether [`Input::Connect`] leads to a usable link, sooner or later, as far as this side decides it.
+    /// Whether [`Input::Connect`] leads to a usable link, sooner or later, as far as this side
+    /// decides it.
     ///
     /// # Errors
     ///
-    /// The end that the link is at, or is closing towards, if the configuration says that it is final
-    /// ([`LinkConfig::reopen`]), or nobody drives the link any more.
+    /// The end that the link is at, or is closing towards, if the configuration says that it is
+    /// final ([`LinkConfig::reopen`]), or nobody drives the link any more.
     pub fn may_connect(&self) -> Result<(), ClosedReason> {
         let end = if let Stage::Closed(reason) = self.stage { Some(reason) } else { None };
         let end = end.or_else(|| self.is_closing().then_some(ClosedReason::Requested));
@@ -317,8 +331,8 @@ impl<R: Rng> Link<R> {
         matches!(self.stage, Stage::Closing { flushed: false, .. })
     }
 
-    /// Whether the application has closed the link while messages wait: it goes on trying, or flushes, until they are
-    /// out or `flush_timeout` is over.
+    /// Whether the application has closed the link while messages wait: it goes on trying, or
+    /// flushes, until they are out or `flush_timeout` is over.
     #[must_use]
     pub const fn is_leaving(&self) -> bool {
         self.leaving.is_some()

@@ -56,12 +56,15 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether a failure for this reason says anything about the endpoint that was dialed: a token that did not come, a
-    /// login that took too long and the system's word that the network is gone do not.
+    /// Whether a failure for this reason says anything about the endpoint that was dialed: a token
+    /// that did not come, a login that took too long and the system's word that the network is gone
+    /// do not.
     pub(crate) const fn is_of_endpoint(self) -> bool {
         let own = matches!(
             self,
-            Self::TokenFailed | Self::TimedOut(Timer::Token | Timer::Step(Step::Login)) | Self::Hint(_)
+            Self::TokenFailed
+                | Self::TimedOut(Timer::Token | Timer::Step(Step::Login))
+                | Self::Hint(_)
         );
         !own
     }
@@ -91,7 +94,9 @@ impl fmt::Display for Reason {
             Self::Dead(DeadReason::Heartbeat) => f.write_str("the heartbeat went unanswered"),
             Self::Dead(DeadReason::Watchdog) => f.write_str("nothing was heard for too long"),
             Self::Dead(DeadReason::Message) => f.write_str("a message took too long to arrive"),
-            Self::Dead(DeadReason::Probe) => f.write_str("the server did not answer the check after a pause"),
+            Self::Dead(DeadReason::Probe) => {
+                f.write_str("the server did not answer the check after a pause")
+            }
             Self::Close => f.write_str("the application asked to close"),
             Self::Flushed => f.write_str("everything queued has gone out, or its time is over"),
             Self::DriverGone => f.write_str("the driver is gone"),

@@ -1,5 +1,5 @@
-//! What comes next: the next step of a handshake; and after a failure the end, or a wait, and of what length, and which
-//! endpoint. Decided here, carried out in `transitions`.
+//! What comes next: the next step of a handshake; and after a failure the end, or a wait, and of
+//! what length, and which endpoint. Decided here, carried out in `transitions`.
 
 use core::time::Duration;
 
@@ -19,8 +19,8 @@ use crate::policy::close_policy::Verdict;
 use crate::policy::credentials::Need;
 use crate::policy::stop_reason::StopReason;
 
-/// The wait after what this side found wrong, if the table has the end, or a token, for its code: the same is likely to
-/// happen again.
+/// The wait after what this side found wrong, if the table has the end, or a token, for its code:
+/// the same is likely to happen again.
 const FOUND_WRONG: Duration = Duration::from_secs(10);
 /// How long an endpoint is left alone that refused for good, while others are tried.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
@@ -36,9 +36,9 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// The verdict on a failure. What this side found wrong about the peer means what the same close code would from the
-    /// peer, except that it does not end the link: this side may be mistaken, and only the peer can say that nothing would
-    /// change.
+    /// The verdict on a failure. What this side found wrong about the peer means what the same
+    /// close code would from the peer, except that it does not end the link: this side may be
+    /// mistaken, and only the peer can say that nothing would change.
     pub(super) fn verdict(&self, failure: Failure) -> Verdict {
         let policy = &self.config.close_policy;
         match failure {
@@ -80,8 +80,9 @@ impl<R: Rng> Link<R> {
         next.map(|(step, _, limit)| (step, limit))
     }
 
-    /// Whether a failure is the end of the link: by its verdict, if that holds everywhere or no endpoint is left that said
-    /// anything else, or by a budget. If the link goes on, the route leads to the endpoint that is dialled next.
+    /// Whether a failure is the end of the link: by its verdict, if that holds everywhere or no
+    /// endpoint is left that said anything else, or by a budget. If the link goes on, the route
+    /// leads to the endpoint that is dialled next.
     pub(super) fn ends_link(
         &mut self,
         reason: Reason,
@@ -94,8 +95,8 @@ impl<R: Rng> Link<R> {
             return Some(ClosedReason::Stopped { reason, code });
         }
         // An endpoint is not to blame for what happened before it was dialed.
-        let is_of_endpoint =
-            reason.is_of_endpoint() && !matches!(self.stage, Stage::Authorizing { need: Need::Token, .. });
+        let is_of_endpoint = reason.is_of_endpoint()
+            && !matches!(self.stage, Stage::Authorizing { need: Need::Token, .. });
         let is_token = stop.is_none() && verdict == Verdict::RefreshToken;
         let is_http = matches!(reason, Reason::Failed(Failure::Http { .. }));
         let is_refusal = stop.is_some() || is_token;
@@ -118,7 +119,8 @@ impl<R: Rng> Link<R> {
             return Some(ClosedReason::Stopped { reason, code });
         }
         let has_tried_all = self.budget.attempts() >= u32::from(self.route.count());
-        if !self.was_connected && self.config.first_failure == OnFirstFailure::Stop && has_tried_all {
+        if !self.was_connected && self.config.first_failure == OnFirstFailure::Stop && has_tried_all
+        {
             return Some(ClosedReason::GaveUp(GiveUpReason::FirstAttempt));
         }
         self.budget.exhausted(self.now).map(ClosedReason::GaveUp)
@@ -133,18 +135,22 @@ impl<R: Rng> Link<R> {
                 Some(StopReason::TOKEN_EXPIRED)
             }
             Verdict::RefreshToken => Some(StopReason::UNAUTHORIZED),
-            Verdict::Retry | Verdict::RetryNow | Verdict::RetrySlow { .. } | Verdict::SwitchEndpoint => None,
+            Verdict::Retry
+            | Verdict::RetryNow
+            | Verdict::RetrySlow { .. }
+            | Verdict::SwitchEndpoint => None,
         }
     }
 
-    /// Whether an HTTP status that refuses is the server's own word. On the way to the first link nothing speaks against it;
-    /// later it may come from a captive portal, until it has been repeated.
+    /// Whether an HTTP status that refuses is the server's own word. On the way to the first link
+    /// nothing speaks against it; later it may come from a captive portal, until it has been
+    /// repeated.
     fn is_proven(&mut self) -> bool {
         !self.was_connected || self.route.refused(self.now)
     }
 
-    /// Notes what the endpoint said, and turns to the next one, unless this one was good until now and says nothing
-    /// against coming back.
+    /// Notes what the endpoint said, and turns to the next one, unless this one was good until now
+    /// and says nothing against coming back.
     fn move_on(&mut self, verdict: Verdict, is_final: bool, was_stable: bool) {
         let mut pause = Duration::ZERO;
         if let Verdict::RetrySlow { floor } = verdict {
@@ -153,7 +159,8 @@ impl<R: Rng> Link<R> {
         if is_final {
             pause = REFUSED_FOR;
         }
-        // What an attempt was told is the endpoint's own wish; what a usable link was told is the service's.
+        // What an attempt was told is the endpoint's own wish; what a usable link was told is the
+        // service's.
         let is_attempt = matches!(self.stage, Stage::Dialing { .. } | Stage::Handshaking { .. });
         if let Some(told) = self.requested_delay().filter(|_| is_attempt) {
             pause = pause.max(told);
@@ -175,7 +182,8 @@ impl<R: Rng> Link<R> {
     fn requested_delay(&self) -> Option<Duration> {
         let config = self.config.retry_after;
         let told = self.told_to_wait.filter(|_| config.honour);
-        // A hint whose time is over says nothing any more; one that asked for no wait at all still does.
+        // A hint whose time is over says nothing any more; one that asked for no wait at all still
+        // does.
         let told = told.filter(|until| *until >= self.now).map(|until| until - self.now);
         told.map(|wait| wait.clamp(self.config.backoff.floor, config.max))
     }
@@ -217,6 +225,9 @@ impl<R: Rng> Link<R> {
 fn never_the_end(verdict: Verdict) -> Verdict {
     match verdict {
         Verdict::Stop(_) | Verdict::RefreshToken => Verdict::RetrySlow { floor: FOUND_WRONG },
-        Verdict::Retry | Verdict::RetryNow | Verdict::RetrySlow { .. } | Verdict::SwitchEndpoint => verdict,
+        Verdict::Retry
+        | Verdict::RetryNow
+        | Verdict::RetrySlow { .. }
+        | Verdict::SwitchEndpoint => verdict,
     }
 }

@@ -16,7 +16,8 @@ use crate::policy::stop_reason::StopReason;
 pub enum State {
     /// Not started.
     Idle,
-    /// On the way to the first usable link; also for messages that wait when the application closes it.
+    /// On the way to the first usable link; also for messages that wait when the application closes
+    /// it.
     Connecting(Phase),
     /// Usable.
     Connected,
@@ -46,8 +47,8 @@ pub enum Phase {
     Handshaking(Step),
 }
 
-/// The steps of an application's handshake, in their order. Which of them exist is configuration; the plain link has
-/// none.
+/// The steps of an application's handshake, in their order. Which of them exist is configuration;
+/// the plain link has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[expect(
@@ -167,8 +168,8 @@ pub enum ClosedReason {
     },
     /// A budget is used up.
     GaveUp(GiveUpReason),
-    /// Nobody drives the link any more: the driver panicked, or its runtime was shut down. Final, whatever
-    /// [`ReopenPolicy`](super::ReopenPolicy) says.
+    /// Nobody drives the link any more: the driver panicked, or its runtime was shut down. Final,
+    /// whatever [`ReopenPolicy`](super::ReopenPolicy) says.
     DriverGone,
 }
 

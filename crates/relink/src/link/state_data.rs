@@ -45,8 +45,9 @@ pub(crate) enum Stage {
     Closed(ClosedReason),
 }
 
-/// The application is done, and messages wait: the link goes on trying until they are out or this deadline passes.
-/// It stands beside the states that try, of which it outlasts several, and ends with the flush.
+/// The application is done, and messages wait: the link goes on trying until they are out or this
+/// deadline passes. It stands beside the states that try, of which it outlasts several, and ends
+/// with the flush.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leaving {
     pub(crate) code: CloseCode,
@@ -132,7 +133,10 @@ impl Stage {
     pub(crate) const fn is_trying(&self) -> bool {
         matches!(
             self,
-            Self::Waiting { .. } | Self::Authorizing { .. } | Self::Dialing { .. } | Self::Handshaking { .. }
+            Self::Waiting { .. }
+                | Self::Authorizing { .. }
+                | Self::Dialing { .. }
+                | Self::Handshaking { .. }
         )
     }
 

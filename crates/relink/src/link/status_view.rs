@@ -1,8 +1,8 @@
 //! What a person should see: the machine's state, without the flicker.
 //!
-//! The machine's own state is exact; this one is derived from it. A short loss can stay hidden for a grace, a
-//! "reconnecting" banner waits a moment before it shows, and after a long time the person is told that the
-//! link is stuck and offered to retry.
+//! The machine's own state is exact; this one is derived from it. A short loss can stay hidden for
+//! a grace, a "reconnecting" banner waits a moment before it shows, and after a long time the
+//! person is told that the link is stuck and offered to retry.
 
 use core::time::Duration;
 
@@ -19,12 +19,12 @@ config! {
     /// | `banner_after` | 1 s |
     /// | `stuck_after` | 30 s |
     pub struct StatusViewConfig {
-        /// A lost link still shows as connected for this long while it recovers. Off by default: a person
-        /// may be told the truth at once.
+        /// A lost link still shows as connected for this long while it recovers. Off by default: a
+        /// person may be told the truth at once.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub grace / with_grace: Option<Duration> = None,
-        /// The "reconnecting" banner appears after this long, so that a short drop does not flicker, and not before the
-        /// grace is over.
+        /// The "reconnecting" banner appears after this long, so that a short drop does not
+        /// flicker, and not before the grace is over.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub banner_after / with_banner_after: Option<Duration> = Some(Duration::from_secs(1)),
         /// After this long without a link, offer *retry now*.
@@ -176,8 +176,10 @@ impl StatusView {
         }
         if status == Status::Reconnecting {
             // What is hidden by the grace is not announced by the banner.
-            let after =
-                self.config.banner_after.map(|after| after.max(self.config.grace.unwrap_or_default()));
+            let after = self
+                .config
+                .banner_after
+                .map(|after| after.max(self.config.grace.unwrap_or_default()));
             self.banner = Notice::start(after, now);
         }
         if self.grace_until.is_none() {

@@ -1,9 +1,9 @@
 //! How long until the next attempt.
 //!
-//! A delay is drawn from a *window*: the curve says where it lies, the jitter how wide it is. Floor and cap hold
-//! for the window's two ends, so they hold for every delay, and a window that meets the cap is moved below it
-//! whole: it keeps its width there, and a fleet at the cap does not fall into step. Integers only, and
-//! saturating: attempt `u32::MAX` is as safe as attempt 1.
+//! A delay is drawn from a *window*: the curve says where it lies, the jitter how wide it is. Floor
+//! and cap hold for the window's two ends, so they hold for every delay, and a window that meets
+//! the cap is moved below it whole: it keeps its width there, and a fleet at the cap does not fall
+//! into step. Integers only, and saturating: attempt `u32::MAX` is as safe as attempt 1.
 
 use core::time::Duration;
 
@@ -25,8 +25,9 @@ config! {
     /// | `curve_cap` | as `cap` |
     /// | `first` | within 1 s |
     ///
-    /// The defaults keep a server that accepts and closes at once to five dials in 20 s, in the worst case of the
-    /// jitter (0.75 + 1.5 + 3 + 6 + 10 s), and a fleet at the cap spread over 10 s.
+    /// The defaults keep a server that accepts and closes at once to five dials in 20 s, in the
+    /// worst case of the jitter (0.75 + 1.5 + 3 + 6 + 10 s), and a fleet at the cap spread over 10
+    /// s.
     ///
     /// ```
     /// use core::time::Duration;
@@ -47,21 +48,24 @@ config! {
         pub curve / with_curve: Curve = Curve::Exponential { initial: Duration::from_millis(1500), factor_pct: 200 },
         /// How the delay is spread around the curve.
         pub jitter / with_jitter: Jitter = Jitter::Equal,
-        /// No automatic delay is shorter, except the first after a stable link (see `first`). At least 1 ms. Lower
-        /// means faster recovery from a blink, and more dials against a server in trouble.
+        /// No automatic delay is shorter, except the first after a stable link (see `first`). At
+        /// least 1 ms. Lower means faster recovery from a blink, and more dials against a server in
+        /// trouble.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub floor / with_floor: Duration = Duration::from_millis(250),
-        /// No delay is longer, jitter included; only a server's own hint or a close code's floor reach beyond. Higher
-        /// is kinder to a server that is gone for long, and slower to notice that it is back.
+        /// No delay is longer, jitter included; only a server's own hint or a close code's floor
+        /// reach beyond. Higher is kinder to a server that is gone for long, and slower to notice
+        /// that it is back.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub cap / with_cap: Duration = Duration::from_secs(20),
-        /// Where the curve itself stops growing, before jitter. `off`: at `cap`. Set it lower than `cap` where
-        /// additive jitter is meant to go on top of the longest delay.
+        /// Where the curve itself stops growing, before jitter. `off`: at `cap`. Set it lower than
+        /// `cap` where additive jitter is meant to go on top of the longest delay.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub curve_cap / with_curve_cap: Option<Duration> = None,
-        /// The first attempt after a *stable* link dropped is drawn from zero to this, in place of the curve's first
-        /// delay: the one exception to the floor. Zero dials at once; `off` follows the curve. One second is
-        /// "at once" to a person and spreads a fleet that lost its server together.
+        /// The first attempt after a *stable* link dropped is drawn from zero to this, in place of
+        /// the curve's first delay: the one exception to the floor. Zero dials at once; `off`
+        /// follows the curve. One second is "at once" to a person and spreads a fleet that lost its
+        /// server together.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub first / with_first: Option<Duration> = Some(Duration::from_secs(1)),
     }
@@ -101,13 +105,14 @@ pub enum Curve {
     },
     /// The delays of a table, its last one repeated.
     Table(DelayTable),
-    /// Drawn between `initial` and `factor_pct` percent of the delay *drawn* before: spreads a fleet most quickly.
-    /// Its own jitter; combine it with [`Jitter::None`].
+    /// Drawn between `initial` and `factor_pct` percent of the delay *drawn* before: spreads a
+    /// fleet most quickly. Its own jitter; combine it with [`Jitter::None`].
     Decorrelated {
         /// The shortest delay.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         initial: Duration,
-        /// How far beyond the previous delay the draw may reach, in percent: 300 is usual. 100 to 10,000.
+        /// How far beyond the previous delay the draw may reach, in percent: 300 is usual. 100 to
+        /// 10,000.
         factor_pct: u32,
     },
 }
@@ -115,7 +120,8 @@ pub enum Curve {
 #[cfg(feature = "serde")]
 crate::base::tables::from_tables!(Curve);
 
-/// How a delay is spread, so that clients which lost their server together do not come back together.
+/// How a delay is spread, so that clients which lost their server together do not come back
+/// together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -124,7 +130,8 @@ crate::base::tables::from_tables!(Curve);
 )]
 #[non_exhaustive]
 pub enum Jitter {
-    /// Not at all: every client of a fleet dials at the same moment. For tests, and for profiles that say so.
+    /// Not at all: every client of a fleet dials at the same moment. For tests, and for profiles
+    /// that say so.
     None,
     /// From zero (in effect: the floor) to the delay.
     Full,
@@ -177,7 +184,8 @@ impl Window {
         Self::new(self.from.max(floor), self.to.max(floor))
     }
 
-    /// The same width, starting at `floor` at the earliest: how a close code's floor lifts a window.
+    /// The same width, starting at `floor` at the earliest: how a close code's floor lifts a
+    /// window.
     pub(crate) fn lifted(self, floor: Duration) -> Self {
         if self.from >= floor {
             return self;
@@ -204,8 +212,8 @@ impl Backoff {
     ///
     /// # Errors
     ///
-    /// The first field that cannot: a floor of zero, a cap below the floor, a factor that shrinks, a percentage out
-    /// of range, a duration above 365 days.
+    /// The first field that cannot: a floor of zero, a cap below the floor, a factor that shrinks,
+    /// a percentage out of range, a duration above 365 days.
     pub fn validate(&self) -> Result<(), ConfigError> {
         positive("backoff.floor", self.floor)?;
         within("backoff.cap", self.cap, self.floor, LONGEST)?;
@@ -225,7 +233,9 @@ impl Backoff {
 
     fn validate_curve(&self) -> Result<(), ConfigError> {
         match self.curve {
-            Curve::Fixed { delay } => within("backoff.curve.fixed.delay", delay, Duration::ZERO, LONGEST),
+            Curve::Fixed { delay } => {
+                within("backoff.curve.fixed.delay", delay, Duration::ZERO, LONGEST)
+            }
             Curve::Linear { initial, step } => {
                 within("backoff.curve.linear.initial", initial, Duration::ZERO, LONGEST)?;
                 within("backoff.curve.linear.step", step, Duration::ZERO, LONGEST)
@@ -241,13 +251,17 @@ impl Backoff {
                 if self.jitter == Jitter::None {
                     return Ok(());
                 }
-                Err(mistake("backoff.jitter", "set", "none: a decorrelated curve is its own jitter"))
+                Err(mistake(
+                    "backoff.jitter",
+                    "set",
+                    "none: a decorrelated curve is its own jitter",
+                ))
             }
         }
     }
 
-    /// Where the delay before retry number `retry` (counted from 1) is drawn from; `previous` is the delay drawn
-    /// before it, which only a decorrelated curve asks for.
+    /// Where the delay before retry number `retry` (counted from 1) is drawn from; `previous` is
+    /// the delay drawn before it, which only a decorrelated curve asks for.
     #[must_use]
     pub fn window(&self, retry: u32, previous: Duration) -> Window {
         let limit = self.curve_cap.unwrap_or(self.cap);

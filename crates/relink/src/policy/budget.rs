@@ -16,17 +16,18 @@ config! {
     /// | `rate` | 10 at once, then one a second |
     /// | `breaker` | none |
     pub struct BudgetConfig {
-        /// Give up after this many failures since the link was last stable: failed attempts, and links that were lost before
-        /// they were stable; with several endpoints, all of theirs together. The attempts that events number
-        /// count from the last usable link instead. `off` never gives up: what must stay up, tries.
+        /// Give up after this many failures since the link was last stable: failed attempts, and
+        /// links that were lost before they were stable; with several endpoints, all of theirs
+        /// together. The attempts that events number count from the last usable link instead. `off`
+        /// never gives up: what must stay up, tries.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::limit"))]
         pub max_attempts / with_max_attempts: Option<u32> = None,
         /// Give up when the link was down for this long.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub max_elapsed / with_max_elapsed: Option<Duration> = None,
-        /// A limit on dials behind all delays, so that no combination of rules is a hot loop. It holds for what a
-        /// person asks for, too: one dial more than the burst is theirs, at once, and the next as the rate allows. A burst
-        /// of 1 to 1,000.
+        /// A limit on dials behind all delays, so that no combination of rules is a hot loop. It
+        /// holds for what a person asks for, too: one dial more than the burst is theirs, at once,
+        /// and the next as the rate allows. A burst of 1 to 1,000.
         pub rate / with_rate: Rate = Rate { burst: 10, refill: Duration::from_secs(1) },
         /// Many failures in a short time: stop, or pause and probe.
         pub breaker / with_breaker: Option<Breaker> = None,
@@ -47,7 +48,8 @@ pub struct Breaker {
     /// Within this time.
     #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
     pub window: Duration,
-    /// While open, one attempt (the half-open probe) per this time; `off` gives up until the user acts.
+    /// While open, one attempt (the half-open probe) per this time; `off` gives up until the user
+    /// acts.
     #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
     pub cooldown: Option<Duration>,
 }
@@ -63,7 +65,8 @@ crate::base::tables::from_tables!(Breaker);
     reason = "code that maps ends ought to hear from the compiler of a new one"
 )]
 pub enum GiveUpReason {
-    /// There were `max_attempts` failures since the link was last stable: failed attempts, and links that were lost early.
+    /// There were `max_attempts` failures since the link was last stable: failed attempts, and
+    /// links that were lost early.
     Attempts,
     /// The link was down for `max_elapsed`.
     Elapsed,
@@ -129,7 +132,12 @@ impl BudgetConfig {
         let Some(breaker) = self.breaker else { return Ok(()) };
         within("budget.breaker.failures", breaker.failures as usize, 1, MAX_FAILURES)?;
         positive("budget.breaker.window", breaker.window)?;
-        within("budget.breaker.cooldown", breaker.cooldown.unwrap_or(LONGEST), breaker_floor(), LONGEST)
+        within(
+            "budget.breaker.cooldown",
+            breaker.cooldown.unwrap_or(LONGEST),
+            breaker_floor(),
+            LONGEST,
+        )
     }
 }
 
@@ -222,14 +230,15 @@ impl Budget {
         rate.max(probe).max(now)
     }
 
-    /// The earliest moment at which a dial may start that a person asked for: now, even if the rate is used up. That one is
-    /// borrowed from later; the next waits until it has been paid back.
+    /// The earliest moment at which a dial may start that a person asked for: now, even if the rate
+    /// is used up. That one is borrowed from later; the next waits until it has been paid back.
     #[must_use]
     pub fn earliest_asked(&self, now: Instant) -> Instant {
         self.dials.next_borrowed(now)
     }
 
-    /// A dial starts. What a person asked for, and a redirect, is counted even if the rate is used up.
+    /// A dial starts. What a person asked for, and a redirect, is counted even if the rate is used
+    /// up.
     pub fn dialled(&mut self, now: Instant) {
         self.dials.borrow(self.config.rate, now);
     }

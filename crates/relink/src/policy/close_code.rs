@@ -45,8 +45,8 @@ impl CloseCode {
     pub const TLS_HANDSHAKE: Self = Self(1015);
     /// 3003: this login may not connect here.
     pub const FORBIDDEN: Self = Self(3003);
-    /// 4000: sent by relink when its own heartbeat finds the link dead. Private use, and not a code that ends a
-    /// resumable session as 1000 and 1001 do.
+    /// 4000: sent by relink when its own heartbeat finds the link dead. Private use, and not a code
+    /// that ends a resumable session as 1000 and 1001 do.
     pub const HEARTBEAT_TIMEOUT: Self = Self(4000);
     /// 4001: the token is not valid.
     pub const INVALID_TOKEN: Self = Self(4001);
@@ -54,7 +54,8 @@ impl CloseCode {
     pub const TOKEN_EXPIRED: Self = Self(4002);
     /// 4003: the token does not cover the channel.
     pub const CHANNEL_NOT_AUTHORIZED: Self = Self(4003);
-    /// 4009: the session goes on over another transport; sent by a `relink.v1` server to the one before.
+    /// 4009: the session goes on over another transport; sent by a `relink.v1` server to the one
+    /// before.
     pub const REPLACED: Self = Self(4009);
     /// 4010: too many connections at once.
     pub const CONCURRENT_CAP: Self = Self(4010);
@@ -62,11 +63,12 @@ impl CloseCode {
     pub const ACCOUNT_SUSPENDED: Self = Self(4012);
     /// 4020: an administrator disconnected this client.
     pub const ADMIN_DISCONNECT: Self = Self(4020);
-    /// 4100: messages are missing, and the session goes on over another transport; sent by both sides of `relink.v1`.
+    /// 4100: messages are missing, and the session goes on over another transport; sent by both
+    /// sides of `relink.v1`.
     pub const GAP: Self = Self(4100);
 
-    /// Whether the code may stand in a close frame: RFC 6455 reserves 1004, 1005, 1006 and 1015 for reports, and
-    /// leaves everything below 1000, 1016 to 2999 and above 4999 undefined.
+    /// Whether the code may stand in a close frame: RFC 6455 reserves 1004, 1005, 1006 and 1015 for
+    /// reports, and leaves everything below 1000, 1016 to 2999 and above 4999 undefined.
     #[must_use]
     pub const fn is_sendable(self) -> bool {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)

@@ -1,8 +1,8 @@
 //! What a close code, or a handshake that was answered with another HTTP status, means.
 //!
-//! A policy is a table of ranges, read from the most recent edit to the first row of its base. The base is a
-//! `static`, so that a profile can be read beside the document it comes from and every link shares it; edits live
-//! in place.
+//! A policy is a table of ranges, read from the most recent edit to the first row of its base. The
+//! base is a `static`, so that a profile can be read beside the document it comes from and every
+//! link shares it; edits live in place.
 
 use core::fmt;
 use core::time::Duration;
@@ -23,7 +23,8 @@ use crate::policy::stop_reason::StopReason;
 pub enum Verdict {
     /// Try again on the backoff curve.
     Retry,
-    /// Try again after the backoff's floor: the peer asked for a quick return. The budgets still count it.
+    /// Try again after the backoff's floor: the peer asked for a quick return. The budgets still
+    /// count it.
     RetryNow,
     /// Try again on the curve, but never sooner than the floor.
     RetrySlow {
@@ -31,13 +32,14 @@ pub enum Verdict {
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         floor: Duration,
     },
-    /// Fetch a fresh token, then try again on the curve; without a token provider nothing would change, so stop.
+    /// Fetch a fresh token, then try again on the curve; without a token provider nothing would
+    /// change, so stop.
     RefreshToken,
     /// Try the next endpoint, on the curve.
     SwitchEndpoint,
-    /// Do not ask this endpoint again; the reason says why, and what a person can do. The link ends if every endpoint has
-    /// said so in a row, or at once if the reason is about the client and not about the endpoint
-    /// ([`StopReason::holds_everywhere`]).
+    /// Do not ask this endpoint again; the reason says why, and what a person can do. The link ends
+    /// if every endpoint has said so in a row, or at once if the reason is about the client and not
+    /// about the endpoint ([`StopReason::holds_everywhere`]).
     Stop(StopReason),
 }
 
@@ -105,7 +107,8 @@ impl Default for ClosePolicy {
 }
 
 impl ClosePolicy {
-    /// A policy on two base tables; the first row that covers a code counts, and a code that no row covers is retried.
+    /// A policy on two base tables; the first row that covers a code counts, and a code that no row
+    /// covers is retried.
     #[must_use]
     pub const fn new(close_codes: &'static [Row], http_statuses: &'static [Row]) -> Self {
         Self { close: Table::new(close_codes), status: Table::new(http_statuses) }
@@ -115,8 +118,8 @@ impl ClosePolicy {
     ///
     /// # Errors
     ///
-    /// Where 16 edits are there already, or the range is empty: write a base table of your own then, see
-    /// [`new`](Self::new).
+    /// Where 16 edits are there already, or the range is empty: write a base table of your own
+    /// then, see [`new`](Self::new).
     pub fn set_close(
         &mut self,
         codes: core::ops::RangeInclusive<u16>,
@@ -150,7 +153,8 @@ impl ClosePolicy {
         self.status.verdict(status)
     }
 
-    /// The edits of close codes, in the order in which they were made; the last one that covers a code counts.
+    /// The edits of close codes, in the order in which they were made; the last one that covers a
+    /// code counts.
     #[must_use]
     pub fn close_edits(&self) -> &[Rule] {
         self.close.edits()
@@ -250,7 +254,8 @@ fn check(names: &Names, rule: &Rule) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// As configuration a policy is its edits: `close` and `status`, a list of rules each, in front of the default.
+/// As configuration a policy is its edits: `close` and `status`, a list of rules each, in front of
+/// the default.
 #[cfg(feature = "serde")]
 mod policy_serde {
     use alloc::vec::Vec;
@@ -271,7 +276,8 @@ mod policy_serde {
 
     impl Serialize for ClosePolicy {
         fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-            let edits = Edits { close: self.close.edits().into(), status: self.status.edits().into() };
+            let edits =
+                Edits { close: self.close.edits().into(), status: self.status.edits().into() };
             edits.serialize(to)
         }
     }

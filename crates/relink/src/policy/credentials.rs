@@ -1,5 +1,5 @@
-//! What an attempt needs before it dials: a token, an address. One fetch per attempt, one in flight, failures counted; tokens
-//! ahead of expiry while connected, too.
+//! What an attempt needs before it dials: a token, an address. One fetch per attempt, one in
+//! flight, failures counted; tokens ahead of expiry while connected, too.
 
 use core::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::base::time::Instant;
 use crate::policy::backoff::{Window, percent};
 
 config! {
-    /// How tokens and addresses are fetched. Off unless `fetch` or `address` is set: a link without a provider has no such
-    /// step. With both, the token comes first.
+    /// How tokens and addresses are fetched. Off unless `fetch` or `address` is set: a link without
+    /// a provider has no such step. With both, the token comes first.
     ///
     /// | field | default |
     /// |---|---|
@@ -25,22 +25,24 @@ config! {
     pub struct CredentialsConfig {
         /// Whether a token is fetched before every attempt; never one that was used before.
         pub fetch / with_fetch: bool = false,
-        /// Whether an address is fetched before every attempt, in place of the configured endpoint whose turn it is: a
-        /// signed URL, a ticket for one use, the answer of a call that negotiates.
+        /// Whether an address is fetched before every attempt, in place of the configured endpoint
+        /// whose turn it is: a signed URL, a ticket for one use, the answer of a call that
+        /// negotiates.
         pub address / with_address: bool = false,
         /// How long one fetch may take before it counts as failed.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub timeout / with_timeout: Duration = Duration::from_secs(10),
-        /// While connected, a fresh token is fetched this long before the present one expires. `off` waits for the
-        /// server to refuse it, and so does a session whose protocol cannot give the server a fresh one
-        /// ([`Protocol::renews`](crate::Protocol::renews)).
+        /// While connected, a fresh token is fetched this long before the present one expires.
+        /// `off` waits for the server to refuse it, and so does a session whose protocol cannot
+        /// give the server a fresh one ([`Protocol::renews`](crate::Protocol::renews)).
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub refresh_ahead / with_refresh_ahead: Option<Duration> = Some(Duration::from_secs(60)),
         /// Refreshes up to this percentage sooner, so that a fleet does not refresh together.
         pub refresh_spread_pct / with_refresh_spread_pct: u32 = 20,
         /// From this number of failures in a row on, each is reported as an event.
         pub report_after / with_report_after: u32 = 3,
-        /// After this many tokens in a row that the server refused, the link gives up. `off` never does.
+        /// After this many tokens in a row that the server refused, the link gives up. `off` never
+        /// does.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::limit"))]
         pub max_refusals / with_max_refusals: Option<u32> = Some(10),
     }
@@ -53,7 +55,8 @@ pub(crate) enum Need {
     Address,
 }
 
-/// No token is refreshed sooner after it was fetched: a provider that hands out expired ones is asked this often.
+/// No token is refreshed sooner after it was fetched: a provider that hands out expired ones is
+/// asked this often.
 const SOONEST_REFRESH: Duration = Duration::from_secs(5);
 
 impl CredentialsConfig {
@@ -86,7 +89,8 @@ impl CredentialsConfig {
         let ahead = self.refresh_ahead?;
         let earliest = ahead.saturating_add(percent(ahead, self.refresh_spread_pct));
         let ahead = Window::new(ahead, earliest).draw(rng);
-        // A token that lives shorter than that is refreshed at half its life; one that came expired, not in a hot loop.
+        // A token that lives shorter than that is refreshed at half its life; one that came
+        // expired, not in a hot loop.
         let expires_in = expires_in?;
         Some(now + expires_in.saturating_sub(ahead).max(expires_in / 2).max(SOONEST_REFRESH))
     }
@@ -141,11 +145,14 @@ pub enum TokenPlacement {
     /// As `Authorization: Bearer …` in the handshake.
     #[default]
     Bearer,
-    /// As this parameter of the query, for servers that browsers must reach too. Servers and proxies tend to log it.
+    /// As this parameter of the query, for servers that browsers must reach too. Servers and
+    /// proxies tend to log it.
     Query(alloc::borrow::Cow<'static, str>),
-    /// As one more subprotocol, which is this prefix and the token: `base64url.bearer.authorization.k8s.io.` for one. The
-    /// server chooses one of the application's own subprotocols.
+    /// As one more subprotocol, which is this prefix and the token:
+    /// `base64url.bearer.authorization.k8s.io.` for one. The server chooses one of the
+    /// application's own subprotocols.
     Subprotocol(alloc::borrow::Cow<'static, str>),
-    /// Not in the handshake: the protocol sends it. Like any message it is then in what tungstenite logs at `trace`.
+    /// Not in the handshake: the protocol sends it. Like any message it is then in what tungstenite
+    /// logs at `trace`.
     Protocol,
 }

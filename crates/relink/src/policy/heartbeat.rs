@@ -1,13 +1,17 @@
-//! Is the peer still there? Pings, their answers, a watchdog, and what to make of a clock that jumped.
+//! Is the peer still there? Pings, their answers, a watchdog, and what to make of a clock that
+//! jumped.
 //!
-//! One [`Heartbeat`] belongs to one transport and starts empty with it. At most one ping is under way. Any
-//! inbound traffic answers it, a part of a message as well as a pong, but does not put off the next one. A deadline that is handled *late* says
-//! nothing about the peer, because this side slept (a closed laptop, a suspended process): one quick probe goes out
-//! before the link is declared dead.
+//! One [`Heartbeat`] belongs to one transport and starts empty with it. At most one ping is under
+//! way. Any inbound traffic answers it, a part of a message as well as a pong, but does not put off
+//! the next one. A deadline that is handled *late* says nothing about the peer, because this side
+//! slept (a closed laptop, a suspended process): one quick probe goes out before the link is
+//! declared dead.
 
 use core::time::Duration;
 
-use crate::base::config::{ConfigError, LONGEST, config, mistake, positive, positive_or_off, within};
+use crate::base::config::{
+    ConfigError, LONGEST, config, mistake, positive, positive_or_off, within,
+};
 use crate::base::time::{Instant, earliest};
 use crate::policy::close_code::CloseCode;
 
@@ -24,28 +28,32 @@ config! {
     /// | `probe` | 2 s |
     /// | `close_code` | 4000 |
     ///
-    /// A link that died in silence is found within `interval + timeout` (with `missed` = 1, and a timeout that is not longer
-    /// than the interval).
+    /// A link that died in silence is found within `interval + timeout` (with `missed` = 1, and a
+    /// timeout that is not longer than the interval).
     pub struct HeartbeatConfig {
-        /// A ping this long after the one before. `off` sends none. Shorter finds a dead link sooner, and costs a
-        /// wake-up of the radio on a phone each time; 30 s stays below the idle timeout of common proxies (60 s).
+        /// A ping this long after the one before. `off` sends none. Shorter finds a dead link
+        /// sooner, and costs a wake-up of the radio on a phone each time; 30 s stays below the idle
+        /// timeout of common proxies (60 s).
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub interval / with_interval: Option<Duration> = Some(Duration::from_secs(30)),
-        /// How long a ping may go unanswered. Shorter than a slow mobile round trip (several seconds) kills good links.
+        /// How long a ping may go unanswered. Shorter than a slow mobile round trip (several
+        /// seconds) kills good links.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub timeout / with_timeout: Duration = Duration::from_secs(10),
         /// The link is dead after this many pings in a row without an answer. At least 1.
         pub missed / with_missed: u32 = 1,
-        /// Dead after this long without any traffic at all, not even part of a message, whatever the pings say.
+        /// Dead after this long without any traffic at all, not even part of a message, whatever
+        /// the pings say.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub watchdog / with_watchdog: Option<Duration> = None,
-        /// How long one message may take to arrive, once a part of it is there. `off`: bytes that come are life, however
-        /// slowly they come. With a limit a peer that trickles is given up; the largest message has to fit into it on the
-        /// slowest line. Time in which this side does not read does not count.
+        /// How long one message may take to arrive, once a part of it is there. `off`: bytes that
+        /// come are life, however slowly they come. With a limit a peer that trickles is given up;
+        /// the largest message has to fit into it on the slowest line. Time in which this side does
+        /// not read does not count.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub message_timeout / with_message_timeout: Option<Duration> = None,
-        /// How long the quick probe after a clock jump or a wake-up hint may take; also how late a deadline must be
-        /// handled to count as a jump. At least 100 ms.
+        /// How long the quick probe after a clock jump or a wake-up hint may take; also how late a
+        /// deadline must be handled to count as a jump. At least 100 ms.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub probe / with_probe: Duration = Duration::from_secs(2),
         /// The code of the close frame sent to a peer that is believed dead, in case it is not.
@@ -61,8 +69,8 @@ impl HeartbeatConfig {
     ///
     /// # Errors
     ///
-    /// A duration of zero or above 365 days, `missed` of zero, or a close code that may not stand in a frame or
-    /// tells the server to throw the session away (1000, 1001).
+    /// A duration of zero or above 365 days, `missed` of zero, or a close code that may not stand
+    /// in a frame or tells the server to throw the session away (1000, 1001).
     pub fn validate(&self) -> Result<(), ConfigError> {
         positive_or_off("heartbeat.interval", self.interval)?;
         positive("heartbeat.timeout", self.timeout)?;
@@ -154,7 +162,15 @@ impl Heartbeat {
     #[must_use]
     pub fn start(config: HeartbeatConfig, now: Instant) -> Self {
         let next_ping = config.interval.map(|interval| now + interval);
-        Self { config, last_seen: now, arriving: None, next_ping, pending: None, missed: 0, nonce: 0 }
+        Self {
+            config,
+            last_seen: now,
+            arriving: None,
+            next_ping,
+            pending: None,
+            missed: 0,
+            nonce: 0,
+        }
     }
 
     /// Any frame arrived. One store: this is on the path of every message.
@@ -163,7 +179,8 @@ impl Heartbeat {
         self.last_seen = now;
     }
 
-    /// Bytes arrived, whatever they are a part of; `since` is when the message began that is not complete.
+    /// Bytes arrived, whatever they are a part of; `since` is when the message began that is not
+    /// complete.
     pub fn arriving(&mut self, since: Option<Instant>, now: Instant) {
         self.seen(now);
         self.arriving = since;
@@ -175,14 +192,16 @@ impl Heartbeat {
         self.arriving = None;
     }
 
-    /// The peer is to blame for nothing until now: this side did not read, or knows otherwise that it lives.
+    /// The peer is to blame for nothing until now: this side did not read, or knows otherwise that
+    /// it lives.
     pub fn excused(&mut self, now: Instant) {
         self.seen(now);
         self.arriving = self.arriving.map(|_| now);
     }
 
-    /// A pong arrived; `None` where the protocol's answer carries no number. Returns the round trip time where it
-    /// answers the ping under way; a late answer to an earlier one is traffic like any other.
+    /// A pong arrived; `None` where the protocol's answer carries no number. Returns the round trip
+    /// time where it answers the ping under way; a late answer to an earlier one is traffic like
+    /// any other.
     pub fn pong(&mut self, nonce: Option<u32>, now: Instant) -> Option<Duration> {
         self.seen(now);
         let pending = self.pending.take_if(|ping| nonce.is_none_or(|nonce| nonce == ping.nonce))?;
@@ -190,8 +209,8 @@ impl Heartbeat {
         Some(now - pending.sent)
     }
 
-    /// A quick probe, since the machine woke up or the network changed. None where one is under way, or where pings are
-    /// off: such a peer may not answer any.
+    /// A quick probe, since the machine woke up or the network changed. None where one is under
+    /// way, or where pings are off: such a peer may not answer any.
     #[must_use]
     pub fn probe(&mut self, now: Instant) -> Option<HeartbeatAction> {
         let probing = self.pending.is_some_and(|ping| ping.probe);
@@ -212,7 +231,8 @@ impl Heartbeat {
             Some(ping) => Some((ping.deadline, BeatTimer::Pong)),
             None => self.next_ping.map(|at| (at, BeatTimer::Ping)),
         };
-        let watchdog = self.config.watchdog.map(|limit| (self.last_seen + limit, BeatTimer::Watchdog));
+        let watchdog =
+            self.config.watchdog.map(|limit| (self.last_seen + limit, BeatTimer::Watchdog));
         let message = self.config.message_timeout.zip(self.arriving);
         let message = message.map(|(limit, since)| (since + limit, BeatTimer::Message));
         earliest([ping, watchdog, message])

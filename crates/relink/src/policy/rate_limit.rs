@@ -75,7 +75,8 @@ impl Bucket {
         self.left = left.saturating_sub(1);
     }
 
-    /// Takes one; from an empty bucket, the one that comes next, which is then missing. One at most is borrowed so.
+    /// Takes one; from an empty bucket, the one that comes next, which is then missing. One at most
+    /// is borrowed so.
     pub fn borrow(&mut self, rate: Rate, now: Instant) {
         if self.left(rate, now) > 0 {
             return self.take(rate, now);

@@ -16,8 +16,10 @@ pub struct StopReason(&'static (&'static str, &'static str));
 
 impl StopReason {
     /// The peer closed normally (1000).
-    pub const NORMAL_CLOSURE: Self =
-        Self(&("normal_closure", "The server says that nothing is left to do; connect again when there is."));
+    pub const NORMAL_CLOSURE: Self = Self(&(
+        "normal_closure",
+        "The server says that nothing is left to do; connect again when there is.",
+    ));
     /// The peer does not take this kind of data (1003).
     pub const UNSUPPORTED_DATA: Self = Self(&(
         "unsupported_data",
@@ -34,10 +36,13 @@ impl StopReason {
         "Client and server do not agree on an extension; check their versions.",
     ));
     /// The token is not valid (4001).
-    pub const INVALID_TOKEN: Self = Self(&("invalid_token", "The token is not valid; log in again."));
+    pub const INVALID_TOKEN: Self =
+        Self(&("invalid_token", "The token is not valid; log in again."));
     /// The token has expired and there is no provider for a fresh one (4002).
-    pub const TOKEN_EXPIRED: Self =
-        Self(&("token_expired", "The token has expired; log in again, or configure a token provider."));
+    pub const TOKEN_EXPIRED: Self = Self(&(
+        "token_expired",
+        "The token has expired; log in again, or configure a token provider.",
+    ));
     /// The token does not cover the channel (4003).
     pub const CHANNEL_NOT_AUTHORIZED: Self =
         Self(&("channel_not_authorized", "This login has no access to the channel; ask for it."));
@@ -54,16 +59,20 @@ impl StopReason {
         "replaced",
         "Another client goes on with this session; close that one, or begin a session of your own.",
     ));
-    /// The heartbeat went unanswered, and the configuration stops there ([`OnDead`](crate::OnDead)).
+    /// The heartbeat went unanswered, and the configuration stops there
+    /// ([`OnDead`](crate::OnDead)).
     pub const HEARTBEAT_LOST: Self = Self(&(
         "heartbeat_lost",
         "The server does not answer any more; check the network, then connect anew.",
     ));
     /// HTTP 401 without a provider, or code 3000.
-    pub const UNAUTHORIZED: Self =
-        Self(&("unauthorized", "The server wants credentials; log in, or configure a token provider."));
+    pub const UNAUTHORIZED: Self = Self(&(
+        "unauthorized",
+        "The server wants credentials; log in, or configure a token provider.",
+    ));
     /// HTTP 403, or code 3003.
-    pub const FORBIDDEN: Self = Self(&("forbidden", "This login may not connect here; ask for access."));
+    pub const FORBIDDEN: Self =
+        Self(&("forbidden", "This login may not connect here; ask for access."));
     /// HTTP 410.
     pub const GONE: Self = Self(&("gone", "This address is gone for good; look up the new one."));
     /// Any other HTTP status that will not change by asking again.
@@ -72,8 +81,10 @@ impl StopReason {
         "The server answers this address, but not as a WebSocket; check the URL.",
     ));
     /// A request that is not valid: an address, or a header, that cannot be sent.
-    pub const INVALID_REQUEST: Self =
-        Self(&("invalid_request", "The request cannot be sent as it is; check the address and the headers."));
+    pub const INVALID_REQUEST: Self = Self(&(
+        "invalid_request",
+        "The request cannot be sent as it is; check the address and the headers.",
+    ));
 
     const EVERYWHERE: [Self; 5] = [
         Self::NORMAL_CLOSURE,
@@ -120,11 +131,12 @@ impl StopReason {
         self.0.0
     }
 
-    /// Whether the link ends at once, however many endpoints it has: [`NORMAL_CLOSURE`](Self::NORMAL_CLOSURE),
-    /// [`ACCOUNT_SUSPENDED`](Self::ACCOUNT_SUSPENDED), [`ADMIN_DISCONNECT`](Self::ADMIN_DISCONNECT),
-    /// [`REPLACED`](Self::REPLACED) and [`HEARTBEAT_LOST`](Self::HEARTBEAT_LOST). Somebody decided these about this client
-    /// or this session, and a client that went to the next endpoint would get round the decision. All others, one's own
-    /// too, are the word of one endpoint.
+    /// Whether the link ends at once, however many endpoints it has:
+    /// [`NORMAL_CLOSURE`](Self::NORMAL_CLOSURE), [`ACCOUNT_SUSPENDED`](Self::ACCOUNT_SUSPENDED),
+    /// [`ADMIN_DISCONNECT`](Self::ADMIN_DISCONNECT), [`REPLACED`](Self::REPLACED) and
+    /// [`HEARTBEAT_LOST`](Self::HEARTBEAT_LOST). Somebody decided these about this client or this
+    /// session, and a client that went to the next endpoint would get round the decision. All
+    /// others, one's own too, are the word of one endpoint.
     #[must_use]
     pub fn holds_everywhere(self) -> bool {
         Self::EVERYWHERE.contains(&self)

@@ -6,8 +6,8 @@ use alloc::string::{String, ToString};
 use core::fmt;
 use core::net::Ipv6Addr;
 
-/// Where to dial, as a URL. `Debug` and `Display` show its scheme, host, port and path: a query or a user name may be a
-/// secret, and what is shown ends up in logs.
+/// Where to dial, as a URL. `Debug` and `Display` show its scheme, host, port and path: a query or
+/// a user name may be a secret, and what is shown ends up in logs.
 ///
 /// ```
 /// use relink::Address;
@@ -19,8 +19,8 @@ use core::net::Ipv6Addr;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address(String);
 
-/// What secrets belong to: a scheme, a host and a port. Two addresses of one origin reach the same server; an address of
-/// another origin is a stranger, and gets none of them.
+/// What secrets belong to: a scheme, a host and a port. Two addresses of one origin reach the same
+/// server; an address of another origin is a stranger, and gets none of them.
 ///
 /// ```
 /// use relink::Address;
@@ -38,9 +38,12 @@ pub struct Origin {
     port: u16,
 }
 
-/// An address at which there can be no WebSocket. The message names what is wrong, without the secrets in it.
+/// An address at which there can be no WebSocket. The message names what is wrong, without the
+/// secrets in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{address} is no address for a WebSocket: {problem}; write it as in wss://example.org/path")]
+#[error(
+    "{address} is no address for a WebSocket: {problem}; write it as in wss://example.org/path"
+)]
 pub struct InvalidUrl {
     address: Address,
     problem: String,
@@ -53,12 +56,13 @@ impl Address {
         &self.0
     }
 
-    /// Its origin. The scheme is `ws` or `wss`, in small letters or capitals; the port is the scheme's own where the
-    /// address names none.
+    /// Its origin. The scheme is `ws` or `wss`, in small letters or capitals; the port is the
+    /// scheme's own where the address names none.
     ///
     /// # Errors
     ///
-    /// What keeps this from being the address of a WebSocket: a scheme, a host or a port that is missing or wrong.
+    /// What keeps this from being the address of a WebSocket: a scheme, a host or a port that is
+    /// missing or wrong.
     pub fn origin(&self) -> Result<Origin, InvalidUrl> {
         let bad = |problem: &str| InvalidUrl::new(self.clone(), problem);
         let parts = Parts::of(&self.0);
@@ -77,7 +81,8 @@ impl Address {
         Ok(Origin { is_secure, host, port })
     }
 
-    /// Where a redirect from here to `to` leads: as for [`resolve`](Self::resolve), without a user name.
+    /// Where a redirect from here to `to` leads: as for [`resolve`](Self::resolve), without a user
+    /// name.
     ///
     /// # Errors
     ///
@@ -100,9 +105,9 @@ impl Address {
         Self(self.0.replacen("://", &format!("://{user}@"), 1))
     }
 
-    /// What `to` is, seen from here: it may leave out what stays the same (RFC 3986, section 5.2), and may say `http` for
-    /// `ws`. One with a scheme is whole, and leaves out nothing. A user name of this address, and what stands behind a `#`,
-    /// are left out.
+    /// What `to` is, seen from here: it may leave out what stays the same (RFC 3986, section 5.2),
+    /// and may say `http` for `ws`. One with a scheme is whole, and leaves out nothing. A user name
+    /// of this address, and what stands behind a `#`, are left out.
     ///
     /// # Errors
     ///
@@ -111,17 +116,21 @@ impl Address {
         let from = Parts::of(&self.0);
         let target = to.0.split('#').next().unwrap_or_default();
         let to = Parts::of(target);
-        let scheme = match to.scheme.or(from.scheme).unwrap_or_default().to_ascii_lowercase().as_str() {
-            "http" => "ws".to_owned(),
-            "https" => "wss".to_owned(),
-            other => other.to_owned(),
-        };
+        let scheme =
+            match to.scheme.or(from.scheme).unwrap_or_default().to_ascii_lowercase().as_str() {
+                "http" => "ws".to_owned(),
+                "https" => "wss".to_owned(),
+                other => other.to_owned(),
+            };
         // It would take a query that is secret to another origin.
         if to.scheme.is_some() && to.authority.is_none() {
             return Err(InvalidUrl::new(Self(target.to_owned()), "it has a scheme, but no host"));
         }
         let (user, authority) = to.authority.or(from.authority).unwrap_or_default();
-        let user = user.filter(|_| to.authority.is_some()).map(|user| format!("{user}@")).unwrap_or_default();
+        let user = user
+            .filter(|_| to.authority.is_some())
+            .map(|user| format!("{user}@"))
+            .unwrap_or_default();
         let path = match (to.authority, to.path) {
             (None, "") => format!("{}{}", from.path, to.query.or(from.query).unwrap_or_default()),
             (None, path) if !path.starts_with('/') => {
@@ -220,7 +229,9 @@ fn host_of(host: &str) -> Result<String, &'static str> {
     if host.contains(['[', ']']) {
         let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let address: Option<Ipv6Addr> = inside.and_then(|inside| inside.parse().ok());
-        return address.map(|it| it.to_string()).ok_or("what stands in brackets is not an IPv6 address");
+        return address
+            .map(|it| it.to_string())
+            .ok_or("what stands in brackets is not an IPv6 address");
     }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte);
     if !host.bytes().all(allowed) {
@@ -239,7 +250,8 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.0.find(['?', '#']).unwrap_or(self.0.len());
         let (public, rest) = self.0.split_at(end);
-        let is_scheme = |text: &str| text.is_empty() || (text.ends_with(':') && !text.contains(['/', '@']));
+        let is_scheme =
+            |text: &str| text.is_empty() || (text.ends_with(':') && !text.contains(['/', '@']));
         let (scheme, after) = match public.split_once("//") {
             Some((scheme, after)) if is_scheme(scheme) => (Some(scheme), after),
             _ if public.starts_with('/') => (None, public),
@@ -361,9 +373,16 @@ mod tests {
     #[test]
     fn a_reference_with_a_scheme_takes_nothing_over_from_where_it_was_found() {
         let from = Address::from("ws://a.example/feed?token=secret");
-        for to in
-            ["https:", "wss:", "ws:", "HTTPS:#x", "wss:?x=1", "https:/feed", "https:b.example", "wss:other/x"]
-        {
+        for to in [
+            "https:",
+            "wss:",
+            "ws:",
+            "HTTPS:#x",
+            "wss:?x=1",
+            "https:/feed",
+            "https:b.example",
+            "wss:other/x",
+        ] {
             for error in [from.redirect(&to.into()), from.resolve(&to.into())] {
                 let error = error.unwrap_err().to_string();
                 assert!(error.contains("no host") && !error.contains("secret"), "{to}: {error}");

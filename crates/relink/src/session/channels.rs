@@ -8,7 +8,8 @@ use rand_core::Rng;
 
 use super::presence::Presence;
 use super::{
-    Channel, Command, Event, Given, Member, Position, Problem, Protocol, Secret, Session, SessionAction, Text,
+    Channel, Command, Event, Given, Member, Position, Problem, Protocol, Secret, Session,
+    SessionAction, Text,
 };
 use crate::base::config::ConfigError;
 use crate::base::time::Instant;
@@ -30,11 +31,12 @@ use crate::session::subscriptions::{
 pub struct Subscription {
     /// Whether a token is fetched for it, a fresh one each time.
     pub needs_token: bool,
-    /// What the other members are told about this one; `None` stays unseen and sees nobody. It is said again after every
-    /// return.
+    /// What the other members are told about this one; `None` stays unseen and sees nobody. It is
+    /// said again after every return.
     pub presence: Option<Text>,
-    /// Where to begin, if not with what comes from now on: what followed this position is delivered first. Heeded where
-    /// the channel is not subscribed to yet; after that, its place is where the application is.
+    /// Where to begin, if not with what comes from now on: what followed this position is delivered
+    /// first. Heeded where the channel is not subscribed to yet; after that, its place is where the
+    /// application is.
     pub since: Option<Position>,
 }
 
@@ -66,8 +68,8 @@ impl Subscription {
 pub(crate) struct Channels {
     subscriptions: Subscriptions<Channel>,
     details: BTreeMap<Channel, Details>,
-    /// How many requests to end a subscription are on their way. What is said of the channel before their answers is about
-    /// a subscription that this side has given up.
+    /// How many requests to end a subscription are on their way. What is said of the channel before
+    /// their answers is about a subscription that this side has given up.
     ending: BTreeMap<Channel, u32>,
 }
 
@@ -120,17 +122,19 @@ impl Channels {
 }
 
 impl<P: Protocol, R: Rng> Session<P, R> {
-    /// Subscribes to a channel; the subscription survives reconnects, until [`unsubscribe`](Self::unsubscribe). Emits
-    /// [`Event::Subscribed`] or [`Event::Unsubscribed`].
+    /// Subscribes to a channel; the subscription survives reconnects, until
+    /// [`unsubscribe`](Self::unsubscribe). Emits [`Event::Subscribed`] or [`Event::Unsubscribed`].
     ///
-    /// A channel that is subscribed to already keeps its place. It is asked for again where it failed, or where this
-    /// client says something else of itself now. What the peer could not read is not asked for and ends what was asked for
-    /// before: [`Event::Unsubscribed`] tells it at once, with [`Problem::LIMIT_EXCEEDED`].
+    /// A channel that is subscribed to already keeps its place. It is asked for again where it
+    /// failed, or where this client says something else of itself now. What the peer could not read
+    /// is not asked for and ends what was asked for before: [`Event::Unsubscribed`] tells it at
+    /// once, with [`Problem::LIMIT_EXCEEDED`].
     pub fn subscribe(&mut self, channel: impl Into<Channel>, subscription: Subscription) {
         let channel = channel.into();
         let Subscription { needs_token, presence: info, since } = subscription;
         match self.may_ask(&channel, since, info.as_ref()) {
-            // Nothing is told after the end; if the link comes back, it is told when it would be asked for.
+            // Nothing is told after the end; if the link comes back, it is told when it would be
+            // asked for.
             Err(problem) if !self.link.state().is_closed() => {
                 self.channels.subscriptions.unsubscribe(&channel);
                 return self.subscription_failed(channel, problem, self.link.now());
@@ -151,7 +155,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// Does not want a channel's messages any more; its position is forgotten. Tells whether it was subscribed to.
+    /// Does not want a channel's messages any more; its position is forgotten. Tells whether it was
+    /// subscribed to.
     pub fn unsubscribe(&mut self, channel: &Channel) -> bool {
         let known = self.channels.subscriptions.unsubscribe(channel);
         self.channels.details.remove(channel);
@@ -170,12 +175,21 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.channels.subscriptions.iter()
     }
 
-    /// Everyone who is in a channel, as far as this side knows: while the link is down, those who were there when it broke.
+    /// Everyone who is in a channel, as far as this side knows: while the link is down, those who
+    /// were there when it broke.
     pub fn members(&self, channel: &Channel) -> Vec<Member> {
-        self.channels.details.get(channel).map_or_else(Vec::new, |details| details.presence.members())
+        self.channels
+            .details
+            .get(channel)
+            .map_or_else(Vec::new, |details| details.presence.members())
     }
 
-    pub(super) fn channel_token(&mut self, channel: &Channel, result: Result<Secret, String>, now: Instant) {
+    pub(super) fn channel_token(
+        &mut self,
+        channel: &Channel,
+        result: Result<Secret, String>,
+        now: Instant,
+    ) {
         let standing = self.channels.subscriptions.standing(channel);
         if !matches!(standing, Some(SubscriptionState::Authorizing { .. })) {
             return;
@@ -207,9 +221,14 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// A subscription came to its end. Without a problem that is what this side asked for, and it has forgotten the
-    /// subscription already; it may even want the channel again.
-    pub(super) fn unsubscribed(&mut self, channel: Channel, problem: Option<Problem>, now: Instant) {
+    /// A subscription came to its end. Without a problem that is what this side asked for, and it
+    /// has forgotten the subscription already; it may even want the channel again.
+    pub(super) fn unsubscribed(
+        &mut self,
+        channel: Channel,
+        problem: Option<Problem>,
+        now: Instant,
+    ) {
         if problem.is_none() {
             self.channels.ended(&channel);
         }
@@ -233,7 +252,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     pub(super) fn set_members(&mut self, channel: &Channel, members: Vec<Member>, more: bool) {
         self.presence(channel, |presence| presence.set_members(members, more));
-        if self.channels.details.get(channel).is_some_and(|details| details.presence.wants_members()) {
+        if self
+            .channels
+            .details
+            .get(channel)
+            .is_some_and(|details| details.presence.wants_members())
+        {
             self.channels.subscriptions.again(channel);
         }
     }
@@ -285,7 +309,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         since: Option<Position>,
         info: Option<&Text>,
     ) -> Result<(), Problem> {
-        let given = [Some(Given::Channel(channel)), since.map(Given::Since), info.map(Given::Presence)];
+        let given =
+            [Some(Given::Channel(channel)), since.map(Given::Since), info.map(Given::Presence)];
         let checked = given.into_iter().flatten().try_for_each(|given| self.protocol.check(given));
         checked.map_err(|error| Problem::new(Problem::LIMIT_EXCEEDED, error.to_string()))
     }

@@ -49,8 +49,8 @@ pub enum Event {
         /// The message.
         message: Message,
     },
-    /// A message was published that is larger than this client reads. The server leaves it out, and the stream goes on
-    /// behind it.
+    /// A message was published that is larger than this client reads. The server leaves it out, and
+    /// the stream goes on behind it.
     Withheld {
         /// Which channel; `None` for the session's own stream.
         channel: Option<Channel>,
@@ -82,16 +82,17 @@ pub enum Event {
         /// The message itself.
         message: Message,
     },
-    /// The peer closed with 1009: a message was too large for it. This is the largest one that went over the transport. Told
-    /// of messages without acknowledgements, which are not kept; of the others, [`Dropped`](Self::Dropped) tells.
+    /// The peer closed with 1009: a message was too large for it. This is the largest one that went
+    /// over the transport. Told of messages without acknowledgements, which are not kept; of the
+    /// others, [`Dropped`](Self::Dropped) tells.
     TooLarge {
         /// Its receipt.
         receipt: Receipt,
         /// Its length, in bytes as the protocol wrote it.
         size: usize,
     },
-    /// Delivery is unknown: these messages were sent, but their session ended before they were acknowledged. They may have
-    /// had their effect, or not. They are not sent again by themselves.
+    /// Delivery is unknown: these messages were sent, but their session ended before they were
+    /// acknowledged. They may have had their effect, or not. They are not sent again by themselves.
     InDoubt {
         /// The first of them.
         first: Receipt,
@@ -105,7 +106,8 @@ pub enum Event {
         /// Whether nothing that was sent to this client is lost.
         complete: bool,
     },
-    /// The session does not go on: the server knows it no more, or never did. Told before the messages that are in doubt.
+    /// The session does not go on: the server knows it no more, or never did. Told before the
+    /// messages that are in doubt.
     ResumeRefused {
         /// Why.
         problem: Problem,
@@ -141,8 +143,9 @@ pub enum Event {
         last: Receipt,
         /// Why.
         why: DropReason,
-        /// The messages themselves, as they were sent, in the order of their receipts. All of them, unless events are taken so
-        /// slowly that what is handed back would hold more memory than the outbox may: then the first ones, or none.
+        /// The messages themselves, as they were sent, in the order of their receipts. All of them,
+        /// unless events are taken so slowly that what is handed back would hold more memory than
+        /// the outbox may: then the first ones, or none.
         messages: Vec<Outgoing>,
     },
     /// A usable link was lost, or closed by the peer.
@@ -181,14 +184,14 @@ pub enum Event {
     },
     /// What a person should see changed.
     StatusChange(StatusChange),
-    /// The application took events so slowly that the driver dropped this many, the oldest ones; messages are never among
-    /// them. Told by drivers, before what is left.
+    /// The application took events so slowly that the driver dropped this many, the oldest ones;
+    /// messages are never among them. Told by drivers, before what is left.
     Missed {
         /// How many.
         count: u64,
     },
-    /// Every endpoint has said that it need not be asked again, and the link ends because of that. Told just before the end,
-    /// with two endpoints or more.
+    /// Every endpoint has said that it need not be asked again, and the link ends because of that.
+    /// Told just before the end, with two endpoints or more.
     EndpointsFailed {
         /// What each of them said last, in the order in which they were configured.
         answers: Vec<Answer>,
@@ -205,8 +208,8 @@ pub enum Event {
 pub(crate) const MESSAGE: usize = 64;
 
 impl Event {
-    /// Takes in an event that tells the same of the messages after those of this one, and says what memory the messages
-    /// take that it hands back for it, by [`weight`](Self::weight).
+    /// Takes in an event that tells the same of the messages after those of this one, and says what
+    /// memory the messages take that it hands back for it, by [`weight`](Self::weight).
     ///
     /// # Errors
     ///
@@ -223,7 +226,9 @@ impl Event {
             (
                 Self::Dropped { first: start, last, why, messages },
                 Self::Dropped { first, last: end, why: reason, messages: more },
-            ) if *why == reason && last.is_before(first) => Ok(extend(*start, last, messages, end, more)),
+            ) if *why == reason && last.is_before(first) => {
+                Ok(extend(*start, last, messages, end, more))
+            }
             (
                 Self::InDoubt { first: start, last, messages },
                 Self::InDoubt { first, last: end, messages: more },
@@ -232,7 +237,8 @@ impl Event {
         }
     }
 
-    /// The memory that the messages take which this event hands back: their bytes, and 64 more for each.
+    /// The memory that the messages take which this event hands back: their bytes, and 64 more for
+    /// each.
     #[must_use]
     pub fn weight(&self) -> usize {
         if let Self::Dropped { messages, .. } | Self::InDoubt { messages, .. } = self {
@@ -244,7 +250,8 @@ impl Event {
         }
     }
 
-    /// Lets go of the messages that it hands back, but not of their receipts. Tells the memory that this frees.
+    /// Lets go of the messages that it hands back, but not of their receipts. Tells the memory that
+    /// this frees.
     pub fn let_go(&mut self) -> usize {
         if let Self::Dropped { messages, .. } | Self::InDoubt { messages, .. } = self {
             weight(&core::mem::take(messages))
@@ -276,9 +283,10 @@ fn extend(
     weight
 }
 
-/// A change among the members of a channel. A user comes with the first of their stays and leaves with the last one: a second
-/// session, or one that takes the place of another after a restart, makes nobody come or go. Of the user
-/// [`anonymous`](Member::ANONYMOUS), each stay is somebody else.
+/// A change among the members of a channel. A user comes with the first of their stays and leaves
+/// with the last one: a second session, or one that takes the place of another after a restart,
+/// makes nobody come or go. Of the user [`anonymous`](Member::ANONYMOUS), each stay is somebody
+/// else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "users come, change and go, and so do their stays")]
 pub enum PresenceEvent {
@@ -286,7 +294,8 @@ pub enum PresenceEvent {
     Joined(Member),
     /// A stay goes on, with other words.
     Updated(Member),
-    /// A user is not there any more: their last stay. The words are those that the application was told last.
+    /// A user is not there any more: their last stay. The words are those that the application was
+    /// told last.
     Left(Member),
     /// A user who is there has a further stay: another session of theirs came.
     StayBegan(Member),

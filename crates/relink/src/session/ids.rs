@@ -46,8 +46,9 @@ impl fmt::Display for Channel {
 
 /// A place in a stream: the message with this `offset` is the last one that was seen.
 ///
-/// Offsets count from 1 without holes, so that a gap and a duplicate show; 0 is the place before the first
-/// message. They mean something within one `epoch` only: a server that lost its history starts another one.
+/// Offsets count from 1 without holes, so that a gap and a duplicate show; 0 is the place before
+/// the first message. They mean something within one `epoch` only: a server that lost its history
+/// starts another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[expect(clippy::exhaustive_structs, reason = "two numbers, as they go over the wire")]
@@ -66,8 +67,8 @@ impl Position {
     }
 }
 
-/// What a server calls one session: what lasts while transports come and go. Whoever knows it can take the session over,
-/// so it is never printed.
+/// What a server calls one session: what lasts while transports come and go. Whoever knows it can
+/// take the session over, so it is never printed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(Arc<str>);
 
@@ -91,7 +92,8 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// What went wrong with one request, without harm to the link: a symbolic name for programs, a sentence for people.
+/// What went wrong with one request, without harm to the link: a symbolic name for programs, a
+/// sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {detail}")]
 #[expect(clippy::exhaustive_structs, reason = "a name and a sentence, as they go over the wire")]
@@ -155,13 +157,15 @@ pub struct Rejection {
 pub struct Member {
     /// The user, as the server knows them. One user with two sessions is two members.
     pub user: String,
-    /// Names this stay in the channel, and no other: somebody who left and came again has another one.
+    /// Names this stay in the channel, and no other: somebody who left and came again has another
+    /// one.
     pub join: String,
     /// What the member says of itself.
     pub info: Option<Text>,
 }
 
 impl Member {
-    /// The user of those whom a server did not ask who they are. Each of their stays is somebody else.
+    /// The user of those whom a server did not ask who they are. Each of their stays is somebody
+    /// else.
     pub const ANONYMOUS: &'static str = "anonymous";
 }

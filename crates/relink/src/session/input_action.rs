@@ -10,7 +10,8 @@ use crate::session::outgoing::{Receipt, SizeLimit};
 use crate::session::protocol::Unreadable;
 use alloc::string::String;
 
-/// Everything that can change a session, but for [`send`](super::Session::send), which answers at once.
+/// Everything that can change a session, but for [`send`](super::Session::send), which answers at
+/// once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionInput {
@@ -18,8 +19,9 @@ pub enum SessionInput {
     Connect,
     /// The application logs in.
     Login,
-    /// The application is done: what is queued goes out, for `flush_timeout` at most, and a link that is down goes on trying
-    /// for it; then the link closes with this frame. If nothing is queued, a link that is down ends at once.
+    /// The application is done: what is queued goes out, for `flush_timeout` at most, and a link
+    /// that is down goes on trying for it; then the link closes with this frame. If nothing is
+    /// queued, a link that is down ends at once.
     Close(CloseFrame),
     /// A person wants an attempt now.
     RetryNow,
@@ -60,8 +62,8 @@ pub enum SessionInput {
         /// Since when a message is on its way that is not complete; `None` where there is none.
         since: Option<Instant>,
     },
-    /// Treat the peer as alive although nothing arrived: a full transport has room again, or this side does not read
-    /// because the application is behind.
+    /// Treat the peer as alive although nothing arrived: a full transport has room again, or this
+    /// side does not read because the application is behind.
     Alive {
         /// Which transport.
         id: TransportId,
@@ -74,12 +76,13 @@ pub enum SessionInput {
         failure: Failure,
         /// What happened, for people and without secrets.
         detail: String,
-        /// Where an HTTP redirect leads, as it was written; for [`Failure::HttpRedirect`]. It may leave out what is the
-        /// same as in the address that was dialed.
+        /// Where an HTTP redirect leads, as it was written; for [`Failure::HttpRedirect`]. It may
+        /// leave out what is the same as in the address that was dialed.
         location: Option<Address>,
     },
-    /// The application has taken `count` more of the messages that it was given, the oldest first: those of
-    /// [`Event::Message`] and of [`Event::Publication`] together. A resume starts after them.
+    /// The application has taken `count` more of the messages that it was given, the oldest first:
+    /// those of [`Event::Message`] and of [`Event::Publication`] together. A resume starts after
+    /// them.
     Taken {
         /// How many.
         count: u64,
@@ -97,8 +100,9 @@ pub enum SessionInput {
     Timeout,
 }
 
-/// A session's output, in order: work for the driver, and events for the application. Frames are pulled with
-/// [`poll_transmit`](super::Session::poll_transmit) instead, as the transport has room for them.
+/// A session's output, in order: work for the driver, and events for the application. Frames are
+/// pulled with [`poll_transmit`](super::Session::poll_transmit) instead, as the transport has room
+/// for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionAction {
@@ -124,8 +128,9 @@ pub enum SessionAction {
         address: Address,
         /// The token for this attempt; none for a stranger.
         token: Option<Secret>,
-        /// Whether the address is of a configured [`Origin`](super::Origin). If not, a redirect led to it, and nothing
-        /// secret may go along: no credentials in headers, no cookies, no client certificate.
+        /// Whether the address is of a configured [`Origin`](super::Origin). If not, a redirect led
+        /// to it, and nothing secret may go along: no credentials in headers, no cookies, no client
+        /// certificate.
         is_trusted: bool,
     },
     /// Let go of the transport, or of the dial or fetch for it, without waiting.
@@ -135,8 +140,8 @@ pub enum SessionAction {
         /// A close frame to write first, if it can be written at once.
         farewell: Option<CloseFrame>,
     },
-    /// Fetch a token for a channel; it comes back in [`SessionInput::ChannelToken`]. Replaces a fetch for the same channel
-    /// that is under way.
+    /// Fetch a token for a channel; it comes back in [`SessionInput::ChannelToken`]. Replaces a
+    /// fetch for the same channel that is under way.
     FetchChannelToken {
         /// Which channel.
         channel: Channel,
@@ -181,8 +186,8 @@ pub enum SendErrorKind {
     /// No room now; there will be when the link catches up.
     #[error("the outbox is full (outbox.max_messages, outbox.max_bytes)")]
     Full,
-    /// Larger than it may be, whatever else waits. In JSON, bytes take a third more room than they have, and text with
-    /// many control characters up to six times as much.
+    /// Larger than it may be, whatever else waits. In JSON, bytes take a third more room than they
+    /// have, and text with many control characters up to six times as much.
     #[error("it has {size} bytes, and {by} allows at most {limit}")]
     TooLarge {
         /// Its length in bytes.

@@ -53,7 +53,8 @@ impl Message {
     }
 }
 
-/// Says the kind and the length, not the content: messages may carry secrets, and logs are read by many.
+/// Says the kind and the length, not the content: messages may carry secrets, and logs are read by
+/// many.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if matches!(self, Self::Text(_)) { "Text" } else { "Binary" };
@@ -72,7 +73,8 @@ pub struct Text(Bytes);
 pub struct NotUtf8(pub Bytes);
 
 impl Text {
-    /// The text. Checks the bytes again, as this crate has no unsafe code; that is quick beside what brought them.
+    /// The text. Checks the bytes again, as this crate has no unsafe code; that is quick beside
+    /// what brought them.
     #[must_use]
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.0).unwrap_or_default()
@@ -151,7 +153,8 @@ pub enum Frame {
 
 /// The content of a close frame.
 ///
-/// Any code and any reason can be asked for, and read. What goes out is [`for_wire`](Self::for_wire), in both roles.
+/// Any code and any reason can be asked for, and read. What goes out is
+/// [`for_wire`](Self::for_wire), in both roles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the content of a close frame by RFC 6455")]
 pub struct CloseFrame {
@@ -168,15 +171,16 @@ impl CloseFrame {
         Self { code, reason: reason.into() }
     }
 
-    /// The longest reason in bytes: a control frame holds 125, and two of them are the code (RFC 6455, section 5.5).
+    /// The longest reason in bytes: a control frame holds 125, and two of them are the code (RFC
+    /// 6455, section 5.5).
     pub const MAX_REASON: usize = 123;
 
-    /// The frame as it may stand on the wire; `None` is an empty one. Every writer of close frames uses this, so that
-    /// clients and servers do the same with what an application chose:
+    /// The frame as it may stand on the wire; `None` is an empty one. Every writer of close frames
+    /// uses this, so that clients and servers do the same with what an application chose:
     ///
     /// * [`CloseCode::NO_STATUS`] (1005) means a frame without a code, so the frame is empty.
-    /// * Any other code that may not be sent ([`CloseCode::is_sendable`]) becomes 1008, which RFC 6455 gives for "no other
-    ///   more suitable status code". The reason stays.
+    /// * Any other code that may not be sent ([`CloseCode::is_sendable`]) becomes 1008, which RFC
+    ///   6455 gives for "no other more suitable status code". The reason stays.
     /// * A reason that is too long is cut between two characters.
     ///
     /// ```

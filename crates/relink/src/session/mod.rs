@@ -90,15 +90,17 @@ impl SessionConfig {
 ///
 /// 1. hands in what happened with [`handle`](Self::handle);
 /// 2. does what [`poll_action`](Self::poll_action) says until it says nothing more;
-/// 3. while its transport has room, writes the frames of [`poll_transmit`](Self::poll_transmit), and looks again whether
-///    there is something to do or to tell: what goes out is told of;
+/// 3. while its transport has room, writes the frames of [`poll_transmit`](Self::poll_transmit),
+///    and looks again whether there is something to do or to tell: what goes out is told of;
 /// 4. sleeps until [`poll_timeout`](Self::poll_timeout).
 ///
-/// Messages stay in the [`Outbox`] until the transport has room, so that bounds, order and time to live hold to the
-/// last moment. What becomes of a message whose transport died under it is a choice, the [`Guarantee`].
+/// Messages stay in the [`Outbox`] until the transport has room, so that bounds, order and time to
+/// live hold to the last moment. What becomes of a message whose transport died under it is a
+/// choice, the [`Guarantee`].
 ///
 /// A driver whose protocol has sessions also says how many messages the application has taken
-/// ([`SessionInput::Taken`]), and fetches tokens for channels ([`SessionAction::FetchChannelToken`]).
+/// ([`SessionInput::Taken`]), and fetches tokens for channels
+/// ([`SessionAction::FetchChannelToken`]).
 #[derive(Debug)]
 pub struct Session<P, R> {
     link: Link<R>,
@@ -137,8 +139,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     ///
     /// # Errors
     ///
-    /// The first field of the configuration that cannot work, or no address at all, or more than 255; or a guarantee that
-    /// the protocol cannot give, or no handshake step for its first word.
+    /// The first field of the configuration that cannot work, or no address at all, or more than
+    /// 255; or a guarantee that the protocol cannot give, or no handshake step for its first word.
     pub fn new(
         mut config: SessionConfig,
         addresses: Vec<Address>,
@@ -155,7 +157,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             Some(Step::Welcome) => ("handshake.welcome", handshake.welcome.is_some()),
             Some(Step::Challenge) => ("handshake.challenge", handshake.challenge.is_some()),
             Some(Step::Login) => ("handshake.login", handshake.login),
-            Some(Step::Authenticating) => ("handshake.authentication", handshake.authentication.is_some()),
+            Some(Step::Authenticating) => {
+                ("handshake.authentication", handshake.authentication.is_some())
+            }
             None => ("", true),
         };
         if !exists {
@@ -222,7 +226,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 }
             }
             SessionInput::Taken { count } => self.inbox.take(count),
-            SessionInput::ChannelToken { channel, result } => self.channel_token(&channel, result, now),
+            SessionInput::ChannelToken { channel, result } => {
+                self.channel_token(&channel, result, now)
+            }
             SessionInput::DriverGone => self.drive(Input::DriverGone, now),
             SessionInput::Timeout => self.timeout(now),
         }
@@ -294,17 +300,20 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
         self.goodbye = reason;
         self.expire_messages(now);
-        let input = if self.outbox.is_done() { Input::Close { code } } else { Input::Finish { code } };
+        let input =
+            if self.outbox.is_done() { Input::Close { code } } else { Input::Finish { code } };
         self.drive(input, now);
     }
 
-    /// What each endpoint said last, if the link is at its end because of that; see [`Event::EndpointsFailed`].
+    /// What each endpoint said last, if the link is at its end because of that; see
+    /// [`Event::EndpointsFailed`].
     #[must_use]
     pub fn answers(&self) -> &[Answer] {
         self.answers.of_the_end()
     }
 
-    /// Whether the application has closed the link, or it is at its end: messages are not taken any more.
+    /// Whether the application has closed the link, or it is at its end: messages are not taken any
+    /// more.
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.link.is_closing() || self.link.state().is_closed()
@@ -315,7 +324,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.channels_timeout(now);
         loop {
             self.drive(Input::Timeout, now);
-            // The link stops early where it has no room for more actions; they have been taken by now.
+            // The link stops early where it has no room for more actions; they have been taken by
+            // now.
             if self.link.poll_timeout().is_none_or(|at| at > self.link.now()) {
                 return;
             }
@@ -324,7 +334,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     // The link's actions.
 
-    /// Hands an input to the link and carries its actions on. They are all taken here, so there is always room.
+    /// Hands an input to the link and carries its actions on. They are all taken here, so there is
+    /// always room.
     fn drive(&mut self, input: Input, now: Instant) {
         let handled = self.link.handle(input, now);
         debug_assert!(handled.is_ok(), "the link's actions are always taken");
@@ -333,7 +344,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
         // What nobody told of belongs to this input, and not to a loss that comes later.
         self.detail.clear();
-        // A close frame without a drop behind it belongs to a close handshake: it goes out in its turn.
+        // A close frame without a drop behind it belongs to a close handshake: it goes out in its
+        // turn.
         if let Some(frame) = self.farewell.take() {
             self.control.push_back(Frame::Close(frame));
         }
@@ -358,7 +370,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             Action::StartStep { step, .. } => {
                 let (token, resume) = (self.token_here().cloned(), self.resume_here());
                 self.hellos.said(resume.is_some());
-                let command = Command::Step { step, token: token.as_ref(), resume: resume.as_ref() };
+                let command =
+                    Command::Step { step, token: token.as_ref(), resume: resume.as_ref() };
                 self.protocol.command(command, &mut self.frames);
                 self.control.extend(self.frames.drain(..));
             }
@@ -375,9 +388,11 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 }
             }
             Action::SendClose { code, .. } => {
-                // An attempt that fails while messages still wait is not what the application closes.
+                // An attempt that fails while messages still wait is not what the application
+                // closes.
                 let is_last = matches!(self.link.state(), State::Closing | State::Closed(_));
-                let reason = if is_last { core::mem::take(&mut self.goodbye) } else { String::new() };
+                let reason =
+                    if is_last { core::mem::take(&mut self.goodbye) } else { String::new() };
                 self.farewell = Some(CloseFrame { code, reason });
             }
             Action::Drop { id } => {

@@ -27,35 +27,39 @@ config! {
     pub struct OutboxConfig {
         /// Maximum number of messages queued. At least 1.
         pub max_messages / with_max_messages: usize = 1024,
-        /// Maximum bytes queued, without what the protocol adds. Also the largest message accepted. At least 1.
+        /// Maximum bytes queued, without what the protocol adds. Also the largest message accepted.
+        /// At least 1.
         pub max_bytes / with_max_bytes: usize = 16 << 20,
         /// What happens when a message finds no room.
         pub overflow / with_overflow: Overflow = Overflow::Refuse,
-        /// A message that has waited for this long is dropped: a price from a minute ago helps nobody.
+        /// A message that has waited for this long is dropped: a price from a minute ago helps
+        /// nobody.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
         pub ttl / with_ttl: Option<Duration> = None,
         /// Whether messages are taken while the link is not usable.
         pub while_down / with_while_down: OfflineSend = OfflineSend::Queue,
-        /// What becomes of a message whose transport died before the peer spoke of it. More than at most once needs
-        /// a protocol with acknowledgements.
+        /// What becomes of a message whose transport died before the peer spoke of it. More than at
+        /// most once needs a protocol with acknowledgements.
         pub guarantee / with_guarantee: Guarantee = Guarantee::AtMostOnce,
-        /// Maximum number of messages in flight without an acknowledgement; the others wait. They count against
-        /// `max_messages` and `max_bytes` until they are acknowledged. Enough for a full pipe on a slow line, and not so
-        /// many that a reconnect sends a flood again. At least 1.
+        /// Maximum number of messages in flight without an acknowledgement; the others wait. They
+        /// count against `max_messages` and `max_bytes` until they are acknowledged. Enough for a
+        /// full pipe on a slow line, and not so many that a reconnect sends a flood again. At
+        /// least 1.
         pub in_flight / with_in_flight: usize = 256,
-        /// How fast messages go out that piled up while the link was down: a burst, then one per refill. `off`: as
-        /// fast as the transport takes them.
+        /// How fast messages go out that piled up while the link was down: a burst, then one per
+        /// refill. `off`: as fast as the transport takes them.
         pub pace / with_pace: Option<Rate> = None,
-        /// The largest single message, in bytes as the protocol writes it: for peers that do not say what they take. Where
-        /// one does, as `relink.v1` servers do, the smaller limit holds. At least 1.
+        /// The largest single message, in bytes as the protocol writes it: for peers that do not
+        /// say what they take. Where one does, as `relink.v1` servers do, the smaller limit holds.
+        /// At least 1.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::limit"))]
         pub max_message / with_max_message: Option<usize> = None,
     }
 }
 
 impl OutboxConfig {
-    /// The most memory that what is handed back may take, by [`Event::weight`](super::Event::weight): as much as a full
-    /// outbox.
+    /// The most memory that what is handed back may take, by
+    /// [`Event::weight`](super::Event::weight): as much as a full outbox.
     #[must_use]
     pub const fn max_weight(&self) -> usize {
         self.max_bytes.saturating_add(self.max_messages.saturating_mul(MESSAGE))
@@ -81,14 +85,18 @@ impl OutboxConfig {
 
 /// What happens when a message finds no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum Overflow {
     /// It is handed back to the caller.
     #[default]
     Refuse,
-    /// The oldest ones make room for it, the least important first. If that is not enough, as what is in flight or
-    /// more important stays, it is handed back and nothing is given up.
+    /// The oldest ones make room for it, the least important first. If that is not enough, as what
+    /// is in flight or more important stays, it is handed back and nothing is given up.
     DropOldest,
     /// It is dropped, and its receipt says so.
     DropNewest,
@@ -96,7 +104,11 @@ pub enum Overflow {
 
 /// What happens to a message while the link is not usable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum OfflineSend {
     /// It waits, and goes out in order when the link is usable.
@@ -148,14 +160,15 @@ impl Queue {
     }
 }
 
-/// The messages that wait to go out, by priority and then in the order in which they were sent; and those that went
-/// out and wait for an acknowledgement, if there are any.
+/// The messages that wait to go out, by priority and then in the order in which they were sent; and
+/// those that went out and wait for an acknowledgement, if there are any.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     config: OutboxConfig,
     waiting: [Queue; Priority::ALL.len()],
     in_flight: VecDeque<InFlight>,
-    /// How many of those in flight went over the present transport; the others go out again before anything new.
+    /// How many of those in flight went over the present transport; the others go out again before
+    /// anything new.
     on_transport: usize,
     bytes_in_flight: usize,
     last: u64,
@@ -219,7 +232,8 @@ impl Outbox {
         self.fits(bytes, priority as usize)
     }
 
-    /// Whether it finds room beside what is in flight and these many of the queues, the most important ones first.
+    /// Whether it finds room beside what is in flight and these many of the queues, the most
+    /// important ones first.
     fn fits(&self, bytes: usize, queues: usize) -> bool {
         let (mut messages, mut taken) = (self.in_flight.len(), self.bytes_in_flight);
         for queue in self.waiting.iter().take(queues) {
@@ -272,11 +286,13 @@ impl Outbox {
     }
 
     fn pop_oldest_if(&mut self, is_meant: impl Fn(&Entry) -> bool) -> Option<Entry> {
-        let fronts = self.waiting.iter_mut().filter(|queue| queue.entries.front().is_some_and(&is_meant));
+        let fronts =
+            self.waiting.iter_mut().filter(|queue| queue.entries.front().is_some_and(&is_meant));
         fronts.min_by_key(|queue| queue.entries.front().map(|entry| entry.receipt))?.pop()
     }
 
-    /// A message whose time is over. All live equally long, so the oldest of each priority expires first.
+    /// A message whose time is over. All live equally long, so the oldest of each priority expires
+    /// first.
     pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<Entry> {
         self.pop_oldest_if(|entry| entry.expires_at.is_some_and(|at| at <= now))
     }
@@ -335,8 +351,8 @@ impl Outbox {
         self.is_empty() && self.in_flight.is_empty()
     }
 
-    /// The serial of the last message that went over the present transport, or did not have to: a peer that knows of fewer
-    /// has lost some.
+    /// The serial of the last message that went over the present transport, or did not have to: a
+    /// peer that knows of fewer has lost some.
     pub(crate) fn last_on_transport(&self) -> u64 {
         self.last_serial - self.to_resend() as u64
     }
@@ -367,8 +383,9 @@ impl Outbox {
         self.on_transport = 0;
     }
 
-    /// A session begins or goes on, at a peer that has taken in everything up to this serial. Tells whether that can be
-    /// the session that this side knows; it always can where nothing was sent in it yet.
+    /// A session begins or goes on, at a peer that has taken in everything up to this serial. Tells
+    /// whether that can be the session that this side knows; it always can where nothing was sent
+    /// in it yet.
     pub(crate) fn resume_from(&mut self, received: u64) -> bool {
         if self.last_serial == 0 {
             self.last_serial = received;
@@ -377,8 +394,8 @@ impl Outbox {
         (acknowledged..=self.last_serial).contains(&received)
     }
 
-    /// Gives up those in flight that are refused. The others move up, since serials have no holes: only while none of them
-    /// has gone over the present transport.
+    /// Gives up those in flight that are refused. The others move up, since serials have no holes:
+    /// only while none of them has gone over the present transport.
     pub(crate) fn remove_in_flight(
         &mut self,
         mut is_refused: impl FnMut(&InFlight) -> bool,

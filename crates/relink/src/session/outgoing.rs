@@ -5,20 +5,29 @@ use crate::session::message::Message;
 
 /// How often a message may have its effect at the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum Guarantee {
     /// Once or not at all: what was handed to a transport is not sent again.
     #[default]
     AtMostOnce,
-    /// Once or more: what was not acknowledged is sent again over the next transport. A peer that drops duplicates by
-    /// session and serial, as a `relink.v1` server does, makes that exactly once.
+    /// Once or more: what was not acknowledged is sent again over the next transport. A peer that
+    /// drops duplicates by session and serial, as a `relink.v1` server does, makes that exactly
+    /// once.
     AtLeastOnce,
 }
 
 /// Which messages go first. Within one priority they go in the order in which they were sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[expect(clippy::exhaustive_enums, reason = "more than three and nobody knows which to take")]
 pub enum Priority {
     /// Before all others: a stop order.
@@ -34,7 +43,8 @@ impl Priority {
     pub(crate) const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
 }
 
-/// A message with what is to be known about it. Anything that makes a [`Message`] makes one of these.
+/// A message with what is to be known about it. Anything that makes a [`Message`] makes one of
+/// these.
 ///
 /// ```
 /// use relink::{Outgoing, Priority};
@@ -49,7 +59,8 @@ impl Priority {
 pub struct Outgoing {
     /// The message.
     pub message: Message,
-    /// The channel that it is meant for; `None` for the peer itself. A protocol without channels leaves it out.
+    /// The channel that it is meant for; `None` for the peer itself. A protocol without channels
+    /// leaves it out.
     pub channel: Option<Channel>,
     /// Whether it may overtake others.
     pub priority: Priority,
@@ -77,7 +88,8 @@ impl<T: Into<Message>> From<T> for Outgoing {
     }
 }
 
-/// Stands for one message on its way: its fate is reported under this number. Numbers rise in the order of sending.
+/// Stands for one message on its way: its fate is reported under this number. Numbers rise in the
+/// order of sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
@@ -106,11 +118,13 @@ pub enum DropReason {
     Expired,
     /// The link came to its end.
     Closed,
-    /// It is larger than the peer takes. Also for a message that went out before that was known: it is not sent again.
+    /// It is larger than the peer takes. Also for a message that went out before that was known: it
+    /// is not sent again.
     TooLarge {
         /// Its length, in bytes as the protocol writes it.
         size: usize,
-        /// What would have been allowed; `None` where the peer did not say, and closed with 1009 instead.
+        /// What would have been allowed; `None` where the peer did not say, and closed with 1009
+        /// instead.
         limit: Option<usize>,
     },
 }
@@ -142,7 +156,8 @@ impl serde::Serialize for DropReason {
 pub enum SizeLimit {
     /// [`OutboxConfig::max_bytes`](crate::OutboxConfig::max_bytes), by the bytes of the message.
     Outbox,
-    /// [`OutboxConfig::max_message`](crate::OutboxConfig::max_message), by its bytes as the protocol writes it.
+    /// [`OutboxConfig::max_message`](crate::OutboxConfig::max_message), by its bytes as the
+    /// protocol writes it.
     Message,
     /// What the peer has said that it takes, by its bytes as the protocol writes it.
     Peer,

@@ -1,15 +1,17 @@
-//! Messages that are too large for the peer: refused where its limit is known, given up where it complained.
+//! Messages that are too large for the peer: refused where its limit is known, given up where it
+//! complained.
 //!
-//! A peer that closes with 1009 does not say which message it means. It has a limit and reads in order, so whatever it
-//! means, the largest frame that went over the transport exceeds the limit as well, and was never taken in. That one is given
-//! up: each 1009 costs one message, and whatever else is in flight goes on.
+//! A peer that closes with 1009 does not say which message it means. It has a limit and reads in
+//! order, so whatever it means, the largest frame that went over the transport exceeds the limit as
+//! well, and was never taken in. That one is given up: each 1009 costs one message, and whatever
+//! else is in flight goes on.
 
 use rand_core::Rng;
 
 use super::outbox::InFlight;
 use super::{
-    Channel, DropReason, Event, Frame, Guarantee, Message, Outgoing, Protocol, Receipt, SendErrorKind,
-    Session, SizeLimit,
+    Channel, DropReason, Event, Frame, Guarantee, Message, Outgoing, Protocol, Receipt,
+    SendErrorKind, Session, SizeLimit,
 };
 
 /// What is known about the size of messages.
@@ -21,7 +23,8 @@ pub(crate) struct Oversize {
     largest: usize,
     /// The largest message among those that nobody acknowledges.
     unacknowledged: Option<(Receipt, usize)>,
-    /// The message in flight that the peer complained about. It is given up once the peer has said what it has.
+    /// The message in flight that the peer complained about. It is given up once the peer has said
+    /// what it has.
     condemned: Option<Receipt>,
 }
 
@@ -87,7 +90,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// The peer closes because a message was too large.
     pub(super) fn complained(&mut self) {
         let largest = self.oversize.largest;
-        if let Some((receipt, size)) = self.oversize.unacknowledged.take_if(|(_, size)| *size >= largest) {
+        if let Some((receipt, size)) =
+            self.oversize.unacknowledged.take_if(|(_, size)| *size >= largest)
+        {
             return self.emit(Event::TooLarge { receipt, size });
         }
         let suspect = self.outbox.on_transport().max_by_key(|message| message.size);
@@ -96,25 +101,30 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// The peer goes on with the session, and has said what it has and what it takes: gives up what it will not take.
+    /// The peer goes on with the session, and has said what it has and what it takes: gives up what
+    /// it will not take.
     pub(super) fn give_up_in_flight(&mut self) {
-        let (condemned, limit) = (self.oversize.condemned.take(), self.size_limit().map(|(limit, _)| limit));
+        let (condemned, limit) =
+            (self.oversize.condemned.take(), self.size_limit().map(|(limit, _)| limit));
         if condemned.is_none() && limit.is_none() {
             return;
         }
         let protocol = &self.protocol;
-        let exceeds = |InFlight { serial, outgoing: Outgoing { message, channel, .. }, .. }: &InFlight| {
-            let size = protocol.encoded_len(message, channel.as_ref(), Some(*serial));
-            limit.is_some_and(|limit| size > limit)
-        };
-        let given_up =
-            self.outbox.remove_in_flight(|message| condemned == Some(message.receipt) || exceeds(message));
+        let exceeds =
+            |InFlight { serial, outgoing: Outgoing { message, channel, .. }, .. }: &InFlight| {
+                let size = protocol.encoded_len(message, channel.as_ref(), Some(*serial));
+                limit.is_some_and(|limit| size > limit)
+            };
+        let given_up = self
+            .outbox
+            .remove_in_flight(|message| condemned == Some(message.receipt) || exceeds(message));
         for message in given_up {
             self.give_up_message(message, limit);
         }
     }
 
-    /// A message of a session that is over, if it is the one that the peer complained about: there is no doubt about it.
+    /// A message of a session that is over, if it is the one that the peer complained about: there
+    /// is no doubt about it.
     pub(super) fn is_condemned(&mut self, receipt: Receipt) -> bool {
         self.oversize.condemned.take_if(|condemned| *condemned == receipt).is_some()
     }

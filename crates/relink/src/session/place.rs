@@ -1,5 +1,5 @@
-//! Where the present transport leads, and what may be said there: secrets belong to the origins that the application has
-//! named, and to no stranger that a redirect leads to.
+//! Where the present transport leads, and what may be said there: secrets belong to the origins
+//! that the application has named, and to no stranger that a redirect leads to.
 
 use rand_core::Rng;
 
@@ -27,8 +27,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// The transport that is dialed now leads there. Tells whether secrets may go along.
     pub(super) fn go_to(&mut self, address: Address) -> bool {
         let origin = address.origin().ok();
-        let is_configured =
-            |known: &Address| *known == address || origin.is_some() && known.origin().ok() == origin;
+        let is_configured = |known: &Address| {
+            *known == address || origin.is_some() && known.origin().ok() == origin
+        };
         // What was fetched for this attempt is as good as what was configured.
         let is_ours = self.addresses.iter().chain(&self.fetched).any(is_configured);
         self.place = Place { address: Some(address), stranger: origin.filter(|_| !is_ours) };

@@ -1,5 +1,5 @@
-//! Where this side stands in each stream that it follows: what is new, what is a duplicate, what is missing, and how much
-//! of it the application has taken.
+//! Where this side stands in each stream that it follows: what is new, what is a duplicate, what is
+//! missing, and how much of it the application has taken.
 
 use alloc::collections::{BTreeMap, VecDeque};
 
@@ -8,8 +8,9 @@ use crate::session::ids::{Channel, Position};
 /// A stream: a channel's, or with `None` the session's own.
 pub(crate) type Stream = Option<Channel>;
 
-/// The most runs of messages that are remembered one by one until they are taken. A driver stops reading long before its
-/// application is so far behind; beyond that, a position moves in larger steps.
+/// The most runs of messages that are remembered one by one until they are taken. A driver stops
+/// reading long before its application is so far behind; beyond that, a position moves in larger
+/// steps.
 const MAX_RUNS: usize = 4_096;
 
 /// What an offset means.
@@ -25,9 +26,9 @@ pub(crate) enum Arrival {
     Unknown,
 }
 
-/// Two positions for each stream. What was `received` never comes twice; what was `taken` never comes again: a
-/// resume starts after the last message that the application has taken, and what is still on its way to it is dropped
-/// when it comes again.
+/// Two positions for each stream. What was `received` never comes twice; what was `taken` never
+/// comes again: a resume starts after the last message that the application has taken, and what is
+/// still on its way to it is dropped when it comes again.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     tracks: BTreeMap<Stream, Track>,
@@ -87,7 +88,9 @@ impl Inbox {
     /// The peer goes on after `position`. Tells whether that leaves nothing out.
     pub(crate) fn go_on(&mut self, stream: Stream, position: Position, recovered: bool) -> bool {
         let fits = |track: &Track| {
-            recovered && track.received.epoch == position.epoch && track.received.offset >= position.offset
+            recovered
+                && track.received.epoch == position.epoch
+                && track.received.offset >= position.offset
         };
         match self.tracks.get_mut(&stream) {
             Some(track) if fits(track) => {
@@ -104,7 +107,8 @@ impl Inbox {
 
     /// Goes on where another process stopped, once the peer has agreed.
     pub(crate) fn start(&mut self, stream: Stream, position: Position, open: bool) {
-        self.tracks.insert(stream, Track { received: position, taken: position, open, crowded: None });
+        self.tracks
+            .insert(stream, Track { received: position, taken: position, open, crowded: None });
     }
 
     pub(crate) fn forget(&mut self, stream: &Stream) {
@@ -155,7 +159,8 @@ impl Inbox {
         }
     }
 
-    /// A message of a stream that the application does not get: passed over at once where nothing before it is untaken.
+    /// A message of a stream that the application does not get: passed over at once where nothing
+    /// before it is untaken.
     pub(crate) fn skip(&mut self, stream: &Stream, position: Position) {
         if let Some(track) = self.tracks.get_mut(stream) {
             if track.taken.offset.checked_add(1) == Some(position.offset) {
@@ -275,7 +280,9 @@ mod tests {
         let last = 5 + MAX_RUNS as u64;
         for offset in 6..=last {
             for stream in &streams {
-                let Arrival::New(position) = inbox.arrived(stream, offset) else { panic!("the next one") };
+                let Arrival::New(position) = inbox.arrived(stream, offset) else {
+                    panic!("the next one")
+                };
                 inbox.tell_of(stream, position);
             }
         }
@@ -284,7 +291,11 @@ mod tests {
         let half = Position::new(7, 5 + MAX_RUNS as u64 / 2);
         assert!(streams.iter().all(|stream| inbox.position(stream) == Some(half)));
         inbox.take(MAX_RUNS as u64 - 1);
-        assert_eq!(inbox.position(&streams[0]), Some(Position::new(7, last)), "all of this one is taken");
+        assert_eq!(
+            inbox.position(&streams[0]),
+            Some(Position::new(7, last)),
+            "all of this one is taken"
+        );
         assert_eq!(inbox.position(&streams[1]), Some(half), "never ahead of the application");
         inbox.take(1);
         assert_eq!(inbox.position(&streams[1]), Some(Position::new(7, last)));

@@ -12,7 +12,8 @@ use crate::session::roster::{Roster, RosterChange};
 /// One stay of one user: a user with two sessions is there twice.
 type Stay = (String, String);
 
-/// The members of one channel. Beside each stands what the application was told that they say of themselves.
+/// The members of one channel. Beside each stands what the application was told that they say of
+/// themselves.
 #[derive(Debug)]
 pub(crate) struct Presence {
     roster: Roster<Stay, Option<Text>, (), Option<Text>>,
@@ -35,7 +36,8 @@ impl Presence {
         Self { roster: Roster::new(), users: BTreeSet::new(), pages: Vec::new() }
     }
 
-    /// The channel is asked for anew: what is said from now on waits for the list. Whoever was there stays to be seen.
+    /// The channel is asked for anew: what is said from now on waits for the list. Whoever was
+    /// there stays to be seen.
     pub(crate) fn reset(&mut self) {
         self.pages = Vec::new();
         self.roster.reset();
@@ -47,7 +49,8 @@ impl Presence {
         self.roster.clear();
     }
 
-    /// A list, or a page of one. It takes effect with its last page; what changes meanwhile is held until then.
+    /// A list, or a page of one. It takes effect with its last page; what changes meanwhile is held
+    /// until then.
     pub(crate) fn set_members(&mut self, members: Vec<Member>, more: bool) {
         if more && !self.roster.is_stale() {
             self.roster.reset();
@@ -58,7 +61,9 @@ impl Presence {
             return;
         }
         let members = core::mem::take(&mut self.pages);
-        self.roster.snapshot(members.into_iter().map(|Member { user, join, info }| ((user, join), (), info)));
+        self.roster.snapshot(
+            members.into_iter().map(|Member { user, join, info }| ((user, join), (), info)),
+        );
     }
 
     pub(crate) fn joined(&mut self, Member { user, join, info }: Member) {
@@ -92,7 +97,8 @@ impl Presence {
                     let (user, join) = key;
                     let is_first = is_nobody(&user) || self.users.insert(user.clone());
                     let member = Member { user, join, info };
-                    let told = if is_first { PresenceEvent::Joined } else { PresenceEvent::StayBegan };
+                    let told =
+                        if is_first { PresenceEvent::Joined } else { PresenceEvent::StayBegan };
                     return Some(told(member));
                 }
                 // Who is there as before is no news, unless the words are.
@@ -104,7 +110,8 @@ impl Presence {
                     }
                 }
                 RosterChange::Left { key: (user, join), value } => {
-                    let is_last = is_nobody(&user) || !self.is_here(&user) && self.users.remove(&user);
+                    let is_last =
+                        is_nobody(&user) || !self.is_here(&user) && self.users.remove(&user);
                     let member = Member { user, join, info: value.flatten() };
                     let told = if is_last { PresenceEvent::Left } else { PresenceEvent::StayEnded };
                     return Some(told(member));
@@ -120,7 +127,8 @@ impl Presence {
         self.roster.keys_from(&first).next().is_some_and(|(next, _)| next == user)
     }
 
-    /// What somebody says of themselves, and whether the application was told something else. Now it is told.
+    /// What somebody says of themselves, and whether the application was told something else. Now
+    /// it is told.
     fn note(&mut self, stay: &Stay) -> (Option<Text>, bool) {
         let Some(member) = self.roster.get_mut(stay) else { return (None, false) };
         let info = member.info().clone();

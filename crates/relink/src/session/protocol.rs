@@ -10,8 +10,8 @@ use crate::session::ids::{Channel, Position, Resume};
 use crate::session::message::{CloseFrame, Frame, Message, Secret, Text};
 use crate::session::protocol_event::ProtocolEvent;
 
-/// Translates between the frames of a transport and what the session understands: frames in, [`ProtocolEvent`]s out;
-/// [`Command`]s in, frames out. It keeps no time and takes no decision.
+/// Translates between the frames of a transport and what the session understands: frames in,
+/// [`ProtocolEvent`]s out; [`Command`]s in, frames out. It keeps no time and takes no decision.
 ///
 /// ```
 /// use relink::{Command, Frame, Message, Plain, Protocol, ProtocolEvent};
@@ -39,14 +39,19 @@ pub trait Protocol {
     /// The session wants this said.
     fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>);
 
-    /// How many bytes [`command`](Self::command) makes of a message, counted against the largest message that the peer
-    /// takes.
-    fn encoded_len(&self, message: &Message, _channel: Option<&Channel>, _serial: Option<u64>) -> usize {
+    /// How many bytes [`command`](Self::command) makes of a message, counted against the largest
+    /// message that the peer takes.
+    fn encoded_len(
+        &self,
+        message: &Message,
+        _channel: Option<&Channel>,
+        _serial: Option<u64>,
+    ) -> usize {
         message.len()
     }
 
-    /// Whether the peer can read this. Asked wherever the application hands something in, so that it hears of a mistake
-    /// there, and no peer closes because of it.
+    /// Whether the peer can read this. Asked wherever the application hands something in, so that
+    /// it hears of a mistake there, and no peer closes because of it.
     ///
     /// # Errors
     ///
@@ -55,8 +60,8 @@ pub trait Protocol {
         Ok(())
     }
 
-    /// Told by the driver, before the first transport: the largest message that it reads, in bytes. For protocols that
-    /// tell the peer.
+    /// Told by the driver, before the first transport: the largest message that it reads, in bytes.
+    /// For protocols that tell the peer.
     ///
     /// # Errors
     ///
@@ -71,13 +76,14 @@ pub trait Protocol {
         false
     }
 
-    /// Whether a fresh token can be given to the server over the open link ([`Command::Renew`]). Without that, none is fetched
-    /// while connected: it would only grow old.
+    /// Whether a fresh token can be given to the server over the open link ([`Command::Renew`]).
+    /// Without that, none is fetched while connected: it would only grow old.
     fn renews(&self) -> bool {
         false
     }
 
-    /// The handshake step in which this protocol says its first word; a configuration without it is refused.
+    /// The handshake step in which this protocol says its first word; a configuration without it is
+    /// refused.
     fn opening(&self) -> Option<Step> {
         None
     }
@@ -100,7 +106,12 @@ impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
         (**self).command(command, frames);
     }
 
-    fn encoded_len(&self, message: &Message, channel: Option<&Channel>, serial: Option<u64>) -> usize {
+    fn encoded_len(
+        &self,
+        message: &Message,
+        channel: Option<&Channel>,
+        serial: Option<u64>,
+    ) -> usize {
         (**self).encoded_len(message, channel, serial)
     }
 
@@ -164,7 +175,12 @@ impl Unreadable {
     /// # Errors
     ///
     /// This error, where it is.
-    pub const fn unless_within(field: &'static str, value: u64, least: u64, most: u64) -> Result<(), Self> {
+    pub const fn unless_within(
+        field: &'static str,
+        value: u64,
+        least: u64,
+        most: u64,
+    ) -> Result<(), Self> {
         if value < least || value > most { Err(Self { field, value, least, most }) } else { Ok(()) }
     }
 }
@@ -225,8 +241,8 @@ pub enum Command<'a> {
 
 /// No wire format at all: messages pass as they are, heartbeats are WebSocket pings.
 ///
-/// One convention: a server without a word for it can put a going-away hint into the reason of its close frame, as
-/// `retry-after=3s` anywhere in it (`deploy; retry-after=3s`).
+/// One convention: a server without a word for it can put a going-away hint into the reason of its
+/// close frame, as `retry-after=3s` anywhere in it (`deploy; retry-after=3s`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Plain;
@@ -237,7 +253,8 @@ impl Protocol for Plain {
     }
 
     fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
-        let hint = frame.reason.split([' ', ';', ',']).find_map(|word| word.strip_prefix("retry-after="));
+        let hint =
+            frame.reason.split([' ', ';', ',']).find_map(|word| word.strip_prefix("retry-after="));
         if let Some(Ok(HumanDuration(retry_after))) = hint.map(str::parse) {
             signals.push(ProtocolEvent::GoingAway { retry_after });
         }

@@ -19,8 +19,8 @@ pub enum ProtocolEvent {
     Welcome,
     /// The challenge is met.
     ChallengeMet,
-    /// The server sends this client to another address, which may leave out what stays the same. Tokens and the id of the
-    /// session follow to configured origins only.
+    /// The server sends this client to another address, which may leave out what stays the same.
+    /// Tokens and the id of the session follow to configured origins only.
     Redirect(Address),
     /// The login was accepted.
     Authenticated,
@@ -28,7 +28,8 @@ pub enum ProtocolEvent {
     Refused(Refusal),
     /// The answer to a heartbeat, with its number where it carries one.
     HeartbeatAck(Option<u32>),
-    /// The largest message that the peer takes from now on, in bytes as it is written; `None` where it does not say.
+    /// The largest message that the peer takes from now on, in bytes as it is written; `None` where
+    /// it does not say.
     MaxMessage(Option<u64>),
     /// The server will close soon and says when to come back.
     GoingAway {
@@ -40,7 +41,8 @@ pub enum ProtocolEvent {
     /// The server says why it is about to close.
     Problem(Problem),
 
-    // The session that outlives transports. The answer to a resume comes before the signal that makes the link usable.
+    // The session that outlives transports. The answer to a resume comes before the signal that
+    // makes the link usable.
     /// Which session this is from now on.
     Session(Box<SessionInfo>),
     /// Every message up to this serial was taken in.
@@ -117,8 +119,8 @@ pub enum ProtocolEvent {
 }
 
 impl ProtocolEvent {
-    /// Whether this is about messages, streams or channels of a session: nothing of that can be meant before the link is
-    /// usable.
+    /// Whether this is about messages, streams or channels of a session: nothing of that can be
+    /// meant before the link is usable.
     pub(crate) const fn is_of_session(&self) -> bool {
         match self {
             Self::Acknowledged { .. }

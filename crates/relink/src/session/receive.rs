@@ -4,7 +4,9 @@ use alloc::string::{String, ToString};
 
 use rand_core::Rng;
 
-use super::{Address, CloseFrame, Event, Frame, Given, Protocol, ProtocolEvent, Secret, Session, Token};
+use super::{
+    Address, CloseFrame, Event, Frame, Given, Protocol, ProtocolEvent, Secret, Session, Token,
+};
 use crate::base::stats::count;
 use crate::base::time::Instant;
 use crate::link::{
@@ -36,7 +38,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.protocol.check(Given::Token(token)).map_err(|error| error.to_string())
     }
 
-    pub(super) fn located(&mut self, id: TransportId, result: Result<Address, String>, now: Instant) {
+    pub(super) fn located(
+        &mut self,
+        id: TransportId,
+        result: Result<Address, String>,
+        now: Instant,
+    ) {
         if self.link.transport() != Some(id) || !self.link.is_locating() {
             return;
         }
@@ -117,7 +124,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     fn handle_protocol_event(&mut self, signal: ProtocolEvent, id: TransportId, now: Instant) {
-        if signal.is_of_session() && !matches!(self.link.state(), State::Connected | State::Closing) {
+        if signal.is_of_session() && !matches!(self.link.state(), State::Connected | State::Closing)
+        {
             return;
         }
         let signal = match signal {
@@ -154,13 +162,17 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             ProtocolEvent::Members { channel, members, more } => {
                 return self.set_members(&channel, members, more);
             }
-            ProtocolEvent::Joined { channel, member } => return self.member_joined(&channel, member),
+            ProtocolEvent::Joined { channel, member } => {
+                return self.member_joined(&channel, member);
+            }
             ProtocolEvent::Left { channel, member } => return self.member_left(&channel, member),
             ProtocolEvent::Problem(problem) => {
                 self.detail = problem.to_string();
                 return;
             }
-            ProtocolEvent::HeartbeatAck(nonce) => return self.drive(Input::Pong { id, nonce }, now),
+            ProtocolEvent::HeartbeatAck(nonce) => {
+                return self.drive(Input::Pong { id, nonce }, now);
+            }
             ProtocolEvent::Malformed(frame) => {
                 return self.give_up(Failure::Protocol(frame.code), frame, id, now);
             }
@@ -175,7 +187,13 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     /// Closes the transport with this frame, for what came over it.
-    pub(super) fn give_up(&mut self, failure: Failure, frame: CloseFrame, id: TransportId, now: Instant) {
+    pub(super) fn give_up(
+        &mut self,
+        failure: Failure,
+        frame: CloseFrame,
+        id: TransportId,
+        now: Instant,
+    ) {
         self.detail.clone_from(&frame.reason);
         self.farewell = Some(frame);
         self.drive(Input::Failed { id, failure }, now);

@@ -1,4 +1,5 @@
-//! The session that outlives transports: who it is, what the server has of it, and what to do where both sides disagree.
+//! The session that outlives transports: who it is, what the server has of it, and what to do where
+//! both sides disagree.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -8,15 +9,16 @@ use rand_core::Rng;
 use super::outbox::InFlight;
 use super::positions::Arrival;
 use super::{
-    Channel, CloseFrame, Event, Given, Message, Problem, Protocol, Rejection, Resume, Session, SessionInfo,
+    Channel, CloseFrame, Event, Given, Message, Problem, Protocol, Rejection, Resume, Session,
+    SessionInfo,
 };
 use crate::base::stats::count;
 use crate::base::time::Instant;
 use crate::link::{Failure, Phase, State, TransportId};
 use crate::policy::close_code::CloseCode;
 
-/// What this client has said to go on with its session. A server that is slow may carry out a hello that was given up,
-/// after the next one: then the session is taken from this client by itself.
+/// What this client has said to go on with its session. A server that is slow may carry out a hello
+/// that was given up, after the next one: then the session is taken from this client by itself.
 #[derive(Debug, Default)]
 pub(crate) struct Hellos {
     /// One was said, and is not answered.
@@ -32,27 +34,32 @@ impl Hellos {
         self.waits = to_resume;
     }
 
-    /// The session was taken over. Whether it was perhaps this client that did it: that excuse is good for once.
+    /// The session was taken over. Whether it was perhaps this client that did it: that excuse is
+    /// good for once.
     pub(super) const fn explain(&mut self) -> bool {
         core::mem::replace(&mut self.astray, false)
     }
 }
 
 impl<P: Protocol, R: Rng> Session<P, R> {
-    /// What the next transport will ask to go on with: the session, and the last of its own messages that the application
-    /// has taken. Kept somewhere safe, it lets another process go on ([`resume_from`](Self::resume_from)).
+    /// What the next transport will ask to go on with: the session, and the last of its own
+    /// messages that the application has taken. Kept somewhere safe, it lets another process go on
+    /// ([`resume_from`](Self::resume_from)).
     #[must_use]
     pub fn resume(&self) -> Option<Resume> {
         let session = self.id.clone()?;
         Some(Resume { session, position: self.inbox.position(&None)? })
     }
 
-    /// Goes on with the session of another process, or of an earlier life of this one. To be called before the first
-    /// connect; later, or with one that the peer could not read, it does nothing and says so.
+    /// Goes on with the session of another process, or of an earlier life of this one. To be called
+    /// before the first connect; later, or with one that the peer could not read, it does nothing
+    /// and says so.
     pub fn resume_from(&mut self, resume: Resume) -> bool {
         let readable = self.protocol.check(Given::Resume(&resume)).is_ok();
-        let fresh =
-            readable && self.id.is_none() && self.link.transport().is_none() && self.link.stats().dials == 0;
+        let fresh = readable
+            && self.id.is_none()
+            && self.link.transport().is_none()
+            && self.link.stats().dials == 0;
         if fresh {
             self.inbox.start(None, resume.position, false);
             self.id = Some(resume.session);
@@ -76,7 +83,10 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         if !resumed {
             if self.id.is_some() {
                 self.refuse_resume(refused.unwrap_or_else(|| {
-                    Problem::new("session_unknown", "the server began a new session without a reason")
+                    Problem::new(
+                        "session_unknown",
+                        "the server began a new session without a reason",
+                    )
                 }));
             }
             self.inbox.go_on(None, position, true);
@@ -109,7 +119,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.forget_session();
     }
 
-    /// The session is over: its id and its position go together, and what is in flight stays in doubt.
+    /// The session is over: its id and its position go together, and what is in flight stays in
+    /// doubt.
     pub(super) fn forget_session(&mut self) {
         self.id = None;
         self.hellos = Hellos::default();
@@ -123,7 +134,11 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
             let InFlight { receipt, outgoing, .. } = landed;
             count(&mut self.link.stats_mut().messages_in_doubt);
-            self.tell_fate(Event::InDoubt { first: receipt, last: receipt, messages: vec![outgoing] });
+            self.tell_fate(Event::InDoubt {
+                first: receipt,
+                last: receipt,
+                messages: vec![outgoing],
+            });
         }
         self.outbox.reset();
         self.report_queue();
@@ -209,15 +224,16 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// The server has sent `sent` publications over this transport: what is missing at the end shows no other way.
+    /// The server has sent `sent` publications over this transport: what is missing at the end
+    /// shows no other way.
     pub(super) fn count_published(&mut self, sent: u64, id: TransportId, now: Instant) {
         if sent > self.inbox.on_transport {
             self.disagree("the last messages are missing", id, now);
         }
     }
 
-    /// Something is missing, or both sides mean different things. The transport is given up; the next one goes on from
-    /// what both have.
+    /// Something is missing, or both sides mean different things. The transport is given up; the
+    /// next one goes on from what both have.
     fn disagree(&mut self, what: &str, id: TransportId, now: Instant) {
         count(&mut self.link.stats_mut().gaps);
         self.give_up(Failure::Gap, CloseFrame::new(CloseCode::GAP, what), id, now);

@@ -1,21 +1,25 @@
 //! Who else is there, as a client sees it: a list that survives the link.
 //!
-//! A server tells the members of a channel once, as a snapshot, and then every change. Between the two lies a race that
-//! clients lose: a change that overtakes the snapshot, a *left* of somebody who is back already, a list that is
-//! emptied and filled again at every reconnect. Here changes wait for the snapshot, each names the join that it is
-//! about, and what the application is told is the difference between what it was told before and what is so.
+//! A server tells the members of a channel once, as a snapshot, and then every change. Between the
+//! two lies a race that clients lose: a change that overtakes the snapshot, a *left* of somebody
+//! who is back already, a list that is emptied and filled again at every reconnect. Here changes
+//! wait for the snapshot, each names the join that it is about, and what the application is told is
+//! the difference between what it was told before and what is so.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// The members of one channel. `K` names a member, `J` one join of a member, `I` is what the server says about them, and
-/// `V` is what the application keeps for each: a peer connection, a cursor, a row of a list.
+/// The members of one channel. `K` names a member, `J` one join of a member, `I` is what the server
+/// says about them, and `V` is what the application keeps for each: a peer connection, a cursor, a
+/// row of a list.
 ///
-/// * Until the first [`snapshot`](Self::snapshot), and after each [`reset`](Self::reset), changes are held: up to
-///   [`MAX_HELD`](Self::MAX_HELD), after which [`wants_snapshot`](Self::wants_snapshot) asks for another one.
-/// * After a `reset` the old members stay, so that a short drop does not flicker. The next snapshot tells who left, who
-///   is new, and who is still there; what the application keeps for the last is untouched.
-/// * A *left* of another join than the current one is dropped. A member has one join at a time, the latest; where a person
-///   may be there twice, let `K` name the device.
+/// * Until the first [`snapshot`](Self::snapshot), and after each [`reset`](Self::reset), changes
+///   are held: up to [`MAX_HELD`](Self::MAX_HELD), after which
+///   [`wants_snapshot`](Self::wants_snapshot) asks for another one.
+/// * After a `reset` the old members stay, so that a short drop does not flicker. The next snapshot
+///   tells who left, who is new, and who is still there; what the application keeps for the last is
+///   untouched.
+/// * A *left* of another join than the current one is dropped. A member has one join at a time, the
+///   latest; where a person may be there twice, let `K` name the device.
 ///
 /// ```
 /// use relink::{Roster, RosterChange};
@@ -102,9 +106,9 @@ pub enum RosterChange<K, V> {
         /// Who.
         key: K,
     },
-    /// Somebody is still there, after their link or this one was down: their join is another, or a snapshot that came
-    /// after a [`reset`](Roster::reset) has them again. What the application keeps for them is as it was; a connection
-    /// to them wants to be made anew.
+    /// Somebody is still there, after their link or this one was down: their join is another, or a
+    /// snapshot that came after a [`reset`](Roster::reset) has them again. What the application
+    /// keeps for them is as it was; a connection to them wants to be made anew.
     Survived {
         /// Who.
         key: K,
@@ -154,18 +158,24 @@ impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
     /// Nobody is known yet, and the snapshot is to come.
     #[must_use]
     pub const fn new() -> Self {
-        Self { entries: BTreeMap::new(), changed: BTreeSet::new(), held: Some(VecDeque::new()), lost: false }
+        Self {
+            entries: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            held: Some(VecDeque::new()),
+            lost: false,
+        }
     }
 
-    /// A new link, or a new subscription: what is said from now on belongs to it, and waits for its snapshot. Everybody
-    /// stays to be seen until then.
+    /// A new link, or a new subscription: what is said from now on belongs to it, and waits for its
+    /// snapshot. Everybody stays to be seen until then.
     pub fn reset(&mut self) {
         self.held = Some(VecDeque::new());
         self.lost = false;
     }
 
-    /// These are there, and nobody else; then what was held is applied. Works at any time: without a `reset` before, it
-    /// mends a list that has lost something, and those who are there as before are not told.
+    /// These are there, and nobody else; then what was held is applied. Works at any time: without
+    /// a `reset` before, it mends a list that has lost something, and those who are there as before
+    /// are not told.
     pub fn snapshot(&mut self, members: impl IntoIterator<Item = (K, J, I)>) {
         let after_gap = self.held.is_some();
         let mut members: BTreeMap<K, (J, I)> =
@@ -198,7 +208,8 @@ impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
         }
     }
 
-    /// That join of somebody is over. Dropped where another one is the current one, or nobody of that name is there.
+    /// That join of somebody is over. Dropped where another one is the current one, or nobody of
+    /// that name is there.
     pub fn left(&mut self, key: &K, join: J) {
         if self.held.is_some() {
             self.hold(Held::Left(key.clone(), join));
@@ -207,7 +218,8 @@ impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
         }
     }
 
-    /// The channel is left, or the link has ended for good: everybody is gone, and a snapshot is to come.
+    /// The channel is left, or the link has ended for good: everybody is gone, and a snapshot is to
+    /// come.
     pub fn clear(&mut self) {
         for (key, entry) in &mut self.entries {
             entry.here = false;
@@ -216,8 +228,8 @@ impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
         self.reset();
     }
 
-    /// The next change to tell, in the order of the keys. Only what differs from what was told before: who came and
-    /// went in between is not mentioned.
+    /// The next change to tell, in the order of the keys. Only what differs from what was told
+    /// before: who came and went in between is not mentioned.
     pub fn poll_change(&mut self) -> Option<RosterChange<K, V>> {
         while let Some(key) = self.changed.pop_first() {
             let Some(entry) = self.entries.get_mut(&key) else { continue };
@@ -240,14 +252,15 @@ impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
         None
     }
 
-    /// Whether the list is that of an earlier link, or empty because nothing was said yet: the snapshot is to come.
+    /// Whether the list is that of an earlier link, or empty because nothing was said yet: the
+    /// snapshot is to come.
     #[must_use]
     pub const fn is_stale(&self) -> bool {
         self.held.is_some()
     }
 
-    /// More changes came before the snapshot than could be held, so the list may be wrong after it: ask the server for
-    /// another snapshot.
+    /// More changes came before the snapshot than could be held, so the list may be wrong after it:
+    /// ask the server for another snapshot.
     #[must_use]
     pub const fn wants_snapshot(&self) -> bool {
         self.lost
@@ -296,7 +309,8 @@ impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
         self.changed.insert(key.clone());
         let Some(entry) = self.entries.get_mut(&key) else {
             let member = RosterMember { join, info, value: None };
-            self.entries.insert(key, Entry { member, here: true, told: false, news: News::Nothing });
+            self.entries
+                .insert(key, Entry { member, here: true, told: false, news: News::Nothing });
             return;
         };
         let news = if after_gap || !entry.here || entry.member.join != join {

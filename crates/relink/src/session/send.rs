@@ -7,9 +7,9 @@ use rand_core::Rng;
 use super::outbox::{Entry, InFlight};
 use super::oversize::message_len;
 use super::{
-    Channel, Command, DropReason, Event, Frame, Given, Guarantee, Message, OfflineSend, Outbox, Outgoing,
-    Overflow, Priority, Protocol, Receipt, SendError, SendErrorKind, SendReceipt, Session, SessionAction,
-    SizeLimit,
+    Channel, Command, DropReason, Event, Frame, Given, Guarantee, Message, OfflineSend, Outbox,
+    Outgoing, Overflow, Priority, Protocol, Receipt, SendError, SendErrorKind, SendReceipt,
+    Session, SessionAction, SizeLimit,
 };
 use crate::base::stats::count;
 use crate::base::time::Instant;
@@ -50,14 +50,21 @@ impl Backlog {
 }
 
 impl<P: Protocol, R: Rng> Session<P, R> {
-    /// Takes a message, to be sent as soon as the link is usable; order is kept within one priority.
+    /// Takes a message, to be sent as soon as the link is usable; order is kept within one
+    /// priority.
     ///
     /// # Errors
     ///
-    /// The message comes back where there is no room for it, where it is larger than the outbox or the peer takes, where the
-    /// name of its channel is nothing that the peer can read, where the link is down and told to refuse, and where the link is closing or closed. What the peer takes is known after its first
-    /// welcome; what turns out to be too large then is dropped, and its receipt says so.
-    pub fn send(&mut self, message: impl Into<Outgoing>, now: Instant) -> Result<SendReceipt, SendError> {
+    /// The message comes back where there is no room for it, where it is larger than the outbox or
+    /// the peer takes, where the name of its channel is nothing that the peer can read, where the
+    /// link is down and told to refuse, and where the link is closing or closed. What the peer
+    /// takes is known after its first welcome; what turns out to be too large then is dropped, and
+    /// its receipt says so.
+    pub fn send(
+        &mut self,
+        message: impl Into<Outgoing>,
+        now: Instant,
+    ) -> Result<SendReceipt, SendError> {
         let now = now.max(self.link.now());
         let outgoing = message.into();
         let Outgoing { message, channel, priority } = &outgoing;
@@ -77,7 +84,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
             Overflow::DropOldest => {
                 while !self.outbox.has_room(bytes) {
-                    let Some(Entry { receipt, outgoing: given_up, .. }) = self.outbox.pop_least() else {
+                    let Some(Entry { receipt, outgoing: given_up, .. }) = self.outbox.pop_least()
+                    else {
                         break;
                     };
                     self.drop_message(receipt, given_up, DropReason::Overflow);
@@ -90,7 +98,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         Ok(SendReceipt { receipt, queued })
     }
 
-    /// The next frame for the transport. Ask only while the transport has room: what is taken counts as sent.
+    /// The next frame for the transport. Ask only while the transport has room: what is taken
+    /// counts as sent.
     #[must_use]
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Frame> {
         loop {
@@ -121,7 +130,10 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// # Errors
     ///
     /// The reason why it would be rejected.
-    pub fn may_send(&self, Outgoing { message, channel, .. }: &Outgoing) -> Result<(), SendErrorKind> {
+    pub fn may_send(
+        &self,
+        Outgoing { message, channel, .. }: &Outgoing,
+    ) -> Result<(), SendErrorKind> {
         self.takes(message, channel.as_ref(), Priority::Normal)
     }
 
@@ -231,11 +243,16 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     pub(super) fn drop_message(&mut self, receipt: Receipt, outgoing: Outgoing, why: DropReason) {
         count(&mut self.link.stats_mut().messages_dropped);
-        self.tell_fate(Event::Dropped { first: receipt, last: receipt, why, messages: vec![outgoing] });
+        self.tell_fate(Event::Dropped {
+            first: receipt,
+            last: receipt,
+            why,
+            messages: vec![outgoing],
+        });
     }
 
-    /// Tells what became of a message. Neighbors share one event, so that a million that expire together are told whole;
-    /// and what is handed back stays within bounds until it is taken.
+    /// Tells what became of a message. Neighbors share one event, so that a million that expire
+    /// together are told whole; and what is handed back stays within bounds until it is taken.
     pub(super) fn tell_fate(&mut self, mut event: Event) {
         if self.handed_back.saturating_add(event.weight()) > self.outbox.config().max_weight() {
             event.let_go();
@@ -254,7 +271,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         };
     }
 
-    /// Hands a message back and counts it as refused: for drivers, which know who else waits for room.
+    /// Hands a message back and counts it as refused: for drivers, which know who else waits for
+    /// room.
     pub fn refuse(&mut self, outgoing: Outgoing, reason: SendErrorKind) -> SendError {
         count(&mut self.link.stats_mut().messages_refused);
         let Outgoing { message, channel, .. } = outgoing;

@@ -18,11 +18,12 @@ config! {
     /// | `answer_timeout` | 10 s |
     /// | `retry` | from 1.5 s, doubled up to 20 s, as a link's |
     pub struct SubscriptionsConfig {
-        /// Whether everything that was subscribed to is subscribed to again when the link is back. Otherwise that is
-        /// the application's affair; where it stood in each stream is remembered all the same.
+        /// Whether everything that was subscribed to is subscribed to again when the link is back.
+        /// Otherwise that is the application's affair; where it stood in each stream is remembered
+        /// all the same.
         pub resubscribe / with_resubscribe: bool = true,
-        /// How long the answer to one request may take, for a token too, before it counts as failed. Long enough for a
-        /// busy server, short enough that a person does not ask.
+        /// How long the answer to one request may take, for a token too, before it counts as
+        /// failed. Long enough for a busy server, short enough that a person does not ask.
         #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
         pub answer_timeout / with_answer_timeout: Duration = Duration::from_secs(10),
         /// How long until a subscription that failed for now is tried again.
@@ -54,9 +55,10 @@ pub enum SubscriptionAction<K> {
     Unsubscribe(K),
 }
 
-/// The subscriptions of a link, by their identity `K`: each is wanted until the application does not want it any more,
-/// and asked for again whenever the link is back. One that fails costs neither the link nor the others: where the
-/// failure is for now it is tried again after a while, where it is for good it waits for the application.
+/// The subscriptions of a link, by their identity `K`: each is wanted until the application does
+/// not want it any more, and asked for again whenever the link is back. One that fails costs
+/// neither the link nor the others: where the failure is for now it is tried again after a while,
+/// where it is for good it waits for the application.
 ///
 /// ```
 /// use core::time::Duration;
@@ -125,7 +127,9 @@ pub enum SubscriptionState {
 impl SubscriptionState {
     const fn deadline(self) -> Option<Instant> {
         match self {
-            Self::Authorizing { until } | Self::Asked { until } | Self::Waiting { until } => Some(until),
+            Self::Authorizing { until } | Self::Asked { until } | Self::Waiting { until } => {
+                Some(until)
+            }
             Self::Wanted | Self::Active | Self::Over => None,
         }
     }
@@ -172,7 +176,8 @@ impl<K: Ord + Clone> Subscriptions<K> {
             schedule: Schedule::default(),
         });
         entry.needs_token = needs_token;
-        let idle = matches!(entry.standing, SubscriptionState::Over | SubscriptionState::Waiting { .. });
+        let idle =
+            matches!(entry.standing, SubscriptionState::Over | SubscriptionState::Waiting { .. });
         if idle {
             entry.schedule.reset();
             self.set_state(&key, SubscriptionState::Wanted);
@@ -180,7 +185,8 @@ impl<K: Ord + Clone> Subscriptions<K> {
         }
     }
 
-    /// What it is asked for with has changed: where that was under way or done already, it is done again.
+    /// What it is asked for with has changed: where that was under way or done already, it is done
+    /// again.
     pub fn again(&mut self, key: &K) {
         let standing = self.standing(key);
         if matches!(
@@ -198,7 +204,9 @@ impl<K: Ord + Clone> Subscriptions<K> {
 
     /// Does not want it any more. Tells whether it was wanted.
     pub fn unsubscribe(&mut self, key: &K) -> bool {
-        let Some(Entry { standing, was_asked, .. }) = self.entries.remove(key) else { return false };
+        let Some(Entry { standing, was_asked, .. }) = self.entries.remove(key) else {
+            return false;
+        };
         self.unwatch(key, standing);
         self.wants
             .retain(|want| !matches!(want, SubscriptionAction::Token(other) | SubscriptionAction::Subscribe(other) if other == key));
@@ -239,7 +247,10 @@ impl<K: Ord + Clone> Subscriptions<K> {
     pub fn granted(&mut self, key: &K, now: Instant) -> bool {
         let waited = matches!(self.standing(key), Some(SubscriptionState::Authorizing { .. }));
         if waited {
-            self.set_state(key, SubscriptionState::Asked { until: now + self.config.answer_timeout });
+            self.set_state(
+                key,
+                SubscriptionState::Asked { until: now + self.config.answer_timeout },
+            );
         }
         waited
     }
@@ -249,13 +260,17 @@ impl<K: Ord + Clone> Subscriptions<K> {
         let Some(entry) = self.entries.get_mut(key) else { return false };
         entry.schedule.reset();
         // Whoever is about to ask again has not got that answer yet.
-        if !matches!(entry.standing, SubscriptionState::Wanted | SubscriptionState::Authorizing { .. }) {
+        if !matches!(
+            entry.standing,
+            SubscriptionState::Wanted | SubscriptionState::Authorizing { .. }
+        ) {
             self.set_state(key, SubscriptionState::Active);
         }
         true
     }
 
-    /// The peer has refused or ended it, or no token could be had; `for_now` where trying again may help. Tells when that will be.
+    /// The peer has refused or ended it, or no token could be had; `for_now` where trying again may
+    /// help. Tells when that will be.
     pub fn failed<R: Rng + ?Sized>(
         &mut self,
         key: &K,
@@ -272,7 +287,12 @@ impl<K: Ord + Clone> Subscriptions<K> {
         None
     }
 
-    fn try_later<R: Rng + ?Sized>(&mut self, key: &K, now: Instant, rng: &mut R) -> Option<Duration> {
+    fn try_later<R: Rng + ?Sized>(
+        &mut self,
+        key: &K,
+        now: Instant,
+        rng: &mut R,
+    ) -> Option<Duration> {
         let entry = self.entries.get_mut(key)?;
         let delay = entry.schedule.next_window(&self.config.retry).draw(rng);
         entry.schedule.record(delay);
@@ -300,8 +320,9 @@ impl<K: Ord + Clone> Subscriptions<K> {
 
     // What to do.
 
-    /// The next thing to do for a subscription, while there is a link: now, as the time for the answer runs from here.
-    /// If there is no room for it, ask later; what waits here is bounded by the number of subscriptions.
+    /// The next thing to do for a subscription, while there is a link: now, as the time for the
+    /// answer runs from here. If there is no room for it, ask later; what waits here is bounded by
+    /// the number of subscriptions.
     pub fn poll_want(&mut self, now: Instant) -> Option<SubscriptionAction<K>> {
         if !self.is_up {
             return None;
@@ -364,7 +385,8 @@ impl<K: Ord + Clone> Subscriptions<K> {
     fn set_state(&mut self, key: &K, standing: SubscriptionState) -> bool {
         let Some(entry) = self.entries.get_mut(key) else { return false };
         let before = core::mem::replace(&mut entry.standing, standing);
-        entry.was_asked |= matches!(standing, SubscriptionState::Asked { .. } | SubscriptionState::Active);
+        entry.was_asked |=
+            matches!(standing, SubscriptionState::Asked { .. } | SubscriptionState::Active);
         self.unwatch(key, before);
         if let Some(at) = standing.deadline() {
             self.deadlines.insert((at, key.clone()));

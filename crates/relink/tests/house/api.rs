@@ -30,7 +30,8 @@ fn the_names_at_each_crate_root_are_those_listed() {
         fs::create_dir_all(&folder).expect("a folder can be made");
     }
     for (name, file) in LISTINGS {
-        let found: String = root(&read(&crates().join(file))).into_iter().map(|name| name + "\n").collect();
+        let found: String =
+            root(&read(&crates().join(file))).into_iter().map(|name| name + "\n").collect();
         let listing = folder.join(format!("{name}.txt"));
         if update {
             fs::write(&listing, &found).expect("a listing can be written");
@@ -43,7 +44,8 @@ fn the_names_at_each_crate_root_are_those_listed() {
     }
 }
 
-/// The public names that stand in a crate's `lib.rs`, each with its kind; a re-export has the kind `use`.
+/// The public names that stand in a crate's `lib.rs`, each with its kind; a re-export has the kind
+/// `use`.
 fn root(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut lines = text.lines();
@@ -63,12 +65,17 @@ fn root(text: &str) -> BTreeSet<String> {
             }
             let inner = tree.trim_end_matches(';');
             let (prefix, list) = inner.split_once('{').unwrap_or(("", inner));
-            let leaves = list.trim_end_matches('}').split(',').map(str::trim).filter(|leaf| !leaf.is_empty());
+            let leaves = list
+                .trim_end_matches('}')
+                .split(',')
+                .map(str::trim)
+                .filter(|leaf| !leaf.is_empty());
             names.extend(leaves.map(|leaf| format!("use {}", leaf_name(prefix, leaf))));
         } else {
             let item = item.trim_start_matches("const fn").trim_start_matches("async fn");
-            let words =
-                item.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+            let words = item
+                .split(|c: char| !c.is_alphanumeric() && c != '_')
+                .filter(|word| !word.is_empty());
             let words: Vec<&str> = words.take(2).collect();
             names.insert(words.join(" "));
         }
@@ -78,7 +85,8 @@ fn root(text: &str) -> BTreeSet<String> {
 
 /// What a part of a `use` is called here.
 fn leaf_name(prefix: &str, leaf: &str) -> String {
-    let last = |path: &str| path.trim_end_matches("::").rsplit("::").next().unwrap_or_default().to_owned();
+    let last =
+        |path: &str| path.trim_end_matches("::").rsplit("::").next().unwrap_or_default().to_owned();
     match leaf.split_once(" as ") {
         Some((_, name)) => name.to_owned(),
         None if leaf == "self" => last(prefix),

@@ -1,4 +1,4 @@
-//! Comments are for readers who do not have a list of requirements at hand.
+//! Comments fit beside the code, and are for readers without a list of requirements at hand.
 
 use crate::source::everything;
 
@@ -12,13 +12,32 @@ fn no_comment_has_the_number_of_a_requirement() {
     }
 }
 
+#[test]
+fn each_comment_is_wrapped_at_a_hundred_characters() {
+    let mut long = Vec::new();
+    for (file, text) in everything() {
+        let mut is_example = false;
+        for line in text.lines().map(str::trim_end) {
+            let comment = line.trim_start();
+            is_example ^= comment.starts_with("//") && comment.contains("```");
+            // A table's row is one line, and an address cannot be wrapped.
+            let may_be_long = is_example || comment.contains("| ") || comment.contains("://");
+            if comment.starts_with("//") && !may_be_long && line.chars().count() > 100 {
+                long.push(format!("{file}: {line}"));
+            }
+        }
+    }
+    assert!(long.is_empty(), "{long:#?}");
+}
+
 /// A requirement's number in parentheses, alone or first of several: (D5), (I07, W10).
 fn number(comment: &str) -> Option<&str> {
     comment.split('(').skip(1).find_map(|text| {
         let (inner, _) = text.split_once(')')?;
         let first = inner.split([',', ' ']).next()?;
         let digits = first.strip_prefix(|letter: char| letter.is_ascii_uppercase())?;
-        let is_number = matches!(digits.len(), 1 | 2) && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number =
+            matches!(digits.len(), 1 | 2) && digits.bytes().all(|byte| byte.is_ascii_digit());
         is_number.then_some(first)
     })
 }

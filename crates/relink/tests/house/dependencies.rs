@@ -28,13 +28,20 @@ const MOST_DRIVER_LINES: usize = 400;
 fn the_core_stands_on_bytes_rand_core_and_thiserror_alone() {
     let tree = tree(&[]);
     let allowed: BTreeSet<String> = ALLOWED.map(String::from).into();
-    assert_eq!(tree, allowed, "the dependencies of relink changed: see `cargo tree -p relink -e normal`");
+    assert_eq!(
+        tree, allowed,
+        "the dependencies of relink changed: see `cargo tree -p relink -e normal`"
+    );
 }
 
 #[test]
 fn all_features_add_serde_alone() {
     let allowed: BTreeSet<String> = ALLOWED.into_iter().chain(SERDE).map(String::from).collect();
-    assert_eq!(tree(&["--all-features"]), allowed, "see `cargo tree -p relink -e normal --all-features`");
+    assert_eq!(
+        tree(&["--all-features"]),
+        allowed,
+        "see `cargo tree -p relink -e normal --all-features`"
+    );
 }
 
 #[test]
@@ -50,7 +57,10 @@ fn each_driver_stays_under_four_hundred_lines_of_code() {
         let files = sources(&crates().join(driver).join("src"));
         assert!(!files.is_empty(), "{driver} has no source");
         let lines: usize = files.iter().map(|file| code(&read(file)).len()).sum();
-        assert!(lines < MOST_DRIVER_LINES, "{driver} has {lines} lines of code: what does it decide?");
+        assert!(
+            lines < MOST_DRIVER_LINES,
+            "{driver} has {lines} lines of code: what does it decide?"
+        );
     }
 }
 
@@ -81,7 +91,18 @@ fn the_core_names_no_runtime_no_clock_and_no_socket() {
 /// The names in `cargo tree -p relink -e normal`.
 fn tree(flags: &[&str]) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "-p", "relink", "-e", "normal", "--prefix", "none", "--format", "{p}"])
+        .args([
+            "tree",
+            "--offline",
+            "-p",
+            "relink",
+            "-e",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+        ])
         .args(flags)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()

@@ -1,4 +1,5 @@
-//! What the workspace keeps to: its dependencies, its public names, its comments, the size of its parts.
+//! What the workspace keeps to: its dependencies, its public names, its comments, the size of its
+//! parts.
 
 mod api;
 mod comments;

@@ -5,14 +5,19 @@ use crate::source::{code, everything};
 const MOST_LINES_OF_A_FILE: usize = 400;
 const MOST_LINES_OF_A_FUNCTION: usize = 60;
 
-/// Longer, because each reads as a table: a `match` with an arm for each variant, or a value with a line for each field.
-const TABLES: [(&str, &str); 12] = [
+/// Longer, because each reads as a table: a `match` with an arm for each variant, or a value with a
+/// line for each field.
+const TABLES: [(&str, &str); 16] = [
     ("relink-cli/src/connect/human.rs", "lines"),
     ("relink-cli/src/connect/json.rs", "what"),
+    ("relink-driver/src/trace.rs", "event"),
     ("relink-node/src/node/store.rs", "use_answer"),
     // Not a table: each way in which an answer of the store can leave a reader.
     ("relink-node/src/node/lookups.rs", "looked_up"),
     ("relink-server/src/history/redis/mod.rs", "ask"),
+    ("relink/src/session/receive.rs", "handle_protocol_event"),
+    ("relink-v1/src/codec/server.rs", "from"),
+    ("relink-v1/src/codec/server.rs", "read"),
     ("relink-sim/src/fuzz/draw.rs", "link_config"),
     ("relink-sim/src/model.rs", "expected"),
     ("relink-sim/src/model/rules.rs", "heard"),
@@ -24,29 +29,38 @@ const TABLES: [(&str, &str); 12] = [
 
 #[test]
 fn each_file_has_at_most_four_hundred_lines_of_code() {
+    let mut long = Vec::new();
     for (file, text) in everything() {
         let lines = code(&text).len();
-        assert!(lines <= MOST_LINES_OF_A_FILE, "{file} has {lines} lines of code");
+        if lines > MOST_LINES_OF_A_FILE {
+            long.push(format!("{file} has {lines} lines of code"));
+        }
     }
+    assert!(long.is_empty(), "{long:#?}");
 }
 
 #[test]
 fn each_function_has_at_most_sixty_lines_of_code() {
+    let mut long = Vec::new();
     for (file, text) in everything() {
         for (name, lines) in functions(&text) {
-            let allowed = lines <= MOST_LINES_OF_A_FUNCTION || TABLES.contains(&(&file, name));
-            assert!(allowed, "{file}: {name} has {lines} lines of code");
+            if lines > MOST_LINES_OF_A_FUNCTION && !TABLES.contains(&(&file, name)) {
+                long.push(format!("{file}: {name} has {lines} lines of code"));
+            }
         }
     }
+    assert!(long.is_empty(), "{long:#?}");
 }
 
-/// The functions of a file that rustfmt has laid out, with their lines of code, from `fn` to the brace below it.
+/// The functions of a file that rustfmt has laid out, with their lines of code, from `fn` to the
+/// brace below it.
 fn functions(text: &str) -> Vec<(&str, usize)> {
     let lines: Vec<&str> = text.lines().collect();
     let mut functions = Vec::new();
     for (index, line) in lines.iter().enumerate() {
         let Some((before, rest)) = line.split_once("fn ") else { continue };
-        let qualifies = |word: &str| matches!(word, "pub" | "pub(crate)" | "pub(super)" | "const" | "async");
+        let qualifies =
+            |word: &str| matches!(word, "pub" | "pub(crate)" | "pub(super)" | "const" | "async");
         if !before.split_whitespace().all(qualifies) || line.ends_with(['}', ';']) {
             continue;
         }

@@ -44,12 +44,16 @@ pub(crate) fn read(file: &Path) -> String {
 
 /// Each source file of each crate, by its path below `crates`.
 pub(crate) fn everything() -> Vec<(String, String)> {
-    let folders = crates().read_dir().expect("the crates").map(|entry| entry.expect("readable").path());
+    let folders =
+        crates().read_dir().expect("the crates").map(|entry| entry.expect("readable").path());
     let files: Vec<_> = folders.flat_map(|folder| sources(&folder.join("src"))).collect();
     assert!(files.len() > 200, "the crates' source was not found");
     let named = |file: &Path| {
         let path = file.strip_prefix(crates()).expect("below the crates");
-        path.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+        path.components()
+            .map(|part| part.as_os_str().to_string_lossy())
+            .collect::<Vec<_>>()
+            .join("/")
     };
     files.iter().map(|file| (named(file), read(file))).collect()
 }

@@ -1,7 +1,8 @@
 //! Addresses that are fetched for an attempt, with the care that tokens have.
 
 use relink::{
-    Address, Event, Failure, Hint, LinkConfig, Phase, Reason, SessionConfig, SessionInput, State, Timer,
+    Address, Event, Failure, Hint, LinkConfig, Phase, Reason, SessionConfig, SessionInput, State,
+    Timer,
 };
 use relink_sim::{Addresses, OnDial, Sim, Tokens, secs};
 
@@ -23,7 +24,8 @@ fn the_token_comes_first_and_a_renewal_is_of_the_token_alone() {
     sim.connect();
     // The query, where the ticket is, is not shown.
     sim.expect(["fetch token", "fetch address for ws://peer", "dial ws://peer/?…", "connected"]);
-    let states = sim.take_events().into_iter().filter(|event| matches!(event, Event::State { .. })).count();
+    let states =
+        sim.take_events().into_iter().filter(|event| matches!(event, Event::State { .. })).count();
     assert_eq!(states, 3, "authorizing, dialing, connected");
     sim.advance(secs(541));
     let stats = *sim.machine().stats();
@@ -61,9 +63,9 @@ fn a_provider_that_fails_or_hangs_is_a_failed_attempt_on_the_curve() {
     sim.advance(secs(11));
     let timed_out = Reason::TimedOut(Timer::Address);
     assert!(
-        sim.take_events()
-            .iter()
-            .any(|event| matches!(event, Event::AttemptFailed { reason, .. } if *reason == timed_out))
+        sim.take_events().iter().any(
+            |event| matches!(event, Event::AttemptFailed { reason, .. } if *reason == timed_out)
+        )
     );
 }
 

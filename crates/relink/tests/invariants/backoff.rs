@@ -6,8 +6,8 @@ use std::time::Duration;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Backoff, CloseCode, ClosePolicy, ClosedReason, Curve, DelayTable, Failure, GiveUpReason, Jitter,
-    LinkConfig, OnFirstFailure, Phase, Rate, Schedule, SessionConfig, State, Verdict,
+    Backoff, CloseCode, ClosePolicy, ClosedReason, Curve, DelayTable, Failure, GiveUpReason,
+    Jitter, LinkConfig, OnFirstFailure, Phase, Rate, Schedule, SessionConfig, State, Verdict,
 };
 use relink_sim::{OnDial, Sim, millis, secs};
 
@@ -143,7 +143,11 @@ fn i07_no_delay_leaves_its_bounds() {
         let mut schedule = Schedule::default();
         for retry in 1..200 {
             let window = schedule.next_window(&backoff);
-            assert!(backoff.floor <= window.from && window.from <= window.to && window.to <= backoff.cap);
+            assert!(
+                backoff.floor <= window.from
+                    && window.from <= window.to
+                    && window.to <= backoff.cap
+            );
             for _ in 0..10 {
                 let delay = window.draw(&mut rng);
                 assert!(
@@ -205,7 +209,8 @@ fn i07_each_attempt_draws_anew_and_each_link_from_its_own_seed() {
 #[test]
 fn i08_no_attempt_number_overflows() {
     let year = secs(365 * 24 * 3600);
-    let retries = [1, 2, 31, 32, 33, 63, 64, 65, 1_020, 1_021, 1_022, 1_023, 1_024, u32::MAX - 1, u32::MAX];
+    let retries =
+        [1, 2, 31, 32, 33, 63, 64, 65, 1_020, 1_021, 1_022, 1_023, 1_024, u32::MAX - 1, u32::MAX];
     let mut all = shapes();
     let extreme = |curve| Backoff::default().with_curve(curve).with_cap(year);
     all.extend([
@@ -213,14 +218,18 @@ fn i08_no_attempt_number_overflows() {
         extreme(Curve::Exponential { initial: millis(1), factor_pct: 101 }),
         extreme(Curve::Exponential { initial: millis(1), factor_pct: 100 }),
         extreme(Curve::Linear { initial: year, step: year }),
-        extreme(Curve::Decorrelated { initial: year, factor_pct: 10_000 }).with_jitter(Jitter::None),
+        extreme(Curve::Decorrelated { initial: year, factor_pct: 10_000 })
+            .with_jitter(Jitter::None),
     ]);
     for backoff in all {
         backoff.validate().unwrap();
         let mut previous = Duration::ZERO;
         for retry in retries {
             let window = backoff.window(retry, previous);
-            assert!(window.from >= backoff.floor && window.to <= backoff.cap, "retry {retry} of {backoff:?}");
+            assert!(
+                window.from >= backoff.floor && window.to <= backoff.cap,
+                "retry {retry} of {backoff:?}"
+            );
             assert!(window.to >= previous, "retry {retry} of {backoff:?}");
             previous = window.to;
         }
@@ -253,7 +262,10 @@ fn i30_or_ends_the_link_where_the_application_wants_to_know() {
     sim.peer().on_dial(OnDial::Refuse(Failure::Refused));
     sim.peer().reset();
     sim.advance(secs(60));
-    assert!(matches!(sim.state(), State::Reconnecting(Phase::Waiting)), "later failures are retried");
+    assert!(
+        matches!(sim.state(), State::Reconnecting(Phase::Waiting)),
+        "later failures are retried"
+    );
 }
 
 /// A link that is connected again after seven failures, a moment ago.
@@ -286,7 +298,9 @@ fn shapes() -> Vec<Backoff> {
     ];
     let mut shapes: Vec<_> = curves
         .into_iter()
-        .flat_map(|curve| jitters.map(|jitter| Backoff::default().with_curve(curve).with_jitter(jitter)))
+        .flat_map(|curve| {
+            jitters.map(|jitter| Backoff::default().with_curve(curve).with_jitter(jitter))
+        })
         .collect();
     let decorrelated = Curve::Decorrelated { initial: millis(500), factor_pct: 300 };
     shapes.push(Backoff::default().with_curve(decorrelated).with_jitter(Jitter::None));

@@ -1,8 +1,8 @@
 //! I19, I20: tokens, and what becomes of a transport whose login fails.
 
 use relink::{
-    ClosedReason, Event, Failure, GiveUpReason, Handshake, Hint, LinkConfig, Phase, Plain, ReopenPolicy,
-    SessionConfig, SessionInput, State, Step, Timer, Token,
+    ClosedReason, Event, Failure, GiveUpReason, Handshake, Hint, LinkConfig, Phase, Plain,
+    ReopenPolicy, SessionConfig, SessionInput, State, Step, Timer, Token,
 };
 use relink_sim::{OnDial, Sim, Tokens, secs};
 
@@ -12,14 +12,17 @@ use crate::support::{all_steps, count, is_connected, speaking, waits, with_token
 fn i19_each_attempt_fetches_one_token_and_dials_with_it() {
     let mut sim = Sim::new(config());
     sim.to_waiting(5);
-    let tokens: Vec<_> = sim.dials().iter().map(|dial| dial.token.as_ref().unwrap().expose()).collect();
+    let tokens: Vec<_> =
+        sim.dials().iter().map(|dial| dial.token.as_ref().unwrap().expose()).collect();
     assert_eq!(tokens, ["token-1", "token-2", "token-3", "token-4", "token-5"]);
     assert_eq!(sim.machine().stats().tokens_fetched, 5);
 }
 
 #[test]
 fn i19_a_redirect_is_the_same_attempt_and_keeps_its_token_among_the_endpoints() {
-    for (endpoints, keeps) in [(&["ws://peer"][..], false), (&["ws://peer", "ws://elsewhere/other"], true)] {
+    for (endpoints, keeps) in
+        [(&["ws://peer"][..], false), (&["ws://peer", "ws://elsewhere/other"], true)]
+    {
         let config = SessionConfig::default().with_link(config());
         let mut sim = Sim::with(config, endpoints, Plain::default(), 7).unwrap();
         sim.peer().on_dial(OnDial::Hold);
@@ -85,7 +88,11 @@ fn i19_no_token_is_fetched_for_an_open_link_that_cannot_take_it() {
     sim.tokens(Tokens::Grant(Some(secs(60))));
     sim.to_connected();
     sim.advance(secs(600));
-    assert_eq!(sim.machine().stats().tokens_fetched, 1, "a plain link has no word for a fresh token");
+    assert_eq!(
+        sim.machine().stats().tokens_fetched,
+        1,
+        "a plain link has no word for a fresh token"
+    );
     // The server ends it when it likes; a fresh token comes with the next attempt.
     sim.peer().close(4002);
     sim.advance(secs(5));
@@ -155,7 +162,8 @@ fn i19_so_is_one_that_is_down_while_the_link_is_up() {
     sim.tokens(Tokens::Fail);
     sim.advance(secs(1_128));
     assert!(is_connected(&sim), "the old token may do");
-    // The first refresh comes after 528 to 540 s; ten minutes of outage follow, on a curve that ends at 20 s.
+    // The first refresh comes after 528 to 540 s; ten minutes of outage follow, on a curve that
+    // ends at 20 s.
     let failures = sim.machine().stats().token_failures;
     assert!((30..=70).contains(&failures), "{failures} fetches in ten minutes");
     assert_eq!(token_errors(&sim.take_events())[..2], [3, 4]);

@@ -1,8 +1,8 @@
 //! I2, I14, I31: how it ends.
 
 use relink::{
-    CloseCode, ClosedReason, Event, Failure, GiveUpReason, Hint, LinkConfig, OnFirstFailure, OutboxConfig,
-    SessionConfig, State, StopReason,
+    CloseCode, ClosedReason, Event, Failure, GiveUpReason, Hint, LinkConfig, OnFirstFailure,
+    OutboxConfig, SessionConfig, State, StopReason,
 };
 use relink_sim::{OnDial, Sim, Tokens, millis, secs};
 
@@ -47,7 +47,11 @@ fn i02_one_retry_is_pending_whatever_asks_for_it() {
     sim.peer().refuse(Failure::Refused);
     sim.retry_now();
     sim.advance(secs(9));
-    assert_eq!(sim.dials().len(), 4, "one for each retry, and none for the waits that they replaced");
+    assert_eq!(
+        sim.dials().len(),
+        4,
+        "one for each retry, and none for the waits that they replaced"
+    );
 }
 
 #[test]
@@ -94,7 +98,11 @@ fn i14_a_dead_peer_is_not_asked_to_close() {
     sim.to_connected();
     sim.peer().silence();
     sim.advance(secs(40));
-    assert_eq!(sim.machine().link().transport(), None, "dropped at once, without a close handshake");
+    assert_eq!(
+        sim.machine().link().transport(),
+        None,
+        "dropped at once, without a close handshake"
+    );
 }
 
 #[test]
@@ -104,7 +112,12 @@ fn i31_every_end_has_a_reason_that_is_told_once_and_last() {
         assert_eq!(sim.state(), State::Closed(end.reason), "{}", end.name);
         let events = sim.take_events();
         assert_eq!(events.last(), Some(&Event::Closed { reason: end.reason }), "{}", end.name);
-        assert_eq!(count(&events, |event| matches!(event, Event::Closed { .. })), 1, "{}", end.name);
+        assert_eq!(
+            count(&events, |event| matches!(event, Event::Closed { .. })),
+            1,
+            "{}",
+            end.name
+        );
     }
 }
 
@@ -136,10 +149,12 @@ fn i31_what_was_queued_is_accounted_for_before_the_end() {
         let mut sim = end.start();
         sim.send("queued").unwrap();
         (end.happens)(&mut sim);
-        // What is queued when the application closes has the flush's time, and the close handshake its own.
+        // What is queued when the application closes has the flush's time, and the close handshake
+        // its own.
         sim.advance(secs(5 + 2));
         let events = sim.take_events();
-        let fates = count(&events, |event| matches!(event, Event::Sent { .. } | Event::Dropped { .. }));
+        let fates =
+            count(&events, |event| matches!(event, Event::Sent { .. } | Event::Dropped { .. }));
         assert_eq!(fates, 1, "{}: {events:?}", end.name);
         assert!(matches!(events.last(), Some(Event::Closed { .. })), "{}", end.name);
     }
@@ -266,7 +281,9 @@ pub(crate) const ENDS: [End; 20] = [
             code: Some(CloseCode::TOKEN_EXPIRED),
         },
     },
-    gave_up(GiveUpReason::Attempts, |config| config.with_budget(config.budget.with_max_attempts(Some(3)))),
+    gave_up(GiveUpReason::Attempts, |config| {
+        config.with_budget(config.budget.with_max_attempts(Some(3)))
+    }),
     gave_up(GiveUpReason::Elapsed, |config| {
         config.with_budget(config.budget.with_max_elapsed(Some(secs(20))))
     }),

@@ -78,7 +78,10 @@ fn i10_frames_that_arrived_during_a_sleep_are_judged_first() {
         sim.peer().send("news");
         sim.handle_timeout();
         sim.expect(["received", "ping"]);
-        assert!(is_connected(&sim), "the news answer the ping of before; the one that was overdue goes out");
+        assert!(
+            is_connected(&sim),
+            "the news answer the ping of before; the one that was overdue goes out"
+        );
         assert_eq!(sim.wakes_in(), Some(secs(10)), "the next judgement is not a hurried one");
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use relink::{
-    Backoff, Breaker, CloseCode, ClosedReason, Curve, Event, Failure, GiveUpReason, Hint, Jitter, LinkConfig,
-    OnFirstFailure, OnOffline, Phase, Rate, ReopenPolicy, SessionInput, State,
+    Backoff, Breaker, CloseCode, ClosedReason, Curve, Event, Failure, GiveUpReason, Hint, Jitter,
+    LinkConfig, OnFirstFailure, OnOffline, Phase, Rate, ReopenPolicy, SessionInput, State,
 };
 use relink_sim::{OnDial, Sim, millis, secs};
 
@@ -119,8 +119,10 @@ fn i17_connect_while_it_closes_comes_back_after_the_end() {
             assert!(is_connected(&sim));
             assert_eq!(sim.dials().len(), 2);
             let told = sim.take_events();
-            let closed = told.iter().position(|event| matches!(event, Event::Closed { .. })).unwrap();
-            let dial = told.iter().rposition(|event| matches!(event, Event::Dialing { .. })).unwrap();
+            let closed =
+                told.iter().position(|event| matches!(event, Event::Closed { .. })).unwrap();
+            let dial =
+                told.iter().rposition(|event| matches!(event, Event::Dialing { .. })).unwrap();
             assert!(closed < dial, "the end is told, and then the new start");
         }
     }
@@ -164,9 +166,11 @@ fn i17_connect_while_it_closes_says_if_the_end_is_final() {
 
 #[test]
 fn i17_a_retry_while_a_link_that_is_down_closes_is_remembered_and_dials_nothing() {
-    for (reopen, comes_back) in
-        [(ReopenPolicy::Always, true), (ReopenPolicy::AfterGivingUp, false), (ReopenPolicy::Never, false)]
-    {
+    for (reopen, comes_back) in [
+        (ReopenPolicy::Always, true),
+        (ReopenPolicy::AfterGivingUp, false),
+        (ReopenPolicy::Never, false),
+    ] {
         for again in [Sim::connect, Sim::retry_now] {
             let mut sim = Sim::new(LinkConfig::default().with_reopen(reopen));
             sim.to_waiting(3);
@@ -175,7 +179,11 @@ fn i17_a_retry_while_a_link_that_is_down_closes_is_remembered_and_dials_nothing(
             let (dials, failures) = (sim.dials().len(), sim.machine().link().attempts());
             again(&mut sim);
             assert_eq!(sim.dials().len(), dials, "{reopen:?}: the close goes on as it was");
-            assert_eq!(sim.machine().link().attempts(), failures, "{reopen:?}: and nothing is forgiven");
+            assert_eq!(
+                sim.machine().link().attempts(),
+                failures,
+                "{reopen:?}: and nothing is forgiven"
+            );
             sim.peer().on_dial(OnDial::Hold);
             sim.advance(secs(5));
             let told = sim.take_events();
@@ -244,8 +252,15 @@ fn i06_who_retries_at_every_failure_has_the_first_at_once_and_the_rest_by_the_ra
     }
     let Rate { burst, .. } = LinkConfig::default().budget.rate;
     let dials = sim.dials();
-    assert!(dials[..burst as usize].iter().all(|dial| dial.at - dials[0].at <= millis(10)), "{dials:?}");
-    assert_eq!(dials.len(), burst as usize + 1 + 2, "a burst, one of a person's own, then one a second");
+    assert!(
+        dials[..burst as usize].iter().all(|dial| dial.at - dials[0].at <= millis(10)),
+        "{dials:?}"
+    );
+    assert_eq!(
+        dials.len(),
+        burst as usize + 1 + 2,
+        "a burst, one of a person's own, then one a second"
+    );
 }
 
 #[test]
@@ -442,7 +457,8 @@ fn closing(reopen: ReopenPolicy) -> Sim {
 }
 
 fn given_up(reopen: ReopenPolicy) -> Sim {
-    let backoff = Backoff::default().with_curve(Curve::Fixed { delay: secs(1) }).with_jitter(Jitter::None);
+    let backoff =
+        Backoff::default().with_curve(Curve::Fixed { delay: secs(1) }).with_jitter(Jitter::None);
     let config = LinkConfig::default().with_backoff(backoff).with_reopen(reopen);
     let mut sim = Sim::new(config.with_budget(config.budget.with_max_attempts(Some(3))));
     sim.peer().on_dial(OnDial::Refuse(Failure::Refused));

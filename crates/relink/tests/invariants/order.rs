@@ -3,8 +3,8 @@
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    CloseCode, Event, Failure, Instant, LinkConfig, Phase, Plain, ReopenPolicy, Session, SessionAction,
-    SessionConfig, SessionInput, State, Status,
+    CloseCode, Event, Failure, Instant, LinkConfig, Phase, Plain, ReopenPolicy, Session,
+    SessionAction, SessionConfig, SessionInput, State, Status,
 };
 use relink_sim::{OnDial, Sim, Tokens, millis, secs};
 
@@ -42,7 +42,10 @@ fn i03_connected_is_never_shown_without_a_usable_link() {
             let (surface, state) = (sim.machine().surface(), sim.state());
             if surface.shown() == Status::Connected && matches!(state, State::Reconnecting(_)) {
                 graces += 1;
-                assert!(surface.poll_timeout() <= Some(sim.now() + secs(1)), "the grace has no end");
+                assert!(
+                    surface.poll_timeout() <= Some(sim.now() + secs(1)),
+                    "the grace has no end"
+                );
                 assert!(!state.is_usable());
             } else {
                 assert_eq!(surface.shown(), state.status());
@@ -81,7 +84,10 @@ fn i04_all_is_cleaned_up_before_the_loss_is_told() {
     let id = session.link().transport().unwrap();
     session.handle(reset(id), NOW);
     assert!(matches!(session.poll_action(), Some(SessionAction::Drop { .. })));
-    assert!(matches!(session.poll_action(), Some(SessionAction::Event(Event::Disconnected { .. }))));
+    assert!(matches!(
+        session.poll_action(),
+        Some(SessionAction::Event(Event::Disconnected { .. }))
+    ));
     assert_eq!(session.state(), State::Reconnecting(Phase::Waiting));
     assert_eq!(session.link().transport(), None);
     assert!(session.poll_timeout() > Some(NOW));
@@ -111,7 +117,10 @@ fn i04_a_command_in_the_middle_of_events_is_legal_and_its_events_come_after_thei
                     }
                 }
             }
-            assert!(matches!(events[0], Event::Disconnected { .. }), "{command:?} overtook the loss");
+            assert!(
+                matches!(events[0], Event::Disconnected { .. }),
+                "{command:?} overtook the loss"
+            );
             assert_chain(&events, State::Connected, session.state());
             most = most.max(events.len());
         }
@@ -171,9 +180,11 @@ fn i04_the_order_of_events_is_the_order_of_transitions() {
 const NOW: Instant = Instant::ORIGIN;
 
 fn connected() -> Session<Plain, Pcg32> {
-    let config = SessionConfig::default().with_link(LinkConfig::default().with_reopen(ReopenPolicy::Always));
+    let config =
+        SessionConfig::default().with_link(LinkConfig::default().with_reopen(ReopenPolicy::Always));
     let rng = Pcg32::seed_from_u64(1);
-    let mut session = Session::new(config, vec!["ws://peer".into()], Plain::default(), rng).unwrap();
+    let mut session =
+        Session::new(config, vec!["ws://peer".into()], Plain::default(), rng).unwrap();
     session.handle(SessionInput::Connect, NOW);
     let id = session.link().transport().unwrap();
     session.handle(SessionInput::Opened { id }, NOW);
@@ -209,7 +220,10 @@ fn i04_attempts_are_counted_from_the_loss() {
     sim.next_dial();
     sim.peer().on_dial(OnDial::Accept);
     sim.next_dial();
-    assert_eq!(attempts(&mut sim), [(1, "dial"), (1, "failed"), (2, "dial"), (2, "failed"), (3, "dial")]);
+    assert_eq!(
+        attempts(&mut sim),
+        [(1, "dial"), (1, "failed"), (2, "dial"), (2, "failed"), (3, "dial")]
+    );
 
     // Lost before it was stable: that is a failure for the budget, but people count from here.
     sim.peer().on_dial(OnDial::Refuse(Failure::Refused));

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use relink::{
-    DropReason, Event, Failure, Frame, LinkConfig, Message, OutboxConfig, Overflow, Receipt, SendErrorKind,
-    SessionConfig, SizeLimit,
+    DropReason, Event, Failure, Frame, LinkConfig, Message, OutboxConfig, Overflow, Receipt,
+    SendErrorKind, SessionConfig, SizeLimit,
 };
 use relink_sim::{OnDial, Sim, millis, secs};
 
@@ -42,7 +42,8 @@ fn i21_the_oldest_make_room_where_that_is_wanted() {
 fn i21_whatever_happens_each_message_has_one_fate() {
     let mut sent_of_all = (0, 0);
     for seed in 0..120 {
-        let overflow = [Overflow::Refuse, Overflow::DropOldest, Overflow::DropNewest][seed as usize % 3];
+        let overflow =
+            [Overflow::Refuse, Overflow::DropOldest, Overflow::DropNewest][seed as usize % 3];
         let outbox = OutboxConfig::default()
             .with_max_messages(6)
             .with_max_bytes(60)
@@ -84,11 +85,18 @@ fn i21_whatever_happens_each_message_has_one_fate() {
         );
         let sent = accepted.iter().filter(|(receipt, _)| fates[receipt].is_none());
         let sent: Vec<_> = sent.map(|(_, text)| text.clone()).collect();
-        assert_eq!(heard(&mut sim), sent, "what was sent arrived, in order, once; what was dropped did not");
+        assert_eq!(
+            heard(&mut sim),
+            sent,
+            "what was sent arrived, in order, once; what was dropped did not"
+        );
         sent_of_all = (sent_of_all.0 + sent.len(), sent_of_all.1 + accepted.len());
     }
     let (sent, all) = sent_of_all;
-    assert!(sent > all / 10 && sent < all / 2, "the walks see both fates: {sent} of {all} were sent");
+    assert!(
+        sent > all / 10 && sent < all / 2,
+        "the walks see both fates: {sent} of {all} were sent"
+    );
 }
 
 #[test]
@@ -203,7 +211,11 @@ fn fates(events: &[Event]) -> BTreeMap<Receipt, Option<DropReason>> {
         }
         if let Event::Dropped { first, last, why, .. } = event {
             for receipt in first.0..=last.0 {
-                assert_eq!(fates.insert(Receipt(receipt), Some(*why)), None, "{receipt} has two fates");
+                assert_eq!(
+                    fates.insert(Receipt(receipt), Some(*why)),
+                    None,
+                    "{receipt} has two fates"
+                );
             }
         }
     }

@@ -1,11 +1,13 @@
-//! I31: an end for good needs proof, where something in between may have spoken in the server's place.
+//! I31: an end for good needs proof, where something in between may have spoken in the server's
+//! place.
 
 use relink::{ClosedReason, Event, Failure, Hint, LinkConfig, State};
 use relink_sim::{OnDial, Sim, Tokens, millis, secs};
 
 use crate::support::{is_connected, waits, with_tokens};
 
-/// What a captive portal or a proxy may answer in the server's place, and would end a link at the first dial.
+/// What a captive portal or a proxy may answer in the server's place, and would end a link at the
+/// first dial.
 const FINAL: [u16; 6] = [302, 400, 401, 403, 410, 501];
 
 #[test]
@@ -44,7 +46,10 @@ fn i31_repeated_for_long_enough_it_is_believed() {
             assert!(sim.next_dial());
         }
         let (took, answers) = (sim.now() - start, sim.dials().len() - 1);
-        assert!((secs(120)..secs(200)).contains(&took) && answers >= 10, "{status}: {answers} in {took:?}");
+        assert!(
+            (secs(120)..secs(200)).contains(&took) && answers >= 10,
+            "{status}: {answers} in {took:?}"
+        );
         assert!(matches!(sim.state(), State::Closed(ClosedReason::Stopped { .. })), "{status}");
     }
 }
@@ -123,7 +128,10 @@ fn i31_nor_are_ten_refused_tokens_the_end_before_their_time() {
     while !sim.state().is_closed() {
         assert!(sim.next_dial());
     }
-    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(relink::GiveUpReason::TokenRefused)));
+    assert_eq!(
+        sim.state(),
+        State::Closed(ClosedReason::GaveUp(relink::GiveUpReason::TokenRefused))
+    );
     assert!(sim.now() - start >= secs(120));
 }
 
@@ -134,7 +142,8 @@ fn i31_a_link_that_is_connected_anew_has_no_proof_either_way() {
     sim.close(1000);
     answer(&mut sim, 403);
     sim.connect();
-    let ended = |event: &Event| matches!(event, Event::Closed { reason: ClosedReason::Stopped { .. } });
+    let ended =
+        |event: &Event| matches!(event, Event::Closed { reason: ClosedReason::Stopped { .. } });
     assert!(sim.take_events().iter().any(ended), "who connects anew may be somebody else");
 }
 

@@ -41,7 +41,11 @@ fn i29_too_long_is_clamped_and_still_spread() {
     let most = LinkConfig::default().retry_after.max;
     for tell in WAYS {
         let waits: BTreeSet<_> = (0..200).map(|seed| wait_of(tell, secs(86_400), seed)).collect();
-        assert!(*waits.last().unwrap() <= most, "{:?} is longer than any server may demand", waits.last());
+        assert!(
+            *waits.last().unwrap() <= most,
+            "{:?} is longer than any server may demand",
+            waits.last()
+        );
         assert!(*waits.first().unwrap() >= most / 2);
         assert!(waits.len() > 190, "{} different waits", waits.len());
     }
@@ -133,7 +137,10 @@ fn i29_one_drain_is_told_once() {
         sim.peer().close_saying(1001, "deploy; retry-after=10s");
         let events = sim.take_events();
         assert_eq!(count(&events, |event| matches!(event, Event::GoingAway { .. })), 1);
-        assert!((secs(10)..=secs(12)).contains(waits(&events).last().unwrap()), "the last word counts");
+        assert!(
+            (secs(10)..=secs(12)).contains(waits(&events).last().unwrap()),
+            "the last word counts"
+        );
         sim.next_dial();
     }
 }
@@ -147,10 +154,15 @@ fn i29_whoever_does_not_want_it_is_not_held_up() {
     sim.peer().close_saying(1001, "deploy; retry-after=60s");
     let events = sim.take_events();
     assert!(waits(&events)[0] <= secs(1));
-    assert_eq!(count(&events, |event| matches!(event, Event::GoingAway { .. })), 1, "told all the same");
+    assert_eq!(
+        count(&events, |event| matches!(event, Event::GoingAway { .. })),
+        1,
+        "told all the same"
+    );
 }
 
-/// How a server can say when to come back: in the handshake's answer, twice, and in the reason of a close frame.
+/// How a server can say when to come back: in the handshake's answer, twice, and in the reason of a
+/// close frame.
 const WAYS: [fn(&mut Sim, Duration); 3] = [
     |sim, told| refuse(sim, 503, told),
     |sim, told| refuse(sim, 429, told),

@@ -1,16 +1,18 @@
-//! What several scenarios share: a wire format with a handshake, a look at the waits, and a walk at random.
+//! What several scenarios share: a wire format with a handshake, a look at the waits, and a walk at
+//! random.
 
 use std::time::Duration;
 
 use relink::rand_core::{Rng, SeedableRng};
 use relink::{
     CloseCode, CloseFrame, Command, Event, Failure, Frame, Handshake, Hint, LinkConfig, Message,
-    OutboxConfig, Plain, Protocol, ProtocolEvent, Refusal, ReopenPolicy, SessionConfig, SessionInput, State,
-    Token,
+    OutboxConfig, Plain, Protocol, ProtocolEvent, Refusal, ReopenPolicy, SessionConfig,
+    SessionInput, State, Token,
 };
 use relink_sim::{OnDial, Sim, Tokens, millis, secs};
 
-/// A wire format in words: the server's side of the handshake is a text message each, and so is this side's.
+/// A wire format in words: the server's side of the handshake is a text message each, and so is
+/// this side's.
 #[derive(Debug, Default)]
 pub(crate) struct Words;
 
@@ -24,9 +26,10 @@ impl Protocol for Words {
             Some("bad token") => ProtocolEvent::Refused(Refusal::Token),
             Some("banned") => ProtocolEvent::Refused(Refusal::As(CloseCode::ADMIN_DISCONNECT)),
             Some("going away") => ProtocolEvent::GoingAway { retry_after: secs(60) },
-            Some("gibberish") => {
-                ProtocolEvent::Malformed(CloseFrame::new(CloseCode::INVALID_DATA, "that is no message"))
-            }
+            Some("gibberish") => ProtocolEvent::Malformed(CloseFrame::new(
+                CloseCode::INVALID_DATA,
+                "that is no message",
+            )),
             Some(_) | None => ProtocolEvent::Data(message),
         });
     }
@@ -78,7 +81,8 @@ pub(crate) fn with_tokens(config: LinkConfig) -> LinkConfig {
 /// How long the link said it would wait, each time.
 pub(crate) fn waits(events: &[Event]) -> Vec<Duration> {
     let wait = |event: &Event| {
-        if let Event::AttemptFailed { retry_in, .. } | Event::Disconnected { retry_in, .. } = event {
+        if let Event::AttemptFailed { retry_in, .. } | Event::Disconnected { retry_in, .. } = event
+        {
             *retry_in
         } else {
             None
@@ -99,7 +103,10 @@ pub(crate) fn everything_on(seed: u64) -> Sim<Words> {
         .with_stable_after(secs(2))
         .with_reopen(ReopenPolicy::Always);
     let link = link.with_heartbeat(
-        link.heartbeat.with_interval(Some(secs(5))).with_timeout(secs(3)).with_watchdog(Some(secs(20))),
+        link.heartbeat
+            .with_interval(Some(secs(5)))
+            .with_timeout(secs(3))
+            .with_watchdog(Some(secs(20))),
     );
     let link = with_tokens(link.with_surface(link.surface.with_grace(Some(secs(1)))));
     let outbox = OutboxConfig::default().with_max_messages(8).with_ttl(Some(secs(4)));
@@ -107,7 +114,8 @@ pub(crate) fn everything_on(seed: u64) -> Sim<Words> {
     Sim::with(config, &["ws://one", "ws://two"], Words, seed).unwrap()
 }
 
-/// Some steps at random: the peer, the network, the provider, the application and the clock, in any order.
+/// Some steps at random: the peer, the network, the provider, the application and the clock, in any
+/// order.
 pub(crate) struct Walk {
     dice: rand_pcg::Pcg32,
 }
@@ -126,8 +134,15 @@ impl Walk {
     }
 
     pub(crate) fn step(&mut self, sim: &mut Sim<Words>) {
-        let words =
-            ["welcome", "challenge met", "authenticated", "bad token", "going away", "gibberish", "hi"];
+        let words = [
+            "welcome",
+            "challenge met",
+            "authenticated",
+            "bad token",
+            "going away",
+            "gibberish",
+            "hi",
+        ];
         match self.below(24) {
             0 => sim.connect(),
             1 => sim.login(),
@@ -142,7 +157,11 @@ impl Walk {
                 OnDial::Refuse(Failure::HttpRedirect),
                 OnDial::Flap { after: millis(5), code: CloseCode::GOING_AWAY },
             ])),
-            6 => sim.tokens(self.pick(&[Tokens::Grant(None), Tokens::Grant(Some(secs(61))), Tokens::Fail])),
+            6 => sim.tokens(self.pick(&[
+                Tokens::Grant(None),
+                Tokens::Grant(Some(secs(61))),
+                Tokens::Fail,
+            ])),
             7 => sim.peer().accept(),
             8 => sim.peer().reset(),
             9 => sim.peer().silence(),
@@ -168,7 +187,9 @@ impl Walk {
 
     /// An input that no sound driver hands in: of any transport so far, in any state.
     fn confuse(&mut self, sim: &mut Sim<Words>) {
-        let Some(count) = u32::try_from(sim.dials().len()).ok().filter(|count| *count > 0) else { return };
+        let Some(count) = u32::try_from(sim.dials().len()).ok().filter(|count| *count > 0) else {
+            return;
+        };
         let id = sim.dials()[self.below(count) as usize].id;
         if sim.machine().link().transport() != Some(id) {
             return strangers(id).into_iter().for_each(|input| sim.handle(input));
@@ -180,7 +201,8 @@ impl Walk {
 /// Everything that can come from a transport.
 pub(crate) fn strangers(id: relink::TransportId) -> Vec<SessionInput> {
     let frame = |frame| SessionInput::Frame { id, frame };
-    let failed = |failure| SessionInput::Failed { id, failure, detail: "late".into(), location: None };
+    let failed =
+        |failure| SessionInput::Failed { id, failure, detail: "late".into(), location: None };
     vec![
         SessionInput::Opened { id },
         SessionInput::Token { id, result: Ok(Token::from("late")) },

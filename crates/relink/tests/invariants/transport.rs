@@ -6,12 +6,14 @@ use std::time::Duration;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    CloseCode, Event, Failure, HandshakeEvent, Input, Instant, Link, LinkConfig, OutboxConfig, Phase, Reason,
-    Refusal, SessionConfig, State, Step, Timer, TokenError, TokenInfo, TransportId,
+    CloseCode, Event, Failure, HandshakeEvent, Input, Instant, Link, LinkConfig, OutboxConfig,
+    Phase, Reason, Refusal, SessionConfig, State, Step, Timer, TokenError, TokenInfo, TransportId,
 };
 use relink_sim::{OnDial, Sim, Tokens, millis, secs};
 
-use crate::support::{Walk, Words, all_steps, count, everything_on, speaking, strangers, with_tokens};
+use crate::support::{
+    Walk, Words, all_steps, count, everything_on, speaking, strangers, with_tokens,
+};
 
 #[test]
 fn i01_whatever_happens_there_is_one_transport_at_a_time() {
@@ -129,7 +131,11 @@ fn i15_an_error_and_the_close_that_follows_count_once() {
     feed(&mut link, Input::PeerClosed { id: second, code: CloseCode::GOING_AWAY });
     feed(&mut link, Input::Failed { id: second, failure: Failure::Eof });
     feed(&mut link, Input::Failed { id: second, failure: Failure::Io });
-    assert_eq!((link.attempts(), link.stats().failed_attempts), (1, 1), "one since a person retried");
+    assert_eq!(
+        (link.attempts(), link.stats().failed_attempts),
+        (1, 1),
+        "one since a person retried"
+    );
 }
 
 #[test]
@@ -195,7 +201,8 @@ fn i32_no_order_of_inputs_is_too_much() {
         let mut sim = everything_on(seed);
         let mut walk = Walk::new(seed);
         for _ in 0..200 {
-            // The sim checks that a handled deadline is followed by a later one, and that all comes to rest.
+            // The sim checks that a handled deadline is followed by a later one, and that all comes
+            // to rest.
             walk.step(&mut sim);
             states.insert(sim.state().status().name());
         }
@@ -327,7 +334,8 @@ fn assert_times_out(mut sim: Sim<impl relink::Protocol>, timer: Timer, limit: Du
     assert_eq!(count(&sim.take_events(), |event| matches!(event, Event::AttemptFailed { .. })), 0);
     sim.advance(millis(1));
     let end = Reason::TimedOut(timer);
-    let timed_out = |event: &Event| matches!(event, Event::AttemptFailed { reason, .. } if *reason == end);
+    let timed_out =
+        |event: &Event| matches!(event, Event::AttemptFailed { reason, .. } if *reason == end);
     assert_eq!(count(&sim.take_events(), timed_out), 1);
     assert_eq!(sim.state(), State::Connecting(Phase::Waiting));
     assert!(sim.deadline() > Some(sim.now()));
@@ -361,7 +369,9 @@ fn open(link: &mut Link<Pcg32>) -> TransportId {
 }
 
 fn all_done(link: &mut Link<Pcg32>, id: TransportId) {
-    for signal in [HandshakeEvent::Welcome, HandshakeEvent::ChallengeMet, HandshakeEvent::Authenticated] {
+    for signal in
+        [HandshakeEvent::Welcome, HandshakeEvent::ChallengeMet, HandshakeEvent::Authenticated]
+    {
         feed(link, Input::Handshake { id, event: signal });
     }
     assert_eq!(link.state(), State::Connected);

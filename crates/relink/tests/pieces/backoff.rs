@@ -26,8 +26,10 @@ fn d05_linear_from_zero() {
 #[test]
 fn s01_a_table_of_delays() {
     let table = DelayTable::new(&[1, 2, 4, 8, 16].map(secs)).unwrap();
-    let backoff =
-        Backoff::default().with_curve(Curve::Table(table)).with_jitter(Jitter::None).with_first(None);
+    let backoff = Backoff::default()
+        .with_curve(Curve::Table(table))
+        .with_jitter(Jitter::None)
+        .with_first(None);
     let mut bench = Bench::stable(LinkConfig::default().with_backoff(backoff));
     assert_eq!(bench.waits(7), [1, 2, 4, 8, 16, 16, 16].map(secs), "the last one repeats");
 }
@@ -83,9 +85,12 @@ fn each_jitter_lies_where_its_name_says() {
 #[test]
 fn a_linear_curve_starts_where_it_is_told_and_at_the_floor_where_that_is_zero() {
     let linear = |initial| {
-        Backoff::default().with_jitter(Jitter::None).with_curve(Curve::Linear { initial, step: secs(3) })
+        Backoff::default()
+            .with_jitter(Jitter::None)
+            .with_curve(Curve::Linear { initial, step: secs(3) })
     };
-    let delays = |backoff: Backoff| [1, 2, 3, 99].map(|retry| backoff.window(retry, Duration::ZERO).from);
+    let delays =
+        |backoff: Backoff| [1, 2, 3, 99].map(|retry| backoff.window(retry, Duration::ZERO).from);
     assert_eq!(delays(linear(secs(1))), [1, 4, 7, 20].map(secs));
     assert_eq!(delays(linear(Duration::ZERO)), [millis(250), secs(3), secs(6), secs(20)]);
 }
@@ -128,7 +133,9 @@ fn i07_the_window_keeps_its_width_at_the_cap() {
 
 #[test]
 fn i07_draws_are_even_over_the_window() {
-    for jitter in [Jitter::Full, Jitter::Equal, Jitter::Spread { pct: 20 }, Jitter::Additive { pct: 30 }] {
+    for jitter in
+        [Jitter::Full, Jitter::Equal, Jitter::Spread { pct: 20 }, Jitter::Additive { pct: 30 }]
+    {
         let window = fixed(secs(10)).with_jitter(jitter).window(1, Duration::ZERO);
         let (from, to) = (window.from.as_nanos(), window.to.as_nanos());
         let mut tenths = [0_u32; 10];
@@ -140,8 +147,14 @@ fn i07_draws_are_even_over_the_window() {
             tenths[usize::try_from((delay - from) * 10 / (to - from + 1)).unwrap()] += 1;
         }
         let (mean, middle) = (sum / 20_000, from.midpoint(to));
-        assert!(mean.abs_diff(middle) < (to - from) / 100, "{jitter:?}: the mean is {mean}, not {middle}");
-        assert!(tenths.iter().all(|count| (1_800..=2_200).contains(count)), "{jitter:?}: {tenths:?}");
+        assert!(
+            mean.abs_diff(middle) < (to - from) / 100,
+            "{jitter:?}: the mean is {mean}, not {middle}"
+        );
+        assert!(
+            tenths.iter().all(|count| (1_800..=2_200).contains(count)),
+            "{jitter:?}: {tenths:?}"
+        );
     }
 }
 
@@ -184,11 +197,18 @@ fn i08_extremes_neither_overflow_nor_vanish() {
         for jitter in [Jitter::None, Jitter::Full, Jitter::Additive { pct: 1_000 }] {
             let backoff = Backoff::default().with_curve(curve).with_jitter(jitter).with_cap(YEAR);
             let window = backoff.window(u32::MAX, Duration::MAX);
-            assert!(window.from >= backoff.floor && window.to <= YEAR, "{curve:?} {jitter:?}: {window:?}");
+            assert!(
+                window.from >= backoff.floor && window.to <= YEAR,
+                "{curve:?} {jitter:?}: {window:?}"
+            );
         }
     }
     let slow = Backoff::default().with_curve(extremes[2]).with_jitter(Jitter::None).with_cap(YEAR);
-    assert_eq!(slow.window(u32::MAX, Duration::ZERO).to, YEAR, "one percent of growth gets there too");
+    assert_eq!(
+        slow.window(u32::MAX, Duration::ZERO).to,
+        YEAR,
+        "one percent of growth gets there too"
+    );
 }
 
 #[test]
@@ -249,7 +269,8 @@ fn i07_a_quick_return_stays_between_floor_and_cap() {
     let mut policy = relink::ClosePolicy::default();
     policy.set_close(4900..=4900, relink::Verdict::RetryNow).unwrap();
     let tight = Backoff::default().with_floor(secs(2)).with_cap(secs(3));
-    let mut bench = Bench::stable(LinkConfig::default().with_backoff(tight).with_close_policy(policy));
+    let mut bench =
+        Bench::stable(LinkConfig::default().with_backoff(tight).with_close_policy(policy));
     for _ in 0..50 {
         let wait = bench.peer_closes(4900).unwrap();
         assert!(wait >= secs(2) && wait <= secs(3), "{wait:?}");
@@ -263,7 +284,10 @@ fn i08_three_thousand_failures_in_a_row_stay_within_bounds() {
     let waits = bench.waits(3_000);
     let backoff = Backoff::default();
     assert!(waits[1..].iter().all(|wait| *wait >= backoff.floor && *wait <= backoff.cap));
-    assert!(waits[100..].iter().all(|wait| *wait >= secs(10)), "at the cap the upper half is drawn");
+    assert!(
+        waits[100..].iter().all(|wait| *wait >= secs(10)),
+        "at the cap the upper half is drawn"
+    );
 }
 
 #[test]
@@ -294,7 +318,10 @@ fn i29_a_server_s_word_is_clamped_at_both_ends_and_spread() {
         secs(1),
         "after a stable link, the curve has no say in it"
     );
-    assert!(told(60, honoured.with_honour(false)) <= secs(1), "not honoured, it is like any other loss");
+    assert!(
+        told(60, honoured.with_honour(false)) <= secs(1),
+        "not honoured, it is like any other loss"
+    );
     let spread: std::collections::BTreeSet<_> =
         (60..80).map(|seconds| told(seconds, honoured) - secs(seconds)).collect();
     assert!(spread.len() > 10, "{spread:?}");
@@ -327,7 +354,10 @@ fn i29_a_server_s_word_is_about_the_next_attempt_and_no_later_one() {
 #[test]
 fn s01_a_table_refuses_what_it_cannot_hold() {
     let message = |delays: &[Duration]| DelayTable::new(delays).unwrap_err().to_string();
-    assert_eq!(message(&[]), "backoff.curve.table (number of delays) is 0, but it must be at least 1");
+    assert_eq!(
+        message(&[]),
+        "backoff.curve.table (number of delays) is 0, but it must be at least 1"
+    );
     assert_eq!(
         message(&[secs(1); 17]),
         "backoff.curve.table (number of delays) is 17, but it must be at most 16"
@@ -371,12 +401,12 @@ fn every_curve_and_jitter() -> Vec<Backoff> {
         Jitter::Spread { pct: 100 },
         Jitter::Additive { pct: 1_000 },
     ];
-    let bounds = [(millis(1), millis(1)), (millis(250), secs(20)), (secs(5), secs(6)), (millis(1), YEAR)];
+    let bounds =
+        [(millis(1), millis(1)), (millis(250), secs(20)), (secs(5), secs(6)), (millis(1), YEAR)];
     let mut all = Vec::new();
-    for (curve, jitter, (floor, cap)) in curves
-        .iter()
-        .flat_map(|curve| jitters.iter().flat_map(move |jitter| bounds.map(|bound| (*curve, *jitter, bound))))
-    {
+    for (curve, jitter, (floor, cap)) in curves.iter().flat_map(|curve| {
+        jitters.iter().flat_map(move |jitter| bounds.map(|bound| (*curve, *jitter, bound)))
+    }) {
         let backoff = Backoff::default()
             .with_curve(curve)
             .with_jitter(jitter)

@@ -5,8 +5,8 @@ use core::time::Duration;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Action, CloseCode, ClosedReason, Failure, Input, Instant, Link, LinkConfig, LinkEvent, State, Timer,
-    TransportId,
+    Action, CloseCode, ClosedReason, Failure, Input, Instant, Link, LinkConfig, LinkEvent, State,
+    Timer, TransportId,
 };
 
 pub(crate) const fn secs(secs: u64) -> Duration {
@@ -152,18 +152,17 @@ impl Bench {
     }
 
     pub(crate) fn events(&self) -> impl Iterator<Item = LinkEvent> + '_ {
-        self.log
-            .iter()
-            .filter_map(|action| if let Action::Event(event) = action { Some(*event) } else { None })
+        self.log.iter().filter_map(|action| {
+            if let Action::Event(event) = action { Some(*event) } else { None }
+        })
     }
 
     /// What the last loss or failed attempt said about the next one.
     pub(crate) fn retry_in(&self) -> Option<Duration> {
         self.events()
             .filter_map(|event| match event {
-                LinkEvent::Disconnected { retry_in, .. } | LinkEvent::AttemptFailed { retry_in, .. } => {
-                    Some(retry_in)
-                }
+                LinkEvent::Disconnected { retry_in, .. }
+                | LinkEvent::AttemptFailed { retry_in, .. } => Some(retry_in),
                 _ => None,
             })
             .last()

@@ -1,8 +1,8 @@
 //! How much trying is allowed.
 
 use relink::{
-    Breaker, Budget, BudgetConfig, ClosedReason, GiveUpReason, Input, LinkConfig, OnFirstFailure, Rate,
-    ReopenPolicy, Timer,
+    Breaker, Budget, BudgetConfig, ClosedReason, GiveUpReason, Input, LinkConfig, OnFirstFailure,
+    Rate, ReopenPolicy, Timer,
 };
 
 use crate::bench::{Bench, at, millis, secs};
@@ -23,7 +23,8 @@ fn w20_dials_have_a_rate_limit_behind_all_delays() {
 
 #[test]
 fn w20_the_bucket_fills_up_to_its_burst_and_no_further() {
-    let mut budget = Budget::new(BudgetConfig::default().with_rate(Rate { burst: 2, refill: secs(10) }));
+    let mut budget =
+        Budget::new(BudgetConfig::default().with_rate(Rate { burst: 2, refill: secs(10) }));
     let long_after = at(secs(100_000));
     for _ in 0..2 {
         assert_eq!(budget.earliest_dial(long_after), long_after);
@@ -66,7 +67,11 @@ fn w18_many_failures_in_a_short_time_open_the_breaker() {
         assert_eq!(spread.exhausted(at(secs(second))), None, "never three within ten seconds");
     }
     spread.failed(at(secs(26)));
-    assert_eq!(spread.exhausted(at(secs(26))), Some(GiveUpReason::CircuitOpen), "at 18, 24 and 26 s");
+    assert_eq!(
+        spread.exhausted(at(secs(26))),
+        Some(GiveUpReason::CircuitOpen),
+        "at 18, 24 and 26 s"
+    );
     spread.reset_failures();
     assert_eq!(spread.exhausted(at(secs(26))), None, "a stable link or a person closes it");
 }
@@ -109,7 +114,10 @@ fn m11_attempts_are_unlimited_by_default_and_end_visibly_where_they_are_not() {
     assert_eq!(bench.link.attempts(), 99, "the loss of a stable link is no failed attempt");
     assert_eq!(bench.fail(), None);
     let end = bench.end().expect("gave up");
-    assert_eq!((end, end.name()), (ClosedReason::GaveUp(GiveUpReason::Attempts), "attempts_exhausted"));
+    assert_eq!(
+        (end, end.name()),
+        (ClosedReason::GaveUp(GiveUpReason::Attempts), "attempts_exhausted")
+    );
 }
 
 #[test]
@@ -130,7 +138,8 @@ fn s02_five_attempts_then_stop_and_tell() {
     bench.waits(5);
     assert_eq!(bench.fail(), None);
     assert_eq!(bench.dials(), 1 + 5, "the first connection, and five attempts to come back");
-    let told = bench.events().filter(|event| matches!(event, relink::LinkEvent::Closed { .. })).count();
+    let told =
+        bench.events().filter(|event| matches!(event, relink::LinkEvent::Closed { .. })).count();
     assert_eq!(told, 1);
 }
 
@@ -165,7 +174,8 @@ fn i05_opening_alone_does_not_start_the_counter_again() {
 #[test]
 fn elapsed_time_counts_from_the_loss_and_has_a_deadline_of_its_own() {
     let config = LinkConfig::default();
-    let mut bench = Bench::stable(config.with_budget(config.budget.with_max_elapsed(Some(secs(30)))));
+    let mut bench =
+        Bench::stable(config.with_budget(config.budget.with_max_elapsed(Some(secs(30)))));
     let lost_at = bench.now + secs(1_000);
     bench.now = lost_at;
     bench.fail();
@@ -194,7 +204,8 @@ fn elapsed_time_ends_with_a_usable_link() {
 #[test]
 fn elapsed_time_starts_anew_with_each_loss() {
     let config = LinkConfig::default();
-    let mut bench = Bench::stable(config.with_budget(config.budget.with_max_elapsed(Some(secs(30)))));
+    let mut bench =
+        Bench::stable(config.with_budget(config.budget.with_max_elapsed(Some(secs(30)))));
     bench.waits(4);
     bench.open();
     bench.now = bench.now + millis(100);
@@ -203,7 +214,11 @@ fn elapsed_time_starts_anew_with_each_loss() {
     while bench.end().is_none() {
         bench.due();
     }
-    assert_eq!(bench.now, lost_at + secs(30), "a link that was usable, if not yet stable, was not down");
+    assert_eq!(
+        bench.now,
+        lost_at + secs(30),
+        "a link that was usable, if not yet stable, was not down"
+    );
 }
 
 #[test]
@@ -225,7 +240,8 @@ fn i30_a_failed_first_attempt_is_like_any_other_or_the_end() {
 #[test]
 fn i17_connect_works_again_after_giving_up_where_the_configuration_allows_it() {
     let dials_after_end = |reopen, give_up: bool| {
-        let config = LinkConfig::default().with_reopen(reopen).with_first_failure(OnFirstFailure::Stop);
+        let config =
+            LinkConfig::default().with_reopen(reopen).with_first_failure(OnFirstFailure::Stop);
         let mut bench = Bench::new(config);
         bench.give(Input::Connect);
         if give_up {
@@ -265,7 +281,13 @@ fn every_way_to_give_up_has_a_name_and_advice() {
     let names = all.map(GiveUpReason::name);
     assert_eq!(
         names,
-        ["attempts_exhausted", "time_exhausted", "circuit_open", "token_refused", "first_attempt_failed"]
+        [
+            "attempts_exhausted",
+            "time_exhausted",
+            "circuit_open",
+            "token_refused",
+            "first_attempt_failed"
+        ]
     );
     assert!(all.iter().all(|budget| budget.advice().ends_with('.')));
 }

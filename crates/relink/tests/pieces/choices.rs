@@ -1,9 +1,9 @@
-//! Choices about a link that systems make differently: how long an attempt may take as a whole, what a dead link and a
-//! network that is gone mean, who may queue.
+//! Choices about a link that systems make differently: how long an attempt may take as a whole,
+//! what a dead link and a network that is gone mean, who may queue.
 
 use relink::{
-    ClosedReason, Handshake, HeartbeatConfig, Hint, LinkConfig, OfflineSend, OnDead, OnOffline, OutboxConfig,
-    Phase, Reason, SendErrorKind, SessionConfig, State, Step, StopReason, Timer,
+    ClosedReason, Handshake, HeartbeatConfig, Hint, LinkConfig, OfflineSend, OnDead, OnOffline,
+    OutboxConfig, Phase, Reason, SendErrorKind, SessionConfig, State, Step, StopReason, Timer,
 };
 use relink_sim::{OnDial, Sim, secs};
 
@@ -34,7 +34,11 @@ fn a04_the_time_that_a_person_takes_to_log_in_is_left_out() {
     sim.advance(secs(3600));
     assert_eq!(sim.state(), State::Connecting(Phase::Handshaking(Step::Login)));
     sim.login();
-    assert_eq!(sim.wakes_in(), Some(secs(5)), "the step's own limit, since the attempt has 6 s again");
+    assert_eq!(
+        sim.wakes_in(),
+        Some(secs(5)),
+        "the step's own limit, since the attempt has 6 s again"
+    );
 }
 
 #[test]
@@ -50,7 +54,8 @@ fn d03_a_redirect_stays_within_the_limit_of_its_attempt() {
 #[test]
 fn d07_a_link_that_was_found_dead_can_be_the_end() {
     let heartbeat = HeartbeatConfig::default();
-    let mut sim = Sim::new(LinkConfig::default().with_heartbeat(heartbeat).with_when_dead(OnDead::Stop));
+    let mut sim =
+        Sim::new(LinkConfig::default().with_heartbeat(heartbeat).with_when_dead(OnDead::Stop));
     sim.to_connected();
     sim.peer().silence();
     sim.advance(secs(40));
@@ -61,9 +66,10 @@ fn d07_a_link_that_was_found_dead_can_be_the_end() {
 
 #[test]
 fn s04_a_link_can_let_go_when_the_system_says_that_there_is_no_network() {
-    for (choice, state) in
-        [(OnOffline::Check, State::Connected), (OnOffline::Disconnect, State::Reconnecting(Phase::Waiting))]
-    {
+    for (choice, state) in [
+        (OnOffline::Check, State::Connected),
+        (OnOffline::Disconnect, State::Reconnecting(Phase::Waiting)),
+    ] {
         let mut sim = Sim::new(LinkConfig::default().with_when_offline(choice));
         sim.to_connected();
         sim.hint(Hint::Offline);

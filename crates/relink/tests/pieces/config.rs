@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use relink::{
-    Backoff, Breaker, BudgetConfig, CloseCode, ConfigError, CredentialsConfig, Curve, Guarantee, Handshake,
-    HeartbeatConfig, Jitter, Link, LinkConfig, OfflineSend, OnDead, OnFirstFailure, OnOffline, OutboxConfig,
-    Overflow, Plain, Rate, ReopenPolicy, RetryAfter, Session, SessionConfig, StatusViewConfig,
-    SubscriptionsConfig,
+    Backoff, Breaker, BudgetConfig, CloseCode, ConfigError, CredentialsConfig, Curve, Guarantee,
+    Handshake, HeartbeatConfig, Jitter, Link, LinkConfig, OfflineSend, OnDead, OnFirstFailure,
+    OnOffline, OutboxConfig, Overflow, Plain, Rate, ReopenPolicy, RetryAfter, Session,
+    SessionConfig, StatusViewConfig, SubscriptionsConfig,
 };
 
 use crate::bench::{dice, millis, secs};
@@ -40,10 +40,12 @@ fn every_check_in_the_code_has_a_mistake_above() {
     ];
     let mut checks = 0;
     for file in sources() {
-        let text: String = fs::read_to_string(file).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+        let text: String =
+            fs::read_to_string(file).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
         for check in ["within(", "positive(", "positive_or_off(", "mistake("] {
             for call in text.split(check).skip(1).map(str::trim_start) {
-                let Some(field) = call.strip_prefix('"').and_then(|call| call.split('"').next()) else {
+                let Some(field) = call.strip_prefix('"').and_then(|call| call.split('"').next())
+                else {
                     continue;
                 };
                 assert!(
@@ -68,7 +70,10 @@ fn a_link_and_a_session_refuse_what_validation_refuses() {
             .map_err(|e| e.to_string())
     };
     assert_eq!(message(0).unwrap_err(), "endpoints is 0, but it must be at least 1");
-    assert_eq!(message(256).unwrap_err(), "endpoints is more than 255, but it must be 1 to 255 addresses");
+    assert_eq!(
+        message(256).unwrap_err(),
+        "endpoints is more than 255, but it must be 1 to 255 addresses"
+    );
     assert_eq!((message(1), message(255)), (Ok(()), Ok(())));
 }
 
@@ -79,7 +84,8 @@ fn the_edges_of_what_is_allowed_are_allowed() {
     let wide = Backoff::default().with_cap(year).with_curve_cap(Some(year)).with_first(Some(year));
     let spread = Backoff::default().with_jitter(Jitter::Spread { pct: 100 });
     let additive = Backoff::default().with_jitter(Jitter::Additive { pct: 1_000 });
-    let still = Backoff::default().with_curve(Curve::Exponential { initial: millis(1), factor_pct: 100 });
+    let still =
+        Backoff::default().with_curve(Curve::Exponential { initial: millis(1), factor_pct: 100 });
     for backoff in [tight, wide, spread, additive, still] {
         assert_eq!(backoff.validate(), Ok(()), "{backoff:?}");
     }
@@ -101,7 +107,11 @@ fn the_documented_defaults_are_the_defaults() {
         "Backoff",
         &[
             ("`curve`", "exponential from 1.5 s, doubled each time", backoff.curve == doubled),
-            ("`jitter`", "equal: the upper half of the delay is drawn", backoff.jitter == Jitter::Equal),
+            (
+                "`jitter`",
+                "equal: the upper half of the delay is drawn",
+                backoff.jitter == Jitter::Equal,
+            ),
             ("`floor`", "250 ms", backoff.floor == millis(250)),
             ("`cap`", "20 s", backoff.cap == secs(20)),
             ("`curve_cap`", "as `cap`", backoff.curve_cap.is_none()),
@@ -143,7 +153,11 @@ fn the_documented_defaults_are_the_defaults() {
         &[
             ("`max_attempts`", "unlimited", budget.max_attempts.is_none()),
             ("`max_elapsed`", "unlimited", budget.max_elapsed.is_none()),
-            ("`rate`", "10 at once, then one a second", budget.rate == Rate { burst: 10, refill: secs(1) }),
+            (
+                "`rate`",
+                "10 at once, then one a second",
+                budget.rate == Rate { burst: 10, refill: secs(1) },
+            ),
             ("`breaker`", "none", budget.breaker.is_none()),
         ],
     );
@@ -203,7 +217,11 @@ fn the_documented_defaults_of_a_link_are_the_defaults() {
         "link/config.rs",
         "LinkConfig",
         &[
-            ("`backoff`, `close_policy`, `heartbeat`, `credentials`, `budget`, `surface`", "their own", own),
+            (
+                "`backoff`, `close_policy`, `heartbeat`, `credentials`, `budget`, `surface`",
+                "their own",
+                own,
+            ),
             ("`handshake`", "no steps", link.handshake == no_steps),
             ("`connect_timeout`", "10 s", link.connect_timeout == secs(10)),
             ("`attempt_timeout`", "off", link.attempt_timeout.is_none()),
@@ -241,16 +259,26 @@ fn the_documented_defaults_of_a_link_are_the_defaults() {
     let own = session.link == link
         && session.outbox == OutboxConfig::default()
         && session.subscriptions == SubscriptionsConfig::default();
-    documented("session/mod.rs", "SessionConfig", &[("`link`, `outbox`, `subscriptions`", "their own", own)]);
+    documented(
+        "session/mod.rs",
+        "SessionConfig",
+        &[("`link`, `outbox`, `subscriptions`", "their own", own)],
+    );
 }
 
 /// The table in the documentation of this struct has just these rows, and each of them is true.
 pub(crate) fn documented(file: &str, name: &str, rows: &[(&str, &str, bool)]) {
     let text = fs::read_to_string(src().join(file)).expect("the crate's own source");
     let (before, _) = text.split_once(&format!("pub struct {name} {{")).expect("the struct");
-    let docs: Vec<&str> =
-        before.lines().rev().skip(1).map(str::trim).take_while(|line| line.starts_with("///")).collect();
-    let table: Vec<&str> = docs.iter().rev().filter_map(|line| line.strip_prefix("/// | `")).collect();
+    let docs: Vec<&str> = before
+        .lines()
+        .rev()
+        .skip(1)
+        .map(str::trim)
+        .take_while(|line| line.starts_with("///"))
+        .collect();
+    let table: Vec<&str> =
+        docs.iter().rev().filter_map(|line| line.strip_prefix("/// | `")).collect();
     let expected: Vec<String> =
         rows.iter().map(|(field, default, _)| format!("{} | {default} |", &field[1..])).collect();
     assert_eq!(table, expected, "the documented defaults of {name}");
@@ -289,17 +317,29 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
     wrong(backoff.with_floor(TOO_LONG), "backoff.floor is 366d, but it must be at most 365d");
     wrong(backoff.with_cap(millis(249)), "backoff.cap is 249ms, but it must be at least 250ms");
     wrong(backoff.with_cap(TOO_LONG), "backoff.cap is 366d, but it must be at most 365d");
-    wrong(backoff.with_curve_cap(Some(ZERO)), "backoff.curve_cap is 0s, but it must be at least 250ms");
-    wrong(backoff.with_curve_cap(Some(secs(21))), "backoff.curve_cap is 21s, but it must be at most 20s");
+    wrong(
+        backoff.with_curve_cap(Some(ZERO)),
+        "backoff.curve_cap is 0s, but it must be at least 250ms",
+    );
+    wrong(
+        backoff.with_curve_cap(Some(secs(21))),
+        "backoff.curve_cap is 21s, but it must be at most 20s",
+    );
     wrong(backoff.with_first(Some(TOO_LONG)), "backoff.first is 366d, but it must be at most 365d");
     let curve = |curve| backoff.with_curve(curve);
     let fixed = Curve::Fixed { delay: TOO_LONG };
     wrong(curve(fixed), "backoff.curve.fixed.delay is 366d, but it must be at most 365d");
     let linear = |initial, step| curve(Curve::Linear { initial, step });
-    wrong(linear(TOO_LONG, ZERO), "backoff.curve.linear.initial is 366d, but it must be at most 365d");
+    wrong(
+        linear(TOO_LONG, ZERO),
+        "backoff.curve.linear.initial is 366d, but it must be at most 365d",
+    );
     wrong(linear(ZERO, TOO_LONG), "backoff.curve.linear.step is 366d, but it must be at most 365d");
     let exponential = |initial, factor_pct| curve(Curve::Exponential { initial, factor_pct });
-    wrong(exponential(ZERO, 200), "backoff.curve.exponential.initial is 0s, but it must be at least 1ms");
+    wrong(
+        exponential(ZERO, 200),
+        "backoff.curve.exponential.initial is 0s, but it must be at least 1ms",
+    );
     wrong(
         exponential(secs(1), 99),
         "backoff.curve.exponential.factor_pct is 99, but it must be at least 100",
@@ -309,12 +349,16 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
         "backoff.curve.exponential.factor_pct is 10001, but it must be at most 10000",
     );
     let decorrelated = |initial, factor_pct| curve(Curve::Decorrelated { initial, factor_pct });
-    wrong(decorrelated(ZERO, 300), "backoff.curve.decorrelated.initial is 0s, but it must be at least 1ms");
+    wrong(
+        decorrelated(ZERO, 300),
+        "backoff.curve.decorrelated.initial is 0s, but it must be at least 1ms",
+    );
     wrong(
         decorrelated(secs(1), 99),
         "backoff.curve.decorrelated.factor_pct is 99, but it must be at least 100",
     );
-    let twice = "backoff.jitter is set, but it must be none: a decorrelated curve is its own jitter";
+    let twice =
+        "backoff.jitter is set, but it must be none: a decorrelated curve is its own jitter";
     wrong(decorrelated(secs(1), 300), twice);
     let spread = backoff.with_jitter(Jitter::Spread { pct: 101 });
     wrong(spread, "backoff.jitter.spread.pct is 101, but it must be at most 100");
@@ -323,12 +367,21 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
 
     let heartbeat = HeartbeatConfig::default();
     let mut wrong = |heartbeat, message| link_mistake(link.with_heartbeat(heartbeat), message);
-    wrong(heartbeat.with_interval(Some(ZERO)), "heartbeat.interval is 0s, but it must be at least 1ms");
-    wrong(heartbeat.with_interval(Some(TOO_LONG)), "heartbeat.interval is 366d, but it must be at most 365d");
+    wrong(
+        heartbeat.with_interval(Some(ZERO)),
+        "heartbeat.interval is 0s, but it must be at least 1ms",
+    );
+    wrong(
+        heartbeat.with_interval(Some(TOO_LONG)),
+        "heartbeat.interval is 366d, but it must be at most 365d",
+    );
     wrong(heartbeat.with_timeout(ZERO), "heartbeat.timeout is 0s, but it must be at least 1ms");
     wrong(heartbeat.with_missed(0), "heartbeat.missed is 0, but it must be at least 1");
     wrong(heartbeat.with_missed(1_001), "heartbeat.missed is 1001, but it must be at most 1000");
-    wrong(heartbeat.with_watchdog(Some(ZERO)), "heartbeat.watchdog is 0s, but it must be at least 1ms");
+    wrong(
+        heartbeat.with_watchdog(Some(ZERO)),
+        "heartbeat.watchdog is 0s, but it must be at least 1ms",
+    );
     let slow = heartbeat.with_message_timeout(Some(ZERO));
     wrong(slow, "heartbeat.message_timeout is 0s, but it must be at least 1ms");
     wrong(heartbeat.with_probe(ZERO), "heartbeat.probe is 0s, but it must be at least 100ms");
@@ -339,25 +392,36 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
     );
 
     let credentials = CredentialsConfig::default();
-    let mut wrong = |credentials, message| link_mistake(link.with_credentials(credentials), message);
+    let mut wrong =
+        |credentials, message| link_mistake(link.with_credentials(credentials), message);
     wrong(credentials.with_timeout(ZERO), "credentials.timeout is 0s, but it must be at least 1ms");
     let ahead = credentials.with_refresh_ahead(Some(ZERO));
     wrong(ahead, "credentials.refresh_ahead is 0s, but it must be at least 1ms");
     let spread = credentials.with_refresh_spread_pct(101);
     wrong(spread, "credentials.refresh_spread_pct is 101, but it must be at most 100");
-    wrong(credentials.with_report_after(0), "credentials.report_after is 0, but it must be at least 1");
-    wrong(credentials.with_max_refusals(Some(0)), "credentials.max_refusals is 0, but it must be at least 1");
+    wrong(
+        credentials.with_report_after(0),
+        "credentials.report_after is 0, but it must be at least 1",
+    );
+    wrong(
+        credentials.with_max_refusals(Some(0)),
+        "credentials.max_refusals is 0, but it must be at least 1",
+    );
 
     let budget = BudgetConfig::default();
     let mut wrong = |budget, message| link_mistake(link.with_budget(budget), message);
     wrong(budget.with_max_attempts(Some(0)), "budget.max_attempts is 0, but it must be at least 1");
-    wrong(budget.with_max_elapsed(Some(ZERO)), "budget.max_elapsed is 0s, but it must be at least 1ms");
+    wrong(
+        budget.with_max_elapsed(Some(ZERO)),
+        "budget.max_elapsed is 0s, but it must be at least 1ms",
+    );
     let rate = |burst, refill| budget.with_rate(Rate { burst, refill });
     wrong(rate(0, secs(1)), "budget.rate.burst is 0, but it must be at least 1");
     wrong(rate(1_001, secs(1)), "budget.rate.burst is 1001, but it must be at most 1000");
     wrong(rate(1, ZERO), "budget.rate.refill is 0s, but it must be at least 1ms");
-    let breaker =
-        |failures, window, cooldown| budget.with_breaker(Some(Breaker { failures, window, cooldown }));
+    let breaker = |failures, window, cooldown| {
+        budget.with_breaker(Some(Breaker { failures, window, cooldown }))
+    };
     wrong(breaker(0, secs(1), None), "budget.breaker.failures is 0, but it must be at least 1");
     wrong(breaker(17, secs(1), None), "budget.breaker.failures is 17, but it must be at most 16");
     wrong(breaker(1, ZERO, None), "budget.breaker.window is 0s, but it must be at least 1ms");
@@ -367,26 +431,45 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
     let surface = StatusViewConfig::default();
     let mut wrong = |surface, message| link_mistake(link.with_surface(surface), message);
     wrong(surface.with_grace(Some(ZERO)), "surface.grace is 0s, but it must be at least 1ms");
-    wrong(surface.with_banner_after(Some(ZERO)), "surface.banner_after is 0s, but it must be at least 1ms");
-    wrong(surface.with_stuck_after(Some(ZERO)), "surface.stuck_after is 0s, but it must be at least 1ms");
+    wrong(
+        surface.with_banner_after(Some(ZERO)),
+        "surface.banner_after is 0s, but it must be at least 1ms",
+    );
+    wrong(
+        surface.with_stuck_after(Some(ZERO)),
+        "surface.stuck_after is 0s, but it must be at least 1ms",
+    );
 
     let steps = Handshake::default();
     let mut wrong = |handshake, message| link_mistake(link.with_handshake(handshake), message);
     wrong(steps.with_welcome(Some(ZERO)), "handshake.welcome is 0s, but it must be at least 1ms");
-    wrong(steps.with_challenge(Some(ZERO)), "handshake.challenge is 0s, but it must be at least 1ms");
-    wrong(steps.with_login_timeout(Some(ZERO)), "handshake.login_timeout is 0s, but it must be at least 1ms");
+    wrong(
+        steps.with_challenge(Some(ZERO)),
+        "handshake.challenge is 0s, but it must be at least 1ms",
+    );
+    wrong(
+        steps.with_login_timeout(Some(ZERO)),
+        "handshake.login_timeout is 0s, but it must be at least 1ms",
+    );
     wrong(
         steps.with_authentication(Some(ZERO)),
         "handshake.authentication is 0s, but it must be at least 1ms",
     );
 
-    link_mistake(link.with_connect_timeout(ZERO), "connect_timeout is 0s, but it must be at least 1ms");
+    link_mistake(
+        link.with_connect_timeout(ZERO),
+        "connect_timeout is 0s, but it must be at least 1ms",
+    );
     let attempt = link.with_attempt_timeout(Some(ZERO));
     link_mistake(attempt, "attempt_timeout is 0s, but it must be at least 1ms");
-    link_mistake(link.with_stable_after(TOO_LONG), "stable_after is 366d, but it must be at most 365d");
+    link_mistake(
+        link.with_stable_after(TOO_LONG),
+        "stable_after is 366d, but it must be at most 365d",
+    );
     link_mistake(link.with_flush_timeout(ZERO), "flush_timeout is 0s, but it must be at least 1ms");
     link_mistake(link.with_close_timeout(ZERO), "close_timeout is 0s, but it must be at least 1ms");
-    let mut wrong = |retry_after, message| link_mistake(link.with_retry_after(retry_after), message);
+    let mut wrong =
+        |retry_after, message| link_mistake(link.with_retry_after(retry_after), message);
     wrong(link.retry_after.with_max(ZERO), "retry_after.max is 0s, but it must be at least 250ms");
     wrong(
         link.retry_after.with_spread_pct(1_001),
@@ -417,7 +500,8 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
     let retry = subscriptions.with_retry(Backoff::default().with_floor(ZERO));
     wrong(retry, "backoff.floor is 0s, but it must be at least 1ms");
 
-    let config = SessionConfig::default().with_outbox(outbox.with_guarantee(Guarantee::AtLeastOnce));
+    let config =
+        SessionConfig::default().with_outbox(outbox.with_guarantee(Guarantee::AtLeastOnce));
     let no_acknowledgements = "outbox.guarantee is at-least-once, but it must be at-most-once: this protocol has no acknowledgements";
     let session = Session::new(config, vec!["ws://peer".into()], Plain::default(), dice(0));
     all.push((session.map(drop).expect_err(no_acknowledgements), no_acknowledgements));

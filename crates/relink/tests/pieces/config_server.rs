@@ -3,7 +3,9 @@
 use core::time::Duration;
 
 use relink::{ConfigError, Rate};
-use relink_node::{AdmissionConfig, DrainConfig, HistoryConfig, LivenessConfig, NodeConfig, PresenceConfig};
+use relink_node::{
+    AdmissionConfig, DrainConfig, HistoryConfig, LivenessConfig, NodeConfig, PresenceConfig,
+};
 
 use crate::bench::{millis, secs};
 use crate::config::{TOO_LONG, ZERO, documented};
@@ -45,7 +47,11 @@ fn the_documented_defaults_of_a_server_are_the_defaults() {
         "../../relink-node/src/admission/mod.rs",
         "AdmissionConfig",
         &[
-            ("`per_address`", "20 at once, then two a second", admission.per_address == per_address),
+            (
+                "`per_address`",
+                "20 at once, then two a second",
+                admission.per_address == per_address,
+            ),
             ("`overall`", "400 at once, then 200 a second", admission.overall == overall),
             ("`per_user`", "off", admission.per_user.is_none()),
             ("`max_addresses`", "10,000", admission.max_addresses == 10_000),
@@ -104,7 +110,10 @@ fn the_documented_defaults_of_a_node_are_the_defaults() {
 #[test]
 fn the_edges_of_what_a_server_allows_are_allowed() {
     let year = secs(365 * 24 * 3600);
-    assert_eq!(LivenessConfig::default().with_silence(millis(1)).with_check_every(year).validate(), Ok(()));
+    assert_eq!(
+        LivenessConfig::default().with_silence(millis(1)).with_check_every(year).validate(),
+        Ok(())
+    );
     assert_eq!(PresenceConfig::default().with_grace(ZERO).validate(), Ok(()));
     let tight = DrainConfig::default().with_base(secs(10)).with_max(secs(12));
     assert_eq!(tight.validate(), Ok(()), "room for the base and its spread, and no more");
@@ -119,11 +128,13 @@ fn a_server_s_configuration_survives_toml() {
     let admission = AdmissionConfig::default().with_per_user(Some(3));
     let text = toml::to_string(&admission).unwrap();
     assert_eq!(toml::from_str::<AdmissionConfig>(&text).unwrap(), admission, "through\n{text}");
-    let admission: AdmissionConfig = toml::from_str("per_user = \"off\"\nlongest_wait = \"2m\"").unwrap();
+    let admission: AdmissionConfig =
+        toml::from_str("per_user = \"off\"\nlongest_wait = \"2m\"").unwrap();
     assert_eq!(admission, AdmissionConfig::default().with_longest_wait(secs(120)));
     let text = "silence = \"15s\"\nmessage_timeout = \"1m\"";
     let liveness: LivenessConfig = toml::from_str(text).unwrap();
-    let same = LivenessConfig::default().with_silence(secs(15)).with_message_timeout(Some(secs(60)));
+    let same =
+        LivenessConfig::default().with_silence(secs(15)).with_message_timeout(Some(secs(60)));
     assert_eq!(liveness, same);
     let presence: PresenceConfig = toml::from_str("grace = \"0s\"").unwrap();
     assert_eq!(presence, PresenceConfig::default().with_grace(ZERO));
@@ -138,7 +149,10 @@ pub(crate) fn mistakes() -> Vec<(ConfigError, &'static str)> {
         all.push((checked.expect_err(message), message));
     };
     let liveness = LivenessConfig::default();
-    wrong(liveness.with_silence(ZERO).validate(), "liveness.silence is 0s, but it must be at least 1ms");
+    wrong(
+        liveness.with_silence(ZERO).validate(),
+        "liveness.silence is 0s, but it must be at least 1ms",
+    );
     let check = liveness.with_check_every(ZERO);
     wrong(check.validate(), "liveness.check_every is 0s, but it must be at least 1ms");
     let slow = liveness.with_message_timeout(Some(ZERO));
@@ -150,7 +164,10 @@ pub(crate) fn mistakes() -> Vec<(ConfigError, &'static str)> {
     let nothing = drain.with_capacity_per_second(0);
     wrong(nothing.validate(), "drain.capacity_per_second is 0, but it must be at least 1");
     wrong(drain.with_base(ZERO).validate(), "drain.base is 0s, but it must be at least 1ms");
-    wrong(drain.with_linger(TOO_LONG).validate(), "drain.linger is 366d, but it must be at most 365d");
+    wrong(
+        drain.with_linger(TOO_LONG).validate(),
+        "drain.linger is 366d, but it must be at most 365d",
+    );
     wrong(drain.with_max(secs(1)).validate(), "drain.max is 1s, but it must be at least 1s200ms");
     wrong(drain.with_max(TOO_LONG).validate(), "drain.max is 366d, but it must be at most 365d");
     let spread = drain.with_spread_pct(1_001);
@@ -176,13 +193,22 @@ pub(crate) fn mistakes() -> Vec<(ConfigError, &'static str)> {
         "admission.overall.refill is 366d, but it must be at most 365d",
     );
     wrong(admission.with_per_user(Some(0)), "admission.per_user is 0, but it must be at least 1");
-    wrong(admission.with_max_addresses(0), "admission.max_addresses is 0, but it must be at least 1");
+    wrong(
+        admission.with_max_addresses(0),
+        "admission.max_addresses is 0, but it must be at least 1",
+    );
     wrong(
         admission.with_cap_retry_after(ZERO),
         "admission.cap_retry_after is 0s, but it must be at least 1ms",
     );
-    wrong(admission.with_longest_wait(ZERO), "admission.longest_wait is 0s, but it must be at least 1ms");
-    wrong(admission.with_claim_timeout(ZERO), "admission.claim_timeout is 0s, but it must be at least 1ms");
+    wrong(
+        admission.with_longest_wait(ZERO),
+        "admission.longest_wait is 0s, but it must be at least 1ms",
+    );
+    wrong(
+        admission.with_claim_timeout(ZERO),
+        "admission.claim_timeout is 0s, but it must be at least 1ms",
+    );
 
     let history = HistoryConfig::default();
     let mut wrong = |config: HistoryConfig, message| {
@@ -191,7 +217,10 @@ pub(crate) fn mistakes() -> Vec<(ConfigError, &'static str)> {
     wrong(history.with_max_messages(0), "history.max_messages is 0, but it must be at least 1");
     wrong(history.with_max_bytes(0), "history.max_bytes is 0, but it must be at least 1");
     wrong(history.with_max_age(ZERO), "history.max_age is 0s, but it must be at least 1ms");
-    wrong(history.with_session_ttl(TOO_LONG), "history.session_ttl is 366d, but it must be at most 365d");
+    wrong(
+        history.with_session_ttl(TOO_LONG),
+        "history.session_ttl is 366d, but it must be at most 365d",
+    );
     all.extend(mistakes_of_a_node());
     all
 }
@@ -204,15 +233,27 @@ fn mistakes_of_a_node() -> Vec<(ConfigError, &'static str)> {
     };
     wrong(node.with_hello_timeout(ZERO), "node.hello_timeout is 0s, but it must be at least 1ms");
     wrong(node.with_max_subscriptions(0), "node.max_subscriptions is 0, but it must be at least 1");
-    wrong(node.with_max_subscription_bytes(0), "node.max_subscription_bytes is 0, but it must be at least 1");
+    wrong(
+        node.with_max_subscription_bytes(0),
+        "node.max_subscription_bytes is 0, but it must be at least 1",
+    );
     wrong(node.with_max_unhandled(0), "node.max_unhandled is 0, but it must be at least 1");
-    wrong(node.with_max_unhandled_bytes(0), "node.max_unhandled_bytes is 0, but it must be at least 1");
-    wrong(node.with_max_outbound_bytes(0), "node.max_outbound_bytes is 0, but it must be at least 1");
+    wrong(
+        node.with_max_unhandled_bytes(0),
+        "node.max_unhandled_bytes is 0, but it must be at least 1",
+    );
+    wrong(
+        node.with_max_outbound_bytes(0),
+        "node.max_outbound_bytes is 0, but it must be at least 1",
+    );
     wrong(node.with_max_message(511), "node.max_message is 511, but it must be at least 512");
     wrong(node.with_max_publication(0), "node.max_publication is 0, but it must be at least 512");
     wrong(node.with_token_grace(TOO_LONG), "node.token_grace is 366d, but it must be at most 365d");
     wrong(node.with_page(0), "node.page is 0, but it must be at least 1");
     wrong(node.with_per_user(Some(0)), "node.per_user is 0, but it must be at least 1");
-    wrong(node.with_drain_timeout(TOO_LONG), "node.drain_timeout is 366d, but it must be at most 365d");
+    wrong(
+        node.with_drain_timeout(TOO_LONG),
+        "node.drain_timeout is 366d, but it must be at most 365d",
+    );
     all
 }

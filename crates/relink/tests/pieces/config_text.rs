@@ -3,9 +3,10 @@
 use core::time::Duration;
 
 use relink::{
-    Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve, DelayTable, Handshake,
-    HeartbeatConfig, Jitter, LinkConfig, OfflineSend, OnDead, OnFirstFailure, OnOffline, OutboxConfig,
-    Overflow, Rate, ReopenPolicy, RetryAfter, SessionConfig, StatusViewConfig, StopReason, Verdict,
+    Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve, DelayTable,
+    Handshake, HeartbeatConfig, Jitter, LinkConfig, OfflineSend, OnDead, OnFirstFailure, OnOffline,
+    OutboxConfig, Overflow, Rate, ReopenPolicy, RetryAfter, SessionConfig, StatusViewConfig,
+    StopReason, Verdict,
 };
 
 use serde_json::{Value, json};
@@ -32,9 +33,16 @@ fn every_curve_and_jitter_survives_toml_and_json() {
         Curve::Table(table),
         Curve::Decorrelated { initial: secs(1), factor_pct: 300 },
     ];
-    let jitters =
-        [Jitter::None, Jitter::Full, Jitter::Equal, Jitter::Spread { pct: 20 }, Jitter::Additive { pct: 30 }];
-    for (curve, jitter) in curves.into_iter().flat_map(|curve| jitters.map(|jitter| (curve, jitter))) {
+    let jitters = [
+        Jitter::None,
+        Jitter::Full,
+        Jitter::Equal,
+        Jitter::Spread { pct: 20 },
+        Jitter::Additive { pct: 30 },
+    ];
+    for (curve, jitter) in
+        curves.into_iter().flat_map(|curve| jitters.map(|jitter| (curve, jitter)))
+    {
         let backoff = Backoff::default().with_curve(curve).with_jitter(jitter);
         let text = toml::to_string(&backoff).unwrap();
         assert_eq!(toml::from_str::<Backoff>(&text).unwrap(), backoff, "through\n{text}");
@@ -101,7 +109,8 @@ fn what_a_person_writes_is_understood_and_the_rest_stays_as_it_was() {
         .with_budget(budget.with_rate(Rate { burst: 3, refill: secs(10) }))
         .with_credentials(link.credentials.with_max_refusals(None))
         .with_close_policy(policy);
-    let outbox = OutboxConfig::default().with_overflow(Overflow::DropOldest).with_ttl(Some(secs(5)));
+    let outbox =
+        OutboxConfig::default().with_overflow(Overflow::DropOldest).with_ttl(Some(secs(5)));
     let read: SessionConfig = toml::from_str(text).unwrap();
     assert_eq!(read, SessionConfig::default().with_link(expected).with_outbox(outbox));
     assert_eq!(toml::from_str::<SessionConfig>("").unwrap(), SessionConfig::default());
@@ -165,7 +174,10 @@ fn what_cannot_be_read_is_said_in_words() {
         ("[heartbeat]\ninterval = \"never\"", "not a duration"),
         ("[budget]\nmax_attempts = \"many\"", "expected a number from 0 to 4294967295, or \"off\""),
         ("[budget]\nmax_attempts = -1", "expected a number from 0 to 4294967295, or \"off\""),
-        ("[credentials]\nmax_refusals = 5000000000", "expected a number from 0 to 4294967295, or \"off\""),
+        (
+            "[credentials]\nmax_refusals = 5000000000",
+            "expected a number from 0 to 4294967295, or \"off\"",
+        ),
         ("[backoff]\ncurve = \"quadratic\"", "unknown variant `quadratic`"),
         (
             "[backoff.curve]\ntable = []",
@@ -240,7 +252,8 @@ fn everything_set() -> SessionConfig {
         .with_login(true)
         .with_login_timeout(Some(secs(26)))
         .with_authentication(Some(secs(27)));
-    let retry_after = RetryAfter::default().with_honour(false).with_max(secs(28)).with_spread_pct(29);
+    let retry_after =
+        RetryAfter::default().with_honour(false).with_max(secs(28)).with_spread_pct(29);
     let link = LinkConfig::default()
         .with_backoff(backoff)
         .with_close_policy(policy)
@@ -282,8 +295,8 @@ fn everything_off() -> SessionConfig {
     SessionConfig::default().with_link(link)
 }
 
-/// This configuration with each of its tables, one after the other, replaced by the list of its values, and by an
-/// empty list.
+/// This configuration with each of its tables, one after the other, replaced by the list of its
+/// values, and by an empty list.
 fn listed(config: &Value) -> Vec<(String, Value)> {
     let mut all = Vec::new();
     let Some(entries) = config.as_object() else {
@@ -317,13 +330,17 @@ fn a_list_is_no_table() {
         let read = serde_json::from_value::<SessionConfig>(config.clone());
         assert!(read.is_err(), "{place}: {config}");
     }
-    for curve in
-        [json!({ "fixed": ["1s"] }), json!({ "fixed": [] }), json!([]), json!({ "linear": ["1s", "1s"] })]
-    {
+    for curve in [
+        json!({ "fixed": ["1s"] }),
+        json!({ "fixed": [] }),
+        json!([]),
+        json!({ "linear": ["1s", "1s"] }),
+    ] {
         assert!(serde_json::from_value::<Curve>(curve.clone()).is_err(), "{curve}");
     }
-    let error =
-        toml::from_str::<SessionConfig>("outbox.max_messages = 5\nlink = []\n").unwrap_err().to_string();
+    let error = toml::from_str::<SessionConfig>("outbox.max_messages = 5\nlink = []\n")
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("line 2, column 8") && error.contains("expected a table"), "{error}");
 }
 
@@ -333,13 +350,22 @@ fn a_value_that_cannot_be_is_refused_with_its_place_and_what_is_allowed() {
         ("link.connect_timeout = 5", "expected a duration as text, such as \"500ms\""),
         ("link.connect_timeout = '5'", "\"5\" is not a duration"),
         ("link.connect_timeout = '-5s'", "\"-5s\" is not a duration"),
-        ("link.connect_timeout = '999999d'", "\"999999d\" is too long: a duration is at most 213503d"),
+        (
+            "link.connect_timeout = '999999d'",
+            "\"999999d\" is too long: a duration is at most 213503d",
+        ),
         ("link.backoff.first = '1'", "\"1\" is not a duration"),
         ("link.backoff.first = 0", "or \"off\""),
         ("link.backoff.curve = { table = ['1'] }", "\"1\" is not a duration"),
         ("link.backoff.curve = { exponential = { initial = '1s', factor_pct = -1 } }", "`-1`"),
-        ("link.budget.max_attempts = -1", "`-1`, expected a number from 0 to 4294967295, or \"off\""),
-        ("link.budget.max_attempts = 4294967296", "`4294967296`, expected a number from 0 to 4294967295"),
+        (
+            "link.budget.max_attempts = -1",
+            "`-1`, expected a number from 0 to 4294967295, or \"off\"",
+        ),
+        (
+            "link.budget.max_attempts = 4294967296",
+            "`4294967296`, expected a number from 0 to 4294967295",
+        ),
         ("link.budget.max_attempts = 1.5", "`1.5`, expected a number from 0 to 4294967295"),
         ("outbox.max_messages = -1", "`-1`"),
         ("outbox.max_messages = 99999999999999999999999999999999999999999", "line 1"),

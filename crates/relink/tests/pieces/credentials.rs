@@ -4,8 +4,8 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use relink::{
-    Action, ClosedReason, CredentialsConfig, GiveUpReason, Input, LinkConfig, LinkEvent, Phase, State, Timer,
-    TokenError, TokenInfo,
+    Action, ClosedReason, CredentialsConfig, GiveUpReason, Input, LinkConfig, LinkEvent, Phase,
+    State, Timer, TokenError, TokenInfo,
 };
 
 use crate::bench::{Bench, millis, secs};
@@ -75,7 +75,8 @@ fn i19_a_token_for_an_earlier_attempt_is_dropped() {
     assert_eq!(bench.link.stats().tokens_fetched, 0);
 }
 
-/// The provider hands out the same stale token for ever; the server opens the link and then closes it with 4002.
+/// The provider hands out the same stale token for ever; the server opens the link and then closes
+/// it with 4002.
 #[test]
 fn m05_a_stale_token_is_no_hot_loop_and_ends() {
     let mut bench = asked(CredentialsConfig::default());
@@ -195,7 +196,10 @@ fn a08_a_token_that_cannot_be_renewed_is_reported_and_changes_no_state() {
         tries.push(renewal(&mut bench));
     }
     assert_eq!(reported(&bench), [3, 4]);
-    assert!(tries.windows(2).all(|pair| pair[1] - pair[0] >= millis(250)), "no hot loop: {tries:?}");
+    assert!(
+        tries.windows(2).all(|pair| pair[1] - pair[0] >= millis(250)),
+        "no hot loop: {tries:?}"
+    );
     grant(&mut bench, None);
     assert_eq!(bench.log.last(), Some(&Action::RenewToken { id: bench.id() }));
 }
@@ -224,7 +228,8 @@ fn asked(credentials: CredentialsConfig) -> Bench {
 }
 
 fn asking(credentials: CredentialsConfig, seed: u64) -> Bench {
-    let mut bench = Bench::seeded(LinkConfig::default().with_credentials(credentials.with_fetch(true)), seed);
+    let mut bench =
+        Bench::seeded(LinkConfig::default().with_credentials(credentials.with_fetch(true)), seed);
     bench.give(Input::Connect);
     bench
 }
@@ -233,7 +238,8 @@ fn grant(bench: &mut Bench, expires_in: Option<Duration>) {
     bench.give(Input::Token { id: bench.id(), result: Ok(TokenInfo::new(expires_in)) });
 }
 
-/// Waits until a fresh token is asked for; the peer answers every ping on the way. Returns when that was.
+/// Waits until a fresh token is asked for; the peer answers every ping on the way. Returns when
+/// that was.
 fn renewal(bench: &mut Bench) -> relink::Instant {
     let before = fetches(bench);
     while fetches(bench) == before {

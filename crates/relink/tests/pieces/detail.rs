@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use relink::{
-    Command, Event, Frame, Instant, Message, Protocol, ProtocolEvent, Session, SessionAction, SessionConfig,
-    SessionInput, Token,
+    Command, Event, Frame, Instant, Message, Protocol, ProtocolEvent, Session, SessionAction,
+    SessionConfig, SessionInput, Token,
 };
 
 use crate::bench::dice;
@@ -15,7 +15,8 @@ fn a_loss_is_not_explained_by_a_token_that_could_not_be_renewed_before_it() {
     config.link.credentials.fetch = true;
     config.link.heartbeat.interval = None;
     config.link.heartbeat.watchdog = Some(Duration::from_secs(200));
-    let mut session = Session::new(config, vec!["ws://peer".into()], Renewing, dice(7)).expect("valid");
+    let mut session =
+        Session::new(config, vec!["ws://peer".into()], Renewing, dice(7)).expect("valid");
 
     let (mut now, mut fetches) = (Instant::ORIGIN, 0);
     session.handle(SessionInput::Connect, now);
@@ -24,10 +25,13 @@ fn a_loss_is_not_explained_by_a_token_that_could_not_be_renewed_before_it() {
             Some(SessionAction::FetchToken { id }) => {
                 fetches += 1;
                 let token = Token::from("first").with_expires_in(Duration::from_secs(120));
-                let result = if fetches == 1 { Ok(token) } else { Err("the provider is down".into()) };
+                let result =
+                    if fetches == 1 { Ok(token) } else { Err("the provider is down".into()) };
                 session.handle(SessionInput::Token { id, result }, now);
             }
-            Some(SessionAction::Dial { id, .. }) => session.handle(SessionInput::Opened { id }, now),
+            Some(SessionAction::Dial { id, .. }) => {
+                session.handle(SessionInput::Opened { id }, now)
+            }
             Some(SessionAction::Event(Event::Disconnected { detail, .. })) => break detail,
             Some(_) => {}
             None => {

@@ -55,7 +55,10 @@ fn m13_a_suspended_process_asks_before_it_judges() {
     let woken = at(secs(3600));
     assert_eq!(heartbeat.handle_timeout(woken), Some(HeartbeatAction::Ping { nonce: 1 }));
     assert_eq!(heartbeat.poll_timeout(), Some(woken + secs(2)), "a quick one");
-    assert_eq!(heartbeat.handle_timeout(woken + secs(2)), Some(HeartbeatAction::Dead(DeadReason::Probe)));
+    assert_eq!(
+        heartbeat.handle_timeout(woken + secs(2)),
+        Some(HeartbeatAction::Dead(DeadReason::Probe))
+    );
 }
 
 #[test]
@@ -71,7 +74,10 @@ fn i10_after_a_jump_of_the_clock_a_probe_decides() {
     let mut answered = heartbeat.clone();
     assert_eq!(answered.pong(Some(2), late + millis(80)), Some(millis(80)));
     assert_eq!(answered.handle_timeout(late + secs(2)), None);
-    assert_eq!(heartbeat.handle_timeout(late + secs(2)), Some(HeartbeatAction::Dead(DeadReason::Probe)));
+    assert_eq!(
+        heartbeat.handle_timeout(late + secs(2)),
+        Some(HeartbeatAction::Dead(DeadReason::Probe))
+    );
 
     let mut punctual = pinged();
     let within = at(secs(40) + millis(1_999));
@@ -89,7 +95,11 @@ fn i10_frames_that_arrived_are_judged_before_deadlines() {
     heartbeat.seen(late);
     let beat = heartbeat.handle_timeout(late);
     assert_eq!(beat, Some(HeartbeatAction::Ping { nonce: 2 }), "alive, and the next ping is due");
-    assert_eq!(heartbeat.poll_timeout(), Some(late + secs(10)), "an ordinary ping, with its ordinary time");
+    assert_eq!(
+        heartbeat.poll_timeout(),
+        Some(late + secs(10)),
+        "an ordinary ping, with its ordinary time"
+    );
 }
 
 #[test]
@@ -104,8 +114,10 @@ fn i11_an_overdue_ping_goes_out_at_the_next_wake() {
 
 #[test]
 fn i11_a_timeout_longer_than_the_interval_delays_no_ping_beyond_it() {
-    let config =
-        HeartbeatConfig::default().with_interval(Some(secs(4))).with_timeout(secs(10)).with_missed(2);
+    let config = HeartbeatConfig::default()
+        .with_interval(Some(secs(4)))
+        .with_timeout(secs(10))
+        .with_missed(2);
     let (found, pings) = until_dead(config, secs(0), |_, _| {});
     assert_eq!(pings, [at(secs(4)), at(secs(14))], "one ping at a time, the overdue one at once");
     assert_eq!(found.0, at(secs(24)));
@@ -118,7 +130,10 @@ fn i12_traffic_counts_as_life_and_does_not_put_off_pings() {
     for second in 1..=300 {
         let now = at(secs(second));
         if let Some(beat) = heartbeat.handle_timeout(now) {
-            assert!(matches!(beat, HeartbeatAction::Ping { .. }), "dead at {now:?} in spite of traffic");
+            assert!(
+                matches!(beat, HeartbeatAction::Ping { .. }),
+                "dead at {now:?} in spite of traffic"
+            );
             pings.push(second);
         }
         heartbeat.seen(now + millis(500));
@@ -132,7 +147,10 @@ fn i12_a_part_of_a_message_is_life_however_slowly_it_comes() {
     let mut heartbeat = Heartbeat::start(HeartbeatConfig::default(), at(secs(0)));
     for second in 1..=600 {
         let beat = heartbeat.handle_timeout(at(secs(second)));
-        assert!(!matches!(beat, Some(HeartbeatAction::Dead(_))), "dead after {second} s in spite of bytes");
+        assert!(
+            !matches!(beat, Some(HeartbeatAction::Dead(_))),
+            "dead after {second} s in spite of bytes"
+        );
         heartbeat.arriving(Some(at(secs(1))), at(secs(second) + millis(500)));
     }
 }
@@ -145,7 +163,10 @@ fn a_message_may_be_given_a_time_to_arrive_in() {
     heartbeat.arriving(Some(at(secs(1))), at(secs(1)));
     heartbeat.arriving(Some(at(secs(1))), at(secs(19)));
     assert_eq!(heartbeat.poll_timeout(), Some(at(secs(21))));
-    assert_eq!(heartbeat.handle_timeout(at(secs(21))), Some(HeartbeatAction::Dead(DeadReason::Message)));
+    assert_eq!(
+        heartbeat.handle_timeout(at(secs(21))),
+        Some(HeartbeatAction::Dead(DeadReason::Message))
+    );
 
     let mut in_time = start();
     in_time.arriving(Some(at(secs(1))), at(secs(1)));
@@ -155,7 +176,11 @@ fn a_message_may_be_given_a_time_to_arrive_in() {
     let mut excused = start();
     excused.arriving(Some(at(secs(1))), at(secs(1)));
     excused.excused(at(secs(15)));
-    assert_eq!(excused.poll_timeout(), Some(at(secs(30))), "the time in which nobody read does not count");
+    assert_eq!(
+        excused.poll_timeout(),
+        Some(at(secs(30))),
+        "the time in which nobody read does not count"
+    );
     let _ = excused.handle_timeout(at(secs(30)));
     assert_eq!(excused.poll_timeout(), Some(at(secs(35))));
 
@@ -175,7 +200,11 @@ fn w16_only_the_answer_to_the_ping_under_way_has_a_round_trip_time() {
     assert_eq!(heartbeat.pong(Some(1), at(secs(30) + millis(45))), Some(millis(45)));
     assert_eq!(heartbeat.pong(Some(1), at(secs(32))), None, "once");
     let mut unnumbered = pinged();
-    assert_eq!(unnumbered.pong(None, at(secs(33))), Some(secs(3)), "where the answer has no number");
+    assert_eq!(
+        unnumbered.pong(None, at(secs(33))),
+        Some(secs(3)),
+        "where the answer has no number"
+    );
 }
 
 #[test]
@@ -211,11 +240,13 @@ fn a_heartbeat_that_is_off_asks_for_nothing() {
     assert_eq!(heartbeat.probe(at(secs(1_000_000))), None, "such a peer may answer no ping at all");
 }
 
-/// Time stands still where the count of it ends; a deadline that lies there must not be due for ever.
+/// Time stands still where the count of it ends; a deadline that lies there must not be due for
+/// ever.
 #[test]
 fn i32_at_the_end_of_time_nothing_is_due_any_more() {
     let end = at(Duration::MAX);
-    let mut heartbeat = Heartbeat::start(HeartbeatConfig::default().with_watchdog(Some(secs(60))), end);
+    let mut heartbeat =
+        Heartbeat::start(HeartbeatConfig::default().with_watchdog(Some(secs(60))), end);
     assert_eq!(heartbeat.poll_timeout(), None);
     assert_eq!(heartbeat.handle_timeout(end), None);
 }
@@ -227,7 +258,8 @@ fn pinged() -> Heartbeat {
     heartbeat
 }
 
-/// Handles every deadline when it is due until the link is dead; `pinged` is called after each ping.
+/// Handles every deadline when it is due until the link is dead; `pinged` is called after each
+/// ping.
 fn until_dead(
     config: HeartbeatConfig,
     start: Duration,

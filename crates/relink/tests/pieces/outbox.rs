@@ -5,9 +5,9 @@ use core::time::Duration;
 use bytes::Bytes;
 use rand_pcg::Pcg32;
 use relink::{
-    CloseCode, CloseFrame, DropReason, Event, Failure, Frame, Instant, Message, OfflineSend, OutboxConfig,
-    Outgoing, Overflow, Plain, Priority, Receipt, SendErrorKind, Session, SessionAction, SessionConfig,
-    SessionInput, TransportId,
+    CloseCode, CloseFrame, DropReason, Event, Failure, Frame, Instant, Message, OfflineSend,
+    OutboxConfig, Outgoing, Overflow, Plain, Priority, Receipt, SendErrorKind, Session,
+    SessionAction, SessionConfig, SessionInput, TransportId,
 };
 
 use crate::bench::{dice, secs};
@@ -34,7 +34,10 @@ fn i21_the_queue_is_bounded_in_bytes() {
     assert_eq!(desk.session.outbox().bytes(), 10);
     assert!(desk.send("").is_ok(), "nothing needs no room");
     let too_big = desk.send("eleven bytes").unwrap_err();
-    assert_eq!(too_big.reason.to_string(), "it has 12 bytes, and outbox.max_bytes allows at most 10");
+    assert_eq!(
+        too_big.reason.to_string(),
+        "it has 12 bytes, and outbox.max_bytes allows at most 10"
+    );
     assert!(!too_big.reason.is_retryable());
 }
 
@@ -160,7 +163,10 @@ fn w07_the_end_empties_the_queue_and_tells_each_fate() {
     desk.send("2").unwrap();
     desk.give(SessionInput::Close(CloseCode::NORMAL.into()));
     let closed = DropReason::Closed;
-    assert_eq!(desk.dropped(), [(Receipt(1), closed, "1".into()), (Receipt(2), closed, "2".into())]);
+    assert_eq!(
+        desk.dropped(),
+        [(Receipt(1), closed, "1".into()), (Receipt(2), closed, "2".into())]
+    );
     assert!(matches!(desk.events.last(), Some(Event::Closed { .. })), "the end is told last");
     assert!(desk.session.outbox().is_empty());
     assert_eq!(desk.session.poll_timeout(), None);
@@ -234,9 +240,9 @@ fn messages_that_expire_or_end_together_share_one_event_whatever_their_priority(
         assert_eq!((*first, *last, *told), (Receipt(1), Receipt(MANY), why));
         assert_eq!(messages.len() as u64, MANY);
         assert!(
-            (1..=MANY)
-                .zip(messages)
-                .all(|(number, outgoing)| { outgoing.message.as_text() == Some(&number.to_string()) })
+            (1..=MANY).zip(messages).all(|(number, outgoing)| {
+                outgoing.message.as_text() == Some(&number.to_string())
+            })
         );
     }
 }
@@ -279,7 +285,8 @@ fn the_words_of_a_close_belong_to_that_close_alone() {
 
 #[test]
 fn m09_every_fate_has_a_name() {
-    let names = [DropReason::Overflow, DropReason::Expired, DropReason::Closed].map(DropReason::name);
+    let names =
+        [DropReason::Overflow, DropReason::Expired, DropReason::Closed].map(DropReason::name);
     assert_eq!(names, ["overflow", "expired", "closed"]);
 }
 
@@ -308,8 +315,8 @@ impl Desk {
     }
 
     fn with(config: SessionConfig) -> Self {
-        let session =
-            Session::new(config, vec!["ws://peer".into()], Plain::default(), dice(7)).expect("valid");
+        let session = Session::new(config, vec!["ws://peer".into()], Plain::default(), dice(7))
+            .expect("valid");
         let id = TransportId::default();
         Self { session, now: Instant::ORIGIN, id, events: Vec::new(), farewells: Vec::new() }
     }
@@ -330,7 +337,10 @@ impl Desk {
         }
     }
 
-    fn send(&mut self, message: impl Into<Message>) -> Result<relink::SendReceipt, relink::SendError> {
+    fn send(
+        &mut self,
+        message: impl Into<Message>,
+    ) -> Result<relink::SendReceipt, relink::SendError> {
         let answer = self.session.send(message, self.now);
         self.take();
         answer
@@ -370,14 +380,16 @@ impl Desk {
         self.events
             .iter()
             .filter_map(|event| match event {
-                Event::Dropped { first, last, why, messages } => Some((first.0..=last.0, *why, messages)),
+                Event::Dropped { first, last, why, messages } => {
+                    Some((first.0..=last.0, *why, messages))
+                }
                 _ => None,
             })
             .flat_map(|(receipts, why, messages)| {
                 assert_eq!(receipts.clone().count(), messages.len(), "all are handed back");
-                receipts
-                    .zip(messages)
-                    .map(move |(receipt, outgoing)| (Receipt(receipt), why, outgoing.message.clone()))
+                receipts.zip(messages).map(move |(receipt, outgoing)| {
+                    (Receipt(receipt), why, outgoing.message.clone())
+                })
             })
             .collect()
     }

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use relink::{
-    CLOSE_CODES, CloseCode, CloseFrame, ClosePolicy, ClosedReason, Failure, HTTP_STATUSES, HandshakeEvent,
-    Input, LinkConfig, Refusal, Row, StopReason, Verdict,
+    CLOSE_CODES, CloseCode, CloseFrame, ClosePolicy, ClosedReason, Failure, HTTP_STATUSES,
+    HandshakeEvent, Input, LinkConfig, Refusal, Row, StopReason, Verdict,
 };
 
 use crate::bench::{Bench, secs};
@@ -131,7 +131,11 @@ fn m05_an_expired_token_leads_to_a_fresh_one_where_there_is_a_provider() {
     bench.open();
     assert!(bench.peer_closes(4002).is_some());
     bench.next_attempt();
-    assert!(matches!(bench.log.last(), Some(relink::Action::FetchToken { .. })), "{:?}", bench.log.last());
+    assert!(
+        matches!(bench.log.last(), Some(relink::Action::FetchToken { .. })),
+        "{:?}",
+        bench.log.last()
+    );
 
     let mut without = Bench::stable(config);
     assert_eq!(without.peer_closes(4002), None);
@@ -152,7 +156,10 @@ fn m06_the_connection_cap_has_a_floor_of_thirty_seconds() {
 fn m07_going_away_and_abnormal_are_retried_on_the_normal_curve() {
     for code in [1001, 1006] {
         let mut bench = Bench::stable(LinkConfig::default());
-        assert!(bench.peer_closes(code).expect("retried") <= secs(1), "at once after a stable link");
+        assert!(
+            bench.peer_closes(code).expect("retried") <= secs(1),
+            "at once after a stable link"
+        );
         bench.next_attempt();
         assert!(
             bench.peer_closes(code).expect("retried") <= Duration::from_millis(1_500),
@@ -165,7 +172,9 @@ fn m07_going_away_and_abnormal_are_retried_on_the_normal_curve() {
 fn m09_a_refused_login_ends_under_the_name_of_its_code() {
     let config = LinkConfig::default();
     let config = config.with_handshake(config.handshake.with_authentication(Some(secs(5))));
-    for (code, name) in [(4001, "invalid_token"), (4002, "token_expired"), (4020, "admin_disconnect")] {
+    for (code, name) in
+        [(4001, "invalid_token"), (4002, "token_expired"), (4020, "admin_disconnect")]
+    {
         let mut bench = Bench::new(config);
         bench.give(Input::Connect);
         bench.give(Input::Opened { id: bench.id() });
@@ -192,9 +201,13 @@ fn w17_an_edit_goes_in_front_of_all_earlier_ones() {
     policy.set_close(4000..=4099, slow(1)).unwrap();
     policy.set_close(4020..=4020, Verdict::Retry).unwrap();
     policy.set_close(4030..=4099, Verdict::RefreshToken).unwrap();
-    let verdicts = [3999, 4000, 4010, 4020, 4030, 4099, 4100].map(|code| policy.on_close(CloseCode(code)));
+    let verdicts =
+        [3999, 4000, 4010, 4020, 4030, 4099, 4100].map(|code| policy.on_close(CloseCode(code)));
     let fresh = Verdict::RefreshToken;
-    assert_eq!(verdicts, [Verdict::Retry, slow(1), slow(1), Verdict::Retry, fresh, fresh, Verdict::Retry]);
+    assert_eq!(
+        verdicts,
+        [Verdict::Retry, slow(1), slow(1), Verdict::Retry, fresh, fresh, Verdict::Retry]
+    );
     assert_eq!(
         policy.on_status(403),
         Verdict::Stop(StopReason::FORBIDDEN),
@@ -234,7 +247,10 @@ fn edits_that_cannot_work_are_refused() {
     }
     let before = policy;
     let full = policy.set_close(17..=17, slow(1)).unwrap_err();
-    assert_eq!(full.to_string(), "close_policy.close (number of rules) is 17, but it must be at most 16");
+    assert_eq!(
+        full.to_string(),
+        "close_policy.close (number of rules) is 17, but it must be at most 16"
+    );
     assert_eq!(
         policy.set_status(17..=17, slow(1)).unwrap_err().field(),
         "close_policy.status (number of rules)"
@@ -244,10 +260,11 @@ fn edits_that_cannot_work_are_refused() {
 
 #[test]
 fn m09_every_reason_to_stop_has_a_name_and_advice() {
-    let reasons = CLOSE_CODES.iter().chain(&HTTP_STATUSES).filter_map(|(rule, _)| match rule.verdict {
-        Verdict::Stop(reason) => Some(reason),
-        _ => None,
-    });
+    let reasons =
+        CLOSE_CODES.iter().chain(&HTTP_STATUSES).filter_map(|(rule, _)| match rule.verdict {
+            Verdict::Stop(reason) => Some(reason),
+            _ => None,
+        });
     let unnamed_by_a_row = [StopReason::TOKEN_EXPIRED, StopReason::INVALID_REQUEST];
     let mut checked = 0;
     for reason in reasons.chain(unnamed_by_a_row) {
@@ -286,7 +303,8 @@ fn failures_of_the_transport_are_judged_as_what_they_are_like() {
     let status = |status, retry_after| {
         let mut bench = Bench::new(LinkConfig::default());
         bench.give(Input::Connect);
-        bench.give(Input::Failed { id: bench.id(), failure: Failure::Http { status, retry_after } });
+        bench
+            .give(Input::Failed { id: bench.id(), failure: Failure::Http { status, retry_after } });
         bench.retry_in().ok_or_else(|| bench.end().expect("an end"))
     };
     assert_eq!(status(403, None).unwrap_err().name(), "forbidden");
@@ -333,14 +351,16 @@ fn what_goes_out_in_a_close_frame_is_one_rule_for_all_codes_and_reasons() {
         assert_eq!(sent, expected, "{code}");
     }
     for (character, most) in [("x", 123), ("ü", 122), ("€", 123), ("🦀", 120)] {
-        let sent = CloseFrame::new(CloseCode::NORMAL, character.repeat(200)).for_wire().expect("a code");
+        let sent =
+            CloseFrame::new(CloseCode::NORMAL, character.repeat(200)).for_wire().expect("a code");
         assert_eq!((sent.reason.len(), character), (most, character));
         let fits = CloseFrame::new(CloseCode::NORMAL, &character.repeat(200)[..most]);
         assert_eq!(fits.clone().for_wire(), Some(fits), "what fits is not touched");
     }
 }
 
-/// Each row of a table decides for at least one of the codes above: a row that is added must be added there.
+/// Each row of a table decides for at least one of the codes above: a row that is added must be
+/// added there.
 fn assert_every_row_is_covered(table: &[Row], codes: &[u16]) {
     for (index, (rule, _)) in table.iter().enumerate() {
         let decides = |code: &u16| {

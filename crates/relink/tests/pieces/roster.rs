@@ -7,7 +7,8 @@ use relink::{Roster, RosterChange};
 
 use RosterChange::{Joined, Left, Survived, Updated};
 
-/// Members by a letter, joins by a number, what the server says by another; the application keeps a text.
+/// Members by a letter, joins by a number, what the server says by another; the application keeps a
+/// text.
 type List = Roster<char, String, u64, u64>;
 
 #[test]
@@ -76,7 +77,11 @@ fn m19_survivors_keep_their_object_leavers_give_it_back_newcomers_have_none() {
             Joined { key: 'd' }
         ]
     );
-    assert_eq!(list.get(&'b').unwrap().value.as_ref().unwrap().as_ptr(), identity, "the same object");
+    assert_eq!(
+        list.get(&'b').unwrap().value.as_ref().unwrap().as_ptr(),
+        identity,
+        "the same object"
+    );
     assert_eq!(*list.get(&'c').unwrap().join(), 7);
     assert_eq!(list.get(&'d').unwrap().value, None);
 }
@@ -136,7 +141,10 @@ fn at_the_end_everybody_is_gone_and_their_objects_come_back() {
     list.clear();
     assert!(list.is_empty());
     let told = changes(&mut list);
-    assert_eq!(told, [Left { key: 'a', value: Some("peer".into()) }, Left { key: 'b', value: None }]);
+    assert_eq!(
+        told,
+        [Left { key: 'a', value: Some("peer".into()) }, Left { key: 'b', value: None }]
+    );
     list.joined('a', 2, 0);
     assert_eq!(changes(&mut list), [], "a snapshot is to come");
 }
@@ -182,7 +190,8 @@ struct World {
     list: Roster<char, u64, u64, u64>,
     subscribed: bool,
     snapshot: Option<Members>,
-    /// What the application believes, from what it was told alone: each member with what it keeps for them.
+    /// What the application believes, from what it was told alone: each member with what it keeps
+    /// for them.
     told: BTreeMap<char, u64>,
 }
 
@@ -246,7 +255,9 @@ impl World {
             }
             Step::DeliverSnapshot => {
                 if let Some(snapshot) = self.snapshot.take() {
-                    self.list.snapshot(snapshot.into_iter().map(|(key, (join, info))| (key, join, info)));
+                    self.list.snapshot(
+                        snapshot.into_iter().map(|(key, (join, info))| (key, join, info)),
+                    );
                 }
             }
             Step::LoseLink => {
@@ -276,7 +287,10 @@ impl World {
             }
         }
         let seen = self.list.iter().map(|(key, member)| (*key, member.value.expect("kept")));
-        assert!(seen.eq(self.told.clone()), "what is to be seen is what was told, each with its object");
+        assert!(
+            seen.eq(self.told.clone()),
+            "what is to be seen is what was told, each with its object"
+        );
     }
 
     fn is_live(&self) -> bool {
@@ -289,8 +303,8 @@ impl World {
 }
 
 proptest! {
-    /// Whatever overtakes what: a live list is the server's, a stale one stands still, and the application's own
-    /// picture agrees with it.
+    /// Whatever overtakes what: a live list is the server's, a stale one stands still, and the
+    /// application's own picture agrees with it.
     #[test]
     fn i27_the_list_is_the_servers_whatever_overtakes_what(steps in steps()) {
         let mut world = World::default();

@@ -1,9 +1,9 @@
 //! Which endpoint is dialled: several in turn, and where redirects lead.
 
 use relink::{
-    Action, CloseCode, ClosePolicy, ClosedReason, Endpoint, Failure, GiveUpReason, Handshake, HandshakeEvent,
-    Hint, Input, LinkConfig, LinkEvent, OnFirstFailure, OnOffline, Refusal, State, Step, Timer, TokenError,
-    TokenInfo, Verdict,
+    Action, CloseCode, ClosePolicy, ClosedReason, Endpoint, Failure, GiveUpReason, Handshake,
+    HandshakeEvent, Hint, Input, LinkConfig, LinkEvent, OnFirstFailure, OnOffline, Refusal, State,
+    Step, Timer, TokenError, TokenInfo, Verdict,
 };
 
 use crate::bench::{Answer, Bench, at, millis, secs};
@@ -29,7 +29,11 @@ fn a_stable_link_comes_back_to_the_endpoint_that_served_it() {
     bench.fail();
     bench.next_attempt();
     bench.waits(2);
-    assert_eq!(endpoints(&bench), [0, 1, 1, 2, 0].map(Endpoint::Configured), "once, and then the others");
+    assert_eq!(
+        endpoints(&bench),
+        [0, 1, 1, 2, 0].map(Endpoint::Configured),
+        "once, and then the others"
+    );
 }
 
 #[test]
@@ -65,7 +69,10 @@ fn so_is_one_whose_handshake_gets_nowhere() {
         ("refuses the login", |bench| {
             let id = bench.id();
             bench.give(Input::Handshake { id, event: HandshakeEvent::Welcome });
-            bench.give(Input::Handshake { id, event: HandshakeEvent::Refused(Refusal::As(CloseCode(4000))) });
+            bench.give(Input::Handshake {
+                id,
+                event: HandshakeEvent::Refused(Refusal::As(CloseCode(4000))),
+            });
         }),
         ("redirects in a circle", |bench| {
             while bench.link.transport().is_some() {
@@ -82,7 +89,8 @@ fn so_is_one_whose_handshake_gets_nowhere() {
             end(&mut bench);
             bench.next_attempt();
         }
-        let configured = endpoints(&bench).into_iter().filter(|endpoint| *endpoint != Endpoint::Redirected);
+        let configured =
+            endpoints(&bench).into_iter().filter(|endpoint| *endpoint != Endpoint::Redirected);
         assert!(configured.eq([0, 1, 0].map(Endpoint::Configured)), "{name}");
     }
 }
@@ -98,7 +106,11 @@ fn an_endpoint_is_not_to_blame_for_what_this_side_did() {
         bench.next_attempt();
     }
     bench.give(Input::Token { id: bench.id(), result: Ok(TokenInfo::default()) });
-    assert_eq!(endpoints(&bench), [0].map(Endpoint::Configured), "a token that could not be fetched");
+    assert_eq!(
+        endpoints(&bench),
+        [0].map(Endpoint::Configured),
+        "a token that could not be fetched"
+    );
 
     let mut bench = Bench::with_endpoints(config.with_when_offline(OnOffline::Disconnect), 2);
     bench.give(Input::Connect);
@@ -194,7 +206,8 @@ fn a_final_answer_counts_until_the_same_endpoint_says_something_else() {
     bench.next_attempt();
     // The second is down, and tried again and again; the first is asked from time to time.
     bench.waits(20);
-    let asked = endpoints(&bench).iter().filter(|endpoint| **endpoint == Endpoint::Configured(0)).count();
+    let asked =
+        endpoints(&bench).iter().filter(|endpoint| **endpoint == Endpoint::Configured(0)).count();
     assert!(asked > 1, "it may have changed its mind");
     while endpoints(&bench).last() != Some(&Endpoint::Configured(0)) {
         bench.fail();
@@ -222,7 +235,8 @@ fn a_good_link_at_another_endpoint_takes_back_what_was_final() {
 
 #[test]
 fn what_was_decided_about_the_client_ends_the_link_at_once() {
-    for (code, reason) in [(1000, "normal_closure"), (4012, "account_suspended"), (4020, "admin_disconnect")]
+    for (code, reason) in
+        [(1000, "normal_closure"), (4012, "account_suspended"), (4020, "admin_disconnect")]
     {
         let mut bench = Bench::with_endpoints(LinkConfig::default(), 3);
         bench.give(Input::Connect);
@@ -234,7 +248,8 @@ fn what_was_decided_about_the_client_ends_the_link_at_once() {
 
 #[test]
 fn i30_a_failed_first_attempt_is_the_end_when_every_endpoint_has_had_one() {
-    let mut bench = Bench::with_endpoints(LinkConfig::default().with_first_failure(OnFirstFailure::Stop), 3);
+    let mut bench =
+        Bench::with_endpoints(LinkConfig::default().with_first_failure(OnFirstFailure::Stop), 3);
     bench.give(Input::Connect);
     bench.waits(2);
     assert_eq!(bench.fail(), None);
@@ -301,7 +316,10 @@ fn d03_a_redirect_dials_at_once_and_is_no_failed_attempt() {
     bench.give(Input::Connect);
     redirect(&mut bench);
     redirect(&mut bench);
-    assert_eq!(endpoints(&bench), [Endpoint::Configured(0), Endpoint::Redirected, Endpoint::Redirected]);
+    assert_eq!(
+        endpoints(&bench),
+        [Endpoint::Configured(0), Endpoint::Redirected, Endpoint::Redirected]
+    );
     assert_eq!((bench.link.attempts(), bench.link.stats().failed_attempts), (0, 0));
     bench.open();
     bench.give(Input::MarkStable);
@@ -335,7 +353,8 @@ fn d03_redirect_loops_are_bounded() {
     }
     assert_eq!(bench.dials(), 1 + 3);
     assert!(bench.link.transport().is_none(), "the loop waits like any failed attempt");
-    let failed = bench.events().filter(|event| matches!(event, LinkEvent::AttemptFailed { .. })).count();
+    let failed =
+        bench.events().filter(|event| matches!(event, LinkEvent::AttemptFailed { .. })).count();
     assert_eq!((failed, bench.link.attempts()), (1, 1));
     bench.next_attempt();
     redirect(&mut bench);
@@ -356,7 +375,8 @@ fn redirect(bench: &mut Bench) {
 }
 
 fn endpoints(bench: &Bench) -> Vec<Endpoint> {
-    let dialled =
-        |action: &Action| if let Action::Dial { endpoint, .. } = action { Some(*endpoint) } else { None };
+    let dialled = |action: &Action| {
+        if let Action::Dial { endpoint, .. } = action { Some(*endpoint) } else { None }
+    };
     bench.log.iter().filter_map(dialled).collect()
 }

@@ -30,7 +30,10 @@ fn w16_quantiles_of_an_even_distribution_lie_where_they_should() {
     for percent in [1, 10, 25, 50, 75, 90, 99, 100] {
         let exact = values[(values.len() * percent / 100).saturating_sub(1)];
         let quantile = histogram.quantile(u32::try_from(percent).unwrap()).unwrap();
-        assert!(quantile >= exact && quantile <= exact * 3 / 2, "p{percent}: {quantile:?} for {exact:?}");
+        assert!(
+            quantile >= exact && quantile <= exact * 3 / 2,
+            "p{percent}: {quantile:?} for {exact:?}"
+        );
     }
     assert_eq!(histogram.count(), 10_000);
 }

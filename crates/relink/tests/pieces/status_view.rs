@@ -145,7 +145,11 @@ fn d09_the_colour_follows_from_the_state() {
     }
     let mut hidden = Screen::connected(grace());
     hidden.status(Status::Reconnecting, 1);
-    assert_eq!(hidden.surface.colour(), Indicator::Good, "what the grace hides has no colour of its own");
+    assert_eq!(
+        hidden.surface.colour(),
+        Indicator::Good,
+        "what the grace hides has no colour of its own"
+    );
 }
 
 #[test]
@@ -174,7 +178,10 @@ fn a_late_or_an_early_timeout_shows_what_is_due_and_no_more() {
 }
 
 fn grace() -> StatusViewConfig {
-    StatusViewConfig::default().with_grace(Some(secs(4))).with_banner_after(None).with_stuck_after(None)
+    StatusViewConfig::default()
+        .with_grace(Some(secs(4)))
+        .with_banner_after(None)
+        .with_stuck_after(None)
 }
 
 /// A surface with everything that it told, and when.

@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use relink::{
-    Backoff, Instant, Jitter, SubscriptionAction, SubscriptionState, Subscriptions, SubscriptionsConfig,
+    Backoff, Instant, Jitter, SubscriptionAction, SubscriptionState, Subscriptions,
+    SubscriptionsConfig,
 };
 
 use crate::bench::{dice, secs};
@@ -66,7 +67,11 @@ fn m03_without_resubscription_what_went_with_the_link_is_over() {
     subscriptions.subscribe('b', false);
     subscriptions.down();
     assert_eq!(subscriptions.standing(&'a'), Some(SubscriptionState::Over));
-    assert_eq!(subscriptions.standing(&'b'), Some(SubscriptionState::Wanted), "nobody has asked for it yet");
+    assert_eq!(
+        subscriptions.standing(&'b'),
+        Some(SubscriptionState::Wanted),
+        "nobody has asked for it yet"
+    );
     subscriptions.up();
     assert_eq!(wants(&mut subscriptions, START), [SubscriptionAction::Subscribe('b')]);
 }

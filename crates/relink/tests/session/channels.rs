@@ -19,7 +19,9 @@ fn m03_what_was_subscribed_to_is_subscribed_to_again_from_where_it_was() {
     desk.publish(Some("a"), 1, "one");
     desk.take(1);
     desk.lose();
-    assert!(desk.session.subscriptions().all(|(_, standing)| standing == SubscriptionState::Wanted));
+    assert!(
+        desk.session.subscriptions().all(|(_, standing)| standing == SubscriptionState::Wanted)
+    );
     desk.back(0);
     assert_eq!(desk.heard(), ["subscribe a since 1/1", "subscribe b since 1/7"]);
     desk.told();
@@ -27,7 +29,11 @@ fn m03_what_was_subscribed_to_is_subscribed_to_again_from_where_it_was() {
     desk.subscribed("b", 9, false);
     assert_eq!(desk.told(), ["subscribed a", "subscribed b with a hole"]);
     desk.subscribed("b", 9, false);
-    assert_eq!(desk.told(), ["subscribed b with a hole"], "the server lost some, wherever it goes on");
+    assert_eq!(
+        desk.told(),
+        ["subscribed b with a hole"],
+        "the server lost some, wherever it goes on"
+    );
 }
 
 #[test]
@@ -60,7 +66,10 @@ fn s06_what_was_missed_comes_before_what_is_newer() {
         desk.publish(Some("a"), offset, "missed");
     }
     desk.publish(Some("a"), 9, "live");
-    assert_eq!(desk.told(), ["subscribed a", "a 6: missed", "a 7: missed", "a 8: missed", "a 9: live"]);
+    assert_eq!(
+        desk.told(),
+        ["subscribed a", "a 6: missed", "a 7: missed", "a 8: missed", "a 9: live"]
+    );
 }
 
 #[test]
@@ -167,7 +176,10 @@ fn i28_a_token_that_cannot_be_had_is_tried_again_later() {
     // And nobody answers at all.
     desk.sleep(secs(10));
     desk.heard();
-    assert_eq!(desk.told(), ["unsubscribed a: unavailable, later", "unsubscribed a: unavailable, later"]);
+    assert_eq!(
+        desk.told(),
+        ["unsubscribed a: unavailable, later", "unsubscribed a: unavailable, later"]
+    );
     desk.token("a", Ok("late"));
     assert!(desk.heard().is_empty());
     desk.sleep(secs(4));
@@ -240,7 +252,8 @@ fn changes_of_mind_cost_no_more_than_the_channels_they_are_about() {
 fn a_protocol_without_channels_says_so() {
     let addresses = vec!["ws://peer".into()];
     let rng = Pcg32::seed_from_u64(1);
-    let mut session = Session::new(SessionConfig::default(), addresses, Plain::default(), rng).unwrap();
+    let mut session =
+        Session::new(SessionConfig::default(), addresses, Plain::default(), rng).unwrap();
     let now = relink::Instant::ORIGIN;
     session.handle(SessionInput::Connect, now);
     let mut id = TransportId::default();
@@ -253,7 +266,9 @@ fn a_protocol_without_channels_says_so() {
     session.subscribe("a", Subscription::default());
     assert_eq!(session.poll_transmit(now), None);
     let told = core::iter::from_fn(|| session.poll_action()).find_map(|action| match action {
-        SessionAction::Event(Event::Unsubscribed { problem, retry_in, .. }) => Some((problem.name, retry_in)),
+        SessionAction::Event(Event::Unsubscribed { problem, retry_in, .. }) => {
+            Some((problem.name, retry_in))
+        }
         _ => None,
     });
     assert_eq!(told, Some(("not_supported".into(), None)));

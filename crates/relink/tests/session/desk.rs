@@ -5,9 +5,9 @@ use core::time::Duration;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Channel, CloseCode, CloseFrame, Event, Failure, Frame, Instant, Member, Message, Outgoing, Position,
-    PresenceEvent, Problem, Protocol, Resume, Secret, SendError, SendReceipt, Session, SessionAction,
-    SessionConfig, SessionInput, State, Subscription, Text, TransportId,
+    Channel, CloseCode, CloseFrame, Event, Failure, Frame, Instant, Member, Message, Outgoing,
+    Position, PresenceEvent, Problem, Protocol, Resume, Secret, SendError, SendReceipt, Session,
+    SessionAction, SessionConfig, SessionInput, State, Subscription, Text, TransportId,
 };
 use relink_v1 as v1;
 use relink_v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
@@ -271,7 +271,8 @@ impl<P: Protocol> Desk<P> {
         self.act();
         match frame? {
             Frame::Message(message) => {
-                let (frame, encoding) = ClientFrame::decode(&message).expect("a frame of relink.v1");
+                let (frame, encoding) =
+                    ClientFrame::decode(&message).expect("a frame of relink.v1");
                 assert_eq!(encoding, Encoding::Json);
                 Some(frame)
             }
@@ -296,7 +297,8 @@ impl<P: Protocol> Desk<P> {
         core::mem::take(&mut self.events)
     }
 
-    /// What the application was told about messages, sessions and channels since the last look, in short.
+    /// What the application was told about messages, sessions and channels since the last look, in
+    /// short.
     pub(crate) fn told(&mut self) -> Vec<String> {
         self.take_events().iter().filter_map(event_in_short).collect()
     }
@@ -324,7 +326,9 @@ fn text(message: &Message) -> &str {
 }
 
 pub(crate) fn frame_in_short(frame: &ClientFrame) -> String {
-    let on = |channel: &Option<Channel>| channel.as_ref().map_or(String::new(), |name| format!(" on {name}"));
+    let on = |channel: &Option<Channel>| {
+        channel.as_ref().map_or(String::new(), |name| format!(" on {name}"))
+    };
     match frame {
         ClientFrame::Hello { resume, .. } => {
             format!("hello {}", if resume.is_some() { "again" } else { "new" })
@@ -336,9 +340,12 @@ pub(crate) fn frame_in_short(frame: &ClientFrame) -> String {
             format!("{}{}", text(payload), on(channel))
         }
         ClientFrame::Subscribe { channel, since, token, presence } => {
-            let since = since.map_or(String::new(), |at| format!(" since {}/{}", at.epoch, at.offset));
-            let token = token.as_ref().map_or(String::new(), |token| format!(" token {}", token.expose()));
-            let info = presence.as_ref().map_or(String::new(), |info| format!(" as {}", info.as_str()));
+            let since =
+                since.map_or(String::new(), |at| format!(" since {}/{}", at.epoch, at.offset));
+            let token =
+                token.as_ref().map_or(String::new(), |token| format!(" token {}", token.expose()));
+            let info =
+                presence.as_ref().map_or(String::new(), |info| format!(" as {}", info.as_str()));
             format!("subscribe {channel}{since}{token}{info}")
         }
         ClientFrame::Unsubscribe { channel } => format!("unsubscribe {channel}"),
@@ -365,16 +372,22 @@ fn event_in_short(event: &Event) -> Option<String> {
         Event::Dropped { first, last, why, .. } if first == last => {
             format!("dropped {first}: {}", why.name())
         }
-        Event::Dropped { first, last, why, .. } => format!("dropped {first} to {last}: {}", why.name()),
+        Event::Dropped { first, last, why, .. } => {
+            format!("dropped {first} to {last}: {}", why.name())
+        }
         Event::TooLarge { receipt, size } => format!("too large {receipt}: {size}"),
         Event::Withheld { channel, position, problem } => {
             let channel = channel.as_ref().map_or("own", Channel::as_str);
             format!("{channel} {} withheld: {}", position.offset, problem.name)
         }
-        Event::Resumed { complete } => (if *complete { "resumed" } else { "resumed with a hole" }).to_owned(),
+        Event::Resumed { complete } => {
+            (if *complete { "resumed" } else { "resumed with a hole" }).to_owned()
+        }
         Event::ResumeRefused { problem } => format!("refused: {}", problem.name),
         Event::Subscribed { channel, complete: true } => format!("subscribed {channel}"),
-        Event::Subscribed { channel, complete: false } => format!("subscribed {channel} with a hole"),
+        Event::Subscribed { channel, complete: false } => {
+            format!("subscribed {channel} with a hole")
+        }
         Event::Unsubscribed { channel, problem, retry_in } => {
             let again = if retry_in.is_some() { "later" } else { "no more" };
             format!("unsubscribed {channel}: {}, {again}", problem.name)

@@ -25,14 +25,18 @@ fn a_close_waits_for_what_is_in_flight() {
     assert!(desk.heard().is_empty());
     assert_eq!(desk.farewells, [CloseFrame::from(CloseCode::NORMAL)]);
     desk.give(SessionInput::Frame { id: desk.id, frame: Frame::Close(CloseCode::NORMAL.into()) });
-    assert_eq!(desk.told(), ["acknowledged 1", "message meanwhile", "acknowledged 2", "closed: requested"]);
+    assert_eq!(
+        desk.told(),
+        ["acknowledged 1", "message meanwhile", "acknowledged 2", "closed: requested"]
+    );
     assert_eq!(desk.session.poll_timeout(), None);
 }
 
 #[test]
 fn a_close_waits_no_longer_than_it_was_told_and_says_what_is_in_doubt() {
-    let config = v1::config()
-        .with_outbox(OutboxConfig::default().with_guarantee(Guarantee::AtLeastOnce).with_in_flight(2));
+    let config = v1::config().with_outbox(
+        OutboxConfig::default().with_guarantee(Guarantee::AtLeastOnce).with_in_flight(2),
+    );
     let mut desk = Desk::connected_with(config);
     desk.send_all(&["a", "b", "c"]);
     desk.close();
@@ -65,7 +69,10 @@ fn a_close_while_the_link_is_down_brings_it_back_for_what_waits() {
     desk.heard();
     assert_eq!(desk.farewells, [CloseFrame::from(CloseCode::NORMAL)]);
     desk.give(SessionInput::Frame { id: desk.id, frame: Frame::Close(CloseCode::NORMAL.into()) });
-    assert_eq!(desk.told(), ["resumed", "connected again", "acknowledged 1 to 2", "closed: requested"]);
+    assert_eq!(
+        desk.told(),
+        ["resumed", "connected again", "acknowledged 1 to 2", "closed: requested"]
+    );
     assert_eq!((desk.session.poll_timeout(), desk.session.outbox().bytes()), (None, 0));
 }
 
@@ -120,7 +127,8 @@ fn a_link_that_stays_down_closes_after_the_flush_timeout_and_tells_what_was_drop
 #[test]
 fn a_backlog_at_its_pace_goes_on_while_the_link_closes() {
     let pace = relink::Rate { burst: 1, refill: secs(1) };
-    let outbox = OutboxConfig::default().with_guarantee(Guarantee::AtLeastOnce).with_pace(Some(pace));
+    let outbox =
+        OutboxConfig::default().with_guarantee(Guarantee::AtLeastOnce).with_pace(Some(pace));
     let mut desk = Desk::with(v1::config().with_outbox(outbox));
     desk.send_all(&["a", "b", "c"]);
     desk.connect();
@@ -139,7 +147,8 @@ fn a_backlog_at_its_pace_goes_on_while_the_link_closes() {
 #[test]
 fn a_protocol_that_is_never_asked_for_its_first_word_is_refused() {
     let rng = Pcg32::seed_from_u64(1);
-    let session = Session::new(SessionConfig::default(), vec!["ws://peer".into()], RelinkV1::default(), rng);
+    let session =
+        Session::new(SessionConfig::default(), vec!["ws://peer".into()], RelinkV1::default(), rng);
     assert_eq!(
         session.map(drop).unwrap_err().to_string(),
         "handshake.authentication is off, but it must be on: this protocol says its first word there"

@@ -73,7 +73,9 @@ fn i26_a_lost_tail_shows_at_the_next_heartbeat() {
     desk.publish(Some("elsewhere"), 1, "and this, to a channel that was left meanwhile");
     for (sent, is_lost) in [(3, false), (4, true)] {
         desk.sleep(secs(30));
-        let Some(ClientFrame::Heartbeat { nonce, .. }) = desk.frame() else { panic!("no heartbeat") };
+        let Some(ClientFrame::Heartbeat { nonce, .. }) = desk.frame() else {
+            panic!("no heartbeat")
+        };
         desk.say(ServerFrame::HeartbeatAck { nonce, sent });
         assert_eq!(desk.is_connected(), !is_lost);
     }
@@ -119,7 +121,9 @@ fn i13_a_close_for_a_gap_does_not_pass_through_the_peers_table() {
     let config = relink_v1::config();
     let mut policy = config.link.close_policy;
     for code in [CloseCode::ABNORMAL.0, CloseCode::GAP.0] {
-        policy.set_close(code..=code, relink::Verdict::Stop(relink::StopReason::FORBIDDEN)).expect("room");
+        policy
+            .set_close(code..=code, relink::Verdict::Stop(relink::StopReason::FORBIDDEN))
+            .expect("room");
     }
     let mut desk = Desk::connected_with(config.with_link(config.link.with_close_policy(policy)));
     desk.publish(None, 7, "far ahead");

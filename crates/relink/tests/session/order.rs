@@ -3,8 +3,8 @@
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Failure, Guarantee, OutboxConfig, Outgoing, Overflow, Plain, Priority, Problem, Rate, Rejection,
-    SendErrorKind, Session, SessionConfig, SessionInput,
+    Failure, Guarantee, OutboxConfig, Outgoing, Overflow, Plain, Priority, Problem, Rate,
+    Rejection, SendErrorKind, Session, SessionConfig, SessionInput,
 };
 use relink_v1 as v1;
 use relink_v1::ServerFrame;
@@ -25,7 +25,11 @@ fn i21_order_survives_reconnects_with_acknowledgements_on() {
     desk.send_all(&["d"]);
     desk.back(2);
     desk.send_all(&["e"]);
-    assert_eq!(desk.heard(), ["3: c", "4: d", "5: e"], "with the serial that it had, before anything new");
+    assert_eq!(
+        desk.heard(),
+        ["3: c", "4: d", "5: e"],
+        "with the serial that it had, before anything new"
+    );
     desk.ack(5);
     assert_eq!(
         desk.told(),
@@ -48,13 +52,20 @@ fn i21_what_was_acknowledged_rejected_or_dropped_is_never_sent_again() {
     desk.send_all(&["taken", "refused", "in flight"]);
     assert_eq!(desk.heard().len(), 3);
     desk.ack(1);
-    desk.say(ServerFrame::Rejected(Rejection { serial: 2, problem: Problem::new("not_handled", "") }));
+    desk.say(ServerFrame::Rejected(Rejection {
+        serial: 2,
+        problem: Problem::new("not_handled", ""),
+    }));
     desk.lose();
     desk.send_all(&["too late"]);
     desk.sleep(secs(3));
     desk.redial();
     desk.welcome_back(2);
-    assert_eq!(desk.heard(), ["3: in flight"], "what is in flight does not expire: its fate is the server's");
+    assert_eq!(
+        desk.heard(),
+        ["3: in flight"],
+        "what is in flight does not expire: its fate is the server's"
+    );
     let told = desk.told();
     for fate in ["acknowledged 1", "rejected 2: not_handled", "dropped 4: expired"] {
         assert_eq!(told.iter().filter(|event| *event == fate).count(), 1, "{fate}: {told:?}");
@@ -105,7 +116,11 @@ fn i21_room_is_made_by_what_is_no_more_important() {
         desk.send(message).unwrap();
     }
     desk.send(high("stop 2")).unwrap();
-    assert_eq!(desk.told(), ["dropped 2: overflow", "dropped 4: overflow"], "the least important first");
+    assert_eq!(
+        desk.told(),
+        ["dropped 2: overflow", "dropped 4: overflow"],
+        "the least important first"
+    );
     assert_eq!(desk.send(low("at 3")).unwrap_err().reason, SendErrorKind::Full);
     desk.connect();
     assert_eq!(desk.heard(), ["1: stop 1", "2: stop 2", "3: order"]);
@@ -116,7 +131,11 @@ fn i21_so_many_are_in_flight_and_the_others_wait_for_their_turn() {
     let mut desk = Desk::connected_with(with(OutboxConfig::default().with_in_flight(2)));
     desk.send_all(&["a", "b", "c", "d"]);
     assert_eq!(desk.heard(), ["1: a", "2: b"]);
-    assert_eq!(desk.session.poll_timeout(), desk.session.link().poll_timeout(), "no deadline for that");
+    assert_eq!(
+        desk.session.poll_timeout(),
+        desk.session.link().poll_timeout(),
+        "no deadline for that"
+    );
     desk.lose();
     desk.back(0);
     assert_eq!(desk.heard(), ["1: a", "2: b"], "a reconnect makes no more room");
@@ -234,7 +253,8 @@ fn i23_at_least_once_means_again_with_the_same_serial_until_it_is_acknowledged()
 fn i23_no_more_is_promised_than_the_protocol_can_keep() {
     let outbox = OutboxConfig::default().with_guarantee(Guarantee::AtLeastOnce);
     let config = SessionConfig::default().with_outbox(outbox);
-    let error = Session::new(config, vec!["ws://peer".into()], Plain::default(), Pcg32::seed_from_u64(1));
+    let error =
+        Session::new(config, vec!["ws://peer".into()], Plain::default(), Pcg32::seed_from_u64(1));
     let error = error.map(drop).unwrap_err();
     assert_eq!(error.field(), "outbox.guarantee");
     assert_eq!(

@@ -31,7 +31,11 @@ fn i27_changes_that_overtake_the_list_wait_for_it() {
     assert_eq!(desk.told(), ["subscribed room"]);
     assert!(names(&desk).is_empty());
     desk.members("room", &[("ada", "here"), ("bob", "here")]);
-    assert_eq!(desk.told(), ["room: ada (here) joined", "room: cleo (new) joined"], "bob was gone by then");
+    assert_eq!(
+        desk.told(),
+        ["room: ada (here) joined", "room: cleo (new) joined"],
+        "bob was gone by then"
+    );
     assert_eq!(names(&desk), ["ada", "cleo"]);
 }
 
@@ -39,7 +43,10 @@ fn i27_changes_that_overtake_the_list_wait_for_it() {
 fn i27_who_was_there_stays_to_be_seen_while_the_link_is_down_and_net_changes_are_told() {
     let mut desk = in_a_room();
     desk.lose();
-    assert_eq!(desk.session.members(&"room".into()), [member("ada", "here"), member("bob", "here")]);
+    assert_eq!(
+        desk.session.members(&"room".into()),
+        [member("ada", "here"), member("bob", "here")]
+    );
     desk.told();
     desk.back(0);
     desk.heard();
@@ -76,7 +83,10 @@ fn i27_changes_after_the_list_are_told_as_they_come() {
     desk.left("room", "bob");
     desk.left("room", "nobody");
     desk.joined("elsewhere", "eve", "");
-    assert_eq!(desk.told(), ["room: cleo (new) joined", "room: ada (away) changed", "room: bob (here) left"]);
+    assert_eq!(
+        desk.told(),
+        ["room: cleo (new) joined", "room: ada (away) changed", "room: bob (here) left"]
+    );
 }
 
 #[test]
@@ -154,7 +164,10 @@ fn i27_a_second_list_in_pages_replaces_the_first_at_its_end() {
     desk.joined("room", "cleo", "new");
     assert!(desk.told().is_empty());
     desk.page("room", &[("bob", "here"), ("dan", "here")], false);
-    assert_eq!(desk.told(), ["room: bob (here) left", "room: cleo (new) joined", "room: dan (here) joined"]);
+    assert_eq!(
+        desk.told(),
+        ["room: bob (here) left", "room: cleo (new) joined", "room: dan (here) joined"]
+    );
     desk.joined("room", "eve", "");
     assert_eq!(names(&desk), ["ada", "cleo", "dan", "eve"]);
 }
@@ -178,7 +191,11 @@ fn i27_a_user_comes_with_the_first_stay_and_leaves_with_the_last() {
     let mut desk = in_a_room();
     desk.stay("room", "bob", "bob-2", true);
     desk.left("room", "bob");
-    assert_eq!(desk.told(), ["room: bob () once more", "room: bob (here) once less"], "bob is there");
+    assert_eq!(
+        desk.told(),
+        ["room: bob () once more", "room: bob (here) once less"],
+        "bob is there"
+    );
     assert_eq!(names(&desk), ["ada", "bob"]);
     desk.stay("room", "bob", "bob-2", false);
     assert_eq!(desk.told(), ["room: bob () left"]);
@@ -200,7 +217,10 @@ fn i27_a_list_in_which_a_user_has_another_stay_makes_nobody_come_or_go() {
         let members = vec![member("ada", "here"), bob];
         desk.say(ServerFrame::Members { channel: "room".into(), members, more: false });
         let told = desk.told();
-        assert!(told.iter().all(|what| !what.contains("joined") && !what.contains("left")), "{told:?}");
+        assert!(
+            told.iter().all(|what| !what.contains("joined") && !what.contains("left")),
+            "{told:?}"
+        );
         assert_eq!(names(&desk), ["ada", "bob"]);
         desk.stay("room", "bob", new, false);
         assert_eq!(desk.told(), ["room: bob (here) left"]);
@@ -214,7 +234,8 @@ fn i27_each_anonymous_stay_is_somebody_else() {
     desk.stay("room", "anonymous", "2", true);
     desk.stay("room", "anonymous", "1", false);
     desk.stay("room", "anonymous", "2", false);
-    let told = ["joined", "joined", "left", "left"].map(|what| format!("room: anonymous () {what}"));
+    let told =
+        ["joined", "joined", "left", "left"].map(|what| format!("room: anonymous () {what}"));
     assert_eq!(desk.told(), told);
 }
 

@@ -1,8 +1,8 @@
 //! I24, I25: the session that outlives transports.
 
 use relink::{
-    CloseCode, CloseFrame, Event, Failure, Frame, Position, Problem, Rejection, ReopenPolicy, Resume,
-    SessionInput, State,
+    CloseCode, CloseFrame, Event, Failure, Frame, Position, Problem, Rejection, ReopenPolicy,
+    Resume, SessionInput, State,
 };
 use relink_v1 as v1;
 use relink_v1::ServerFrame;
@@ -166,7 +166,11 @@ fn i25_nothing_that_comes_late_from_the_old_transport_changes_the_session() {
         ServerFrame::Rejected(Rejection { serial: 1, problem: Problem::new("not_handled", "") }),
         ServerFrame::Publication { channel: None, offset: 1, payload: "late".into() },
         ServerFrame::Publication { channel: None, offset: 9, payload: "late".into() },
-        ServerFrame::Subscribed { channel: "news".into(), position: Position::new(1, 50), recovered: false },
+        ServerFrame::Subscribed {
+            channel: "news".into(),
+            position: Position::new(1, 50),
+            recovered: false,
+        },
         fresh("s9", None),
         ServerFrame::HeartbeatAck { nonce: 1, sent: 99 },
     ];
@@ -178,7 +182,10 @@ fn i25_nothing_that_comes_late_from_the_old_transport_changes_the_session() {
     desk.give(SessionInput::Frame { id: old, frame: Frame::Close(gone) });
     let failure = Failure::Reset;
     desk.give(SessionInput::Failed { id: old, failure, detail: String::new(), location: None });
-    assert_eq!(before, (desk.session.resume(), desk.session.outbox().in_flight(), desk.session.state()));
+    assert_eq!(
+        before,
+        (desk.session.resume(), desk.session.outbox().in_flight(), desk.session.state())
+    );
     assert!(desk.told().is_empty() && desk.farewells.is_empty());
     assert_eq!(desk.heard(), ["subscribe news since 1/0", "1: a"]);
 }
@@ -230,9 +237,11 @@ fn a_server_that_means_another_session_is_left_and_asked_for_a_new_one() {
         position: Position::new(1, 0),
         max_message: None,
     };
-    for (session, received, what) in
-        [("s1", 3, "more than was sent"), ("s1", 0, "less than was acknowledged"), ("s2", 1, "another id")]
-    {
+    for (session, received, what) in [
+        ("s1", 3, "more than was sent"),
+        ("s1", 0, "less than was acknowledged"),
+        ("s2", 1, "another id"),
+    ] {
         let mut desk = Desk::connected();
         desk.send_all(&["a", "b"]);
         desk.heard();
@@ -242,7 +251,11 @@ fn a_server_that_means_another_session_is_left_and_asked_for_a_new_one() {
         desk.redial();
         desk.say(welcome(session, received));
         assert_eq!(desk.told(), ["refused: session_inconsistent", "in doubt 2"], "{what}");
-        assert_eq!(desk.farewells, [CloseFrame::new(CloseCode::GAP, "the sessions differ")], "{what}");
+        assert_eq!(
+            desk.farewells,
+            [CloseFrame::new(CloseCode::GAP, "the sessions differ")],
+            "{what}"
+        );
         desk.redial();
         assert_eq!(desk.asked, None, "{what}");
         desk.told();
@@ -279,7 +292,10 @@ fn a_second_welcome_is_a_protocol_error() {
     desk.send_all(&["a"]);
     desk.heard();
     desk.welcome("s2");
-    assert_eq!(desk.farewells, [CloseFrame::new(CloseCode::PROTOCOL_ERROR, "unexpected second welcome")]);
+    assert_eq!(
+        desk.farewells,
+        [CloseFrame::new(CloseCode::PROTOCOL_ERROR, "unexpected second welcome")]
+    );
     desk.back(1);
     assert_eq!(
         desk.told()[1..],
@@ -291,7 +307,8 @@ fn a_second_welcome_is_a_protocol_error() {
 #[test]
 fn a_link_that_is_connected_again_after_its_end_begins_a_new_session() {
     let config = v1::config();
-    let mut desk = Desk::connected_with(config.with_link(config.link.with_reopen(ReopenPolicy::Always)));
+    let mut desk =
+        Desk::connected_with(config.with_link(config.link.with_reopen(ReopenPolicy::Always)));
     desk.follow("news", 4);
     desk.send_all(&["a"]);
     desk.heard();
@@ -305,7 +322,11 @@ fn a_link_that_is_connected_again_after_its_end_begins_a_new_session() {
     assert_eq!(desk.asked, None);
     desk.send_all(&["b"]);
     desk.welcome("s2");
-    assert_eq!(desk.heard(), ["subscribe news since 1/4", "1: b"], "a channel's place is not the session's");
+    assert_eq!(
+        desk.heard(),
+        ["subscribe news since 1/4", "1: b"],
+        "a channel's place is not the session's"
+    );
 }
 
 #[test]
@@ -332,7 +353,10 @@ fn m20_s06_the_application_is_told_whether_anything_is_missing() {
         max_message: None,
     });
     desk.publish(None, 41, "after the hole");
-    assert_eq!(desk.told()[1..], ["resumed with a hole", "connected again", "message after the hole"]);
+    assert_eq!(
+        desk.told()[1..],
+        ["resumed with a hole", "connected again", "message after the hole"]
+    );
 }
 
 #[test]
@@ -361,7 +385,10 @@ fn m12_a_server_that_goes_away_is_told_of_and_come_back_to_when_it_says() {
     desk.say(ServerFrame::GoingAway { retry_after: secs(40) });
     assert!(desk.take_events().iter().any(|event| matches!(event, Event::GoingAway { .. })));
     assert!(desk.is_connected(), "the close is yet to come");
-    desk.give(SessionInput::Frame { id: desk.id, frame: Frame::Close(CloseCode::GOING_AWAY.into()) });
+    desk.give(SessionInput::Frame {
+        id: desk.id,
+        frame: Frame::Close(CloseCode::GOING_AWAY.into()),
+    });
     let retry_in = desk.take_events().into_iter().find_map(|event| match event {
         Event::Disconnected { retry_in, .. } => retry_in,
         _ => None,

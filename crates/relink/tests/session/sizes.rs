@@ -1,11 +1,13 @@
-//! Messages that are larger than the server takes, and names, words and tokens that no server can read.
+//! Messages that are larger than the server takes, and names, words and tokens that no server can
+//! read.
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    CloseCode, CloseFrame, DropReason, Event, Frame, Guarantee, Instant, Message, Outgoing, Position,
-    Problem, Protocol, Receipt, ReopenPolicy, Resume, SendError, SendErrorKind, SendReceipt, Session,
-    SessionAction, SessionConfig, SessionInput, SizeLimit, Subscription, Token,
+    CloseCode, CloseFrame, DropReason, Event, Frame, Guarantee, Instant, Message, Outgoing,
+    Position, Problem, Protocol, Receipt, ReopenPolicy, Resume, SendError, SendErrorKind,
+    SendReceipt, Session, SessionAction, SessionConfig, SessionInput, SizeLimit, Subscription,
+    Token,
 };
 use relink_v1::{self, ClientFrame, Encoding, RelinkV1, ServerFrame, limits};
 
@@ -48,7 +50,11 @@ fn i21_what_the_server_does_not_take_is_handed_back_counted_as_it_is_encoded() {
     let mut desk = limited(relink_v1::config(), 1 << 20);
     let bytes = Message::from(vec![7; 800 << 10]);
     let (size, limit, by, back) = is_too_large(desk.send(bytes.clone()));
-    assert_eq!((limit, by, back), (1 << 20, SizeLimit::Peer, bytes.clone()), "base64 is a third longer");
+    assert_eq!(
+        (limit, by, back),
+        (1 << 20, SizeLimit::Peer, bytes.clone()),
+        "base64 is a third longer"
+    );
     assert_eq!(size, RelinkV1::default().encoded_len(&bytes, None, Some(1)));
     let controls = text('\u{1}', 200_000);
     assert!(desk.send(controls.as_str()).is_err(), "a control character takes six bytes");
@@ -59,7 +65,9 @@ fn i21_what_the_server_does_not_take_is_handed_back_counted_as_it_is_encoded() {
     let error = desk.send(bytes).expect_err("as before");
     assert_eq!(
         error.to_string(),
-        format!("the message was not taken: it has {size} bytes, and the peer allows at most 1048576")
+        format!(
+            "the message was not taken: it has {size} bytes, and the peer allows at most 1048576"
+        )
     );
 }
 
@@ -71,7 +79,8 @@ fn i21_a_message_of_exactly_the_largest_size_is_sent_in_both_encodings() {
         for (limit, fits) in [(size, true), (size - 1, false)] {
             let rng = Pcg32::seed_from_u64(7);
             let protocol = RelinkV1::new(encoding);
-            let session = Session::new(relink_v1::config(), vec!["ws://peer".into()], protocol, rng);
+            let session =
+                Session::new(relink_v1::config(), vec!["ws://peer".into()], protocol, rng);
             let mut desk = Desk::of(session.expect("valid"));
             desk.give(SessionInput::Connect);
             desk.give(SessionInput::Opened { id: desk.id });
@@ -98,7 +107,9 @@ fn i23_before_the_first_welcome_a_message_is_taken_and_dropped_once_the_limit_is
     desk.welcome("s1");
     assert_eq!(desk.heard(), ["1: a", "2: c"], "serials have no holes");
     let dropped = desk.take_events().into_iter().find_map(|event| match event {
-        Event::Dropped { first, why, messages, .. } => Some((first, why, messages[0].message.len())),
+        Event::Dropped { first, why, messages, .. } => {
+            Some((first, why, messages[0].message.len()))
+        }
         _ => None,
     });
     let (receipt, why, length) = dropped.expect("told");
@@ -120,7 +131,13 @@ fn i23_a_smaller_limit_after_a_resume_holds_for_what_would_be_sent_again() {
     desk.back(1);
     assert_eq!(
         desk.told(),
-        ["acknowledged 1", "dropped 2: too_large", "dropped 4: too_large", "resumed", "connected again"]
+        [
+            "acknowledged 1",
+            "dropped 2: too_large",
+            "dropped 4: too_large",
+            "resumed",
+            "connected again"
+        ]
     );
     assert_eq!(desk.heard(), ["2: c", "3: e", "4: g"], "what stands behind moves up");
     assert_eq!(desk.told(), ["dropped 6: too_large"]);
@@ -145,7 +162,10 @@ fn i23_each_1009_costs_the_largest_message_in_flight_and_everything_else_goes_on
     // Nothing is given up before the server has said what it has.
     assert_eq!(desk.session.outbox().in_flight(), 4);
     desk.back(1);
-    assert_eq!(desk.told(), ["acknowledged 1", "dropped 3: too_large", "resumed", "connected again"]);
+    assert_eq!(
+        desk.told(),
+        ["acknowledged 1", "dropped 3: too_large", "resumed", "connected again"]
+    );
     assert_eq!(heard(&mut desk), ["2: b (5000)", "3: b (6)"]);
     closed(&mut desk, CloseCode::TOO_BIG);
     desk.told();
@@ -210,7 +230,13 @@ fn i24_there_is_no_doubt_about_a_message_that_the_server_complained_about() {
     desk.say(fresh("s2", None));
     assert_eq!(
         desk.told(),
-        ["refused: session_unknown", "in doubt 1", "dropped 2: too_large", "in doubt 3", "connected again"]
+        [
+            "refused: session_unknown",
+            "in doubt 1",
+            "dropped 2: too_large",
+            "in doubt 3",
+            "connected again"
+        ]
     );
 }
 
@@ -290,7 +316,11 @@ fn i26_a_publication_that_is_withheld_leaves_no_gap_and_is_told() {
     );
     desk.take(2);
     assert_eq!(desk.session.position(&"news".into()).unwrap().offset, 13);
-    assert_eq!(desk.session.resume().unwrap().position.offset, 1, "nothing was to be taken before it");
+    assert_eq!(
+        desk.session.resume().unwrap().position.offset,
+        1,
+        "nothing was to be taken before it"
+    );
     desk.say(ServerFrame::HeartbeatAck { nonce: 1, sent: 5 });
     assert!(desk.is_connected(), "it counts as a publication");
     desk.say(withheld(Some("news"), 15));
@@ -314,8 +344,12 @@ fn ended(desk: &mut Desk) -> Vec<(String, Problem, bool)> {
 fn a_message_on_a_channel_that_no_server_can_read_is_handed_back() {
     for encoding in [Encoding::Json, Encoding::Cbor] {
         let rng = Pcg32::seed_from_u64(7);
-        let session =
-            Session::new(relink_v1::config(), vec!["ws://peer".into()], RelinkV1::new(encoding), rng);
+        let session = Session::new(
+            relink_v1::config(),
+            vec!["ws://peer".into()],
+            RelinkV1::new(encoding),
+            rng,
+        );
         let mut desk = Desk::of(session.expect("valid"));
         for (name, wrong) in [
             (String::new(), "is 0, but it must be at least 1"),
@@ -327,7 +361,9 @@ fn a_message_on_a_channel_that_no_server_can_read_is_handed_back() {
             let refused = desk.send(outgoing).expect_err("no server can read it");
             assert_eq!(
                 refused.to_string(),
-                format!("the message was not taken: the length of the channel's name in bytes {wrong}")
+                format!(
+                    "the message was not taken: the length of the channel's name in bytes {wrong}"
+                )
             );
             assert!(!refused.is_retryable());
             assert_eq!(
@@ -378,7 +414,10 @@ fn a_subscription_that_no_server_can_read_ends_at_once_and_is_not_asked_for() {
     desk.session.subscribe("b", Subscription::default());
     assert_eq!(
         desk.heard(),
-        [format!("subscribe {longest} since 1/{} as {words}", limits::NUMBER), "subscribe b".to_owned()]
+        [
+            format!("subscribe {longest} since 1/{} as {words}", limits::NUMBER),
+            "subscribe b".to_owned()
+        ]
     );
     desk.lose();
     desk.back(0);
@@ -389,7 +428,8 @@ fn a_subscription_that_no_server_can_read_ends_at_once_and_is_not_asked_for() {
 fn words_that_no_server_can_read_end_the_subscription_that_was_active() {
     let mut desk = Desk::connected();
     desk.follow("room", 7);
-    desk.session.subscribe("room", Subscription::default().with_presence(text('i', limits::PRESENCE + 1)));
+    desk.session
+        .subscribe("room", Subscription::default().with_presence(text('i', limits::PRESENCE + 1)));
     desk.give(SessionInput::Timeout);
     assert_eq!(ended(&mut desk).len(), 1);
     assert_eq!(desk.heard(), ["unsubscribe room"]);
@@ -401,7 +441,8 @@ fn words_that_no_server_can_read_end_the_subscription_that_was_active() {
 #[test]
 fn after_the_end_a_subscription_that_no_server_can_read_is_told_once_the_link_is_back() {
     let config = relink_v1::config();
-    let mut desk = Desk::connected_with(config.with_link(config.link.with_reopen(ReopenPolicy::Always)));
+    let mut desk =
+        Desk::connected_with(config.with_link(config.link.with_reopen(ReopenPolicy::Always)));
     desk.close();
     closed(&mut desk, CloseCode::NORMAL);
     assert!(desk.session.state().is_closed());
@@ -447,8 +488,10 @@ fn a_token_that_no_server_can_read_is_a_failed_fetch() {
 
 #[test]
 fn a_session_that_no_server_can_read_is_not_gone_on_with() {
-    let resume =
-        |id: usize, offset| Resume { session: text('s', id).into(), position: Position::new(1, offset) };
+    let resume = |id: usize, offset| Resume {
+        session: text('s', id).into(),
+        position: Position::new(1, offset),
+    };
     let mut desk = Desk::with(relink_v1::config());
     assert!(!desk.session.resume_from(resume(limits::SESSION + 1, 1)));
     assert!(!desk.session.resume_from(resume(1, limits::NUMBER + 1)));

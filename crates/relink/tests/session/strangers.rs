@@ -1,11 +1,12 @@
-//! Secrets belong to the origins that are configured: what a redirect to somebody else leaves behind.
+//! Secrets belong to the origins that are configured: what a redirect to somebody else leaves
+//! behind.
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Address, CloseCode, Command, Event, Failure, Frame, Instant, Message, Protocol, ProtocolEvent, Reason,
-    Secret, Session, SessionAction, SessionConfig, SessionInput, State, Step, Subscription, Token,
-    TransportId,
+    Address, CloseCode, Command, Event, Failure, Frame, Instant, Message, Protocol, ProtocolEvent,
+    Reason, Secret, Session, SessionAction, SessionConfig, SessionInput, State, Step, Subscription,
+    Token, TransportId,
 };
 use relink_v1 as v1;
 use relink_v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
@@ -28,7 +29,11 @@ fn the_token_follows_a_redirect_within_the_configured_origins_and_to_no_stranger
         assert_eq!(rig.dialed(), (from.to_owned(), true, true));
         rig.redirect(to);
         let (address, has_token, trusted) = rig.dialed();
-        assert_eq!((has_token, trusted), (is_trusted, is_trusted), "{from} to {to}, which is {address}");
+        assert_eq!(
+            (has_token, trusted),
+            (is_trusted, is_trusted),
+            "{from} to {to}, which is {address}"
+        );
         assert_eq!(rig.hello(), (is_trusted.then(|| "token-1".into()), None), "{to}");
     }
 }
@@ -123,7 +128,8 @@ fn a_redirect_to_an_address_that_is_none_is_a_failed_attempt_that_says_so() {
 #[test]
 fn the_protocols_own_redirect_is_held_to_the_same() {
     let config = SessionConfig::default();
-    let handshake = config.link.handshake.with_challenge(Some(secs(5))).with_authentication(Some(secs(5)));
+    let handshake =
+        config.link.handshake.with_challenge(Some(secs(5))).with_authentication(Some(secs(5)));
     let config = config.with_link(config.link.with_handshake(handshake));
     for (to, leads_to, words) in [
         ("/there", "wss://a.example/there", &["login token-1"][..]),
@@ -144,7 +150,10 @@ fn the_protocols_own_redirect_is_held_to_the_same() {
             rig.open();
             rig.say("met");
             let heard: Vec<_> = rig.transmit();
-            assert_eq!(heard, words.iter().map(|word| Frame::Message((*word).into())).collect::<Vec<_>>());
+            assert_eq!(
+                heard,
+                words.iter().map(|word| Frame::Message((*word).into())).collect::<Vec<_>>()
+            );
         }
     }
 }
@@ -168,7 +177,9 @@ impl Rig<RelinkV1> {
     /// Opens the transport; the token and the session of the hello.
     fn hello(&mut self) -> (Option<Secret>, Option<String>) {
         self.open();
-        let Some(ClientFrame::Hello { token, resume, .. }) = self.frames().pop() else { panic!("no hello") };
+        let Some(ClientFrame::Hello { token, resume, .. }) = self.frames().pop() else {
+            panic!("no hello")
+        };
         (token, resume.map(|resume| resume.session.expose().to_owned()))
     }
 
@@ -180,7 +191,8 @@ impl Rig<RelinkV1> {
 
     fn frames(&mut self) -> Vec<ClientFrame> {
         let frames = self.transmit();
-        let message = |frame| if let Frame::Message(message) = frame { Some(message) } else { None };
+        let message =
+            |frame| if let Frame::Message(message) = frame { Some(message) } else { None };
         frames
             .into_iter()
             .filter_map(message)
@@ -210,7 +222,8 @@ impl<P: Protocol> Rig<P> {
     fn with(mut config: SessionConfig, addresses: &[&str], protocol: P) -> Self {
         config.link.credentials.fetch = true;
         let addresses = addresses.iter().map(|address| Address::from(*address)).collect();
-        let session = Session::new(config, addresses, protocol, Pcg32::seed_from_u64(7)).expect("a session");
+        let session =
+            Session::new(config, addresses, protocol, Pcg32::seed_from_u64(7)).expect("a session");
         let mut rig = Self {
             session,
             now: Instant::from_origin(secs(100)),

@@ -1,4 +1,5 @@
-//! A protocol of one's own around `relink.v1` that does not say how long a message becomes: it leaves that to the default.
+//! A protocol of one's own around `relink.v1` that does not say how long a message becomes: it
+//! leaves that to the default.
 
 use core::cell::Cell;
 use std::rc::Rc;
@@ -6,8 +7,8 @@ use std::rc::Rc;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Channel, CloseCode, CloseFrame, Command, Event, Frame, Guarantee, Message, Protocol, ProtocolEvent,
-    Session, SessionConfig, SessionInput, Step,
+    Channel, CloseCode, CloseFrame, Command, Event, Frame, Guarantee, Message, Protocol,
+    ProtocolEvent, Session, SessionConfig, SessionInput, Step,
 };
 use relink_v1::RelinkV1;
 
@@ -34,7 +35,12 @@ impl Protocol for Wrapped {
     }
 
     /// As the default.
-    fn encoded_len(&self, message: &Message, _channel: Option<&Channel>, _serial: Option<u64>) -> usize {
+    fn encoded_len(
+        &self,
+        message: &Message,
+        _channel: Option<&Channel>,
+        _serial: Option<u64>,
+    ) -> usize {
         self.measured.set(self.measured.get() + 1);
         message.len()
     }
@@ -69,7 +75,10 @@ fn i23_a_1009_finds_its_message_by_the_size_that_went_out() {
     too_big(&mut desk);
     desk.told();
     desk.back(1);
-    assert_eq!(desk.told(), ["acknowledged 1", "dropped 2: too_large", "resumed", "connected again"]);
+    assert_eq!(
+        desk.told(),
+        ["acknowledged 1", "dropped 2: too_large", "resumed", "connected again"]
+    );
     assert_eq!(desk.heard(), ["2: behind"]);
 }
 

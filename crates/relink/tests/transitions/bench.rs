@@ -6,7 +6,8 @@ use core::time::Duration;
 use relink::rand_core::TryRng;
 use relink::{Action, Input, Instant, Link, LinkConfig, LinkEvent, Timer, TransportId};
 
-/// A generator whose every draw is the upper end of its window, so that the table's delays are bounds.
+/// A generator whose every draw is the upper end of its window, so that the table's delays are
+/// bounds.
 #[derive(Debug, Clone)]
 pub(crate) struct Longest;
 
@@ -46,8 +47,9 @@ impl Bench {
         self.link.handle(input, self.now).expect("all actions were taken");
         let mut actions = Vec::new();
         while let Some(action) = self.link.poll_action() {
-            if let Action::Dial { id, .. } | Action::FetchToken { id } | Action::FetchAddress { id, .. } =
-                action
+            if let Action::Dial { id, .. }
+            | Action::FetchToken { id }
+            | Action::FetchAddress { id, .. } = action
             {
                 if !self.ids.contains(&id) {
                     self.ids.push(id);
@@ -90,5 +92,7 @@ impl Bench {
 
 /// The events among some actions.
 pub(crate) fn events(actions: &[Action]) -> impl Iterator<Item = LinkEvent> + '_ {
-    actions.iter().filter_map(|action| if let Action::Event(event) = action { Some(*event) } else { None })
+    actions
+        .iter()
+        .filter_map(|action| if let Action::Event(event) = action { Some(*event) } else { None })
 }

@@ -12,12 +12,15 @@ use crate::table::{Section, phase_name, reason_name};
 type Arrows = BTreeMap<(String, String), BTreeSet<String>>;
 
 pub(crate) fn render(chapters: &[(Chapter, Vec<Section>)]) -> String {
-    let steps = || chapters.iter().flat_map(|(_, sections)| sections).flat_map(|section| &section.rows);
+    let steps =
+        || chapters.iter().flat_map(|(_, sections)| sections).flat_map(|section| &section.rows);
     let steps = || steps().flat_map(|row| &row.steps);
     let mut coarse = Arrows::new();
     let mut fine = Arrows::new();
     for (from, to, reason) in steps() {
-        for (arrows, name) in [(&mut coarse, status_box as fn(State) -> String), (&mut fine, phase_box)] {
+        for (arrows, name) in
+            [(&mut coarse, status_box as fn(State) -> String), (&mut fine, phase_box)]
+        {
             let (from, to) = (name(*from), name(*to));
             if from != to {
                 arrows.entry((from, to)).or_default().insert(why(*reason));
@@ -56,19 +59,23 @@ fn why(reason: Reason) -> String {
 
 const ATTEMPT: &str = "Attempt";
 
-/// Replaces arrows that leave every phase of an attempt for the same box by one that leaves the attempt; returns the
-/// phases.
+/// Replaces arrows that leave every phase of an attempt for the same box by one that leaves the
+/// attempt; returns the phases.
 fn hoist(arrows: &mut Arrows) -> BTreeSet<String> {
     let outside = ["Idle", "Waiting", "Connected", "Closing", "Closed"];
-    let boxes: BTreeSet<String> = arrows.keys().flat_map(|(from, to)| [from.clone(), to.clone()]).collect();
+    let boxes: BTreeSet<String> =
+        arrows.keys().flat_map(|(from, to)| [from.clone(), to.clone()]).collect();
     let phases: BTreeSet<String> =
         boxes.iter().filter(|name| !outside.contains(&name.as_str())).cloned().collect();
     for to in boxes.difference(&phases) {
         if !phases.iter().all(|from| arrows.contains_key(&(from.clone(), to.clone()))) {
             continue;
         }
-        let reasons: Vec<_> =
-            phases.iter().filter_map(|from| arrows.remove(&(from.clone(), to.clone()))).flatten().collect();
+        let reasons: Vec<_> = phases
+            .iter()
+            .filter_map(|from| arrows.remove(&(from.clone(), to.clone())))
+            .flatten()
+            .collect();
         arrows.entry((ATTEMPT.into(), to.clone())).or_default().extend(reasons);
     }
     phases

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use relink::{
-    AddressError, CloseCode, Failure, HandshakeEvent, Hint, Input, Refusal, StopReason, Timer, TokenError,
-    TokenInfo, TransportId,
+    AddressError, CloseCode, Failure, HandshakeEvent, Hint, Input, Refusal, StopReason, Timer,
+    TokenError, TokenInfo, TransportId,
 };
 
 /// An input with its place in the table: inputs of one group that have the same effect share a row.
@@ -23,17 +23,19 @@ impl Named {
     }
 }
 
-/// Close codes: one of each row of the default policy and its gaps, then two that the table's configurations add.
+/// Close codes: one of each row of the default policy and its gaps, then two that the table's
+/// configurations add.
 const CODES: [u16; 29] = [
-    1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 1015, 2999,
-    3000, 3003, 3999, 4000, 4001, 4002, 4003, 4010, 4012, 4020, RETRY_NOW, SWITCH,
+    1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 1015,
+    2999, 3000, 3003, 3999, 4000, 4001, 4002, 4003, 4010, 4012, 4020, RETRY_NOW, SWITCH,
 ];
 /// A close code that asks for a quick return.
 pub(crate) const RETRY_NOW: u16 = 4900;
 /// A close code that sends the client to the next endpoint.
 pub(crate) const SWITCH: u16 = 4901;
 
-const STATUSES: [u16; 16] = [200, 302, 400, 401, 403, 404, 407, 408, 410, 421, 425, 429, 500, 501, 503, 999];
+const STATUSES: [u16; 16] =
+    [200, 302, 400, 401, 403, 404, 407, 408, 410, 421, 425, 429, 500, 501, 503, 999];
 
 /// Every input, from this transport where it comes from one. `nonce` is that of the ping under way.
 pub(crate) fn all(id: TransportId, nonce: u32, due: Option<Timer>) -> Vec<Named> {
@@ -49,7 +51,10 @@ pub(crate) fn all(id: TransportId, nonce: u32, due: Option<Timer>) -> Vec<Named>
         named("hint", "online", Input::Hint(Hint::Online)),
         named("hint", "offline", Input::Hint(Hint::Offline)),
         named("hint", "wake", Input::Hint(Hint::Wake)),
-        one("token", Input::Token { id, result: Ok(TokenInfo::new(Some(Duration::from_secs(600)))) }),
+        one(
+            "token",
+            Input::Token { id, result: Ok(TokenInfo::new(Some(Duration::from_secs(600)))) },
+        ),
         one("token failed", Input::Token { id, result: Err(TokenError::default()) }),
         one("address", Input::Address { id, result: Ok(()) }),
         one("address failed", Input::Address { id, result: Err(AddressError::default()) }),
@@ -64,7 +69,9 @@ pub(crate) fn all(id: TransportId, nonce: u32, due: Option<Timer>) -> Vec<Named>
     inputs.extend(CODES.map(|code| {
         named("closed by peer", code.to_string(), Input::PeerClosed { id, code: CloseCode(code) })
     }));
-    inputs.extend(failures().map(|(name, failure)| named("failed", name, Input::Failed { id, failure })));
+    inputs.extend(
+        failures().map(|(name, failure)| named("failed", name, Input::Failed { id, failure })),
+    );
     inputs.push(named("timeout", timeout, Input::Timeout));
     let groups: Vec<_> = inputs.iter().map(|named| named.group).collect();
     for named in &mut inputs {

@@ -1,7 +1,9 @@
-//! The transition table of [`relink::Link`], generated from the code and compared with the committed one.
+//! The transition table of [`relink::Link`], generated from the code and compared with the
+//! committed one.
 //!
-//! A real link is driven into every state it can be in and handed every input there is. `docs/transitions.txt` says
-//! what happens; `docs/transitions.md` draws it. `just diagram` writes both anew.
+//! A real link is driven into every state it can be in and handed every input there is.
+//! `docs/transitions.txt` says what happens; `docs/transitions.md` draws it. `just diagram` writes
+//! both anew.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -43,7 +45,9 @@ fn every_state_that_can_be_reached_has_a_section() {
     let sections: BTreeSet<_> =
         chapters.iter().flat_map(|(_, sections)| sections).map(|section| &section.name).collect();
     for (chapter, spots) in chapters.iter().map(|(chapter, _)| (chapter, &chapter.spots)) {
-        for (spot, input) in spots.iter().flat_map(|spot| inputs_at(spot).map(move |input| (spot, input))) {
+        for (spot, input) in
+            spots.iter().flat_map(|spot| inputs_at(spot).map(move |input| (spot, input)))
+        {
             let mut after = spot.bench.in_time_for(input);
             after.give(input);
             let reached = table::state_name(&after);
@@ -70,7 +74,8 @@ fn every_kind_of_input_is_handed_in() {
 #[test]
 fn every_deadline_and_every_reason_occurs() {
     let chapters = generated();
-    let rows = || chapters.iter().flat_map(|(_, sections)| sections).flat_map(|section| &section.rows);
+    let rows =
+        || chapters.iter().flat_map(|(_, sections)| sections).flat_map(|section| &section.rows);
     let due: BTreeSet<_> =
         rows().flat_map(|row| &row.inputs).map(|named| named.name.to_lowercase()).collect();
     for timer in source::variants_of("Timer").into_iter().filter(|timer| timer != "Step") {
@@ -83,7 +88,10 @@ fn every_deadline_and_every_reason_occurs() {
         rows().flat_map(|row| &row.steps).map(|(_, _, reason)| format!("{reason:?}\n")).collect();
     for reason in source::variants_of("Reason") {
         // A close that is flushed stays `Closing`, so no change of state carries this reason.
-        assert!(reasons.contains(&reason) || reason == "Flushed", "no transition has the reason {reason}");
+        assert!(
+            reasons.contains(&reason) || reason == "Flushed",
+            "no transition has the reason {reason}"
+        );
     }
 }
 
@@ -97,8 +105,12 @@ fn a_transition_names_the_input_that_caused_it() {
             for event in events(&actions) {
                 let relink::LinkEvent::State { reason, .. } = event else { continue };
                 match (input, reason) {
-                    (Input::PeerClosed { code, .. }, Reason::ClosedByPeer(named)) => assert_eq!(code, named),
-                    (Input::Failed { failure, .. }, Reason::Failed(named)) => assert_eq!(failure, named),
+                    (Input::PeerClosed { code, .. }, Reason::ClosedByPeer(named)) => {
+                        assert_eq!(code, named)
+                    }
+                    (Input::Failed { failure, .. }, Reason::Failed(named)) => {
+                        assert_eq!(failure, named)
+                    }
                     (Input::Hint(hint), Reason::Hint(named)) => assert_eq!(hint, named),
                     _ => {}
                 }
@@ -114,7 +126,8 @@ fn generated() -> &'static [(Chapter, Vec<Section>)] {
 }
 
 fn with_sections(chapter: Chapter) -> (Chapter, Vec<Section>) {
-    let sections = chapter.spots.iter().map(|spot| table::section(spot, chapter.deadlines_only)).collect();
+    let sections =
+        chapter.spots.iter().map(|spot| table::section(spot, chapter.deadlines_only)).collect();
     (chapter, sections)
 }
 

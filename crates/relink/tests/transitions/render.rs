@@ -21,7 +21,10 @@ pub(crate) fn render(chapters: &[(Chapter, Vec<Section>)]) -> String {
         for section in sections {
             let body = body(section, chapter.deadlines_only);
             let by_base = whole.iter().map(|base| difference(section, base));
-            let body = match by_base.min_by_key(String::len).filter(|short| short.len() * 2 < body.len()) {
+            let body = match by_base
+                .min_by_key(String::len)
+                .filter(|short| short.len() * 2 < body.len())
+            {
                 Some(short) => short,
                 None => {
                     whole.push(section);
@@ -47,8 +50,11 @@ fn title(text: &mut String, title: &str) {
 fn verdicts(text: &mut String, name: &str, rows: &[PolicyRow]) {
     let _ = write!(text, "\n## {name}\n");
     for (rule, why) in rows {
-        let codes =
-            if rule.from == rule.to { rule.from.to_string() } else { format!("{}-{}", rule.from, rule.to) };
+        let codes = if rule.from == rule.to {
+            rule.from.to_string()
+        } else {
+            format!("{}-{}", rule.from, rule.to)
+        };
         let verdict = match rule.verdict {
             Verdict::RetrySlow { floor } => format!("retry, not before {}", HumanDuration(floor)),
             Verdict::Stop(reason) => format!("stop: {}", reason.name()),
@@ -65,7 +71,8 @@ fn verdicts(text: &mut String, name: &str, rows: &[PolicyRow]) {
 fn body(section: &Section, deadlines_only: bool) -> String {
     let mut text: String = section.rows.iter().map(|row| lines(&row.inputs, &row.effect)).collect();
     if !deadlines_only {
-        let what = format!("{} others, {} from another transport", section.idle.len(), section.stale);
+        let what =
+            format!("{} others, {} from another transport", section.idle.len(), section.stale);
         let _ = writeln!(text, "{what:INPUT$} | nothing");
     }
     text
@@ -74,7 +81,8 @@ fn body(section: &Section, deadlines_only: bool) -> String {
 /// Only what is not as in the other section.
 fn difference(section: &Section, base: &Section) -> String {
     let mut text = String::new();
-    let in_base = |input: &Named| base.rows.iter().find(|row| row.inputs.iter().any(|other| other.is(input)));
+    let in_base =
+        |input: &Named| base.rows.iter().find(|row| row.inputs.iter().any(|other| other.is(input)));
     for row in &section.rows {
         let differs = |input: &&Named| in_base(input).map(|row| &row.effect) != Some(&row.effect);
         let inputs: Vec<Named> = row.inputs.iter().filter(differs).cloned().collect();
@@ -99,7 +107,8 @@ fn lines(inputs: &[Named], effect: &Effect) -> String {
     let Effect { next, wakes, does } = effect;
     let mut text = String::new();
     for (index, names) in wrapped(inputs).iter().enumerate() {
-        let (next, wakes, does) = if index == 0 { (&**next, &**wakes, &**does) } else { ("", "", "") };
+        let (next, wakes, does) =
+            if index == 0 { (&**next, &**wakes, &**does) } else { ("", "", "") };
         let line = format!("{names:INPUT$} | {next:NEXT$} | {wakes:WAKES$} | {does}");
         let _ = writeln!(text, "{}", line.trim_end());
     }
@@ -113,7 +122,8 @@ fn wrapped(inputs: &[Named]) -> Vec<String> {
     if is_all {
         return vec![format!("{group}: any")];
     }
-    let mut lines = vec![if inputs[0].name == *group { String::new() } else { format!("{group}:") }];
+    let mut lines =
+        vec![if inputs[0].name == *group { String::new() } else { format!("{group}:") }];
     for (index, named) in inputs.iter().enumerate() {
         let comma = if index + 1 < inputs.len() { "," } else { "" };
         let word = format!("{}{comma}", named.name);

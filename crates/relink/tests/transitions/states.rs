@@ -3,9 +3,9 @@
 use core::time::Duration;
 
 use relink::{
-    Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Failure, Handshake, HandshakeEvent,
-    HeartbeatConfig, Hint, Input, LinkConfig, OnFirstFailure, Phase, ReopenPolicy, State, StatusViewConfig,
-    Step, Timer, TokenInfo, Verdict,
+    Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Failure, Handshake,
+    HandshakeEvent, HeartbeatConfig, Hint, Input, LinkConfig, OnFirstFailure, Phase, ReopenPolicy,
+    State, StatusViewConfig, Step, Timer, TokenInfo, Verdict,
 };
 
 use crate::bench::Bench;
@@ -28,7 +28,11 @@ pub(crate) struct Spot {
 pub(crate) fn chapters() -> [Chapter; 5] {
     [
         Chapter { title: "A plain link", spots: walk(plain()), deadlines_only: false },
-        Chapter { title: "A link with tokens and a handshake", spots: walk(full()), deadlines_only: false },
+        Chapter {
+            title: "A link with tokens and a handshake",
+            spots: walk(full()),
+            deadlines_only: false,
+        },
         Chapter {
             title: "An attempt that needs a token and an address",
             spots: needy(),
@@ -59,7 +63,9 @@ fn full() -> LinkConfig {
         .with_login(true)
         .with_login_timeout(Some(Duration::from_secs(60)))
         .with_authentication(step);
-    plain().with_handshake(handshake).with_credentials(CredentialsConfig::default().with_fetch(true))
+    plain()
+        .with_handshake(handshake)
+        .with_credentials(CredentialsConfig::default().with_fetch(true))
 }
 
 /// Through a whole life: the first attempts, a usable link, its loss, the way back, the close.
@@ -127,8 +133,12 @@ fn lead_on(bench: &mut Bench, phase: Phase) {
         Phase::Authorizing if bench.link.is_locating() => Input::Address { id, result: Ok(()) },
         Phase::Authorizing => Input::Token { id, result: Ok(TokenInfo::new(Some(TOKEN_LIFE))) },
         Phase::Dialing => Input::Opened { id },
-        Phase::Handshaking(Step::Welcome) => Input::Handshake { id, event: HandshakeEvent::Welcome },
-        Phase::Handshaking(Step::Challenge) => Input::Handshake { id, event: HandshakeEvent::ChallengeMet },
+        Phase::Handshaking(Step::Welcome) => {
+            Input::Handshake { id, event: HandshakeEvent::Welcome }
+        }
+        Phase::Handshaking(Step::Challenge) => {
+            Input::Handshake { id, event: HandshakeEvent::ChallengeMet }
+        }
         Phase::Handshaking(Step::Login) => Input::Login,
         Phase::Handshaking(Step::Authenticating) => {
             Input::Handshake { id, event: HandshakeEvent::Authenticated }
@@ -204,7 +214,8 @@ fn end(detail: &'static str, config: LinkConfig, bring_about: impl FnOnce(&mut B
 fn other_deadlines() -> Vec<Spot> {
     let second = Duration::from_secs(1);
     let heartbeat = HeartbeatConfig::default();
-    let surface = StatusViewConfig::default().with_grace(Some(4 * second)).with_stuck_after(Some(8 * second));
+    let surface =
+        StatusViewConfig::default().with_grace(Some(4 * second)).with_stuck_after(Some(8 * second));
     let surface = surface.with_banner_after(Some(6 * second));
     let watchdog = heartbeat.with_interval(None).with_watchdog(Some(60 * second));
     let elapsed = BudgetConfig::default().with_max_elapsed(Some(5 * second));

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use relink::{
-    Action, ClosedReason, Endpoint, Failure, HumanDuration, Input, LinkConfig, LinkEvent, Phase, Reason,
-    State, StatusChange, Verdict,
+    Action, ClosedReason, Endpoint, Failure, HumanDuration, Input, LinkConfig, LinkEvent, Phase,
+    Reason, State, StatusChange, Verdict,
 };
 
 use crate::bench::{Bench, events};
@@ -53,8 +53,14 @@ pub(crate) fn section(spot: &Spot, deadlines_only: bool) -> Section {
     }
     let inputs = inputs::all(bench.id(), nonce, due);
     let stale = stale_do_nothing(&bench, &inputs);
-    let mut section =
-        Section { name: state_name(&bench), heading, title, rows: Vec::new(), idle: Vec::new(), stale };
+    let mut section = Section {
+        name: state_name(&bench),
+        heading,
+        title,
+        rows: Vec::new(),
+        idle: Vec::new(),
+        stale,
+    };
     for named in inputs {
         if deadlines_only && named.input != Input::Timeout {
             continue;
@@ -107,8 +113,8 @@ fn effect(before: &Bench, named: &Named) -> Option<(Effect, Vec<Transition>)> {
     Some((effect, steps))
 }
 
-/// The next state, without what it has in common with the one before: so the way to the first link and the way back
-/// read alike, and share a section.
+/// The next state, without what it has in common with the one before: so the way to the first link
+/// and the way back read alike, and share a section.
 fn next(before: &Bench, after: &Bench) -> String {
     let (from, to) = (before.link.state(), after.link.state());
     match to {
@@ -120,12 +126,14 @@ fn next(before: &Bench, after: &Bench) -> String {
     }
 }
 
-/// Hands in every input as if from every transport but the live one; returns how many inputs that were.
+/// Hands in every input as if from every transport but the live one; returns how many inputs that
+/// were.
 fn stale_do_nothing(bench: &Bench, inputs: &[Named]) -> usize {
     let (live, memory) = (bench.link.transport(), bench.memory());
     let others: Vec<_> =
         bench.ids.iter().copied().chain(next_id(bench)).filter(|id| Some(*id) != live).collect();
-    let from_others = |named: &Named| others.iter().filter_map(|id| from_another(named.input, *id)).collect();
+    let from_others =
+        |named: &Named| others.iter().filter_map(|id| from_another(named.input, *id)).collect();
     let stale: Vec<Vec<Input>> = inputs.iter().map(from_others).collect();
     for input in stale.iter().flatten() {
         let mut after = bench.clone();
@@ -151,7 +159,9 @@ pub(crate) fn state_name(bench: &Bench) -> String {
     let state = bench.link.state();
     let status = state.status();
     match state {
-        State::Connecting(phase) | State::Reconnecting(phase) => format!("{status} · {}", phase_name(phase)),
+        State::Connecting(phase) | State::Reconnecting(phase) => {
+            format!("{status} · {}", phase_name(phase))
+        }
         State::Closing if bench.link.is_flushing() => format!("{status} · flushing"),
         State::Closing => format!("{status} · waiting for the peer"),
         State::Closed(reason) => format!("{status} · {}", end_name(reason)),
@@ -171,7 +181,9 @@ pub(crate) fn phase_name(phase: Phase) -> &'static str {
 fn end_name(reason: ClosedReason) -> &'static str {
     match reason {
         ClosedReason::Stopped { .. } => "stopped",
-        ClosedReason::Requested | ClosedReason::GaveUp(_) | ClosedReason::DriverGone => reason.name(),
+        ClosedReason::Requested | ClosedReason::GaveUp(_) | ClosedReason::DriverGone => {
+            reason.name()
+        }
     }
 }
 
@@ -193,7 +205,9 @@ fn does(actions: &[Action], input: Input, config: &LinkConfig) -> String {
         match *action {
             Action::FetchToken { .. } => words.push("fetch token".into()),
             Action::FetchAddress { .. } => words.push("fetch address".into()),
-            Action::Dial { endpoint: Endpoint::Redirected, .. } => words.push("dial where redirected".into()),
+            Action::Dial { endpoint: Endpoint::Redirected, .. } => {
+                words.push("dial where redirected".into())
+            }
             Action::Dial { .. } => words.push("dial".into()),
             Action::StartStep { step, .. } => words.push(format!("start {}", step.name())),
             Action::SendPing { .. } => words.push("ping".into()),
@@ -204,8 +218,10 @@ fn does(actions: &[Action], input: Input, config: &LinkConfig) -> String {
                 status = Some(to.status());
                 words.push(format!("→ {} ({})", short(to), reason_name(reason)));
             }
-            // The surface follows the state, unless it hides something: only then it is worth a word.
-            Action::Event(LinkEvent::StatusChange(StatusChange::Status(shown))) if Some(shown) == status => {}
+            // The surface follows the state, unless it hides something: only then it is worth a
+            // word.
+            Action::Event(LinkEvent::StatusChange(StatusChange::Status(shown)))
+                if Some(shown) == status => {}
             Action::Event(event) => words.push(tells(event, input, config)),
             _ => words.push(format!("{action:?}")),
         }
@@ -237,7 +253,9 @@ fn tells(event: LinkEvent, input: Input, config: &LinkConfig) -> String {
         LinkEvent::AttemptFailed { attempt, retry_in, .. } => {
             format!("tell attempt {attempt} failed ({})", again(retry_in))
         }
-        LinkEvent::TokenError { consecutive_failures } => format!("tell token error {consecutive_failures}"),
+        LinkEvent::TokenError { consecutive_failures } => {
+            format!("tell token error {consecutive_failures}")
+        }
         LinkEvent::GoingAway { .. } => "tell going away".into(),
         LinkEvent::StatusChange(shown) => format!("show {shown:?}"),
         LinkEvent::Closed { reason } if Some(reason) == verdict_on(input, config) => {
@@ -253,10 +271,16 @@ fn verdict_on(input: Input, config: &LinkConfig) -> Option<ClosedReason> {
     let policy = &config.close_policy;
     let (verdict, code) = match input {
         Input::PeerClosed { code, .. } => (policy.on_close(code), Some(code)),
-        Input::Failed { failure: Failure::Http { status, .. }, .. } => (policy.on_status(status), None),
+        Input::Failed { failure: Failure::Http { status, .. }, .. } => {
+            (policy.on_status(status), None)
+        }
         _ => return None,
     };
-    if let Verdict::Stop(reason) = verdict { Some(ClosedReason::Stopped { reason, code }) } else { None }
+    if let Verdict::Stop(reason) = verdict {
+        Some(ClosedReason::Stopped { reason, code })
+    } else {
+        None
+    }
 }
 
 /// Why, without the detail that the input's own name already says.

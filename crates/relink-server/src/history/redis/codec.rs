@@ -63,8 +63,8 @@ fn read_rejection(text: &str) -> Read<Rejection> {
     Ok(Rejection { serial, problem: Problem::new(name.to_owned(), detail) })
 }
 
-/// What follows the join of a member: `LENGTH FLAG USERINFO`, where the length is that of the user, and the flag tells
-/// whether there is an info.
+/// What follows the join of a member: `LENGTH FLAG USERINFO`, where the length is that of the user,
+/// and the flag tells whether there is an info.
 pub(super) fn member_rest(user: &str, info: Option<&Text>) -> String {
     let flag = u8::from(info.is_some());
     format!("{} {flag} {user}{}", user.len(), info.map_or("", Text::as_str))
@@ -138,9 +138,10 @@ pub(super) fn news(name: &str, payload: Vec<u8>) -> Read<StoreEvent> {
         (b'j', Stream::Channel(channel)) => {
             Ok(StoreEvent::Joined { channel, member: read_member(text(rest)?)? })
         }
-        (b'l', Stream::Channel(channel)) => {
-            Ok(StoreEvent::Left { channel, member: Member { info: None, ..read_member(text(rest)?)? } })
-        }
+        (b'l', Stream::Channel(channel)) => Ok(StoreEvent::Left {
+            channel,
+            member: Member { info: None, ..read_member(text(rest)?)? },
+        }),
         (b'r', Stream::Session(session)) => {
             Ok(StoreEvent::Resumed { session, turn: text(rest)?.parse().map_err(|_| DecodeError)? })
         }
@@ -155,7 +156,8 @@ pub(super) fn news(name: &str, payload: Vec<u8>) -> Read<StoreEvent> {
 
 /// `pEPOCH OFFSET K` and the message.
 fn published(stream: Stream, payload: Bytes) -> Read<StoreEvent> {
-    let mut spaces = payload.iter().enumerate().filter(|(_, byte)| **byte == b' ').map(|(index, _)| index);
+    let mut spaces =
+        payload.iter().enumerate().filter(|(_, byte)| **byte == b' ').map(|(index, _)| index);
     let (first, second) = spaces.next().zip(spaces.next()).ok_or(DecodeError)?;
     let epoch = text(&payload[1..first])?.parse().map_err(|_| DecodeError)?;
     let offset = text(&payload[first + 1..second])?.parse().map_err(|_| DecodeError)?;

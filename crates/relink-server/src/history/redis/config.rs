@@ -20,12 +20,14 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisConfig {
-    /// Every key begins with it. Nodes with the same one share everything; others do not see each other.
+    /// Every key begins with it. Nodes with the same one share everything; others do not see each
+    /// other.
     pub prefix: String,
     /// How much is kept, and for how long. The same on all nodes.
     pub history: HistoryConfig,
-    /// A connection that is not made, or a question not answered, in that time counts as failed. Redis answers within
-    /// milliseconds; five seconds outlast a slow fork or a failover that is worth waiting for.
+    /// A connection that is not made, or a question not answered, in that time counts as failed.
+    /// Redis answers within milliseconds; five seconds outlast a slow fork or a failover that is
+    /// worth waiting for.
     pub timeout: Duration,
 }
 
@@ -54,7 +56,8 @@ impl RedisConfig {
         self
     }
 
-    /// This configuration with [`timeout`](Self::timeout) changed. Less than a millisecond counts as one.
+    /// This configuration with [`timeout`](Self::timeout) changed. Less than a millisecond counts
+    /// as one.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout.max(Duration::from_millis(1));

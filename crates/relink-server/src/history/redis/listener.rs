@@ -18,7 +18,8 @@ use crate::history::{StoreEventSender, Watch};
 
 /// How often the connection is tried, and members whose nodes are gone are looked for.
 const ROUND: Duration = Duration::from_secs(10);
-/// How often a stream that is watched is kept from being forgotten: often enough for the shortest day.
+/// How often a stream that is watched is kept from being forgotten: often enough for the shortest
+/// day.
 const REMEMBER: u32 = 60 * 60 / 10;
 /// The wait between two attempts to connect: short, as one server serves few nodes.
 const RETRY: Duration = Duration::from_millis(500);
@@ -137,7 +138,11 @@ impl Listener {
         if news.is_ok_and(|news| !self.news.push(news)) { Err(Lost::Node) } else { Ok(()) }
     }
 
-    async fn obey(&mut self, sink: &PubSubSink, orders: impl Iterator<Item = Order>) -> Result<(), Lost> {
+    async fn obey(
+        &mut self,
+        sink: &PubSubSink,
+        orders: impl Iterator<Item = Order>,
+    ) -> Result<(), Lost> {
         let (mut new, mut old, mut tickets) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
         for order in orders {
             let (stream, ticket) = match order {
@@ -171,7 +176,11 @@ impl Listener {
         }
     }
 
-    async fn subscribe(&self, sink: &PubSubSink, streams: impl Iterator<Item = &Stream>) -> Result<(), Lost> {
+    async fn subscribe(
+        &self,
+        sink: &PubSubSink,
+        streams: impl Iterator<Item = &Stream>,
+    ) -> Result<(), Lost> {
         let all = streams.map(|stream| {
             let (mut sink, name) = (sink.clone(), self.name(stream));
             async move { sink.subscribe(name).await }
@@ -198,7 +207,8 @@ impl Listener {
         }
     }
 
-    /// Is the connection good, is everybody still there, and is nothing forgotten that somebody watches?
+    /// Is the connection good, is everybody still there, and is nothing forgotten that somebody
+    /// watches?
     async fn go_round(&mut self, sink: &PubSubSink) -> Result<(), Lost> {
         if self.news.is_closed() {
             return Err(Lost::Node);
@@ -208,7 +218,8 @@ impl Listener {
         let (shared, remember) = (Arc::clone(&self.shared), self.rounds % REMEMBER == REMEMBER - 1);
         self.rounds = self.rounds.wrapping_add(1);
         let watched: Vec<_> = self.watched.iter().filter(|_| remember).cloned().collect();
-        // In a task of its own, as news must not wait for it. Another node, or the next round, does what fails now.
+        // In a task of its own, as news must not wait for it. Another node, or the next round, does
+        // what fails now.
         tokio::spawn(async move {
             _ = shared.sweep().await;
             for stream in watched {

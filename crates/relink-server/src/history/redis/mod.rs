@@ -28,7 +28,8 @@ use super::{History, HistoryError, StoreEventSender, Watch};
 /// At most this many sessions are touched by one script: Redis answers nobody else meanwhile.
 const KEPT_AT_ONCE: usize = 256;
 
-/// History in a Redis server (6.2 or newer, or Valkey), shared by all nodes that use the same prefix.
+/// History in a Redis server (6.2 or newer, or Valkey), shared by all nodes that use the same
+/// prefix.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,30 +44,35 @@ const KEPT_AT_ONCE: usize = 256;
 ///
 /// # What is where
 ///
-/// Every stream is a Redis stream with the ids `1-0`, `2-0`, …, beside a small hash with its epoch, its offset and the
-/// bytes it keeps. One Lua script appends the publications of a message, notes its serial and tells the nodes: all of it or
-/// nothing, and only once per serial. News go through Pub/Sub as a hint: a lost one shows by its offset, and a lost
-/// connection becomes a [`Lagged`](relink_node::StoreEvent::Lagged). Times are those of the Redis server.
+/// Every stream is a Redis stream with the ids `1-0`, `2-0`, …, beside a small hash with its epoch,
+/// its offset and the bytes it keeps. One Lua script appends the publications of a message, notes
+/// its serial and tells the nodes: all of it or nothing, and only once per serial. News go through
+/// Pub/Sub as a hint: a lost one shows by its offset, and a lost connection becomes a
+/// [`Lagged`](relink_node::StoreEvent::Lagged). Times are those of the Redis server.
 ///
-/// Everything is deleted by itself: messages after `max_age`, sessions after `session_ttl`, and the hash of a stream, and
-/// with it its epoch, a day after anybody wrote to it or watched it. Members of a node that was killed leave when their
-/// sessions end; any node tells it, once.
+/// Everything is deleted by itself: messages after `max_age`, sessions after `session_ttl`, and the
+/// hash of a stream, and with it its epoch, a day after anybody wrote to it or watched it. Members
+/// of a node that was killed leave when their sessions end; any node tells it, once.
 ///
 /// # What it cannot do
 ///
-/// * It is as durable as the Redis server is configured to be. One that loses its data, or a replica that takes over without
-///   the last writes, starts new epochs or repeats offsets: with `appendfsync everysec`, up to a second of acknowledged
-///   messages may be lost when the machine dies.
-/// * Keys must not be evicted: use `maxmemory-policy noeviction`, or a server of its own. How much is kept in all is bounded
-///   by its `maxmemory`, and not by [`max_total_bytes`](HistoryConfig::max_total_bytes): where that is used up, messages and
-///   new sessions are refused before anything of them is written, and clients hear `unavailable`. What is kept of one user
-///   ([`user_bytes`](HistoryConfig::user_bytes)) counts for up to `max_age` longer than it is kept; the channels that a user
-///   began, and refusals, for twice `max_age` at most.
+/// * It is as durable as the Redis server is configured to be. One that loses its data, or a
+///   replica that takes over without the last writes, starts new epochs or repeats offsets: with
+///   `appendfsync everysec`, up to a second of acknowledged messages may be lost when the machine
+///   dies.
+/// * Keys must not be evicted: use `maxmemory-policy noeviction`, or a server of its own. How much
+///   is kept in all is bounded by its `maxmemory`, and not by
+///   [`max_total_bytes`](HistoryConfig::max_total_bytes): where that is used up, messages and new
+///   sessions are refused before anything of them is written, and clients hear `unavailable`. What
+///   is kept of one user ([`user_bytes`](HistoryConfig::user_bytes)) counts for up to `max_age`
+///   longer than it is kept; the channels that a user began, and refusals, for twice `max_age` at
+///   most.
 /// * Whoever can read the keys can take sessions over: session ids are part of them.
-/// * **Redis Cluster is not supported.** The scripts touch several keys, which they make from the prefix, and the connection
-///   does not follow redirections. A prefix with a hash tag (`{chat}:`) puts all keys into one slot, so that the node that holds
-///   it serves as an ordinary server until the slot moves. To spread one namespace over a cluster would need a commit
-///   in two steps, as the serial of a session and the channel that it writes to are in different slots.
+/// * **Redis Cluster is not supported.** The scripts touch several keys, which they make from the
+///   prefix, and the connection does not follow redirections. A prefix with a hash tag (`{chat}:`)
+///   puts all keys into one slot, so that the node that holds it serves as an ordinary server until
+///   the slot moves. To spread one namespace over a cluster would need a commit in two steps, as
+///   the serial of a session and the channel that it writes to are in different slots.
 #[derive(Clone)]
 pub struct RedisHistory {
     shared: Arc<Shared>,
@@ -85,7 +91,8 @@ struct Shared {
 }
 
 impl RedisHistory {
-    /// Connects to a server: `redis://[user:password@]host[:port][/database]`, or `redis+unix:///path`.
+    /// Connects to a server: `redis://[user:password@]host[:port][/database]`, or
+    /// `redis+unix:///path`.
     ///
     /// # Errors
     ///
@@ -101,7 +108,8 @@ impl RedisHistory {
     /// As [`connect`](Self::connect), and where the configuration is wrong.
     pub async fn connect_with(address: &str, config: RedisConfig) -> Result<Self, HistoryError> {
         // The address may hold a password, and what is wrong with it may quote it.
-        let nameless = |error: RedisError| HistoryError::new("a store with a malformed address", error);
+        let nameless =
+            |error: RedisError| HistoryError::new("a store with a malformed address", error);
         config.validate().map_err(|error| HistoryError::new("the store", error))?;
         let info = address.into_connection_info().map_err(nameless)?;
         let name = format!("redis at {}", info.addr());
@@ -112,9 +120,16 @@ impl RedisHistory {
             .set_connection_timeout(Some(config.timeout))
             .set_response_timeout(Some(config.timeout))
             .set_number_of_retries(1);
-        let manager = ConnectionManager::new_with_config(client.clone(), times).await.map_err(failed)?;
-        let shared =
-            Shared { client, manager, scripts: Scripts::new(), config, pending: Arc::default(), name };
+        let manager =
+            ConnectionManager::new_with_config(client.clone(), times).await.map_err(failed)?;
+        let shared = Shared {
+            client,
+            manager,
+            scripts: Scripts::new(),
+            config,
+            pending: Arc::default(),
+            name,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 }
@@ -167,13 +182,16 @@ impl Shared {
                 Ok(StoreResponse::Done)
             }
             StoreRequest::Commit { session, turn, serial, publications, rejection } => {
-                let rejection = rejection.map(|rejection| codec::rejection(&rejection)).unwrap_or_default();
+                let rejection =
+                    rejection.map(|rejection| codec::rejection(&rejection)).unwrap_or_default();
                 let call = self.call(&scripts.commit).arg(session.expose()).arg(turn);
                 let call = call.arg(serial).arg(rejection);
                 match self.run(with_publications(call, &publications)).await? {
                     Value::Nil => Ok(StoreResponse::Unknown),
                     Value::BulkString(_) => Ok(StoreResponse::Full(Full::User)),
-                    received => Ok(StoreResponse::Committed { received: Reader::new(received).number()? }),
+                    received => {
+                        Ok(StoreResponse::Committed { received: Reader::new(received).number()? })
+                    }
                 }
             }
             StoreRequest::Publish { session, publications } => {
@@ -245,8 +263,9 @@ impl Shared {
     async fn keep(&self, sessions: &[SessionId]) -> Result<StoreResponse, AskError> {
         let mut lost = Vec::new();
         for some in sessions.chunks(KEPT_AT_ONCE) {
-            let call =
-                some.iter().fold(self.call(&self.scripts.keep), |call, session| call.arg(session.expose()));
+            let call = some
+                .iter()
+                .fold(self.call(&self.scripts.keep), |call, session| call.arg(session.expose()));
             for session in Reader::new(self.run(call).await?).list()? {
                 lost.push(SessionId::from(session.text()?));
             }
@@ -256,11 +275,14 @@ impl Shared {
 
     /// A script with what every script is told first.
     fn call<'a>(&self, script: &'a redis::Script) -> Call<'a> {
-        let HistoryConfig { max_messages, max_bytes, max_age, session_ttl, .. } = self.config.history;
-        let HistoryConfig { user_bytes, max_sessions, user_sessions, max_members, max_words, .. } =
+        let HistoryConfig { max_messages, max_bytes, max_age, session_ttl, .. } =
             self.config.history;
-        let limits = [max_messages, user_bytes, max_sessions, user_sessions, max_members, max_words]
-            .map(|limit| limit.to_string());
+        let HistoryConfig {
+            user_bytes, max_sessions, user_sessions, max_members, max_words, ..
+        } = self.config.history;
+        let limits =
+            [max_messages, user_bytes, max_sessions, user_sessions, max_members, max_words]
+                .map(|limit| limit.to_string());
         Call::new(script, &self.config.prefix)
             .arg(limits.join(" "))
             .arg(max_bytes)
@@ -281,8 +303,8 @@ impl Shared {
     }
 }
 
-/// A peer that is gone without a word is noticed by the system: a command that is not answered in time does not tell
-/// whether it is.
+/// A peer that is gone without a word is noticed by the system: a command that is not answered in
+/// time does not tell whether it is.
 fn tcp(timeout: Duration) -> TcpSettings {
     // The system counts in seconds.
     let time = timeout.max(Duration::from_secs(1));

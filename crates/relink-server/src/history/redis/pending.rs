@@ -19,7 +19,8 @@ struct Tickets {
     open: BTreeSet<u64>,
 }
 
-/// One watch that is not in effect yet; dropping it says that it is, or that it need not be waited for.
+/// One watch that is not in effect yet; dropping it says that it is, or that it need not be waited
+/// for.
 pub(super) struct Ticket {
     pending: Arc<Pending>,
     number: u64,

@@ -53,7 +53,8 @@ impl<R: Rng> Link<R> {
                 self.leave(code, Reason::Close);
             }
         } else {
-            self.leaving = matches!(self.stage, Stage::Connected(_)).then_some(Leaving { code, deadline });
+            self.leaving =
+                matches!(self.stage, Stage::Connected(_)).then_some(Leaving { code, deadline });
             self.close(code);
         }
     }

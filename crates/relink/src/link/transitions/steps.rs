@@ -1,4 +1,5 @@
-//! The ways from state to state that several inputs share. [`Link::enter`] is the only one that sets the state.
+//! The ways from state to state that several inputs share. [`Link::enter`] is the only one that
+//! sets the state.
 
 use rand_core::Rng;
 
@@ -27,7 +28,8 @@ impl<R: Rng> Link<R> {
         self.attempt_as_asked(reason);
     }
 
-    /// Starts again from an end that allows it: now, or once a close that is under way has come to that end.
+    /// Starts again from an end that allows it: now, or once a close that is under way has come to
+    /// that end.
     pub(super) fn reopen(&mut self, reason: Reason) {
         if self.may_connect().is_err() {
             return;
@@ -172,7 +174,12 @@ impl<R: Rng> Link<R> {
     }
 
     /// Ends an attempt, or a usable link, and decides what comes next.
-    pub(in crate::link) fn fail(&mut self, reason: Reason, verdict: Verdict, code: Option<CloseCode>) {
+    pub(in crate::link) fn fail(
+        &mut self,
+        reason: Reason,
+        verdict: Verdict,
+        code: Option<CloseCode>,
+    ) {
         let now = self.now;
         let attempt = self.attempt;
         let lost = match &self.stage {
@@ -205,12 +212,15 @@ impl<R: Rng> Link<R> {
         let end = self.ends_link(reason, verdict, code, was_stable);
         let wait = if end.is_some() { None } else { Some(self.wait(verdict, was_stable)) };
         // Nobody waits for an attempt that comes too late to flush anything.
-        let wait = wait.filter(|(until, _)| self.leaving.is_none_or(|leaving| *until <= leaving.deadline));
+        let wait =
+            wait.filter(|(until, _)| self.leaving.is_none_or(|leaving| *until <= leaving.deadline));
         let retry_in = wait.map(|(until, _)| until - now);
         self.emit(match lost {
-            Some(_) => {
-                LinkEvent::Disconnected { code: code.unwrap_or(CloseCode::ABNORMAL), reason, retry_in }
-            }
+            Some(_) => LinkEvent::Disconnected {
+                code: code.unwrap_or(CloseCode::ABNORMAL),
+                reason,
+                retry_in,
+            },
             None => LinkEvent::AttemptFailed { attempt, reason, retry_in },
         });
         let Some((until, not_before)) = wait else {
@@ -222,7 +232,8 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// The end, told once and last; then a new start, if the application asked for one while the link closed.
+    /// The end, told once and last; then a new start, if the application asked for one while the
+    /// link closed.
     pub(super) fn end(&mut self, end: ClosedReason, reason: Reason) {
         self.refresh_at = None;
         // Whatever went wrong after the application closed the link, it is closed because of that.

@@ -11,7 +11,8 @@ use crate::policy::budget::GiveUpReason;
 use crate::policy::close_policy::Verdict;
 
 impl<R: Rng> Link<R> {
-    /// Everything that is due, one after the other, as long as there is room for what it leaves to do.
+    /// Everything that is due, one after the other, as long as there is room for what it leaves to
+    /// do.
     pub(super) fn timeout(&mut self) {
         while let Some((at, timer)) = self.next_deadline() {
             if at > self.now || self.actions.free() < MOST_ACTIONS {

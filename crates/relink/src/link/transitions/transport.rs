@@ -1,4 +1,5 @@
-//! What becomes of an attempt and of the transport that it opens: its token and address, its handshake, its end.
+//! What becomes of an attempt and of the transport that it opens: its token and address, its
+//! handshake, its end.
 
 use rand_core::Rng;
 

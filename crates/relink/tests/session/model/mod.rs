@@ -1,4 +1,5 @@
-//! Anything may happen to a session, in any order: beside it runs a model that knows little more than the promises.
+//! Anything may happen to a session, in any order: beside it runs a model that knows little more
+//! than the promises.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +9,8 @@ use proptest::test_runner::FileFailurePersistence;
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::{
-    Channel, CloseCode, Failure, Frame, Guarantee, Instant, Outgoing, Position, Priority, Receipt, Secret,
-    Session, SessionAction, SessionConfig, SessionInput, State, Subscription, TransportId,
+    Channel, CloseCode, Failure, Frame, Guarantee, Instant, Outgoing, Position, Priority, Receipt,
+    Secret, Session, SessionAction, SessionConfig, SessionInput, State, Subscription, TransportId,
 };
 use relink_v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
 
@@ -23,7 +24,8 @@ use steps::{Step, config, step};
 use crate::desk::{Client, millis, secs};
 
 /// Where a case that once failed is kept, to be tried first from then on.
-const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/session/model/regressions.txt");
+const REGRESSIONS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/session/model/regressions.txt");
 
 proptest! {
     #![proptest_config(ProptestConfig {
@@ -105,7 +107,8 @@ struct World {
     number: u64,
     server: Server,
     sessions: u32,
-    /// The server's side of this transport: the serial that comes next, the subscriptions, whether a hello was heard.
+    /// The server's side of this transport: the serial that comes next, the subscriptions, whether
+    /// a hello was heard.
     said_hello: bool,
     welcomed: bool,
     next_serial: u64,
@@ -124,8 +127,8 @@ fn name(channel: u8) -> Channel {
 impl World {
     fn new(config: SessionConfig, seed: u64) -> Self {
         let rng = Pcg32::seed_from_u64(seed);
-        let session =
-            Session::new(config, vec!["ws://peer".into()], RelinkV1::default(), rng).expect("valid");
+        let session = Session::new(config, vec!["ws://peer".into()], RelinkV1::default(), rng)
+            .expect("valid");
         Self {
             session,
             guarantee: config.outbox.guarantee,
@@ -185,7 +188,12 @@ impl World {
                 let kept = self.server.received.saturating_sub(tail.into());
                 self.server.received = kept.max(self.server.acked);
                 let (id, failure) = (self.id, Failure::Reset);
-                self.give(SessionInput::Failed { id, failure, detail: String::new(), location: None });
+                self.give(SessionInput::Failed {
+                    id,
+                    failure,
+                    detail: String::new(),
+                    location: None,
+                });
             }
             Step::ChannelToken { channel, works } => {
                 let result = if works { Ok(Secret::from("token")) } else { Err("no".to_owned()) };
@@ -202,14 +210,20 @@ impl World {
             Step::Late => {
                 let id = self.old.filter(|id| *id != self.id);
                 if let Some(id) = id {
-                    let before =
-                        (self.session.state(), self.session.resume(), self.session.outbox().in_flight());
+                    let before = (
+                        self.session.state(),
+                        self.session.resume(),
+                        self.session.outbox().in_flight(),
+                    );
                     for frame in [ServerFrame::Ack { serial: 1 }, welcome("s", false, 0, 0)] {
                         let frame = Frame::Message(frame.encode(Encoding::Json));
                         self.give(SessionInput::Frame { id, frame });
                     }
-                    let after =
-                        (self.session.state(), self.session.resume(), self.session.outbox().in_flight());
+                    let after = (
+                        self.session.state(),
+                        self.session.resume(),
+                        self.session.outbox().in_flight(),
+                    );
                     assert_eq!(before, after);
                 }
             }
@@ -248,7 +262,10 @@ impl World {
             self.now = at.max(self.now);
             self.give(SessionInput::Timeout);
             let next = self.session.poll_timeout();
-            assert!(next.is_none_or(|next| next > self.now), "a deadline that is handled is gone: {next:?}");
+            assert!(
+                next.is_none_or(|next| next > self.now),
+                "a deadline that is handled is gone: {next:?}"
+            );
             wakes += 1;
             assert!(wakes < 1_000, "the session wakes for nothing");
         }
@@ -281,7 +298,8 @@ impl World {
                     self.server.wire.push(text.to_owned());
                     assert_eq!(self.server.wire.len() as u64, serial, "none was left out");
                 }
-                let (_, (_, fate)) = self.fates.iter().find(|(_, (sent, _))| sent == text).expect("was sent");
+                let (_, (_, fate)) =
+                    self.fates.iter().find(|(_, (sent, _))| sent == text).expect("was sent");
                 assert_eq!(*fate, Fate::Open, "{text:?} has had its fate");
             }
             ClientFrame::Message { serial, .. } => {
@@ -294,7 +312,10 @@ impl World {
                 self.subscribed.retain(|number| name(*number) != channel);
             }
             ClientFrame::Heartbeat { sent, .. } => {
-                assert!(!self.welcomed || !self.said_hello || sent <= self.next_serial, "{sent}: not here");
+                assert!(
+                    !self.welcomed || !self.said_hello || sent <= self.next_serial,
+                    "{sent}: not here"
+                );
             }
             other => panic!("nobody asked for {other:?}"),
         }

@@ -12,13 +12,15 @@ impl World {
                 (first.0..=last.0).for_each(|receipt| self.fate(Receipt(receipt), Fate::Gone, ""));
             }
             Event::Acknowledged { first, last } => {
-                (first.0..=last.0)
-                    .for_each(|receipt| self.fate(Receipt(receipt), Fate::Acknowledged, "Acknowledged"));
+                (first.0..=last.0).for_each(|receipt| {
+                    self.fate(Receipt(receipt), Fate::Acknowledged, "Acknowledged")
+                });
             }
             Event::Rejected { receipt, .. } => self.fate(receipt, Fate::Rejected, "Rejected"),
             Event::InDoubt { first, last, messages } => {
                 assert_eq!(messages.len() as u64, last.0 - first.0 + 1, "all are handed back");
-                (first.0..=last.0).for_each(|receipt| self.fate(Receipt(receipt), Fate::InDoubt, "InDoubt"));
+                (first.0..=last.0)
+                    .for_each(|receipt| self.fate(Receipt(receipt), Fate::InDoubt, "InDoubt"));
             }
             Event::Dropped { first, last, messages, .. } => {
                 assert_eq!(messages.len() as u64, last.0 - first.0 + 1, "all are handed back");
@@ -30,8 +32,10 @@ impl World {
             }
             Event::Message(message) => {
                 self.seen.insert("Message");
-                let offset =
-                    message.as_text().and_then(|text| text.parse().ok()).expect("the server says it");
+                let offset = message
+                    .as_text()
+                    .and_then(|text| text.parse().ok())
+                    .expect("the server says it");
                 self.follows(None, Position::new(1, offset));
             }
             Event::Publication { channel, position, .. } => {
@@ -62,21 +66,28 @@ impl World {
                 self.told.remove(&None);
             }
             _ => {
-                let is_start =
-                    matches!(event, Event::State { .. } | Event::Dialing { .. } | Event::StatusChange(_));
+                let is_start = matches!(
+                    event,
+                    Event::State { .. } | Event::Dialing { .. } | Event::StatusChange(_)
+                );
                 assert!(!was_closed || is_start, "after the last event: {event:?}");
             }
         }
     }
 
     fn follows(&mut self, stream: Option<Channel>, position: Position) {
-        let before = self.told.insert(stream, position).filter(|before| before.epoch == position.epoch);
-        assert!(before.is_none_or(|before| position.offset == before.offset + 1), "no hole and no duplicate");
+        let before =
+            self.told.insert(stream, position).filter(|before| before.epoch == position.epoch);
+        assert!(
+            before.is_none_or(|before| position.offset == before.offset + 1),
+            "no hole and no duplicate"
+        );
     }
 
     fn presence(&mut self, channel: Channel, change: PresenceEvent) {
         let key = |member: &relink::Member| (channel.clone(), member.user.clone());
-        let info = |member: &relink::Member| member.info.as_ref().map(|info| info.as_str().to_owned());
+        let info =
+            |member: &relink::Member| member.info.as_ref().map(|info| info.as_str().to_owned());
         match &change {
             PresenceEvent::Joined(member) => {
                 assert_eq!(self.present.insert(key(member), info(member)), None, "{change:?}");
@@ -106,7 +117,9 @@ impl World {
         let outbox = self.session.outbox();
         let open = self.fates.values().filter(|(_, fate)| *fate == Fate::Open).count();
         assert_eq!(outbox.len() + outbox.in_flight(), open, "what has no fate yet is here");
-        assert!(open <= 8 && outbox.bytes() <= 120 && outbox.in_flight() <= outbox.config().in_flight);
+        assert!(
+            open <= 8 && outbox.bytes() <= 120 && outbox.in_flight() <= outbox.config().in_flight
+        );
         assert_eq!(self.session.stats().queued as usize, open);
         for (channel, seen) in
             [("gap", self.session.stats().gaps), ("duplicate", self.session.stats().duplicates)]
@@ -118,7 +131,8 @@ impl World {
         for number in 0..3 {
             let channel = name(number);
             let position = self.session.position(&channel);
-            if let (Some(position), Some(told)) = (position, self.told.get(&Some(channel.clone()))) {
+            if let (Some(position), Some(told)) = (position, self.told.get(&Some(channel.clone())))
+            {
                 assert!(
                     position.epoch != told.epoch || position.offset <= told.offset,
                     "ahead of what was told"

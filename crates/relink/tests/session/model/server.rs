@@ -28,7 +28,8 @@ impl World {
             Step::Welcome if !self.welcomed => {
                 self.welcomed = true;
                 let known = self.session.resume().filter(|_| self.sessions > 0);
-                let asked = known.filter(|resume| resume.session.expose() == format!("s{}", self.sessions));
+                let asked =
+                    known.filter(|resume| resume.session.expose() == format!("s{}", self.sessions));
                 let received = self.server.received;
                 if let Some(resume) = asked {
                     self.next_serial = received;
@@ -48,7 +49,8 @@ impl World {
                 self.welcomed = true;
                 let session = format!("s{}", self.sessions);
                 self.say(welcome(&session, resumed, received.into(), offset.into()));
-                // The two sides mean different things now; what follows only must not break anything.
+                // The two sides mean different things now; what follows only must not break
+                // anything.
                 self.server = Server::default();
                 self.said_hello = false;
             }
@@ -68,14 +70,20 @@ impl World {
             }
             Step::Answer { channel } => {
                 if self.subscribed.contains(&channel) {
-                    let since = self.session.position(&name(channel)).map_or(0, |position| position.offset);
+                    let since =
+                        self.session.position(&name(channel)).map_or(0, |position| position.offset);
                     self.server.offsets.insert(Some(channel), since);
                     let position = Position::new(1, since);
-                    self.say(ServerFrame::Subscribed { channel: name(channel), position, recovered: true });
+                    self.say(ServerFrame::Subscribed {
+                        channel: name(channel),
+                        position,
+                        recovered: true,
+                    });
                 }
             }
             Step::Refuse { channel, for_now } => {
-                let problem = if for_now { Problem::UNAVAILABLE } else { Problem::CHANNEL_NOT_AUTHORIZED };
+                let problem =
+                    if for_now { Problem::UNAVAILABLE } else { Problem::CHANNEL_NOT_AUTHORIZED };
                 self.subscribed.remove(&channel);
                 let problem = Some(Problem::new(problem, ""));
                 self.say(ServerFrame::Unsubscribed { channel: name(channel), problem });
@@ -93,7 +101,10 @@ impl World {
                 self.say(ServerFrame::Joined { channel: name(channel), member });
             }
             Step::Left { channel, user } => {
-                self.say(ServerFrame::Left { channel: name(channel), member: member(&user.to_string(), "") });
+                self.say(ServerFrame::Left {
+                    channel: name(channel),
+                    member: member(&user.to_string(), ""),
+                });
             }
             Step::AckAnything { serial } => {
                 let serial = serial.min((1 << 53) - 1);
@@ -103,7 +114,10 @@ impl World {
             Step::CountAnything { sent } => {
                 self.say(ServerFrame::HeartbeatAck { nonce: 1, sent: sent.into() });
             }
-            other => assert!(matches!(other, Step::Welcome | Step::Forget), "{other:?} is done elsewhere"),
+            other => assert!(
+                matches!(other, Step::Welcome | Step::Forget),
+                "{other:?} is done elsewhere"
+            ),
         }
     }
 

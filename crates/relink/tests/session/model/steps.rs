@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use relink::{
-    Guarantee, OutboxConfig, Overflow, Priority, Rate, ReopenPolicy, SessionConfig, SubscriptionsConfig,
+    Guarantee, OutboxConfig, Overflow, Priority, Rate, ReopenPolicy, SessionConfig,
+    SubscriptionsConfig,
 };
 use relink_v1 as v1;
 
@@ -140,7 +141,8 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 pub(super) fn config() -> impl Strategy<Value = SessionConfig> {
     let overflow =
         prop_oneof![Just(Overflow::Refuse), Just(Overflow::DropOldest), Just(Overflow::DropNewest)];
-    let guarantee = prop_oneof![4 => Just(Guarantee::AtLeastOnce), 1 => Just(Guarantee::AtMostOnce)];
+    let guarantee =
+        prop_oneof![4 => Just(Guarantee::AtLeastOnce), 1 => Just(Guarantee::AtMostOnce)];
     let pace = prop::option::weighted(0.3, (1..3_u32, 100..2_000_u64));
     (overflow, guarantee, pace, any::<bool>(), any::<bool>(), 1..8_usize).prop_map(
         |(overflow, guarantee, pace, resubscribe, expires, in_flight)| {
