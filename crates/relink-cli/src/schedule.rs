@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
-use relink::{HumanDuration, LinkConfig, Schedule, Window};
+use relink::LinkConfig;
+use relink::policy::{Schedule, Window};
+use relink::time::HumanDuration;
 
 use crate::exit::{Exit, Mistake};
 use crate::output::unwritten;

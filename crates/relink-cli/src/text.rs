@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use relink::{DeadReason, Failure, Hint, Reason};
+use relink::link::Hint;
+use relink::policy::DeadReason;
+use relink::{Failure, Reason};
 
 /// What happened, as a part of a sentence: the server's own words where it had some, else ours,
 /// with the detail where it says more.

@@ -5,14 +5,23 @@
 pub use rustls;
 pub use {http, relink};
 
+pub use relink::link::{
+    Hint, OnDead, OnFirstFailure, OnOffline, ReopenPolicy, RetryAfter, Status, StatusChange,
+    StatusViewConfig,
+};
+pub use relink::policy::{
+    BudgetConfig, CredentialsConfig, Curve, HeartbeatConfig, Jitter, TokenPlacement,
+};
+pub use relink::session::{
+    DropReason, InvalidUrl, Member, OfflineSend, OutboxConfig, Overflow, PresenceEvent, Problem,
+    Secret, SendErrorKind, SendReceipt, SubscriptionsConfig, Text,
+};
+pub use relink::stats::Stats;
 pub use relink::{
-    Address, Backoff, BudgetConfig, Channel, CloseCode, CloseFrame, ClosePolicy, ClosedReason,
-    ConfigError, CredentialsConfig, Curve, DropReason, Event, Failure, Guarantee, HeartbeatConfig,
-    Hint, InvalidUrl, Jitter, LinkConfig, Member, Message, OfflineSend, OnDead, OnFirstFailure,
-    OnOffline, OutboxConfig, Outgoing, Overflow, Phase, Position, PresenceEvent, Priority, Problem,
-    Protocol, Reason, Receipt, ReopenPolicy, Resume, RetryAfter, Secret, SendError, SendErrorKind,
-    SendReceipt, SessionConfig, SessionId, State, Stats, Status, StatusChange, StatusViewConfig,
-    StopReason, Subscription, SubscriptionsConfig, Text, Token, TokenPlacement, Verdict,
+    Address, Backoff, Channel, CloseCode, CloseFrame, ClosePolicy, ClosedReason, ConfigError,
+    Event, Failure, Guarantee, LinkConfig, Message, Outgoing, Phase, Position, Priority, Protocol,
+    Reason, Receipt, Resume, SendError, SessionConfig, SessionId, State, StopReason, Subscription,
+    Token, Verdict,
 };
 #[cfg(feature = "v1")]
 #[doc(inline)]

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderName, HeaderValue};
 use rand::rngs::SmallRng;
+use relink::policy::TokenPlacement;
 use relink::profile::Profile;
+use relink::protocol::Given;
+use relink::session::{InvalidUrl, Secret};
 use relink::{
-    Address, Channel, ConfigError, Given, InvalidUrl, Protocol, Resume, Secret, Session,
-    SessionConfig, SessionInput, Token, TokenPlacement,
+    Address, Channel, ConfigError, Protocol, Resume, Session, SessionConfig, SessionInput, Token,
 };
 
 use crate::channel_tokens::ChannelTokens;

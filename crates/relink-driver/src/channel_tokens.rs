@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use relink::{Channel, Secret, SessionInput};
+use relink::session::Secret;
+use relink::{Channel, SessionInput};
 
 /// Brings the token for one channel.
 type Provider = Arc<dyn Fn(Channel) -> BoxFuture<'static, Result<Secret, String>> + Send + Sync>;

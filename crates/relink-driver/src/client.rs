@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
+use relink::link::{Hint, Indicator, Status};
+use relink::session::{Answer, Member, SendReceipt};
+use relink::stats::Stats;
 use relink::{
-    Answer, Channel, CloseCode, CloseFrame, ClosedReason, Event, Hint, Indicator, Member, Outgoing,
-    Position, Resume, SendError, SendReceipt, SessionInput, State, Stats, Status, Subscription,
+    Channel, CloseCode, CloseFrame, ClosedReason, Event, Outgoing, Position, Resume, SendError,
+    SessionInput, State, Subscription,
 };
 
 use crate::engine::Engine;
@@ -32,7 +35,7 @@ pub struct Client {
 }
 
 /// What happens on a link, in order: a [`Stream`] that ends after [`Event::Closed`]. If the link is
-/// connected again ([`ReopenPolicy`](relink::ReopenPolicy)), it goes on.
+/// connected again ([`ReopenPolicy`](relink::link::ReopenPolicy)), it goes on.
 ///
 /// A slow reader slows the peer: once the inbox is full the socket is not read. Dropping it means
 /// that nobody listens: messages are then thrown away as they come, and the link lives on for its
@@ -236,7 +239,7 @@ impl Client {
     }
 
     /// Connects again, if the link is at an end that allows it
-    /// ([`ReopenPolicy`](relink::ReopenPolicy)). While it closes towards such an end, that is
+    /// ([`ReopenPolicy`](relink::link::ReopenPolicy)). While it closes towards such an end, that is
     /// remembered: it starts again once it is there, unless it is closed once more meanwhile. Does
     /// nothing while the link is up, or on its way. After many dials in a short time, the next one
     /// waits as `budget.rate` demands.

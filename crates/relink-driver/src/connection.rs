@@ -7,9 +7,12 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 use futures_core::Stream;
 use futures_sink::Sink;
 use futures_util::task::AtomicWaker;
+use relink::link::Hint;
+use relink::session::{Overflow, SendErrorKind, SendReceipt};
+use relink::stats::Stats;
 use relink::{
-    Channel, CloseCode, CloseFrame, Event, Hint, Instant, Message, Outgoing, Overflow, Resume,
-    SendError, SendErrorKind, SendReceipt, SessionInput, State, Stats, Subscription,
+    Channel, CloseCode, CloseFrame, Event, Instant, Message, Outgoing, Resume, SendError,
+    SessionInput, State, Subscription,
 };
 
 use crate::client::ClosedError;
@@ -97,8 +100,8 @@ impl<Rt: Runtime> Connection<Rt> {
     }
 
     /// Connects again, if the link is at an end that allows it
-    /// ([`ReopenPolicy`](relink::ReopenPolicy)); while it closes towards such an end, once it is
-    /// there.
+    /// ([`ReopenPolicy`](relink::link::ReopenPolicy)); while it closes towards such an end, once it
+    /// is there.
     ///
     /// # Errors
     ///

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use http::header::SET_COOKIE;
-use relink::{Origin, Secret};
+use relink::session::{Origin, Secret};
 
 use crate::clock::wall_clock;
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use relink::{Address, Failure, InvalidUrl, Secret};
+use relink::session::{InvalidUrl, Secret};
+use relink::{Address, Failure};
 
 use crate::happy_eyeballs;
 use crate::request::{Prepared, Target, Template};

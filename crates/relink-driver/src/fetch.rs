@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use relink::{Address, Secret, SessionInput, Token, TransportId};
+use relink::link::TransportId;
+use relink::session::Secret;
+use relink::{Address, SessionInput, Token};
 
 use crate::channel_tokens::ChannelTokens;
 use crate::request::Template;

@@ -5,9 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::task::AtomicWaker;
 use rand::rngs::SmallRng;
+use relink::link::Hint;
+use relink::session::{SendErrorKind, SendReceipt};
 use relink::{
-    Channel, ClosedReason, Event, Hint, Instant, Outgoing, Protocol, SendError, SendErrorKind,
-    SendReceipt, Session, SessionInput, Subscription,
+    Channel, ClosedReason, Event, Instant, Outgoing, Protocol, SendError, Session, SessionInput,
+    Subscription,
 };
 
 use crate::client::ClosedError;

@@ -212,7 +212,7 @@ mod tests {
     fn messages_that_are_handed_back_are_bounded_and_their_receipts_are_told_all_the_same() {
         let mut inbox = Inbox::new(InboxLimits::new(10, 400), 600);
         for number in 1..=100 {
-            let (receipt, why) = (Receipt(number * 2), relink::DropReason::Overflow);
+            let (receipt, why) = (Receipt(number * 2), relink::session::DropReason::Overflow);
             let messages = vec![vec![0; 300].into()];
             inbox.push(Event::Dropped { first: receipt, last: receipt, why, messages }).unwrap();
         }
@@ -226,7 +226,7 @@ mod tests {
     fn a_million_messages_that_expire_together_are_told_in_one_event() {
         let mut inbox = Inbox::new(InboxLimits::new(10, 400), 600);
         for number in 1..=1_000_000 {
-            let (receipt, why) = (Receipt(number), relink::DropReason::Expired);
+            let (receipt, why) = (Receipt(number), relink::session::DropReason::Expired);
             let messages = vec![vec![0; 8].into()];
             inbox.push(Event::Dropped { first: receipt, last: receipt, why, messages }).unwrap();
         }

@@ -1,7 +1,8 @@
 //! What a link is made from, put together: what the application says, and what a preset brings for
 //! the rest.
 
-use relink::{Plain, Protocol, SessionConfig, TokenPlacement};
+use relink::policy::TokenPlacement;
+use relink::{Plain, Protocol, SessionConfig};
 
 /// A wire protocol with all that belongs to it.
 pub(crate) struct Preset {

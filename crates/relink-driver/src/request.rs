@@ -8,7 +8,9 @@ use http::header::{
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use relink::{Address, InvalidUrl, Origin, Secret, TokenPlacement};
+use relink::Address;
+use relink::policy::TokenPlacement;
+use relink::session::{InvalidUrl, Origin, Secret};
 
 use crate::builder::BuildError;
 use crate::cookies::{Jar, Visit};

@@ -84,10 +84,9 @@ mod tests {
 
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
-    use relink::{
-        Command, Frame, Message, Plain, Protocol, ProtocolEvent, Session, SessionAction,
-        SessionConfig, SessionInput,
-    };
+    use relink::protocol::{Command, ProtocolEvent};
+    use relink::session::Frame;
+    use relink::{Message, Plain, Protocol, Session, SessionAction, SessionConfig, SessionInput};
 
     use super::*;
     use crate::inbox::InboxLimits;

@@ -9,7 +9,9 @@ use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
-use relink::{CloseFrame, Frame, Instant, SessionInput, TransportId};
+use relink::link::TransportId;
+use relink::session::Frame;
+use relink::{CloseFrame, Instant, SessionInput};
 
 use crate::dial::Dialed;
 use crate::handle_state::Shared;

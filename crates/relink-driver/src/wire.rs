@@ -7,7 +7,8 @@ use std::io;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use relink::{Address, CloseCode, CloseFrame, ConfigError, Failure, Frame, Message, Secret, Text};
+use relink::session::{Frame, Secret, Text};
+use relink::{Address, CloseCode, CloseFrame, ConfigError, Failure, Message};
 use tungstenite::Error;
 use tungstenite::protocol::frame::coding::CloseCode as WireCode;
 use tungstenite::protocol::{

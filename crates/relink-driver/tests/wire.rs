@@ -5,7 +5,8 @@
 use std::io::{self, Read, Write};
 
 use bytes::Bytes;
-use relink::{Address, CloseCode, CloseFrame, Failure, Frame, Message};
+use relink::session::Frame;
+use relink::{Address, CloseCode, CloseFrame, Failure, Message};
 use relink_driver::{Wire, WireError, WireEvent, WireLimits};
 use tungstenite::handshake::server::{Request, Response};
 use tungstenite::protocol::{Role, WebSocket};

@@ -5,10 +5,8 @@ use std::time::Duration;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
-use relink::{
-    CloseCode, ClosedReason, Event, Failure, Indicator, Instant, Reason, Status, StatusView,
-    StatusViewConfig, StopReason,
-};
+use relink::link::{Indicator, Status, StatusView, StatusViewConfig};
+use relink::{CloseCode, ClosedReason, Event, Failure, Instant, Reason, StopReason};
 use relink_examples::banner::{Screen, draw};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -220,5 +220,5 @@ async fn only_the_owner_reads_an_inbox() {
         panic!("the end")
     };
     let name = tokio::time::timeout(LIMIT, refused).await.expect("an answer");
-    assert_eq!(name, relink::Problem::CHANNEL_NOT_AUTHORIZED);
+    assert_eq!(name, relink::session::Problem::CHANNEL_NOT_AUTHORIZED);
 }

@@ -32,12 +32,12 @@ config! {
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub linger / with_linger: Duration = Duration::ZERO,
         /// Nobody comes back later, and nobody is told to wait for longer. Clients shorten what
-        /// goes beyond their own limit, [`RetryAfter::max`](relink::RetryAfter::max), and would
-        /// then all come back just before it: this must not be above that.
+        /// goes beyond their own limit, [`RetryAfter::max`](relink::link::RetryAfter::max), and
+        /// would then all come back just before it: this must not be above that.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub max / with_max: Duration = Duration::from_secs(300),
         /// What clients add to the hint by themselves, in percent: their
-        /// [`RetryAfter::spread_pct`](relink::RetryAfter::spread_pct).
+        /// [`RetryAfter::spread_pct`](relink::link::RetryAfter::spread_pct).
         pub spread_pct / with_spread_pct: u32 = 20,
     }
 }

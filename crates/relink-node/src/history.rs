@@ -6,9 +6,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use relink::internal::{config, positive, within};
-use relink::{
-    Channel, CloseFrame, ConfigError, Member, Message, Position, Problem, Rejection, SessionId,
-};
+use relink::protocol::Rejection;
+use relink::session::{Member, Problem};
+use relink::{Channel, CloseFrame, ConfigError, Message, Position, SessionId};
 
 config! {
     /// How much is kept for those who return.

@@ -36,7 +36,8 @@
 //!     ConnectionId, Full, HistoryConfig, MemoryStore, Node, NodeAction, NodeConfig, NodeInput, Stream,
 //! };
 //! use relink_v1::{ClientFrame, Encoding, ServerFrame};
-//! use relink::{Instant, Problem};
+//! use relink::Instant;
+//! use relink::session::Problem;
 //! # struct Dice(u64);
 //! # impl relink::rand_core::TryRng for Dice {
 //! #     type Error = core::convert::Infallible;

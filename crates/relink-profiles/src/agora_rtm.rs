@@ -13,11 +13,12 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use relink::TokenPlacement;
+use relink::link::{OnFirstFailure, ReopenPolicy, Status, Timer};
+use relink::policy::TokenPlacement;
+use relink::policy::{Curve, Jitter};
 use relink::profile::{Profile, StateLabel, StateView};
 use relink::{
-    Backoff, CloseCode, ClosedReason, Curve, Jitter, LinkConfig, OnFirstFailure, Reason,
-    ReopenPolicy, SessionConfig, State, Status, StopReason, Timer, Verdict,
+    Backoff, CloseCode, ClosedReason, LinkConfig, Reason, SessionConfig, State, StopReason, Verdict,
 };
 
 /// As the page says.

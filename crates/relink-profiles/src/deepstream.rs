@@ -22,12 +22,13 @@ mod wire;
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use relink::TokenPlacement;
+use relink::link::{Handshake, Indicator, OnDead, ReopenPolicy, Step};
+use relink::policy::TokenPlacement;
+use relink::policy::{BudgetConfig, Curve, HTTP_STATUSES, HeartbeatConfig, Jitter, Row, rows};
 use relink::profile::{Profile, StateLabel, StateView};
 use relink::{
-    Backoff, BudgetConfig, ClosePolicy, ClosedReason, Curve, HTTP_STATUSES, Handshake,
-    HeartbeatConfig, Indicator, Jitter, LinkConfig, OnDead, Phase, Reason, ReopenPolicy, Row,
-    SessionConfig, State, Step, StopReason, Verdict, rows,
+    Backoff, ClosePolicy, ClosedReason, LinkConfig, Phase, Reason, SessionConfig, State,
+    StopReason, Verdict,
 };
 
 pub use client::Deepstream;

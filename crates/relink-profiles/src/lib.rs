@@ -65,8 +65,9 @@ mod streams;
 
 use alloc::boxed::Box;
 
+use relink::policy::TokenPlacement;
 use relink::profile::{Profile, StateLabel};
-use relink::{ClosedReason, Plain, SessionConfig, TokenPlacement};
+use relink::{ClosedReason, Plain, SessionConfig};
 
 pub use peer_restart::{PeerRestart, PeerRestartConfig, RestartAction};
 pub use state_mapper::{StateChange, StateMapper};

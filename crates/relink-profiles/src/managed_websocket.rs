@@ -15,12 +15,15 @@ mod client;
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use relink::TokenPlacement;
+use relink::link::ReopenPolicy;
+use relink::policy::TokenPlacement;
+use relink::policy::{
+    Breaker, BudgetConfig, Curve, HTTP_STATUSES, HeartbeatConfig, Jitter, Row, row, rows,
+};
 use relink::profile::{Profile, StateLabel};
+use relink::session::{OfflineSend, OutboxConfig};
 use relink::{
-    Backoff, Breaker, BudgetConfig, ClosePolicy, ClosedReason, Curve, HTTP_STATUSES,
-    HeartbeatConfig, Jitter, LinkConfig, OfflineSend, OutboxConfig, ReopenPolicy, Row,
-    SessionConfig, State, StopReason, Verdict, row, rows,
+    Backoff, ClosePolicy, ClosedReason, LinkConfig, SessionConfig, State, StopReason, Verdict,
 };
 
 pub use client::{ManagedWebSocket, Word};

@@ -3,8 +3,8 @@
 //!
 //! From the best practices for reconnects of its realtime messaging. Above the link, one
 //! [`PeerRestart`](crate::PeerRestart) for each peer restarts what the link is not concerned in,
-//! and a [`Roster`](relink::Roster) compares who was there with who is. [`Client`] is the client's
-//! half of its wire protocol.
+//! and a [`Roster`](relink::session::Roster) compares who was there with who is. [`Client`] is the
+//! client's half of its wire protocol.
 //!
 //! Not copied from the real SDK: delays that jitter takes beyond the cap, and below the floor of 30
 //! s for 4010; a first connect that is never retried; a wait of 30 s for the answer to a close
@@ -17,12 +17,13 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use alloc::borrow::Cow;
-use relink::TokenPlacement;
-use relink::{
-    Backoff, BudgetConfig, ClosePolicy, ClosedReason, Curve, GiveUpReason, HTTP_STATUSES,
-    Handshake, HeartbeatConfig, Jitter, LinkConfig, OfflineSend, OutboxConfig, Row, SessionConfig,
-    Status, StopReason, Verdict, row, rows,
+use relink::link::{Handshake, Status};
+use relink::policy::TokenPlacement;
+use relink::policy::{
+    BudgetConfig, Curve, GiveUpReason, HTTP_STATUSES, HeartbeatConfig, Jitter, Row, row, rows,
 };
+use relink::session::{OfflineSend, OutboxConfig};
+use relink::{Backoff, ClosePolicy, ClosedReason, LinkConfig, SessionConfig, StopReason, Verdict};
 
 use relink::profile::{Profile, StateLabel};
 

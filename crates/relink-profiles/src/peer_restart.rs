@@ -9,7 +9,8 @@
 
 use core::time::Duration;
 use relink::internal::{config, positive};
-use relink::{ConfigError, DelayTable, Instant};
+use relink::policy::DelayTable;
+use relink::{ConfigError, Instant};
 
 config! {
     /// When a peer's connection is restarted.
@@ -61,7 +62,7 @@ pub enum RestartAction {
 ///   of the last attempt.
 /// * [`recovered`](Self::recovered) ends it, and the next loss starts over.
 /// * [`stop`](Self::stop) ends it, too: the signalling link itself is down, restarts cannot get
-///   through, and what survives is seen when it is back ([`Roster`](relink::Roster)).
+///   through, and what survives is seen when it is back ([`Roster`](relink::session::Roster)).
 ///
 /// ```
 /// use core::time::Duration;

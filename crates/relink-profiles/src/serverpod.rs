@@ -10,12 +10,11 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use relink::TokenPlacement;
+use relink::link::OnOffline;
+use relink::policy::TokenPlacement;
+use relink::policy::{BudgetConfig, Curve, DelayTable, Jitter};
 use relink::profile::{Profile, StateLabel};
-use relink::{
-    Backoff, BudgetConfig, ClosedReason, Curve, DelayTable, Jitter, LinkConfig, OnOffline, Phase,
-    SessionConfig, State,
-};
+use relink::{Backoff, ClosedReason, LinkConfig, Phase, SessionConfig, State};
 
 /// As the lesson says.
 pub static PROFILE: Profile = Profile {

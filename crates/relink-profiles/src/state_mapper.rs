@@ -2,8 +2,9 @@
 
 use core::fmt;
 
+use relink::link::{Status, StatusChange};
 use relink::profile::{Profile, StateLabel, StateView};
-use relink::{Event, Reason, State, Status, StatusChange};
+use relink::{Event, Reason, State};
 
 /// A change of state, in a system's own words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

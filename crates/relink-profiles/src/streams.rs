@@ -2,7 +2,8 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use relink::{Channel, Message, Position, ProtocolEvent};
+use relink::protocol::ProtocolEvent;
+use relink::{Channel, Message, Position};
 
 /// Counts messages channel by channel. Every subscription starts a new epoch: what was said while
 /// the link was down is lost, and the session tells so.

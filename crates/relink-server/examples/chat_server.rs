@@ -11,7 +11,8 @@
 
 use std::error::Error;
 
-use relink::{CloseCode, Problem};
+use relink::CloseCode;
+use relink::session::Problem;
 use relink_node::NodeEvent;
 use relink_server::{Context, Server, ServerBuilder, User, relink};
 use tokio::net::TcpListener;

@@ -7,7 +7,8 @@ use rand::{
     SeedableRng,
     rngs::{StdRng, SysRng},
 };
-use relink::{Channel, CloseFrame, ConfigError, Message, Problem, Secret};
+use relink::session::{Problem, Secret};
+use relink::{Channel, CloseFrame, ConfigError, Message};
 use relink_node::Node;
 use tokio::{net::TcpListener, runtime::Handle};
 

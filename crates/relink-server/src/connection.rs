@@ -7,7 +7,8 @@ use std::{
 };
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use relink::{CloseCode, CloseFrame, Message, Text};
+use relink::session::Text;
+use relink::{CloseCode, CloseFrame, Message};
 use relink_driver::CloseWatch;
 use relink_node::{ConnectionId, NodeInput};
 use tokio::{

@@ -3,7 +3,8 @@
 use std::{fmt, future::ready, io, net::IpAddr, sync::Arc};
 
 use http::StatusCode;
-use relink::{Channel, CloseFrame, Message, Problem, SessionId};
+use relink::session::Problem;
+use relink::{Channel, CloseFrame, Message, SessionId};
 use relink_node::{NodeEvent, NodeInput, NodeStats, Stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite},

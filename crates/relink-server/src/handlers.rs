@@ -5,7 +5,8 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
 use http::{Request, StatusCode};
-use relink::{Channel, CloseCode, CloseFrame, Message, Problem, Secret};
+use relink::session::{Problem, Secret};
+use relink::{Channel, CloseCode, CloseFrame, Message};
 use relink_node::Stream;
 
 use crate::{context::Context, user::User};

@@ -12,7 +12,7 @@
 //!
 //! ```
 //! use futures_util::{SinkExt, StreamExt};
-//! use relink::Problem;
+//! use relink::session::Problem;
 //! use relink_server::{Server, User, relink};
 //! use tokio::net::TcpListener;
 //! use tokio_tungstenite::{connect_async, tungstenite::ClientRequestBuilder};

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use relink::Member;
+use relink::session::Member;
 
 /// A user, as the application knows them: one name, whatever the number of connections. Cheap to
 /// clone.

@@ -51,7 +51,7 @@ async fn w17_too_many_from_one_address_are_told_429_and_when_to_come_back() {
 
 #[tokio::test]
 async fn w20_whoever_comes_too_fast_is_told_429_and_when_to_come_back() {
-    let rate = relink::Rate { burst: 2, refill: std::time::Duration::from_secs(3600) };
+    let rate = relink::policy::Rate { burst: 2, refill: std::time::Duration::from_secs(3600) };
     let admission = relink_node::AdmissionConfig::default().with_per_address(rate);
     let config = ServerConfig::default().with_admission(Some(admission));
     let server = Running::start(Server::builder().config(config)).await;
@@ -93,7 +93,7 @@ async fn w17_a_client_that_does_not_offer_the_subprotocol_is_told_so() {
 
 #[tokio::test]
 async fn w17_a_token_in_the_handshake_is_looked_at_there() {
-    let authenticate = |token: Option<relink::Secret>| async move {
+    let authenticate = |token: Option<relink::session::Secret>| async move {
         match token {
             Some(token) if token.expose() == "good" => Ok(User::new("alice")),
             Some(token) if token.expose() == "banned" => Err(CloseCode::ACCOUNT_SUSPENDED.into()),
@@ -203,7 +203,7 @@ async fn w17_a_request_as_proxies_write_it_is_let_in() {
 
 #[tokio::test]
 async fn w17_a_bearer_token_is_read_whatever_its_capitals_and_what_is_none_is_refused() {
-    let authenticate = |token: Option<relink::Secret>| async move {
+    let authenticate = |token: Option<relink::session::Secret>| async move {
         match token {
             Some(token) if token.expose() == "good" => Ok(User::new("alice")),
             _ => Err(CloseCode::INVALID_TOKEN.into()),

@@ -5,7 +5,8 @@ mod client;
 use std::{sync::Arc, time::Duration};
 
 use client::{Client, Running};
-use relink::{CloseCode, CloseFrame, Problem};
+use relink::session::Problem;
+use relink::{CloseCode, CloseFrame};
 use relink_node::{HistoryConfig, NodeConfig, NodeEvent, PresenceConfig};
 use relink_server::{MemoryHistory, Server, ServerConfig, User, relink};
 use serde_json::{Value, json};
@@ -174,7 +175,7 @@ async fn w09_a_deliberate_end_ends_the_session() {
 
 #[tokio::test]
 async fn w09_a_session_of_another_user_is_not_resumed() {
-    let authenticate = |token: Option<relink::Secret>| async move {
+    let authenticate = |token: Option<relink::session::Secret>| async move {
         Ok(User::new(token.map_or(String::new(), |token| token.expose().to_owned())))
     };
     let server = Running::start(Server::builder().authenticate(authenticate)).await;

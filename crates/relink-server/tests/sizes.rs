@@ -8,10 +8,8 @@ mod client;
 use client::{PATIENCE, Running};
 use futures_util::{FutureExt, StreamExt};
 use relink_server::node::NodeConfig;
-use relink_server::relink::{
-    DropReason, Event, Message, Outgoing, Position, Receipt, Resume, Secret, SendErrorKind,
-    SizeLimit, Subscription,
-};
+use relink_server::relink::session::{DropReason, Secret, SendErrorKind, SizeLimit};
+use relink_server::relink::{Event, Message, Outgoing, Position, Receipt, Resume, Subscription};
 use relink_server::v1::{self, Encoding};
 use relink_server::{Server, ServerConfig};
 use relink_tokio::{BuildError, Client, Events, WireLimits};

@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use rand_pcg::Pcg32;
+use relink::link::{Hint, Input, TransportId};
 use relink::rand_core::{Rng, SeedableRng};
-use relink::{Address, Hint, Input, LinkConfig, Plain, Session, SessionConfig, TransportId};
+use relink::{Address, LinkConfig, Plain, Session, SessionConfig};
 
 use crate::model::Violation;
 use crate::stimulus::{Delay, Source, Stimulus, What};

@@ -27,7 +27,8 @@
 //! costs a minute, and that no impatient hint makes it less.
 //!
 //! ```
-//! use relink::{ClosePolicy, Hint, LinkConfig, State, Verdict};
+//! use relink::{ClosePolicy, LinkConfig, State, Verdict};
+//! use relink::link::Hint;
 //! use relink_sim::{Sim, secs};
 //!
 //! let mut policy = ClosePolicy::default();

@@ -10,9 +10,11 @@ mod table;
 
 use std::collections::VecDeque;
 
+use relink::link::{
+    HandshakeEvent, Hint, Input, OnOffline, Refusal, ReopenPolicy, Status, Step, Timer, TransportId,
+};
 use relink::{
-    CloseCode, ClosedReason, Failure, HandshakeEvent, Hint, Input, Instant, LinkConfig, OnOffline,
-    Phase, Refusal, ReopenPolicy, State, Status, Step, StopReason, Timer, TransportId, Verdict,
+    CloseCode, ClosedReason, Failure, Instant, LinkConfig, Phase, State, StopReason, Verdict,
 };
 
 use crate::stimulus::sender;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use relink::link::TransportId;
+use relink::session::Frame;
 use relink::{
-    Address, CloseCode, CloseFrame, Failure, Frame, Instant, Message, Protocol, SessionAction,
-    SessionInput, Token, TransportId,
+    Address, CloseCode, CloseFrame, Failure, Instant, Message, Protocol, SessionAction,
+    SessionInput, Token,
 };
 
 use crate::sim::Sim;

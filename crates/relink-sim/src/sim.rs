@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use rand_pcg::Pcg32;
+use relink::link::{Hint, TransportId};
 use relink::rand_core::SeedableRng;
+use relink::session::{Frame, Secret, SendReceipt};
 use relink::{
-    Address, Channel, CloseCode, ConfigError, Event, Failure, Frame, Hint, Instant, LinkConfig,
-    Outgoing, Phase, Plain, Protocol, Secret, SendError, SendReceipt, Session, SessionConfig,
-    SessionInput, State, Subscription, TransportId,
+    Address, Channel, CloseCode, ConfigError, Event, Failure, Instant, LinkConfig, Outgoing, Phase,
+    Plain, Protocol, SendError, Session, SessionConfig, SessionInput, State, Subscription,
 };
 
 use crate::peer::{Addresses, OnDial, Peer, Tokens, World};

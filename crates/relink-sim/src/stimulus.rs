@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use relink::{
-    CLOSE_CODES, CloseCode, HandshakeEvent, Input, Instant, Link, Phase, State, Step, TokenInfo,
-    TransportId, rand_core::Rng,
-};
+use relink::link::{HandshakeEvent, Input, Step, TokenInfo, TransportId};
+use relink::policy::CLOSE_CODES;
+use relink::{CloseCode, Instant, Link, Phase, State, rand_core::Rng};
 
 /// Something that happens, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +162,7 @@ pub(crate) fn known_codes() -> Vec<u16> {
 /// The same for HTTP statuses.
 #[cfg(feature = "proptest")]
 pub(crate) fn known_statuses() -> Vec<u16> {
-    let rows = relink::HTTP_STATUSES.iter().flat_map(|(rule, _)| [rule.from, rule.to]);
+    let rows = relink::policy::HTTP_STATUSES.iter().flat_map(|(rule, _)| [rule.from, rule.to]);
     rows.chain([0, 99, 600]).collect()
 }
 

@@ -18,12 +18,14 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use relink::{
-    AddressError, Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve,
-    Failure, Handshake, HandshakeEvent, HeartbeatConfig, Hint, Input, Jitter, LinkConfig, OnDead,
-    OnFirstFailure, OnOffline, Rate, Refusal, ReopenPolicy, RetryAfter, StatusViewConfig,
-    StopReason, TokenError, TokenInfo, TransportId, Verdict,
+use relink::link::{
+    AddressError, Handshake, HandshakeEvent, Hint, Input, OnDead, OnFirstFailure, OnOffline,
+    Refusal, ReopenPolicy, RetryAfter, StatusViewConfig, TokenError, TokenInfo, TransportId,
 };
+use relink::policy::{
+    Breaker, BudgetConfig, CredentialsConfig, Curve, HeartbeatConfig, Jitter, Rate,
+};
+use relink::{Backoff, CloseCode, ClosePolicy, Failure, LinkConfig, StopReason, Verdict};
 
 use crate::stimulus::{Delay, Source, Stimulus, What, known_codes, known_statuses};
 

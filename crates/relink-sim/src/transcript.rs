@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use relink::{CloseFrame, Event, Frame, HumanDuration, Instant, Message};
+use relink::session::Frame;
+use relink::time::HumanDuration;
+use relink::{CloseFrame, Event, Instant, Message};
 
 /// So many of the last lines are shown where a scenario fails and asks for no other number, as a
 /// precision.

@@ -1,8 +1,9 @@
 //! A link on trial: handed anything, at any time, and checked after each step.
 
 use rand_pcg::Pcg32;
+use relink::link::{Action, ActionsPending, Input, TransportId};
 use relink::rand_core::SeedableRng;
-use relink::{Action, ActionsPending, ConfigError, Input, Instant, Link, LinkConfig, TransportId};
+use relink::{ConfigError, Instant, Link, LinkConfig};
 
 use crate::model::{Model, Snapshot, Violation};
 use crate::stimulus::Stimulus;

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
-use relink::{CLOSE_CODES, ClosedReason, Failure, HTTP_STATUSES, Input, LinkConfig, State};
+use relink::link::Input;
+use relink::policy::{CLOSE_CODES, HTTP_STATUSES};
+use relink::{ClosedReason, Failure, LinkConfig, State};
 use relink_sim::stimulus::{Delay, Stimulus, What};
 use relink_sim::strategy;
 use relink_sim::trial::DifferentialTest;
@@ -40,7 +42,7 @@ proptest! {
     /// Whatever happened before: a server in good health and a person who asks are enough.
     #[test]
     fn i17_a_link_can_always_be_brought_up_again(schedule in strategy::schedule(30), seed: u64) {
-        let config = LinkConfig::default().with_reopen(relink::ReopenPolicy::Always);
+        let config = LinkConfig::default().with_reopen(relink::link::ReopenPolicy::Always);
         let mut trial = DifferentialTest::new(config, seed).expect("valid");
         run(&mut trial, &schedule)?;
         if trial.link().may_connect().is_err() {

@@ -4,7 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use relink_tokio::relink::{Command, Frame, Message, Protocol, ProtocolEvent, SendErrorKind};
+use relink_tokio::relink::protocol::{Command, ProtocolEvent};
+use relink_tokio::relink::session::{Frame, SendErrorKind};
+use relink_tokio::relink::{Message, Protocol};
 use relink_tokio::{Event, InboxLimits, SessionConfig, builder, from_tokio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_tungstenite::accept_async;

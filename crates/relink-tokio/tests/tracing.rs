@@ -6,7 +6,7 @@ use common::{Capture, Traced};
 use relink_testing::{AfterLast, Connection, Script, Server};
 use relink_tokio::{
     Event, SessionConfig, builder,
-    relink::{Backoff, Curve, LinkConfig},
+    relink::{Backoff, LinkConfig, policy::Curve},
 };
 use std::time::Duration;
 use tracing::Level;

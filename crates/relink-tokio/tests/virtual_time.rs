@@ -14,7 +14,13 @@ use std::{
 use futures_util::StreamExt;
 use relink_tokio::{
     Builder, Client, Event, Events, Message, Token, builder, from_tokio,
-    relink::{Command, DeadReason, Frame, Plain, Protocol, ProtocolEvent, Reason, Timer},
+    relink::{
+        Plain, Protocol, Reason,
+        link::Timer,
+        policy::DeadReason,
+        protocol::{Command, ProtocolEvent},
+        session::Frame,
+    },
 };
 use tokio::{io::DuplexStream, time::Instant};
 use tokio_tungstenite::{

@@ -6,9 +6,12 @@ use core::time::Duration;
 
 use crate::{ClientFrame, Encoding, ServerFrame, limits};
 use relink::internal::within;
+use relink::link::Step;
+use relink::protocol::{Command, Given, ProtocolEvent, SessionInfo, Unreadable};
+use relink::session::Frame;
 use relink::{
-    Channel, CloseCode, CloseFrame, Command, ConfigError, Frame, Given, Guarantee, Message, Plain,
-    Protocol, ProtocolEvent, SessionConfig, SessionInfo, Step, StopReason, Unreadable, Verdict,
+    Channel, CloseCode, CloseFrame, ConfigError, Guarantee, Message, Plain, Protocol,
+    SessionConfig, StopReason, Verdict,
 };
 
 /// What a link that speaks `relink.v1` starts from: the defaults, and

@@ -2,9 +2,9 @@
 
 use alloc::vec::Vec;
 use core::time::Duration;
-use relink::{
-    Channel, Member, Message, Position, Problem, Rejection, Resume, Secret, SessionId, Text,
-};
+use relink::protocol::Rejection;
+use relink::session::{Member, Problem, Secret, Text};
+use relink::{Channel, Message, Position, Resume, SessionId};
 
 /// What a client says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,8 @@
 //! Lengths are in bytes of UTF-8. A payload has no limit here: that of the whole message, which the
 //! driver knows, holds.
 
-use relink::{Given, Position, Resume, Unreadable};
+use relink::protocol::{Given, Unreadable};
+use relink::{Position, Resume};
 
 /// The largest serial, offset and count: the largest whole number that JSON carries safely (RFC
 /// 8259, section 6).

@@ -11,4 +11,4 @@ pub use crate::base::tables::Tables;
 pub use crate::base::time::{earliest, nanos};
 pub use crate::policy::rate_limit::Bucket;
 #[cfg(feature = "alloc")]
-pub use crate::session::cut;
+pub use crate::session::message::cut;

@@ -44,7 +44,10 @@
 //!
 //! ```
 //! use core::time::Duration;
-//! use relink::{Event, Failure, Instant, Plain, Session, SessionAction, SessionConfig, SessionId, SessionInput, State};
+//! use relink::{
+//!     Event, Failure, Instant, Plain, Session, SessionAction, SessionConfig, SessionId,
+//!     SessionInput, State,
+//! };
 //! # struct Dice(u64);
 //! # impl rand_core::TryRng for Dice {
 //! #     type Error = core::convert::Infallible;
@@ -131,49 +134,34 @@ extern crate std;
 mod base;
 #[doc(hidden)]
 pub mod internal;
-mod link;
-mod policy;
+pub mod link;
+pub mod policy;
 #[cfg(feature = "alloc")]
 pub mod profile;
 #[cfg(feature = "alloc")]
-mod session;
+pub mod session;
+
+/// Time as the machines count it, and durations as people write them.
+pub mod time {
+    pub use crate::base::duration_text::{HumanDuration, ParseDurationError};
+    pub use crate::base::time::Instant;
+}
+
+/// What a link counts while it runs.
+pub mod stats {
+    pub use crate::base::stats::{Histogram, Stats};
+}
 
 pub use base::config::ConfigError;
-pub use base::duration_text::{HumanDuration, ParseDurationError};
-pub use base::stats::{Histogram, Stats};
-pub use base::time::Instant;
-pub use link::{
-    Action, ActionsPending, AddressError, ClosedReason, Endpoint, Failure, Handshake,
-    HandshakeEvent, Hint, Input, Link, LinkConfig, LinkEvent, OnDead, OnFirstFailure, OnOffline,
-    Phase, Reason, Refusal, ReopenPolicy, RetryAfter, State, Status, Step, Timer, TokenError,
-    TokenInfo, TransportId,
-};
-pub use link::{Indicator, StatusChange, StatusView, StatusViewConfig};
-pub use policy::backoff::{Backoff, Curve, Jitter, Schedule, Window};
-pub use policy::budget::{Breaker, Budget, BudgetConfig, GiveUpReason};
-pub use policy::close_code::CloseCode;
-pub use policy::close_codes::{CLOSE_CODES, HTTP_STATUSES};
-pub use policy::close_policy::{ClosePolicy, Row, Rule, Verdict, row, rows};
-pub use policy::credentials::CredentialsConfig;
-#[cfg(feature = "alloc")]
-pub use policy::credentials::TokenPlacement;
-pub use policy::delay_table::DelayTable;
-pub use policy::heartbeat::{DeadReason, Heartbeat, HeartbeatAction, HeartbeatConfig};
-pub use policy::rate_limit::Rate;
-pub use policy::stop_reason::StopReason;
+pub use link::{ClosedReason, Failure, Link, LinkConfig, Phase, Reason, State};
+pub use policy::{Backoff, CloseCode, ClosePolicy, StopReason, Verdict};
 pub use rand_core;
 #[cfg(feature = "alloc")]
-pub use session::roster::{Roster, RosterChange, RosterMember};
-#[cfg(feature = "alloc")]
-pub use session::subscriptions::{
-    SubscriptionAction, SubscriptionState, Subscriptions, SubscriptionsConfig,
-};
+pub use session::protocol::{self, Plain, Protocol};
 #[cfg(feature = "alloc")]
 pub use session::{
-    Address, Answer, Channel, CloseFrame, Command, DropReason, Event, Frame, Given, Guarantee,
-    InvalidUrl, Member, Message, NotUtf8, OfflineSend, Origin, Outbox, OutboxConfig, Outgoing,
-    Overflow, Plain, Position, PresenceEvent, Priority, Problem, Protocol, ProtocolEvent, Receipt,
-    Rejection, Resume, Secret, SendError, SendErrorKind, SendReceipt, Session, SessionAction,
-    SessionConfig, SessionId, SessionInfo, SessionInput, SizeLimit, Subscription, Text, Token,
-    Unreadable,
+    Address, Channel, CloseFrame, Event, Guarantee, Message, Outgoing, Position, Priority, Receipt,
+    Resume, SendError, Session, SessionAction, SessionConfig, SessionId, SessionInput,
+    Subscription, Token,
 };
+pub use time::Instant;

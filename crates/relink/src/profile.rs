@@ -5,7 +5,8 @@ use core::fmt;
 
 use crate::link::{ClosedReason, Reason, State, Status};
 use crate::policy::credentials::TokenPlacement;
-use crate::session::{Address, Protocol, SessionConfig};
+use crate::protocol::Protocol;
+use crate::session::{Address, SessionConfig};
 
 /// How a system behaves: its numbers, close codes and handshake, its wire protocol, and its own
 /// names for states.

@@ -6,10 +6,9 @@ use std::io::{self, IsTerminal};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use relink::{
-    Answer, Channel, ClosedReason, DropReason, Event, Message, PresenceEvent, Problem, Reason,
-    StatusChange,
-};
+use relink::link::StatusChange;
+use relink::session::{Answer, DropReason, PresenceEvent, Problem};
+use relink::{Channel, ClosedReason, Event, Message, Reason};
 
 use crate::output::Line;
 use crate::style::{BAD, GOOD, WAIT, paint};

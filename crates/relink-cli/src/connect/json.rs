@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use relink::{
-    Answer, Channel, CloseCode, DropReason, Event, Member, Message, PresenceEvent, Problem,
-    Receipt, SendErrorKind, StatusChange, Text,
-};
+use relink::link::StatusChange;
+use relink::session::{Answer, DropReason, Member, PresenceEvent, Problem, SendErrorKind, Text};
+use relink::{Channel, CloseCode, Event, Message, Receipt};
 use relink_profiles::StateChange;
 use serde::Serialize;
 

@@ -10,7 +10,8 @@ mod token;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use relink::{ClosedReason, Event, SendErrorKind, SessionConfig};
+use relink::session::SendErrorKind;
+use relink::{ClosedReason, Event, SessionConfig};
 use relink_profiles::StateMapper;
 use relink_tokio::{Builder, Client, Events};
 use tokio::sync::mpsc;

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::io::{self, BufRead, Read};
 use std::thread;
 
-use relink::{SendErrorKind, SizeLimit};
+use relink::session::{SendErrorKind, SizeLimit};
 use tokio::sync::mpsc;
 
 /// A line from stdin.

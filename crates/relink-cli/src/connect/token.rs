@@ -5,7 +5,8 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use relink::{HumanDuration, Token};
+use relink::Token;
+use relink::time::HumanDuration;
 #[cfg(unix)]
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use relink::{ClosedReason, DeadReason, Failure, Reason, SessionConfig, StopReason, Verdict};
+use relink::policy::DeadReason;
+use relink::{ClosedReason, Failure, Reason, SessionConfig, StopReason, Verdict};
 use relink_testing::{Connection, Script};
 
 use super::stage::{Broken, Stage, promise};
@@ -24,7 +25,7 @@ pub(crate) fn config() -> Result<SessionConfig, relink::ConfigError> {
     let link = &mut config.link;
     link.stable_after = STABLE_AFTER;
     link.backoff.first = Some(FIRST);
-    link.backoff.curve = relink::Curve::Exponential { initial: INITIAL, factor_pct: 200 };
+    link.backoff.curve = relink::policy::Curve::Exponential { initial: INITIAL, factor_pct: 200 };
     link.heartbeat.interval = Some(PING_EVERY);
     link.heartbeat.timeout = PONG_WITHIN;
     link.close_policy.set_close(4010..=4010, Verdict::RetrySlow { floor: CONNECTION_CAP })?;

@@ -5,7 +5,7 @@ mod stage;
 mod timeline;
 
 use anstyle::Style;
-use relink::Stats;
+use relink::stats::Stats;
 
 use crate::exit::{Exit, Mistake};
 use crate::style::{BAD, GOOD, paint};

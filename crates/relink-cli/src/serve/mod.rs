@@ -133,7 +133,7 @@ enum Kept {
     MemoryHistory,
     /// The address may have a password in it.
     #[cfg(feature = "redis")]
-    Redis(relink::Secret),
+    Redis(relink::session::Secret),
 }
 
 impl Kept {

@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use relink::{ClosePolicy, Rule, SessionConfig};
+use relink::policy::Rule;
+use relink::{ClosePolicy, SessionConfig};
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -87,18 +88,20 @@ impl Edits {
 mod tests {
     use std::time::Duration;
 
-    use relink::{CloseCode, Curve, Verdict};
+    use relink::policy::Curve;
+    use relink::{CloseCode, Verdict};
 
     use super::*;
 
     /// A profile that differs from the defaults in every way a file could lose.
     fn profile() -> SessionConfig {
-        static CODES: [relink::Row; 1] = [relink::row(4500, Verdict::RetryNow, "for this test")];
+        static CODES: [relink::policy::Row; 1] =
+            [relink::policy::row(4500, Verdict::RetryNow, "for this test")];
         let mut config = SessionConfig::default();
         config.link.backoff.cap = Duration::from_secs(7);
         config.link.backoff.curve = Curve::Fixed { delay: Duration::from_secs(3) };
         config.link.budget.max_attempts = Some(9);
-        config.link.close_policy = ClosePolicy::new(&CODES, &relink::HTTP_STATUSES);
+        config.link.close_policy = ClosePolicy::new(&CODES, &relink::policy::HTTP_STATUSES);
         config.outbox.max_messages = 5;
         config
     }

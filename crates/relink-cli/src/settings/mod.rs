@@ -7,7 +7,9 @@ mod protocol;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use relink::{Curve, HumanDuration, ParseDurationError, SessionConfig};
+use relink::SessionConfig;
+use relink::policy::Curve;
+use relink::time::{HumanDuration, ParseDurationError};
 
 use crate::exit::Mistake;
 use relink::profile::Profile;

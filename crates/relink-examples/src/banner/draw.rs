@@ -5,7 +5,8 @@ use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
-use relink::{ClosedReason, Indicator, Instant, Status};
+use relink::link::{Indicator, Status};
+use relink::{ClosedReason, Instant};
 
 use super::screen::Screen;
 

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use relink::{Indicator, Instant};
+use relink::Instant;
+use relink::link::Indicator;
 use serde::Serialize;
 
 /// What a person saw, in few words.

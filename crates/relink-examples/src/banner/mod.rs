@@ -3,7 +3,7 @@
 //!
 //! [`Screen`] keeps what there is to show, from the link's events; [`draw()`] puts it on a
 //! terminal. The decisions, when a banner shows and when a link counts as stuck, are the link's own
-//! ([`StatusChange`](relink::StatusChange)).
+//! ([`StatusChange`](relink::link::StatusChange)).
 
 mod draw;
 mod drawn;

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use relink::{ClosedReason, Event, Indicator, Instant, Status, StatusChange};
+use relink::link::{Indicator, Status, StatusChange};
+use relink::{ClosedReason, Event, Instant};
 
 use super::drawn::Drawn;
 

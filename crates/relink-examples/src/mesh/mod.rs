@@ -30,7 +30,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rand_core::Rng;
-use relink::{Instant, Member, Roster, RosterChange};
+use relink::Instant;
+use relink::session::{Member, Roster, RosterChange};
 use relink_profiles::{PeerRestartConfig, RestartAction};
 
 pub use connection::ConnectionId;

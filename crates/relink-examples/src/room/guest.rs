@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
-use relink::{Channel, ClosedReason, Instant, Outgoing, PresenceEvent, Subscription};
+use relink::session::PresenceEvent;
+use relink::{Channel, ClosedReason, Instant, Outgoing, Subscription};
 use relink_tokio::{BuildError, Client, Event, Events, SessionConfig, Token, builder};
 use relink_v1::{Encoding, RelinkV1};
 use tokio::sync::{mpsc, oneshot};

@@ -1,6 +1,9 @@
 //! Tells when a list of members has come.
 
-use relink::{Channel, Command, Frame, Given, Message, Protocol, ProtocolEvent, Step, Unreadable};
+use relink::link::Step;
+use relink::protocol::{Command, Given, ProtocolEvent, Unreadable};
+use relink::session::Frame;
+use relink::{Channel, Message, Protocol};
 use relink_v1::RelinkV1;
 
 /// `relink.v1`, and a message of its own after each list of members.

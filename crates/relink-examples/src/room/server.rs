@@ -1,6 +1,7 @@
 //! The signalling server.
 
-use relink::{Channel, CloseCode, CloseFrame, Message, Problem};
+use relink::session::Problem;
+use relink::{Channel, CloseCode, CloseFrame, Message};
 use relink_server::{BuildError, Context, Server, User};
 
 use super::{Letter, inbox};

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::{SeedableRng, rngs::StdRng};
-use relink::{Instant, Member};
+use relink::Instant;
+use relink::session::Member;
 use relink_examples::clock::Clock;
 use relink_examples::mesh::{
     ConnectionId, DataChannel, Mesh, MeshConfig, MeshEvent, Output, PeerState,

@@ -8,7 +8,7 @@ use std::{
 
 use relink_tokio::{
     Client, Event, builder, from_tokio,
-    relink::{Outgoing, Position, Receipt, Stats, Subscription},
+    relink::{Outgoing, Position, Receipt, Subscription, stats::Stats},
     v1::Encoding,
 };
 use tokio::{

@@ -2,7 +2,8 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
-use relink::{Instant, Rate};
+use relink::Instant;
+use relink::policy::Rate;
 
 use super::gate::Gate;
 

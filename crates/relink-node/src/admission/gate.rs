@@ -1,8 +1,9 @@
 //! A token bucket that tells those it refuses when to come back, each another time.
 
 use core::time::Duration;
+use relink::Instant;
 use relink::internal::Bucket;
-use relink::{Instant, Rate};
+use relink::policy::Rate;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gate {

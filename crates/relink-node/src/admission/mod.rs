@@ -8,7 +8,9 @@ mod users;
 use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
 use relink::internal::{config, positive, within};
-use relink::{CloseCode, ConfigError, HumanDuration, Instant, Rate};
+use relink::policy::Rate;
+use relink::time::HumanDuration;
+use relink::{CloseCode, ConfigError, Instant};
 
 use self::addresses::Addresses;
 use self::gate::Gate;

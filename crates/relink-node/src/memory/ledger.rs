@@ -2,7 +2,9 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
-use relink::{Member, Message, Rejection, SessionId};
+use relink::protocol::Rejection;
+use relink::session::Member;
+use relink::{Message, SessionId};
 
 /// What a message, a member or a refusal counts beside its bytes: its place. So a bound on bytes is
 /// one on small ones, too.

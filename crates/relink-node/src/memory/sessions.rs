@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::{Full, StoreEvent, StoreResponse, Stream};
-use relink::{Channel, CloseFrame, Instant, Member, Message, Rejection, SessionId};
+use relink::protocol::Rejection;
+use relink::session::Member;
+use relink::{Channel, CloseFrame, Instant, Message, SessionId};
 
 use super::{MemoryStore, ledger};
 

@@ -3,7 +3,8 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
-use relink::{Member, SessionId};
+use relink::SessionId;
+use relink::session::Member;
 
 use super::ledger;
 

@@ -12,9 +12,9 @@ use crate::node::permission::Permissions;
 use crate::node::reading::Reading;
 use crate::node::streams::Follow;
 use crate::node::tokens::TokenEnd;
-use relink::{
-    Channel, CloseFrame, Instant, Message, Problem, Rejection, Resume, Secret, SessionId,
-};
+use relink::protocol::Rejection;
+use relink::session::{Problem, Secret};
+use relink::{Channel, CloseFrame, Instant, Message, Resume, SessionId};
 use relink_v1::{Encoding, ServerFrame};
 
 /// A connection between its accept and its close.

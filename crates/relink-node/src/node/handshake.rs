@@ -17,9 +17,9 @@ use crate::node::work::Intake;
 use crate::node::{ConnectionId, Node, NodeAction, NodeEvent, StoreRequestId, Timer};
 use crate::{Publication, StoreRequest, Stream};
 use relink::internal::count;
-use relink::{
-    CloseCode, CloseFrame, Message, Position, Problem, Rejection, Resume, Secret, SessionId,
-};
+use relink::protocol::Rejection;
+use relink::session::{Problem, Secret};
+use relink::{CloseCode, CloseFrame, Message, Position, Resume, SessionId};
 use relink_v1::{ClientFrame, Encoding, ServerFrame, limits};
 
 /// How long a client waits at least that was turned away for want of room: until those that are
@@ -374,5 +374,5 @@ const REJECTED_FIELD: usize = 16;
 
 /// A close frame that says when to come back.
 pub(super) fn retry_after(code: CloseCode, delay: Duration) -> CloseFrame {
-    CloseFrame::new(code, alloc::format!("retry-after={}", relink::HumanDuration(delay)))
+    CloseFrame::new(code, alloc::format!("retry-after={}", relink::time::HumanDuration(delay)))
 }

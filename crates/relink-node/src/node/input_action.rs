@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::{StoreEvent, StoreRequest, StoreResponse, Stream};
-use relink::{Channel, CloseCode, CloseFrame, Member, Message, Problem, Secret, SessionId};
+use relink::session::{Member, Problem, Secret};
+use relink::{Channel, CloseCode, CloseFrame, Message, SessionId};
 
 /// A connection's number, given by the driver and never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -16,7 +16,8 @@ use crate::node::members::View;
 use crate::node::shared_frame::Encoded;
 use crate::node::store::Why;
 use crate::node::{ConnectionId, Node};
-use relink::{Channel, Member, Message};
+use relink::session::Member;
+use relink::{Channel, Message};
 use relink_v1::{Encoding, ServerFrame, limits};
 
 /// A page takes members up to this many bytes, as they are kept: some 16 KiB in CBOR, and at the

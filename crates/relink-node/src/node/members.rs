@@ -12,7 +12,8 @@ use crate::node::store::Why;
 use crate::node::streams::Follow;
 use crate::node::{ConnectionId, Node, NodeEvent, StoreRequestId};
 use crate::{PresenceChange, StoreRequest, Stream};
-use relink::{Channel, Member, SessionId, Text};
+use relink::session::{Member, Text};
+use relink::{Channel, SessionId};
 
 /// A connection's seat among the members of a channel.
 #[derive(Debug)]

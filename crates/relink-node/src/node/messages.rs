@@ -9,7 +9,9 @@ use crate::node::work::{Effect, Incoming, Intake};
 use crate::node::{ConnectionId, DeliveryId, Node, NodeAction, StoreRequestId};
 use crate::{Full, StoreRequest, Stream};
 use relink::internal::count;
-use relink::{Channel, CloseCode, CloseFrame, Message, Problem, Rejection, SessionId};
+use relink::protocol::Rejection;
+use relink::session::Problem;
+use relink::{Channel, CloseCode, CloseFrame, Message, SessionId};
 
 /// What became of a message that arrived.
 enum Arrival {

@@ -31,7 +31,8 @@ use rand_core::Rng;
 
 use crate::{Drain, Liveness, Presence, StoreEvent, Stream};
 use relink::internal::earliest;
-use relink::{Channel, ConfigError, Instant, Message, Position, Rejection, SessionId};
+use relink::protocol::Rejection;
+use relink::{Channel, ConfigError, Instant, Message, Position, SessionId};
 use relink_v1::ServerFrame;
 
 pub use config::NodeConfig;

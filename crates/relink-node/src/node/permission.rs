@@ -10,7 +10,8 @@ use crate::Stream;
 use crate::node::input_action::AuthorizationId;
 use crate::node::streams::Greet;
 use crate::node::{ConnectionId, Node, NodeAction};
-use relink::{Channel, Problem};
+use relink::Channel;
+use relink::session::Problem;
 
 /// At most this many answers are due to one connection at a time. Enough for a client that
 /// subscribes to all its channels again.

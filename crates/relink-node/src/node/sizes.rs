@@ -8,7 +8,9 @@ use rand_core::Rng;
 
 use crate::Stream;
 use crate::node::{Node, NodeConfig};
-use relink::{Given, Message, Problem, Rejection};
+use relink::Message;
+use relink::protocol::{Given, Rejection};
+use relink::session::Problem;
 use relink_v1::{Encoding, ServerFrame, limits};
 
 impl NodeConfig {

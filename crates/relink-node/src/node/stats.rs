@@ -1,6 +1,6 @@
 //! What happened on a node, in numbers.
 
-use relink::Histogram;
+use relink::stats::Histogram;
 
 /// What happened on a node since it was made, and what is so now.
 ///

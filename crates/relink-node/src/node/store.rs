@@ -12,7 +12,8 @@ use crate::node::members::View;
 use crate::node::{ConnectionId, Node, NodeAction, NodeEvent, StoreRequestId, Timer};
 use crate::{StoreRequest, StoreResponse, Stream};
 use relink::internal::{SHORTEST, count, nanos};
-use relink::{Channel, CloseFrame, Instant, Member, Position, SessionId};
+use relink::session::Member;
+use relink::{Channel, CloseFrame, Instant, Position, SessionId};
 
 /// Why something was asked: what the answer belongs to.
 #[derive(Debug, Clone)]

@@ -7,7 +7,8 @@ use crate::node::connection::Subscription;
 use crate::node::members::Seat;
 use crate::node::streams::Follow;
 use crate::node::{ConnectionId, Node};
-use relink::{Channel, Position, Problem, Secret, Text};
+use relink::session::{Problem, Secret, Text};
+use relink::{Channel, Position};
 use relink_v1::ServerFrame;
 
 impl<R: Rng> Node<R> {

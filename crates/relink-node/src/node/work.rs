@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 
 use crate::Stream;
 use crate::node::{ConnectionId, DeliveryId, StoreRequestId};
-use relink::{Channel, Instant, Message, Problem};
+use relink::session::Problem;
+use relink::{Channel, Instant, Message};
 
 /// Inbound message state of one session. It is kept after a disconnect until in-flight messages are
 /// committed.

@@ -1,6 +1,7 @@
 //! How much one client can make the application and the store do at a time.
 
-use relink::{Channel, Position, Secret};
+use relink::session::Secret;
+use relink::{Channel, Position};
 use relink_node::{HistoryConfig, NodeConfig, NodeInput, StoreRequest};
 use relink_v1::ClientFrame;
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rand_pcg::Pcg32;
-use relink::{Channel, CloseCode, Instant, Message, Position, Resume, Secret, SessionId};
+use relink::session::Secret;
+use relink::{Channel, CloseCode, Instant, Message, Position, Resume, SessionId};
 use relink_node::{
     ConnectionId, DeliveryId, HistoryConfig, MemoryStore, Node, NodeAction, NodeConfig, NodeInput,
     StoreEvent, StoreRequest, StoreRequestId, Stream,

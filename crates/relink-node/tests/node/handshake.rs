@@ -1,6 +1,7 @@
 //! From the accept to the welcome.
 
-use relink::{CloseCode, Problem, Secret};
+use relink::CloseCode;
+use relink::session::{Problem, Secret};
 use relink_node::{NodeConfig, NodeEvent, NodeInput};
 use relink_v1::{ClientFrame, Encoding};
 

@@ -106,7 +106,7 @@ fn a10_the_same_member_in_the_same_channel_with_its_words() {
     });
     let members = members.expect("a list");
     let ada = members.iter().find(|member| member.user == "ada").expect("ada");
-    assert_eq!(ada.info.as_ref().map(relink::Text::as_str), Some("hello"));
+    assert_eq!(ada.info.as_ref().map(relink::session::Text::as_str), Some("hello"));
     assert!(before.contains(&ada.join), "known by the same name");
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use relink::{Channel, Instant, Member, Message, Position, Problem, Rejection, SessionId, Text};
+use relink::protocol::Rejection;
+use relink::session::{Member, Problem, Text};
+use relink::{Channel, Instant, Message, Position, SessionId};
 use relink_node::{
     HistoryConfig, MemoryStore, Publication, StoreEvent, StoreRequest, StoreResponse, Stream,
 };

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use relink::{
-    Channel, CloseCode, CloseFrame, Instant, Position, Problem, Resume, Secret, SessionId, Text,
-};
+use relink::session::{Problem, Secret, Text};
+use relink::{Channel, CloseCode, CloseFrame, Instant, Position, Resume, SessionId};
 use relink_node::{
     AuthorizationId, ConnectionId, DeliveryId, DrainConfig, HistoryConfig, LivenessConfig,
     MemoryStore, Node, NodeAction, NodeConfig, NodeInput, StoreEvent, StoreRequest, StoreRequestId,

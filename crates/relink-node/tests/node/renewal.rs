@@ -1,6 +1,7 @@
 //! A fresh token puts in question what the old one allowed.
 
-use relink::{Channel, Secret};
+use relink::Channel;
+use relink::session::Secret;
 use relink_node::ConnectionId;
 use relink_v1::ClientFrame;
 

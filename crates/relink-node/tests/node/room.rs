@@ -1,6 +1,7 @@
 //! What a client can make a server keep.
 
-use relink::{Channel, Instant, Member, Message};
+use relink::session::Member;
+use relink::{Channel, Instant, Message};
 use relink_node::{
     Full, HistoryConfig, MemoryStore, NodeConfig, NodeEvent, StoreRequest, StoreResponse, Stream,
 };
@@ -249,8 +250,10 @@ fn members_and_refusals_count_in_all_and_the_oldest_messages_make_room_for_them(
     assert_eq!(history.answer(join(joined), now), StoreResponse::Full(Full::Store));
     assert_eq!(history.kept(&room(0)).0, 0);
     assert_eq!(history.answer(publish(), now), StoreResponse::Full(Full::Store));
-    let rejection =
-        relink::Rejection { serial: 1, problem: relink::Problem::new("no", "x".repeat(1_000)) };
+    let rejection = relink::protocol::Rejection {
+        serial: 1,
+        problem: relink::session::Problem::new("no", "x".repeat(1_000)),
+    };
     let (publications, rejection) = (Vec::new(), Some(rejection));
     let refused =
         StoreRequest::Commit { session: "s".into(), turn: 0, serial: 1, publications, rejection };

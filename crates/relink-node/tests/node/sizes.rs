@@ -1,6 +1,8 @@
 //! Messages that are too large: what is published, and what one client takes.
 
-use relink::{Message, Problem, Rejection, Resume, Secret};
+use relink::protocol::Rejection;
+use relink::session::{Problem, Secret};
+use relink::{Message, Resume};
 use relink_node::{ConnectionId, NodeConfig, NodeEvent, NodeInput, StoreRequest, Stream};
 use relink_v1::{ClientFrame, Encoding, ServerFrame, limits};
 

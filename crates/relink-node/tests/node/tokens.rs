@@ -1,6 +1,6 @@
 //! A token ends while its client stays connected.
 
-use relink::Secret;
+use relink::session::Secret;
 use relink_node::{ConnectionId, NodeAction, NodeConfig, NodeInput};
 use relink_v1::{ClientFrame, Encoding};
 

@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::{
-    Channel, CloseCode, CloseFrame, Instant, Message, Position, Problem, Resume, Secret, SessionId,
-    Text,
-};
+use relink::session::{Problem, Secret, Text};
+use relink::{Channel, CloseCode, CloseFrame, Instant, Message, Position, Resume, SessionId};
 use relink_node::{
     AuthorizationId, ConnectionId, DeliveryId, MemoryStore, Node, NodeAction, NodeConfig,
     NodeEvent, NodeInput, StoreEvent, StoreRequest, StoreRequestId, StoreResponse, Stream,

@@ -5,7 +5,8 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use relink::{CloseCode, Instant, Rate};
+use relink::policy::Rate;
+use relink::{CloseCode, Instant};
 use relink_node::{Admission, AdmissionConfig, AdmissionError, AdmissionErrorKind, address_key};
 
 use crate::support::{at, millis, secs};

@@ -5,10 +5,9 @@ use core::ops::Range;
 use core::time::Duration;
 
 use rand_pcg::Pcg32;
+use relink::link::{Action, HandshakeEvent, Input, LinkEvent, RetryAfter};
 use relink::rand_core::SeedableRng;
-use relink::{
-    Action, CloseCode, HandshakeEvent, Input, Instant, Link, LinkConfig, LinkEvent, RetryAfter,
-};
+use relink::{CloseCode, Instant, Link, LinkConfig};
 use relink_node::{Drain, DrainConfig};
 
 use crate::support::{at, millis, secs};

@@ -11,10 +11,10 @@ use serde::de::IgnoredAny;
 use super::wire::{Encoding, Packet, auth, connection, event, topic};
 use super::{AUTHENTICATION_TIMEOUT, CHALLENGE_DENIED, TOO_MANY_AUTH_ATTEMPTS};
 use crate::streams::Streams;
-use relink::{
-    Address, Channel, CloseFrame, Command, Frame, Message, Plain, Problem, Protocol, ProtocolEvent,
-    Refusal, Secret, Step,
-};
+use relink::link::{Refusal, Step};
+use relink::protocol::{Command, ProtocolEvent};
+use relink::session::{Frame, Problem, Secret};
+use relink::{Address, Channel, CloseFrame, Message, Plain, Protocol};
 
 /// The version of the protocol that a challenge names.
 const PROTOCOL_VERSION: &str = "0.1a";

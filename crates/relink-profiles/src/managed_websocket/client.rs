@@ -4,7 +4,9 @@ use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use relink::{CloseFrame, Command, Frame, Message, Plain, Protocol, ProtocolEvent};
+use relink::protocol::{Command, ProtocolEvent};
+use relink::session::Frame;
+use relink::{CloseFrame, Message, Plain, Protocol};
 use serde::{Deserialize, Serialize};
 
 /// Heartbeats as JSON, and messages as they are.

@@ -8,10 +8,9 @@ use core::time::Duration;
 use super::wire::{ClientFrame, Peer, ServerFrame};
 use crate::deepstream::wrapped;
 use crate::streams::Streams;
-use relink::{
-    Channel, CloseCode, CloseFrame, Command, Frame, Member, Message, Plain, Problem, Protocol,
-    ProtocolEvent, Rejection, Text,
-};
+use relink::protocol::{Command, ProtocolEvent, Rejection};
+use relink::session::{Frame, Member, Problem, Text};
+use relink::{Channel, CloseCode, CloseFrame, Message, Plain, Protocol};
 
 /// Metered's protocol as a client speaks it: welcome, channels with presence, messages to one peer,
 /// acknowledgements, heartbeats, the going-away word. The configuration needs a welcome step.

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use relink::{
-    ClosedReason, Event, Failure, GiveUpReason, Instant, Position, SessionConfig, State,
-    Subscription, Text,
-};
+use relink::policy::GiveUpReason;
+use relink::session::Text;
+use relink::{ClosedReason, Event, Failure, Instant, Position, SessionConfig, State, Subscription};
 use relink_node::{Presence, PresenceChange, PresenceConfig};
 use relink_profiles::agora_rtm::{ChangeReason, ConnectionState, PROFILE, REMOTE_LOGIN, config};
 use relink_sim::{OnDial, Tokens, millis, secs};

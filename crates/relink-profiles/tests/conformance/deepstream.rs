@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use relink::{
-    Backoff, ClosedReason, Event, GiveUpReason, Indicator, Phase, SendErrorKind, State, Step,
-    StopReason,
-};
+use relink::link::{Indicator, Step};
+use relink::policy::GiveUpReason;
+use relink::session::SendErrorKind;
+use relink::{Backoff, ClosedReason, Event, Phase, State, StopReason};
 use relink_profiles::deepstream::{ConnectionState, PROFILE, PROFILE_7, backoff, config};
 use relink_sim::{OnDial, millis, secs};
 

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use rand_pcg::Pcg32;
+use relink::Failure;
+use relink::link::Hint;
+use relink::policy::Jitter;
 use relink::rand_core::{Rng, SeedableRng};
-use relink::{Failure, Hint, Jitter};
 use relink_profiles::{ALL, managed_websocket, metered};
 use relink_sim::{OnDial, millis, secs};
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rand_pcg::Pcg32;
-use relink::Window;
+use relink::policy::Window;
 use relink::rand_core::SeedableRng;
 use relink_profiles::ALL;
 

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use relink::link::Hint;
+use relink::policy::{Breaker, DeadReason, GiveUpReason};
+use relink::session::{DropReason, SendErrorKind};
 use relink::{
-    Breaker, CloseCode, ClosedReason, DeadReason, DropReason, Event, Failure, GiveUpReason, Hint,
-    Phase, Position, Reason, SendErrorKind, State, StopReason, Subscription,
+    CloseCode, ClosedReason, Event, Failure, Phase, Position, Reason, State, StopReason,
+    Subscription,
 };
 use relink_profiles::managed_websocket::{
     ConnectionState, GOING_AWAY, PROFILE, PROFILE_PROSE, config, config_prose,

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use relink::{CloseCode, CloseFrame, Histogram, Instant, OutboxConfig, Rate};
+use relink::policy::Rate;
+use relink::session::OutboxConfig;
+use relink::stats::Histogram;
+use relink::{CloseCode, CloseFrame, Instant};
 use relink_node::{
     Admission, AdmissionConfig, AdmissionErrorKind, HistoryConfig, LivenessConfig, MemoryStore,
     StoreRequest, StoreResponse, Stream,

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use relink::link::{Hint, StatusChange};
+use relink::policy::{DeadReason, GiveUpReason};
+use relink::session::{OfflineSend, OutboxConfig, SendErrorKind};
 use relink::{
-    CloseCode, ClosedReason, DeadReason, Event, Failure, GiveUpReason, Hint, OfflineSend,
-    OutboxConfig, Phase, Reason, SendErrorKind, SessionConfig, State, StatusChange, StopReason,
+    CloseCode, ClosedReason, Event, Failure, Phase, Reason, SessionConfig, State, StopReason,
     Subscription,
 };
 use relink_profiles::metered::{PROFILE, TOKEN_PROVIDER_ERROR, config, error_name};

@@ -1,6 +1,7 @@
 //! M18, M19, M21: the layers above Metered's link.
 
-use relink::{Channel, Event, Instant, Member, PresenceEvent, Roster, RosterChange, Subscription};
+use relink::session::{Member, PresenceEvent, Roster, RosterChange};
+use relink::{Channel, Event, Instant, Subscription};
 use relink_profiles::metered::PROFILE;
 use relink_profiles::{PeerRestart, RestartAction};
 use relink_sim::secs;

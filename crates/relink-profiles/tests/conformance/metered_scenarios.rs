@@ -1,10 +1,9 @@
 //! M24: the eight tests of the document, in virtual time. On real sockets they are among the tests
 //! of the drivers.
 
-use relink::{
-    CloseCode, ClosedReason, Event, Hint, OfflineSend, OutboxConfig, Outgoing, SessionConfig,
-    State, StatusChange,
-};
+use relink::link::{Hint, StatusChange};
+use relink::session::{OfflineSend, OutboxConfig};
+use relink::{CloseCode, ClosedReason, Event, Outgoing, SessionConfig, State};
 use relink_profiles::metered::{PROFILE, config, error_name};
 use relink_sim::{OnDial, millis, secs};
 

@@ -1,6 +1,8 @@
 //! S1–S7: Serverpod's reconnection.
 
-use relink::{ClosedReason, Event, GiveUpReason, Hint, Phase, SessionInput, State};
+use relink::link::Hint;
+use relink::policy::GiveUpReason;
+use relink::{ClosedReason, Event, Phase, SessionInput, State};
 use relink_profiles::serverpod::{PROFILE, config, config_with};
 use relink_sim::{OnDial, secs};
 use relink_v1::{ClientFrame, ServerFrame};

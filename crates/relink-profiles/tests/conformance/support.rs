@@ -5,11 +5,11 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use rand_pcg::Pcg32;
+use relink::policy::Schedule;
 use relink::profile::Profile;
 use relink::rand_core::SeedableRng;
-use relink::{
-    Address, Backoff, Event, Failure, Frame, Instant, Position, Protocol, Schedule, SessionConfig,
-};
+use relink::session::Frame;
+use relink::{Address, Backoff, Event, Failure, Instant, Position, Protocol, SessionConfig};
 use relink_profiles::StateMapper;
 use relink_sim::{OnDial, Sim, secs};
 use relink_v1::{ClientFrame, Encoding, ServerFrame};

@@ -1,8 +1,11 @@
 //! The wire protocols of the profiles, frame by frame.
 
 use rand_pcg::Pcg32;
+use relink::link::{Refusal, Step};
+use relink::protocol::{Command, ProtocolEvent};
 use relink::rand_core::{Rng, SeedableRng};
-use relink::{Address, Command, Frame, Message, Protocol, ProtocolEvent, Refusal, Secret, Step};
+use relink::session::{Frame, Secret};
+use relink::{Address, Message, Protocol};
 use relink_profiles::deepstream::{Deepstream, Encoding, Packet};
 use relink_profiles::managed_websocket::ManagedWebSocket;
 use relink_profiles::metered::{Client, ClientFrame, Peer, ServerFrame};

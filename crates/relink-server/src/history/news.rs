@@ -139,7 +139,7 @@ mod tests {
         assert!(!sender.push(StoreEvent::Lagged));
     }
 
-    fn member() -> relink::Member {
-        relink::Member { user: "alice".into(), join: "1".into(), info: None }
+    fn member() -> relink::session::Member {
+        relink::session::Member { user: "alice".into(), join: "1".into(), info: None }
     }
 }

@@ -14,9 +14,9 @@ mod streams;
 
 use std::{any::Any, sync::Arc, time::Duration};
 
-use relink::{
-    Channel, CloseCode, CloseFrame, Member, Message, Position, Problem, Rejection, SessionId,
-};
+use relink::protocol::Rejection;
+use relink::session::{Member, Problem};
+use relink::{Channel, CloseCode, CloseFrame, Message, Position, SessionId};
 use relink_node::{
     Full, HistoryConfig, Publication, StoreEvent, StoreRequest, StoreResponse, Stream,
 };

@@ -3,10 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rand::{RngExt, rngs::StdRng};
-use relink::{
-    Backoff, Channel, Curve, Event, HeartbeatConfig, Message, Outgoing, Rate, Receipt,
-    SessionConfig, Subscription,
-};
+use relink::policy::{Curve, HeartbeatConfig, Rate};
+use relink::{Backoff, Channel, Event, Message, Outgoing, Receipt, SessionConfig, Subscription};
 use relink_tokio::{Client, Events};
 use relink_v1 as v1;
 use tokio::{

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
+use relink::link::{
+    AddressError, Handshake, HandshakeEvent, Hint, Input, OnDead, OnFirstFailure, OnOffline,
+    Refusal, ReopenPolicy, RetryAfter, StatusViewConfig, TokenError, TokenInfo, TransportId,
+};
+use relink::policy::{
+    Breaker, BudgetConfig, CredentialsConfig, Curve, DelayTable, HeartbeatConfig, Jitter, Rate,
+};
+use relink::session::{OfflineSend, OutboxConfig, Overflow};
 use relink::{
-    AddressError, Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve,
-    DelayTable, Failure, Handshake, HandshakeEvent, HeartbeatConfig, Hint, Input, Jitter,
-    LinkConfig, OfflineSend, OnDead, OnFirstFailure, OnOffline, OutboxConfig, Overflow, Rate,
-    Refusal, ReopenPolicy, RetryAfter, SessionConfig, StatusViewConfig, StopReason, TokenError,
-    TokenInfo, TransportId, Verdict,
+    Backoff, CloseCode, ClosePolicy, Failure, LinkConfig, SessionConfig, StopReason, Verdict,
 };
 
 use crate::stimulus::{Delay, Source, Stimulus, What, known_codes};

@@ -2,9 +2,9 @@
 
 use std::fmt::Debug;
 
-use relink::{
-    Channel, CloseCode, CloseFrame, Member, Message, Position, Problem, Rejection, Resume, Text,
-};
+use relink::protocol::Rejection;
+use relink::session::{Member, Problem, Text};
+use relink::{Channel, CloseCode, CloseFrame, Message, Position, Resume};
 use relink_v1::{ClientFrame, DecodeError, Encoding, ServerFrame};
 
 use super::judge::well_formed;

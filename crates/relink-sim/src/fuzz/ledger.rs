@@ -2,11 +2,13 @@
 
 use arbitrary::{Result, Unstructured};
 use rand_pcg::Pcg32;
+use relink::link::{Refusal, TransportId};
+use relink::protocol::{Command, ProtocolEvent};
 use relink::rand_core::SeedableRng;
+use relink::session::Frame;
 use relink::{
-    Address, CloseFrame, Command, Event, Failure, Frame, Instant, Message, Phase, Plain, Protocol,
-    ProtocolEvent, Refusal, Session, SessionAction, SessionConfig, SessionInput, State, Token,
-    TransportId,
+    Address, CloseFrame, Event, Failure, Instant, Message, Phase, Plain, Protocol, Session,
+    SessionAction, SessionConfig, SessionInput, State, Token,
 };
 
 use super::draw;
@@ -122,14 +124,14 @@ impl Ledger {
                 }
                 Phase::Authorizing => SessionInput::Token { id, result: Ok(Token::from("secret")) },
                 Phase::Dialing => SessionInput::Opened { id },
-                Phase::Handshaking(relink::Step::Welcome) => {
+                Phase::Handshaking(relink::link::Step::Welcome) => {
                     SessionInput::Frame { id, frame: said(0) }
                 }
-                Phase::Handshaking(relink::Step::Challenge) => {
+                Phase::Handshaking(relink::link::Step::Challenge) => {
                     SessionInput::Frame { id, frame: said(1) }
                 }
-                Phase::Handshaking(relink::Step::Login) => SessionInput::Login,
-                Phase::Handshaking(relink::Step::Authenticating) => {
+                Phase::Handshaking(relink::link::Step::Login) => SessionInput::Login,
+                Phase::Handshaking(relink::link::Step::Authenticating) => {
                     SessionInput::Frame { id, frame: said(3) }
                 }
                 Phase::Waiting => SessionInput::RetryNow,

@@ -1,7 +1,8 @@
 //! Arbitrary bytes through the wire of the drivers.
 
 use arbitrary::{Result, Unstructured};
-use relink::{Address, CloseFrame, Frame, Message};
+use relink::session::Frame;
+use relink::{Address, CloseFrame, Message};
 use relink_driver::{Wire, WireEvent, WireLimits};
 
 /// Small enough that fuzzing meets them.

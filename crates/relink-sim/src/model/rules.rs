@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use relink::link::{
+    Action, Endpoint, HandshakeEvent, Hint, Input, LinkEvent, OnDead, Refusal, Status, Step, Timer,
+};
 use relink::{
-    Action, CloseCode, ClosedReason, Endpoint, Failure, HandshakeEvent, Hint, Input, Instant,
-    LinkEvent, OnDead, Phase, Reason, Refusal, State, Status, Step, StopReason, Timer, Verdict,
+    CloseCode, ClosedReason, Failure, Instant, Phase, Reason, State, StopReason, Verdict,
 };
 
 use super::answers::Failed;

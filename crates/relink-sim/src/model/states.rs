@@ -1,6 +1,8 @@
 //! Which state may follow which.
 
-use relink::{ClosedReason, GiveUpReason, OnFirstFailure, Phase, State};
+use relink::link::OnFirstFailure;
+use relink::policy::GiveUpReason;
+use relink::{ClosedReason, Phase, State};
 
 use super::Model;
 

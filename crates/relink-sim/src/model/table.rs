@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use relink::{CloseCode, ClosePolicy, Failure, Rule, StopReason, Verdict};
+use relink::policy::Rule;
+use relink::{CloseCode, ClosePolicy, Failure, StopReason, Verdict};
 
 /// What a close code of the peer means.
 pub(super) fn of_close(policy: &ClosePolicy, code: CloseCode) -> Verdict {

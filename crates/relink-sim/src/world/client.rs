@@ -1,15 +1,15 @@
 //! A client: its session, its driver, and an application that sends, subscribes, and takes its
 //! messages late.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
+use relink::session::{Frame, PresenceEvent, SubscriptionState};
 use relink::{
-    Channel, CloseCode, Event, Frame, Instant, Message, Outgoing, Position, PresenceEvent,
-    Priority, Reason, Resume, Session, SessionAction, SessionId, SessionInput, State, Subscription,
-    SubscriptionState,
+    Channel, CloseCode, Event, Instant, Message, Outgoing, Position, Priority, Reason, Resume,
+    Session, SessionAction, SessionId, SessionInput, State, Subscription,
 };
 use relink_node::Stream;
 use relink_v1::RelinkV1;

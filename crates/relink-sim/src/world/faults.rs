@@ -1,6 +1,7 @@
 //! What happens to a world, and who may be missed in it.
 
-use relink::{Channel, Instant, Member, SessionId, SessionInput};
+use relink::session::Member;
+use relink::{Channel, Instant, SessionId, SessionInput};
 use relink_node::NodeInput;
 
 use super::plan::Fault;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::{Channel, CloseCode, Frame, Instant, Message, Problem, SessionId};
+use relink::session::{Frame, Problem};
+use relink::{Channel, CloseCode, Instant, Message, SessionId};
 use relink_node::{
     ConnectionId, Node, NodeAction, NodeEvent, NodeInput, StoreEvent, StoreRequest, StoreRequestId,
     StoreResponse, Stream,

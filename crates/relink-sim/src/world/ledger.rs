@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use relink::{DropReason, Event, Message, Position, Priority};
+use relink::session::DropReason;
+use relink::{Event, Message, Position, Priority};
 use relink_node::{StoreEvent, Stream};
 
 /// A message of a client: which client, which of its lives, which receipt there.

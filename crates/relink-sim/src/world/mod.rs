@@ -28,7 +28,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use relink::{Channel, CloseCode, Frame, Instant, SessionInput};
+use relink::session::Frame;
+use relink::{Channel, CloseCode, Instant, SessionInput};
 use relink_node::{MemoryStore, NodeInput, StoreRequest, StoreRequestId};
 
 use crate::secs;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use relink::{Overflow, SessionConfig};
+use relink::SessionConfig;
+use relink::session::Overflow;
 use relink_node::{HistoryConfig, NodeConfig};
 use relink_v1::{self, Encoding};
 
@@ -165,7 +166,7 @@ impl Plan {
         }
         if dice.percent(20) {
             config.outbox.pace =
-                Some(relink::Rate { burst: 2, refill: Duration::from_millis(300) });
+                Some(relink::policy::Rate { burst: 2, refill: Duration::from_millis(300) });
         }
         (config, dice.pick(&[Encoding::Json, Encoding::Cbor]))
     }

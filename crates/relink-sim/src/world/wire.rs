@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use relink::{CloseCode, Failure, Frame, Instant, Message, SessionInput, TransportId};
+use relink::link::TransportId;
+use relink::session::Frame;
+use relink::{CloseCode, Failure, Instant, Message, SessionInput};
 use relink_node::{ConnectionId, NodeInput};
 use relink_v1::{ClientFrame, ServerFrame};
 

@@ -14,7 +14,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use futures_util::StreamExt;
 use relink_driver::{
     AddressRequest, Builder, Runtime,
-    relink::{Address, CredentialsConfig, Event, Hint, Reason, SessionConfig, Timer},
+    relink::{
+        Address, Event, Reason, SessionConfig,
+        link::{Hint, Timer},
+        policy::CredentialsConfig,
+    },
 };
 
 use super::{

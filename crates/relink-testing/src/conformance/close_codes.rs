@@ -9,7 +9,10 @@ use std::{
 
 use relink_driver::{
     Runtime, Target,
-    relink::{CloseCode, ClosedReason, Event, Failure, Hint, Phase, Reason, SendErrorKind, State},
+    relink::{
+        CloseCode, ClosedReason, Event, Failure, Phase, Reason, State, link::Hint,
+        session::SendErrorKind,
+    },
 };
 
 use super::{
@@ -330,7 +333,7 @@ async fn cut<Rt: Runtime>(rt: Rt, connection: Connection) -> Reason {
 
 #[cfg(test)]
 mod tests {
-    use relink_driver::relink::CLOSE_CODES;
+    use relink_driver::relink::policy::CLOSE_CODES;
 
     #[test]
     fn every_row_of_the_table_has_a_case() {

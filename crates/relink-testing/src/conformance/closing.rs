@@ -2,7 +2,7 @@
 
 use relink_driver::{
     CloseSummary, Runtime,
-    relink::{CloseCode, Event, Reason, State, Timer},
+    relink::{CloseCode, Event, Reason, State, link::Timer},
 };
 
 use super::rig::{

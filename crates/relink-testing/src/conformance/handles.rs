@@ -18,9 +18,11 @@ use relink_driver::{
     BuildError, Builder, Client, ClientCell, ConnectError, Connection as Polled, Events,
     InvalidUrl, Runtime,
     relink::{
-        CloseCode, ClosedReason, Command, Event, Failure, Frame, Hint, Indicator, Message, Phase,
-        Plain, Protocol, ProtocolEvent, Reason, ReopenPolicy, SendError, SendErrorKind, State,
-        Status,
+        CloseCode, ClosedReason, Event, Failure, Message, Phase, Plain, Protocol, Reason,
+        SendError, State,
+        link::{Hint, Indicator, ReopenPolicy, Status},
+        protocol::{Command, ProtocolEvent},
+        session::{Frame, SendErrorKind},
     },
 };
 

@@ -8,7 +8,10 @@ use std::{
 use relink_driver::{
     Builder, Runtime,
     http::{self, HeaderValue},
-    relink::{Event, Failure, OnFirstFailure, Reason, State, Timer},
+    relink::{
+        Event, Failure, Reason, State,
+        link::{OnFirstFailure, Timer},
+    },
 };
 
 use super::{

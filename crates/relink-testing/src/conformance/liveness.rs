@@ -8,8 +8,9 @@ use std::{
 use relink_driver::{
     Builder, InboxLimits, Runtime,
     relink::{
-        Backoff, Curve, DeadReason, Event, HeartbeatConfig, Hint, Jitter, Reason, SessionConfig,
-        StopReason, Verdict,
+        Backoff, Event, Reason, SessionConfig, StopReason, Verdict,
+        link::Hint,
+        policy::{Curve, DeadReason, HeartbeatConfig, Jitter},
     },
 };
 use tokio_tungstenite::tungstenite::{Message as Frame, protocol::CloseFrame};

@@ -18,8 +18,8 @@ use futures_util::{
 use relink_driver::{
     InboxLimits, Runtime, WireLimits,
     relink::{
-        CloseCode, DropReason, Event, Message, OfflineSend, OutboxConfig, Overflow, Reason,
-        Receipt, SendErrorKind, SessionConfig,
+        CloseCode, Event, Message, Reason, Receipt, SessionConfig,
+        session::{DropReason, OfflineSend, OutboxConfig, Overflow, SendErrorKind},
     },
 };
 use tokio_tungstenite::tungstenite::{Message as Frame, protocol::CloseFrame};

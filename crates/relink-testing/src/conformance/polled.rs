@@ -14,7 +14,9 @@ use std::{
 use futures_util::{AsyncRead, AsyncWrite, FutureExt, Sink, SinkExt, Stream, StreamExt};
 use relink_driver::{
     Builder, Connection as Polled, Runtime,
-    relink::{CloseCode, Event, Message, ReopenPolicy, SendErrorKind, SessionConfig, State},
+    relink::{
+        CloseCode, Event, Message, SessionConfig, State, link::ReopenPolicy, session::SendErrorKind,
+    },
 };
 use tokio::sync::oneshot;
 

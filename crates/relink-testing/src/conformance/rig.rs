@@ -5,8 +5,8 @@ use std::time::Duration;
 use relink_driver::{
     Builder, Client, Events, Runtime,
     relink::{
-        Backoff, BudgetConfig, ClosedReason, Curve, Event, Jitter, LinkConfig, Message, Rate,
-        Reason, SessionConfig,
+        Backoff, ClosedReason, Event, LinkConfig, Message, Reason, SessionConfig,
+        policy::{BudgetConfig, Curve, Jitter, Rate},
     },
 };
 

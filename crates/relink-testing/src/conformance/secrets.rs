@@ -9,7 +9,10 @@ use std::{convert::Infallible, error::Error, fmt::Write, future::ready};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use relink_driver::{
     Builder, Runtime, TokenPlacement, Wire, WireLimits, http,
-    relink::{Address, Event, Frame, Secret, Token},
+    relink::{
+        Address, Event, Token,
+        session::{Frame, Secret},
+    },
 };
 
 use super::{

@@ -15,7 +15,10 @@ use std::{
 use futures_util::{AsyncRead, AsyncWrite};
 use relink_driver::{
     BuildError, Builder, Runtime,
-    relink::{CLOSE_CODES, Failure, HeartbeatConfig, Reason, Verdict},
+    relink::{
+        Failure, Reason, Verdict,
+        policy::{CLOSE_CODES, HeartbeatConfig},
+    },
     rustls::{
         ClientConfig, RootCertStore, ServerConnection, StreamOwned,
         crypto::ring,

@@ -12,8 +12,11 @@ use std::{
 use relink_driver::{
     Runtime, TokenPlacement,
     relink::{
-        Command, CredentialsConfig, Event, Frame, Hint, Message, Protocol, ProtocolEvent, Reason,
-        SessionConfig, Step, Timer, Token,
+        Event, Message, Protocol, Reason, SessionConfig, Token,
+        link::{Hint, Step, Timer},
+        policy::CredentialsConfig,
+        protocol::{Command, ProtocolEvent},
+        session::Frame,
     },
 };
 

@@ -17,10 +17,10 @@ use relink_testing::{
     Metered, Request, Script, Server, What,
     proxy::{Dials, End, Fault, Proxy},
 };
-use relink_tokio::relink::{
-    Backoff, CloseCode, ClosedReason, Curve, Jitter, OfflineSend, OutboxConfig, PresenceEvent,
-    Rate, StatusChange, Subscription,
-};
+use relink_tokio::relink::link::StatusChange;
+use relink_tokio::relink::policy::{Curve, Jitter, Rate};
+use relink_tokio::relink::session::{OfflineSend, OutboxConfig, PresenceEvent};
+use relink_tokio::relink::{Backoff, CloseCode, ClosedReason, Subscription};
 use relink_tokio::{Client, Event, Events, SessionConfig, Token, builder};
 
 /// Far more than anything here takes.

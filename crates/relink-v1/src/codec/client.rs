@@ -1,7 +1,8 @@
 //! What a client says, both ways.
 
 use crate::{ClientFrame, limits};
-use relink::{Message, Secret};
+use relink::Message;
+use relink::session::Secret;
 
 use super::Encoding;
 use super::fields::{Fields, need};

@@ -10,7 +10,8 @@ use core::ops::RangeInclusive;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use relink::{Message, Text};
+use relink::Message;
+use relink::session::Text;
 
 use super::Encoding;
 use super::malformed::DecodeError;

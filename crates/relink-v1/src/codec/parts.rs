@@ -4,7 +4,9 @@ use alloc::borrow::Cow;
 
 use crate::limits;
 use relink::internal::cut;
-use relink::{Channel, Member, Message, Position, Problem, Rejection, Resume, SessionId, Text};
+use relink::protocol::Rejection;
+use relink::session::{Member, Problem, Text};
+use relink::{Channel, Message, Position, Resume, SessionId};
 
 use super::fields::{Fields, need};
 use super::malformed::DecodeError;

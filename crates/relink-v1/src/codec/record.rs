@@ -6,7 +6,8 @@ use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use minicbor::Encoder;
 use minicbor::encode::Write;
-use relink::{Message, Text};
+use relink::Message;
+use relink::session::Text;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Encoding;

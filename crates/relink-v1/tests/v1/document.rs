@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use relink::{CloseCode, Message, Problem};
+use relink::session::Problem;
+use relink::{CloseCode, Message};
 use relink_v1::{ClientFrame, ServerFrame, limits};
 use serde_json::{Map, Value};
 

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use relink::{Channel, Member, Message, Position, Problem, Rejection, Resume, Secret, SessionId};
+use relink::protocol::Rejection;
+use relink::session::{Member, Problem, Secret};
+use relink::{Channel, Message, Position, Resume, SessionId};
 use relink_v1::{ClientFrame, Encoding, ServerFrame};
 
 /// A frame, and what it looks like.

@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use relink::{Channel, Member, Message, Position, Problem, Rejection, Resume, SessionId};
+use relink::protocol::Rejection;
+use relink::session::{Member, Problem};
+use relink::{Channel, Message, Position, Resume, SessionId};
 use relink_v1::{ClientFrame, DecodeError, Encoding, ServerFrame, limits};
 
 const BOTH: [Encoding; 2] = [Encoding::Json, Encoding::Cbor];

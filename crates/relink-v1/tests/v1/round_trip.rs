@@ -5,9 +5,9 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use relink::{
-    Channel, Member, Message, Position, Problem, Rejection, Resume, Secret, SessionId, Text,
-};
+use relink::protocol::Rejection;
+use relink::session::{Member, Problem, Secret, Text};
+use relink::{Channel, Message, Position, Resume, SessionId};
 use relink_v1::{ClientFrame, Encoding, ServerFrame, limits};
 
 proptest! {

@@ -90,9 +90,9 @@ impl ConfigError {
 }
 
 #[cfg(feature = "alloc")]
-impl From<crate::session::Unreadable> for ConfigError {
-    fn from(unreadable: crate::session::Unreadable) -> Self {
-        let crate::session::Unreadable { field, value, least, most } = unreadable;
+impl From<crate::protocol::Unreadable> for ConfigError {
+    fn from(unreadable: crate::protocol::Unreadable) -> Self {
+        let crate::protocol::Unreadable { field, value, least, most } = unreadable;
         let allowed = if value < least {
             Allowed::AtLeast(least.into())
         } else {

@@ -12,13 +12,13 @@ use core::time::Duration;
 ///
 /// ```
 /// use core::time::Duration;
-/// use relink::HumanDuration;
+/// use relink::time::HumanDuration;
 ///
 /// let parsed: HumanDuration = "1m30s".parse()?;
 /// assert_eq!(parsed.0, Duration::from_secs(90));
 /// assert_eq!(HumanDuration(Duration::from_millis(1500)).to_string(), "1s500ms");
 /// assert!("30".parse::<HumanDuration>().is_err());
-/// # Ok::<(), relink::ParseDurationError>(())
+/// # Ok::<(), relink::time::ParseDurationError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a newtype: nothing can be added")]

@@ -79,7 +79,7 @@ const BUCKETS: usize = 80;
 ///
 /// ```
 /// use core::time::Duration;
-/// use relink::Histogram;
+/// use relink::stats::Histogram;
 ///
 /// let mut histogram = Histogram::default();
 /// for millis in 1..=100 {

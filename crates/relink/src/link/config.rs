@@ -76,7 +76,7 @@ config! {
         /// What to do when the heartbeat declares the peer dead.
         pub when_dead / with_when_dead: OnDead = OnDead::Retry,
         /// What a usable link does when the system says that there is no network
-        /// ([`Hint::Offline`](crate::Hint::Offline)).
+        /// ([`Hint::Offline`](crate::link::Hint::Offline)).
         pub when_offline / with_when_offline: OnOffline = OnOffline::Check,
         /// Maximum number of redirects in one attempt; more count as a failed attempt.
         pub max_redirects / with_max_redirects: u8 = 5,

@@ -18,10 +18,11 @@ use rand_core::Rng;
 
 use crate::base::config::{ConfigError, within};
 use crate::base::time::{Instant, earliest};
+use crate::policy::Schedule;
 use crate::policy::budget::Budget;
 use crate::policy::close_code::CloseCode;
 use crate::policy::credentials::{Credentials, Need};
-use crate::{Schedule, Stats};
+use crate::stats::Stats;
 
 pub use action::{Action, Endpoint, LinkEvent};
 pub use config::{
@@ -57,7 +58,8 @@ const ACTIONS: usize = 24;
 ///
 /// ```
 /// use core::time::Duration;
-/// use relink::{Action, Input, Instant, Link, LinkConfig, State};
+/// use relink::{Instant, Link, LinkConfig, State};
+/// use relink::link::{Action, Input};
 /// # struct Dice(u64);
 /// # impl rand_core::TryRng for Dice {
 /// #     type Error = core::convert::Infallible;

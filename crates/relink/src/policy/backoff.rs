@@ -31,7 +31,8 @@ config! {
     ///
     /// ```
     /// use core::time::Duration;
-    /// use relink::{Backoff, Curve, Jitter};
+    /// use relink::Backoff;
+    /// use relink::policy::{Curve, Jitter};
     ///
     /// // 0, 10, 20, 30, 30 … seconds after a stable link, as deepstream's documentation has it.
     /// let ten = Duration::from_secs(10);
@@ -336,7 +337,8 @@ impl Jitter {
 /// A position in a [`Backoff`]: how many retries it has given out since the link was last stable.
 ///
 /// ```
-/// use relink::{Backoff, Schedule};
+/// use relink::Backoff;
+/// use relink::policy::Schedule;
 /// # struct Dice(u64);
 /// # impl rand_core::TryRng for Dice {
 /// #     type Error = core::convert::Infallible;

@@ -128,7 +128,8 @@ pub(crate) enum BeatTimer {
 ///
 /// ```
 /// use core::time::Duration;
-/// use relink::{HeartbeatAction, Heartbeat, HeartbeatConfig, Instant, DeadReason};
+/// use relink::Instant;
+/// use relink::policy::{HeartbeatAction, Heartbeat, HeartbeatConfig, DeadReason};
 ///
 /// let config = HeartbeatConfig::default();
 /// let at = |secs| Instant::from_origin(Duration::from_secs(secs));

@@ -12,3 +12,16 @@ pub(crate) mod delay_table;
 pub(crate) mod heartbeat;
 pub(crate) mod rate_limit;
 pub(crate) mod stop_reason;
+
+pub use backoff::{Backoff, Curve, Jitter, Schedule, Window};
+pub use budget::{Breaker, Budget, BudgetConfig, GiveUpReason};
+pub use close_code::CloseCode;
+pub use close_codes::{CLOSE_CODES, HTTP_STATUSES};
+pub use close_policy::{ClosePolicy, Row, Rule, Verdict, row, rows};
+pub use credentials::CredentialsConfig;
+#[cfg(feature = "alloc")]
+pub use credentials::TokenPlacement;
+pub use delay_table::DelayTable;
+pub use heartbeat::{DeadReason, Heartbeat, HeartbeatAction, HeartbeatConfig};
+pub use rate_limit::Rate;
+pub use stop_reason::StopReason;

@@ -60,7 +60,7 @@ impl StopReason {
         "Another client goes on with this session; close that one, or begin a session of your own.",
     ));
     /// The heartbeat went unanswered, and the configuration stops there
-    /// ([`OnDead`](crate::OnDead)).
+    /// ([`OnDead`](crate::link::OnDead)).
     pub const HEARTBEAT_LOST: Self = Self(&(
         "heartbeat_lost",
         "The server does not answer any more; check the network, then connect anew.",

@@ -29,7 +29,7 @@ pub struct Address(String);
 /// assert_eq!(origin, Address::from("WSS://example.org:443/other?x=1").origin()?);
 /// assert_ne!(origin, Address::from("wss://example.org:8443/feed").origin()?);
 /// assert_ne!(origin, Address::from("ws://example.org:443/feed").origin()?);
-/// # Ok::<(), relink::InvalidUrl>(())
+/// # Ok::<(), relink::session::InvalidUrl>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {

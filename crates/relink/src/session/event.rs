@@ -197,7 +197,8 @@ pub enum Event {
         answers: Vec<Answer>,
     },
     /// The link has come to its end: told once, as the last event. If the link is connected again
-    /// ([`ReopenPolicy`](crate::ReopenPolicy)), others follow, and the next end is told in turn.
+    /// ([`ReopenPolicy`](crate::link::ReopenPolicy)), others follow, and the next end is told in
+    /// turn.
     Closed {
         /// Why.
         reason: ClosedReason,

@@ -6,20 +6,20 @@ mod channels;
 mod event;
 mod ids;
 mod input_action;
-mod message;
+pub(crate) mod message;
 mod outbox;
 mod outgoing;
 mod oversize;
 mod place;
 mod positions;
 mod presence;
-mod protocol;
+pub mod protocol;
 mod protocol_event;
 mod receive;
 mod resume;
-pub(crate) mod roster;
+mod roster;
 mod send;
-pub(crate) mod subscriptions;
+mod subscriptions;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -32,26 +32,27 @@ use crate::base::stats::Stats;
 use crate::base::time::{Instant, earliest};
 use crate::link::StatusView;
 use crate::link::{Action, Endpoint, Failure, Input, Link, LinkConfig, LinkEvent, State, Step};
-use crate::session::subscriptions::SubscriptionsConfig;
 
 pub use address::{Address, InvalidUrl, Origin};
 pub use answers::Answer;
 pub use channels::Subscription;
 pub use event::{Event, PresenceEvent};
-pub use ids::{Channel, Member, Position, Problem, Rejection, Resume, SessionId};
+pub use ids::{Channel, Member, Position, Problem, Resume, SessionId};
 pub use input_action::{SendError, SendErrorKind, SendReceipt, SessionAction, SessionInput};
-pub use message::cut;
 pub use message::{CloseFrame, Frame, Message, NotUtf8, Secret, Text, Token};
 pub use outbox::{OfflineSend, Outbox, OutboxConfig, Overflow};
 pub use outgoing::{DropReason, Guarantee, Outgoing, Priority, Receipt, SizeLimit};
-pub use protocol::{Command, Given, Plain, Protocol, Unreadable};
-pub use protocol_event::{ProtocolEvent, SessionInfo};
+pub use roster::{Roster, RosterChange, RosterMember};
+pub use subscriptions::{
+    SubscriptionAction, SubscriptionState, Subscriptions, SubscriptionsConfig,
+};
 
 use answers::Answers;
 use channels::Channels;
 use oversize::Oversize;
 use place::Place;
 use positions::Inbox;
+use protocol::{Command, Given, Protocol, ProtocolEvent, Rejection, SessionInfo};
 use resume::Hellos;
 use send::Backlog;
 

@@ -154,10 +154,11 @@ impl serde::Serialize for DropReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SizeLimit {
-    /// [`OutboxConfig::max_bytes`](crate::OutboxConfig::max_bytes), by the bytes of the message.
+    /// [`OutboxConfig::max_bytes`](crate::session::OutboxConfig::max_bytes), by the bytes of the
+    /// message.
     Outbox,
-    /// [`OutboxConfig::max_message`](crate::OutboxConfig::max_message), by its bytes as the
-    /// protocol writes it.
+    /// [`OutboxConfig::max_message`](crate::session::OutboxConfig::max_message), by its bytes as
+    /// the protocol writes it.
     Message,
     /// What the peer has said that it takes, by its bytes as the protocol writes it.
     Peer,

@@ -1,4 +1,4 @@
-//! The seam to an application's wire format.
+//! The seam to an application's wire format: what stands on both sides of a [`Protocol`].
 
 use alloc::vec::Vec;
 
@@ -8,13 +8,17 @@ use crate::base::time::Instant;
 use crate::link::Step;
 use crate::session::ids::{Channel, Position, Resume};
 use crate::session::message::{CloseFrame, Frame, Message, Secret, Text};
-use crate::session::protocol_event::ProtocolEvent;
+
+pub use crate::session::ids::Rejection;
+pub use crate::session::protocol_event::{ProtocolEvent, SessionInfo};
 
 /// Translates between the frames of a transport and what the session understands: frames in,
 /// [`ProtocolEvent`]s out; [`Command`]s in, frames out. It keeps no time and takes no decision.
 ///
 /// ```
-/// use relink::{Command, Frame, Message, Plain, Protocol, ProtocolEvent};
+/// use relink::{Message, Plain, Protocol};
+/// use relink::protocol::{Command, ProtocolEvent};
+/// use relink::session::Frame;
 ///
 /// let mut plain = Plain::default();
 /// let mut frames = Vec::new();
@@ -155,7 +159,7 @@ pub enum Given<'a> {
 /// What an application has handed in, and no peer could read.
 ///
 /// ```
-/// use relink::Unreadable;
+/// use relink::protocol::Unreadable;
 ///
 /// let error = Unreadable::unless_within("the length of the channel's name in bytes", 0, 1, 255).unwrap_err();
 /// assert_eq!(error.to_string(), "the length of the channel's name in bytes is 0, but it must be at least 1");

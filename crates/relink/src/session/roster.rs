@@ -22,7 +22,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 ///   latest; where a person may be there twice, let `K` name the device.
 ///
 /// ```
-/// use relink::{Roster, RosterChange};
+/// use relink::session::{Roster, RosterChange};
 ///
 /// /// Stands for the connection to one peer.
 /// #[derive(Debug, PartialEq)]

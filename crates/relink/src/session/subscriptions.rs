@@ -62,7 +62,8 @@ pub enum SubscriptionAction<K> {
 ///
 /// ```
 /// use core::time::Duration;
-/// use relink::{Instant, Subscriptions, SubscriptionAction};
+/// use relink::Instant;
+/// use relink::session::{Subscriptions, SubscriptionAction};
 ///
 /// let mut now = Instant::ORIGIN;
 /// let mut subscriptions = Subscriptions::default();

@@ -1,8 +1,8 @@
 //! Addresses that are fetched for an attempt, with the care that tokens have.
 
+use relink::link::{Hint, Timer};
 use relink::{
-    Address, Event, Failure, Hint, LinkConfig, Phase, Reason, SessionConfig, SessionInput, State,
-    Timer,
+    Address, Event, Failure, LinkConfig, Phase, Reason, SessionConfig, SessionInput, State,
 };
 use relink_sim::{Addresses, OnDial, Sim, Tokens, secs};
 

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand_pcg::Pcg32;
+use relink::link::OnFirstFailure;
+use relink::policy::{Curve, DelayTable, GiveUpReason, Jitter, Rate, Schedule};
 use relink::rand_core::SeedableRng;
 use relink::{
-    Backoff, CloseCode, ClosePolicy, ClosedReason, Curve, DelayTable, Failure, GiveUpReason,
-    Jitter, LinkConfig, OnFirstFailure, Phase, Rate, Schedule, SessionConfig, State, Verdict,
+    Backoff, CloseCode, ClosePolicy, ClosedReason, Failure, LinkConfig, Phase, SessionConfig,
+    State, Verdict,
 };
 use relink_sim::{OnDial, Sim, millis, secs};
 

@@ -1,8 +1,10 @@
 //! I19, I20: tokens, and what becomes of a transport whose login fails.
 
+use relink::link::{Handshake, Hint, ReopenPolicy, Step, Timer};
+use relink::policy::GiveUpReason;
 use relink::{
-    ClosedReason, Event, Failure, GiveUpReason, Handshake, Hint, LinkConfig, Phase, Plain,
-    ReopenPolicy, SessionConfig, SessionInput, State, Step, Timer, Token,
+    ClosedReason, Event, Failure, LinkConfig, Phase, Plain, SessionConfig, SessionInput, State,
+    Token,
 };
 use relink_sim::{OnDial, Sim, Tokens, secs};
 

@@ -1,8 +1,10 @@
 //! I2, I14, I31: how it ends.
 
+use relink::link::{Hint, OnFirstFailure};
+use relink::policy::GiveUpReason;
+use relink::session::OutboxConfig;
 use relink::{
-    CloseCode, ClosedReason, Event, Failure, GiveUpReason, Hint, LinkConfig, OnFirstFailure,
-    OutboxConfig, SessionConfig, State, StopReason,
+    CloseCode, ClosedReason, Event, Failure, LinkConfig, SessionConfig, State, StopReason,
 };
 use relink_sim::{OnDial, Sim, Tokens, millis, secs};
 
@@ -288,7 +290,7 @@ pub(crate) const ENDS: [End; 20] = [
         config.with_budget(config.budget.with_max_elapsed(Some(secs(20))))
     }),
     gave_up(GiveUpReason::CircuitOpen, |config| {
-        let breaker = relink::Breaker { failures: 2, window: secs(60), cooldown: None };
+        let breaker = relink::policy::Breaker { failures: 2, window: secs(60), cooldown: None };
         config.with_budget(config.budget.with_breaker(Some(breaker)))
     }),
     gave_up(GiveUpReason::FirstAttempt, |config| config.with_first_failure(OnFirstFailure::Stop)),

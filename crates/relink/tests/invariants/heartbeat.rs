@@ -1,8 +1,11 @@
 //! I9 to I13: whether the peer is still there.
 
+use relink::link::Timer;
+use relink::policy::{DeadReason, HeartbeatConfig};
+use relink::session::Frame;
 use relink::{
-    CloseCode, ClosePolicy, DeadReason, Event, Frame, HeartbeatConfig, LinkConfig, Phase, Reason,
-    SessionInput, State, StopReason, Timer, Verdict,
+    CloseCode, ClosePolicy, Event, LinkConfig, Phase, Reason, SessionInput, State, StopReason,
+    Verdict,
 };
 use relink_sim::{Sim, millis, secs};
 

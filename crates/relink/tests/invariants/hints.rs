@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use relink::link::{Hint, OnFirstFailure, OnOffline, ReopenPolicy};
+use relink::policy::{Breaker, Curve, GiveUpReason, Jitter, Rate};
 use relink::{
-    Backoff, Breaker, CloseCode, ClosedReason, Curve, Event, Failure, GiveUpReason, Hint, Jitter,
-    LinkConfig, OnFirstFailure, OnOffline, Phase, Rate, ReopenPolicy, SessionInput, State,
+    Backoff, CloseCode, ClosedReason, Event, Failure, LinkConfig, Phase, SessionInput, State,
 };
 use relink_sim::{OnDial, Sim, millis, secs};
 

@@ -1,10 +1,11 @@
 //! I3, I4: what is told is true when it is told, and comes in the order in which it happened.
 
 use rand_pcg::Pcg32;
+use relink::link::{ReopenPolicy, Status};
 use relink::rand_core::SeedableRng;
 use relink::{
-    CloseCode, Event, Failure, Instant, LinkConfig, Phase, Plain, ReopenPolicy, Session,
-    SessionAction, SessionConfig, SessionInput, State, Status,
+    CloseCode, Event, Failure, Instant, LinkConfig, Phase, Plain, Session, SessionAction,
+    SessionConfig, SessionInput, State,
 };
 use relink_sim::{OnDial, Sim, Tokens, millis, secs};
 
@@ -192,7 +193,7 @@ fn connected() -> Session<Plain, Pcg32> {
     session
 }
 
-fn reset(id: relink::TransportId) -> SessionInput {
+fn reset(id: relink::link::TransportId) -> SessionInput {
     SessionInput::Failed { id, failure: Failure::Reset, detail: "reset".into(), location: None }
 }
 

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use relink::{
-    DropReason, Event, Failure, Frame, LinkConfig, Message, OutboxConfig, Overflow, Receipt,
-    SendErrorKind, SessionConfig, SizeLimit,
-};
+use relink::session::{DropReason, Frame, OutboxConfig, Overflow, SendErrorKind, SizeLimit};
+use relink::{Event, Failure, LinkConfig, Message, Receipt, SessionConfig};
 use relink_sim::{OnDial, Sim, millis, secs};
 
 use crate::support::{Walk, all_steps, is_connected, speaking};

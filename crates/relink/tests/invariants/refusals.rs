@@ -1,7 +1,8 @@
 //! I31: an end for good needs proof, where something in between may have spoken in the server's
 //! place.
 
-use relink::{ClosedReason, Event, Failure, Hint, LinkConfig, State};
+use relink::link::Hint;
+use relink::{ClosedReason, Event, Failure, LinkConfig, State};
 use relink_sim::{OnDial, Sim, Tokens, millis, secs};
 
 use crate::support::{is_connected, waits, with_tokens};
@@ -130,14 +131,14 @@ fn i31_nor_are_ten_refused_tokens_the_end_before_their_time() {
     }
     assert_eq!(
         sim.state(),
-        State::Closed(ClosedReason::GaveUp(relink::GiveUpReason::TokenRefused))
+        State::Closed(ClosedReason::GaveUp(relink::policy::GiveUpReason::TokenRefused))
     );
     assert!(sim.now() - start >= secs(120));
 }
 
 #[test]
 fn i31_a_link_that_is_connected_anew_has_no_proof_either_way() {
-    let mut sim = Sim::new(LinkConfig::default().with_reopen(relink::ReopenPolicy::Always));
+    let mut sim = Sim::new(LinkConfig::default().with_reopen(relink::link::ReopenPolicy::Always));
     sim.to_connected();
     sim.close(1000);
     answer(&mut sim, 403);

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use relink::link::Hint;
+use relink::policy::{GiveUpReason, Rate};
 use relink::{
-    CloseCode, ClosePolicy, ClosedReason, Event, Failure, GiveUpReason, Hint, LinkConfig, Rate,
-    SessionConfig, State, Verdict,
+    CloseCode, ClosePolicy, ClosedReason, Event, Failure, LinkConfig, SessionConfig, State, Verdict,
 };
 use relink_sim::{OnDial, Sim, millis, secs};
 

@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use relink::link::{Handshake, Hint, Refusal, ReopenPolicy};
+use relink::protocol::{Command, ProtocolEvent};
 use relink::rand_core::{Rng, SeedableRng};
+use relink::session::{Frame, OutboxConfig};
 use relink::{
-    CloseCode, CloseFrame, Command, Event, Failure, Frame, Handshake, Hint, LinkConfig, Message,
-    OutboxConfig, Plain, Protocol, ProtocolEvent, Refusal, ReopenPolicy, SessionConfig,
+    CloseCode, CloseFrame, Event, Failure, LinkConfig, Message, Plain, Protocol, SessionConfig,
     SessionInput, State, Token,
 };
 use relink_sim::{OnDial, Sim, Tokens, millis, secs};
@@ -199,7 +201,7 @@ impl Walk {
 }
 
 /// Everything that can come from a transport.
-pub(crate) fn strangers(id: relink::TransportId) -> Vec<SessionInput> {
+pub(crate) fn strangers(id: relink::link::TransportId) -> Vec<SessionInput> {
     let frame = |frame| SessionInput::Frame { id, frame };
     let failed =
         |failure| SessionInput::Failed { id, failure, detail: "late".into(), location: None };

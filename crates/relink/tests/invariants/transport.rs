@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand_pcg::Pcg32;
+use relink::link::{
+    HandshakeEvent, Input, Refusal, Step, Timer, TokenError, TokenInfo, TransportId,
+};
 use relink::rand_core::SeedableRng;
+use relink::session::OutboxConfig;
 use relink::{
-    CloseCode, Event, Failure, HandshakeEvent, Input, Instant, Link, LinkConfig, OutboxConfig,
-    Phase, Reason, Refusal, SessionConfig, State, Step, Timer, TokenError, TokenInfo, TransportId,
+    CloseCode, Event, Failure, Instant, Link, LinkConfig, Phase, Reason, SessionConfig, State,
 };
 use relink_sim::{OnDial, Sim, Tokens, millis, secs};
 

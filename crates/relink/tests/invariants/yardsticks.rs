@@ -1,6 +1,7 @@
 //! The yardsticks by which clients were measured.
 
-use relink::{Backoff, CloseCode, Jitter, LinkConfig, SessionConfig};
+use relink::policy::Jitter;
+use relink::{Backoff, CloseCode, LinkConfig, SessionConfig};
 use relink_sim::{OnDial, Sim, millis, secs};
 
 use crate::ends::ENDS;

@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use relink::{Backoff, Curve, DelayTable, Jitter, LinkConfig, RetryAfter, Schedule, Window};
+use relink::link::RetryAfter;
+use relink::policy::{Curve, DelayTable, Jitter, Schedule, Window};
+use relink::{Backoff, LinkConfig};
 
 use crate::bench::{Bench, dice, millis, secs};
 
@@ -250,7 +252,7 @@ fn i06_only_the_first_attempt_after_a_stable_link_goes_below_the_floor() {
     assert!(bench.fail().unwrap() >= secs(1), "the second attempt in a row");
 
     let mut unstable = Bench::new(config);
-    unstable.give(relink::Input::Connect);
+    unstable.give(relink::link::Input::Connect);
     unstable.open();
     assert!(unstable.fail().unwrap() >= secs(1), "a link that was open, and not yet stable");
 }
@@ -302,8 +304,8 @@ fn i05_the_shortest_default_delays_keep_a_flapping_server_to_five_dials_in_twent
 fn i29_a_server_s_word_is_clamped_at_both_ends_and_spread() {
     let told = |seconds: u64, retry_after: RetryAfter| {
         let mut bench = Bench::stable(LinkConfig::default().with_retry_after(retry_after));
-        let signal = relink::HandshakeEvent::GoingAway { retry_after: secs(seconds) };
-        bench.give(relink::Input::Handshake { id: bench.id(), event: signal });
+        let signal = relink::link::HandshakeEvent::GoingAway { retry_after: secs(seconds) };
+        bench.give(relink::link::Input::Handshake { id: bench.id(), event: signal });
         bench.peer_closes(1001).unwrap()
     };
     let honoured = RetryAfter::default();
@@ -332,18 +334,21 @@ fn i29_a_server_s_word_is_about_the_next_attempt_and_no_later_one() {
     let config = LinkConfig::default();
     let config = config.with_handshake(config.handshake.with_authentication(Some(secs(5))));
     let mut bench = Bench::new(config);
-    bench.give(relink::Input::Connect);
+    bench.give(relink::link::Input::Connect);
     let id = bench.id();
-    bench.give(relink::Input::Opened { id });
-    let going_away = relink::HandshakeEvent::GoingAway { retry_after: secs(60) };
-    bench.give(relink::Input::Handshake { id, event: going_away });
-    bench.give(relink::Input::Handshake { id, event: relink::HandshakeEvent::Authenticated });
-    bench.give(relink::Input::MarkStable);
+    bench.give(relink::link::Input::Opened { id });
+    let going_away = relink::link::HandshakeEvent::GoingAway { retry_after: secs(60) };
+    bench.give(relink::link::Input::Handshake { id, event: going_away });
+    bench.give(relink::link::Input::Handshake {
+        id,
+        event: relink::link::HandshakeEvent::Authenticated,
+    });
+    bench.give(relink::link::Input::MarkStable);
     assert!(bench.fail().unwrap() <= secs(1), "the link was usable in the meantime");
 
     let after = |waited: u64| {
         let mut bench = Bench::stable(LinkConfig::default());
-        bench.give(relink::Input::Handshake { id: bench.id(), event: going_away });
+        bench.give(relink::link::Input::Handshake { id: bench.id(), event: going_away });
         bench.now = bench.now + secs(waited);
         bench.peer_closes(1001).unwrap()
     };

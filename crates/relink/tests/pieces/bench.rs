@@ -3,11 +3,9 @@
 use core::time::Duration;
 
 use rand_pcg::Pcg32;
+use relink::link::{Action, Input, LinkEvent, Timer, TransportId};
 use relink::rand_core::SeedableRng;
-use relink::{
-    Action, CloseCode, ClosedReason, Failure, Input, Instant, Link, LinkConfig, LinkEvent, State,
-    Timer, TransportId,
-};
+use relink::{CloseCode, ClosedReason, Failure, Instant, Link, LinkConfig, State};
 
 pub(crate) const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)

@@ -1,9 +1,8 @@
 //! How much trying is allowed.
 
-use relink::{
-    Breaker, Budget, BudgetConfig, ClosedReason, GiveUpReason, Input, LinkConfig, OnFirstFailure,
-    Rate, ReopenPolicy, Timer,
-};
+use relink::link::{Input, OnFirstFailure, ReopenPolicy, Timer};
+use relink::policy::{Breaker, Budget, BudgetConfig, GiveUpReason, Rate};
+use relink::{ClosedReason, LinkConfig};
 
 use crate::bench::{Bench, at, millis, secs};
 
@@ -138,8 +137,10 @@ fn s02_five_attempts_then_stop_and_tell() {
     bench.waits(5);
     assert_eq!(bench.fail(), None);
     assert_eq!(bench.dials(), 1 + 5, "the first connection, and five attempts to come back");
-    let told =
-        bench.events().filter(|event| matches!(event, relink::LinkEvent::Closed { .. })).count();
+    let told = bench
+        .events()
+        .filter(|event| matches!(event, relink::link::LinkEvent::Closed { .. }))
+        .count();
     assert_eq!(told, 1);
 }
 

@@ -1,10 +1,10 @@
 //! Choices about a link that systems make differently: how long an attempt may take as a whole,
 //! what a dead link and a network that is gone mean, who may queue.
 
-use relink::{
-    ClosedReason, Handshake, HeartbeatConfig, Hint, LinkConfig, OfflineSend, OnDead, OnOffline,
-    OutboxConfig, Phase, Reason, SendErrorKind, SessionConfig, State, Step, StopReason, Timer,
-};
+use relink::link::{Handshake, Hint, OnDead, OnOffline, Step, Timer};
+use relink::policy::HeartbeatConfig;
+use relink::session::{OfflineSend, OutboxConfig, SendErrorKind};
+use relink::{ClosedReason, LinkConfig, Phase, Reason, SessionConfig, State, StopReason};
 use relink_sim::{OnDial, Sim, secs};
 
 fn attempt_of_6_s() -> LinkConfig {

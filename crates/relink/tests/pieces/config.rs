@@ -5,11 +5,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use relink::link::{
+    Handshake, OnDead, OnFirstFailure, OnOffline, ReopenPolicy, RetryAfter, StatusViewConfig,
+};
+use relink::policy::{
+    Breaker, BudgetConfig, CredentialsConfig, Curve, HeartbeatConfig, Jitter, Rate,
+};
+use relink::session::{OfflineSend, OutboxConfig, Overflow, SubscriptionsConfig};
 use relink::{
-    Backoff, Breaker, BudgetConfig, CloseCode, ConfigError, CredentialsConfig, Curve, Guarantee,
-    Handshake, HeartbeatConfig, Jitter, Link, LinkConfig, OfflineSend, OnDead, OnFirstFailure,
-    OnOffline, OutboxConfig, Overflow, Plain, Rate, ReopenPolicy, RetryAfter, Session,
-    SessionConfig, StatusViewConfig, SubscriptionsConfig,
+    Backoff, CloseCode, ConfigError, Guarantee, Link, LinkConfig, Plain, Session, SessionConfig,
 };
 
 use crate::bench::{dice, millis, secs};

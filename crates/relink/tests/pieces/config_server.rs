@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use relink::{ConfigError, Rate};
+use relink::ConfigError;
+use relink::policy::Rate;
 use relink_node::{
     AdmissionConfig, DrainConfig, HistoryConfig, LivenessConfig, NodeConfig, PresenceConfig,
 };

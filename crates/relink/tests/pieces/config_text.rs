@@ -2,12 +2,14 @@
 
 use core::time::Duration;
 
-use relink::{
-    Backoff, Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Curve, DelayTable,
-    Handshake, HeartbeatConfig, Jitter, LinkConfig, OfflineSend, OnDead, OnFirstFailure, OnOffline,
-    OutboxConfig, Overflow, Rate, ReopenPolicy, RetryAfter, SessionConfig, StatusViewConfig,
-    StopReason, Verdict,
+use relink::link::{
+    Handshake, OnDead, OnFirstFailure, OnOffline, ReopenPolicy, RetryAfter, StatusViewConfig,
 };
+use relink::policy::{
+    Breaker, BudgetConfig, CredentialsConfig, Curve, DelayTable, HeartbeatConfig, Jitter, Rate,
+};
+use relink::session::{OfflineSend, OutboxConfig, Overflow};
+use relink::{Backoff, CloseCode, ClosePolicy, LinkConfig, SessionConfig, StopReason, Verdict};
 
 use serde_json::{Value, json};
 

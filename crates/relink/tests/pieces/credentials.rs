@@ -3,10 +3,9 @@
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-use relink::{
-    Action, ClosedReason, CredentialsConfig, GiveUpReason, Input, LinkConfig, LinkEvent, Phase,
-    State, Timer, TokenError, TokenInfo,
-};
+use relink::link::{Action, Input, LinkEvent, Timer, TokenError, TokenInfo};
+use relink::policy::{CredentialsConfig, GiveUpReason};
+use relink::{ClosedReason, LinkConfig, Phase, State};
 
 use crate::bench::{Bench, millis, secs};
 
@@ -211,7 +210,7 @@ fn i19_one_fetch_is_in_flight_and_a_renewal_that_hangs_is_tried_again() {
     bench.open();
     bench.give(Input::MarkStable);
     let asked = renewal(&mut bench);
-    bench.give(Input::Hint(relink::Hint::Wake));
+    bench.give(Input::Hint(relink::link::Hint::Wake));
     bench.give(Input::RetryNow);
     assert_eq!(fetches(&bench), 2);
     bench.give(Input::Pong { id: bench.id(), nonce: None });

@@ -2,9 +2,10 @@
 
 use core::time::Duration;
 
+use relink::protocol::{Command, ProtocolEvent};
+use relink::session::Frame;
 use relink::{
-    Command, Event, Frame, Instant, Message, Protocol, ProtocolEvent, Session, SessionAction,
-    SessionConfig, SessionInput, Token,
+    Event, Instant, Message, Protocol, Session, SessionAction, SessionConfig, SessionInput, Token,
 };
 
 use crate::bench::dice;

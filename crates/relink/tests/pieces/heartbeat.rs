@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use relink::{DeadReason, Heartbeat, HeartbeatAction, HeartbeatConfig, Instant};
+use relink::Instant;
+use relink::policy::{DeadReason, Heartbeat, HeartbeatAction, HeartbeatConfig};
 
 use crate::bench::{at, millis, secs};
 

@@ -4,10 +4,11 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use rand_pcg::Pcg32;
+use relink::link::TransportId;
+use relink::session::{DropReason, Frame, OfflineSend, OutboxConfig, Overflow, SendErrorKind};
 use relink::{
-    CloseCode, CloseFrame, DropReason, Event, Failure, Frame, Instant, Message, OfflineSend,
-    OutboxConfig, Outgoing, Overflow, Plain, Priority, Receipt, SendErrorKind, Session,
-    SessionAction, SessionConfig, SessionInput, TransportId,
+    CloseCode, CloseFrame, Event, Failure, Instant, Message, Outgoing, Plain, Priority, Receipt,
+    Session, SessionAction, SessionConfig, SessionInput,
 };
 
 use crate::bench::{dice, secs};
@@ -272,7 +273,7 @@ fn the_words_of_a_close_belong_to_that_close_alone() {
     assert_eq!(close, Some(Frame::Close(CloseFrame::new(CloseCode::NORMAL, "first"))));
 
     let config = SessionConfig::default();
-    let reopened = config.with_link(config.link.with_reopen(relink::ReopenPolicy::Always));
+    let reopened = config.with_link(config.link.with_reopen(relink::link::ReopenPolicy::Always));
     let mut desk = Desk::with(reopened);
     desk.give(SessionInput::Close(CloseFrame::new(CloseCode::NORMAL, "of an earlier life")));
     desk.connect();
@@ -340,7 +341,7 @@ impl Desk {
     fn send(
         &mut self,
         message: impl Into<Message>,
-    ) -> Result<relink::SendReceipt, relink::SendError> {
+    ) -> Result<relink::session::SendReceipt, relink::SendError> {
         let answer = self.session.send(message, self.now);
         self.take();
         answer

@@ -2,9 +2,10 @@
 
 use core::time::Duration;
 
+use relink::link::{HandshakeEvent, Input, Refusal};
+use relink::policy::{CLOSE_CODES, HTTP_STATUSES, Row};
 use relink::{
-    CLOSE_CODES, CloseCode, CloseFrame, ClosePolicy, ClosedReason, Failure, HTTP_STATUSES,
-    HandshakeEvent, Input, LinkConfig, Refusal, Row, StopReason, Verdict,
+    CloseCode, CloseFrame, ClosePolicy, ClosedReason, Failure, LinkConfig, StopReason, Verdict,
 };
 
 use crate::bench::{Bench, secs};
@@ -127,12 +128,12 @@ fn m05_an_expired_token_leads_to_a_fresh_one_where_there_is_a_provider() {
     let with_provider = config.with_credentials(config.credentials.with_fetch(true));
     let mut bench = Bench::new(with_provider);
     bench.give(Input::Connect);
-    bench.give(Input::Token { id: bench.id(), result: Ok(relink::TokenInfo::default()) });
+    bench.give(Input::Token { id: bench.id(), result: Ok(relink::link::TokenInfo::default()) });
     bench.open();
     assert!(bench.peer_closes(4002).is_some());
     bench.next_attempt();
     assert!(
-        matches!(bench.log.last(), Some(relink::Action::FetchToken { .. })),
+        matches!(bench.log.last(), Some(relink::link::Action::FetchToken { .. })),
         "{:?}",
         bench.log.last()
     );
@@ -222,7 +223,7 @@ fn w17_an_edit_goes_in_front_of_all_earlier_ones() {
 
 #[test]
 fn a_policy_of_one_s_own_replaces_the_tables() {
-    static CODES: [Row; 1] = [relink::row(4000, slow(3), "the only code of this server")];
+    static CODES: [Row; 1] = [relink::policy::row(4000, slow(3), "the only code of this server")];
     let policy = ClosePolicy::new(&CODES, &[]);
     assert_eq!(policy.on_close(CloseCode(4000)), slow(3));
     assert_eq!(policy.on_close(CloseCode(1000)), Verdict::Retry);
@@ -315,7 +316,7 @@ fn failures_of_the_transport_are_judged_as_what_they_are_like() {
 
 #[test]
 fn what_this_side_found_wrong_means_what_the_peers_code_would_but_never_the_end() {
-    let after = |input: fn(relink::TransportId, CloseCode) -> Input, code| {
+    let after = |input: fn(relink::link::TransportId, CloseCode) -> Input, code| {
         let mut bench = Bench::stable(LinkConfig::default());
         bench.give(input(bench.id(), CloseCode(code)));
         bench.retry_in()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use relink::{Roster, RosterChange};
+use relink::session::{Roster, RosterChange};
 
 use RosterChange::{Joined, Left, Survived, Updated};
 

@@ -1,10 +1,11 @@
 //! Which endpoint is dialled: several in turn, and where redirects lead.
 
-use relink::{
-    Action, CloseCode, ClosePolicy, ClosedReason, Endpoint, Failure, GiveUpReason, Handshake,
-    HandshakeEvent, Hint, Input, LinkConfig, LinkEvent, OnFirstFailure, OnOffline, Refusal, State,
-    Step, Timer, TokenError, TokenInfo, Verdict,
+use relink::link::{
+    Action, Endpoint, Handshake, HandshakeEvent, Hint, Input, LinkEvent, OnFirstFailure, OnOffline,
+    Refusal, Step, Timer, TokenError, TokenInfo,
 };
+use relink::policy::GiveUpReason;
+use relink::{CloseCode, ClosePolicy, ClosedReason, Failure, LinkConfig, State, Verdict};
 
 use crate::bench::{Answer, Bench, at, millis, secs};
 

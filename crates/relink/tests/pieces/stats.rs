@@ -2,7 +2,10 @@
 
 use core::time::Duration;
 
-use relink::{Histogram, Input, LinkConfig, Rate};
+use relink::LinkConfig;
+use relink::link::Input;
+use relink::policy::Rate;
+use relink::stats::Histogram;
 
 use crate::bench::{Bench, dice, millis, secs};
 

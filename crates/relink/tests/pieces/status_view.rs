@@ -1,6 +1,7 @@
 //! What a person should see.
 
-use relink::{Indicator, Instant, Status, StatusChange, StatusView, StatusViewConfig};
+use relink::Instant;
+use relink::link::{Indicator, Status, StatusChange, StatusView, StatusViewConfig};
 
 use crate::bench::{at, millis, secs};
 

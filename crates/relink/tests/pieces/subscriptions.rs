@@ -2,10 +2,9 @@
 
 use core::time::Duration;
 
-use relink::{
-    Backoff, Instant, Jitter, SubscriptionAction, SubscriptionState, Subscriptions,
-    SubscriptionsConfig,
-};
+use relink::policy::Jitter;
+use relink::session::{SubscriptionAction, SubscriptionState, Subscriptions, SubscriptionsConfig};
+use relink::{Backoff, Instant};
 
 use crate::bench::{dice, secs};
 
@@ -13,7 +12,7 @@ const START: Instant = Instant::from_origin(secs(50));
 
 /// Retries after 1, 2, 4 … s sharp.
 fn sharp() -> SubscriptionsConfig {
-    let curve = relink::Curve::Exponential { initial: secs(1), factor_pct: 200 };
+    let curve = relink::policy::Curve::Exponential { initial: secs(1), factor_pct: 200 };
     let retry = Backoff::default().with_curve(curve).with_jitter(Jitter::None);
     SubscriptionsConfig::default().with_retry(retry)
 }

@@ -1,10 +1,11 @@
 //! I28, M3, S6: subscriptions.
 
 use rand_pcg::Pcg32;
+use relink::link::TransportId;
 use relink::rand_core::SeedableRng;
+use relink::session::{SubscriptionState, SubscriptionsConfig};
 use relink::{
     Event, Plain, Position, Session, SessionAction, SessionConfig, SessionInput, Subscription,
-    SubscriptionState, SubscriptionsConfig, TransportId,
 };
 use relink_v1 as v1;
 use relink_v1::ServerFrame;

@@ -3,11 +3,12 @@
 use core::time::Duration;
 
 use rand_pcg::Pcg32;
+use relink::link::TransportId;
 use relink::rand_core::SeedableRng;
+use relink::session::{Frame, Member, PresenceEvent, Problem, Secret, SendReceipt, Text};
 use relink::{
-    Channel, CloseCode, CloseFrame, Event, Failure, Frame, Instant, Member, Message, Outgoing,
-    Position, PresenceEvent, Problem, Protocol, Resume, Secret, SendError, SendReceipt, Session,
-    SessionAction, SessionConfig, SessionInput, State, Subscription, Text, TransportId,
+    Channel, CloseCode, CloseFrame, Event, Failure, Instant, Message, Outgoing, Position, Protocol,
+    Resume, SendError, Session, SessionAction, SessionConfig, SessionInput, State, Subscription,
 };
 use relink_v1 as v1;
 use relink_v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};

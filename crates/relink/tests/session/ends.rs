@@ -2,10 +2,8 @@
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
-use relink::{
-    CloseCode, CloseFrame, Frame, Guarantee, OutboxConfig, SendErrorKind, Session, SessionConfig,
-    SessionInput,
-};
+use relink::session::{Frame, OutboxConfig, SendErrorKind};
+use relink::{CloseCode, CloseFrame, Guarantee, Session, SessionConfig, SessionInput};
 use relink_v1 as v1;
 use relink_v1::RelinkV1;
 
@@ -126,7 +124,7 @@ fn a_link_that_stays_down_closes_after_the_flush_timeout_and_tells_what_was_drop
 
 #[test]
 fn a_backlog_at_its_pace_goes_on_while_the_link_closes() {
-    let pace = relink::Rate { burst: 1, refill: secs(1) };
+    let pace = relink::policy::Rate { burst: 1, refill: secs(1) };
     let outbox =
         OutboxConfig::default().with_guarantee(Guarantee::AtLeastOnce).with_pace(Some(pace));
     let mut desk = Desk::with(v1::config().with_outbox(outbox));

@@ -108,7 +108,7 @@ fn i26_a_heartbeat_speaks_of_what_went_over_this_transport_and_no_more() {
 fn a_word_that_is_none_closes_the_transport_and_the_session_goes_on() {
     let mut desk = Desk::connected();
     for (text, code) in [("{\"type\":\"nonsense\"}", 1003), ("nonsense", 1007)] {
-        let frame = relink::Frame::Message(Message::from(text));
+        let frame = relink::session::Frame::Message(Message::from(text));
         desk.give(relink::SessionInput::Frame { id: desk.id, frame });
         assert_eq!(desk.farewells.pop().map(|frame| frame.code.0), Some(code));
         desk.back(0);

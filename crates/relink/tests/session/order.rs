@@ -1,11 +1,11 @@
 //! I21, I22, I23: what goes out, in which order, how fast, and what goes out again.
 
 use rand_pcg::Pcg32;
+use relink::policy::Rate;
+use relink::protocol::Rejection;
 use relink::rand_core::SeedableRng;
-use relink::{
-    Failure, Guarantee, OutboxConfig, Outgoing, Overflow, Plain, Priority, Problem, Rate,
-    Rejection, SendErrorKind, Session, SessionConfig, SessionInput,
-};
+use relink::session::{OutboxConfig, Overflow, Problem, SendErrorKind};
+use relink::{Failure, Guarantee, Outgoing, Plain, Priority, Session, SessionConfig, SessionInput};
 use relink_v1 as v1;
 use relink_v1::ServerFrame;
 

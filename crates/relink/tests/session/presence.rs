@@ -1,6 +1,7 @@
 //! I27 and A10: who else is there.
 
-use relink::{Member, Subscription};
+use relink::Subscription;
+use relink::session::Member;
 use relink_v1::ServerFrame;
 
 use crate::desk::{Desk, member};

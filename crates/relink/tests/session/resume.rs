@@ -1,9 +1,9 @@
 //! I24, I25: the session that outlives transports.
 
-use relink::{
-    CloseCode, CloseFrame, Event, Failure, Frame, Position, Problem, Rejection, ReopenPolicy,
-    Resume, SessionInput, State,
-};
+use relink::link::ReopenPolicy;
+use relink::protocol::Rejection;
+use relink::session::{Frame, Problem};
+use relink::{CloseCode, CloseFrame, Event, Failure, Position, Resume, SessionInput, State};
 use relink_v1 as v1;
 use relink_v1::ServerFrame;
 

@@ -2,11 +2,12 @@
 //! read.
 
 use rand_pcg::Pcg32;
+use relink::link::ReopenPolicy;
 use relink::rand_core::SeedableRng;
+use relink::session::{DropReason, Frame, Problem, SendErrorKind, SendReceipt, SizeLimit};
 use relink::{
-    CloseCode, CloseFrame, DropReason, Event, Frame, Guarantee, Instant, Message, Outgoing,
-    Position, Problem, Protocol, Receipt, ReopenPolicy, Resume, SendError, SendErrorKind,
-    SendReceipt, Session, SessionAction, SessionConfig, SessionInput, SizeLimit, Subscription,
+    CloseCode, CloseFrame, Event, Guarantee, Instant, Message, Outgoing, Position, Protocol,
+    Receipt, Resume, SendError, Session, SessionAction, SessionConfig, SessionInput, Subscription,
     Token,
 };
 use relink_v1::{self, ClientFrame, Encoding, RelinkV1, ServerFrame, limits};

@@ -2,11 +2,13 @@
 //! behind.
 
 use rand_pcg::Pcg32;
+use relink::link::{Step, TransportId};
+use relink::protocol::{Command, ProtocolEvent};
 use relink::rand_core::SeedableRng;
+use relink::session::{Frame, Secret};
 use relink::{
-    Address, CloseCode, Command, Event, Failure, Frame, Instant, Message, Protocol, ProtocolEvent,
-    Reason, Secret, Session, SessionAction, SessionConfig, SessionInput, State, Step, Subscription,
-    Token, TransportId,
+    Address, CloseCode, Event, Failure, Instant, Message, Protocol, Reason, Session, SessionAction,
+    SessionConfig, SessionInput, State, Subscription, Token,
 };
 use relink_v1 as v1;
 use relink_v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};

@@ -5,10 +5,13 @@ use core::cell::Cell;
 use std::rc::Rc;
 
 use rand_pcg::Pcg32;
+use relink::link::Step;
+use relink::protocol::{Command, ProtocolEvent};
 use relink::rand_core::SeedableRng;
+use relink::session::Frame;
 use relink::{
-    Channel, CloseCode, CloseFrame, Command, Event, Frame, Guarantee, Message, Protocol,
-    ProtocolEvent, Session, SessionConfig, SessionInput, Step,
+    Channel, CloseCode, CloseFrame, Event, Guarantee, Message, Protocol, Session, SessionConfig,
+    SessionInput,
 };
 use relink_v1::RelinkV1;
 

@@ -3,8 +3,9 @@
 use core::convert::Infallible;
 use core::time::Duration;
 
+use relink::link::{Action, Input, LinkEvent, Timer, TransportId};
 use relink::rand_core::TryRng;
-use relink::{Action, Input, Instant, Link, LinkConfig, LinkEvent, Timer, TransportId};
+use relink::{Instant, Link, LinkConfig};
 
 /// A generator whose every draw is the upper end of its window, so that the table's delays are
 /// bounds.

@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-use relink::{
-    AddressError, CloseCode, Failure, HandshakeEvent, Hint, Input, Refusal, StopReason, Timer,
-    TokenError, TokenInfo, TransportId,
+use relink::link::{
+    AddressError, HandshakeEvent, Hint, Input, Refusal, Timer, TokenError, TokenInfo, TransportId,
 };
+use relink::{CloseCode, Failure, StopReason};
 
 /// An input with its place in the table: inputs of one group that have the same effect share a row.
 #[derive(Debug, Clone)]

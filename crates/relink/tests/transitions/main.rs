@@ -23,7 +23,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use relink::{Input, Reason};
+use relink::Reason;
+use relink::link::Input;
 
 use bench::events;
 use states::Chapter;
@@ -62,7 +63,7 @@ fn every_state_that_can_be_reached_has_a_section() {
 
 #[test]
 fn every_kind_of_input_is_handed_in() {
-    let named = inputs::all(relink::TransportId::default(), 1, None);
+    let named = inputs::all(relink::link::TransportId::default(), 1, None);
     let text: String = named.iter().map(|named| format!("{:?}\n", named.input)).collect();
     for name in ["Input", "Hint", "HandshakeEvent", "Refusal", "Failure"] {
         for variant in source::variants_of(name) {
@@ -103,7 +104,7 @@ fn a_transition_names_the_input_that_caused_it() {
         {
             let actions = spot.bench.in_time_for(input).give(input);
             for event in events(&actions) {
-                let relink::LinkEvent::State { reason, .. } = event else { continue };
+                let relink::link::LinkEvent::State { reason, .. } = event else { continue };
                 match (input, reason) {
                     (Input::PeerClosed { code, .. }, Reason::ClosedByPeer(named)) => {
                         assert_eq!(code, named)

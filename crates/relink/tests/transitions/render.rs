@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use relink::{CLOSE_CODES, HTTP_STATUSES, HumanDuration, Row as PolicyRow, Verdict};
+use relink::Verdict;
+use relink::policy::{CLOSE_CODES, HTTP_STATUSES, Row as PolicyRow};
+use relink::time::HumanDuration;
 
 use crate::inputs::Named;
 use crate::states::Chapter;

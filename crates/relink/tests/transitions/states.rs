@@ -2,11 +2,12 @@
 
 use core::time::Duration;
 
-use relink::{
-    Breaker, BudgetConfig, CloseCode, ClosePolicy, CredentialsConfig, Failure, Handshake,
-    HandshakeEvent, HeartbeatConfig, Hint, Input, LinkConfig, OnFirstFailure, Phase, ReopenPolicy,
-    State, StatusViewConfig, Step, Timer, TokenInfo, Verdict,
+use relink::link::{
+    Handshake, HandshakeEvent, Hint, Input, OnFirstFailure, ReopenPolicy, StatusViewConfig, Step,
+    Timer, TokenInfo,
 };
+use relink::policy::{Breaker, BudgetConfig, CredentialsConfig, HeartbeatConfig};
+use relink::{CloseCode, ClosePolicy, Failure, LinkConfig, Phase, State, Verdict};
 
 use crate::bench::Bench;
 use crate::inputs::{RETRY_NOW, SWITCH};

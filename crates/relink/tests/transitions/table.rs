@@ -2,10 +2,9 @@
 
 use core::time::Duration;
 
-use relink::{
-    Action, ClosedReason, Endpoint, Failure, HumanDuration, Input, LinkConfig, LinkEvent, Phase,
-    Reason, State, StatusChange, Verdict,
-};
+use relink::link::{Action, Endpoint, Input, LinkEvent, StatusChange};
+use relink::time::HumanDuration;
+use relink::{ClosedReason, Failure, LinkConfig, Phase, Reason, State, Verdict};
 
 use crate::bench::{Bench, events};
 use crate::inputs::{self, Named, from_another, timer_name};
@@ -145,7 +144,7 @@ fn stale_do_nothing(bench: &Bench, inputs: &[Named]) -> usize {
 }
 
 /// The id that the next attempt will use: one from the future.
-fn next_id(bench: &Bench) -> Option<relink::TransportId> {
+fn next_id(bench: &Bench) -> Option<relink::link::TransportId> {
     let mut later = bench.clone();
     for _ in 0..4 {
         later.give(Input::PeerClosed { id: later.id(), code: relink::CloseCode::ABNORMAL });

@@ -4,9 +4,9 @@ use std::str;
 
 use bytes::Bytes;
 use redis::Value;
-use relink::{
-    Channel, CloseCode, CloseFrame, Member, Message, Position, Problem, Rejection, SessionId, Text,
-};
+use relink::protocol::Rejection;
+use relink::session::{Member, Problem, Text};
+use relink::{Channel, CloseCode, CloseFrame, Message, Position, SessionId};
 use relink_node::{Publication, StoreEvent, StoreResponse, Stream};
 
 /// Something that this crate did not write.

@@ -14,7 +14,8 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
-use relink::{Member, Message, Position, SessionId};
+use relink::session::Member;
+use relink::{Message, Position, SessionId};
 use relink_node::{Full, HistoryConfig, StoreRequest, StoreResponse, Stream};
 
 pub use self::config::RedisConfig;

@@ -7,10 +7,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use rand_pcg::Pcg32;
+use relink::link::TransportId;
 use relink::rand_core::SeedableRng;
+use relink::session::{Frame, Secret};
 use relink::{
-    Channel, CloseCode, Failure, Frame, Guarantee, Instant, Outgoing, Position, Priority, Receipt,
-    Secret, Session, SessionAction, SessionConfig, SessionInput, State, Subscription, TransportId,
+    Channel, CloseCode, Failure, Guarantee, Instant, Outgoing, Position, Priority, Receipt,
+    Session, SessionAction, SessionConfig, SessionInput, State, Subscription,
 };
 use relink_v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
 

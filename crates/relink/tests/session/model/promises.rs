@@ -1,6 +1,7 @@
 //! What a session promises, whatever happens.
 
-use relink::{Channel, Event, Guarantee, Position, PresenceEvent, Receipt, State};
+use relink::session::PresenceEvent;
+use relink::{Channel, Event, Guarantee, Position, Receipt, State};
 
 use super::{Fate, World, name};
 
@@ -85,9 +86,10 @@ impl World {
     }
 
     fn presence(&mut self, channel: Channel, change: PresenceEvent) {
-        let key = |member: &relink::Member| (channel.clone(), member.user.clone());
-        let info =
-            |member: &relink::Member| member.info.as_ref().map(|info| info.as_str().to_owned());
+        let key = |member: &relink::session::Member| (channel.clone(), member.user.clone());
+        let info = |member: &relink::session::Member| {
+            member.info.as_ref().map(|info| info.as_str().to_owned())
+        };
         match &change {
             PresenceEvent::Joined(member) => {
                 assert_eq!(self.present.insert(key(member), info(member)), None, "{change:?}");

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use relink::{Position, Problem, Rejection};
+use relink::Position;
+use relink::protocol::Rejection;
+use relink::session::Problem;
 use relink_v1::ServerFrame;
 
 use super::steps::Step;

@@ -1,10 +1,10 @@
 //! What may happen, and under which configuration.
 
 use proptest::prelude::*;
-use relink::{
-    Guarantee, OutboxConfig, Overflow, Priority, Rate, ReopenPolicy, SessionConfig,
-    SubscriptionsConfig,
-};
+use relink::link::ReopenPolicy;
+use relink::policy::Rate;
+use relink::session::{OutboxConfig, Overflow, SubscriptionsConfig};
+use relink::{Guarantee, Priority, SessionConfig};
 use relink_v1 as v1;
 
 use crate::desk::{millis, secs};
