@@ -127,11 +127,12 @@ interop what="all": _interop-tools (_debian "redis-server" "haproxy")
 # Check the history in Redis against a Redis server of its own
 redis: (_command "redis-server" "redis-server")
     cargo test -p relink-server --features redis --test redis_history --test redis_nodes
+    cargo test -p relink-cli --features redis --test cli serve_v1
 
 # Measure 10,000 links to one server: memory, processor, heartbeats (docs/performance.md)
 load:
-    cargo build --release -p relink-interop
-    "{{ target }}/release/relink-interop" load
+    cargo build --profile dist -p relink-interop
+    "{{ target }}/dist/relink-interop" load
 
 # Check the example `banner` in a real terminal, as a person uses it
 terminal: (_command "tmux" "tmux")

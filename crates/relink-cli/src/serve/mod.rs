@@ -130,7 +130,7 @@ struct NodeArgs {
 /// Where history is kept.
 #[derive(Debug, Clone)]
 enum Kept {
-    MemoryHistory,
+    Memory,
     /// The address may have a password in it.
     #[cfg(feature = "redis")]
     Redis(relink::session::Secret),
@@ -139,7 +139,7 @@ enum Kept {
 impl Kept {
     fn parse(text: &str) -> Result<Self, &'static str> {
         if text == "memory" {
-            return Ok(Self::MemoryHistory);
+            return Ok(Self::Memory);
         }
         #[cfg(feature = "redis")]
         if text.starts_with("redis") {
@@ -148,7 +148,7 @@ impl Kept {
         Err(if cfg!(feature = "redis") {
             "neither `memory` nor an address of Redis"
         } else {
-            "only `memory`: this program was built without `redis`"
+            "only `memory`: this program was built without the feature `redis`"
         })
     }
 }

@@ -55,7 +55,7 @@ async fn keep(
     config: HistoryConfig,
 ) -> Result<ServerBuilder, Mistake> {
     match kept {
-        Kept::MemoryHistory => {
+        Kept::Memory => {
             let memory = MemoryHistory::new(config);
             Ok(builder.history(memory.map_err(wrong("--session-ttl"))?))
         }

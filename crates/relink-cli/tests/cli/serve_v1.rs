@@ -2,7 +2,7 @@
 //! does on one desk.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 
 use serde_json::{Value, json};
 
@@ -326,9 +326,10 @@ fn no_token_and_no_session_id_is_told() {
     }
 }
 
+#[cfg(feature = "redis")]
 #[test]
 fn a_history_that_is_not_there_is_told_without_its_password() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = closed.local_addr().unwrap();
     drop(closed);
     let history = format!("redis://user:s3cret@{address}/");
@@ -343,6 +344,18 @@ fn a_history_that_is_not_there_is_told_without_its_password() {
     let ended = Relink::run(["serve", "--history", "s3cret"]);
     assert_eq!(ended.status, Some(2));
     assert!(ended.err().contains("neither `memory` nor an address of Redis"), "{}", ended.err());
+}
+
+#[cfg(not(feature = "redis"))]
+#[test]
+fn a_history_in_redis_names_the_feature_that_it_needs() {
+    let ended = Relink::run(["serve", "--history", "redis://user:s3cret@127.0.0.1/"]);
+    assert_eq!(ended.status, Some(2));
+    assert!(ended.err().contains("without the feature `redis`"), "{}", ended.err());
+}
+
+#[test]
+fn a_server_whose_settings_cannot_work_names_them() {
     let ended = Relink::run(["serve", "--listen", "127.0.0.1:0", "--silence", "0s"]);
     assert_eq!(ended.status, Some(2));
     assert!(ended.err().contains("liveness.silence"), "{}", ended.err());
