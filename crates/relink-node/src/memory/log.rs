@@ -66,24 +66,25 @@ impl Log {
         Publication { offset: self.top, message }
     }
 
-    /// What follows, without a hole; `None` where that cannot be told.
+    /// What follows, without a hole; `None` if that cannot be told.
     pub(super) fn since(&self, after: Position, limit: usize) -> Option<Vec<Publication>> {
         let forgotten = self.top.saturating_sub(self.kept.len() as u64);
         if after.epoch != self.epoch || after.offset > self.top || after.offset < forgotten {
             return None;
         }
         let skipped = usize::try_from(after.offset - forgotten).unwrap_or(usize::MAX);
-        let numbered = self.kept.iter().zip(forgotten.saturating_add(1)..);
-        let missed = numbered.skip(skipped).take(limit);
+        // Skipped before it is numbered: the other way round each one passed over would be visited.
+        let missed = self.kept.iter().skip(skipped).take(limit);
         Some(
             missed
+                .zip(after.offset.saturating_add(1)..)
                 .map(|(kept, offset)| Publication { offset, message: kept.message.clone() })
                 .collect(),
         )
     }
 
-    /// Forgets what is too old; says when to look again, or `None` where nothing is left and nobody
-    /// came for long.
+    /// Forgets what is too old; says when to look again, or `None` if nothing is left and the
+    /// stream has not been used for long.
     pub(super) fn expire(
         &mut self,
         config: &HistoryConfig,

@@ -84,7 +84,9 @@ pub struct Subscriptions<K> {
     config: SubscriptionsConfig,
     entries: BTreeMap<K, Entry>,
     deadlines: BTreeSet<(Instant, K)>,
-    wants: VecDeque<SubscriptionAction<K>>,
+    /// What to do, in order, by numbers that only grow.
+    wants: BTreeMap<u64, SubscriptionAction<K>>,
+    last_want: u64,
     failures: VecDeque<(K, Duration)>,
     is_up: bool,
 }
@@ -94,6 +96,8 @@ struct Entry {
     needs_token: bool,
     /// Whether the peer may know of it, over this link.
     was_asked: bool,
+    /// What waits to be done for it, so that it is found again without a search.
+    want: Option<u64>,
     standing: SubscriptionState,
     schedule: Schedule,
 }
@@ -148,7 +152,8 @@ impl<K> Subscriptions<K> {
             config,
             entries: BTreeMap::new(),
             deadlines: BTreeSet::new(),
-            wants: VecDeque::new(),
+            wants: BTreeMap::new(),
+            last_want: 0,
             failures: VecDeque::new(),
             is_up: false,
         }
@@ -173,6 +178,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
         let entry = self.entries.entry(key.clone()).or_insert(Entry {
             needs_token,
             was_asked: false,
+            want: None,
             standing: SubscriptionState::Over,
             schedule: Schedule::default(),
         });
@@ -205,14 +211,15 @@ impl<K: Ord + Clone> Subscriptions<K> {
 
     /// Does not want it any more. Tells whether it was wanted.
     pub fn unsubscribe(&mut self, key: &K) -> bool {
-        let Some(Entry { standing, was_asked, .. }) = self.entries.remove(key) else {
+        let Some(Entry { standing, was_asked, want, .. }) = self.entries.remove(key) else {
             return false;
         };
         self.unwatch(key, standing);
-        self.wants
-            .retain(|want| !matches!(want, SubscriptionAction::Token(other) | SubscriptionAction::Subscribe(other) if other == key));
+        if let Some(want) = want {
+            self.wants.remove(&want);
+        }
         if was_asked {
-            self.wants.push_back(SubscriptionAction::Unsubscribe(key.clone()));
+            self.push_want(SubscriptionAction::Unsubscribe(key.clone()));
         }
         true
     }
@@ -234,7 +241,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
         self.wants.clear();
         self.deadlines.clear();
         for entry in self.entries.values_mut() {
-            entry.was_asked = false;
+            (entry.was_asked, entry.want) = (false, None);
             let stays = self.config.resubscribe || entry.standing == SubscriptionState::Wanted;
             entry.standing = if stays && entry.standing != SubscriptionState::Over {
                 SubscriptionState::Wanted
@@ -329,12 +336,15 @@ impl<K: Ord + Clone> Subscriptions<K> {
             return None;
         }
         let until = now + self.config.answer_timeout;
-        while let Some(want) = self.wants.pop_front() {
+        while let Some((_, want)) = self.wants.pop_first() {
             let (key, standing) = match &want {
                 SubscriptionAction::Token(key) => (key, SubscriptionState::Authorizing { until }),
                 SubscriptionAction::Subscribe(key) => (key, SubscriptionState::Asked { until }),
                 SubscriptionAction::Unsubscribe(_) => return Some(want),
             };
+            if let Some(entry) = self.entries.get_mut(key) {
+                entry.want = None;
+            }
             // The peer may have agreed, or refused, before it was asked.
             if self.standing(key) == Some(SubscriptionState::Wanted) {
                 self.set_state(key, standing);
@@ -373,14 +383,27 @@ impl<K: Ord + Clone> Subscriptions<K> {
 
     fn ask(&mut self, key: &K) {
         let Some(entry) = self.entries.get(key) else { return };
-        if self.is_up && entry.standing == SubscriptionState::Wanted {
-            let key = key.clone();
-            self.wants.push_back(if entry.needs_token {
-                SubscriptionAction::Token(key)
-            } else {
-                SubscriptionAction::Subscribe(key)
-            });
+        if !self.is_up || entry.standing != SubscriptionState::Wanted {
+            return;
         }
+        if let Some(earlier) = entry.want {
+            self.wants.remove(&earlier);
+        }
+        let want = if entry.needs_token {
+            SubscriptionAction::Token(key.clone())
+        } else {
+            SubscriptionAction::Subscribe(key.clone())
+        };
+        let number = self.push_want(want);
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.want = Some(number);
+        }
+    }
+
+    fn push_want(&mut self, want: SubscriptionAction<K>) -> u64 {
+        self.last_want += 1;
+        self.wants.insert(self.last_want, want);
+        self.last_want
     }
 
     fn set_state(&mut self, key: &K, standing: SubscriptionState) -> bool {
