@@ -11,7 +11,7 @@ use rand_core::Rng;
 use crate::node::connection::{Connection, Greeting, Stage};
 use crate::node::shared_frame::Page;
 use crate::node::sizes::keep_what_fits;
-use crate::node::store::Why;
+use crate::node::store_requests::Asker;
 use crate::node::streams::{Follow, Greet};
 use crate::node::work::Intake;
 use crate::node::{ConnectionId, Node, NodeAction, NodeEvent, StoreRequestId, Timer};
@@ -186,8 +186,8 @@ impl<R: Rng> Node<R> {
             None => self.create(id),
             Some(_) if over => self.resume_unknown(id),
             Some(Resume { session, .. }) => {
-                let what = StoreRequest::Resume { session: session.clone(), user: (&*user).into() };
-                self.request(Why::Resume { id, session }, what);
+                let request = StoreRequest::Resume { session, user: (&*user).into() };
+                self.request(Asker::Connection(id), request);
             }
         }
     }
@@ -195,8 +195,8 @@ impl<R: Rng> Node<R> {
     fn create(&mut self, id: ConnectionId) {
         let session = self.new_session_id();
         let Some(connection) = self.connections.get(&id) else { return };
-        let what = StoreRequest::Create { session: session.clone(), user: connection.user_name() };
-        self.request(Why::Create { id, session }, what);
+        let request = StoreRequest::Create { session, user: connection.user_name() };
+        self.request(Asker::Connection(id), request);
     }
 
     pub(super) fn resume_unknown(&mut self, id: ConnectionId) {
@@ -224,10 +224,7 @@ impl<R: Rng> Node<R> {
     pub(super) fn created(&mut self, id: ConnectionId, session: SessionId, turn: u64) {
         let Some(user) = self.greeting(id).is_some().then(|| self.user_of(id)).flatten() else {
             // The client went before its session was there.
-            self.request(
-                Why::End { session: session.clone(), turn },
-                StoreRequest::End { session, turn },
-            );
+            self.request(Asker::Node, StoreRequest::End { session, turn });
             return;
         };
         count(&mut self.stats.created);
@@ -293,10 +290,8 @@ impl<R: Rng> Node<R> {
             .greeting(id)
             .and_then(|greeting| greeting.resume.as_ref())
             .map(|resume| resume.position);
-        self.request(
-            Why::Locate { id },
-            StoreRequest::Read { stream, after, limit: self.config.page, by: None },
-        );
+        let request = StoreRequest::Read { stream, after, limit: self.config.page, by: None };
+        self.request(Asker::Connection(id), request);
         self.arm_keep();
         self.drive_messages(&session);
     }

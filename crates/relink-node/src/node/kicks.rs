@@ -2,14 +2,22 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use rand_core::Rng;
 
 use crate::StoreRequest;
-use crate::node::store::Why;
+use crate::node::store_requests::Asker;
 use crate::node::subscriptions::Parting;
-use crate::node::{ConnectionId, Node};
+use crate::node::{ConnectionId, Node, StoreRequestId};
 use relink::{CloseFrame, Instant, SessionId};
+
+/// A kick that the store has not done yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kick {
+    pub(super) at: Instant,
+    pub(super) request: StoreRequestId,
+}
 
 impl<R: Rng> Node<R> {
     /// Here at once, whatever the store does; elsewhere when it says so
@@ -17,12 +25,10 @@ impl<R: Rng> Node<R> {
     pub(super) fn kick(&mut self, user: String, frame: CloseFrame) {
         // What was asked of the store before comes before the end, and nothing of these sessions is
         // asked after it.
-        let question = self.end_user(&user, &frame, self.now);
-        self.kicks.insert(user.clone(), self.now);
-        self.request(
-            Why::EndUser { user: user.clone(), frame: frame.clone(), at: self.now },
-            question,
-        );
+        let end =
+            StoreRequest::EndUser { user: user.clone(), ago: Duration::ZERO, frame: frame.clone() };
+        let request = self.request(Asker::Node, end);
+        self.kicks.insert(user.clone(), Kick { at: self.now, request });
         let theirs = self.sessions.iter().filter(|(_, intake)| *intake.user == *user);
         let sessions: Vec<SessionId> = theirs.map(|(session, _)| session.clone()).collect();
         for session in sessions {
@@ -44,13 +50,9 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    pub(super) fn end_user(&self, user: &str, frame: &CloseFrame, at: Instant) -> StoreRequest {
-        StoreRequest::EndUser { user: user.into(), ago: self.now - at, frame: frame.clone() }
-    }
-
-    /// The store has done it.
-    pub(super) fn user_ended(&mut self, user: &str, at: Instant) {
-        if self.kicks.get(user) == Some(&at) {
+    /// The store has done it. A later kick may still wait.
+    pub(super) fn user_ended(&mut self, user: &str, request: StoreRequestId) {
+        if self.kicks.get(user).is_some_and(|kick| kick.request == request) {
             self.kicks.remove(user);
         }
     }

@@ -7,7 +7,7 @@ use core::ops::Bound;
 use rand_core::Rng;
 
 use crate::node::shared_frame::Page;
-use crate::node::store::Why;
+use crate::node::store_requests::Asker;
 use crate::node::streams::{Follow, Greet};
 use crate::node::{ConnectionId, Node, StoreRequestId};
 use crate::{Full, Publication, StoreRequest, Stream};
@@ -17,7 +17,6 @@ use relink::internal::count;
 /// A question that one or more readers wait for.
 #[derive(Debug)]
 pub(super) struct Lookup {
-    question: StoreRequestId,
     /// Whose place it takes until it is answered.
     pub(super) asker: ConnectionId,
     /// Whose user a stream that begins counts for.
@@ -41,53 +40,36 @@ impl<R: Rng> Node<R> {
             lookup.readers.insert(id);
             return;
         }
-        let question = self.request_page(id, &place, 0);
         let readers = BTreeSet::from([id]);
-        self.lookups.insert(place, Lookup { question, asker: id, payer: id, readers });
+        self.lookups.insert(place, Lookup { asker: id, payer: id, readers });
+        let (stream, limit, by) = (stream.clone(), self.config.page, self.session_of(id));
+        self.request(Asker::Readers, StoreRequest::Read { stream, after, limit, by });
         self.hold_place(id);
     }
 
-    /// Asks once more, if anybody still wants to know.
-    pub(super) fn look_up_again(
+    /// For whom a look-up is sent again: each of those who still wait, in turn, so that a user
+    /// without room keeps nobody else from the stream. `None` ends it.
+    pub(super) fn next_payer(
         &mut self,
-        before: StoreRequestId,
         stream: &Stream,
         after: Option<Position>,
-        tries: u8,
-    ) {
+    ) -> Option<ConnectionId> {
         let place = (stream.clone(), after);
-        let Some(lookup) = self.lookups.remove(&place) else { return };
-        if lookup.question != before {
-            self.lookups.insert(place, lookup);
-            return;
-        }
-        let Lookup { asker, payer: before, mut readers, .. } = lookup;
+        let Lookup { asker, payer: before, mut readers } = self.lookups.remove(&place)?;
         readers.retain(|id| {
             self.follow(*id, stream).is_some_and(|follow| follow.seeks(after).is_some())
         });
-        // In turn, so that a user without room keeps nobody else from the stream.
         let next = readers.range((Bound::Excluded(before), Bound::Unbounded)).next();
-        let Some(payer) = next.or(readers.first()).copied() else { return self.give_back(asker) };
-        let question = self.request_page(payer, &place, tries);
-        self.lookups.insert(place, Lookup { question, asker, payer, readers });
+        let Some(payer) = next.or(readers.first()).copied() else {
+            self.give_back(asker);
+            return None;
+        };
+        self.lookups.insert(place, Lookup { asker, payer, readers });
+        Some(payer)
     }
 
-    fn request_page(
-        &mut self,
-        payer: ConnectionId,
-        (stream, after): &(Stream, Option<Position>),
-        tries: u8,
-    ) -> StoreRequestId {
-        let why = Why::Page { stream: stream.clone(), after: *after };
-        let (limit, by) = (self.config.page, self.session_of(payer));
-        self.request_again(
-            why,
-            StoreRequest::Read { stream: stream.clone(), after: *after, limit, by },
-            tries,
-        )
-    }
-
-    /// The answer to a look-up.
+    /// The response to a look-up. Returns true if it has to be sent again, for those to whom it
+    /// said less than the news did.
     pub(super) fn looked_up(
         &mut self,
         question: StoreRequestId,
@@ -95,14 +77,9 @@ impl<R: Rng> Node<R> {
         after: Option<Position>,
         top: Position,
         missed: Option<Vec<Publication>>,
-        tries: u8,
-    ) {
+    ) -> bool {
         let place = (stream.clone(), after);
-        let Some(lookup) = self.lookups.remove(&place) else { return };
-        if lookup.question != question {
-            self.lookups.insert(place, lookup);
-            return;
-        }
+        let Some(lookup) = self.lookups.remove(&place) else { return false };
         let behind = self.is_behind_news(stream, question, top);
         let mut page = missed.map(|missed| Page::new(stream, missed));
         let mut waiting = BTreeSet::new();
@@ -158,24 +135,16 @@ impl<R: Rng> Node<R> {
             }
         }
         if waiting.is_empty() {
-            return self.give_back(asker);
+            self.give_back(asker);
+            return false;
         }
-        self.request_later(question, Why::Page { stream: stream.clone(), after }, tries);
-        self.lookups.insert(place, Lookup { question, asker, payer: asker, readers: waiting });
+        self.lookups.insert(place, Lookup { asker, payer: asker, readers: waiting });
+        true
     }
 
     /// The stream cannot begin for want of room: who wants it anew is told, who has it tries again.
-    pub(super) fn page_refused(
-        &mut self,
-        question: StoreRequestId,
-        stream: &Stream,
-        after: Option<Position>,
-        full: Full,
-        tries: u8,
-    ) {
-        let place = (stream.clone(), after);
-        let lookup = self.lookups.get(&place).filter(|lookup| lookup.question == question);
-        let refused = match (lookup, full) {
+    pub(super) fn page_refused(&mut self, stream: &Stream, after: Option<Position>, full: Full) {
+        let refused = match (self.lookups.get(&(stream.clone(), after)), full) {
             (None, _) => BTreeSet::new(),
             (Some(lookup), Full::User) => BTreeSet::from([lookup.payer]),
             (Some(lookup), Full::Store) => lookup.readers.clone(),
@@ -186,6 +155,5 @@ impl<R: Rng> Node<R> {
                 self.unsubscribe(id, channel, Some(full.problem()));
             }
         }
-        self.request_later(question, Why::Page { stream: stream.clone(), after }, tries);
     }
 }

@@ -14,7 +14,7 @@ use rand_core::Rng;
 use crate::StoreRequest;
 use crate::node::members::View;
 use crate::node::shared_frame::Encoded;
-use crate::node::store::Why;
+use crate::node::store_requests::Asker;
 use crate::node::{ConnectionId, Node};
 use relink::session::Member;
 use relink::{Channel, Message};
@@ -162,8 +162,7 @@ impl<R: Rng> Node<R> {
     fn ask_members(&mut self, channel: &Channel, readers: BTreeSet<ConnectionId>) {
         let room = self.rooms.entry(channel.clone()).or_default();
         room.asked = Some(Asked { readers, ..Asked::default() });
-        let channel = channel.clone();
-        self.request(Why::Members { channel: channel.clone() }, StoreRequest::Members { channel });
+        self.request(Asker::Node, StoreRequest::Members { channel: channel.clone() });
     }
 
     /// The list from the store, brought up to date by the changes that came while it was on its

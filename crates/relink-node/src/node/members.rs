@@ -1,6 +1,5 @@
 //! Seats in channels: who joins, who leaves, and when.
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,7 +7,7 @@ use alloc::vec::Vec;
 use rand_core::Rng;
 
 use crate::node::member_lists::Change;
-use crate::node::store::Why;
+use crate::node::store_requests::Asker;
 use crate::node::streams::Follow;
 use crate::node::{ConnectionId, Node, NodeEvent, StoreRequestId};
 use crate::{PresenceChange, StoreRequest, Stream};
@@ -79,28 +78,14 @@ impl<R: Rng> Node<R> {
         // its answer.
         let (PresenceChange::Joined | PresenceChange::Unchanged) =
             self.presence.online(stay(lease));
-        let why = Why::Join { id, channel: channel.clone(), member: Box::new(member.clone()) };
-        let question = self
-            .request(why, StoreRequest::Join { channel: channel.clone(), session, member, lease });
+        let join = StoreRequest::Join { channel: channel.clone(), session, member, lease };
+        let question = self.request(Asker::Connection(id), join);
         self.set_view(id, channel, View::Joining(question));
         self.hold_place(id);
     }
 
-    /// The session that joins there, and its lease, if this question is the last word of it.
-    pub(super) fn joining(
-        &mut self,
-        id: ConnectionId,
-        channel: &Channel,
-        question: StoreRequestId,
-    ) -> Option<(SessionId, u64)> {
-        let connection = self.connections.get_mut(&id)?;
-        let seat = connection.subscription(channel)?.seat.as_ref()?;
-        let lease = seat.lease.filter(|_| seat.view == View::Joining(question));
-        connection.session.clone().zip(lease)
-    }
-
     pub(super) fn joined(&mut self, id: ConnectionId, channel: &Channel, question: StoreRequestId) {
-        if self.joining(id, channel, question).is_some() {
+        if self.view(id, channel) == Some(&View::Joining(question)) {
             self.show_members(id, channel);
         }
     }
@@ -174,8 +159,7 @@ impl<R: Rng> Node<R> {
     }
 
     fn leave(&mut self, channel: Channel, session: SessionId, lease: u64) {
-        let why = Why::Leave { channel: channel.clone(), session: session.clone(), lease };
-        self.request(why, StoreRequest::Leave { channel, session, lease });
+        self.request(Asker::Node, StoreRequest::Leave { channel, session, lease });
     }
 
     pub(super) fn view(&mut self, id: ConnectionId, channel: &Channel) -> Option<&View> {

@@ -1,14 +1,15 @@
 //! What a session's client sends: in order, once, and acknowledged when its effect is stored.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use rand_core::Rng;
 
-use crate::node::store::Why;
-use crate::node::work::{Effect, Incoming, Intake};
-use crate::node::{ConnectionId, DeliveryId, Node, NodeAction, StoreRequestId};
+use crate::node::store_requests::Asker;
+use crate::node::work::{Effect, Incoming};
+use crate::node::{ConnectionId, DeliveryId, Node, NodeAction, NodeEvent, StoreRequestId, Timer};
 use crate::{Full, StoreRequest, Stream};
-use relink::internal::count;
+use relink::internal::{SHORTEST, count};
 use relink::protocol::Rejection;
 use relink::session::Problem;
 use relink::{Channel, CloseCode, CloseFrame, Message, SessionId};
@@ -114,7 +115,7 @@ impl<R: Rng> Node<R> {
             });
         }
         if intake.storing.is_none() {
-            self.store_next(session, 0);
+            self.store_next(session);
         }
         self.session_moved_on(session);
         self.end_if_over(session);
@@ -135,47 +136,29 @@ impl<R: Rng> Node<R> {
         self.drive_messages(&session);
     }
 
-    fn store_next(&mut self, session: &SessionId, tries: u8) {
-        while let Some((intake, effect)) = self.next_effect(session) {
+    fn store_next(&mut self, session: &SessionId) {
+        while let Some(intake) = self.sessions.get(session) {
+            let Some(effect) = intake.effect() else { return };
             let publications = effect.result.clone().unwrap_or_default();
-            let (why, what) = match effect.serial() {
+            let request = match effect.serial() {
                 Some(serial) => {
-                    let turn = intake.turn;
                     let problem = effect.result.as_ref().err();
                     let rejection =
                         problem.map(|problem| Rejection { serial, problem: problem.clone() });
-                    let session = session.clone();
-                    let why = Why::Commit { session: session.clone() };
-                    (why, StoreRequest::Commit { session, turn, serial, publications, rejection })
+                    let (session, turn) = (session.clone(), intake.turn);
+                    StoreRequest::Commit { session, turn, serial, publications, rejection }
                 }
                 None if publications.is_empty() => {
                     self.pop_effect(session);
                     continue;
                 }
-                None => {
-                    let session = session.clone();
-                    let why = Why::Publish { session: session.clone() };
-                    (why, StoreRequest::Publish { session: Some(session), publications })
-                }
+                None => StoreRequest::Publish { session: Some(session.clone()), publications },
             };
-            let question = self.request_again(why, what, tries);
+            let question = self.request(Asker::Node, request);
             if let Some(intake) = self.sessions.get_mut(session) {
                 intake.storing = Some(question);
             }
             return;
-        }
-    }
-
-    fn next_effect(&self, session: &SessionId) -> Option<(&Intake, &Effect)> {
-        let intake = self.sessions.get(session)?;
-        Some((intake, intake.effect()?))
-    }
-
-    /// The same question once more, if it is still the one that waits.
-    pub(super) fn commit_again(&mut self, before: StoreRequestId, session: &SessionId, tries: u8) {
-        let Some(intake) = self.sessions.get_mut(session) else { return };
-        if intake.storing.take_if(|storing| *storing == before).is_some() {
-            self.store_next(session, tries);
         }
     }
 
@@ -220,7 +203,7 @@ impl<R: Rng> Node<R> {
         }
         intake.refuse_effect(full.problem());
         count(&mut self.stats.rejected);
-        self.store_next(session, 0);
+        self.store_next(session);
     }
 
     /// The session is gone, or its next turn has begun elsewhere.
@@ -286,9 +269,56 @@ impl<R: Rng> Node<R> {
         }
         self.forget_intake(session);
         if ending {
-            let (session, what) =
-                (session.clone(), StoreRequest::End { session: session.clone(), turn });
-            self.request(Why::End { session, turn }, what);
+            self.request(Asker::Node, StoreRequest::End { session: session.clone(), turn });
+        }
+    }
+
+    /// A message from the application.
+    pub(super) fn publish(&mut self, stream: Stream, message: Message) {
+        if let Err(problem) = self.config.may_publish(&stream, &message) {
+            return self.tell(NodeEvent::NotPublished { detail: problem.detail });
+        }
+        let publications = vec![(stream, message)];
+        self.request(Asker::Node, StoreRequest::Publish { session: None, publications });
+    }
+
+    /// Those sessions live on that have a connection here. The others are given up when they would
+    /// be over anyway.
+    pub(super) fn touch_sessions(&mut self) {
+        let mut kept: Vec<SessionId> = Vec::new();
+        let mut over: Vec<SessionId> = Vec::new();
+        for (session, intake) in &self.sessions {
+            match intake.connection {
+                Some(_) => kept.push(session.clone()),
+                None if self.now - intake.left_at >= self.config.history.session_ttl => {
+                    over.push(session.clone());
+                }
+                None => {}
+            }
+        }
+        for session in over {
+            self.forget_intake(&session);
+        }
+        for sessions in kept.chunks(TOUCHED_AT_ONCE) {
+            self.request(Asker::Node, StoreRequest::Touch { sessions: sessions.to_vec() });
+        }
+        self.keeping = false;
+        self.arm_keep();
+    }
+
+    /// There are sessions no more whose clients are here: they begin anew, and are told so when
+    /// they come back.
+    pub(super) fn sessions_touched(&mut self, lost: Vec<SessionId>) {
+        for session in lost {
+            self.lose_intake(&session, "the session is gone");
+        }
+    }
+
+    pub(super) fn arm_keep(&mut self) {
+        if !self.keeping && !self.sessions.is_empty() {
+            self.keeping = true;
+            let third = (self.config.history.session_ttl / 3).max(SHORTEST);
+            self.set_timer(self.now + third, Timer::Keep);
         }
     }
 
@@ -297,6 +327,9 @@ impl<R: Rng> Node<R> {
         self.actions.extend(id.map(|id| NodeAction::Released { id }));
     }
 }
+
+/// At most this many sessions are named in one request.
+const TOUCHED_AT_ONCE: usize = 1000;
 
 /// A driver has a message or two in its hands when it is told to read no more.
 const READ_AHEAD: usize = 16;

@@ -16,6 +16,7 @@ mod shared_frame;
 mod sizes;
 mod stats;
 mod store;
+mod store_requests;
 mod streams;
 mod subscriptions;
 mod tokens;
@@ -42,10 +43,11 @@ pub use input_action::{
 pub use stats::NodeStats;
 
 use connection::Connection;
+use kicks::Kick;
 use lookups::Lookup;
 use member_lists::Room;
 use members::Stay;
-use store::{Asked, Why};
+use store_requests::StoreRequests;
 use streams::Watched;
 use work::Intake;
 
@@ -88,10 +90,10 @@ pub struct Node<R> {
     streams: BTreeMap<Stream, Watched>,
     lookups: BTreeMap<(Stream, Option<Position>), Lookup>,
     rooms: BTreeMap<Channel, Room>,
-    /// Users who were kicked, and when, until the store has ended their sessions: they resume none
+    /// Users who were kicked, until the store has ended their sessions: they resume none
     /// meanwhile.
-    kicks: BTreeMap<String, Instant>,
-    questions: BTreeMap<StoreRequestId, Asked>,
+    kicks: BTreeMap<String, Kick>,
+    requests: StoreRequests,
     handlings: BTreeMap<DeliveryId, SessionId>,
     authorizations: BTreeMap<AuthorizationId, (ConnectionId, Channel)>,
     liveness: Liveness<ConnectionId>,
@@ -113,8 +115,6 @@ enum Timer {
     Reading(ConnectionId),
     /// The token of this connection may be over.
     Token(ConnectionId),
-    /// Ask the store again.
-    Ask { question: StoreRequestId, why: Why, tries: u8 },
     /// Tell the store which sessions live.
     Keep,
     /// It is this connection's turn to leave, in a shutdown.
@@ -145,7 +145,7 @@ impl<R: Rng> Node<R> {
             lookups: BTreeMap::new(),
             rooms: BTreeMap::new(),
             kicks: BTreeMap::new(),
-            questions: BTreeMap::new(),
+            requests: StoreRequests::new(),
             handlings: BTreeMap::new(),
             authorizations: BTreeMap::new(),
             liveness: Liveness::new(config.liveness),
@@ -178,7 +178,7 @@ impl<R: Rng> Node<R> {
             NodeInput::Handled { handling, result } => self.handled(handling, result),
             NodeInput::Answered { question, answer } => self.answered(question, answer),
             NodeInput::StoreEvent(news) => self.news(news),
-            NodeInput::Publish { stream, message } => self.publish_request(stream, message),
+            NodeInput::Publish { stream, message } => self.publish(stream, message),
             NodeInput::Kick { user, frame } => self.kick(user, frame),
             NodeInput::Drain => self.drain(),
             NodeInput::Timeout => self.timeout(),
@@ -204,9 +204,6 @@ impl<R: Rng> Node<R> {
             match self.timers.pop_first() {
                 Some((_, Timer::Hello(id))) => self.hello_overdue(id),
                 Some((_, Timer::Reading(id))) => self.look_at_reading(id),
-                Some((_, Timer::Ask { question, why, tries })) => {
-                    self.ask_after_delay(question, why, tries)
-                }
                 Some((_, Timer::Token(id))) => self.look_at_token(id),
                 Some((_, Timer::Keep)) => self.touch_sessions(),
                 Some((_, Timer::Leave { id, hint })) => self.drain_connection(id, hint),
@@ -214,6 +211,7 @@ impl<R: Rng> Node<R> {
                 None => break,
             }
         }
+        self.retry_due();
         self.end_graces();
         self.liveness.handle_timeout(self.now);
         while let Some(id) = self.liveness.poll_dead() {
@@ -263,7 +261,8 @@ impl<R: Rng> Node<R> {
         let timer = self.timers.first_key_value().map(|((at, _), _)| (*at, ()));
         let check = self.liveness.poll_timeout().map(|at| (at, ()));
         let grace = self.presence.poll_timeout().map(|at| (at, ()));
-        earliest([timer, check, grace]).map(|(at, ())| at)
+        let retry = self.requests.poll_timeout().map(|at| (at, ()));
+        earliest([timer, check, grace, retry]).map(|(at, ())| at)
     }
 
     // Look: what is so.

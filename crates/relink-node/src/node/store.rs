@@ -1,339 +1,212 @@
-//! What the store is asked, and what happens when it fails.
+//! What the store's responses lead to, and what happens if it fails.
 
-use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec;
-use alloc::vec::Vec;
-use core::time::Duration;
 
 use rand_core::Rng;
 
 use crate::node::members::View;
-use crate::node::{ConnectionId, Node, NodeAction, NodeEvent, StoreRequestId, Timer};
-use crate::{StoreRequest, StoreResponse, Stream};
-use relink::internal::{SHORTEST, count, nanos};
-use relink::session::Member;
-use relink::{Channel, CloseFrame, Instant, Position, SessionId};
+use crate::node::store_requests::{Asker, Pending};
+use crate::node::{Node, NodeEvent, StoreRequestId};
+use crate::{StoreRequest, StoreResponse};
+use relink::internal::count;
 
-/// Why something was asked: what the answer belongs to.
-#[derive(Debug, Clone)]
-pub(super) enum Why {
-    Create {
-        id: ConnectionId,
-        session: SessionId,
-    },
-    Resume {
-        id: ConnectionId,
-        session: SessionId,
-    },
-    /// Where the session's own stream stands, for the welcome.
-    Locate {
-        id: ConnectionId,
-    },
-    /// What followed a position, for all who wait for it.
-    Page {
-        stream: Stream,
-        after: Option<Position>,
-    },
-    /// Whether news of a stream were lost.
-    Check {
-        stream: Stream,
-    },
-    Commit {
-        session: SessionId,
-    },
-    /// A client's message without a serial.
-    Publish {
-        session: SessionId,
-    },
-    /// A message from the application.
-    Send,
-    Join {
-        id: ConnectionId,
-        channel: Channel,
-        member: Box<Member>,
-    },
-    Leave {
-        channel: Channel,
-        session: SessionId,
-        lease: u64,
-    },
-    Members {
-        channel: Channel,
-    },
-    End {
-        session: SessionId,
-        turn: u64,
-    },
-    /// A user was kicked.
-    EndUser {
-        user: String,
-        frame: CloseFrame,
-        at: Instant,
-    },
-    Keep {
-        sessions: Vec<SessionId>,
-    },
-}
-
-#[derive(Debug)]
-pub(super) struct Asked {
-    why: Why,
-    tries: u8,
-}
-
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(5);
 /// Retries for `Leave`, `End` and `Touch`; after that the store's own expiry cleans up. A kick is
 /// retried until it is done, since expiry does not end sessions that another node keeps.
-const MOST_TRIES: u8 = 40;
+const MOST_RETRIES: u32 = 40;
 
 impl<R: Rng> Node<R> {
-    pub(super) fn request(&mut self, why: Why, what: StoreRequest) -> StoreRequestId {
-        self.request_again(why, what, 0)
+    /// Asks the store. The id names the request for as long as it is asked, however often.
+    pub(super) fn request(&mut self, asker: Asker, request: StoreRequest) -> StoreRequestId {
+        let id = StoreRequestId(self.next_number());
+        let action = self.requests.ask(id, request, asker);
+        self.actions.push_back(action);
+        id
     }
 
-    pub(super) fn request_again(
-        &mut self,
-        why: Why,
-        what: StoreRequest,
-        tries: u8,
-    ) -> StoreRequestId {
-        let question = StoreRequestId(self.next_number());
-        self.questions.insert(question, Asked { why, tries });
-        self.actions.push_back(NodeAction::Ask { question, what });
-        question
-    }
-
-    pub(super) fn answered(
-        &mut self,
-        question: StoreRequestId,
-        answer: Result<StoreResponse, String>,
-    ) {
-        let Some(Asked { why, tries }) = self.questions.remove(&question) else { return };
-        if let (Why::Join { id, .. }, 0) = (&why, tries) {
-            self.give_back(*id);
+    pub(super) fn answered(&mut self, id: StoreRequestId, response: Result<StoreResponse, String>) {
+        let Some(pending) = self.requests.answered(id) else { return };
+        if let (StoreRequest::Join { .. }, Asker::Connection(connection), 0) =
+            (&pending.request, pending.asker, pending.retries())
+        {
+            self.give_back(connection);
         }
-        match answer {
-            Ok(answer) => self.use_answer(question, why, answer, tries),
-            Err(detail) => self.store_failed(question, why, tries, detail),
+        match response {
+            Ok(response) => self.use_response(id, pending, response),
+            Err(detail) => self.store_failed(pending, detail),
         }
     }
 
-    fn use_answer(&mut self, question: StoreRequestId, why: Why, answer: StoreResponse, tries: u8) {
-        match (why, answer) {
-            (Why::Create { id, session }, StoreResponse::Session { turn, .. }) => {
-                self.created(id, session, turn)
+    /// What a response means depends on the request, and on what waits for it. `id` is that of the
+    /// last try: it tells what the store had been asked when.
+    fn use_response(&mut self, id: StoreRequestId, pending: Pending, response: StoreResponse) {
+        use StoreRequest as Ask;
+        use StoreResponse as Reply;
+        let key = pending.key;
+        match (&pending.request, pending.asker, response) {
+            (Ask::Create { session, .. }, Asker::Connection(to), Reply::Session { turn, .. }) => {
+                self.created(to, session.clone(), turn)
             }
-            (Why::Create { id, .. }, StoreResponse::Full(full)) => self.close_full(id, full),
+            (Ask::Create { .. }, Asker::Connection(to), Reply::Full(full)) => {
+                self.close_full(to, full)
+            }
             (
-                Why::Resume { id, session },
-                StoreResponse::Session { user, received, rejected, turn, seats },
+                Ask::Resume { session, .. },
+                Asker::Connection(to),
+                Reply::Session { user, received, rejected, turn, seats },
             ) => {
-                self.watch_seats(&session, seats);
-                self.resumed(id, session, &user, received, rejected, turn);
+                self.watch_seats(session, seats);
+                self.resumed(to, session.clone(), &user, received, rejected, turn);
             }
-            (Why::Resume { id, .. }, StoreResponse::Unknown) => self.resume_unknown(id),
-            (Why::Locate { id }, StoreResponse::Read { top, missed }) => {
-                self.located(question, id, top, missed)
+            (Ask::Resume { .. }, Asker::Connection(to), Reply::Unknown) => self.resume_unknown(to),
+            (Ask::Read { .. }, Asker::Connection(to), Reply::Read { top, missed }) => {
+                self.located(id, to, top, missed)
             }
-            (Why::EndUser { user, at, .. }, _) => self.user_ended(&user, at),
-            (Why::Locate { id }, StoreResponse::Unknown) => self.session_vanished(id),
-            (Why::Page { stream, after }, StoreResponse::Unknown) => {
-                self.page_is_over(&stream, after)
-            }
-            (Why::Check { stream }, StoreResponse::Unknown) => self.stream_is_over(&stream),
-            (Why::Page { stream, after }, StoreResponse::Read { top, missed }) => {
-                self.looked_up(question, &stream, after, top, missed, tries);
-            }
-            (Why::Page { stream, after }, StoreResponse::Full(full)) => {
-                self.page_refused(question, &stream, after, full, tries);
-            }
-            (Why::Check { stream }, StoreResponse::Read { top, .. }) => self.checked(&stream, top),
-            (Why::Commit { session }, StoreResponse::Committed { received }) => {
-                self.committed(question, &session, received);
-            }
-            (Why::Commit { session }, StoreResponse::Full(full)) => {
-                self.commit_has_no_room(question, &session, full);
-            }
-            (Why::Commit { session } | Why::Publish { session }, StoreResponse::Unknown) => {
-                self.commit_refused(question, &session);
-            }
-            (why @ (Why::Publish { .. } | Why::Send), StoreResponse::Full(full)) => {
-                self.store_failed(question, why, tries, full.problem().detail);
-            }
-            (Why::Publish { session }, _) => self.published_unacknowledged(question, &session),
-            (Why::Join { id, channel, .. }, StoreResponse::Joined { .. }) => {
-                self.joined(id, &channel, question)
-            }
-            (Why::Join { id, channel, .. }, StoreResponse::Full(_)) => {
-                count(&mut self.stats.unlisted);
-                self.joined(id, &channel, question);
-            }
-            (Why::Members { channel }, StoreResponse::Members(members)) => {
-                self.members(&channel, members)
-            }
-            (Why::Keep { .. }, StoreResponse::Touched { lost }) => self.sessions_touched(lost),
-            (Why::Send | Why::Leave { .. } | Why::End { .. } | Why::Join { .. }, _) => {}
-            // An answer to another question is no answer.
-            (
-                why @ (Why::Create { .. }
-                | Why::Resume { .. }
-                | Why::Locate { .. }
-                | Why::Page { .. }
-                | Why::Check { .. }
-                | Why::Commit { .. }
-                | Why::Members { .. }
-                | Why::Keep { .. }),
-                _,
-            ) => self.store_failed(question, why, tries, "an answer to another question".into()),
-        }
-    }
-
-    fn store_failed(&mut self, question: StoreRequestId, why: Why, tries: u8, detail: String) {
-        count(&mut self.stats.store_errors);
-        match &why {
-            Why::Create { id, .. } | Why::Resume { id, .. } | Why::Locate { id } => {
-                let id = *id;
-                self.tell(NodeEvent::StoreFailed { detail });
-                self.close_unavailable(id);
-            }
-            Why::Publish { session } => {
-                let session = session.clone();
-                self.tell(NodeEvent::NotPublished { detail });
-                self.published_unacknowledged(question, &session);
-            }
-            Why::Send => self.tell(NodeEvent::NotPublished { detail }),
-            Why::Leave { .. } | Why::End { .. } | Why::Keep { .. } if tries >= MOST_TRIES => {
-                self.tell(NodeEvent::StoreFailed { detail });
-            }
-            Why::Page { .. }
-            | Why::Check { .. }
-            | Why::Commit { .. }
-            | Why::Join { .. }
-            | Why::Leave { .. }
-            | Why::Members { .. }
-            | Why::Keep { .. }
-            | Why::EndUser { .. }
-            | Why::End { .. } => {
-                self.tell(NodeEvent::StoreFailed { detail });
-                self.request_later(question, why, tries);
-            }
-        }
-    }
-
-    /// Asks again after a while, if the answer is still wanted then.
-    pub(super) fn request_later(&mut self, question: StoreRequestId, why: Why, tries: u8) {
-        let delay = FIRST_RETRY.saturating_mul(1 << tries.min(6)).min(LAST_RETRY);
-        let half = nanos(delay) / 2;
-        let drawn = half.saturating_add(self.rng.next_u64() % half.saturating_add(1));
-        let at = self.now + Duration::from_nanos(drawn);
-        self.set_timer(at, Timer::Ask { question, why, tries: tries.saturating_add(1) });
-    }
-
-    /// The delay is over. `before` is the question that failed.
-    pub(super) fn ask_after_delay(&mut self, before: StoreRequestId, why: Why, tries: u8) {
-        let what = match &why {
-            Why::Page { stream, after } => {
-                return self.look_up_again(before, stream, *after, tries);
-            }
-            Why::Commit { session } => return self.commit_again(before, session, tries),
-            Why::Check { stream } if self.streams.contains_key(stream) => {
-                StoreRequest::Read { stream: stream.clone(), after: None, limit: 1, by: None }
-            }
-            Why::Join { id, channel, member } => {
-                let Some((session, lease)) = self.joining(*id, channel, before) else { return };
-                let what = StoreRequest::Join {
-                    channel: channel.clone(),
-                    session,
-                    member: Member::clone(member),
-                    lease,
-                };
-                let (id, channel) = (*id, channel.clone());
-                let question = self.request_again(why, what, tries);
-                return self.set_view(id, &channel, View::Joining(question));
-            }
-            Why::Leave { channel, session, lease } => StoreRequest::Leave {
-                channel: channel.clone(),
-                session: session.clone(),
-                lease: *lease,
-            },
-            Why::Members { channel } => StoreRequest::Members { channel: channel.clone() },
-            Why::End { session, turn } => {
-                StoreRequest::End { session: session.clone(), turn: *turn }
-            }
-            // A later kick says the same.
-            Why::EndUser { user, at, .. } if self.kicks.get(user) != Some(at) => return,
-            Why::EndUser { user, frame, at } => self.end_user(user, frame, *at),
-            Why::Keep { sessions } => {
-                let here = |session: &&SessionId| {
-                    self.sessions.get(session).is_some_and(|intake| intake.connection.is_some())
-                };
-                StoreRequest::Touch { sessions: sessions.iter().filter(here).cloned().collect() }
-            }
-            Why::Create { .. }
-            | Why::Resume { .. }
-            | Why::Locate { .. }
-            | Why::Check { .. }
-            | Why::Publish { .. }
-            | Why::Send => return,
-        };
-        self.request_again(why, what, tries);
-    }
-
-    pub(super) fn publish_request(&mut self, stream: Stream, message: relink::Message) {
-        if let Err(problem) = self.config.may_publish(&stream, &message) {
-            return self.tell(NodeEvent::NotPublished { detail: problem.detail });
-        }
-        self.request(
-            Why::Send,
-            StoreRequest::Publish { session: None, publications: vec![(stream, message)] },
-        );
-    }
-
-    /// Those sessions live on that have a connection here. The others are given up when they would
-    /// be over anyway.
-    pub(super) fn touch_sessions(&mut self) {
-        let mut kept: Vec<SessionId> = Vec::new();
-        let mut over: Vec<SessionId> = Vec::new();
-        for (session, intake) in &self.sessions {
-            match intake.connection {
-                Some(_) => kept.push(session.clone()),
-                None if self.now - intake.left_at >= self.config.history.session_ttl => {
-                    over.push(session.clone());
+            (Ask::Read { .. }, Asker::Connection(to), Reply::Unknown) => self.session_vanished(to),
+            (Ask::Read { stream, after, .. }, Asker::Readers, Reply::Read { top, missed }) => {
+                if self.looked_up(id, stream, *after, top, missed) {
+                    self.retry_later(pending);
                 }
-                None => {}
+            }
+            (Ask::Read { stream, after, .. }, Asker::Readers, Reply::Full(full)) => {
+                self.page_refused(stream, *after, full);
+                self.retry_later(pending);
+            }
+            (Ask::Read { stream, after, .. }, Asker::Readers, Reply::Unknown) => {
+                self.page_is_over(stream, *after)
+            }
+            (Ask::Read { stream, .. }, Asker::Node, Reply::Read { top, .. }) => {
+                self.checked(stream, top)
+            }
+            (Ask::Read { stream, .. }, Asker::Node, Reply::Unknown) => self.stream_is_over(stream),
+            (Ask::Commit { session, .. }, _, Reply::Committed { received }) => {
+                self.committed(key, session, received);
+            }
+            (Ask::Commit { session, .. }, _, Reply::Full(full)) => {
+                self.commit_has_no_room(key, session, full);
+            }
+            (Ask::Commit { session, .. }, _, Reply::Unknown)
+            | (Ask::Publish { session: Some(session), .. }, _, Reply::Unknown) => {
+                self.commit_refused(key, session);
+            }
+            (Ask::Publish { .. }, _, Reply::Full(full)) => {
+                self.store_failed(pending, full.problem().detail);
+            }
+            (Ask::Publish { session: Some(session), .. }, _, _) => {
+                self.published_unacknowledged(key, session);
+            }
+            (Ask::Join { channel, .. }, Asker::Connection(to), Reply::Joined { .. }) => {
+                self.joined(to, channel, key)
+            }
+            (Ask::Join { channel, .. }, Asker::Connection(to), Reply::Full(_)) => {
+                count(&mut self.stats.unlisted);
+                self.joined(to, channel, key);
+            }
+            (Ask::Members { channel }, _, Reply::Members(members)) => {
+                self.members(channel, members)
+            }
+            (Ask::Touch { .. }, _, Reply::Touched { lost }) => self.sessions_touched(lost),
+            (Ask::EndUser { user, .. }, _, _) => self.user_ended(user, key),
+            (
+                Ask::Publish { .. } | Ask::Leave { .. } | Ask::End { .. } | Ask::Join { .. },
+                _,
+                _,
+            ) => {}
+            // A response of the wrong kind is no response.
+            (
+                Ask::Create { .. }
+                | Ask::Resume { .. }
+                | Ask::Read { .. }
+                | Ask::Commit { .. }
+                | Ask::Members { .. }
+                | Ask::Touch { .. },
+                _,
+                _,
+            ) => self.store_failed(pending, "the response is to another request".into()),
+        }
+    }
+
+    /// A client that waits for its welcome goes elsewhere, and what nobody waits for is asked once:
+    /// it may have been done. Everything else is asked again, since it changes nothing if it was
+    /// done already.
+    fn store_failed(&mut self, pending: Pending, detail: String) {
+        count(&mut self.stats.store_errors);
+        if let StoreRequest::Publish { session, .. } = &pending.request {
+            self.tell(NodeEvent::NotPublished { detail });
+            if let Some(session) = session {
+                self.published_unacknowledged(pending.key, session);
+            }
+            return;
+        }
+        self.tell(NodeEvent::StoreFailed { detail });
+        let expires = matches!(
+            pending.request,
+            StoreRequest::Leave { .. } | StoreRequest::End { .. } | StoreRequest::Touch { .. }
+        );
+        match (&pending.request, pending.asker) {
+            (
+                StoreRequest::Create { .. }
+                | StoreRequest::Resume { .. }
+                | StoreRequest::Read { .. },
+                Asker::Connection(id),
+            ) => self.close_unavailable(id),
+            _ if expires && pending.retries() >= MOST_RETRIES => {}
+            _ => self.retry_later(pending),
+        }
+    }
+
+    fn retry_later(&mut self, pending: Pending) {
+        self.requests.retry_later(pending, self.now, &mut self.rng);
+    }
+
+    /// Sends again what is due and still wanted.
+    pub(super) fn retry_due(&mut self) {
+        while let Some(mut pending) = self.requests.poll_due(self.now) {
+            if self.is_still_wanted(&mut pending) {
+                let id = StoreRequestId(self.next_number());
+                let action = self.requests.send(id, pending);
+                self.actions.push_back(action);
             }
         }
-        for session in over {
-            self.forget_intake(&session);
-        }
-        for sessions in kept.chunks(KEPT_AT_ONCE) {
-            self.request(
-                Why::Keep { sessions: sessions.to_vec() },
-                StoreRequest::Touch { sessions: sessions.to_vec() },
-            );
-        }
-        self.keeping = false;
-        self.arm_keep();
     }
 
-    /// There are sessions no more whose clients are here: they begin anew, and are told so when
-    /// they come back.
-    fn sessions_touched(&mut self, lost: Vec<SessionId>) {
-        for session in lost {
-            self.lose_intake(&session, "the session is gone");
-        }
-    }
-
-    pub(super) fn arm_keep(&mut self) {
-        if !self.keeping && !self.sessions.is_empty() {
-            self.keeping = true;
-            let third = (self.config.history.session_ttl / 3).max(SHORTEST);
-            self.set_timer(self.now + third, Timer::Keep);
+    /// Whether anything still waits for the response. What a request says of the present is brought
+    /// up to date: how long ago a kick was, who asks, which sessions are here.
+    fn is_still_wanted(&mut self, pending: &mut Pending) -> bool {
+        let Pending { request, asker, key, .. } = pending;
+        match (request, *asker) {
+            (StoreRequest::Read { stream, after, by, .. }, Asker::Readers) => {
+                let payer = self.next_payer(stream, *after);
+                *by = payer.and_then(|payer| self.session_of(payer));
+                payer.is_some()
+            }
+            (StoreRequest::Read { stream, .. }, _) => self.streams.contains_key(stream),
+            (StoreRequest::Commit { session, .. }, _) => {
+                self.sessions.get(session).is_some_and(|intake| intake.storing == Some(*key))
+            }
+            (StoreRequest::Join { channel, .. }, Asker::Connection(id)) => {
+                self.view(id, channel) == Some(&View::Joining(*key))
+            }
+            (StoreRequest::EndUser { user, ago, .. }, _) => {
+                let kick = self.kicks.get(user).filter(|kick| kick.request == *key);
+                *ago = kick.map_or(*ago, |kick| self.now - kick.at);
+                kick.is_some()
+            }
+            (StoreRequest::Touch { sessions }, _) => {
+                sessions.retain(|session| {
+                    self.sessions.get(session).is_some_and(|intake| intake.connection.is_some())
+                });
+                !sessions.is_empty()
+            }
+            (StoreRequest::Members { channel }, _) => self.rooms.contains_key(channel),
+            (
+                StoreRequest::Leave { .. }
+                | StoreRequest::End { .. }
+                | StoreRequest::Join { .. }
+                | StoreRequest::Create { .. }
+                | StoreRequest::Resume { .. }
+                | StoreRequest::Publish { .. },
+                _,
+            ) => true,
         }
     }
 }
-
-/// At most this many sessions are named in one request.
-const KEPT_AT_ONCE: usize = 1000;

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use rand_core::Rng;
 
 use crate::node::shared_frame::Page;
-use crate::node::store::Why;
+use crate::node::store_requests::Asker;
 use crate::node::{ConnectionId, Node, NodeAction, StoreRequestId};
 use crate::{Publication, StoreRequest, Stream};
 use relink::Position;
@@ -275,8 +275,8 @@ impl<R: Rng> Node<R> {
             return;
         }
         watched.checking = true;
-        let what = StoreRequest::Read { stream: stream.clone(), after: None, limit: 1, by: None };
-        self.request(Why::Check { stream: stream.clone() }, what);
+        let stream = stream.clone();
+        self.request(Asker::Node, StoreRequest::Read { stream, after: None, limit: 1, by: None });
     }
 
     pub(super) fn checked(&mut self, stream: &Stream, top: Position) {

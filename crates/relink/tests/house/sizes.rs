@@ -11,7 +11,7 @@ const TABLES: [(&str, &str); 16] = [
     ("relink-cli/src/connect/human.rs", "lines"),
     ("relink-cli/src/connect/json.rs", "what"),
     ("relink-driver/src/trace.rs", "event"),
-    ("relink-node/src/node/store.rs", "use_answer"),
+    ("relink-node/src/node/store.rs", "use_response"),
     // Not a table: each way in which an answer of the store can leave a reader.
     ("relink-node/src/node/lookups.rs", "looked_up"),
     ("relink-server/src/history/redis/mod.rs", "ask"),
