@@ -25,7 +25,8 @@ test:
 # Check the formatting
 fmt:
     cargo fmt --all --check
-    if [ -f fuzz/Cargo.toml ]; then cargo fmt --manifest-path fuzz/Cargo.toml --check; fi
+    cargo fmt --manifest-path fuzz/Cargo.toml --check
+    cargo fmt --manifest-path crates/relink-bench/Cargo.toml --check
 
 # Check with clippy: everything, and the core in its smallest form
 lint:
@@ -108,7 +109,6 @@ release version *publish: commits deny semver
 fuzz-smoke seconds="20": (_cargo-tool "cargo-fuzz")
     #!/usr/bin/env bash
     set -euo pipefail
-    if [ ! -f fuzz/Cargo.toml ]; then echo "no fuzz targets yet"; exit; fi
     export RUSTC_BOOTSTRAP=1 # The stable compiler has the sanitizer that cargo-fuzz asks for.
     targets=$(cargo fuzz list)
     cargo fuzz build
@@ -133,6 +133,14 @@ redis: (_command "redis-server" "redis-server")
 load:
     cargo build --profile dist -p relink-interop
     "{{ target }}/dist/relink-interop" load
+
+# Measure relink beside other clients, on an otherwise idle machine: processor time, instructions, heap
+bench: (_command "valgrind" "valgrind")
+    cargo run --release --manifest-path crates/relink-bench/Cargo.toml
+
+# Compare what does not depend on the load of the machine with crates/relink-bench/ceilings.txt
+bench-check: (_command "valgrind" "valgrind")
+    cargo run --release --manifest-path crates/relink-bench/Cargo.toml -- check
 
 # Check the example `banner` in a real terminal, as a person uses it
 terminal: (_command "tmux" "tmux")
