@@ -188,7 +188,8 @@ async fn client(url: &str, job: Job, direction: Direction, payload: Bytes) -> Re
         for _ in 0..job.count {
             client.send(RelinkMessage::from(payload.clone())).await?;
             if job.peer == Peer::ClientOneByOne {
-                // The engine runs between two messages, as in an application that does other things.
+                // The engine runs between two messages, as in an application that does other
+                // things.
                 tokio::task::yield_now().await;
             }
         }
