@@ -1,6 +1,7 @@
 //! From the accept to the welcome, and what a client may say after it.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -8,13 +9,10 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
-use crate::node::connection::{Connection, Greeting, Stage};
-use crate::node::shared_frame::Page;
+use crate::node::connections::{Greeting, Stage, Timer};
 use crate::node::sizes::keep_what_fits;
 use crate::node::store_requests::Asker;
-use crate::node::streams::{Follow, Greet};
-use crate::node::work::Intake;
-use crate::node::{ConnectionId, Node, NodeAction, NodeEvent, StoreRequestId, Timer};
+use crate::node::{ConnectionId, Node, NodeEvent, StoreRequestId};
 use crate::{Publication, StoreRequest, Stream};
 use relink::internal::count;
 use relink::protocol::Rejection;
@@ -28,29 +26,29 @@ pub(super) const CAP_RETRY: Duration = Duration::from_secs(30);
 
 impl<R: Rng> Node<R> {
     pub(super) fn opened(&mut self, id: ConnectionId, user: Option<String>) {
-        if self.connections.contains_key(&id) || self.leaving.contains_key(&id) {
+        if !self.cx.connections.open(id, user.map(Arc::from)) {
             return;
         }
-        count(&mut self.stats.opened);
-        self.connections.insert(id, Box::new(Connection::new(user.map(Arc::from))));
-        if self.draining.is_some() {
+        count(&mut self.cx.stats.opened);
+        if self.drain.is_some() {
             return self.refuse_while_draining(id);
         }
-        self.set_timer(self.now + self.config.hello_timeout, Timer::Hello(id));
+        let overdue = self.cx.now + self.cx.config.hello_timeout;
+        self.cx.connections.set_timer(id, Timer::Hello, overdue);
     }
 
     pub(super) fn arrived(&mut self, id: ConnectionId, message: &Message) {
-        self.liveness.heard(&id, self.now);
-        self.is_whole(id);
-        if self.is_excessive(id) {
+        self.cx.connections.heard(id, self.cx.now);
+        self.cx.connections.is_whole(id);
+        if self.cx.connections.is_excessive(id) {
             let reason = "client is not reading responses";
             return self.close(id, CloseFrame::new(CloseCode::POLICY_VIOLATION, reason));
         }
-        let Some(connection) = self.connections.get(&id) else { return };
+        let Some(connection) = self.cx.connections.get(id) else { return };
         let (frame, encoding) = match ClientFrame::decode(message) {
             Ok(decoded) => decoded,
             Err(malformed) => {
-                count(&mut self.stats.malformed);
+                count(&mut self.cx.stats.malformed);
                 return self.close(id, CloseFrame::from(malformed));
             }
         };
@@ -70,7 +68,9 @@ impl<R: Rng> Node<R> {
             (Stage::Live(_), ClientFrame::Heartbeat { nonce, sent }) => {
                 self.heartbeat(id, nonce, sent)
             }
-            (Stage::Live(_), ClientFrame::Renew { token }) => self.identify(id, Some(token)),
+            (Stage::Live(_), ClientFrame::Renew { token }) => {
+                self.cx.connections.identify(id, Some(token))
+            }
             (
                 Stage::Silent | Stage::Greeting(_),
                 ClientFrame::Message { .. }
@@ -83,19 +83,20 @@ impl<R: Rng> Node<R> {
                 self.out_of_turn(id, "hello came twice");
             }
         }
-        self.review_reading(id);
+        self.cx.connections.review_reading(id, self.cx.now);
     }
 
     fn out_of_turn(&mut self, id: ConnectionId, reason: &str) {
-        count(&mut self.stats.malformed);
+        count(&mut self.cx.stats.malformed);
         self.close(id, CloseFrame::new(CloseCode::PROTOCOL_ERROR, reason));
     }
 
     fn heartbeat(&mut self, id: ConnectionId, nonce: u32, sent: u64) {
-        count(&mut self.stats.heartbeats);
-        let Some(connection) = self.connections.get(&id) else { return };
+        count(&mut self.cx.stats.heartbeats);
+        let Some(connection) = self.cx.connections.get(id) else { return };
         let publications = connection.out.publications;
-        self.push(id, &ServerFrame::HeartbeatAck { nonce, sent: publications });
+        let answer = ServerFrame::HeartbeatAck { nonce, sent: publications };
+        self.cx.connections.push(id, &answer);
         self.heartbeat_sent(id, sent);
     }
 
@@ -107,7 +108,7 @@ impl<R: Rng> Node<R> {
         resume: Option<Resume>,
         max_message: Option<u64>,
     ) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.cx.connections.get_mut(id) else { return };
         connection.out.encoding = encoding;
         connection.out.most =
             max_message.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
@@ -115,41 +116,26 @@ impl<R: Rng> Node<R> {
         if connection.user.is_some() && token.is_none() {
             self.enter(id);
         } else {
-            self.identify(id, token);
+            self.cx.connections.identify(id, token);
         }
-    }
-
-    /// Asks whose a token is: one question at a time, the latest token last.
-    fn identify(&mut self, id: ConnectionId, token: Option<Secret>) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        if connection.identifying {
-            connection.renewal = token;
-            return;
-        }
-        connection.identifying = true;
-        self.actions.push_back(NodeAction::Identify { id, token });
     }
 
     pub(super) fn identified(&mut self, id: ConnectionId, result: Result<String, CloseFrame>) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        if !core::mem::take(&mut connection.identifying) {
+        if !self.cx.connections.identified(id) {
             return;
         }
         let user = match result {
             Ok(user) => user,
             Err(frame) => return self.close(id, frame),
         };
+        let Some(connection) = self.cx.connections.get_mut(id) else { return };
         if connection.user.as_ref().is_some_and(|known| **known != *user) {
             let reason = "the token is another user's";
             return self.close(id, CloseFrame::new(CloseCode::INVALID_TOKEN, reason));
         }
         if connection.is_live() {
-            let renewal = connection.renewal.take();
-            if renewal.is_some() {
-                self.identify(id, renewal);
-            }
-            self.end_token(id);
-            return self.ask_all_again(id);
+            let over = self.cx.connections.renewed(id, self.cx.now);
+            return self.close_if(id, over);
         }
         connection.user = Some(user.into());
         self.enter(id);
@@ -157,7 +143,7 @@ impl<R: Rng> Node<R> {
 
     /// It is known who this is. May they come in, and with which session?
     fn enter(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connections.get(&id) else { return };
+        let Some(connection) = self.cx.connections.get(id) else { return };
         let (Some(user), Stage::Greeting(greeting)) = (connection.user.clone(), &connection.stage)
         else {
             return;
@@ -168,35 +154,30 @@ impl<R: Rng> Node<R> {
             let reason = alloc::format!("the user's name has {len} bytes, and may have {most}");
             return self.close(id, CloseFrame::new(CloseCode::FORBIDDEN, reason));
         }
-        let known = resume.as_ref().and_then(|resume| self.sessions.get(&resume.session));
+        let session = resume.map(|resume| resume.session);
+        let known = session.as_ref().and_then(|session| self.sessions.get(session));
         let replaces =
             known.is_some_and(|intake| intake.connection.is_some() && intake.user == user);
-        let present =
-            self.users.get(&user).copied().unwrap_or(0).saturating_sub(u32::from(replaces));
-        if self.config.per_user.is_some_and(|most| present >= most) {
+        let is_ending = known.is_some_and(|intake| intake.ending);
+        let present = self.cx.connections.of_user(&user).saturating_sub(u32::from(replaces));
+        if self.cx.config.per_user.is_some_and(|most| present >= most) {
             return self.close(id, retry_after(CloseCode::CONCURRENT_CAP, CAP_RETRY));
         }
-        let over = known.is_some_and(|intake| intake.ending) || self.kicks.contains_key(&*user);
-        let users = self.users.entry(user.clone()).or_default();
-        *users = users.saturating_add(1);
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.counted = true;
+        self.cx.connections.count(id);
+        let Some(session) = session else { return self.create(id) };
+        if is_ending || self.sessions.is_kicked(&user) {
+            return self.resume_unknown(id);
         }
-        match resume {
-            None => self.create(id),
-            Some(_) if over => self.resume_unknown(id),
-            Some(Resume { session, .. }) => {
-                let request = StoreRequest::Resume { session, user: (&*user).into() };
-                self.request(Asker::Connection(id), request);
-            }
-        }
+        let request = StoreRequest::Resume { session, user: (&*user).into() };
+        self.cx.ask(Asker::Connection(id), request);
     }
 
     fn create(&mut self, id: ConnectionId) {
-        let session = self.new_session_id();
-        let Some(connection) = self.connections.get(&id) else { return };
+        // A session id is a secret: 128 bits from the generator.
+        let session = format!("{:016x}{:016x}", self.rng.next_u64(), self.rng.next_u64()).into();
+        let Some(connection) = self.cx.connections.get(id) else { return };
         let request = StoreRequest::Create { session, user: connection.user_name() };
-        self.request(Asker::Connection(id), request);
+        self.cx.ask(Asker::Connection(id), request);
     }
 
     pub(super) fn resume_unknown(&mut self, id: ConnectionId) {
@@ -210,12 +191,12 @@ impl<R: Rng> Node<R> {
         let Some(greeting) = self.greeting(id) else { return };
         greeting.refused = Some(problem);
         greeting.resume = None;
-        count(&mut self.stats.resume_refused);
+        count(&mut self.cx.stats.resume_refused);
         self.create(id);
     }
 
     fn greeting(&mut self, id: ConnectionId) -> Option<&mut Greeting> {
-        match &mut self.connections.get_mut(&id)?.stage {
+        match &mut self.cx.connections.get_mut(id)?.stage {
             Stage::Greeting(greeting) => Some(greeting),
             Stage::Silent | Stage::Live(_) => None,
         }
@@ -224,11 +205,11 @@ impl<R: Rng> Node<R> {
     pub(super) fn created(&mut self, id: ConnectionId, session: SessionId, turn: u64) {
         let Some(user) = self.greeting(id).is_some().then(|| self.user_of(id)).flatten() else {
             // The client went before its session was there.
-            self.request(Asker::Node, StoreRequest::End { session, turn });
+            self.cx.ask(Asker::Node, StoreRequest::End { session, turn });
             return;
         };
-        count(&mut self.stats.created);
-        self.sessions.insert(session.clone(), Box::new(Intake::new(user, turn, 0, self.now)));
+        count(&mut self.cx.stats.created);
+        self.sessions.begin(session.clone(), user, turn, &self.cx);
         self.attach(id, session);
     }
 
@@ -248,16 +229,15 @@ impl<R: Rng> Node<R> {
             return self
                 .refuse_resume(id, Problem::new("wrong_user", "session belongs to another user"));
         }
-        let known = self.sessions.get(&session).map(|intake| (intake.turn, intake.connection));
-        if known.is_some_and(|(present, _)| turn <= present) {
+        if self.sessions.get(&session).is_some_and(|intake| turn <= intake.turn) {
             // A later resume has overtaken this one.
             return self.replace(id);
         }
-        if let Some((_, Some(old))) = known {
+        if let Some(old) = self.sessions.connection_of(&session) {
             self.replace(old);
         }
-        self.begin_turn(&session, asking, turn, received);
-        count(&mut self.stats.resumed);
+        self.sessions.begin_turn(&session, asking, turn, received, &mut self.cx);
+        count(&mut self.cx.stats.resumed);
         if let Some(greeting) = self.greeting(id) {
             greeting.resumed = true;
             greeting.rejected = rejected;
@@ -265,34 +245,19 @@ impl<R: Rng> Node<R> {
         self.attach(id, session);
     }
 
-    /// What the application has of the session's messages is finished, for the client that sends
-    /// them again.
-    fn begin_turn(&mut self, session: &SessionId, user: Arc<str>, turn: u64, received: u64) {
-        let new = || Box::new(Intake::new(user, turn, received, self.now));
-        let intake = self.sessions.entry(session.clone()).or_insert_with(new);
-        let before = intake.unhandled();
-        intake.begin_turn(turn, received);
-        let (after, left) = (intake.unhandled(), intake.left.take());
-        self.count_unhandled(before, after);
-        self.release(left);
-    }
-
     /// The session is this connection's. Where its own stream stands is all that is missing.
     fn attach(&mut self, id: ConnectionId, session: SessionId) {
-        if let Some(intake) = self.sessions.get_mut(&session) {
-            intake.connection = Some(id);
-        }
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        self.sessions.attach(id, &session, &self.cx);
+        let Some(connection) = self.cx.connections.get_mut(id) else { return };
         connection.session = Some(session.clone());
         let stream = Stream::Session(session.clone());
-        self.watch(id, &stream);
+        self.streams.watch(id, &stream, &mut self.cx);
         let after = self
             .greeting(id)
             .and_then(|greeting| greeting.resume.as_ref())
             .map(|resume| resume.position);
-        let request = StoreRequest::Read { stream, after, limit: self.config.page, by: None };
-        self.request(Asker::Connection(id), request);
-        self.arm_keep();
+        let request = StoreRequest::Read { stream, after, limit: self.cx.config.page, by: None };
+        self.cx.ask(Asker::Connection(id), request);
         self.drive_messages(&session);
     }
 
@@ -301,27 +266,25 @@ impl<R: Rng> Node<R> {
         let Some(greeting) = self.greeting(id) else { return };
         let was_resumed = core::mem::take(&mut greeting.resumed);
         greeting.rejected.clear();
-        let session =
-            self.connections.get_mut(&id).and_then(|connection| connection.session.take());
-        if let Some(session) = session {
-            self.unwatch(id, &Stream::Session(session.clone()));
-            self.forget_intake(&session);
+        if let Some(session) = self.cx.connections.take_session(id) {
+            self.streams.unwatch(id, &Stream::Session(session.clone()), &mut self.cx);
+            self.sessions.forget(&session, &mut self.cx);
         }
         if was_resumed { self.resume_unknown(id) } else { self.create(id) }
     }
 
     pub(super) fn located(
         &mut self,
-        question: StoreRequestId,
+        request: StoreRequestId,
         id: ConnectionId,
         top: Position,
         missed: Option<Vec<Publication>>,
     ) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.cx.connections.get_mut(id) else { return };
         let Some(session) = connection.session.clone() else { return };
         let Stage::Greeting(greeting) = &mut connection.stage else { return };
         let Greeting { resume, resumed, refused, mut rejected } = core::mem::take(&mut **greeting);
-        connection.stage = Stage::Live(self.now);
+        connection.stage = Stage::Live(self.cx.now);
         let committed = self.sessions.get(&session).map_or(0, |intake| intake.committed);
         // What was committed since the store answered is told in the welcome, too.
         rejected.append(&mut connection.out.rejections);
@@ -330,15 +293,14 @@ impl<R: Rng> Node<R> {
         let surplus = rejected.len().saturating_sub(limits::REJECTIONS);
         rejected.drain(..surplus);
         connection.out.ack = None;
+        let (encoding, most) = (connection.out.encoding, connection.out.most);
         let place = resume.map(|resume| resume.position).filter(|_| missed.is_some());
         let position = place.unwrap_or(top);
         if resumed && place.is_none() {
-            count(&mut self.stats.lost);
+            count(&mut self.cx.stats.lost);
         }
-        connection.own = Some(Follow::Live(position));
-        self.liveness.watch(id, self.now);
         let max_message =
-            u64::try_from(self.config.max_message).unwrap_or(u64::MAX).min(limits::NUMBER);
+            u64::try_from(self.cx.config.max_message).unwrap_or(u64::MAX).min(limits::NUMBER);
         let welcome = |rejected| ServerFrame::Welcome {
             session: session.clone(),
             resumed,
@@ -348,19 +310,16 @@ impl<R: Rng> Node<R> {
             position,
             max_message: Some(max_message),
         };
-        let (encoding, most) = (connection.out.encoding, connection.out.most);
         let room = most.saturating_sub(welcome(Vec::new()).encoded_len(encoding) + REJECTED_FIELD);
         keep_what_fits(&mut rejected, encoding, room);
-        self.push(id, &welcome(rejected));
+        self.cx.connections.watch(id, self.cx.now);
+        self.cx.connections.push(id, &welcome(rejected));
         let user = self.user_of(id).as_deref().unwrap_or_default().into();
-        self.tell(NodeEvent::Connected { id, user, session: session.clone(), resumed });
+        self.cx.tell(NodeEvent::Connected { id, user, session: session.clone(), resumed });
         let stream = Stream::Session(session);
-        let behind = self.is_behind_news(&stream, question, top);
-        let mut page = Page::new(&stream, missed.filter(|_| place.is_some()).unwrap_or_default());
-        let end = self.send_page(id, &stream, position, &mut page);
-        if let Some(end) = end.filter(|end| behind || end.offset < top.offset) {
-            self.look_up(id, &stream, Some(end), Greet::Silent);
-        }
+        let missed = missed.filter(|_| place.is_some()).unwrap_or_default();
+        let response = (request, top, missed);
+        self.streams.begin_welcome(id, &stream, position, response, &mut self.cx);
     }
 }
 

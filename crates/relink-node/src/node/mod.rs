@@ -2,39 +2,33 @@
 
 mod close;
 mod config;
-mod connection;
+mod connections;
+mod context;
+mod drain;
 mod handshake;
 mod input_action;
-mod kicks;
-mod lookups;
-mod member_lists;
 mod members;
 mod messages;
-mod permission;
-mod reading;
+mod owed;
+mod responses;
+mod sessions;
 mod shared_frame;
 mod sizes;
 mod stats;
-mod store;
 mod store_requests;
 mod streams;
 mod subscriptions;
-mod tokens;
-mod work;
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::time::Duration;
 
 use rand_core::Rng;
 
-use crate::{Drain, Liveness, Presence, StoreEvent, Stream};
+use crate::{StoreEvent, Stream};
 use relink::internal::earliest;
-use relink::protocol::Rejection;
-use relink::{Channel, ConfigError, Instant, Message, Position, SessionId};
-use relink_v1::ServerFrame;
+use relink::session::Member;
+use relink::{Channel, ConfigError, Instant, Message, SessionId};
 
 pub use config::NodeConfig;
 pub use input_action::{
@@ -42,14 +36,12 @@ pub use input_action::{
 };
 pub use stats::NodeStats;
 
-use connection::Connection;
-use kicks::Kick;
-use lookups::Lookup;
-use member_lists::Room;
-use members::Stay;
-use store_requests::StoreRequests;
-use streams::Watched;
-use work::Intake;
+use connections::Timer;
+use context::Context;
+use drain::Draining;
+use members::{Change, Members};
+use sessions::Sessions;
+use streams::Streams;
 
 /// One server process with all of its connections, without IO.
 ///
@@ -75,52 +67,12 @@ use work::Intake;
 /// that what waits for its socket stays bounded.
 #[derive(Debug)]
 pub struct Node<R> {
-    config: NodeConfig,
     rng: R,
-    /// The latest time there was: time never goes backwards in here.
-    now: Instant,
-    /// The last number that was given to anything.
-    number: u64,
-    connections: BTreeMap<ConnectionId, Box<Connection>>,
-    /// What is still to be written on connections that are closed.
-    leaving: BTreeMap<ConnectionId, VecDeque<Message>>,
-    /// How many connections each user has.
-    users: BTreeMap<Arc<str>, u32>,
-    sessions: BTreeMap<SessionId, Box<Intake>>,
-    streams: BTreeMap<Stream, Watched>,
-    lookups: BTreeMap<(Stream, Option<Position>), Lookup>,
-    rooms: BTreeMap<Channel, Room>,
-    /// Users who were kicked, until the store has ended their sessions: they resume none
-    /// meanwhile.
-    kicks: BTreeMap<String, Kick>,
-    requests: StoreRequests,
-    handlings: BTreeMap<DeliveryId, SessionId>,
-    authorizations: BTreeMap<AuthorizationId, (ConnectionId, Channel)>,
-    liveness: Liveness<ConnectionId>,
-    presence: Presence<Stay>,
-    /// What is due when. A timer that is no longer needed does nothing when it comes.
-    timers: BTreeMap<(Instant, u64), Timer>,
-    keeping: bool,
-    draining: Option<Drain>,
-    drained: bool,
-    actions: VecDeque<NodeAction>,
-    stats: NodeStats,
-}
-
-#[derive(Debug)]
-enum Timer {
-    /// The welcome should be there by now.
-    Hello(ConnectionId),
-    /// Perhaps this connection's reading has been held up for too long.
-    Reading(ConnectionId),
-    /// The token of this connection may be over.
-    Token(ConnectionId),
-    /// Tell the store which sessions live.
-    Keep,
-    /// It is this connection's turn to leave, in a shutdown.
-    Leave { id: ConnectionId, hint: Duration },
-    /// Whoever is still here is closed.
-    DrainEnd,
+    cx: Context,
+    sessions: Sessions,
+    streams: Streams,
+    members: Members,
+    drain: Option<Draining>,
 }
 
 impl<R: Rng> Node<R> {
@@ -133,29 +85,12 @@ impl<R: Rng> Node<R> {
     pub fn new(config: NodeConfig, rng: R) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Self {
-            config,
             rng,
-            now: Instant::ORIGIN,
-            number: 0,
-            connections: BTreeMap::new(),
-            leaving: BTreeMap::new(),
-            users: BTreeMap::new(),
-            sessions: BTreeMap::new(),
-            streams: BTreeMap::new(),
-            lookups: BTreeMap::new(),
-            rooms: BTreeMap::new(),
-            kicks: BTreeMap::new(),
-            requests: StoreRequests::new(),
-            handlings: BTreeMap::new(),
-            authorizations: BTreeMap::new(),
-            liveness: Liveness::new(config.liveness),
-            presence: Presence::new(config.presence),
-            timers: BTreeMap::new(),
-            keeping: false,
-            draining: None,
-            drained: false,
-            actions: VecDeque::new(),
-            stats: NodeStats::default(),
+            cx: Context::new(config),
+            sessions: Sessions::new(),
+            streams: Streams::new(),
+            members: Members::new(&config),
+            drain: None,
         })
     }
 
@@ -163,24 +98,25 @@ impl<R: Rng> Node<R> {
 
     /// Hands in what happened.
     pub fn handle(&mut self, input: NodeInput, now: Instant) {
-        self.now = self.now.max(now);
+        self.cx.now = self.cx.now.max(now);
+        let (connections, now) = (&mut self.cx.connections, self.cx.now);
         match input {
             NodeInput::Opened { id, user } => self.opened(id, user),
             NodeInput::Message { id, message } => self.arrived(id, &message),
-            NodeInput::Alive { id } => self.liveness.heard(&id, self.now),
-            NodeInput::Arriving { id } => self.arriving(id),
-            NodeInput::Blocked { id } => self.blocked(id),
-            NodeInput::Flowing { id } => self.flowing(id),
+            NodeInput::Alive { id } => connections.heard(id, now),
+            NodeInput::Arriving { id } => connections.arriving(id, now),
+            NodeInput::Blocked { id } => connections.blocked(id, now),
+            NodeInput::Flowing { id } => connections.flowing(id, now),
             NodeInput::Closed { id, code } => self.closed(id, code),
             NodeInput::Identified { id, result } => self.identified(id, result),
-            NodeInput::TokenEnds { id, after } => self.token_ends(id, after),
+            NodeInput::TokenEnds { id, after } => connections.token_ends(id, after, now),
             NodeInput::Authorized { request, result } => self.authorized(request, result),
             NodeInput::Handled { handling, result } => self.handled(handling, result),
             NodeInput::Answered { question, answer } => self.answered(question, answer),
             NodeInput::StoreEvent(news) => self.news(news),
             NodeInput::Publish { stream, message } => self.publish(stream, message),
             NodeInput::Kick { user, frame } => self.kick(user, frame),
-            NodeInput::Drain => self.drain(),
+            NodeInput::Drain => self.begin_drain(),
             NodeInput::Timeout => self.timeout(),
         }
         self.tell_if_drained();
@@ -189,32 +125,65 @@ impl<R: Rng> Node<R> {
     fn news(&mut self, news: StoreEvent) {
         match news {
             StoreEvent::Published { stream, epoch, publication } => {
-                self.published(&stream, epoch, publication)
+                self.streams.published(&stream, epoch, publication, &mut self.cx);
             }
-            StoreEvent::Joined { channel, member } => self.member_joined(channel, member),
-            StoreEvent::Left { channel, member } => self.member_left(channel, member),
+            StoreEvent::Joined { channel, member } => {
+                let change = Change::Joined(member.clone());
+                self.members_changed(channel, change, |channel| NodeEvent::Joined {
+                    channel,
+                    member,
+                });
+            }
+            StoreEvent::Left { channel, member } => {
+                let member = Member { info: None, ..member };
+                let change = Change::Left(member.clone());
+                self.members_changed(channel, change, |channel| NodeEvent::Left {
+                    channel,
+                    member,
+                });
+            }
             StoreEvent::Resumed { session, turn } => self.resumed_elsewhere(&session, turn),
             StoreEvent::Ended { session, frame } => self.end_session(&session, &frame),
-            StoreEvent::Lagged => self.doubt(),
+            StoreEvent::Lagged => {
+                self.streams.check_all(&mut self.cx);
+                self.members.refresh_all(&mut self.cx);
+            }
+        }
+    }
+
+    fn members_changed(
+        &mut self,
+        channel: Channel,
+        change: Change,
+        event: impl FnOnce(Channel) -> NodeEvent,
+    ) {
+        self.members.changed(&channel, change, &mut self.cx);
+        if self.streams.is_watched(&Stream::Channel(channel.clone())) {
+            self.cx.tell(event(channel));
         }
     }
 
     fn timeout(&mut self) {
-        while self.timers.first_key_value().is_some_and(|((at, _), _)| *at <= self.now) {
-            match self.timers.pop_first() {
-                Some((_, Timer::Hello(id))) => self.hello_overdue(id),
-                Some((_, Timer::Reading(id))) => self.look_at_reading(id),
-                Some((_, Timer::Token(id))) => self.look_at_token(id),
-                Some((_, Timer::Keep)) => self.touch_sessions(),
-                Some((_, Timer::Leave { id, hint })) => self.drain_connection(id, hint),
-                Some((_, Timer::DrainEnd)) => self.drain_overdue(),
-                None => break,
+        let now = self.cx.now;
+        while let Some((id, timer)) = self.cx.connections.poll_due(now) {
+            match timer {
+                Timer::Hello => self.hello_overdue(id),
+                Timer::Reading => {
+                    let over = self.cx.connections.look_at_reading(id, self.cx.now);
+                    self.close_if(id, over);
+                }
+                Timer::Token => {
+                    let over = self.cx.connections.look_at_token(id, now);
+                    self.close_if(id, over);
+                }
+                Timer::Leave { hint } => self.drain_connection(id, hint),
             }
         }
+        self.end_drain();
+        self.sessions.handle_timeout(&mut self.cx);
         self.retry_due();
-        self.end_graces();
-        self.liveness.handle_timeout(self.now);
-        while let Some(id) = self.liveness.poll_dead() {
+        self.members.handle_timeout(&mut self.cx);
+        for id in self.cx.connections.poll_silent(now) {
             self.silent(id);
         }
     }
@@ -224,45 +193,45 @@ impl<R: Rng> Node<R> {
     /// The next thing to do or to tell.
     #[must_use]
     pub fn poll_action(&mut self) -> Option<NodeAction> {
-        self.actions.pop_front()
+        self.cx.poll_action()
     }
 
     /// The next message to write on a connection, while its socket has room. A connection that is
     /// told to close is forgotten when there is nothing more.
     #[must_use]
     pub fn poll_transmit(&mut self, id: ConnectionId) -> Option<Message> {
-        if let Some(rest) = self.leaving.get_mut(&id) {
-            let message = rest.pop_front();
-            if message.is_none() {
-                self.leaving.remove(&id);
-            }
-            return message;
+        if let Some(rest) = self.cx.connections.transmit_rest(id) {
+            return rest;
         }
-        let connection = self.connections.get_mut(&id).filter(|connection| connection.is_live())?;
-        let before = connection.out.bytes();
-        let message = connection.out.pop();
-        connection.out.told = message.is_some();
-        if message.is_some() && connection.reading.paused {
-            // This peer is not read, so a successful write counts as a sign of life.
-            self.liveness.heard(&id, self.now);
+        let cx = &mut self.cx;
+        let (message, has_room) = cx.connections.transmit(id, cx.now)?;
+        if has_room {
+            self.streams.resume(id, cx);
+            self.members.resume(id, cx);
         }
-        let half = self.config.max_outbound_bytes / 2;
-        if before > half && connection.out.bytes() <= half {
-            self.go_on(id);
-        }
-        self.list_on(id);
-        self.review_reading(id);
+        self.members.list_on(id, cx);
+        cx.connections.review_reading(id, cx.now);
         message
     }
 
     /// When to hand in [`NodeInput::Timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let timer = self.timers.first_key_value().map(|((at, _), _)| (*at, ()));
-        let check = self.liveness.poll_timeout().map(|at| (at, ()));
-        let grace = self.presence.poll_timeout().map(|at| (at, ()));
-        let retry = self.requests.poll_timeout().map(|at| (at, ()));
-        earliest([timer, check, grace, retry]).map(|(at, ())| at)
+        let parts = [
+            self.cx.connections.poll_timeout(),
+            self.sessions.poll_timeout(),
+            self.members.poll_timeout(),
+            self.cx.requests.poll_timeout(),
+            self.drain_ends(),
+        ];
+        earliest(parts.map(|at| at.map(|at| (at, ())))).map(|(at, ())| at)
+    }
+
+    /// Whether the connection's socket may be read now. If not, [`NodeAction::Ready`] tells when it
+    /// may again.
+    #[must_use]
+    pub fn may_read(&self, id: ConnectionId) -> bool {
+        self.cx.connections.may_read(id)
     }
 
     // Look: what is so.
@@ -270,84 +239,47 @@ impl<R: Rng> Node<R> {
     /// How many connections there are, welcome or not yet.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.connections.len()
+        self.cx.connections.len()
     }
 
     /// What happened so far, and what is so now. Adds up the queues of all connections.
     #[must_use]
     pub fn stats(&self) -> NodeStats {
         let waiting: usize =
-            self.connections.values().map(|connection| connection.out.bytes()).sum();
+            self.cx.connections.iter().map(|(_, connection)| connection.out.bytes()).sum();
         NodeStats {
-            connections: self.connections.len() as u64,
+            connections: self.cx.connections.len() as u64,
             outbound_bytes: waiting as u64,
-            ..self.stats
+            ..self.cx.stats
         }
     }
 
-    // What all parts of it use.
-
-    fn next_number(&mut self) -> u64 {
-        self.number = self.number.wrapping_add(1);
-        self.number
-    }
-
-    fn set_timer(&mut self, at: Instant, timer: Timer) {
-        let number = self.next_number();
-        if at < Instant::END {
-            self.timers.insert((at, number), timer);
-        }
-    }
-
-    fn tell(&mut self, event: NodeEvent) {
-        self.actions.push_back(NodeAction::Event(event));
+    /// A connection, its place in a stream, and its seat among the members, as `Debug` shows their
+    /// states: for the table of transitions.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn states(&self, id: ConnectionId, stream: &Stream) -> [Option<String>; 3] {
+        let connection = self.cx.connections.get(id);
+        let (start, wish, seat) = match stream {
+            Stream::Session(_) => (None, None, None),
+            Stream::Channel(channel) => {
+                let subscription = connection.and_then(|it| it.subscription(channel));
+                (
+                    subscription.and_then(|it| it.start).map(|start| format!("{start:?}")),
+                    subscription.and_then(|it| it.seat.as_ref()).map(|seat| format!("{seat:?}")),
+                    self.members.state(id, channel),
+                )
+            }
+        };
+        let stage = connection.map(|connection| format!("{:?}", connection.stage));
+        [stage, start.or_else(|| self.streams.state(id, stream)), wish.or(seat)]
     }
 
     fn session_of(&self, id: ConnectionId) -> Option<SessionId> {
-        self.connections.get(&id)?.session.clone()
+        self.cx.connections.get(id)?.session.clone()
     }
 
     fn user_of(&self, id: ConnectionId) -> Option<Arc<str>> {
-        self.connections.get(&id)?.user.clone()
-    }
-
-    fn readers_of(&self, channel: &Channel) -> alloc::vec::Vec<ConnectionId> {
-        let watched = self.streams.get(&Stream::Channel(channel.clone()));
-        watched.map(Watched::readers).unwrap_or_default()
-    }
-
-    /// Queues an answer, even if the queue is full: what it answers has been read.
-    fn push(&mut self, id: ConnectionId, frame: &ServerFrame) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        let message = frame.encode(connection.out.encoding);
-        connection.out.answers = connection.out.answers.saturating_add(1);
-        connection.out.push(message);
-        self.ready(id);
-    }
-
-    fn acknowledge(&mut self, id: ConnectionId, serial: u64) {
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.out.ack = Some(serial);
-            self.ready(id);
-        }
-    }
-
-    fn reject(&mut self, id: ConnectionId, rejection: Rejection) {
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.out.rejections.push(rejection);
-            self.ready(id);
-        }
-    }
-
-    /// Tells the driver that there is something to write, once.
-    fn ready(&mut self, id: ConnectionId) {
-        let Some(connection) =
-            self.connections.get_mut(&id).filter(|connection| connection.is_live())
-        else {
-            return;
-        };
-        if !core::mem::replace(&mut connection.out.told, true) {
-            self.actions.push_back(NodeAction::Ready { id });
-        }
+        self.cx.connections.get(id)?.user.clone()
     }
 }

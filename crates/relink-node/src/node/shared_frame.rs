@@ -8,18 +8,18 @@ use relink::Message;
 use relink_v1::{Encoding, ServerFrame};
 
 #[derive(Debug)]
-pub(super) struct Encoded {
+pub(crate) struct Encoded {
     frame: ServerFrame,
     json: Option<Message>,
     cbor: Option<Message>,
 }
 
 impl Encoded {
-    pub(super) const fn new(frame: ServerFrame) -> Self {
+    pub(crate) const fn new(frame: ServerFrame) -> Self {
         Self { frame, json: None, cbor: None }
     }
 
-    pub(super) fn get(&mut self, encoding: Encoding) -> Message {
+    pub(crate) fn get(&mut self, encoding: Encoding) -> Message {
         let slot = match encoding {
             Encoding::Json => &mut self.json,
             Encoding::Cbor => &mut self.cbor,
@@ -27,9 +27,13 @@ impl Encoded {
         slot.get_or_insert_with(|| self.frame.encode(encoding)).clone()
     }
 
+    pub(crate) const fn is_publication(&self) -> bool {
+        matches!(self.frame, ServerFrame::Publication { .. })
+    }
+
     /// The same for a reader that takes at most `most` bytes; tells whether a publication was too
     /// large for that.
-    pub(super) fn get_within(&mut self, encoding: Encoding, most: usize) -> (Message, bool) {
+    pub(crate) fn get_within(&mut self, encoding: Encoding, most: usize) -> (Message, bool) {
         let message = self.get(encoding);
         let size = message.len();
         let withheld = if size > most { withheld(&self.frame, size, most, encoding) } else { None };
@@ -40,12 +44,12 @@ impl Encoded {
 
 /// A part of a stream on its way to its readers.
 #[derive(Debug)]
-pub(super) struct Page {
-    pub(super) messages: Vec<(u64, Encoded)>,
+pub(crate) struct Page {
+    pub(crate) messages: Vec<(u64, Encoded)>,
 }
 
 impl Page {
-    pub(super) fn new(stream: &Stream, publications: Vec<Publication>) -> Self {
+    pub(crate) fn new(stream: &Stream, publications: Vec<Publication>) -> Self {
         let channel = match stream {
             Stream::Channel(channel) => Some(channel),
             Stream::Session(_) => None,

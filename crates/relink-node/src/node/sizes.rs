@@ -4,10 +4,8 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use rand_core::Rng;
-
 use crate::Stream;
-use crate::node::{Node, NodeConfig};
+use crate::node::NodeConfig;
 use relink::Message;
 use relink::protocol::{Given, Rejection};
 use relink::session::Problem;
@@ -42,18 +40,14 @@ impl NodeConfig {
         }
         Ok(())
     }
-}
 
-impl<R: Rng> Node<R> {
     /// What the application made of a message, if all of it may be published.
-    pub(super) fn check_effect(
+    pub(crate) fn check_effect(
         &self,
         result: Result<Vec<(Stream, Message)>, Problem>,
     ) -> Result<Vec<(Stream, Message)>, Problem> {
         let publications = result?;
-        publications
-            .iter()
-            .try_for_each(|(stream, message)| self.config.may_publish(stream, message))?;
+        publications.iter().try_for_each(|(stream, message)| self.may_publish(stream, message))?;
         Ok(publications)
     }
 }

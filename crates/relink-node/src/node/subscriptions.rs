@@ -1,13 +1,18 @@
-//! Subscriptions. A failed subscription never closes the connection.
+//! Subscriptions: the application allows them, the store says what they missed, and those that ask
+//! for it take a seat. A failed subscription never closes the connection.
+
+use alloc::format;
+use alloc::vec::Vec;
 
 use rand_core::Rng;
 
-use crate::Stream;
-use crate::node::connection::Subscription;
-use crate::node::members::Seat;
-use crate::node::streams::Follow;
-use crate::node::{ConnectionId, Node};
-use relink::session::{Problem, Secret, Text};
+use crate::node::connections::{Seat, Start, Subscription};
+use crate::node::input_action::AuthorizationId;
+use crate::node::members::Parting;
+use crate::node::streams::LookedUp;
+use crate::node::{ConnectionId, Node, StoreRequestId};
+use crate::{Full, Publication, Stream};
+use relink::session::{Member, Problem, Secret, Text};
 use relink::{Channel, Position};
 use relink_v1::ServerFrame;
 
@@ -20,16 +25,16 @@ impl<R: Rng> Node<R> {
         token: Option<Secret>,
         presence: Option<Text>,
     ) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.cx.connections.get(id) else { return };
         let known = connection.subscription(&channel).is_some();
-        let bytes =
-            [channel.as_str().len(), token.as_ref().map_or(0, |token| token.expose().len())];
-        let bytes = bytes.into_iter().sum::<usize>()
+        let bytes = channel.as_str().len()
+            + token.as_ref().map_or(0, |token| token.expose().len())
             + presence.as_ref().map_or(0, |words| words.as_str().len());
-        let refused = if !known && connection.channels.len() >= self.config.max_subscriptions {
+        let config = &self.cx.config;
+        let refused = if !known && connection.channels().len() >= config.max_subscriptions {
             Some("too many channels on one connection")
         } else if connection.held_beside(&channel).saturating_add(bytes)
-            > self.config.max_subscription_bytes
+            > config.max_subscription_bytes
         {
             Some("the channels of this connection have too long names, tokens and words")
         } else {
@@ -41,24 +46,87 @@ impl<R: Rng> Node<R> {
         }
         // A repeated subscribe without `since` continues from the position already in flight.
         let before = connection.subscription(&channel);
-        let place = before.as_ref().and_then(|subscription| subscription.follow.place());
-        let lease =
-            before.and_then(|subscription| subscription.seat.as_ref()).and_then(Seat::lease);
-        let since = since.or(place);
+        let start = before.as_ref().and_then(|before| before.start);
+        let lease = before.and_then(|before| before.seat.as_ref()?.lease);
+        let place = match start {
+            Some(start) => start.since,
+            None => self.streams.place(id, &Stream::Channel(channel.clone())),
+        };
+        let lease = lease.or_else(|| self.members.lease(id, &channel));
         if known {
             // Once more, from another place or with a fresh token: it begins anew. Nobody sees a
             // member leave that stays.
             let parting = if presence.is_some() { Parting::Broken } else { Parting::Clean };
             self.end_subscription(id, &channel, parting);
         }
-        let follow = Follow::Asked { since };
-        let seat = presence.map(|words| Seat::wanted(words, lease));
-        let subscription =
-            Subscription { follow, seat, token, question: None, again: false, bytes };
-        if let Some(connection) = self.connections.get_mut(&id) {
+        let start = Start { since: since.or(place) };
+        let seat = presence.map(|info| Seat { info, lease });
+        let subscription = Subscription::new(start, seat, token, bytes);
+        if let Some(connection) = self.cx.connections.get_mut(id) {
             connection.subscribe(channel.clone(), subscription);
         }
-        self.ask_permission(id, &channel);
+        self.cx.connections.ask_permission(id, &channel);
+    }
+
+    pub(super) fn authorized(&mut self, request: AuthorizationId, result: Result<(), Problem>) {
+        let Some((id, channel, asked)) = self.cx.connections.authorized(request) else { return };
+        if let Some(asked) = asked {
+            match (result, asked.start) {
+                (Err(problem), _) => self.unsubscribe(id, &channel, Some(problem)),
+                (Ok(()), Some(Start { since })) => {
+                    let stream = Stream::Channel(channel.clone());
+                    self.streams.begin(id, &stream, since, &mut self.cx);
+                }
+                (Ok(()), None) => {}
+            }
+            if asked.again {
+                self.cx.connections.ask_permission(id, &channel);
+            }
+        }
+        self.cx.connections.give_back(id);
+    }
+
+    /// The response to a look-up. Returns true if it has to be sent again.
+    pub(super) fn looked_up(
+        &mut self,
+        (stream, after): (&Stream, Option<Position>),
+        response: (StoreRequestId, Position, Option<Vec<Publication>>),
+    ) -> bool {
+        let LookedUp { subscribed, lost, done } =
+            self.streams.looked_up((stream, after), response, &mut self.cx);
+        if let Stream::Channel(channel) = stream {
+            for id in subscribed {
+                self.take_seat(id, channel);
+            }
+        }
+        for id in lost {
+            self.gap(id, "the session's history is lost");
+        }
+        if let Some(id) = done {
+            self.cx.connections.give_back(id);
+        }
+        done.is_none()
+    }
+
+    /// The subscription stands: the client is seen from now on, if it asked for that.
+    fn take_seat(&mut self, id: ConnectionId, channel: &Channel) {
+        let Some(connection) = self.cx.connections.get_mut(id) else { return };
+        let (user, session) = (connection.user_name(), connection.session.clone());
+        let seat = connection.subscription_mut(channel).and_then(|at| at.seat.take());
+        let Some((session, Seat { info, lease })) = session.zip(seat) else { return };
+        let (fresh, join) = (self.rng.next_u64(), format!("{:016x}", self.rng.next_u64()));
+        let member = Member { user, join, info: Some(info) };
+        self.members.join(id, channel, session, member, (lease, fresh), &mut self.cx);
+        self.cx.connections.hold_place(id);
+    }
+
+    /// The store has no room for a stream that would begin: its new readers are told, and those who
+    /// had it before wait until it is asked again.
+    pub(super) fn lookup_refused(&mut self, stream: &Stream, after: Option<Position>, full: Full) {
+        let Stream::Channel(channel) = stream else { return };
+        for id in self.streams.refused(stream, after, full) {
+            self.unsubscribe(id, channel, Some(full.problem()));
+        }
     }
 
     /// A subscription ends: because the client says so, or for a reason. An answer comes in any
@@ -70,7 +138,8 @@ impl<R: Rng> Node<R> {
         problem: Option<Problem>,
     ) {
         self.end_subscription(id, channel, Parting::Clean);
-        self.push(id, &ServerFrame::Unsubscribed { channel: channel.clone(), problem });
+        let frame = ServerFrame::Unsubscribed { channel: channel.clone(), problem };
+        self.cx.connections.push(id, &frame);
     }
 
     pub(super) fn end_subscription(
@@ -79,27 +148,11 @@ impl<R: Rng> Node<R> {
         channel: &Channel,
         parting: Parting,
     ) {
-        self.stop_listing(id, channel);
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.cx.connections.get_mut(id) else { return };
         let session = connection.session.clone();
         let Some(subscription) = connection.unsubscribe(channel) else { return };
-        if let Some(request) = subscription.question {
-            connection.permissions.forget(request);
-        }
-        self.unwatch(id, &Stream::Channel(channel.clone()));
-        let (Some(session), Some(seat)) = (session, subscription.seat) else { return };
-        match parting {
-            Parting::Clean => self.leave_channel(&session, channel, &seat),
-            Parting::Broken => self.member_disconnected(&session, channel, &seat),
-        }
+        self.streams.unwatch(id, &Stream::Channel(channel.clone()), &mut self.cx);
+        let lease = subscription.seat.and_then(|seat| seat.lease);
+        self.members.leave(id, channel, session, lease, parting, &mut self.cx);
     }
-}
-
-/// Why a connection leaves a channel: it unsubscribes, or it is gone and may come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Parting {
-    /// On purpose: the others are told at once.
-    Clean,
-    /// The link broke, or is replaced: there is a grace.
-    Broken,
 }

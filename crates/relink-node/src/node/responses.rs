@@ -4,10 +4,9 @@ use alloc::string::String;
 
 use rand_core::Rng;
 
-use crate::node::members::View;
 use crate::node::store_requests::{Asker, Pending};
 use crate::node::{Node, NodeEvent, StoreRequestId};
-use crate::{StoreRequest, StoreResponse};
+use crate::{StoreRequest, StoreResponse, Stream};
 use relink::internal::count;
 
 /// Retries for `Leave`, `End` and `Touch`; after that the store's own expiry cleans up. A kick is
@@ -15,20 +14,12 @@ use relink::internal::count;
 const MOST_RETRIES: u32 = 40;
 
 impl<R: Rng> Node<R> {
-    /// Asks the store. The id names the request for as long as it is asked, however often.
-    pub(super) fn request(&mut self, asker: Asker, request: StoreRequest) -> StoreRequestId {
-        let id = StoreRequestId(self.next_number());
-        let action = self.requests.ask(id, request, asker);
-        self.actions.push_back(action);
-        id
-    }
-
     pub(super) fn answered(&mut self, id: StoreRequestId, response: Result<StoreResponse, String>) {
-        let Some(pending) = self.requests.answered(id) else { return };
+        let Some(pending) = self.cx.requests.answered(id) else { return };
         if let (StoreRequest::Join { .. }, Asker::Connection(connection), 0) =
             (&pending.request, pending.asker, pending.retries())
         {
-            self.give_back(connection);
+            self.cx.connections.give_back(connection);
         }
         match response {
             Ok(response) => self.use_response(id, pending, response),
@@ -54,7 +45,7 @@ impl<R: Rng> Node<R> {
                 Asker::Connection(to),
                 Reply::Session { user, received, rejected, turn, seats },
             ) => {
-                self.watch_seats(session, seats);
+                self.members.watch_stays(session, seats, self.cx.now);
                 self.resumed(to, session.clone(), &user, received, rejected, turn);
             }
             (Ask::Resume { .. }, Asker::Connection(to), Reply::Unknown) => self.resume_unknown(to),
@@ -63,49 +54,65 @@ impl<R: Rng> Node<R> {
             }
             (Ask::Read { .. }, Asker::Connection(to), Reply::Unknown) => self.session_vanished(to),
             (Ask::Read { stream, after, .. }, Asker::Readers, Reply::Read { top, missed }) => {
-                if self.looked_up(id, stream, *after, top, missed) {
+                if self.looked_up((stream, *after), (id, top, missed)) {
                     self.retry_later(pending);
                 }
             }
             (Ask::Read { stream, after, .. }, Asker::Readers, Reply::Full(full)) => {
-                self.page_refused(stream, *after, full);
+                self.lookup_refused(stream, *after, full);
                 self.retry_later(pending);
             }
             (Ask::Read { stream, after, .. }, Asker::Readers, Reply::Unknown) => {
-                self.page_is_over(stream, *after)
+                if let Some(asker) = self.streams.end_lookup(stream, *after) {
+                    self.cx.connections.give_back(asker);
+                }
+                self.stream_is_over(stream);
             }
             (Ask::Read { stream, .. }, Asker::Node, Reply::Read { top, .. }) => {
-                self.checked(stream, top)
+                self.streams.checked(stream, top, &mut self.cx);
             }
             (Ask::Read { stream, .. }, Asker::Node, Reply::Unknown) => self.stream_is_over(stream),
             (Ask::Commit { session, .. }, _, Reply::Committed { received }) => {
-                self.committed(key, session, received);
+                if self.sessions.committed(key, session, received, &mut self.cx) {
+                    self.drive_messages(session);
+                } else {
+                    self.lose_session(session, "the server lost messages");
+                }
             }
             (Ask::Commit { session, .. }, _, Reply::Full(full)) => {
-                self.commit_has_no_room(key, session, full);
+                self.sessions.commit_has_no_room(key, session, full, &mut self.cx);
             }
             (Ask::Commit { session, .. }, _, Reply::Unknown)
             | (Ask::Publish { session: Some(session), .. }, _, Reply::Unknown) => {
-                self.commit_refused(key, session);
+                // It is gone, or its next turn has begun elsewhere.
+                if self.sessions.is_storing(session, key) {
+                    self.lose_session(session, "the session is gone");
+                }
             }
             (Ask::Publish { .. }, _, Reply::Full(full)) => {
                 self.store_failed(pending, full.problem().detail);
             }
             (Ask::Publish { session: Some(session), .. }, _, _) => {
-                self.published_unacknowledged(key, session);
+                self.sessions.published(key, session, &mut self.cx);
+                self.drive_messages(session);
             }
             (Ask::Join { channel, .. }, Asker::Connection(to), Reply::Joined { .. }) => {
-                self.joined(to, channel, key)
+                self.members.joined(to, channel, key, &mut self.cx)
             }
             (Ask::Join { channel, .. }, Asker::Connection(to), Reply::Full(_)) => {
-                count(&mut self.stats.unlisted);
-                self.joined(to, channel, key);
+                count(&mut self.cx.stats.unlisted);
+                self.members.joined(to, channel, key, &mut self.cx);
             }
             (Ask::Members { channel }, _, Reply::Members(members)) => {
-                self.members(channel, members)
+                self.members.listed(channel, members, &mut self.cx);
             }
-            (Ask::Touch { .. }, _, Reply::Touched { lost }) => self.sessions_touched(lost),
-            (Ask::EndUser { user, .. }, _, _) => self.user_ended(user, key),
+            (Ask::Touch { .. }, _, Reply::Touched { lost }) => {
+                // Their clients begin anew, and are told so when they come back.
+                for session in lost {
+                    self.lose_session(&session, "the session is gone");
+                }
+            }
+            (Ask::EndUser { user, .. }, _, _) => self.sessions.user_ended(user, key),
             (
                 Ask::Publish { .. } | Ask::Leave { .. } | Ask::End { .. } | Ask::Join { .. },
                 _,
@@ -129,15 +136,16 @@ impl<R: Rng> Node<R> {
     /// it may have been done. Everything else is asked again, since it changes nothing if it was
     /// done already.
     fn store_failed(&mut self, pending: Pending, detail: String) {
-        count(&mut self.stats.store_errors);
+        count(&mut self.cx.stats.store_errors);
         if let StoreRequest::Publish { session, .. } = &pending.request {
-            self.tell(NodeEvent::NotPublished { detail });
+            self.cx.tell(NodeEvent::NotPublished { detail });
             if let Some(session) = session {
-                self.published_unacknowledged(pending.key, session);
+                self.sessions.published(pending.key, session, &mut self.cx);
+                self.drive_messages(session);
             }
             return;
         }
-        self.tell(NodeEvent::StoreFailed { detail });
+        self.cx.tell(NodeEvent::StoreFailed { detail });
         let expires = matches!(
             pending.request,
             StoreRequest::Leave { .. } | StoreRequest::End { .. } | StoreRequest::Touch { .. }
@@ -154,17 +162,22 @@ impl<R: Rng> Node<R> {
         }
     }
 
+    fn stream_is_over(&mut self, stream: &Stream) {
+        if let Stream::Session(session) = stream {
+            self.lose_session(session, "the session is gone");
+        }
+    }
+
     fn retry_later(&mut self, pending: Pending) {
-        self.requests.retry_later(pending, self.now, &mut self.rng);
+        self.cx.requests.retry_later(pending, self.cx.now, &mut self.rng);
     }
 
     /// Sends again what is due and still wanted.
     pub(super) fn retry_due(&mut self) {
-        while let Some(mut pending) = self.requests.poll_due(self.now) {
+        while let Some(mut pending) = self.cx.requests.poll_due(self.cx.now) {
             if self.is_still_wanted(&mut pending) {
-                let id = StoreRequestId(self.next_number());
-                let action = self.requests.send(id, pending);
-                self.actions.push_back(action);
+                let action = self.cx.requests.send(pending);
+                self.cx.act(action);
             }
         }
     }
@@ -175,29 +188,25 @@ impl<R: Rng> Node<R> {
         let Pending { request, asker, key, .. } = pending;
         match (request, *asker) {
             (StoreRequest::Read { stream, after, by, .. }, Asker::Readers) => {
-                let payer = self.next_payer(stream, *after);
+                let payer = self.streams.next_payer(stream, *after, &mut self.cx);
                 *by = payer.and_then(|payer| self.session_of(payer));
                 payer.is_some()
             }
-            (StoreRequest::Read { stream, .. }, _) => self.streams.contains_key(stream),
-            (StoreRequest::Commit { session, .. }, _) => {
-                self.sessions.get(session).is_some_and(|intake| intake.storing == Some(*key))
-            }
+            (StoreRequest::Read { stream, .. }, _) => self.streams.is_watched(stream),
+            (StoreRequest::Commit { session, .. }, _) => self.sessions.is_storing(session, *key),
             (StoreRequest::Join { channel, .. }, Asker::Connection(id)) => {
-                self.view(id, channel) == Some(&View::Joining(*key))
+                self.members.is_joining(id, channel, *key)
             }
             (StoreRequest::EndUser { user, ago, .. }, _) => {
-                let kick = self.kicks.get(user).filter(|kick| kick.request == *key);
-                *ago = kick.map_or(*ago, |kick| self.now - kick.at);
-                kick.is_some()
+                let kicked_ago = self.sessions.kicked_ago(user, *key, self.cx.now);
+                *ago = kicked_ago.unwrap_or(*ago);
+                kicked_ago.is_some()
             }
             (StoreRequest::Touch { sessions }, _) => {
-                sessions.retain(|session| {
-                    self.sessions.get(session).is_some_and(|intake| intake.connection.is_some())
-                });
+                sessions.retain(|session| self.sessions.connection_of(session).is_some());
                 !sessions.is_empty()
             }
-            (StoreRequest::Members { channel }, _) => self.rooms.contains_key(channel),
+            (StoreRequest::Members { channel }, _) => self.members.is_list_wanted(channel),
             (
                 StoreRequest::Leave { .. }
                 | StoreRequest::End { .. }

@@ -18,16 +18,16 @@ use relink::{Channel, Instant, Message};
 /// client that sends something else instead, because another process goes on with the session,
 /// drops what is unclaimed.
 #[derive(Debug)]
-pub(super) struct Intake {
-    pub(super) user: Arc<str>,
-    pub(super) turn: u64,
-    pub(super) connection: Option<ConnectionId>,
+pub(crate) struct Intake {
+    pub(crate) user: Arc<str>,
+    pub(crate) turn: u64,
+    pub(crate) connection: Option<ConnectionId>,
     /// The connection whose messages these are, after it was closed.
     pub(super) left: Option<ConnectionId>,
     /// The highest serial that was taken in.
-    pub(super) taken: u64,
+    pub(crate) taken: u64,
     /// The highest one whose effect is stored.
-    pub(super) committed: u64,
+    pub(crate) committed: u64,
     waiting: VecDeque<Incoming>,
     handling: Option<Handling>,
     handled: VecDeque<Effect>,
@@ -35,7 +35,7 @@ pub(super) struct Intake {
     unclaimed: usize,
     bytes: usize,
     /// The client closed with 1000: what is under way is the last of it.
-    pub(super) ending: bool,
+    pub(crate) ending: bool,
     /// Since when no connection has it.
     pub(super) left_at: Instant,
 }
@@ -110,7 +110,7 @@ impl Intake {
     }
 
     /// How many messages are here, without those that are unclaimed.
-    pub(super) fn unhandled(&self) -> usize {
+    pub(crate) fn unhandled(&self) -> usize {
         let handling = self.handling.as_ref().is_some_and(|handling| handling.incoming.is_some());
         let here = self.handled.len() + usize::from(handling) + self.waiting.len();
         here.saturating_sub(self.unclaimed)

@@ -1,0 +1,282 @@
+//! The connections: what each of them is, what waits for its socket, whether it is read, and when
+//! it is looked at again.
+
+mod connection;
+mod outbound;
+mod permission;
+mod reading;
+mod tokens;
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::Liveness;
+use crate::node::input_action::AuthorizationId;
+use crate::node::shared_frame::Encoded;
+use crate::node::{ConnectionId, NodeAction, NodeConfig};
+use relink::internal::earliest;
+use relink::protocol::Rejection;
+use relink::{Channel, Instant, Message, SessionId};
+use relink_v1::{Encoding, ServerFrame};
+
+pub(crate) use connection::{Connection, Greeting, Seat, Stage, Start, Subscription};
+pub(crate) use reading::{Load, does_not_read};
+
+/// All connections between their accept and their close, and what is still to be written after it.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    config: NodeConfig,
+    all: BTreeMap<ConnectionId, Box<Connection>>,
+    /// What is still to be written on connections that are closed.
+    leaving: BTreeMap<ConnectionId, VecDeque<Message>>,
+    /// How many connections each user has.
+    users: BTreeMap<Arc<str>, u32>,
+    liveness: Liveness<ConnectionId>,
+    /// What is due when. A timer that is no longer needed does nothing when it comes.
+    timers: BTreeMap<(Instant, u64), (ConnectionId, Timer)>,
+    last_timer: u64,
+    authorizations: BTreeMap<AuthorizationId, (ConnectionId, Channel)>,
+    last_authorization: u64,
+    actions: VecDeque<NodeAction>,
+}
+
+/// When a connection is looked at again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Timer {
+    /// The welcome should be there by now.
+    Hello,
+    /// Perhaps its reading has been held up for too long.
+    Reading,
+    /// Its token may be over.
+    Token,
+    /// It is its turn to leave, in a shutdown.
+    Leave { hint: Duration },
+}
+
+/// What became of a frame that is left out if there is no room for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offered {
+    /// In place of one that is larger than the client takes, it is told so.
+    Queued { is_withheld: bool },
+    /// Its queue is full.
+    Full,
+    /// There is no such connection.
+    Gone,
+}
+
+impl Connections {
+    pub(crate) const fn new(config: NodeConfig) -> Self {
+        Self {
+            config,
+            all: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+            users: BTreeMap::new(),
+            liveness: Liveness::new(config.liveness),
+            timers: BTreeMap::new(),
+            last_timer: 0,
+            authorizations: BTreeMap::new(),
+            last_authorization: 0,
+            actions: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn get(&self, id: ConnectionId) -> Option<&Connection> {
+        self.all.get(&id).map(|connection| &**connection)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.all.get_mut(&id).map(|connection| &mut **connection)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionId, &Connection)> {
+        self.all.iter().map(|(id, connection)| (*id, &**connection))
+    }
+
+    // From the accept to the close.
+
+    /// A connection was accepted. Returns false if its number is in use.
+    pub(crate) fn open(&mut self, id: ConnectionId, user: Option<Arc<str>>) -> bool {
+        let is_new = !self.all.contains_key(&id) && !self.leaving.contains_key(&id);
+        if is_new {
+            self.all.insert(id, Box::new(Connection::new(user)));
+        }
+        is_new
+    }
+
+    /// The client is welcome now.
+    pub(crate) fn watch(&mut self, id: ConnectionId, now: Instant) {
+        self.liveness.watch(id, now);
+    }
+
+    /// Something came from the peer.
+    pub(crate) fn heard(&mut self, id: ConnectionId, now: Instant) {
+        self.liveness.heard(&id, now);
+    }
+
+    /// Forgets a connection, apart from what is still to be written on it.
+    pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
+        let connection = *self.all.remove(&id)?;
+        self.liveness.forget(&id);
+        if let Some(user) = connection.user.as_ref().filter(|_| connection.counted) {
+            if let Some(users) = self.users.get_mut(user) {
+                *users = users.saturating_sub(1);
+                if *users == 0 {
+                    self.users.remove(user);
+                }
+            }
+        }
+        Some(connection)
+    }
+
+    /// What waited for a connection that is closed is still written, and this frame after it.
+    pub(crate) fn flush(&mut self, id: ConnectionId, connection: Connection, last: &ServerFrame) {
+        self.leaving.insert(id, connection.into_rest(last));
+    }
+
+    /// The transport is gone, and takes nothing more.
+    pub(crate) fn discard(&mut self, id: ConnectionId) {
+        self.leaving.remove(&id);
+    }
+
+    /// How many connections a user has.
+    pub(crate) fn of_user(&self, user: &str) -> u32 {
+        self.users.get(user).copied().unwrap_or(0)
+    }
+
+    /// From now on, this connection is one of its user's.
+    pub(crate) fn count(&mut self, id: ConnectionId) {
+        let Some(connection) = self.all.get_mut(&id) else { return };
+        let Some(user) = connection.user.clone() else { return };
+        connection.counted = true;
+        let users = self.users.entry(user).or_default();
+        *users = users.saturating_add(1);
+    }
+
+    /// The session of a connection is gone before it was welcome to it.
+    pub(crate) fn take_session(&mut self, id: ConnectionId) -> Option<SessionId> {
+        let connection = self.get_mut(id)?;
+        connection.reading.forget_load();
+        connection.session.take()
+    }
+
+    // To the socket.
+
+    /// Queues an answer, even if the queue is full: what it answers has been read.
+    pub(crate) fn push(&mut self, id: ConnectionId, frame: &ServerFrame) {
+        let Some(connection) = self.all.get_mut(&id) else { return };
+        let message = frame.encode(connection.out.encoding);
+        connection.out.answers = connection.out.answers.saturating_add(1);
+        self.send(id, message);
+    }
+
+    /// Queues a message.
+    pub(crate) fn send(&mut self, id: ConnectionId, message: Message) {
+        let Some(connection) = self.all.get_mut(&id) else { return };
+        connection.out.push(message);
+        connection.ready(id, &mut self.actions);
+    }
+
+    /// Queues a frame that many connections are sent, if there is room for it.
+    pub(crate) fn offer(&mut self, id: ConnectionId, frame: &mut Encoded) -> Offered {
+        let Some(connection) = self.all.get_mut(&id) else { return Offered::Gone };
+        if connection.out.bytes() > self.config.max_outbound_bytes {
+            return Offered::Full;
+        }
+        let is_withheld = connection.out.offer(frame);
+        connection.ready(id, &mut self.actions);
+        Offered::Queued { is_withheld }
+    }
+
+    pub(crate) fn acknowledge(&mut self, id: ConnectionId, serial: u64) {
+        if let Some(connection) = self.all.get_mut(&id) {
+            connection.out.ack = Some(serial);
+            connection.ready(id, &mut self.actions);
+        }
+    }
+
+    pub(crate) fn reject(&mut self, id: ConnectionId, rejection: Rejection) {
+        if let Some(connection) = self.all.get_mut(&id) {
+            connection.out.rejections.push(rejection);
+            connection.ready(id, &mut self.actions);
+        }
+    }
+
+    /// The bytes that wait for a socket, and the encoding of what is added to them.
+    pub(crate) fn queued(&self, id: ConnectionId) -> Option<(usize, Encoding)> {
+        self.all.get(&id).map(|connection| (connection.out.bytes(), connection.out.encoding))
+    }
+
+    /// The next message on a connection that is closed, if this is one.
+    pub(crate) fn transmit_rest(&mut self, id: ConnectionId) -> Option<Option<Message>> {
+        let message = self.leaving.get_mut(&id)?.pop_front();
+        if message.is_none() {
+            self.leaving.remove(&id);
+        }
+        Some(message)
+    }
+
+    /// The next message, and whether half of the queue has become free by it.
+    pub(crate) fn transmit(
+        &mut self,
+        id: ConnectionId,
+        now: Instant,
+    ) -> Option<(Option<Message>, bool)> {
+        let connection = self.all.get_mut(&id).filter(|connection| connection.is_live())?;
+        let before = connection.out.bytes();
+        let message = connection.out.pop();
+        connection.out.told = message.is_some();
+        if message.is_some() && connection.reading.paused {
+            // This peer is not read, so a successful write counts as a sign of life.
+            self.liveness.heard(&id, now);
+        }
+        let half = self.config.max_outbound_bytes / 2;
+        Some((message, before > half && connection.out.bytes() <= half))
+    }
+
+    pub(crate) fn poll_action(&mut self) -> Option<NodeAction> {
+        self.actions.pop_front()
+    }
+
+    // Time.
+
+    pub(crate) fn set_timer(&mut self, id: ConnectionId, timer: Timer, at: Instant) {
+        self.last_timer = self.last_timer.saturating_add(1);
+        if at < Instant::END {
+            self.timers.insert((at, self.last_timer), (id, timer));
+        }
+    }
+
+    /// The next timer that is due.
+    pub(crate) fn poll_due(&mut self, now: Instant) -> Option<(ConnectionId, Timer)> {
+        let due = self.timers.first_entry().filter(|entry| entry.key().0 <= now);
+        due.map(|entry| entry.remove())
+    }
+
+    /// The connections from which nothing came for too long.
+    pub(crate) fn poll_silent(&mut self, now: Instant) -> Vec<ConnectionId> {
+        self.liveness.handle_timeout(now);
+        core::iter::from_fn(|| self.liveness.poll_dead()).collect()
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let timer = self.timers.first_key_value().map(|((at, _), _)| (*at, ()));
+        let check = self.liveness.poll_timeout().map(|at| (at, ()));
+        earliest([timer, check]).map(|(at, ())| at)
+    }
+}
+
+impl Connection {
+    /// Tells the driver that there is something to write, once.
+    fn ready(&mut self, id: ConnectionId, actions: &mut VecDeque<NodeAction>) {
+        if self.is_live() && !core::mem::replace(&mut self.out.told, true) {
+            actions.push_back(NodeAction::Ready { id });
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Whether a connection is read: what it does not take, and messages that nobody has handled yet,
+//! stop the reading, but neither for ever.
+
+use core::time::Duration;
+
+use super::tokens::LOOK;
+use super::{Connection, Connections, Timer};
+use crate::node::{ConnectionId, NodeAction, NodeConfig};
+use relink::internal::earliest;
+use relink::{CloseCode, CloseFrame, Instant};
+
+/// How long a session whose application is behind holds up the reading: short enough that
+/// heartbeats, which may stand behind the next message, are answered in time.
+const HOLD: Duration = Duration::from_secs(5);
+
+/// At most this many messages are answered while the queue of answers is full.
+const MOST_EXCESS: u32 = 256;
+
+const TOO_SLOW: &str = "a message took too long to arrive";
+
+/// What holds up the reading of one connection.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// It is not to be read now.
+    pub(super) paused: bool,
+    /// It is read although its session has enough to do: what finds no room is passed over.
+    on: bool,
+    /// A message was passed over: the client has to send it, and all that follows, again.
+    passed_over: bool,
+    /// Messages that came although the client had not taken the answers to others.
+    excess: u32,
+    /// Since when its socket takes nothing, not even the pongs that it asked for.
+    blocked: Option<Instant>,
+    /// Since when a message has been arriving that is not whole, without the time in which it could
+    /// not be read.
+    arriving: Option<Instant>,
+    /// When this is looked at again.
+    look: Option<Instant>,
+    /// What its session has to do.
+    load: Load,
+}
+
+/// The messages of a session that wait for the application or the store.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Load {
+    pub(crate) unhandled: usize,
+    pub(crate) bytes: usize,
+    /// When the oldest of them came.
+    pub(crate) oldest: Option<Instant>,
+}
+
+impl Reading {
+    pub(super) const fn new() -> Self {
+        Self {
+            paused: false,
+            on: false,
+            passed_over: false,
+            excess: 0,
+            blocked: None,
+            arriving: None,
+            look: None,
+            load: Load { unhandled: 0, bytes: 0, oldest: None },
+        }
+    }
+
+    pub(super) fn forget_load(&mut self) {
+        self.load = Load::default();
+    }
+
+    /// Whether the application and the store have enough of its messages to do: more than its
+    /// client may have on their way.
+    const fn is_busy(&self, config: &NodeConfig) -> bool {
+        let Load { unhandled, bytes, .. } = self.load;
+        unhandled > config.max_unhandled || unhandled > 1 && bytes > config.max_unhandled_bytes
+    }
+
+    /// When the session has held up the reading for long enough.
+    fn held_until(&self, config: &NodeConfig) -> Option<Instant> {
+        // A quarter, so that silence is noticed and heartbeats are answered with any patience.
+        let hold = HOLD.min(config.liveness.silence / 4);
+        let is_held = !self.on && self.is_busy(config);
+        self.load.oldest.filter(|_| is_held).map(|arrived| arrived + hold)
+    }
+
+    /// When the socket has taken nothing for long enough.
+    fn blocked_until(&self, config: &NodeConfig) -> Option<Instant> {
+        self.blocked.map(|since| since + config.liveness.silence)
+    }
+
+    /// When the message that is arriving has taken too long.
+    fn whole_by(&self, config: &NodeConfig) -> Option<Instant> {
+        let is_read = !self.paused && self.blocked.is_none();
+        let limit = config.liveness.message_timeout.filter(|_| is_read);
+        self.arriving.zip(limit).map(|(since, limit)| since + limit)
+    }
+
+    fn deadline(&self, config: &NodeConfig) -> Option<Instant> {
+        let deadlines =
+            [self.held_until(config), self.blocked_until(config), self.whole_by(config)];
+        earliest(deadlines.map(|at| at.map(|at| (at, ())))).map(|(at, ())| at)
+    }
+}
+
+impl Connection {
+    /// The socket takes nothing, or more answers wait for it than anybody wants.
+    pub(crate) fn does_not_read(&self, many_answers: usize) -> bool {
+        self.reading.blocked.is_some() || self.out.answers > many_answers
+    }
+}
+
+impl Connections {
+    pub(crate) fn may_read(&self, id: ConnectionId) -> bool {
+        self.get(id).is_some_and(|connection| !connection.reading.paused)
+    }
+
+    /// The messages of its session have moved on: perhaps it may be read again. Returns false if it
+    /// has to be closed, so that its client sends again what was passed over: now there is room.
+    pub(crate) fn set_load(&mut self, id: ConnectionId, load: Load, now: Instant) -> bool {
+        let Some(connection) = self.all.get_mut(&id) else { return true };
+        let reading = &mut connection.reading;
+        reading.load = load;
+        let is_idle = load.unhandled == 0;
+        if is_idle && core::mem::take(&mut reading.on) && reading.passed_over {
+            return false;
+        }
+        self.review_reading(id, now);
+        true
+    }
+
+    /// Decides anew whether a connection is read.
+    pub(crate) fn review_reading(&mut self, id: ConnectionId, now: Instant) {
+        let Some(connection) = self.all.get_mut(&id) else { return };
+        let is_full = connection.out.bytes() > self.config.max_outbound_bytes
+            || connection.out.rejections.len() >= self.config.max_unhandled;
+        let is_leaving = connection.retry_after.is_some();
+        let reading = &mut connection.reading;
+        let is_held = !reading.on && reading.is_busy(&self.config);
+        let is_paused = is_full || is_held || is_leaving;
+        let was_paused = core::mem::replace(&mut reading.paused, is_paused);
+        if was_paused && !is_paused {
+            connection.out.told = true;
+            self.actions.push_back(NodeAction::Ready { id });
+            self.reads_again(id, now);
+        }
+        if is_held {
+            self.look_later(id, now);
+        }
+    }
+
+    /// A message came. Whether it is one too many while answers to others wait: a driver that is
+    /// told to stop reading has few in its hands.
+    pub(crate) fn is_excessive(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.all.get_mut(&id) else { return false };
+        let is_full = connection.out.bytes() > self.config.max_outbound_bytes;
+        let reading = &mut connection.reading;
+        reading.excess = if is_full { reading.excess.saturating_add(1) } else { 0 };
+        reading.excess > MOST_EXCESS
+    }
+
+    /// Whether a message with or without a serial has to be passed over.
+    pub(crate) fn passes_over(&mut self, id: ConnectionId, has_serial: bool) -> bool {
+        let config = self.config;
+        let Some(connection) = self.get_mut(id).filter(|connection| connection.reading.on) else {
+            return false;
+        };
+        // Those without a serial as well: otherwise the others might never be done with.
+        let over = connection.reading.is_busy(&config) || connection.reading.passed_over;
+        connection.reading.passed_over |= over && has_serial;
+        over
+    }
+
+    pub(crate) fn has_passed_over(&self, id: ConnectionId) -> bool {
+        self.get(id).is_some_and(|connection| connection.reading.passed_over)
+    }
+
+    // The socket.
+
+    pub(crate) fn blocked(&mut self, id: ConnectionId, now: Instant) {
+        let Some(connection) = self.all.get_mut(&id) else { return };
+        connection.reading.blocked.get_or_insert(now);
+        self.look_later(id, now);
+    }
+
+    pub(crate) fn flowing(&mut self, id: ConnectionId, now: Instant) {
+        self.heard(id, now);
+        if let Some(connection) = self.get_mut(id) {
+            connection.reading.blocked = None;
+        }
+        self.reads_again(id, now);
+    }
+
+    // A message, part by part.
+
+    pub(crate) fn arriving(&mut self, id: ConnectionId, now: Instant) {
+        self.heard(id, now);
+        let Some(connection) = self.all.get_mut(&id) else { return };
+        connection.reading.arriving.get_or_insert(now);
+        self.look_later(id, now);
+    }
+
+    pub(crate) fn is_whole(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.get_mut(id) {
+            connection.reading.arriving = None;
+        }
+    }
+
+    /// What was not read was not late: a message that is arriving has all its time again.
+    fn reads_again(&mut self, id: ConnectionId, now: Instant) {
+        let Some(connection) = self.all.get_mut(&id) else { return };
+        if connection.reading.arriving.is_some() {
+            connection.reading.arriving = Some(now);
+            self.look_later(id, now);
+        }
+    }
+
+    // Time.
+
+    fn look_later(&mut self, id: ConnectionId, now: Instant) {
+        let Some(connection) = self.all.get_mut(&id) else { return };
+        let Some(at) = connection.reading.deadline(&self.config) else { return };
+        let at = at.min(now + LOOK);
+        // Deadlines of the past are for the next look, which is at once.
+        if connection.reading.look.is_none_or(|look| at < look) {
+            connection.reading.look = Some(at);
+            self.set_timer(id, Timer::Reading, at);
+        }
+    }
+
+    /// A moment has come at which the reading may have been held up for too long. Returns how to
+    /// close if it was.
+    pub(crate) fn look_at_reading(&mut self, id: ConnectionId, now: Instant) -> Option<CloseFrame> {
+        let config = self.config;
+        let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let reading = &self.get(id)?.reading;
+        if !is_over(reading.look) {
+            return None;
+        }
+        if is_over(reading.blocked_until(&config)) {
+            return Some(does_not_read());
+        }
+        if let Some(at) = reading.whole_by(&config).filter(|at| *at <= now) {
+            // A look that is late means that this side slept: what the peer sent meanwhile may wait
+            // in the socket.
+            if now - at < config.liveness.check_every / 2 {
+                return Some(CloseFrame::new(CloseCode::HEARTBEAT_TIMEOUT, TOO_SLOW));
+            }
+            self.reads_again(id, now);
+        }
+        let reading = &mut self.get_mut(id)?.reading;
+        reading.look = None;
+        reading.on |= is_over(reading.held_until(&config));
+        self.review_reading(id, now);
+        self.look_later(id, now);
+        None
+    }
+}
+
+pub(crate) fn does_not_read() -> CloseFrame {
+    CloseFrame::new(CloseCode::POLICY_VIOLATION, "it does not read what it is sent")
+}

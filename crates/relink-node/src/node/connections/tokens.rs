@@ -1,0 +1,67 @@
+//! How long a connection's token is good for, and what happens at its end.
+
+use core::time::Duration;
+
+use super::{Connections, Timer};
+use crate::node::ConnectionId;
+use relink::{CloseCode, CloseFrame, Instant};
+
+/// A deadline further ahead is looked at this often, so that timers do not pile up that outlive
+/// their connections.
+pub(super) const LOOK: Duration = Duration::from_secs(60);
+
+/// The end of a token, as far as the application told it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TokenEnd {
+    at: Option<Instant>,
+    /// When it is looked at next: a renewed token ends later, and needs no timer of its own.
+    looked_at: Option<Instant>,
+}
+
+impl TokenEnd {
+    /// Nobody said that it ends.
+    pub(super) const fn new() -> Self {
+        Self { at: None, looked_at: None }
+    }
+}
+
+impl Connections {
+    /// The application says how long the present token is good for.
+    pub(crate) fn token_ends(&mut self, id: ConnectionId, after: Option<Duration>, now: Instant) {
+        let grace = self.config.token_grace;
+        let Some(connection) = self.get_mut(id) else { return };
+        connection.token.at = after.map(|after| now + after.saturating_add(grace));
+        self.watch_token(id, now);
+    }
+
+    fn watch_token(&mut self, id: ConnectionId, now: Instant) {
+        let Some(connection) = self.get_mut(id) else { return };
+        let TokenEnd { at: Some(at), looked_at } = connection.token else { return };
+        let at = at.min(now + LOOK);
+        if looked_at.is_none_or(|looked_at| at < looked_at) {
+            connection.token.looked_at = Some(at);
+            self.set_timer(id, Timer::Token, at);
+        }
+    }
+
+    /// Time to look at a token. Returns how to close if it is over.
+    pub(crate) fn look_at_token(&mut self, id: ConnectionId, now: Instant) -> Option<CloseFrame> {
+        let connection = self.get_mut(id)?;
+        connection.token.looked_at.take_if(|at| *at <= now);
+        let is_renewed = connection.token.at.is_some_and(|at| at > now);
+        if is_renewed {
+            self.watch_token(id, now);
+            return None;
+        }
+        self.ended_token(id, now)
+    }
+
+    /// How to close if the token is over. If a fresh one is being looked at, the answer decides.
+    pub(crate) fn ended_token(&self, id: ConnectionId, now: Instant) -> Option<CloseFrame> {
+        let connection = self.get(id)?;
+        let is_over = connection.token.at.is_some_and(|at| at <= now);
+        let reason = "the token is over, and no fresh one came";
+        (is_over && !connection.identifying)
+            .then(|| CloseFrame::new(CloseCode::TOKEN_EXPIRED, reason))
+    }
+}

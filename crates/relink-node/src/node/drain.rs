@@ -1,0 +1,120 @@
+//! A shutdown: each client is told when to come back, and closed when what it has sent is stored.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use rand_core::Rng;
+
+use crate::node::connections::Timer;
+use crate::node::handshake::retry_after;
+use crate::node::members::Parting;
+use crate::node::{ConnectionId, Node, NodeEvent};
+use crate::{Drain, Turn};
+use relink::{CloseCode, Instant};
+use relink_v1::ServerFrame;
+
+/// A shutdown that has begun.
+#[derive(Debug)]
+pub(super) struct Draining {
+    plan: Drain,
+    /// When those who are still here are closed.
+    ends: Option<Instant>,
+    /// The application knows that it is done.
+    is_told: bool,
+}
+
+impl<R: Rng> Node<R> {
+    pub(super) fn begin_drain(&mut self) {
+        if self.drain.is_some() {
+            return;
+        }
+        let now = self.cx.now;
+        let mut plan = Drain::new(self.cx.config.drain, self.cx.connections.len());
+        let turns: Vec<(ConnectionId, Turn)> =
+            self.cx.connections.iter().map(|(id, _)| (id, plan.next_turn())).collect();
+        let last = turns.last().map_or(Duration::ZERO, |(_, turn)| turn.after);
+        let ends = now + last.saturating_add(self.cx.config.drain_timeout);
+        self.cx.is_draining = true;
+        self.drain = Some(Draining { plan, ends: Some(ends), is_told: false });
+        for session in self.sessions.ids() {
+            self.sessions.end_if_over(&session, &mut self.cx);
+        }
+        for (id, Turn { after, hint }) in turns {
+            if after.is_zero() {
+                self.drain_connection(id, hint);
+            } else {
+                self.cx.connections.set_timer(id, Timer::Leave { hint }, now + after);
+            }
+        }
+    }
+
+    /// Rejects a connection that arrives while the node is draining.
+    pub(super) fn refuse_while_draining(&mut self, id: ConnectionId) {
+        let Some(drain) = &mut self.drain else { return };
+        let Turn { after, hint } = drain.plan.next_turn();
+        self.drain_connection(id, after.saturating_add(hint));
+    }
+
+    /// Tells a client when to come back, and closes as soon as what it has sent is stored.
+    pub(super) fn drain_connection(&mut self, id: ConnectionId, hint: Duration) {
+        let Some(connection) = self.cx.connections.get_mut(id) else { return };
+        connection.retry_after = Some(hint);
+        if connection.is_live() {
+            let frame = ServerFrame::GoingAway { retry_after: hint };
+            self.cx.connections.push(id, &frame);
+        }
+        self.cx.connections.review_reading(id, self.cx.now);
+        self.close_if_done(id);
+    }
+
+    /// Closes a connection that was told to come back, when it waits for nothing any more.
+    pub(super) fn close_if_done(&mut self, id: ConnectionId) {
+        let Some(connection) = self.cx.connections.get(id) else { return };
+        let Some(hint) = connection.retry_after else { return };
+        let intake = connection.session.as_ref().and_then(|session| self.sessions.get(session));
+        if intake.is_none_or(|intake| intake.unhandled() == 0) {
+            self.close_going_away(id, hint);
+        }
+    }
+
+    /// Closes what is still here when the time is over.
+    pub(super) fn end_drain(&mut self) {
+        let now = self.cx.now;
+        let Some(drain) = &mut self.drain else { return };
+        if drain.ends.take_if(|at| *at <= now).is_none() {
+            return;
+        }
+        let left: Vec<(ConnectionId, Option<Duration>)> = self
+            .cx
+            .connections
+            .iter()
+            .map(|(id, connection)| (id, connection.retry_after))
+            .collect();
+        for (id, hint) in left {
+            self.close_going_away(id, hint.unwrap_or_default());
+        }
+        for session in self.sessions.ids() {
+            self.sessions.forget(&session, &mut self.cx);
+        }
+    }
+
+    fn close_going_away(&mut self, id: ConnectionId, hint: Duration) {
+        let is_live = self.cx.connections.get(id).is_some_and(|connection| connection.is_live());
+        let frame = retry_after(CloseCode::GOING_AWAY, hint);
+        // A live one has been told; to the others the reason says it.
+        self.close_as(id, frame, Parting::Broken, is_live);
+    }
+
+    pub(super) fn drain_ends(&self) -> Option<Instant> {
+        self.drain.as_ref()?.ends
+    }
+
+    pub(super) fn tell_if_drained(&mut self) {
+        let is_over = self.cx.connections.len() == 0 && self.sessions.is_empty();
+        let Some(drain) = self.drain.as_mut().filter(|drain| is_over && !drain.is_told) else {
+            return;
+        };
+        drain.is_told = true;
+        self.cx.tell(NodeEvent::Drained);
+    }
+}

@@ -1,0 +1,168 @@
+//! The list of a channel's members, as its readers are told it.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Bound;
+
+use crate::StoreRequest;
+use crate::node::ConnectionId;
+use crate::node::context::Context;
+use crate::node::shared_frame::Encoded;
+use crate::node::store_requests::Asker;
+use relink::session::Member;
+use relink::{Channel, Message};
+use relink_v1::{Encoding, ServerFrame, limits};
+
+/// A page takes members up to this many bytes, as they are kept: some 16 KiB in CBOR, and at the
+/// very most six times that in JSON, which every client takes.
+pub(super) const PAGE_BYTES: usize = 16 * 1024;
+/// Beside the names and words of a member.
+const MEMBER_OVERHEAD: usize = 32;
+/// Changes that are kept while a list is on its way.
+const MOST_CHANGES: usize = 256;
+/// Pages that are kept for the next reader.
+const MOST_PAGES: usize = 64;
+
+/// Who is in a channel, for as long as somebody here waits for the list or is told it.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    /// By the name of the stay, which is the order of the list.
+    members: BTreeMap<String, Member>,
+    /// Who is being told.
+    pub(super) listing: BTreeSet<ConnectionId>,
+    /// The same for all who are at the same place.
+    pages: BTreeMap<Option<String>, Page>,
+    /// A list is on its way from the store.
+    pub(super) asked: Option<Asked>,
+    /// Came too late for that list: they may not be in it themselves.
+    pub(super) next: BTreeSet<ConnectionId>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    pub(super) readers: BTreeSet<ConnectionId>,
+    pub(super) changes: Vec<Change>,
+    /// There were more changes than are kept.
+    pub(super) outdated: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    Joined(Member),
+    Left(Member),
+}
+
+#[derive(Debug)]
+struct Page {
+    frame: Encoded,
+    /// Where the next page begins; `None` after the last one.
+    next: Option<String>,
+}
+
+impl Change {
+    fn apply(self, members: &mut BTreeMap<String, Member>) {
+        match self {
+            Self::Joined(member) => {
+                members.insert(member.join.clone(), member);
+            }
+            Self::Left(member) => {
+                members.remove(&member.join);
+            }
+        }
+    }
+
+    pub(super) fn frame(&self, channel: &Channel) -> ServerFrame {
+        let channel = channel.clone();
+        match self.clone() {
+            Self::Joined(member) => ServerFrame::Joined { channel, member },
+            Self::Left(member) => ServerFrame::Left { channel, member },
+        }
+    }
+}
+
+impl List {
+    pub(super) fn is_over(&self) -> bool {
+        self.listing.is_empty() && self.asked.is_none()
+    }
+
+    pub(super) fn ask(
+        &mut self,
+        channel: &Channel,
+        readers: BTreeSet<ConnectionId>,
+        cx: &mut Context,
+    ) {
+        self.asked = Some(Asked { readers, ..Asked::default() });
+        cx.ask(Asker::Node, StoreRequest::Members { channel: channel.clone() });
+    }
+
+    /// The list came, and these changes while it was on its way.
+    pub(super) fn replace(&mut self, members: Vec<Member>, changes: Vec<Change>) {
+        let by_join = |member: Member| (member.join.clone(), member);
+        self.members = members.into_iter().take(limits::MEMBERS).map(by_join).collect();
+        self.pages.clear();
+        for change in changes {
+            change.apply(&mut self.members);
+        }
+    }
+
+    pub(super) fn change(&mut self, change: Change) {
+        if let Some(asked) = &mut self.asked {
+            if asked.changes.len() < MOST_CHANGES {
+                asked.changes.push(change.clone());
+            } else {
+                asked.outdated = true;
+            }
+        }
+        if !self.is_over() {
+            self.pages.clear();
+            change.apply(&mut self.members);
+        }
+    }
+
+    /// A page for a reader that has seen everything up to a place, and where the next one begins.
+    pub(super) fn page(
+        &mut self,
+        channel: &Channel,
+        after: Option<&String>,
+        encoding: Encoding,
+    ) -> (Message, Option<String>) {
+        if self.pages.len() >= MOST_PAGES {
+            self.pages.clear();
+        }
+        let members = &self.members;
+        let page =
+            self.pages.entry(after.cloned()).or_insert_with(|| Page::new(channel, members, after));
+        (page.frame.get(encoding), page.next.clone())
+    }
+}
+
+impl Page {
+    fn new(channel: &Channel, all: &BTreeMap<String, Member>, after: Option<&String>) -> Self {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest =
+            all.range::<String, _>((from, Bound::Unbounded)).map(|(_, member)| member).peekable();
+        let (mut members, mut bytes) = (Vec::new(), 0_usize);
+        // One at least, whatever its size.
+        while let Some(member) =
+            rest.next_if(|member| members.is_empty() || bytes + size(member) <= PAGE_BYTES)
+        {
+            bytes = bytes.saturating_add(size(member));
+            members.push(member.clone());
+        }
+        let more = rest.peek().is_some();
+        let next = members.last().filter(|_| more).map(|member| member.join.clone());
+        Self {
+            frame: Encoded::new(ServerFrame::Members { channel: channel.clone(), members, more }),
+            next,
+        }
+    }
+}
+
+fn size(member: &Member) -> usize {
+    let words = member.info.as_ref().map_or(0, |words| words.as_str().len());
+    MEMBER_OVERHEAD
+        .saturating_add(member.user.len())
+        .saturating_add(member.join.len())
+        .saturating_add(words)
+}

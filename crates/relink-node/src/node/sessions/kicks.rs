@@ -1,0 +1,60 @@
+//! Kicks: all sessions of a user are over, at every node.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Sessions;
+use crate::StoreRequest;
+use crate::node::StoreRequestId;
+use crate::node::context::Context;
+use crate::node::store_requests::Asker;
+use relink::{CloseFrame, Instant, SessionId};
+
+/// A kick that the store has not done yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kick {
+    at: Instant,
+    request: StoreRequestId,
+}
+
+impl Sessions {
+    /// Has the store end all sessions of a user, and returns those that are here.
+    pub(crate) fn kick(
+        &mut self,
+        user: String,
+        frame: CloseFrame,
+        cx: &mut Context,
+    ) -> Vec<SessionId> {
+        let theirs = self.all.iter().filter(|(_, intake)| *intake.user == *user);
+        let sessions = theirs.map(|(session, _)| session.clone()).collect();
+        // What was asked of the store before comes before the end, and nothing of these sessions is
+        // asked after it.
+        let end = StoreRequest::EndUser { user: user.clone(), ago: Duration::ZERO, frame };
+        let request = cx.ask(Asker::Node, end);
+        self.kicks.insert(user, Kick { at: cx.now, request });
+        sessions
+    }
+
+    pub(crate) fn is_kicked(&self, user: &str) -> bool {
+        self.kicks.contains_key(user)
+    }
+
+    /// How long ago a user was kicked, if this is the request that ends their sessions: after a
+    /// later kick it is that one's.
+    pub(crate) fn kicked_ago(
+        &self,
+        user: &str,
+        request: StoreRequestId,
+        now: Instant,
+    ) -> Option<Duration> {
+        self.kicks.get(user).filter(|kick| kick.request == request).map(|kick| now - kick.at)
+    }
+
+    /// The store has done it.
+    pub(crate) fn user_ended(&mut self, user: &str, request: StoreRequestId) {
+        if self.kicks.get(user).is_some_and(|kick| kick.request == request) {
+            self.kicks.remove(user);
+        }
+    }
+}

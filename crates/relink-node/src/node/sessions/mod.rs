@@ -1,0 +1,395 @@
+//! The sessions with a connection here, or with messages under way: in order, once, and
+//! acknowledged when their effect is stored.
+
+mod intake;
+mod kicks;
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::node::connections::Load;
+use crate::node::context::Context;
+use crate::node::store_requests::Asker;
+use crate::node::{ConnectionId, DeliveryId, NodeAction, StoreRequestId};
+use crate::{Full, StoreRequest, Stream};
+use relink::internal::{SHORTEST, count};
+use relink::protocol::Rejection;
+use relink::session::Problem;
+use relink::{Channel, CloseCode, CloseFrame, Instant, Message, SessionId};
+
+pub(crate) use intake::Intake;
+use intake::{Effect, Incoming};
+use kicks::Kick;
+
+/// All sessions that this node has a part in.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    all: BTreeMap<SessionId, Box<Intake>>,
+    /// What the application has.
+    deliveries: BTreeMap<DeliveryId, SessionId>,
+    last_delivery: u64,
+    /// Users who were kicked, until the store has ended their sessions: they resume none meanwhile.
+    kicks: BTreeMap<String, Kick>,
+    /// When the store is told next which sessions live.
+    touch_at: Option<Instant>,
+}
+
+/// At most this many sessions are named in one request.
+const TOUCHED_AT_ONCE: usize = 1000;
+
+/// A driver has a message or two in its hands when it is told to read no more.
+const READ_AHEAD: usize = 16;
+
+impl Sessions {
+    pub(crate) const fn new() -> Self {
+        Self {
+            all: BTreeMap::new(),
+            deliveries: BTreeMap::new(),
+            last_delivery: 0,
+            kicks: BTreeMap::new(),
+            touch_at: None,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(crate) fn ids(&self) -> Vec<SessionId> {
+        self.all.keys().cloned().collect()
+    }
+
+    pub(crate) fn get(&self, session: &SessionId) -> Option<&Intake> {
+        self.all.get(session).map(|intake| &**intake)
+    }
+
+    pub(crate) fn connection_of(&self, session: &SessionId) -> Option<ConnectionId> {
+        self.get(session)?.connection
+    }
+
+    // Connections come and go.
+
+    /// A new session begins.
+    pub(crate) fn begin(&mut self, session: SessionId, user: Arc<str>, turn: u64, cx: &Context) {
+        self.all.insert(session, Box::new(Intake::new(user, turn, 0, cx.now)));
+    }
+
+    /// A session goes on. What the application has of its messages is finished, for the client that
+    /// sends them again.
+    pub(crate) fn begin_turn(
+        &mut self,
+        session: &SessionId,
+        user: Arc<str>,
+        turn: u64,
+        received: u64,
+        cx: &mut Context,
+    ) {
+        let new = || Box::new(Intake::new(user, turn, received, cx.now));
+        let intake = self.all.entry(session.clone()).or_insert_with(new);
+        let before = intake.unhandled();
+        intake.begin_turn(turn, received);
+        let (after, left) = (intake.unhandled(), intake.left.take());
+        cx.count_unhandled(before, after);
+        cx.release(left);
+    }
+
+    /// The session is this connection's.
+    pub(crate) fn attach(&mut self, id: ConnectionId, session: &SessionId, cx: &Context) {
+        if let Some(intake) = self.all.get_mut(session) {
+            intake.connection = Some(id);
+        }
+        self.arm_touch(cx);
+    }
+
+    /// The connection is closed. It is released when nothing that it sent is under way any more.
+    pub(crate) fn detach(
+        &mut self,
+        id: ConnectionId,
+        session: &SessionId,
+        is_over: bool,
+        cx: &mut Context,
+    ) {
+        let intake = self.all.get_mut(session).filter(|intake| intake.connection == Some(id));
+        let Some(intake) = intake else { return cx.release(Some(id)) };
+        intake.connection = None;
+        intake.left = Some(id);
+        intake.left_at = cx.now;
+        intake.ending |= is_over;
+        self.end_if_over(session, cx);
+    }
+
+    /// A session without a connection is forgotten here when nothing of it is under way; one that
+    /// its client ended is over for good.
+    pub(crate) fn end_if_over(&mut self, session: &SessionId, cx: &mut Context) {
+        let Some(intake) = self.all.get_mut(session) else { return };
+        if intake.connection.is_some() || intake.unhandled() > 0 {
+            return;
+        }
+        let (ending, turn) = (intake.ending, intake.turn);
+        // What the client has not sent again yet is kept for a client that may come back; no
+        // connection pays for it.
+        if !intake.is_idle() && !ending && !cx.is_draining {
+            let left = if intake.handling().is_none() { intake.left.take() } else { None };
+            return cx.release(left);
+        }
+        self.forget(session, cx);
+        if ending {
+            cx.ask(Asker::Node, StoreRequest::End { session: session.clone(), turn });
+        }
+    }
+
+    /// What was taken in is dropped.
+    pub(crate) fn forget(&mut self, session: &SessionId, cx: &mut Context) {
+        let Some(intake) = self.all.remove(session) else { return };
+        cx.count_unhandled(intake.unhandled(), 0);
+        if let Some(handling) = intake.handling() {
+            self.deliveries.remove(&handling);
+        }
+        cx.release(intake.left);
+    }
+
+    // Messages, on their way to the application and the store.
+
+    /// A message came from the session's client. Returns true if it is taken, and moves on with
+    /// [`drive`](Self::drive); false if it came before.
+    ///
+    /// # Errors
+    ///
+    /// How to close its connection: a message is missing before this one, or the client goes on
+    /// although its messages are not read.
+    pub(crate) fn receive(
+        &mut self,
+        id: ConnectionId,
+        session: &SessionId,
+        (serial, channel, message): (Option<u64>, Option<Channel>, Message),
+        cx: &mut Context,
+    ) -> Result<bool, CloseFrame> {
+        let Some(intake) = self.all.get_mut(session) else { return Ok(false) };
+        match serial {
+            Some(serial) if serial <= intake.taken => {
+                count(&mut cx.stats.duplicates);
+                if serial <= intake.committed {
+                    cx.connections.acknowledge(id, intake.committed);
+                }
+                return Ok(false);
+            }
+            Some(serial) if Some(serial) != intake.taken.checked_add(1) => {
+                count(&mut cx.stats.gaps);
+                return Err(CloseFrame::new(CloseCode::GAP, "a message is missing"));
+            }
+            Some(_) | None => {}
+        }
+        let before = intake.unhandled();
+        if before >= cx.config.max_unhandled.saturating_mul(2).saturating_add(READ_AHEAD) {
+            count(&mut cx.stats.malformed);
+            let reason = "too many unprocessed messages";
+            return Err(CloseFrame::new(CloseCode::POLICY_VIOLATION, reason));
+        }
+        intake.take(Incoming::new(serial, channel, message, cx.now));
+        let after = intake.unhandled();
+        count(&mut cx.stats.messages);
+        cx.count_unhandled(before, after);
+        Ok(true)
+    }
+
+    /// Moves what can be moved: one message at a time to the application, one effect at a time to
+    /// the store. Perhaps the session's connection may be read again then; returns it, and whether
+    /// it may stay.
+    pub(crate) fn drive(
+        &mut self,
+        session: &SessionId,
+        cx: &mut Context,
+    ) -> Option<(ConnectionId, bool)> {
+        let intake = self.all.get_mut(session)?;
+        let (user, from) = (intake.user.clone(), intake.connection.or(intake.left));
+        let handling = DeliveryId(self.last_delivery.saturating_add(1));
+        if let Some(Incoming { serial, channel, message, .. }) = intake.hand_over(handling) {
+            self.last_delivery = handling.0;
+            self.deliveries.insert(handling, session.clone());
+            cx.act(NodeAction::Handle {
+                handling,
+                id: from,
+                user: (&*user).into(),
+                session: session.clone(),
+                serial: *serial,
+                channel: channel.clone(),
+                message: message.clone(),
+            });
+        }
+        if intake.storing.is_none() {
+            store_next(session, intake, cx);
+        }
+        let id = intake.connection?;
+        let load =
+            Load { unhandled: intake.unhandled(), bytes: intake.bytes(), oldest: intake.oldest() };
+        Some((id, cx.connections.set_load(id, load, cx.now)))
+    }
+
+    /// The application answered: whose message it was.
+    pub(crate) fn handled(
+        &mut self,
+        delivery: DeliveryId,
+        result: Result<Vec<(Stream, Message)>, Problem>,
+        cx: &mut Context,
+    ) -> Option<SessionId> {
+        let session = self.deliveries.remove(&delivery)?;
+        let result = cx.config.check_effect(result);
+        let intake = self.all.get_mut(&session)?;
+        if result.is_err() {
+            count(&mut cx.stats.rejected);
+        }
+        intake.hand_back(delivery, result);
+        Some(session)
+    }
+
+    /// Whether this request is the one with which the session's next effect is stored.
+    pub(crate) fn is_storing(&self, session: &SessionId, request: StoreRequestId) -> bool {
+        self.all.get(session).is_some_and(|intake| intake.storing == Some(request))
+    }
+
+    fn stored(&mut self, session: &SessionId, request: StoreRequestId) -> Option<&mut Intake> {
+        let intake = self.all.get_mut(session)?;
+        intake.storing.take_if(|storing| *storing == request)?;
+        Some(intake)
+    }
+
+    /// The store says up to which serial the session's messages are stored. The client is told.
+    /// Returns false if that is not far enough: the store forgot some, which the client still has.
+    pub(crate) fn committed(
+        &mut self,
+        request: StoreRequestId,
+        session: &SessionId,
+        received: u64,
+        cx: &mut Context,
+    ) -> bool {
+        let Some(intake) = self.stored(session, request) else { return true };
+        let serial = intake.effect().and_then(Effect::serial).unwrap_or(0);
+        if received < serial {
+            return false;
+        }
+        intake.committed = intake.committed.max(serial);
+        let effect = pop_effect(intake, cx);
+        if let Some(id) = intake.connection {
+            if let Some(problem) = effect.and_then(|effect| effect.result.err()) {
+                cx.connections.reject(id, Rejection { serial, problem });
+            }
+            cx.connections.acknowledge(id, intake.committed);
+        }
+        true
+    }
+
+    /// What the message led to cannot be kept: the message is refused, and that is stored.
+    pub(crate) fn commit_has_no_room(
+        &mut self,
+        request: StoreRequestId,
+        session: &SessionId,
+        full: Full,
+        cx: &mut Context,
+    ) {
+        if let Some(intake) = self.stored(session, request) {
+            intake.refuse_effect(full.problem());
+            count(&mut cx.stats.rejected);
+            store_next(session, intake, cx);
+        }
+    }
+
+    /// A message without a serial is done with, stored or not.
+    pub(crate) fn published(
+        &mut self,
+        request: StoreRequestId,
+        session: &SessionId,
+        cx: &mut Context,
+    ) {
+        if let Some(intake) = self.stored(session, request) {
+            pop_effect(intake, cx);
+        }
+    }
+
+    // Their life in the store.
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.touch_at
+    }
+
+    /// Tells the store which sessions live, when it is time: those that have a connection here. The
+    /// others are given up when they would be over anyway.
+    pub(crate) fn handle_timeout(&mut self, cx: &mut Context) {
+        if self.touch_at.is_none_or(|at| at > cx.now) {
+            return;
+        }
+        let mut kept: Vec<SessionId> = Vec::new();
+        let mut over: Vec<SessionId> = Vec::new();
+        for (session, intake) in &self.all {
+            if intake.connection.is_some() {
+                kept.push(session.clone());
+            } else if cx.now - intake.left_at >= cx.config.history.session_ttl {
+                over.push(session.clone());
+            }
+        }
+        for session in over {
+            self.forget(&session, cx);
+        }
+        for sessions in kept.chunks(TOUCHED_AT_ONCE) {
+            cx.ask(Asker::Node, StoreRequest::Touch { sessions: sessions.to_vec() });
+        }
+        self.touch_at = None;
+        self.arm_touch(cx);
+    }
+
+    fn arm_touch(&mut self, cx: &Context) {
+        if self.touch_at.is_none() && !self.all.is_empty() {
+            let third = (cx.config.history.session_ttl / 3).max(SHORTEST);
+            self.touch_at = Some(cx.now + third);
+        }
+    }
+}
+
+/// Stores the next effect, if there is one. A message without a serial that led to nothing leaves
+/// nothing to store.
+fn store_next(session: &SessionId, intake: &mut Intake, cx: &mut Context) {
+    while let Some(effect) = intake.effect() {
+        let publications = effect.result.clone().unwrap_or_default();
+        let request = match effect.serial() {
+            Some(serial) => {
+                let problem = effect.result.as_ref().err();
+                let rejection =
+                    problem.map(|problem| Rejection { serial, problem: problem.clone() });
+                let (session, turn) = (session.clone(), intake.turn);
+                StoreRequest::Commit { session, turn, serial, publications, rejection }
+            }
+            None if publications.is_empty() => {
+                pop_effect(intake, cx);
+                continue;
+            }
+            None => StoreRequest::Publish { session: Some(session.clone()), publications },
+        };
+        intake.storing = Some(cx.ask(Asker::Node, request));
+        return;
+    }
+}
+
+fn pop_effect(intake: &mut Intake, cx: &mut Context) -> Option<Effect> {
+    let effect = intake.pop_effect()?;
+    cx.stats.unhandled = cx.stats.unhandled.saturating_sub(1);
+    Some(effect)
+}
+
+impl Context {
+    /// The number of a session's messages that wait has changed.
+    fn count_unhandled(&mut self, before: usize, after: usize) {
+        let stats = &mut self.stats;
+        stats.unhandled =
+            stats.unhandled.saturating_add(after as u64).saturating_sub(before as u64);
+        stats.unhandled_peak = stats.unhandled_peak.max(stats.unhandled);
+    }
+
+    /// A connection is closed, and nothing that it sent is under way.
+    pub(crate) fn release(&mut self, id: Option<ConnectionId>) {
+        if let Some(id) = id {
+            self.act(NodeAction::Released { id });
+        }
+    }
+}

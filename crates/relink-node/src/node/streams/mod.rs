@@ -1,0 +1,304 @@
+//! Streams and their readers: each reader is live, or fetches what it missed until it is; in
+//! between lies no hole.
+
+mod lookups;
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::node::connections::Offered;
+use crate::node::context::Context;
+use crate::node::owed::Owed;
+use crate::node::shared_frame::Page;
+use crate::node::store_requests::Asker;
+use crate::node::{ConnectionId, NodeAction, StoreRequestId};
+use crate::{Publication, StoreRequest, Stream};
+use relink::Position;
+use relink::internal::count;
+
+pub(crate) use lookups::LookedUp;
+use lookups::Lookup;
+
+/// All streams that somebody here reads.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    watched: BTreeMap<Stream, Watched>,
+    lookups: BTreeMap<(Stream, Option<Position>), Lookup>,
+    /// The streams of which each connection is told no more until its socket has room.
+    paused: Owed<Stream>,
+}
+
+/// Where one connection is in one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Follow {
+    /// Where it begins is not known yet: the welcome says it.
+    Waiting,
+    /// What comes after this place is being looked up.
+    Seeking { after: Option<Position>, greet: Greet },
+    /// Everything up to here was sent, and there is no more.
+    Live(Position),
+    /// Everything up to here was sent; the rest stays in the store until the socket has room.
+    Paused(Position),
+}
+
+/// What a reader is told with the result of a look-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Greet {
+    /// It is subscribed, and whether it missed anything.
+    First,
+    /// Nothing: it goes on.
+    Silent,
+    /// That it missed something: its place was lost.
+    Lost,
+}
+
+/// A stream that somebody here reads.
+#[derive(Debug, Default)]
+struct Watched {
+    readers: BTreeMap<ConnectionId, Follow>,
+    /// The last news of it, and the id of the next request then: the response to an earlier one may
+    /// not know of it.
+    heard: Option<(Position, StoreRequestId)>,
+    checking: bool,
+    check_again: bool,
+}
+
+impl Follow {
+    /// Everything up to here was asked for or sent.
+    const fn place(self) -> Option<Position> {
+        match self {
+            Self::Waiting => None,
+            Self::Seeking { after, .. } => after,
+            Self::Live(at) | Self::Paused(at) => Some(at),
+        }
+    }
+
+    /// What is told with the answer, where it looks up exactly this.
+    fn seeks(self, place: Option<Position>) -> Option<Greet> {
+        match self {
+            Self::Seeking { after, greet } if after == place => Some(greet),
+            Self::Seeking { .. } | Self::Waiting | Self::Live(_) | Self::Paused(_) => None,
+        }
+    }
+}
+
+impl Watched {
+    /// Whether there were news that this response does not know of.
+    fn is_behind_news(&mut self, request: StoreRequestId, top: Position) -> bool {
+        let Some((heard, mark)) = self.heard else { return false };
+        if heard.epoch == top.epoch {
+            return heard.offset > top.offset;
+        }
+        if request < mark {
+            return true;
+        }
+        // The store was asked after these news and says that another epoch is the present one.
+        self.heard = Some((top, mark));
+        false
+    }
+}
+
+impl Streams {
+    pub(crate) const fn new() -> Self {
+        Self { watched: BTreeMap::new(), lookups: BTreeMap::new(), paused: Owed::new() }
+    }
+
+    pub(crate) fn is_watched(&self, stream: &Stream) -> bool {
+        self.watched.contains_key(stream)
+    }
+
+    /// From now on, news of the stream reach this connection.
+    pub(crate) fn watch(&mut self, id: ConnectionId, stream: &Stream, cx: &mut Context) {
+        if !self.watched.contains_key(stream) {
+            cx.act(NodeAction::Watch { stream: stream.clone() });
+        }
+        let watched = self.watched.entry(stream.clone()).or_default();
+        watched.readers.entry(id).or_insert(Follow::Waiting);
+    }
+
+    pub(crate) fn unwatch(&mut self, id: ConnectionId, stream: &Stream, cx: &mut Context) {
+        self.set_follow(id, stream, Follow::Waiting);
+        let Some(watched) = self.watched.get_mut(stream) else { return };
+        watched.readers.remove(&id);
+        if watched.readers.is_empty() {
+            self.watched.remove(stream);
+            cx.act(NodeAction::Unwatch { stream: stream.clone() });
+        }
+    }
+
+    /// A subscription is allowed: it begins after a position, or now.
+    pub(crate) fn begin(
+        &mut self,
+        id: ConnectionId,
+        stream: &Stream,
+        since: Option<Position>,
+        cx: &mut Context,
+    ) {
+        self.watch(id, stream, cx);
+        self.look_up(id, stream, since, Greet::First, cx);
+    }
+
+    /// A client is welcome, and is at this position in its session's own stream. It is sent what
+    /// the store knew to follow it when it answered.
+    pub(crate) fn begin_welcome(
+        &mut self,
+        id: ConnectionId,
+        stream: &Stream,
+        position: Position,
+        response: (StoreRequestId, Position, Vec<Publication>),
+        cx: &mut Context,
+    ) {
+        let (request, top, missed) = response;
+        let behind = self.is_behind_news(stream, request, top);
+        let follow = send_page(id, position, &mut Page::new(stream, missed), cx);
+        self.set_follow(id, stream, follow);
+        if let Follow::Live(end) = follow {
+            if behind || end.offset < top.offset {
+                self.look_up(id, stream, Some(end), Greet::Silent, cx);
+            }
+        }
+    }
+
+    /// Where a connection is in a stream, or will be.
+    pub(crate) fn place(&self, id: ConnectionId, stream: &Stream) -> Option<Position> {
+        self.follow(id, stream)?.place()
+    }
+
+    pub(crate) fn state(&self, id: ConnectionId, stream: &Stream) -> Option<String> {
+        self.follow(id, stream).map(|follow| format!("{follow:?}"))
+    }
+
+    fn follow(&self, id: ConnectionId, stream: &Stream) -> Option<Follow> {
+        self.watched.get(stream)?.readers.get(&id).copied()
+    }
+
+    fn set_follow(&mut self, id: ConnectionId, stream: &Stream, to: Follow) {
+        let Some(watched) = self.watched.get_mut(stream) else { return };
+        let Some(follow) = watched.readers.get_mut(&id) else { return };
+        *follow = to;
+        if matches!(to, Follow::Paused(_)) {
+            self.paused.insert(id, stream);
+        } else {
+            self.paused.remove(id, stream);
+        }
+    }
+
+    fn is_behind_news(&mut self, stream: &Stream, request: StoreRequestId, top: Position) -> bool {
+        self.watched.get_mut(stream).is_some_and(|watched| watched.is_behind_news(request, top))
+    }
+
+    /// The socket has room again: what was paused goes on from the store.
+    pub(crate) fn resume(&mut self, id: ConnectionId, cx: &mut Context) {
+        for stream in self.paused.all(id) {
+            if let Some(Follow::Paused(at)) = self.follow(id, &stream) {
+                self.look_up(id, &stream, Some(at), Greet::Silent, cx);
+            }
+        }
+    }
+
+    /// The store says that a message was appended.
+    pub(crate) fn published(
+        &mut self,
+        stream: &Stream,
+        epoch: u32,
+        publication: Publication,
+        cx: &mut Context,
+    ) {
+        let Some(watched) = self.watched.get_mut(stream) else { return };
+        let news = Position::new(epoch, publication.offset);
+        let is_newer = watched
+            .heard
+            .is_none_or(|(heard, _)| heard.epoch != epoch || heard.offset < news.offset);
+        if is_newer {
+            watched.heard = Some((news, cx.requests.next_id()));
+        }
+        let mut page = Page::new(stream, vec![publication]);
+        for (id, at) in watched.live() {
+            if at.epoch == epoch && news.offset <= at.offset {
+                continue;
+            }
+            if at.epoch == epoch && Some(news.offset) == at.offset.checked_add(1) {
+                let follow = send_page(id, at, &mut page, cx);
+                self.set_follow(id, stream, follow);
+            } else {
+                self.look_up(id, stream, Some(at), Greet::Silent, cx);
+            }
+        }
+    }
+
+    /// News may have been lost: looks at the top of everything that is watched.
+    pub(crate) fn check_all(&mut self, cx: &mut Context) {
+        for (stream, watched) in &mut self.watched {
+            watched.check(stream, cx);
+        }
+    }
+
+    /// The store says where a stream is.
+    pub(crate) fn checked(&mut self, stream: &Stream, top: Position, cx: &mut Context) {
+        let Some(watched) = self.watched.get_mut(stream) else { return };
+        watched.checking = false;
+        let again = core::mem::take(&mut watched.check_again);
+        for (id, at) in watched.live() {
+            if at.epoch != top.epoch || at.offset < top.offset {
+                self.look_up(id, stream, Some(at), Greet::Silent, cx);
+            }
+        }
+        if let Some(watched) = self.watched.get_mut(stream).filter(|_| again) {
+            watched.check(stream, cx);
+        }
+    }
+}
+
+impl Watched {
+    fn live(&self) -> Vec<(ConnectionId, Position)> {
+        let live = |(id, follow): (&ConnectionId, &Follow)| match follow {
+            Follow::Live(at) => Some((*id, *at)),
+            Follow::Waiting | Follow::Seeking { .. } | Follow::Paused(_) => None,
+        };
+        self.readers.iter().filter_map(live).collect()
+    }
+
+    fn check(&mut self, stream: &Stream, cx: &mut Context) {
+        if self.checking {
+            self.check_again = true;
+            return;
+        }
+        self.checking = true;
+        let stream = stream.clone();
+        cx.ask(Asker::Node, StoreRequest::Read { stream, after: None, limit: 1, by: None });
+    }
+}
+
+/// Sends what follows a place, as far as there is room. Returns where the reader is then.
+fn send_page(id: ConnectionId, after: Position, page: &mut Page, cx: &mut Context) -> Follow {
+    let mut at = after;
+    let mut is_full = false;
+    for (offset, message) in &mut page.messages {
+        if *offset <= at.offset {
+            continue;
+        }
+        if Some(*offset) != at.offset.checked_add(1) {
+            break;
+        }
+        match cx.connections.offer(id, message) {
+            Offered::Queued { is_withheld } => {
+                at.offset = *offset;
+                count(&mut cx.stats.delivered);
+                if is_withheld {
+                    count(&mut cx.stats.withheld);
+                }
+            }
+            Offered::Full => {
+                is_full = true;
+                count(&mut cx.stats.slow);
+                break;
+            }
+            Offered::Gone => break,
+        }
+    }
+    cx.connections.review_reading(id, cx.now);
+    if is_full { Follow::Paused(at) } else { Follow::Live(at) }
+}
