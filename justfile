@@ -154,9 +154,9 @@ webrtc:
 demo:
     cargo run --release -p relink-cli -- demo
 
-# Write what is generated anew: the transition table, its diagram, the list of invariants, the matrix of requirements
+# Write what is generated anew: the transition tables, a diagram, the list of invariants, the matrix of requirements
 diagram:
-    RELINK_UPDATE=1 cargo test -p relink -p relink-profiles --test transitions --test proofs --test conformance
+    RELINK_UPDATE=1 cargo test -p relink -p relink-profiles -p relink-node --test transitions --test proofs --test conformance
 
 # Debian packages, installed where they are missing
 _debian +packages:
