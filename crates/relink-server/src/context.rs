@@ -79,6 +79,15 @@ impl Context {
         self.send(self.shared.session.clone(), message);
     }
 
+    /// Publishes a message to the channel that this one is meant for; sends it back if there is
+    /// none.
+    pub fn echo(&self, message: impl Into<Message>) {
+        match &self.shared.channel {
+            Some(channel) => self.publish(channel.clone(), message),
+            None => self.reply(message),
+        }
+    }
+
     /// Sends a message to one session, wherever its client is connected. It waits there until the
     /// client comes back; where there is no such session any more, it goes nowhere.
     pub fn send(&self, session: impl Into<SessionId>, message: impl Into<Message>) {

@@ -33,10 +33,7 @@ pub(super) async fn start(args: &NodeArgs) -> Result<Node, Mistake> {
     let builder = keep(builder, &args.history, history).await?;
     let server = builder
         .on_message(|context, message| async move {
-            match context.channel().cloned() {
-                Some(channel) => context.publish(channel, message),
-                None => context.reply(message),
-            }
+            context.echo(message);
             Ok(())
         })
         .build()

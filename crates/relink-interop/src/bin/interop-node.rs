@@ -51,10 +51,7 @@ async fn main() -> Result<()> {
         .with_node(NodeConfig::default().with_drain(drain))
         .with_limits(limits);
     let mut builder = Server::builder().config(config).on_message(|context, message| async move {
-        match context.channel().cloned() {
-            Some(channel) => context.publish(channel, message),
-            None => context.reply(message),
-        }
+        context.echo(message);
         Ok(())
     });
     if let Some(url) = redis {

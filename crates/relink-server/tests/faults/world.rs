@@ -216,10 +216,7 @@ impl Node {
             .config(config)
             .history(memory.clone())
             .on_message(|context, message| async move {
-                match context.channel().cloned() {
-                    Some(channel) => context.publish(channel, message),
-                    None => context.reply(message),
-                }
+                context.echo(message);
                 Ok(())
             })
             .build()
