@@ -15,7 +15,7 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    event::What,
+    event::EventKind,
     serve::{Order, Over, Seat},
     socket::{self, BoxSocket},
     step::Step,
@@ -80,7 +80,7 @@ impl<'a> Peer<'a> {
                 }
                 Cut::Close(frame) => return self.close(frame).await,
                 Cut::Drop => return self.drop_socket().await,
-                Cut::Reset => return Over::reset(What::Reset),
+                Cut::Reset => return Over::reset(EventKind::Reset),
             }
         }
     }
@@ -98,6 +98,7 @@ impl<'a> Peer<'a> {
         match step {
             Step::Send(payload) => self.send(payload.message()).await,
             Step::Expect(payload) => self.expect(&payload.message()).await,
+            Step::EchoUntil(payload) => self.echo_until(&payload.message()).await,
             Step::Echo { time } => for_a_time(*time, self.echo()).await,
             Step::Wait { time } => for_a_time(Some(*time), self.listen()).await,
             Step::Silent { time } => for_a_time(*time, self.silence()).await,
@@ -112,31 +113,35 @@ impl<'a> Peer<'a> {
     }
 
     async fn echo(&mut self) -> Cut {
-        if self.behind.is_there() {
-            return self.relay().await;
-        }
         loop {
-            let back = match self.hear().await {
-                Ok(message) if message.is_text() || message.is_binary() => self.send(message).await,
-                heard => heard.map(drop),
-            };
-            if let Err(cut) = back {
+            if let Err(cut) = self.echo_once(None).await {
                 return cut;
             }
         }
     }
 
-    /// The client hears the upstream, instead of itself.
-    async fn relay(&mut self) -> Cut {
-        loop {
-            let done = tokio::select! {
-                biased;
-                Some(order) = self.orders.recv() => self.obey(order).await,
-                said = self.behind.next() => self.pass_on(said).await,
-                message = self.ws.next(), if self.behind.has_room() => self.read(message).await.map(drop),
-            };
-            if let Err(cut) = done {
-                return cut;
+    async fn echo_until(&mut self, last: &Message) -> Result<(), Cut> {
+        while !self.echo_once(Some(last)).await? {}
+        Ok(())
+    }
+
+    /// Sends one message back, or passes on what the upstream says instead. Returns true, and sends
+    /// nothing, if the client's message is the last one.
+    async fn echo_once(&mut self, last: Option<&Message>) -> Result<bool, Cut> {
+        if !self.behind.is_there() {
+            let message = self.hear().await?;
+            let is_last = Some(&message) == last;
+            if !is_last && (message.is_text() || message.is_binary()) {
+                self.send(message).await?;
+            }
+            return Ok(is_last);
+        }
+        tokio::select! {
+            biased;
+            Some(order) = self.orders.recv() => self.obey(order).await.map(|()| false),
+            said = self.behind.next() => self.pass_on(said).await.map(|()| false),
+            message = self.ws.next(), if self.behind.has_room() => {
+                self.read(message).await.map(|message| Some(&message) == last)
             }
         }
     }
@@ -155,7 +160,7 @@ impl<'a> Peer<'a> {
     }
 
     async fn silence(&mut self) -> Cut {
-        self.seat.log(What::Silent);
+        self.seat.log(EventKind::Silent);
         loop {
             tokio::select! {
                 biased;
@@ -199,10 +204,10 @@ impl<'a> Peer<'a> {
     fn take(&mut self, message: Option<Result<Message, Error>>) -> Result<Message, Cut> {
         let message = message.ok_or(Cut::PeerLeft)?.map_err(Cut::Failed)?;
         match &message {
-            Message::Text(text) => self.seat.log(What::Text(text.to_string())),
-            Message::Binary(bytes) => self.seat.log(What::Binary(bytes.to_vec())),
-            Message::Ping(bytes) => self.seat.log(What::Ping(bytes.to_vec())),
-            Message::Pong(bytes) => self.seat.log(What::Pong(bytes.to_vec())),
+            Message::Text(text) => self.seat.log(EventKind::Text(text.to_string())),
+            Message::Binary(bytes) => self.seat.log(EventKind::Binary(bytes.to_vec())),
+            Message::Ping(bytes) => self.seat.log(EventKind::Ping(bytes.to_vec())),
+            Message::Pong(bytes) => self.seat.log(EventKind::Pong(bytes.to_vec())),
             Message::Close(frame) => return Err(Cut::PeerClosed(frame.clone())),
             // Never comes out of reading.
             Message::Frame(_) => {}
@@ -215,8 +220,8 @@ impl<'a> Peer<'a> {
     async fn pass_on(&mut self, said: Option<Result<Message, Error>>) -> Result<(), Cut> {
         let Some(Ok(message)) = said else { return Err(Cut::Drop) };
         match &message {
-            Message::Text(text) => self.seat.log(What::UpstreamText(text.to_string())),
-            Message::Binary(bytes) => self.seat.log(What::UpstreamBinary(bytes.to_vec())),
+            Message::Text(text) => self.seat.log(EventKind::UpstreamText(text.to_string())),
+            Message::Binary(bytes) => self.seat.log(EventKind::UpstreamBinary(bytes.to_vec())),
             Message::Close(frame) => return Err(Cut::Close(frame.clone())),
             // Between the two servers.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
@@ -246,7 +251,7 @@ impl Peer<'_> {
         })
         .await;
         let (code, reason) = parts(frame);
-        Over::polite(What::PeerClosed { code, reason }, self.ws.into_inner())
+        Over::polite(EventKind::PeerClosed { code, reason }, self.ws.into_inner())
     }
 
     async fn close(mut self, frame: Option<CloseFrame>) -> Over {
@@ -261,13 +266,13 @@ impl Peer<'_> {
             timeout(CLOSE, handshake).await;
         let answered = matches!(answered, Ok(Err(Cut::PeerClosed(_))));
         let (code, reason) = parts(frame);
-        Over::polite(What::Closed { code, reason, answered }, self.ws.into_inner())
+        Over::polite(EventKind::Closed { code, reason, answered }, self.ws.into_inner())
     }
 
     /// TCP ends, whatever is above it: TLS does not get to say goodbye either.
     async fn drop_socket(mut self) -> Over {
         _ = self.ws.get_mut().tcp().shutdown().await;
-        Over::polite(What::Dropped, self.ws.into_inner())
+        Over::polite(EventKind::Dropped, self.ws.into_inner())
     }
 
     async fn fail(mut self, error: Error) -> Over {
@@ -279,7 +284,7 @@ impl Peer<'_> {
         let too_large = matches!(error, Error::Capacity(_));
         let code = if too_large { CloseCode::Size } else { CloseCode::Protocol };
         _ = timeout(CLOSE, self.ws.close(Some(CloseFrame { code, reason: "".into() }))).await;
-        Over::polite(What::ProtocolError { why }, self.ws.into_inner())
+        Over::polite(EventKind::ProtocolError { why }, self.ws.into_inner())
     }
 }
 
@@ -299,6 +304,6 @@ fn parts(frame: Option<CloseFrame>) -> (Option<u16>, String) {
     frame.map_or((None, String::new()), |frame| (Some(frame.code.into()), frame.reason.to_string()))
 }
 
-fn lost(why: impl Into<String>) -> What {
-    What::PeerLost { why: why.into() }
+fn lost(why: impl Into<String>) -> EventKind {
+    EventKind::PeerLost { why: why.into() }
 }

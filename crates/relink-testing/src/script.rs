@@ -241,6 +241,18 @@ impl Connection {
         self.step(Step::Expect(Payload::Binary(bytes.into())))
     }
 
+    /// Sends every message back until exactly this text message comes, which is only logged.
+    #[must_use]
+    pub fn echo_until_text(self, text: impl Into<String>) -> Self {
+        self.step(Step::EchoUntil(Payload::Text(text.into())))
+    }
+
+    /// Sends every message back until exactly this binary message comes, which is only logged.
+    #[must_use]
+    pub fn echo_until_binary(self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.step(Step::EchoUntil(Payload::Binary(bytes.into())))
+    }
+
     /// Sends every message back for this long. (Without a limit: the steps end, and echoing is what
     /// follows.)
     #[must_use]

@@ -40,6 +40,7 @@ pub(crate) enum Step {
     Blackhole {},
     Send(Payload),
     Expect(Payload),
+    EchoUntil(Payload),
     Echo {
         #[serde(
             rename = "for",
@@ -108,6 +109,7 @@ impl Step {
             Self::Blackhole {} => "blackhole",
             Self::Send(_) => "send",
             Self::Expect(_) => "expect",
+            Self::EchoUntil(_) => "echo-until",
             Self::Echo { .. } => "echo",
             Self::Wait { .. } => "wait",
             Self::Ping {} => "ping",
@@ -132,6 +134,7 @@ impl Step {
             Self::Reset {} => Some(Opening::Reset),
             Self::Send(_)
             | Self::Expect(_)
+            | Self::EchoUntil(_)
             | Self::Echo { .. }
             | Self::Wait { .. }
             | Self::Ping {}
@@ -164,6 +167,7 @@ impl Step {
             Self::Accept { .. }
             | Self::Send(_)
             | Self::Expect(_)
+            | Self::EchoUntil(_)
             | Self::Echo { time: Some(_) }
             | Self::Wait { .. }
             | Self::Ping {}
@@ -186,7 +190,9 @@ impl Step {
         match self {
             Self::Accept { subprotocol: Some(name) } => check_subprotocol(name),
             Self::Refuse(refusal) => check_refusal(refusal),
-            Self::Send(payload) | Self::Expect(payload) => payload.check(),
+            Self::Send(payload) | Self::Expect(payload) | Self::EchoUntil(payload) => {
+                payload.check()
+            }
             Self::Wait { time }
             | Self::Echo { time: Some(time) }
             | Self::Silent { time: Some(time) } => check_time(*time),

@@ -20,6 +20,7 @@ steps = [
     { do = "send", base64 = "AAH/" },
     { do = "expect", text = "hello yourself" },
     { do = "expect", base64 = "AAH/" },
+    { do = "echo-until", text = "enough" },
     { do = "echo", for = "2s" },
     { do = "wait", for = "500ms" },
     { do = "ping" },
@@ -68,6 +69,7 @@ fn everything() -> Script {
                 .send_binary([0, 1, 255])
                 .expect_text("hello yourself")
                 .expect_binary([0, 1, 255])
+                .echo_until_text("enough")
                 .echo_for(Duration::from_secs(2))
                 .wait(Duration::from_millis(500))
                 .ping()
@@ -315,6 +317,7 @@ fn unknown_fields_are_errors_everywhere() {
         "do = 'send', text = ''",
         "do = 'expect', text = ''",
         "do = 'echo'",
+        "do = 'echo-until', text = ''",
         "do = 'wait', for = '1s'",
         "do = 'ping'",
         "do = 'silent'",

@@ -46,7 +46,7 @@ refuses the second, and echoes to all others:
     steps = [{ do = \"refuse\", status = 503 }]
 
   First steps: accept (implied), refuse, garbage, blackhole
-  AfterLast:        send, expect, echo, wait, ping, silent
+  Later:       send, expect, echo, echo-until, wait, ping, silent
   At the end:  close, close-no-code, drop, reset
 
   After the last step: echo. Every step and its fields: docs/serve-script.md
