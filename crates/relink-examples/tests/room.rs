@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use relink_examples::mesh::{DataChannel, MeshEvent, NotSent, PeerState};
 use relink_examples::room::{Guest, GuestConfig, GuestEvents, PeerInfo, RoomEvent, server};
-use relink_testing::proxy::{Dials, End, Fault, Proxy};
+use relink_testing::proxy::{Dials, Fault, Proxy, Termination};
 use tokio::net::TcpListener;
 
 /// Far more than anything here takes.
@@ -85,7 +85,7 @@ impl Person {
     /// The signalling link is lost, and cannot come back until [`mend`](Self::mend).
     async fn cut(&mut self) {
         self.proxy.set_dials(Dials::Closed);
-        self.proxy.set(Fault::Cut(End::Reset));
+        self.proxy.set(Fault::Cut(Termination::Reset));
         self.until("loss", |event| (event == RoomEvent::SignallingDown).then_some(())).await;
     }
 

@@ -17,7 +17,7 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    event::{Request, What},
+    event::{EventKind, Request},
     handshake,
     peer::Peer,
     script::{Connection, Refusal},
@@ -43,9 +43,9 @@ pub(crate) async fn conduct(
         Opening::Blackhole => blackhole(&tcp, seat).await,
         Opening::Reset => {
             drop(tcp);
-            Over::reset(What::Reset)
+            Over::reset(EventKind::Reset)
         }
-        Opening::Drop => Over::polite(What::Dropped, Box::new(tcp)),
+        Opening::Drop => Over::polite(EventKind::Dropped, Box::new(tcp)),
         Opening::Answer(answer) => {
             let deadline = Instant::now() + HANDSHAKE;
             let arrival = timeout_at(deadline, Arrival::receive(tcp, seat)).await;
@@ -58,13 +58,13 @@ pub(crate) async fn conduct(
 }
 
 async fn blackhole(tcp: &TcpStream, seat: &Seat) -> Over {
-    seat.log(What::Blackholed);
+    seat.log(EventKind::Blackholed);
     socket::peer_gone(tcp).await;
-    Over::reset(What::PeerLost { why: "it left the blackhole".to_owned() })
+    Over::reset(EventKind::PeerLost { why: "it left the blackhole".to_owned() })
 }
 
 fn failed(why: impl Into<String>) -> Over {
-    Over::reset(What::HandshakeFailed { why: why.into() })
+    Over::reset(EventKind::HandshakeFailed { why: why.into() })
 }
 
 /// A client that has said what it wants.
@@ -79,11 +79,11 @@ impl Arrival {
     async fn receive(tcp: TcpStream, seat: &Seat) -> Result<Self, Over> {
         let secured = seat.shared.security.secure(tcp).await;
         let mut socket = secured.map_err(|(error, tcp)| {
-            Over::polite(What::HandshakeFailed { why: format!("TLS: {error}") }, Box::new(tcp))
+            Over::polite(EventKind::HandshakeFailed { why: format!("TLS: {error}") }, Box::new(tcp))
         })?;
         match handshake::read_request(&mut socket).await {
             Ok((http, early)) => Ok(Self { socket, http, early }),
-            Err(why) => Err(Over::polite(What::HandshakeFailed { why }, socket)),
+            Err(why) => Err(Over::polite(EventKind::HandshakeFailed { why }, socket)),
         }
     }
 
@@ -107,7 +107,9 @@ impl Arrival {
     async fn refuse(mut self, refusal: &Refusal) -> Over {
         let request = Request::new(&self.http);
         match self.socket.write_all(handshake::refusal(refusal).as_bytes()).await {
-            Ok(()) => Over::polite(What::Refused { status: refusal.status, request }, self.socket),
+            Ok(()) => {
+                Over::polite(EventKind::Refused { status: refusal.status, request }, self.socket)
+            }
             Err(error) => failed(format!("the refusal could not be sent: {error}")),
         }
     }
@@ -115,7 +117,7 @@ impl Arrival {
     async fn garbage(mut self) -> Over {
         let request = Request::new(&self.http);
         match self.socket.write_all(GARBAGE).await {
-            Ok(()) => Over::polite(What::AnsweredGarbage { request }, self.socket),
+            Ok(()) => Over::polite(EventKind::AnsweredGarbage { request }, self.socket),
             Err(error) => failed(format!("the garbage could not be sent: {error}")),
         }
     }
@@ -132,7 +134,7 @@ impl Arrival {
             Ok(upgrade) => upgrade,
             Err(why) => {
                 let refused = self.refuse(&Refusal::new(400)).await;
-                return Err(refused.called(What::HandshakeFailed { why }));
+                return Err(refused.called(EventKind::HandshakeFailed { why }));
             }
         };
         let upstream = upstream.filter(|upstream| upstream.serves(subprotocol.as_deref()));
@@ -144,14 +146,14 @@ impl Arrival {
             None if seat.shared.upstream.as_ref().is_some_and(|upstream| upstream.is_only) => {
                 let why = "it does not ask for the subprotocol that alone is served".to_owned();
                 let refused = self.refuse(&Refusal::new(400)).await;
-                return Err(refused.called(What::HandshakeFailed { why }));
+                return Err(refused.called(EventKind::HandshakeFailed { why }));
             }
             None => Behind::NOTHING,
         };
         if let Err(error) = self.socket.write_all(&response).await {
             return Err(failed(format!("the answer could not be sent: {error}")));
         }
-        seat.log(What::Accepted { request: Request::new(&self.http), subprotocol });
+        seat.log(EventKind::Accepted { request: Request::new(&self.http), subprotocol });
         let (socket, early) = (self.socket, self.early);
         let ws =
             WebSocketStream::from_partially_read(socket, early, Role::Server, Some(limits())).await;

@@ -18,7 +18,7 @@ pub struct ServerEvent {
     /// Which connection; the first to arrive is 1.
     pub connection: usize,
     /// What happened.
-    pub what: What,
+    pub kind: EventKind,
 }
 
 /// What happened to a connection.
@@ -27,7 +27,7 @@ pub struct ServerEvent {
 /// exactly one event that [ends](Self::is_end) it, and that comes last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum What {
+pub enum EventKind {
     /// A socket was accepted; nothing has been read from it.
     Arrived,
     /// The handshake succeeded.
@@ -112,7 +112,7 @@ pub enum What {
     },
 }
 
-impl What {
+impl EventKind {
     /// Is this the last event of its connection?
     #[must_use]
     pub fn is_end(&self) -> bool {
@@ -246,11 +246,11 @@ impl fmt::Debug for Request {
 
 impl fmt::Display for ServerEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>9.3}s  #{}  {}", self.at.as_secs_f64(), self.connection, self.what)
+        write!(f, "{:>9.3}s  #{}  {}", self.at.as_secs_f64(), self.connection, self.kind)
     }
 }
 
-impl fmt::Display for What {
+impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Arrived => write!(f, "arrived"),

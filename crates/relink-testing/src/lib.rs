@@ -9,7 +9,7 @@
 //! use std::time::Duration;
 //!
 //! use futures_util::{SinkExt, StreamExt};
-//! use relink_testing::{Connection, Script, Server, What};
+//! use relink_testing::{Connection, EventKind, Script, Server};
 //! use tokio_tungstenite::{connect_async, tungstenite::Message};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -29,11 +29,11 @@
 //! assert_eq!(second.next().await.transpose()?, Some(Message::text("still there?")));
 //!
 //! // What the server saw: wait for it, with a limit.
-//! let asked = What::Text("still there?".into());
+//! let asked = EventKind::Text("still there?".into());
 //! let events = server
-//!     .wait_for(|events| events.iter().any(|event| event.what == asked), Duration::from_secs(5))
+//!     .wait_for(|events| events.iter().any(|event| event.kind == asked), Duration::from_secs(5))
 //!     .await?;
-//! assert!(events.iter().any(|event| event.what == asked && event.connection == 2));
+//! assert!(events.iter().any(|event| event.kind == asked && event.connection == 2));
 //! # Ok(())
 //! # }
 //! ```
@@ -120,7 +120,7 @@ mod step;
 mod tls;
 mod upstream;
 
-pub use event::{Request, ServerEvent, What};
+pub use event::{EventKind, Request, ServerEvent};
 pub use log::{Events, WaitError};
 #[cfg(feature = "profiles")]
 pub use metered::{Hub, Metered, Reply};

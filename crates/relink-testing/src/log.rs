@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use crate::event::{ServerEvent, What};
+use crate::event::{EventKind, ServerEvent};
 
 const EVENTS_MAX: usize = 10_000;
 const BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -45,9 +45,9 @@ impl Log {
         }
     }
 
-    pub(crate) fn push(&self, connection: usize, what: What) {
+    pub(crate) fn push(&self, connection: usize, kind: EventKind) {
         let at = self.start.elapsed();
-        self.state().push(ServerEvent { at, connection, what });
+        self.state().push(ServerEvent { at, connection, kind });
         self.wake();
     }
 
@@ -127,13 +127,13 @@ impl Log {
 
 impl State {
     fn push(&mut self, event: ServerEvent) {
-        self.bytes += event.what.weight();
+        self.bytes += event.kind.weight();
         self.events.push_back(event);
         while self.events.len() > EVENTS_MAX || self.bytes > BYTES_MAX {
             let Some(oldest) = self.events.pop_front() else {
                 break;
             };
-            self.bytes -= oldest.what.weight();
+            self.bytes -= oldest.kind.weight();
             self.dropped += 1;
         }
     }
@@ -259,10 +259,10 @@ mod tests {
     #[tokio::test]
     async fn the_log_forgets_the_oldest_and_counts_them() {
         let log = Arc::new(Log::new());
-        log.push(1, What::Arrived);
+        log.push(1, EventKind::Arrived);
         let mut events = Events::new(Arc::clone(&log));
         for connection in 2..=EVENTS_MAX + 3 {
-            log.push(connection, What::Arrived);
+            log.push(connection, EventKind::Arrived);
         }
         assert_eq!((log.events().len(), log.dropped()), (EVENTS_MAX, 3));
         assert_eq!(events.next().await.unwrap().connection, 4);
@@ -273,7 +273,7 @@ mod tests {
     fn the_log_holds_a_bounded_amount_of_content() {
         let log = Log::new();
         for _ in 0..20 {
-            log.push(1, What::Binary(vec![0; 1024 * 1024]));
+            log.push(1, EventKind::Binary(vec![0; 1024 * 1024]));
         }
         assert_eq!((log.events().len(), log.dropped()), (16, 4));
     }
@@ -281,13 +281,13 @@ mod tests {
     #[tokio::test]
     async fn a_stopped_log_ends_every_wait() {
         let log = Arc::new(Log::new());
-        log.push(1, What::Arrived);
+        log.push(1, EventKind::Arrived);
         log.stop();
         let deadline = tokio::time::sleep(Duration::from_secs(3600));
         assert_eq!(log.wait_for(|_| false, deadline).await, Err(Gave::Stopped));
         assert_eq!(log.wait_for_blocking(|_| false, Duration::from_secs(3600)), Err(Gave::Stopped));
         let mut events = Events::new(Arc::clone(&log));
-        assert_eq!(events.next().await.map(|event| event.what), Some(What::Arrived));
+        assert_eq!(events.next().await.map(|event| event.kind), Some(EventKind::Arrived));
         assert_eq!(events.next().await, None);
     }
 
@@ -298,7 +298,7 @@ mod tests {
             log.wait_for_blocking(|_| panic!("a test failed"), Duration::ZERO)
         });
         assert!(std::panic::catch_unwind(waits).is_err());
-        log.push(1, What::Arrived);
+        log.push(1, EventKind::Arrived);
         assert_eq!(log.events().len(), 1);
     }
 }

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
 use crate::{
     conduct::conduct,
-    event::What,
+    event::EventKind,
     log::Log,
     script::{Connection, Script},
     socket::{self, Security},
@@ -134,14 +134,14 @@ impl Shared {
 
     fn admit(self: &Arc<Self>, tcp: TcpStream, connections: &mut JoinSet<()>) {
         let number = self.arrived.fetch_add(1, Ordering::Relaxed) + 1;
-        self.log.push(number, What::Arrived);
+        self.log.push(number, EventKind::Arrived);
         if socket::prepare(&tcp).is_err() {
             let why = "gone before the server could look at it".to_owned();
-            return self.log.push(number, What::PeerLost { why });
+            return self.log.push(number, EventKind::PeerLost { why });
         }
         if self.live() >= LIVE_MAX {
             drop(tcp);
-            return self.log.push(number, What::AdmissionError);
+            return self.log.push(number, EventKind::AdmissionError);
         }
         let (orders, inbox) = mpsc::channel(ORDERS_MAX);
         let kill = Arc::new(Notify::new());
@@ -162,10 +162,10 @@ async fn play(
 ) {
     let over = tokio::select! {
         biased;
-        () = kill.notified() => Over::reset(What::Reset),
+        () = kill.notified() => Over::reset(EventKind::Reset),
         over = conduct(tcp, &entry, &seat, orders) => over,
     };
-    seat.log(over.what);
+    seat.log(over.kind);
     if let Some(socket) = over.socket {
         socket::leave(socket).await;
     }
@@ -173,24 +173,24 @@ async fn play(
 
 /// How a connection ended.
 pub(crate) struct Over {
-    what: What,
+    kind: EventKind,
     /// Still there if it is to be left politely.
     socket: Option<socket::BoxSocket>,
 }
 
 impl Over {
     /// The socket is gone already, and was reset by that unless the peer had ended it.
-    pub(crate) fn reset(what: What) -> Self {
-        Self { what, socket: None }
+    pub(crate) fn reset(kind: EventKind) -> Self {
+        Self { kind, socket: None }
     }
 
     /// The same end by another name.
-    pub(crate) fn called(self, what: What) -> Self {
-        Self { what, ..self }
+    pub(crate) fn called(self, kind: EventKind) -> Self {
+        Self { kind, ..self }
     }
 
-    pub(crate) fn polite(what: What, socket: socket::BoxSocket) -> Self {
-        Self { what, socket: Some(socket) }
+    pub(crate) fn polite(kind: EventKind, socket: socket::BoxSocket) -> Self {
+        Self { kind, socket: Some(socket) }
     }
 }
 
@@ -201,8 +201,8 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    pub(crate) fn log(&self, what: What) {
-        self.shared.log.push(self.number, what);
+    pub(crate) fn log(&self, kind: EventKind) {
+        self.shared.log.push(self.number, kind);
     }
 }
 
@@ -244,7 +244,7 @@ mod tests {
             clients.push(TcpStream::connect(server.addr()).await.unwrap());
         }
         let end = |events: &[crate::ServerEvent]| {
-            events.iter().any(|event| event.what == What::AdmissionError)
+            events.iter().any(|event| event.kind == EventKind::AdmissionError)
         };
         let events = server.wait_for(end, LONG).await.unwrap();
         assert_eq!(events.last().map(|event| event.connection), Some(LIVE_MAX + 1));

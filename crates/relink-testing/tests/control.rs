@@ -16,7 +16,7 @@ use std::{
 
 use common::*;
 use futures_util::{SinkExt, StreamExt};
-use relink_testing::{Connection, Script, Server, What};
+use relink_testing::{Connection, EventKind, Script, Server};
 use tokio::time::timeout;
 use tokio_tungstenite::{
     client_async,
@@ -33,11 +33,14 @@ fn reset(error: &Error) -> bool {
 async fn kill_all_resets_every_socket() {
     let (server, mut first) = pair(Script::echo()).await;
     let mut second = connect(&server).await;
-    seen(&server, |what| matches!(what, What::Accepted { .. })).await;
+    seen(&server, |what| matches!(what, EventKind::Accepted { .. })).await;
     assert_eq!(server.kill_all(), 2);
     assert!(reset(&receive_error(&mut first).await));
     assert!(reset(&receive_error(&mut second).await));
-    assert_eq!((end_of(&server, 1).await, end_of(&server, 2).await), (What::Reset, What::Reset));
+    assert_eq!(
+        (end_of(&server, 1).await, end_of(&server, 2).await),
+        (EventKind::Reset, EventKind::Reset)
+    );
 
     let mut third = connect(&server).await;
     third.send(Message::text("up again")).await.unwrap();
@@ -48,7 +51,7 @@ async fn kill_all_resets_every_socket() {
 async fn kill_all_reaches_a_blackhole() {
     let server = start(Script::blackhole()).await;
     let mut tcp = request(&server).await;
-    seen(&server, |what| *what == What::Blackholed).await;
+    seen(&server, |what| *what == EventKind::Blackholed).await;
     server.kill_all();
     assert_eq!(read_all(&mut tcp).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
@@ -63,7 +66,7 @@ async fn kill_all_reaches_a_connection_stuck_in_a_write() {
     };
     assert!(timeout(Duration::from_secs(1), flood).await.is_err(), "the echo was never stuck");
     assert_eq!(server.kill_all(), 1);
-    assert_eq!(end_of(&server, 1).await, What::Reset);
+    assert_eq!(end_of(&server, 1).await, EventKind::Reset);
 }
 
 #[tokio::test]
@@ -76,7 +79,7 @@ async fn close_all_closes_with_code_and_reason() {
     }
     assert!(matches!(
         end_of(&server, 1).await,
-        What::Closed { code: Some(4010), answered: true, .. }
+        EventKind::Closed { code: Some(4010), answered: true, .. }
     ));
 }
 
@@ -101,7 +104,7 @@ async fn send_all_sends_between_the_steps() {
 async fn silence_all_leaves_the_link_half_open() {
     let (server, mut client) = pair(Connection::new().echo_for(10 * SHORT).close(1000, "")).await;
     assert_eq!(server.silence_all(), 1);
-    seen(&server, |what| *what == What::Silent).await;
+    seen(&server, |what| *what == EventKind::Silent).await;
     client.send(Message::Ping(vec![].into())).await.unwrap();
     client.send(Message::text("anybody?")).await.unwrap();
     // The script's own close is forgotten, too.
@@ -171,11 +174,11 @@ async fn watching_gives_every_event_once_and_in_order() {
     client.close(None).await.unwrap();
 
     let mut events = Vec::new();
-    while !events.last().is_some_and(|event: &relink_testing::ServerEvent| event.what.is_end()) {
+    while !events.last().is_some_and(|event: &relink_testing::ServerEvent| event.kind.is_end()) {
         events.push(within(watch.next()).await.unwrap());
     }
     assert_eq!(events, server.events());
-    assert_eq!(events[0].what, What::Arrived);
+    assert_eq!(events[0].kind, EventKind::Arrived);
     assert!(events.iter().all(|event| event.connection == 1));
     assert!(events.is_sorted_by_key(|event| event.at));
     assert_eq!((watch.missed(), server.events_dropped()), (0, 0));
@@ -209,7 +212,7 @@ fn a_server_on_its_own_thread_needs_no_runtime_around_it() {
         client
     });
     let accepted = |events: &[relink_testing::ServerEvent]| {
-        events.iter().any(|event| matches!(event.what, What::Accepted { .. }))
+        events.iter().any(|event| matches!(event.kind, EventKind::Accepted { .. }))
     };
     // Nothing but std here: once blocking, once on an executor made of a parked thread.
     assert!(accepted(&server.wait_for_blocking(accepted, LONG).unwrap()));

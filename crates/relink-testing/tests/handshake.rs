@@ -7,7 +7,7 @@ mod common;
 use std::{io::ErrorKind, time::Duration};
 
 use common::*;
-use relink_testing::{Connection, Refusal, Script, What};
+use relink_testing::{Connection, EventKind, Refusal, Script};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -40,8 +40,8 @@ async fn subprotocol(connection: Connection, offered: &'static str) -> Option<St
         Err(Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(_))) => None,
         Err(other) => panic!("{other}"),
     };
-    let accepted = seen(&server, |what| matches!(what, What::Accepted { .. })).await;
-    let What::Accepted { subprotocol, .. } = accepted.what else { unreachable!() };
+    let accepted = seen(&server, |what| matches!(what, EventKind::Accepted { .. })).await;
+    let EventKind::Accepted { subprotocol, .. } = accepted.kind else { unreachable!() };
     if let Some(answered) = answered {
         assert_eq!(subprotocol.as_deref(), answered.to_str().ok());
     }
@@ -58,8 +58,8 @@ async fn the_log_has_path_query_and_headers_of_an_accepted_client() {
     request.headers_mut().insert("X-Shown", HeaderValue::from_static("shown"));
     let client = within(connect_async(request)).await.unwrap();
 
-    let accepted = seen(&server, |what| matches!(what, What::Accepted { .. })).await;
-    let request = accepted.what.request().unwrap();
+    let accepted = seen(&server, |what| matches!(what, EventKind::Accepted { .. })).await;
+    let request = accepted.kind.request().unwrap();
     assert_eq!(request.path(), "/chat");
     assert_eq!(request.query(), Some("token=hush"));
     assert_eq!(request.header("AUTHORIZATION"), Some("Bearer hush"));
@@ -108,7 +108,7 @@ async fn refuse_answers_with_status_and_retry_after() {
     assert_eq!(response.status(), 429);
     assert_eq!(response.headers()["retry-after"], "7");
     let end = end_of(&server, 1).await;
-    assert!(matches!(end, What::Refused { status: 429, .. }), "{end:?}");
+    assert!(matches!(end, EventKind::Refused { status: 429, .. }), "{end:?}");
     assert_eq!(end.request().unwrap().path(), "/");
 }
 
@@ -145,21 +145,21 @@ async fn garbage_is_not_http() {
     let server = start(Connection::garbage()).await;
     let error = within(connect_async(server.url())).await.unwrap_err();
     assert!(!matches!(error, Error::Http(_) | Error::Io(_)), "{error}");
-    assert!(matches!(end_of(&server, 1).await, What::AnsweredGarbage { .. }));
+    assert!(matches!(end_of(&server, 1).await, EventKind::AnsweredGarbage { .. }));
 }
 
 #[tokio::test]
 async fn a_blackhole_keeps_the_socket_and_answers_nothing() {
     let server = start(Script::blackhole()).await;
     let mut tcp = request(&server).await;
-    seen(&server, |what| *what == What::Blackholed).await;
+    seen(&server, |what| *what == EventKind::Blackholed).await;
     // What cannot be read within a moment is no proof, but what comes would be one against it.
     let mut byte = [0];
     assert!(timeout(Duration::from_millis(50), tcp.read(&mut byte)).await.is_err());
     assert_eq!(server.live(), 1);
 
     drop(tcp);
-    assert!(matches!(end_of(&server, 1).await, What::PeerLost { .. }));
+    assert!(matches!(end_of(&server, 1).await, EventKind::PeerLost { .. }));
     server.wait_for(|_| server.live() == 0, LONG).await.unwrap();
 }
 
@@ -168,7 +168,7 @@ async fn reset_first_resets_before_the_handshake() {
     let server = start(Connection::reset_at_once()).await;
     let mut tcp = TcpStream::connect(server.addr()).await.unwrap();
     assert_eq!(read_all(&mut tcp).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
-    assert_eq!(end_of(&server, 1).await, What::Reset);
+    assert_eq!(end_of(&server, 1).await, EventKind::Reset);
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn drop_first_ends_the_socket_before_the_handshake() {
     let server = start(Connection::drop_at_once()).await;
     let mut tcp = request(&server).await;
     assert_eq!(read_all(&mut tcp).await.unwrap(), b"");
-    assert_eq!(end_of(&server, 1).await, What::Dropped);
+    assert_eq!(end_of(&server, 1).await, EventKind::Dropped);
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn a_request_that_is_no_upgrade_gets_400() {
     tcp.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let answer = String::from_utf8(read_all(&mut tcp).await.unwrap()).unwrap();
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
-    let What::HandshakeFailed { why, .. } = end_of(&server, 1).await else { panic!() };
+    let EventKind::HandshakeFailed { why, .. } = end_of(&server, 1).await else { panic!() };
     assert!(why.to_lowercase().contains("upgrade"), "{why}");
 }
 
@@ -196,7 +196,7 @@ async fn bytes_that_are_no_request_end_the_connection() {
     let mut tcp = TcpStream::connect(server.addr()).await.unwrap();
     tcp.write_all(b"\x16\x03\x01 this is no HTTP\r\n\r\n").await.unwrap();
     assert_eq!(read_all(&mut tcp).await.unwrap(), b"");
-    assert!(matches!(end_of(&server, 1).await, What::HandshakeFailed { .. }));
+    assert!(matches!(end_of(&server, 1).await, EventKind::HandshakeFailed { .. }));
 }
 
 #[tokio::test]
@@ -206,7 +206,7 @@ async fn a_request_without_end_is_cut_off() {
     tcp.write_all(b"GET / HTTP/1.1\r\nx: ").await.unwrap();
     tcp.write_all(&[b'x'; 20_000]).await.unwrap();
     assert_eq!(read_all(&mut tcp).await.unwrap(), b"");
-    let What::HandshakeFailed { why, .. } = end_of(&server, 1).await else { panic!() };
+    let EventKind::HandshakeFailed { why, .. } = end_of(&server, 1).await else { panic!() };
     assert!(why.contains("longer than 16384 bytes"), "{why}");
 }
 
@@ -214,7 +214,7 @@ async fn a_request_without_end_is_cut_off() {
 async fn a_client_that_leaves_before_its_request_is_noticed() {
     let server = start(Script::echo()).await;
     drop(TcpStream::connect(server.addr()).await.unwrap());
-    assert!(matches!(end_of(&server, 1).await, What::HandshakeFailed { .. }));
+    assert!(matches!(end_of(&server, 1).await, EventKind::HandshakeFailed { .. }));
 }
 
 #[tokio::test]

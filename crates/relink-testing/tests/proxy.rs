@@ -5,7 +5,7 @@
 use std::{io::ErrorKind, net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use relink_testing::proxy::{
-    Dials, Direction, End, Fault, Proxy, ProxyStats, Schedule, ScheduledFault,
+    Dials, Direction, Fault, Proxy, ProxyStats, Schedule, ScheduledFault, Termination,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -170,7 +170,7 @@ async fn a_rate_is_kept() {
 async fn a_reset_reaches_both_sides() {
     let rig = Rig::new().await;
     let (mut client, mut server) = rig.pair().await;
-    rig.proxy.set(Fault::Cut(End::Reset));
+    rig.proxy.set(Fault::Cut(Termination::Reset));
     assert_eq!(rest(&mut client).await, Err(ErrorKind::ConnectionReset));
     assert_eq!(rest(&mut server).await, Err(ErrorKind::ConnectionReset));
     rig.nobody_is_left().await;
@@ -185,7 +185,7 @@ async fn one_connection_can_be_meant() {
     let rig = Rig::new().await;
     let (mut first, _server) = rig.pair().await;
     let (mut second, mut server) = rig.pair().await;
-    assert!(rig.proxy.set_on(1, Fault::Cut(End::Reset)));
+    assert!(rig.proxy.set_on(1, Fault::Cut(Termination::Reset)));
     assert_eq!(rest(&mut first).await, Err(ErrorKind::ConnectionReset));
     second.write_all(b"x").await.unwrap();
     read::<1>(&mut server).await;
@@ -199,7 +199,7 @@ async fn an_end_in_both_directions_comes_after_what_was_sent() {
     let (mut client, mut server) = rig.pair().await;
     server.write_all(b"last words").await.unwrap();
     rig.proxy.wait_for(|stats| stats.down == 10, LONG).await.unwrap();
-    rig.proxy.set(Fault::Cut(End::Fin(Direction::Both)));
+    rig.proxy.set(Fault::Cut(Termination::Fin(Direction::Both)));
     assert_eq!(rest(&mut client).await, Ok(b"last words".to_vec()));
     assert_eq!(rest(&mut server).await, Ok(vec![]));
     rig.nobody_is_left().await;
@@ -209,7 +209,7 @@ async fn an_end_in_both_directions_comes_after_what_was_sent() {
 async fn an_end_in_one_direction_leaves_the_other_one() {
     let rig = Rig::new().await;
     let (mut client, mut server) = rig.pair().await;
-    rig.proxy.set(Fault::Cut(End::Fin(Direction::Up)));
+    rig.proxy.set(Fault::Cut(Termination::Fin(Direction::Up)));
     assert_eq!(rest(&mut server).await, Ok(vec![]));
     server.write_all(b"still here").await.unwrap();
     assert_eq!(&read::<10>(&mut client).await, b"still here");
@@ -225,7 +225,7 @@ async fn a_cut_comes_after_exactly_so_many_bytes() {
     client.write_all(b"before").await.unwrap();
     read::<6>(&mut server).await;
     rig.proxy.wait_for(|stats| stats.up == 6, LONG).await.unwrap();
-    rig.proxy.set(Fault::CutAfter(Direction::Up, 3, End::Fin(Direction::Both)));
+    rig.proxy.set(Fault::CutAfter(Direction::Up, 3, Termination::Fin(Direction::Both)));
     client.write_all(b"12345").await.unwrap();
     assert_eq!(rest(&mut server).await, Ok(b"123".to_vec()));
     assert_eq!(rest(&mut client).await, Ok(vec![]));
@@ -240,7 +240,7 @@ async fn a_cut_comes_after_exactly_so_many_bytes() {
 #[tokio::test]
 async fn a_reset_after_so_many_bytes_lets_none_pass_behind_them() {
     let rig = Rig::new().await;
-    rig.proxy.set(Fault::CutAfter(Direction::Down, 4, End::Reset));
+    rig.proxy.set(Fault::CutAfter(Direction::Down, 4, Termination::Reset));
     let (mut client, mut server) = rig.pair().await;
     server.write_all(&[1; 100_000]).await.unwrap();
     assert_eq!(rest(&mut client).await, Err(ErrorKind::ConnectionReset));
@@ -339,7 +339,7 @@ async fn a_schedule_is_played_in_order() {
         [rig.upstream.local_addr().unwrap(), other.local_addr().unwrap()];
     let (mut client, _server) = rig.pair().await;
     let schedule = Schedule::new([
-        (SHORT, ScheduledFault::Fault(Fault::Cut(End::Reset))),
+        (SHORT, ScheduledFault::Fault(Fault::Cut(Termination::Reset))),
         (Duration::ZERO, ScheduledFault::Upstream(3)),
         (SHORT, ScheduledFault::Dials(Dials::Pass)),
     ]);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::*;
 use futures_util::{SinkExt, StreamExt};
-use relink_testing::{ClientIdentity, Connection, Script, Server, TestCertificate, What};
+use relink_testing::{ClientIdentity, Connection, EventKind, Script, Server, TestCertificate};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
@@ -63,7 +63,7 @@ async fn a_client_that_trusts_the_authority_gets_through() {
     let mut client = dial(&server, &connector(&[&certificate], None)).await.unwrap();
     echoes(&mut client).await;
     client.close(None).await.unwrap();
-    assert!(matches!(end_of(&server, 1).await, What::PeerClosed { .. }));
+    assert!(matches!(end_of(&server, 1).await, EventKind::PeerClosed { .. }));
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn a_client_that_does_not_trust_it_turns_away() {
         .await
         .unwrap_err();
     assert!(error.contains("certificate"), "{error}");
-    let What::HandshakeFailed { why, .. } = end_of(&server, 1).await else { panic!() };
+    let EventKind::HandshakeFailed { why, .. } = end_of(&server, 1).await else { panic!() };
     assert!(why.starts_with("TLS: "), "{why}");
 }
 
@@ -92,7 +92,7 @@ async fn a_required_client_certificate_is_required() {
     let server = Server::start_tls(Script::echo(), &certificate).await.unwrap();
     let error = dial(&server, &connector(&[&certificate], None)).await.unwrap_err();
     assert!(error.contains("CertificateRequired"), "{error}");
-    assert!(matches!(end_of(&server, 1).await, What::HandshakeFailed { .. }));
+    assert!(matches!(end_of(&server, 1).await, EventKind::HandshakeFailed { .. }));
 
     let stranger = TestCertificate::for_localhost().unwrap();
     assert!(dial(&server, &connector(&[&certificate], Some(stranger.client()))).await.is_err());
@@ -122,8 +122,8 @@ async fn the_steps_work_over_tls_too() {
     assert!(within(reset.next()).await.unwrap().is_err());
     let refused = dial(&server, &connector).await.unwrap_err();
     assert!(refused.contains("503"), "{refused}");
-    assert_eq!(end_of(&server, 2).await, What::Dropped);
-    assert_eq!(end_of(&server, 3).await, What::Reset);
+    assert_eq!(end_of(&server, 2).await, EventKind::Dropped);
+    assert_eq!(end_of(&server, 3).await, EventKind::Reset);
 }
 
 #[test]

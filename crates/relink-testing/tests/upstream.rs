@@ -8,7 +8,7 @@ use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
 use common::*;
 use futures_util::{SinkExt, StreamExt};
-use relink_testing::{Connection, Refusal, Script, Server, Upstream, What};
+use relink_testing::{Connection, EventKind, Refusal, Script, Server, Upstream};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     connect_async,
@@ -55,12 +55,12 @@ async fn it_serves_those_who_ask_for_its_subprotocol() {
     let mut client = rig.client().await;
     assert_eq!(receive(&mut client).await, Message::text("welcome"));
     client.send(Message::binary(vec![1, 2])).await.unwrap();
-    seen(&rig.behind, |what| *what == What::Binary(vec![1, 2])).await;
-    seen(&rig.front, |what| *what == What::UpstreamText("welcome".into())).await;
-    seen(&rig.front, |what| *what == What::Binary(vec![1, 2])).await;
+    seen(&rig.behind, |what| *what == EventKind::Binary(vec![1, 2])).await;
+    seen(&rig.front, |what| *what == EventKind::UpstreamText("welcome".into())).await;
+    seen(&rig.front, |what| *what == EventKind::Binary(vec![1, 2])).await;
     // It knows what was asked for.
-    let accepted = seen(&rig.behind, |what| matches!(what, What::Accepted { .. })).await;
-    let request = accepted.what.request().unwrap();
+    let accepted = seen(&rig.behind, |what| matches!(what, EventKind::Accepted { .. })).await;
+    let request = accepted.kind.request().unwrap();
     assert_eq!((request.path(), request.query()), ("/room", Some("x=1")));
     assert_eq!(request.header("authorization"), Some("Bearer s3cret"));
     assert_eq!(request.header("sec-websocket-protocol"), Some("chat.v2"));
@@ -84,10 +84,11 @@ async fn one_for_all_serves_everybody_and_agrees_on_nothing() {
     let request =
         ClientRequestBuilder::new(front.url().parse().unwrap()).with_sub_protocol("chat.v2");
     assert!(within(connect_async(request)).await.is_err());
-    let agreed = |what: &What| matches!(what, What::Accepted { subprotocol: Some(_), .. });
-    assert!(!front.events().iter().any(|event| agreed(&event.what)));
+    let agreed =
+        |what: &EventKind| matches!(what, EventKind::Accepted { subprotocol: Some(_), .. });
+    assert!(!front.events().iter().any(|event| agreed(&event.kind)));
     let log = behind.wait_for(|_| behind.connections() == 2, LONG).await.unwrap();
-    let asked = log.iter().filter_map(|event| event.what.request());
+    let asked = log.iter().filter_map(|event| event.kind.request());
     assert!(asked.into_iter().all(|request| request.header("sec-websocket-protocol").is_none()));
 }
 
@@ -98,7 +99,7 @@ async fn before_the_echo_it_takes_in_and_is_not_heard() {
             .await;
     let mut client = rig.client().await;
     client.send(Message::text("early")).await.unwrap();
-    seen(&rig.behind, |what| *what == What::Text("early".into())).await;
+    seen(&rig.behind, |what| *what == EventKind::Text("early".into())).await;
     assert!(timeout(Duration::from_millis(50), client.next()).await.is_err());
     client.send(Message::text("go")).await.unwrap();
     for expected in ["by the script", "early", "go"] {
@@ -115,7 +116,7 @@ async fn its_close_reaches_the_client() {
     assert_eq!(receive_close(&mut client).await, Some((4009, "replaced".into())));
     assert!(matches!(
         end_of(&rig.front, 1).await,
-        What::Closed { code: Some(4009), answered: true, .. }
+        EventKind::Closed { code: Some(4009), answered: true, .. }
     ));
 }
 
@@ -125,7 +126,7 @@ async fn its_end_without_a_close_reaches_the_client_too() {
     let mut client = rig.client().await;
     client.send(Message::text("x")).await.unwrap();
     receive_error(&mut client).await;
-    assert_eq!(end_of(&rig.front, 1).await, What::Dropped);
+    assert_eq!(end_of(&rig.front, 1).await, EventKind::Dropped);
 }
 
 #[tokio::test]
@@ -138,9 +139,9 @@ async fn the_clients_close_reaches_it_behind_all_that_was_said() {
     client.close(Some(CloseFrame { code: 4123.into(), reason: "bye".into() })).await.unwrap();
     assert_eq!(
         end_of(&rig.behind, 1).await,
-        What::PeerClosed { code: Some(4123), reason: "bye".into() }
+        EventKind::PeerClosed { code: Some(4123), reason: "bye".into() }
     );
-    assert!(rig.behind.events().iter().any(|event| event.what == What::Text("99".into())));
+    assert!(rig.behind.events().iter().any(|event| event.kind == EventKind::Text("99".into())));
 }
 
 #[tokio::test]
@@ -150,7 +151,7 @@ async fn where_the_script_closes_it_sees_a_loss() {
     let mut client = rig.client().await;
     client.send(Message::text("x")).await.unwrap();
     assert_eq!(receive_close(&mut client).await, Some((1001, "deploy".into())));
-    assert!(matches!(end_of(&rig.behind, 1).await, What::PeerLost { .. }));
+    assert!(matches!(end_of(&rig.behind, 1).await, EventKind::PeerLost { .. }));
 }
 
 #[tokio::test]
@@ -163,7 +164,7 @@ async fn its_refusal_is_the_fronts() {
         (response.status().as_u16(), &response.headers()["retry-after"]),
         (429, &"7".parse().unwrap())
     );
-    assert!(matches!(end_of(&rig.front, 1).await, What::Refused { status: 429, .. }));
+    assert!(matches!(end_of(&rig.front, 1).await, EventKind::Refused { status: 429, .. }));
 }
 
 #[tokio::test]
@@ -187,7 +188,7 @@ async fn others_can_be_refused() {
         panic!("no refusal");
     };
     assert_eq!(response.status().as_u16(), 400);
-    assert!(matches!(end_of(&front, 1).await, What::HandshakeFailed { .. }));
+    assert!(matches!(end_of(&front, 1).await, EventKind::HandshakeFailed { .. }));
     let request =
         ClientRequestBuilder::new(front.url().parse().unwrap()).with_sub_protocol("chat.v2");
     within(connect_async(request)).await.unwrap();
@@ -219,5 +220,5 @@ async fn stopping_the_front_ends_what_is_behind() {
     rig.front.stop().await;
     let Error::Io(error) = receive_error(&mut client).await else { panic!("no reset") };
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    assert!(matches!(end_of(&rig.behind, 1).await, What::PeerLost { .. }));
+    assert!(matches!(end_of(&rig.behind, 1).await, EventKind::PeerLost { .. }));
 }

@@ -93,7 +93,7 @@ async fn breaks(stage: &mut Stage) -> Result<(), Broken> {
     stage.all_arrived().await?;
     stage.server_says(&format!("has {names}: all of them, in order, once"))?;
     stage.why(
-        "What waits in the queue is safe. What was on the wire when it broke is not sent again: nobody can know \
+        "EventKind waits in the queue is safe. EventKind was on the wire when it broke is not sent again: nobody can know \
          what the server saw of it.",
     )
 }

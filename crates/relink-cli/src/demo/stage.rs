@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anstyle::Style;
 use relink::{CloseCode, ClosedReason, Event, Reason, SessionConfig, Token};
-use relink_testing::{Script, Server, ServerEvent, What};
+use relink_testing::{EventKind, Script, Server, ServerEvent};
 use relink_tokio::{Client, Events};
 use tokio::time::{Instant, interval, sleep_until};
 
@@ -167,9 +167,10 @@ impl Stage {
         self.expect("a connection", |event| pick(event).then_some(())).await?;
         let shown = |log: &[ServerEvent]| {
             let header = |event: &ServerEvent| {
-                event.what.request()?.header("authorization").map(str::to_owned)
+                event.kind.request()?.header("authorization").map(str::to_owned)
             };
-            let accepted = log.iter().filter(|event| matches!(event.what, What::Accepted { .. }));
+            let accepted =
+                log.iter().filter(|event| matches!(event.kind, EventKind::Accepted { .. }));
             accepted.filter_map(header).collect::<Vec<_>>()
         };
         let connects = usize::try_from(self.client.stats().connects).unwrap_or(usize::MAX);
@@ -283,5 +284,5 @@ const fn is_background(event: &Event) -> bool {
 
 fn orders(log: &[ServerEvent]) -> impl Iterator<Item = &String> {
     log.iter()
-        .filter_map(|event| if let What::Text(text) = &event.what { Some(text) } else { None })
+        .filter_map(|event| if let EventKind::Text(text) = &event.kind { Some(text) } else { None })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use relink::Message;
-use relink_testing::{ServerEvent, What};
+use relink_testing::{EventKind, ServerEvent};
 use relink_v1::{ClientFrame, Encoding, SUBPROTOCOL, ServerFrame};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -57,8 +57,8 @@ impl Teller {
     }
 
     pub(super) fn line(&mut self, event: &ServerEvent) -> Line {
-        let ServerEvent { connection, what, .. } = event;
-        if let What::Accepted { subprotocol, .. } = what {
+        let ServerEvent { connection, kind, .. } = event;
+        if let EventKind::Accepted { subprotocol, .. } = kind {
             let agreed = match self.frames {
                 Frames::None => false,
                 Frames::RelinkV1 => subprotocol.as_deref() == Some(SUBPROTOCOL),
@@ -68,8 +68,8 @@ impl Teller {
                 self.framed.insert(*connection);
             }
         }
-        let frame = if self.framed.contains(connection) { frame(self.frames, what) } else { None };
-        if what.is_end() {
+        let frame = if self.framed.contains(connection) { frame(self.frames, kind) } else { None };
+        if kind.is_end() {
             self.framed.remove(connection);
         }
         match (frame, self.is_json) {
@@ -78,7 +78,7 @@ impl Teller {
             }
             (Some((from, frame)), false) => Line::Out(people(event, from, &frame)),
             (None, true) => {
-                let (name, more) = describe(what);
+                let (name, more) = describe(kind);
                 Told::new(event, name, more).line()
             }
             (None, false) => Line::Out(event.to_string()),
@@ -88,12 +88,12 @@ impl Teller {
 
 /// Who sent a frame, and the frame without its secrets; `null` for what is none.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is no message is no frame")]
-fn frame(frames: Frames, what: &What) -> Option<(&'static str, Value)> {
-    let (from, message) = match what {
-        What::Text(text) => ("client", Message::from(text.as_str())),
-        What::Binary(bytes) => ("client", Message::from(bytes.clone())),
-        What::UpstreamText(text) => ("server", Message::from(text.as_str())),
-        What::UpstreamBinary(bytes) => ("server", Message::from(bytes.clone())),
+fn frame(frames: Frames, kind: &EventKind) -> Option<(&'static str, Value)> {
+    let (from, message) = match kind {
+        EventKind::Text(text) => ("client", Message::from(text.as_str())),
+        EventKind::Binary(bytes) => ("client", Message::from(bytes.clone())),
+        EventKind::UpstreamText(text) => ("server", Message::from(text.as_str())),
+        EventKind::UpstreamBinary(bytes) => ("server", Message::from(bytes.clone())),
         _ => return None,
     };
     if frames == Frames::Metered {
@@ -156,38 +156,38 @@ impl Told {
     }
 }
 
-fn describe(what: &What) -> (&'static str, Value) {
-    match what {
-        What::Arrived => ("arrived", json!({})),
-        What::Accepted { request, subprotocol, .. } => {
+fn describe(kind: &EventKind) -> (&'static str, Value) {
+    match kind {
+        EventKind::Arrived => ("arrived", json!({})),
+        EventKind::Accepted { request, subprotocol, .. } => {
             ("accepted", json!({ "path": request.path(), "subprotocol": subprotocol }))
         }
-        What::Blackholed => ("blackholed", json!({})),
-        What::Silent => ("silent", json!({})),
-        What::Text(text) => ("message", json!({ "text": text })),
-        What::Binary(bytes) => ("message", json!({ "base64": BASE64_STANDARD.encode(bytes) })),
+        EventKind::Blackholed => ("blackholed", json!({})),
+        EventKind::Silent => ("silent", json!({})),
+        EventKind::Text(text) => ("message", json!({ "text": text })),
+        EventKind::Binary(bytes) => ("message", json!({ "base64": BASE64_STANDARD.encode(bytes) })),
         // Told as frames.
-        What::UpstreamText(_) | What::UpstreamBinary(_) => ("other", json!({})),
-        What::Ping(_) => ("ping", json!({})),
-        What::Pong(_) => ("pong", json!({})),
-        What::AdmissionError => ("too_many", json!({})),
-        What::Refused { status, request, .. } => {
+        EventKind::UpstreamText(_) | EventKind::UpstreamBinary(_) => ("other", json!({})),
+        EventKind::Ping(_) => ("ping", json!({})),
+        EventKind::Pong(_) => ("pong", json!({})),
+        EventKind::AdmissionError => ("too_many", json!({})),
+        EventKind::Refused { status, request, .. } => {
             ("refused", json!({ "status": status, "path": request.path() }))
         }
-        What::AnsweredGarbage { request, .. } => {
+        EventKind::AnsweredGarbage { request, .. } => {
             ("answered_garbage", json!({ "path": request.path() }))
         }
-        What::HandshakeFailed { why, .. } => ("handshake_failed", json!({ "why": why })),
-        What::Closed { code, reason, answered } => {
+        EventKind::HandshakeFailed { why, .. } => ("handshake_failed", json!({ "why": why })),
+        EventKind::Closed { code, reason, answered } => {
             ("closed", json!({ "code": code, "reason": reason, "answered": answered }))
         }
-        What::Reset => ("reset", json!({})),
-        What::Dropped => ("dropped", json!({})),
-        What::PeerClosed { code, reason } => {
+        EventKind::Reset => ("reset", json!({})),
+        EventKind::Dropped => ("dropped", json!({})),
+        EventKind::PeerClosed { code, reason } => {
             ("peer_closed", json!({ "code": code, "reason": reason }))
         }
-        What::PeerLost { why, .. } => ("peer_lost", json!({ "why": why })),
-        What::ProtocolError { why, .. } => ("protocol_error", json!({ "why": why })),
+        EventKind::PeerLost { why, .. } => ("peer_lost", json!({ "why": why })),
+        EventKind::ProtocolError { why, .. } => ("protocol_error", json!({ "why": why })),
         _ => ("other", json!({})),
     }
 }

@@ -1,6 +1,6 @@
 //! Each exit status, and what leads to it.
 
-use relink_testing::{Connection, Script, TestCertificate, What};
+use relink_testing::{Connection, EventKind, Script, TestCertificate};
 
 use crate::support::{Relink, file_name, seen, server};
 
@@ -14,7 +14,7 @@ fn ctrl_c_and_sigterm_close_with_1000_and_end_with_0() {
         let ended = relink.end();
         assert_eq!(ended.status, Some(0), "{name}");
         assert_eq!(ended.last_event()["reason"], "requested");
-        seen(&server, |what| matches!(what, What::PeerClosed { code: Some(1000), .. }));
+        seen(&server, |what| matches!(what, EventKind::PeerClosed { code: Some(1000), .. }));
     }
 }
 
@@ -23,7 +23,7 @@ fn ctrl_c_does_not_wait_for_a_server_that_is_away() {
     let server = server(Script::blackhole());
     let mut relink = Relink::start(["connect", &server.url()]);
     relink.type_line("never sent");
-    seen(&server, |what| *what == What::Blackholed);
+    seen(&server, |what| *what == EventKind::Blackholed);
     relink.signal("INT");
     let ended = relink.end();
     assert_eq!(ended.status, Some(0));

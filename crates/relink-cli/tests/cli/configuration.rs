@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use relink_testing::{Connection, Script, ServerEvent, What};
+use relink_testing::{Connection, EventKind, Script, ServerEvent};
 
 use crate::support::{PATIENCE, Relink, file_name, seen, server};
 
@@ -59,7 +59,7 @@ fn heartbeats_can_be_off() {
     let args = ["connect", "--json", "--no-stdin", &server.url(), "--config", &config];
     let ended = Relink::run(args.into_iter().chain(["--heartbeat-interval", "off"]));
     assert_eq!((ended.status, ended.events("disconnected").len()), (Some(3), 1), "{}", ended.out());
-    assert!(!server.events().iter().any(|event| matches!(event.what, What::Ping(_))));
+    assert!(!server.events().iter().any(|event| matches!(event.kind, EventKind::Ping(_))));
 }
 
 #[test]
@@ -68,8 +68,8 @@ fn headers_and_subprotocols_reach_the_server() {
     let more = ["--header", "X-Team: blue", "--subprotocol", "chat.v2", "--subprotocol", "chat.v1"];
     let mut relink = Relink::connect(&server.url(), &more);
     relink.event("connected");
-    let log = seen(&server, |what| matches!(what, What::Accepted { .. }));
-    let request = log.iter().find_map(|event| event.what.request()).expect("a request");
+    let log = seen(&server, |what| matches!(what, EventKind::Accepted { .. }));
+    let request = log.iter().find_map(|event| event.kind.request()).expect("a request");
     assert_eq!(request.header("x-team"), Some("blue"));
     assert_eq!(request.header("sec-websocket-protocol"), Some("chat.v2, chat.v1"));
 }
@@ -88,7 +88,7 @@ fn a_token_is_fetched_for_every_attempt() {
     assert_eq!(relink.event("disconnected")["code"], 4002);
     relink.event("connected");
     let accepted = |log: &[ServerEvent]| {
-        let requests = log.iter().filter_map(|event| event.what.request());
+        let requests = log.iter().filter_map(|event| event.kind.request());
         requests
             .filter_map(|request| request.header("authorization").map(str::to_owned))
             .collect::<Vec<_>>()

@@ -1,6 +1,6 @@
 //! Stdin and stdout as a person uses them.
 
-use relink_testing::{Connection, Script, What};
+use relink_testing::{Connection, EventKind, Script};
 
 use crate::support::{Relink, seen, server, texts};
 
@@ -61,7 +61,7 @@ fn the_end_of_stdin_waits_until_everything_went_out() {
     assert_eq!(ended.events("attempt_failed").len(), 2);
     assert_eq!(ended.last_event()["reason"], "requested");
     assert_eq!(texts(&server), ["one", "two"]);
-    seen(&server, |what| matches!(what, What::PeerClosed { code: Some(1000), .. }));
+    seen(&server, |what| matches!(what, EventKind::PeerClosed { code: Some(1000), .. }));
 }
 
 #[test]
@@ -121,5 +121,5 @@ fn a_closed_stdout_ends_it_quietly() {
         ended.err,
         [&format!("relink: connecting to {}", server.url()), "relink: connected", "status 0"]
     );
-    seen(&server, |what| matches!(what, What::PeerClosed { code: Some(1000), .. }));
+    seen(&server, |what| matches!(what, EventKind::PeerClosed { code: Some(1000), .. }));
 }

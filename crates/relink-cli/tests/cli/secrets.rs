@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use relink_testing::{Connection, Script, What};
+use relink_testing::{Connection, EventKind, Script};
 
 use crate::support::{Relink, file_name, seen, server};
 
@@ -33,8 +33,8 @@ fn tokens_headers_and_the_secret_parts_of_an_address_are_never_shown() {
         let ended = Relink::run(args);
         assert_eq!(ended.status, Some(3), "{}", ended.err());
 
-        let log = seen(&server, |what| matches!(what, What::Accepted { .. }));
-        let request = log.iter().find_map(|event| event.what.request()).expect("a request");
+        let log = seen(&server, |what| matches!(what, EventKind::Accepted { .. }));
+        let request = log.iter().find_map(|event| event.kind.request()).expect("a request");
         assert_eq!(request.header("authorization"), Some("Bearer hunter2"));
         assert_eq!(request.header("cookie"), Some("session=hunter2"));
         assert_eq!(request.query(), Some("key=hunter2"));
@@ -55,8 +55,8 @@ fn a_password_in_the_address_is_sent_and_never_shown() {
         args.extend(json.then_some("--json"));
         let ended = Relink::run(args);
         assert_eq!(ended.status, Some(3), "{}", ended.err());
-        let log = seen(&server, |what| matches!(what, What::Accepted { .. }));
-        let request = log.iter().find_map(|event| event.what.request()).expect("a request");
+        let log = seen(&server, |what| matches!(what, EventKind::Accepted { .. }));
+        let request = log.iter().find_map(|event| event.kind.request()).expect("a request");
         let encoded = BASE64_STANDARD.encode(format!("me:{SECRET}"));
         assert_eq!(request.header("authorization"), Some(format!("Basic {encoded}").as_str()));
         assert_silent(&[ended.out(), ended.err()]);

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-use relink_testing::{Script, Server, ServerEvent, What};
+use relink_testing::{EventKind, Script, Server, ServerEvent};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -290,16 +290,16 @@ pub(crate) fn server(script: impl Into<Script>) -> Server {
 }
 
 /// Waits until the server has seen this.
-pub(crate) fn seen(server: &Server, what: impl Fn(&What) -> bool) -> Vec<ServerEvent> {
+pub(crate) fn seen(server: &Server, what: impl Fn(&EventKind) -> bool) -> Vec<ServerEvent> {
     server
-        .wait_for_blocking(|log| log.iter().any(|event| what(&event.what)), PATIENCE)
+        .wait_for_blocking(|log| log.iter().any(|event| what(&event.kind)), PATIENCE)
         .expect("the server sees it")
 }
 
 /// The text messages that the server has seen.
 pub(crate) fn texts(server: &Server) -> Vec<String> {
     let text =
-        |event: ServerEvent| if let What::Text(text) = event.what { Some(text) } else { None };
+        |event: ServerEvent| if let EventKind::Text(text) = event.kind { Some(text) } else { None };
     server.events().into_iter().filter_map(text).collect()
 }
 

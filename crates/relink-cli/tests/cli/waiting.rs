@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use relink_testing::{Connection, What};
+use relink_testing::{Connection, EventKind};
 
 use crate::support::{Relink, seen, server, texts};
 
@@ -16,7 +16,7 @@ fn an_answer_that_takes_a_moment_is_heard() {
     relink.hang_up();
     let ended = relink.end();
     assert_eq!((ended.status, ended.out()), (Some(0), "you too".to_owned()), "{}", ended.err());
-    seen(&server, |what| matches!(what, What::PeerClosed { code: Some(1000), .. }));
+    seen(&server, |what| matches!(what, EventKind::PeerClosed { code: Some(1000), .. }));
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod tmux;
 use std::path::Path;
 use std::time::Duration;
 
-use relink_testing::{Connection, Refusal, Script, Server, What};
+use relink_testing::{Connection, EventKind, Refusal, Script, Server};
 use tmux::Tmux;
 
 /// Far more than anything here takes.
@@ -26,7 +26,7 @@ fn drawn(path: &Path) -> Vec<serde_json::Value> {
 fn accepted(server: &Server, count: usize) {
     let met = server.wait_for_blocking(
         |events| {
-            events.iter().filter(|event| matches!(event.what, What::Accepted { .. })).count()
+            events.iter().filter(|event| matches!(event.kind, EventKind::Accepted { .. })).count()
                 >= count
         },
         LIMIT,
@@ -110,7 +110,7 @@ fn quitting_closes_the_link_in_good_order() {
     terminal.press("q");
     terminal.wait_for("0 messages sent, 0 received");
     let closed = |event: &relink_testing::ServerEvent| {
-        matches!(event.what, What::PeerClosed { code: Some(1000), .. })
+        matches!(event.kind, EventKind::PeerClosed { code: Some(1000), .. })
     };
     let met = server.wait_for_blocking(|events| events.iter().any(closed), LIMIT);
     met.expect("a close frame with 1000");

@@ -27,7 +27,7 @@ use super::{
 };
 use tokio_tungstenite::tungstenite::Message as Frame;
 
-use crate::{AfterLast, Connection, Script, What};
+use crate::{AfterLast, Connection, EventKind, Script};
 
 /// 1000: the purpose is fulfilled.
 pub async fn code_1000_is_the_end<Rt: Runtime>(rt: Rt) {
@@ -75,7 +75,7 @@ pub async fn code_1005_is_retried<Rt: Runtime>(rt: Rt) {
     assert!(link.connected().await);
     assert_eq!(
         end_of(&server, 1).await,
-        What::Closed { code: None, reason: String::new(), answered: true }
+        EventKind::Closed { code: None, reason: String::new(), answered: true }
     );
 }
 
@@ -275,7 +275,10 @@ async fn retries<Rt: Runtime>(rt: Rt, code: u16, floor: u64) {
     link.send("back").await;
     assert_eq!(saw_text(&server, "back").await.connection, 2);
     let reason = "why".to_owned();
-    assert_eq!(end_of(&server, 1).await, What::Closed { code: Some(code), reason, answered: true });
+    assert_eq!(
+        end_of(&server, 1).await,
+        EventKind::Closed { code: Some(code), reason, answered: true }
+    );
 }
 
 /// The code is told, the end and its reason, and nobody dials again.
@@ -297,7 +300,10 @@ async fn ends<Rt: Runtime>(rt: Rt, code: u16, name: &str) {
         (SendErrorKind::Closed, Some("too late"))
     );
     let reason = "why".to_owned();
-    assert_eq!(end_of(&server, 1).await, What::Closed { code: Some(code), reason, answered: true });
+    assert_eq!(
+        end_of(&server, 1).await,
+        EventKind::Closed { code: Some(code), reason, answered: true }
+    );
 }
 
 /// The code is told, a token fetched, and the server dialled with it.

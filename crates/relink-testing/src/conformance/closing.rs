@@ -8,7 +8,7 @@ use relink_driver::{
 use super::rig::{
     LATE, end_of, ms, quick_link, saw_text, start, start_config, start_with, texts_of,
 };
-use crate::{AfterLast, Connection, Script, What};
+use crate::{AfterLast, Connection, EventKind, Script};
 
 /// `close` sends what is queued, then 1000, waits for the answer, and says what came of it.
 pub async fn e17_close_says_farewell_after_the_flush<Rt: Runtime>(rt: Rt) {
@@ -24,7 +24,7 @@ pub async fn e17_close_says_farewell_after_the_flush<Rt: Runtime>(rt: Rt) {
     assert_eq!(texts_of(&server, 1).len(), 50);
     assert_eq!(
         end_of(&server, 1).await,
-        What::PeerClosed { code: Some(1000), reason: String::new() }
+        EventKind::PeerClosed { code: Some(1000), reason: String::new() }
     );
 }
 
@@ -34,7 +34,7 @@ pub async fn a_close_can_have_a_code_and_a_reason<Rt: Runtime>(rt: Rt) {
     link.connected().await;
     link.rt.soon(link.client.close_with(CloseCode(4321), "good night")).await;
     let reason = "good night".to_owned();
-    assert_eq!(end_of(&server, 1).await, What::PeerClosed { code: Some(4321), reason });
+    assert_eq!(end_of(&server, 1).await, EventKind::PeerClosed { code: Some(4321), reason });
 }
 
 /// A code that may not stand in a frame goes out as the one rule says: 1005 as an empty frame, any
@@ -46,7 +46,7 @@ pub async fn a_close_with_a_code_that_may_not_be_sent_follows_one_rule<Rt: Runti
         link.connected().await;
         link.rt.soon(link.client.close_with(CloseCode(chosen), "why")).await;
         let reason = code.map_or(String::new(), |_| "why".to_owned());
-        assert_eq!(end_of(&server, 1).await, What::PeerClosed { code, reason }, "{chosen}");
+        assert_eq!(end_of(&server, 1).await, EventKind::PeerClosed { code, reason }, "{chosen}");
     }
 }
 
@@ -60,7 +60,7 @@ pub async fn e17_a_close_before_the_link_is_up_sends_what_is_queued<Rt: Runtime>
     assert_eq!(texts_of(&server, 1), ["hello"]);
     assert_eq!(
         end_of(&server, 1).await,
-        What::PeerClosed { code: Some(1000), reason: String::new() }
+        EventKind::PeerClosed { code: Some(1000), reason: String::new() }
     );
     link.rt.idle().await;
 }
@@ -81,7 +81,7 @@ pub async fn a_close_while_the_link_comes_back_sends_what_is_queued<Rt: Runtime>
     link.client.try_send("three").expect_err("it is closed");
     assert_eq!(texts_of(&server, 4), ["two"]);
     let reason = "good night".to_owned();
-    assert_eq!(end_of(&server, 4).await, What::PeerClosed { code: Some(4321), reason });
+    assert_eq!(end_of(&server, 4).await, EventKind::PeerClosed { code: Some(4321), reason });
 }
 
 /// A server that never answers keeps nobody beyond `flush_timeout`; what did not go out is told.
@@ -111,7 +111,7 @@ pub async fn the_last_handle_sends_what_is_queued_before_the_link_is_up<Rt: Runt
     assert_eq!(texts_of(&server, 2), ["last words"]);
     assert_eq!(
         end_of(&server, 2).await,
-        What::PeerClosed { code: Some(1000), reason: String::new() }
+        EventKind::PeerClosed { code: Some(1000), reason: String::new() }
     );
 }
 
@@ -129,7 +129,7 @@ pub async fn the_last_handle_closes_with_1000_after_the_flush<Rt: Runtime>(rt: R
     watched.idle().await;
     assert_eq!(
         end_of(&server, 1).await,
-        What::PeerClosed { code: Some(1000), reason: String::new() }
+        EventKind::PeerClosed { code: Some(1000), reason: String::new() }
     );
     let expected: Vec<_> = (0..100).map(|number: u32| number.to_string()).collect();
     assert_eq!(texts_of(&server, 1), expected);

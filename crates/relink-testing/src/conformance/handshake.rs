@@ -21,7 +21,7 @@ use super::{
     },
     watched::Watched,
 };
-use crate::{AfterLast, Connection, Refusal, Script, Server, What};
+use crate::{AfterLast, Connection, EventKind, Refusal, Script, Server};
 
 /// 401 without a token provider: nothing would be different next time.
 pub async fn http_401_without_a_token_provider_is_the_end<Rt: Runtime>(rt: Rt) {
@@ -199,7 +199,10 @@ pub async fn i16_a_blackholed_handshake_times_out<Rt: Runtime>(rt: Rt) {
     assert_eq!(lost.reason, Reason::TimedOut(Timer::Dial));
     assert!(lost.reason.to_string().contains("dial took too long"), "{}", lost.reason);
     assert!(!link.connected().await);
-    assert!(matches!(end_of(&server, 1).await, What::PeerLost { .. }), "the socket is let go of");
+    assert!(
+        matches!(end_of(&server, 1).await, EventKind::PeerLost { .. }),
+        "the socket is let go of"
+    );
 }
 
 /// The answer is not HTTP.
@@ -244,10 +247,10 @@ pub async fn the_second_endpoint_is_dialled_when_the_first_refuses<Rt: Runtime>(
     assert_eq!(link.attempt_failed().await.reason, Reason::Failed(Failure::Refused));
     link.connected().await;
     let request = saw(&server, |event| {
-        event.what.request().is_some_and(|request| request.path() == "/second")
+        event.kind.request().is_some_and(|request| request.path() == "/second")
     })
     .await;
-    let request = request.what.request().cloned().expect("it has one");
+    let request = request.kind.request().cloned().expect("it has one");
     assert_eq!(request.header("x-app"), Some("relink"));
     assert_eq!(request.header("authorization"), Some("Basic eDp5"));
 }
@@ -318,7 +321,7 @@ pub async fn headers_and_subprotocols_arrive<Rt: Runtime>(rt: Rt) {
             .subprotocol("chat.v2")
             .subprotocol("chat.v1")
     });
-    let accepted = saw(&server, |event| event.what.request().is_some()).await.what;
+    let accepted = saw(&server, |event| event.kind.request().is_some()).await.kind;
     let request = accepted.request().expect("it has one");
     for (name, value) in [
         ("x-app", "relink"),
@@ -332,7 +335,7 @@ pub async fn headers_and_subprotocols_arrive<Rt: Runtime>(rt: Rt) {
         assert_eq!(request.header(name), Some(value), "{name}");
     }
     assert!(
-        matches!(accepted, What::Accepted { subprotocol: Some(chosen), .. } if chosen == "chat.v2")
+        matches!(accepted, EventKind::Accepted { subprotocol: Some(chosen), .. } if chosen == "chat.v2")
     );
     link.connected().await;
     assert_eq!(link.client.subprotocol().as_deref(), Some("chat.v2"));

@@ -20,7 +20,7 @@ use super::{
     rig::{LATE, Link, ms, quick, quick_link, saw, secs, start_config, start_with, texts_of},
     watched::Watched,
 };
-use crate::{AfterLast, Connection, Script, What};
+use crate::{AfterLast, Connection, EventKind, Script};
 
 /// A peer that goes silent is found within interval + timeout, and dialled again at once: nobody
 /// waits for it to answer a close frame.
@@ -96,14 +96,14 @@ pub async fn pings_are_answered_and_timed<Rt: Runtime>(rt: Rt) {
     link.rt.until("three round trips", || link.client.stats().round_trips.count() >= 3).await;
     let stats = link.client.stats();
     assert!(stats.pings >= 3 && stats.last_round_trip.is_some_and(|took| took < LATE), "{stats:?}");
-    saw(&server, |event| matches!(event.what, What::Ping(_))).await;
+    saw(&server, |event| matches!(event.kind, EventKind::Ping(_))).await;
     assert_eq!(server.connections(), 1);
 }
 
 /// The peer's pings are answered, with what they carried.
 pub async fn the_peers_pings_are_answered<Rt: Runtime>(rt: Rt) {
     let (server, _link) = start_config(rt, Connection::new().ping().ping(), quick());
-    saw(&server, |event| event.what == What::Pong(b"relink-testing".to_vec())).await;
+    saw(&server, |event| event.kind == EventKind::Pong(b"relink-testing".to_vec())).await;
 }
 
 /// Anything that arrives counts as life, and keeps no ping from going out.
@@ -197,7 +197,7 @@ pub async fn a_slow_application_slows_the_peer_and_loses_nothing<Rt: Runtime>(rt
     link.rt.until("some heartbeats", || link.client.stats().pings >= 6).await;
     assert!(link.client.stats().messages_received < 4, "the inbox is bounded");
     assert!(
-        !server.events().iter().any(|event| event.what.is_end()),
+        !server.events().iter().any(|event| event.kind.is_end()),
         "the server is still sending"
     );
 

@@ -28,7 +28,7 @@ use super::{
     pipe::{Near, serve_pipe},
     rig::{Link, end_of, ms, quick, saw_text, secs, start, start_config, start_with, texts_of},
 };
-use crate::{AfterLast, Connection, Script, What};
+use crate::{AfterLast, Connection, EventKind, Script};
 
 /// Text and bytes of every size that the framing tells apart come back as they went.
 pub async fn messages_of_every_size_pass_both_ways<Rt: Runtime>(rt: Rt) {
@@ -254,7 +254,7 @@ pub async fn a_message_above_the_limit_is_answered_with_1009<Rt: Runtime>(rt: Rt
     assert_eq!(lost.code, Some(1006));
     assert!(matches!(lost.reason, Reason::Failed(_)) && lost.detail.contains("1001"), "{lost:?}");
     let closed = end_of(&server, 1).await;
-    assert!(matches!(closed, What::PeerClosed { code: Some(1009), .. }), "{closed:?}");
+    assert!(matches!(closed, EventKind::PeerClosed { code: Some(1009), .. }), "{closed:?}");
     assert!(link.connected().await);
 }
 

@@ -25,7 +25,7 @@ use super::{
     rig::{LATE, end_of, ms, quick, quick_link, saw_text, secs, serve, texts_of},
     watched::Watched,
 };
-use crate::{AfterLast, Connection, Script, What};
+use crate::{AfterLast, Connection, EventKind, Script};
 
 /// It connects, sends, receives and comes back while it is polled; after the end the stream is
 /// over.
@@ -45,7 +45,7 @@ pub async fn a_polled_link_comes_back_while_it_is_polled<Rt: Runtime>(rt: Rt) {
     rt.soon(link.close()).await.expect("it is closed");
     assert_eq!(until(&rt, &mut link, closed).await, "requested");
     assert_eq!(rt.soon(link.next()).await, None);
-    assert!(matches!(end_of(&server, 2).await, What::PeerClosed { code: Some(1000), .. }));
+    assert!(matches!(end_of(&server, 2).await, EventKind::PeerClosed { code: Some(1000), .. }));
     let refused = rt.soon(link.send("late".into())).await.expect_err("it is closed");
     assert_eq!((refused.reason, refused.message.as_text()), (SendErrorKind::Closed, Some("late")));
 }
@@ -192,7 +192,7 @@ pub async fn a_polled_link_sends_what_it_took_before_it_closes<Rt: Runtime>(rt: 
     rt.soon(link.close()).await.expect("it is closed");
     assert_eq!(link.stats().messages_sent, 1);
     assert_eq!(texts_of(&server, 2), ["hello"]);
-    assert!(matches!(end_of(&server, 2).await, What::PeerClosed { code: Some(1000), .. }));
+    assert!(matches!(end_of(&server, 2).await, EventKind::PeerClosed { code: Some(1000), .. }));
 }
 
 /// A message that found no room comes back, in a bounded time, when the link closes while its
@@ -221,7 +221,7 @@ pub async fn a_polled_link_closes_with_a_code_of_its_own<Rt: Runtime>(rt: Rt) {
     link.start_close(CloseCode(4321), "good night");
     assert_eq!(until(&rt, &mut link, closed).await, "requested");
     let reason = "good night".to_owned();
-    assert_eq!(end_of(&server, 1).await, What::PeerClosed { code: Some(4321), reason });
+    assert_eq!(end_of(&server, 1).await, EventKind::PeerClosed { code: Some(4321), reason });
 }
 
 /// After giving up it can be connected again, and its stream goes on.
@@ -273,7 +273,7 @@ pub async fn a_polled_link_that_is_dropped_lets_go<Rt: Runtime>(rt: Rt) {
     let (rt, mut link) = polled(rt, &server.url(), quick());
     until(&rt, &mut link, connected).await;
     drop(link);
-    assert!(matches!(end_of(&server, 1).await, What::PeerLost { .. }));
+    assert!(matches!(end_of(&server, 1).await, EventKind::PeerLost { .. }));
 }
 
 fn polled<Rt: Runtime>(

@@ -11,7 +11,7 @@ use relink_driver::{
 };
 
 use super::watched::Watched;
-use crate::{Request, Script, Server, ServerEvent, What};
+use crate::{EventKind, Request, Script, Server, ServerEvent};
 
 /// Far more than anything here takes; only a broken driver gets there.
 pub(crate) const LONG: Duration = Duration::from_secs(10);
@@ -219,25 +219,25 @@ pub(crate) async fn saw(server: &Server, what: impl Fn(&ServerEvent) -> bool) ->
 
 /// Waits until this text has arrived.
 pub(crate) async fn saw_text(server: &Server, text: &str) -> ServerEvent {
-    saw(server, |event| event.what == What::Text(text.to_owned())).await
+    saw(server, |event| event.kind == EventKind::Text(text.to_owned())).await
 }
 
 /// Waits for the event that ends a connection.
-pub(crate) async fn end_of(server: &Server, connection: usize) -> What {
-    saw(server, |event| event.connection == connection && event.what.is_end()).await.what
+pub(crate) async fn end_of(server: &Server, connection: usize) -> EventKind {
+    saw(server, |event| event.connection == connection && event.kind.is_end()).await.kind
 }
 
 /// Waits for the request of a connection.
 pub(crate) async fn request_of(server: &Server, connection: usize) -> Request {
     let event =
-        saw(server, |event| event.connection == connection && event.what.request().is_some()).await;
-    event.what.request().cloned().expect("it was there")
+        saw(server, |event| event.connection == connection && event.kind.request().is_some()).await;
+    event.kind.request().cloned().expect("it was there")
 }
 
 /// The text messages of a connection so far.
 pub(crate) fn texts_of(server: &Server, connection: usize) -> Vec<String> {
     let events = server.events().into_iter().filter(|event| event.connection == connection);
     events
-        .filter_map(|event| if let What::Text(text) = event.what { Some(text) } else { None })
+        .filter_map(|event| if let EventKind::Text(text) = event.kind { Some(text) } else { None })
         .collect()
 }

@@ -32,7 +32,7 @@ use super::{
     rig::{Link, Lost, end_of, ms, quick, quick_link, request_of, secs, start, start_with},
 };
 use crate::{
-    AfterLast, ClientIdentity, Connection, Refusal, Script, Server, TestCertificate, What,
+    AfterLast, ClientIdentity, Connection, EventKind, Refusal, Script, Server, TestCertificate,
 };
 
 /// A server whose authority is trusted: messages pass, a loss is made good, and the end is a close
@@ -53,7 +53,7 @@ pub async fn a_trusted_server_is_a_server<Rt: Runtime>(rt: Rt) {
     link.rt.soon(link.client.close()).await;
     assert_eq!(
         end_of(&server, 2).await,
-        What::PeerClosed { code: Some(1000), reason: String::new() }
+        EventKind::PeerClosed { code: Some(1000), reason: String::new() }
     );
 }
 
@@ -62,7 +62,7 @@ pub async fn an_unknown_authority_is_refused<Rt: Runtime>(rt: Rt) {
     let (certificate, other) = (certificate(), certificate());
     let (server, mut link) = secured(rt, Script::echo(), &certificate, client(&other, None));
     assert_refused(&link.attempt_failed().await);
-    assert!(matches!(end_of(&server, 1).await, What::HandshakeFailed { .. }));
+    assert!(matches!(end_of(&server, 1).await, EventKind::HandshakeFailed { .. }));
 }
 
 /// Without any configuration the public authorities count, and a test's is none of them.

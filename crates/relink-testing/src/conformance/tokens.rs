@@ -27,7 +27,7 @@ use super::{
     },
     watched::Watched,
 };
-use crate::{AfterLast, Connection, Script, What};
+use crate::{AfterLast, Connection, EventKind, Script};
 
 /// The token travels as `Authorization: Bearer …`, and nowhere else.
 pub async fn a_token_is_a_bearer_token_by_default<Rt: Runtime>(rt: Rt) {
@@ -227,7 +227,7 @@ pub async fn without_a_provider_there_is_no_token<Rt: Runtime>(rt: Rt) {
     saw_text(&server, "anonymous").await;
     assert_eq!(request_of(&server, 1).await.header("authorization"), None);
     drop(link);
-    assert!(matches!(end_of(&server, 1).await, What::PeerClosed { .. }));
+    assert!(matches!(end_of(&server, 1).await, EventKind::PeerClosed { .. }));
 }
 
 /// Brings `token-1`, `token-2`, …, and counts.

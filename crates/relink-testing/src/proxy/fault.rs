@@ -23,7 +23,7 @@ impl Direction {
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum End {
+pub enum Termination {
     /// Both sides see a reset (RST), in the middle of whatever they are doing.
     Reset,
     /// The end of the stream (FIN) in this direction; what comes after it is not forwarded. In both
@@ -46,11 +46,11 @@ pub enum Fault {
     /// So many bytes a second.
     Rate(Direction, NonZeroU32),
     /// The connection is cut, now. Does nothing to connections that come later.
-    Cut(End),
+    Cut(Termination),
     /// The connection is cut after exactly so many more bytes in this direction (in each one, with
     /// [`Direction::Both`]): in the middle of a frame, of a header, of a handshake. On connections
     /// that come later, counted from their start.
-    CutAfter(Direction, u64, End),
+    CutAfter(Direction, u64, Termination),
 }
 
 /// What happens to clients that dial.
@@ -74,7 +74,7 @@ pub(super) struct Flow {
     pub(super) rate: Option<NonZeroU32>,
     pub(super) fin: bool,
     /// The count of bytes at which it is cut.
-    pub(super) cut_at: Option<(u64, End)>,
+    pub(super) cut_at: Option<(u64, Termination)>,
 }
 
 /// What a connection is told.
@@ -101,8 +101,10 @@ impl Orders {
             Fault::Hole(way) => self.each(way, |flow, _| flow.hole = true, forwarded),
             Fault::Delay(way, delay) => self.each(way, |flow, _| flow.delay = delay, forwarded),
             Fault::Rate(way, rate) => self.each(way, |flow, _| flow.rate = Some(rate), forwarded),
-            Fault::Cut(End::Reset) => self.reset = true,
-            Fault::Cut(End::Fin(way)) => self.each(way, |flow, _| flow.fin = true, forwarded),
+            Fault::Cut(Termination::Reset) => self.reset = true,
+            Fault::Cut(Termination::Fin(way)) => {
+                self.each(way, |flow, _| flow.fin = true, forwarded)
+            }
             Fault::CutAfter(way, count, end) => {
                 let cut = |flow: &mut Flow, so_far: u64| {
                     flow.cut_at = Some((so_far.saturating_add(count), end))

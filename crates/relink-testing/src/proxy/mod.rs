@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-pub use fault::{Dials, Direction, End, Fault};
+pub use fault::{Dials, Direction, Fault, Termination};
 pub use schedule::{Schedule, ScheduledFault};
 
 use fault::Orders;
@@ -38,7 +38,7 @@ use relay::Relay;
 /// use std::time::Duration;
 ///
 /// use relink_testing::{Script, Server};
-/// use relink_testing::proxy::{End, Fault, Proxy, Direction};
+/// use relink_testing::proxy::{Termination, Fault, Proxy, Direction};
 /// use tokio_tungstenite::{connect_async, tungstenite::Message};
 /// use futures_util::{SinkExt, StreamExt};
 ///
@@ -49,7 +49,7 @@ use relay::Relay;
 /// let (mut client, _) = connect_async(proxy.url()).await?;
 ///
 /// // The echo of this message ends after 3 of its 10 bytes.
-/// proxy.set(Fault::CutAfter(Direction::Down, 3, End::Reset));
+/// proxy.set(Fault::CutAfter(Direction::Down, 3, Termination::Reset));
 /// client.send(Message::text("12345678")).await?;
 /// assert!(client.next().await.is_none_or(|frame| frame.is_err()));
 ///

@@ -14,7 +14,7 @@ use tokio::{io::AsyncReadExt, net::TcpStream, sync::watch, time::timeout};
 
 use super::{
     Shared,
-    fault::{Direction, End, Fault, Orders},
+    fault::{Direction, Fault, Orders, Termination},
     pump::{Pump, Waiting},
 };
 use crate::socket;
@@ -51,7 +51,7 @@ impl Relay {
     }
 
     /// So many bytes have gone this way that it is cut, once.
-    pub(super) fn cut(&self, way: Direction, end: End) {
+    pub(super) fn cut(&self, way: Direction, end: Termination) {
         self.orders.send_modify(|orders| {
             orders.forget_cut(way);
             orders.apply(Fault::Cut(end), (0, 0));

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use super::fault::{Dials, Direction, End, Fault};
+use super::fault::{Dials, Direction, Fault, Termination};
 
 /// Something that a schedule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,8 @@ impl Chance {
 
     fn act(&mut self) -> ScheduledFault {
         let way = self.way();
-        let end = if self.below(2) == 0 { End::Reset } else { End::Fin(self.way()) };
+        let end =
+            if self.below(2) == 0 { Termination::Reset } else { Termination::Fin(self.way()) };
         match self.below(12) {
             0 | 1 => ScheduledFault::Fault(Fault::Cut(end)),
             // From inside the handshake to a few messages on.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use relink_testing::{Script, Server, ServerEvent, What};
+use relink_testing::{EventKind, Script, Server, ServerEvent};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -57,17 +57,17 @@ pub(crate) async fn receive_error(client: &mut Client) -> Error {
 }
 
 /// Waits until the server has seen this, and returns the first such event.
-pub(crate) async fn seen(server: &Server, what: impl Fn(&What) -> bool) -> ServerEvent {
+pub(crate) async fn seen(server: &Server, what: impl Fn(&EventKind) -> bool) -> ServerEvent {
     let events =
-        server.wait_for(|events| events.iter().any(|event| what(&event.what)), LONG).await.unwrap();
-    events.into_iter().find(|event| what(&event.what)).unwrap()
+        server.wait_for(|events| events.iter().any(|event| what(&event.kind)), LONG).await.unwrap();
+    events.into_iter().find(|event| what(&event.kind)).unwrap()
 }
 
 /// Waits for the event that ends a connection.
-pub(crate) async fn end_of(server: &Server, connection: usize) -> What {
-    let is_end = |event: &ServerEvent| event.connection == connection && event.what.is_end();
+pub(crate) async fn end_of(server: &Server, connection: usize) -> EventKind {
+    let is_end = |event: &ServerEvent| event.connection == connection && event.kind.is_end();
     let events = server.wait_for(|events| events.iter().any(is_end), LONG).await.unwrap();
-    events.into_iter().find(is_end).unwrap().what
+    events.into_iter().find(is_end).unwrap().kind
 }
 
 pub(crate) const UPGRADE: &str = "GET /raw HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\n\

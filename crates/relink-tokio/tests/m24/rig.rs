@@ -14,8 +14,8 @@ use std::{
 
 use relink_profiles::metered::{self, PROFILE};
 use relink_testing::{
-    Metered, Request, Script, Server, What,
-    proxy::{Dials, End, Fault, Proxy},
+    EventKind, Metered, Request, Script, Server,
+    proxy::{Dials, Fault, Proxy, Termination},
 };
 use relink_tokio::relink::link::StatusChange;
 use relink_tokio::relink::policy::{Curve, Jitter, Rate};
@@ -94,15 +94,16 @@ impl Service {
 
     /// The token that a connection brought.
     pub(crate) async fn token_of(&self, connection: usize) -> String {
-        let request = |what: &What| -> Option<Request> { what.request().cloned() };
-        let asked = |number: usize, what: &What| number == connection && request(what).is_some();
+        let request = |what: &EventKind| -> Option<Request> { what.request().cloned() };
+        let asked =
+            |number: usize, what: &EventKind| number == connection && request(what).is_some();
         let seen = self
             .server
-            .wait_for(|log| log.iter().any(|event| asked(event.connection, &event.what)), LONG);
+            .wait_for(|log| log.iter().any(|event| asked(event.connection, &event.kind)), LONG);
         let seen = seen.await.expect("it comes");
         let event =
-            seen.iter().find(|event| asked(event.connection, &event.what)).expect("it was there");
-        let query = request(&event.what).and_then(|request| request.query().map(str::to_owned));
+            seen.iter().find(|event| asked(event.connection, &event.kind)).expect("it was there");
+        let query = request(&event.kind).and_then(|request| request.query().map(str::to_owned));
         query.and_then(|query| query.strip_prefix("token=").map(str::to_owned)).expect("a token")
     }
 }
@@ -250,7 +251,7 @@ impl Person {
     /// The network is gone: the connection is cut, and no other comes about.
     pub(crate) fn cut(&self) {
         self.network.set_dials(Dials::Closed);
-        self.network.set(Fault::Cut(End::Reset));
+        self.network.set(Fault::Cut(Termination::Reset));
     }
 
     pub(crate) fn mend(&self) {
