@@ -45,6 +45,8 @@
 //! # Ok::<(), relink::ConfigError>(())
 //! ```
 //!
+//! With the feature `v1` there is a second world, for both halves of `relink.v1`: see `Cluster`.
+//!
 //! Every scenario proves more than it says. Whatever it does, [`Sim`] checks that there is one
 //! transport at a time, that a handled deadline is followed by a later one or by none, that nothing
 //! is told after the end, and that no deadline outlives it.
@@ -54,6 +56,8 @@
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+#[cfg(feature = "v1")]
+pub mod cluster;
 pub mod fuzz;
 pub mod model;
 pub mod stimulus;
@@ -67,5 +71,7 @@ mod peer;
 mod sim;
 mod transcript;
 
+#[cfg(feature = "v1")]
+pub use cluster::Cluster;
 pub use peer::{Addresses, OnDial, Peer, Tokens};
 pub use sim::{Dial, Sim, millis, secs};

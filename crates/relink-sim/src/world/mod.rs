@@ -1,5 +1,5 @@
-//! A world for both halves of `relink.v1`: clients, nodes, the store that they share, and
-//! everything that goes wrong in between, in virtual time and from one seed.
+//! A [`Cluster`] in a world of trouble: everything that its environment decides is drawn from one
+//! seed.
 //!
 //! ```
 //! use relink_sim::world::{self, Profile};
@@ -14,37 +14,36 @@
 //! the clients leave, and nothing must be left of them. A ledger, which sees what is stored and
 //! what is told, judges all along.
 
-mod client;
+mod application;
 mod course;
+mod decisions;
 mod dice;
 mod faults;
-mod host;
 mod ledger;
+mod network;
 mod plan;
 mod restart;
-mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use relink::link::TransportId;
 use relink::session::Frame;
-use relink::{Channel, CloseCode, Instant, SessionInput};
-use relink_node::{MemoryStore, NodeInput, StoreRequest, StoreRequestId};
+use relink::{Channel, CloseCode, CloseFrame, Event, Instant, Position, SessionId, SessionInput};
+use relink_node::{ConnectionId, NodeEvent, StoreEvent, Stream};
 
+use crate::cluster::{Cluster, Direction, Environment, Task, close_code};
 use crate::secs;
 use crate::transcript::Transcript;
-use client::Client;
+use application::{Application, Item, draw_session};
 use dice::Dice;
 use faults::Seat;
-use host::Host;
 use ledger::Ledger;
+use network::Manner;
 use plan::Plan;
 pub use plan::Profile;
-use wire::{Way, Wire};
 
-/// More steps than any run takes: whoever takes more is in a loop.
-const MOST_STEPS: u64 = 400_000;
 /// So many lines of a failed run are shown.
 const SHOWN: usize = 300;
 
@@ -105,55 +104,21 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What is due at its time.
+/// What the world itself does at its time.
 #[derive(Debug)]
 enum Due {
-    /// A client or a node of this life gets an input.
-    Client {
-        client: usize,
-        life: u32,
-        input: SessionInput,
-    },
-    Node {
-        host: usize,
-        life: u32,
-        input: NodeInput,
-    },
-    /// A transport stands; a frame comes out of it; one of its ends is gone.
-    Opened {
-        wire: u64,
-    },
-    Arrives {
-        wire: u64,
-        way: Way,
-        frame: Frame,
-    },
-    ClientEnd {
-        wire: u64,
-    },
-    NodeEnd {
-        wire: u64,
-        code: CloseCode,
-    },
-    Unstuck {
-        host: usize,
-        wire: u64,
-    },
-    StoreRequest {
-        host: usize,
-        life: u32,
-        question: StoreRequestId,
-        what: StoreRequest,
-    },
+    /// A request reaches the store.
+    Store(Task),
+    /// A node of this life is told that it may have missed something.
     Doubt {
-        host: usize,
+        node: usize,
         life: u32,
     },
     NodeStarts {
-        host: usize,
+        node: usize,
     },
     NodeStops {
-        host: usize,
+        node: usize,
         life: u32,
     },
     /// The application takes messages, acts, or subscribes again.
@@ -175,25 +140,32 @@ enum Due {
     Snapshot,
 }
 
+/// What the world knows of a place where nodes run.
+#[derive(Debug, Default)]
+struct Place {
+    /// The node drains, and the balancer knows.
+    leaves: bool,
+    /// Requests reach the store in the order in which they were made.
+    asked: Instant,
+    /// Events of the store come in their order.
+    heard: Instant,
+    deaf_until: Instant,
+    doubts: bool,
+}
+
 #[derive(Debug)]
 struct World {
-    now: Instant,
     dice: Dice,
     plan: Plan,
-    agenda: BTreeMap<(Instant, u64), Due>,
-    number: u64,
-    steps: u64,
     channels: Vec<Channel>,
-    clients: Vec<Client>,
-    hosts: Vec<Host>,
-    store: MemoryStore,
-    wires: BTreeMap<u64, Wire>,
-    next_wire: u64,
+    apps: Vec<Application>,
+    places: Vec<Place>,
+    manners: BTreeMap<ConnectionId, Manner>,
     ledger: Ledger,
     seats: BTreeMap<(usize, Channel), Seat>,
     /// When each stay of a member began.
     stays: BTreeMap<String, Instant>,
-    stuck_before: BTreeSet<u64>,
+    stuck_before: BTreeSet<ConnectionId>,
     store_fails_until: Instant,
     tokens_fail_until: Instant,
     tokens_refused_until: Instant,
@@ -210,40 +182,34 @@ struct World {
 ///
 /// The first rule that was broken, with what happened before.
 pub fn run(profile: Profile, seed: u64) -> Result<Report, Failure> {
-    let mut world = World::new(profile, seed, false);
-    world.run();
-    if world.ledger.broken.is_none() {
-        return Ok(world.report());
+    let mut cluster = World::cluster(profile, seed, false);
+    cluster.run_to_the_end();
+    if cluster.env.ledger.broken.is_none() {
+        return Ok(cluster.report());
     }
     // The same once more, told aloud: words take longer than all the rest.
-    let mut world = World::new(profile, seed, true);
-    world.run();
-    let what = world.ledger.broken.unwrap_or_else(|| "only once: it is not deterministic".into());
-    Err(Failure { profile, seed, what, transcript: world.transcript })
+    let mut cluster = World::cluster(profile, seed, true);
+    cluster.run_to_the_end();
+    let World { ledger, transcript, .. } = cluster.env;
+    let what = ledger.broken.unwrap_or_else(|| "only once: it is not deterministic".into());
+    Err(Failure { profile, seed, what, transcript })
 }
 
 impl World {
-    fn new(profile: Profile, seed: u64, speaks: bool) -> Self {
+    fn cluster(profile: Profile, seed: u64, speaks: bool) -> Cluster<Self> {
         let mut dice = Dice::new(seed);
         let plan = Plan::draw(profile, &mut dice);
-        let store =
-            MemoryStore::new(plan.history, dice.seed()).expect("the plan draws what is valid");
-        let clients =
-            (0..plan.clients).map(|number| Client::new(&plan, number, 0, &mut dice)).collect();
-        let hosts = (0..plan.hosts).map(|_| Host::new()).collect();
+        let store_seed = dice.seed();
+        let sessions: Vec<_> = (0..plan.clients).map(|_| draw_session(&mut dice)).collect();
         let channels = (0..plan.channels).map(|number| format!("room-{number}").into()).collect();
-        let mut world = Self {
-            now: Instant::ORIGIN,
+        let (nodes, config) = (plan.hosts, plan.node);
+        let (max_message, is_user_known) = (plan.passes, !plan.asks_who);
+        let world = Self {
             dice,
-            agenda: BTreeMap::new(),
-            number: 0,
-            steps: 0,
             channels,
-            clients,
-            hosts,
-            store,
-            wires: BTreeMap::new(),
-            next_wire: 0,
+            apps: sessions.iter().map(|_| Application::default()).collect(),
+            places: (0..nodes).map(|_| Place::default()).collect(),
+            manners: BTreeMap::new(),
             ledger: Ledger::default(),
             seats: BTreeMap::new(),
             stays: BTreeMap::new(),
@@ -257,14 +223,106 @@ impl World {
             transcript: Transcript::default(),
             plan,
         };
-        world.note(|| format!("{:?}", Plan::draw(profile, &mut Dice::new(seed))));
-        world
+        let mut cluster = Cluster::with_environment(world, nodes, config, store_seed);
+        (cluster.max_message, cluster.is_user_known) = (max_message, is_user_known);
+        for (number, session) in sessions.into_iter().enumerate() {
+            cluster.add_session(&format!("user-{number}"), session);
+        }
+        cluster.note(|| format!("{:?}", Plan::draw(profile, &mut Dice::new(seed))));
+        cluster
+    }
+}
+
+impl Environment for World {
+    type Due = Due;
+
+    fn due(cluster: &mut Cluster<Self>, due: Due) {
+        cluster.happens_here(due);
     }
 
-    fn note(&mut self, line: impl FnOnce() -> String) {
-        if self.speaks {
-            self.transcript.note(self.now, line());
+    fn dials(cluster: &mut Cluster<Self>, client: usize, id: TransportId) {
+        cluster.lead(client, id);
+    }
+
+    fn carry(cluster: &mut Cluster<Self>, id: ConnectionId, way: Direction, frame: Frame) {
+        let code = close_code(&frame).filter(|_| way == Direction::ToNode);
+        cluster.send_over(id, way, frame);
+        let client = cluster.transports.get(&id).map(|transport| transport.client);
+        if let (Some(code), Some(client)) = (code, client) {
+            cluster.check_code(client, code, "the client closes");
         }
+    }
+
+    fn task(cluster: &mut Cluster<Self>, task: Task) {
+        cluster.decide(task);
+    }
+
+    fn told(cluster: &mut Cluster<Self>, client: usize, event: Event) {
+        cluster.hear_event(client, event);
+    }
+
+    fn fetch_channel_token(cluster: &mut Cluster<Self>, client: usize, channel: Channel) {
+        let after = cluster.env.dice.millis(1, 800);
+        let fails = cluster.is_troubled() && cluster.env.tokens_fail_until > cluster.now;
+        let result = if fails { Err("no tokens today".into()) } else { Ok("token".into()) };
+        let input = SessionInput::ChannelToken { channel, result };
+        cluster.tell_client_at(cluster.now + after, client, input);
+    }
+
+    fn node_event(cluster: &mut Cluster<Self>, node: usize, event: NodeEvent) {
+        if event == NodeEvent::Drained {
+            let life = cluster.nodes[node].life;
+            cluster.at(cluster.now, Due::NodeStops { node, life });
+        }
+    }
+
+    /// The application follows the stream of its session from there on.
+    fn session_began(
+        cluster: &mut Cluster<Self>,
+        client: usize,
+        session: SessionId,
+        position: Position,
+    ) {
+        let stream = Stream::Session(session);
+        cluster.env.apps[client].queue.push_back(Item::Begin { stream, position });
+        cluster.take_soon(client);
+    }
+
+    fn drops(cluster: &mut Cluster<Self>, client: usize, id: ConnectionId, code: CloseCode) {
+        cluster.check_code(client, code, "the client drops its transport");
+        cluster.env.apps[client].dropped_good = cluster.is_good(id);
+    }
+
+    fn closes(cluster: &mut Cluster<Self>, _: usize, id: ConnectionId, frame: &CloseFrame) {
+        cluster.check_close(id, frame.code);
+    }
+
+    fn stored(cluster: &mut Cluster<Self>, event: &StoreEvent) {
+        cluster.look_at_store(event);
+    }
+
+    fn note(cluster: &mut Cluster<Self>, line: impl FnOnce() -> String) {
+        cluster.note(line);
+    }
+
+    fn broken(cluster: &mut Cluster<Self>, what: String) {
+        cluster.blame(what);
+    }
+
+    fn is_over(&self) -> bool {
+        self.ledger.broken.is_some()
+    }
+}
+
+impl Cluster<World> {
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        if self.env.speaks {
+            self.env.transcript.note(self.now, line());
+        }
+    }
+
+    fn blame(&mut self, what: impl Into<String>) {
+        self.env.ledger.blame(what);
     }
 
     fn later(&mut self, after: Duration, due: Due) {
@@ -272,145 +330,63 @@ impl World {
     }
 
     fn at(&mut self, at: Instant, due: Due) {
-        self.number += 1;
-        self.agenda.insert((at.max(self.now), self.number), due);
+        self.schedule(at, due);
     }
 
     fn is_troubled(&self) -> bool {
-        self.now < Instant::ORIGIN + self.plan.trouble
+        self.now < Instant::ORIGIN + self.env.plan.trouble
     }
 
-    // Time.
-
-    fn advance(&mut self, end: Instant) {
-        while self.ledger.broken.is_none() {
-            let Some(at) = self.next().filter(|at| *at <= end) else { break };
-            self.now = self.now.max(at);
-            self.steps += 1;
-            if self.steps > MOST_STEPS {
-                self.ledger.blame("it does ever more");
-            }
-            self.step();
-        }
-        self.now = self.now.max(end);
-    }
-
-    fn deadlines(&self) -> impl Iterator<Item = Instant> {
-        let clients = self.clients.iter().filter_map(|client| client.session.poll_timeout());
-        let nodes = self.hosts.iter().filter_map(|host| host.node.as_ref()?.poll_timeout());
-        clients.chain(nodes).chain(self.store.poll_timeout())
-    }
-
-    fn next(&self) -> Option<Instant> {
-        let agenda = self.agenda.first_key_value().map(|((at, _), _)| *at);
-        self.deadlines().chain(agenda).min()
-    }
-
-    /// What arrives is judged before a deadline of the same moment.
-    fn step(&mut self) {
-        if let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= self.now) {
-            let due = entry.remove();
-            return self.happens(due);
-        }
-        let now = self.now;
-        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        for client in 0..self.clients.len() {
-            if is_due(self.clients[client].session.poll_timeout()) {
-                self.tell_client(client, SessionInput::Timeout);
-                if is_due(self.clients[client].session.poll_timeout()) {
-                    self.ledger.blame("i32: a client's deadline that was handled is past");
-                }
-            }
-        }
-        for host in 0..self.hosts.len() {
-            if is_due(self.hosts[host].node.as_ref().and_then(|node| node.poll_timeout())) {
-                self.tell_node(host, NodeInput::Timeout);
-                if is_due(self.hosts[host].node.as_ref().and_then(|node| node.poll_timeout())) {
-                    self.ledger.blame("i32: a node's deadline that was handled is past");
-                }
-            }
-        }
-        if is_due(self.store.poll_timeout()) {
-            self.store.handle_timeout(now);
-            self.spread_news();
-        }
-    }
-
-    fn happens(&mut self, due: Due) {
+    fn happens_here(&mut self, due: Due) {
         match due {
-            Due::Client { client, life, input } => {
-                if self.clients[client].life == life {
-                    self.tell_client(client, input);
-                }
+            Due::Store(task) => self.reach_store(task),
+            Due::Doubt { node, life } if self.nodes[node].life == life => self.doubt(node),
+            Due::NodeStarts { node } => self.begin_node(node),
+            Due::NodeStops { node, life } if self.nodes[node].life == life => self.end_node(node),
+            Due::Take { client, life } if self.clients[client].life == life => {
+                self.take_some(client)
             }
-            Due::Node { host, life, input } => {
-                if self.hosts[host].life == life {
-                    self.tell_node(host, input);
-                }
-            }
-            Due::Opened { wire } => self.opened(wire),
-            Due::Arrives { wire, way, frame } => self.arrives(wire, way, frame),
-            Due::ClientEnd { wire } => self.client_end(wire),
-            Due::NodeEnd { wire, code } => self.node_end(wire, code),
-            Due::Unstuck { host, wire } => self.unstuck(host, wire),
-            Due::StoreRequest { host, life, question, what } => {
-                self.ask_store(host, life, question, what)
-            }
-            Due::Doubt { host, life } => {
-                if self.hosts[host].life == life {
-                    self.doubt(host);
-                }
-            }
-            Due::NodeStarts { host } => self.start_node(host),
-            Due::NodeStops { host, life } => {
-                if self.hosts[host].life == life {
-                    self.stop_node(host);
-                }
-            }
-            Due::Take { client, life } => {
-                if self.clients[client].life == life {
-                    self.take(client);
-                }
-            }
-            Due::Again { client, life, channel } => {
-                if self.clients[client].life == life && !self.ends {
+            Due::Again { client, life, channel } if self.clients[client].life == life => {
+                if !self.env.ends {
                     self.again(client, channel);
                 }
             }
-            Due::Act { client } => {
-                if self.is_troubled() {
-                    self.act_up(client);
-                    self.next_act(client);
-                }
+            Due::Act { client } if self.is_troubled() => {
+                self.act_up(client);
+                self.next_act(client);
             }
-            Due::Publish => {
-                if self.is_troubled() {
-                    self.publish();
-                    let after = self.dice.millis(1, self.plan.idle * 3);
-                    self.later(after, Due::Publish);
-                }
+            Due::Publish if self.is_troubled() => {
+                self.publish_something();
+                let after = self.env.dice.millis(1, self.env.plan.idle * 3);
+                self.later(after, Due::Publish);
             }
-            Due::Fault => {
-                if self.is_troubled() {
-                    self.fault();
-                    self.next_fault();
-                }
+            Due::Fault if self.is_troubled() => {
+                self.fault();
+                self.next_fault();
             }
             Due::Snapshot => {
                 self.look_at_seats();
-                self.wires.retain(|_, wire| wire.client_end || wire.node_end);
-                if !self.ends {
+                self.transports.retain(|_, it| it.client_end || it.node_end);
+                if !self.env.ends {
                     self.later(secs(1), Due::Snapshot);
                 }
             }
+            // For another life, or after the trouble.
+            Due::Doubt { .. }
+            | Due::NodeStops { .. }
+            | Due::Take { .. }
+            | Due::Again { .. }
+            | Due::Act { .. }
+            | Due::Publish
+            | Due::Fault => {}
         }
     }
 
     fn report(&self) -> Report {
         let mut report = Report {
-            acknowledged: self.ledger.acknowledged() as u64,
-            taken: self.ledger.taken,
-            too_large: self.ledger.too_large() as u64,
+            acknowledged: self.env.ledger.acknowledged() as u64,
+            taken: self.env.ledger.taken,
+            too_large: self.env.ledger.too_large() as u64,
             steps: self.steps,
             ..Report::default()
         };
