@@ -7,16 +7,15 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rand_pcg::Pcg32;
-use relink::session::Secret;
-use relink::{Channel, CloseCode, Instant, Message, Position, Resume, SessionId};
+use relink::{Channel, Message, Position, Resume, SessionId};
 use relink_node::{
-    ConnectionId, DeliveryId, HistoryConfig, MemoryStore, Node, NodeAction, NodeConfig, NodeInput,
-    StoreEvent, StoreRequest, StoreRequestId, Stream,
+    ConnectionId, HistoryConfig, NodeConfig, NodeInput, StoreEvent, StoreRequest, StoreResponse,
+    Stream,
 };
+use relink_sim::cluster::{Handled, Outcome, Task, TaskKind};
 use relink_v1::{ClientFrame, Encoding, ServerFrame};
 
-use crate::world::{dice, lobby, secs};
+use crate::support::{Cluster, lobby, secs};
 
 const NODES: usize = 2;
 const CLIENTS: usize = 3;
@@ -100,20 +99,11 @@ struct Client {
     publications: u64,
 }
 
-enum Todo {
-    Handle(usize, DeliveryId, SessionId, Message),
-    Ask(usize, StoreRequestId, StoreRequest),
-}
-
 struct Storm {
-    now: Instant,
-    nodes: Vec<Node<Pcg32>>,
-    history: MemoryStore,
-    news: Vec<VecDeque<StoreEvent>>,
+    cluster: Cluster,
     clients: Vec<Client>,
-    asked: VecDeque<Todo>,
-    handled: VecDeque<Todo>,
-    links: u64,
+    /// Connections that their clients have lost, and their nodes have not heard so.
+    lost: Vec<ConnectionId>,
 }
 
 impl Storm {
@@ -125,63 +115,47 @@ impl Storm {
             .with_max_unhandled(3)
             .with_page(3)
             .with_hello_timeout(secs(300));
-        let mut store = MemoryStore::new(history, 11).expect("valid");
-        store.watch(Stream::Channel(lobby()));
-        Self {
-            now: Instant::from_origin(secs(1)),
-            nodes: (0..NODES as u64)
-                .map(|seed| Node::new(config, dice(seed)).expect("valid"))
-                .collect(),
-            history: store,
-            news: vec![VecDeque::new(); NODES],
-            clients: (0..CLIENTS).map(|_| Client::default()).collect(),
-            asked: VecDeque::new(),
-            handled: VecDeque::new(),
-            links: 0,
+        let mut cluster = Cluster::new(NODES, config);
+        cluster.env.application = twice;
+        cluster.store_mut().watch(Stream::Channel(lobby()));
+        for kind in [TaskKind::Handle, TaskKind::Store, TaskKind::StoreEvent] {
+            cluster.hold(kind);
         }
+        let clients = (0..CLIENTS).map(|_| Client::default()).collect();
+        Self { cluster, clients, lost: Vec::new() }
     }
 
     fn give(&mut self, node: usize, input: NodeInput) {
-        self.nodes[node].handle(input, self.now);
-        self.act(node);
+        self.cluster.give(node, input);
+        self.hang_up_closed();
     }
 
-    fn act(&mut self, node: usize) {
-        while let Some(action) = self.nodes[node].poll_action() {
-            let answer = match action {
-                NodeAction::Identify { id, token } => {
-                    let user = token.expect("a token").expose().to_owned();
-                    NodeInput::Identified { id, result: Ok(user) }
-                }
-                NodeAction::Authorize { request, .. } => {
-                    NodeInput::Authorized { request, result: Ok(()) }
-                }
-                NodeAction::Handle { handling, session, message, .. } => {
-                    self.handled.push_back(Todo::Handle(node, handling, session, message));
-                    continue;
-                }
-                NodeAction::Ask { question, what } => {
-                    self.asked.push_back(Todo::Ask(node, question, what));
-                    continue;
-                }
-                NodeAction::Close { id, .. } => {
-                    let client =
-                        self.clients.iter().position(|client| client.link == Some((node, id)));
-                    if let Some(client) = client {
-                        self.read(client, usize::MAX);
-                        self.clients[client].link = None;
-                    }
-                    NodeInput::Closed { id, code: CloseCode::ABNORMAL }
-                }
-                _ => continue,
-            };
-            self.nodes[node].handle(answer, self.now);
+    /// A connection that a node has closed is gone, once what was said before is read.
+    fn hang_up_closed(&mut self) {
+        for client in 0..CLIENTS {
+            let Some((_, id)) = self.clients[client].link else { continue };
+            if self.cluster.peer(id).closed.is_some() {
+                self.read(client, usize::MAX);
+                self.hang_up(client, true);
+            }
+        }
+        for id in std::mem::take(&mut self.lost) {
+            if self.cluster.peer(id).closed.is_some() {
+                self.cluster.hang_up(id, 1006);
+            } else {
+                self.lost.push(id);
+            }
         }
     }
 
+    fn may_send(&self, client: usize) -> bool {
+        self.clients[client].link.is_some_and(|(node, id)| self.cluster.node(node).may_read(id))
+    }
+
     fn say(&mut self, client: usize, frame: &ClientFrame) {
-        if let Some((node, id)) = self.clients[client].link {
-            self.give(node, NodeInput::Message { id, message: frame.encode(Encoding::Cbor) });
+        if let Some((_, id)) = self.clients[client].link {
+            self.cluster.say(id, frame);
+            self.hang_up_closed();
         }
     }
 
@@ -189,21 +163,15 @@ impl Storm {
         if self.clients[client].link.is_some() {
             return;
         }
-        self.links += 1;
-        let id = ConnectionId(self.links);
+        let id = self.cluster.open_as(node, Encoding::Cbor);
+        let peer = self.cluster.peer_mut(id);
+        (peer.reads, peer.pings) = (false, false);
         let it = &mut self.clients[client];
         it.link = Some((node, id));
         (it.welcome, it.begins, it.publications) = (false, false, 0);
         let resume = it.resume.clone();
-        self.give(node, NodeInput::Opened { id, user: None });
-        self.say(
-            client,
-            &ClientFrame::Hello {
-                token: Some(Secret::from(format!("user {client}"))),
-                resume,
-                max_message: None,
-            },
-        );
+        self.cluster.hello(id, &format!("user {client}"), resume);
+        self.hang_up_closed();
     }
 
     fn send(&mut self, client: usize) {
@@ -220,8 +188,7 @@ impl Storm {
     }
 
     fn message(&mut self, client: usize, serial: u64, text: &str) {
-        let may = self.clients[client].link.is_some_and(|(node, id)| self.nodes[node].may_read(id));
-        if may {
+        if self.may_send(client) {
             let (serial, channel) = (Some(serial), Some(lobby()));
             self.say(client, &ClientFrame::Message { serial, channel, payload: text.into() });
         } else if self.clients[client].link.is_some() {
@@ -231,22 +198,24 @@ impl Storm {
     }
 
     fn hang_up(&mut self, client: usize, told: bool) {
-        let Some((node, id)) = self.clients[client].link.take() else { return };
+        let Some((_, id)) = self.clients[client].link.take() else { return };
         self.clients[client].welcome = false;
         if told {
-            self.give(node, NodeInput::Closed { id, code: CloseCode::ABNORMAL });
+            self.cluster.hang_up(id, 1006);
+        } else {
+            self.lost.push(id);
         }
     }
 
     fn read(&mut self, client: usize, most: usize) {
         for _ in 0..most {
-            let Some((node, id)) = self.clients[client].link else { return };
-            let Some(message) = self.nodes[node].poll_transmit(id) else {
+            let Some((_, id)) = self.clients[client].link else { return };
+            if self.cluster.read(id, 1) == 0 {
                 return self.begin(client);
-            };
-            let frame = ServerFrame::decode(&message).expect("a frame").0;
-            self.act(node);
-            self.take(client, frame);
+            }
+            for frame in self.cluster.take(id) {
+                self.take(client, frame);
+            }
         }
     }
 
@@ -314,53 +283,45 @@ impl Storm {
         }
     }
 
-    fn handle(&mut self, which: usize) {
-        let which = which.min(self.handled.len().saturating_sub(1));
-        let Some(Todo::Handle(node, handling, session, message)) = self.handled.remove(which)
-        else {
-            return;
-        };
-        let to =
-            vec![(Stream::Channel(lobby()), message.clone()), (Stream::Session(session), message)];
-        self.give(node, NodeInput::Handled { handling, result: Ok(to) });
+    /// Ends one of the tasks that wait; returns false if there is none.
+    fn finish(&mut self, kind: TaskKind, which: usize, outcome: Outcome) -> bool {
+        let Some(task) = self.cluster.take_task(kind, which) else { return false };
+        self.cluster.perform(task, outcome);
+        self.hang_up_closed();
+        true
     }
 
-    fn answer(&mut self, which: usize, how: u8) {
-        let which = which.min(self.asked.len().saturating_sub(1));
-        let Some(Todo::Ask(node, question, what)) = self.asked.remove(which) else { return };
-        let answer = match how {
-            0 => Err("away".to_owned()),
-            1 => {
-                self.history.answer(what, self.now);
-                Err("timed out".to_owned())
+    /// Takes what the store tells a node.
+    fn events_for(&mut self, node: usize, most: usize) -> Vec<Task> {
+        let held = std::mem::take(&mut self.cluster.env.held);
+        let mut taken = Vec::new();
+        for task in held {
+            let is_meant = task.node == node && task.kind() == TaskKind::StoreEvent;
+            if is_meant && taken.len() < most {
+                taken.push(task);
+            } else {
+                self.cluster.env.held.push_back(task);
             }
-            _ => Ok(self.history.answer(what, self.now)),
-        };
-        while let Some(news) = self.history.poll_news() {
-            self.news.iter_mut().for_each(|queue| queue.push_back(news.clone()));
         }
-        self.give(node, NodeInput::Answered { question, answer });
+        taken
     }
 
-    fn news(&mut self, node: usize, most: usize) {
-        for _ in 0..most {
-            let Some(news) = self.news[node].pop_front() else { return };
-            self.give(node, NodeInput::StoreEvent(news));
+    fn hear_store(&mut self, node: usize, most: usize) {
+        for task in self.events_for(node, most) {
+            self.cluster.perform(task, Outcome::Done);
         }
+        self.hang_up_closed();
     }
 
     fn pass(&mut self, time: Duration) {
-        self.now = self.now + time;
-        for node in 0..NODES {
-            for client in 0..CLIENTS {
-                if let Some((at, id)) = self.clients[client].link {
-                    if at == node {
-                        self.give(node, NodeInput::Alive { id });
-                    }
-                }
+        self.cluster.suspend(time);
+        for client in 0..CLIENTS {
+            if let Some((node, id)) = self.clients[client].link {
+                self.give(node, NodeInput::Alive { id });
             }
-            self.give(node, NodeInput::Timeout);
         }
+        self.cluster.settle();
+        self.hang_up_closed();
     }
 
     fn step(&mut self, step: Step) {
@@ -368,18 +329,24 @@ impl Storm {
             Step::Send { client } => self.send(client),
             Step::HangUp { client, told } => self.hang_up(client, told),
             Step::Connect { client, node } => self.connect(client, node),
-            Step::Store { which, how } => self.answer(which, how),
-            Step::Handle { which } => self.handle(which),
+            Step::Store { which, how } => {
+                let outcome = match how {
+                    0 => Outcome::Fails,
+                    1 => Outcome::ResultLost,
+                    _ => Outcome::Done,
+                };
+                self.finish(TaskKind::Store, which, outcome);
+            }
+            Step::Handle { which } => {
+                self.finish(TaskKind::Handle, which, Outcome::Done);
+            }
             Step::Read { client, most } => self.read(client, most),
-            Step::LoseNews { node } => self.news[node].clear(),
+            Step::LoseNews { node } => drop(self.events_for(node, usize::MAX)),
             Step::Doubt { node } => self.give(node, NodeInput::StoreEvent(StoreEvent::Lagged)),
-            Step::StoreEvent { node, most } => self.news(node, most),
+            Step::StoreEvent { node, most } => self.hear_store(node, most),
             Step::HeartbeatAction { client } => {
                 let sent = if self.clients[client].begins { 0 } else { self.clients[client].sent };
-                let may = self.clients[client]
-                    .link
-                    .is_some_and(|(node, id)| self.nodes[node].may_read(id));
-                if may && self.clients[client].welcome {
+                if self.may_send(client) && self.clients[client].welcome {
                     self.say(client, &ClientFrame::Heartbeat { nonce: 1, sent });
                 }
             }
@@ -397,18 +364,12 @@ impl Storm {
                 self.connect(client, client % NODES);
                 self.read(client, usize::MAX);
             }
-            while !self.asked.is_empty() || !self.handled.is_empty() {
-                self.answer(0, 9);
-                self.handle(0);
-            }
-            for node in 0..NODES {
-                self.news(node, usize::MAX);
-            }
+            self.work();
             self.pass(secs(1));
             let done = |client: &Client| {
                 client.link.is_some() && client.welcome && client.unacked.is_empty()
             };
-            if self.clients.iter().all(done) && self.asked.is_empty() {
+            if self.clients.iter().all(done) && self.cluster.env.waiting(TaskKind::Store) == 0 {
                 break;
             }
         }
@@ -416,32 +377,36 @@ impl Storm {
             for client in 0..CLIENTS {
                 self.read(client, usize::MAX);
             }
-            while !self.asked.is_empty() {
-                self.answer(0, 9);
-            }
-            for node in 0..NODES {
-                self.news(node, usize::MAX);
-            }
+            self.work();
+        }
+    }
+
+    fn work(&mut self) {
+        while self.finish(TaskKind::Store, 0, Outcome::Done)
+            || self.finish(TaskKind::Handle, 0, Outcome::Done)
+        {}
+        for node in 0..NODES {
+            self.hear_store(node, usize::MAX);
         }
     }
 
     fn lobby(&mut self) -> Vec<String> {
-        let stream = Stream::Channel(Channel::clone(&lobby()));
-        let since =
-            |after, limit| StoreRequest::Read { stream: stream.clone(), after, limit, by: None };
-        let relink_node::StoreResponse::Read { top, .. } =
-            self.history.answer(since(None, 0), self.now)
-        else {
-            panic!("since")
-        };
-        let all = since(Some(Position { offset: 0, ..top }), usize::MAX);
-        let relink_node::StoreResponse::Read { missed, .. } = self.history.answer(all, self.now)
-        else {
-            panic!("since")
+        let stream = Stream::Channel(lobby());
+        let top = self.cluster.top(&stream).expect("the lobby");
+        let after = Some(Position { offset: 0, ..top });
+        let all = StoreRequest::Read { stream, after, limit: usize::MAX, by: None };
+        let StoreResponse::Read { missed, .. } = self.cluster.ask_store(all) else {
+            panic!("not what was asked")
         };
         let text = |message: &Message| message.as_text().expect("text").to_owned();
         missed.expect("all of it").iter().map(|publication| text(&publication.message)).collect()
     }
+}
+
+/// Each message goes to the lobby, and back to its sender.
+fn twice(session: &SessionId, _: Option<Channel>, message: Message) -> Handled {
+    let lobby = (Stream::Channel(lobby()), message.clone());
+    Ok(vec![lobby, (Stream::Session(session.clone()), message)])
 }
 
 fn acknowledge(client: &mut Client, serial: u64) {

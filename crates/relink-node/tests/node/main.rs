@@ -19,5 +19,5 @@ mod room;
 mod sizes;
 mod store;
 mod streams;
+mod support;
 mod tokens;
-mod world;

@@ -3,35 +3,34 @@
 use std::collections::BTreeSet;
 
 use relink::rand_core::Rng;
-use relink_node::{
-    ConnectionId, NodeConfig, NodeEvent, NodeInput, StoreEvent, StoreRequest, StoreRequestId,
-};
+use relink_node::{ConnectionId, NodeConfig, NodeEvent, NodeInput, StoreEvent, StoreRequest};
+use relink_sim::cluster::{Task, TaskDetail, TaskKind};
 use relink_v1::{Encoding, ServerFrame};
 
-use crate::world::{World, dice, lobby, secs};
+use crate::support::{Cluster, Short, dice, lobby, nodes, nodes_with, secs};
 
-fn two(world: &mut World) -> (ConnectionId, ConnectionId, relink::Resume) {
-    let last = world.nodes.len() - 1;
-    let (bob, _) = world.join(last, "bob");
-    world.be_seen(bob, &lobby(), "hi");
-    let (ada, session) = world.join(0, "ada");
-    world.be_seen(ada, &lobby(), "hello");
+/// Bob at the last node, and Ada at the first one.
+fn two(cluster: &mut Cluster, last: usize) -> (ConnectionId, ConnectionId, relink::Resume) {
+    let (bob, _) = cluster.join(last, "bob");
+    cluster.be_seen(bob, &lobby(), "hi");
+    let (ada, session) = cluster.join(0, "ada");
+    cluster.be_seen(ada, &lobby(), "hello");
     (ada, bob, session)
 }
 
 #[test]
 fn the_list_comes_first_and_changes_follow() {
-    let mut world = World::new(2);
-    let (ada, bob, _) = two(&mut world);
-    let mut said = world.heard(ada);
+    let mut cluster = nodes(2);
+    let (ada, bob, _) = two(&mut cluster, 1);
+    let mut said = cluster.heard(ada);
     said.retain(|word| word != "joined ada");
     assert_eq!(
         said,
         ["subscribed 0 true", "members ada,bob"].map(String::from).to_vec().tap_sorted(&said)
     );
-    assert_eq!(world.heard(bob).last().expect("news"), "joined ada");
-    world.unsubscribe(ada, &lobby());
-    assert_eq!(world.heard(bob), ["left ada"]);
+    assert_eq!(cluster.heard(bob).last().expect("news"), "joined ada");
+    cluster.unsubscribe(ada, &lobby());
+    assert_eq!(cluster.heard(bob), ["left ada"]);
 }
 
 /// The members of a list come in the order of their sessions, which is no order that anybody knows.
@@ -52,55 +51,55 @@ impl Sorted for Vec<String> {
 #[test]
 fn a09_back_inside_30_s_nobody_is_told() {
     for node in 0..2 {
-        let mut world = World::new(2);
-        let (ada, bob, session) = two(&mut world);
-        world.heard(bob);
-        world.hang_up(ada, 1006);
-        world.pass(secs(29));
-        let (ada, welcome) = world.come_back(node, "ada", &session);
+        let mut cluster = nodes(2);
+        let (ada, bob, session) = two(&mut cluster, 1);
+        cluster.heard(bob);
+        cluster.hang_up(ada, 1006);
+        cluster.advance(secs(29));
+        let (ada, welcome) = cluster.come_back(node, "ada", &session);
         assert!(welcome.resumed);
-        world.be_seen(ada, &lobby(), "hello");
-        world.pass(secs(120));
-        assert!(world.heard(bob).is_empty(), "on node {node}");
+        cluster.be_seen(ada, &lobby(), "hello");
+        cluster.advance(secs(120));
+        assert!(cluster.heard(bob).is_empty(), "on node {node}");
     }
 }
 
 #[test]
 fn a09_after_30_s_the_others_are_told_and_told_again_of_the_return() {
-    let mut world = World::new(2);
-    let (ada, bob, session) = two(&mut world);
-    world.heard(bob);
-    world.hang_up(ada, 1006);
-    world.pass(secs(29));
-    assert!(world.heard(bob).is_empty());
-    world.pass(secs(1));
-    assert_eq!(world.heard(bob), ["left ada"]);
-    assert!(world.events().iter().any(|event| matches!(event, NodeEvent::Left { .. })));
-    let (ada, _) = world.come_back(0, "ada", &session);
-    world.be_seen(ada, &lobby(), "hello");
-    assert_eq!(world.heard(bob), ["joined ada"]);
+    let mut cluster = nodes(2);
+    let (ada, bob, session) = two(&mut cluster, 1);
+    cluster.heard(bob);
+    cluster.hang_up(ada, 1006);
+    cluster.advance(secs(29));
+    assert!(cluster.heard(bob).is_empty());
+    cluster.advance(secs(1));
+    assert_eq!(cluster.heard(bob), ["left ada"]);
+    assert!(cluster.take_node_events().iter().any(|event| matches!(event, NodeEvent::Left { .. })));
+    let (ada, _) = cluster.come_back(0, "ada", &session);
+    cluster.be_seen(ada, &lobby(), "hello");
+    assert_eq!(cluster.heard(bob), ["joined ada"]);
 }
 
 #[test]
 fn a09_a_clean_close_is_told_at_once() {
-    let mut world = World::new(2);
-    let (ada, bob, _) = two(&mut world);
-    world.heard(bob);
-    world.hang_up(ada, 1000);
-    assert_eq!(world.heard(bob), ["left ada"]);
+    let mut cluster = nodes(2);
+    let (ada, bob, _) = two(&mut cluster, 1);
+    cluster.heard(bob);
+    cluster.hang_up(ada, 1000);
+    assert_eq!(cluster.heard(bob), ["left ada"]);
 }
 
 #[test]
 fn a10_the_same_member_in_the_same_channel_with_its_words() {
-    let mut world = World::new(1);
-    let (ada, bob, session) = two(&mut world);
-    let before = joins(&world.take(bob));
-    world.hang_up(ada, 1006);
-    let (ada, _) = world.come_back(0, "ada", &session);
-    world.be_seen(ada, &lobby(), "hello");
-    let (eve, _) = world.join(0, "eve");
-    world.be_seen(eve, &lobby(), "");
-    let members = world.take(eve).into_iter().find_map(|frame| match frame {
+    let mut cluster = nodes(1);
+    let (ada, bob, session) = two(&mut cluster, 0);
+    let before = joins(&cluster.take(bob));
+    cluster.hang_up(ada, 1006);
+    let (ada, _) = cluster.come_back(0, "ada", &session);
+    cluster.be_seen(ada, &lobby(), "hello");
+    let (eve, _) = cluster.join(0, "eve");
+    cluster.be_seen(eve, &lobby(), "");
+    let members = cluster.take(eve).into_iter().find_map(|frame| match frame {
         ServerFrame::Members { members, .. } => Some(members),
         _ => None,
     });
@@ -120,39 +119,39 @@ fn joins(frames: &[ServerFrame]) -> Vec<String> {
 
 #[test]
 fn other_words_after_a_return_are_told() {
-    let mut world = World::new(1);
-    let (ada, bob, session) = two(&mut world);
-    world.heard(bob);
-    world.hang_up(ada, 1006);
-    let (ada, _) = world.come_back(0, "ada", &session);
-    world.be_seen(ada, &lobby(), "in other words");
-    assert_eq!(world.heard(bob), ["joined ada"]);
+    let mut cluster = nodes(1);
+    let (ada, bob, session) = two(&mut cluster, 0);
+    cluster.heard(bob);
+    cluster.hang_up(ada, 1006);
+    let (ada, _) = cluster.come_back(0, "ada", &session);
+    cluster.be_seen(ada, &lobby(), "in other words");
+    assert_eq!(cluster.heard(bob), ["joined ada"]);
 }
 
 #[test]
 fn i27_changes_that_come_before_the_list_are_in_it() {
-    let mut world = World::new(1);
-    let (ada, bob, _) = two(&mut world);
-    world.heard(ada);
-    let (eve, _) = world.join(0, "eve");
-    world.be_seen(eve, &lobby(), "");
-    world.heard(eve);
-    world.unsubscribe(eve, &lobby());
+    let mut cluster = nodes(1);
+    let (ada, bob, _) = two(&mut cluster, 0);
+    cluster.heard(ada);
+    let (eve, _) = cluster.join(0, "eve");
+    cluster.be_seen(eve, &lobby(), "");
+    cluster.heard(eve);
+    cluster.unsubscribe(eve, &lobby());
     // Of the two questions, to join and for the list, the second is held back.
-    world.heard(eve);
-    world.hold_store = true;
-    world.be_seen(eve, &lobby(), "");
+    cluster.heard(eve);
+    cluster.hold(TaskKind::Store);
+    cluster.be_seen(eve, &lobby(), "");
     for _ in 0..2 {
-        let (node, question, what) = world.held.pop_front().expect("a question");
-        let answer = world.history.answer(what, world.now);
-        world.give(node, NodeInput::Answered { question, answer: Ok(answer) });
+        let (node, question, what) = cluster.next_request().expect("a question");
+        let answer = cluster.ask_store(what);
+        cluster.give(node, NodeInput::Answered { question, answer: Ok(answer) });
     }
-    let (node, question, what) = world.held.pop_front().expect("the list");
-    let list = world.history.answer(what, world.now);
-    world.hold_store = false;
-    world.hang_up(bob, 1000);
-    world.give(node, NodeInput::Answered { question, answer: Ok(list) });
-    let said = world.heard(eve);
+    let (node, question, what) = cluster.next_request().expect("the list");
+    let list = cluster.ask_store(what);
+    cluster.stop_holding(TaskKind::Store);
+    cluster.hang_up(bob, 1000);
+    cluster.give(node, NodeInput::Answered { question, answer: Ok(list) });
+    let said = cluster.heard(eve);
     let list = said.iter().find(|word| word.starts_with("members")).expect("a list");
     assert!(!list.contains("bob") && list.contains("ada") && list.contains("eve"), "{list}");
     assert!(!said.iter().any(|word| word == "left bob"), "net changes only");
@@ -160,33 +159,33 @@ fn i27_changes_that_come_before_the_list_are_in_it() {
 
 #[test]
 fn lost_news_of_members_are_mended_by_another_list() {
-    let mut world = World::new(1);
-    let (ada, bob, _) = two(&mut world);
-    world.heard(bob);
-    world.lose_news = true;
-    world.hang_up(ada, 1000);
-    world.settle();
-    world.lose_news = false;
-    world.give(0, NodeInput::StoreEvent(StoreEvent::Lagged));
-    assert_eq!(world.heard(bob), ["members bob"]);
+    let mut cluster = nodes(1);
+    let (ada, bob, _) = two(&mut cluster, 0);
+    cluster.heard(bob);
+    cluster.env.are_store_events_lost = true;
+    cluster.hang_up(ada, 1000);
+    cluster.settle();
+    cluster.env.are_store_events_lost = false;
+    cluster.give(0, NodeInput::StoreEvent(StoreEvent::Lagged));
+    assert_eq!(cluster.heard(bob), ["members bob"]);
 }
 
 #[test]
 fn whoever_is_too_slow_for_changes_gets_a_list_instead() {
-    let mut world = World::with(1, NodeConfig::default().with_max_outbound_bytes(2_000));
-    let (_, bob, _) = two(&mut world);
-    world.peers.get_mut(&bob).expect("a peer").reads = false;
+    let mut cluster = nodes_with(1, NodeConfig::default().with_max_outbound_bytes(2_000));
+    let (_, bob, _) = two(&mut cluster, 0);
+    cluster.peer_mut(bob).reads = false;
     for number in 0..100 {
-        let (id, _) = world.join(0, &format!("guest {number}"));
-        world.be_seen(id, &lobby(), "");
+        let (id, _) = cluster.join(0, &format!("guest {number}"));
+        cluster.be_seen(id, &lobby(), "");
         if number < 98 {
-            world.hang_up(id, 1000);
+            cluster.hang_up(id, 1000);
         }
-        assert!(world.nodes[0].stats().outbound_bytes < 10_000);
+        assert!(cluster.node(0).stats().outbound_bytes < 10_000);
     }
-    world.peers.get_mut(&bob).expect("a peer").reads = true;
-    world.settle();
-    let said = world.heard(bob);
+    cluster.peer_mut(bob).reads = true;
+    cluster.settle();
+    let said = cluster.heard(bob);
     let list = said.iter().rev().find(|word| word.starts_with("members")).expect("a list");
     for name in ["ada", "bob", "guest 98", "guest 99"] {
         assert!(list.contains(name), "{list}");
@@ -198,53 +197,54 @@ fn whoever_is_too_slow_for_changes_gets_a_list_instead() {
 /// knows of that seat.
 #[test]
 fn a09_a_seat_that_is_not_taken_again_after_a_resume_is_left() {
-    let mut world = World::new(3);
-    let (_, bob, session) = two(&mut world);
-    world.heard(bob);
-    world.nodes[0] = relink_node::Node::new(NodeConfig::default(), dice(9)).expect("valid");
-    world.come_back(1, "ada", &session);
-    world.pass(secs(29));
-    assert!(world.heard(bob).is_empty());
-    world.pass(secs(2));
-    assert_eq!(world.heard(bob), ["left ada"]);
+    let mut cluster = nodes(3);
+    let (_, bob, session) = two(&mut cluster, 2);
+    cluster.heard(bob);
+    cluster.stop_node(0);
+    cluster.restart_node(0);
+    cluster.come_back(1, "ada", &session);
+    cluster.advance(secs(29));
+    assert!(cluster.heard(bob).is_empty());
+    cluster.advance(secs(2));
+    assert_eq!(cluster.heard(bob), ["left ada"]);
 }
 
 #[test]
 fn members_of_a_node_that_died_leave_with_their_sessions() {
-    let mut world = World::new(2);
-    let (_, bob, _) = two(&mut world);
-    world.heard(bob);
+    let mut cluster = nodes(2);
+    let (_, bob, _) = two(&mut cluster, 1);
+    cluster.heard(bob);
     // Node 0 is gone, and says nothing any more.
-    world.nodes[0] = relink_node::Node::new(NodeConfig::default(), dice(9)).expect("valid");
-    world.pass(secs(121));
-    assert_eq!(world.heard(bob), ["left ada"]);
+    cluster.stop_node(0);
+    cluster.restart_node(0);
+    cluster.advance(secs(121));
+    assert_eq!(cluster.heard(bob), ["left ada"]);
 }
 
 #[test]
 fn a_list_asked_for_before_one_joined_is_not_ones_list() {
-    let mut world = World::new(1);
-    let (eve, _) = world.join(0, "eve");
-    let (bob, _) = world.join(0, "bob");
-    world.lose_news = true;
-    world.hold_store = true;
-    world.be_seen(eve, &lobby(), "");
+    let mut cluster = nodes(1);
+    let (eve, _) = cluster.join(0, "eve");
+    let (bob, _) = cluster.join(0, "bob");
+    cluster.env.are_store_events_lost = true;
+    cluster.hold(TaskKind::Store);
+    cluster.be_seen(eve, &lobby(), "");
     // Eve's subscription and her joining are answered; the answer to her list is on its way.
     let mut answered = Vec::new();
     for _ in 0..3 {
-        let (node, question, what) = world.held.pop_front().expect("a question");
-        let answer =
-            NodeInput::Answered { question, answer: Ok(world.history.answer(what, world.now)) };
+        let (node, question, what) = cluster.next_request().expect("a question");
+        let answer = NodeInput::Answered { question, answer: Ok(cluster.ask_store(what)) };
         if answered.len() < 2 {
-            world.give(node, answer.clone());
+            cluster.give(node, answer.clone());
         }
         answered.push((node, answer));
     }
     let (node, list) = answered.pop().expect("the list");
-    world.hold_store = false;
-    world.be_seen(bob, &lobby(), "");
-    world.give(node, list);
-    assert_eq!(world.heard(eve), ["subscribed 0 true", "members eve"]);
-    let said = world.heard(bob);
+    cluster.stop_holding(TaskKind::Store);
+    cluster.be_seen(bob, &lobby(), "");
+    cluster.give(node, list);
+    assert_eq!(cluster.heard(eve), ["subscribed 0 true", "members eve"]);
+    let said = cluster.heard(bob);
     let list = said.last().expect("a list");
     assert!(list.contains("bob") && list.contains("eve"), "{said:?}");
 }
@@ -282,11 +282,11 @@ fn seen(frames: &[ServerFrame]) -> BTreeSet<String> {
     list
 }
 
-fn guests(world: &mut World, count: usize, words: usize) -> Vec<ConnectionId> {
+fn guests(cluster: &mut Cluster, count: usize, words: usize) -> Vec<ConnectionId> {
     let join = |number: usize| {
-        let (id, _) = world.join(0, &format!("guest {number}"));
-        world.be_seen(id, &lobby(), &"w".repeat(words));
-        world.peers.get_mut(&id).expect("a peer").reads = false;
+        let (id, _) = cluster.join(0, &format!("guest {number}"));
+        cluster.be_seen(id, &lobby(), &"w".repeat(words));
+        cluster.peer_mut(id).reads = false;
         id
     };
     (0..count).map(join).collect()
@@ -295,17 +295,17 @@ fn guests(world: &mut World, count: usize, words: usize) -> Vec<ConnectionId> {
 #[test]
 fn a_large_list_comes_in_pages_that_every_client_takes() {
     for encoding in [Encoding::Json, Encoding::Cbor] {
-        let mut world = World::new(1);
+        let mut cluster = nodes(1);
         // What takes most room in JSON.
         for number in 0..200 {
-            let (id, _) = world.join(0, &format!("guest {number}"));
-            world.be_seen(id, &lobby(), &"\u{1}".repeat(4096));
-            world.peers.get_mut(&id).expect("a peer").reads = false;
+            let (id, _) = cluster.join(0, &format!("guest {number}"));
+            cluster.be_seen(id, &lobby(), &"\u{1}".repeat(4096));
+            cluster.peer_mut(id).reads = false;
         }
-        let eve = world.open_as(0, encoding);
-        world.hello(eve, "eve", None);
-        world.be_seen(eve, &lobby(), "");
-        let said = world.take(eve);
+        let eve = cluster.open_as(0, encoding);
+        cluster.hello(eve, "eve", None);
+        cluster.be_seen(eve, &lobby(), "");
+        let said = cluster.take(eve);
         let pages: Vec<_> =
             said.iter().filter(|frame| matches!(frame, ServerFrame::Members { .. })).collect();
         assert!(pages.len() > 10, "{}", pages.len());
@@ -318,102 +318,105 @@ fn a_large_list_comes_in_pages_that_every_client_takes() {
 
 #[test]
 fn a_list_that_nobody_reads_takes_the_room_of_one_page() {
-    let mut world = World::new(1);
-    guests(&mut world, 200, 4096);
-    let before = world.nodes[0].stats().outbound_bytes;
-    let slow = world.open(0);
-    world.hello(slow, "slow", None);
-    world.peers.get_mut(&slow).expect("a peer").reads = false;
+    let mut cluster = nodes(1);
+    guests(&mut cluster, 200, 4096);
+    let before = cluster.node(0).stats().outbound_bytes;
+    let slow = cluster.open(0);
+    cluster.hello(slow, "slow", None);
+    cluster.peer_mut(slow).reads = false;
     for _ in 0..20 {
-        world.be_seen(slow, &lobby(), "");
+        cluster.be_seen(slow, &lobby(), "");
     }
-    let waits = world.nodes[0].stats().outbound_bytes - before;
+    let waits = cluster.node(0).stats().outbound_bytes - before;
     assert!(waits < 64 * 1024, "{waits}");
-    world.peers.get_mut(&slow).expect("a peer").reads = true;
-    world.settle();
-    assert_eq!(seen(&world.take(slow)).len(), 201);
+    cluster.peer_mut(slow).reads = true;
+    cluster.settle();
+    assert_eq!(seen(&cluster.take(slow)).len(), 201);
 }
 
 /// Each page is made when the one before it is on its way, and members come and go in between.
 #[test]
 fn i27_a_list_that_is_read_slowly_ends_in_what_is_so() {
     for (most, seed) in [(1 << 20, 1), (1 << 20, 2), (40_000, 3), (40_000, 4), (2_000, 5)] {
-        let mut world = World::with(1, NodeConfig::default().with_max_outbound_bytes(most));
-        let mut here = guests(&mut world, 60, 2000);
-        let (slow, _) = world.join(0, "slow");
-        world.peers.get_mut(&slow).expect("a peer").reads = false;
-        world.be_seen(slow, &lobby(), "");
+        let mut cluster = nodes_with(1, NodeConfig::default().with_max_outbound_bytes(most));
+        let mut here = guests(&mut cluster, 60, 2000);
+        let (slow, _) = cluster.join(0, "slow");
+        cluster.peer_mut(slow).reads = false;
+        cluster.be_seen(slow, &lobby(), "");
         let mut dice = dice(seed);
         for number in 0..120 {
             if dice.next_u32() % 2 == 0 {
                 let gone = here.swap_remove(dice.next_u32() as usize % here.len());
-                world.hang_up(gone, 1000);
+                cluster.hang_up(gone, 1000);
             } else {
-                let (id, _) = world.join(0, &format!("later {number}"));
-                world.be_seen(id, &lobby(), &"w".repeat(2000));
+                let (id, _) = cluster.join(0, &format!("later {number}"));
+                cluster.be_seen(id, &lobby(), &"w".repeat(2000));
                 here.push(id);
             }
-            world.drain(slow, dice.next_u32() as usize % 3);
-            world.settle();
+            cluster.read(slow, dice.next_u32() as usize % 3);
+            cluster.settle();
         }
-        world.peers.get_mut(&slow).expect("a peer").reads = true;
-        world.settle();
-        assert_eq!(seen(&world.take(slow)).len(), here.len() + 1, "with seed {seed}");
+        cluster.peer_mut(slow).reads = true;
+        cluster.settle();
+        assert_eq!(seen(&cluster.take(slow)).len(), here.len() + 1, "with seed {seed}");
     }
 }
 
 #[test]
 fn what_a_list_is_told_from_goes_with_its_last_reader() {
-    let mut world = World::new(1);
-    guests(&mut world, 100, 4096);
-    let (slow, _) = world.join(0, "slow");
-    world.peers.get_mut(&slow).expect("a peer").reads = false;
-    world.be_seen(slow, &lobby(), "");
-    let asked = world.questions.len();
-    world.hang_up(slow, 1006);
-    world.pass(secs(31));
-    let (eve, _) = world.join(0, "eve");
-    world.be_seen(eve, &lobby(), "");
-    assert_eq!(seen(&world.take(eve)).len(), 101, "slow has left");
-    assert!(world.questions.len() > asked, "the store was asked anew");
+    let mut cluster = nodes(1);
+    guests(&mut cluster, 100, 4096);
+    let (slow, _) = cluster.join(0, "slow");
+    cluster.peer_mut(slow).reads = false;
+    cluster.be_seen(slow, &lobby(), "");
+    let asked = cluster.env.requests.len();
+    cluster.hang_up(slow, 1006);
+    cluster.advance(secs(31));
+    let (eve, _) = cluster.join(0, "eve");
+    cluster.be_seen(eve, &lobby(), "");
+    assert_eq!(seen(&cluster.take(eve)).len(), 101, "slow has left");
+    assert!(cluster.env.requests.len() > asked, "the store was asked anew");
 }
 
 #[test]
 fn a_page_is_encoded_once_for_all_its_readers() {
-    let mut world = World::new(1);
-    guests(&mut world, 20, 100);
-    let readers: Vec<_> = (0..3).map(|_| world.join(0, "eve").0).collect();
+    let mut cluster = nodes(1);
+    guests(&mut cluster, 20, 100);
+    let readers: Vec<_> = (0..3).map(|_| cluster.join(0, "eve").0).collect();
     for id in &readers {
-        world.peers.get_mut(id).expect("a peer").reads = false;
-        world.be_seen(*id, &lobby(), "");
+        cluster.peer_mut(*id).reads = false;
+        cluster.be_seen(*id, &lobby(), "");
     }
     for id in &readers {
-        world.drain(*id, usize::MAX);
+        cluster.read(*id, usize::MAX);
     }
-    world.give(0, NodeInput::StoreEvent(StoreEvent::Lagged));
-    let lists: Vec<_> = readers.iter().filter_map(|id| world.nodes[0].poll_transmit(*id)).collect();
+    cluster.give(0, NodeInput::StoreEvent(StoreEvent::Lagged));
+    let lists: Vec<_> =
+        readers.iter().filter_map(|id| cluster.node_mut(0).poll_transmit(*id)).collect();
     assert_eq!(lists.len(), 3);
     assert!(lists.iter().all(|list| list.as_bytes().as_ptr() == lists[0].as_bytes().as_ptr()));
 }
 
 #[test]
 fn a_list_asked_for_before_news_were_lost_is_not_told() {
-    let mut world = World::new(2);
-    let (ada, bob) = (world.join(0, "ada").0, world.join(1, "bob").0);
-    world.be_seen(ada, &lobby(), "");
-    world.be_seen(bob, &lobby(), "");
-    world.heard(ada);
-    (world.hold_store, world.lose_news) = (true, true);
-    world.give(0, NodeInput::StoreEvent(StoreEvent::Lagged));
-    let is_list = |(_, _, what): &(usize, StoreRequestId, StoreRequest)| {
-        matches!(what, StoreRequest::Members { .. })
+    let mut cluster = nodes(2);
+    let (ada, bob) = (cluster.join(0, "ada").0, cluster.join(1, "bob").0);
+    cluster.be_seen(ada, &lobby(), "");
+    cluster.be_seen(bob, &lobby(), "");
+    cluster.heard(ada);
+    cluster.hold(TaskKind::Store);
+    cluster.env.are_store_events_lost = true;
+    cluster.give(0, NodeInput::StoreEvent(StoreEvent::Lagged));
+    let is_list = |task: &Task| {
+        matches!(&task.detail, TaskDetail::Store { request: StoreRequest::Members { .. }, .. })
     };
-    let at = world.held.iter().position(is_list).expect("a list is asked for");
-    let (_, question, what) = world.held.remove(at).expect("it is there");
-    let old = world.history.answer(what, world.now);
-    world.hang_up(bob, 1000);
-    world.give(0, NodeInput::StoreEvent(StoreEvent::Lagged));
-    world.give(0, NodeInput::Answered { question, answer: Ok(old) });
-    world.let_store_go();
-    assert_eq!(world.heard(ada), ["members ada"]);
+    let at = cluster.env.held.iter().position(is_list).expect("a list is asked for");
+    let task = cluster.env.held.remove(at).expect("it is there");
+    let TaskDetail::Store { id: question, request: what, .. } = task.detail else { unreachable!() };
+    let old = cluster.ask_store(what);
+    cluster.hang_up(bob, 1000);
+    cluster.give(0, NodeInput::StoreEvent(StoreEvent::Lagged));
+    cluster.give(0, NodeInput::Answered { question, answer: Ok(old) });
+    cluster.release(TaskKind::Store);
+    assert_eq!(cluster.heard(ada), ["members ada"]);
 }

@@ -12,7 +12,7 @@ use relink_node::{
     HistoryConfig, MemoryStore, Publication, StoreEvent, StoreRequest, StoreResponse, Stream,
 };
 
-use crate::world::secs;
+use crate::support::secs;
 
 fn at(time: Duration) -> Instant {
     Instant::from_origin(time)

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use relink::session::{Problem, Secret, Text};
+use relink::session::{Secret, Text};
 use relink::{Channel, CloseCode, CloseFrame, Instant, Position, Resume, SessionId};
 use relink_node::{
-    AuthorizationId, ConnectionId, DeliveryId, DrainConfig, HistoryConfig, LivenessConfig,
-    MemoryStore, Node, NodeAction, NodeConfig, NodeInput, StoreEvent, StoreRequest, StoreRequestId,
-    StoreResponse, Stream,
+    ConnectionId, DrainConfig, HistoryConfig, LivenessConfig, NodeConfig, NodeInput, StoreEvent,
+    StoreRequest, StoreResponse, Stream,
 };
+use relink_sim::cluster::{Outcome, TaskDetail, TaskKind};
 use relink_v1::{ClientFrame, Encoding};
 
-use crate::world::{dice, secs};
+use crate::support::{Cluster, secs};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -59,33 +59,37 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-enum Todo {
-    Identify(ConnectionId),
-    Authorize(AuthorizationId),
-    Handle(DeliveryId, SessionId),
-    Ask(StoreRequestId, StoreRequest),
-}
-
 struct Chaos {
-    now: Instant,
-    node: Node<rand_pcg::Pcg32>,
-    history: MemoryStore,
-    todo: Vec<Todo>,
-    sessions: Vec<SessionId>,
+    cluster: Cluster,
     /// Ids that were used: one is never used again.
     generation: [u64; 4],
 }
 
 impl Chaos {
     fn new(config: NodeConfig) -> Self {
-        Self {
-            now: Instant::from_origin(secs(100)),
-            node: Node::new(config, dice(1)).expect("valid"),
-            history: MemoryStore::new(config.history, 5).expect("valid"),
-            todo: Vec::new(),
-            sessions: Vec::new(),
-            generation: [0; 4],
+        let mut cluster = Cluster::new(1, config);
+        cluster.env.identify = |token| match token {
+            Some(_) => Ok("ada".into()),
+            None => Err(CloseCode::INVALID_TOKEN.into()),
+        };
+        cluster.env.application = |session, _, _| {
+            let lobby = Stream::Channel(Channel::from("c0"));
+            Ok(vec![(lobby, "effect".into()), (Stream::Session(session.clone()), "own".into())])
+        };
+        for kind in [TaskKind::Identify, TaskKind::Authorize, TaskKind::Handle, TaskKind::Store] {
+            cluster.hold(kind);
         }
+        cluster.advance(secs(100));
+        let mut chaos = Self { cluster, generation: [0; 4] };
+        (0..4).for_each(|slot| chaos.add_peer(slot));
+        chaos
+    }
+
+    fn add_peer(&mut self, slot: u64) {
+        let id = self.id(slot);
+        self.cluster.add_peer(id, 0, encoding(slot));
+        let peer = self.cluster.peer_mut(id);
+        (peer.reads, peer.pings) = (false, false);
     }
 
     fn id(&self, slot: u64) -> ConnectionId {
@@ -93,27 +97,16 @@ impl Chaos {
     }
 
     fn give(&mut self, input: NodeInput) {
-        self.node.handle(input, self.now);
-        self.collect();
+        self.cluster.give(0, input);
     }
 
-    fn collect(&mut self) {
-        while let Some(action) = self.node.poll_action() {
-            match action {
-                NodeAction::Identify { id, .. } => self.todo.push(Todo::Identify(id)),
-                NodeAction::Authorize { request, .. } => self.todo.push(Todo::Authorize(request)),
-                NodeAction::Handle { handling, session, .. } => {
-                    self.todo.push(Todo::Handle(handling, session))
-                }
-                NodeAction::Ask { question, what } => {
-                    if let StoreRequest::Create { session, .. } = &what {
-                        self.sessions.push(session.clone());
-                    }
-                    self.todo.push(Todo::Ask(question, what));
-                }
-                _ => {}
-            }
-        }
+    /// The session that was asked for as the nth.
+    fn session(&self, nth: usize) -> Option<SessionId> {
+        let created = self.cluster.env.requests.iter().filter_map(|request| match request {
+            StoreRequest::Create { session, .. } => Some(session.clone()),
+            _ => None,
+        });
+        created.into_iter().nth(nth)
     }
 
     fn frame(&self, what: u8, number: u64) -> ClientFrame {
@@ -121,7 +114,7 @@ impl Chaos {
         let position = Position { epoch: number as u32, offset: number };
         match what {
             0 | 1 => {
-                let session = self.sessions.get(number as usize).cloned();
+                let session = self.session(number as usize);
                 let resume = session.map(|session| Resume { session, position });
                 ClientFrame::Hello { token: Some(Secret::from("ada")), resume, max_message: None }
             }
@@ -144,46 +137,22 @@ impl Chaos {
     }
 
     fn work(&mut self, which: usize, well: bool) {
-        if self.todo.is_empty() {
-            return;
-        }
-        let todo = self.todo.remove(which.min(self.todo.len() - 1));
-        let input = match todo {
-            Todo::Identify(id) => {
-                let frame = CloseFrame::from(CloseCode::INVALID_TOKEN);
-                NodeInput::Identified {
-                    id,
-                    result: if well { Ok("ada".into()) } else { Err(frame) },
-                }
+        let held = &mut self.cluster.env.held;
+        let Some(task) = held.remove(which.min(held.len().saturating_sub(1))) else { return };
+        match task.detail.clone() {
+            // Now and then a store that makes no sense.
+            TaskDetail::Store { id: question, request, .. } if !well && which == 8 => {
+                self.cluster.ask_store(request);
+                self.give(NodeInput::Answered { question, answer: Ok(StoreResponse::Done) });
             }
-            Todo::Authorize(request) => {
-                let problem = Problem::new("no", "no");
-                NodeInput::Authorized { request, result: if well { Ok(()) } else { Err(problem) } }
-            }
-            Todo::Handle(handling, session) => {
-                let lobby = Stream::Channel(Channel::from("c0"));
-                let effects =
-                    vec![(lobby, "effect".into()), (Stream::Session(session), "own".into())];
-                let problem = Problem::new("no", "no");
-                NodeInput::Handled {
-                    handling,
-                    result: if well { Ok(effects) } else { Err(problem) },
-                }
-            }
-            Todo::Ask(question, what) => {
-                let answer = self.history.answer(what, self.now);
-                let answer = match (well, which) {
-                    (true, _) => Ok(answer),
-                    // Now and then a store that makes no sense.
-                    (false, 8) => Ok(StoreResponse::Done),
-                    (false, _) => Err("away".into()),
+            _ => {
+                let outcome = match (well, task.kind()) {
+                    (true, _) => Outcome::Done,
+                    (false, TaskKind::Store) => Outcome::ResultLost,
+                    (false, _) => Outcome::Fails,
                 };
-                NodeInput::Answered { question, answer }
+                self.cluster.perform(task, outcome);
             }
-        };
-        self.give(input);
-        while let Some(news) = self.history.poll_news() {
-            self.give(NodeInput::StoreEvent(news));
         }
     }
 
@@ -191,12 +160,13 @@ impl Chaos {
         match step {
             Step::Open(slot) => {
                 let id = self.id(slot);
+                // Also under an id that stands, or that the node has closed.
+                self.add_peer(slot);
                 let user = (slot == 3).then(|| "ada".into());
                 self.give(NodeInput::Opened { id, user });
             }
             Step::Say(slot, what, number) => {
-                let encoding = if slot % 2 == 0 { Encoding::Json } else { Encoding::Cbor };
-                let message = self.frame(what, number).encode(encoding);
+                let message = self.frame(what, number).encode(encoding(slot));
                 self.give(NodeInput::Message { id: self.id(slot), message });
             }
             Step::Garbage(slot) => {
@@ -205,6 +175,7 @@ impl Chaos {
             Step::Hang(slot, code) => {
                 let id = self.id(slot);
                 self.generation[slot as usize] += 1;
+                self.add_peer(slot);
                 self.give(NodeInput::Closed { id, code: CloseCode(code) });
             }
             Step::Alive(slot) => self.give(NodeInput::Alive { id: self.id(slot) }),
@@ -224,20 +195,20 @@ impl Chaos {
             Step::Drain => self.give(NodeInput::Drain),
             Step::Pass(millis) => {
                 let by = Duration::from_millis(millis.unsigned_abs());
-                let latest = self.now;
-                self.now = if millis < 0 { at_least_origin(self.now, by) } else { self.now + by };
-                self.give(NodeInput::Timeout);
-                let next = self.node.poll_timeout();
-                assert!(next.is_none_or(|at| at > self.now), "a deadline makes progress");
-                self.now = self.now.max(latest);
+                if millis < 0 {
+                    let earlier = self.cluster.now().since_origin().saturating_sub(by);
+                    let earlier = Instant::from_origin(earlier);
+                    self.cluster.tell_node_as_if(earlier, 0, NodeInput::Timeout);
+                    let next = self.cluster.node(0).poll_timeout();
+                    assert!(next.is_none_or(|at| at > earlier), "a deadline makes progress");
+                } else {
+                    self.cluster.suspend(by);
+                    self.give(NodeInput::Timeout);
+                }
             }
             Step::Write(slot, most) => {
-                for _ in 0..most {
-                    if self.node.poll_transmit(self.id(slot)).is_none() {
-                        break;
-                    }
-                }
-                self.collect();
+                let id = self.id(slot);
+                self.cluster.read(id, usize::from(most));
             }
         }
     }
@@ -245,7 +216,7 @@ impl Chaos {
     /// News that nobody made.
     fn rumour(&self, which: u8, offset: u64) -> StoreEvent {
         let stream = Stream::Channel(Channel::from(format!("c{}", which % 2)));
-        let session = self.sessions.get(usize::from(which)).cloned();
+        let session = self.session(usize::from(which));
         match (which, session) {
             (0..=4, _) => {
                 let publication = relink_node::Publication { offset, message: "rumour".into() };
@@ -260,8 +231,8 @@ impl Chaos {
     }
 }
 
-fn at_least_origin(now: Instant, by: Duration) -> Instant {
-    Instant::from_origin(now.since_origin().saturating_sub(by))
+fn encoding(slot: u64) -> Encoding {
+    if slot % 2 == 0 { Encoding::Json } else { Encoding::Cbor }
 }
 
 fn small() -> NodeConfig {
@@ -284,10 +255,10 @@ proptest! {
         let mut chaos = Chaos::new(small());
         for step in steps {
             chaos.step(step);
-            let stats = chaos.node.stats();
+            let stats = chaos.cluster.node(0).stats();
             prop_assert!(stats.outbound_bytes < 4 * 60_000, "bounded");
             prop_assert!(stats.unhandled < 400, "bounded");
-            prop_assert!(chaos.node.connections() <= 4);
+            prop_assert!(chaos.cluster.node(0).connections() <= 4);
         }
         // Everybody goes, and all that was asked is answered: nothing stays behind.
         for slot in 0..4 {
@@ -295,19 +266,14 @@ proptest! {
         }
         for _ in 0..3000 {
             chaos.work(0, true);
-            if chaos.todo.is_empty() {
-                match chaos.node.poll_timeout() {
-                    None => break,
-                    Some(at) => {
-                        chaos.now = chaos.now.max(at);
-                        chaos.give(NodeInput::Timeout);
-                    }
-                }
+            if chaos.cluster.env.held.is_empty() {
+                let Some(at) = chaos.cluster.node(0).poll_timeout() else { break };
+                chaos.cluster.advance(at - chaos.cluster.now());
             }
         }
-        prop_assert_eq!(chaos.node.connections(), 0);
-        prop_assert_eq!(chaos.node.poll_timeout(), None);
-        prop_assert_eq!(chaos.node.stats().unhandled, 0);
-        prop_assert_eq!(chaos.node.stats().outbound_bytes, 0);
+        prop_assert_eq!(chaos.cluster.node(0).connections(), 0);
+        prop_assert_eq!(chaos.cluster.node(0).poll_timeout(), None);
+        prop_assert_eq!(chaos.cluster.node(0).stats().unhandled, 0);
+        prop_assert_eq!(chaos.cluster.node(0).stats().outbound_bytes, 0);
     }
 }

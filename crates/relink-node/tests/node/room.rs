@@ -7,22 +7,27 @@ use relink_node::{
 };
 use relink_v1::{ClientFrame, ServerFrame};
 
-use crate::world::{World, lobby, secs};
+use crate::support::{Cluster, Short, lobby, nodes, nodes_with, secs};
 
-fn world(history: HistoryConfig) -> World {
-    World::with(1, NodeConfig::default().with_history(history))
+fn keeping(history: HistoryConfig) -> Cluster {
+    nodes_with(1, NodeConfig::default().with_history(history))
 }
 
 #[test]
 fn one_client_that_fills_channel_after_channel_is_refused_and_the_others_are_not() {
-    let mut world = world(HistoryConfig::default().with_user_bytes(100_000));
-    let (mallory, session) = world.join(0, "mallory");
-    let (ada, _) = world.join(0, "ada");
+    let mut cluster = keeping(HistoryConfig::default().with_user_bytes(100_000));
+    let (mallory, session) = cluster.join(0, "mallory");
+    let (ada, _) = cluster.join(0, "ada");
     let words = "x".repeat(9_000);
     for serial in 1..=30 {
-        world.message(mallory, Some(serial), Some(Channel::from(format!("room {serial}"))), &words);
+        cluster.message(
+            mallory,
+            Some(serial),
+            Some(Channel::from(format!("room {serial}"))),
+            &words,
+        );
     }
-    let said = world.take(mallory);
+    let said = cluster.take(mallory);
     let refused = said.iter().filter_map(|frame| match frame {
         ServerFrame::Rejected(rejection) => Some((rejection.serial, &*rejection.problem.name)),
         _ => None,
@@ -30,93 +35,98 @@ fn one_client_that_fills_channel_after_channel_is_refused_and_the_others_are_not
     let refused: Vec<_> = refused.collect();
     assert_eq!(refused.first(), Some(&(11, "limit_exceeded")), "{refused:?}");
     assert_eq!(refused.len(), 20);
-    assert!(world.history.bytes() < 120_000, "{}", world.history.bytes());
-    world.send(ada, 1, "heard");
-    assert_eq!(world.heard(ada), ["ack 1"]);
+    assert!(cluster.store().bytes() < 120_000, "{}", cluster.store().bytes());
+    cluster.send(ada, 1, "heard");
+    assert_eq!(cluster.heard(ada), ["ack 1"]);
     // The serials are taken in: nothing comes again after a return, and it is known what was
     // refused.
-    world.hang_up(mallory, 1006);
-    let (mallory, welcome) = world.come_back(0, "mallory", &session);
+    cluster.hang_up(mallory, 1006);
+    let (mallory, welcome) = cluster.come_back(0, "mallory", &session);
     assert_eq!((welcome.received, welcome.rejected.len()), (30, 20));
     // Later there is room again.
-    world.pass(secs(301));
-    world.message(mallory, Some(31), Some(lobby()), &words);
-    assert_eq!(world.heard(mallory).last().map(String::as_str), Some("ack 31"));
+    cluster.advance(secs(301));
+    cluster.message(mallory, Some(31), Some(lobby()), &words);
+    assert_eq!(cluster.heard(mallory).last().map(String::as_str), Some("ack 31"));
 }
 
 #[test]
 fn messages_without_a_serial_count_too() {
-    let mut world = world(HistoryConfig::default().with_user_bytes(100_000));
-    let (mallory, _) = world.join(0, "mallory");
+    let mut cluster = keeping(HistoryConfig::default().with_user_bytes(100_000));
+    let (mallory, _) = cluster.join(0, "mallory");
     for number in 0..30 {
         let channel = Some(Channel::from(format!("room {number}")));
         let payload = Message::from("x".repeat(9_000));
-        world.say(mallory, &ClientFrame::Message { serial: None, channel, payload });
+        cluster.say(mallory, &ClientFrame::Message { serial: None, channel, payload });
     }
-    assert!(world.history.bytes() < 120_000, "{}", world.history.bytes());
-    assert!(world.events().iter().any(|event| matches!(event, NodeEvent::NotPublished { .. })));
-    world.send(mallory, 1, "small");
-    assert_eq!(world.heard(mallory), ["ack 1"], "the session goes on");
+    assert!(cluster.store().bytes() < 120_000, "{}", cluster.store().bytes());
+    assert!(
+        cluster
+            .take_node_events()
+            .iter()
+            .any(|event| matches!(event, NodeEvent::NotPublished { .. }))
+    );
+    cluster.send(mallory, 1, "small");
+    assert_eq!(cluster.heard(mallory), ["ack 1"], "the session goes on");
 }
 
 #[test]
 fn a_user_with_too_many_sessions_is_told_to_come_later_and_another_one_is_welcome() {
-    let mut world = world(HistoryConfig::default().with_user_sessions(3).with_max_sessions(5));
+    let mut cluster = keeping(HistoryConfig::default().with_user_sessions(3).with_max_sessions(5));
     for _ in 0..3 {
-        let (id, _) = world.join(0, "mallory");
-        world.hang_up(id, 1006);
+        let (id, _) = cluster.join(0, "mallory");
+        cluster.hang_up(id, 1006);
     }
-    let fourth = world.open(0);
-    world.hello(fourth, "mallory", None);
-    assert_eq!(world.close_code(fourth), Some(4010));
-    let (_, ada) = world.join(0, "ada");
-    world.join(0, "bob");
-    let cleo = world.open(0);
-    world.hello(cleo, "cleo", None);
-    assert_eq!(world.close_code(cleo), Some(1013), "the store is full");
-    assert!(world.come_back(0, "ada", &ada).1.resumed, "who is in stays in");
-    world.pass(secs(121));
-    world.join(0, "mallory");
+    let fourth = cluster.open(0);
+    cluster.hello(fourth, "mallory", None);
+    assert_eq!(cluster.close_code(fourth), Some(4010));
+    let (_, ada) = cluster.join(0, "ada");
+    cluster.join(0, "bob");
+    let cleo = cluster.open(0);
+    cluster.hello(cleo, "cleo", None);
+    assert_eq!(cluster.close_code(cleo), Some(1013), "the store is full");
+    assert!(cluster.come_back(0, "ada", &ada).1.resumed, "who is in stays in");
+    cluster.advance(secs(121));
+    cluster.join(0, "mallory");
 }
 
 #[test]
 fn a_room_that_is_full_is_seen_by_those_who_are_not_listed() {
-    let mut world = world(HistoryConfig::default().with_max_members(2));
-    let (ada, _) = world.join(0, "ada");
-    let (bob, _) = world.join(0, "bob");
-    let (eve, _) = world.join(0, "eve");
+    let mut cluster = keeping(HistoryConfig::default().with_max_members(2));
+    let (ada, _) = cluster.join(0, "ada");
+    let (bob, _) = cluster.join(0, "bob");
+    let (eve, _) = cluster.join(0, "eve");
     for id in [ada, bob, eve] {
-        world.be_seen(id, &lobby(), "");
+        cluster.be_seen(id, &lobby(), "");
     }
-    let said = world.heard(eve);
+    let said = cluster.heard(eve);
     assert!(
         said == ["subscribed 0 true", "members ada,bob"]
             || said == ["subscribed 0 true", "members bob,ada"]
     );
-    assert!(!world.heard(ada).contains(&"joined eve".to_owned()));
-    assert_eq!(world.nodes[0].stats().unlisted, 1);
-    world.unsubscribe(bob, &lobby());
-    assert_eq!(world.heard(eve), ["left bob"]);
-    world.unsubscribe(eve, &lobby());
-    assert_eq!(world.heard(ada), ["left bob"], "nobody leaves who was not there");
-    world.be_seen(eve, &lobby(), "");
-    assert_eq!(world.heard(ada), ["joined eve"], "there was room");
+    assert!(!cluster.heard(ada).contains(&"joined eve".to_owned()));
+    assert_eq!(cluster.node(0).stats().unlisted, 1);
+    cluster.unsubscribe(bob, &lobby());
+    assert_eq!(cluster.heard(eve), ["left bob"]);
+    cluster.unsubscribe(eve, &lobby());
+    assert_eq!(cluster.heard(ada), ["left bob"], "nobody leaves who was not there");
+    cluster.be_seen(eve, &lobby(), "");
+    assert_eq!(cluster.heard(ada), ["joined eve"], "there was room");
 }
 
 /// Seven hundred come one after the other and break off, each with as many words as it may.
 #[test]
 fn a_room_that_strangers_filled_is_open_and_its_list_is_small() {
-    let mut world = World::new(1);
+    let mut cluster = nodes(1);
     for number in 0..700 {
-        let (id, _) = world.join(0, &format!("stranger {number}"));
-        world.peers.get_mut(&id).expect("a peer").reads = false;
-        world.be_seen(id, &lobby(), &"\u{1}".repeat(4096));
-        world.hang_up(id, 1006);
+        let (id, _) = cluster.join(0, &format!("stranger {number}"));
+        cluster.peer_mut(id).reads = false;
+        cluster.be_seen(id, &lobby(), &"\u{1}".repeat(4096));
+        cluster.hang_up(id, 1006);
     }
-    let (ada, _) = world.join(0, "ada");
-    world.be_seen(ada, &lobby(), "hello");
+    let (ada, _) = cluster.join(0, "ada");
+    cluster.be_seen(ada, &lobby(), "hello");
     let (mut bytes, mut listed) = (0, 0);
-    for frame in world.take(ada) {
+    for frame in cluster.take(ada) {
         if let ServerFrame::Members { members, .. } = &frame {
             listed += members.len();
             bytes += frame.encode(relink_v1::Encoding::Cbor).len();
@@ -124,11 +134,11 @@ fn a_room_that_strangers_filled_is_open_and_its_list_is_small() {
     }
     assert_eq!(listed, 701);
     assert!(bytes < 1_200_000, "{bytes}");
-    world.pass(secs(31));
-    world.take(ada);
-    world.unsubscribe(ada, &lobby());
-    world.be_seen(ada, &lobby(), "hello");
-    assert!(world.heard(ada).contains(&"members ada".to_owned()), "nobody lingers");
+    cluster.advance(secs(31));
+    cluster.take(ada);
+    cluster.unsubscribe(ada, &lobby());
+    cluster.be_seen(ada, &lobby(), "hello");
+    assert!(cluster.heard(ada).contains(&"members ada".to_owned()), "nobody lingers");
 }
 
 #[test]
