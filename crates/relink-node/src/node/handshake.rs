@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
-use crate::node::connections::{Greeting, Stage, Timer};
+use crate::node::connections::{Connection, Greeting, Stage, Timer};
 use crate::node::sizes::keep_what_fits;
 use crate::node::store_requests::Asker;
 use crate::node::{ConnectionId, Node, NodeEvent, StoreRequestId};
@@ -155,6 +155,8 @@ impl<R: Rng> Node<R> {
             return self.close(id, CloseFrame::new(CloseCode::FORBIDDEN, reason));
         }
         let session = resume.map(|resume| resume.session);
+        // A client that comes back is not one more: its old connection is replaced if it is
+        // allowed.
         let known = session.as_ref().and_then(|session| self.sessions.get(session));
         let replaces =
             known.is_some_and(|intake| intake.connection.is_some() && intake.user == user);
@@ -163,8 +165,10 @@ impl<R: Rng> Node<R> {
         if self.cx.config.per_user.is_some_and(|most| present >= most) {
             return self.close(id, retry_after(CloseCode::CONCURRENT_CAP, CAP_RETRY));
         }
+        // Before the store answers: of several that come at once, none gets in beyond the limit.
         self.cx.connections.count(id);
         let Some(session) = session else { return self.create(id) };
+        // The store is being asked to end it, and would let it go on if it heard of this first.
         if is_ending || self.sessions.is_kicked(&user) {
             return self.resume_unknown(id);
         }
@@ -202,9 +206,14 @@ impl<R: Rng> Node<R> {
         }
     }
 
+    fn greeted_user(&mut self, id: ConnectionId) -> Option<Arc<str>> {
+        self.greeting(id)?;
+        self.cx.connections.get(id)?.user.clone()
+    }
+
     pub(super) fn created(&mut self, id: ConnectionId, session: SessionId, turn: u64) {
-        let Some(user) = self.greeting(id).is_some().then(|| self.user_of(id)).flatten() else {
-            // The client went before its session was there.
+        let Some(user) = self.greeted_user(id) else {
+            // The client went before its session was there, and does not know of it.
             self.cx.ask(Asker::Node, StoreRequest::End { session, turn });
             return;
         };
@@ -222,15 +231,14 @@ impl<R: Rng> Node<R> {
         rejected: Vec<Rejection>,
         turn: u64,
     ) {
-        let Some(asking) = self.greeting(id).is_some().then(|| self.user_of(id)).flatten() else {
-            return;
-        };
+        let Some(asking) = self.greeted_user(id) else { return };
         if *asking != *user {
             return self
                 .refuse_resume(id, Problem::new("wrong_user", "session belongs to another user"));
         }
         if self.sessions.get(&session).is_some_and(|intake| turn <= intake.turn) {
-            // A later resume has overtaken this one.
+            // The store allowed another resume after this one, and its response came before this
+            // one's: this is the older of two connections.
             return self.replace(id);
         }
         if let Some(old) = self.sessions.connection_of(&session) {
@@ -251,6 +259,7 @@ impl<R: Rng> Node<R> {
         let Some(connection) = self.cx.connections.get_mut(id) else { return };
         connection.session = Some(session.clone());
         let stream = Stream::Session(session.clone());
+        // Watched before it is read: what is published in between is heard of.
         self.streams.watch(id, &stream, &mut self.cx);
         let after = self
             .greeting(id)
@@ -286,7 +295,8 @@ impl<R: Rng> Node<R> {
         let Greeting { resume, resumed, refused, mut rejected } = core::mem::take(&mut **greeting);
         connection.stage = Stage::Live(self.cx.now);
         let committed = self.sessions.get(&session).map_or(0, |intake| intake.committed);
-        // What was committed since the store answered is told in the welcome, too.
+        // What was committed since the store answered is told in the welcome, too. The client takes
+        // everything up to `received` for accepted, but for what is refused here.
         rejected.append(&mut connection.out.rejections);
         rejected.sort_by_key(|rejection| rejection.serial);
         rejected.dedup_by_key(|rejection| rejection.serial);
@@ -294,6 +304,8 @@ impl<R: Rng> Node<R> {
         rejected.drain(..surplus);
         connection.out.ack = None;
         let (encoding, most) = (connection.out.encoding, connection.out.most);
+        // Without it, what the client missed cannot be told: it goes on at the top, and knows by
+        // the position that it missed something.
         let place = resume.map(|resume| resume.position).filter(|_| missed.is_some());
         let position = place.unwrap_or(top);
         if resumed && place.is_none() {
@@ -314,7 +326,7 @@ impl<R: Rng> Node<R> {
         keep_what_fits(&mut rejected, encoding, room);
         self.cx.connections.watch(id, self.cx.now);
         self.cx.connections.push(id, &welcome(rejected));
-        let user = self.user_of(id).as_deref().unwrap_or_default().into();
+        let user = self.cx.connections.get(id).map(Connection::user_name).unwrap_or_default();
         self.cx.tell(NodeEvent::Connected { id, user, session: session.clone(), resumed });
         let stream = Stream::Session(session);
         let missed = missed.filter(|_| place.is_some()).unwrap_or_default();

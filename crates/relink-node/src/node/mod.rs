@@ -21,7 +21,6 @@ mod subscriptions;
 
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
 
 use rand_core::Rng;
 
@@ -65,6 +64,8 @@ use streams::Streams;
 /// sequence without a hole: what it missed comes from the store, a page at a time, and news are
 /// joined to its end. One that is too slow for the news goes back to reading from the store, so
 /// that what waits for its socket stays bounded.
+// Each part keeps its maps to itself. What concerns one part is a method of it; what goes from part
+// to part is a method of the node, in a file for each story.
 #[derive(Debug)]
 pub struct Node<R> {
     rng: R,
@@ -277,9 +278,5 @@ impl<R: Rng> Node<R> {
 
     fn session_of(&self, id: ConnectionId) -> Option<SessionId> {
         self.cx.connections.get(id)?.session.clone()
-    }
-
-    fn user_of(&self, id: ConnectionId) -> Option<Arc<str>> {
-        self.cx.connections.get(id)?.user.clone()
     }
 }

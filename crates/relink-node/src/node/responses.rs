@@ -16,6 +16,8 @@ const MOST_RETRIES: u32 = 40;
 impl<R: Rng> Node<R> {
     pub(super) fn answered(&mut self, id: StoreRequestId, response: Result<StoreResponse, String>) {
         let Some(pending) = self.cx.requests.answered(id) else { return };
+        // Retries hold no place: a store that is away does not keep the connection from asking the
+        // application.
         if let (StoreRequest::Join { .. }, Asker::Connection(connection), 0) =
             (&pending.request, pending.asker, pending.retries())
         {

@@ -1,5 +1,11 @@
-//! Whether a connection is read: what it does not take, and messages that nobody has handled yet,
-//! stop the reading, but neither for ever.
+//! Whether a connection is read.
+//!
+//! A client that does not take its answers, or whose messages wait for the application, is not
+//! read: what it sends stays with it, and nothing grows here. But its heartbeats wait behind its
+//! messages, and a client without answers takes the link for dead and comes back with all of them.
+//! So a busy session holds up the reading for 5 s at most. Then its connection is read *on*: what
+//! finds no room is passed over, heartbeats are answered, and when the session is idle the
+//! connection is closed with 4100, upon which the client sends again from where it was passed over.
 
 use core::time::Duration;
 
@@ -23,7 +29,7 @@ const TOO_SLOW: &str = "a message took too long to arrive";
 pub(crate) struct Reading {
     /// It is not to be read now.
     pub(super) paused: bool,
-    /// It is read although its session has enough to do: what finds no room is passed over.
+    /// It is read although its session has enough to do.
     on: bool,
     /// A message was passed over: the client has to send it, and all that follows, again.
     passed_over: bool,

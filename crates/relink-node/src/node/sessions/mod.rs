@@ -77,8 +77,9 @@ impl Sessions {
         self.all.insert(session, Box::new(Intake::new(user, turn, 0, cx.now)));
     }
 
-    /// A session goes on. What the application has of its messages is finished, for the client that
-    /// sends them again.
+    /// A session goes on, perhaps from another node, which has stored everything up to `received`.
+    /// What the application has of its messages is finished, for the client that sends them again:
+    /// the effect of a message must not happen twice, nor be lost with the connection.
     pub(crate) fn begin_turn(
         &mut self,
         session: &SessionId,

@@ -17,7 +17,8 @@ use relink_v1::ServerFrame;
 /// A request that one or more readers wait for.
 #[derive(Debug)]
 pub(super) struct Lookup {
-    /// Whose place it takes until it is answered.
+    /// Whose place it takes until it is answered: however many readers share it, one connection
+    /// asks for less meanwhile.
     asker: ConnectionId,
     /// Whose user a stream that begins counts for.
     payer: ConnectionId,
@@ -176,7 +177,8 @@ impl Streams {
             return;
         }
         if Some(end) == after {
-            // The store knows less than its news did: ask it again, but not at once.
+            // The store knows less than its news did, as a replica may: asked at once, it would say
+            // the same.
             self.set_follow(id, stream, Follow::Seeking { after, greet: Greet::Silent });
             found.waiting.insert(id);
         } else {

@@ -59,8 +59,9 @@ enum Greet {
 #[derive(Debug, Default)]
 struct Watched {
     readers: BTreeMap<ConnectionId, Follow>,
-    /// The last news of it, and the id of the next request then: the response to an earlier one may
-    /// not know of it.
+    /// The last news of it, and the id of the next request then. Responses and news come by
+    /// different ways: one to an earlier request may not know of the news, and a reader that were
+    /// taken for live after it would miss them.
     heard: Option<(Position, StoreRequestId)>,
     checking: bool,
     check_again: bool,
@@ -95,7 +96,8 @@ impl Watched {
         if request < mark {
             return true;
         }
-        // The store was asked after these news and says that another epoch is the present one.
+        // Offsets of two epochs cannot be compared. The store was asked after these news and says
+        // that another epoch is the present one.
         self.heard = Some((top, mark));
         false
     }
