@@ -9,8 +9,7 @@ use relink_node::{AdmissionConfig, NodeConfig};
 /// | field | default |
 /// |---|---|
 /// | `node` | as [`NodeConfig`] |
-/// | `limits` | as [`ConnectionLimits`] |
-/// | `admission` | off |
+/// | `admission` | as [`AdmissionConfig`] |
 /// | `max_message` | 1 MiB |
 /// | `handshake_timeout` | 10 s |
 /// | `farewell` | 2 s |
@@ -20,14 +19,15 @@ pub struct ServerConfig {
     /// What is decided about connections, sessions and subscriptions. Its `history` is replaced by
     /// that of the store, and its `max_message` by the one below.
     pub node: NodeConfig,
-    /// How many connections there may be.
-    pub limits: ConnectionLimits,
-    /// How fast they may come, from one address and from all together. Off by default: behind a
-    /// proxy everybody comes from the proxy's address. Turn it on where clients connect directly,
-    /// or where you hand their addresses in (see
-    /// [`ServerHandle::accept`](crate::ServerHandle::accept)). Its `per_user` is not looked at; the
-    /// `node` has one.
-    pub admission: Option<AdmissionConfig>,
+    /// How many connections there may be, and how fast they may come: they are counted from
+    /// `accept` on, before anything is known about them. A few of those who are refused get an HTTP
+    /// answer with `Retry-After`, which relink's clients obey, when their request is read; if there
+    /// are many, the others get it without that, and are closed at once.
+    ///
+    /// Rates are off by default: behind a proxy everybody comes from the proxy's address. Turn them
+    /// on ([`AdmissionConfig::direct`]) if clients connect directly, or if you hand their addresses
+    /// in (see [`ServerHandle::accept`](crate::ServerHandle::accept)).
+    pub admission: AdmissionConfig,
     /// A client's WebSocket message that is larger than this, in bytes, is answered with 1009. With
     /// its frame around it: base64 in JSON makes bytes a third larger. Clients are told, and do not
     /// send what is larger. At least 512. How large publications may be is for
@@ -45,8 +45,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             node: NodeConfig::default(),
-            limits: ConnectionLimits::default(),
-            admission: None,
+            admission: AdmissionConfig::default(),
             max_message: 1 << 20,
             handshake_timeout: Duration::from_secs(10),
             farewell: Duration::from_secs(2),
@@ -62,16 +61,9 @@ impl ServerConfig {
         self
     }
 
-    /// This configuration with [`limits`](Self::limits) changed.
-    #[must_use]
-    pub const fn with_limits(mut self, limits: ConnectionLimits) -> Self {
-        self.limits = limits;
-        self
-    }
-
     /// This configuration with [`admission`](Self::admission) changed.
     #[must_use]
-    pub const fn with_admission(mut self, admission: Option<AdmissionConfig>) -> Self {
+    pub const fn with_admission(mut self, admission: AdmissionConfig) -> Self {
         self.admission = admission;
         self
     }
@@ -94,62 +86,6 @@ impl ServerConfig {
     #[must_use]
     pub const fn with_farewell(mut self, farewell: Duration) -> Self {
         self.farewell = farewell;
-        self
-    }
-}
-
-/// How many are let in before anything is known about them: they are counted from `accept` on. A
-/// few of those who are refused get an HTTP answer with `Retry-After`, which relink's clients obey,
-/// when their request is read; if there are many, the others get it without that, and are closed at
-/// once.
-///
-/// | field | default |
-/// |---|---|
-/// | `max_connections` | 50,000 |
-/// | `per_address` | 1,000 |
-/// | `retry_after` | 10 s |
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConnectionLimits {
-    /// Maximum number of connections; a further one is answered with 503. An idle connection takes
-    /// some 10 KiB.
-    pub max_connections: usize,
-    /// Maximum number of connections from one IP address, or one IPv6 network of a customer (/64);
-    /// a further one is answered with 429. Large enough for an office, or a mobile network, behind
-    /// one address. Behind a proxy everybody comes from the address of the proxy: then this is
-    /// another `max_connections`, unless the address is handed in (see
-    /// [`ServerHandle::accept`](crate::ServerHandle::accept)).
-    pub per_address: usize,
-    /// Whoever is refused is told to come back after this, or up to twice as late: each is told
-    /// another time. In whole seconds, at least one.
-    pub retry_after: Duration,
-}
-
-impl Default for ConnectionLimits {
-    fn default() -> Self {
-        Self { max_connections: 50_000, per_address: 1_000, retry_after: Duration::from_secs(10) }
-    }
-}
-
-impl ConnectionLimits {
-    /// This configuration with [`max_connections`](Self::max_connections) changed.
-    #[must_use]
-    pub const fn with_max_connections(mut self, max_connections: usize) -> Self {
-        self.max_connections = max_connections;
-        self
-    }
-
-    /// This configuration with [`per_address`](Self::per_address) changed.
-    #[must_use]
-    pub const fn with_per_address(mut self, per_address: usize) -> Self {
-        self.per_address = per_address;
-        self
-    }
-
-    /// This configuration with [`retry_after`](Self::retry_after) changed.
-    #[must_use]
-    pub const fn with_retry_after(mut self, retry_after: Duration) -> Self {
-        self.retry_after = retry_after;
         self
     }
 }

@@ -121,8 +121,8 @@ impl ServerHandle {
     }
 
     /// Serves one connection from its first byte to its last: anything that carries bytes. `peer`
-    /// is counted for [`per_address`](crate::ConnectionLimits::per_address). If there is a TLS
-    /// handshake first, use [`accept_after`](Self::accept_after).
+    /// is counted for [`max_per_address`](crate::AdmissionConfig::max_per_address). If there is a
+    /// TLS handshake first, use [`accept_after`](Self::accept_after).
     pub async fn accept<IO>(&self, io: IO, peer: Option<IpAddr>)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send,

@@ -91,7 +91,7 @@ impl Hub {
         let hub = Arc::new(Self {
             config,
             handlers,
-            admission: Arc::new(Admission::new(&config, clock)),
+            admission: Arc::new(Admission::new(config.admission, clock)),
             events: broadcast::Sender::new(EVENTS),
             phase: watch::Sender::new(Phase::Serving),
             core: Mutex::new(Core {

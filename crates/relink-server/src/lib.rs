@@ -77,7 +77,7 @@
 //!
 //! # How often the application is called
 //!
-//! Each call holds the place of the connection that caused it (see [`ConnectionLimits`]) until it
+//! Each call holds the place of the connection that caused it (see [`AdmissionConfig`]) until it
 //! returns, even if the connection is closed meanwhile. So all of them together are bounded,
 //! however often a client reconnects.
 //!
@@ -126,7 +126,7 @@ mod server;
 mod user;
 
 pub use builder::{BuildError, ServerBuilder};
-pub use config::{ConnectionLimits, ServerConfig};
+pub use config::ServerConfig;
 pub use context::Context;
 pub use handle::{NotPublished, ServerEvents, ServerHandle, ServerStats};
 pub use history::{
@@ -138,6 +138,8 @@ pub use history::{RedisConfig, RedisHistory};
 pub use mount::Upgrade;
 #[doc(inline)]
 pub use relink_node as node;
+#[doc(no_inline)]
+pub use relink_node::AdmissionConfig;
 #[doc(inline)]
 pub use relink_v1 as v1;
 pub use server::Server;

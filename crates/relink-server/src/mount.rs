@@ -64,8 +64,8 @@ impl ServerHandle {
     /// `Router::new().route("/link", relink.route())`.
     ///
     /// With `into_make_service_with_connect_info::<SocketAddr>()`, addresses are counted for
-    /// [`per_address`](crate::ConnectionLimits::per_address). axum's graceful shutdown does not
-    /// wait for links: await [`drain`](Self::drain) in its signal.
+    /// [`max_per_address`](crate::AdmissionConfig::max_per_address). axum's graceful shutdown does
+    /// not wait for links: await [`drain`](Self::drain) in its signal.
     pub fn route<S: Clone + Send + Sync + 'static>(&self) -> MethodRouter<S> {
         let relink = self.clone();
         any(async move |request: Request| {

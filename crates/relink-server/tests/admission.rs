@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use client::{Client, Running, request};
 use relink::CloseCode;
-use relink_server::{ConnectionLimits, Server, ServerConfig, User, http, relink};
+use relink_server::{AdmissionConfig, Server, ServerConfig, User, http, relink};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -29,8 +29,8 @@ fn retry_after(response: &Response<Option<Vec<u8>>>) -> u64 {
 
 #[tokio::test]
 async fn w17_too_many_from_one_address_are_told_429_and_when_to_come_back() {
-    let limits = ConnectionLimits::default().with_per_address(2);
-    let config = ServerConfig::default().with_limits(limits);
+    let limits = AdmissionConfig::default().with_max_per_address(2);
+    let config = ServerConfig::default().with_admission(limits);
     let server = Running::start(Server::builder().config(config)).await;
     let (first, _) = server.hello().await;
     let _second = server.connect().await;
@@ -52,8 +52,8 @@ async fn w17_too_many_from_one_address_are_told_429_and_when_to_come_back() {
 #[tokio::test]
 async fn w20_whoever_comes_too_fast_is_told_429_and_when_to_come_back() {
     let rate = relink::policy::Rate { burst: 2, refill: std::time::Duration::from_secs(3600) };
-    let admission = relink_node::AdmissionConfig::default().with_per_address(rate);
-    let config = ServerConfig::default().with_admission(Some(admission));
+    let admission = AdmissionConfig::default().with_rate_per_address(Some(rate));
+    let config = ServerConfig::default().with_admission(admission);
     let server = Running::start(Server::builder().config(config)).await;
     for _ in 0..2 {
         server.hello().await.0.close(1000).await;
@@ -65,8 +65,8 @@ async fn w20_whoever_comes_too_fast_is_told_429_and_when_to_come_back() {
 
 #[tokio::test]
 async fn w17_a_full_server_says_503() {
-    let limits = ConnectionLimits::default().with_max_connections(1);
-    let config = ServerConfig::default().with_limits(limits);
+    let limits = AdmissionConfig::default().with_max_connections(1);
+    let config = ServerConfig::default().with_admission(limits);
     let server = Running::start(Server::builder().config(config)).await;
     let _first = server.hello().await;
     let response = refused(server.addr, request("/")).await;

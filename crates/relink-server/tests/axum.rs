@@ -12,7 +12,7 @@ use axum::{
 };
 use client::{Client, request};
 use relink::CloseCode;
-use relink_server::{ConnectionLimits, Server, ServerConfig, ServerHandle, Upgrade, User, relink};
+use relink_server::{AdmissionConfig, Server, ServerConfig, ServerHandle, Upgrade, User, relink};
 use tokio::net::TcpListener;
 
 async fn serve(relink: &ServerHandle) -> SocketAddr {
@@ -60,8 +60,8 @@ async fn e18_a_handler_of_ones_own_says_who_it_is() {
 
 #[tokio::test]
 async fn e18_limits_hold_here_too() {
-    let limits = ConnectionLimits::default().with_per_address(1);
-    let config = ServerConfig::default().with_limits(limits);
+    let limits = AdmissionConfig::default().with_max_per_address(1);
+    let config = ServerConfig::default().with_admission(limits);
     let server = Server::builder().config(config).build().expect("the configuration is good");
     let addr = serve(&server.handle()).await;
     let _first = Client::connect(addr, "/link").await;

@@ -16,7 +16,7 @@ use std::{
 };
 
 use client::{Client, PATIENCE, request};
-use relink_server::{ConnectionLimits, Server, ServerConfig};
+use relink_server::{AdmissionConfig, Server, ServerConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{net::TcpListener, time::timeout};
 
@@ -40,7 +40,7 @@ async fn serve() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(MOST), maximum }).expect("less is allowed");
     let config = ServerConfig::default()
-        .with_limits(ConnectionLimits::default().with_per_address(usize::MAX))
+        .with_admission(AdmissionConfig::default().with_max_per_address(usize::MAX))
         .with_handshake_timeout(Duration::from_secs(3600));
     let server = Server::builder().config(config).build().expect("the configuration is good");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -13,7 +13,7 @@ use std::{
 
 use client::{Client, Running, piped, request};
 use relink_node::{LivenessConfig, NodeConfig, NodeEvent};
-use relink_server::{ConnectionLimits, Server, ServerConfig, ServerHandle};
+use relink_server::{AdmissionConfig, Server, ServerConfig, ServerHandle};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -251,8 +251,8 @@ async fn who_is_gone_is_noticed_while_a_handler_hangs() {
 /// handshake is over.
 #[tokio::test]
 async fn silent_sockets_beyond_the_limits_are_closed_at_once() {
-    let limits = ConnectionLimits::default().with_max_connections(100).with_per_address(10);
-    let config = ServerConfig::default().with_limits(limits).with_handshake_timeout(LONG);
+    let limits = AdmissionConfig::default().with_max_connections(100).with_max_per_address(10);
+    let config = ServerConfig::default().with_admission(limits).with_handshake_timeout(LONG);
     let server = Running::start(Server::builder().config(config)).await;
     let mut sockets = Vec::new();
     for _ in 0..200 {
@@ -275,8 +275,8 @@ async fn silent_sockets_beyond_the_limits_are_closed_at_once() {
 
 #[tokio::test]
 async fn a_handshake_of_its_own_counts_from_its_beginning() {
-    let limits = ConnectionLimits::default().with_max_connections(1);
-    let config = ServerConfig::default().with_limits(limits);
+    let limits = AdmissionConfig::default().with_max_connections(1);
+    let config = ServerConfig::default().with_admission(limits);
     let server = Server::builder().config(config).build().expect("a good configuration");
     let never = std::future::pending::<std::io::Result<DuplexStream>>();
     let relink = server.handle();
@@ -346,8 +346,8 @@ async fn the_application_is_asked_for_16_permissions_of_one_connection_at_a_time
 async fn who_reconnects_does_not_multiply_the_calls_of_the_application() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
-    let limits = ConnectionLimits::default().with_per_address(5);
-    let builder = Server::builder().config(ServerConfig::default().with_limits(limits));
+    let limits = AdmissionConfig::default().with_max_per_address(5);
+    let builder = Server::builder().config(ServerConfig::default().with_admission(limits));
     let server = Running::start(builder.on_message(move |_, _| {
         counted.fetch_add(1, Ordering::SeqCst);
         std::future::pending()
@@ -389,8 +389,8 @@ async fn a_client_that_closes_for_a_fault_of_the_server_keeps_its_session() {
 async fn nor_does_it_multiply_the_questions_about_channels() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
-    let limits = ConnectionLimits::default().with_per_address(5);
-    let builder = Server::builder().config(ServerConfig::default().with_limits(limits));
+    let limits = AdmissionConfig::default().with_max_per_address(5);
+    let builder = Server::builder().config(ServerConfig::default().with_admission(limits));
     let server = Running::start(builder.authorize(move |_, _, _| {
         counted.fetch_add(1, Ordering::SeqCst);
         std::future::pending()

@@ -8,7 +8,7 @@
 use std::{env, error::Error, net::SocketAddr, process::exit, time::Duration};
 
 use relink_server::{
-    ConnectionLimits, RedisConfig, RedisHistory, Server, ServerConfig, ServerHandle,
+    AdmissionConfig, RedisConfig, RedisHistory, Server, ServerConfig, ServerHandle,
     node::{DrainConfig, HistoryConfig, NodeConfig},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -45,11 +45,11 @@ async fn main() -> Result<()> {
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
 
     // All clients of a check come from one address.
-    let limits = ConnectionLimits::default();
-    let limits = limits.with_per_address(limits.max_connections);
+    let limits = AdmissionConfig::default();
+    let limits = limits.with_max_per_address(limits.max_connections);
     let config = ServerConfig::default()
         .with_node(NodeConfig::default().with_drain(drain))
-        .with_limits(limits);
+        .with_admission(limits);
     let mut builder = Server::builder().config(config).on_message(|context, message| async move {
         context.echo(message);
         Ok(())

@@ -1,4 +1,5 @@
-//! A gate for each address, in bounded memory: one that is as good as new need not be remembered.
+//! The connections of each address; and a gate for each that comes, in bounded memory: one that is
+//! as good as new need not be remembered.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
@@ -9,6 +10,8 @@ use super::gate::Gate;
 
 #[derive(Debug, Clone)]
 pub(super) struct Addresses<A> {
+    /// How many connections there are from each address.
+    connections: BTreeMap<A, usize>,
     gates: BTreeMap<A, Gate>,
     /// When each address can be forgotten.
     idle: BTreeSet<(Instant, A)>,
@@ -20,7 +23,24 @@ const FORGOTTEN_PER_CALL: usize = 2;
 
 impl<A: Ord + Clone> Addresses<A> {
     pub(super) const fn new() -> Self {
-        Self { gates: BTreeMap::new(), idle: BTreeSet::new() }
+        Self { connections: BTreeMap::new(), gates: BTreeMap::new(), idle: BTreeSet::new() }
+    }
+
+    pub(super) fn connections(&self, address: &A) -> usize {
+        self.connections.get(address).copied().unwrap_or(0)
+    }
+
+    pub(super) fn enter(&mut self, address: A) {
+        let count = self.connections.entry(address).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    pub(super) fn leave(&mut self, address: &A) {
+        let Some(count) = self.connections.get_mut(address) else { return };
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.connections.remove(address);
+        }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,63 +1,60 @@
-//! Who may connect now: limits per address, over all, and per user; and when to come back, for
-//! those who may not.
+//! Who may connect: limits on how many connections there are and on how fast they come, from one
+//! address and from all together; and when to come back, for those who may not.
 
 mod addresses;
 mod gate;
-mod users;
 
 use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
-use relink::internal::{config, positive, within};
+use relink::internal::{config, nanos, positive, within};
 use relink::policy::Rate;
 use relink::time::HumanDuration;
-use relink::{CloseCode, ConfigError, Instant};
+use relink::{ConfigError, Instant};
 
 use self::addresses::Addresses;
 use self::gate::Gate;
-use self::users::Users;
 
 config! {
-    /// The limits on new connections.
+    /// The limits on connections before anything is known about them but their address. How many
+    /// one user may have is for [`NodeConfig::per_user`](crate::NodeConfig::per_user) to say.
     ///
     /// | field | default |
     /// |---|---|
-    /// | `per_address` | 20 at once, then two a second |
-    /// | `overall` | 400 at once, then 200 a second |
-    /// | `per_user` | off |
+    /// | `max_connections` | 50,000 |
+    /// | `max_per_address` | 1,000 |
+    /// | `retry_after` | 10 s |
+    /// | `rate` | off |
+    /// | `rate_per_address` | off |
     /// | `max_addresses` | 10,000 |
-    /// | `cap_retry_after` | 30 s |
     /// | `longest_wait` | 60 s |
-    /// | `claim_timeout` | 10 s |
     pub struct AdmissionConfig {
-        /// New connections from one address. Behind one address may sit a household or an office:
-        /// all of it is back at once after a short drop, while a single machine in a loop is held
-        /// to two attempts a second.
-        pub per_address / with_per_address: Rate = Rate { burst: 20, refill: Duration::from_millis(500) },
-        /// New connections from all addresses together: what one node can take, about a millisecond
-        /// of TLS and a look at a token each, and two seconds' worth of it at once. The same rate
-        /// that a [`Drain`](super::Drain) assumes.
-        pub overall / with_overall: Rate = Rate { burst: 400, refill: Duration::from_millis(5) },
-        /// Maximum number of connections of one user. `off` counts nobody: how many devices a
-        /// person may use is the application's business.
-        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration::limit"))]
-        pub per_user / with_per_user: Option<u32> = None,
-        /// Maximum number of addresses that are remembered, about 150 bytes each: memory stays
-        /// bounded whatever a peer does. An address is forgotten when its bucket is full again,
-        /// which takes 10 s.
-        pub max_addresses / with_max_addresses: usize = 10_000,
-        /// What a connection above `per_user` is told (clients wait at least 30 s after 4010
-        /// anyway).
+        /// Maximum number of connections; a further one is refused with 503. An idle connection
+        /// takes some 10 KiB. At least 1.
+        pub max_connections / with_max_connections: usize = 50_000,
+        /// Maximum number of connections from one IP address, or one IPv6 network of a customer
+        /// (/64); a further one is refused with 429. Large enough for an office, or a mobile
+        /// network, behind one address. Behind a proxy everybody comes from the address of the
+        /// proxy, unless the server learns theirs: then this is another `max_connections`. At
+        /// least 1.
+        pub max_per_address / with_max_per_address: usize = 1_000,
+        /// A connection above these two is told to come back after this, or up to twice as late:
+        /// each is told another time.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
-        pub cap_retry_after / with_cap_retry_after: Duration = Duration::from_secs(30),
-        /// Those who are refused one after the other are told ever later times, up to this; then
+        pub retry_after / with_retry_after: Duration = Duration::from_secs(10),
+        /// New connections from all addresses together. `off` by default, as is
+        /// `rate_per_address`: see [`direct`](Self::direct).
+        pub rate / with_rate: Option<Rate> = None,
+        /// New connections from one address.
+        pub rate_per_address / with_rate_per_address: Option<Rate> = None,
+        /// Maximum number of addresses whose rate is remembered, about 150 bytes each: memory stays
+        /// bounded whatever a peer does. An address is forgotten when it has all of its burst
+        /// again. At least 1.
+        pub max_addresses / with_max_addresses: usize = 10_000,
+        /// Those who come too fast one after the other are told ever later times, up to this; then
         /// the times start over. Longer spreads a larger crowd; shorter keeps a crowd that means
         /// harm from sending the others far away.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub longest_wait / with_longest_wait: Duration = Duration::from_secs(60),
-        /// A claim of a place per user is dropped when the connection did not authenticate within
-        /// this time.
-        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
-        pub claim_timeout / with_claim_timeout: Duration = Duration::from_secs(10),
     }
 }
 
@@ -68,6 +65,21 @@ const MOST_AT_ONCE: u32 = 1_000_000;
 const SHORTEST_REFILL: Duration = Duration::from_micros(1);
 
 impl AdmissionConfig {
+    /// With both rates on, for clients that connect directly, or whose addresses the server learns
+    /// from its proxy. Without that, everybody comes from the proxy's address.
+    ///
+    /// From one address, 20 at once and then two a second: behind it may sit a household or an
+    /// office, all of which is back at once after a short drop, while a single machine in a loop is
+    /// held to two attempts a second. From all together, 400 at once and then 200 a second: what
+    /// one node can take, about a millisecond of TLS and a look at a token each, and two seconds'
+    /// worth of it at once. The same rate that a [`Drain`](super::Drain) assumes.
+    #[must_use]
+    pub fn direct() -> Self {
+        Self::default()
+            .with_rate(Some(Rate { burst: 400, refill: Duration::from_millis(5) }))
+            .with_rate_per_address(Some(Rate { burst: 20, refill: Duration::from_millis(500) }))
+    }
+
     /// Checks every field.
     ///
     /// # Errors
@@ -75,15 +87,19 @@ impl AdmissionConfig {
     /// A count or a duration of zero, a burst above a million, a refill below 1 µs, a duration
     /// above 365 days.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let names = ["admission.per_address.burst", "admission.per_address.refill"];
-        self.per_address.validate(names, MOST_AT_ONCE, SHORTEST_REFILL)?;
-        let names = ["admission.overall.burst", "admission.overall.refill"];
-        self.overall.validate(names, MOST_AT_ONCE, SHORTEST_REFILL)?;
-        within("admission.per_user", self.per_user.unwrap_or(1), 1, u32::MAX)?;
+        within("admission.max_connections", self.max_connections, 1, usize::MAX)?;
+        within("admission.max_per_address", self.max_per_address, 1, usize::MAX)?;
+        positive("admission.retry_after", self.retry_after)?;
+        if let Some(rate) = self.rate {
+            let names = ["admission.rate.burst", "admission.rate.refill"];
+            rate.validate(names, MOST_AT_ONCE, SHORTEST_REFILL)?;
+        }
+        if let Some(rate) = self.rate_per_address {
+            let names = ["admission.rate_per_address.burst", "admission.rate_per_address.refill"];
+            rate.validate(names, MOST_AT_ONCE, SHORTEST_REFILL)?;
+        }
         within("admission.max_addresses", self.max_addresses, 1, usize::MAX)?;
-        positive("admission.cap_retry_after", self.cap_retry_after)?;
-        positive("admission.longest_wait", self.longest_wait)?;
-        positive("admission.claim_timeout", self.claim_timeout)
+        positive("admission.longest_wait", self.longest_wait)
     }
 }
 
@@ -95,8 +111,7 @@ impl AdmissionConfig {
 pub struct AdmissionError {
     /// Which limit says so.
     pub reason: AdmissionErrorKind,
-    /// When to come back: for `Retry-After`, rounded up to its whole seconds, or for the reason of
-    /// a close frame.
+    /// When to come back: for `Retry-After`, rounded up to its whole seconds.
     #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
     pub retry_after: Duration,
 }
@@ -106,32 +121,24 @@ pub struct AdmissionError {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum AdmissionErrorKind {
-    /// `per_address`.
-    Address,
-    /// `overall`.
-    Overall,
-    /// `per_user`.
-    User,
+    /// `max_connections`.
+    Full,
+    /// `max_per_address`.
+    AddressFull,
+    /// `rate`.
+    Rate,
+    /// `rate_per_address`.
+    AddressRate,
 }
 
 impl AdmissionErrorKind {
-    /// The HTTP status that refuses the handshake: 429 where this client did too much (RFC 6585),
-    /// 503 where all of them did.
+    /// The HTTP status that refuses the handshake: 429 if this client did too much (RFC 6585), 503
+    /// if all of them did.
     #[must_use]
     pub const fn http_status(self) -> u16 {
         match self {
-            Self::Address | Self::User => 429,
-            Self::Overall => 503,
-        }
-    }
-
-    /// The code that closes a connection which is open already: 4010 for the cap per user, 1013
-    /// otherwise.
-    #[must_use]
-    pub const fn close_code(self) -> CloseCode {
-        match self {
-            Self::User => CloseCode::CONCURRENT_CAP,
-            Self::Address | Self::Overall => CloseCode::TRY_AGAIN_LATER,
+            Self::AddressFull | Self::AddressRate => 429,
+            Self::Full | Self::Rate => 503,
         }
     }
 }
@@ -139,149 +146,161 @@ impl AdmissionErrorKind {
 impl core::fmt::Display for AdmissionErrorKind {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
-            Self::Address => "too many new connections from this address",
-            Self::Overall => "too many new connections",
-            Self::User => "too many connections of this user",
+            Self::Full => "server is at capacity",
+            Self::AddressFull => "too many connections from one address",
+            Self::Rate => "too many new connections",
+            Self::AddressRate => "too many new connections from this address",
         })
     }
 }
 
-/// Admits connections: `A` is an address, `U` a user, `K` a connection.
-///
-/// Ask [`admit`](Self::admit) before the WebSocket handshake is answered, and
-/// [`enter`](Self::enter) when it is known whose the connection is.
+/// Admits connections, before the WebSocket handshake is answered. `A` is an address, as
+/// [`address_key`] makes it from an IP address.
 ///
 /// ```
 /// use relink::Instant;
-/// use relink_node::{Admission, AdmissionConfig, AdmissionErrorKind, address_key};
+/// use relink_node::{Admission, AdmissionConfig, address_key};
 ///
 /// let now = Instant::ORIGIN;
-/// let mut admission = Admission::new(AdmissionConfig::default().with_per_user(Some(1)));
-/// let address = address_key("2001:db8:1:2:3:4:5:6".parse()?);
+/// let mut admission = Admission::new(AdmissionConfig::direct().with_max_connections(20));
+/// let address = Some(address_key("2001:db8:1:2:3:4:5:6".parse()?));
 /// for _ in 0..20 {
 ///     admission.admit(address, now)?;
 /// }
 /// let refused = admission.admit(address, now).unwrap_err();
-/// assert_eq!(refused.to_string(), "too many new connections from this address; try again in 500ms");
-/// assert_eq!(refused.reason.http_status(), 429);
+/// assert_eq!(refused.reason.http_status(), 503);
 ///
-/// admission.enter("ada", 1, now)?;
-/// let refused = admission.enter("ada", 2, now).unwrap_err();
-/// assert_eq!(refused.reason.close_code().0, 4010);
-/// admission.leave(&"ada", &1);
-/// admission.enter("ada", 2, now)?;
+/// admission.leave(address);
+/// let refused = admission.admit(address, now).unwrap_err();
+/// assert_eq!(refused.to_string(), "too many new connections from this address; try again in 500ms");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Admission<A, U, K = u64> {
+pub struct Admission<A> {
     config: AdmissionConfig,
+    connections: usize,
     addresses: Addresses<A>,
-    overall: Gate,
-    users: Users<U, K>,
+    /// All new connections, if they are limited.
+    gate: Option<Gate>,
+    refused: u64,
+    /// How many were told to come back whatever the rates are.
+    told: u32,
     untracked: u64,
 }
 
-impl<A: Ord + Clone, U: Ord + Clone, K: Ord + Clone> Admission<A, U, K> {
-    /// Nobody has come yet: all buckets are full.
+impl<A: Ord + Clone> Admission<A> {
+    /// Nobody has come yet.
     #[must_use]
-    pub const fn new(config: AdmissionConfig) -> Self {
+    pub fn new(config: AdmissionConfig) -> Self {
         Self {
             config,
+            connections: 0,
             addresses: Addresses::new(),
-            overall: Gate::new(config.overall),
-            users: Users::new(),
+            gate: config.rate.map(Gate::new),
+            refused: 0,
+            told: 0,
             untracked: 0,
         }
     }
 
-    /// Whether a connection from this address may be made now. What is refused costs neither limit
-    /// anything. With a table full of busy addresses, new ones are judged by the limit over all
-    /// alone; see [`untracked`](Self::untracked).
+    /// Whether a connection may be made now: it counts until [`leave`](Self::leave). What is
+    /// refused costs no limit anything. Without an address, it is for the limits on all together
+    /// alone; and so are new addresses if too many others are busy, as far as their rate is
+    /// concerned (see [`untracked`](Self::untracked)).
     ///
     /// # Errors
     ///
-    /// Too many from this address, or over all. Whoever is refused is told when the next place is
-    /// free that nobody who was refused before was told of. It is not kept for them: whoever comes
-    /// first, gets it.
-    pub fn admit(&mut self, address: A, now: Instant) -> Result<(), AdmissionError> {
-        let longest = self.config.longest_wait;
-        self.addresses.forget_idle(now);
-        if let Some(retry_after) =
-            self.addresses.refusal(&address, self.config.per_address, longest, now)
-        {
-            return Err(AdmissionError { reason: AdmissionErrorKind::Address, retry_after });
+    /// Which limit it is beyond. If it comes too fast, it is told when the next place is free that
+    /// none before it was told of. The place is not kept: whichever comes first, gets it.
+    pub fn admit(&mut self, address: Option<A>, now: Instant) -> Result<(), AdmissionError> {
+        let refused = self.refusal(address.as_ref(), now);
+        if let Some(error) = refused {
+            self.refused = self.refused.saturating_add(1);
+            return Err(error);
         }
-        if let Some(retry_after) = self.overall.refusal(self.config.overall, longest, now) {
-            return Err(AdmissionError { reason: AdmissionErrorKind::Overall, retry_after });
+        self.connections = self.connections.saturating_add(1);
+        if let Some((gate, rate)) = self.gate.as_mut().zip(self.config.rate) {
+            gate.take(rate, now);
         }
-        self.overall.take(self.config.overall, now);
-        if !self.addresses.take(address, self.config.per_address, self.config.max_addresses, now) {
-            self.untracked = self.untracked.saturating_add(1);
+        let Some(address) = address else { return Ok(()) };
+        if let Some(rate) = self.config.rate_per_address {
+            let max = self.config.max_addresses;
+            if !self.addresses.take(address.clone(), rate, max, now) {
+                self.untracked = self.untracked.saturating_add(1);
+            }
         }
+        self.addresses.enter(address);
         Ok(())
     }
 
-    /// Connection `id` says that it is `user`'s, and has yet to prove it. It holds a place for
-    /// `claim_timeout`; then the place is free again, unless [`enter`](Self::enter) came first.
-    ///
-    /// # Errors
-    ///
-    /// The user has as many connections as `per_user` allows.
-    pub fn claim(&mut self, user: U, id: K, now: Instant) -> Result<(), AdmissionError> {
-        self.hold(user, id, Some(now + self.config.claim_timeout), now)
+    fn refusal(&mut self, address: Option<&A>, now: Instant) -> Option<AdmissionError> {
+        let AdmissionConfig { max_connections, max_per_address, longest_wait, .. } = self.config;
+        self.addresses.forget_idle(now);
+        let here = address.map_or(0, |address| self.addresses.connections(address));
+        if self.connections >= max_connections || here >= max_per_address {
+            let is_full = self.connections >= max_connections;
+            let reason =
+                if is_full { AdmissionErrorKind::Full } else { AdmissionErrorKind::AddressFull };
+            return Some(AdmissionError { reason, retry_after: self.retry_after() });
+        }
+        if let Some((address, rate)) = address.zip(self.config.rate_per_address) {
+            if let Some(retry_after) = self.addresses.refusal(address, rate, longest_wait, now) {
+                return Some(AdmissionError {
+                    reason: AdmissionErrorKind::AddressRate,
+                    retry_after,
+                });
+            }
+        }
+        let (gate, rate) = self.gate.as_mut().zip(self.config.rate)?;
+        let retry_after = gate.refusal(rate, longest_wait, now)?;
+        Some(AdmissionError { reason: AdmissionErrorKind::Rate, retry_after })
     }
 
-    /// Connection `id` is `user`'s: it holds a place until [`leave`](Self::leave). One that claimed
-    /// its place keeps it, if that was in time. Entering again changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// The user has as many connections as `per_user` allows: close this one with 4010.
-    pub fn enter(&mut self, user: U, id: K, now: Instant) -> Result<(), AdmissionError> {
-        self.hold(user, id, None, now)
+    /// A connection from this address is gone.
+    pub fn leave(&mut self, address: Option<A>) {
+        self.connections = self.connections.saturating_sub(1);
+        if let Some(address) = address {
+            self.addresses.leave(&address);
+        }
     }
 
-    /// Connection `id` is gone. Nothing happens where it holds no place.
-    pub fn leave(&mut self, user: &U, id: &K) {
-        self.users.leave(user, id);
-    }
-
-    /// How many places a user holds, the claimed ones included. Zero where `per_user` is off.
+    /// When one that is refused for another reason should come back: between
+    /// [`retry_after`](AdmissionConfig::retry_after) and twice that, in even steps, so that a crowd
+    /// comes back one by one.
     #[must_use]
-    pub fn connections_of(&self, user: &U) -> usize {
-        self.users.count(user)
+    pub fn retry_after(&mut self) -> Duration {
+        // Multiples of the golden ratio fall into all parts of an interval alike.
+        const GOLDEN: u32 = 0x9E37_79B9;
+        self.told = self.told.wrapping_add(1);
+        let base = self.config.retry_after;
+        let more = (u128::from(nanos(base)) * u128::from(self.told.wrapping_mul(GOLDEN))) >> 32;
+        base.saturating_add(Duration::from_nanos(u64::try_from(more).unwrap_or(u64::MAX)))
     }
 
-    /// How many addresses are remembered.
+    /// How many connections there are.
+    #[must_use]
+    pub const fn connections(&self) -> usize {
+        self.connections
+    }
+
+    /// How many were refused so far.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// How many addresses are remembered for their rate.
     #[must_use]
     pub fn addresses(&self) -> usize {
         self.addresses.len()
     }
 
-    /// How many connections were admitted without a limit on their address, because `max_addresses`
-    /// others were busy. More than a few: somebody has many addresses, or `max_addresses` is too
-    /// low.
+    /// How many connections were admitted without a limit on the rate of their address, because
+    /// `max_addresses` others were busy. More than a few: somebody has many addresses, or
+    /// `max_addresses` is too low.
     #[must_use]
     pub const fn untracked(&self) -> u64 {
         self.untracked
-    }
-
-    fn hold(
-        &mut self,
-        user: U,
-        id: K,
-        until: Option<Instant>,
-        now: Instant,
-    ) -> Result<(), AdmissionError> {
-        let Some(cap) = self.config.per_user else { return Ok(()) };
-        self.users.release_overdue(now);
-        if self.users.hold(user, id, until, cap) {
-            return Ok(());
-        }
-        Err(AdmissionError {
-            reason: AdmissionErrorKind::User,
-            retry_after: self.config.cap_retry_after,
-        })
     }
 }
 

@@ -217,14 +217,15 @@ fn w20_the_client_limits_its_own_attempts() {
 
 #[test]
 fn w20_the_server_limits_new_connections_of_one_address() {
-    let config = AdmissionConfig::default().with_per_address(Rate { burst: 3, refill: secs(2) });
-    let mut admission: Admission<IpAddr, &str, u32> = Admission::new(config);
-    let one = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let other = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    let rate = Rate { burst: 3, refill: secs(2) };
+    let config = AdmissionConfig::default().with_rate_per_address(Some(rate));
+    let mut admission = Admission::new(config);
+    let one = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let other = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
     let admitted = (0..10).filter(|_| admission.admit(one, at(0)).is_ok()).count();
     assert_eq!(admitted, 3);
     let refused = admission.admit(one, at(0)).unwrap_err();
-    assert_eq!(refused.reason, AdmissionErrorKind::Address);
+    assert_eq!(refused.reason, AdmissionErrorKind::AddressRate);
     assert!(refused.retry_after >= secs(2), "and it says when to come back");
     assert!(admission.admit(other, at(0)).is_ok(), "the others are not concerned");
     assert!(admission.admit(one, at(2)).is_ok());

@@ -42,23 +42,18 @@ fn the_documented_defaults_of_a_server_are_the_defaults() {
         ],
     );
     let admission = AdmissionConfig::default();
-    let per_address = Rate { burst: 20, refill: millis(500) };
-    let overall = Rate { burst: 400, refill: millis(5) };
+    let rates = (admission.rate, admission.rate_per_address);
     documented(
         "../../relink-node/src/admission/mod.rs",
         "AdmissionConfig",
         &[
-            (
-                "`per_address`",
-                "20 at once, then two a second",
-                admission.per_address == per_address,
-            ),
-            ("`overall`", "400 at once, then 200 a second", admission.overall == overall),
-            ("`per_user`", "off", admission.per_user.is_none()),
+            ("`max_connections`", "50,000", admission.max_connections == 50_000),
+            ("`max_per_address`", "1,000", admission.max_per_address == 1_000),
+            ("`retry_after`", "10 s", admission.retry_after == secs(10)),
+            ("`rate`", "off", rates.0.is_none()),
+            ("`rate_per_address`", "off", rates.1.is_none()),
             ("`max_addresses`", "10,000", admission.max_addresses == 10_000),
-            ("`cap_retry_after`", "30 s", admission.cap_retry_after == secs(30)),
             ("`longest_wait`", "60 s", admission.longest_wait == secs(60)),
-            ("`claim_timeout`", "10 s", admission.claim_timeout == secs(10)),
         ],
     );
     let history = HistoryConfig::default();
@@ -119,18 +114,19 @@ fn the_edges_of_what_a_server_allows_are_allowed() {
     let tight = DrainConfig::default().with_base(secs(10)).with_max(secs(12));
     assert_eq!(tight.validate(), Ok(()), "room for the base and its spread, and no more");
     let fast = Rate { burst: 1_000_000, refill: Duration::from_micros(1) };
-    let admission = AdmissionConfig::default().with_per_address(fast).with_overall(fast);
-    assert_eq!(admission.with_per_user(Some(1)).with_max_addresses(1).validate(), Ok(()));
+    let admission =
+        AdmissionConfig::default().with_rate_per_address(Some(fast)).with_rate(Some(fast));
+    assert_eq!(admission.with_max_connections(1).with_max_addresses(1).validate(), Ok(()));
 }
 
 #[cfg(feature = "serde")]
 #[test]
 fn a_server_s_configuration_survives_toml() {
-    let admission = AdmissionConfig::default().with_per_user(Some(3));
+    let admission = AdmissionConfig::direct().with_max_connections(3);
     let text = toml::to_string(&admission).unwrap();
     assert_eq!(toml::from_str::<AdmissionConfig>(&text).unwrap(), admission, "through\n{text}");
     let admission: AdmissionConfig =
-        toml::from_str("per_user = \"off\"\nlongest_wait = \"2m\"").unwrap();
+        toml::from_str("max_connections = 50000\nlongest_wait = \"2m\"").unwrap();
     assert_eq!(admission, AdmissionConfig::default().with_longest_wait(secs(120)));
     let text = "silence = \"15s\"\nmessage_timeout = \"1m\"";
     let liveness: LivenessConfig = toml::from_str(text).unwrap();
@@ -178,37 +174,40 @@ pub(crate) fn mistakes() -> Vec<(ConfigError, &'static str)> {
     let mut wrong = |config: AdmissionConfig, message| wrong(config.validate(), message);
     let rate = |burst, refill| Rate { burst, refill };
     wrong(
-        admission.with_per_address(rate(0, secs(1))),
-        "admission.per_address.burst is 0, but it must be at least 1",
+        admission.with_rate_per_address(Some(rate(0, secs(1)))),
+        "admission.rate_per_address.burst is 0, but it must be at least 1",
     );
     wrong(
-        admission.with_per_address(rate(1, ZERO)),
-        "admission.per_address.refill is 0s, but it must be at least 1us",
+        admission.with_rate_per_address(Some(rate(1, ZERO))),
+        "admission.rate_per_address.refill is 0s, but it must be at least 1us",
     );
     wrong(
-        admission.with_overall(rate(1_000_001, secs(1))),
-        "admission.overall.burst is 1000001, but it must be at most 1000000",
+        admission.with_rate(Some(rate(1_000_001, secs(1)))),
+        "admission.rate.burst is 1000001, but it must be at most 1000000",
     );
     wrong(
-        admission.with_overall(rate(1, TOO_LONG)),
-        "admission.overall.refill is 366d, but it must be at most 365d",
+        admission.with_rate(Some(rate(1, TOO_LONG))),
+        "admission.rate.refill is 366d, but it must be at most 365d",
     );
-    wrong(admission.with_per_user(Some(0)), "admission.per_user is 0, but it must be at least 1");
+    wrong(
+        admission.with_max_connections(0),
+        "admission.max_connections is 0, but it must be at least 1",
+    );
+    wrong(
+        admission.with_max_per_address(0),
+        "admission.max_per_address is 0, but it must be at least 1",
+    );
     wrong(
         admission.with_max_addresses(0),
         "admission.max_addresses is 0, but it must be at least 1",
     );
     wrong(
-        admission.with_cap_retry_after(ZERO),
-        "admission.cap_retry_after is 0s, but it must be at least 1ms",
+        admission.with_retry_after(ZERO),
+        "admission.retry_after is 0s, but it must be at least 1ms",
     );
     wrong(
         admission.with_longest_wait(ZERO),
         "admission.longest_wait is 0s, but it must be at least 1ms",
-    );
-    wrong(
-        admission.with_claim_timeout(ZERO),
-        "admission.claim_timeout is 0s, but it must be at least 1ms",
     );
 
     let history = HistoryConfig::default();
