@@ -34,9 +34,9 @@ pub use wire::wire;
 ///
 /// If it does not.
 pub fn link(data: &[u8]) {
-    let mut bytes = Unstructured::new(data);
-    // Where the bytes end, so does the story.
-    let _ = run_link(&mut bytes);
+    let (config, seed, schedule) = schedule(data);
+    let mut trial = DifferentialTest::new(config, seed).expect("a valid configuration");
+    schedule.into_iter().for_each(|stimulus| holds(trial.apply(stimulus)));
 }
 
 /// Anything happens to a session: each message has one fate, order and bounds hold, the end is the
@@ -61,14 +61,21 @@ pub fn config(data: &[u8]) {
     let _ = run_config(&mut bytes);
 }
 
-fn run_link(bytes: &mut Unstructured<'_>) -> Result<()> {
-    let config = draw::link_config(bytes)?;
+/// What [`link`] does with these bytes: a valid configuration, a seed and what happens. A case that
+/// the fuzzer found reads better like this.
+#[must_use]
+pub fn schedule(data: &[u8]) -> (LinkConfig, u64, Vec<Stimulus>) {
+    let mut bytes = Unstructured::new(data);
+    let config = draw::link_config(&mut bytes).unwrap_or_default();
     let config = if config.validate().is_ok() { config } else { LinkConfig::default() };
-    let mut trial = DifferentialTest::new(config, bytes.arbitrary()?).expect("checked above");
+    let seed = bytes.arbitrary().unwrap_or_default();
+    let mut schedule = Vec::new();
     while !bytes.is_empty() {
-        holds(trial.apply(draw::stimulus(bytes)?));
+        // The story ends where the bytes do.
+        let Ok(stimulus) = draw::stimulus(&mut bytes) else { break };
+        schedule.push(stimulus);
     }
-    Ok(())
+    (config, seed, schedule)
 }
 
 fn run_session(bytes: &mut Unstructured<'_>) -> Result<()> {

@@ -77,6 +77,8 @@ pub struct Model {
     asked_for: bool,
     /// Whether the application wants the link back after the end that it closes towards.
     comes_back: bool,
+    /// Until when a closed link tries to get rid of its messages.
+    leaving: Option<Instant>,
     /// The number of the attempt since the link was last usable.
     attempt: u32,
     /// The transport whose server said that it goes away.
@@ -102,6 +104,8 @@ enum Expected {
     Attempt,
     /// A new attempt, if it is not too early for one.
     MayAttempt,
+    /// The same, or the end, if the wait takes longer than the close may.
+    MayLeave,
     /// The end of an attempt or a link: for good if a reason says so and nothing speaks against it.
     Failure(Option<StopReason>),
     /// Another dial in the same attempt, or its end.
@@ -129,6 +133,7 @@ impl Model {
             locating: false,
             asked_for: false,
             comes_back: false,
+            leaving: None,
             attempt: 0,
             going_away: None,
             told_to_wait: None,
@@ -139,7 +144,7 @@ impl Model {
     }
 
     /// What an input may lead to, by the state alone.
-    fn expected(&mut self, input: Input) -> Expected {
+    fn expected(&mut self, input: Input, now: Instant) -> Expected {
         self.logged_in |= input == Input::Login;
         if input == Input::DriverGone {
             (self.driven, self.comes_back) = (false, false);
@@ -151,6 +156,7 @@ impl Model {
         }
         let phase = self.phase();
         let closing = self.state == State::Closing;
+        let leaving = self.leaving.is_some();
         match (input, phase) {
             (Input::Timeout, _) => Expected::Due,
             (Input::DriverGone, _) => Expected::Becomes(State::Closed(ClosedReason::DriverGone)),
@@ -162,20 +168,39 @@ impl Model {
             {
                 Expected::Failure(None)
             }
+            (Input::Connect | Input::RetryNow, _) if closing || leaving => {
+                self.comes_back = self.config.reopen == ReopenPolicy::Always;
+                Expected::Nothing
+            }
             (Input::RetryNow, Some(Phase::Waiting)) => Expected::Attempt,
             (Input::Hint(Hint::Online | Hint::Wake), Some(Phase::Waiting)) => Expected::MayAttempt,
             (Input::Close { .. }, _) if self.state == State::Connected => {
                 Expected::Becomes(State::Closing)
             }
-            (Input::Close { .. }, _) if closing => {
+            (Input::Close { .. } | Input::Finish { .. }, _) if closing => {
                 self.comes_back = false;
                 Expected::Nothing
             }
-            (Input::Connect | Input::RetryNow, _) if closing => {
-                self.comes_back = self.config.reopen == ReopenPolicy::Always;
+            (Input::Finish { .. }, _) if leaving => {
+                self.comes_back = false;
                 Expected::Nothing
             }
-            (Input::Close { .. }, _) => Expected::Becomes(State::Closed(ClosedReason::Requested)),
+            (Input::Finish { .. }, _) if self.state != State::Idle => {
+                self.leaving = Some(now + self.config.flush_timeout);
+                match phase {
+                    None => Expected::Becomes(State::Closing),
+                    Some(Phase::Waiting) => Expected::MayLeave,
+                    Some(_) => Expected::Stays,
+                }
+            }
+            (Input::Close { .. } | Input::Finish { .. }, _) => {
+                self.comes_back = false;
+                Expected::Becomes(State::Closed(ClosedReason::Requested))
+            }
+            (Input::Flushed, Some(_)) if leaving && self.comes_back => Expected::Attempt,
+            (Input::Flushed, Some(_)) if leaving => {
+                Expected::Becomes(State::Closed(ClosedReason::Requested))
+            }
             (Input::Login, Some(Phase::Handshaking(Step::Login))) => {
                 self.after_step(Some(Step::Login))
             }
@@ -193,10 +218,12 @@ impl Model {
                 }
             }
             (Input::Opened { .. }, Some(Phase::Dialing)) => self.after_step(None),
-            (Input::Failed { .. } | Input::PeerClosed { .. }, _) if closing && self.comes_back => {
+            (Input::Failed { .. } | Input::PeerClosed { .. }, _)
+                if closing && !leaving && self.comes_back =>
+            {
                 Expected::Attempt
             }
-            (Input::Failed { .. } | Input::PeerClosed { .. }, _) if closing => {
+            (Input::Failed { .. } | Input::PeerClosed { .. }, _) if closing && !leaving => {
                 Expected::Becomes(State::Closed(ClosedReason::Requested))
             }
             (Input::Failed { failure: Failure::HttpRedirect, .. }, Some(Phase::Dialing)) => {
@@ -240,9 +267,8 @@ impl Model {
         let order = [Step::Welcome, Step::Challenge, Step::Login, Step::Authenticating];
         let next =
             order.into_iter().filter(|next| step.is_none_or(|step| *next > step)).find(exists);
-        next.map_or(Expected::Becomes(State::Connected), |next| {
-            self.trying(Phase::Handshaking(next))
-        })
+        let usable = if self.leaving.is_some() { State::Closing } else { State::Connected };
+        next.map_or(Expected::Becomes(usable), |next| self.trying(Phase::Handshaking(next)))
     }
 
     fn trying(&self, phase: Phase) -> Expected {

@@ -52,6 +52,7 @@ pub fn inputs() -> impl Strategy<Value = Input> {
         2 => Just(Input::Connect),
         2 => Just(Input::Login),
         1 => close_code().prop_map(|code| Input::Close { code }),
+        1 => close_code().prop_map(|code| Input::Finish { code }),
         // Nothing comes after the end of the driver.
         1 => prop_oneof![7 => Just(Input::Flushed), 1 => Just(Input::DriverGone)],
         2 => Just(Input::RetryNow),

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
+use rand_pcg::Pcg32;
 use relink::link::Input;
 use relink::policy::{CLOSE_CODES, HTTP_STATUSES};
+use relink::rand_core::{Rng, SeedableRng};
 use relink::{ClosedReason, Failure, LinkConfig, State};
+use relink_sim::fuzz;
 use relink_sim::stimulus::{Delay, Stimulus, What};
 use relink_sim::strategy;
 use relink_sim::trial::DifferentialTest;
@@ -50,7 +53,8 @@ proptest! {
             return Ok(());
         }
         let helpful = Stimulus { when: Delay::After(core::time::Duration::ZERO), what: What::Helpful };
-        for _ in 0..6 {
+        // Messages that wait go out first, and the close behind them.
+        for _ in 0..10 {
             if trial.link().state() == State::Connected {
                 return Ok(());
             }
@@ -129,40 +133,73 @@ fn the_schedules_reach_every_state_and_every_deadline() {
 #[test]
 fn every_failure_and_every_row_of_the_tables_is_drawn() {
     let mut runner = TestRunner::deterministic();
-    let mut drawn = |count: usize| -> Vec<Failure> {
-        (0..count)
-            .map(|_| strategy::failure().new_tree(&mut runner).expect("a failure").current())
-            .collect()
-    };
-    let failures = drawn(20_000);
-    let shown: BTreeSet<String> = failures
-        .iter()
-        .map(|failure| {
-            format!("{failure:?}").chars().take_while(char::is_ascii_alphanumeric).collect()
-        })
-        .collect();
-    let source = include_str!("../../relink/src/link/failure.rs");
-    let body =
-        source.split_once("pub enum Failure {\n").and_then(|(_, rest)| rest.split_once("\n}\n"));
-    let variants = body.expect("the enum").0.lines().filter_map(|line| line.strip_prefix("    "));
-    for variant in variants.filter(|line| line.starts_with(char::is_uppercase)) {
-        let name: String = variant.chars().take_while(char::is_ascii_alphanumeric).collect();
-        assert!(shown.contains(&name), "{name} is never drawn");
-    }
+    let failures: Vec<Failure> =
+        (0..20_000).map(|_| draw(&strategy::failure(), &mut runner)).collect();
+    all_variants("Failure", include_str!("../../relink/src/link/failure.rs"), &failures);
     let statuses: BTreeSet<u16> = failures
         .iter()
         .filter_map(
             |failure| if let Failure::Http { status, .. } = failure { Some(*status) } else { None },
         )
         .collect();
-    let codes: BTreeSet<u16> = (0..5_000)
-        .map(|_| strategy::close_code().new_tree(&mut runner).expect("a code").current().0)
-        .collect();
+    let codes: BTreeSet<u16> =
+        (0..5_000).map(|_| draw(&strategy::close_code(), &mut runner).0).collect();
     for (rule, why) in &HTTP_STATUSES {
         assert!(statuses.contains(&rule.from) && statuses.contains(&rule.to), "{rule:?} ({why})");
     }
     for (rule, why) in &CLOSE_CODES {
         assert!(codes.contains(&rule.from) && codes.contains(&rule.to), "{rule:?} ({why})");
+    }
+}
+
+#[test]
+fn every_input_and_every_failure_is_drawn_by_strategy_and_fuzzer() {
+    let mut runner = TestRunner::deterministic();
+    let strategy = strategy::schedule(40);
+    let by_strategy: Vec<Input> = (0..500)
+        .flat_map(|_| draw(&strategy, &mut runner))
+        .filter_map(|stimulus| input(&stimulus))
+        .collect();
+    let by_fuzzer: Vec<Input> = (0..500)
+        .flat_map(|seed| {
+            let mut data = vec![0; 1_000];
+            Pcg32::seed_from_u64(seed).fill_bytes(&mut data);
+            fuzz::schedule(&data).2
+        })
+        .filter_map(|stimulus| input(&stimulus))
+        .collect();
+    for inputs in [by_strategy, by_fuzzer] {
+        all_variants("Input", include_str!("../../relink/src/link/input.rs"), &inputs);
+        let failures: Vec<Failure> = inputs
+            .iter()
+            .filter_map(|input| {
+                if let Input::Failed { failure, .. } = input { Some(*failure) } else { None }
+            })
+            .collect();
+        all_variants("Failure", include_str!("../../relink/src/link/failure.rs"), &failures);
+    }
+}
+
+fn draw<S: Strategy>(strategy: &S, runner: &mut TestRunner) -> S::Value {
+    strategy.new_tree(runner).expect("a case").current()
+}
+
+fn input(stimulus: &Stimulus) -> Option<Input> {
+    if let What::Input(input, _) = stimulus.what { Some(input) } else { None }
+}
+
+/// Checks that each variant of an enum is among the values, as its source lists them.
+fn all_variants<T: std::fmt::Debug>(name: &str, source: &str, values: &[T]) {
+    let word = |text: &str| -> String {
+        text.chars().take_while(char::is_ascii_alphanumeric).collect()
+    };
+    let seen: BTreeSet<String> = values.iter().map(|value| word(&format!("{value:?}"))).collect();
+    let (_, body) = source.split_once(&format!("pub enum {name} {{\n")).expect("the enum");
+    let (body, _) = body.split_once("\n}\n").expect("its end");
+    for variant in body.lines().filter_map(|line| line.strip_prefix("    ")) {
+        if variant.starts_with(char::is_uppercase) {
+            assert!(seen.contains(&word(variant)), "{name}::{variant} is never drawn");
+        }
     }
 }
 

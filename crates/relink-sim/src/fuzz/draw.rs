@@ -96,7 +96,7 @@ pub(super) fn when(bytes: Bytes<'_, '_>) -> Result<Delay> {
 
 fn input(bytes: Bytes<'_, '_>) -> Result<Input> {
     let id = TransportId::default();
-    Ok(match bytes.int_in_range(0..=16)? {
+    Ok(match bytes.int_in_range(0..=17)? {
         0 => Input::Connect,
         1 => Input::Login,
         2 => Input::Close { code: code(bytes)? },
@@ -114,6 +114,7 @@ fn input(bytes: Bytes<'_, '_>) -> Result<Input> {
         13 => Input::PeerClosed { id, code: code(bytes)? },
         14 => Input::Address { id, result: Ok(()) },
         15 => Input::Address { id, result: Err(AddressError::default()) },
+        16 => Input::Finish { code: code(bytes)? },
         _ => Input::Failed { id, failure: failure(bytes)? },
     })
 }

@@ -99,6 +99,11 @@ impl Answers {
         self.is_unsure = !is_sure;
     }
 
+    /// The link closes: what happens to it now is no loss of a good link.
+    pub(super) fn closes(&mut self) {
+        self.is_stable = false;
+    }
+
     pub(super) fn is_stable(&self) -> bool {
         self.is_stable
     }

@@ -48,7 +48,8 @@ impl Model {
         actions: &[Action],
         after: &Snapshot,
     ) -> Checked {
-        let expected = self.expected(input);
+        let expected = self.expected(input, now);
+        let was_leaving = self.leaving.is_some();
         self.stop = [if let Expected::Failure(stop) = expected { stop } else { None }, None];
         self.forgives(input, now, after.state);
         let was_stable = self.stable_at.is_some_and(|at| at <= now);
@@ -72,19 +73,30 @@ impl Model {
             Expected::Becomes(state) => after.state == state,
             Expected::Attempt => self.is_attempt(after.state) || self.is_waiting(after.state),
             Expected::MayAttempt => before.state == after.state || self.is_attempt(after.state),
-            Expected::Redirect => self.is_dialing(after.state) || self.is_failure(after.state),
-            Expected::Failure(_) => self.is_failure(after.state),
+            Expected::MayLeave => {
+                before.state == after.state
+                    || self.is_attempt(after.state)
+                    || after.state == State::Closed(ClosedReason::Requested)
+            }
+            Expected::Redirect if self.is_dialing(after.state) => true,
+            Expected::Redirect | Expected::Failure(_) if was_leaving => {
+                self.is_last_failure(after.state)
+            }
+            Expected::Redirect | Expected::Failure(_) => self.is_failure(after.state),
             Expected::Due => true,
         };
         let what = || format!("{input:?} in {before:?} led to {after:?}, not {expected:?}");
         ensure(is_as_expected, "inputs lead where the contract says", what)?;
-        self.comes_back &= self.state == State::Closing;
-        self.asked_for |= expected == Expected::Attempt && self.is_waiting(after.state);
-
-        let came_back = before.state == State::Closing && !self.state.is_closed();
+        if after.state == State::Closing && !after.flushing {
+            self.leaving = None;
+        }
+        let is_closing = after.state == State::Closing || self.leaving.is_some();
+        let came_back = self.comes_back && !is_closing && !after.state.is_closed();
+        self.comes_back &= is_closing;
         let by_person =
             came_back || matches!(input, Input::Connect | Input::RetryNow | Input::MarkStable);
-        let needs_no_proof = self.config.stable_after.is_zero() && after.state == State::Connected;
+        let was_usable = matches!(after.state, State::Connected | State::Closing);
+        let needs_no_proof = self.config.stable_after.is_zero() && was_usable;
         let may_forget = by_person || needs_no_proof || (input == Input::Timeout && was_stable);
         let forgot = after.attempts < before.attempts;
         ensure(!forgot || may_forget, "only stable links are forgiven", || {
@@ -188,9 +200,17 @@ impl Model {
                     what,
                 )?;
                 self.state = to;
+                self.asked_for |= self.is_waiting(to)
+                    && matches!(reason, Reason::Connect | Reason::RetryNow);
                 if let State::Closed(reason) = to {
                     // A login lasts until a deliberate end.
                     self.logged_in &= matches!(reason, ClosedReason::GaveUp(_));
+                    self.leaving = None;
+                }
+                if to == State::Closing {
+                    // What closes proves nothing any more.
+                    self.stable_at = None;
+                    self.answers.closes();
                 }
                 if self.is_attempt(to)
                     && !matches!(reason, Reason::TokenReady | Reason::AddressReady)
@@ -218,11 +238,9 @@ impl Model {
                 } else {
                     CloseCode::ABNORMAL
                 };
-                ensure(
-                    state == State::Connected && code == its_code,
-                    "a loss is told when it happens",
-                    what,
-                )?;
+                let was_up =
+                    state == State::Connected || (state == State::Closing && self.leaving.is_some());
+                ensure(was_up && code == its_code, "a loss is told when it happens", what)?;
                 let was_stable = self.stable_at.take().is_some_and(|at| at <= now);
                 self.ended = Some((now, was_stable));
                 self.failed(reason, input, now);
@@ -408,6 +426,9 @@ impl Model {
             State::Closing => Some(config.close_timeout),
         };
         let in_time = |limit| after.deadline.is_some_and(|(at, _)| at <= now + limit);
+        let until = self.leaving.unwrap_or(Instant::END);
+        let ends = self.leaving.is_none() || after.deadline.is_some_and(|(at, _)| at <= until);
+        ensure(ends, "a close has its deadline", || format!("{after:?}, closing until {until:?}"))?;
         ensure(limit.is_none_or(in_time), "each phase has its deadline", || {
             format!("{after:?} at {now:?}")
         })

@@ -26,7 +26,10 @@ impl Model {
             State::Idle | State::Connecting(_) | State::Reconnecting(_) => return false,
         };
         match (self.phase(), phase) {
-            (None, phase) => self.state == State::Connected && phase == Phase::Waiting,
+            (None, phase) => {
+                let is_up = self.state == State::Connected || self.leaving.is_some();
+                is_up && phase == Phase::Waiting
+            }
             (Some(Phase::Waiting), next) => matches!(next, Phase::Authorizing | Phase::Dialing),
             (Some(Phase::Handshaking(step)), Phase::Handshaking(next)) => next > step,
             (Some(Phase::Dialing), Phase::Handshaking(_)) => true,
@@ -68,6 +71,15 @@ impl Model {
             }
             State::Idle | State::Connected | State::Closing | State::Closed(_) => false,
         }
+    }
+
+    /// The same for a link that is closed and has messages left: whatever would end it, it was
+    /// asked to; and it may come back from there.
+    pub(super) fn is_last_failure(&self, state: State) -> bool {
+        let [_, stop] = self.stop;
+        let goes_on = stop.is_none() || self.answers.is_unsure() || self.comes_back;
+        state == State::Closed(ClosedReason::Requested)
+            || (goes_on && (self.is_waiting(state) || self.is_attempt(state)))
     }
 
     pub(super) fn may_give_up(&self, because: GiveUpReason) -> bool {
