@@ -20,7 +20,7 @@ use relink::rand_core::{Rng, SeedableRng};
 use relink::{Address, LinkConfig, Plain, Session, SessionConfig};
 
 use crate::model::Violation;
-use crate::stimulus::{Delay, Source, Stimulus, What};
+use crate::stimulus::{Delay, Kind, Source, Stimulus};
 use crate::trial::DifferentialTest;
 #[cfg(feature = "v1")]
 pub use frames::{client_frame, frames, server_frame};
@@ -111,9 +111,9 @@ fn live_on(config: LinkConfig, seed: u64) {
     let (id, in_time) = (TransportId::default(), Delay::PastDeadline(Duration::ZERO));
     let now = Delay::After(Duration::ZERO);
     for _ in 0..1_000 {
-        let input = |input| What::Input(input, Source::Live);
-        let (when, what) = match dice.next_u32() % 8 {
-            0..=2 => (now, What::Helpful),
+        let input = |input| Kind::Input(input, Source::Live);
+        let (delay, kind) = match dice.next_u32() % 8 {
+            0..=2 => (now, Kind::Helpful),
             3 | 4 => (in_time, input(Input::Timeout)),
             5 => (now, input(Input::Failed { id, failure: relink::Failure::Reset })),
             6 => (
@@ -122,7 +122,7 @@ fn live_on(config: LinkConfig, seed: u64) {
             ),
             _ => (now, input(Input::Hint(Hint::Online))),
         };
-        holds(trial.apply(Stimulus { when, what }));
+        holds(trial.apply(Stimulus { delay, kind }));
     }
 }
 

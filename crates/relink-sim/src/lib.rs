@@ -67,11 +67,17 @@ pub mod trial;
 #[cfg(feature = "v1")]
 pub mod world;
 
+mod apply;
 mod peer;
+mod scenario;
 mod sim;
+mod speak;
 mod transcript;
+#[cfg(feature = "v1")]
+pub mod v1;
 
 #[cfg(feature = "v1")]
 pub use cluster::Cluster;
 pub use peer::{Addresses, OnDial, Peer, Tokens};
 pub use sim::{Dial, Sim, millis, secs};
+pub use speak::{Direct, Speak};

@@ -27,14 +27,14 @@ pub struct Violation {
     /// The rule.
     pub rule: &'static str,
     /// What happened instead.
-    pub what: String,
+    pub detail: String,
 }
 
 impl std::error::Error for Violation {}
 
 impl std::fmt::Display for Violation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "broken: {}: {}", self.rule, self.what)
+        write!(f, "broken: {}: {}", self.rule, self.detail)
     }
 }
 

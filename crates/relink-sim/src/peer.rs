@@ -9,7 +9,7 @@ use relink::{
     SessionInput, Token,
 };
 
-use crate::sim::Sim;
+use crate::sim::{Dial, Sim};
 use crate::transcript;
 
 /// How the peer answers a dial.
@@ -36,7 +36,7 @@ pub enum OnDial {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Tokens {
-    /// At once, with `token-1`, `token-2` and so on, each good for so long; `None` does not say for
+    /// At once, with `token-1`, `token-2` and so on, each good for this long; `None` does not say
     /// how long. The default, with `None`.
     Grant(Option<Duration>),
     /// At once, with a failure.
@@ -57,9 +57,9 @@ pub enum Addresses {
     Hang,
 }
 
-/// The world outside of the link.
+/// What is outside of the session.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct Surroundings {
     pub(crate) on_dial: OnDial,
     pub(crate) tokens: Tokens,
     pub(crate) addresses: Addresses,
@@ -67,10 +67,15 @@ pub(crate) struct World {
     located: u32,
     /// What the link holds at the moment: a fetch, a dial or an open transport. Never two.
     held: Option<Held>,
-    /// So many more frames will be read from the open transport; `None` for all.
-    credit: Option<usize>,
+    /// Whether the peer answers nothing on any transport.
+    pub(crate) is_silent: bool,
+    /// How many more frames will be read from the open transport; `None` for all.
+    pub(crate) credit: Option<usize>,
     heard: Vec<Frame>,
-    fetches: u32,
+    pub(crate) farewells: Vec<CloseFrame>,
+    pub(crate) fetches: u32,
+    #[cfg(feature = "v1")]
+    pub(crate) server: crate::v1::Server,
 }
 
 #[derive(Debug)]
@@ -81,7 +86,7 @@ struct Held {
     will_close: Option<(Instant, CloseFrame)>,
 }
 
-impl Default for World {
+impl Default for Surroundings {
     fn default() -> Self {
         Self {
             on_dial: OnDial::Accept,
@@ -89,29 +94,58 @@ impl Default for World {
             addresses: Addresses::Ticket,
             located: 0,
             held: None,
+            is_silent: false,
             credit: None,
             heard: Vec::new(),
+            farewells: Vec::new(),
             fetches: 0,
+            #[cfg(feature = "v1")]
+            server: crate::v1::Server::default(),
         }
     }
 }
 
-impl World {
+impl Surroundings {
     /// When the peer will do something of its own accord.
     pub(crate) fn next_act(&self) -> Option<Instant> {
         self.held.as_ref()?.will_close.as_ref().map(|(at, _)| *at)
     }
 
-    /// Whether the open transport takes another frame.
+    /// Whether the peer reads another frame.
     pub(crate) fn has_room(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| held.open) && self.credit != Some(0)
+        self.credit != Some(0)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.open)
+    }
+
+    /// The transport is open.
+    pub(crate) fn opens(&mut self, id: TransportId) {
+        if let Some(held) = self.held.as_mut().filter(|held| held.id == id) {
+            held.open = true;
+        }
+    }
+
+    /// The token provider is asked; `None` if it does not answer.
+    fn fetch_token(&mut self) -> Option<Result<Token, String>> {
+        self.fetches += 1;
+        match self.tokens {
+            Tokens::Grant(expires_in) => {
+                let mut token = Token::from(format!("token-{}", self.fetches));
+                token.expires_in = expires_in;
+                Some(Ok(token))
+            }
+            Tokens::Fail => Some(Err("the provider is down".into())),
+            Tokens::Hang => None,
+        }
     }
 
     fn hold(&mut self, id: TransportId) {
         if let Some(held) = &self.held {
             assert_eq!(held.id, id, "{id:?} begins while the link still holds another transport");
         }
-        self.held = Some(Held { id, open: false, silent: false, will_close: None });
+        self.held = Some(Held { id, open: false, silent: self.is_silent, will_close: None });
     }
 }
 
@@ -121,25 +155,16 @@ impl<P: Protocol> Sim<P> {
         match action {
             SessionAction::FetchToken { id } => {
                 self.note("fetch token");
-                self.world.fetches += 1;
-                if self.world.held.as_ref().is_none_or(|held| !held.open) {
-                    self.world.hold(id);
+                if !self.world.is_open() {
+                    self.hold(id);
                 }
-                let result = match self.world.tokens {
-                    Tokens::Grant(expires_in) => {
-                        let mut token = Token::from(format!("token-{}", self.world.fetches));
-                        token.expires_in = expires_in;
-                        Ok(token)
-                    }
-                    Tokens::Fail => Err("the provider is down".into()),
-                    Tokens::Hang => return None,
-                };
+                let result = self.world.fetch_token()?;
                 Some(SessionInput::Token { id, result })
             }
             SessionAction::FetchAddress { id, endpoint, .. } => {
                 self.note(format!("fetch address for {endpoint}"));
                 self.world.located += 1;
-                self.world.hold(id);
+                self.hold(id);
                 let result = match self.world.addresses {
                     Addresses::Ticket => {
                         let ticket =
@@ -151,22 +176,23 @@ impl<P: Protocol> Sim<P> {
                 };
                 Some(SessionInput::Address { id, result })
             }
-            SessionAction::Dial { id, address, token, .. } => {
-                self.note(format!("dial {address}"));
-                self.world.hold(id);
-                self.note_dial(id, address, token);
+            SessionAction::Dial { id, address, token, is_trusted } => {
+                self.hold(id);
+                self.note_dial(Dial { at: self.now, id, attempt: 0, address, token, is_trusted });
                 match self.world.on_dial {
                     OnDial::Accept => self.opened(None),
                     OnDial::Hold => None,
                     OnDial::Refuse(failure) => self.failed(failure),
                     OnDial::Flap { after, code } => {
-                        self.opened(Some((self.now() + after, code.into())))
+                        self.opened(Some((self.now + after, code.into())))
                     }
                 }
             }
             SessionAction::Drop { id, farewell } => {
-                let said = farewell.map(|frame| format!(", saying {}", transcript::close(&frame)));
+                let said =
+                    farewell.as_ref().map(|frame| format!(", saying {}", transcript::close(frame)));
                 self.note(format!("drop{}", said.unwrap_or_default()));
+                self.world.farewells.extend(farewell);
                 let held = self.world.held.take().map(|held| held.id);
                 assert_eq!(held, Some(id), "the link lets go of a transport that it does not hold");
                 None
@@ -177,11 +203,17 @@ impl<P: Protocol> Sim<P> {
             }
             SessionAction::FetchChannelToken { channel } => {
                 self.note(format!("fetch token for {channel}"));
-                self.world.fetches += 1;
-                let token = format!("token-{}", self.world.fetches);
-                Some(SessionInput::ChannelToken { channel, result: Ok(token.into()) })
+                let result = self.world.fetch_token()?.map(|token| token.secret);
+                Some(SessionInput::ChannelToken { channel, result })
             }
             other => unreachable!("the sim does not know the action {other:?}"),
+        }
+    }
+
+    fn hold(&mut self, id: TransportId) {
+        self.world.hold(id);
+        if self.ids.last() != Some(&id) {
+            self.ids.push(id);
         }
     }
 
@@ -203,7 +235,7 @@ impl<P: Protocol> Sim<P> {
 
     /// What the peer does of its own accord, if its time has come.
     pub(crate) fn act(&mut self) -> Option<SessionInput> {
-        let now = self.now();
+        let now = self.now;
         let held = self.world.held.as_mut()?;
         let (_, frame) = held.will_close.take_if(|(at, _)| *at <= now)?;
         Some(SessionInput::Frame { id: held.id, frame: Frame::Close(frame) })
@@ -211,7 +243,6 @@ impl<P: Protocol> Sim<P> {
 
     fn opened(&mut self, will_close: Option<(Instant, CloseFrame)>) -> Option<SessionInput> {
         let held = self.world.held.as_mut()?;
-        held.open = true;
         held.will_close = will_close;
         Some(SessionInput::Opened { id: held.id })
     }
@@ -258,6 +289,14 @@ impl<P: Protocol> Peer<'_, P> {
         }
     }
 
+    /// Redirects the dial that is being held.
+    pub fn redirect(&mut self, to: &str) {
+        let id = self.sim.id();
+        let (failure, location) = (Failure::HttpRedirect, Some(Address::from(to)));
+        let detail = failure.to_string();
+        self.sim.handle(SessionInput::Failed { id, failure, detail, location });
+    }
+
     /// Sends a message.
     pub fn send(&mut self, message: impl Into<Message>) {
         self.frame(Frame::Message(message.into()));
@@ -280,17 +319,44 @@ impl<P: Protocol> Peer<'_, P> {
         self.does(input);
     }
 
+    /// Answers the last ping.
+    pub fn pong(&mut self) {
+        let nonce = self.sim.last_ping();
+        self.frame(Frame::Pong(nonce.to_be_bytes().to_vec().into()));
+    }
+
     /// Cuts the transport without a close frame.
     pub fn reset(&mut self) {
         let input = self.sim.failed(Failure::Reset);
         self.does(input);
     }
 
-    /// Reads so many more frames and then no more, so that the link must hold back what it has;
+    /// Reads this many more frames and then no more, so that the link must hold back what it has;
     /// `None` reads on.
     pub fn reads(&mut self, frames: Option<usize>) {
         self.sim.world.credit = frames;
         self.sim.settle();
+    }
+
+    /// Reads everything that the link has for it now, even if it [reads](Self::reads) no more by
+    /// itself. Returns the frames since this was last asked.
+    pub fn read(&mut self) -> Vec<Frame> {
+        self.read_at_most(usize::MAX)
+    }
+
+    /// The same, with at most this many frames.
+    pub fn read_at_most(&mut self, frames: usize) -> Vec<Frame> {
+        let credit = self.sim.world.credit.replace(frames);
+        self.sim.settle();
+        self.sim.world.credit = credit;
+        self.heard()
+    }
+
+    /// The close frames that were to be written as a transport was dropped, since this was last
+    /// asked.
+    #[must_use]
+    pub fn farewells(&mut self) -> Vec<CloseFrame> {
+        std::mem::take(&mut self.sim.world.farewells)
     }
 
     /// The frames that the peer has read since this was last asked, in order.

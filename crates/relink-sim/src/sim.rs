@@ -7,33 +7,39 @@ use relink::link::{Hint, TransportId};
 use relink::rand_core::SeedableRng;
 use relink::session::{Frame, Secret, SendReceipt};
 use relink::{
-    Address, Channel, CloseCode, ConfigError, Event, Failure, Instant, LinkConfig, Outgoing, Phase,
-    Plain, Protocol, SendError, Session, SessionConfig, SessionInput, State, Subscription,
+    Address, Channel, CloseCode, ClosedReason, ConfigError, Event, Instant, LinkConfig, Outgoing,
+    Phase, Plain, Protocol, Resume, SendError, Session, SessionConfig, SessionInput, State,
+    Subscription, Token,
 };
 
-use crate::peer::{Addresses, OnDial, Peer, Tokens, World};
+use crate::peer::{Addresses, OnDial, Peer, Surroundings, Tokens};
 use crate::transcript::{self, Transcript};
 
 /// More steps than any scenario takes in one go: whoever takes more is in a loop.
 const MOST_STEPS: usize = 200_000;
 
-/// A session in a world of its own: virtual time, a scripted [`Peer`], a token provider, a
-/// [transcript](Self::expect).
+/// One session in virtual time: a clock, a scripted [`Peer`], providers of tokens and addresses, a
+/// [transcript](Self::expect), and every [dial](Self::dials) and [delay](Self::delays) so far.
 ///
 /// The peer is well-behaved at first: it accepts dials at once, answers pings and close frames, and
-/// tokens are granted. Time stands still until the scenario moves it, starting at
-/// [`Instant::ORIGIN`].
+/// tokens are granted. In a [`manual`](Self::manual) one nothing happens unless the scenario says
+/// so. Time stands still until the scenario moves it, starting at [`Instant::ORIGIN`].
 ///
 /// # Panics
 ///
 /// If the link breaks a rule that holds in every scenario; the message has the transcript so far.
 #[derive(Debug)]
 pub struct Sim<P = Plain> {
-    session: Session<P, Pcg32>,
-    now: Instant,
-    pub(crate) world: World,
+    pub(crate) session: Session<P, Pcg32>,
+    pub(crate) now: Instant,
+    pub(crate) world: Surroundings,
+    /// The attempts so far, in order.
+    pub(crate) ids: Vec<TransportId>,
     dials: Vec<Dial>,
+    attempt: u32,
     events: Vec<Event>,
+    /// How many of the events were taken.
+    taken: usize,
     transcript: Transcript,
     ended: bool,
 }
@@ -46,19 +52,23 @@ pub struct Dial {
     pub at: Instant,
     /// The transport that it was to open.
     pub id: TransportId,
+    /// The number of its attempt since the link was last usable, from 1. A redirect has the same.
+    pub attempt: u32,
     /// Where to.
     pub address: Address,
     /// The token it carried.
     pub token: Option<Secret>,
+    /// Whether the address is of a configured origin, and not one that a redirect led to.
+    pub is_trusted: bool,
 }
 
-/// So many seconds.
+/// A duration in seconds.
 #[must_use]
 pub const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// So many milliseconds.
+/// A duration in milliseconds.
 #[must_use]
 pub const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -113,9 +123,12 @@ impl<P: Protocol> Sim<P> {
         Ok(Self {
             session: Session::new(config, endpoints, protocol, Pcg32::seed_from_u64(seed))?,
             now: Instant::ORIGIN,
-            world: World::default(),
+            world: Surroundings::default(),
+            ids: Vec::new(),
             dials: Vec::new(),
+            attempt: 0,
             events: Vec::new(),
+            taken: 0,
             transcript: Transcript::default(),
             ended: false,
         })
@@ -164,59 +177,47 @@ impl<P: Protocol> Sim<P> {
         answer
     }
 
-    /// Wants a channel's messages.
-    pub fn subscribe(&mut self, channel: &str, subscription: Subscription) {
+    /// Subscribes to a channel.
+    pub fn subscribe(&mut self, channel: impl Into<Channel>, subscription: Subscription) {
         self.session.subscribe(channel, subscription);
         self.settle();
     }
 
-    /// Does not want them any more.
+    /// Unsubscribes from it.
     pub fn unsubscribe(&mut self, channel: &str) {
         self.session.unsubscribe(&Channel::from(channel));
         self.settle();
     }
 
+    /// Asks to resume a session of an earlier process. Returns false if it is too late for that.
+    pub fn resume_from(&mut self, resume: Resume) -> bool {
+        self.session.resume_from(resume)
+    }
+
+    /// Has taken this many more messages, the oldest first.
+    pub fn take(&mut self, count: u64) {
+        self.handle(SessionInput::Taken { count });
+    }
+
     /// Hands in any input: what a confused driver might, for one.
     pub fn handle(&mut self, input: SessionInput) {
-        self.session.handle(input, self.now);
+        self.hand_in(input);
         self.settle();
     }
 
-    // Short cuts to where a scenario begins.
-
-    /// Connects, to a peer that accepts: the transport is open, and the protocol's handshake, if
-    /// there is one, begins.
-    pub fn open(&mut self) {
-        self.peer().on_dial(OnDial::Accept);
-        self.connect();
-    }
-
-    /// Connects, to a peer that accepts, until the link is usable. For links without a handshake.
-    pub fn to_connected(&mut self) {
-        self.open();
-        self.check(self.state() == State::Connected, "it did not come to be connected");
-    }
-
-    /// Connects, to a peer that refuses, until so many attempts have failed: the link waits for the
-    /// next one. The peer goes on refusing; [`Peer::on_dial`] ends the outage.
-    pub fn to_waiting(&mut self, attempts: u32) {
-        self.peer().on_dial(OnDial::Refuse(Failure::Refused));
-        self.connect();
-        while self.session.link().attempts() < attempts && self.step() {}
-        let waits = matches!(self.state(), State::Connecting(Phase::Waiting));
-        self.check(waits, "it did not come to wait for another attempt");
-    }
-
-    /// Connects and closes: everything queued and the close frame are out, and the peer does not
-    /// answer.
-    pub fn to_closing(&mut self) {
-        self.to_connected();
-        self.peer().silence();
-        self.close(1000);
-        self.check(self.state() == State::Closing, "it did not come to be closing");
-    }
-
     // The world.
+
+    /// From now on nothing happens of itself: dials, fetches and pings are unanswered until the
+    /// scenario answers them, and the peer reads when it is [asked to](Peer::read).
+    #[must_use]
+    pub const fn manual(mut self) -> Self {
+        self.world.on_dial = OnDial::Hold;
+        self.world.tokens = Tokens::Hang;
+        self.world.addresses = Addresses::Hang;
+        self.world.is_silent = true;
+        self.world.credit = Some(0);
+        self
+    }
 
     /// The other side.
     pub const fn peer(&mut self) -> Peer<'_, P> {
@@ -226,6 +227,12 @@ impl<P: Protocol> Sim<P> {
     /// From now on, the token provider answers like this.
     pub const fn tokens(&mut self, answer: Tokens) {
         self.world.tokens = answer;
+    }
+
+    /// The token provider answers the fetch that hangs, once.
+    pub fn token(&mut self, result: Result<Token, &str>) {
+        let id = self.id();
+        self.handle(SessionInput::Token { id, result: result.map_err(str::to_owned) });
     }
 
     /// How the address provider answers from now on.
@@ -258,13 +265,6 @@ impl<P: Protocol> Sim<P> {
             None => self.handle_timeout(),
         }
         true
-    }
-
-    /// Lets time pass until the next dial. Says whether there was one.
-    pub fn next_dial(&mut self) -> bool {
-        let before = self.dials.len();
-        while self.dials.len() == before && self.step() {}
-        self.dials.len() > before
     }
 
     /// The machine sleeps: time passes and nothing is handled. What the scenario does next is what
@@ -318,16 +318,61 @@ impl<P: Protocol> Sim<P> {
         &self.session
     }
 
+    /// How the link ended, if it did.
+    #[must_use]
+    pub fn end(&self) -> Option<ClosedReason> {
+        if let State::Closed(reason) = self.state() { Some(reason) } else { None }
+    }
+
+    /// The transport or the attempt that is live, or the most recent one.
+    #[must_use]
+    pub fn id(&self) -> TransportId {
+        self.session.link().transport().or(self.ids.last().copied()).unwrap_or_default()
+    }
+
+    /// How many tokens were asked for so far.
+    #[must_use]
+    pub const fn fetches(&self) -> u32 {
+        self.world.fetches
+    }
+
     /// All dials so far, in order.
     #[must_use]
     pub fn dials(&self) -> &[Dial] {
         &self.dials
     }
 
+    /// How long the link has said that it waits, after each loss and each failed attempt that was
+    /// not the end.
+    #[must_use]
+    pub fn delays(&self) -> Vec<Duration> {
+        self.events.iter().filter_map(retry_in).flatten().collect()
+    }
+
+    /// How long the link waits for the next attempt, as it said at the last loss or failed attempt;
+    /// `None` if that was the end, or there was none.
+    #[must_use]
+    pub fn retry_in(&self) -> Option<Duration> {
+        self.events.iter().rev().find_map(retry_in).flatten()
+    }
+
+    /// How many attempts have failed since the link was last stable.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.session.link().attempts()
+    }
+
+    /// All events so far, in order.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
     /// The events since this was last asked, in order.
     #[must_use]
     pub fn take_events(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.events)
+        let from = std::mem::replace(&mut self.taken, self.events.len());
+        self.events[from..].to_vec()
     }
 
     /// Compares the transcript since the last call with these lines. What the link asked for and
@@ -382,18 +427,40 @@ impl<P: Protocol> Sim<P> {
                 None
             };
             if let Some(input) = answer {
-                self.session.handle(input, self.now);
+                self.hand_in(input);
             }
         }
         self.check(false, "it wants ever more at the same time");
     }
 
+    /// The number of the last ping: they count from 1.
+    pub(crate) fn last_ping(&self) -> u32 {
+        u32::try_from(self.session.stats().pings).unwrap_or(u32::MAX)
+    }
+
+    fn hand_in(&mut self, input: SessionInput) {
+        use State::{Connecting, Reconnecting};
+        let is_dialing =
+            matches!(self.state(), Connecting(Phase::Dialing) | Reconnecting(Phase::Dialing));
+        if let SessionInput::Opened { id } = input {
+            if is_dialing {
+                self.world.opens(id);
+            }
+        }
+        self.session.handle(input, self.now);
+    }
+
     fn next_frame(&mut self) -> Option<Frame> {
-        if self.world.has_room() { self.session.poll_transmit(self.now) } else { None }
+        if !self.world.has_room() {
+            return None;
+        }
+        let frame = self.session.poll_transmit(self.now)?;
+        self.check(self.world.is_open(), "frames leave over an open transport alone");
+        Some(frame)
     }
 
     /// When the next thing happens: an act of the peer, or a deadline.
-    fn next_step(&self) -> Option<Instant> {
+    pub(crate) fn next_step(&self) -> Option<Instant> {
         [self.world.next_act(), self.deadline()].into_iter().flatten().min()
     }
 
@@ -401,13 +468,17 @@ impl<P: Protocol> Sim<P> {
         self.transcript.note(self.now, line);
     }
 
-    pub(crate) fn note_dial(&mut self, id: TransportId, address: Address, token: Option<Secret>) {
-        self.dials.push(Dial { at: self.now, id, address, token });
+    pub(crate) fn note_dial(&mut self, dial: Dial) {
+        self.note(format!("dial {}", dial.address));
+        self.dials.push(Dial { at: self.now, attempt: self.attempt, ..dial });
     }
 
     pub(crate) fn note_event(&mut self, event: Event) {
         if let Some(line) = transcript::event(&event) {
             self.note(line);
+        }
+        if let Event::Dialing { attempt, .. } = event {
+            self.attempt = attempt;
         }
         let reopened = matches!(event, Event::State { from: State::Closed(_), .. });
         self.check(reopened || !self.ended, "something was told after the end");
@@ -416,7 +487,16 @@ impl<P: Protocol> Sim<P> {
     }
 
     #[track_caller]
-    fn check(&self, holds: bool, rule: &str) {
+    pub(crate) fn check(&self, holds: bool, rule: &str) {
         assert!(holds, "{rule}; it is {:?}, and this happened:\n{}", self.state(), self.transcript);
+    }
+}
+
+/// What an event says about the next attempt, if it says something about that.
+fn retry_in(event: &Event) -> Option<Option<Duration>> {
+    if let Event::AttemptFailed { retry_in, .. } | Event::Disconnected { retry_in, .. } = event {
+        Some(*retry_in)
+    } else {
+        None
     }
 }

@@ -11,10 +11,10 @@ use relink::{CloseCode, Instant, Link, Phase, State, rand_core::Rng};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a pair")]
 pub struct Stimulus {
-    /// When.
-    pub when: Delay,
-    /// What.
-    pub what: What,
+    /// When it happens.
+    pub delay: Delay,
+    /// What happens.
+    pub kind: Kind,
 }
 
 /// When something happens, as seen from what happened before.
@@ -38,7 +38,7 @@ pub enum Delay {
     clippy::exhaustive_enums,
     reason = "whoever adds one must decide what it means everywhere"
 )]
-pub enum What {
+pub enum Kind {
     /// Whatever brings the link one step further to usable, or keeps it so: a server in good
     /// health.
     Helpful,
@@ -83,15 +83,15 @@ impl Stimulus {
         now: Instant,
         ids: &[TransportId],
     ) -> (Input, Instant) {
-        let moment = self.when.moment(now, link.poll_timeout());
+        let moment = self.delay.moment(now, link.poll_timeout());
         let live = link.transport().or(ids.last().copied()).unwrap_or_default();
-        match self.what {
-            What::Helpful => helpful(link, live, moment),
-            What::Input(input, Source::Live) => (addressed(input, live), moment),
-            What::Input(input, Source::Unknown) => {
+        match self.kind {
+            Kind::Helpful => helpful(link, live, moment),
+            Kind::Input(input, Source::Live) => (addressed(input, live), moment),
+            Kind::Input(input, Source::Unknown) => {
                 (addressed(input, TransportId::default()), moment)
             }
-            What::Input(input, Source::Past(n)) => {
+            Kind::Input(input, Source::Past(n)) => {
                 let past = ids.iter().rev().copied().filter(|id| *id != live).nth(usize::from(n));
                 (addressed(input, past.unwrap_or_default()), moment)
             }

@@ -12,6 +12,28 @@
 //!     }
 //! });
 //! ```
+//!
+//! A promise about every schedule is five lines in a [`Sim`](crate::Sim). Here: two dials are never
+//! closer than two seconds, whatever the server does.
+//!
+//! ```
+//! use proptest::prelude::*;
+//! use relink::link::ReopenPolicy;
+//! use relink::{Backoff, LinkConfig, SessionConfig};
+//! use relink_sim::{Sim, secs, strategy};
+//!
+//! let backoff = Backoff::default().with_floor(secs(2)).with_first(None);
+//! let config = LinkConfig::default()
+//!     .with_backoff(backoff)
+//!     .with_max_redirects(0) // those are dialed at once, within the same attempt
+//!     .with_reopen(ReopenPolicy::Never);
+//! proptest!(ProptestConfig::with_cases(16), |(schedule in strategy::server_schedule(40), seed: u64)| {
+//!     let mut sim = Sim::seeded(SessionConfig::default().with_link(config), seed).manual();
+//!     sim.connect();
+//!     schedule.into_iter().for_each(|stimulus| sim.apply(stimulus));
+//!     prop_assert!(sim.dials().windows(2).all(|pair| pair[1].at - pair[0].at >= secs(2)));
+//! });
+//! ```
 
 use std::time::Duration;
 
@@ -27,7 +49,7 @@ use relink::policy::{
 };
 use relink::{Backoff, CloseCode, ClosePolicy, Failure, LinkConfig, StopReason, Verdict};
 
-use crate::stimulus::{Delay, Source, Stimulus, What, known_codes, known_statuses};
+use crate::stimulus::{Delay, Kind, Source, Stimulus, known_codes, known_statuses};
 
 /// Up to so many stimuli, one after the other.
 pub fn schedule(most: usize) -> impl Strategy<Value = Vec<Stimulus>> {
@@ -36,18 +58,28 @@ pub fn schedule(most: usize) -> impl Strategy<Value = Vec<Stimulus>> {
 
 /// Something that happens, at some time. Half of it helps, so that links get somewhere.
 pub fn stimulus() -> impl Strategy<Value = Stimulus> {
-    let what = prop_oneof![
-        4 => Just(What::Helpful),
-        3 => (inputs(), whose()).prop_map(|(input, whose)| What::Input(input, whose)),
-        2 => Just(What::Input(Input::Timeout, Source::Live)),
+    let kind = prop_oneof![
+        4 => Just(Kind::Helpful),
+        3 => (inputs(), whose()).prop_map(|(input, whose)| Kind::Input(input, whose)),
+        2 => Just(Kind::Input(Input::Timeout, Source::Live)),
     ];
-    (when(), what).prop_map(|(when, what)| Stimulus { when, what })
+    (when(), kind).prop_map(|(delay, kind)| Stimulus { delay, kind })
+}
+
+/// Up to this many stimuli that no application and no person causes: what the server, the network
+/// and the providers do, in good health or not, at any time that comes.
+pub fn server_schedule(most: usize) -> impl Strategy<Value = Vec<Stimulus>> {
+    let kind = prop_oneof![
+        4 => Just(Kind::Helpful),
+        3 => (inputs_of_server(), whose()).prop_map(|(input, whose)| Kind::Input(input, whose)),
+        2 => Just(Kind::Input(Input::Timeout, Source::Live)),
+    ];
+    vec((later(), kind).prop_map(|(delay, kind)| Stimulus { delay, kind }), 1..=most)
 }
 
 /// Any input. Those from a transport carry no transport's id yet: give them one with
 /// [`addressed`](crate::stimulus::addressed).
 pub fn inputs() -> impl Strategy<Value = Input> {
-    let id = TransportId::default();
     prop_oneof![
         2 => Just(Input::Connect),
         2 => Just(Input::Login),
@@ -58,6 +90,13 @@ pub fn inputs() -> impl Strategy<Value = Input> {
         2 => Just(Input::RetryNow),
         1 => Just(Input::MarkStable),
         3 => hint().prop_map(Input::Hint),
+        28 => inputs_of_server(),
+    ]
+}
+
+fn inputs_of_server() -> impl Strategy<Value = Input> {
+    let id = TransportId::default();
+    prop_oneof![
         2 => option::of(duration(7_200_000)).prop_map(move |life| {
             Input::Token { id, result: Ok(TokenInfo::new(life)) }
         }),
@@ -130,12 +169,15 @@ fn whose() -> impl Strategy<Value = Source> {
 }
 
 fn when() -> impl Strategy<Value = Delay> {
+    prop_oneof![9 => later(), 1 => duration(1_000_000).prop_map(Delay::Before)]
+}
+
+fn later() -> impl Strategy<Value = Delay> {
     prop_oneof![
         4 => duration(5_000).prop_map(Delay::After),
         3 => Just(Delay::PastDeadline(Duration::ZERO)),
         1 => duration(100).prop_map(Delay::PastDeadline),
         1 => duration(10_000_000).prop_map(Delay::After),
-        1 => duration(1_000_000).prop_map(Delay::Before),
     ]
 }
 

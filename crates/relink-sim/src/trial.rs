@@ -90,9 +90,9 @@ impl DifferentialTest {
         }));
         self.ids.dedup();
         let checked = self.model.check(input, self.now, &before, &actions, &after);
-        checked.map_err(|Violation { rule, what }| Violation {
+        checked.map_err(|Violation { rule, detail }| Violation {
             rule,
-            what: format!("at {:?}: {what}", self.now),
+            detail: format!("at {:?}: {detail}", self.now),
         })?;
         if input == Input::Timeout && after.deadline.is_some_and(|(at, _)| at <= self.now) {
             return broken(
@@ -166,6 +166,6 @@ fn drain(link: &mut Link<Pcg32>) -> Vec<Action> {
     core::iter::from_fn(|| link.poll_action()).collect()
 }
 
-fn broken(rule: &'static str, what: String) -> Result<(), Violation> {
-    Err(Violation { rule, what })
+fn broken(rule: &'static str, detail: String) -> Result<(), Violation> {
+    Err(Violation { rule, detail })
 }

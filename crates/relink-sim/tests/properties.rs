@@ -6,14 +6,13 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 use rand_pcg::Pcg32;
-use relink::link::Input;
+use relink::link::{Input, ReopenPolicy};
 use relink::policy::{CLOSE_CODES, HTTP_STATUSES};
 use relink::rand_core::{Rng, SeedableRng};
-use relink::{ClosedReason, Failure, LinkConfig, State};
-use relink_sim::fuzz;
-use relink_sim::stimulus::{Delay, Stimulus, What};
-use relink_sim::strategy;
+use relink::{Backoff, ClosedReason, Failure, LinkConfig, SessionConfig, State};
+use relink_sim::stimulus::{Delay, Kind, Stimulus};
 use relink_sim::trial::DifferentialTest;
+use relink_sim::{Direct, Sim, fuzz, secs, strategy};
 
 /// Where a case that once failed is kept, to be tried first from then on.
 const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/regressions/properties.txt");
@@ -45,14 +44,14 @@ proptest! {
     /// Whatever happened before: a server in good health and a person who asks are enough.
     #[test]
     fn i17_a_link_can_always_be_brought_up_again(schedule in strategy::schedule(30), seed: u64) {
-        let config = LinkConfig::default().with_reopen(relink::link::ReopenPolicy::Always);
+        let config = LinkConfig::default().with_reopen(ReopenPolicy::Always);
         let mut trial = DifferentialTest::new(config, seed).expect("valid");
         run(&mut trial, &schedule)?;
         if trial.link().may_connect().is_err() {
             // Its driver is gone.
             return Ok(());
         }
-        let helpful = Stimulus { when: Delay::After(core::time::Duration::ZERO), what: What::Helpful };
+        let helpful = Stimulus { delay: Delay::After(core::time::Duration::ZERO), kind: Kind::Helpful };
         // Messages that wait go out first, and the close behind them.
         for _ in 0..10 {
             if trial.link().state() == State::Connected {
@@ -61,6 +60,49 @@ proptest! {
             trial.apply(helpful).map_err(fail)?;
         }
         prop_assert_eq!(trial.link().state(), State::Connected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 600,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn i06_whatever_the_server_does_two_dials_keep_the_floor_between_them(
+        schedule in strategy::server_schedule(60),
+        floor in 1..10_u64,
+        seed: u64,
+    ) {
+        let backoff = Backoff::default().with_first(None).with_floor(secs(floor));
+        let link = LinkConfig::default()
+            .with_backoff(backoff)
+            .with_max_redirects(0)
+            .with_reopen(ReopenPolicy::Never);
+        let config = SessionConfig::default().with_link(link);
+        let mut sim = Sim::with(config, &["ws://one", "ws://two"], Direct::default(), seed)
+            .expect("valid")
+            .manual();
+        sim.connect();
+        schedule.into_iter().for_each(|stimulus| sim.apply(stimulus));
+        let dials = sim.dials();
+        prop_assert!(dials.windows(2).all(|two| two[1].at - two[0].at >= secs(floor)), "{dials:?}");
+        prop_assert!(sim.delays().iter().all(|delay| *delay >= secs(floor)));
+    }
+
+    #[test]
+    fn i32_whatever_happens_a_session_keeps_the_rules_of_every_scenario(
+        config in strategy::link_config(),
+        schedule in strategy::schedule(40),
+        seed: u64,
+    ) {
+        let config = SessionConfig::default().with_link(config);
+        let mut sim = Sim::with(config, &["ws://one", "ws://two"], Direct::default(), seed)
+            .expect("the strategy gives valid configurations")
+            .manual();
+        schedule.into_iter().for_each(|stimulus| sim.apply(stimulus));
     }
 }
 
@@ -185,14 +227,13 @@ fn draw<S: Strategy>(strategy: &S, runner: &mut TestRunner) -> S::Value {
 }
 
 fn input(stimulus: &Stimulus) -> Option<Input> {
-    if let What::Input(input, _) = stimulus.what { Some(input) } else { None }
+    if let Kind::Input(input, _) = stimulus.kind { Some(input) } else { None }
 }
 
 /// Checks that each variant of an enum is among the values, as its source lists them.
 fn all_variants<T: std::fmt::Debug>(name: &str, source: &str, values: &[T]) {
-    let word = |text: &str| -> String {
-        text.chars().take_while(char::is_ascii_alphanumeric).collect()
-    };
+    let word =
+        |text: &str| -> String { text.chars().take_while(char::is_ascii_alphanumeric).collect() };
     let seen: BTreeSet<String> = values.iter().map(|value| word(&format!("{value:?}"))).collect();
     let (_, body) = source.split_once(&format!("pub enum {name} {{\n")).expect("the enum");
     let (body, _) = body.split_once("\n}\n").expect("its end");

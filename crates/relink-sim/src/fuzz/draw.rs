@@ -15,7 +15,7 @@ use relink::{
     Backoff, CloseCode, ClosePolicy, Failure, LinkConfig, SessionConfig, StopReason, Verdict,
 };
 
-use crate::stimulus::{Delay, Source, Stimulus, What, known_codes};
+use crate::stimulus::{Delay, Kind, Source, Stimulus, known_codes};
 
 type Bytes<'a, 'b> = &'a mut Unstructured<'b>;
 
@@ -74,14 +74,14 @@ pub(super) fn hint(bytes: Bytes<'_, '_>) -> Result<Hint> {
 }
 
 pub(super) fn stimulus(bytes: Bytes<'_, '_>) -> Result<Stimulus> {
-    let when = when(bytes)?;
-    let what = match bytes.int_in_range(0..=7)? {
-        0..=3 => What::Helpful,
-        4 => What::Input(Input::Timeout, Source::Live),
-        5 => What::Input(input(bytes)?, Source::Past(bytes.arbitrary()?)),
-        _ => What::Input(input(bytes)?, Source::Live),
+    let delay = when(bytes)?;
+    let kind = match bytes.int_in_range(0..=7)? {
+        0..=3 => Kind::Helpful,
+        4 => Kind::Input(Input::Timeout, Source::Live),
+        5 => Kind::Input(input(bytes)?, Source::Past(bytes.arbitrary()?)),
+        _ => Kind::Input(input(bytes)?, Source::Live),
     };
-    Ok(Stimulus { when, what })
+    Ok(Stimulus { delay, kind })
 }
 
 pub(super) fn when(bytes: Bytes<'_, '_>) -> Result<Delay> {

@@ -15,7 +15,7 @@ use super::{Expected, Model, Snapshot, Violation};
 type Checked = Result<(), Violation>;
 
 fn ensure(holds: bool, rule: &'static str, what: impl FnOnce() -> String) -> Checked {
-    if holds { Ok(()) } else { Err(Violation { rule, what: what() }) }
+    if holds { Ok(()) } else { Err(Violation { rule, detail: what() }) }
 }
 
 impl Model {
@@ -67,23 +67,10 @@ impl Model {
         ensure(self.live == after.transport, "one live transport", || {
             format!("{:?}: {after:?}", self.live)
         })?;
-        let is_as_expected = match expected {
-            Expected::Nothing => actions.is_empty() && before == after,
-            Expected::Stays => before.state == after.state,
-            Expected::Becomes(state) => after.state == state,
-            Expected::Attempt => self.is_attempt(after.state) || self.is_waiting(after.state),
-            Expected::MayAttempt => before.state == after.state || self.is_attempt(after.state),
-            Expected::MayLeave => {
-                before.state == after.state
-                    || self.is_attempt(after.state)
-                    || after.state == State::Closed(ClosedReason::Requested)
-            }
-            Expected::Redirect if self.is_dialing(after.state) => true,
-            Expected::Redirect | Expected::Failure(_) if was_leaving => {
-                self.is_last_failure(after.state)
-            }
-            Expected::Redirect | Expected::Failure(_) => self.is_failure(after.state),
-            Expected::Due => true,
+        let is_as_expected = if expected == Expected::Nothing {
+            actions.is_empty() && before == after
+        } else {
+            self.leads_to(expected, was_leaving, before.state, after.state)
         };
         let what = || format!("{input:?} in {before:?} led to {after:?}, not {expected:?}");
         ensure(is_as_expected, "inputs lead where the contract says", what)?;
@@ -107,6 +94,26 @@ impl Model {
         let honest = after.shown != Status::Connected || after.state == State::Connected || hidden;
         ensure(honest, "what is shown is so", || format!("{after:?}"))?;
         self.check_deadline(now, after)
+    }
+
+    /// Whether what was expected leads from state to state.
+    fn leads_to(&self, expected: Expected, was_leaving: bool, before: State, after: State) -> bool {
+        match expected {
+            Expected::Nothing => false,
+            Expected::Stays => before == after,
+            Expected::Becomes(state) => after == state,
+            Expected::Attempt => self.is_attempt(after) || self.is_waiting(after),
+            Expected::MayAttempt => before == after || self.is_attempt(after),
+            Expected::MayLeave => {
+                before == after
+                    || self.is_attempt(after)
+                    || after == State::Closed(ClosedReason::Requested)
+            }
+            Expected::Redirect if self.is_dialing(after) => true,
+            Expected::Redirect | Expected::Failure(_) if was_leaving => self.is_last_failure(after),
+            Expected::Redirect | Expected::Failure(_) => self.is_failure(after),
+            Expected::Due => true,
+        }
     }
 
     /// What an input takes back of what was said before.
@@ -200,8 +207,8 @@ impl Model {
                     what,
                 )?;
                 self.state = to;
-                self.asked_for |= self.is_waiting(to)
-                    && matches!(reason, Reason::Connect | Reason::RetryNow);
+                self.asked_for |=
+                    self.is_waiting(to) && matches!(reason, Reason::Connect | Reason::RetryNow);
                 if let State::Closed(reason) = to {
                     // A login lasts until a deliberate end.
                     self.logged_in &= matches!(reason, ClosedReason::GaveUp(_));
@@ -238,8 +245,8 @@ impl Model {
                 } else {
                     CloseCode::ABNORMAL
                 };
-                let was_up =
-                    state == State::Connected || (state == State::Closing && self.leaving.is_some());
+                let was_up = state == State::Connected
+                    || (state == State::Closing && self.leaving.is_some());
                 ensure(was_up && code == its_code, "a loss is told when it happens", what)?;
                 let was_stable = self.stable_at.take().is_some_and(|at| at <= now);
                 self.ended = Some((now, was_stable));

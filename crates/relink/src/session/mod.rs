@@ -276,6 +276,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         &self.link
     }
 
+    /// The protocol, as [`new`](Self::new) was given it.
+    #[must_use]
+    pub const fn protocol(&self) -> &P {
+        &self.protocol
+    }
+
     /// What a person should see.
     #[must_use]
     pub const fn surface(&self) -> &StatusView {
