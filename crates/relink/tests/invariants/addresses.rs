@@ -4,9 +4,9 @@ use relink::link::{Hint, Timer};
 use relink::{
     Address, Event, Failure, LinkConfig, Phase, Reason, SessionConfig, SessionInput, State,
 };
-use relink_sim::{Addresses, OnDial, Sim, Tokens, secs};
+use relink_sim::{Addresses, Direct, OnDial, Sim, Tokens, secs};
 
-use crate::support::{Words, is_connected, speaking, waits, with_tokens};
+use crate::support::{is_connected, speaking, waits, with_tokens};
 
 #[test]
 fn each_attempt_fetches_one_address_and_dials_it() {
@@ -100,7 +100,7 @@ fn one_fetch_is_under_way_at_a_time_and_a_late_answer_is_dropped() {
 #[test]
 fn each_endpoint_is_asked_for_in_its_turn_and_a_failed_fetch_turns_to_the_next() {
     let config = SessionConfig::default().with_link(config());
-    let mut sim = Sim::with(config, &["ws://one", "ws://two"], Words, 1).unwrap();
+    let mut sim = Sim::with(config, &["ws://one", "ws://two"], Direct::default(), 1).unwrap();
     sim.addresses(Addresses::Fail);
     sim.connect();
     sim.addresses(Addresses::Ticket);

@@ -1,12 +1,12 @@
 //! I19, I20: tokens, and what becomes of a transport whose login fails.
 
-use relink::link::{Handshake, Hint, ReopenPolicy, Step, Timer};
+use relink::link::{Handshake, HandshakeEvent, Hint, Refusal, ReopenPolicy, Step, Timer};
 use relink::policy::GiveUpReason;
 use relink::{
     ClosedReason, Event, Failure, LinkConfig, Phase, Plain, SessionConfig, SessionInput, State,
     Token,
 };
-use relink_sim::{OnDial, Sim, Tokens, secs};
+use relink_sim::{Direct, OnDial, Sim, Tokens, secs};
 
 use crate::support::{all_steps, count, is_connected, speaking, waits, with_tokens};
 
@@ -193,7 +193,7 @@ fn a07_a_login_lasts_until_a_deliberate_end_and_is_early_where_it_comes_early() 
 #[test]
 fn i20_a_transport_whose_login_fails_is_closed() {
     let ends: [fn(&mut Sim<_>); 4] = [
-        |sim| sim.peer().send("bad token"),
+        |sim| sim.peer().handshake(HandshakeEvent::Refused(Refusal::Token)),
         |sim| sim.advance(secs(6)),
         |sim| sim.peer().close(4002),
         |sim| sim.peer().reset(),
@@ -212,7 +212,7 @@ fn i20_a_transport_whose_login_fails_is_closed() {
 fn i20_the_peer_is_told_in_a_way_that_ends_no_session() {
     let mut sim = logging_in();
     sim.skip();
-    sim.peer().send("bad token");
+    sim.peer().handshake(HandshakeEvent::Refused(Refusal::Token));
     sim.expect(["drop, saying 4000", "attempt 1 failed"]);
 }
 
@@ -239,12 +239,12 @@ fn config() -> LinkConfig {
 }
 
 /// A session whose login is under way.
-fn logging_in() -> Sim<crate::support::Words> {
+fn logging_in() -> Sim<Direct> {
     let mut sim = speaking(config().with_handshake(all_steps()), 1);
     sim.login();
     sim.open();
-    sim.peer().send("welcome");
-    sim.peer().send("challenge met");
+    sim.peer().handshake(HandshakeEvent::Welcome);
+    sim.peer().handshake(HandshakeEvent::ChallengeMet);
     sim
 }
 

@@ -1,20 +1,20 @@
 //! I2, I14, I31: how it ends.
 
-use relink::link::{Hint, OnFirstFailure};
+use relink::link::{HandshakeEvent, Hint, OnFirstFailure, Refusal};
 use relink::policy::GiveUpReason;
 use relink::session::OutboxConfig;
 use relink::{
     CloseCode, ClosedReason, Event, Failure, LinkConfig, SessionConfig, State, StopReason,
 };
-use relink_sim::{OnDial, Sim, Tokens, millis, secs};
+use relink_sim::{Direct, OnDial, Sim, Tokens, millis, secs};
 
-use crate::support::{Words, all_steps, count, strangers, with_tokens};
+use crate::support::{all_steps, count, strangers, with_tokens};
 
 /// Every way to the end: what is configured, what happens, and the reason that is told.
 pub(crate) struct End {
     pub(crate) name: &'static str,
     config: fn(LinkConfig) -> LinkConfig,
-    happens: fn(&mut Sim<Words>),
+    happens: fn(&mut Sim<Direct>),
     reason: ClosedReason,
 }
 
@@ -37,7 +37,7 @@ fn i02_one_retry_is_pending_whatever_asks_for_it() {
     sim.peer().on_dial(OnDial::Hold);
     sim.peer().reset();
     // All that might arm another one.
-    strangers(id).into_iter().for_each(|input| sim.handle(input));
+    strangers(&sim, id).into_iter().for_each(|input| sim.handle(input));
     sim.connect();
     sim.hint(Hint::Online);
     sim.hint(Hint::Wake);
@@ -130,7 +130,7 @@ fn i31_nothing_is_told_after_the_end() {
         let _ = sim.take_events();
         let ids: Vec<_> = sim.dials().iter().map(|dial| dial.id).collect();
         for id in ids {
-            strangers(id).into_iter().for_each(|input| sim.handle(input));
+            strangers(&sim, id).into_iter().for_each(|input| sim.handle(input));
         }
         for hint in [Hint::Online, Hint::Offline, Hint::Wake] {
             sim.hint(hint);
@@ -163,16 +163,16 @@ fn i31_what_was_queued_is_accounted_for_before_the_end() {
 }
 
 impl End {
-    fn start(&self) -> Sim<Words> {
+    fn start(&self) -> Sim<Direct> {
         let link = (self.config)(LinkConfig::default());
         // Notices and a time to live, so that there are deadlines to forget.
         let link = link.with_surface(link.surface.with_grace(Some(secs(4))));
         let outbox = OutboxConfig::default().with_ttl(Some(secs(86_400)));
         let config = SessionConfig::default().with_link(link).with_outbox(outbox);
-        Sim::with(config, &["ws://peer"], Words, 1).unwrap()
+        Sim::with(config, &["ws://peer"], Direct::default(), 1).unwrap()
     }
 
-    pub(crate) fn play(&self) -> Sim<Words> {
+    pub(crate) fn play(&self) -> Sim<Direct> {
         let mut sim = self.start();
         (self.happens)(&mut sim);
         assert!(sim.state().is_closed(), "{} is an end", self.name);
@@ -258,7 +258,7 @@ pub(crate) const ENDS: [End; 20] = [
         config: |config| config.with_handshake(all_steps()),
         happens: |sim| {
             sim.open();
-            sim.peer().send("banned");
+            sim.peer().handshake(HandshakeEvent::Refused(Refusal::As(CloseCode::ADMIN_DISCONNECT)));
         },
         reason: ClosedReason::Stopped { reason: StopReason::ADMIN_DISCONNECT, code: KICK },
     },
@@ -308,17 +308,17 @@ pub(crate) const ENDS: [End; 20] = [
 
 const KICK: Option<CloseCode> = Some(CloseCode::ADMIN_DISCONNECT);
 
-const fn requested(name: &'static str, happens: fn(&mut Sim<Words>)) -> End {
+const fn requested(name: &'static str, happens: fn(&mut Sim<Direct>)) -> End {
     End { name, config: |config| config, happens, reason: REQUESTED }
 }
 
-const fn stopped(name: &'static str, happens: fn(&mut Sim<Words>)) -> End {
+const fn stopped(name: &'static str, happens: fn(&mut Sim<Direct>)) -> End {
     let reason = ClosedReason::Stopped { reason: StopReason::ADMIN_DISCONNECT, code: KICK };
     End { name, config: |config| config, happens, reason }
 }
 
 const fn gave_up(budget: GiveUpReason, config: fn(LinkConfig) -> LinkConfig) -> End {
-    let happens: fn(&mut Sim<Words>) = |sim| {
+    let happens: fn(&mut Sim<Direct>) = |sim| {
         sim.peer().on_dial(OnDial::Refuse(Failure::Refused));
         sim.connect();
         sim.advance(secs(60));

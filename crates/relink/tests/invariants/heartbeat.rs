@@ -9,7 +9,7 @@ use relink::{
 };
 use relink_sim::{Sim, millis, secs};
 
-use crate::support::{count, is_connected, speaking, waits};
+use crate::support::{count, is_connected, malformed, speaking, waits};
 
 #[test]
 fn i09_a_new_transport_starts_with_an_empty_heartbeat() {
@@ -199,7 +199,7 @@ fn i13_so_is_a_close_over_nonsense_from_the_peer() {
     policy.set_close(1007..=1007, Verdict::Stop(StopReason::UNSUPPORTED_DATA)).unwrap();
     let mut sim = speaking(LinkConfig::default().with_close_policy(policy), 1);
     sim.to_connected();
-    sim.peer().send("gibberish");
+    sim.peer().say(malformed());
     sim.expect(["dial", "connected", "drop, saying 1007", "lost (1006)"]);
     assert_eq!(sim.state(), State::Reconnecting(Phase::Waiting));
 }

@@ -9,18 +9,20 @@ use relink::{
 };
 use relink_sim::{OnDial, Sim, Tokens, millis, secs};
 
-use crate::support::{Walk, all_steps, everything_on, is_connected, speaking, with_tokens};
+use crate::support::{
+    HANDSHAKE, Walk, all_steps, everything_on, is_connected, speaking, with_tokens,
+};
 
 #[test]
 fn i03_an_open_transport_is_not_yet_a_usable_link() {
     let mut sim = speaking(LinkConfig::default().with_handshake(all_steps()), 1);
     sim.login();
     sim.open();
-    for words in ["welcome", "challenge met", "authenticated"] {
+    for event in HANDSHAKE {
         assert!(matches!(sim.state(), State::Connecting(Phase::Handshaking(_))));
         assert_eq!(sim.machine().surface().shown(), Status::Connecting);
         assert!(sim.send("early").unwrap().queued);
-        sim.peer().send(words);
+        sim.peer().handshake(event);
     }
     assert!(is_connected(&sim));
     assert_eq!(sim.machine().surface().shown(), Status::Connected);

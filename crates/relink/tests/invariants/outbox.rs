@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use relink::link::HandshakeEvent;
 use relink::session::{DropReason, Frame, OutboxConfig, Overflow, SendErrorKind, SizeLimit};
 use relink::{Event, Failure, LinkConfig, Message, Receipt, SessionConfig};
 use relink_sim::{OnDial, Sim, millis, secs};
@@ -137,8 +138,8 @@ fn i22_nothing_is_flushed_before_the_login_is_accepted() {
     sim.send("a").unwrap();
     sim.send("b").unwrap();
     sim.open();
-    sim.peer().send("welcome");
-    sim.peer().send("challenge met");
+    sim.peer().handshake(HandshakeEvent::Welcome);
+    sim.peer().handshake(HandshakeEvent::ChallengeMet);
     sim.login();
     assert_eq!(
         heard(&mut sim),
@@ -146,17 +147,17 @@ fn i22_nothing_is_flushed_before_the_login_is_accepted() {
         "only the handshake's words"
     );
     assert_eq!(sim.machine().outbox().len(), 2);
-    sim.peer().send("authenticated");
+    sim.peer().handshake(HandshakeEvent::Authenticated);
     assert_eq!(heard(&mut sim), ["a", "b"]);
 
     // And again on the way back.
     sim.peer().reset();
     assert!(sim.send("c").unwrap().queued);
     sim.next_dial();
-    sim.peer().send("welcome");
-    sim.peer().send("challenge met");
+    sim.peer().handshake(HandshakeEvent::Welcome);
+    sim.peer().handshake(HandshakeEvent::ChallengeMet);
     assert_eq!(heard(&mut sim), ["welcome", "challenge", "authenticating"]);
-    sim.peer().send("authenticated");
+    sim.peer().handshake(HandshakeEvent::Authenticated);
     assert_eq!(heard(&mut sim), ["c"]);
 }
 

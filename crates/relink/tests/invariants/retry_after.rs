@@ -10,7 +10,7 @@ use relink::{
 };
 use relink_sim::{OnDial, Sim, millis, secs};
 
-use crate::support::{count, speaking, waits};
+use crate::support::{GOING_AWAY, count, speaking, waits};
 
 #[test]
 fn i29_a_fleet_that_was_told_the_same_comes_back_spread() {
@@ -28,7 +28,7 @@ fn i29_a_hint_counts_from_when_it_was_told_and_ends() {
     let wait_after = |quiet| {
         let mut sim = speaking(LinkConfig::default(), 1);
         sim.to_connected();
-        sim.peer().send("going away");
+        sim.peer().handshake(GOING_AWAY);
         sim.advance(quiet);
         sim.peer().reset();
         *waits(&sim.take_events()).last().unwrap()
@@ -118,7 +118,7 @@ fn i29_the_rate_limit_stands_behind_what_a_server_says_too() {
 fn i29_a_hint_is_told_and_good_for_one_wait_only() {
     let mut sim = speaking(LinkConfig::default(), 1);
     sim.to_connected();
-    sim.peer().send("going away");
+    sim.peer().handshake(GOING_AWAY);
     assert_eq!(count(&sim.take_events(), |event| matches!(event, Event::GoingAway { .. })), 1);
     sim.peer().on_dial(OnDial::Refuse(Failure::Refused));
     sim.peer().close(1001);
@@ -132,9 +132,9 @@ fn i29_one_drain_is_told_once() {
     let mut sim = speaking(LinkConfig::default(), 1);
     sim.to_connected();
     for _ in 0..2 {
-        sim.peer().send("going away");
+        sim.peer().handshake(GOING_AWAY);
         sim.advance(secs(1));
-        sim.peer().send("going away");
+        sim.peer().handshake(GOING_AWAY);
         sim.peer().close_saying(1001, "deploy; retry-after=10s");
         let events = sim.take_events();
         assert_eq!(count(&events, |event| matches!(event, Event::GoingAway { .. })), 1);

@@ -1,68 +1,29 @@
-//! What several scenarios share: a wire format with a handshake, a look at the waits, and a walk at
-//! random.
+//! What several scenarios share: links with a handshake, a look at the waits, and a walk at random.
 
 use std::time::Duration;
 
-use relink::link::{Handshake, Hint, Refusal, ReopenPolicy};
-use relink::protocol::{Command, ProtocolEvent};
+use relink::link::{Handshake, HandshakeEvent, Hint, Refusal, ReopenPolicy, TransportId};
+use relink::protocol::ProtocolEvent;
 use relink::rand_core::{Rng, SeedableRng};
 use relink::session::{Frame, OutboxConfig};
 use relink::{
-    CloseCode, CloseFrame, Event, Failure, LinkConfig, Message, Plain, Protocol, SessionConfig,
-    SessionInput, State, Token,
+    CloseCode, CloseFrame, Event, Failure, LinkConfig, Protocol, SessionConfig, SessionInput,
+    State, Token,
 };
-use relink_sim::{OnDial, Sim, Tokens, millis, secs};
+use relink_sim::{Direct, OnDial, Sim, Speak, Tokens, millis, secs};
 
-/// A wire format in words: the server's side of the handshake is a text message each, and so is
-/// this side's.
-#[derive(Debug, Default)]
-pub(crate) struct Words;
+/// The server goes away, and says when to come back.
+pub(crate) const GOING_AWAY: HandshakeEvent = HandshakeEvent::GoingAway { retry_after: secs(60) };
 
-impl Protocol for Words {
-    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
-        signals.push(match message.as_text() {
-            Some("welcome") => ProtocolEvent::Welcome,
-            Some("challenge met") => ProtocolEvent::ChallengeMet,
-            Some("go elsewhere") => ProtocolEvent::Redirect("ws://elsewhere".into()),
-            Some("authenticated") => ProtocolEvent::Authenticated,
-            Some("bad token") => ProtocolEvent::Refused(Refusal::Token),
-            Some("banned") => ProtocolEvent::Refused(Refusal::As(CloseCode::ADMIN_DISCONNECT)),
-            Some("going away") => ProtocolEvent::GoingAway { retry_after: secs(60) },
-            Some("gibberish") => ProtocolEvent::Malformed(CloseFrame::new(
-                CloseCode::INVALID_DATA,
-                "that is no message",
-            )),
-            Some(_) | None => ProtocolEvent::Data(message),
-        });
-    }
-
-    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
-        Plain::default().closing(frame, signals);
-    }
-
-    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
-        let words = match &command {
-            Command::Step { step, token, .. } => {
-                format!("{} {}", step.name(), token.map_or("", |token| token.expose()))
-            }
-            Command::Renew { token } => format!("renew {}", token.expose()),
-            Command::Heartbeat { .. } | Command::Data { .. } => {
-                return Plain::default().command(command, frames);
-            }
-            Command::Subscribe { .. } | Command::Unsubscribe { .. } | _ => return,
-        };
-        frames.push(Frame::Message(Message::from(words.trim_end())));
-    }
-
-    fn renews(&self) -> bool {
-        true
-    }
+/// What a protocol makes of a frame that it cannot read.
+pub(crate) fn malformed() -> ProtocolEvent {
+    ProtocolEvent::Malformed(CloseFrame::new(CloseCode::INVALID_DATA, "that is no message"))
 }
 
-/// A session that speaks [`Words`], with this configuration, towards `ws://peer`.
-pub(crate) fn speaking(config: LinkConfig, seed: u64) -> Sim<Words> {
+/// A session whose protocol has a handshake, with this configuration, towards `ws://peer`.
+pub(crate) fn speaking(config: LinkConfig, seed: u64) -> Sim<Direct> {
     let config = SessionConfig::default().with_link(config);
-    Sim::with(config, &["ws://peer"], Words, seed).unwrap()
+    Sim::with(config, &["ws://peer"], Direct::default(), seed).unwrap()
 }
 
 /// Every step there is, each with a limit of its own.
@@ -99,7 +60,7 @@ pub(crate) fn count(events: &[Event], kind: impl Fn(&Event) -> bool) -> usize {
 }
 
 /// A link that has everything switched on, and a short fuse for most of it.
-pub(crate) fn everything_on(seed: u64) -> Sim<Words> {
+pub(crate) fn everything_on(seed: u64) -> Sim<Direct> {
     let link = LinkConfig::default()
         .with_handshake(all_steps())
         .with_stable_after(secs(2))
@@ -113,8 +74,12 @@ pub(crate) fn everything_on(seed: u64) -> Sim<Words> {
     let link = with_tokens(link.with_surface(link.surface.with_grace(Some(secs(1)))));
     let outbox = OutboxConfig::default().with_max_messages(8).with_ttl(Some(secs(4)));
     let config = SessionConfig::default().with_link(link).with_outbox(outbox);
-    Sim::with(config, &["ws://one", "ws://two"], Words, seed).unwrap()
+    Sim::with(config, &["ws://one", "ws://two"], Direct::default(), seed).unwrap()
 }
+
+/// The handshake by the book, but for the login.
+pub(crate) const HANDSHAKE: [HandshakeEvent; 3] =
+    [HandshakeEvent::Welcome, HandshakeEvent::ChallengeMet, HandshakeEvent::Authenticated];
 
 /// Some steps at random: the peer, the network, the provider, the application and the clock, in any
 /// order.
@@ -135,16 +100,7 @@ impl Walk {
         from[self.below(u32::try_from(from.len()).unwrap()) as usize]
     }
 
-    pub(crate) fn step(&mut self, sim: &mut Sim<Words>) {
-        let words = [
-            "welcome",
-            "challenge met",
-            "authenticated",
-            "bad token",
-            "going away",
-            "gibberish",
-            "hi",
-        ];
+    pub(crate) fn step(&mut self, sim: &mut Sim<Direct>) {
         match self.below(24) {
             0 => sim.connect(),
             1 => sim.login(),
@@ -171,11 +127,16 @@ impl Walk {
             // The handshake by the book; at random it would rarely come to its end.
             11 | 12 => {
                 sim.login();
-                for words in ["welcome", "challenge met", "authenticated"] {
-                    sim.peer().send(words);
+                for event in HANDSHAKE {
+                    sim.peer().handshake(event);
                 }
             }
-            13..=15 => sim.peer().send(self.pick(&words)),
+            13 => sim.peer().handshake(self.pick(&HANDSHAKE)),
+            14 => sim
+                .peer()
+                .handshake(self.pick(&[HandshakeEvent::Refused(Refusal::Token), GOING_AWAY])),
+            15 if self.below(2) == 0 => sim.peer().say(malformed()),
+            15 => sim.peer().send("hi"),
             16 => drop(sim.send("a message")),
             17 => {
                 sim.peer().silence();
@@ -188,20 +149,22 @@ impl Walk {
     }
 
     /// An input that no sound driver hands in: of any transport so far, in any state.
-    fn confuse(&mut self, sim: &mut Sim<Words>) {
+    fn confuse(&mut self, sim: &mut Sim<Direct>) {
         let Some(count) = u32::try_from(sim.dials().len()).ok().filter(|count| *count > 0) else {
             return;
         };
         let id = sim.dials()[self.below(count) as usize].id;
         if sim.machine().link().transport() != Some(id) {
-            return strangers(id).into_iter().for_each(|input| sim.handle(input));
+            return strangers(sim, id).into_iter().for_each(|input| sim.handle(input));
         }
         sim.handle(SessionInput::Timeout);
     }
 }
 
 /// Everything that can come from a transport.
-pub(crate) fn strangers(id: relink::link::TransportId) -> Vec<SessionInput> {
+pub(crate) fn strangers<P: Speak>(sim: &Sim<P>, id: TransportId) -> Vec<SessionInput> {
+    let protocol = sim.machine().protocol();
+    let welcome = protocol.handshake(HandshakeEvent::Welcome).map(|said| protocol.encode(said));
     let frame = |frame| SessionInput::Frame { id, frame };
     let failed =
         |failure| SessionInput::Failed { id, failure, detail: "late".into(), location: None };
@@ -210,7 +173,7 @@ pub(crate) fn strangers(id: relink::link::TransportId) -> Vec<SessionInput> {
         SessionInput::Token { id, result: Ok(Token::from("late")) },
         SessionInput::Token { id, result: Err("late".into()) },
         SessionInput::Alive { id },
-        frame(Frame::Message("welcome".into())),
+        frame(Frame::Message(welcome.unwrap_or("early".into()))),
         frame(Frame::Message("late".into())),
         frame(Frame::Ping(b"late"[..].into())),
         frame(Frame::Pong(1_u32.to_be_bytes().to_vec().into())),

@@ -12,11 +12,9 @@ use relink::session::OutboxConfig;
 use relink::{
     CloseCode, Event, Failure, Instant, Link, LinkConfig, Phase, Reason, SessionConfig, State,
 };
-use relink_sim::{OnDial, Sim, Tokens, millis, secs};
+use relink_sim::{Direct, OnDial, Sim, Tokens, millis, secs};
 
-use crate::support::{
-    Walk, Words, all_steps, count, everything_on, speaking, strangers, with_tokens,
-};
+use crate::support::{Walk, all_steps, count, everything_on, speaking, strangers, with_tokens};
 
 #[test]
 fn i01_whatever_happens_there_is_one_transport_at_a_time() {
@@ -37,7 +35,7 @@ fn i01_whatever_happens_there_is_one_transport_at_a_time() {
 fn i01_a_redirect_lets_go_of_the_old_transport_before_it_dials() {
     let mut sim = speaking(LinkConfig::default().with_handshake(all_steps()), 1);
     sim.open();
-    sim.peer().send("go elsewhere");
+    sim.peer().handshake(HandshakeEvent::Redirect);
     sim.expect([
         "dial ws://peer",
         "text \"welcome\"",
@@ -73,7 +71,7 @@ fn i01_an_earlier_transport_changes_nothing_in_a_session() {
 
         sim.skip();
         let before = format!("{:?}", sim.machine());
-        strangers(old).into_iter().for_each(|input| sim.handle(input));
+        strangers(&sim, old).into_iter().for_each(|input| sim.handle(input));
         assert_eq!(format!("{:?}", sim.machine()), before, "in {:?}", sim.state());
         sim.expect([]);
     }
@@ -147,18 +145,18 @@ fn i15_an_application_hears_of_a_loss_once() {
     sim.to_connected();
     let id = sim.dials()[0].id;
     sim.peer().reset();
-    strangers(id).into_iter().for_each(|input| sim.handle(input));
+    strangers(&sim, id).into_iter().for_each(|input| sim.handle(input));
     sim.expect(["dial", "connected", "drop", "lost (1006): the connection was reset"]);
 }
 
 #[test]
 fn i16_every_phase_has_a_deadline_of_its_own() {
     // To each phase, from the one before it.
-    type Go = fn(&mut Sim<Words>);
+    type Go = fn(&mut Sim<Direct>);
     let steps: [(Step, Go, u64); 4] = [
         (Step::Welcome, |sim| sim.open(), 3),
-        (Step::Challenge, |sim| sim.peer().send("welcome"), 4),
-        (Step::Login, |sim| sim.peer().send("challenge met"), 5),
+        (Step::Challenge, |sim| sim.peer().handshake(HandshakeEvent::Welcome), 4),
+        (Step::Login, |sim| sim.peer().handshake(HandshakeEvent::ChallengeMet), 5),
         (Step::Authenticating, |sim| sim.login(), 6),
     ];
     for last in 0..steps.len() {
@@ -191,9 +189,9 @@ fn i16_time_spent_in_one_phase_is_not_taken_from_the_next() {
     sim.advance(millis(9_999));
     sim.peer().accept();
     sim.advance(millis(2_999));
-    sim.peer().send("welcome");
+    sim.peer().handshake(HandshakeEvent::Welcome);
     sim.advance(millis(3_999));
-    sim.peer().send("challenge met");
+    sim.peer().handshake(HandshakeEvent::ChallengeMet);
     assert_eq!(sim.deadline(), Some(sim.now() + secs(5)));
 }
 

@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-use relink::link::RetryAfter;
+use relink::link::{HandshakeEvent, RetryAfter};
 use relink::policy::{Curve, DelayTable, Jitter, Schedule, Window};
 use relink::{Backoff, LinkConfig};
 
-use crate::bench::{Bench, dice, millis, secs};
+use crate::support::{dice, fail, link, millis, open, peer_closes, secs, stable};
 
 const YEAR: Duration = secs(365 * 24 * 3600);
 const RETRIES: [u32; 8] = [1, 2, 3, 10, 40, 1021, 3000, u32::MAX];
@@ -20,7 +20,7 @@ fn d05_linear_from_zero() {
             .with_jitter(Jitter::None)
             .with_cap(cap)
     };
-    let waits = |backoff| Bench::stable(LinkConfig::default().with_backoff(backoff)).waits(6);
+    let waits = |backoff| stable(LinkConfig::default().with_backoff(backoff)).fail(6);
     assert_eq!(waits(every(secs(10), secs(30))), [0, 10, 20, 30, 30, 30].map(secs));
     assert_eq!(waits(every(secs(2), secs(180))), [0, 2, 4, 6, 8, 10].map(secs));
 }
@@ -32,8 +32,8 @@ fn s01_a_table_of_delays() {
         .with_curve(Curve::Table(table))
         .with_jitter(Jitter::None)
         .with_first(None);
-    let mut bench = Bench::stable(LinkConfig::default().with_backoff(backoff));
-    assert_eq!(bench.waits(7), [1, 2, 4, 8, 16, 16, 16].map(secs), "the last one repeats");
+    let mut sim = stable(LinkConfig::default().with_backoff(backoff));
+    assert_eq!(sim.fail(7), [1, 2, 4, 8, 16, 16, 16].map(secs), "the last one repeats");
 }
 
 #[test]
@@ -237,8 +237,8 @@ fn i07_a_decorrelated_delay_follows_the_one_before() {
 
 #[test]
 fn i07_a_link_remembers_the_delay_that_a_decorrelated_one_follows() {
-    let mut bench = Bench::stable(LinkConfig::default().with_backoff(decorrelated()));
-    let waits = bench.waits(100);
+    let mut sim = stable(LinkConfig::default().with_backoff(decorrelated()));
+    let waits = sim.fail(100);
     let beyond_the_second = waits.iter().filter(|wait| **wait > secs(9)).count();
     assert!(beyond_the_second > 10, "{waits:?}");
 }
@@ -247,14 +247,14 @@ fn i07_a_link_remembers_the_delay_that_a_decorrelated_one_follows() {
 fn i06_only_the_first_attempt_after_a_stable_link_goes_below_the_floor() {
     let at_once = Backoff::default().with_first(Some(Duration::ZERO)).with_floor(secs(1));
     let config = LinkConfig::default().with_backoff(at_once);
-    let mut bench = Bench::stable(config);
-    assert_eq!(bench.fail(), Some(Duration::ZERO));
-    assert!(bench.fail().unwrap() >= secs(1), "the second attempt in a row");
+    let mut sim = stable(config);
+    assert_eq!(fail(&mut sim), Some(Duration::ZERO));
+    assert!(fail(&mut sim).unwrap() >= secs(1), "the second attempt in a row");
 
-    let mut unstable = Bench::new(config);
-    unstable.give(relink::link::Input::Connect);
-    unstable.open();
-    assert!(unstable.fail().unwrap() >= secs(1), "a link that was open, and not yet stable");
+    let mut unstable = link(config);
+    unstable.connect();
+    open(&mut unstable);
+    assert!(fail(&mut unstable).unwrap() >= secs(1), "a link that was open, and not yet stable");
 }
 
 #[test]
@@ -271,19 +271,18 @@ fn i07_a_quick_return_stays_between_floor_and_cap() {
     let mut policy = relink::ClosePolicy::default();
     policy.set_close(4900..=4900, relink::Verdict::RetryNow).unwrap();
     let tight = Backoff::default().with_floor(secs(2)).with_cap(secs(3));
-    let mut bench =
-        Bench::stable(LinkConfig::default().with_backoff(tight).with_close_policy(policy));
+    let mut sim = stable(LinkConfig::default().with_backoff(tight).with_close_policy(policy));
     for _ in 0..50 {
-        let wait = bench.peer_closes(4900).unwrap();
+        let wait = peer_closes(&mut sim, 4900).unwrap();
         assert!(wait >= secs(2) && wait <= secs(3), "{wait:?}");
-        bench.next_attempt();
+        sim.next_attempt();
     }
 }
 
 #[test]
 fn i08_three_thousand_failures_in_a_row_stay_within_bounds() {
-    let mut bench = Bench::stable(LinkConfig::default());
-    let waits = bench.waits(3_000);
+    let mut sim = stable(LinkConfig::default());
+    let waits = sim.fail(3_000);
     let backoff = Backoff::default();
     assert!(waits[1..].iter().all(|wait| *wait >= backoff.floor && *wait <= backoff.cap));
     assert!(
@@ -303,10 +302,10 @@ fn i05_the_shortest_default_delays_keep_a_flapping_server_to_five_dials_in_twent
 #[test]
 fn i29_a_server_s_word_is_clamped_at_both_ends_and_spread() {
     let told = |seconds: u64, retry_after: RetryAfter| {
-        let mut bench = Bench::stable(LinkConfig::default().with_retry_after(retry_after));
-        let signal = relink::link::HandshakeEvent::GoingAway { retry_after: secs(seconds) };
-        bench.give(relink::link::Input::Handshake { id: bench.id(), event: signal });
-        bench.peer_closes(1001).unwrap()
+        let mut sim = stable(LinkConfig::default().with_retry_after(retry_after));
+        let signal = HandshakeEvent::GoingAway { retry_after: secs(seconds) };
+        sim.peer().handshake(signal);
+        peer_closes(&mut sim, 1001).unwrap()
     };
     let honoured = RetryAfter::default();
     assert!((secs(60)..=secs(72)).contains(&told(60, honoured)));
@@ -333,24 +332,20 @@ fn i29_a_server_s_word_is_clamped_at_both_ends_and_spread() {
 fn i29_a_server_s_word_is_about_the_next_attempt_and_no_later_one() {
     let config = LinkConfig::default();
     let config = config.with_handshake(config.handshake.with_authentication(Some(secs(5))));
-    let mut bench = Bench::new(config);
-    bench.give(relink::link::Input::Connect);
-    let id = bench.id();
-    bench.give(relink::link::Input::Opened { id });
-    let going_away = relink::link::HandshakeEvent::GoingAway { retry_after: secs(60) };
-    bench.give(relink::link::Input::Handshake { id, event: going_away });
-    bench.give(relink::link::Input::Handshake {
-        id,
-        event: relink::link::HandshakeEvent::Authenticated,
-    });
-    bench.give(relink::link::Input::MarkStable);
-    assert!(bench.fail().unwrap() <= secs(1), "the link was usable in the meantime");
+    let mut sim = link(config);
+    sim.connect();
+    sim.peer().accept();
+    let going_away = HandshakeEvent::GoingAway { retry_after: secs(60) };
+    sim.peer().handshake(going_away);
+    sim.peer().handshake(HandshakeEvent::Authenticated);
+    sim.mark_stable();
+    assert!(fail(&mut sim).unwrap() <= secs(1), "the link was usable in the meantime");
 
     let after = |waited: u64| {
-        let mut bench = Bench::stable(LinkConfig::default());
-        bench.give(relink::link::Input::Handshake { id: bench.id(), event: going_away });
-        bench.now = bench.now + secs(waited);
-        bench.peer_closes(1001).unwrap()
+        let mut sim = stable(LinkConfig::default());
+        sim.peer().handshake(going_away);
+        sim.sleep(secs(waited));
+        peer_closes(&mut sim, 1001).unwrap()
     };
     assert!((secs(40)..=secs(48)).contains(&after(20)), "what is left of the minute");
     assert!(after(61) <= secs(1), "its time is over");

@@ -1,10 +1,10 @@
 //! How much trying is allowed.
 
-use relink::link::{Input, OnFirstFailure, ReopenPolicy, Timer};
+use relink::link::{OnFirstFailure, ReopenPolicy, Timer};
 use relink::policy::{Breaker, Budget, BudgetConfig, GiveUpReason, Rate};
-use relink::{ClosedReason, LinkConfig};
+use relink::{ClosedReason, Event, LinkConfig};
 
-use crate::bench::{Bench, at, millis, secs};
+use crate::support::{at, fail, link, millis, open, secs, stable};
 
 #[test]
 fn w20_dials_have_a_rate_limit_behind_all_delays() {
@@ -42,18 +42,18 @@ fn w20_the_bucket_fills_up_to_its_burst_and_no_further() {
 fn w20_a_person_s_own_dial_is_counted_and_the_first_is_not_held_up() {
     let rate = Rate { burst: 1, refill: secs(100) };
     let config = LinkConfig::default();
-    let mut bench = Bench::new(config.with_budget(config.budget.with_rate(rate)));
-    bench.give(Input::Connect);
-    let wait = bench.fail().unwrap();
+    let mut sim = link(config.with_budget(config.budget.with_rate(rate)));
+    sim.connect();
+    let wait = fail(&mut sim).unwrap();
     assert_eq!(wait, secs(100), "the bucket is empty");
-    bench.give(Input::RetryNow);
-    assert_eq!(bench.dials(), 2, "a person does not wait for the bucket");
-    assert_eq!(bench.fail().unwrap(), secs(200), "but borrows from it");
-    bench.give(Input::RetryNow);
-    bench.pass(secs(100) - millis(1));
-    assert_eq!(bench.dials(), 2, "until that is paid back, not even a person borrows more");
-    bench.pass(millis(1));
-    assert_eq!(bench.dials(), 3);
+    sim.retry_now();
+    assert_eq!(sim.dials().len(), 2, "a person does not wait for the bucket");
+    assert_eq!(fail(&mut sim).unwrap(), secs(200), "but borrows from it");
+    sim.retry_now();
+    sim.advance(secs(100) - millis(1));
+    assert_eq!(sim.dials().len(), 2, "until that is paid back, not even a person borrows more");
+    sim.advance(millis(1));
+    assert_eq!(sim.dials().len(), 3);
 }
 
 #[test]
@@ -79,40 +79,40 @@ fn w18_many_failures_in_a_short_time_open_the_breaker() {
 fn w18_an_open_breaker_stops_the_link_until_the_user_acts() {
     let breaker = Breaker { failures: 3, window: secs(60), cooldown: None };
     let config = LinkConfig::default();
-    let mut bench = Bench::new(config.with_budget(config.budget.with_breaker(Some(breaker))));
-    bench.give(Input::Connect);
-    bench.waits(2);
-    assert_eq!(bench.fail(), None);
-    assert_eq!(bench.end(), Some(ClosedReason::GaveUp(GiveUpReason::CircuitOpen)));
-    assert_eq!(bench.link.poll_timeout(), None);
-    bench.give(Input::RetryNow);
-    assert_eq!(bench.dials(), 4, "the user acted");
-    assert!(bench.fail().is_some(), "and the breaker is closed again");
+    let mut sim = link(config.with_budget(config.budget.with_breaker(Some(breaker))));
+    sim.connect();
+    sim.fail(2);
+    assert_eq!(fail(&mut sim), None);
+    assert_eq!(sim.end(), Some(ClosedReason::GaveUp(GiveUpReason::CircuitOpen)));
+    assert_eq!(sim.machine().link().poll_timeout(), None);
+    sim.retry_now();
+    assert_eq!(sim.dials().len(), 4, "the user acted");
+    assert!(fail(&mut sim).is_some(), "and the breaker is closed again");
 }
 
 #[test]
 fn w18_a_breaker_with_a_cooldown_lets_one_probe_through_at_a_time() {
     let breaker = Breaker { failures: 2, window: secs(60), cooldown: Some(secs(120)) };
     let config = LinkConfig::default();
-    let mut bench = Bench::new(config.with_budget(config.budget.with_breaker(Some(breaker))));
-    bench.give(Input::Connect);
-    let waits = bench.waits(4);
+    let mut sim = link(config.with_budget(config.budget.with_breaker(Some(breaker))));
+    sim.connect();
+    let waits = sim.fail(4);
     assert!(waits[0] < secs(2), "closed");
     assert_eq!(waits[1..], [secs(120); 3], "open: one probe per cooldown");
-    bench.open();
-    bench.give(Input::MarkStable);
-    assert!(bench.fail().unwrap() <= secs(1), "a good link closes it");
+    open(&mut sim);
+    sim.mark_stable();
+    assert!(fail(&mut sim).unwrap() <= secs(1), "a good link closes it");
 }
 
 #[test]
 fn m11_attempts_are_unlimited_by_default_and_end_visibly_where_they_are_not() {
     assert_eq!(BudgetConfig::default().max_attempts, None);
     let config = LinkConfig::default();
-    let mut bench = Bench::stable(config.with_budget(config.budget.with_max_attempts(Some(100))));
-    bench.waits(100);
-    assert_eq!(bench.link.attempts(), 99, "the loss of a stable link is no failed attempt");
-    assert_eq!(bench.fail(), None);
-    let end = bench.end().expect("gave up");
+    let mut sim = stable(config.with_budget(config.budget.with_max_attempts(Some(100))));
+    sim.fail(100);
+    assert_eq!(sim.attempts(), 99, "the loss of a stable link is no failed attempt");
+    assert_eq!(fail(&mut sim), None);
+    let end = sim.end().expect("gave up");
     assert_eq!(
         (end, end.name()),
         (ClosedReason::GaveUp(GiveUpReason::Attempts), "attempts_exhausted")
@@ -122,72 +122,72 @@ fn m11_attempts_are_unlimited_by_default_and_end_visibly_where_they_are_not() {
 #[test]
 fn d06_so_many_unsuccessful_attempts_and_no_further_one() {
     let config = LinkConfig::default();
-    let mut bench = Bench::new(config.with_budget(config.budget.with_max_attempts(Some(5))));
-    bench.give(Input::Connect);
-    bench.waits(4);
-    assert_eq!(bench.fail(), None);
-    assert_eq!(bench.dials(), 5);
-    assert_eq!(bench.link.poll_timeout(), None, "no deadline is left that could dial again");
+    let mut sim = link(config.with_budget(config.budget.with_max_attempts(Some(5))));
+    sim.connect();
+    sim.fail(4);
+    assert_eq!(fail(&mut sim), None);
+    assert_eq!(sim.dials().len(), 5);
+    assert_eq!(
+        sim.machine().link().poll_timeout(),
+        None,
+        "no deadline is left that could dial again"
+    );
 }
 
 #[test]
 fn s02_five_attempts_then_stop_and_tell() {
     let config = LinkConfig::default();
-    let mut bench = Bench::stable(config.with_budget(config.budget.with_max_attempts(Some(5))));
-    bench.waits(5);
-    assert_eq!(bench.fail(), None);
-    assert_eq!(bench.dials(), 1 + 5, "the first connection, and five attempts to come back");
-    let told = bench
-        .events()
-        .filter(|event| matches!(event, relink::link::LinkEvent::Closed { .. }))
-        .count();
+    let mut sim = stable(config.with_budget(config.budget.with_max_attempts(Some(5))));
+    sim.fail(5);
+    assert_eq!(fail(&mut sim), None);
+    assert_eq!(sim.dials().len(), 1 + 5, "the first connection, and five attempts to come back");
+    let told = sim.events().iter().filter(|event| matches!(event, Event::Closed { .. })).count();
     assert_eq!(told, 1);
 }
 
 #[test]
 fn s03_the_counter_starts_again_after_a_success() {
     let config = LinkConfig::default();
-    let mut bench = Bench::stable(config.with_budget(config.budget.with_max_attempts(Some(5))));
+    let mut sim = stable(config.with_budget(config.budget.with_max_attempts(Some(5))));
     for _ in 0..4 {
-        bench.waits(4);
-        bench.open();
-        bench.pass(config.stable_after);
-        assert_eq!(bench.link.attempts(), 0);
+        sim.fail(4);
+        open(&mut sim);
+        sim.advance(config.stable_after);
+        assert_eq!(sim.attempts(), 0);
     }
 }
 
 #[test]
 fn i05_opening_alone_does_not_start_the_counter_again() {
     let config = LinkConfig::default();
-    let mut bench = Bench::new(config.with_budget(config.budget.with_max_attempts(Some(5))));
-    bench.give(Input::Connect);
+    let mut sim = link(config.with_budget(config.budget.with_max_attempts(Some(5))));
+    sim.connect();
     for attempt in 1..=4 {
-        bench.open();
-        bench.pass(config.stable_after - millis(1));
-        assert!(bench.fail().is_some(), "attempt {attempt}");
-        bench.next_attempt();
+        open(&mut sim);
+        sim.advance(config.stable_after - millis(1));
+        assert!(fail(&mut sim).is_some(), "attempt {attempt}");
+        sim.next_attempt();
     }
-    bench.open();
-    assert_eq!(bench.fail(), None, "five links that were never stable");
-    assert_eq!(bench.end(), Some(ClosedReason::GaveUp(GiveUpReason::Attempts)));
+    open(&mut sim);
+    assert_eq!(fail(&mut sim), None, "five links that were never stable");
+    assert_eq!(sim.end(), Some(ClosedReason::GaveUp(GiveUpReason::Attempts)));
 }
 
 #[test]
 fn elapsed_time_counts_from_the_loss_and_has_a_deadline_of_its_own() {
     let config = LinkConfig::default();
-    let mut bench =
-        Bench::stable(config.with_budget(config.budget.with_max_elapsed(Some(secs(30)))));
-    let lost_at = bench.now + secs(1_000);
-    bench.now = lost_at;
-    bench.fail();
-    while bench.end().is_none() {
-        if bench.link.next_timer() == Some(Timer::Elapsed) {
-            assert_eq!(bench.link.poll_timeout(), Some(lost_at + secs(30)));
+    let mut sim = stable(config.with_budget(config.budget.with_max_elapsed(Some(secs(30)))));
+    let lost_at = sim.now() + secs(1_000);
+    sim.set_clock(lost_at);
+    fail(&mut sim);
+    while sim.end().is_none() {
+        if sim.machine().link().next_timer() == Some(Timer::Elapsed) {
+            assert_eq!(sim.machine().link().poll_timeout(), Some(lost_at + secs(30)));
         }
-        bench.due();
+        sim.due();
     }
-    assert_eq!(bench.end(), Some(ClosedReason::GaveUp(GiveUpReason::Elapsed)));
-    assert_eq!(bench.now, lost_at + secs(30));
+    assert_eq!(sim.end(), Some(ClosedReason::GaveUp(GiveUpReason::Elapsed)));
+    assert_eq!(sim.now(), lost_at + secs(30));
 }
 
 #[test]
@@ -205,18 +205,17 @@ fn elapsed_time_ends_with_a_usable_link() {
 #[test]
 fn elapsed_time_starts_anew_with_each_loss() {
     let config = LinkConfig::default();
-    let mut bench =
-        Bench::stable(config.with_budget(config.budget.with_max_elapsed(Some(secs(30)))));
-    bench.waits(4);
-    bench.open();
-    bench.now = bench.now + millis(100);
-    let lost_at = bench.now;
-    bench.fail();
-    while bench.end().is_none() {
-        bench.due();
+    let mut sim = stable(config.with_budget(config.budget.with_max_elapsed(Some(secs(30)))));
+    sim.fail(4);
+    open(&mut sim);
+    sim.sleep(millis(100));
+    let lost_at = sim.now();
+    fail(&mut sim);
+    while sim.end().is_none() {
+        sim.due();
     }
     assert_eq!(
-        bench.now,
+        sim.now(),
         lost_at + secs(30),
         "a link that was usable, if not yet stable, was not down"
     );
@@ -225,17 +224,17 @@ fn elapsed_time_starts_anew_with_each_loss() {
 #[test]
 fn i30_a_failed_first_attempt_is_like_any_other_or_the_end() {
     let config = LinkConfig::default();
-    let mut retried = Bench::new(config);
-    retried.give(Input::Connect);
-    assert!(retried.fail().is_some());
+    let mut retried = link(config);
+    retried.connect();
+    assert!(fail(&mut retried).is_some());
 
-    let mut stopped = Bench::new(config.with_first_failure(OnFirstFailure::Stop));
-    stopped.give(Input::Connect);
-    assert_eq!(stopped.fail(), None);
+    let mut stopped = link(config.with_first_failure(OnFirstFailure::Stop));
+    stopped.connect();
+    assert_eq!(fail(&mut stopped), None);
     assert_eq!(stopped.end(), Some(ClosedReason::GaveUp(GiveUpReason::FirstAttempt)));
 
-    let mut later = Bench::stable(config.with_first_failure(OnFirstFailure::Stop));
-    assert!(later.fail().is_some(), "a link that was up is brought back");
+    let mut later = stable(config.with_first_failure(OnFirstFailure::Stop));
+    assert!(fail(&mut later).is_some(), "a link that was up is brought back");
 }
 
 #[test]
@@ -243,15 +242,15 @@ fn i17_connect_works_again_after_giving_up_where_the_configuration_allows_it() {
     let dials_after_end = |reopen, give_up: bool| {
         let config =
             LinkConfig::default().with_reopen(reopen).with_first_failure(OnFirstFailure::Stop);
-        let mut bench = Bench::new(config);
-        bench.give(Input::Connect);
+        let mut sim = link(config);
+        sim.connect();
         if give_up {
-            bench.fail();
+            fail(&mut sim);
         } else {
-            bench.give(Input::close());
+            sim.close(1000);
         }
-        bench.give(Input::Connect);
-        bench.dials() - 1
+        sim.connect();
+        sim.dials().len() - 1
     };
     assert_eq!(
         (

@@ -16,8 +16,8 @@ use relink::{
     Backoff, CloseCode, ConfigError, Guarantee, Link, LinkConfig, Plain, Session, SessionConfig,
 };
 
-use crate::bench::{dice, millis, secs};
 use crate::config_server;
+use crate::support::{dice, millis, secs};
 
 pub(crate) const ZERO: Duration = Duration::ZERO;
 pub(crate) const TOO_LONG: Duration = secs(366 * 24 * 3600);

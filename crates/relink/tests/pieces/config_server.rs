@@ -8,8 +8,8 @@ use relink_node::{
     AdmissionConfig, DrainConfig, HistoryConfig, LivenessConfig, NodeConfig, PresenceConfig,
 };
 
-use crate::bench::{millis, secs};
 use crate::config::{TOO_LONG, ZERO, documented};
+use crate::support::{millis, secs};
 
 #[test]
 fn the_documented_defaults_of_a_server_are_the_defaults() {

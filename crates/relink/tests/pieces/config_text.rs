@@ -13,7 +13,7 @@ use relink::{Backoff, CloseCode, ClosePolicy, LinkConfig, SessionConfig, StopRea
 
 use serde_json::{Value, json};
 
-use crate::bench::{millis, secs};
+use crate::support::{millis, secs};
 
 #[test]
 fn every_configuration_survives_toml_and_json() {

@@ -5,7 +5,7 @@ use core::time::Duration;
 use relink::Instant;
 use relink::policy::{DeadReason, Heartbeat, HeartbeatAction, HeartbeatConfig};
 
-use crate::bench::{at, millis, secs};
+use crate::support::{at, millis, secs};
 
 #[test]
 fn w22_a_silent_link_is_dead_after_interval_and_timeout() {

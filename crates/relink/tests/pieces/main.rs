@@ -5,7 +5,6 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test picks the variants that it is about")]
 
 mod backoff;
-mod bench;
 mod budget;
 mod choices;
 mod config;
@@ -22,3 +21,4 @@ mod route;
 mod stats;
 mod status_view;
 mod subscriptions;
+mod support;

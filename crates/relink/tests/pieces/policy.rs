@@ -2,13 +2,14 @@
 
 use core::time::Duration;
 
-use relink::link::{HandshakeEvent, Input, Refusal};
+use relink::link::{HandshakeEvent, Refusal};
 use relink::policy::{CLOSE_CODES, HTTP_STATUSES, Row};
 use relink::{
     CloseCode, CloseFrame, ClosePolicy, ClosedReason, Failure, LinkConfig, StopReason, Verdict,
 };
+use relink_sim::{Direct, Sim};
 
-use crate::bench::{Bench, secs};
+use crate::support::{link, open, peer_closes, secs, stable};
 
 const fn slow(floor: u64) -> Verdict {
     Verdict::RetrySlow { floor: secs(floor) }
@@ -113,12 +114,12 @@ fn m04_terminal_codes_end_the_link_under_their_names() {
         (4020, "admin_disconnect"),
     ];
     for (code, name) in ends {
-        let mut bench = Bench::stable(LinkConfig::default());
-        assert_eq!(bench.peer_closes(code), None, "{code} must not be retried");
-        let end = bench.end().expect("closed");
+        let mut sim = stable(LinkConfig::default());
+        assert_eq!(peer_closes(&mut sim, code), None, "{code} must not be retried");
+        let end = sim.end().expect("closed");
         assert_eq!((end.name(), end.code()), (name, Some(CloseCode(code))));
         assert!(end.advice().ends_with('.'), "{name} wants advice for people");
-        assert_eq!(bench.link.poll_timeout(), None, "nothing may be armed after the end");
+        assert_eq!(sim.machine().link().poll_timeout(), None, "nothing may be armed after the end");
     }
 }
 
@@ -126,44 +127,40 @@ fn m04_terminal_codes_end_the_link_under_their_names() {
 fn m05_an_expired_token_leads_to_a_fresh_one_where_there_is_a_provider() {
     let config = LinkConfig::default();
     let with_provider = config.with_credentials(config.credentials.with_fetch(true));
-    let mut bench = Bench::new(with_provider);
-    bench.give(Input::Connect);
-    bench.give(Input::Token { id: bench.id(), result: Ok(relink::link::TokenInfo::default()) });
-    bench.open();
-    assert!(bench.peer_closes(4002).is_some());
-    bench.next_attempt();
-    assert!(
-        matches!(bench.log.last(), Some(relink::link::Action::FetchToken { .. })),
-        "{:?}",
-        bench.log.last()
-    );
+    let mut sim = link(with_provider);
+    sim.connect();
+    sim.token(Ok("token".into()));
+    open(&mut sim);
+    assert!(peer_closes(&mut sim, 4002).is_some());
+    sim.next_attempt();
+    assert_eq!(sim.fetches(), 2);
 
-    let mut without = Bench::stable(config);
-    assert_eq!(without.peer_closes(4002), None);
+    let mut without = stable(config);
+    assert_eq!(peer_closes(&mut without, 4002), None);
     assert_eq!(without.end().map(ClosedReason::name), Some("token_expired"));
 }
 
 #[test]
 fn m06_the_connection_cap_has_a_floor_of_thirty_seconds() {
-    let mut bench = Bench::stable(LinkConfig::default());
+    let mut sim = stable(LinkConfig::default());
     for _ in 0..20 {
-        let wait = bench.peer_closes(4010).expect("it clears at some time");
+        let wait = peer_closes(&mut sim, 4010).expect("it clears at some time");
         assert!((secs(30)..secs(60)).contains(&wait), "{wait:?}");
-        bench.next_attempt();
+        sim.next_attempt();
     }
 }
 
 #[test]
 fn m07_going_away_and_abnormal_are_retried_on_the_normal_curve() {
     for code in [1001, 1006] {
-        let mut bench = Bench::stable(LinkConfig::default());
+        let mut sim = stable(LinkConfig::default());
         assert!(
-            bench.peer_closes(code).expect("retried") <= secs(1),
+            peer_closes(&mut sim, code).expect("retried") <= secs(1),
             "at once after a stable link"
         );
-        bench.next_attempt();
+        sim.next_attempt();
         assert!(
-            bench.peer_closes(code).expect("retried") <= Duration::from_millis(1_500),
+            peer_closes(&mut sim, code).expect("retried") <= Duration::from_millis(1_500),
             "then on the curve"
         );
     }
@@ -176,12 +173,12 @@ fn m09_a_refused_login_ends_under_the_name_of_its_code() {
     for (code, name) in
         [(4001, "invalid_token"), (4002, "token_expired"), (4020, "admin_disconnect")]
     {
-        let mut bench = Bench::new(config);
-        bench.give(Input::Connect);
-        bench.give(Input::Opened { id: bench.id() });
+        let mut sim = link(config);
+        sim.connect();
+        sim.peer().accept();
         let signal = HandshakeEvent::Refused(Refusal::As(CloseCode(code)));
-        bench.give(Input::Handshake { id: bench.id(), event: signal });
-        assert_eq!(bench.end().map(ClosedReason::name), Some(name));
+        sim.peer().handshake(signal);
+        assert_eq!(sim.end().map(ClosedReason::name), Some(name));
     }
 }
 
@@ -191,8 +188,8 @@ fn w05_the_two_readings_of_a_normal_closure_are_a_table_entry() {
     assert_eq!(listing.on_close(CloseCode::NORMAL), Verdict::Stop(StopReason::NORMAL_CLOSURE));
     let mut prose = listing;
     prose.set_close(1000..=1001, Verdict::RetryNow).unwrap();
-    let mut bench = Bench::stable(LinkConfig::default().with_close_policy(prose));
-    let wait = bench.peer_closes(1000).expect("a minimal wait");
+    let mut sim = stable(LinkConfig::default().with_close_policy(prose));
+    let wait = peer_closes(&mut sim, 1000).expect("a minimal wait");
     assert!((Duration::from_millis(250)..=Duration::from_millis(500)).contains(&wait), "{wait:?}");
 }
 
@@ -281,9 +278,9 @@ fn m09_every_reason_to_stop_has_a_name_and_advice() {
 #[test]
 fn failures_of_the_transport_are_judged_as_what_they_are_like() {
     let wait = |failure| {
-        let mut bench = Bench::stable(LinkConfig::default());
-        bench.give(Input::Failed { id: bench.id(), failure });
-        bench.retry_in().ok_or_else(|| bench.end().expect("an end"))
+        let mut sim = stable(LinkConfig::default());
+        sim.peer().refuse(failure);
+        sim.retry_in().ok_or_else(|| sim.end().expect("an end"))
     };
     for failure in [
         Failure::Lookup,
@@ -302,11 +299,10 @@ fn failures_of_the_transport_are_judged_as_what_they_are_like() {
     }
     assert_eq!(wait(Failure::InvalidRequest).unwrap_err().name(), "invalid_request");
     let status = |status, retry_after| {
-        let mut bench = Bench::new(LinkConfig::default());
-        bench.give(Input::Connect);
-        bench
-            .give(Input::Failed { id: bench.id(), failure: Failure::Http { status, retry_after } });
-        bench.retry_in().ok_or_else(|| bench.end().expect("an end"))
+        let mut sim = link(LinkConfig::default());
+        sim.connect();
+        sim.peer().refuse(Failure::Http { status, retry_after });
+        sim.retry_in().ok_or_else(|| sim.end().expect("an end"))
     };
     assert_eq!(status(403, None).unwrap_err().name(), "forbidden");
     assert_eq!(status(401, None).unwrap_err().name(), "unauthorized");
@@ -316,15 +312,15 @@ fn failures_of_the_transport_are_judged_as_what_they_are_like() {
 
 #[test]
 fn what_this_side_found_wrong_means_what_the_peers_code_would_but_never_the_end() {
-    let after = |input: fn(relink::link::TransportId, CloseCode) -> Input, code| {
-        let mut bench = Bench::stable(LinkConfig::default());
-        bench.give(input(bench.id(), CloseCode(code)));
-        bench.retry_in()
+    let after = |ends: fn(&mut Sim<Direct>, u16), code| {
+        let mut sim = stable(LinkConfig::default());
+        ends(&mut sim, code);
+        sim.retry_in()
     };
     let floor = |wait: Duration| if wait >= secs(30) { 30 } else { wait.as_secs() / 5 * 5 };
     for code in CLOSE_CODES.iter().flat_map(|(rule, _)| [rule.from, rule.to]) {
-        let peers = after(|id, code| Input::PeerClosed { id, code }, code);
-        let own = after(|id, code| Input::Failed { id, failure: Failure::Protocol(code) }, code);
+        let peers = after(|sim, code| sim.peer().close(code), code);
+        let own = after(|sim, code| sim.peer().refuse(Failure::Protocol(CloseCode(code))), code);
         let own = own.unwrap_or_else(|| panic!("{code}: a finding of this side ended the link"));
         match peers {
             Some(peers) => assert_eq!(floor(own), floor(peers), "{code}"),

@@ -3,11 +3,10 @@
 use core::time::Duration;
 
 use relink::LinkConfig;
-use relink::link::Input;
 use relink::policy::Rate;
 use relink::stats::Histogram;
 
-use crate::bench::{Bench, dice, millis, secs};
+use crate::support::{dice, fail, link, millis, open, secs, stable};
 
 #[test]
 fn w16_a_quantile_is_never_too_low_and_at_most_half_too_high() {
@@ -69,23 +68,23 @@ fn quantiles_rise_with_their_percentage() {
 fn w16_a_link_counts_what_happens_to_it() {
     let config = LinkConfig::default();
     let generous = config.budget.with_rate(Rate { burst: 1_000, refill: millis(1) });
-    let mut bench = Bench::new(config.with_budget(generous));
-    bench.give(Input::Connect);
-    bench.waits(3);
-    bench.open();
-    bench.pass(secs(30));
-    bench.now = bench.now + millis(40);
-    bench.give(Input::Pong { id: bench.id(), nonce: Some(1) });
-    while bench.link.stats().heartbeats_lost == 0 {
-        bench.due();
+    let mut sim = link(config.with_budget(generous));
+    sim.connect();
+    sim.fail(3);
+    open(&mut sim);
+    sim.advance(secs(30));
+    sim.sleep(millis(40));
+    sim.peer().pong();
+    while sim.machine().link().stats().heartbeats_lost == 0 {
+        sim.due();
     }
-    let lost_at = bench.now;
-    bench.next_attempt();
-    bench.waits(1);
-    bench.open();
-    let recovered_in = bench.now - lost_at;
+    let lost_at = sim.now();
+    sim.next_attempt();
+    sim.fail(1);
+    open(&mut sim);
+    let recovered_in = sim.now() - lost_at;
 
-    let stats = bench.link.stats();
+    let stats = sim.machine().link().stats();
     assert_eq!(
         (stats.dials, stats.failed_attempts),
         (6, 4),
@@ -110,9 +109,9 @@ fn w16_a_link_counts_what_happens_to_it() {
 #[cfg(feature = "serde")]
 #[test]
 fn w16_a_snapshot_is_readable_as_text() {
-    let mut bench = Bench::stable(LinkConfig::default());
-    bench.fail();
-    let json = serde_json::to_value(bench.link.stats()).unwrap();
+    let mut sim = stable(LinkConfig::default());
+    fail(&mut sim);
+    let json = serde_json::to_value(sim.machine().link().stats()).unwrap();
     assert_eq!((&json["dials"], &json["disconnects"]), (&1.into(), &1.into()));
     assert_eq!(json["connected_for"]["count"], 1);
     assert!(json["connected_for"]["p50_ms"].is_number() && json["round_trips"]["p50_ms"].is_null());

@@ -3,7 +3,7 @@
 use relink::Instant;
 use relink::link::{Indicator, Status, StatusChange, StatusView, StatusViewConfig};
 
-use crate::bench::{at, millis, secs};
+use crate::support::{at, millis, secs};
 
 #[test]
 fn a05_a_recovery_within_the_grace_shows_nothing_at_all() {

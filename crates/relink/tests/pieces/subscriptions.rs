@@ -6,7 +6,7 @@ use relink::policy::Jitter;
 use relink::session::{SubscriptionAction, SubscriptionState, Subscriptions, SubscriptionsConfig};
 use relink::{Backoff, Instant};
 
-use crate::bench::{dice, secs};
+use crate::support::{dice, secs};
 
 const START: Instant = Instant::from_origin(secs(50));
 
