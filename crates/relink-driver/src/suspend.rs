@@ -84,9 +84,11 @@ mod tests {
 
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
-    use relink::protocol::{Command, ProtocolEvent};
+    use relink::protocol::{ClientFrame, ProtocolEvent};
     use relink::session::Frame;
-    use relink::{Message, Plain, Protocol, Session, SessionAction, SessionConfig, SessionInput};
+    use relink::{
+        Instant, Message, Plain, Protocol, Session, SessionAction, SessionConfig, SessionInput,
+    };
 
     use super::*;
     use crate::inbox::InboxLimits;
@@ -106,8 +108,8 @@ mod tests {
     impl Protocol for Panics {
         fn receive(&mut self, _message: Message, _signals: &mut Vec<ProtocolEvent>) {}
 
-        fn command(&mut self, command: Command<'_>, _frames: &mut Vec<Frame>) {
-            assert!(!matches!(command, Command::Heartbeat { .. }), "on purpose");
+        fn send(&mut self, frame: ClientFrame, _frames: &mut Vec<Frame>, _now: Instant) {
+            assert!(!matches!(frame, ClientFrame::Heartbeat { .. }), "on purpose");
         }
     }
 
@@ -119,7 +121,7 @@ mod tests {
         let rng = SmallRng::seed_from_u64(1);
         let session =
             Session::new(SessionConfig::default(), vec!["ws://h/".into()], protocol, rng).unwrap();
-        Arc::new(Shared::new(session, InboxLimits::default(), Box::new(|| relink::Instant::ORIGIN)))
+        Arc::new(Shared::new(session, InboxLimits::default(), Box::new(|| Instant::ORIGIN)))
     }
 
     #[test]

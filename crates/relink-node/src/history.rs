@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use relink::internal::{config, positive, within};
 use relink::protocol::Rejection;
-use relink::session::{Member, Problem};
+use relink::session::{Member, MemberChange, Problem};
 use relink::{Channel, CloseFrame, ConfigError, Message, Position, SessionId};
 
 config! {
@@ -220,8 +220,8 @@ pub enum StoreRequest {
         by: Option<SessionId>,
     },
     /// A member comes into a channel, or comes back: known by its session. Everyone is told
-    /// ([`StoreEvent::Joined`]) if the session was not in there, or says something else of itself
-    /// now. Words for which there is no room are left out. → [`StoreResponse::Joined`];
+    /// ([`StoreEvent::MemberChanged`]) if the session was not in there, or says something else of
+    /// itself now. Words for which there is no room are left out. → [`StoreResponse::Joined`];
     /// [`StoreResponse::Full`] if the member is not one of the channel's, and the channel has as
     /// many as it may or there is no room; [`StoreResponse::Unknown`] where there is no such
     /// session.
@@ -236,7 +236,7 @@ pub enum StoreRequest {
         lease: u64,
     },
     /// A member leaves, if its present lease is the one that is named: a client that came back
-    /// elsewhere holds another. Everyone is told ([`StoreEvent::Left`]) if it does. →
+    /// elsewhere holds another. Everyone is told ([`StoreEvent::MemberChanged`]) if it does. →
     /// [`StoreResponse::Done`]
     Leave {
         /// Which channel.
@@ -325,19 +325,12 @@ pub enum StoreEvent {
         /// The message and its number.
         publication: Publication,
     },
-    /// Somebody came.
-    Joined {
-        /// To which channel.
-        channel: Channel,
-        /// Who.
-        member: Member,
-    },
-    /// Somebody left.
-    Left {
+    /// A member joined or left a channel.
+    MemberChanged {
         /// Which channel.
         channel: Channel,
-        /// Who.
-        member: Member,
+        /// Who, and which of the two.
+        change: MemberChange,
     },
     /// A session was resumed: a connection of an earlier turn is replaced. For those who watch the
     /// session's stream.

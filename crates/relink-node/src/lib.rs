@@ -35,7 +35,7 @@
 //! use relink_node::{
 //!     ConnectionId, Full, HistoryConfig, MemoryStore, Node, NodeAction, NodeConfig, NodeInput, Stream,
 //! };
-//! use relink_v1::{ClientFrame, Encoding, ServerFrame};
+//! use relink_v1::{ClientFrame, Codec, Encoding, ServerFrame};
 //! use relink::Instant;
 //! use relink::session::Problem;
 //! # struct Dice(u64);
@@ -97,7 +97,7 @@
 //! while let Some(message) = node.poll_transmit(id) {
 //!     said.push(ServerFrame::decode(&message)?.0);
 //! }
-//! assert!(matches!(said[0], ServerFrame::Welcome { resumed: false, .. }));
+//! assert!(matches!(&said[0], ServerFrame::Welcome(welcome) if !welcome.resumed));
 //! assert!(said.contains(&ServerFrame::Ack { serial: 1 }));
 //! assert!(said.iter().any(|frame| matches!(frame, ServerFrame::Publication { offset: 1, .. })));
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use relink::protocol::ProtocolEvent;
+use relink::protocol::{ProtocolEvent, ServerFrame};
 use relink::{Channel, Message, Position};
 
 /// Counts messages channel by channel. Every subscription starts a new epoch: what was said while
@@ -39,18 +39,15 @@ impl Streams {
     }
 
     /// The peer speaks of a channel: by an answer, or by something on it that overtook the answer.
-    pub(super) fn confirmed(&mut self, channel: &Channel, signals: &mut Vec<ProtocolEvent>) {
+    pub(super) fn confirmed(&mut self, channel: &Channel, events: &mut Vec<ProtocolEvent>) {
         let Some(stream) = self.channels.get_mut(channel).filter(|stream| stream.asked) else {
             return;
         };
         stream.asked = false;
         self.epoch = self.epoch.wrapping_add(1);
         let position = Position::new(self.epoch, 0);
-        signals.push(ProtocolEvent::Subscribed {
-            channel: channel.clone(),
-            position,
-            recovered: true,
-        });
+        let channel = channel.clone();
+        events.push(ServerFrame::Subscribed { channel, position, recovered: true }.into());
     }
 
     /// A message on a channel; one that nobody asked for is dropped.
@@ -58,17 +55,14 @@ impl Streams {
         &mut self,
         channel: &Channel,
         message: Message,
-        signals: &mut Vec<ProtocolEvent>,
+        events: &mut Vec<ProtocolEvent>,
     ) {
-        self.confirmed(channel, signals);
+        self.confirmed(channel, events);
         let Some(stream) = self.channels.get_mut(channel) else { return };
         stream.offset = stream.offset.saturating_add(1);
         let offset = stream.offset;
-        signals.push(ProtocolEvent::Publication {
-            channel: Some(channel.clone()),
-            offset,
-            message,
-        });
+        let channel = Some(channel.clone());
+        events.push(ServerFrame::Publication { channel, offset, payload: message }.into());
     }
 
     /// Somebody's presence is spoken of. Tells whether this is the first time since the channel was
@@ -76,9 +70,9 @@ impl Streams {
     pub(super) fn presence(
         &mut self,
         channel: &Channel,
-        signals: &mut Vec<ProtocolEvent>,
+        events: &mut Vec<ProtocolEvent>,
     ) -> Option<bool> {
-        self.confirmed(channel, signals);
+        self.confirmed(channel, events);
         let stream = self.channels.get_mut(channel)?;
         Some(core::mem::replace(&mut stream.awaits_members, false))
     }

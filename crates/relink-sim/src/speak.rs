@@ -2,10 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use relink::link::HandshakeEvent;
-use relink::protocol::{Command, ProtocolEvent};
-use relink::session::Frame;
-use relink::{Address, CloseFrame, Message, Plain, Protocol};
+use relink::link::{HandshakeEvent, Step};
+use relink::protocol::{ClientFrame, ProtocolEvent};
+use relink::session::{Frame, Secret};
+use relink::{Address, CloseFrame, Instant, Message, Plain, Protocol, Resume};
 
 use crate::peer::Peer;
 
@@ -43,8 +43,7 @@ impl Speak for Plain {
 /// (`authenticating token-1`); `renew token-2`; and messages as they are.
 ///
 /// ```
-/// use relink::link::Handshake;
-/// use relink::protocol::ProtocolEvent;
+/// use relink::link::{Handshake, HandshakeEvent};
 /// use relink::{LinkConfig, SessionConfig, State};
 /// use relink_sim::{Direct, Sim, secs};
 ///
@@ -53,7 +52,7 @@ impl Speak for Plain {
 /// let mut sim = Sim::with(config, &["ws://peer"], Direct::default(), 1)?;
 /// sim.connect();
 /// assert_ne!(sim.state(), State::Connected);
-/// sim.peer().say(ProtocolEvent::Welcome);
+/// sim.peer().say(HandshakeEvent::Welcome.into());
 /// assert_eq!(sim.state(), State::Connected);
 /// # Ok::<(), relink::ConfigError>(())
 /// ```
@@ -78,26 +77,31 @@ impl Direct {
 }
 
 impl Protocol for Direct {
-    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
-        signals.push(self.decode(&message).unwrap_or(ProtocolEvent::Data(message)));
+    fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
+        events.push(self.decode(&message).unwrap_or(ProtocolEvent::Data(message)));
     }
 
-    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
-        Plain::default().closing(frame, signals);
+    fn closing(&mut self, frame: &CloseFrame, events: &mut Vec<ProtocolEvent>) {
+        Plain::default().closing(frame, events);
     }
 
-    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
-        let words = match &command {
-            Command::Step { step, token, .. } => {
-                format!("{} {}", step.name(), token.map_or("", |token| token.expose()))
-            }
-            Command::Renew { token } => format!("renew {}", token.expose()),
-            Command::Heartbeat { .. } | Command::Data { .. } => {
-                return Plain::default().command(command, frames);
-            }
-            Command::Subscribe { .. } | Command::Unsubscribe { .. } | _ => return,
-        };
+    fn begin(
+        &mut self,
+        step: Step,
+        token: Option<&Secret>,
+        _resume: Option<&Resume>,
+        frames: &mut Vec<Frame>,
+    ) {
+        let words = format!("{} {}", step.name(), token.map_or("", Secret::expose));
         frames.push(Frame::Message(Message::from(words.trim_end())));
+    }
+
+    fn send(&mut self, frame: ClientFrame, frames: &mut Vec<Frame>, now: Instant) {
+        if let ClientFrame::Renew { token } = frame {
+            frames.push(Frame::Message(Message::from(format!("renew {}", token.expose()))));
+        } else {
+            Plain::default().send(frame, frames, now);
+        }
     }
 
     fn renews(&self) -> bool {
@@ -115,14 +119,10 @@ impl Speak for Direct {
     }
 
     fn handshake(&self, event: HandshakeEvent) -> Option<ProtocolEvent> {
-        Some(match event {
-            HandshakeEvent::Welcome => ProtocolEvent::Welcome,
-            HandshakeEvent::ChallengeMet => ProtocolEvent::ChallengeMet,
-            HandshakeEvent::Redirect => ProtocolEvent::Redirect(Address::from("ws://elsewhere")),
-            HandshakeEvent::Authenticated => ProtocolEvent::Authenticated,
-            HandshakeEvent::Refused(refusal) => ProtocolEvent::Refused(refusal),
-            HandshakeEvent::GoingAway { retry_after } => ProtocolEvent::GoingAway { retry_after },
-            _ => return None,
+        Some(if event == HandshakeEvent::Redirect {
+            ProtocolEvent::Redirect(Address::from("ws://elsewhere"))
+        } else {
+            event.into()
         })
     }
 }

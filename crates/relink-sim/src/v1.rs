@@ -13,9 +13,9 @@
 //! ```
 
 use relink::link::HandshakeEvent;
-use relink::session::{Frame, Member, Problem, Text};
+use relink::session::{Frame, Member, MemberChange, Problem, Text};
 use relink::{Channel, Message, Position, Resume, SessionConfig};
-use relink_v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
+use relink_v1::{ClientFrame, Codec, Encoding, RelinkV1, ServerFrame, Welcome};
 
 use crate::peer::Peer;
 use crate::sim::Sim;
@@ -80,7 +80,7 @@ impl Speak for RelinkV1 {
 /// The welcome to a new session, and why it is not the one that the client asked for.
 #[must_use]
 pub fn welcome(session: &str, refused: Option<Problem>) -> ServerFrame {
-    ServerFrame::Welcome {
+    ServerFrame::Welcome(Welcome {
         session: session.into(),
         resumed: false,
         refused,
@@ -88,7 +88,7 @@ pub fn welcome(session: &str, refused: Option<Problem>) -> ServerFrame {
         rejected: Vec::new(),
         position: Position::new(1, 0),
         max_message: None,
-    }
+    })
 }
 
 /// A member whose only stay is `USER-1`.
@@ -166,7 +166,7 @@ impl<P: Speak<Frame = ServerFrame>> Peer<'_, P> {
         let Some(Resume { session, position }) = self.sim.world.server.asked.clone() else {
             panic!("the client asked for a new session");
         };
-        self.welcome_with(ServerFrame::Welcome {
+        self.welcome_with(ServerFrame::Welcome(Welcome {
             session,
             resumed: true,
             refused: None,
@@ -174,7 +174,7 @@ impl<P: Speak<Frame = ServerFrame>> Peer<'_, P> {
             rejected: Vec::new(),
             position,
             max_message: None,
-        });
+        }));
     }
 
     /// Waits for the next dial, accepts it, reads the hello, and resumes the session that it asks
@@ -224,17 +224,23 @@ impl<P: Speak<Frame = ServerFrame>> Peer<'_, P> {
 
     /// A user joins a channel.
     pub fn joined(&mut self, channel: &str, user: &str, info: &str) {
-        self.say(ServerFrame::Joined { channel: channel.into(), member: member(user, info) });
+        self.say(ServerFrame::MemberChanged {
+            channel: channel.into(),
+            change: MemberChange::Joined(member(user, info)),
+        });
     }
 
     /// A user leaves a channel.
     pub fn left(&mut self, channel: &str, user: &str) {
         let member = Member { info: None, ..member(user, "") };
-        self.say(ServerFrame::Left { channel: channel.into(), member });
+        self.say(ServerFrame::MemberChanged {
+            channel: channel.into(),
+            change: MemberChange::Left(member),
+        });
     }
 
     fn welcome_with(&mut self, mut welcome: ServerFrame) {
-        if let ServerFrame::Welcome { max_message, .. } = &mut welcome {
+        if let ServerFrame::Welcome(Welcome { max_message, .. }) = &mut welcome {
             *max_message = self.sim.world.server.max_message;
         }
         self.say(welcome);

@@ -4,9 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use relink_tokio::relink::protocol::{Command, ProtocolEvent};
+use relink_tokio::relink::protocol::{ClientFrame, ProtocolEvent};
 use relink_tokio::relink::session::{Frame, SendErrorKind};
-use relink_tokio::relink::{Message, Protocol};
+use relink_tokio::relink::{Instant, Message, Protocol};
 use relink_tokio::{Event, InboxLimits, SessionConfig, builder, from_tokio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_tungstenite::accept_async;
@@ -167,7 +167,7 @@ impl Protocol for Broken {
 
     fn receive(&mut self, _: Message, _: &mut Vec<ProtocolEvent>) {}
 
-    fn command(&mut self, _: Command<'_>, _: &mut Vec<Frame>) {}
+    fn send(&mut self, _: ClientFrame, _: &mut Vec<Frame>, _: Instant) {}
 }
 
 /// So does the end of the runtime that the link ran on, and the handles learn of the reason.

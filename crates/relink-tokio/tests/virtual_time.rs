@@ -18,7 +18,7 @@ use relink_tokio::{
         Plain, Protocol, Reason,
         link::Timer,
         policy::DeadReason,
-        protocol::{Command, ProtocolEvent},
+        protocol::{ClientFrame, ProtocolEvent},
         session::Frame,
     },
 };
@@ -107,15 +107,20 @@ async fn e16_a_dial_times_out_after_ten_virtual_seconds() {
 struct Renewing(Plain);
 
 impl Protocol for Renewing {
-    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
-        self.0.receive(message, signals);
+    fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
+        self.0.receive(message, events);
     }
 
-    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
-        if let Command::Renew { token } = command {
+    fn send(
+        &mut self,
+        frame: ClientFrame,
+        frames: &mut Vec<Frame>,
+        now: relink_tokio::relink::Instant,
+    ) {
+        if let ClientFrame::Renew { token } = frame {
             frames.push(Frame::Message(Message::from(format!("renew {}", token.expose()))));
         } else {
-            self.0.command(command, frames);
+            self.0.send(frame, frames, now);
         }
     }
 

@@ -1,17 +1,16 @@
 //! The client's half: [`RelinkV1`], a [`Protocol`].
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::{ClientFrame, Encoding, ServerFrame, limits};
+use crate::{Codec, Encoding, limits};
 use relink::internal::within;
 use relink::link::Step;
-use relink::protocol::{Command, Given, ProtocolEvent, SessionInfo, Unreadable};
-use relink::session::Frame;
+use relink::protocol::{ClientFrame, Given, ProtocolEvent, ServerFrame, Unreadable};
+use relink::session::{Frame, Secret};
 use relink::{
-    Channel, CloseCode, CloseFrame, ConfigError, Guarantee, Message, Plain, Protocol,
-    SessionConfig, StopReason, Verdict,
+    Channel, CloseCode, CloseFrame, ConfigError, Guarantee, Instant, Message, Plain, Protocol,
+    Resume, SessionConfig, StopReason, Verdict,
 };
 
 /// What a link that speaks `relink.v1` starts from: the defaults, and
@@ -98,80 +97,35 @@ impl Default for RelinkV1 {
 }
 
 impl Protocol for RelinkV1 {
-    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
-        let frame = match ServerFrame::decode(&message) {
-            Ok((frame, _)) => frame,
-            Err(malformed) => return signals.push(ProtocolEvent::Malformed(malformed.into())),
-        };
-        let signal = match frame {
-            ServerFrame::Welcome {
-                session,
-                resumed,
-                refused,
-                received,
-                rejected,
-                position,
-                max_message,
-            } => {
-                let welcomed =
-                    SessionInfo { session, resumed, refused, received, rejected, position };
-                signals.push(ProtocolEvent::MaxMessage(max_message));
-                signals.push(ProtocolEvent::Session(Box::new(welcomed)));
-                ProtocolEvent::Authenticated
-            }
-            ServerFrame::Ack { serial } => ProtocolEvent::Acknowledged { serial },
-            ServerFrame::Rejected(rejection) => ProtocolEvent::Rejected(rejection),
-            ServerFrame::Publication { channel, offset, payload } => {
-                ProtocolEvent::Publication { channel, offset, message: payload }
-            }
-            ServerFrame::Withheld { channel, offset, problem } => {
-                ProtocolEvent::Withheld { channel, offset, problem }
-            }
-            ServerFrame::Subscribed { channel, position, recovered } => {
-                ProtocolEvent::Subscribed { channel, position, recovered }
-            }
-            ServerFrame::Unsubscribed { channel, problem } => {
-                ProtocolEvent::Unsubscribed { channel, problem }
-            }
-            ServerFrame::Members { channel, members, more } => {
-                ProtocolEvent::Members { channel, members, more }
-            }
-            ServerFrame::Joined { channel, member } => ProtocolEvent::Joined { channel, member },
-            ServerFrame::Left { channel, member } => ProtocolEvent::Left { channel, member },
-            ServerFrame::HeartbeatAck { nonce, sent } => {
-                signals.push(ProtocolEvent::HeartbeatAck(Some(nonce)));
-                ProtocolEvent::Published { count: sent }
-            }
-            ServerFrame::GoingAway { retry_after } => ProtocolEvent::GoingAway { retry_after },
-            ServerFrame::Error(problem) => ProtocolEvent::Problem(problem),
-        };
-        signals.push(signal);
+    fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
+        events.push(match ServerFrame::decode(&message) {
+            Ok((frame, _)) => frame.into(),
+            Err(error) => ProtocolEvent::Malformed(error.into()),
+        });
     }
 
-    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
+    fn closing(&mut self, frame: &CloseFrame, events: &mut Vec<ProtocolEvent>) {
         // A refusal before the welcome has no going-away frame; its close reason says when to come
         // back.
-        Plain::default().closing(frame, signals);
+        Plain::default().closing(frame, events);
     }
 
-    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
-        let frame = match command {
-            Command::Step { step: Step::Authenticating, token, resume } => {
-                let max_message = self.max_message;
-                ClientFrame::Hello { token: token.cloned(), resume: resume.cloned(), max_message }
-            }
-            Command::Renew { token } => ClientFrame::Renew { token: token.clone() },
-            Command::Heartbeat { nonce, sent, .. } => ClientFrame::Heartbeat { nonce, sent },
-            Command::Data { message, channel, serial } => {
-                ClientFrame::Message { serial, channel, payload: message }
-            }
-            Command::Subscribe { channel, since, token, presence } => {
-                ClientFrame::Subscribe { channel, since, token, presence }
-            }
-            Command::Unsubscribe { channel } => ClientFrame::Unsubscribe { channel },
-            // Steps that version 1 does not have, and what it has no frame for.
-            Command::Step { step: Step::Welcome | Step::Challenge | Step::Login, .. } | _ => return,
-        };
+    fn begin(
+        &mut self,
+        step: Step,
+        token: Option<&Secret>,
+        resume: Option<&Resume>,
+        frames: &mut Vec<Frame>,
+    ) {
+        // Version 1 has no other steps.
+        if step == Step::Authenticating {
+            let (token, resume) = (token.cloned(), resume.cloned());
+            let hello = ClientFrame::Hello { token, resume, max_message: self.max_message };
+            self.say(&hello, frames);
+        }
+    }
+
+    fn send(&mut self, frame: ClientFrame, frames: &mut Vec<Frame>, _now: Instant) {
         self.say(&frame, frames);
     }
 

@@ -14,12 +14,11 @@ extern crate std;
 
 mod client;
 mod codec;
-mod frame;
 pub mod limits;
 
 pub use client::{RelinkV1, adapt, config};
-pub use codec::{DecodeError, Encoding};
-pub use frame::{ClientFrame, ServerFrame};
+pub use codec::{Codec, DecodeError, Encoding};
+pub use relink::protocol::{ClientFrame, ServerFrame, Welcome};
 
 /// The name of the subprotocol, as client and server agree on it in the WebSocket handshake.
 pub const SUBPROTOCOL: &str = "relink.v1";

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use relink::Message;
 use relink_testing::{EventKind, ServerEvent};
-use relink_v1::{ClientFrame, Encoding, SUBPROTOCOL, ServerFrame};
+use relink_v1::{ClientFrame, Codec, Encoding, SUBPROTOCOL, ServerFrame};
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -1,9 +1,9 @@
 //! Tells when a list of members has come.
 
 use relink::link::Step;
-use relink::protocol::{Command, Given, ProtocolEvent, Unreadable};
-use relink::session::Frame;
-use relink::{Channel, Message, Protocol};
+use relink::protocol::{ClientFrame, Given, ProtocolEvent, ServerFrame, Unreadable};
+use relink::session::{Frame, Secret};
+use relink::{Channel, Instant, Message, Protocol, Resume};
 use relink_v1::RelinkV1;
 
 /// `relink.v1`, and a message of its own after each list of members.
@@ -29,20 +29,31 @@ impl Protocol for WithLists {
         self.0.opened();
     }
 
-    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
-        self.0.receive(message, signals);
-        if let Some(ProtocolEvent::Members { channel, more: false, .. }) = signals.last() {
+    fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
+        self.0.receive(message, events);
+        let Some(ProtocolEvent::Session(said)) = events.last() else { return };
+        if let ServerFrame::Members { channel, more: false, .. } = said {
             let mark = format!("{MARK}{channel}");
-            signals.push(ProtocolEvent::Data(mark.into()));
+            events.push(ProtocolEvent::Data(mark.into()));
         }
     }
 
-    fn closing(&mut self, frame: &relink::CloseFrame, signals: &mut Vec<ProtocolEvent>) {
-        self.0.closing(frame, signals);
+    fn closing(&mut self, frame: &relink::CloseFrame, events: &mut Vec<ProtocolEvent>) {
+        self.0.closing(frame, events);
     }
 
-    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
-        self.0.command(command, frames);
+    fn begin(
+        &mut self,
+        step: Step,
+        token: Option<&Secret>,
+        resume: Option<&Resume>,
+        frames: &mut Vec<Frame>,
+    ) {
+        self.0.begin(step, token, resume, frames);
+    }
+
+    fn send(&mut self, frame: ClientFrame, frames: &mut Vec<Frame>, now: Instant) {
+        self.0.send(frame, frames, now);
     }
 
     fn encoded_len(

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use crate::{Full, StoreEvent, StoreResponse, Stream};
 use relink::protocol::Rejection;
-use relink::session::Member;
+use relink::session::{Member, MemberChange};
 use relink::{Channel, CloseFrame, Instant, Message, SessionId};
 
 use super::{MemoryStore, ledger};
@@ -203,7 +203,7 @@ impl MemoryStore {
             kept.channels.insert(channel.clone());
         }
         if let Some(member) = told {
-            self.tell(StoreEvent::Joined { channel, member });
+            self.tell(StoreEvent::MemberChanged { channel, change: MemberChange::Joined(member) });
         }
         StoreResponse::Joined { join }
     }
@@ -227,7 +227,10 @@ impl MemoryStore {
         if let Some(kept) = self.sessions.get_mut(session) {
             kept.channels.remove(channel);
         }
-        self.tell(StoreEvent::Left { channel: channel.clone(), member });
+        self.tell(StoreEvent::MemberChanged {
+            channel: channel.clone(),
+            change: MemberChange::Left(member),
+        });
     }
 
     pub(super) fn expire_session(&mut self, session: SessionId) {

@@ -18,7 +18,7 @@ use relink::internal::count;
 use relink::protocol::Rejection;
 use relink::session::{Problem, Secret};
 use relink::{CloseCode, CloseFrame, Message, Position, Resume, SessionId};
-use relink_v1::{ClientFrame, Encoding, ServerFrame, limits};
+use relink_v1::{ClientFrame, Codec, Encoding, ServerFrame, Welcome, limits};
 
 /// How long a client waits at least that was turned away for want of room: until those that are
 /// gone are noticed.
@@ -313,14 +313,16 @@ impl<R: Rng> Node<R> {
         }
         let max_message =
             u64::try_from(self.cx.config.max_message).unwrap_or(u64::MAX).min(limits::NUMBER);
-        let welcome = |rejected| ServerFrame::Welcome {
-            session: session.clone(),
-            resumed,
-            refused: refused.clone(),
-            received: committed,
-            rejected,
-            position,
-            max_message: Some(max_message),
+        let welcome = |rejected| {
+            ServerFrame::Welcome(Welcome {
+                session: session.clone(),
+                resumed,
+                refused: refused.clone(),
+                received: committed,
+                rejected,
+                position,
+                max_message: Some(max_message),
+            })
         };
         let room = most.saturating_sub(welcome(Vec::new()).encoded_len(encoding) + REJECTED_FIELD);
         keep_what_fits(&mut rejected, encoding, room);

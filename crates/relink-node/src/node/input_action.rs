@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::{StoreEvent, StoreRequest, StoreResponse, Stream};
-use relink::session::{Member, Problem, Secret};
+use relink::session::{MemberChange, Problem, Secret};
 use relink::{Channel, CloseCode, CloseFrame, Message, SessionId};
 
 /// A connection's number, given by the driver and never used again.
@@ -266,20 +266,13 @@ pub enum NodeEvent {
         /// What the client is told; empty where it closed, or went away.
         reason: String,
     },
-    /// A member came into a channel that somebody here follows: one stay, of a user who may have
-    /// others.
-    Joined {
+    /// A member joined or left a channel that a client of this node reads: one stay, of a user who
+    /// may have others.
+    MemberChanged {
         /// Which channel.
         channel: Channel,
-        /// Who.
-        member: Member,
-    },
-    /// A member left a channel that somebody here follows: one stay, of a user who may have others.
-    Left {
-        /// Which channel.
-        channel: Channel,
-        /// Who.
-        member: Member,
+        /// Who, and which of the two.
+        change: MemberChange,
     },
     /// A message that nobody waits for could not be published: it is too large, or the store has no
     /// room for it. Or the store failed, and perhaps it was published.

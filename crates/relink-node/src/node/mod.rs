@@ -26,7 +26,7 @@ use rand_core::Rng;
 
 use crate::{StoreEvent, Stream};
 use relink::internal::earliest;
-use relink::session::Member;
+use relink::session::MemberChange;
 use relink::{Channel, ConfigError, Instant, Message, SessionId};
 
 pub use config::NodeConfig;
@@ -38,7 +38,7 @@ pub use stats::NodeStats;
 use connections::Timer;
 use context::Context;
 use drain::Draining;
-use members::{Change, Members};
+use members::Members;
 use sessions::Sessions;
 use streams::Streams;
 
@@ -128,21 +128,7 @@ impl<R: Rng> Node<R> {
             StoreEvent::Published { stream, epoch, publication } => {
                 self.streams.published(&stream, epoch, publication, &mut self.cx);
             }
-            StoreEvent::Joined { channel, member } => {
-                let change = Change::Joined(member.clone());
-                self.members_changed(channel, change, |channel| NodeEvent::Joined {
-                    channel,
-                    member,
-                });
-            }
-            StoreEvent::Left { channel, member } => {
-                let member = Member { info: None, ..member };
-                let change = Change::Left(member.clone());
-                self.members_changed(channel, change, |channel| NodeEvent::Left {
-                    channel,
-                    member,
-                });
-            }
+            StoreEvent::MemberChanged { channel, change } => self.member_changed(channel, change),
             StoreEvent::Resumed { session, turn } => self.resumed_elsewhere(&session, turn),
             StoreEvent::Ended { session, frame } => self.end_session(&session, &frame),
             StoreEvent::Lagged => {
@@ -152,15 +138,13 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    fn members_changed(
-        &mut self,
-        channel: Channel,
-        change: Change,
-        event: impl FnOnce(Channel) -> NodeEvent,
-    ) {
-        self.members.changed(&channel, change, &mut self.cx);
+    fn member_changed(&mut self, channel: Channel, mut change: MemberChange) {
+        if let MemberChange::Left(member) = &mut change {
+            member.info = None;
+        }
+        self.members.changed(&channel, &change, &mut self.cx);
         if self.streams.is_watched(&Stream::Channel(channel.clone())) {
-            self.cx.tell(event(channel));
+            self.cx.tell(NodeEvent::MemberChanged { channel, change });
         }
     }
 

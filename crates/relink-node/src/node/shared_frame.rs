@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::node::sizes::withheld;
 use crate::{Publication, Stream};
 use relink::Message;
-use relink_v1::{Encoding, ServerFrame};
+use relink_v1::{Codec, Encoding, ServerFrame};
 
 #[derive(Debug)]
 pub(crate) struct Encoded {

@@ -9,7 +9,7 @@ use crate::node::NodeConfig;
 use relink::Message;
 use relink::protocol::{Given, Rejection};
 use relink::session::Problem;
-use relink_v1::{Encoding, ServerFrame, limits};
+use relink_v1::{Codec, Encoding, ServerFrame, limits};
 
 impl NodeConfig {
     /// Whether a message may be published to a stream.

@@ -13,7 +13,7 @@ use relink_node::{
     Stream,
 };
 use relink_sim::cluster::{Handled, Outcome, Task, TaskKind};
-use relink_v1::{ClientFrame, Encoding, ServerFrame};
+use relink_v1::{ClientFrame, Encoding, ServerFrame, Welcome};
 
 use crate::support::{Cluster, lobby, secs};
 
@@ -240,7 +240,7 @@ impl Storm {
     fn take(&mut self, client: usize, frame: ServerFrame) {
         let it = &mut self.clients[client];
         match frame {
-            ServerFrame::Welcome { session, resumed, received, position, .. } => {
+            ServerFrame::Welcome(Welcome { session, resumed, received, position, .. }) => {
                 assert!(!it.welcome, "one welcome");
                 if let Some(resume) = &it.resume {
                     assert!(resumed && resume.session == session, "the session goes on");

@@ -5,7 +5,7 @@ use relink_node::{NodeInput, StoreRequest};
 
 use relink_sim::cluster::{Outcome, TaskKind};
 
-use crate::support::{Cluster, Short, lobby, millis, nodes, secs, top};
+use crate::support::{Cluster, Short, lobby, millis, nodes, refusal, secs, top};
 
 fn kick(cluster: &mut Cluster, node: usize, user: &str) {
     let frame = CloseFrame::new(CloseCode::ACCOUNT_SUSPENDED, "enough");
@@ -21,7 +21,7 @@ fn m07_a_kicked_user_who_is_away_is_not_resumed_at_any_node() {
         cluster.hang_up(id, 1006);
         kick(&mut cluster, kicked_at, "ada");
         let (new, welcome) = cluster.come_back(back_at, "ada", &session);
-        assert_eq!((welcome.resumed, welcome.refused.as_deref()), (false, Some("session_unknown")));
+        assert_eq!((welcome.resumed, refusal(&welcome)), (false, Some("session_unknown")));
         cluster.send(new, 1, "a new session works");
         assert_eq!(cluster.heard(new), ["ack 1"], "a kick is no ban");
         cluster.advance(secs(60));

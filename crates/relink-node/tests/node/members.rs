@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use relink::rand_core::Rng;
+use relink::session::MemberChange;
 use relink_node::{ConnectionId, NodeConfig, NodeEvent, NodeInput, StoreEvent, StoreRequest};
 use relink_sim::cluster::{Task, TaskDetail, TaskKind};
-use relink_v1::{Encoding, ServerFrame};
+use relink_v1::{Codec, Encoding, ServerFrame};
 
 use crate::support::{Cluster, Short, dice, lobby, nodes, nodes_with, secs};
 
@@ -74,7 +75,10 @@ fn a09_after_30_s_the_others_are_told_and_told_again_of_the_return() {
     assert!(cluster.heard(bob).is_empty());
     cluster.advance(secs(1));
     assert_eq!(cluster.heard(bob), ["left ada"]);
-    assert!(cluster.take_node_events().iter().any(|event| matches!(event, NodeEvent::Left { .. })));
+    assert!(cluster.take_node_events().iter().any(|event| matches!(
+        event,
+        NodeEvent::MemberChanged { change: MemberChange::Left(_), .. }
+    )));
     let (ada, _) = cluster.come_back(0, "ada", &session);
     cluster.be_seen(ada, &lobby(), "hello");
     assert_eq!(cluster.heard(bob), ["joined ada"]);
@@ -111,7 +115,9 @@ fn a10_the_same_member_in_the_same_channel_with_its_words() {
 
 fn joins(frames: &[ServerFrame]) -> Vec<String> {
     let join = |frame: &ServerFrame| match frame {
-        ServerFrame::Joined { member, .. } => Some(member.join.clone()),
+        ServerFrame::MemberChanged { change: MemberChange::Joined(member), .. } => {
+            Some(member.join.clone())
+        }
         _ => None,
     };
     frames.iter().filter_map(join).collect()
@@ -270,8 +276,12 @@ fn seen(frames: &[ServerFrame]) -> BTreeSet<String> {
                     apply(&mut list, std::mem::take(&mut changes));
                 }
             }
-            ServerFrame::Joined { member, .. } => changes.push((member.user.clone(), true)),
-            ServerFrame::Left { member, .. } => changes.push((member.user.clone(), false)),
+            ServerFrame::MemberChanged { change: MemberChange::Joined(member), .. } => {
+                changes.push((member.user.clone(), true))
+            }
+            ServerFrame::MemberChanged { change: MemberChange::Left(member), .. } => {
+                changes.push((member.user.clone(), false))
+            }
             _ => {}
         }
         if !is_open {

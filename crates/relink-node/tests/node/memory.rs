@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use relink::protocol::Rejection;
-use relink::session::{Member, Problem, Text};
+use relink::session::{Member, MemberChange, Problem, Text};
 use relink::{Channel, Instant, Message, Position, SessionId};
 use relink_node::{
     HistoryConfig, MemoryStore, Publication, StoreEvent, StoreRequest, StoreResponse, Stream,
@@ -201,7 +201,7 @@ fn a_session_takes_its_stream_and_its_memberships_with_it() {
     assert_eq!(history.sessions(), 1);
     history.handle_timeout(at(secs(220)));
     assert!(
-        matches!(history.poll_news(), Some(StoreEvent::Left { member, .. }) if member.join == "j")
+        matches!(history.poll_news(), Some(StoreEvent::MemberChanged { change: MemberChange::Left(member), .. }) if member.join == "j")
     );
     assert_eq!((history.sessions(), history.streams()), (0, 0));
     assert_eq!(history.answer(join, at(secs(220))), StoreResponse::Unknown);
@@ -237,7 +237,10 @@ fn a_lease_that_was_replaced_takes_nobody_out() {
     };
     assert_eq!(members.len(), 1);
     history.answer(leave(2), now);
-    assert!(matches!(history.poll_news(), Some(StoreEvent::Left { .. })));
+    assert!(matches!(
+        history.poll_news(),
+        Some(StoreEvent::MemberChanged { change: MemberChange::Left(_), .. })
+    ));
 }
 
 #[test]
@@ -408,10 +411,10 @@ proptest! {
         let mut present: BTreeMap<(Channel, String), bool> = BTreeMap::new();
         while let Some(news) = history.poll_news() {
             match news {
-                StoreEvent::Joined { channel, member } => {
+                StoreEvent::MemberChanged { channel, change: MemberChange::Joined(member) } => {
                     *present.entry((channel, member.join)).or_default() = true;
                 }
-                StoreEvent::Left { channel, member } => {
+                StoreEvent::MemberChanged { channel, change: MemberChange::Left(member) } => {
                     prop_assert!(present.contains_key(&(channel, member.join)), "left without having joined");
                 }
                 _ => {}

@@ -11,7 +11,7 @@ use relink_node::{
     StoreRequest, StoreResponse, Stream,
 };
 use relink_sim::cluster::{Outcome, TaskDetail, TaskKind};
-use relink_v1::{ClientFrame, Encoding};
+use relink_v1::{ClientFrame, Codec, Encoding};
 
 use crate::support::{Cluster, secs};
 

@@ -4,7 +4,7 @@
 use relink::Channel;
 use relink_node::{LivenessConfig, NodeAction, NodeConfig, NodeInput};
 use relink_sim::cluster::{TaskDetail, TaskKind};
-use relink_v1::ClientFrame;
+use relink_v1::{ClientFrame, Codec};
 
 use crate::support::{Cluster, Short, commits, lobby, nodes, nodes_with, secs};
 

@@ -5,7 +5,7 @@ use relink::{Channel, Instant, Message};
 use relink_node::{
     Full, HistoryConfig, MemoryStore, NodeConfig, NodeEvent, StoreRequest, StoreResponse, Stream,
 };
-use relink_v1::{ClientFrame, ServerFrame};
+use relink_v1::{ClientFrame, Codec, ServerFrame};
 
 use crate::support::{Cluster, Short, lobby, nodes, nodes_with, secs};
 

@@ -4,7 +4,7 @@ use relink::protocol::Rejection;
 use relink::session::{Problem, Secret};
 use relink::{Message, Resume};
 use relink_node::{ConnectionId, NodeConfig, NodeEvent, NodeInput, StoreRequest, Stream};
-use relink_v1::{ClientFrame, Encoding, ServerFrame, limits};
+use relink_v1::{ClientFrame, Codec, Encoding, ServerFrame, Welcome, limits};
 
 use crate::support::{Cluster, Short, lobby, nodes, nodes_with, top};
 
@@ -35,7 +35,7 @@ fn w11_the_welcome_tells_what_the_server_takes() {
         cluster.hello(id, "ada", None);
         let frames = cluster.take(id);
         assert!(
-            matches!(frames[0], ServerFrame::Welcome { max_message: Some(most), .. } if most == told),
+            matches!(frames[0], ServerFrame::Welcome(Welcome { max_message: Some(most), .. }) if most == told),
             "{frames:?}"
         );
     }
@@ -187,7 +187,7 @@ fn w11_a_welcome_has_no_more_rejections_than_fit_the_newest_first() {
     hello(&mut cluster, id, Some(resume), 131_072);
     let frames = cluster.take(id);
     assert!(frames[0].encoded_len(Encoding::Json) <= 131_072);
-    let ServerFrame::Welcome { rejected, received: 1_000, .. } = &frames[0] else {
+    let ServerFrame::Welcome(Welcome { rejected, received: 1_000, .. }) = &frames[0] else {
         panic!("{frames:?}")
     };
     let serials: Vec<u64> = rejected.iter().map(|Rejection { serial, .. }| *serial).collect();

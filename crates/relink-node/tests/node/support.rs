@@ -6,6 +6,7 @@ use relink::session::{Problem, Secret};
 use relink::{Channel, CloseCode, CloseFrame, Message, Position, SessionId};
 use relink_node::{ConnectionId, NodeConfig, StoreRequest, StoreRequestId, Stream};
 use relink_sim::cluster::{Handled, TaskDetail, TaskKind};
+use relink_v1::Welcome;
 
 pub(crate) use relink_sim::{Cluster, millis, secs};
 
@@ -48,6 +49,11 @@ fn apply(session: &SessionId, channel: Option<Channel>, message: Message) -> Han
         (_, Some(channel)) => Ok(vec![(Stream::Channel(channel), message)]),
         (_, None) => Ok(Vec::new()),
     }
+}
+
+/// Why a welcome is not to the session that was asked for.
+pub(crate) fn refusal(welcome: &Welcome) -> Option<&str> {
+    welcome.refused.as_ref().map(|problem| &*problem.name)
 }
 
 /// Short forms for what most tests do.

@@ -3,7 +3,7 @@
 use relink::session::Secret;
 use relink_node::{ConnectionId, NodeConfig, NodeInput};
 use relink_sim::cluster::TaskKind;
-use relink_v1::{ClientFrame, Encoding};
+use relink_v1::{ClientFrame, Codec, Encoding};
 
 use crate::support::{Cluster, nodes, nodes_with, secs};
 

@@ -8,10 +8,10 @@ use relink::rand_core::SeedableRng;
 use relink::session::Member;
 use relink::{Channel, CloseCode, Instant, Position, SessionId};
 use relink_node::{
-    AuthorizationId, ConnectionId, DeliveryId, Node, NodeAction, NodeConfig, NodeInput,
+    AuthorizationId, ConnectionId, DeliveryId, Node, NodeAction, NodeConfig, NodeEvent, NodeInput,
     Publication, StoreEvent, StoreRequest, StoreRequestId, StoreResponse, Stream,
 };
-use relink_v1::{ClientFrame, Encoding, ServerFrame};
+use relink_v1::{ClientFrame, Codec, Encoding, ServerFrame, Welcome};
 
 pub(crate) const ID: ConnectionId = ConnectionId(1);
 
@@ -219,6 +219,9 @@ impl Bench {
             }
             NodeAction::Close { frame, .. } => format!("close with {}", frame.code.0),
             NodeAction::Released { .. } => "free its place".into(),
+            NodeAction::Event(NodeEvent::MemberChanged { change, .. }) => {
+                format!("tell {}", name(&change))
+            }
             NodeAction::Event(event) => format!("tell {}", name(&event)),
             _ => name(&action),
         };
@@ -251,7 +254,8 @@ fn sent(frame: &ServerFrame) -> String {
             let more = if *more { ", and more" } else { "" };
             format!("send {} members{more}", members.len())
         }
-        ServerFrame::Welcome { resumed, refused, .. } => {
+        ServerFrame::MemberChanged { change, .. } => format!("send {}", name(change)),
+        ServerFrame::Welcome(Welcome { resumed, refused, .. }) => {
             let resumed = if *resumed { ", resumed" } else { "" };
             let refused = if refused.is_some() { ", resume refused" } else { "" };
             format!("send welcome{resumed}{refused}")

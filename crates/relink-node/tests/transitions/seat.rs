@@ -1,6 +1,7 @@
 //! A seat among the members of a channel, and how much of the list it has seen.
 
 use relink::CloseCode;
+use relink::session::MemberChange;
 use relink_node::{Full, NodeConfig, StoreEvent, StoreRequest, StoreResponse, Stream};
 use relink_v1::ClientFrame;
 
@@ -53,7 +54,7 @@ const INPUTS: [Input; 16] = [
     ("news: joined", joins),
     ("news: left", |it| {
         let (channel, member) = (lobby(), member("00", 1));
-        it.news(StoreEvent::Left { channel, member })
+        it.news(StoreEvent::MemberChanged { channel, change: MemberChange::Left(member) })
     }),
     ("news: lagged", |it| it.news(StoreEvent::Lagged)),
     ("socket has room", Bench::unstick),
@@ -97,7 +98,10 @@ fn subscribe(bench: &mut Bench, with_seat: bool) -> bool {
 }
 
 fn joins(bench: &mut Bench) -> bool {
-    bench.news(StoreEvent::Joined { channel: lobby(), member: member("99", 1) })
+    bench.news(StoreEvent::MemberChanged {
+        channel: lobby(),
+        change: MemberChange::Joined(member("99", 1)),
+    })
 }
 
 fn wanted() -> Bench {

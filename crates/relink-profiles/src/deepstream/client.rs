@@ -11,10 +11,10 @@ use serde::de::IgnoredAny;
 use super::wire::{Encoding, Packet, auth, connection, event, topic};
 use super::{AUTHENTICATION_TIMEOUT, CHALLENGE_DENIED, TOO_MANY_AUTH_ATTEMPTS};
 use crate::streams::Streams;
-use relink::link::{Refusal, Step};
-use relink::protocol::{Command, ProtocolEvent};
+use relink::link::{HandshakeEvent, Refusal, Step};
+use relink::protocol::{ClientFrame, ProtocolEvent, ServerFrame};
 use relink::session::{Frame, Problem, Secret};
-use relink::{Address, Channel, CloseFrame, Message, Plain, Protocol};
+use relink::{Address, Channel, CloseFrame, Instant, Message, Plain, Protocol, Resume};
 
 /// The version of the protocol that a challenge names.
 const PROTOCOL_VERSION: &str = "0.1a";
@@ -85,7 +85,7 @@ impl Deepstream {
         self.say(&packet, frames);
     }
 
-    fn about_events(&mut self, packet: Packet, signals: &mut Vec<ProtocolEvent>) {
+    fn about_events(&mut self, packet: Packet, events: &mut Vec<ProtocolEvent>) {
         let Packet { action, data, correlation_id, name, names, original_action, is_error, .. } =
             packet;
         let asked =
@@ -96,24 +96,24 @@ impl Deepstream {
             let detail = data.unwrap_or_else(|| format!("deepstream refused it ({action})"));
             let problem = Problem::new(problem_name(action), detail);
             let channel = asked.or_else(named).filter(|_| about != event::EMIT);
-            return signals.push(match channel {
+            return events.push(ProtocolEvent::Session(match channel {
                 Some(channel) => {
                     self.streams.forget(&channel);
-                    ProtocolEvent::Unsubscribed { channel, problem: Some(problem) }
+                    ServerFrame::Unsubscribed { channel, problem: Some(problem) }
                 }
-                None => ProtocolEvent::Problem(problem),
-            });
+                None => ServerFrame::Error(problem),
+            }));
         }
         match (action, asked.or_else(named)) {
             (event::EMIT, Some(channel)) => {
                 let message = Message::from(unwrapped(data.unwrap_or_default()));
-                self.streams.message(&channel, message, signals);
+                self.streams.message(&channel, message, events);
             }
             (event::SUBSCRIBE | event::MULTIPLE_SUBSCRIPTIONS, Some(channel)) => {
-                self.streams.confirmed(&channel, signals);
+                self.streams.confirmed(&channel, events);
             }
             (event::UNSUBSCRIBE, Some(channel)) => {
-                signals.push(ProtocolEvent::Unsubscribed { channel, problem: None });
+                events.push(ServerFrame::Unsubscribed { channel, problem: None }.into());
             }
             _ => {}
         }
@@ -138,72 +138,87 @@ impl Protocol for Deepstream {
         self.asked.clear();
     }
 
-    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
+    fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
         let packet = match Packet::decode(&message) {
             Ok(packet) => packet,
-            Err(frame) => return signals.push(ProtocolEvent::Malformed(frame)),
+            Err(frame) => return events.push(ProtocolEvent::Malformed(frame)),
         };
-        let refused = |reason| ProtocolEvent::Refused(Refusal::Stop(reason));
+        let refused = |reason| HandshakeEvent::Refused(Refusal::Stop(reason)).into();
         match (packet.topic, packet.action) {
-            (topic::CONNECTION, connection::PONG) => {
-                signals.push(ProtocolEvent::HeartbeatAck(None))
-            }
+            (topic::CONNECTION, connection::PONG) => events.push(ProtocolEvent::Pong(None)),
             // The server wants to negotiate. There is nothing to negotiate about but the address,
             // which it was told.
-            (topic::CONNECTION, connection::CHALLENGE) => signals.push(ProtocolEvent::Welcome),
+            (topic::CONNECTION, connection::CHALLENGE) => {
+                events.push(HandshakeEvent::Welcome.into())
+            }
             (topic::CONNECTION, connection::ACCEPT) => {
-                signals.extend([ProtocolEvent::Welcome, ProtocolEvent::ChallengeMet]);
+                let met = [HandshakeEvent::Welcome, HandshakeEvent::ChallengeMet];
+                events.extend(met.map(ProtocolEvent::from));
             }
             (topic::CONNECTION, connection::REDIRECT) => match packet.url {
-                Some(url) => signals.push(ProtocolEvent::Redirect(url.into())),
-                None => signals.push(ProtocolEvent::Malformed(CloseFrame::new(
+                Some(url) => events.push(ProtocolEvent::Redirect(url.into())),
+                None => events.push(ProtocolEvent::Malformed(CloseFrame::new(
                     relink::CloseCode::UNSUPPORTED_DATA,
                     "a redirect without an address",
                 ))),
             },
-            (topic::CONNECTION, connection::REJECT) => signals.push(refused(CHALLENGE_DENIED)),
+            (topic::CONNECTION, connection::REJECT) => events.push(refused(CHALLENGE_DENIED)),
             (topic::CONNECTION, connection::AUTHENTICATION_TIMEOUT) => {
-                signals.push(refused(AUTHENTICATION_TIMEOUT));
+                events.push(refused(AUTHENTICATION_TIMEOUT));
             }
-            (topic::AUTH, auth::SUCCESSFUL) => signals.push(ProtocolEvent::Authenticated),
+            (topic::AUTH, auth::SUCCESSFUL) => events.push(HandshakeEvent::Authenticated.into()),
             (topic::AUTH, auth::UNSUCCESSFUL) => {
-                signals.push(ProtocolEvent::Refused(Refusal::Token))
+                events.push(HandshakeEvent::Refused(Refusal::Token).into())
             }
-            (topic::AUTH, auth::TOO_MANY) => signals.push(refused(TOO_MANY_AUTH_ATTEMPTS)),
-            (topic::EVENT, _) => self.about_events(packet, signals),
+            (topic::AUTH, auth::TOO_MANY) => events.push(refused(TOO_MANY_AUTH_ATTEMPTS)),
+            (topic::EVENT, _) => self.about_events(packet, events),
             (topic::CONNECTION | topic::AUTH, _) => {}
-            _ => signals.push(ProtocolEvent::Data(message)),
+            _ => events.push(ProtocolEvent::Data(message)),
         }
     }
 
-    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
-        Plain::default().closing(frame, signals);
+    fn closing(&mut self, frame: &CloseFrame, events: &mut Vec<ProtocolEvent>) {
+        Plain::default().closing(frame, events);
     }
 
-    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
-        match command {
-            Command::Step { step: Step::Welcome | Step::Challenge, .. } => self.challenge(frames),
-            Command::Step { step: Step::Authenticating, token, .. } => {
+    fn begin(
+        &mut self,
+        step: Step,
+        token: Option<&Secret>,
+        _resume: Option<&Resume>,
+        frames: &mut Vec<Frame>,
+    ) {
+        match step {
+            Step::Welcome | Step::Challenge => self.challenge(frames),
+            Step::Authenticating => {
                 let data = Some(credentials(token));
                 self.say(&Packet { data, ..Packet::new(topic::AUTH, auth::REQUEST) }, frames);
             }
-            Command::Heartbeat { .. } => {
+            Step::Login => {}
+        }
+    }
+
+    fn send(&mut self, frame: ClientFrame, frames: &mut Vec<Frame>, _now: Instant) {
+        match frame {
+            ClientFrame::Heartbeat { .. } => {
                 self.say(&Packet::new(topic::CONNECTION, connection::PING), frames);
             }
-            Command::Data { message, channel: Some(channel), .. } => {
-                self.say(&emitted(&message, &channel), frames);
+            ClientFrame::Message { payload, channel: Some(channel), .. } => {
+                self.say(&emitted(&payload, &channel), frames);
             }
-            Command::Data { message, channel: None, .. } => frames.push(Frame::Message(message)),
-            Command::Subscribe { channel, .. } => {
+            ClientFrame::Message { payload, channel: None, .. } => {
+                frames.push(Frame::Message(payload));
+            }
+            ClientFrame::Subscribe { channel, .. } => {
                 let request = self.ask(event::SUBSCRIBE, &channel, frames);
                 self.asked.insert(request, channel.clone());
                 self.streams.asked(channel);
             }
-            Command::Unsubscribe { channel } => {
+            ClientFrame::Unsubscribe { channel } => {
                 self.ask(event::UNSUBSCRIBE, &channel, frames);
                 self.streams.forget(&channel);
             }
-            Command::Step { step: Step::Login, .. } | Command::Renew { .. } | _ => {}
+            ClientFrame::Hello { .. } | ClientFrame::Renew { .. } => {}
         }
     }
 

@@ -4,9 +4,9 @@ use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use relink::protocol::{Command, ProtocolEvent};
+use relink::protocol::{ClientFrame, ProtocolEvent};
 use relink::session::Frame;
-use relink::{CloseFrame, Message, Plain, Protocol};
+use relink::{CloseFrame, Instant, Message, Plain, Protocol};
 use serde::{Deserialize, Serialize};
 
 /// Heartbeats as JSON, and messages as they are.
@@ -65,41 +65,38 @@ impl Protocol for ManagedWebSocket {
         self.connection.clear();
     }
 
-    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
+    fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
         let word: Option<Word<'_>> =
             message.as_text().and_then(|text| serde_json::from_str(text).ok());
         match word {
-            Some(word) if word.kind == "heartbeat_ack" => {
-                signals.push(ProtocolEvent::HeartbeatAck(None))
-            }
+            Some(word) if word.kind == "heartbeat_ack" => events.push(ProtocolEvent::Pong(None)),
             Some(word) if word.kind == "connection_ack" => {
                 word.connection_id.as_deref().unwrap_or_default().clone_into(&mut self.connection);
             }
-            Some(_) | None => signals.push(ProtocolEvent::Data(message)),
+            Some(_) | None => events.push(ProtocolEvent::Data(message)),
         }
     }
 
-    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
-        Plain::default().closing(frame, signals);
+    fn closing(&mut self, frame: &CloseFrame, events: &mut Vec<ProtocolEvent>) {
+        Plain::default().closing(frame, events);
     }
 
-    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
-        match command {
-            Command::Heartbeat { at, .. } => {
-                let since_origin = u64::try_from(at.since_origin().as_millis()).unwrap_or(u64::MAX);
+    fn send(&mut self, frame: ClientFrame, frames: &mut Vec<Frame>, now: Instant) {
+        match frame {
+            ClientFrame::Heartbeat { .. } => {
+                let passed = u64::try_from(now.since_origin().as_millis()).unwrap_or(u64::MAX);
                 let word = Word {
                     kind: Cow::Borrowed("heartbeat"),
-                    timestamp: Some(self.origin.saturating_add(since_origin)),
+                    timestamp: Some(self.origin.saturating_add(passed)),
                     connection_id: Some(Cow::Owned(self.connection.to_owned())),
                 };
                 frames.push(Frame::Message(word.encode()));
             }
-            Command::Data { message, .. } => frames.push(Frame::Message(message)),
-            Command::Step { .. }
-            | Command::Renew { .. }
-            | Command::Subscribe { .. }
-            | Command::Unsubscribe { .. }
-            | _ => {}
+            ClientFrame::Message { payload, .. } => frames.push(Frame::Message(payload)),
+            ClientFrame::Hello { .. }
+            | ClientFrame::Renew { .. }
+            | ClientFrame::Subscribe { .. }
+            | ClientFrame::Unsubscribe { .. } => {}
         }
     }
 }

@@ -8,9 +8,10 @@ use core::time::Duration;
 use super::wire::{ClientFrame, Peer, ServerFrame};
 use crate::deepstream::wrapped;
 use crate::streams::Streams;
-use relink::protocol::{Command, ProtocolEvent, Rejection};
-use relink::session::{Frame, Member, Problem, Text};
-use relink::{Channel, CloseCode, CloseFrame, Message, Plain, Protocol};
+use relink::link::HandshakeEvent;
+use relink::protocol::{ClientFrame as Say, ProtocolEvent, Rejection, ServerFrame as Said};
+use relink::session::{Frame, Member, MemberChange, Problem, Text};
+use relink::{Channel, CloseCode, CloseFrame, Instant, Message, Plain, Protocol};
 
 /// Metered's protocol as a client speaks it: welcome, channels with presence, messages to one peer,
 /// acknowledgements, heartbeats, the going-away word. The configuration needs a welcome step.
@@ -56,18 +57,19 @@ impl Client {
     }
 
     /// A request was carried out, or refused.
-    fn answered(&mut self, request: &str, outcome: Outcome, signals: &mut Vec<ProtocolEvent>) {
+    fn answered(&mut self, request: &str, outcome: Outcome, events: &mut Vec<ProtocolEvent>) {
         let Ok(request) = request.parse::<u64>() else { return };
         match (self.asked.remove(&request), outcome) {
-            (Some(Asked::Subscribe(channel)), Ok(())) => self.streams.confirmed(&channel, signals),
+            (Some(Asked::Subscribe(channel)), Ok(())) => self.streams.confirmed(&channel, events),
             (Some(Asked::Subscribe(channel)), Err(problem)) => {
                 self.streams.forget(&channel);
-                signals.push(ProtocolEvent::Unsubscribed { channel, problem: Some(problem) });
+                let problem = Some(problem);
+                events.push(Said::Unsubscribed { channel, problem }.into());
             }
             (Some(Asked::Unsubscribe(channel)), _) => {
-                signals.push(ProtocolEvent::Unsubscribed { channel, problem: None });
+                events.push(Said::Unsubscribed { channel, problem: None }.into());
             }
-            (None, outcome) => self.message_answered(request, outcome, signals),
+            (None, outcome) => self.message_answered(request, outcome, events),
         }
     }
 
@@ -77,17 +79,17 @@ impl Client {
         &mut self,
         request: u64,
         outcome: Outcome,
-        signals: &mut Vec<ProtocolEvent>,
+        events: &mut Vec<ProtocolEvent>,
     ) {
         if let Some(sent) = self.sent.iter_mut().find(|sent| sent.0 == request) {
             sent.2 = Some(outcome);
         }
         while let Some((_, serial, Some(outcome))) = self.sent.front().cloned() {
             self.sent.pop_front();
-            signals.push(match outcome {
-                Ok(()) => ProtocolEvent::Acknowledged { serial },
-                Err(problem) => ProtocolEvent::Rejected(Rejection { serial, problem }),
-            });
+            events.push(ProtocolEvent::Session(match outcome {
+                Ok(()) => Said::Ack { serial },
+                Err(problem) => Said::Rejected(Rejection { serial, problem }),
+            }));
         }
     }
 
@@ -96,24 +98,22 @@ impl Client {
         channel: Channel,
         joined: Vec<Peer>,
         left: Vec<Peer>,
-        signals: &mut Vec<ProtocolEvent>,
+        events: &mut Vec<ProtocolEvent>,
     ) {
-        let Some(is_first) = self.streams.presence(&channel, signals) else { return };
+        let Some(is_first) = self.streams.presence(&channel, events) else { return };
         if is_first {
             let members = joined.into_iter().map(member).collect();
-            return signals.push(ProtocolEvent::Members { channel, members, more: false });
+            return events.push(Said::Members { channel, members, more: false }.into());
         }
-        let left = left
-            .into_iter()
-            .map(|peer| ProtocolEvent::Left { channel: channel.clone(), member: member(peer) });
-        signals.extend(left);
-        let joined = joined
-            .into_iter()
-            .map(|peer| ProtocolEvent::Joined { channel: channel.clone(), member: member(peer) });
-        signals.extend(joined);
+        let left = left.into_iter().map(|peer| MemberChange::Left(member(peer)));
+        let joined = joined.into_iter().map(|peer| MemberChange::Joined(member(peer)));
+        events.extend(
+            left.chain(joined)
+                .map(|change| Said::MemberChanged { channel: channel.clone(), change }.into()),
+        );
     }
 
-    fn send(
+    fn send_to(
         &mut self,
         message: &Message,
         channel: &Channel,
@@ -160,69 +160,68 @@ impl Protocol for Client {
         self.sent.clear();
     }
 
-    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
+    fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
         let Some(read) = message.as_text().map(ServerFrame::decode) else {
             let frame = CloseFrame::new(CloseCode::UNSUPPORTED_DATA, "Metered speaks text");
-            return signals.push(ProtocolEvent::Malformed(frame));
+            return events.push(ProtocolEvent::Malformed(frame));
         };
         match read {
             Ok(ServerFrame::Welcome { peer, max_message_size, .. }) => {
                 self.peer = peer;
-                signals.push(ProtocolEvent::MaxMessage(
+                events.push(ProtocolEvent::MaxMessage(
                     Some(max_message_size).filter(|most| *most < u64::MAX),
                 ));
-                signals.push(ProtocolEvent::Welcome);
+                events.push(HandshakeEvent::Welcome.into());
             }
-            Ok(ServerFrame::Ack { request }) => self.answered(&request, Ok(()), signals),
+            Ok(ServerFrame::Ack { request }) => self.answered(&request, Ok(()), events),
             Ok(ServerFrame::Error { request: Some(request), code, message }) => {
-                self.answered(&request, Err(problem(code, message)), signals);
+                self.answered(&request, Err(problem(code, message)), events);
             }
             Ok(ServerFrame::Error { request: None, code, message }) => {
-                signals.push(ProtocolEvent::Problem(problem(code, message)));
+                events.push(Said::Error(problem(code, message)).into());
             }
             Ok(ServerFrame::Message { channel, .. }) => {
-                self.streams.message(&Channel::from(channel), message, signals);
+                self.streams.message(&Channel::from(channel), message, events);
             }
-            Ok(ServerFrame::Direct { .. }) => signals.push(ProtocolEvent::Data(message)),
+            Ok(ServerFrame::Direct { .. }) => events.push(ProtocolEvent::Data(message)),
             Ok(ServerFrame::Presence { channel, joined, left }) => {
-                self.presence(Channel::from(channel), joined, left, signals);
+                self.presence(Channel::from(channel), joined, left, events);
             }
             Ok(ServerFrame::GoingAway { retry_after_ms }) => {
-                signals.push(ProtocolEvent::GoingAway {
-                    retry_after: Duration::from_millis(retry_after_ms),
-                });
+                let retry_after = Duration::from_millis(retry_after_ms);
+                events.push(Said::GoingAway { retry_after }.into());
             }
-            Ok(ServerFrame::Pong) => signals.push(ProtocolEvent::HeartbeatAck(None)),
+            Ok(ServerFrame::Pong) => events.push(ProtocolEvent::Pong(None)),
             // A frame that a later version of the server knows is no reason to lose the link.
             Err(_) => {}
         }
     }
 
-    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
-        Plain::default().closing(frame, signals);
+    fn closing(&mut self, frame: &CloseFrame, events: &mut Vec<ProtocolEvent>) {
+        Plain::default().closing(frame, events);
     }
 
-    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
-        match command {
-            Command::Heartbeat { .. } => say(&ClientFrame::Ping, frames),
-            Command::Data { message, channel: Some(channel), serial } => {
-                self.send(&message, &channel, serial, frames);
+    fn send(&mut self, frame: Say, frames: &mut Vec<Frame>, _now: Instant) {
+        match frame {
+            Say::Heartbeat { .. } => say(&ClientFrame::Ping, frames),
+            Say::Message { payload, channel: Some(channel), serial } => {
+                self.send_to(&payload, &channel, serial, frames);
             }
-            Command::Data { message, channel: None, .. } => frames.push(Frame::Message(message)),
-            Command::Subscribe { channel, .. } => {
+            Say::Message { payload, channel: None, .. } => frames.push(Frame::Message(payload)),
+            Say::Subscribe { channel, .. } => {
                 let (number, request) = self.request();
                 say(&ClientFrame::Subscribe { channel: channel.to_string(), request }, frames);
                 self.asked.insert(number, Asked::Subscribe(channel.clone()));
                 // Before the answer: what overtakes it is not lost.
                 self.streams.asked(channel);
             }
-            Command::Unsubscribe { channel } => {
+            Say::Unsubscribe { channel } => {
                 let (number, request) = self.request();
                 say(&ClientFrame::Unsubscribe { channel: channel.to_string(), request }, frames);
                 self.streams.forget(&channel);
                 self.asked.insert(number, Asked::Unsubscribe(channel));
             }
-            Command::Step { .. } | Command::Renew { .. } | _ => {}
+            Say::Hello { .. } | Say::Renew { .. } => {}
         }
     }
 

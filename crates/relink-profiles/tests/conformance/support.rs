@@ -12,7 +12,7 @@ use relink::session::Frame;
 use relink::{Address, Backoff, Event, Failure, Instant, Position, Protocol, SessionConfig};
 use relink_profiles::StateMapper;
 use relink_sim::{OnDial, Sim, secs};
-use relink_v1::{ClientFrame, Encoding, ServerFrame};
+use relink_v1::{ClientFrame, Codec, Encoding, ServerFrame, Welcome};
 
 /// The seed of every link here.
 pub(crate) const SEED: u64 = 1;
@@ -142,7 +142,7 @@ impl Rig {
     // What a server of relink.v1 says.
 
     pub(crate) fn welcome(&mut self, resumed: bool) {
-        self.say(&ServerFrame::Welcome {
+        self.say(&ServerFrame::Welcome(Welcome {
             session: "session-1".into(),
             resumed,
             refused: None,
@@ -150,7 +150,7 @@ impl Rig {
             rejected: Vec::new(),
             position: Position::new(1, 0),
             max_message: None,
-        });
+        }));
     }
 
     pub(crate) fn say(&mut self, frame: &ServerFrame) {

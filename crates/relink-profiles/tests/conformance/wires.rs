@@ -1,11 +1,15 @@
 //! The wire protocols of the profiles, frame by frame.
 
 use rand_pcg::Pcg32;
-use relink::link::{Refusal, Step};
-use relink::protocol::{Command, ProtocolEvent};
+use relink::link::{HandshakeEvent, Refusal, Step};
+use relink::protocol::{
+    ClientFrame as Say,
+    ProtocolEvent::{self, Data, Handshake, Session},
+    ServerFrame as Said,
+};
 use relink::rand_core::{Rng, SeedableRng};
-use relink::session::{Frame, Secret};
-use relink::{Address, Message, Protocol};
+use relink::session::{Frame, MemberChange, Secret};
+use relink::{Address, Instant, Message, Protocol};
 use relink_profiles::deepstream::{Deepstream, Encoding, Packet};
 use relink_profiles::managed_websocket::ManagedWebSocket;
 use relink_profiles::metered::{Client, ClientFrame, Peer, ServerFrame};
@@ -13,15 +17,26 @@ use relink_testing::Hub;
 
 /// What a protocol reads from a message.
 fn read(protocol: &mut impl Protocol, message: impl Into<Message>) -> Vec<ProtocolEvent> {
-    let mut signals = Vec::new();
-    protocol.receive(message.into(), &mut signals);
-    signals
+    let mut events = Vec::new();
+    protocol.receive(message.into(), &mut events);
+    events
 }
 
 /// What it says.
-fn said(protocol: &mut impl Protocol, command: Command<'_>) -> Vec<String> {
+fn said(protocol: &mut impl Protocol, frame: Say) -> Vec<String> {
     let mut frames = Vec::new();
-    protocol.command(command, &mut frames);
+    protocol.send(frame, &mut frames, Instant::ORIGIN);
+    texts(frames)
+}
+
+/// What it says when a step of the handshake begins.
+fn said_at(protocol: &mut impl Protocol, step: Step, token: Option<&Secret>) -> Vec<String> {
+    let mut frames = Vec::new();
+    protocol.begin(step, token, None, &mut frames);
+    texts(frames)
+}
+
+fn texts(frames: Vec<Frame>) -> Vec<String> {
     let text = |frame| {
         let Frame::Message(message) = frame else { panic!("not a message") };
         message.as_text().unwrap().to_owned()
@@ -29,16 +44,12 @@ fn said(protocol: &mut impl Protocol, command: Command<'_>) -> Vec<String> {
     frames.into_iter().map(text).collect()
 }
 
-fn data(text: &str, channel: Option<&str>, serial: Option<u64>) -> Command<'static> {
-    Command::Data { message: text.to_owned().into(), channel: channel.map(Into::into), serial }
+fn data(text: &str, channel: Option<&str>, serial: Option<u64>) -> Say {
+    Say::Message { payload: text.to_owned().into(), channel: channel.map(Into::into), serial }
 }
 
-fn step(step: Step, token: Option<&Secret>) -> Command<'_> {
-    Command::Step { step, token, resume: None }
-}
-
-fn subscribe(channel: &str) -> Command<'static> {
-    Command::Subscribe { channel: channel.into(), since: None, token: None, presence: None }
+fn subscribe(channel: &str) -> Say {
+    Say::Subscribe { channel: channel.into(), since: None, token: None, presence: None }
 }
 
 fn deepstream(encoding: Encoding) -> Deepstream {
@@ -93,23 +104,23 @@ fn deepstreams_packets_survive_both_encodings() {
 #[test]
 fn deepstream_is_told_the_address_without_its_secret_and_the_login_as_json() {
     let mut client = deepstream(Encoding::Json);
-    let challenge = said(&mut client, step(Step::Challenge, None)).remove(0);
+    let challenge = said_at(&mut client, Step::Challenge, None).remove(0);
     assert!(
         challenge.contains(r#""url":"ws://h:6020/deepstream""#) && !challenge.contains("secret")
     );
     assert_eq!(
-        said(&mut client, step(Step::Challenge, None)),
+        said_at(&mut client, Step::Challenge, None),
         [] as [&str; 0],
         "once for each transport"
     );
     client.opened();
-    assert_eq!(said(&mut client, step(Step::Welcome, None)).len(), 1);
+    assert_eq!(said_at(&mut client, Step::Welcome, None).len(), 1);
     for (token, login) in [
         (r#"{"username":"ada"}"#, r#"{"topic":3,"action":2,"data":"{\"username\":\"ada\"}"}"#),
         ("abc\"", r#"{"topic":3,"action":2,"data":"{\"token\":\"abc\\\"\"}"}"#),
     ] {
         let token = Secret::from(token);
-        assert_eq!(said(&mut client, step(Step::Authenticating, Some(&token))), [login]);
+        assert_eq!(said_at(&mut client, Step::Authenticating, Some(&token)), [login]);
     }
 }
 
@@ -120,16 +131,16 @@ fn deepstreams_events_are_channels() {
     let asked = said(&mut client, subscribe("news"));
     assert_eq!(asked, [r#"{"topic":4,"action":3,"correlationId":"1","names":["news"]}"#]);
     // The JSON endpoint's answers do not say that they are.
-    let signals = read(&mut client, r#"{"topic":4,"action":3,"correlationId":"1"}"#);
+    let events = read(&mut client, r#"{"topic":4,"action":3,"correlationId":"1"}"#);
     assert!(
-        matches!(&signals[..], [ProtocolEvent::Subscribed { channel, recovered: true, .. }] if channel.as_str() == "news")
+        matches!(&events[..], [Session(Said::Subscribed { channel, recovered: true, .. })] if channel.as_str() == "news")
     );
     for (data, text) in [(r#""\"hello\"""#, "hello"), (r#""{\"n\":1}""#, r#"{"n":1}"#)] {
-        let signals =
+        let events =
             read(&mut client, format!(r#"{{"topic":4,"action":2,"name":"news","data":{data}}}"#));
         assert!(
-            matches!(&signals[..], [ProtocolEvent::Publication { message, .. }] if message.as_text() == Some(text)),
-            "{signals:?}"
+            matches!(&events[..], [Session(Said::Publication { payload, .. })] if payload.as_text() == Some(text)),
+            "{events:?}"
         );
     }
     let stranger = read(&mut client, r#"{"topic":4,"action":2,"name":"other","data":"1"}"#);
@@ -151,9 +162,9 @@ fn deepstreams_events_are_channels() {
     next.opened();
     assert_eq!(read(&mut next, late), [], "on the next transport nobody has asked for it yet");
     let denied = r#"{"topic":4,"action":104,"name":"secret","correlationId":"2","originalAction":3,"isError":true}"#;
-    let signals = read(&mut client, denied);
+    let events = read(&mut client, denied);
     assert!(
-        matches!(&signals[..], [ProtocolEvent::Unsubscribed { problem: Some(problem), .. }] if problem.name == "channel_not_authorized")
+        matches!(&events[..], [Session(Said::Unsubscribed { problem: Some(problem), .. })] if problem.name == "channel_not_authorized")
     );
 }
 
@@ -161,8 +172,8 @@ fn deepstreams_events_are_channels() {
 fn deepstreams_refusals_end_or_fetch_a_token() {
     let mut client = deepstream(Encoding::Json);
     let refusal = |client: &mut Deepstream, text: &str| match &read(client, text)[..] {
-        [ProtocolEvent::Refused(Refusal::Stop(reason))] => reason.name(),
-        [ProtocolEvent::Refused(Refusal::Token)] => "a fresh token may do",
+        [Handshake(HandshakeEvent::Refused(Refusal::Stop(reason)))] => reason.name(),
+        [Handshake(HandshakeEvent::Refused(Refusal::Token))] => "a fresh token may do",
         other => panic!("{other:?}"),
     };
     assert_eq!(refusal(&mut client, r#"{"topic":3,"action":4}"#), "a fresh token may do");
@@ -178,7 +189,7 @@ fn deepstreams_refusals_end_or_fetch_a_token() {
     let record = r#"{"topic":5,"action":1}"#;
     assert_eq!(
         read(&mut client, record),
-        [ProtocolEvent::Data(record.into())],
+        [Data(record.into())],
         "other topics are the application's"
     );
 }
@@ -195,12 +206,12 @@ fn metereds_answers_come_in_the_order_of_the_messages() {
     assert_eq!(read(&mut client, ack(2)), [], "the first has no answer yet");
     assert_eq!(
         read(&mut client, ack(1)),
-        [ProtocolEvent::Acknowledged { serial: 1 }, ProtocolEvent::Acknowledged { serial: 2 }]
+        [Session(Said::Ack { serial: 1 }), Session(Said::Ack { serial: 2 })]
     );
     let refused =
         read(&mut client, r#"{"type":"error","requestId":"3","code":"action_not_permitted"}"#);
     assert!(
-        matches!(&refused[..], [ProtocolEvent::Rejected(rejection)] if rejection.serial == 3 && rejection.problem.name == "action_not_permitted")
+        matches!(&refused[..], [Session(Said::Rejected(rejection))] if rejection.serial == 3 && rejection.problem.name == "action_not_permitted")
     );
     assert_eq!(read(&mut client, ack(3)), [], "once");
 }
@@ -215,7 +226,7 @@ fn metereds_refused_subscription_costs_nothing_else() {
         r#"{"type":"error","requestId":"1","code":"channel_not_authorized","message":"no"}"#,
     );
     assert!(
-        matches!(&refused[..], [ProtocolEvent::Unsubscribed { problem: Some(problem), .. }] if !problem.is_retryable())
+        matches!(&refused[..], [Session(Said::Unsubscribed { problem: Some(problem), .. })] if !problem.is_retryable())
     );
     for text in ["", "{}", r#"{"type":"tomorrow"}"#, r#"{"type":"ack"}"#] {
         assert_eq!(read(&mut client, text), [], "{text:?} is passed over");
@@ -227,7 +238,7 @@ fn metereds_refused_subscription_costs_nothing_else() {
         (r#"{"type":"going_away","retryAfterMs":"soon"}"#, 1_000),
     ] {
         let retry_after = relink_sim::millis(millis);
-        assert_eq!(away(text), [ProtocolEvent::GoingAway { retry_after }]);
+        assert_eq!(away(text), [Session(Said::GoingAway { retry_after })]);
     }
     let to_peer = said(&mut client, data(r#"{"sdp":1}"#, Some("@bob"), None));
     assert_eq!(to_peer, [r#"{"type":"send","to":"bob","data":{"sdp":1}}"#]);
@@ -303,18 +314,15 @@ fn metereds_hub_carries_messages_and_presence_between_clients() {
         let welcome = hub.connected(key, Peer { id: id.into(), metadata: None }, None, 1);
         assert_eq!(
             read(&mut client, welcome.encode()),
-            [ProtocolEvent::MaxMessage(Some(65_536)), ProtocolEvent::Welcome]
+            [ProtocolEvent::MaxMessage(Some(65_536)), Handshake(HandshakeEvent::Welcome)]
         );
         assert_eq!(client.peer_id(), id);
         clients.push(client);
     }
     // What a client says, and what all of them read because of it.
-    let tell = |hub: &mut Hub<usize>,
-                clients: &mut Vec<Client>,
-                from: usize,
-                command: Command<'static>| {
+    let tell = |hub: &mut Hub<usize>, clients: &mut Vec<Client>, from: usize, frame: Say| {
         let mut heard = Vec::new();
-        for text in said(&mut clients[from], command) {
+        for text in said(&mut clients[from], frame) {
             for reply in hub.received(&from, &text.into()) {
                 heard.extend(
                     read(&mut clients[reply.to], reply.frame.encode())
@@ -328,22 +336,22 @@ fn metereds_hub_carries_messages_and_presence_between_clients() {
     tell(&mut hub, &mut clients, 0, subscribe("room"));
     let joined = tell(&mut hub, &mut clients, 1, subscribe("room"));
     assert!(joined.iter().any(|(to, signal)| *to == 0
-        && matches!(signal, ProtocolEvent::Joined { member, .. } if member.user == "bob")));
-    let everybody = |signal: &ProtocolEvent| matches!(signal, ProtocolEvent::Members { members, .. } if members.len() == 2);
+        && matches!(signal, Session(Said::MemberChanged { change: MemberChange::Joined(member), .. }) if member.user == "bob")));
+    let everybody = |signal: &ProtocolEvent| matches!(signal, Session(Said::Members { members, .. }) if members.len() == 2);
     assert!(joined.iter().any(|(to, signal)| *to == 1 && everybody(signal)));
     let heard = tell(&mut hub, &mut clients, 0, data("hello", Some("room"), None));
     assert_eq!(heard.len(), 2, "its own, too: {heard:?}");
     let direct = tell(&mut hub, &mut clients, 0, data("psst", Some("@bob"), None));
     assert!(
-        matches!(&direct[..], [(1, ProtocolEvent::Data(message))] if message.as_text().unwrap().contains("psst"))
+        matches!(&direct[..], [(1, Data(message))] if message.as_text().unwrap().contains("psst"))
     );
     let nobody = tell(&mut hub, &mut clients, 0, data("psst", Some("@eve"), Some(1)));
     assert!(
-        matches!(&nobody[..], [(0, ProtocolEvent::Rejected(rejection))] if rejection.problem.name == "peer_not_found")
+        matches!(&nobody[..], [(0, Session(Said::Rejected(rejection)))] if rejection.problem.name == "peer_not_found")
     );
     let left = hub.disconnected(&1);
     assert!(
-        matches!(&read(&mut clients[0], left[0].frame.encode())[..], [ProtocolEvent::Left { member, .. }] if member.user == "bob")
+        matches!(&read(&mut clients[0], left[0].frame.encode())[..], [Session(Said::MemberChanged { change: MemberChange::Left(member), .. })] if member.user == "bob")
     );
 }
 
@@ -369,10 +377,10 @@ fn w11_no_bytes_panic_a_protocol() {
         bytes.truncate(dice.next_u32() as usize % (bytes.len() + 1));
         let text = Message::from(String::from_utf8_lossy(&bytes).into_owned());
         for message in [Message::Binary(bytes.into()), text] {
-            let mut signals = Vec::new();
-            deepstream(Encoding::Json).receive(message.clone(), &mut signals);
-            Client::default().receive(message.clone(), &mut signals);
-            ManagedWebSocket::default().receive(message.clone(), &mut signals);
+            let mut events = Vec::new();
+            deepstream(Encoding::Json).receive(message.clone(), &mut events);
+            Client::default().receive(message.clone(), &mut events);
+            ManagedWebSocket::default().receive(message.clone(), &mut events);
             let _ = Hub::<u8>::new(1).received(&1, &message);
             let _ = ClientFrame::decode(message.as_text().unwrap_or_default());
         }

@@ -125,9 +125,7 @@ impl Shared {
 fn tell(nodes: &BTreeMap<u64, Node>, news: &StoreEvent) {
     let stream = match news {
         StoreEvent::Published { stream, .. } => Some(stream.clone()),
-        StoreEvent::Joined { channel, .. } | StoreEvent::Left { channel, .. } => {
-            Some(Stream::Channel(channel.clone()))
-        }
+        StoreEvent::MemberChanged { channel, .. } => Some(Stream::Channel(channel.clone())),
         StoreEvent::Resumed { session, .. } | StoreEvent::Ended { session, .. } => {
             Some(Stream::Session(session.clone()))
         }

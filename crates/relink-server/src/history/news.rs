@@ -113,19 +113,30 @@ impl Drop for StoreEventReceiver {
 
 #[cfg(test)]
 mod tests {
+    use relink::session::MemberChange;
+
     use super::*;
 
     #[tokio::test]
     async fn w15_too_many_news_become_one_doubt() {
         let (sender, mut receiver) = news();
         for _ in 0..=WAITING_MAX {
-            assert!(sender.push(StoreEvent::Left { channel: "a".into(), member: member() }));
+            assert!(sender.push(StoreEvent::MemberChanged {
+                channel: "a".into(),
+                change: MemberChange::Left(member())
+            }));
         }
         assert_eq!(receiver.recv().await, Some(StoreEvent::Lagged));
-        assert!(sender.push(StoreEvent::Joined { channel: "a".into(), member: member() }));
+        assert!(sender.push(StoreEvent::MemberChanged {
+            channel: "a".into(),
+            change: MemberChange::Joined(member())
+        }));
         assert_eq!(
             receiver.recv().await,
-            Some(StoreEvent::Joined { channel: "a".into(), member: member() })
+            Some(StoreEvent::MemberChanged {
+                channel: "a".into(),
+                change: MemberChange::Joined(member())
+            })
         );
         drop(sender);
         assert_eq!(receiver.recv().await, None);

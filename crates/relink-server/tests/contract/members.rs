@@ -14,10 +14,16 @@ fn name((who, what): (Member, &str)) -> (String, String, String) {
 
 async fn hear_change(ear: &mut Ear, of: &str) -> (String, String, String) {
     match ear.hear().await {
-        StoreEvent::Joined { channel, member } if channel.as_str() == of => {
+        StoreEvent::MemberChanged { channel, change: MemberChange::Joined(member) }
+            if channel.as_str() == of =>
+        {
             name((member, "joined"))
         }
-        StoreEvent::Left { channel, member } if channel.as_str() == of => name((member, "left")),
+        StoreEvent::MemberChanged { channel, change: MemberChange::Left(member) }
+            if channel.as_str() == of =>
+        {
+            name((member, "left"))
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -86,11 +92,20 @@ pub(crate) async fn a09_a_member_that_comes_back_with_other_words_is_told_again(
     let away = |join: &str| Member { info: Some("away".into()), ..member("alice", join) };
     let again = join(&*rig.one, "a", "s", away("second"), 2).await;
     assert_eq!(again, StoreResponse::Joined { join: "first".to_owned() });
-    assert_eq!(ear.hear().await, StoreEvent::Joined { channel: "a".into(), member: away("first") });
+    assert_eq!(
+        ear.hear().await,
+        StoreEvent::MemberChanged {
+            channel: "a".into(),
+            change: MemberChange::Joined(away("first"))
+        }
+    );
     assert_eq!(members(&*rig.one, "a").await, [away("first")]);
     leave(&*rig.one, "a", "s", 2).await;
     let left = Member { info: None, ..away("first") };
-    assert_eq!(ear.hear().await, StoreEvent::Left { channel: "a".into(), member: left });
+    assert_eq!(
+        ear.hear().await,
+        StoreEvent::MemberChanged { channel: "a".into(), change: MemberChange::Left(left) }
+    );
 }
 
 pub(crate) async fn a09_a_lease_that_was_replaced_cannot_leave(
@@ -171,7 +186,13 @@ pub(crate) async fn a09_any_name_is_a_name(rig: impl AsyncFn(HistoryConfig) -> R
     let who = Member { user: odd.to_owned(), join: odd.to_owned(), info: Some(odd.into()) };
     join_as_new(&*rig.one, odd, odd, &who, 1).await;
     assert_eq!(members(&*rig.other, odd).await, std::slice::from_ref(&who));
-    assert_eq!(ear.hear().await, StoreEvent::Joined { channel: odd.into(), member: who.clone() });
+    assert_eq!(
+        ear.hear().await,
+        StoreEvent::MemberChanged {
+            channel: odd.into(),
+            change: MemberChange::Joined(who.clone())
+        }
+    );
     publish(&*rig.one, &channel(odd), &[odd]).await;
     assert_eq!(ear.hear_word().await, (channel(odd), 1, odd.to_owned()));
     leave(&*rig.one, odd, odd, 1).await;

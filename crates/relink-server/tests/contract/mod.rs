@@ -15,7 +15,7 @@ mod streams;
 use std::{any::Any, sync::Arc, time::Duration};
 
 use relink::protocol::Rejection;
-use relink::session::{Member, Problem};
+use relink::session::{Member, MemberChange, Problem};
 use relink::{Channel, CloseCode, CloseFrame, Message, Position, SessionId};
 use relink_node::{
     Full, HistoryConfig, Publication, StoreEvent, StoreRequest, StoreResponse, Stream,

@@ -319,7 +319,11 @@ pub(crate) async fn a09_words_are_bounded_and_left_out_beyond(
     join(&*rig.other, "a", "s2", saying("s2", "1 0 5"), 2).await;
     assert_eq!(told().await, [some("1234é"), None]);
     for (user, words) in [("s1", some("1234é")), ("s2", None)] {
-        let StoreEvent::Joined { member, .. } = ear.hear().await else { panic!() };
+        let StoreEvent::MemberChanged { change: MemberChange::Joined(member), .. } =
+            ear.hear().await
+        else {
+            panic!()
+        };
         assert_eq!(
             (&*member.user, member.info.map(|it| it.as_str().to_owned())),
             (user, words),

@@ -71,7 +71,7 @@ pub use calm::{Calm, Handled, Outcome, TaskKind};
 pub(crate) use client::{Client, close_code};
 pub use environment::{Environment, Task, TaskDetail};
 use node::Host;
-pub use peer::{Peer, Welcome};
+pub use peer::Peer;
 pub use transport::Direction;
 pub(crate) use transport::{Transport, words};
 

@@ -271,9 +271,7 @@ impl<E: Environment> Cluster<E> {
 fn stream_of(event: &StoreEvent) -> Option<Stream> {
     match event {
         StoreEvent::Published { stream, .. } => Some(stream.clone()),
-        StoreEvent::Joined { channel, .. } | StoreEvent::Left { channel, .. } => {
-            Some(Stream::Channel(channel.clone()))
-        }
+        StoreEvent::MemberChanged { channel, .. } => Some(Stream::Channel(channel.clone())),
         StoreEvent::Resumed { session, .. } | StoreEvent::Ended { session, .. } => {
             Some(Stream::Session(session.clone()))
         }

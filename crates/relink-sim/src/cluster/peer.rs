@@ -1,9 +1,9 @@
 //! Peers: clients that say what a test lets them say, frame by frame.
 
-use relink::session::{Secret, Text};
-use relink::{Channel, CloseCode, CloseFrame, Position, Resume, SessionId};
+use relink::session::{MemberChange, Secret, Text};
+use relink::{Channel, CloseCode, CloseFrame, Position, Resume};
 use relink_node::{ConnectionId, NodeInput, Stream};
-use relink_v1::{ClientFrame, Encoding, ServerFrame};
+use relink_v1::{ClientFrame, Codec, Encoding, ServerFrame, Welcome};
 
 use super::{Cluster, Environment};
 
@@ -27,24 +27,6 @@ pub struct Peer {
     /// How its frames are encoded.
     pub encoding: Encoding,
     has_said_hello: bool,
-}
-
-/// What a node said first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Welcome {
-    /// The session.
-    pub session: SessionId,
-    /// Whether it is the one that was asked for.
-    pub resumed: bool,
-    /// If not, the name of the problem.
-    pub refused: Option<String>,
-    /// The last message that the server has.
-    pub received: u64,
-    /// The serials of messages that were rejected.
-    pub rejected: Vec<u64>,
-    /// Where the session's own stream goes on.
-    pub position: Position,
 }
 
 /// Peers. What they do takes effect at once; what the node says then is in their inbox.
@@ -163,20 +145,10 @@ impl<E: Environment> Cluster<E> {
         let peer = self.peer_mut(id);
         assert!(!peer.inbox.is_empty(), "no welcome, closed: {:?}", peer.closed);
         let first = peer.inbox.remove(0);
-        let ServerFrame::Welcome {
-            session, resumed, refused, received, rejected, position, ..
-        } = first
-        else {
+        let ServerFrame::Welcome(welcome) = first else {
             panic!("a welcome comes first, not {first:?}");
         };
-        Welcome {
-            session,
-            resumed,
-            refused: refused.map(|problem| problem.name.into_owned()),
-            received,
-            rejected: rejected.into_iter().map(|rejection| rejection.serial).collect(),
-            position,
-        }
+        welcome
     }
 
     /// A peer sends a message.
@@ -297,7 +269,7 @@ impl<E: Environment> Cluster<E> {
 
 fn in_words(frame: &ServerFrame) -> String {
     match frame {
-        ServerFrame::Welcome { .. } => "welcome".into(),
+        ServerFrame::Welcome(_) => "welcome".into(),
         ServerFrame::Ack { serial } => format!("ack {serial}"),
         ServerFrame::Rejected(rejection) => format!("rejected {}", rejection.serial),
         ServerFrame::Publication { channel, offset, payload } => {
@@ -319,8 +291,12 @@ fn in_words(frame: &ServerFrame) -> String {
             let names: Vec<&str> = members.iter().map(|member| member.user.as_str()).collect();
             format!("members {}{}", names.join(","), if *more { " …" } else { "" })
         }
-        ServerFrame::Joined { member, .. } => format!("joined {}", member.user),
-        ServerFrame::Left { member, .. } => format!("left {}", member.user),
+        ServerFrame::MemberChanged { change: MemberChange::Joined(member), .. } => {
+            format!("joined {}", member.user)
+        }
+        ServerFrame::MemberChanged { change: MemberChange::Left(member), .. } => {
+            format!("left {}", member.user)
+        }
         ServerFrame::HeartbeatAck { nonce, sent } => format!("heartbeat {nonce} {sent}"),
         ServerFrame::GoingAway { .. } => "going away".into(),
         ServerFrame::Error(problem) => format!("error {}", problem.name),

@@ -6,7 +6,7 @@ use relink::link::TransportId;
 use relink::session::Frame;
 use relink::{CloseCode, Failure, Instant, Message, SessionInput};
 use relink_node::{ConnectionId, NodeInput};
-use relink_v1::{ClientFrame, ServerFrame};
+use relink_v1::{ClientFrame, Codec, ServerFrame};
 
 use super::{Cluster, Due, Environment};
 

@@ -3,9 +3,9 @@
 use std::fmt::Debug;
 
 use relink::protocol::Rejection;
-use relink::session::{Member, Problem, Text};
+use relink::session::{Member, MemberChange, Problem, Text};
 use relink::{Channel, CloseCode, CloseFrame, Message, Position, Resume};
-use relink_v1::{ClientFrame, DecodeError, Encoding, ServerFrame};
+use relink_v1::{ClientFrame, Codec, Encoding, ServerFrame, Welcome};
 
 use super::judge::well_formed;
 
@@ -89,22 +89,12 @@ fn shown(message: &Message) -> String {
     format!("{message:?} {:?}", String::from_utf8_lossy(message.as_bytes()))
 }
 
-/// What the frames of both sides have in common, and how much memory they keep.
-trait Frame: Clone + Debug + PartialEq + Sized {
-    fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError>;
-    fn encode(&self, encoding: Encoding) -> Message;
+/// How much memory the frames of both sides keep.
+trait Frame: Codec + Clone + Debug + PartialEq {
     fn retained(&self) -> usize;
 }
 
 impl Frame for ClientFrame {
-    fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError> {
-        Self::decode(message)
-    }
-
-    fn encode(&self, encoding: Encoding) -> Message {
-        self.encode(encoding)
-    }
-
     fn retained(&self) -> usize {
         match self {
             Self::Hello { token, resume, .. } => {
@@ -126,17 +116,9 @@ impl Frame for ClientFrame {
 }
 
 impl Frame for ServerFrame {
-    fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError> {
-        Self::decode(message)
-    }
-
-    fn encode(&self, encoding: Encoding) -> Message {
-        self.encode(encoding)
-    }
-
     fn retained(&self) -> usize {
         match self {
-            Self::Welcome { session, refused, rejected, .. } => {
+            Self::Welcome(Welcome { session, refused, rejected, .. }) => {
                 let rejections: usize =
                     rejected.iter().map(|rejection| problem(&rejection.problem)).sum();
                 let room = rejected.capacity() * size_of::<Rejection>();
@@ -153,7 +135,8 @@ impl Frame for ServerFrame {
                 let room = members.capacity() * size_of::<Member>();
                 name(Some(channel)) + members.iter().map(member).sum::<usize>() + room
             }
-            Self::Joined { channel, member: who } | Self::Left { channel, member: who } => {
+            Self::MemberChanged { channel, change } => {
+                let (MemberChange::Joined(who) | MemberChange::Left(who)) = change;
                 name(Some(channel)) + member(who)
             }
             Self::Error(why) => problem(why),

@@ -1,7 +1,7 @@
 //! What the world decides of nodes: how long everything takes, what applications make of messages,
 //! how the store fails, and which of its events are lost.
 
-use relink::session::Problem;
+use relink::session::{MemberChange, Problem};
 use relink::{Channel, CloseCode, Message, SessionId};
 use relink_node::{ConnectionId, NodeInput, StoreEvent, StoreRequest, Stream};
 
@@ -168,7 +168,7 @@ impl Cluster<World> {
     pub(super) fn look_at_store(&mut self, event: &StoreEvent) {
         self.env.ledger.news(event);
         self.note(|| format!("the store tells: {event:?}"));
-        if let StoreEvent::Joined { member, .. } = event {
+        if let StoreEvent::MemberChanged { change: MemberChange::Joined(member), .. } = event {
             self.env.stays.entry(member.join.clone()).or_insert(self.now);
         }
     }

@@ -6,7 +6,7 @@ use relink::CloseCode;
 use relink::link::TransportId;
 use relink::session::Frame;
 use relink_node::ConnectionId;
-use relink_v1::{ClientFrame, ServerFrame};
+use relink_v1::{ClientFrame, Codec, ServerFrame};
 
 use super::World;
 use super::dice::Dice;

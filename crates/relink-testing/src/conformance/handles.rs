@@ -18,10 +18,10 @@ use relink_driver::{
     BuildError, Builder, Client, ClientCell, ConnectError, Connection as Polled, Events,
     InvalidUrl, Runtime,
     relink::{
-        CloseCode, ClosedReason, Event, Failure, Message, Phase, Plain, Protocol, Reason,
+        CloseCode, ClosedReason, Event, Failure, Instant, Message, Phase, Plain, Protocol, Reason,
         SendError, State,
         link::{Hint, Indicator, ReopenPolicy, Status},
-        protocol::{Command, ProtocolEvent},
+        protocol::{ClientFrame, ProtocolEvent},
         session::{Frame, SendErrorKind},
     },
 };
@@ -360,13 +360,13 @@ pub async fn e03_handles_and_futures_can_go_anywhere<Rt: Runtime>(_: Rt) {
 struct PanicsAt(&'static str);
 
 impl Protocol for PanicsAt {
-    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
+    fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
         assert_ne!(message.as_text(), Some(self.0), "this panic is part of the test");
-        Plain::default().receive(message, signals);
+        Plain::default().receive(message, events);
     }
 
-    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
-        Plain::default().command(command, frames);
+    fn send(&mut self, frame: ClientFrame, frames: &mut Vec<Frame>, now: Instant) {
+        Plain::default().send(frame, frames, now);
     }
 }
 

@@ -12,11 +12,11 @@ use std::{
 use relink_driver::{
     Runtime, TokenPlacement,
     relink::{
-        Event, Message, Protocol, Reason, SessionConfig, Token,
-        link::{Hint, Step, Timer},
+        Event, Instant, Message, Protocol, Reason, Resume, SessionConfig, Token,
+        link::{HandshakeEvent, Hint, Step, Timer},
         policy::CredentialsConfig,
-        protocol::{Command, ProtocolEvent},
-        session::Frame,
+        protocol::{ClientFrame, ProtocolEvent},
+        session::{Frame, Secret},
     },
 };
 
@@ -271,18 +271,26 @@ impl Drop for UnderWay {
 struct LoginFirst;
 
 impl Protocol for LoginFirst {
-    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
+    fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
         let is_welcome = message.as_text() == Some("welcome");
-        signals.push(if is_welcome {
-            ProtocolEvent::Authenticated
+        events.push(if is_welcome {
+            HandshakeEvent::Authenticated.into()
         } else {
             ProtocolEvent::Data(message)
         });
     }
 
-    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
-        if let Command::Step { step: Step::Authenticating, token: Some(token), .. } = command {
+    fn begin(
+        &mut self,
+        step: Step,
+        token: Option<&Secret>,
+        _resume: Option<&Resume>,
+        frames: &mut Vec<Frame>,
+    ) {
+        if let (Step::Authenticating, Some(token)) = (step, token) {
             frames.push(Frame::Message(format!("login {}", token.expose()).into()));
         }
     }
+
+    fn send(&mut self, _: ClientFrame, _: &mut Vec<Frame>, _: Instant) {}
 }

@@ -1,49 +1,26 @@
 //! What a client says, both ways.
 
-use crate::{ClientFrame, limits};
+use crate::limits;
 use relink::Message;
+use relink::protocol::ClientFrame;
 use relink::session::Secret;
 
-use super::Encoding;
 use super::fields::{Fields, need};
 use super::malformed::DecodeError;
 use super::names::{ClientKind, Key};
 use super::record::{Record, Value};
+use super::{Codec, Encoding};
 
-impl ClientFrame {
-    /// The frame as a message. Checks no [`limits`]: what exceeds them is refused by the peer.
-    ///
-    /// ```
-    /// use relink_v1::{ClientFrame, Encoding};
-    ///
-    /// let frame = ClientFrame::Heartbeat { nonce: 7, sent: 2 };
-    /// let message = frame.encode(Encoding::Json);
-    /// assert_eq!(message.as_text(), Some(r#"{"type":"heartbeat","nonce":7,"sent":2}"#));
-    /// assert_eq!(ClientFrame::decode(&message), Ok((frame, Encoding::Json)));
-    /// ```
-    #[must_use]
-    pub fn encode(&self, encoding: Encoding) -> Message {
+impl Codec for ClientFrame {
+    fn encode(&self, encoding: Encoding) -> Message {
         Record::from(self).encode(encoding)
     }
 
-    /// The length of [`encode`](Self::encode)d, without the work.
-    #[must_use]
-    pub fn encoded_len(&self, encoding: Encoding) -> usize {
+    fn encoded_len(&self, encoding: Encoding) -> usize {
         Record::from(self).encoded_len(encoding)
     }
 
-    /// The frame in a message, and its encoding. Fields that this version does not know are passed
-    /// over.
-    ///
-    /// Needs memory in proportion to the message, whatever it says. A payload shares the message's
-    /// memory.
-    ///
-    /// # Errors
-    ///
-    /// [`DecodeError`] with 1007 for what is not well-formed JSON or CBOR, and with 1003 for what
-    /// is and is no frame of a client: another type, a field that is missing, of another kind or
-    /// there twice, and a limit that is exceeded.
-    pub fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError> {
+    fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError> {
         let (fields, encoding) = Fields::of(message)?;
         let kind =
             fields.kind(ClientKind::NAMES, ClientKind::from_name, ClientKind::from_number)?;

@@ -12,7 +12,7 @@ use super::names::Key;
 ///
 /// ```
 /// use relink::CloseFrame;
-/// use relink_v1::ClientFrame;
+/// use relink_v1::{ClientFrame, Codec};
 ///
 /// let error = ClientFrame::decode(&r#"{"type":"renew","token":7}"#.into()).unwrap_err();
 /// let close = CloseFrame::from(error);

@@ -2,50 +2,27 @@
 
 use core::time::Duration;
 
-use crate::{ServerFrame, limits};
+use crate::limits;
 use relink::Message;
+use relink::protocol::{ServerFrame, Welcome};
+use relink::session::{Member, MemberChange};
 
-use super::Encoding;
 use super::fields::{Fields, need};
 use super::malformed::DecodeError;
 use super::names::{Key, ServerKind};
 use super::record::{Record, Value};
+use super::{Codec, Encoding};
 
-impl ServerFrame {
-    /// The frame as a message. Checks no [`limits`], as the peer does, but cuts the detail of a
-    /// problem to what is allowed. A duration is rounded up to the millisecond.
-    ///
-    /// ```
-    /// use relink_v1::{Encoding, ServerFrame};
-    ///
-    /// let frame = ServerFrame::Ack { serial: 7 };
-    /// let message = frame.encode(Encoding::Cbor);
-    /// assert_eq!(message.as_bytes(), [0xa2, 0, 8, 1, 7]);
-    /// assert_eq!(ServerFrame::decode(&message), Ok((frame, Encoding::Cbor)));
-    /// ```
-    #[must_use]
-    pub fn encode(&self, encoding: Encoding) -> Message {
+impl Codec for ServerFrame {
+    fn encode(&self, encoding: Encoding) -> Message {
         Record::from(self).encode(encoding)
     }
 
-    /// The length of [`encode`](Self::encode)d, without the work.
-    #[must_use]
-    pub fn encoded_len(&self, encoding: Encoding) -> usize {
+    fn encoded_len(&self, encoding: Encoding) -> usize {
         Record::from(self).encoded_len(encoding)
     }
 
-    /// The frame in a message, and its encoding. Fields that this version does not know are passed
-    /// over.
-    ///
-    /// Needs memory in proportion to the message, whatever it says. A payload shares the message's
-    /// memory.
-    ///
-    /// # Errors
-    ///
-    /// [`DecodeError`] with 1007 for what is not well-formed JSON or CBOR, and with 1003 for what
-    /// is and is no frame of a server: another type, a field that is missing, of another kind or
-    /// there twice, and a limit that is exceeded.
-    pub fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError> {
+    fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError> {
         let (fields, encoding) = Fields::of(message)?;
         let kind =
             fields.kind(ServerKind::NAMES, ServerKind::from_name, ServerKind::from_number)?;
@@ -59,19 +36,7 @@ fn read(
     message: &Message,
 ) -> Result<ServerFrame, DecodeError> {
     Ok(match kind {
-        ServerKind::Welcome => {
-            let rejected =
-                fields.records(Key::Rejected, limits::REJECTIONS, |fields| fields.rejection())?;
-            ServerFrame::Welcome {
-                session: fields.session()?,
-                resumed: need(Key::Resumed, fields.flag(Key::Resumed)?)?,
-                refused: fields.maybe_problem(Key::Refused)?,
-                received: fields.count(Key::Received)?,
-                rejected: rejected.unwrap_or_default(),
-                position: fields.position()?,
-                max_message: fields.counted(Key::MaxMessage)?,
-            }
-        }
+        ServerKind::Welcome => ServerFrame::Welcome(welcome(fields)?),
         ServerKind::Ack => ServerFrame::Ack { serial: fields.count(Key::Serial)? },
         ServerKind::Rejected => ServerFrame::Rejected(fields.rejection()?),
         ServerKind::Publication => {
@@ -104,14 +69,8 @@ fn read(
                 more: fields.flag(Key::More)?.unwrap_or(false),
             }
         }
-        ServerKind::Joined => {
-            let member = fields.record(Key::Member, |fields| fields.member())?;
-            ServerFrame::Joined { channel: fields.channel()?, member: need(Key::Member, member)? }
-        }
-        ServerKind::Left => {
-            let member = fields.record(Key::Member, |fields| fields.member())?;
-            ServerFrame::Left { channel: fields.channel()?, member: need(Key::Member, member)? }
-        }
+        ServerKind::Joined => member_changed(MemberChange::Joined, fields)?,
+        ServerKind::Left => member_changed(MemberChange::Left, fields)?,
         ServerKind::HeartbeatAck => ServerFrame::HeartbeatAck {
             nonce: need(Key::Nonce, fields.small_number(Key::Nonce)?)?,
             sent: fields.count(Key::Sent)?,
@@ -123,31 +82,49 @@ fn read(
     })
 }
 
+fn welcome(fields: &Fields<'_>) -> Result<Welcome, DecodeError> {
+    let rejected =
+        fields.records(Key::Rejected, limits::REJECTIONS, |fields| fields.rejection())?;
+    Ok(Welcome {
+        session: fields.session()?,
+        resumed: need(Key::Resumed, fields.flag(Key::Resumed)?)?,
+        refused: fields.maybe_problem(Key::Refused)?,
+        received: fields.count(Key::Received)?,
+        rejected: rejected.unwrap_or_default(),
+        position: fields.position()?,
+        max_message: fields.counted(Key::MaxMessage)?,
+    })
+}
+
+fn member_changed(
+    change: fn(Member) -> MemberChange,
+    fields: &Fields<'_>,
+) -> Result<ServerFrame, DecodeError> {
+    let member = fields.record(Key::Member, |fields| fields.member())?;
+    let channel = fields.channel()?;
+    Ok(ServerFrame::MemberChanged { channel, change: change(need(Key::Member, member)?) })
+}
+
+impl<'a> From<&'a Welcome> for Record<'a> {
+    fn from(welcome: &'a Welcome) -> Self {
+        let Welcome { session, resumed, refused, received, rejected, position, max_message } =
+            welcome;
+        let rejections = || Value::List(rejected.iter().map(Record::from).collect());
+        of(ServerKind::Welcome)
+            .text(Key::Session, session.expose())
+            .flag(Key::Resumed, *resumed)
+            .maybe(Key::Refused, refused.as_ref().map(|problem| Value::Record(problem.into())))
+            .number(Key::Received, *received)
+            .maybe(Key::Rejected, (!rejected.is_empty()).then(rejections))
+            .record(Key::Position, position)
+            .maybe(Key::MaxMessage, max_message.map(Value::Number))
+    }
+}
+
 impl<'a> From<&'a ServerFrame> for Record<'a> {
     fn from(frame: &'a ServerFrame) -> Self {
         match frame {
-            ServerFrame::Welcome {
-                session,
-                resumed,
-                refused,
-                received,
-                rejected,
-                position,
-                max_message,
-            } => {
-                let rejections = || Value::List(rejected.iter().map(Record::from).collect());
-                of(ServerKind::Welcome)
-                    .text(Key::Session, session.expose())
-                    .flag(Key::Resumed, *resumed)
-                    .maybe(
-                        Key::Refused,
-                        refused.as_ref().map(|problem| Value::Record(problem.into())),
-                    )
-                    .number(Key::Received, *received)
-                    .maybe(Key::Rejected, (!rejected.is_empty()).then(rejections))
-                    .record(Key::Position, position)
-                    .maybe(Key::MaxMessage, max_message.map(Value::Number))
-            }
+            ServerFrame::Welcome(welcome) => welcome.into(),
             ServerFrame::Ack { serial } => of(ServerKind::Ack).number(Key::Serial, *serial),
             ServerFrame::Rejected(rejection) => of(ServerKind::Rejected).rejection(rejection),
             ServerFrame::Publication { channel, offset, payload } => of(ServerKind::Publication)
@@ -172,11 +149,12 @@ impl<'a> From<&'a ServerFrame> for Record<'a> {
                     .with(Key::Members, members)
                     .maybe(Key::More, more.then_some(Value::Flag(true)))
             }
-            ServerFrame::Joined { channel, member } => {
-                of(ServerKind::Joined).channel(channel).record(Key::Member, member)
-            }
-            ServerFrame::Left { channel, member } => {
-                of(ServerKind::Left).channel(channel).record(Key::Member, member)
+            ServerFrame::MemberChanged { channel, change } => {
+                let (kind, member) = match change {
+                    MemberChange::Joined(member) => (ServerKind::Joined, member),
+                    MemberChange::Left(member) => (ServerKind::Left, member),
+                };
+                of(kind).channel(channel).record(Key::Member, member)
             }
             ServerFrame::HeartbeatAck { nonce, sent } => of(ServerKind::HeartbeatAck)
                 .number(Key::Nonce, u64::from(*nonce))

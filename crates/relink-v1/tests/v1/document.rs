@@ -6,7 +6,7 @@ use std::path::Path;
 
 use relink::session::Problem;
 use relink::{CloseCode, Message};
-use relink_v1::{ClientFrame, ServerFrame, limits};
+use relink_v1::{ClientFrame, Codec, ServerFrame, limits};
 use serde_json::{Map, Value};
 
 use crate::golden::{self, unhex};

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use relink::protocol::Rejection;
-use relink::session::{Member, Problem, Secret};
+use relink::session::{Member, MemberChange, Problem, Secret};
 use relink::{Channel, Message, Position, Resume, SessionId};
-use relink_v1::{ClientFrame, Encoding, ServerFrame};
+use relink_v1::{ClientFrame, Codec, Encoding, ServerFrame, Welcome};
 
 /// A frame, and what it looks like.
 pub(crate) struct Golden<F> {
@@ -160,7 +160,7 @@ pub(crate) fn client() -> Vec<Golden<ClientFrame>> {
 pub(crate) fn server() -> Vec<Golden<ServerFrame>> {
     vec![
         golden(
-            ServerFrame::Welcome {
+            ServerFrame::Welcome(Welcome {
                 session: session(),
                 resumed: false,
                 refused: None,
@@ -168,12 +168,12 @@ pub(crate) fn server() -> Vec<Golden<ServerFrame>> {
                 rejected: vec![],
                 position: Position::new(1, 0),
                 max_message: Some(1_048_576),
-            },
+            }),
             r#"{"type":"welcome","session":"5UEQ2BgTtVdNSPYHXTuyHg","resumed":false,"received":0,"position":{"epoch":1,"offset":0},"max_message":1048576}"#,
             "a600070a7635554551324267547456644e535059485854757948670ff411000ba20c010500181e1a00100000",
         ),
         golden(
-            ServerFrame::Welcome {
+            ServerFrame::Welcome(Welcome {
                 session: session(),
                 resumed: true,
                 refused: None,
@@ -184,13 +184,13 @@ pub(crate) fn server() -> Vec<Golden<ServerFrame>> {
                 }],
                 position: Position::new(1, 40),
                 max_message: None,
-            },
+            }),
             r#"{"type":"welcome","session":"5UEQ2BgTtVdNSPYHXTuyHg","resumed":true,"received":7,"rejected":[{"serial":6,"problem":{"name":"not_handled","detail":"no such command"}}],"position":{"epoch":1,"offset":40}}"#,
             "a600070a7635554551324267547456644e535059485854757948670ff511071281a201061819a2181a6b \
              6e6f745f68616e646c6564181b6f6e6f207375636820636f6d6d616e640ba20c01051828",
         ),
         golden(
-            ServerFrame::Welcome {
+            ServerFrame::Welcome(Welcome {
                 session: session(),
                 resumed: false,
                 refused: Some(Problem::new("session_expired", "it ended 10 minutes ago")),
@@ -198,7 +198,7 @@ pub(crate) fn server() -> Vec<Golden<ServerFrame>> {
                 rejected: vec![],
                 position: Position::new(2, 0),
                 max_message: None,
-            },
+            }),
             r#"{"type":"welcome","session":"5UEQ2BgTtVdNSPYHXTuyHg","resumed":false,"refused":{"name":"session_expired","detail":"it ended 10 minutes ago"},"received":0,"position":{"epoch":2,"offset":0}}"#,
             "a600070a7635554551324267547456644e535059485854757948670ff410a2181a6f73657373696f6e5f \
              65787069726564181b77697420656e646564203130206d696e757465732061676f11000ba20c020500",
@@ -278,12 +278,18 @@ pub(crate) fn server() -> Vec<Golden<ServerFrame>> {
             "a4000d02656c6f626279181881a21563616e6e16626a31181df5",
         ),
         golden(
-            ServerFrame::Joined { channel: lobby(), member: member("ann", "j3", Some("here")) },
+            ServerFrame::MemberChanged {
+                channel: lobby(),
+                change: MemberChange::Joined(member("ann", "j3", Some("here"))),
+            },
             r#"{"type":"joined","channel":"lobby","member":{"user":"ann","join":"j3","info":"here"}}"#,
             "a3000e02656c6f62627914a31563616e6e16626a33176468657265",
         ),
         golden(
-            ServerFrame::Left { channel: lobby(), member: member("ann", "j3", None) },
+            ServerFrame::MemberChanged {
+                channel: lobby(),
+                change: MemberChange::Left(member("ann", "j3", None)),
+            },
             r#"{"type":"left","channel":"lobby","member":{"user":"ann","join":"j3"}}"#,
             "a3000f02656c6f62627914a21563616e6e16626a33",
         ),

@@ -4,9 +4,9 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use relink::protocol::Rejection;
-use relink::session::{Member, Problem};
+use relink::session::{Member, MemberChange, Problem};
 use relink::{Channel, Message, Position, Resume, SessionId};
-use relink_v1::{ClientFrame, DecodeError, Encoding, ServerFrame, limits};
+use relink_v1::{ClientFrame, Codec, DecodeError, Encoding, ServerFrame, Welcome, limits};
 
 const BOTH: [Encoding; 2] = [Encoding::Json, Encoding::Cbor];
 
@@ -60,14 +60,16 @@ fn w11_sessions_tokens_and_words_are_limited() {
         ClientFrame::Hello { token: None, resume: Some(resume), max_message: None }
     };
     client(&frame(limits::SESSION), &frame(limits::SESSION + 1), "resume.session");
-    let frame = |length| ServerFrame::Welcome {
-        session: SessionId::from(long(length)),
-        resumed: false,
-        refused: None,
-        received: 0,
-        rejected: vec![],
-        position,
-        max_message: None,
+    let frame = |length| {
+        ServerFrame::Welcome(Welcome {
+            session: SessionId::from(long(length)),
+            resumed: false,
+            refused: None,
+            received: 0,
+            rejected: vec![],
+            position,
+            max_message: None,
+        })
     };
     server(&frame(limits::SESSION), &frame(limits::SESSION + 1), "session");
     let frame = |length| ClientFrame::Renew { token: long(length).into() };
@@ -83,9 +85,13 @@ fn w11_sessions_tokens_and_words_are_limited() {
 
 #[test]
 fn w11_members_are_limited() {
-    let joined = |user: usize, join: usize, info: usize| ServerFrame::Joined {
+    let joined = |user: usize, join: usize, info: usize| ServerFrame::MemberChanged {
         channel: "x".into(),
-        member: Member { user: long(user), join: long(join), info: Some(long(info).into()) },
+        change: MemberChange::Joined(Member {
+            user: long(user),
+            join: long(join),
+            info: Some(long(info).into()),
+        }),
     };
     let most = joined(limits::USER, limits::JOIN, limits::PRESENCE);
     server(&most, &joined(limits::USER + 1, 1, 1), "member.user");
@@ -126,14 +132,16 @@ fn w11_problems_are_limited_and_the_encoder_cuts_what_is_longer() {
 #[test]
 fn w11_rejections_are_limited() {
     let rejection = Rejection { serial: 1, problem: Problem::new("x", "") };
-    let frame = |count| ServerFrame::Welcome {
-        session: "x".into(),
-        resumed: true,
-        refused: None,
-        received: 1,
-        rejected: vec![rejection.clone(); count],
-        position: Position::new(0, 0),
-        max_message: None,
+    let frame = |count| {
+        ServerFrame::Welcome(Welcome {
+            session: "x".into(),
+            resumed: true,
+            refused: None,
+            received: 1,
+            rejected: vec![rejection.clone(); count],
+            position: Position::new(0, 0),
+            max_message: None,
+        })
     };
     server(&frame(limits::REJECTIONS), &frame(limits::REJECTIONS + 1), "rejected");
 }
@@ -164,14 +172,16 @@ fn w11_numbers_end_where_those_of_json_are_safe() {
         |serial| ServerFrame::Rejected(Rejection { serial, problem: Problem::new("x", "") });
     server(&frame(most), &frame(more), "serial");
     server(&frame(1), &frame(0), "serial");
-    let frame = |received| ServerFrame::Welcome {
-        session: "x".into(),
-        resumed: true,
-        refused: None,
-        received,
-        rejected: vec![],
-        position: Position::new(0, most),
-        max_message: None,
+    let frame = |received| {
+        ServerFrame::Welcome(Welcome {
+            session: "x".into(),
+            resumed: true,
+            refused: None,
+            received,
+            rejected: vec![],
+            position: Position::new(0, most),
+            max_message: None,
+        })
     };
     server(&frame(most), &frame(more), "received");
 }

@@ -3,7 +3,7 @@
 use std::iter;
 
 use relink::{CloseFrame, Message};
-use relink_v1::{ClientFrame, DecodeError, Encoding, ServerFrame};
+use relink_v1::{ClientFrame, Codec, DecodeError, Encoding, ServerFrame};
 
 use crate::golden::{self, unhex};
 

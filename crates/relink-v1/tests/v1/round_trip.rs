@@ -6,9 +6,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use relink::protocol::Rejection;
-use relink::session::{Member, Problem, Secret, Text};
+use relink::session::{Member, MemberChange, Problem, Secret, Text};
 use relink::{Channel, Message, Position, Resume, SessionId};
-use relink_v1::{ClientFrame, Encoding, ServerFrame, limits};
+use relink_v1::{ClientFrame, Codec, Encoding, ServerFrame, Welcome, limits};
 
 proptest! {
     #[test]
@@ -65,7 +65,7 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
     prop_oneof![
         welcome.prop_map(
             |(session, resumed, refused, (received, rejected, position, max_message))| {
-                ServerFrame::Welcome {
+                ServerFrame::Welcome(Welcome {
                     session,
                     resumed,
                     refused,
@@ -73,7 +73,7 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
                     rejected,
                     position,
                     max_message,
-                }
+                })
             }
         ),
         count().prop_map(|serial| ServerFrame::Ack { serial }),
@@ -91,8 +91,14 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
             .prop_map(|(channel, problem)| ServerFrame::Unsubscribed { channel, problem }),
         (channel(), vec(member(), 0..5), any::<bool>())
             .prop_map(|(channel, members, more)| ServerFrame::Members { channel, members, more }),
-        (channel(), member()).prop_map(|(channel, member)| ServerFrame::Joined { channel, member }),
-        (channel(), member()).prop_map(|(channel, member)| ServerFrame::Left { channel, member }),
+        (channel(), member()).prop_map(|(channel, member)| ServerFrame::MemberChanged {
+            channel,
+            change: MemberChange::Joined(member)
+        }),
+        (channel(), member()).prop_map(|(channel, member)| ServerFrame::MemberChanged {
+            channel,
+            change: MemberChange::Left(member)
+        }),
         (any::<u32>(), count()).prop_map(|(nonce, sent)| ServerFrame::HeartbeatAck { nonce, sent }),
         count().prop_map(|ms| ServerFrame::GoingAway { retry_after: Duration::from_millis(ms) }),
         problem().prop_map(ServerFrame::Error),

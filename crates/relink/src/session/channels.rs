@@ -8,8 +8,8 @@ use rand_core::Rng;
 
 use super::presence::Presence;
 use super::{
-    Channel, Command, Event, Given, Member, Position, Problem, Protocol, Secret, Session,
-    SessionAction, Text,
+    Channel, ClientFrame, Event, Given, Member, MemberChange, Position, Problem, Protocol, Secret,
+    Session, SessionAction, Text,
 };
 use crate::base::config::ConfigError;
 use crate::base::time::Instant;
@@ -262,12 +262,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    pub(super) fn member_joined(&mut self, channel: &Channel, member: Member) {
-        self.presence(channel, |presence| presence.joined(member));
-    }
-
-    pub(super) fn member_left(&mut self, channel: &Channel, member: Member) {
-        self.presence(channel, |presence| presence.left(member));
+    pub(super) fn member_changed(&mut self, channel: &Channel, change: MemberChange) {
+        self.presence(channel, |presence| presence.apply(change));
     }
 
     /// Something about the members of a channel; what it changes is told.
@@ -295,8 +291,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             SubscriptionAction::Unsubscribe(channel) => {
                 let ending = self.channels.ending.entry(channel.clone()).or_default();
                 *ending = ending.saturating_add(1);
-                self.protocol.command(Command::Unsubscribe { channel }, &mut self.frames);
-                self.control.extend(self.frames.drain(..));
+                self.say(ClientFrame::Unsubscribe { channel }, now);
             }
         }
         true
@@ -325,12 +320,10 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         if let Err(problem) = self.may_ask(&channel, since, presence.as_ref()) {
             return self.subscription_failed(channel, problem, now);
         }
-        let command = Command::Subscribe { channel: channel.clone(), since, token, presence };
-        self.protocol.command(command, &mut self.frames);
-        if self.frames.is_empty() {
+        let frame = ClientFrame::Subscribe { channel: channel.clone(), since, token, presence };
+        if !self.say(frame, now) {
             let problem = Problem::new(Problem::NOT_SUPPORTED, "this protocol has no channels");
             self.subscription_failed(channel, problem, now);
         }
-        self.control.extend(self.frames.drain(..));
     }
 }

@@ -14,12 +14,12 @@ mod place;
 mod positions;
 mod presence;
 pub mod protocol;
-mod protocol_event;
 mod receive;
 mod resume;
 mod roster;
 mod send;
 mod subscriptions;
+mod vocabulary;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -46,13 +46,14 @@ pub use roster::{Roster, RosterChange, RosterMember};
 pub use subscriptions::{
     SubscriptionAction, SubscriptionState, Subscriptions, SubscriptionsConfig,
 };
+pub use vocabulary::MemberChange;
 
 use answers::Answers;
 use channels::Channels;
 use oversize::Oversize;
 use place::Place;
 use positions::Inbox;
-use protocol::{Command, Given, Protocol, ProtocolEvent, Rejection, SessionInfo};
+use protocol::{ClientFrame, Given, Protocol, ProtocolEvent, Rejection, ServerFrame, Welcome};
 use resume::Hellos;
 use send::Backlog;
 
@@ -131,7 +132,7 @@ pub struct Session<P, R> {
     actions: VecDeque<SessionAction>,
     /// The weight of the messages in them.
     handed_back: usize,
-    signals: Vec<ProtocolEvent>,
+    protocol_events: Vec<ProtocolEvent>,
     frames: Vec<Frame>,
 }
 
@@ -194,7 +195,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             detail: String::new(),
             actions: VecDeque::new(),
             handed_back: 0,
-            signals: Vec::new(),
+            protocol_events: Vec::new(),
             frames: Vec::new(),
         })
     }
@@ -377,21 +378,16 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             Action::StartStep { step, .. } => {
                 let (token, resume) = (self.token_here().cloned(), self.resume_here());
                 self.hellos.said(resume.is_some());
-                let command =
-                    Command::Step { step, token: token.as_ref(), resume: resume.as_ref() };
-                self.protocol.command(command, &mut self.frames);
+                self.protocol.begin(step, token.as_ref(), resume.as_ref(), &mut self.frames);
                 self.control.extend(self.frames.drain(..));
             }
             Action::SendPing { nonce, .. } => {
                 let sent = self.outbox.last_on_transport();
-                let at = self.link.now();
-                self.protocol.command(Command::Heartbeat { nonce, sent, at }, &mut self.frames);
-                self.control.extend(self.frames.drain(..));
+                self.say(ClientFrame::Heartbeat { nonce, sent }, self.link.now());
             }
             Action::RenewToken { .. } => {
                 if let Some(token) = self.token_here().cloned() {
-                    self.protocol.command(Command::Renew { token: &token }, &mut self.frames);
-                    self.control.extend(self.frames.drain(..));
+                    self.say(ClientFrame::Renew { token }, self.link.now());
                 }
             }
             Action::SendClose { code, .. } => {
@@ -410,6 +406,14 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
             Action::Event(event) => self.translate(event),
         }
+    }
+
+    /// Says this ahead of the outbox. Returns whether the protocol has words for it.
+    fn say(&mut self, frame: ClientFrame, now: Instant) -> bool {
+        self.protocol.send(frame, &mut self.frames, now);
+        let is_said = !self.frames.is_empty();
+        self.control.extend(self.frames.drain(..));
+        is_said
     }
 
     fn address(&self, endpoint: Endpoint) -> Address {

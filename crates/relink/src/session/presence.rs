@@ -8,6 +8,7 @@ use crate::session::event::PresenceEvent;
 use crate::session::ids::Member;
 use crate::session::message::Text;
 use crate::session::roster::{Roster, RosterChange};
+use crate::session::vocabulary::MemberChange;
 
 /// One stay of one user: a user with two sessions is there twice.
 type Stay = (String, String);
@@ -66,12 +67,15 @@ impl Presence {
         );
     }
 
-    pub(crate) fn joined(&mut self, Member { user, join, info }: Member) {
-        self.roster.joined((user, join), (), info);
-    }
-
-    pub(crate) fn left(&mut self, Member { user, join, .. }: Member) {
-        self.roster.left(&(user, join), ());
+    pub(crate) fn apply(&mut self, change: MemberChange) {
+        match change {
+            MemberChange::Joined(Member { user, join, info }) => {
+                self.roster.joined((user, join), (), info);
+            }
+            MemberChange::Left(Member { user, join, .. }) => {
+                self.roster.left(&(user, join), ());
+            }
+        }
     }
 
     /// Changes were lost before the list came: it has to be asked for again.

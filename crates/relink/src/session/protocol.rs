@@ -10,20 +10,21 @@ use crate::session::ids::{Channel, Position, Resume};
 use crate::session::message::{CloseFrame, Frame, Message, Secret, Text};
 
 pub use crate::session::ids::Rejection;
-pub use crate::session::protocol_event::{ProtocolEvent, SessionInfo};
+pub use crate::session::vocabulary::{ClientFrame, ProtocolEvent, ServerFrame, Welcome};
 
-/// Translates between the frames of a transport and what the session understands: frames in,
-/// [`ProtocolEvent`]s out; [`Command`]s in, frames out. It keeps no time and takes no decision.
+/// Translates between the frames of a transport and the words of a session: frames in,
+/// [`ProtocolEvent`]s out; [`ClientFrame`]s in, frames out. It keeps no time and takes no decision.
 ///
 /// ```
-/// use relink::{Message, Plain, Protocol};
-/// use relink::protocol::{Command, ProtocolEvent};
+/// use relink::{Instant, Message, Plain, Protocol};
+/// use relink::protocol::{ClientFrame, ProtocolEvent};
 /// use relink::session::Frame;
 ///
 /// let mut plain = Plain::default();
 /// let mut frames = Vec::new();
-/// let message = Message::from("hello");
-/// plain.command(Command::Data { message, channel: None, serial: None }, &mut frames);
+/// let payload = Message::from("hello");
+/// let said = ClientFrame::Message { serial: None, channel: None, payload };
+/// plain.send(said, &mut frames, Instant::ORIGIN);
 /// assert_eq!(frames, [Frame::Message(Message::from("hello"))]);
 ///
 /// let mut signals = Vec::new();
@@ -40,10 +41,22 @@ pub trait Protocol {
     /// The peer's close frame arrived; signals are heeded before it.
     fn closing(&mut self, _frame: &CloseFrame, _signals: &mut Vec<ProtocolEvent>) {}
 
-    /// The session wants this said.
-    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>);
+    /// A handshake step begins: says its opening word, if it has one, with the token and the
+    /// session to resume, if there are any.
+    fn begin(
+        &mut self,
+        _step: Step,
+        _token: Option<&Secret>,
+        _resume: Option<&Resume>,
+        _frames: &mut Vec<Frame>,
+    ) {
+    }
 
-    /// How many bytes [`command`](Self::command) makes of a message, counted against the largest
+    /// Says this to the server. The session never asks for [`ClientFrame::Hello`]: that is the
+    /// opening word of `relink.v1` ([`begin`](Self::begin)).
+    fn send(&mut self, frame: ClientFrame, frames: &mut Vec<Frame>, now: Instant);
+
+    /// How many bytes [`send`](Self::send) makes of a message, counted against the largest
     /// message that the peer takes.
     fn encoded_len(
         &self,
@@ -80,7 +93,7 @@ pub trait Protocol {
         false
     }
 
-    /// Whether a fresh token can be given to the server over the open link ([`Command::Renew`]).
+    /// Whether a fresh token can be given to the server over the open link ([`ClientFrame::Renew`]).
     /// Without that, none is fetched while connected: it would only grow old.
     fn renews(&self) -> bool {
         false
@@ -106,8 +119,18 @@ impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
         (**self).closing(frame, signals);
     }
 
-    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
-        (**self).command(command, frames);
+    fn begin(
+        &mut self,
+        step: Step,
+        token: Option<&Secret>,
+        resume: Option<&Resume>,
+        frames: &mut Vec<Frame>,
+    ) {
+        (**self).begin(step, token, resume, frames);
+    }
+
+    fn send(&mut self, frame: ClientFrame, frames: &mut Vec<Frame>, now: Instant) {
+        (**self).send(frame, frames, now);
     }
 
     fn encoded_len(
@@ -140,7 +163,7 @@ impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
     }
 }
 
-/// What an application hands in besides messages, and what goes into a [`Command`] as it is.
+/// What an application hands in besides messages, and what goes into a [`ClientFrame`] as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Given<'a> {
@@ -189,60 +212,6 @@ impl Unreadable {
     }
 }
 
-/// What a session wants said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Command<'a> {
-    /// A handshake step begins; say its opening word, if it has one.
-    Step {
-        /// Which.
-        step: Step,
-        /// The token, if there is one.
-        token: Option<&'a Secret>,
-        /// The session to go on with, if there is one.
-        resume: Option<&'a Resume>,
-    },
-    /// The token was renewed.
-    Renew {
-        /// The fresh one.
-        token: &'a Secret,
-    },
-    /// A heartbeat.
-    Heartbeat {
-        /// Should come back in the answer.
-        nonce: u32,
-        /// The serial of the last message that the peer should have by now.
-        sent: u64,
-        /// The time, for protocols that write it into their heartbeats.
-        at: Instant,
-    },
-    /// A message of the application.
-    Data {
-        /// The message.
-        message: Message,
-        /// The channel it is meant for.
-        channel: Option<Channel>,
-        /// Its number in the session, where it is to be acknowledged.
-        serial: Option<u64>,
-    },
-    /// A channel's publications are wanted.
-    Subscribe {
-        /// Which channel.
-        channel: Channel,
-        /// After this position, where this side has been in the stream before.
-        since: Option<Position>,
-        /// The token for the channel, where it needs one.
-        token: Option<Secret>,
-        /// What to tell the other members about this one, where it wants to be seen.
-        presence: Option<Text>,
-    },
-    /// They are not wanted any more.
-    Unsubscribe {
-        /// Which channel.
-        channel: Channel,
-    },
-}
-
 /// No wire format at all: messages pass as they are, heartbeats are WebSocket pings.
 ///
 /// One convention: a server without a word for it can put a going-away hint into the reason of its
@@ -260,20 +229,20 @@ impl Protocol for Plain {
         let hint =
             frame.reason.split([' ', ';', ',']).find_map(|word| word.strip_prefix("retry-after="));
         if let Some(Ok(HumanDuration(retry_after))) = hint.map(str::parse) {
-            signals.push(ProtocolEvent::GoingAway { retry_after });
+            signals.push(ServerFrame::GoingAway { retry_after }.into());
         }
     }
 
-    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
-        match command {
-            Command::Data { message, .. } => frames.push(Frame::Message(message)),
-            Command::Heartbeat { nonce, .. } => {
+    fn send(&mut self, frame: ClientFrame, frames: &mut Vec<Frame>, _now: Instant) {
+        match frame {
+            ClientFrame::Message { payload, .. } => frames.push(Frame::Message(payload)),
+            ClientFrame::Heartbeat { nonce, .. } => {
                 frames.push(Frame::Ping(bytes::Bytes::copy_from_slice(&nonce.to_be_bytes())));
             }
-            Command::Step { .. }
-            | Command::Renew { .. }
-            | Command::Subscribe { .. }
-            | Command::Unsubscribe { .. } => {}
+            ClientFrame::Hello { .. }
+            | ClientFrame::Renew { .. }
+            | ClientFrame::Subscribe { .. }
+            | ClientFrame::Unsubscribe { .. } => {}
         }
     }
 }

@@ -5,7 +5,8 @@ use alloc::string::{String, ToString};
 use rand_core::Rng;
 
 use super::{
-    Address, CloseFrame, Event, Frame, Given, Protocol, ProtocolEvent, Secret, Session, Token,
+    Address, CloseFrame, Event, Frame, Given, Protocol, ProtocolEvent, Secret, ServerFrame,
+    Session, Token,
 };
 use crate::base::stats::count;
 use crate::base::time::Instant;
@@ -86,8 +87,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 let stats = self.link.stats_mut();
                 count(&mut stats.messages_received);
                 stats.bytes_received = stats.bytes_received.saturating_add(message.len() as u64);
-                self.protocol.receive(message, &mut self.signals);
-                self.heed_signals(id, now);
+                self.protocol.receive(message, &mut self.protocol_events);
+                self.handle_protocol_events(id, now);
             }
             Frame::Ping(_) => {}
             Frame::Pong(payload) => {
@@ -99,8 +100,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                     // Nobody else has the session: it is asked for once more.
                     frame.code = CloseCode::GAP;
                 }
-                self.protocol.closing(&frame, &mut self.signals);
-                self.heed_signals(id, now);
+                self.protocol.closing(&frame, &mut self.protocol_events);
+                self.handle_protocol_events(id, now);
                 if frame.code == CloseCode::TOO_BIG {
                     self.complained();
                 }
@@ -113,77 +114,86 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    fn heed_signals(&mut self, id: TransportId, now: Instant) {
-        let mut signals = core::mem::take(&mut self.signals);
-        for signal in signals.drain(..) {
+    fn handle_protocol_events(&mut self, id: TransportId, now: Instant) {
+        let mut events = core::mem::take(&mut self.protocol_events);
+        for event in events.drain(..) {
             if self.link.transport() == Some(id) {
-                self.handle_protocol_event(signal, id, now);
+                self.handle_protocol_event(event, id, now);
             }
         }
-        self.signals = signals;
+        self.protocol_events = events;
     }
 
-    fn handle_protocol_event(&mut self, signal: ProtocolEvent, id: TransportId, now: Instant) {
-        if signal.is_of_session() && !matches!(self.link.state(), State::Connected | State::Closing)
-        {
-            return;
-        }
-        let signal = match signal {
+    fn handle_protocol_event(&mut self, event: ProtocolEvent, id: TransportId, now: Instant) {
+        match event {
             ProtocolEvent::Data(message) => {
                 self.inbox.count_event();
-                return self.emit(Event::Message(message));
+                self.emit(Event::Message(message));
             }
-            ProtocolEvent::Publication { channel, offset, message } => {
-                return self.published(channel, offset, message, id, now);
-            }
-            ProtocolEvent::Withheld { channel, offset, problem } => {
-                return self.withheld(channel, offset, problem, id, now);
-            }
-            ProtocolEvent::Published { count } => return self.count_published(count, id, now),
-            ProtocolEvent::Acknowledged { serial } => return self.acknowledged(serial, id, now),
-            ProtocolEvent::Rejected(rejection) => return self.rejected(rejection, id, now),
-            ProtocolEvent::Session(welcome) => return self.welcomed(*welcome, id, now),
-            ProtocolEvent::MaxMessage(most) => return self.oversize.set_limit(most),
-            ProtocolEvent::Subscribed { ref channel, .. }
-            | ProtocolEvent::Unsubscribed { ref channel, problem: Some(_) }
-            | ProtocolEvent::Members { ref channel, .. }
-            | ProtocolEvent::Joined { ref channel, .. }
-            | ProtocolEvent::Left { ref channel, .. }
-                if self.channels.is_past(channel) =>
-            {
-                return;
-            }
-            ProtocolEvent::Subscribed { channel, position, recovered } => {
-                return self.subscribed(channel, position, recovered);
-            }
-            ProtocolEvent::Unsubscribed { channel, problem } => {
-                return self.unsubscribed(channel, problem, now);
-            }
-            ProtocolEvent::Members { channel, members, more } => {
-                return self.set_members(&channel, members, more);
-            }
-            ProtocolEvent::Joined { channel, member } => {
-                return self.member_joined(&channel, member);
-            }
-            ProtocolEvent::Left { channel, member } => return self.member_left(&channel, member),
-            ProtocolEvent::Problem(problem) => {
-                self.detail = problem.to_string();
-                return;
-            }
-            ProtocolEvent::HeartbeatAck(nonce) => {
-                return self.drive(Input::Pong { id, nonce }, now);
-            }
+            ProtocolEvent::Session(frame) => self.handle_server_frame(frame, id, now),
+            ProtocolEvent::Handshake(HandshakeEvent::Redirect) => {}
+            ProtocolEvent::Handshake(event) => self.drive(Input::Handshake { id, event }, now),
+            ProtocolEvent::Redirect(address) => self.sent_elsewhere(&address, id, now),
+            ProtocolEvent::Pong(nonce) => self.drive(Input::Pong { id, nonce }, now),
+            ProtocolEvent::MaxMessage(most) => self.oversize.set_limit(most),
             ProtocolEvent::Malformed(frame) => {
-                return self.give_up(Failure::Protocol(frame.code), frame, id, now);
+                self.give_up(Failure::Protocol(frame.code), frame, id, now);
             }
-            ProtocolEvent::Redirect(address) => return self.sent_elsewhere(&address, id, now),
-            ProtocolEvent::Welcome => HandshakeEvent::Welcome,
-            ProtocolEvent::ChallengeMet => HandshakeEvent::ChallengeMet,
-            ProtocolEvent::Authenticated => HandshakeEvent::Authenticated,
-            ProtocolEvent::Refused(refusal) => HandshakeEvent::Refused(refusal),
-            ProtocolEvent::GoingAway { retry_after } => HandshakeEvent::GoingAway { retry_after },
-        };
-        self.drive(Input::Handshake { id, event: signal }, now);
+        }
+    }
+
+    fn handle_server_frame(&mut self, frame: ServerFrame, id: TransportId, now: Instant) {
+        match frame {
+            ServerFrame::Welcome(welcome) => {
+                self.welcomed(welcome, id, now);
+                let event = HandshakeEvent::Authenticated;
+                self.drive(Input::Handshake { id, event }, now);
+            }
+            ServerFrame::GoingAway { retry_after } => {
+                let event = HandshakeEvent::GoingAway { retry_after };
+                self.drive(Input::Handshake { id, event }, now);
+            }
+            ServerFrame::Error(problem) => self.detail = problem.to_string(),
+            ServerFrame::HeartbeatAck { nonce, sent } => {
+                self.drive(Input::Pong { id, nonce: Some(nonce) }, now);
+                if self.is_in_session(id) {
+                    self.count_published(sent, id, now);
+                }
+            }
+            // Nothing else can be meant before the link is usable.
+            _ if !self.is_in_session(id) => {}
+            ServerFrame::Ack { serial } => self.acknowledged(serial, id, now),
+            ServerFrame::Rejected(rejection) => self.rejected(rejection, id, now),
+            ServerFrame::Publication { channel, offset, payload } => {
+                self.published(channel, offset, payload, id, now);
+            }
+            ServerFrame::Withheld { channel, offset, problem } => {
+                self.withheld(channel, offset, problem, id, now);
+            }
+            ServerFrame::Subscribed { ref channel, .. }
+            | ServerFrame::Unsubscribed { ref channel, problem: Some(_) }
+            | ServerFrame::Members { ref channel, .. }
+            | ServerFrame::MemberChanged { ref channel, .. }
+                if self.channels.is_past(channel) => {}
+            ServerFrame::Subscribed { channel, position, recovered } => {
+                self.subscribed(channel, position, recovered);
+            }
+            ServerFrame::Unsubscribed { channel, problem } => {
+                self.unsubscribed(channel, problem, now);
+            }
+            ServerFrame::Members { channel, members, more } => {
+                self.set_members(&channel, members, more);
+            }
+            ServerFrame::MemberChanged { channel, change } => {
+                self.member_changed(&channel, change);
+            }
+        }
+    }
+
+    /// Whether this transport is the present one, and usable.
+    fn is_in_session(&self, id: TransportId) -> bool {
+        self.link.transport() == Some(id)
+            && matches!(self.link.state(), State::Connected | State::Closing)
     }
 
     /// Closes the transport with this frame, for what came over it.

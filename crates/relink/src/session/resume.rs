@@ -10,7 +10,7 @@ use super::outbox::InFlight;
 use super::positions::Arrival;
 use super::{
     Channel, CloseFrame, Event, Given, Message, Problem, Protocol, Rejection, Resume, Session,
-    SessionInfo,
+    Welcome,
 };
 use crate::base::stats::count;
 use crate::base::time::Instant;
@@ -70,8 +70,10 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 
     /// The server has said which session this is.
-    pub(super) fn welcomed(&mut self, welcome: SessionInfo, id: TransportId, now: Instant) {
-        let SessionInfo { session, resumed, refused, received, mut rejected, position } = welcome;
+    pub(super) fn welcomed(&mut self, welcome: Welcome, id: TransportId, now: Instant) {
+        let Welcome { session, resumed, refused, received, mut rejected, position, max_message } =
+            welcome;
+        self.oversize.set_limit(max_message);
         self.hellos.waits = false;
         if !matches!(
             self.link.state(),

@@ -7,7 +7,7 @@ use rand_core::Rng;
 use super::outbox::{Entry, InFlight};
 use super::oversize::message_len;
 use super::{
-    Channel, Command, DropReason, Event, Frame, Given, Guarantee, Message, OfflineSend, Outbox,
+    Channel, ClientFrame, DropReason, Event, Frame, Given, Guarantee, Message, OfflineSend, Outbox,
     Outgoing, Overflow, Priority, Protocol, Receipt, SendError, SendErrorKind, SendReceipt,
     Session, SessionAction, SizeLimit,
 };
@@ -191,21 +191,21 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         if paced {
             self.backlog.goes(&self.outbox, now);
         }
-        let (command, unacknowledged) = if let Some(again) = self.outbox.next_resend() {
-            (command(again), None)
+        let (frame, unacknowledged) = if let Some(again) = self.outbox.next_resend() {
+            (message_frame(again), None)
         } else {
             let Some(entry) = self.outbox.pop() else { return false };
             self.sent(&entry);
             if counted {
-                (command(self.outbox.put_in_flight(entry)), None)
+                (message_frame(self.outbox.put_in_flight(entry)), None)
             } else {
                 let Entry { receipt, outgoing: Outgoing { message, channel, .. }, .. } = entry;
-                (Command::Data { message, channel, serial: None }, Some(receipt))
+                (ClientFrame::Message { serial: None, channel, payload: message }, Some(receipt))
             }
         };
         self.report_queue();
         self.frames.clear();
-        self.protocol.command(command, &mut self.frames);
+        self.protocol.send(frame, &mut self.frames, now);
         let size = self.frames.iter().map(message_len).max().unwrap_or(0);
         match unacknowledged {
             Some(receipt) => self.oversize.record_unacknowledged(receipt, size),
@@ -295,8 +295,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 }
 
-/// A message in flight as the protocol is told of it; it is kept until it is acknowledged.
-fn command(InFlight { serial, outgoing, .. }: &InFlight) -> Command<'static> {
-    let Outgoing { message, channel, .. } = outgoing.clone();
-    Command::Data { message, channel, serial: Some(*serial) }
+/// A message in flight as it is said; it is kept until it is acknowledged.
+fn message_frame(InFlight { serial, outgoing, .. }: &InFlight) -> ClientFrame {
+    let Outgoing { message: payload, channel, .. } = outgoing.clone();
+    ClientFrame::Message { serial: Some(*serial), channel, payload }
 }

@@ -5,13 +5,15 @@ use core::time::Duration;
 use rand_pcg::Pcg32;
 use relink::link::TransportId;
 use relink::rand_core::SeedableRng;
-use relink::session::{Frame, Member, PresenceEvent, Problem, Secret, SendReceipt, Text};
+use relink::session::{
+    Frame, Member, MemberChange, PresenceEvent, Problem, Secret, SendReceipt, Text,
+};
 use relink::{
     Channel, CloseCode, CloseFrame, Event, Failure, Instant, Message, Outgoing, Position, Protocol,
     Resume, SendError, Session, SessionAction, SessionConfig, SessionInput, State, Subscription,
 };
 use relink_v1 as v1;
-use relink_v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
+use relink_v1::{ClientFrame, Codec, Encoding, RelinkV1, ServerFrame, Welcome};
 
 pub(crate) type Client = Session<RelinkV1, Pcg32>;
 
@@ -148,7 +150,7 @@ impl<P: Protocol> Desk<P> {
     pub(crate) fn welcome(&mut self, session: &str) {
         let max_message = self.max_message;
         let mut welcome = fresh(session, None);
-        if let ServerFrame::Welcome { max_message: told, .. } = &mut welcome {
+        if let ServerFrame::Welcome(Welcome { max_message: told, .. }) = &mut welcome {
             *told = max_message;
         }
         self.say(welcome);
@@ -157,7 +159,7 @@ impl<P: Protocol> Desk<P> {
     /// Goes on with the session that was asked for.
     pub(crate) fn welcome_back(&mut self, received: u64) {
         let Resume { session, position } = self.asked.clone().expect("the client asked");
-        self.say(ServerFrame::Welcome {
+        self.say(ServerFrame::Welcome(Welcome {
             session,
             resumed: true,
             refused: None,
@@ -165,7 +167,7 @@ impl<P: Protocol> Desk<P> {
             rejected: Vec::new(),
             position,
             max_message: self.max_message,
-        });
+        }));
     }
 
     /// Back over a new transport, with this much taken in by the server.
@@ -203,21 +205,30 @@ impl<P: Protocol> Desk<P> {
     }
 
     pub(crate) fn joined(&mut self, channel: &str, user: &str, info: &str) {
-        self.say(ServerFrame::Joined { channel: channel.into(), member: member(user, info) });
+        self.say(ServerFrame::MemberChanged {
+            channel: channel.into(),
+            change: MemberChange::Joined(member(user, info)),
+        });
     }
 
     pub(crate) fn left(&mut self, channel: &str, user: &str) {
         let member = Member { info: None, ..member(user, "") };
-        self.say(ServerFrame::Left { channel: channel.into(), member });
+        self.say(ServerFrame::MemberChanged {
+            channel: channel.into(),
+            change: MemberChange::Left(member),
+        });
     }
 
     /// A stay by its name begins, or ends.
     pub(crate) fn stay(&mut self, channel: &str, user: &str, join: &str, is_here: bool) {
         let (channel, member) = (channel.into(), Member { join: join.into(), ..member(user, "") });
         self.say(if is_here {
-            ServerFrame::Joined { channel, member }
+            ServerFrame::MemberChanged { channel, change: MemberChange::Joined(member) }
         } else {
-            ServerFrame::Left { channel, member: Member { info: None, ..member } }
+            ServerFrame::MemberChanged {
+                channel,
+                change: MemberChange::Left(Member { info: None, ..member }),
+            }
         });
     }
 
@@ -306,7 +317,7 @@ impl<P: Protocol> Desk<P> {
 }
 
 pub(crate) fn fresh(session: &str, refused: Option<Problem>) -> ServerFrame {
-    ServerFrame::Welcome {
+    ServerFrame::Welcome(Welcome {
         session: session.into(),
         resumed: false,
         refused,
@@ -314,7 +325,7 @@ pub(crate) fn fresh(session: &str, refused: Option<Problem>) -> ServerFrame {
         rejected: Vec::new(),
         position: Position::new(1, 0),
         max_message: None,
-    }
+    })
 }
 
 /// Somebody whose stay is named after them.

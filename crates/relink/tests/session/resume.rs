@@ -5,7 +5,7 @@ use relink::protocol::Rejection;
 use relink::session::{Frame, Problem};
 use relink::{CloseCode, CloseFrame, Event, Failure, Position, Resume, SessionInput, State};
 use relink_v1 as v1;
-use relink_v1::ServerFrame;
+use relink_v1::{Codec, ServerFrame, Welcome};
 
 use crate::desk::{Desk, client, fresh, secs};
 
@@ -82,7 +82,7 @@ fn i24_a_message_of_an_old_session_does_not_move_the_position_in_the_new_one() {
     desk.publish(None, 2, "b");
     desk.lose();
     desk.redial();
-    desk.say(ServerFrame::Welcome {
+    desk.say(ServerFrame::Welcome(Welcome {
         session: "s2".into(),
         resumed: false,
         refused: None,
@@ -90,7 +90,7 @@ fn i24_a_message_of_an_old_session_does_not_move_the_position_in_the_new_one() {
         rejected: Vec::new(),
         position: Position::new(2, 0),
         max_message: None,
-    });
+    }));
     desk.take(2);
     assert_eq!(desk.session.resume().unwrap().position, Position::new(2, 0));
 }
@@ -106,7 +106,7 @@ fn i24_a_resume_tells_what_became_of_what_was_in_flight() {
     let Resume { session, position } = desk.asked.clone().unwrap();
     let rejection = |serial| Rejection { serial, problem: Problem::new("not_handled", "") };
     let rejected = vec![rejection(4), rejection(2), rejection(99)];
-    desk.say(ServerFrame::Welcome {
+    desk.say(ServerFrame::Welcome(Welcome {
         session,
         resumed: true,
         refused: None,
@@ -114,7 +114,7 @@ fn i24_a_resume_tells_what_became_of_what_was_in_flight() {
         rejected,
         position,
         max_message: None,
-    });
+    }));
     assert_eq!(
         desk.told(),
         [
@@ -228,14 +228,16 @@ fn a_session_that_is_on_its_way_takes_no_other() {
 
 #[test]
 fn a_server_that_means_another_session_is_left_and_asked_for_a_new_one() {
-    let welcome = |session: &str, received| ServerFrame::Welcome {
-        session: session.into(),
-        resumed: true,
-        refused: None,
-        received,
-        rejected: Vec::new(),
-        position: Position::new(1, 0),
-        max_message: None,
+    let welcome = |session: &str, received| {
+        ServerFrame::Welcome(Welcome {
+            session: session.into(),
+            resumed: true,
+            refused: None,
+            received,
+            rejected: Vec::new(),
+            position: Position::new(1, 0),
+            max_message: None,
+        })
     };
     for (session, received, what) in [
         ("s1", 3, "more than was sent"),
@@ -343,7 +345,7 @@ fn m20_s06_the_application_is_told_whether_anything_is_missing() {
     desk.redial();
     let session = desk.asked.clone().unwrap().session;
     let position = Position::new(1, 40);
-    desk.say(ServerFrame::Welcome {
+    desk.say(ServerFrame::Welcome(Welcome {
         session,
         resumed: true,
         refused: None,
@@ -351,7 +353,7 @@ fn m20_s06_the_application_is_told_whether_anything_is_missing() {
         rejected: Vec::new(),
         position,
         max_message: None,
-    });
+    }));
     desk.publish(None, 41, "after the hole");
     assert_eq!(
         desk.told()[1..],

@@ -2,16 +2,16 @@
 //! behind.
 
 use rand_pcg::Pcg32;
-use relink::link::{Step, TransportId};
-use relink::protocol::{Command, ProtocolEvent};
+use relink::link::{HandshakeEvent, Step, TransportId};
+use relink::protocol::{ClientFrame, ProtocolEvent};
 use relink::rand_core::SeedableRng;
 use relink::session::{Frame, Secret};
 use relink::{
-    Address, CloseCode, Event, Failure, Instant, Message, Protocol, Reason, Session, SessionAction,
-    SessionConfig, SessionInput, State, Subscription, Token,
+    Address, CloseCode, Event, Failure, Instant, Message, Protocol, Reason, Resume, Session,
+    SessionAction, SessionConfig, SessionInput, State, Subscription, Token,
 };
 use relink_v1 as v1;
-use relink_v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
+use relink_v1::{Codec, Encoding, RelinkV1, ServerFrame};
 
 use crate::desk::{fresh, secs};
 
@@ -319,18 +319,26 @@ impl<P: Protocol> Rig<P> {
 struct Words;
 
 impl Protocol for Words {
-    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
+    fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
         let text = message.as_text().expect("a text");
-        signals.push(
-            text.strip_prefix("go ")
-                .map_or(ProtocolEvent::ChallengeMet, |to| ProtocolEvent::Redirect(to.into())),
-        );
+        events.push(match text.strip_prefix("go ") {
+            Some(to) => ProtocolEvent::Redirect(to.into()),
+            None => HandshakeEvent::ChallengeMet.into(),
+        });
     }
 
-    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
-        if let Command::Step { step: Step::Authenticating, token, .. } = command {
+    fn begin(
+        &mut self,
+        step: Step,
+        token: Option<&Secret>,
+        _resume: Option<&Resume>,
+        frames: &mut Vec<Frame>,
+    ) {
+        if step == Step::Authenticating {
             let words = format!("login {}", token.map_or("", Secret::expose));
             frames.push(Frame::Message(words.trim_end().into()));
         }
     }
+
+    fn send(&mut self, _: ClientFrame, _: &mut Vec<Frame>, _: Instant) {}
 }

@@ -6,12 +6,12 @@ use std::rc::Rc;
 
 use rand_pcg::Pcg32;
 use relink::link::Step;
-use relink::protocol::{Command, ProtocolEvent};
+use relink::protocol::{ClientFrame, ProtocolEvent};
 use relink::rand_core::SeedableRng;
-use relink::session::Frame;
+use relink::session::{Frame, Secret};
 use relink::{
-    Channel, CloseCode, CloseFrame, Event, Guarantee, Message, Protocol, Session, SessionConfig,
-    SessionInput,
+    Channel, CloseCode, CloseFrame, Event, Guarantee, Instant, Message, Protocol, Resume, Session,
+    SessionConfig, SessionInput,
 };
 use relink_v1::RelinkV1;
 
@@ -29,12 +29,22 @@ impl Protocol for Wrapped {
         self.inner.opened();
     }
 
-    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
-        self.inner.receive(message, signals);
+    fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
+        self.inner.receive(message, events);
     }
 
-    fn command(&mut self, command: Command<'_>, frames: &mut Vec<Frame>) {
-        self.inner.command(command, frames);
+    fn begin(
+        &mut self,
+        step: Step,
+        token: Option<&Secret>,
+        resume: Option<&Resume>,
+        frames: &mut Vec<Frame>,
+    ) {
+        self.inner.begin(step, token, resume, frames);
+    }
+
+    fn send(&mut self, frame: ClientFrame, frames: &mut Vec<Frame>, now: Instant) {
+        self.inner.send(frame, frames, now);
     }
 
     /// As the default.

@@ -14,7 +14,7 @@ use crate::node::input_action::AuthorizationId;
 use relink::protocol::Rejection;
 use relink::session::{Problem, Secret, Text};
 use relink::{Channel, Instant, Message, Position, Resume, SessionId};
-use relink_v1::ServerFrame;
+use relink_v1::{Codec, ServerFrame};
 
 /// A connection between its accept and its close.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use crate::node::{ConnectionId, NodeAction, NodeConfig};
 use relink::internal::earliest;
 use relink::protocol::Rejection;
 use relink::{Channel, Instant, Message, SessionId};
-use relink_v1::{Encoding, ServerFrame};
+use relink_v1::{Codec, Encoding, ServerFrame};
 
 pub(crate) use connection::{Connection, Greeting, Seat, Stage, Start, Subscription};
 pub(crate) use reading::{Load, does_not_read};

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::node::shared_frame::Encoded;
 use relink::Message;
 use relink::protocol::Rejection;
-use relink_v1::{Encoding, ServerFrame};
+use relink_v1::{Codec, Encoding, ServerFrame};
 
 /// What waits for one socket.
 #[derive(Debug)]

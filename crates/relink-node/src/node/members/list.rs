@@ -10,7 +10,7 @@ use crate::node::ConnectionId;
 use crate::node::context::Context;
 use crate::node::shared_frame::Encoded;
 use crate::node::store_requests::Asker;
-use relink::session::Member;
+use relink::session::{Member, MemberChange};
 use relink::{Channel, Message};
 use relink_v1::{Encoding, ServerFrame, limits};
 
@@ -42,15 +42,9 @@ pub(super) struct List {
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     pub(super) readers: BTreeSet<ConnectionId>,
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<MemberChange>,
     /// There were more changes than are kept.
     pub(super) outdated: bool,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum Change {
-    Joined(Member),
-    Left(Member),
 }
 
 #[derive(Debug)]
@@ -60,25 +54,11 @@ struct Page {
     next: Option<String>,
 }
 
-impl Change {
-    fn apply(self, members: &mut BTreeMap<String, Member>) {
-        match self {
-            Self::Joined(member) => {
-                members.insert(member.join.clone(), member);
-            }
-            Self::Left(member) => {
-                members.remove(&member.join);
-            }
-        }
-    }
-
-    pub(super) fn frame(&self, channel: &Channel) -> ServerFrame {
-        let channel = channel.clone();
-        match self.clone() {
-            Self::Joined(member) => ServerFrame::Joined { channel, member },
-            Self::Left(member) => ServerFrame::Left { channel, member },
-        }
-    }
+fn apply(change: MemberChange, members: &mut BTreeMap<String, Member>) {
+    match change {
+        MemberChange::Joined(member) => members.insert(member.join.clone(), member),
+        MemberChange::Left(member) => members.remove(&member.join),
+    };
 }
 
 impl List {
@@ -97,16 +77,16 @@ impl List {
     }
 
     /// The list came, and these changes while it was on its way.
-    pub(super) fn replace(&mut self, members: Vec<Member>, changes: Vec<Change>) {
+    pub(super) fn replace(&mut self, members: Vec<Member>, changes: Vec<MemberChange>) {
         let by_join = |member: Member| (member.join.clone(), member);
         self.members = members.into_iter().take(limits::MEMBERS).map(by_join).collect();
         self.pages.clear();
         for change in changes {
-            change.apply(&mut self.members);
+            apply(change, &mut self.members);
         }
     }
 
-    pub(super) fn change(&mut self, change: Change) {
+    pub(super) fn change(&mut self, change: MemberChange) {
         if let Some(asked) = &mut self.asked {
             if asked.changes.len() < MOST_CHANGES {
                 asked.changes.push(change.clone());
@@ -116,7 +96,7 @@ impl List {
         }
         if !self.is_over() {
             self.pages.clear();
-            change.apply(&mut self.members);
+            apply(change, &mut self.members);
         }
     }
 

@@ -18,10 +18,10 @@ use crate::node::shared_frame::Encoded;
 use crate::node::store_requests::Asker;
 use crate::node::{ConnectionId, NodeConfig, StoreRequestId};
 use crate::{Presence, PresenceChange, StoreRequest};
-use relink::session::Member;
+use relink::session::{Member, MemberChange};
 use relink::{Channel, Instant, SessionId};
+use relink_v1::ServerFrame;
 
-pub(crate) use list::Change;
 use list::{List, PAGE_BYTES};
 
 /// The channels in which connections here have a seat.
@@ -315,10 +315,11 @@ impl Members {
 
     /// Somebody came or went: told to all who have seen the list, or a part of it. Those without
     /// room for it are sent the whole list later instead.
-    pub(crate) fn changed(&mut self, channel: &Channel, change: Change, cx: &mut Context) {
+    pub(crate) fn changed(&mut self, channel: &Channel, change: &MemberChange, cx: &mut Context) {
         let Some(room) = self.rooms.get_mut(channel) else { return };
-        let mut frame = Encoded::new(change.frame(channel));
-        room.list.change(change);
+        let (name, told) = (channel.clone(), change.clone());
+        let mut frame = Encoded::new(ServerFrame::MemberChanged { channel: name, change: told });
+        room.list.change(change.clone());
         let mut missed = Vec::new();
         for (id, seat) in &room.seats {
             let is_told = matches!(seat.view, View::Current | View::Listing { .. });

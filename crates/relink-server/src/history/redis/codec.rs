@@ -5,7 +5,7 @@ use std::str;
 use bytes::Bytes;
 use redis::Value;
 use relink::protocol::Rejection;
-use relink::session::{Member, Problem, Text};
+use relink::session::{Member, MemberChange, Problem, Text};
 use relink::{Channel, CloseCode, CloseFrame, Message, Position, SessionId};
 use relink_node::{Publication, StoreEvent, StoreResponse, Stream};
 
@@ -135,12 +135,13 @@ pub(super) fn news(name: &str, payload: Vec<u8>) -> Read<StoreEvent> {
     let (kind, rest) = payload.split_first().ok_or(DecodeError)?;
     match (*kind, read_stream(name)?) {
         (b'p', stream) => published(stream, payload.into()),
-        (b'j', Stream::Channel(channel)) => {
-            Ok(StoreEvent::Joined { channel, member: read_member(text(rest)?)? })
-        }
-        (b'l', Stream::Channel(channel)) => Ok(StoreEvent::Left {
+        (b'j', Stream::Channel(channel)) => Ok(StoreEvent::MemberChanged {
             channel,
-            member: Member { info: None, ..read_member(text(rest)?)? },
+            change: MemberChange::Joined(read_member(text(rest)?)?),
+        }),
+        (b'l', Stream::Channel(channel)) => Ok(StoreEvent::MemberChanged {
+            channel,
+            change: MemberChange::Left(Member { info: None, ..read_member(text(rest)?)? }),
         }),
         (b'r', Stream::Session(session)) => {
             Ok(StoreEvent::Resumed { session, turn: text(rest)?.parse().map_err(|_| DecodeError)? })

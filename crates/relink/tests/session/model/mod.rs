@@ -14,7 +14,7 @@ use relink::{
     Channel, CloseCode, Failure, Guarantee, Instant, Outgoing, Position, Priority, Receipt,
     Session, SessionAction, SessionConfig, SessionInput, State, Subscription,
 };
-use relink_v1::{ClientFrame, Encoding, RelinkV1, ServerFrame};
+use relink_v1::{ClientFrame, Codec, Encoding, RelinkV1, ServerFrame};
 
 mod promises;
 mod server;

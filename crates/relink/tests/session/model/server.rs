@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use relink::Position;
 use relink::protocol::Rejection;
-use relink::session::Problem;
-use relink_v1::ServerFrame;
+use relink::session::{MemberChange, Problem};
+use relink_v1::{ServerFrame, Welcome};
 
 use super::steps::Step;
 use super::{World, name};
@@ -100,12 +100,15 @@ impl World {
             }
             Step::Joined { channel, user } => {
                 let member = member(&user.to_string(), if user == 0 { "" } else { "x" });
-                self.say(ServerFrame::Joined { channel: name(channel), member });
+                self.say(ServerFrame::MemberChanged {
+                    channel: name(channel),
+                    change: MemberChange::Joined(member),
+                });
             }
             Step::Left { channel, user } => {
-                self.say(ServerFrame::Left {
+                self.say(ServerFrame::MemberChanged {
                     channel: name(channel),
-                    member: member(&user.to_string(), ""),
+                    change: MemberChange::Left(member(&user.to_string(), "")),
                 });
             }
             Step::AckAnything { serial } => {
@@ -144,7 +147,7 @@ impl World {
 }
 
 pub(super) fn welcome(session: &str, resumed: bool, received: u64, offset: u64) -> ServerFrame {
-    ServerFrame::Welcome {
+    ServerFrame::Welcome(Welcome {
         session: session.into(),
         resumed,
         refused: None,
@@ -152,5 +155,5 @@ pub(super) fn welcome(session: &str, resumed: bool, received: u64, offset: u64) 
         rejected: Vec::new(),
         position: Position::new(1, offset),
         max_message: None,
-    }
+    })
 }

@@ -1,16 +1,57 @@
-//! The frames of `relink.v1`, in both directions.
+//! The words of a session: what a client and a server say to each other in it, and what a protocol
+//! reads from frames.
 
 use alloc::vec::Vec;
 use core::time::Duration;
-use relink::protocol::Rejection;
-use relink::session::{Member, Problem, Secret, Text};
-use relink::{Channel, Message, Position, Resume, SessionId};
 
-/// What a client says.
+use crate::link::HandshakeEvent;
+use crate::session::address::Address;
+use crate::session::ids::{Channel, Member, Position, Problem, Rejection, Resume, SessionId};
+use crate::session::message::{CloseFrame, Message, Secret, Text};
+
+/// What a protocol reads from frames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProtocolEvent {
+    /// A message for the application, without a place in a stream.
+    Data(Message),
+    /// What the server says in a session. All but a welcome, a heartbeat's answer, going away and
+    /// an error is ignored until the link is usable.
+    Session(ServerFrame),
+    /// A handshake step is done, or the login was refused. [`HandshakeEvent::Redirect`] is ignored:
+    /// [`Redirect`](Self::Redirect) has the address.
+    Handshake(HandshakeEvent),
+    /// The server sends this client to another address, which may leave out what stays the same.
+    /// Tokens and the id of the session follow to configured origins only.
+    Redirect(Address),
+    /// The answer to a heartbeat, with its number if it has one; for protocols that do not count
+    /// publications ([`ServerFrame::HeartbeatAck`]).
+    Pong(Option<u32>),
+    /// The largest message that the peer takes from now on, in bytes as it is written; `None` if it
+    /// does not say. For protocols whose welcome is not [`ServerFrame::Welcome`].
+    MaxMessage(Option<u64>),
+    /// What arrived cannot be read: the transport is closed with this frame.
+    Malformed(CloseFrame),
+}
+
+impl From<ServerFrame> for ProtocolEvent {
+    fn from(frame: ServerFrame) -> Self {
+        Self::Session(frame)
+    }
+}
+
+impl From<HandshakeEvent> for ProtocolEvent {
+    fn from(event: HandshakeEvent) -> Self {
+        Self::Handshake(event)
+    }
+}
+
+/// What a client says in a session. The frames of `relink.v1` are these; other protocols
+/// translate what they have words for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_enums,
-    reason = "another frame would be another version of the subprotocol"
+    reason = "another word would be another version of the vocabulary"
 )]
 pub enum ClientFrame {
     /// The first word on every transport: who this is, and which session goes on.
@@ -50,7 +91,7 @@ pub enum ClientFrame {
         /// Which channel.
         channel: Channel,
     },
-    /// Are you there?
+    /// A heartbeat, which the server answers.
     Heartbeat {
         /// Comes back in the answer.
         nonce: u32,
@@ -66,33 +107,15 @@ pub enum ClientFrame {
     },
 }
 
-/// What a server says.
+/// What a server says in a session; see [`ClientFrame`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_enums,
-    reason = "another frame would be another version of the subprotocol"
+    reason = "another word would be another version of the vocabulary"
 )]
 pub enum ServerFrame {
     /// The answer to hello: the link is usable.
-    Welcome {
-        /// The session, new or the one that goes on.
-        session: SessionId,
-        /// Whether it is the one that was asked for.
-        resumed: bool,
-        /// Why not, where one was asked for.
-        refused: Option<Problem>,
-        /// The highest serial that was taken in; 0 in a new session.
-        received: u64,
-        /// The messages up to `received` that were refused, as far as the server still knows.
-        rejected: Vec<Rejection>,
-        /// Where the session's own stream goes on: publications follow from the next offset on. In
-        /// a session that goes on, this is the position that was asked for, unless what follows it
-        /// is lost.
-        position: Position,
-        /// The largest message that this server takes, in bytes as it is written; `None` where it
-        /// does not say.
-        max_message: Option<u64>,
-    },
+    Welcome(Welcome),
     /// Every message up to this serial was taken in.
     Ack {
         /// The serial.
@@ -110,7 +133,7 @@ pub enum ServerFrame {
         /// The message.
         payload: Message,
     },
-    /// In place of a publication that is larger than this client takes. On the wire it is a
+    /// In place of a publication that is larger than this client takes. In `relink.v1` it is a
     /// `publication` with a problem instead of a payload.
     Withheld {
         /// The channel it was published on; `None` for the session's own stream.
@@ -146,21 +169,14 @@ pub enum ServerFrame {
         /// Whether another page follows. Changes in between apply to the whole list.
         more: bool,
     },
-    /// Somebody came.
-    Joined {
-        /// To which channel.
-        channel: Channel,
-        /// Who.
-        member: Member,
-    },
-    /// Somebody left.
-    Left {
+    /// Somebody joined or left a channel.
+    MemberChanged {
         /// Which channel.
         channel: Channel,
-        /// Who; their words are left out.
-        member: Member,
+        /// Who, and which of the two.
+        change: MemberChange,
     },
-    /// I am here.
+    /// The answer to a heartbeat.
     HeartbeatAck {
         /// The number of the heartbeat.
         nonce: u32,
@@ -169,9 +185,41 @@ pub enum ServerFrame {
     },
     /// The server will close soon.
     GoingAway {
-        /// Come back no sooner than this; on the wire in milliseconds.
+        /// Come back no sooner than this; in `relink.v1` in milliseconds.
         retry_after: Duration,
     },
     /// Why the server closes the transport; the close frame follows.
     Error(Problem),
+}
+
+/// The server's answer to a hello.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "what a server says in one frame")]
+pub struct Welcome {
+    /// The session, new or resumed.
+    pub session: SessionId,
+    /// Whether it is the one that was asked for.
+    pub resumed: bool,
+    /// Why not, if one was asked for.
+    pub refused: Option<Problem>,
+    /// The highest serial that was taken in; 0 in a new session.
+    pub received: u64,
+    /// The messages up to `received` that were refused, as far as the server still knows.
+    pub rejected: Vec<Rejection>,
+    /// Where the session's own stream goes on: publications follow from the next offset on. In a
+    /// resumed session, this is the position that was asked for, unless what follows it is lost.
+    pub position: Position,
+    /// The largest message that this server takes, in bytes as it is written; `None` if it does not
+    /// say.
+    pub max_message: Option<u64>,
+}
+
+/// A member of a channel joined or left it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a member is there or is not")]
+pub enum MemberChange {
+    /// Joined, with a stay that was not there before.
+    Joined(Member),
+    /// This stay ended. What the member said of itself may be left out.
+    Left(Member),
 }
