@@ -24,7 +24,7 @@ use core::time::Duration;
 
 use relink::link::{Handshake, Indicator, OnDead, ReopenPolicy, Step};
 use relink::policy::TokenPlacement;
-use relink::policy::{BudgetConfig, Curve, HTTP_STATUSES, HeartbeatConfig, Jitter, Row, rows};
+use relink::policy::{BudgetConfig, CloseRule, Curve, HTTP_STATUSES, HeartbeatConfig, Jitter};
 use relink::profile::{Profile, StateLabel, StateView};
 use relink::{
     Backoff, ClosePolicy, ClosedReason, LinkConfig, Phase, Reason, SessionConfig, State,
@@ -76,8 +76,8 @@ pub const AUTHENTICATION_TIMEOUT: StopReason = StopReason::custom(&(
 ));
 
 /// deepstream's servers close without a code, and its clients look at none.
-static CLOSE_CODES: [Row; 1] =
-    [rows(0, u16::MAX, Verdict::Retry, "deepstream knows no close codes")];
+static CLOSE_CODES: [CloseRule; 1] =
+    [CloseRule::range(0, u16::MAX, Verdict::Retry, "deepstream knows no close codes")];
 
 /// What the page says, and where it is silent what relink chose: limits for each step of the
 /// handshake.

@@ -18,7 +18,7 @@ use core::time::Duration;
 use relink::link::ReopenPolicy;
 use relink::policy::TokenPlacement;
 use relink::policy::{
-    Breaker, BudgetConfig, Curve, HTTP_STATUSES, HeartbeatConfig, Jitter, Row, row, rows,
+    Breaker, BudgetConfig, CloseRule, Curve, HTTP_STATUSES, HeartbeatConfig, Jitter,
 };
 use relink::profile::{Profile, StateLabel};
 use relink::session::{OfflineSend, OutboxConfig};
@@ -57,24 +57,37 @@ pub const GOING_AWAY: StopReason =
     StopReason::custom(&("going_away", "The server went away; connect again when it is back."));
 
 /// The listing's close codes.
-static LISTING: [Row; 5] = [
-    row(1000, Verdict::Stop(StopReason::NORMAL_CLOSURE), "a normal closure"),
-    row(1001, Verdict::Stop(GOING_AWAY), "going away counts as a normal closure"),
-    row(1003, Verdict::Stop(StopReason::UNSUPPORTED_DATA), "unsupported data fails for good"),
-    row(1008, Verdict::Stop(StopReason::POLICY_VIOLATION), "a policy violation fails for good"),
-    rows(0, u16::MAX, Verdict::Retry, "any other closure is unexpected"),
+static LISTING: [CloseRule; 5] = [
+    CloseRule::new(1000, Verdict::Stop(StopReason::NORMAL_CLOSURE), "a normal closure"),
+    CloseRule::new(1001, Verdict::Stop(GOING_AWAY), "going away counts as a normal closure"),
+    CloseRule::new(
+        1003,
+        Verdict::Stop(StopReason::UNSUPPORTED_DATA),
+        "unsupported data fails for good",
+    ),
+    CloseRule::new(
+        1008,
+        Verdict::Stop(StopReason::POLICY_VIOLATION),
+        "a policy violation fails for good",
+    ),
+    CloseRule::range(0, u16::MAX, Verdict::Retry, "any other closure is unexpected"),
 ];
 
 /// The text's close codes.
-static PROSE: [Row; 4] = [
-    rows(1000, 1001, Verdict::RetryNow, "the server moves: reconnect with minimal backoff"),
-    row(1003, Verdict::Stop(StopReason::UNSUPPORTED_DATA), "as in the listing"),
-    row(
+static PROSE: [CloseRule; 4] = [
+    CloseRule::range(
+        1000,
+        1001,
+        Verdict::RetryNow,
+        "the server moves: reconnect with minimal backoff",
+    ),
+    CloseRule::new(1003, Verdict::Stop(StopReason::UNSUPPORTED_DATA), "as in the listing"),
+    CloseRule::new(
         1008,
         Verdict::Stop(StopReason::POLICY_VIOLATION),
         "credentials or rights are wrong: never",
     ),
-    rows(0, u16::MAX, Verdict::Retry, "network trouble: exponential, with jitter"),
+    CloseRule::range(0, u16::MAX, Verdict::Retry, "network trouble: exponential, with jitter"),
 ];
 
 /// What the listing does. Its delay is the base, doubled up to 30 s, and up to 30 % of that on top.

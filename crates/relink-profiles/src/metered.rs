@@ -20,7 +20,7 @@ use alloc::borrow::Cow;
 use relink::link::{Handshake, Status};
 use relink::policy::TokenPlacement;
 use relink::policy::{
-    BudgetConfig, Curve, GiveUpReason, HTTP_STATUSES, HeartbeatConfig, Jitter, Row, row, rows,
+    BudgetConfig, CloseRule, Curve, GiveUpReason, HTTP_STATUSES, HeartbeatConfig, Jitter,
 };
 use relink::session::{OfflineSend, OutboxConfig};
 use relink::{Backoff, ClosePolicy, ClosedReason, LinkConfig, SessionConfig, StopReason, Verdict};
@@ -47,19 +47,32 @@ const TOO_FAST: Verdict = Verdict::RetrySlow { floor: Duration::from_secs(5) };
 const CAP: Verdict = Verdict::RetrySlow { floor: Duration::from_secs(30) };
 
 /// The document's close codes: what is not terminal is retried.
-static CLOSE_CODES: [Row; 8] = [
-    row(
+static CLOSE_CODES: [CloseRule; 8] = [
+    CloseRule::new(
         4001,
         Verdict::Stop(StopReason::INVALID_TOKEN),
         "signature, key or format of the token are wrong",
     ),
-    row(4002, Verdict::RefreshToken, "the token expired; the next one is fresh"),
-    row(4003, Verdict::Stop(StopReason::CHANNEL_NOT_AUTHORIZED), "the channel is not in the token"),
-    row(4010, CAP, "too many connections: 30 s at least under every delay"),
-    row(4011, TOO_FAST, "too many messages: not at once"),
-    row(4012, Verdict::Stop(StopReason::ACCOUNT_SUSPENDED), "the account is suspended"),
-    row(4020, Verdict::Stop(StopReason::ADMIN_DISCONNECT), "an administrator decided it"),
-    rows(0, u16::MAX, Verdict::Retry, "going away, abnormal, and all others: the normal curve"),
+    CloseRule::new(4002, Verdict::RefreshToken, "the token expired; the next one is fresh"),
+    CloseRule::new(
+        4003,
+        Verdict::Stop(StopReason::CHANNEL_NOT_AUTHORIZED),
+        "the channel is not in the token",
+    ),
+    CloseRule::new(4010, CAP, "too many connections: 30 s at least under every delay"),
+    CloseRule::new(4011, TOO_FAST, "too many messages: not at once"),
+    CloseRule::new(4012, Verdict::Stop(StopReason::ACCOUNT_SUSPENDED), "the account is suspended"),
+    CloseRule::new(
+        4020,
+        Verdict::Stop(StopReason::ADMIN_DISCONNECT),
+        "an administrator decided it",
+    ),
+    CloseRule::range(
+        0,
+        u16::MAX,
+        Verdict::Retry,
+        "going away, abnormal, and all others: the normal curve",
+    ),
 ];
 
 /// What the document says. A going-away hint is told and not honoured, as in the SDK; opt in with

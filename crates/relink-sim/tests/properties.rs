@@ -186,11 +186,11 @@ fn every_failure_and_every_row_of_the_tables_is_drawn() {
         .collect();
     let codes: BTreeSet<u16> =
         (0..5_000).map(|_| draw(&strategy::close_code(), &mut runner).0).collect();
-    for (rule, why) in &HTTP_STATUSES {
-        assert!(statuses.contains(&rule.from) && statuses.contains(&rule.to), "{rule:?} ({why})");
+    for rule in &HTTP_STATUSES {
+        assert!(statuses.contains(&rule.from) && statuses.contains(&rule.to), "{rule:?}");
     }
-    for (rule, why) in &CLOSE_CODES {
-        assert!(codes.contains(&rule.from) && codes.contains(&rule.to), "{rule:?} ({why})");
+    for rule in &CLOSE_CODES {
+        assert!(codes.contains(&rule.from) && codes.contains(&rule.to), "{rule:?}");
     }
 }
 

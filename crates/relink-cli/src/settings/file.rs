@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use relink::policy::Rule;
+use relink::policy::CloseRule;
 use relink::{ClosePolicy, SessionConfig};
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -71,8 +71,8 @@ fn merge_tables(below: &mut Table, above: Table) {
 #[serde(default, deny_unknown_fields)]
 #[derive(Default)]
 struct Edits {
-    close: Vec<Rule>,
-    status: Vec<Rule>,
+    close: Vec<CloseRule>,
+    status: Vec<CloseRule>,
 }
 
 impl Edits {
@@ -95,8 +95,7 @@ mod tests {
 
     /// A profile that differs from the defaults in every way a file could lose.
     fn profile() -> SessionConfig {
-        static CODES: [relink::policy::Row; 1] =
-            [relink::policy::row(4500, Verdict::RetryNow, "for this test")];
+        static CODES: [CloseRule; 1] = [CloseRule::new(4500, Verdict::RetryNow, "for this test")];
         let mut config = SessionConfig::default();
         config.link.backoff.cap = Duration::from_secs(7);
         config.link.backoff.curve = Curve::Fixed { delay: Duration::from_secs(3) };

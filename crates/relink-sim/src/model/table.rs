@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use relink::policy::Rule;
+use relink::policy::CloseRule;
 use relink::{CloseCode, ClosePolicy, Failure, StopReason, Verdict};
 
 /// What a close code of the peer means.
@@ -83,7 +83,7 @@ const fn slow(secs: u64) -> Verdict {
 }
 
 /// The last edit that covers a number counts.
-fn edited(edits: &[Rule], number: u16) -> Option<Verdict> {
-    let covers = |rule: &&Rule| (rule.from..=rule.to).contains(&number);
+fn edited(edits: &[CloseRule], number: u16) -> Option<Verdict> {
+    let covers = |rule: &&CloseRule| (rule.from..=rule.to).contains(&number);
     edits.iter().rfind(covers).map(|rule| rule.verdict)
 }

@@ -303,8 +303,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Trickle<S> {
 fn assert_refused(lost: &Lost) {
     assert_eq!(lost.reason, Reason::Failed(Failure::Tls), "{lost:?}");
     assert!(lost.detail.to_lowercase().contains("certificate"), "{lost:?}");
-    let floor =
-        CLOSE_CODES.iter().find(|(rule, _)| rule.from == 1015).map(|(rule, _)| rule.verdict);
+    let floor = CLOSE_CODES.iter().find(|rule| rule.from == 1015).map(|rule| rule.verdict);
     assert_eq!(floor, Some(Verdict::RetrySlow { floor: secs(30) }));
     lost.assert_retry_in(secs(30), secs(31));
 }

@@ -46,7 +46,7 @@ pub enum Verdict {
 #[cfg(feature = "serde")]
 crate::base::tables::from_tables!(Verdict);
 
-/// One row of a table: a range of codes, both ends included, and what they mean.
+/// One row of a table: a range of codes, both ends included, what they mean, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -54,31 +54,39 @@ crate::base::tables::from_tables!(Verdict);
     serde(deny_unknown_fields, remote = "Self")
 )]
 #[expect(clippy::exhaustive_structs, reason = "a row of a table that profiles write as literals")]
-pub struct Rule {
+pub struct CloseRule {
     /// The first code of the range.
     pub from: u16,
     /// The last code of the range.
     pub to: u16,
     /// What its codes mean.
     pub verdict: Verdict,
+    /// The reason, for people; empty for an edit. Not part of the configuration.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub why: &'static str,
 }
 
 #[cfg(feature = "serde")]
-crate::base::tables::from_tables!(Rule);
+crate::base::tables::from_tables!(CloseRule);
 
-/// A row of a base table: a rule and the reason for it.
-pub type Row = (Rule, &'static str);
+impl CloseRule {
+    /// A rule for one code.
+    #[must_use]
+    pub const fn new(code: u16, verdict: Verdict, why: &'static str) -> Self {
+        Self::range(code, code, verdict, why)
+    }
 
-/// A row for one code.
-#[must_use]
-pub const fn row(code: u16, verdict: Verdict, why: &'static str) -> Row {
-    rows(code, code, verdict, why)
-}
+    /// A rule for a range of codes, both ends included.
+    #[must_use]
+    pub const fn range(from: u16, to: u16, verdict: Verdict, why: &'static str) -> Self {
+        Self { from, to, verdict, why }
+    }
 
-/// A row for a range of codes, both ends included.
-#[must_use]
-pub const fn rows(from: u16, to: u16, verdict: Verdict, why: &'static str) -> Row {
-    (Rule { from, to, verdict }, why)
+    /// Whether the code is in the range.
+    #[must_use]
+    pub const fn covers(&self, code: u16) -> bool {
+        self.from <= code && code <= self.to
+    }
 }
 
 /// What close codes and HTTP statuses mean: a base table each, and edits in front of it.
@@ -110,7 +118,10 @@ impl ClosePolicy {
     /// A policy on two base tables; the first row that covers a code counts, and a code that no row
     /// covers is retried.
     #[must_use]
-    pub const fn new(close_codes: &'static [Row], http_statuses: &'static [Row]) -> Self {
+    pub const fn new(
+        close_codes: &'static [CloseRule],
+        http_statuses: &'static [CloseRule],
+    ) -> Self {
         Self { close: Table::new(close_codes), status: Table::new(http_statuses) }
     }
 
@@ -125,7 +136,7 @@ impl ClosePolicy {
         codes: core::ops::RangeInclusive<u16>,
         verdict: Verdict,
     ) -> Result<(), ConfigError> {
-        self.close.edit(&CLOSE, Rule { from: *codes.start(), to: *codes.end(), verdict })
+        self.close.edit(&CLOSE, CloseRule::range(*codes.start(), *codes.end(), verdict, ""))
     }
 
     /// Gives a range of HTTP statuses another meaning.
@@ -138,7 +149,8 @@ impl ClosePolicy {
         statuses: core::ops::RangeInclusive<u16>,
         verdict: Verdict,
     ) -> Result<(), ConfigError> {
-        self.status.edit(&STATUS, Rule { from: *statuses.start(), to: *statuses.end(), verdict })
+        let rule = CloseRule::range(*statuses.start(), *statuses.end(), verdict, "");
+        self.status.edit(&STATUS, rule)
     }
 
     /// What a close code from the peer means.
@@ -156,13 +168,13 @@ impl ClosePolicy {
     /// The edits of close codes, in the order in which they were made; the last one that covers a
     /// code counts.
     #[must_use]
-    pub fn close_edits(&self) -> &[Rule] {
+    pub fn close_edits(&self) -> &[CloseRule] {
         self.close.edits()
     }
 
     /// The edits of HTTP statuses, likewise.
     #[must_use]
-    pub fn status_edits(&self) -> &[Rule] {
+    pub fn status_edits(&self) -> &[CloseRule] {
         self.status.edits()
     }
 
@@ -205,25 +217,25 @@ const STATUS: Names = Names {
 };
 
 const MAX_EDITS: usize = 16;
-const NO_RULE: Rule = Rule { from: 1, to: 0, verdict: Verdict::Retry };
+const NO_RULE: CloseRule = CloseRule::range(1, 0, Verdict::Retry, "");
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Table {
-    base: &'static [Row],
-    edits: [Rule; MAX_EDITS],
+    base: &'static [CloseRule],
+    edits: [CloseRule; MAX_EDITS],
     len: u8,
 }
 
 impl Table {
-    const fn new(base: &'static [Row]) -> Self {
+    const fn new(base: &'static [CloseRule]) -> Self {
         Self { base, edits: [NO_RULE; MAX_EDITS], len: 0 }
     }
 
-    fn edits(&self) -> &[Rule] {
+    fn edits(&self) -> &[CloseRule] {
         &self.edits[..usize::from(self.len)]
     }
 
-    fn edit(&mut self, names: &Names, rule: Rule) -> Result<(), ConfigError> {
+    fn edit(&mut self, names: &Names, rule: CloseRule) -> Result<(), ConfigError> {
         let len = usize::from(self.len);
         within(names.list, len + 1, 1, MAX_EDITS)?;
         check(names, &rule)?;
@@ -233,12 +245,8 @@ impl Table {
     }
 
     fn verdict(&self, code: u16) -> Verdict {
-        let edits = self.edits().iter().rev();
-        let base = self.base.iter().map(|(rule, _)| rule);
-        edits
-            .chain(base)
-            .find(|rule| rule.from <= code && code <= rule.to)
-            .map_or(Verdict::Retry, |rule| rule.verdict)
+        let mut rules = self.edits().iter().rev().chain(self.base);
+        rules.find(|rule| rule.covers(code)).map_or(Verdict::Retry, |rule| rule.verdict)
     }
 
     fn validate(&self, names: &Names) -> Result<(), ConfigError> {
@@ -246,7 +254,7 @@ impl Table {
     }
 }
 
-fn check(names: &Names, rule: &Rule) -> Result<(), ConfigError> {
+fn check(names: &Names, rule: &CloseRule) -> Result<(), ConfigError> {
     within(names.to, u32::from(rule.to), u32::from(rule.from), u32::from(u16::MAX))?;
     if let Verdict::RetrySlow { floor } = rule.verdict {
         within(names.floor, floor, Duration::ZERO, LONGEST)?;
@@ -263,13 +271,13 @@ mod policy_serde {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use super::{ClosePolicy, Rule};
+    use super::{ClosePolicy, CloseRule};
 
     #[derive(Default, Serialize, Deserialize)]
     #[serde(default, deny_unknown_fields, remote = "Self")]
     struct Edits {
-        close: Vec<Rule>,
-        status: Vec<Rule>,
+        close: Vec<CloseRule>,
+        status: Vec<CloseRule>,
     }
 
     crate::base::tables::from_tables!(Edits);

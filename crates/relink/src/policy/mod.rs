@@ -17,7 +17,7 @@ pub use backoff::{Backoff, Curve, Jitter, Schedule, Window};
 pub use budget::{Breaker, Budget, BudgetConfig, GiveUpReason};
 pub use close_code::CloseCode;
 pub use close_codes::{CLOSE_CODES, HTTP_STATUSES};
-pub use close_policy::{ClosePolicy, Row, Rule, Verdict, row, rows};
+pub use close_policy::{ClosePolicy, CloseRule, Verdict};
 pub use credentials::CredentialsConfig;
 #[cfg(feature = "alloc")]
 pub use credentials::TokenPlacement;

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use relink::link::{HandshakeEvent, Refusal};
-use relink::policy::{CLOSE_CODES, HTTP_STATUSES, Row};
+use relink::policy::{CLOSE_CODES, CloseRule, HTTP_STATUSES};
 use relink::{
     CloseCode, CloseFrame, ClosePolicy, ClosedReason, Failure, LinkConfig, StopReason, Verdict,
 };
@@ -99,8 +99,8 @@ fn a_code_that_no_row_covers_is_retried() {
 
 #[test]
 fn every_row_says_why() {
-    for (rule, why) in CLOSE_CODES.iter().chain(&HTTP_STATUSES) {
-        assert!(why.split(' ').count() >= 3, "{rule:?}: {why:?} is no reason");
+    for rule in CLOSE_CODES.iter().chain(&HTTP_STATUSES) {
+        assert!(rule.why.split(' ').count() >= 3, "{rule:?} gives no reason");
         assert!(rule.from <= rule.to, "{rule:?}");
     }
 }
@@ -220,7 +220,7 @@ fn w17_an_edit_goes_in_front_of_all_earlier_ones() {
 
 #[test]
 fn a_policy_of_one_s_own_replaces_the_tables() {
-    static CODES: [Row; 1] = [relink::policy::row(4000, slow(3), "the only code of this server")];
+    static CODES: [CloseRule; 1] = [CloseRule::new(4000, slow(3), "the only code of this server")];
     let policy = ClosePolicy::new(&CODES, &[]);
     assert_eq!(policy.on_close(CloseCode(4000)), slow(3));
     assert_eq!(policy.on_close(CloseCode(1000)), Verdict::Retry);
@@ -258,11 +258,10 @@ fn edits_that_cannot_work_are_refused() {
 
 #[test]
 fn m09_every_reason_to_stop_has_a_name_and_advice() {
-    let reasons =
-        CLOSE_CODES.iter().chain(&HTTP_STATUSES).filter_map(|(rule, _)| match rule.verdict {
-            Verdict::Stop(reason) => Some(reason),
-            _ => None,
-        });
+    let reasons = CLOSE_CODES.iter().chain(&HTTP_STATUSES).filter_map(|rule| match rule.verdict {
+        Verdict::Stop(reason) => Some(reason),
+        _ => None,
+    });
     let unnamed_by_a_row = [StopReason::TOKEN_EXPIRED, StopReason::INVALID_REQUEST];
     let mut checked = 0;
     for reason in reasons.chain(unnamed_by_a_row) {
@@ -318,7 +317,7 @@ fn what_this_side_found_wrong_means_what_the_peers_code_would_but_never_the_end(
         sim.retry_in()
     };
     let floor = |wait: Duration| if wait >= secs(30) { 30 } else { wait.as_secs() / 5 * 5 };
-    for code in CLOSE_CODES.iter().flat_map(|(rule, _)| [rule.from, rule.to]) {
+    for code in CLOSE_CODES.iter().flat_map(|rule| [rule.from, rule.to]) {
         let peers = after(|sim, code| sim.peer().close(code), code);
         let own = after(|sim, code| sim.peer().refuse(Failure::Protocol(CloseCode(code))), code);
         let own = own.unwrap_or_else(|| panic!("{code}: a finding of this side ended the link"));
@@ -358,11 +357,9 @@ fn what_goes_out_in_a_close_frame_is_one_rule_for_all_codes_and_reasons() {
 
 /// Each row of a table decides for at least one of the codes above: a row that is added must be
 /// added there.
-fn assert_every_row_is_covered(table: &[Row], codes: &[u16]) {
-    for (index, (rule, _)) in table.iter().enumerate() {
-        let decides = |code: &u16| {
-            table.iter().position(|(rule, _)| rule.from <= *code && *code <= rule.to) == Some(index)
-        };
+fn assert_every_row_is_covered(table: &[CloseRule], codes: &[u16]) {
+    for (index, rule) in table.iter().enumerate() {
+        let decides = |code: &u16| table.iter().position(|rule| rule.covers(*code)) == Some(index);
         assert!(codes.iter().any(decides), "{rule:?} is not checked");
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use relink::Verdict;
-use relink::policy::{CLOSE_CODES, HTTP_STATUSES, Row as PolicyRow};
+use relink::policy::{CLOSE_CODES, CloseRule, HTTP_STATUSES};
 use relink::time::HumanDuration;
 
 use crate::inputs::Named;
@@ -49,9 +49,9 @@ fn title(text: &mut String, title: &str) {
     let _ = write!(text, "\n\n{title}\n{}\n", "=".repeat(title.len()));
 }
 
-fn verdicts(text: &mut String, name: &str, rows: &[PolicyRow]) {
+fn verdicts(text: &mut String, name: &str, rows: &[CloseRule]) {
     let _ = write!(text, "\n## {name}\n");
-    for (rule, why) in rows {
+    for rule in rows {
         let codes = if rule.from == rule.to {
             rule.from.to_string()
         } else {
@@ -66,7 +66,7 @@ fn verdicts(text: &mut String, name: &str, rows: &[PolicyRow]) {
             Verdict::SwitchEndpoint => "retry at the next endpoint".into(),
             other => format!("{other:?}"),
         };
-        let _ = writeln!(text, "{codes:INPUT$} | {verdict:NEXT$} | {why}");
+        let _ = writeln!(text, "{codes:INPUT$} | {verdict:NEXT$} | {}", rule.why);
     }
 }
 
