@@ -17,7 +17,6 @@ use relink::{
     CloseCode, ClosedReason, Failure, Instant, LinkConfig, Phase, State, StopReason, Verdict,
 };
 
-use crate::stimulus::sender;
 use answers::Answers;
 
 /// A rule of the contract that a link broke.
@@ -150,7 +149,7 @@ impl Model {
             (self.driven, self.comes_back) = (false, false);
         }
         let reopens = matches!(input, Input::Connect | Input::RetryNow) && self.may_reopen();
-        let is_stale = sender(input).is_some_and(|id| self.live != Some(id));
+        let is_stale = input.transport().is_some_and(|id| self.live != Some(id));
         if is_stale || (self.state.is_closed() && !reopens) {
             return Expected::Nothing;
         }

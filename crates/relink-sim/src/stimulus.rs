@@ -87,82 +87,29 @@ impl Stimulus {
         let live = link.transport().or(ids.last().copied()).unwrap_or_default();
         match self.kind {
             Kind::Helpful => helpful(link, live, moment),
-            Kind::Input(input, Source::Live) => (addressed(input, live), moment),
+            Kind::Input(input, Source::Live) => (input.with_transport(live), moment),
             Kind::Input(input, Source::Unknown) => {
-                (addressed(input, TransportId::default()), moment)
+                (input.with_transport(TransportId::default()), moment)
             }
             Kind::Input(input, Source::Past(n)) => {
                 let past = ids.iter().rev().copied().filter(|id| *id != live).nth(usize::from(n));
-                (addressed(input, past.unwrap_or_default()), moment)
+                (input.with_transport(past.unwrap_or_default()), moment)
             }
         }
-    }
-}
-
-/// The same input, from this transport where it comes from one.
-#[must_use]
-pub fn addressed(mut input: Input, from: TransportId) -> Input {
-    match &mut input {
-        Input::Token { id, .. }
-        | Input::Address { id, .. }
-        | Input::Opened { id }
-        | Input::Received { id }
-        | Input::Pong { id, .. }
-        | Input::Handshake { id, .. }
-        | Input::PeerClosed { id, .. }
-        | Input::Failed { id, .. } => *id = from,
-        Input::Connect
-        | Input::Login
-        | Input::Close { .. }
-        | Input::Finish { .. }
-        | Input::DriverGone
-        | Input::Flushed
-        | Input::RetryNow
-        | Input::MarkStable
-        | Input::Hint(_)
-        | Input::Timeout
-        | _ => {}
-    }
-    input
-}
-
-/// Which transport an input comes from, where it comes from one.
-#[must_use]
-pub const fn sender(input: Input) -> Option<TransportId> {
-    match input {
-        Input::Token { id, .. }
-        | Input::Address { id, .. }
-        | Input::Opened { id }
-        | Input::Received { id }
-        | Input::Pong { id, .. }
-        | Input::Handshake { id, .. }
-        | Input::PeerClosed { id, .. }
-        | Input::Failed { id, .. } => Some(id),
-        Input::Connect
-        | Input::Login
-        | Input::Close { .. }
-        | Input::Finish { .. }
-        | Input::DriverGone
-        | Input::Flushed
-        | Input::RetryNow
-        | Input::MarkStable
-        | Input::Hint(_)
-        | Input::Timeout
-        | _ => None,
     }
 }
 
 /// The ends of every row of the default table, what lies between them, and the codes that
 /// configurations edit.
 pub(crate) fn known_codes() -> Vec<u16> {
-    let rows = CLOSE_CODES.iter().flat_map(|(rule, _)| [rule.from, rule.to]);
+    let rows = CLOSE_CODES.iter().flat_map(|rule| [rule.from, rule.to]);
     rows.chain([999, 1004, 1016, 2999, 4000, CloseCode::GAP.0, 4900, 4901]).collect()
 }
 
 /// The same for HTTP statuses.
 #[cfg(feature = "proptest")]
 pub(crate) fn known_statuses() -> Vec<u16> {
-    let rows = relink::policy::HTTP_STATUSES.iter().flat_map(|(rule, _)| [rule.from, rule.to]);
+    let rows = relink::policy::HTTP_STATUSES.iter().flat_map(|rule| [rule.from, rule.to]);
     rows.chain([0, 99, 600]).collect()
 }
 

@@ -78,7 +78,7 @@ pub fn server_schedule(most: usize) -> impl Strategy<Value = Vec<Stimulus>> {
 }
 
 /// Any input. Those from a transport carry no transport's id yet: give them one with
-/// [`addressed`](crate::stimulus::addressed).
+/// [`Input::with_transport`].
 pub fn inputs() -> impl Strategy<Value = Input> {
     prop_oneof![
         2 => Just(Input::Connect),

@@ -100,6 +100,46 @@ pub enum Input {
     Timeout,
 }
 
+impl Input {
+    /// The transport that the input comes from, if it comes from one.
+    #[must_use]
+    pub fn transport(mut self) -> Option<TransportId> {
+        self.transport_mut().copied()
+    }
+
+    /// The same input from another transport; unchanged if it comes from none.
+    #[must_use]
+    pub fn with_transport(mut self, from: TransportId) -> Self {
+        if let Some(id) = self.transport_mut() {
+            *id = from;
+        }
+        self
+    }
+
+    const fn transport_mut(&mut self) -> Option<&mut TransportId> {
+        match self {
+            Self::Token { id, .. }
+            | Self::Address { id, .. }
+            | Self::Opened { id }
+            | Self::Received { id }
+            | Self::Pong { id, .. }
+            | Self::Handshake { id, .. }
+            | Self::PeerClosed { id, .. }
+            | Self::Failed { id, .. } => Some(id),
+            Self::Connect
+            | Self::Login
+            | Self::Close { .. }
+            | Self::Finish { .. }
+            | Self::Flushed
+            | Self::RetryNow
+            | Self::MarkStable
+            | Self::Hint(_)
+            | Self::DriverGone
+            | Self::Timeout => None,
+        }
+    }
+}
+
 /// One attempt and the transport it may open. Inputs carry the id of the transport they come from;
 /// those of an earlier one change nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

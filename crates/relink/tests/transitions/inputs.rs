@@ -122,35 +122,6 @@ fn failures() -> impl Iterator<Item = (String, Failure)> {
         .chain([("http 503 retry-after 1m".into(), patient)])
 }
 
-/// The same input from another transport, where it comes from one.
-pub(crate) fn from_another(input: Input, other: TransportId) -> Option<Input> {
-    let mut input = input;
-    match &mut input {
-        Input::Token { id, .. }
-        | Input::Address { id, .. }
-        | Input::Opened { id }
-        | Input::Received { id }
-        | Input::Pong { id, .. }
-        | Input::Handshake { id, .. }
-        | Input::PeerClosed { id, .. }
-        | Input::Failed { id, .. } => {
-            *id = other;
-            Some(input)
-        }
-        Input::Connect
-        | Input::Login
-        | Input::Close { .. }
-        | Input::Finish { .. }
-        | Input::DriverGone
-        | Input::Flushed
-        | Input::RetryNow
-        | Input::MarkStable
-        | Input::Hint(_)
-        | Input::Timeout
-        | _ => None,
-    }
-}
-
 pub(crate) fn timer_name(timer: Timer) -> String {
     match timer {
         Timer::Step(step) => step.name().into(),

@@ -7,7 +7,7 @@ use relink::time::HumanDuration;
 use relink::{ClosedReason, Failure, LinkConfig, Phase, Reason, State, Verdict};
 
 use crate::bench::{Bench, events};
-use crate::inputs::{self, Named, from_another, timer_name};
+use crate::inputs::{self, Named, timer_name};
 use crate::states::Spot;
 
 /// A state with a row for each effect that an input can have in it.
@@ -131,9 +131,10 @@ fn stale_do_nothing(bench: &Bench, inputs: &[Named]) -> usize {
     let (live, memory) = (bench.link.transport(), bench.memory());
     let others: Vec<_> =
         bench.ids.iter().copied().chain(next_id(bench)).filter(|id| Some(*id) != live).collect();
+    let from_transport = inputs.iter().filter(|named| named.input.transport().is_some());
     let from_others =
-        |named: &Named| others.iter().filter_map(|id| from_another(named.input, *id)).collect();
-    let stale: Vec<Vec<Input>> = inputs.iter().map(from_others).collect();
+        |named: &Named| others.iter().map(|id| named.input.with_transport(*id)).collect();
+    let stale: Vec<Vec<Input>> = from_transport.map(from_others).collect();
     for input in stale.iter().flatten() {
         let mut after = bench.clone();
         let actions = after.give(*input);
