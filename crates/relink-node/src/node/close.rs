@@ -8,7 +8,6 @@ use core::time::Duration;
 use rand_core::Rng;
 
 use crate::node::connections::{Connection, Stage, does_not_read};
-use crate::node::handshake::{CAP_RETRY, retry_after};
 use crate::node::members::Parting;
 use crate::node::{ConnectionId, Node, NodeAction, NodeEvent};
 use crate::{Full, Stream};
@@ -19,6 +18,9 @@ use relink_v1::ServerFrame;
 
 /// How long a client waits at least when the store is away: as clients do by themselves on 1013.
 const STORE_RETRY: Duration = Duration::from_secs(10);
+/// How long a client waits at least that was turned away for want of room: until those that are
+/// gone are noticed.
+const CAP_RETRY: Duration = Duration::from_secs(30);
 
 /// A client that leaves this many answers unread, beside those to its subscriptions, asks for them
 /// and does not want them; one whose application is behind has some for its heartbeats.
@@ -55,15 +57,19 @@ impl<R: Rng> Node<R> {
         let in_handshake =
             self.cx.connections.get(id).is_some_and(|connection| !connection.is_live());
         if in_handshake {
-            self.close(id, retry_after(CloseCode::TRY_AGAIN_LATER, STORE_RETRY));
+            let frame = CloseFrame::from(CloseCode::TRY_AGAIN_LATER);
+            self.close(id, frame.with_retry_after(STORE_RETRY));
         }
     }
 
-    /// There is no room for one more session.
+    /// There is no room for one more session, or connection of this user.
     pub(super) fn close_full(&mut self, id: ConnectionId, full: Full) {
         match full {
             Full::Store => self.close_unavailable(id),
-            Full::User => self.close(id, retry_after(CloseCode::CONCURRENT_CAP, CAP_RETRY)),
+            Full::User => {
+                let frame = CloseFrame::from(CloseCode::CONCURRENT_CAP);
+                self.close(id, frame.with_retry_after(CAP_RETRY));
+            }
         }
     }
 
@@ -183,21 +189,21 @@ impl<R: Rng> Node<R> {
 
 /// The name of the problem behind a close code, for the `error` frame before it.
 fn problem_of(frame: &CloseFrame) -> Problem {
-    let name = match frame.code.0 {
-        1001 => "going_away",
-        1002 => "protocol_error",
-        1003 | 1007 => "malformed",
-        1009 => "too_big",
-        1013 => Problem::UNAVAILABLE,
-        3003 => "forbidden",
-        4000 => "heartbeat_timeout",
-        4001 => "invalid_token",
-        4002 => Problem::TOKEN_EXPIRED,
-        4009 => "replaced",
-        4010 => "concurrent_cap",
-        4012 => "account_suspended",
-        4020 => "admin_disconnect",
-        4100 => "gap",
+    let name = match frame.code {
+        CloseCode::GOING_AWAY => "going_away",
+        CloseCode::PROTOCOL_ERROR => "protocol_error",
+        CloseCode::UNSUPPORTED_DATA | CloseCode::INVALID_DATA => "malformed",
+        CloseCode::TOO_BIG => "too_big",
+        CloseCode::TRY_AGAIN_LATER => Problem::UNAVAILABLE,
+        CloseCode::FORBIDDEN => "forbidden",
+        CloseCode::HEARTBEAT_TIMEOUT => "heartbeat_timeout",
+        CloseCode::INVALID_TOKEN => "invalid_token",
+        CloseCode::TOKEN_EXPIRED => Problem::TOKEN_EXPIRED,
+        CloseCode::REPLACED => "replaced",
+        CloseCode::CONCURRENT_CAP => "concurrent_cap",
+        CloseCode::ACCOUNT_SUSPENDED => "account_suspended",
+        CloseCode::ADMIN_DISCONNECT => "admin_disconnect",
+        CloseCode::GAP => "gap",
         _ => "closed",
     };
     Problem::new(name, frame.reason.clone())

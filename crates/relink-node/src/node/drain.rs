@@ -6,11 +6,10 @@ use core::time::Duration;
 use rand_core::Rng;
 
 use crate::node::connections::Timer;
-use crate::node::handshake::retry_after;
 use crate::node::members::Parting;
 use crate::node::{ConnectionId, Node, NodeEvent};
 use crate::{Drain, Turn};
-use relink::{CloseCode, Instant};
+use relink::{CloseCode, CloseFrame, Instant};
 use relink_v1::ServerFrame;
 
 /// A shutdown that has begun.
@@ -100,7 +99,7 @@ impl<R: Rng> Node<R> {
 
     fn close_going_away(&mut self, id: ConnectionId, hint: Duration) {
         let is_live = self.cx.connections.get(id).is_some_and(|connection| connection.is_live());
-        let frame = retry_after(CloseCode::GOING_AWAY, hint);
+        let frame = CloseFrame::from(CloseCode::GOING_AWAY).with_retry_after(hint);
         // A live one has been told; to the others the reason says it.
         self.close_as(id, frame, Parting::Broken, is_live);
     }

@@ -5,7 +5,6 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use rand_core::Rng;
 
@@ -13,16 +12,12 @@ use crate::node::connections::{Connection, Greeting, Stage, Timer};
 use crate::node::sizes::keep_what_fits;
 use crate::node::store_requests::Asker;
 use crate::node::{ConnectionId, Node, NodeEvent, StoreRequestId};
-use crate::{Publication, StoreRequest, Stream};
+use crate::{Full, Publication, StoreRequest, Stream};
 use relink::internal::count;
 use relink::protocol::Rejection;
 use relink::session::{Problem, Secret};
 use relink::{CloseCode, CloseFrame, Message, Position, Resume, SessionId};
 use relink_v1::{ClientFrame, Codec, Encoding, ServerFrame, Welcome, limits};
-
-/// How long a client waits at least that was turned away for want of room: until those that are
-/// gone are noticed.
-pub(super) const CAP_RETRY: Duration = Duration::from_secs(30);
 
 impl<R: Rng> Node<R> {
     pub(super) fn opened(&mut self, id: ConnectionId, user: Option<String>) {
@@ -163,7 +158,7 @@ impl<R: Rng> Node<R> {
         let is_ending = known.is_some_and(|intake| intake.ending);
         let present = self.cx.connections.of_user(&user).saturating_sub(u32::from(replaces));
         if self.cx.config.per_user.is_some_and(|most| present >= most) {
-            return self.close(id, retry_after(CloseCode::CONCURRENT_CAP, CAP_RETRY));
+            return self.close_full(id, Full::User);
         }
         // Before the store answers: of several that come at once, none gets in beyond the limit.
         self.cx.connections.count(id);
@@ -339,8 +334,3 @@ impl<R: Rng> Node<R> {
 
 /// The name of a list of rejections, and its brackets, take less in either encoding.
 const REJECTED_FIELD: usize = 16;
-
-/// A close frame that says when to come back.
-pub(super) fn retry_after(code: CloseCode, delay: Duration) -> CloseFrame {
-    CloseFrame::new(code, alloc::format!("retry-after={}", relink::time::HumanDuration(delay)))
-}

@@ -2,7 +2,6 @@
 
 use alloc::format;
 use alloc::string::String;
-use relink::internal::cut;
 use relink::{CloseCode, CloseFrame};
 
 use super::names::Key;
@@ -55,6 +54,6 @@ impl DecodeError {
 
 impl From<DecodeError> for CloseFrame {
     fn from(error: DecodeError) -> Self {
-        Self::new(error.close, cut(&error.detail, Self::MAX_REASON))
+        Self::new(error.close, error.detail)
     }
 }

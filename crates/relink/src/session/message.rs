@@ -3,9 +3,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use bytes::Bytes;
 
+use crate::base::duration_text::HumanDuration;
 use crate::policy::close_code::CloseCode;
 
 /// A message of the application.
@@ -154,7 +156,19 @@ pub enum Frame {
 /// The content of a close frame.
 ///
 /// Any code and any reason can be asked for, and read. What goes out is
-/// [`for_wire`](Self::for_wire), in both roles.
+/// [`for_wire`](Self::for_wire), in both roles. Its reason may say when to come back
+/// ([`with_retry_after`](Self::with_retry_after)), for servers whose protocol has no other word for
+/// it:
+///
+/// ```
+/// use core::time::Duration;
+/// use relink::{CloseCode, CloseFrame};
+///
+/// let delay = Duration::from_secs(3);
+/// let frame = CloseFrame::new(CloseCode::GOING_AWAY, "deploy").with_retry_after(delay);
+/// assert_eq!(frame.reason, "deploy; retry-after=3s");
+/// assert_eq!(frame.retry_after(), Some(delay));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the content of a close frame by RFC 6455")]
 pub struct CloseFrame {
@@ -165,15 +179,43 @@ pub struct CloseFrame {
 }
 
 impl CloseFrame {
-    /// A frame with a reason for people.
-    #[must_use]
-    pub fn new(code: CloseCode, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into() }
-    }
-
     /// The longest reason in bytes: a control frame holds 125, and two of them are the code (RFC
     /// 6455, section 5.5).
     pub const MAX_REASON: usize = 123;
+
+    /// A frame with a reason for people, cut to [`MAX_REASON`](Self::MAX_REASON) between two
+    /// characters.
+    #[must_use]
+    pub fn new(code: CloseCode, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into() }.with_reason_of(Self::MAX_REASON)
+    }
+
+    /// Tells the client to come back after this delay: the reason ends in `retry-after=3s`, and
+    /// loses its own end if there is no room for both.
+    #[must_use]
+    pub fn with_retry_after(self, delay: Duration) -> Self {
+        let hint = alloc::format!("{RETRY_AFTER}{}", HumanDuration(delay));
+        if self.reason.is_empty() {
+            return Self { reason: hint, ..self };
+        }
+        let mut frame = self.with_reason_of(Self::MAX_REASON.saturating_sub(hint.len() + 2));
+        frame.reason.extend(["; ", hint.as_str()]);
+        frame
+    }
+
+    /// When to come back, if the reason has a word for it: `retry-after=` and a duration such as
+    /// `3s` or `500ms`, anywhere between spaces, commas and semicolons.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let hint =
+            self.reason.split([' ', ';', ',']).find_map(|word| word.strip_prefix(RETRY_AFTER))?;
+        hint.parse().ok().map(|HumanDuration(delay)| delay)
+    }
+
+    fn with_reason_of(mut self, most: usize) -> Self {
+        self.reason.truncate(cut(&self.reason, most).len());
+        self
+    }
 
     /// The frame as it may stand on the wire; `None` is an empty one. Every writer of close frames
     /// uses this, so that clients and servers do the same with what an application chose:
@@ -198,10 +240,11 @@ impl CloseFrame {
         if !self.code.is_sendable() {
             self.code = CloseCode::POLICY_VIOLATION;
         }
-        self.reason.truncate(cut(&self.reason, Self::MAX_REASON).len());
-        Some(self)
+        Some(self.with_reason_of(Self::MAX_REASON))
     }
 }
+
+const RETRY_AFTER: &str = "retry-after=";
 
 /// The beginning of a text, at most this many bytes, with no character cut in two.
 pub fn cut(text: &str, most: usize) -> &str {
@@ -245,7 +288,7 @@ pub struct Token {
     /// The token itself.
     pub secret: Secret,
     /// How long it is good for, if that is known: it is refreshed ahead of that.
-    pub expires_in: Option<core::time::Duration>,
+    pub expires_in: Option<Duration>,
 }
 
 impl Token {
@@ -257,7 +300,7 @@ impl Token {
 
     /// The same token, valid for this long from now.
     #[must_use]
-    pub const fn with_expires_in(mut self, expires_in: core::time::Duration) -> Self {
+    pub const fn with_expires_in(mut self, expires_in: Duration) -> Self {
         self.expires_in = Some(expires_in);
         self
     }

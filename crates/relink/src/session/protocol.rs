@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 
 use crate::base::config::ConfigError;
-use crate::base::duration_text::HumanDuration;
 use crate::base::time::Instant;
 use crate::link::Step;
 use crate::session::ids::{Channel, Position, Resume};
@@ -27,19 +26,19 @@ pub use crate::session::vocabulary::{ClientFrame, ProtocolEvent, ServerFrame, We
 /// plain.send(said, &mut frames, Instant::ORIGIN);
 /// assert_eq!(frames, [Frame::Message(Message::from("hello"))]);
 ///
-/// let mut signals = Vec::new();
-/// plain.receive(Message::from("hello yourself"), &mut signals);
-/// assert!(matches!(&signals[..], [ProtocolEvent::Data(message)] if message.as_text() == Some("hello yourself")));
+/// let mut events = Vec::new();
+/// plain.receive(Message::from("hello yourself"), &mut events);
+/// assert!(matches!(&events[..], [ProtocolEvent::Data(message)] if message.as_text() == Some("hello yourself")));
 /// ```
 pub trait Protocol {
     /// A new transport is open; whatever belonged to the old one is void.
     fn opened(&mut self) {}
 
     /// A message arrived.
-    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>);
+    fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>);
 
-    /// The peer's close frame arrived; signals are heeded before it.
-    fn closing(&mut self, _frame: &CloseFrame, _signals: &mut Vec<ProtocolEvent>) {}
+    /// The peer's close frame arrived; what it says is handled before it.
+    fn closing(&mut self, _frame: &CloseFrame, _events: &mut Vec<ProtocolEvent>) {}
 
     /// A handshake step begins: says its opening word, if it has one, with the token and the
     /// session to resume, if there are any.
@@ -93,8 +92,9 @@ pub trait Protocol {
         false
     }
 
-    /// Whether a fresh token can be given to the server over the open link ([`ClientFrame::Renew`]).
-    /// Without that, none is fetched while connected: it would only grow old.
+    /// Whether a fresh token can be given to the server over the open link
+    /// ([`ClientFrame::Renew`]). Without that, none is fetched while connected: it would only grow
+    /// old.
     fn renews(&self) -> bool {
         false
     }
@@ -111,12 +111,12 @@ impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
         (**self).opened();
     }
 
-    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
-        (**self).receive(message, signals);
+    fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
+        (**self).receive(message, events);
     }
 
-    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
-        (**self).closing(frame, signals);
+    fn closing(&mut self, frame: &CloseFrame, events: &mut Vec<ProtocolEvent>) {
+        (**self).closing(frame, events);
     }
 
     fn begin(
@@ -214,23 +214,21 @@ impl Unreadable {
 
 /// No wire format at all: messages pass as they are, heartbeats are WebSocket pings.
 ///
-/// One convention: a server without a word for it can put a going-away hint into the reason of its
-/// close frame, as `retry-after=3s` anywhere in it (`deploy; retry-after=3s`).
+/// A server can say when to come back in the reason of its close frame
+/// ([`CloseFrame::retry_after`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Plain;
 
 impl Protocol for Plain {
-    fn receive(&mut self, message: Message, signals: &mut Vec<ProtocolEvent>) {
-        signals.push(ProtocolEvent::Data(message));
+    fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
+        events.push(ProtocolEvent::Data(message));
     }
 
-    fn closing(&mut self, frame: &CloseFrame, signals: &mut Vec<ProtocolEvent>) {
-        let hint =
-            frame.reason.split([' ', ';', ',']).find_map(|word| word.strip_prefix("retry-after="));
-        if let Some(Ok(HumanDuration(retry_after))) = hint.map(str::parse) {
-            signals.push(ServerFrame::GoingAway { retry_after }.into());
-        }
+    fn closing(&mut self, frame: &CloseFrame, events: &mut Vec<ProtocolEvent>) {
+        events.extend(
+            frame.retry_after().map(|retry_after| ServerFrame::GoingAway { retry_after }.into()),
+        );
     }
 
     fn send(&mut self, frame: ClientFrame, frames: &mut Vec<Frame>, _now: Instant) {

@@ -347,11 +347,35 @@ fn what_goes_out_in_a_close_frame_is_one_rule_for_all_codes_and_reasons() {
         assert_eq!(sent, expected, "{code}");
     }
     for (character, most) in [("x", 123), ("ü", 122), ("€", 123), ("🦀", 120)] {
-        let sent =
-            CloseFrame::new(CloseCode::NORMAL, character.repeat(200)).for_wire().expect("a code");
+        let long = CloseFrame { code: CloseCode::NORMAL, reason: character.repeat(200) };
+        let sent = long.clone().for_wire().expect("a code");
         assert_eq!((sent.reason.len(), character), (most, character));
+        assert_eq!(CloseFrame::new(long.code, long.reason), sent);
         let fits = CloseFrame::new(CloseCode::NORMAL, &character.repeat(200)[..most]);
         assert_eq!(fits.clone().for_wire(), Some(fits), "what fits is not touched");
+    }
+}
+
+#[test]
+fn a_close_frame_can_say_when_to_come_back() {
+    let frame = |reason: &str| CloseFrame::new(CloseCode::GOING_AWAY, reason);
+    for (delay, reason, whole) in [
+        (secs(3), "", "retry-after=3s"),
+        (secs(3), "deploy", "deploy; retry-after=3s"),
+        (Duration::from_millis(1_500), "", "retry-after=1s500ms"),
+    ] {
+        let said = frame(reason).with_retry_after(delay);
+        assert_eq!(said.reason, whole);
+        assert_eq!(said.retry_after(), Some(delay));
+    }
+    let long = frame(&"ü".repeat(100)).with_retry_after(Duration::MAX);
+    assert!(long.reason.len() <= CloseFrame::MAX_REASON, "{long:?}");
+    assert!(long.retry_after().is_some(), "{long:?}");
+    for reason in ["", "retry-after", "retry-after=", "retry-after=soon", "no-retry-after=3s"] {
+        assert_eq!(frame(reason).retry_after(), None, "{reason}");
+    }
+    for reason in ["later,retry-after=3s", "retry-after=3s;bye", "a retry-after=3s b"] {
+        assert_eq!(frame(reason).retry_after(), Some(secs(3)), "{reason}");
     }
 }
 
