@@ -7,7 +7,7 @@ export RUSTUP_DIST_SERVER := "http://127.0.0.1:9"
 
 target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
 bare_metal := "thumbv7em-none-eabihf"
-libraries := "relink relink-v1 relink-node relink-profiles relink-driver relink-tokio relink-async-std relink-server relink-testing relink-sim"
+libraries := "relink relink-v1 relink-node relink-profiles relink-wire relink-driver relink-tokio relink-async-std relink-server relink-testing relink-sim"
 # Features with a dependency that needs a newer Rust than the rest: rcgen, proptest.
 newer := "relink-testing/tls relink-testing/conformance relink-sim/proptest"
 

@@ -8,7 +8,7 @@ use std::fs;
 use crate::source::{crates, read};
 
 /// Each listing, and the file whose public names it has.
-const LISTINGS: [(&str, &str); 15] = [
+const LISTINGS: [(&str, &str); 16] = [
     ("relink", "relink/src/lib.rs"),
     ("relink-link", "relink/src/link/mod.rs"),
     ("relink-policy", "relink/src/policy/mod.rs"),
@@ -24,6 +24,7 @@ const LISTINGS: [(&str, &str); 15] = [
     ("relink-testing", "relink-testing/src/lib.rs"),
     ("relink-tokio", "relink-tokio/src/lib.rs"),
     ("relink-v1", "relink-v1/src/lib.rs"),
+    ("relink-wire", "relink-wire/src/lib.rs"),
 ];
 
 #[test]

@@ -1,0 +1,69 @@
+//! [`Output`]: the bytes for the socket.
+
+/// Bytes that wait to be written to the socket.
+#[derive(Debug, Default)]
+pub struct Output {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Output {
+    /// The bytes to write.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.written..).unwrap_or_default()
+    }
+
+    /// How many bytes there are to write.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Says that this many of the [`bytes`](Self::bytes) were written.
+    pub fn wrote(&mut self, count: usize) {
+        self.written = (self.written + count).min(self.bytes.len());
+        // Once half of it is written: so no byte is moved more than once on average, and an output
+        // that is never empty does not grow.
+        if self.written * 2 >= self.bytes.len() {
+            self.bytes.drain(..self.written);
+            self.written = 0;
+        }
+    }
+
+    /// Gives memory back that holds nothing, if it is more than this many bytes.
+    pub fn shrink(&mut self, keep: usize) {
+        if self.is_empty() && self.bytes.capacity() > keep {
+            *self = Self::default();
+        }
+    }
+
+    /// Where more is put.
+    pub(crate) const fn end(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_that_is_never_empty_does_not_grow() {
+        let mut output = Output::default();
+        output.end().extend(b"one byte stays: ");
+        for number in 0..100_000_u32 {
+            output.end().extend(number.to_be_bytes());
+            output.wrote(4);
+            assert_eq!(output.len(), 16);
+        }
+        assert_eq!(output.bytes()[12..], 99_999_u32.to_be_bytes());
+        assert!(output.bytes.capacity() < 256, "{}", output.bytes.capacity());
+    }
+}
