@@ -25,6 +25,11 @@ fn w11_any_message_is_a_frame_or_refused() {
     inputs(1_500, 100).for_each(|data| fuzz::frames(&data));
 }
 
+#[test]
+fn any_bytes_of_a_peer_are_read_as_tungstenite_reads_them() {
+    inputs(20_000, 1_500).for_each(|data| fuzz::wire(&data));
+}
+
 /// No bytes, a few, and then so many buffers of up to so many.
 fn inputs(buffers: u64, longest: u32) -> impl Iterator<Item = Vec<u8>> {
     let edges = [vec![], vec![0; 64], vec![u8::MAX; 64]];
