@@ -14,6 +14,7 @@ use relink::session::{InvalidUrl, Secret};
 use relink::{
     Address, Channel, ConfigError, Protocol, Resume, Session, SessionConfig, SessionInput, Token,
 };
+use relink_wire::header_list;
 
 use crate::channel_tokens::ChannelTokens;
 use crate::client::{Client, Events, spawn};
@@ -23,7 +24,6 @@ use crate::dial::{Connector, Dialer};
 use crate::engine::Engine;
 use crate::fetch::{AddressRequest, Providers};
 use crate::handle_state::Shared;
-use crate::head::list;
 use crate::inbox::InboxLimits;
 use crate::preset::{Configured, Made, Preset};
 use crate::request::{Endpoint, IntoRequest, Target, Template, is_token};
@@ -31,7 +31,7 @@ use crate::runtime::{ConnectError, Runtime};
 use crate::stream::{BoxStream, ByteStream};
 use crate::suspend;
 use crate::trace::Trace;
-use crate::wire::WireLimits;
+use crate::wire::{WireLimits, largest};
 
 /// Everything that a link is made from. Made by a driver crate; finished by [`spawn`](Self::spawn)
 /// or [`connect`](Self::connect), which report what is wrong with it.
@@ -186,7 +186,7 @@ impl<Rt: Runtime> Builder<Rt> {
     #[must_use]
     pub fn subprotocol(mut self, name: &str) -> Self {
         let is_known =
-            list(&self.template.headers, &SEC_WEBSOCKET_PROTOCOL).any(|known| known == name);
+            header_list(&self.template.headers, &SEC_WEBSOCKET_PROTOCOL).any(|known| known == name);
         let added = match HeaderValue::from_str(name) {
             _ if is_known => Ok(()),
             Ok(value) if is_token(name) => self.append(SEC_WEBSOCKET_PROTOCOL, value),
@@ -423,7 +423,7 @@ impl<Rt: Runtime> Builder<Rt> {
         config.link.credentials.fetch |= self.providers.token.is_some();
         config.link.credentials.address |= self.providers.address.is_some();
         let mut protocol = self.protocol.unwrap_or(protocol);
-        protocol.reads_at_most(self.limits.largest()?)?;
+        protocol.reads_at_most(largest(self.limits)?)?;
         if let Some(resume) = &self.resume {
             protocol.check(Given::Resume(resume)).map_err(ConfigError::from)?;
         }

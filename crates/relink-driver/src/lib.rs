@@ -5,7 +5,7 @@
 //! [`Runtime`]: four functions to connect, tell the time, sleep and spawn. Everything that takes a
 //! decision is in [`relink`]; everything that touches the network is here, and takes none:
 //!
-//! * [`Wire`]: the WebSocket protocol over memory, by tungstenite;
+//! * [`Wire`]: the WebSocket protocol over memory, by [`relink_wire`];
 //! * the engine: a poll function that dials, moves bytes and sleeps, as the session says;
 //! * [`Connection`]: the engine in the hands of its owner, a `Stream` and a `Sink`;
 //! * [`Client`] and [`Events`]: the engine in a task of its own, with handles to it.
@@ -16,22 +16,18 @@
 mod readme {}
 
 pub mod application;
-mod buffers;
 mod builder;
 mod channel_tokens;
 mod client;
 mod client_cell;
 mod clock;
-mod close_watch;
 mod connection;
 mod cookies;
 mod dial;
 mod engine;
 mod fetch;
 mod handle_state;
-mod handshake;
 mod happy_eyeballs;
-mod head;
 mod inbox;
 mod line;
 mod lookup;
@@ -51,12 +47,12 @@ pub use builder::{BuildError, Builder};
 pub use client::{Client, CloseSummary, ClosedError, Events};
 pub use client_cell::ClientCell;
 pub use clock::{StdClock, Suspension};
-pub use close_watch::CloseWatch;
 pub use connection::Connection;
 pub use fetch::AddressRequest;
 pub use inbox::InboxLimits;
 pub use relink::policy::TokenPlacement;
 pub use relink::session::InvalidUrl;
+pub use relink_wire::Role;
 pub use request::{IntoRequest, Target};
 pub use runtime::{ConnectError, Runtime, Sleep};
 pub use stream::{BoxStream, ByteStream};
@@ -72,4 +68,4 @@ mod guide {}
 #[cfg(feature = "v1")]
 #[doc(inline)]
 pub use relink_v1 as v1;
-pub use {http, relink};
+pub use {http, relink, relink_wire};

@@ -11,10 +11,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use relink::Address;
 use relink::policy::TokenPlacement;
 use relink::session::{InvalidUrl, Origin, Secret};
+use relink_wire::ClientHandshake;
 
 use crate::builder::BuildError;
 use crate::cookies::{Jar, Visit};
-use crate::handshake::OWN_HEADERS;
 
 /// What a link can be started from: a URL as text, an [`http::Uri`], or an [`http::Request`] with
 /// headers of its own. A user name in the address, with a password or without, is sent as Basic
@@ -136,7 +136,9 @@ impl Template {
     pub(crate) fn check(&self, has_tokens: bool) -> Result<(), BuildError> {
         let header =
             |name: &HeaderName, problem| BuildError::Header { name: name.to_string(), problem };
-        if let Some(name) = OWN_HEADERS.iter().find(|name| self.headers.contains_key(*name)) {
+        if let Some(name) =
+            ClientHandshake::OWN_HEADERS.iter().find(|name| self.headers.contains_key(*name))
+        {
             return Err(header(name, "the handshake writes it itself"));
         }
         if self.headers.get_all(HOST).iter().count() > 1 {

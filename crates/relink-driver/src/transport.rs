@@ -22,8 +22,11 @@ use crate::wire::{Wire, WireError, WireEvent};
 /// A batch ends here, so that one busy link does not keep a thread to itself: bytes per turn, in
 /// each direction.
 const TURN: usize = 64 << 10;
-/// The read buffer of an idle link. It grows up to a turn while reads fill it.
-const SMALL_READ: usize = 4 << 10;
+/// A heartbeat or a short message is read with this much, on the stack: an idle link has no buffer
+/// to read into. More is taken while reads fill it.
+const SMALL_READ: usize = 1 << 10;
+/// A link that reads little keeps buffers of this size, so that a message needs no new one.
+const KEPT: usize = 4 << 10;
 
 pub(crate) struct Transport {
     pub(crate) id: TransportId,
@@ -55,10 +58,11 @@ struct Open {
     failed: Option<WireError>,
 }
 
-/// What every transport of a link reads into.
+/// What every transport of a link uses.
 #[derive(Default)]
 pub(crate) struct Buffers {
-    read: Vec<u8>,
+    /// How much is read at once, beyond a small read.
+    read: usize,
     frames: Vec<Frame>,
 }
 
@@ -174,9 +178,6 @@ impl Open {
                     self.is_partial().then(|| self.arriving.unwrap_or_else(|| shared.now()));
                 shared.hand_in(SessionInput::Arriving { id, since: self.arriving });
             }
-            buffers.read.truncate(SMALL_READ);
-            buffers.read.shrink_to_fit();
-            self.wire.shrink();
             return Ok(false);
         }
 
@@ -228,13 +229,15 @@ impl Open {
 
     /// Reads into the wire, up to a turn; tells whether anything came, the end included, and what
     /// broke.
-    fn fill(&mut self, buffer: &mut Vec<u8>, cx: &mut Context<'_>) -> (bool, Option<io::Error>) {
-        if buffer.is_empty() {
-            buffer.resize(SMALL_READ, 0);
-        }
+    fn fill(&mut self, size: &mut usize, cx: &mut Context<'_>) -> (bool, Option<io::Error>) {
+        *size = (*size).max(SMALL_READ);
         let mut total = 0;
-        while total < TURN {
-            match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+        while total < *size {
+            let mut small = [0; SMALL_READ];
+            let is_small = *size <= SMALL_READ;
+            let into = if is_small { &mut small } else { self.wire.spare(*size - total) };
+            let room = into.len();
+            match Pin::new(&mut self.stream).poll_read(cx, into) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => {
                     self.wire.receive_end();
@@ -242,13 +245,23 @@ impl Open {
                 }
                 Poll::Ready(Ok(count)) => {
                     total += count;
-                    self.wire.receive(&buffer[..count]);
-                    if count == buffer.len() && count < TURN {
-                        buffer.resize(count * 2, 0);
+                    if is_small {
+                        self.wire.receive(small.get(..count).unwrap_or_default());
+                    } else {
+                        self.wire.filled(count);
+                    }
+                    if count == room {
+                        // What is read has to be looked at first, or it would be moved.
+                        *size = (*size * 4).min(TURN);
+                        break;
                     }
                 }
                 Poll::Ready(Err(error)) => return (true, Some(error)),
             }
+        }
+        if total > 0 && total < *size / 4 {
+            *size /= 4;
+            self.wire.shrink((*size).max(KEPT));
         }
         (total > 0, None)
     }

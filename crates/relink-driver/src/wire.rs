@@ -1,72 +1,28 @@
-//! [`Wire`]: the WebSocket protocol over memory. Bytes in, frames out; frames in, bytes out.
+//! [`Wire`]: a WebSocket as a session sees it. Bytes in, frames out; frames in, bytes out.
 //!
-//! The protocol itself is tungstenite's. It reads from and writes to two buffers here instead of a
-//! socket, so that no runtime is named and a driver only moves bytes.
+//! The protocol is `relink-wire`'s; here it is told in the words of the core.
 
-use std::io;
-
-use bytes::Bytes;
-use http::HeaderMap;
+use http::header::LOCATION;
+use http::{HeaderMap, Response};
 use relink::session::{Frame, Secret, Text};
 use relink::{Address, CloseCode, CloseFrame, ConfigError, Failure, Message};
-use tungstenite::Error;
-use tungstenite::protocol::frame::coding::CloseCode as WireCode;
-use tungstenite::protocol::{
-    CloseFrame as WireClose, Message as WireMessage, Role, WebSocket, WebSocketConfig,
-};
+use relink_wire as ws;
+use relink_wire::{ClientHandshake, HandshakeError, Role, WebSocket};
 
-use crate::buffers::Buffers;
-use crate::close_watch::CloseWatch;
 use crate::cookies::Visit;
-use crate::handshake::Handshake;
 use crate::request::{Target, Template};
 
-/// The limits on what a peer may send, and the size of buffers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WireLimits {
-    /// The largest message, in bytes; a larger one closes the transport with 1009. 16 MiB by
-    /// default: well above what applications mean to send, and little enough that a hostile peer
-    /// cannot fill memory. At least 1; with `relink.v1` at least 128 KiB.
-    pub max_message: usize,
-    /// The largest frame, in bytes. 16 MiB by default, as for messages. At least 125: control
-    /// frames have to fit.
-    pub max_frame: usize,
-}
+pub use relink_wire::Limits as WireLimits;
 
-impl Default for WireLimits {
-    fn default() -> Self {
-        Self { max_message: 16 << 20, max_frame: 16 << 20 }
-    }
-}
-
-impl WireLimits {
-    /// Other limits: the largest message and the largest frame, in bytes.
-    #[must_use]
-    pub const fn new(max_message: usize, max_frame: usize) -> Self {
-        Self { max_message, max_frame }
-    }
-
-    /// The largest message that is read, whether it comes in one frame or in several.
-    ///
-    /// # Errors
-    ///
-    /// A limit that nothing fits into.
-    pub(crate) fn largest(self) -> Result<usize, ConfigError> {
-        ConfigError::unless_at_least("limits.max_message", self.max_message, 1)?;
-        ConfigError::unless_at_least("limits.max_frame", self.max_frame, 125)?;
-        Ok(self.max_message.min(self.max_frame))
-    }
-
-    /// Buffers of 4 KiB keep an idle link small; larger frames make them grow for as long as they
-    /// last.
-    fn config(self) -> WebSocketConfig {
-        WebSocketConfig::default()
-            .read_buffer_size(4 << 10)
-            .write_buffer_size(4 << 10)
-            .max_message_size(Some(self.max_message))
-            .max_frame_size(Some(self.max_frame))
-    }
+/// The largest message that is read, whether it comes in one frame or in several.
+///
+/// # Errors
+///
+/// A limit that nothing fits into.
+pub(crate) fn largest(limits: WireLimits) -> Result<usize, ConfigError> {
+    ConfigError::unless_at_least("limits.max_message", limits.max_message, 1)?;
+    ConfigError::unless_at_least("limits.max_frame", limits.max_frame, 125)?;
+    Ok(limits.max_message.min(limits.max_frame))
 }
 
 /// What a wire reads from bytes.
@@ -92,18 +48,25 @@ pub struct WireError {
     pub location: Option<Address>,
 }
 
-/// One WebSocket, client side, over memory.
+/// One WebSocket over memory, as client or as server.
 pub struct Wire {
     state: State,
     limits: WireLimits,
-    close: CloseWatch,
     parting: Option<CloseCode>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a wire is open for nearly all of its life")]
 enum State {
-    Handshaking(Box<Handshake>, Buffers),
-    Open(Box<WebSocket<Buffers>>),
-    Broken(Buffers),
+    Handshaking(Box<Handshake>),
+    Open(WebSocket),
+    /// The handshake has failed.
+    Broken,
+}
+
+struct Handshake {
+    handshake: ClientHandshake,
+    /// Where cookies of the answer are kept.
+    visit: Option<Visit>,
 }
 
 impl Wire {
@@ -125,9 +88,10 @@ impl Wire {
         visit: Option<Visit>,
         limits: WireLimits,
     ) -> Result<Self, WireError> {
-        let mut memory = Buffers::default();
-        let handshake = Handshake::start(request, visit, &mut memory)?;
-        Ok(Self::new(State::Handshaking(Box::new(handshake), memory), limits))
+        let handshake = ClientHandshake::new(request)
+            .map_err(|error| WireError::new(Failure::InvalidRequest, error.to_string()))?;
+        let state = State::Handshaking(Box::new(Handshake { handshake, visit }));
+        Ok(Self { state, limits, parting: None })
     }
 
     /// The handshake for an address, and where to connect for it: for drivers that have no headers
@@ -148,97 +112,73 @@ impl Wire {
         Ok((prepared.target, Self::connect(&prepared.request, limits)?))
     }
 
-    /// A WebSocket whose handshake is done already, as the client of it.
+    /// A WebSocket whose handshake is done already, as this end of it.
     #[must_use]
-    pub fn opened(limits: WireLimits) -> Self {
-        let socket =
-            WebSocket::from_raw_socket(Buffers::default(), Role::Client, Some(limits.config()));
-        Self::new(State::Open(Box::new(socket)), limits)
+    pub fn opened(role: Role, limits: WireLimits) -> Self {
+        Self { state: State::Open(WebSocket::new(role, limits)), limits, parting: None }
     }
 
-    fn new(state: State, limits: WireLimits) -> Self {
-        Self { state, limits, close: CloseWatch::default(), parting: None }
-    }
-
-    /// Takes bytes that were read from the transport.
+    /// Takes bytes that were read from the transport, and copies them.
     pub fn receive(&mut self, bytes: &[u8]) {
-        if let State::Open(_) = self.state {
-            self.close.read(bytes);
+        if let Some(input) = self.input() {
+            input.extend(bytes);
         }
-        self.memory().inbound.extend(bytes);
+    }
+
+    /// Room to read the transport into without a copy, of about this many bytes or more; see
+    /// [`Input::spare`](relink_wire::Input::spare). Nothing is read any more if it is empty.
+    pub fn spare(&mut self, size: usize) -> &mut [u8] {
+        self.input().map_or(&mut [], |input| input.spare(size))
+    }
+
+    /// How many bytes were read into [`spare`](Self::spare).
+    pub fn filled(&mut self, count: usize) {
+        if let Some(input) = self.input() {
+            input.filled(count);
+        }
     }
 
     /// The transport will bring no more bytes.
     pub fn receive_end(&mut self) {
-        self.memory().ended = true;
+        if let Some(input) = self.input() {
+            input.end();
+        }
     }
 
     /// The next thing the peer said; `None` until more bytes arrive.
     ///
     /// # Errors
     ///
-    /// The handshake was refused, the peer broke the protocol, or the bytes ended without a close
-    /// frame.
+    /// The handshake was refused, the peer broke the protocol, or the bytes ended. A close frame
+    /// comes first, if there was one.
+    #[inline]
     pub fn poll_event(&mut self) -> Result<Option<WireEvent>, WireError> {
-        match std::mem::replace(&mut self.state, State::Broken(Buffers::default())) {
-            State::Handshaking(mut handshake, mut memory) => match handshake.poll(&mut memory) {
-                Ok(Some(headers)) => {
-                    // Frames may stand behind the answer.
-                    self.close.read(memory.inbound.unread());
-                    let config = Some(self.limits.config());
-                    let socket = WebSocket::from_raw_socket(memory, Role::Client, config);
-                    self.state = State::Open(Box::new(socket));
-                    Ok(Some(WireEvent::Opened(headers)))
-                }
-                Ok(None) => {
-                    self.state = State::Handshaking(handshake, memory);
-                    Ok(None)
-                }
-                Err(error) => Err(error),
+        match &mut self.state {
+            State::Open(socket) => match socket.poll_frame() {
+                Ok(frame) => Ok(frame.map(|frame| WireEvent::Frame(received(frame)))),
+                Err(error) => Err(self.broken(&error)),
             },
-            State::Open(mut socket) => {
-                let read = socket.read();
-                self.state = State::Open(socket);
-                match read {
-                    Ok(WireMessage::Close(Some(frame))) => {
-                        let told =
-                            || CloseFrame::new(CloseCode(frame.code.into()), frame.reason.as_str());
-                        close_event(self.close.close().unwrap_or_else(told)).map(Some)
-                    }
-                    Ok(message) => Ok(frame_of(message).map(WireEvent::Frame)),
-                    Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-                    Err(error) => self.broken(&error).map(Some),
-                }
-            }
-            State::Broken(memory) => {
-                self.state = State::Broken(memory);
-                Ok(None)
-            }
+            State::Handshaking(_) => self.poll_handshake(),
+            State::Broken => Ok(None),
         }
     }
 
     /// Whether a part of a message has arrived, and not all of it.
     #[must_use]
     pub const fn is_mid_message(&self) -> bool {
-        self.close.is_mid_message()
+        match &self.state {
+            State::Open(socket) => socket.is_mid_message(),
+            State::Handshaking(_) | State::Broken => false,
+        }
     }
 
     /// Encodes a frame into the bytes to write. After a close frame nothing more goes out.
+    #[inline]
     pub fn send(&mut self, frame: Frame) {
-        let State::Open(socket) = &mut self.state else { return };
-        let message = match frame {
-            Frame::Message(Message::Text(text)) => match text.into_bytes().try_into() {
-                Ok(text) => WireMessage::Text(text),
-                Err(_) => return,
-            },
-            Frame::Message(Message::Binary(bytes)) => WireMessage::Binary(bytes),
-            Frame::Ping(payload) => WireMessage::Ping(payload),
-            Frame::Pong(payload) => WireMessage::Pong(payload),
-            Frame::Close(frame) => WireMessage::Close(close_content(frame)),
-        };
-        // Buffers takes every byte; what remains is "closed already", and then there is nobody to
-        // tell.
-        let _ = socket.write(message);
+        if let State::Open(socket) = &mut self.state {
+            // If a close frame has gone out, there is nobody to tell.
+            let _ = socket.send(&sent(frame));
+        }
     }
 
     /// What to tell a peer that broke the protocol before the transport is dropped (RFC 6455,
@@ -251,53 +191,68 @@ impl Wire {
     /// The bytes to write to the transport.
     #[must_use]
     pub fn outgoing(&mut self) -> &[u8] {
-        if let State::Open(socket) = &mut self.state {
-            // Small frames and answers to pings wait inside until someone writes.
-            let _ = socket.flush();
+        match &mut self.state {
+            State::Handshaking(it) => it.handshake.output().bytes(),
+            State::Open(socket) => socket.output().bytes(),
+            State::Broken => &[],
         }
-        self.memory().outbound.unread()
     }
 
     /// How many of them were written.
     pub fn wrote(&mut self, count: usize) {
-        self.memory().outbound.consume(count);
-    }
-
-    /// Gives buffers back that a burst has made large.
-    pub fn shrink(&mut self) {
-        let memory = self.memory();
-        memory.inbound.shrink();
-        memory.outbound.shrink();
-    }
-
-    /// What follows from a frame that breaks the protocol. The code of a close frame was read,
-    /// whatever its reason is made of: the peer is told of the reason, and judged by the code.
-    fn broken(&mut self, error: &Error) -> Result<WireEvent, WireError> {
-        let failure = failure_of(error);
-        if let Failure::Protocol(code) = failure {
-            self.parting = Some(code);
-        }
-        match self.close.garbled_close() {
-            Some(frame) if matches!(error, Error::Utf8(_)) => close_event(frame),
-            Some(_) | None => Err(WireError::new(failure, error.to_string())),
-        }
-    }
-
-    fn memory(&mut self) -> &mut Buffers {
         match &mut self.state {
-            State::Handshaking(_, memory) => memory,
-            State::Open(socket) => socket.get_mut(),
-            State::Broken(memory) => memory,
+            State::Handshaking(it) => it.handshake.output().wrote(count),
+            State::Open(socket) => socket.output().wrote(count),
+            State::Broken => {}
         }
+    }
+
+    /// Gives buffers back that a burst has made larger than this many bytes.
+    pub fn shrink(&mut self, keep: usize) {
+        if let State::Open(socket) = &mut self.state {
+            socket.shrink(keep);
+        }
+    }
+
+    fn input(&mut self) -> Option<&mut ws::Input> {
+        match &mut self.state {
+            State::Handshaking(it) => Some(it.handshake.input()),
+            State::Open(socket) => Some(socket.input()),
+            State::Broken => None,
+        }
+    }
+
+    fn poll_handshake(&mut self) -> Result<Option<WireEvent>, WireError> {
+        let State::Handshaking(mut it) = std::mem::replace(&mut self.state, State::Broken) else {
+            return Ok(None);
+        };
+        let Some(answer) = it.handshake.poll_answer().map_err(|error| failed(&error, None))? else {
+            self.state = State::Handshaking(it);
+            return Ok(None);
+        };
+        let Handshake { handshake, visit } = *it;
+        if let Some(visit) = visit {
+            visit.keep(answer.headers());
+        }
+        handshake.check(&answer).map_err(|error| failed(&error, Some(&answer)))?;
+        self.state = State::Open(handshake.into_websocket(self.limits));
+        Ok(Some(WireEvent::Opened(answer.into_parts().0.headers)))
+    }
+
+    #[cold]
+    fn broken(&mut self, error: &ws::Error) -> WireError {
+        let code = error.close_code().map(CloseCode);
+        self.parting = code;
+        WireError::new(code.map_or(Failure::Eof, Failure::Protocol), error.to_string())
     }
 }
 
 impl std::fmt::Debug for Wire {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match &self.state {
-            State::Handshaking(..) => "Wire(handshaking)",
+            State::Handshaking(_) => "Wire(handshaking)",
             State::Open(_) => "Wire(open)",
-            State::Broken(_) => "Wire(broken)",
+            State::Broken => "Wire(broken)",
         })
     }
 }
@@ -308,47 +263,56 @@ impl WireError {
     }
 }
 
-/// A frame for the session. Close frames with a code are read elsewhere, tungstenite's raw frames
-/// never.
-fn frame_of(message: WireMessage) -> Option<Frame> {
-    Some(match message {
-        WireMessage::Text(text) => {
-            Frame::Message(Message::Text(Text::try_from(Bytes::from(text)).ok()?))
+/// A frame for the session.
+#[inline]
+fn received(frame: ws::Frame) -> Frame {
+    match frame {
+        ws::Frame::Text(text) => {
+            Frame::Message(Message::Text(Text::assume_utf8(text.into_bytes())))
         }
-        WireMessage::Binary(bytes) => Frame::Message(Message::Binary(bytes)),
-        WireMessage::Ping(payload) => Frame::Ping(payload),
-        WireMessage::Pong(payload) => Frame::Pong(payload),
-        WireMessage::Close(None) => Frame::Close(CloseCode::NO_STATUS.into()),
-        WireMessage::Close(Some(_)) | WireMessage::Frame(_) => return None,
-    })
-}
-
-/// A close frame as the peer sent it; a code that may not stand in one breaks the protocol.
-fn close_event(frame: CloseFrame) -> Result<WireEvent, WireError> {
-    if frame.code.is_sendable() {
-        return Ok(WireEvent::Frame(Frame::Close(frame)));
+        ws::Frame::Binary(bytes) => Frame::Message(Message::Binary(bytes)),
+        ws::Frame::Ping(payload) => Frame::Ping(payload),
+        ws::Frame::Pong(payload) => Frame::Pong(payload),
+        ws::Frame::Close(None) => Frame::Close(CloseCode::NO_STATUS.into()),
+        ws::Frame::Close(Some(ws::CloseFrame { code, reason })) => {
+            Frame::Close(CloseFrame::new(CloseCode(code), reason))
+        }
     }
-    let failure = Failure::Protocol(CloseCode::PROTOCOL_ERROR);
-    Err(WireError::new(failure, format!("the server closed with the reserved code {}", frame.code)))
 }
 
-fn close_content(frame: CloseFrame) -> Option<WireClose> {
-    let CloseFrame { code, reason } = frame.for_wire()?;
-    Some(WireClose { code: WireCode::from(code.0), reason: reason.into() })
-}
-
-fn failure_of(error: &Error) -> Failure {
-    use tungstenite::error::ProtocolError;
-    match error {
-        Error::ConnectionClosed | Error::AlreadyClosed => Failure::Eof,
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Failure::Eof,
-        Error::Protocol(_) | Error::AttackAttempt => Failure::Protocol(CloseCode::PROTOCOL_ERROR),
-        Error::Utf8(_) => Failure::Protocol(CloseCode::INVALID_DATA),
-        Error::Capacity(_) => Failure::Protocol(CloseCode::TOO_BIG),
-        Error::Io(error) => crate::runtime::io_failure(error),
-        Error::Tls(_) => Failure::Tls,
-        Error::Url(_) | Error::HttpFormat(_) => Failure::InvalidRequest,
-        Error::Http(_) => Failure::NotWebSocket,
-        Error::WriteBufferFull(_) => Failure::Io,
+/// A frame of the session.
+#[inline]
+fn sent(frame: Frame) -> ws::Frame {
+    match frame {
+        Frame::Message(Message::Text(text)) => {
+            ws::Frame::Text(ws::Text::assume_utf8(text.into_bytes()))
+        }
+        Frame::Message(Message::Binary(bytes)) => ws::Frame::Binary(bytes),
+        Frame::Ping(payload) => ws::Frame::Ping(payload),
+        Frame::Pong(payload) => ws::Frame::Pong(payload),
+        Frame::Close(frame) => ws::Frame::Close(frame.for_wire().map(|frame| {
+            let CloseFrame { code: CloseCode(code), reason } = frame;
+            ws::CloseFrame { code, reason }
+        })),
     }
+}
+
+/// What a handshake has failed by.
+fn failed(error: &HandshakeError, answer: Option<&Response<()>>) -> WireError {
+    let detail = error.to_string();
+    let (HandshakeError::Refused(status), Some(answer)) = (error, answer) else {
+        let has_ended = *error == HandshakeError::Ended;
+        let failure = if has_ended { Failure::Eof } else { Failure::NotWebSocket };
+        return WireError::new(failure, detail);
+    };
+    let headers = answer.headers();
+    let is_redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
+    let location =
+        headers.get(LOCATION).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    if let Some(location) = location.filter(|_| is_redirect) {
+        let location = Some(Address::from(location));
+        return WireError { failure: Failure::HttpRedirect, detail, location };
+    }
+    let retry_after = crate::retry_after::read(headers);
+    WireError::new(Failure::Http { status: status.as_u16(), retry_after }, detail)
 }

@@ -1,39 +1,33 @@
 //! One connection in its task: reads and writes in turn, so that neither waits for the other.
 
 use std::{
+    io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use relink::session::Text;
-use relink::{CloseCode, CloseFrame, Message};
-use relink_driver::CloseWatch;
+use relink::session::Frame;
+use relink::{CloseCode, CloseFrame, Failure};
+use relink_driver::{Role, Wire, WireError, WireEvent, WireLimits};
 use relink_node::{ConnectionId, NodeInput};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::timeout,
-};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        Bytes, Error, Message as WsMessage, Utf8Bytes,
-        error::ProtocolError,
-        protocol::{CloseFrame as WsCloseFrame, Role, WebSocketConfig},
-    },
 };
 
 use crate::{
     admission::Permit,
-    counted::Counted,
     hub::{Hub, Mailbox},
     user::User,
 };
 
-/// Each connection has this for reading, always, and for writing, while it writes. Heartbeats and
-/// short messages fit.
+/// What is read on the stack, so that an idle connection has no buffer; heartbeats and short
+/// messages fit. As much is collected before it is written.
 const BUFFER: usize = 4 * 1024;
+/// What is read at once while more than a buffer comes.
+const BULK: usize = 16 * 1024;
 /// At most this many messages are read before something is written, and another connection has its
 /// turn.
 const TURN: usize = 32;
@@ -48,20 +42,24 @@ pub(crate) async fn run(
     user: Option<User>,
     permit: Permit,
 ) {
-    let limit = Some(hub.config.max_message);
-    let config = WebSocketConfig::default()
-        .read_buffer_size(BUFFER)
-        .write_buffer_size(BUFFER)
-        .max_message_size(limit)
-        .max_frame_size(limit);
-    let io = Counted::new(io, &already_read);
-    let ws =
-        WebSocketStream::from_partially_read(io, already_read, Role::Server, Some(config)).await;
+    let limit = hub.config.max_message;
+    let mut wire = Wire::opened(Role::Server, WireLimits::new(limit, limit));
+    wire.receive(&already_read);
     let permit = Arc::new(permit);
-    let (id, wire) = hub.open(user, Arc::clone(&permit));
-    let seat = Seat { hub, id, has_left: false, _permit: permit };
-    let mut connection =
-        Connection { ws, seat, wire, unflushed: false, pongs: 0, heard: false, stuck: Stuck::No };
+    let (id, mailbox) = hub.open(user, Arc::clone(&permit));
+    let mut connection = Connection {
+        io,
+        wire,
+        seat: Seat { hub, id, has_left: false, _permit: permit },
+        mailbox,
+        is_busy: false,
+        unflushed: false,
+        pongs: 0,
+        has_read: !already_read.is_empty(),
+        has_written: false,
+        heard: false,
+        stuck: Stuck::No,
+    };
     let end = std::future::poll_fn(|cx| connection.poll(cx)).await;
     connection.leave(end).await;
 }
@@ -89,13 +87,20 @@ impl Drop for Seat {
 }
 
 struct Connection<IO> {
-    ws: WebSocketStream<Counted<IO>>,
+    io: IO,
+    wire: Wire,
     seat: Seat,
-    wire: Arc<Mailbox>,
-    /// Whether something was written that may still be in the buffer.
+    mailbox: Arc<Mailbox>,
+    /// The last read filled its buffer.
+    is_busy: bool,
+    /// Whether something was written that the socket may still hold back.
     unflushed: bool,
-    /// How many of them are pongs.
+    /// How many pongs may not be written yet.
     pongs: usize,
+    /// Whether bytes came in this turn, which are signs of life long before a message is whole.
+    has_read: bool,
+    /// Whether bytes went out since the last look.
+    has_written: bool,
     /// Whether a message came in this turn.
     heard: bool,
     stuck: Stuck,
@@ -112,8 +117,8 @@ enum Stuck {
 
 /// Why a connection is over.
 enum End {
-    /// The peer sent a close frame. tungstenite has the answer ready, if there is none here.
-    Closed(CloseCode, Option<CloseFrame>),
+    /// The peer sent a close frame. The wire has the answer ready.
+    Closed(CloseCode),
     /// Nobody is there.
     Lost,
     /// We close, because the node says so.
@@ -126,12 +131,12 @@ type Step = Result<(), End>;
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        self.wire.register(cx.waker());
+        self.mailbox.register(cx.waker());
         self.heard = false;
         let step = self.turn(cx);
-        if self.ws.get_mut().take_read() {
+        if std::mem::take(&mut self.has_read) {
             let id = self.seat.id;
-            if self.ws.get_ref().watch().is_mid_message() {
+            if self.wire.is_mid_message() {
                 self.seat.hub.drive(NodeInput::Arriving { id });
             } else if !self.heard {
                 self.seat.hub.drive(NodeInput::Alive { id });
@@ -145,7 +150,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Step {
         for _ in 0..TURN {
-            if let Some(frame) = self.wire.take_close() {
+            if let Some(frame) = self.mailbox.take_close() {
                 return Err(End::Told(frame));
             }
             let owes = self.pongs >= PONGS;
@@ -159,7 +164,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
                         cx.waker().wake_by_ref();
                     }
                 }
-                return self.wire.take_close().map_or(Ok(()), |frame| Err(End::Told(frame)));
+                return self.mailbox.take_close().map_or(Ok(()), |frame| Err(End::Told(frame)));
             }
         }
         cx.waker().wake_by_ref();
@@ -171,33 +176,58 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     /// Reads one message.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
-        let message = match Pin::new(&mut self.ws).poll_next(cx) {
-            Poll::Pending => return Ok(Poll::Pending),
-            Poll::Ready(None) => return Err(End::Lost),
-            Poll::Ready(Some(Err(error))) => {
-                return Err(what_is_wrong(&error, self.ws.get_ref().watch()));
+        let frame = loop {
+            match self.wire.poll_event().map_err(what_is_wrong)? {
+                Some(WireEvent::Frame(frame)) => break frame,
+                Some(_) => {}
+                None => match self.fill(cx) {
+                    Poll::Pending => return Ok(Poll::Pending),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Err(_)) => return Err(End::Lost),
+                },
             }
-            Poll::Ready(Some(Ok(message))) => message,
         };
         let Seat { hub, id, .. } = &self.seat;
         self.heard = true;
-        match message {
-            WsMessage::Text(text) => _ = hub.receive(*id, Message::Text(text_of(text))),
-            WsMessage::Binary(bytes) => _ = hub.receive(*id, Message::Binary(bytes)),
-            WsMessage::Ping(_) => {
-                // tungstenite has the pong ready.
-                self.unflushed = true;
+        match frame {
+            Frame::Message(message) => _ = hub.receive(*id, message),
+            Frame::Ping(_) => {
+                // The wire has the pong ready.
                 self.pongs += 1;
                 hub.drive(NodeInput::Alive { id: *id });
             }
-            WsMessage::Pong(_) => hub.drive(NodeInput::Alive { id: *id }),
-            WsMessage::Close(_) => {
-                return Err(End::Closed(code_of(self.ws.get_ref().watch().close()), None));
-            }
-            // Never comes out of reading.
-            WsMessage::Frame(_) => {}
+            Frame::Pong(_) => hub.drive(NodeInput::Alive { id: *id }),
+            Frame::Close(frame) => return Err(End::Closed(frame.code)),
         }
         Ok(Poll::Ready(()))
+    }
+
+    /// Reads from the socket into the wire; zero is the end.
+    fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let io = Pin::new(&mut self.io);
+        let count = if self.is_busy {
+            let mut buffer = ReadBuf::new(self.wire.spare(BULK));
+            ready!(io.poll_read(cx, &mut buffer))?;
+            let (count, room) = (buffer.filled().len(), buffer.remaining());
+            self.wire.filled(count);
+            self.is_busy = room == 0;
+            if !self.is_busy {
+                self.wire.shrink(BUFFER);
+            }
+            count
+        } else {
+            let mut buffer = [MaybeUninit::uninit(); BUFFER];
+            let mut buffer = ReadBuf::uninit(&mut buffer);
+            ready!(io.poll_read(cx, &mut buffer))?;
+            self.wire.receive(buffer.filled());
+            self.is_busy = buffer.remaining() == 0;
+            buffer.filled().len()
+        };
+        if count == 0 {
+            self.wire.receive_end();
+        }
+        self.has_read |= count > 0;
+        Poll::Ready(Ok(count))
     }
 
     /// Writes what there is, as far as the socket takes it, and tells the node whether it takes
@@ -205,7 +235,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let written = self.write_out(cx);
         let Seat { hub, id, .. } = &self.seat;
-        let has_moved = self.ws.get_mut().take_written() || written.is_ready();
+        let has_moved = std::mem::take(&mut self.has_written) || written.is_ready();
         if has_moved && std::mem::replace(&mut self.stuck, Stuck::No) != Stuck::No {
             hub.drive(NodeInput::Flowing { id: *id });
         }
@@ -220,98 +250,94 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
-            ready!(Pin::new(&mut self.ws).poll_ready(cx)).map_err(|_| End::Lost)?;
-            let Some(message) = self.seat.hub.transmit(self.seat.id) else { break };
-            Pin::new(&mut self.ws).start_send(ws_message(message)).map_err(|_| End::Lost)?;
-            self.unflushed = true;
+            // What the socket has no room for stays at the node, which bounds it.
+            if self.wire.outgoing().is_empty() {
+                while self.wire.outgoing().len() < BUFFER {
+                    let Some(message) = self.seat.hub.transmit(self.seat.id) else { break };
+                    self.wire.send(Frame::Message(message));
+                }
+            }
+            let bytes = self.wire.outgoing();
+            if bytes.is_empty() {
+                break;
+            }
+            match ready!(Pin::new(&mut self.io).poll_write(cx, bytes)) {
+                Ok(0) | Err(_) => return Poll::Ready(Err(End::Lost)),
+                Ok(count) => self.wire.wrote(count),
+            }
+            (self.has_written, self.unflushed) = (true, true);
         }
         if self.unflushed {
-            ready!(Pin::new(&mut self.ws).poll_flush(cx)).map_err(|_| End::Lost)?;
+            ready!(Pin::new(&mut self.io).poll_flush(cx)).map_err(|_| End::Lost)?;
             self.unflushed = false;
-            self.pongs = 0;
         }
+        self.pongs = 0;
         Poll::Ready(Ok(()))
     }
 
     /// Says goodbye as far as there is somebody to hear it, and not for long.
     async fn leave(mut self, end: End) {
         let farewell = self.seat.hub.config.farewell;
+        let waits = matches!(end, End::Told(_));
         let frame = match end {
             End::Lost => return,
-            End::Closed(code, answer) => {
+            End::Closed(code) => {
                 self.seat.leave(code);
-                answer
+                None
             }
             End::Told(frame) | End::Wrong(frame) => Some(frame),
         };
         let goodbye = async {
             if let Some(frame) = frame {
                 while let Some(message) = self.seat.hub.transmit(self.seat.id) {
-                    self.ws.feed(ws_message(message)).await?;
+                    self.wire.send(Frame::Message(message));
+                    self.flush().await?;
                 }
                 let code = frame.code;
-                self.ws.send(WsMessage::Close(ws_close(frame))).await?;
+                self.wire.send(Frame::Close(frame));
+                self.flush().await?;
                 self.seat.leave(code);
             }
-            // Reading on sends our answer to a close frame, and waits for the peer's.
-            while self.ws.next().await.is_some_and(|read| read.is_ok()) {}
-            let io = self.ws.get_mut();
-            io.shutdown().await?;
+            if waits {
+                self.hear_out().await?;
+            }
+            self.flush().await?;
+            self.io.shutdown().await?;
             // A socket that is dropped over unread bytes is reset, and the peer may never see why
             // it was closed: the rest of a message that was too large is read, and thrown away.
             let mut rest = [0; BUFFER];
-            while io.read(&mut rest).await? > 0 {}
-            Ok::<_, Error>(())
+            while self.io.read(&mut rest).await? > 0 {}
+            io::Result::Ok(())
         };
         // Where it fails, or takes too long, there is nobody left to say it to.
         _ = timeout(farewell, goodbye).await;
     }
-}
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "tungstenite's list of errors may grow")]
-fn what_is_wrong(error: &Error, watch: &CloseWatch) -> End {
-    let code = match error {
-        Error::Utf8(_) => CloseCode::INVALID_DATA,
-        Error::Capacity(_) => CloseCode::TOO_BIG,
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return End::Lost,
-        Error::Protocol(_) => CloseCode::PROTOCOL_ERROR,
-        _ => return End::Lost,
-    };
-    let answer = CloseFrame::new(code, error.to_string());
-    match watch.garbled_close() {
-        said @ Some(_) if matches!(error, Error::Utf8(_)) => {
-            End::Closed(code_of(said), Some(answer))
+    /// Writes what the wire holds.
+    async fn flush(&mut self) -> io::Result<()> {
+        let bytes = self.wire.outgoing();
+        self.io.write_all(bytes).await?;
+        let count = bytes.len();
+        self.wire.wrote(count);
+        self.io.flush().await
+    }
+
+    /// Reads on until the peer's close frame.
+    async fn hear_out(&mut self) -> io::Result<()> {
+        loop {
+            match self.wire.poll_event() {
+                Ok(Some(WireEvent::Frame(Frame::Close(_)))) | Err(_) => return Ok(()),
+                Ok(Some(_)) => {}
+                Ok(None) => _ = std::future::poll_fn(|cx| self.fill(cx)).await?,
+            }
         }
-        Some(_) | None => End::Wrong(answer),
     }
 }
 
-/// What the peer closed with; a code that may not stand in a close frame breaks the protocol.
-fn code_of(said: Option<CloseFrame>) -> CloseCode {
-    let code = said.map_or(CloseCode::NO_STATUS, |frame| frame.code);
-    if code.is_sendable() || code == CloseCode::NO_STATUS {
-        code
+fn what_is_wrong(WireError { failure, detail, .. }: WireError) -> End {
+    if let Failure::Protocol(code) = failure {
+        End::Wrong(CloseFrame::new(code, detail))
     } else {
-        CloseCode::PROTOCOL_ERROR
+        End::Lost
     }
-}
-
-fn text_of(text: Utf8Bytes) -> Text {
-    // It was checked before; this checks it again, as there is no unsafe code here.
-    Text::try_from(Bytes::from(text)).unwrap_or_default()
-}
-
-fn ws_message(message: Message) -> WsMessage {
-    match message {
-        Message::Text(text) => {
-            // As above.
-            WsMessage::Text(Utf8Bytes::try_from(text.into_bytes()).unwrap_or_default())
-        }
-        Message::Binary(bytes) => WsMessage::Binary(bytes),
-    }
-}
-
-fn ws_close(frame: CloseFrame) -> Option<WsCloseFrame> {
-    let CloseFrame { code, reason } = frame.for_wire()?;
-    Some(WsCloseFrame { code: code.0.into(), reason: reason.into() })
 }

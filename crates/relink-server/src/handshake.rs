@@ -4,17 +4,17 @@ use std::{fmt::Write as _, io, time::Duration};
 
 use futures_util::FutureExt;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
-    header::{AUTHORIZATION, CONNECTION, SEC_WEBSOCKET_PROTOCOL, UPGRADE},
+    HeaderMap, HeaderValue, Request, Response, StatusCode,
+    header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL},
 };
 use relink::CloseCode;
 use relink::session::Secret;
+use relink_wire::{RequestError, ServerHandshake, header_list};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::OwnedSemaphorePermit,
     time::timeout,
 };
-use tokio_tungstenite::tungstenite::handshake::server::{create_response, write_response};
 
 use crate::{handlers::Handlers, user::User};
 
@@ -44,14 +44,23 @@ impl Refusal {
         self
     }
 
+    /// What an answer with this status has to say besides.
+    pub(crate) const fn header(&self) -> Option<(&'static str, &'static str)> {
+        match self.status {
+            StatusCode::UNAUTHORIZED => Some(("www-authenticate", "Bearer")),
+            StatusCode::UPGRADE_REQUIRED => Some(("sec-websocket-version", "13")),
+            _ => None,
+        }
+    }
+
     fn to_http(&self) -> String {
         let mut text = format!("HTTP/1.1 {}\r\nconnection: close\r\n", self.status);
         // Writing to a string cannot fail.
         if let Some(seconds) = self.retry_after {
             _ = write!(text, "retry-after: {seconds}\r\n");
         }
-        if self.status == StatusCode::UNAUTHORIZED {
-            text += "www-authenticate: Bearer\r\n";
+        if let Some((name, value)) = self.header() {
+            _ = write!(text, "{name}: {value}\r\n");
         }
         let detail = &self.detail;
         _ = write!(
@@ -71,6 +80,12 @@ pub(crate) enum Failed {
     Gone,
 }
 
+impl From<RequestError> for Refusal {
+    fn from(error: RequestError) -> Self {
+        Self::new(error.status(), error.to_string())
+    }
+}
+
 impl From<Refusal> for Failed {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
@@ -87,17 +102,16 @@ impl From<io::Error> for Failed {
 pub(crate) async fn read(
     io: &mut (impl AsyncRead + Unpin),
 ) -> Result<(Request<()>, Vec<u8>), Failed> {
-    let mut bytes = Vec::with_capacity(1024);
+    let mut handshake = ServerHandshake::new(REQUEST_MAX);
     loop {
-        if io.read_buf(&mut bytes).await? == 0 {
+        let mut buffer = [0; 1024];
+        let count = io.read(&mut buffer).await?;
+        if count == 0 {
             return Err(Failed::Gone);
         }
-        if let Some((length, request)) = parse(&bytes)? {
-            return Ok((request, bytes.split_off(length)));
-        }
-        if bytes.len() > REQUEST_MAX {
-            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return Err(Refusal::new(status, format!("more than {REQUEST_MAX} bytes")).into());
+        handshake.input().extend(buffer.get(..count).unwrap_or_default());
+        if let Some(request) = handshake.poll_request().map_err(Refusal::from)? {
+            return Ok((request, handshake.input().unread().to_vec()));
         }
     }
 }
@@ -106,52 +120,16 @@ fn bad_request(why: impl std::fmt::Display) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, why.to_string())
 }
 
-/// A request and its length, once its head is whole.
-fn parse(bytes: &[u8]) -> Result<Option<(usize, Request<()>)>, Refusal> {
-    let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
-    let mut headers = vec![httparse::EMPTY_HEADER; lines + 1];
-    let mut parsed = httparse::Request::new(&mut headers);
-    let httparse::Status::Complete(length) = parsed.parse(bytes).map_err(bad_request)? else {
-        return Ok(None);
-    };
-    if parsed.method != Some("GET") {
-        return Err(bad_request("a WebSocket is asked for with GET"));
-    }
-    if parsed.version != Some(1) {
-        return Err(bad_request("a WebSocket is asked for in HTTP/1.1"));
-    }
-    let mut request = Request::new(());
-    *request.uri_mut() = parsed.path.unwrap_or_default().parse().map_err(bad_request)?;
-    for header in parsed.headers {
-        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(bad_request)?;
-        let value = HeaderValue::from_bytes(header.value).map_err(bad_request)?;
-        request.headers_mut().try_append(name, value).map_err(bad_request)?;
-    }
-    Ok(Some((length, request)))
-}
-
 /// Whether this asks for our kind of WebSocket, and the answer that agrees to it.
 pub(crate) fn agree(request: &Request<()>) -> Result<Response<()>, Refusal> {
-    let mut request = request.clone();
-    // Both are lists, over all their lines and in any capitals; tungstenite reads less than that.
-    for (name, wanted) in [(CONNECTION, "Upgrade"), (UPGRADE, "websocket")] {
-        if lists(request.headers(), &name, |element| element.eq_ignore_ascii_case(wanted)) {
-            request.headers_mut().insert(name, HeaderValue::from_static(wanted));
-        }
-    }
-    let mut response = create_response(&request).map_err(bad_request)?;
-    if !lists(request.headers(), &SEC_WEBSOCKET_PROTOCOL, |name| name == SUBPROTOCOL) {
+    let mut response = ServerHandshake::accept(request)?;
+    if !header_list(request.headers(), &SEC_WEBSOCKET_PROTOCOL).any(|name| name == SUBPROTOCOL) {
         let detail =
             format!("this server speaks the WebSocket subprotocol {SUBPROTOCOL}; offer it");
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, detail));
+        return Err(bad_request(detail));
     }
     response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     Ok(response)
-}
-
-fn lists(headers: &HeaderMap, name: &HeaderName, wanted: impl Fn(&str) -> bool) -> bool {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|element| wanted(element.trim()))
 }
 
 /// The token of `Authorization: Bearer`, whatever its capitals. Another scheme is the application's
@@ -214,9 +192,7 @@ pub(crate) async fn write(
     io: &mut (impl AsyncWrite + Unpin),
     response: &Response<()>,
 ) -> Result<(), Failed> {
-    let mut bytes = Vec::with_capacity(256);
-    write_response(&mut bytes, response).map_err(|_| Failed::Gone)?;
-    io.write_all(&bytes).await?;
+    io.write_all(&ServerHandshake::write_answer(response)).await?;
     Ok(io.flush().await?)
 }
 

@@ -114,7 +114,6 @@ mod clock;
 mod config;
 mod connection;
 mod context;
-mod counted;
 mod handle;
 mod handlers;
 mod handshake;

@@ -123,14 +123,13 @@ impl ServerHandle {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        let extra = self.header();
         let mut response = (self.status, self.detail + "\n").into_response();
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
-        if self.status == StatusCode::UNAUTHORIZED {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Some((name, value)) = extra {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response
     }

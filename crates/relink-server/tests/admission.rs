@@ -189,15 +189,16 @@ async fn w17_a_request_as_proxies_write_it_is_let_in() {
         let answer = answer(server.addr, head(more).as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 101"), "{more}: {answer}");
     }
-    for (head, problem) in [
-        (head(UPGRADE).replace("HTTP/1.1", "HTTP/1.0"), "HTTP/1.1"),
-        (head(UPGRADE).replace("GET", "POST"), "GET"),
-        (head("Connection: keep-alive\r\nUpgrade: websocket\r\n"), "Connection"),
-        (head("Connection: Upgrade\r\nUpgrade: h2c\r\n"), "Upgrade"),
-        (head(UPGRADE).replace(": 13", ": 8"), "Version"),
+    for (head, status, problem) in [
+        (head(UPGRADE).replace("HTTP/1.1", "HTTP/1.0"), 400, "in HTTP/1.1"),
+        (head(UPGRADE).replace("GET", "POST"), 400, "GET"),
+        (head("Connection: keep-alive\r\nUpgrade: websocket\r\n"), 400, "Connection"),
+        (head("Connection: Upgrade\r\nUpgrade: h2c\r\n"), 400, "Upgrade"),
+        (head(UPGRADE).replace(": 13", ": 8"), 426, "sec-websocket-version: 13"),
     ] {
         let answer = answer(server.addr, head.as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains(problem), "{head}: {answer}");
+        let status = format!("HTTP/1.1 {status}");
+        assert!(answer.starts_with(&status) && answer.contains(problem), "{head}: {answer}");
     }
 }
 

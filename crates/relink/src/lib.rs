@@ -110,7 +110,7 @@
 //!
 //! # What it is not
 //!
-//! No WebSocket implementation (the drivers use tungstenite), no TLS, no name lookup, no async
+//! No WebSocket implementation (the drivers use `relink-wire`), no TLS, no name lookup, no async
 //! runtime. Nothing here is specific to WebSocket but the close codes; any framed transport with a
 //! way to say goodbye will do.
 //!

@@ -152,7 +152,6 @@ pub enum TokenPlacement {
     /// `base64url.bearer.authorization.k8s.io.` for one. The server chooses one of the
     /// application's own subprotocols.
     Subprotocol(alloc::borrow::Cow<'static, str>),
-    /// Not in the handshake: the protocol sends it. Like any message it is then in what tungstenite
-    /// logs at `trace`.
+    /// Not in the handshake: the protocol sends it, as a message.
     Protocol,
 }

@@ -75,6 +75,13 @@ pub struct Text(Bytes);
 pub struct NotUtf8(pub Bytes);
 
 impl Text {
+    /// Takes bytes that were checked before, as a WebSocket library checks what arrives. If they
+    /// are not UTF-8 after all, [`as_str`](Self::as_str) is empty.
+    #[must_use]
+    pub const fn assume_utf8(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
     /// The text. Checks the bytes again, as this crate has no unsafe code; that is quick beside
     /// what brought them.
     #[must_use]
