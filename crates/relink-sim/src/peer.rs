@@ -5,7 +5,7 @@ use std::time::Duration;
 use relink::link::TransportId;
 use relink::session::Frame;
 use relink::{
-    Address, CloseCode, CloseFrame, Failure, Instant, Message, Protocol, SessionAction,
+    Address, Channel, CloseCode, CloseFrame, Failure, Instant, Message, Protocol, SessionAction,
     SessionInput, Token,
 };
 
@@ -74,6 +74,7 @@ pub(crate) struct Surroundings {
     heard: Vec<Frame>,
     pub(crate) farewells: Vec<CloseFrame>,
     pub(crate) fetches: u32,
+    pub(crate) channel_fetches: Vec<Channel>,
     #[cfg(feature = "v1")]
     pub(crate) server: crate::v1::Server,
 }
@@ -99,6 +100,7 @@ impl Default for Surroundings {
             heard: Vec::new(),
             farewells: Vec::new(),
             fetches: 0,
+            channel_fetches: Vec::new(),
             #[cfg(feature = "v1")]
             server: crate::v1::Server::default(),
         }
@@ -203,6 +205,7 @@ impl<P: Protocol> Sim<P> {
             }
             SessionAction::FetchChannelToken { channel } => {
                 self.note(format!("fetch token for {channel}"));
+                self.world.channel_fetches.push(channel.clone());
                 let result = self.world.fetch_token()?.map(|token| token.secret);
                 Some(SessionInput::ChannelToken { channel, result })
             }

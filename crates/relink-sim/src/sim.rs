@@ -183,10 +183,11 @@ impl<P: Protocol> Sim<P> {
         self.settle();
     }
 
-    /// Unsubscribes from it.
-    pub fn unsubscribe(&mut self, channel: &str) {
-        self.session.unsubscribe(&Channel::from(channel));
+    /// Unsubscribes from it. Returns false if it was not subscribed to.
+    pub fn unsubscribe(&mut self, channel: &str) -> bool {
+        let was_subscribed = self.session.unsubscribe(&Channel::from(channel));
         self.settle();
+        was_subscribed
     }
 
     /// Asks to resume a session of an earlier process. Returns false if it is too late for that.
@@ -233,6 +234,12 @@ impl<P: Protocol> Sim<P> {
     pub fn token(&mut self, result: Result<Token, &str>) {
         let id = self.id();
         self.handle(SessionInput::Token { id, result: result.map_err(str::to_owned) });
+    }
+
+    /// The token provider answers the fetch of a token for a channel.
+    pub fn channel_token(&mut self, channel: &str, result: Result<&str, &str>) {
+        let result = result.map(Secret::from).map_err(str::to_owned);
+        self.handle(SessionInput::ChannelToken { channel: channel.into(), result });
     }
 
     /// How the address provider answers from now on.
@@ -334,6 +341,12 @@ impl<P: Protocol> Sim<P> {
     #[must_use]
     pub const fn fetches(&self) -> u32 {
         self.world.fetches
+    }
+
+    /// The channels that a token was asked for since this was last asked.
+    #[must_use]
+    pub fn take_channel_fetches(&mut self) -> Vec<Channel> {
+        std::mem::take(&mut self.world.channel_fetches)
     }
 
     /// All dials so far, in order.

@@ -111,7 +111,17 @@ impl<P: Speak<Frame = ServerFrame>> Peer<'_, P> {
     /// are left out.
     #[track_caller]
     pub fn frames(&mut self) -> Vec<ClientFrame> {
-        let messages = self.read().into_iter().filter_map(|frame| match frame {
+        self.frames_at_most(usize::MAX)
+    }
+
+    /// The same, with at most this many frames.
+    ///
+    /// # Panics
+    ///
+    /// As [`frames`](Self::frames).
+    #[track_caller]
+    pub fn frames_at_most(&mut self, frames: usize) -> Vec<ClientFrame> {
+        let messages = self.read_at_most(frames).into_iter().filter_map(|frame| match frame {
             Frame::Message(message) => Some(message),
             Frame::Close(close) => {
                 self.sim.world.farewells.push(close);
@@ -144,6 +154,12 @@ impl<P: Speak<Frame = ServerFrame>> Peer<'_, P> {
         assert!(frames.is_empty(), "before the hello: {frames:?}");
         self.sim.world.server.asked.clone_from(&resume);
         resume
+    }
+
+    /// What the client asked for in its last [hello](Self::hello).
+    #[must_use]
+    pub fn asked(&self) -> Option<Resume> {
+        self.sim.world.server.asked.clone()
     }
 
     /// Accepts the dial, reads the hello and begins a new session.

@@ -5,7 +5,6 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test picks the variants that it is about")]
 
 mod channels;
-mod desk;
 mod ends;
 mod gaps;
 mod model;
@@ -14,4 +13,5 @@ mod presence;
 mod resume;
 mod sizes;
 mod strangers;
+mod support;
 mod wrapped;

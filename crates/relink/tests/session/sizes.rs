@@ -12,14 +12,19 @@ use relink::{
 };
 use relink_v1::{self, ClientFrame, Encoding, RelinkV1, ServerFrame, limits};
 
-use crate::desk::{Desk, fresh};
+use relink_sim::v1;
+
+use crate::support::{
+    Client, connect, connected, connected_with, follow, is_connected, link, link_with, next_frame,
+    send_all, told,
+};
 
 /// One that is connected to a server that takes so many bytes.
-fn limited(config: SessionConfig, max_message: u64) -> Desk {
-    let mut desk = Desk::with(config);
-    desk.max_message = Some(max_message);
-    desk.connect();
-    desk
+fn limited(config: SessionConfig, max_message: u64) -> Client {
+    let mut sim = link(config);
+    sim.peer().max_message(Some(max_message));
+    connect(&mut sim);
+    sim
 }
 
 /// `length` letters that tell which message they are.
@@ -28,13 +33,17 @@ fn text(letter: char, length: usize) -> String {
 }
 
 /// The first letters and the lengths of what waits for the transport.
-fn heard(desk: &mut Desk) -> Vec<String> {
-    desk.heard().into_iter().map(|frame| format!("{} ({})", &frame[..4], frame.len() - 3)).collect()
+fn heard(sim: &mut Client) -> Vec<String> {
+    sim.peer()
+        .lines()
+        .into_iter()
+        .map(|frame| format!("{} ({})", &frame[..4], frame.len() - 3))
+        .collect()
 }
 
-fn closed(desk: &mut Desk, code: CloseCode) {
+fn closed(sim: &mut Client, code: CloseCode) {
     let frame = Frame::Close(CloseFrame::new(code, "so it is"));
-    desk.give(SessionInput::Frame { id: desk.id, frame });
+    sim.peer().frame(frame);
 }
 
 fn is_too_large(refused: Result<SendReceipt, SendError>) -> (usize, usize, SizeLimit, Message) {
@@ -48,9 +57,9 @@ fn is_too_large(refused: Result<SendReceipt, SendError>) -> (usize, usize, SizeL
 
 #[test]
 fn i21_what_the_server_does_not_take_is_handed_back_counted_as_it_is_encoded() {
-    let mut desk = limited(relink_v1::config(), 1 << 20);
+    let mut sim = limited(relink_v1::config(), 1 << 20);
     let bytes = Message::from(vec![7; 800 << 10]);
-    let (size, limit, by, back) = is_too_large(desk.send(bytes.clone()));
+    let (size, limit, by, back) = is_too_large(sim.send(bytes.clone()));
     assert_eq!(
         (limit, by, back),
         (1 << 20, SizeLimit::Peer, bytes.clone()),
@@ -58,12 +67,12 @@ fn i21_what_the_server_does_not_take_is_handed_back_counted_as_it_is_encoded() {
     );
     assert_eq!(size, RelinkV1::default().encoded_len(&bytes, None, Some(1)));
     let controls = text('\u{1}', 200_000);
-    assert!(desk.send(controls.as_str()).is_err(), "a control character takes six bytes");
-    assert!(desk.send(text('x', 1_000_000)).is_ok());
+    assert!(sim.send(controls.as_str()).is_err(), "a control character takes six bytes");
+    assert!(sim.send(text('x', 1_000_000)).is_ok());
     let on_channel = Outgoing::from(text('x', (1 << 20) - 300)).on(text('c', 255));
-    assert!(desk.send(on_channel).is_err(), "the name of the channel counts");
-    assert_eq!(desk.session.stats().messages_refused, 3);
-    let error = desk.send(bytes).expect_err("as before");
+    assert!(sim.send(on_channel).is_err(), "the name of the channel counts");
+    assert_eq!(sim.machine().stats().messages_refused, 3);
+    let error = sim.send(bytes).expect_err("as before");
     assert_eq!(
         error.to_string(),
         format!(
@@ -78,18 +87,14 @@ fn i21_a_message_of_exactly_the_largest_size_is_sent_in_both_encodings() {
         let message = Message::from(vec![7; 60_000]);
         let size = RelinkV1::new(encoding).encoded_len(&message, None, Some(1));
         for (limit, fits) in [(size, true), (size - 1, false)] {
-            let rng = Pcg32::seed_from_u64(7);
-            let protocol = RelinkV1::new(encoding);
-            let session =
-                Session::new(relink_v1::config(), vec!["ws://peer".into()], protocol, rng);
-            let mut desk = Desk::of(session.expect("valid"));
-            desk.give(SessionInput::Connect);
-            desk.give(SessionInput::Opened { id: desk.id });
-            assert!(desk.session.poll_transmit(desk.now).is_some(), "hello");
-            desk.max_message = Some(limit as u64);
-            desk.welcome("s1");
-            assert_eq!(desk.send(message.clone()).is_ok(), fits, "{encoding:?}, {limit}");
-            let written = desk.session.poll_transmit(desk.now);
+            let mut sim = link_with(relink_v1::config(), RelinkV1::new(encoding));
+            sim.connect();
+            sim.peer().accept();
+            assert!(sim.peer().read_at_most(1).pop().is_some(), "hello");
+            sim.peer().max_message(Some(limit as u64));
+            sim.peer().welcome("s1");
+            assert_eq!(sim.send(message.clone()).is_ok(), fits, "{encoding:?}, {limit}");
+            let written = sim.peer().read_at_most(1).pop();
             assert_eq!(written.is_some(), fits);
             if let Some(Frame::Message(written)) = written {
                 assert_eq!(written.len(), size);
@@ -100,14 +105,14 @@ fn i21_a_message_of_exactly_the_largest_size_is_sent_in_both_encodings() {
 
 #[test]
 fn i23_before_the_first_welcome_a_message_is_taken_and_dropped_once_the_limit_is_known() {
-    let mut desk = Desk::with(relink_v1::config());
-    desk.give(SessionInput::Connect);
-    desk.send_all(&["a", &text('b', 5_000), "c"]);
-    desk.open();
-    desk.max_message = Some(4_000);
-    desk.welcome("s1");
-    assert_eq!(desk.heard(), ["1: a", "2: c"], "serials have no holes");
-    let dropped = desk.take_events().into_iter().find_map(|event| match event {
+    let mut sim = link(relink_v1::config());
+    sim.connect();
+    send_all(&mut sim, &["a", &text('b', 5_000), "c"]);
+    sim.peer().hello();
+    sim.peer().max_message(Some(4_000));
+    sim.peer().welcome("s1");
+    assert_eq!(sim.peer().lines(), ["1: a", "2: c"], "serials have no holes");
+    let dropped = sim.take_events().into_iter().find_map(|event| match event {
         Event::Dropped { first, why, messages, .. } => {
             Some((first, why, messages[0].message.len()))
         }
@@ -116,22 +121,22 @@ fn i23_before_the_first_welcome_a_message_is_taken_and_dropped_once_the_limit_is
     let (receipt, why, length) = dropped.expect("told");
     assert_eq!((receipt, length), (Receipt(2), 5_000));
     assert!(matches!(why, DropReason::TooLarge { size: 5_001.., limit: Some(4_000) }), "{why:?}");
-    desk.ack(2);
-    assert_eq!(desk.told(), ["acknowledged 1", "acknowledged 3"]);
+    sim.peer().ack(2);
+    assert_eq!(told(&mut sim), ["acknowledged 1", "acknowledged 3"]);
 }
 
 #[test]
 fn i23_a_smaller_limit_after_a_resume_holds_for_what_would_be_sent_again() {
-    let mut desk = limited(relink_v1::config(), 10_000);
-    desk.send_all(&["a", &text('b', 5_000), "c", &text('d', 6_000), "e"]);
-    assert_eq!(desk.heard().len(), 5);
-    desk.lose();
-    desk.send_all(&[&text('f', 5_000), "g"]);
-    desk.told();
-    desk.max_message = Some(4_000);
-    desk.back(1);
+    let mut sim = limited(relink_v1::config(), 10_000);
+    send_all(&mut sim, &["a", &text('b', 5_000), "c", &text('d', 6_000), "e"]);
+    assert_eq!(sim.peer().lines().len(), 5);
+    sim.peer().reset();
+    send_all(&mut sim, &[&text('f', 5_000), "g"]);
+    told(&mut sim);
+    sim.peer().max_message(Some(4_000));
+    sim.peer().back(1);
     assert_eq!(
-        desk.told(),
+        told(&mut sim),
         [
             "acknowledged 1",
             "dropped 2: too_large",
@@ -140,97 +145,97 @@ fn i23_a_smaller_limit_after_a_resume_holds_for_what_would_be_sent_again() {
             "connected again"
         ]
     );
-    assert_eq!(desk.heard(), ["2: c", "3: e", "4: g"], "what stands behind moves up");
-    assert_eq!(desk.told(), ["dropped 6: too_large"]);
-    desk.ack(4);
-    assert_eq!(desk.told(), ["acknowledged 3", "acknowledged 5", "acknowledged 7"]);
-    assert!(desk.session.outbox().bytes() == 0 && desk.session.stats().queued == 0);
-    assert!(desk.send(text('h', 5_000)).is_err());
-    desk.max_message = None;
-    desk.lose();
-    desk.back(4);
-    assert!(desk.send(text('h', 5_000)).is_ok(), "a server that does not say may take anything");
+    assert_eq!(sim.peer().lines(), ["2: c", "3: e", "4: g"], "what stands behind moves up");
+    assert_eq!(told(&mut sim), ["dropped 6: too_large"]);
+    sim.peer().ack(4);
+    assert_eq!(told(&mut sim), ["acknowledged 3", "acknowledged 5", "acknowledged 7"]);
+    assert!(sim.machine().outbox().bytes() == 0 && sim.machine().stats().queued == 0);
+    assert!(sim.send(text('h', 5_000)).is_err());
+    sim.peer().max_message(None);
+    sim.peer().reset();
+    sim.peer().back(4);
+    assert!(sim.send(text('h', 5_000)).is_ok(), "a server that does not say may take anything");
 }
 
 #[test]
 fn i23_each_1009_costs_the_largest_message_in_flight_and_everything_else_goes_on() {
     // The server does not say what it takes.
-    let mut desk = Desk::connected();
-    desk.send_all(&["small", &text('b', 5_000), &text('c', 9_000), "behind"]);
-    assert_eq!(heard(&mut desk), ["1: s (5)", "2: b (5000)", "3: c (9000)", "4: b (6)"]);
-    closed(&mut desk, CloseCode::TOO_BIG);
-    desk.told();
+    let mut sim = connected();
+    send_all(&mut sim, &["small", &text('b', 5_000), &text('c', 9_000), "behind"]);
+    assert_eq!(heard(&mut sim), ["1: s (5)", "2: b (5000)", "3: c (9000)", "4: b (6)"]);
+    closed(&mut sim, CloseCode::TOO_BIG);
+    told(&mut sim);
     // Nothing is given up before the server has said what it has.
-    assert_eq!(desk.session.outbox().in_flight(), 4);
-    desk.back(1);
+    assert_eq!(sim.machine().outbox().in_flight(), 4);
+    sim.peer().back(1);
     assert_eq!(
-        desk.told(),
+        told(&mut sim),
         ["acknowledged 1", "dropped 3: too_large", "resumed", "connected again"]
     );
-    assert_eq!(heard(&mut desk), ["2: b (5000)", "3: b (6)"]);
-    closed(&mut desk, CloseCode::TOO_BIG);
-    desk.told();
-    desk.back(1);
-    assert_eq!(desk.told(), ["dropped 2: too_large", "resumed", "connected again"]);
-    assert_eq!(desk.heard(), ["2: behind"]);
-    desk.ack(2);
-    assert_eq!(desk.told(), ["acknowledged 4"]);
-    desk.send_all(&["more"]);
-    assert_eq!(desk.heard(), ["3: more"]);
+    assert_eq!(heard(&mut sim), ["2: b (5000)", "3: b (6)"]);
+    closed(&mut sim, CloseCode::TOO_BIG);
+    told(&mut sim);
+    sim.peer().back(1);
+    assert_eq!(told(&mut sim), ["dropped 2: too_large", "resumed", "connected again"]);
+    assert_eq!(sim.peer().lines(), ["2: behind"]);
+    sim.peer().ack(2);
+    assert_eq!(told(&mut sim), ["acknowledged 4"]);
+    send_all(&mut sim, &["more"]);
+    assert_eq!(sim.peer().lines(), ["3: more"]);
 }
 
 #[test]
 fn i23_a_message_that_was_taken_in_is_not_given_up_for_a_1009() {
-    let mut desk = Desk::connected();
-    desk.send_all(&[&text('a', 5_000), "b"]);
-    assert_eq!(desk.heard().len(), 2);
-    closed(&mut desk, CloseCode::TOO_BIG);
-    desk.told();
-    desk.back(1);
-    assert_eq!(desk.told(), ["acknowledged 1", "resumed", "connected again"]);
-    assert_eq!(desk.heard(), ["2: b"]);
+    let mut sim = connected();
+    send_all(&mut sim, &[&text('a', 5_000), "b"]);
+    assert_eq!(sim.peer().lines().len(), 2);
+    closed(&mut sim, CloseCode::TOO_BIG);
+    told(&mut sim);
+    sim.peer().back(1);
+    assert_eq!(told(&mut sim), ["acknowledged 1", "resumed", "connected again"]);
+    assert_eq!(sim.peer().lines(), ["2: b"]);
 }
 
 #[test]
 fn i23_what_was_not_sent_on_the_transport_is_not_to_blame() {
     let mut config = relink_v1::config();
     config.outbox.in_flight = 1;
-    let mut desk = Desk::connected_with(config);
-    desk.send_all(&["a", &text('b', 5_000)]);
-    assert_eq!(desk.heard(), ["1: a"]);
-    desk.lose();
-    desk.redial();
+    let mut sim = connected_with(config);
+    send_all(&mut sim, &["a", &text('b', 5_000)]);
+    assert_eq!(sim.peer().lines(), ["1: a"]);
+    sim.peer().reset();
+    sim.peer().redial();
     // Before the welcome nothing was sent again.
-    closed(&mut desk, CloseCode::TOO_BIG);
-    desk.told();
-    desk.back(0);
-    assert_eq!(desk.told(), ["resumed", "connected again"]);
-    assert_eq!(desk.heard(), ["1: a"]);
+    closed(&mut sim, CloseCode::TOO_BIG);
+    told(&mut sim);
+    sim.peer().back(0);
+    assert_eq!(told(&mut sim), ["resumed", "connected again"]);
+    assert_eq!(sim.peer().lines(), ["1: a"]);
 }
 
 #[test]
 fn i23_a_larger_frame_than_any_message_is_to_blame_itself() {
-    let mut desk = Desk::connected();
-    desk.session.subscribe("news", Subscription::default().with_presence(text('w', 3_000)));
-    desk.send_all(&["a"]);
-    assert_eq!(desk.frames().len(), 2);
-    closed(&mut desk, CloseCode::TOO_BIG);
-    desk.told();
-    desk.back(0);
-    assert_eq!(desk.told(), ["resumed", "connected again"]);
+    let mut sim = connected();
+    sim.subscribe("news", Subscription::default().with_presence(text('w', 3_000)));
+    send_all(&mut sim, &["a"]);
+    assert_eq!(sim.peer().frames().len(), 2);
+    closed(&mut sim, CloseCode::TOO_BIG);
+    told(&mut sim);
+    sim.peer().back(0);
+    assert_eq!(told(&mut sim), ["resumed", "connected again"]);
 }
 
 #[test]
 fn i24_there_is_no_doubt_about_a_message_that_the_server_complained_about() {
-    let mut desk = Desk::connected();
-    desk.send_all(&["a", &text('b', 5_000), "c"]);
-    assert_eq!(desk.heard().len(), 3);
-    closed(&mut desk, CloseCode::TOO_BIG);
-    desk.told();
-    desk.redial();
-    desk.say(fresh("s2", None));
+    let mut sim = connected();
+    send_all(&mut sim, &["a", &text('b', 5_000), "c"]);
+    assert_eq!(sim.peer().lines().len(), 3);
+    closed(&mut sim, CloseCode::TOO_BIG);
+    told(&mut sim);
+    sim.peer().redial();
+    sim.peer().say(v1::welcome("s2", None));
     assert_eq!(
-        desk.told(),
+        told(&mut sim),
         [
             "refused: session_unknown",
             "in doubt 1",
@@ -245,35 +250,34 @@ fn i24_there_is_no_doubt_about_a_message_that_the_server_complained_about() {
 fn i23_a_message_that_nobody_acknowledges_is_named_after_a_1009_and_not_sent_again() {
     let mut config = relink_v1::config();
     config.outbox.guarantee = Guarantee::AtMostOnce;
-    let mut desk = Desk::connected_with(config);
-    desk.send_all(&["a", &text('b', 5_000), "c"]);
-    assert_eq!(desk.heard().len(), 3);
-    closed(&mut desk, CloseCode::TOO_BIG);
-    let told = desk.told();
-    assert_eq!(told[0], "too large 2: 5028");
-    desk.back(0);
-    assert_eq!(desk.heard(), Vec::<String>::new());
-    closed(&mut desk, CloseCode::TOO_BIG);
-    assert!(!desk.told()[0].starts_with("too large"), "nothing went over this transport");
+    let mut sim = connected_with(config);
+    send_all(&mut sim, &["a", &text('b', 5_000), "c"]);
+    assert_eq!(sim.peer().lines().len(), 3);
+    closed(&mut sim, CloseCode::TOO_BIG);
+    assert_eq!(told(&mut sim)[0], "too large 2: 5028");
+    sim.peer().back(0);
+    assert_eq!(sim.peer().lines(), Vec::<String>::new());
+    closed(&mut sim, CloseCode::TOO_BIG);
+    assert!(!told(&mut sim)[0].starts_with("too large"), "nothing went over this transport");
 }
 
 #[test]
 fn i21_a_limit_of_ones_own_holds_from_the_beginning() {
     let mut config = relink_v1::config();
     config.outbox.max_message = Some(100);
-    let mut desk = Desk::with(config);
-    desk.give(SessionInput::Connect);
-    let (_, limit, by, _) = is_too_large(desk.send(text('a', 100)));
+    let mut sim = link(config);
+    sim.connect();
+    let (_, limit, by, _) = is_too_large(sim.send(text('a', 100)));
     assert_eq!((limit, by), (100, SizeLimit::Message));
-    desk.open();
-    desk.max_message = Some(80);
-    desk.welcome("s1");
-    let (_, limit, by, _) = is_too_large(desk.send(text('a', 90)));
+    sim.peer().hello();
+    sim.peer().max_message(Some(80));
+    sim.peer().welcome("s1");
+    let (_, limit, by, _) = is_too_large(sim.send(text('a', 90)));
     assert_eq!((limit, by), (80, SizeLimit::Peer), "the smaller one holds");
-    desk.lose();
-    desk.max_message = Some(200);
-    desk.back(0);
-    let (_, limit, by, _) = is_too_large(desk.send(text('a', 100)));
+    sim.peer().reset();
+    sim.peer().max_message(Some(200));
+    sim.peer().back(0);
+    let (_, limit, by, _) = is_too_large(sim.send(text('a', 100)));
     assert_eq!((limit, by), (100, SizeLimit::Message));
 }
 
@@ -293,20 +297,20 @@ fn a_client_that_reads_too_little_for_the_subprotocol_is_refused() {
 
 #[test]
 fn i26_a_publication_that_is_withheld_leaves_no_gap_and_is_told() {
-    let mut desk = Desk::connected();
-    desk.follow("news", 10);
+    let mut sim = connected();
+    follow(&mut sim, "news", 10);
     let withheld = |channel: Option<&str>, offset| ServerFrame::Withheld {
         channel: channel.map(Into::into),
         offset,
         problem: Problem::new("limit_exceeded", "it has 20000000 bytes"),
     };
-    desk.publish(Some("news"), 11, "a");
-    desk.say(withheld(Some("news"), 12));
-    desk.publish(Some("news"), 13, "b");
-    desk.say(withheld(None, 1));
-    desk.publish(None, 2, "c");
+    sim.peer().publish(Some("news"), 11, "a");
+    sim.peer().say(withheld(Some("news"), 12));
+    sim.peer().publish(Some("news"), 13, "b");
+    sim.peer().say(withheld(None, 1));
+    sim.peer().publish(None, 2, "c");
     assert_eq!(
-        desk.told(),
+        told(&mut sim),
         [
             "news 11: a",
             "news 12 withheld: limit_exceeded",
@@ -315,51 +319,44 @@ fn i26_a_publication_that_is_withheld_leaves_no_gap_and_is_told() {
             "message c"
         ]
     );
-    desk.take(2);
-    assert_eq!(desk.session.position(&"news".into()).unwrap().offset, 13);
+    sim.take(2);
+    assert_eq!(sim.machine().position(&"news".into()).unwrap().offset, 13);
     assert_eq!(
-        desk.session.resume().unwrap().position.offset,
+        sim.machine().resume().unwrap().position.offset,
         1,
         "nothing was to be taken before it"
     );
-    desk.say(ServerFrame::HeartbeatAck { nonce: 1, sent: 5 });
-    assert!(desk.is_connected(), "it counts as a publication");
-    desk.say(withheld(Some("news"), 15));
-    assert_eq!(desk.farewells.pop().unwrap().code, CloseCode::GAP);
+    sim.peer().say(ServerFrame::HeartbeatAck { nonce: 1, sent: 5 });
+    assert!(is_connected(&sim), "it counts as a publication");
+    sim.peer().say(withheld(Some("news"), 15));
+    assert_eq!(sim.peer().farewells().pop().unwrap().code, CloseCode::GAP);
 }
 
 // What no server can read: as a server would find, if it was sent.
 
 /// The problems of subscriptions that have ended, and whether they are tried again.
-fn ended(desk: &mut Desk) -> Vec<(String, Problem, bool)> {
+fn ended(sim: &mut Client) -> Vec<(String, Problem, bool)> {
     let ended = |event| match event {
         Event::Unsubscribed { channel, problem, retry_in } => {
             Some((channel.as_str().to_owned(), problem, retry_in.is_some()))
         }
         _ => None,
     };
-    desk.take_events().into_iter().filter_map(ended).collect()
+    sim.take_events().into_iter().filter_map(ended).collect()
 }
 
 #[test]
 fn a_message_on_a_channel_that_no_server_can_read_is_handed_back() {
     for encoding in [Encoding::Json, Encoding::Cbor] {
-        let rng = Pcg32::seed_from_u64(7);
-        let session = Session::new(
-            relink_v1::config(),
-            vec!["ws://peer".into()],
-            RelinkV1::new(encoding),
-            rng,
-        );
-        let mut desk = Desk::of(session.expect("valid"));
+        let mut sim = link_with(relink_v1::config(), RelinkV1::new(encoding));
         for (name, wrong) in [
             (String::new(), "is 0, but it must be at least 1"),
             (text('c', 256), "is 256, but it must be at most 255"),
             ("é".repeat(128), "is 256, but it must be at most 255"),
         ] {
             let outgoing = Outgoing::from("hello").on(name.as_str());
-            assert!(desk.session.may_send(&outgoing).is_err());
-            let refused = desk.send(outgoing).expect_err("no server can read it");
+            assert!(sim.machine().may_send(&outgoing).is_err());
+            let refused = sim.send(outgoing).expect_err("no server can read it");
             assert_eq!(
                 refused.to_string(),
                 format!(
@@ -372,13 +369,13 @@ fn a_message_on_a_channel_that_no_server_can_read_is_handed_back() {
                 (Message::from("hello"), Some(name.as_str().into()))
             );
         }
-        assert!(desk.send(Outgoing::from("hello").on(text('c', 255))).is_ok());
+        assert!(sim.send(Outgoing::from("hello").on(text('c', 255))).is_ok());
     }
 }
 
 #[test]
 fn a_subscription_that_no_server_can_read_ends_at_once_and_is_not_asked_for() {
-    let mut desk = Desk::connected();
+    let mut sim = connected();
     let long = text('c', limits::CHANNEL + 1);
     let at = |offset| Subscription::default().with_since(Position::new(1, offset));
     for (channel, subscription, detail) in [
@@ -403,58 +400,55 @@ fn a_subscription_that_no_server_can_read_ends_at_once_and_is_not_asked_for() {
             "since.offset is 9007199254740992, but it must be at most 9007199254740991",
         ),
     ] {
-        desk.session.subscribe(channel, subscription);
-        desk.give(SessionInput::Timeout);
+        sim.subscribe(channel, subscription);
+        sim.handle(SessionInput::Timeout);
         let problem = Problem::new(Problem::LIMIT_EXCEEDED, detail);
-        assert_eq!(ended(&mut desk), [(channel.to_owned(), problem, false)]);
+        assert_eq!(ended(&mut sim), [(channel.to_owned(), problem, false)]);
     }
-    assert_eq!(desk.session.subscriptions().count(), 0);
+    assert_eq!(sim.machine().subscriptions().count(), 0);
     let longest = text('c', limits::CHANNEL);
     let words = text('i', limits::PRESENCE);
-    desk.session.subscribe(longest.as_str(), at(limits::NUMBER).with_presence(words.as_str()));
-    desk.session.subscribe("b", Subscription::default());
+    sim.subscribe(longest.as_str(), at(limits::NUMBER).with_presence(words.as_str()));
+    sim.subscribe("b", Subscription::default());
     assert_eq!(
-        desk.heard(),
+        sim.peer().lines(),
         [
             format!("subscribe {longest} since 1/{} as {words}", limits::NUMBER),
             "subscribe b".to_owned()
         ]
     );
-    desk.lose();
-    desk.back(0);
-    assert_eq!(desk.heard().len(), 2, "what was refused is not asked for again");
+    sim.peer().reset();
+    sim.peer().back(0);
+    assert_eq!(sim.peer().lines().len(), 2, "what was refused is not asked for again");
 }
 
 #[test]
 fn words_that_no_server_can_read_end_the_subscription_that_was_active() {
-    let mut desk = Desk::connected();
-    desk.follow("room", 7);
-    desk.session
-        .subscribe("room", Subscription::default().with_presence(text('i', limits::PRESENCE + 1)));
-    desk.give(SessionInput::Timeout);
-    assert_eq!(ended(&mut desk).len(), 1);
-    assert_eq!(desk.heard(), ["unsubscribe room"]);
-    desk.say(ServerFrame::Unsubscribed { channel: "room".into(), problem: None });
-    desk.subscribe("room");
-    assert_eq!(desk.heard(), ["subscribe room since 1/7"], "its place is kept");
+    let mut sim = connected();
+    follow(&mut sim, "room", 7);
+    sim.subscribe("room", Subscription::default().with_presence(text('i', limits::PRESENCE + 1)));
+    assert_eq!(ended(&mut sim).len(), 1);
+    assert_eq!(sim.peer().lines(), ["unsubscribe room"]);
+    sim.peer().say(ServerFrame::Unsubscribed { channel: "room".into(), problem: None });
+    sim.subscribe("room", Subscription::default());
+    assert_eq!(sim.peer().lines(), ["subscribe room since 1/7"], "its place is kept");
 }
 
 #[test]
 fn after_the_end_a_subscription_that_no_server_can_read_is_told_once_the_link_is_back() {
     let config = relink_v1::config();
-    let mut desk =
-        Desk::connected_with(config.with_link(config.link.with_reopen(ReopenPolicy::Always)));
-    desk.close();
-    closed(&mut desk, CloseCode::NORMAL);
-    assert!(desk.session.state().is_closed());
-    desk.take_events();
-    desk.subscribe("");
-    assert_eq!(desk.take_events(), [], "nothing is told after the end");
-    desk.give(SessionInput::Connect);
-    desk.redial();
-    desk.welcome("s2");
-    assert_eq!(desk.heard(), [] as [&str; 0]);
-    let ended = ended(&mut desk);
+    let mut sim = connected_with(config.with_link(config.link.with_reopen(ReopenPolicy::Always)));
+    sim.close(1000);
+    closed(&mut sim, CloseCode::NORMAL);
+    assert!(sim.state().is_closed());
+    let _ = sim.take_events();
+    sim.subscribe("", Subscription::default());
+    assert_eq!(sim.take_events(), [], "nothing is told after the end");
+    sim.connect();
+    sim.peer().redial();
+    sim.peer().welcome("s2");
+    assert_eq!(sim.peer().lines(), [] as [&str; 0]);
+    let ended = ended(&mut sim);
     assert!(matches!(&ended[..], [(channel, _, false)] if channel.is_empty()), "{ended:?}");
 }
 
@@ -478,13 +472,13 @@ fn a_token_that_no_server_can_read_is_a_failed_fetch() {
     let detail = "the length of the token in bytes is 16385, but it must be at most 16384";
     assert_eq!(failed, Some((detail.to_owned(), true)));
 
-    let mut desk = Desk::connected();
-    desk.session.subscribe("room", Subscription::default().with_token());
-    assert_eq!(desk.heard(), [] as [&str; 0]);
-    desk.token("room", Ok(&text('t', limits::TOKEN + 1)));
+    let mut sim = connected();
+    sim.subscribe("room", Subscription::default().with_token());
+    assert_eq!(sim.peer().lines(), [] as [&str; 0]);
+    sim.channel_token("room", Ok(&text('t', limits::TOKEN + 1)));
     let problem = Problem::new(Problem::UNAVAILABLE, detail);
-    assert_eq!(ended(&mut desk), [("room".to_owned(), problem, true)]);
-    assert_eq!(desk.heard(), [] as [&str; 0]);
+    assert_eq!(ended(&mut sim), [("room".to_owned(), problem, true)]);
+    assert_eq!(sim.peer().lines(), [] as [&str; 0]);
 }
 
 #[test]
@@ -493,11 +487,11 @@ fn a_session_that_no_server_can_read_is_not_gone_on_with() {
         session: text('s', id).into(),
         position: Position::new(1, offset),
     };
-    let mut desk = Desk::with(relink_v1::config());
-    assert!(!desk.session.resume_from(resume(limits::SESSION + 1, 1)));
-    assert!(!desk.session.resume_from(resume(1, limits::NUMBER + 1)));
-    assert!(desk.session.resume_from(resume(limits::SESSION, limits::NUMBER)));
-    desk.give(SessionInput::Connect);
-    desk.give(SessionInput::Opened { id: desk.id });
-    assert!(matches!(desk.frame(), Some(ClientFrame::Hello { resume: Some(_), .. })));
+    let mut sim = link(relink_v1::config());
+    assert!(!sim.resume_from(resume(limits::SESSION + 1, 1)));
+    assert!(!sim.resume_from(resume(1, limits::NUMBER + 1)));
+    assert!(sim.resume_from(resume(limits::SESSION, limits::NUMBER)));
+    sim.connect();
+    sim.peer().accept();
+    assert!(matches!(next_frame(&mut sim), Some(ClientFrame::Hello { resume: Some(_), .. })));
 }

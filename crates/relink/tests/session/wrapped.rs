@@ -4,18 +4,17 @@
 use core::cell::Cell;
 use std::rc::Rc;
 
-use rand_pcg::Pcg32;
-use relink::link::Step;
+use relink::link::{HandshakeEvent, Step};
 use relink::protocol::{ClientFrame, ProtocolEvent};
-use relink::rand_core::SeedableRng;
 use relink::session::{Frame, Secret};
 use relink::{
-    Channel, CloseCode, CloseFrame, Event, Guarantee, Instant, Message, Protocol, Resume, Session,
-    SessionConfig, SessionInput,
+    Channel, CloseCode, CloseFrame, Event, Guarantee, Instant, Message, Protocol, Resume,
+    SessionConfig,
 };
-use relink_v1::RelinkV1;
+use relink_sim::{Sim, Speak};
+use relink_v1::{RelinkV1, ServerFrame};
 
-use crate::desk::Desk;
+use crate::support::{connect, link_with, send_all, told};
 
 #[derive(Default)]
 struct Wrapped {
@@ -67,44 +66,55 @@ impl Protocol for Wrapped {
     }
 }
 
-fn wrapped(config: SessionConfig) -> (Desk<Wrapped>, Rc<Cell<u32>>) {
-    let protocol = Wrapped::default();
-    let measured = Rc::clone(&protocol.measured);
-    let session = Session::new(config, vec!["ws://peer".into()], protocol, Pcg32::seed_from_u64(7));
-    (Desk::of(session.expect("valid")), measured)
+impl Speak for Wrapped {
+    type Frame = ServerFrame;
+
+    fn encode(&self, frame: ServerFrame) -> Message {
+        Speak::encode(&self.inner, frame)
+    }
+
+    fn handshake(&self, event: HandshakeEvent) -> Option<ServerFrame> {
+        Speak::handshake(&self.inner, event)
+    }
 }
 
-fn too_big(desk: &mut Desk<Wrapped>) {
+fn wrapped(config: SessionConfig) -> (Sim<Wrapped>, Rc<Cell<u32>>) {
+    let protocol = Wrapped::default();
+    let measured = Rc::clone(&protocol.measured);
+    (link_with(config, protocol), measured)
+}
+
+fn too_big(sim: &mut Sim<Wrapped>) {
     let frame = Frame::Close(CloseFrame::new(CloseCode::TOO_BIG, "so it is"));
-    desk.give(SessionInput::Frame { id: desk.id, frame });
+    sim.peer().frame(frame);
 }
 
 #[test]
 fn i23_a_1009_finds_its_message_by_the_size_that_went_out() {
-    let mut desk = wrapped(relink_v1::config()).0;
-    desk.connect();
-    desk.send_all(&["small", &"b".repeat(5_000), "behind"]);
-    assert_eq!(desk.frames().len(), 3);
-    too_big(&mut desk);
-    desk.told();
-    desk.back(1);
+    let mut sim = wrapped(relink_v1::config()).0;
+    connect(&mut sim);
+    send_all(&mut sim, &["small", &"b".repeat(5_000), "behind"]);
+    assert_eq!(sim.peer().frames().len(), 3);
+    too_big(&mut sim);
+    told(&mut sim);
+    sim.peer().back(1);
     assert_eq!(
-        desk.told(),
+        told(&mut sim),
         ["acknowledged 1", "dropped 2: too_large", "resumed", "connected again"]
     );
-    assert_eq!(desk.heard(), ["2: behind"]);
+    assert_eq!(sim.peer().lines(), ["2: behind"]);
 }
 
 #[test]
 fn i23_so_it_is_for_a_message_that_nobody_acknowledges() {
     let mut config = relink_v1::config();
     config.outbox.guarantee = Guarantee::AtMostOnce;
-    let mut desk = wrapped(config).0;
-    desk.connect();
-    desk.send_all(&["a", &"b".repeat(5_000)]);
-    assert_eq!(desk.frames().len(), 2);
-    too_big(&mut desk);
-    let told = desk.take_events();
+    let mut sim = wrapped(config).0;
+    connect(&mut sim);
+    send_all(&mut sim, &["a", &"b".repeat(5_000)]);
+    assert_eq!(sim.peer().frames().len(), 2);
+    too_big(&mut sim);
+    let told = sim.take_events();
     let culprit = told.iter().find_map(|event| match event {
         Event::TooLarge { receipt, size } => Some((receipt.0, *size)),
         _ => None,
@@ -116,16 +126,16 @@ fn i23_so_it_is_for_a_message_that_nobody_acknowledges() {
 fn a_message_that_may_not_go_yet_is_not_measured_again_and_again() {
     let mut config = relink_v1::config();
     config.outbox.in_flight = 1;
-    let (mut desk, measured) = wrapped(config);
-    desk.max_message = Some(10_000);
-    desk.connect();
-    desk.send_all(&["a", "b"]);
-    assert_eq!(desk.heard(), ["1: a"]);
+    let (mut sim, measured) = wrapped(config);
+    sim.peer().max_message(Some(10_000));
+    connect(&mut sim);
+    send_all(&mut sim, &["a", "b"]);
+    assert_eq!(sim.peer().lines(), ["1: a"]);
     let before = measured.get();
     for _ in 0..10 {
-        assert_eq!(desk.heard(), [] as [&str; 0]);
+        assert_eq!(sim.peer().lines(), [] as [&str; 0]);
     }
     assert_eq!(measured.get(), before);
-    desk.ack(1);
-    assert_eq!(desk.heard(), ["2: b"]);
+    sim.peer().ack(1);
+    assert_eq!(sim.peer().lines(), ["2: b"]);
 }

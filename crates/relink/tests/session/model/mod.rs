@@ -6,14 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
-use rand_pcg::Pcg32;
 use relink::link::TransportId;
-use relink::rand_core::SeedableRng;
 use relink::session::{Frame, Secret};
 use relink::{
-    Channel, CloseCode, Failure, Guarantee, Instant, Outgoing, Position, Priority, Receipt,
-    Session, SessionAction, SessionConfig, SessionInput, State, Subscription,
+    Channel, CloseCode, Guarantee, Instant, Outgoing, Position, Priority, Receipt, SessionConfig,
+    SessionInput, State, Subscription,
 };
+use relink_sim::Sim;
 use relink_v1::{ClientFrame, Codec, Encoding, RelinkV1, ServerFrame};
 
 mod promises;
@@ -23,7 +22,7 @@ mod steps;
 use server::{Server, welcome};
 use steps::{Step, config, step};
 
-use crate::desk::{Client, millis, secs};
+use crate::support::{Client, millis, secs};
 
 /// Where a case that once failed is kept, to be tried first from then on.
 const REGRESSIONS: &str =
@@ -99,10 +98,9 @@ enum Fate {
 }
 
 struct World {
-    session: Client,
+    sim: Client,
     guarantee: Guarantee,
-    now: Instant,
-    id: TransportId,
+    /// The last transport that opened.
     old: Option<TransportId>,
     fates: BTreeMap<Receipt, (String, Fate)>,
     /// The next number that makes each text another one.
@@ -128,14 +126,10 @@ fn name(channel: u8) -> Channel {
 
 impl World {
     fn new(config: SessionConfig, seed: u64) -> Self {
-        let rng = Pcg32::seed_from_u64(seed);
-        let session = Session::new(config, vec!["ws://peer".into()], RelinkV1::default(), rng)
-            .expect("valid");
+        let sim = Sim::with(config, &["ws://peer"], RelinkV1::default(), seed).expect("valid");
         Self {
-            session,
+            sim: sim.manual(),
             guarantee: config.outbox.guarantee,
-            now: Instant::from_origin(secs(1_000)),
-            id: TransportId::default(),
             old: None,
             fates: BTreeMap::new(),
             number: 0,
@@ -159,11 +153,11 @@ impl World {
                 let mut how = Subscription::default();
                 how.needs_token = token;
                 how.presence = presence.map(|words| words.to_string().as_str().into());
-                self.session.subscribe(name(channel), how);
+                self.sim.subscribe(name(channel), how);
                 self.act();
             }
             Step::Unsubscribe { channel } => {
-                self.session.unsubscribe(&name(channel));
+                self.sim.unsubscribe(name(channel).as_str());
                 self.told.remove(&Some(name(channel)));
                 self.present.retain(|(left, _), _| *left != name(channel));
                 self.act();
@@ -175,10 +169,10 @@ impl World {
                 let _ = (0..frames).take_while(|_| self.transmit()).count();
             }
             Step::Open => {
-                let state = self.session.state();
-                self.give(SessionInput::Opened { id: self.id });
-                if state != self.session.state() {
-                    self.old = Some(self.id);
+                let state = self.sim.state();
+                self.give(SessionInput::Opened { id: self.sim.id() });
+                if state != self.sim.state() {
+                    self.old = Some(self.sim.id());
                     (self.said_hello, self.welcomed) = (false, false);
                     self.next_serial = 0;
                     self.subscribed.clear();
@@ -189,13 +183,8 @@ impl World {
                 // What was written last may not have arrived.
                 let kept = self.server.received.saturating_sub(tail.into());
                 self.server.received = kept.max(self.server.acked);
-                let (id, failure) = (self.id, Failure::Reset);
-                self.give(SessionInput::Failed {
-                    id,
-                    failure,
-                    detail: String::new(),
-                    location: None,
-                });
+                self.sim.peer().reset();
+                self.act();
             }
             Step::ChannelToken { channel, works } => {
                 let result = if works { Ok(Secret::from("token")) } else { Err("no".to_owned()) };
@@ -203,28 +192,29 @@ impl World {
             }
             Step::Wait { millis: time } => self.wait(millis(time.into())),
             Step::Backwards { millis: time } => {
-                let back = self.now.since_origin().saturating_sub(millis(time.into()));
-                let forth = core::mem::replace(&mut self.now, Instant::from_origin(back));
+                let now = self.sim.now();
+                let back = now.since_origin().saturating_sub(millis(time.into()));
+                self.sim.set_clock(Instant::from_origin(back));
                 self.give(SessionInput::Timeout);
                 self.transmit();
-                self.now = forth;
+                self.sim.set_clock(now);
             }
             Step::Late => {
-                let id = self.old.filter(|id| *id != self.id);
+                let id = self.old.filter(|id| *id != self.sim.id());
                 if let Some(id) = id {
                     let before = (
-                        self.session.state(),
-                        self.session.resume(),
-                        self.session.outbox().in_flight(),
+                        self.sim.machine().state(),
+                        self.sim.machine().resume(),
+                        self.sim.machine().outbox().in_flight(),
                     );
                     for frame in [ServerFrame::Ack { serial: 1 }, welcome("s", false, 0, 0)] {
                         let frame = Frame::Message(frame.encode(Encoding::Json));
                         self.give(SessionInput::Frame { id, frame });
                     }
                     let after = (
-                        self.session.state(),
-                        self.session.resume(),
-                        self.session.outbox().in_flight(),
+                        self.sim.machine().state(),
+                        self.sim.machine().resume(),
+                        self.sim.machine().outbox().in_flight(),
                     );
                     assert_eq!(before, after);
                 }
@@ -239,7 +229,7 @@ impl World {
         self.number += 1;
         let text = format!("{}{}", self.number, " ".repeat(bytes));
         let outgoing = Outgoing::from(text.as_str()).with_priority(priority);
-        if let Ok(accepted) = self.session.send(outgoing, self.now) {
+        if let Ok(accepted) = self.sim.send(outgoing) {
             let before = self.fates.insert(accepted.receipt, (text, Fate::Open));
             assert_eq!(before, None, "a receipt is given out once");
         }
@@ -247,36 +237,23 @@ impl World {
     }
 
     fn say(&mut self, frame: ServerFrame) {
-        let frame = Frame::Message(frame.encode(Encoding::Json));
-        self.give(SessionInput::Frame { id: self.id, frame });
-    }
-
-    fn give(&mut self, input: SessionInput) {
-        self.session.handle(input, self.now);
+        self.sim.peer().say(frame);
         self.act();
     }
 
-    /// Lets time pass. Each wake-up is followed by what a driver does, and makes progress.
+    fn give(&mut self, input: SessionInput) {
+        self.sim.handle(input);
+        self.act();
+    }
+
     fn wait(&mut self, time: core::time::Duration) {
-        let end = self.now + time;
-        let mut wakes = 0;
-        while let Some(at) = self.session.poll_timeout().filter(|at| *at <= end) {
-            self.now = at.max(self.now);
-            self.give(SessionInput::Timeout);
-            let next = self.session.poll_timeout();
-            assert!(
-                next.is_none_or(|next| next > self.now),
-                "a deadline that is handled is gone: {next:?}"
-            );
-            wakes += 1;
-            assert!(wakes < 1_000, "the session wakes for nothing");
-        }
-        self.now = end;
+        self.sim.advance(time);
+        self.act();
     }
 
     /// The transport takes one frame.
     fn transmit(&mut self) -> bool {
-        let frame = self.session.poll_transmit(self.now);
+        let frame = self.sim.peer().read_at_most(1).pop();
         self.act();
         let Some(frame) = frame else { return false };
         let Frame::Message(message) = frame else { return true };
@@ -324,15 +301,11 @@ impl World {
         true
     }
 
+    /// Takes what the application was told, and sees whether the transport is still there.
     fn act(&mut self) {
-        while let Some(action) = self.session.poll_action() {
-            match action {
-                SessionAction::Dial { id, .. } => self.id = id,
-                SessionAction::Drop { .. } => (self.said_hello, self.welcomed) = (false, false),
-                SessionAction::Event(event) => self.tell(event),
-                SessionAction::FetchChannelToken { .. } => {}
-                other => panic!("nobody asked for {other:?}"),
-            }
+        self.sim.take_events().into_iter().for_each(|event| self.tell(event));
+        if self.old != self.sim.machine().link().transport() {
+            (self.said_hello, self.welcomed) = (false, false);
         }
     }
 
@@ -344,7 +317,7 @@ impl World {
             self.wait(secs(10));
         }
         self.check();
-        assert!(matches!(self.session.state(), State::Closed(_)));
+        assert!(matches!(self.sim.machine().state(), State::Closed(_)));
         assert!(self.fates.values().all(|(_, fate)| *fate != Fate::Open));
     }
 }

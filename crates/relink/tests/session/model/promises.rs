@@ -116,23 +116,24 @@ impl World {
 
     /// What holds between any two inputs.
     pub(super) fn check(&mut self) {
-        let outbox = self.session.outbox();
+        let outbox = self.sim.machine().outbox();
         let open = self.fates.values().filter(|(_, fate)| *fate == Fate::Open).count();
         assert_eq!(outbox.len() + outbox.in_flight(), open, "what has no fate yet is here");
         assert!(
             open <= 8 && outbox.bytes() <= 120 && outbox.in_flight() <= outbox.config().in_flight
         );
-        assert_eq!(self.session.stats().queued as usize, open);
-        for (channel, seen) in
-            [("gap", self.session.stats().gaps), ("duplicate", self.session.stats().duplicates)]
-        {
+        assert_eq!(self.sim.machine().stats().queued as usize, open);
+        for (channel, seen) in [
+            ("gap", self.sim.machine().stats().gaps),
+            ("duplicate", self.sim.machine().stats().duplicates),
+        ] {
             if seen > 0 {
                 self.seen.insert(channel);
             }
         }
         for number in 0..3 {
             let channel = name(number);
-            let position = self.session.position(&channel);
+            let position = self.sim.machine().position(&channel);
             if let (Some(position), Some(told)) = (position, self.told.get(&Some(channel.clone())))
             {
                 assert!(
@@ -140,13 +141,13 @@ impl World {
                     "ahead of what was told"
                 );
             }
-            let members = self.session.members(&channel);
+            let members = self.sim.machine().members(&channel);
             let present = self.present.keys().filter(|(at, _)| *at == channel).count();
             assert_eq!(members.len(), present, "what is told is what is so");
         }
-        if let State::Closed(_) = self.session.state() {
-            assert_eq!(self.session.poll_timeout(), None);
-            assert_eq!((open, self.session.resume()), (0, None));
+        if let State::Closed(_) = self.sim.machine().state() {
+            assert_eq!(self.sim.machine().poll_timeout(), None);
+            assert_eq!((open, self.sim.machine().resume()), (0, None));
         }
     }
 }

@@ -9,7 +9,7 @@ use relink_v1::{ServerFrame, Welcome};
 
 use super::steps::Step;
 use super::{World, name};
-use crate::desk::member;
+use relink_sim::v1::member;
 
 /// One session at the server.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ impl World {
         match step {
             Step::Welcome if !self.welcomed => {
                 self.welcomed = true;
-                let known = self.session.resume().filter(|_| self.sessions > 0);
+                let known = self.sim.machine().resume().filter(|_| self.sessions > 0);
                 let asked =
                     known.filter(|resume| resume.session.expose() == format!("s{}", self.sessions));
                 let received = self.server.received;
@@ -72,8 +72,11 @@ impl World {
             }
             Step::Answer { channel } => {
                 if self.subscribed.contains(&channel) {
-                    let since =
-                        self.session.position(&name(channel)).map_or(0, |position| position.offset);
+                    let since = self
+                        .sim
+                        .machine()
+                        .position(&name(channel))
+                        .map_or(0, |position| position.offset);
                     self.server.offsets.insert(Some(channel), since);
                     let position = Position::new(1, since);
                     self.say(ServerFrame::Subscribed {

@@ -7,7 +7,7 @@ use relink::session::{OutboxConfig, Overflow, SubscriptionsConfig};
 use relink::{Guarantee, Priority, SessionConfig};
 use relink_v1 as v1;
 
-use crate::desk::{millis, secs};
+use crate::support::{millis, secs};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
