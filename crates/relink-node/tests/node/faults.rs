@@ -320,7 +320,9 @@ impl Storm {
                 self.give(node, NodeInput::Alive { id });
             }
         }
-        self.cluster.settle();
+        for node in 0..NODES {
+            self.give(node, NodeInput::Timeout);
+        }
         self.hang_up_closed();
     }
 

@@ -167,7 +167,8 @@ impl<E: Environment> Cluster<E> {
 
     // Time.
 
-    /// Does everything that can be done without time passing.
+    /// Does everything that can be done without time passing. Deadlines are left to
+    /// [`advance`](Self::advance).
     pub fn settle(&mut self) {
         self.spread_store_events();
         for client in 0..self.clients.len() {
@@ -176,9 +177,15 @@ impl<E: Environment> Cluster<E> {
         for node in 0..self.nodes.len() {
             self.settle_node(node);
         }
-        self.run(self.now);
+        self.do_what_is_due();
         self.write_to_peers();
-        self.run(self.now);
+    }
+
+    fn do_what_is_due(&mut self) {
+        while let Some(entry) = self.agenda.first_entry().filter(|it| it.key().0 <= self.now) {
+            let due = entry.remove();
+            self.happens(due);
+        }
     }
 
     /// Lets time pass. Everything that is due happens at its moment, and what arrives comes before

@@ -229,7 +229,7 @@ impl<E: Environment> Cluster<E> {
             self.peers.iter().filter(|(_, peer)| peer.reads).map(|(id, _)| *id).collect();
         for id in reading {
             if self.read(id, usize::MAX) > 0 {
-                self.run(self.now);
+                self.do_what_is_due();
             }
         }
     }
