@@ -87,8 +87,10 @@
 //! `tls` (off): `wss://` with certificates made on the spot, see `TestCertificate`. It pulls in
 //! `rcgen`, whose newest releases want Rust 1.88; without the feature Rust 1.85 is enough.
 //!
+//! `rig` (off): a link under test with waits for what happens to it, see `rig`.
+//!
 //! `conformance` (off): the suite that every driver of `relink` has to pass, also one of your own,
-//! see `conformance`. It brings `tls` along.
+//! see `conformance`. It brings `tls` and `rig` along.
 //!
 //! `metered` (off): a server of Metered's realtime messaging, see `Metered`. Without this feature
 //! and the last one this crate knows nothing of relink.
@@ -111,6 +113,8 @@ mod metered;
 mod peer;
 pub mod proxy;
 mod reading;
+#[cfg(feature = "rig")]
+pub mod rig;
 mod script;
 mod serve;
 mod server;

@@ -19,8 +19,8 @@ use tokio_tungstenite::tungstenite::Message;
 #[cfg(feature = "tls")]
 use crate::tls::TestCertificate;
 use crate::{
-    event::ServerEvent,
-    log::{Events, WaitError},
+    event::{EventKind, Request, ServerEvent},
+    log::{Events, Gave, WaitError},
     peer::close_frame,
     script::{Script, ScriptError},
     serve::{Order, Shared, serve},
@@ -230,6 +230,76 @@ impl Server {
         };
         let waited = self.shared.log.wait_for(condition, deadline).await;
         waited.map_err(|gave| WaitError::new(within, gave, self.events()))
+    }
+
+    /// Waits for the first event that is one looked for; it may be in the log already.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_for`](Self::wait_for).
+    pub async fn wait_for_event(
+        &self,
+        is_it: impl Fn(&ServerEvent) -> bool,
+        within: Duration,
+    ) -> Result<ServerEvent, WaitError> {
+        self.wait_to_pick(|event| is_it(event).then(|| event.clone()), within).await
+    }
+
+    /// Waits for the event that [ends](EventKind::is_end) a connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_for`](Self::wait_for).
+    pub async fn wait_for_end(
+        &self,
+        connection: usize,
+        within: Duration,
+    ) -> Result<EventKind, WaitError> {
+        let is_end = |event: &ServerEvent| event.connection == connection && event.kind.is_end();
+        self.wait_to_pick(|event| is_end(event).then(|| event.kind.clone()), within).await
+    }
+
+    /// Waits for the request of a connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_for`](Self::wait_for).
+    pub async fn wait_for_request(
+        &self,
+        connection: usize,
+        within: Duration,
+    ) -> Result<Request, WaitError> {
+        let request = |event: &ServerEvent| {
+            event.kind.request().filter(|_| event.connection == connection).cloned()
+        };
+        self.wait_to_pick(request, within).await
+    }
+
+    async fn wait_to_pick<T>(
+        &self,
+        pick: impl Fn(&ServerEvent) -> Option<T>,
+        within: Duration,
+    ) -> Result<T, WaitError> {
+        let mut picked = None;
+        let pick = |log: &[ServerEvent]| {
+            picked = log.iter().find_map(&pick);
+            picked.is_some()
+        };
+        let log = self.wait_for(pick, within).await?;
+        picked.ok_or_else(|| WaitError::new(within, Gave::OutOfTime, log))
+    }
+
+    /// The text messages that have arrived on a connection.
+    #[must_use]
+    pub fn texts(&self, connection: usize) -> Vec<String> {
+        let events = self.events().into_iter().filter(|event| event.connection == connection);
+        events
+            .filter_map(
+                |event| {
+                    if let EventKind::Text(text) = event.kind { Some(text) } else { None }
+                },
+            )
+            .collect()
     }
 
     /// [`wait_for`](Self::wait_for) without a runtime.

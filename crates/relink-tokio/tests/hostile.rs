@@ -4,10 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use relink_testing::rig::Rig;
 use relink_tokio::relink::protocol::{ClientFrame, ProtocolEvent};
 use relink_tokio::relink::session::{Frame, SendErrorKind};
 use relink_tokio::relink::{Instant, Message, Protocol};
-use relink_tokio::{Event, InboxLimits, SessionConfig, builder, from_tokio};
+use relink_tokio::{Event, InboxLimits, SessionConfig, Tokio, builder, from_tokio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message::{Ping, Pong};
@@ -17,10 +18,9 @@ use tokio_tungstenite::tungstenite::Message::{Ping, Pong};
 #[tokio::test(start_paused = true)]
 async fn e24_a_flood_of_pings_meets_a_bound() {
     let (near, far) = tokio::io::duplex(64 << 10);
-    let (_client, mut events) =
-        builder("ws://in.memory/").connector(once(near)).spawn().expect("a link");
+    let mut rig = rig(near, SessionConfig::default());
     let server = accept_async(far).await.expect("a handshake");
-    while !matches!(events.recv().await.expect("it goes on"), Event::Connected { .. }) {}
+    rig.connected().await;
 
     let mut stream = server.into_inner();
     let flood = [[0x89, 125].as_slice(), &[7; 125]].concat().repeat(512);
@@ -41,20 +41,19 @@ async fn w22_a_long_upload_is_no_dead_link() {
     let (near, far) = tokio::io::duplex(1 << 10);
     let mut config = SessionConfig::default();
     config.link.heartbeat = config.link.heartbeat.with_interval(Some(SECOND)).with_timeout(SECOND);
-    let (client, mut events) =
-        builder("ws://in.memory/").connector(once(near)).config(config).spawn().expect("a link");
+    let mut rig = rig(near, config);
     let mut server = accept_async(far).await.expect("a handshake").into_inner();
-    while !matches!(events.recv().await.expect("it goes on"), Event::Connected { .. }) {}
+    rig.connected().await;
 
-    client.send(vec![0; 64 << 10]).await.expect("room");
+    rig.client.send(vec![0; 64 << 10]).await.expect("room");
     // 1 KiB each 200 ms: the message takes some 13 s, the heartbeat would give up after 2.
     for _ in 0..60 {
         tokio::time::sleep(SECOND / 5).await;
         server.read_exact(&mut [0; 1 << 10]).await.expect("the link is up");
     }
-    assert_eq!(client.stats().disconnects, 0);
+    assert_eq!(rig.client.stats().disconnects, 0);
     // Now nobody reads any more, and that is found.
-    while !matches!(events.recv().await.expect("it goes on"), Event::Disconnected { .. }) {}
+    rig.disconnected().await;
 }
 
 /// Nor is a long download: its bytes are life, although they come for much longer than the
@@ -65,10 +64,9 @@ async fn i12_a_long_download_is_no_dead_link() {
     let (near, far) = tokio::io::duplex(1 << 10);
     let mut config = SessionConfig::default();
     config.link.heartbeat = config.link.heartbeat.with_interval(Some(SECOND)).with_timeout(SECOND);
-    let (client, mut events) =
-        builder("ws://in.memory/").connector(once(near)).config(config).spawn().expect("a link");
+    let mut rig = rig(near, config);
     let server = accept_async(far).await.expect("a handshake").into_inner();
-    while !matches!(events.recv().await.expect("it goes on"), Event::Connected { .. }) {}
+    rig.connected().await;
 
     let (mut pings, mut stream) = tokio::io::split(server);
     // Reads what the client writes, and answers nothing.
@@ -80,14 +78,10 @@ async fn i12_a_long_download_is_no_dead_link() {
         tokio::time::sleep(SECOND / 5).await;
         stream.write_all(&[7; 1 << 10]).await.expect("the link is up");
     }
-    let message = loop {
-        if let Event::Message(message) = events.recv().await.expect("it goes on") {
-            break message;
-        }
-    };
-    assert_eq!((message.len(), client.stats().disconnects), (SIZE, 0));
+    let message = rig.message().await;
+    assert_eq!((message.len(), rig.client.stats().disconnects), (SIZE, 0));
     // Now nothing comes any more, and that is found.
-    while !matches!(events.recv().await.expect("it goes on"), Event::Disconnected { .. }) {}
+    rig.disconnected().await;
 }
 
 /// An application that is behind holds up a usable link, not the handshake of the next one.
@@ -191,6 +185,15 @@ fn a_runtime_that_ends_leaves_no_handle_waiting() {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// A link over this pipe. In paused time a wait in vain takes no time.
+fn rig(near: DuplexStream, config: SessionConfig) -> Rig<Tokio> {
+    let mut rig = Rig::spawn(Tokio::new(), "ws://in.memory/", |builder| {
+        builder.connector(once(near)).config(config)
+    });
+    rig.limit = 600 * SECOND;
+    rig
+}
 
 type Never = tokio_util::compat::Compat<DuplexStream>;
 

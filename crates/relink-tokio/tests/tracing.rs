@@ -3,9 +3,9 @@
 mod common;
 
 use common::{Capture, Traced};
-use relink_testing::{AfterLast, Connection, Script, Server};
+use relink_testing::{AfterLast, Connection, Script, Server, rig::Rig};
 use relink_tokio::{
-    Event, SessionConfig, builder,
+    Event, SessionConfig, Tokio, builder,
     relink::{Backoff, LinkConfig, policy::Curve},
 };
 use std::time::Duration;
@@ -81,15 +81,15 @@ async fn e07_every_transition_is_one_event_with_its_fields() {
 #[tokio::test(flavor = "current_thread")]
 async fn a_subscriber_that_panics_ends_no_link() {
     let server = Server::spawn_thread(Script::echo()).expect("a server on loopback");
-    let (client, mut events) = {
+    let mut rig = {
         let _guard = tracing::subscriber::set_default(Panics);
-        let (client, mut events) = builder(server.url()).spawn().expect("a link");
-        while !matches!(events.recv().await, Some(Event::Connected { .. })) {}
-        (client, events)
+        let mut rig = Rig::spawn(Tokio::new(), &server.url(), |builder| builder);
+        rig.connected().await;
+        rig
     };
-    client.send("hello").await.expect("room");
-    while !matches!(events.recv().await.expect("it goes on"), Event::Message(_)) {}
-    assert_eq!(client.close().await.reason.name(), "requested");
+    rig.send("hello").await;
+    assert_eq!(rig.text().await, "hello");
+    assert_eq!(rig.client.close().await.reason.name(), "requested");
 }
 
 /// Panics at every event.

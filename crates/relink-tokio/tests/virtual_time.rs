@@ -12,8 +12,9 @@ use std::{
 };
 
 use futures_util::StreamExt;
+use relink_testing::rig::{Observed, Rig};
 use relink_tokio::{
-    Builder, Client, Event, Events, Message, Token, builder, from_tokio,
+    Event, Message, Token, Tokio, from_tokio,
     relink::{
         Plain, Protocol, Reason,
         link::Timer,
@@ -28,6 +29,8 @@ use tokio_tungstenite::{
     tungstenite::protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
+type Builder = relink_driver::Builder<Observed<Tokio>>;
+
 /// Tokio's timers know no less.
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -35,7 +38,7 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// reaches its cap.
 #[tokio::test(start_paused = true)]
 async fn e16_thirty_reconnects_take_virtual_minutes() {
-    let (_client, mut events) = start(|mut server| async move {
+    let mut rig = start(|mut server| async move {
         let frame = CloseFrame { code: CloseCode::Away, reason: "".into() };
         server.close(Some(frame)).await.expect("the client listens");
         while server.next().await.is_some() {}
@@ -43,10 +46,10 @@ async fn e16_thirty_reconnects_take_virtual_minutes() {
     let begin = Instant::now();
     let (mut told, mut last) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..30 {
-        last = lost(&mut events).await.1.expect("it is retried");
+        last = rig.disconnected().await.retry_in();
         told += last;
         let waiting = Instant::now();
-        until(&mut events, |event| matches!(event, Event::Dialing { .. }).then_some(())).await;
+        rig.until(|event| matches!(event, Event::Dialing { .. }).then_some(())).await;
         let waited = waiting.elapsed();
         assert!((last..=last + 2 * MILLISECOND).contains(&waited), "{waited:?} for {last:?}");
     }
@@ -58,32 +61,31 @@ async fn e16_thirty_reconnects_take_virtual_minutes() {
 /// The default heartbeat finds a silent peer after 30 + 10 s.
 #[tokio::test(start_paused = true)]
 async fn e16_a_silent_peer_is_found_after_forty_virtual_seconds() {
-    let (_client, mut events) = start(|server| async move {
+    let mut rig = start(|server| async move {
         std::future::pending::<()>().await;
         drop(server);
     });
-    connected(&mut events).await;
+    rig.connected().await;
     let begin = Instant::now();
-    let (reason, retry_in) = lost(&mut events).await;
+    let lost = rig.disconnected().await;
     let found = begin.elapsed();
-    assert_eq!(reason, Reason::Dead(DeadReason::Heartbeat));
+    assert_eq!(lost.reason, Reason::Dead(DeadReason::Heartbeat));
     let due = Duration::from_secs(40);
     assert!((due..=due + 5 * MILLISECOND).contains(&found), "{found:?}");
     // It was stable, so the first attempt follows within a second.
-    assert!(retry_in.is_some_and(|wait| wait <= Duration::from_secs(1)), "{retry_in:?}");
+    assert!(lost.retry_in() <= Duration::from_secs(1), "{lost:?}");
 }
 
 /// An hour of quiet on a link whose peer answers its pings: nothing happens.
 #[tokio::test(start_paused = true)]
 async fn e16_a_quiet_link_lasts_for_a_virtual_hour() {
-    let (client, mut events) =
-        start(|mut server| async move { while server.next().await.is_some() {} });
-    connected(&mut events).await;
+    let mut rig = start(|mut server| async move { while server.next().await.is_some() {} });
+    rig.connected().await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    let stats = client.stats();
+    let stats = rig.client.stats();
     assert_eq!((stats.pings, stats.disconnects, stats.dials), (119, 0, 1));
-    client.send("still here").await.expect("room");
-    assert_eq!(client.close().await.sent, 1);
+    rig.client.send("still here").await.expect("room");
+    assert_eq!(rig.client.close().await.sent, 1);
 }
 
 /// A dial that never ends is given up after 10 s.
@@ -93,11 +95,9 @@ async fn e16_a_dial_times_out_after_ten_virtual_seconds() {
         let (near, _far) = std::future::pending::<(DuplexStream, DuplexStream)>().await;
         io::Result::Ok(from_tokio(near))
     };
-    let (_client, mut events) = builder("ws://nowhere/").connector(never).spawn().expect("a link");
+    let mut rig = rig(|builder| builder.connector(never));
     let begin = Instant::now();
-    let failed =
-        |event| if let Event::AttemptFailed { reason, .. } = event { Some(reason) } else { None };
-    let reason = until(&mut events, failed).await;
+    let reason = rig.attempt_failed().await.reason;
     assert_eq!(reason, Reason::TimedOut(Timer::Dial));
     let due = Duration::from_secs(10);
     assert!((due..=due + 5 * MILLISECOND).contains(&begin.elapsed()));
@@ -135,7 +135,7 @@ impl Protocol for Renewing {
 async fn e16_a_token_is_renewed_once_in_virtual_ten_minutes() {
     let fetched = Arc::new(AtomicU32::new(0));
     let counted = fetched.clone();
-    let (client, mut events) = start_with(
+    let mut rig = start_with(
         |mut server| async move { while server.next().await.is_some() {} },
         |builder| {
             builder.protocol(Renewing(Plain::default())).token(move || {
@@ -145,54 +145,37 @@ async fn e16_a_token_is_renewed_once_in_virtual_ten_minutes() {
             })
         },
     );
-    connected(&mut events).await;
+    rig.connected().await;
     // A minute ahead, and up to 20 % of that sooner.
     tokio::time::sleep(Duration::from_secs(527)).await;
     assert_eq!(fetched.load(Ordering::SeqCst), 1);
     tokio::time::sleep(Duration::from_secs(14)).await;
     assert_eq!(fetched.load(Ordering::SeqCst), 2);
-    assert_eq!((client.stats().tokens_fetched, client.stats().dials), (2, 1));
+    assert_eq!((rig.client.stats().tokens_fetched, rig.client.stats().dials), (2, 1));
 }
 
 /// A link over pipes in memory, each accepted and served like this.
 fn start<Serve: Future<Output = ()> + Send + 'static>(
     serve: impl Fn(WebSocketStream<DuplexStream>) -> Serve + Copy + Send + Sync + 'static,
-) -> (Client, Events) {
+) -> Rig<Tokio> {
     start_with(serve, |builder| builder)
 }
 
 fn start_with<Serve: Future<Output = ()> + Send + 'static>(
     serve: impl Fn(WebSocketStream<DuplexStream>) -> Serve + Copy + Send + Sync + 'static,
     change: impl FnOnce(Builder) -> Builder,
-) -> (Client, Events) {
+) -> Rig<Tokio> {
     let connect = move |_| {
         let (near, far) = tokio::io::duplex(4096);
         tokio::spawn(async move { serve(accept_async(far).await.expect("a handshake")).await });
         std::future::ready(io::Result::Ok(from_tokio(near)))
     };
-    change(builder("ws://in.memory/").connector(connect)).spawn().expect("a link")
+    rig(|builder| change(builder.connector(connect)))
 }
 
-async fn until<T>(events: &mut Events, pick: impl Fn(Event) -> Option<T>) -> T {
-    loop {
-        let event = events.recv().await.expect("the link goes on");
-        if let Some(picked) = pick(event) {
-            return picked;
-        }
-    }
-}
-
-async fn connected(events: &mut Events) {
-    until(events, |event| matches!(event, Event::Connected { .. }).then_some(())).await;
-}
-
-async fn lost(events: &mut Events) -> (Reason, Option<Duration>) {
-    let pick = |event| {
-        if let Event::Disconnected { reason, retry_in, .. } = event {
-            Some((reason, retry_in))
-        } else {
-            None
-        }
-    };
-    until(events, pick).await
+/// Waits end when nothing more can happen, which in paused time comes at once.
+fn rig(change: impl FnOnce(Builder) -> Builder) -> Rig<Tokio> {
+    let mut rig = Rig::spawn(Tokio::new(), "ws://in.memory/", change);
+    rig.limit = Duration::from_secs(3600);
+    rig
 }

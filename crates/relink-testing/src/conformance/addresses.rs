@@ -24,8 +24,8 @@ use relink_driver::{
 use super::{
     rig::{DELAY, LATE, ms, quick_link, request_of, saw_text, serve, start, start_with},
     tokens::{UnderWay, numbered},
-    watched::Watched,
 };
+use crate::rig::Observed;
 use crate::{AfterLast, Connection, Refusal, Script};
 
 /// One address per attempt, and never one that was used before; the endpoint is what it starts
@@ -56,7 +56,7 @@ pub async fn every_attempt_dials_an_address_of_its_own<Rt: Runtime>(rt: Rt) {
 /// A link that its owner polls fetches in the same way.
 pub async fn a_polled_link_dials_what_was_fetched<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::echo());
-    let watched = Watched::new(rt);
+    let watched = Observed::new(rt);
     let builder = Builder::new(watched.clone(), server.url()).address(tickets().0);
     let mut link = builder.connect().expect("it is a link");
     while !matches!(watched.soon(link.next()).await, Some(Event::Connected { .. })) {}
@@ -83,7 +83,7 @@ pub async fn an_address_comes_after_the_token<Rt: Runtime>(rt: Rt) {
 /// One fetch at a time, whatever is asked for meanwhile.
 pub async fn address_fetches_never_overlap<Rt: Runtime>(rt: Rt) {
     let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let watched = Watched::new(rt.clone());
+    let watched = Observed::new(rt.clone());
     let addresses = {
         let (under_way, most) = (Arc::clone(&under_way), Arc::clone(&most));
         move |request: AddressRequest| {

@@ -20,7 +20,7 @@ use super::{
     proxies::closed_with,
     raw::{Raw, UPGRADED, accept},
     rig::{
-        DELAY, LATE, Link, end_of, quick, quick_link, request_of, saw_text, secs, start,
+        DELAY, LATE, end_of, quick, quick_link, request_of, saw_text, secs, spawn, start,
         start_config, start_with,
     },
     tokens,
@@ -196,7 +196,7 @@ pub async fn an_unknown_4xxx_is_retried<Rt: Runtime>(rt: Rt) {
 pub async fn a_reserved_code_is_a_protocol_error<Rt: Runtime>(rt: Rt) {
     // A scripted server does not send it.
     let server = Raw::serve(vec![accept(UPGRADED, b"\x88\x02\x03\xf7"), accept(UPGRADED, b"")]);
-    let mut link = Link::spawn(rt, &server.url, |builder| builder);
+    let mut link = spawn(rt, &server.url, |builder| builder);
     link.connected().await;
     let lost = link.disconnected().await;
     assert_eq!(lost.reason, Reason::Failed(Failure::Protocol(CloseCode::PROTOCOL_ERROR)));
@@ -221,7 +221,7 @@ pub async fn a_code_that_this_side_closes_with_means_what_it_does_from_the_serve
                 _ = told_tx.send(frame);
             }
         };
-        let mut link = Link::spawn(rt.clone(), "ws://in.memory/", |builder| {
+        let mut link = spawn(rt.clone(), "ws://in.memory/", |builder| {
             let serve = move |_: Target| {
                 std::future::ready(io::Result::<Near>::Ok(serve_pipe(play.clone())))
             };

@@ -5,9 +5,7 @@ use relink_driver::{
     relink::{CloseCode, Event, Reason, State, link::Timer},
 };
 
-use super::rig::{
-    LATE, end_of, ms, quick_link, saw_text, start, start_config, start_with, texts_of,
-};
+use super::rig::{LATE, end_of, ms, quick_link, saw_text, start, start_config, start_with};
 use crate::{AfterLast, Connection, EventKind, Script};
 
 /// `close` sends what is queued, then 1000, waits for the answer, and says what came of it.
@@ -21,7 +19,7 @@ pub async fn e17_close_says_farewell_after_the_flush<Rt: Runtime>(rt: Rt) {
     assert_eq!((reason.name(), sent, dropped), ("requested", 50, 0));
     assert_eq!(link.closed().await, reason);
     link.rt.idle().await;
-    assert_eq!(texts_of(&server, 1).len(), 50);
+    assert_eq!(server.texts(1).len(), 50);
     assert_eq!(
         end_of(&server, 1).await,
         EventKind::PeerClosed { code: Some(1000), reason: String::new() }
@@ -57,7 +55,7 @@ pub async fn e17_a_close_before_the_link_is_up_sends_what_is_queued<Rt: Runtime>
     let CloseSummary { reason, sent, dropped, .. } = link.rt.soon(link.client.close()).await;
     assert_eq!((reason.name(), sent, dropped), ("requested", 1, 0));
     assert_eq!(link.closed().await, reason);
-    assert_eq!(texts_of(&server, 1), ["hello"]);
+    assert_eq!(server.texts(1), ["hello"]);
     assert_eq!(
         end_of(&server, 1).await,
         EventKind::PeerClosed { code: Some(1000), reason: String::new() }
@@ -79,7 +77,7 @@ pub async fn a_close_while_the_link_comes_back_sends_what_is_queued<Rt: Runtime>
     let farewell = link.rt.soon(link.client.close_with(CloseCode(4321), "good night")).await;
     assert_eq!((farewell.reason.name(), farewell.sent, farewell.dropped), ("requested", 2, 0));
     link.client.try_send("three").expect_err("it is closed");
-    assert_eq!(texts_of(&server, 4), ["two"]);
+    assert_eq!(server.texts(4), ["two"]);
     let reason = "good night".to_owned();
     assert_eq!(end_of(&server, 4).await, EventKind::PeerClosed { code: Some(4321), reason });
 }
@@ -108,7 +106,7 @@ pub async fn the_last_handle_sends_what_is_queued_before_the_link_is_up<Rt: Runt
     let watched = link.rt.clone();
     drop(link);
     watched.idle().await;
-    assert_eq!(texts_of(&server, 2), ["last words"]);
+    assert_eq!(server.texts(2), ["last words"]);
     assert_eq!(
         end_of(&server, 2).await,
         EventKind::PeerClosed { code: Some(1000), reason: String::new() }
@@ -132,7 +130,7 @@ pub async fn the_last_handle_closes_with_1000_after_the_flush<Rt: Runtime>(rt: R
         EventKind::PeerClosed { code: Some(1000), reason: String::new() }
     );
     let expected: Vec<_> = (0..100).map(|number: u32| number.to_string()).collect();
-    assert_eq!(texts_of(&server, 1), expected);
+    assert_eq!(server.texts(1), expected);
 }
 
 /// A link that waits for its next attempt ends with its last handle, too, and leaves no task and no

@@ -28,9 +28,9 @@ use relink_driver::{
 
 use super::{
     pipe::{Near, serve_pipe},
-    rig::{Link, ms, quick, quick_link, saw_text, serve, start, start_config, start_with},
-    watched::Watched,
+    rig::{ms, quick, quick_link, saw_text, serve, spawn, start, start_config, start_with},
 };
+use crate::rig::Observed;
 use crate::{AfterLast, Connection, Refusal, Script};
 
 /// A link that gave up can be connected again; its events go on where they ended.
@@ -99,7 +99,7 @@ pub async fn m23_a_deliberate_close_is_final<Rt: Runtime>(rt: Rt) {
 /// A renewable handle hands out the live link, and a fresh one where that has come to its end.
 pub async fn d10_a_renewable_handle_hands_out_the_live_link_or_a_fresh_one<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::echo());
-    let rt = Watched::new(rt);
+    let rt = Observed::new(rt);
     let (url, runtime, made) = (server.url(), rt.clone(), Arc::new(AtomicU32::new(0)));
     let count = made.clone();
     let renewable = ClientCell::new(move || {
@@ -131,7 +131,7 @@ pub async fn d10_a_renewable_handle_hands_out_the_live_link_or_a_fresh_one<Rt: R
 /// A link that is down and closes takes no messages any more, though it goes on trying: the next
 /// one is handed out.
 pub async fn d10_a_renewable_handle_hands_out_no_link_that_is_down_and_closes<Rt: Runtime>(rt: Rt) {
-    let rt = Watched::new(rt);
+    let rt = Observed::new(rt);
     let runtime = rt.clone();
     let renewable = ClientCell::new(move || {
         let config = quick_link(|link| link.with_flush_timeout(ms(500)));
@@ -263,7 +263,7 @@ pub async fn a_handle_works_from_any_thread<Rt: Runtime>(rt: Rt) {
 /// refused port is.
 pub async fn a_connector_that_panics_is_a_failed_attempt<Rt: Runtime>(rt: Rt) {
     let tries = AtomicU32::new(0);
-    let mut link = Link::spawn(rt, "ws://in.memory/", |builder| {
+    let mut link = spawn(rt, "ws://in.memory/", |builder| {
         builder.connector(move |_| {
             let number = tries.fetch_add(1, Ordering::SeqCst);
             assert_ne!(number, 0, "this panic is part of the test");

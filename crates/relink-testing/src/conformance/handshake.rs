@@ -14,13 +14,11 @@ use relink_driver::{
     },
 };
 
-use super::{
-    rig::{
-        DELAY, LATE, Link, Lost, end_of, ms, quick, quick_link, request_of, saw, saw_text, secs,
-        serve, start, start_config, start_with,
-    },
-    watched::Watched,
+use super::rig::{
+    DELAY, LATE, end_of, ms, quick, quick_link, request_of, saw, saw_text, secs, serve, spawn,
+    start, start_config, start_with,
 };
+use crate::rig::{Lost, Observed, Rig};
 use crate::{AfterLast, Connection, EventKind, Refusal, Script, Server};
 
 /// 401 without a token provider: nothing would be different next time.
@@ -159,7 +157,7 @@ pub async fn a_redirect_is_no_reason_for_a_later_loss<Rt: Runtime>(rt: Rt) {
 /// Nobody listens.
 pub async fn a_refused_port_is_retried<Rt: Runtime>(rt: Rt) {
     let (_server, port) = NoListener::new();
-    let mut link = Link::spawn(rt, &port.url(), |builder| builder);
+    let mut link = spawn(rt, &port.url(), |builder| builder);
     for attempt in 1..=3 {
         let lost = link.attempt_failed().await;
         assert_eq!((lost.reason, lost.attempt), (Reason::Failed(Failure::Refused), Some(attempt)));
@@ -171,7 +169,7 @@ pub async fn a_refused_port_is_retried<Rt: Runtime>(rt: Rt) {
 /// A name with several addresses is good for as long as one of them is.
 pub async fn every_address_of_a_name_is_tried<Rt: Runtime>(rt: Rt) {
     let (server, port) = NoListener::new();
-    let rt = Watched::with_names(rt, vec![port.address(), server.addr()]);
+    let rt = Observed::with_names(rt, vec![port.address(), server.addr()]);
     let (client, _events) =
         Builder::new(rt.clone(), "ws://any.name/").config(quick()).spawn().expect("a link");
     rt.until("the link is up", || client.state().is_usable()).await;
@@ -180,7 +178,7 @@ pub async fn every_address_of_a_name_is_tried<Rt: Runtime>(rt: Rt) {
 
 /// The name does not exist.
 pub async fn an_unknown_name_is_retried<Rt: Runtime>(rt: Rt) {
-    let mut link = Link::spawn(rt, "ws://relink.invalid/", |builder| builder);
+    let mut link = spawn(rt, "ws://relink.invalid/", |builder| builder);
     let lost = link.attempt_failed().await;
     assert_eq!(lost.reason, Reason::Failed(Failure::Lookup));
     assert!(!lost.detail.is_empty());
@@ -238,7 +236,7 @@ pub async fn i30_a_failed_first_attempt_can_be_the_end<Rt: Runtime>(rt: Rt) {
 /// Several endpoints: the next one has its turn when an attempt fails, with the same headers.
 pub async fn the_second_endpoint_is_dialled_when_the_first_refuses<Rt: Runtime>(rt: Rt) {
     let (server, port) = NoListener::new();
-    let mut link = Link::spawn(rt, &port.url(), |builder| {
+    let mut link = spawn(rt, &port.url(), |builder| {
         builder
             .endpoint(server.url() + "second")
             .header("x-app", "relink")
@@ -260,7 +258,7 @@ pub async fn the_second_endpoint_is_dialed_when_the_first_closes_at_once<Rt: Run
     let first = serve(Connection::new().close(1001, ""));
     let second = serve(Script::echo());
     let mut link =
-        Link::spawn(rt, &first.url(), |builder| builder.config(quick()).endpoint(second.url()));
+        spawn(rt, &first.url(), |builder| builder.config(quick()).endpoint(second.url()));
     link.connected().await;
     link.disconnected().await;
     link.connected().await;
@@ -274,7 +272,7 @@ pub async fn the_end_names_the_answer_of_each_endpoint<Rt: Runtime>(rt: Rt) {
     let first = serve(Connection::refuse(403));
     let second = serve(Connection::refuse(410));
     let mut link =
-        Link::spawn(rt, &first.url(), |builder| builder.config(quick()).endpoint(second.url()));
+        spawn(rt, &first.url(), |builder| builder.config(quick()).endpoint(second.url()));
     let answers =
         link.until(|event| {
             if let Event::EndpointsFailed { answers } = event { Some(answers) } else { None }
@@ -406,7 +404,7 @@ async fn refused_for_good<Rt: Runtime>(rt: Rt, status: u16, name: &str) {
 }
 
 /// Refused the first time: what came of it.
-async fn refused_once<Rt: Runtime>(rt: Rt, refusal: Refusal) -> (Server, Lost, Link<Rt>) {
+async fn refused_once<Rt: Runtime>(rt: Rt, refusal: Refusal) -> (Server, Lost, Rig<Rt>) {
     let (server, mut link) =
         start(rt, Script::new().connection(Connection::refuse(refusal)).then(AfterLast::Echo));
     let lost = link.attempt_failed().await;

@@ -17,9 +17,9 @@ use tokio_tungstenite::tungstenite::{Message as Frame, protocol::CloseFrame};
 
 use super::{
     pipe::{Near, Peer, serve_pipe},
-    rig::{LATE, Link, ms, quick, quick_link, saw, secs, start_config, start_with, texts_of},
-    watched::Watched,
+    rig::{LATE, ms, quick, quick_link, saw, secs, spawn, start_config, start_with},
 };
+use crate::rig::{Observed, Rig};
 use crate::{AfterLast, Connection, EventKind, Script};
 
 /// A peer that goes silent is found within interval + timeout, and dialled again at once: nobody
@@ -176,7 +176,7 @@ pub async fn i21_a_message_does_not_outlive_a_suspension<Rt: Runtime>(rt: Rt) {
     link.client.try_send("fresh").expect("it is queued");
     link.client.hint(Hint::Wake);
     assert_eq!(link.text().await, "fresh");
-    assert_eq!(texts_of(&server, 2), ["fresh"]);
+    assert_eq!(server.texts(2), ["fresh"]);
     assert_eq!(link.client.stats().messages_dropped, 1);
 }
 
@@ -320,7 +320,7 @@ fn piped<Rt: Runtime>(
     rt: Rt,
     config: SessionConfig,
     play: Arc<impl Fn(Peer) + Send + Sync + 'static>,
-) -> Link<Rt> {
+) -> Rig<Rt> {
     piped_with(rt, config, play, |builder| builder)
 }
 
@@ -329,9 +329,9 @@ fn piped_with<Rt: Runtime>(
     rt: Rt,
     config: SessionConfig,
     play: Arc<impl Fn(Peer) + Send + Sync + 'static>,
-    change: impl FnOnce(Builder<Watched<Rt>>) -> Builder<Watched<Rt>>,
-) -> Link<Rt> {
-    Link::spawn(rt, "ws://in.memory/", move |builder| {
+    change: impl FnOnce(Builder<Observed<Rt>>) -> Builder<Observed<Rt>>,
+) -> Rig<Rt> {
+    spawn(rt, "ws://in.memory/", move |builder| {
         change(builder).config(config).connector(move |_| {
             let play = Arc::clone(&play);
             std::future::ready(std::io::Result::<Near>::Ok(serve_pipe(move |peer| play(peer))))

@@ -26,7 +26,7 @@ use tokio_tungstenite::tungstenite::{Message as Frame, protocol::CloseFrame};
 
 use super::{
     pipe::{Near, serve_pipe},
-    rig::{Link, end_of, ms, quick, saw_text, secs, start, start_config, start_with, texts_of},
+    rig::{end_of, ms, quick, saw_text, secs, spawn, start, start_config, start_with},
 };
 use crate::{AfterLast, Connection, EventKind, Script};
 
@@ -86,7 +86,7 @@ pub async fn d08_messages_wait_for_the_link_and_keep_their_order<Rt: Runtime>(rt
     saw_text(&server, "after").await;
     let expected: Vec<_> =
         (0..100).map(|number: u32| number.to_string()).chain(["after".to_owned()]).collect();
-    assert_eq!(texts_of(&server, 2), expected);
+    assert_eq!(server.texts(2), expected);
 }
 
 /// What was handed to a transport that then died is not sent again: what the peer saw of it, nobody
@@ -101,7 +101,7 @@ pub async fn i23_what_was_handed_to_a_dead_transport_is_not_sent_again<Rt: Runti
     link.disconnected().await;
     link.send("next").await;
     saw_text(&server, "next").await;
-    assert_eq!(texts_of(&server, 2), ["next"]);
+    assert_eq!(server.texts(2), ["next"]);
     assert_eq!(link.client.stats().messages_dropped, 0, "sent is not dropped");
 }
 
@@ -119,7 +119,7 @@ pub async fn i21_an_expired_message_is_never_sent<Rt: Runtime>(rt: Rt) {
     link.send("fresh").await;
     link.client.retry_now();
     saw_text(&server, "fresh").await;
-    assert_eq!(texts_of(&server, 2), ["fresh"]);
+    assert_eq!(server.texts(2), ["fresh"]);
 }
 
 /// A full outbox can hand the message back …
@@ -134,7 +134,7 @@ pub async fn a_full_outbox_can_refuse<Rt: Runtime>(rt: Rt) {
     assert!(matches!(too_big.reason, SendErrorKind::TooLarge { size: 101, .. }), "{too_big}");
     link.client.retry_now();
     saw_text(&server, "2").await;
-    assert_eq!(texts_of(&server, 2), ["1", "2"]);
+    assert_eq!(server.texts(2), ["1", "2"]);
     assert_eq!(link.client.stats().messages_refused, 2);
 }
 
@@ -159,7 +159,7 @@ pub async fn m22_a_link_that_is_down_can_refuse<Rt: Runtime>(rt: Rt) {
     link.connected().await;
     link.send("now").await;
     saw_text(&server, "now").await;
-    assert_eq!(texts_of(&server, 2), ["now"]);
+    assert_eq!(server.texts(2), ["now"]);
 }
 
 /// `send` waits for room, and takes the message with it where it is dropped before there is any.
@@ -180,7 +180,7 @@ pub async fn send_waits_for_room_and_is_cancel_safe<Rt: Runtime>(rt: Rt) {
     let accepted = link.rt.soon(waiting).await.expect("there is room now");
     assert_eq!(accepted.receipt, Receipt(2));
     saw_text(&server, "second").await;
-    assert_eq!(texts_of(&server, 2), ["first", "second"]);
+    assert_eq!(server.texts(2), ["first", "second"]);
 }
 
 /// First come, first served: a large message that waits for room is not overtaken by small ones,
@@ -279,7 +279,7 @@ pub async fn a_close_frame_is_heeded_although_a_write_fails_first<Rt: Runtime>(r
             std::future::ready(Ok(Torn { near, gate: Arc::clone(&gate) }))
         }
     };
-    let mut link = Link::spawn(rt, "ws://in.memory/", |builder| builder.connector(connector));
+    let mut link = spawn(rt, "ws://in.memory/", |builder| builder.connector(connector));
     link.connected().await;
     gate.held.store(true, Ordering::SeqCst);
     link.send("kick me").await;
@@ -358,7 +358,7 @@ async fn overflows<Rt: Runtime>(rt: Rt, overflow: Overflow, goes: &str, arrive: 
     );
     link.client.retry_now();
     saw_text(&server, arrive[1]).await;
-    assert_eq!(texts_of(&server, 2), arrive);
+    assert_eq!(server.texts(2), arrive);
     assert_eq!(link.client.stats().messages_dropped, 1);
 }
 

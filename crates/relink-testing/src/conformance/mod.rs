@@ -72,7 +72,6 @@ pub mod tokens;
 mod pipe;
 mod raw;
 mod rig;
-mod watched;
 
 /// Makes one `#[test]` of every case of the [suite](crate::conformance), in a module per topic.
 ///

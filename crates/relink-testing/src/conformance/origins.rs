@@ -12,7 +12,7 @@ use relink_driver::{
 
 use super::{
     raw::{Answer, Raw, UPGRADED, accept},
-    rig::{Link, quick, request_of, serve, start_with},
+    rig::{quick, request_of, serve, spawn, start_with},
     secrets::MARK,
     tokens::numbered,
 };
@@ -133,7 +133,7 @@ pub async fn a_user_name_in_an_address_is_basic_authorization<Rt: Runtime>(rt: R
             .then(AfterLast::Echo),
     );
     let url = home.url().replacen("ws://", &format!("ws://bob:{MARK}%2F%C3%BC@"), 1);
-    let mut link = Link::spawn(rt, &url, |builder| builder.endpoint(second.url()));
+    let mut link = spawn(rt, &url, |builder| builder.endpoint(second.url()));
     link.connected().await;
     let bob = format!("Basic {}", BASE64.encode(format!("bob:{MARK}/ü")));
     for (number, path) in [(1, "/"), (2, "/next"), (3, "/")] {
@@ -224,9 +224,8 @@ pub async fn a_cookie_jar_brings_back_what_a_server_set<Rt: Runtime>(rt: Rt) {
     let lines = "Connection: Upgrade\r\nUpgrade: websocket\r\nSet-Cookie: node=8; Path=/\r\nSet-Cookie: x=1; Path=/other\r\n";
     let answers = vec![refusal, accept(lines, b"\x88\x02\x03\xe9"), accept(UPGRADED, b"")];
     let server = Raw::serve(answers);
-    let mut link = Link::spawn(rt.clone(), &server.url, |builder| {
-        builder.cookies(true).header("cookie", "own=1")
-    });
+    let mut link =
+        spawn(rt.clone(), &server.url, |builder| builder.cookies(true).header("cookie", "own=1"));
     let cookie = |request: String| {
         let line =
             request.lines().find_map(|line| line.strip_prefix("Cookie: ")).unwrap_or_default();
@@ -250,7 +249,7 @@ pub async fn a_cookie_jar_brings_back_what_a_server_set<Rt: Runtime>(rt: Rt) {
         accept(UPGRADED, b""),
     ];
     let server = Raw::serve(answers);
-    let mut link = Link::spawn(rt, &server.url, |builder| builder);
+    let mut link = spawn(rt, &server.url, |builder| builder);
     link.connected().await;
     link.connected().await;
     for _ in 0..2 {

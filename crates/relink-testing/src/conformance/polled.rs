@@ -22,9 +22,9 @@ use tokio::sync::oneshot;
 
 use super::{
     pipe::{Near, serve_pipe},
-    rig::{LATE, end_of, ms, quick, quick_link, saw_text, secs, serve, texts_of},
-    watched::Watched,
+    rig::{LATE, end_of, ms, quick, quick_link, saw_text, secs, serve},
 };
+use crate::rig::Observed;
 use crate::{AfterLast, Connection, EventKind, Script};
 
 /// It connects, sends, receives and comes back while it is polled; after the end the stream is
@@ -75,7 +75,7 @@ pub async fn both_halves_of_a_split_can_live_in_tasks_of_their_own<Rt: Runtime>(
     rt.soon(was_written).await.expect("the writer ended");
     let heard = rt.soon(was_read).await.expect("the reader ended");
     assert!(matches!(heard.last(), Some(Event::Closed { .. })));
-    assert_eq!(texts_of(&server, 1).len(), 500);
+    assert_eq!(server.texts(1).len(), 500);
     rt.idle().await;
 }
 
@@ -139,7 +139,7 @@ pub async fn a_message_that_was_sent_is_out_of_the_owners_hands<Rt: Runtime>(rt:
         });
         ready(Ok(Narrow { near, is_open: false }))
     };
-    let rt = Watched::new(rt);
+    let rt = Observed::new(rt);
     let builder = Builder::new(rt.clone(), "ws://in.memory/").config(quick()).connector(connect);
     let mut link = builder.connect().expect("a link");
     until(&rt, &mut link, connected).await;
@@ -163,7 +163,7 @@ pub async fn a_full_outbox_makes_the_sink_wait<Rt: Runtime>(rt: Rt) {
     link.retry_now();
     rt.soon(link.send("last".into())).await.expect("there is room again");
     saw_text(&server, "last").await;
-    assert_eq!(texts_of(&server, 2), [&texts[..taken], &["last"]].concat());
+    assert_eq!(server.texts(2), [&texts[..taken], &["last"]].concat());
 }
 
 /// A close that waits for the peer waits: it does not wake its own task over and over.
@@ -191,7 +191,7 @@ pub async fn a_polled_link_sends_what_it_took_before_it_closes<Rt: Runtime>(rt: 
     rt.soon(link.feed("hello".into())).await.expect("it is taken");
     rt.soon(link.close()).await.expect("it is closed");
     assert_eq!(link.stats().messages_sent, 1);
-    assert_eq!(texts_of(&server, 2), ["hello"]);
+    assert_eq!(server.texts(2), ["hello"]);
     assert!(matches!(end_of(&server, 2).await, EventKind::PeerClosed { code: Some(1000), .. }));
 }
 
@@ -280,14 +280,14 @@ fn polled<Rt: Runtime>(
     rt: Rt,
     url: &str,
     config: SessionConfig,
-) -> (Watched<Rt>, Polled<Watched<Rt>>) {
-    let watched = Watched::new(rt);
+) -> (Observed<Rt>, Polled<Observed<Rt>>) {
+    let watched = Observed::new(rt);
     let link = Builder::new(watched.clone(), url).config(config).connect().expect("a link");
     (watched, link)
 }
 
 async fn until<Rt: Runtime, T>(
-    rt: &Watched<Rt>,
+    rt: &Observed<Rt>,
     link: &mut (impl Stream<Item = Event> + Unpin),
     pick: impl Fn(Event) -> Option<T>,
 ) -> T {
@@ -302,7 +302,7 @@ async fn until<Rt: Runtime, T>(
     .await
 }
 
-async fn text<Rt: Runtime>(rt: &Watched<Rt>, link: &mut Polled<Watched<Rt>>) -> String {
+async fn text<Rt: Runtime>(rt: &Observed<Rt>, link: &mut Polled<Observed<Rt>>) -> String {
     let message: Message =
         until(
             rt,

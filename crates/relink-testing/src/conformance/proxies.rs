@@ -8,7 +8,7 @@ use relink_driver::{
 
 use super::{
     raw::{Answer, Raw, UPGRADED, accept, say},
-    rig::{Link, ms, quick_link, request_of, secs, serve},
+    rig::{ms, quick_link, request_of, secs, serve, spawn},
 };
 use crate::{AfterLast, Connection, Refusal, Script};
 
@@ -37,8 +37,7 @@ pub async fn an_answer_as_proxies_write_it_opens_the_link<Rt: Runtime>(rt: Rt) {
     let count = answers.len();
     let server = Raw::serve(answers);
     for number in 0..count {
-        let mut link =
-            Link::spawn(rt.clone(), &server.url.replacen("ws:", "WS:", 1), |builder| builder);
+        let mut link = spawn(rt.clone(), &server.url.replacen("ws:", "WS:", 1), |builder| builder);
         assert!(!link.connected().await, "answer {number}");
         if number < 4 {
             assert_eq!(link.text().await, "hello");
@@ -66,7 +65,7 @@ pub async fn an_answer_that_does_not_agree_is_refused<Rt: Runtime>(rt: Rt) {
         (say("HTTP/1.1 101 OK\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"), "Accept"),
         (say("SSH-2.0-OpenSSH_9.2\r\n"), "other than HTTP"),
     ] {
-        let mut link = Link::spawn(rt.clone(), &Raw::serve(vec![answer]).url, |builder| builder);
+        let mut link = spawn(rt.clone(), &Raw::serve(vec![answer]).url, |builder| builder);
         let lost = link.attempt_failed().await;
         assert_eq!(lost.reason, Reason::Failed(Failure::NotWebSocket), "{problem}");
         assert!(lost.detail.contains(problem), "{lost:?}");
@@ -80,7 +79,7 @@ pub async fn an_endless_answer_is_given_up<Rt: Runtime>(rt: Rt) {
     let head = || format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(80_000)).into_bytes();
     let answers: [Answer; 2] = [Box::new(move |_| hints()), Box::new(move |_| head())];
     for answer in answers {
-        let mut link = Link::spawn(rt.clone(), &Raw::serve(vec![answer]).url, |builder| builder);
+        let mut link = spawn(rt.clone(), &Raw::serve(vec![answer]).url, |builder| builder);
         let lost = link.attempt_failed().await;
         assert_eq!(lost.reason, Reason::Failed(Failure::NotWebSocket));
         assert!(lost.detail.contains("bytes"), "{lost:?}");
@@ -90,7 +89,7 @@ pub async fn an_endless_answer_is_given_up<Rt: Runtime>(rt: Rt) {
 /// A refusal counts whichever HTTP it comes in.
 pub async fn a_refusal_in_http_1_0_is_one<Rt: Runtime>(rt: Rt) {
     let busy = say("HTTP/1.0 503 Service Unavailable\r\nRetry-After: 2\r\n\r\n");
-    let mut link = Link::spawn(rt.clone(), &Raw::serve(vec![busy]).url, |builder| builder);
+    let mut link = spawn(rt.clone(), &Raw::serve(vec![busy]).url, |builder| builder);
     let lost = link.attempt_failed().await;
     assert_eq!(
         lost.reason,
@@ -102,7 +101,7 @@ pub async fn a_refusal_in_http_1_0_is_one<Rt: Runtime>(rt: Rt) {
         (say("HTTP/1.0 403\n\n"), 403),
         (say("HTTP/1.0 302 Found\r\n\r\n"), 302),
     ] {
-        let mut link = Link::spawn(rt.clone(), &Raw::serve(vec![answer]).url, |builder| builder);
+        let mut link = spawn(rt.clone(), &Raw::serve(vec![answer]).url, |builder| builder);
         let lost = link.attempt_failed().await;
         assert_eq!(lost.reason, Reason::Failed(Failure::Http { status, retry_after: None }));
     }
@@ -119,7 +118,7 @@ pub async fn a_close_reason_that_is_no_text_is_answered_with_1007_and_judged_by_
         &[(b"\x88\x04\x0f\xb4\xff\xfe", "kicked"), (b"\x88\x03\x0f\xa1\xff", "unauthorized")];
     for (frame, name) in close {
         let server = Raw::serve(vec![accept(UPGRADED, frame)]);
-        let mut link = Link::spawn(rt.clone(), &server.url, |builder| builder);
+        let mut link = spawn(rt.clone(), &server.url, |builder| builder);
         link.connected().await;
         let end = link.closed().await;
         assert_eq!(
@@ -134,7 +133,7 @@ pub async fn a_close_reason_that_is_no_text_is_answered_with_1007_and_judged_by_
 /// A close frame of one byte has no code to be judged by: a protocol error, answered as one.
 pub async fn a_close_frame_of_one_byte_is_a_protocol_error<Rt: Runtime>(rt: Rt) {
     let server = Raw::serve(vec![accept(UPGRADED, b"\x88\x01\x03")]);
-    let mut link = Link::spawn(rt, &server.url, |builder| builder);
+    let mut link = spawn(rt, &server.url, |builder| builder);
     link.connected().await;
     let lost = link.disconnected().await;
     assert!(
@@ -151,7 +150,7 @@ pub async fn a_redirect_is_read_whatever_its_capitals<Rt: Runtime>(rt: Rt) {
     let to = target.url().replacen("ws:", "HTTP:", 1) + "deep/first";
     let answer: Answer =
         Box::new(move |_| format!("HTTP/1.1 302\r\nLOCATION: {to}\r\n\r\n").into_bytes());
-    let mut link = Link::spawn(rt, &Raw::serve(vec![answer]).url, |builder| builder);
+    let mut link = spawn(rt, &Raw::serve(vec![answer]).url, |builder| builder);
     link.connected().await;
     assert_eq!(request_of(&target, 1).await.path(), "/deep/first");
     let request = request_of(&target, 2).await;
@@ -168,7 +167,7 @@ pub async fn a_redirect_to_an_address_that_is_none_is_a_failed_attempt<Rt: Runti
     ] {
         let config = quick_link(|link| link.with_max_redirects(1));
         let url = Raw::serve(vec![answer]).url;
-        let mut link = Link::spawn(rt.clone(), &url, |builder| builder.config(config));
+        let mut link = spawn(rt.clone(), &url, |builder| builder.config(config));
         let lost = link.attempt_failed().await;
         assert_eq!(lost.reason, Reason::Failed(Failure::NotWebSocket), "{problem}");
         assert!(lost.detail.contains(problem) && !lost.detail.contains("secret"), "{lost:?}");

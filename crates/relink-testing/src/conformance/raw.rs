@@ -11,7 +11,7 @@ use std::{
 use relink_driver::Runtime;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::watched::Watched;
+use crate::rig::Observed;
 
 /// What to answer, made from the `Sec-WebSocket-Accept` that the request asks for.
 pub(crate) type Answer = Box<dyn Fn(&str) -> Vec<u8> + Send>;
@@ -58,17 +58,17 @@ impl Raw {
     }
 
     /// The head of the next request.
-    pub(crate) async fn request<Rt: Runtime>(&self, rt: &Watched<Rt>) -> String {
+    pub(crate) async fn request<Rt: Runtime>(&self, rt: &Observed<Rt>) -> String {
         received(&self.requests, rt).await
     }
 
     /// What a client sent after its request, up to the end of its connection.
-    pub(crate) async fn rest<Rt: Runtime>(&self, rt: &Watched<Rt>) -> Vec<u8> {
+    pub(crate) async fn rest<Rt: Runtime>(&self, rt: &Observed<Rt>) -> Vec<u8> {
         received(&self.rest, rt).await
     }
 }
 
-async fn received<T, Rt: Runtime>(channel: &Receiver<T>, rt: &Watched<Rt>) -> T {
+async fn received<T, Rt: Runtime>(channel: &Receiver<T>, rt: &Observed<Rt>) -> T {
     let found = std::cell::Cell::new(None);
     rt.until("the server has heard it", || {
         found.set(channel.try_recv().ok());

@@ -15,10 +15,8 @@ use relink_driver::{
     },
 };
 
-use super::{
-    rig::{quick, quick_link, request_of, serve, start_with},
-    watched::Watched,
-};
+use super::rig::{quick, quick_link, request_of, serve, start_with};
+use crate::rig::Observed;
 use crate::{AfterLast, Connection, Refusal, Request, Script, Server};
 
 /// Part of every secret in these cases.
@@ -31,7 +29,7 @@ pub async fn secrets_reach_the_server_and_nobody_else<Rt: Runtime>(rt: Rt) {
     let mut shown = String::new();
     for placement in [TokenPlacement::Bearer, TokenPlacement::Query("jwt".into())] {
         let server = serve(bad_days());
-        let watched = Watched::new(rt.clone());
+        let watched = Observed::new(rt.clone());
         watched.soon(live_through(&watched, &server, placement.clone(), &mut shown)).await;
         for connection in 1..=4 {
             assert_has_secrets(&request_of(&server, connection).await, &placement);
@@ -124,7 +122,7 @@ fn bad_days() -> Script {
 
 /// Runs a link with secrets everywhere to its end, and writes down everything that can be printed.
 async fn live_through<Rt: Runtime>(
-    rt: &Watched<Rt>,
+    rt: &Observed<Rt>,
     server: &Server,
     placement: TokenPlacement,
     shown: &mut String,

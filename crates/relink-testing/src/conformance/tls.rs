@@ -29,8 +29,9 @@ use tokio_tungstenite::tungstenite;
 
 use super::{
     pipe::{Far, pipe},
-    rig::{Link, Lost, end_of, ms, quick, quick_link, request_of, secs, start, start_with},
+    rig::{end_of, ms, quick, quick_link, request_of, secs, spawn, start, start_with},
 };
+use crate::rig::{Lost, Rig};
 use crate::{
     AfterLast, ClientIdentity, Connection, EventKind, Refusal, Script, Server, TestCertificate,
 };
@@ -77,7 +78,7 @@ pub async fn by_default_only_public_authorities_are_known<Rt: Runtime>(rt: Rt) {
         }
         Err(other) => panic!("{other}"),
         Ok(_) => {
-            let mut link = Link::spawn(rt, &server.url(), |builder| builder);
+            let mut link = spawn(rt, &server.url(), |builder| builder);
             assert_refused(&link.attempt_failed().await);
         }
     }
@@ -129,7 +130,7 @@ pub async fn a_server_without_tls_is_a_tls_failure<Rt: Runtime>(rt: Rt) {
     let server = Server::spawn_thread(Connection::garbage()).expect("a server on loopback");
     let url = format!("wss://localhost:{}/", server.addr().port());
     let config = client(&certificate(), None);
-    let mut link = Link::spawn(rt, &url, |builder| builder.tls(config));
+    let mut link = spawn(rt, &url, |builder| builder.tls(config));
     let lost = link.attempt_failed().await;
     assert!(matches!(lost.reason, Reason::Failed(Failure::Tls | Failure::Eof)), "{lost:?}");
 }
@@ -161,7 +162,7 @@ pub async fn tls_goes_on_top_of_a_connector<Rt: Runtime>(rt: Rt) {
     let config = client(&certificate, None);
     let (address, runtime) = (server.addr(), rt.clone());
     // The address says a name and a port that only the connector knows how to reach.
-    let mut link = Link::spawn(rt, "wss://localhost:1/", move |builder| {
+    let mut link = spawn(rt, "wss://localhost:1/", move |builder| {
         builder.tls(config).connector(move |target| {
             assert_eq!((target.host.as_str(), target.port, target.tls), ("localhost", 1, true));
             let runtime = runtime.clone();
@@ -184,7 +185,7 @@ pub async fn i12_a_record_that_takes_long_to_arrive_is_life<Rt: Runtime>(rt: Rt)
     let limits = quick_link(|link| link.with_heartbeat(heartbeat));
     let is_slow = Arc::<AtomicBool>::default();
     let slow = is_slow.clone();
-    let mut link = Link::spawn(rt, "wss://localhost:1/", move |builder| {
+    let mut link = spawn(rt, "wss://localhost:1/", move |builder| {
         builder.config(limits).tls(config).connector(move |_| {
             let (runtime, slow) = (runtime.clone(), slow.clone());
             async move { Ok(Trickle { stream: runtime.connect(address).await?, slow, granted: 0 }) }
@@ -207,7 +208,7 @@ pub async fn a_record_without_data_begins_no_message<Rt: Runtime>(rt: Rt) {
         HeartbeatConfig::default().with_interval(None).with_message_timeout(Some(ms(100)));
     let config = quick_link(|link| link.with_heartbeat(heartbeat));
     let trusted = client(&certificate, None);
-    let mut link = Link::spawn(rt, "wss://localhost/", move |builder| {
+    let mut link = spawn(rt, "wss://localhost/", move |builder| {
         builder.config(config).tls(trusted).connector(move |_| {
             let (near, far) = pipe();
             let tls = ServerConnection::new(Arc::clone(&tls)).expect("a server");
@@ -237,7 +238,7 @@ fn renew_keys_and_echo(stream: StreamOwned<ServerConnection, Far>) {
 /// A TLS handshake that is never answered has the attempt's deadline.
 pub async fn i16_a_tls_handshake_that_hangs_times_out<Rt: Runtime>(rt: Rt) {
     let config = client(&certificate(), None);
-    let mut link = Link::spawn(rt, "wss://localhost/", move |builder| {
+    let mut link = spawn(rt, "wss://localhost/", move |builder| {
         let limits = quick_link(|link| link.with_connect_timeout(ms(100)));
         builder.config(limits).tls(config).connector(|_| async {
             let (near, far) = pipe();
@@ -317,9 +318,9 @@ fn secured<Rt: Runtime>(
     script: impl Into<Script>,
     certificate: &TestCertificate,
     config: Arc<ClientConfig>,
-) -> (Server, Link<Rt>) {
+) -> (Server, Rig<Rt>) {
     let server = Server::spawn_thread_tls(script, certificate).expect("a server on loopback");
-    let link = Link::spawn(rt, &server.url(), |builder| builder.config(quick()).tls(config));
+    let link = spawn(rt, &server.url(), |builder| builder.config(quick()).tls(config));
     (server, link)
 }
 

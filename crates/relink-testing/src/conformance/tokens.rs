@@ -20,13 +20,11 @@ use relink_driver::{
     },
 };
 
-use super::{
-    rig::{
-        DELAY, LATE, Link, end_of, ms, quick_link, request_of, saw_text, secs, serve, start,
-        start_with,
-    },
-    watched::Watched,
+use super::rig::{
+    DELAY, LATE, end_of, ms, quick_link, request_of, saw_text, secs, serve, spawn, start,
+    start_with,
 };
+use crate::rig::Observed;
 use crate::{AfterLast, Connection, EventKind, Script};
 
 /// The token travels as `Authorization: Bearer …`, and nowhere else.
@@ -44,7 +42,7 @@ pub async fn a_token_can_travel_in_the_query<Rt: Runtime>(rt: Rt) {
         [(1, "feed", "jwt=a%2Bb%2Fc"), (2, "feed?room=1", "room=1&jwt=a%2Bb%2Fc")]
     {
         let url = server.url() + path;
-        let _link = Link::spawn(rt.clone(), &url, |builder| {
+        let _link = spawn(rt.clone(), &url, |builder| {
             let token = || ready(Ok::<_, Infallible>(Token::from("a+b/c")));
             builder.token(token).token_placement(TokenPlacement::Query("jwt".into()))
         });
@@ -91,7 +89,7 @@ pub async fn m02_every_attempt_brings_a_token_of_its_own<Rt: Runtime>(rt: Rt) {
 /// One fetch at a time, whatever is asked for meanwhile.
 pub async fn i19_fetches_never_overlap<Rt: Runtime>(rt: Rt) {
     let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let watched = Watched::new(rt.clone());
+    let watched = Observed::new(rt.clone());
     let tokens = {
         let (under_way, most) = (Arc::clone(&under_way), Arc::clone(&most));
         move || {

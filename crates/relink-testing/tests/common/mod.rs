@@ -58,16 +58,12 @@ pub(crate) async fn receive_error(client: &mut Client) -> Error {
 
 /// Waits until the server has seen this, and returns the first such event.
 pub(crate) async fn seen(server: &Server, what: impl Fn(&EventKind) -> bool) -> ServerEvent {
-    let events =
-        server.wait_for(|events| events.iter().any(|event| what(&event.kind)), LONG).await.unwrap();
-    events.into_iter().find(|event| what(&event.kind)).unwrap()
+    server.wait_for_event(|event| what(&event.kind), LONG).await.unwrap()
 }
 
 /// Waits for the event that ends a connection.
 pub(crate) async fn end_of(server: &Server, connection: usize) -> EventKind {
-    let is_end = |event: &ServerEvent| event.connection == connection && event.kind.is_end();
-    let events = server.wait_for(|events| events.iter().any(is_end), LONG).await.unwrap();
-    events.into_iter().find(is_end).unwrap().kind
+    server.wait_for_end(connection, LONG).await.unwrap()
 }
 
 pub(crate) const UPGRADE: &str = "GET /raw HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\n\

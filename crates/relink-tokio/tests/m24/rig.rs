@@ -1,10 +1,11 @@
 //! A server that speaks as Metered does, a network that fails, and links across it.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::BTreeSet,
     convert::Infallible,
     future::ready,
     net::SocketAddr,
+    ops::{Deref, DerefMut},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -14,17 +15,15 @@ use std::{
 
 use relink_profiles::metered::{self, PROFILE};
 use relink_testing::{
-    EventKind, Metered, Request, Script, Server,
+    Metered, Script, Server,
     proxy::{Dials, Fault, Proxy, Termination},
+    rig::{LONG, Rig},
 };
 use relink_tokio::relink::link::StatusChange;
 use relink_tokio::relink::policy::{Curve, Jitter, Rate};
 use relink_tokio::relink::session::{OfflineSend, OutboxConfig, PresenceEvent};
-use relink_tokio::relink::{Backoff, CloseCode, ClosedReason, Subscription};
-use relink_tokio::{Client, Event, Events, SessionConfig, Token, builder};
-
-/// Far more than anything here takes.
-const LONG: Duration = Duration::from_secs(15);
+use relink_tokio::relink::{Backoff, Subscription};
+use relink_tokio::{Event, SessionConfig, Token, Tokio};
 
 pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -94,26 +93,30 @@ impl Service {
 
     /// The token that a connection brought.
     pub(crate) async fn token_of(&self, connection: usize) -> String {
-        let request = |what: &EventKind| -> Option<Request> { what.request().cloned() };
-        let asked =
-            |number: usize, what: &EventKind| number == connection && request(what).is_some();
-        let seen = self
-            .server
-            .wait_for(|log| log.iter().any(|event| asked(event.connection, &event.kind)), LONG);
-        let seen = seen.await.expect("it comes");
-        let event =
-            seen.iter().find(|event| asked(event.connection, &event.kind)).expect("it was there");
-        let query = request(&event.kind).and_then(|request| request.query().map(str::to_owned));
-        query.and_then(|query| query.strip_prefix("token=").map(str::to_owned)).expect("a token")
+        let request = self.server.wait_for_request(connection, LONG).await.expect("it comes");
+        let token = request.query().and_then(|query| query.strip_prefix("token="));
+        token.expect("a token").to_owned()
     }
 }
 
 /// A link, with a network of its own to the server.
 pub(crate) struct Person {
-    pub(crate) client: Client,
-    events: Events,
+    rig: Rig<Tokio>,
     pub(crate) network: Proxy,
-    heard: VecDeque<Event>,
+}
+
+impl Deref for Person {
+    type Target = Rig<Tokio>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.rig
+    }
+}
+
+impl DerefMut for Person {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.rig
+    }
 }
 
 impl Person {
@@ -124,9 +127,10 @@ impl Person {
             let number = count.fetch_add(1, Ordering::Relaxed) + 1;
             ready(Ok::<_, Infallible>(Token::from(format!("token-{number}"))))
         };
-        let link = builder(network.url()).profile(&PROFILE).config(config).token(tokens);
-        let (client, events) = link.spawn().expect("a good configuration");
-        Self { client, events, network, heard: VecDeque::new() }
+        let rig = Rig::spawn(Tokio::new(), &network.url(), |builder| {
+            builder.profile(&PROFILE).config(config).token(tokens)
+        });
+        Self { rig, network }
     }
 
     /// One that is usable, and in the room.
@@ -142,110 +146,35 @@ impl Person {
 
     /// So many more messages come, while nobody reads events.
     pub(crate) async fn takes_in(&self, more: u64, than: u64) {
-        let arrived = async {
-            while self.client.stats().messages_received < than + more {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(LONG, arrived).await.expect("they arrive");
+        let received = || self.client.stats().messages_received;
+        self.rt.until("they arrive", || received() >= than + more).await;
     }
 
-    /// Skips events up to one that is looked for.
-    pub(crate) async fn until<T>(&mut self, what: &str, pick: impl Fn(&Event) -> Option<T>) -> T {
-        let picked = async {
-            while let Some(event) = self.events.recv().await {
-                let picked = pick(&event);
-                self.heard.push_back(event);
-                if let Some(picked) = picked {
-                    return picked;
-                }
-            }
-            panic!("the end, before {what}: {:#?}", self.heard)
-        };
-        let picked = tokio::time::timeout(LONG, picked).await;
-        picked.unwrap_or_else(|_| panic!("no {what}: {:#?}", self.heard))
-    }
-
-    /// Whether this was told already, or else waits for it.
+    /// Waits for this, unless it was told already.
     pub(crate) async fn shows(&mut self, what: StatusChange) {
         if !self.has_shown(what) {
-            self.until("notice", |event| (*event == Event::StatusChange(what)).then_some(())).await;
+            self.until(|event| (event == Event::StatusChange(what)).then_some(())).await;
         }
     }
 
     pub(crate) fn has_shown(&self, what: StatusChange) -> bool {
-        self.heard.contains(&Event::StatusChange(what))
-    }
-
-    /// Whether it was usable before.
-    pub(crate) async fn connected(&mut self) -> bool {
-        let connected = |event: &Event| match event {
-            Event::Connected { is_reconnect } => Some(*is_reconnect),
-            _ => None,
-        };
-        self.until("connection", connected).await
-    }
-
-    /// The code, and when the next attempt starts.
-    pub(crate) async fn disconnected(&mut self) -> (CloseCode, Option<Duration>) {
-        let lost = |event: &Event| match event {
-            Event::Disconnected { code, retry_in, .. } => Some((*code, *retry_in)),
-            _ => None,
-        };
-        self.until("loss", lost).await
-    }
-
-    /// When the next attempt starts.
-    pub(crate) async fn attempt_failed(&mut self) -> Option<Duration> {
-        let failed = |event: &Event| match event {
-            Event::AttemptFailed { retry_in, .. } => Some(*retry_in),
-            _ => None,
-        };
-        self.until("failed attempt", failed).await
-    }
-
-    /// Whether nothing was missed.
-    pub(crate) async fn subscribed(&mut self) -> bool {
-        let subscribed = |event: &Event| match event {
-            Event::Subscribed { complete, .. } => Some(*complete),
-            _ => None,
-        };
-        self.until("subscription", subscribed).await
+        self.heard().contains(&Event::StatusChange(what))
     }
 
     /// Waits until these words are heard in the room.
     pub(crate) async fn hears(&mut self, words: &str) {
         let end = format!(r#""data":"{words}"}}"#);
-        let heard = |event: &Event| match event {
-            Event::Publication { message, .. } => {
-                message.as_text().is_some_and(|text| text.ends_with(&end)).then_some(())
-            }
-            _ => None,
-        };
-        self.until(words, heard).await;
+        self.publication(|message| message.as_text().is_some_and(|text| text.ends_with(&end)))
+            .await;
     }
 
     /// Somebody comes to the room; what the server calls them.
     pub(crate) async fn sees_join(&mut self) -> String {
-        let joined = |event: &Event| match event {
-            Event::Presence { change: PresenceEvent::Joined(member), .. } => {
-                Some(member.user.to_string())
-            }
+        self.until(|event| match event {
+            Event::Presence { change: PresenceEvent::Joined(member), .. } => Some(member.user),
             _ => None,
-        };
-        self.until("newcomer", joined).await
-    }
-
-    /// The end, which is the last event.
-    pub(crate) async fn closed(&mut self) -> ClosedReason {
-        let closed = |event: &Event| match event {
-            Event::Closed { reason } => Some(*reason),
-            _ => None,
-        };
-        let reason = self.until("end", closed).await;
-        let more = tokio::time::timeout(LONG, self.events.recv()).await.expect("the stream ends");
-        assert_eq!(more, None);
-        reason
+        })
+        .await
     }
 
     /// The network is gone: the connection is cut, and no other comes about.

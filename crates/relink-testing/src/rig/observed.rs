@@ -1,5 +1,4 @@
-//! The runtime under test, with a look at what a link asks it for, and the ways in which a case
-//! waits on it.
+//! A runtime with a look at what a link asks of it, and ways to wait on it.
 
 use std::{
     io,
@@ -16,11 +15,12 @@ use std::{
 use futures_util::io::{AsyncRead, AsyncWrite};
 use relink_driver::{Runtime, Sleep, relink::Instant};
 
-use super::rig::{LONG, ms};
+use super::LONG;
 
-/// The runtime under test, with a look at what it is asked for.
+/// A runtime that counts the tasks and sockets of the links on it, and whose machine can be
+/// suspended.
 #[derive(Clone)]
-pub(crate) struct Watched<Rt> {
+pub struct Observed<Rt> {
     rt: Rt,
     tasks: Arc<Count>,
     sockets: Arc<Count>,
@@ -30,8 +30,9 @@ pub(crate) struct Watched<Rt> {
     suspended: Arc<AtomicU64>,
 }
 
-impl<Rt: Runtime> Watched<Rt> {
-    pub(crate) fn new(rt: Rt) -> Self {
+impl<Rt: Runtime> Observed<Rt> {
+    /// Observes this runtime.
+    pub fn new(rt: Rt) -> Self {
         Self {
             rt,
             tasks: Arc::default(),
@@ -41,23 +42,19 @@ impl<Rt: Runtime> Watched<Rt> {
         }
     }
 
-    /// One on which every name has these addresses.
-    pub(crate) fn with_names(rt: Rt, addresses: Vec<SocketAddr>) -> Self {
+    /// The same, on which every name has these addresses.
+    pub fn with_names(rt: Rt, addresses: Vec<SocketAddr>) -> Self {
         Self { names: Some(addresses), ..Self::new(rt) }
     }
 
     /// The machine is suspended for so long: its clock goes on, its timers stand still.
-    pub(crate) fn suspend(&self, time: Duration) {
+    pub fn suspend(&self, time: Duration) {
         let millis = u64::try_from(time.as_millis()).expect("some hours");
         self.suspended.fetch_add(millis, Ordering::SeqCst);
     }
 
     /// Waits for the future, or for this long.
-    pub(crate) async fn within<T>(
-        &self,
-        limit: Duration,
-        future: impl Future<Output = T>,
-    ) -> Option<T> {
+    pub async fn within<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
         let (mut sleep, deadline) = (self.sleep(), self.now() + limit);
         std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
@@ -68,45 +65,45 @@ impl<Rt: Runtime> Watched<Rt> {
     }
 
     /// Waits for the future, which must not take long.
-    pub(crate) async fn soon<T>(&self, future: impl Future<Output = T>) -> T {
+    pub async fn soon<T>(&self, future: impl Future<Output = T>) -> T {
         self.within(LONG, future).await.expect("took too long")
     }
 
     /// Lets time pass that the case is about.
-    pub(crate) async fn pass(&self, time: Duration) {
+    pub async fn pass(&self, time: Duration) {
         self.within(time, std::future::pending::<()>()).await;
     }
 
     /// Waits for something that can only be asked for, not listened to.
-    pub(crate) async fn until(&self, what: &str, holds: impl Fn() -> bool) {
+    pub async fn until(&self, what: &str, holds: impl Fn() -> bool) {
         let deadline = self.now() + LONG;
         while !holds() {
             assert!(self.now() < deadline, "never came true: {what}");
-            self.pass(ms(2)).await;
+            self.pass(Duration::from_millis(2)).await;
         }
     }
 
     /// Waits until no task of a link is left.
-    pub(crate) async fn idle(&self) {
+    pub async fn idle(&self) {
         self.until("no task is left", || self.tasks.now.load(Ordering::SeqCst) == 0).await;
     }
 
     /// The most sockets that were ever open at once.
-    pub(crate) fn most_sockets(&self) -> usize {
+    pub fn most_sockets(&self) -> usize {
         self.sockets.most.load(Ordering::SeqCst)
     }
 }
 
-impl<Rt: Runtime> Runtime for Watched<Rt> {
-    type Tcp = Socket<Rt::Tcp>;
-    type Sleep = Suspended<Rt::Sleep>;
+impl<Rt: Runtime> Runtime for Observed<Rt> {
+    type Tcp = ObservedSocket<Rt::Tcp>;
+    type Sleep = ObservedSleep<Rt::Sleep>;
 
     fn now(&self) -> Instant {
         self.rt.now() + suspended(&self.suspended)
     }
 
     fn sleep(&self) -> Self::Sleep {
-        Suspended { timer: self.rt.sleep(), suspended: Arc::clone(&self.suspended) }
+        ObservedSleep { timer: self.rt.sleep(), suspended: Arc::clone(&self.suspended) }
     }
 
     fn lookup(
@@ -129,7 +126,9 @@ impl<Rt: Runtime> Runtime for Watched<Rt> {
     ) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static {
         let (rt, sockets) = (self.rt.clone(), Arc::clone(&self.sockets));
         async move {
-            rt.connect(address).await.map(|tcp| Socket { tcp, _counted: Counted::new(&sockets) })
+            rt.connect(address)
+                .await
+                .map(|tcp| ObservedSocket { tcp, _counted: Counted::new(&sockets) })
         }
     }
 
@@ -143,12 +142,12 @@ impl<Rt: Runtime> Runtime for Watched<Rt> {
 }
 
 /// A timer of the runtime, which knows nothing of the time suspended.
-pub(crate) struct Suspended<Timer> {
+pub struct ObservedSleep<Timer> {
     timer: Timer,
     suspended: Arc<AtomicU64>,
 }
 
-impl<Timer: Sleep> Sleep for Suspended<Timer> {
+impl<Timer: Sleep> Sleep for ObservedSleep<Timer> {
     fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let awake = deadline.since_origin().saturating_sub(suspended(&self.suspended));
         self.timer.poll_until(Instant::from_origin(awake), cx)
@@ -160,12 +159,12 @@ fn suspended(millis: &AtomicU64) -> Duration {
 }
 
 /// A socket that is counted while it lives.
-pub(crate) struct Socket<Tcp> {
+pub struct ObservedSocket<Tcp> {
     tcp: Tcp,
     _counted: Counted,
 }
 
-impl<Tcp: AsyncRead + Unpin> AsyncRead for Socket<Tcp> {
+impl<Tcp: AsyncRead + Unpin> AsyncRead for ObservedSocket<Tcp> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -175,7 +174,7 @@ impl<Tcp: AsyncRead + Unpin> AsyncRead for Socket<Tcp> {
     }
 }
 
-impl<Tcp: AsyncWrite + Unpin> AsyncWrite for Socket<Tcp> {
+impl<Tcp: AsyncWrite + Unpin> AsyncWrite for ObservedSocket<Tcp> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
