@@ -4,5 +4,6 @@
 mod api;
 mod comments;
 mod dependencies;
+mod links;
 mod sizes;
 mod source;
