@@ -69,7 +69,7 @@ impl<A: Ord + Clone> Addresses<A> {
         self.gates.get_mut(address)?.refusal(rate, longest, now)
     }
 
-    /// Counts a connection; false where the table has no room for the address.
+    /// Counts a connection; false if the table has no room for the address.
     pub(super) fn take(&mut self, address: A, rate: Rate, max: usize, now: Instant) -> bool {
         let known = self.gates.get(&address).copied();
         if known.is_none() && self.gates.len() >= max {

@@ -1,4 +1,4 @@
-//! A token bucket that tells those it refuses when to come back, each another time.
+//! A token bucket that gives each one it refuses another time to come back.
 
 use core::time::Duration;
 use relink::Instant;
@@ -8,7 +8,7 @@ use relink::policy::Rate;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gate {
     bucket: Bucket,
-    /// The latest time that somebody was told.
+    /// The latest time that was given out.
     promised: Instant,
 }
 
@@ -17,7 +17,7 @@ impl Gate {
         Self { bucket: Bucket::full(rate), promised: Instant::ORIGIN }
     }
 
-    /// How long to wait, where nothing is left: until the first token that was promised to nobody.
+    /// How long to wait if nothing is left: until the first token that was not promised yet.
     /// When that is further away than `longest`, the promises start over from the next token.
     pub(super) fn refusal(
         &mut self,

@@ -1,5 +1,5 @@
 //! Who may connect: limits on how many connections there are and on how fast they come, from one
-//! address and from all together; and when to come back, for those who may not.
+//! address and from all together; and a time to come back for those above a limit.
 
 mod addresses;
 mod gate;
@@ -37,8 +37,8 @@ config! {
         /// proxy, unless the server learns theirs: then this is another `max_connections`. At
         /// least 1.
         pub max_per_address / with_max_per_address: usize = 1_000,
-        /// A connection above these two is told to come back after this, or up to twice as late:
-        /// each is told another time.
+        /// A connection above these two may come back after this, or up to twice as late: each
+        /// gets another time.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
         pub retry_after / with_retry_after: Duration = Duration::from_secs(10),
         /// New connections from all addresses together. `off` by default, as is
@@ -50,7 +50,7 @@ config! {
         /// bounded whatever a peer does. An address is forgotten when it has all of its burst
         /// again. At least 1.
         pub max_addresses / with_max_addresses: usize = 10_000,
-        /// Those who come too fast one after the other are told ever later times, up to this; then
+        /// Clients that come too fast one after the other get ever later times, up to this; then
         /// the times start over. Longer spreads a larger crowd; shorter keeps a crowd that means
         /// harm from sending the others far away.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
@@ -109,7 +109,7 @@ impl AdmissionConfig {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct AdmissionError {
-    /// Which limit says so.
+    /// The limit that was met.
     pub reason: AdmissionErrorKind,
     /// When to come back: for `Retry-After`, rounded up to its whole seconds.
     #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
@@ -183,13 +183,13 @@ pub struct Admission<A> {
     /// All new connections, if they are limited.
     gate: Option<Gate>,
     refused: u64,
-    /// How many were told to come back whatever the rates are.
+    /// How many times to come back were given out beside those of the rates.
     told: u32,
     untracked: u64,
 }
 
 impl<A: Ord + Clone> Admission<A> {
-    /// Nobody has come yet.
+    /// Without connections.
     #[must_use]
     pub fn new(config: AdmissionConfig) -> Self {
         Self {
@@ -210,8 +210,8 @@ impl<A: Ord + Clone> Admission<A> {
     ///
     /// # Errors
     ///
-    /// Which limit it is beyond. If it comes too fast, it is told when the next place is free that
-    /// none before it was told of. The place is not kept: whichever comes first, gets it.
+    /// The limit that was met. One that comes too fast gets the time of the next place that was not
+    /// promised yet. The place is not kept: the first to come gets it.
     pub fn admit(&mut self, address: Option<A>, now: Instant) -> Result<(), AdmissionError> {
         let refused = self.refusal(address.as_ref(), now);
         if let Some(error) = refused {
@@ -296,7 +296,7 @@ impl<A: Ord + Clone> Admission<A> {
     }
 
     /// How many connections were admitted without a limit on the rate of their address, because
-    /// `max_addresses` others were busy. More than a few: somebody has many addresses, or
+    /// `max_addresses` others were busy. More than a few: a client has many addresses, or
     /// `max_addresses` is too low.
     #[must_use]
     pub const fn untracked(&self) -> u64 {
@@ -304,8 +304,8 @@ impl<A: Ord + Clone> Admission<A> {
     }
 }
 
-/// The key under which an address is limited: an IPv6 address counts as its /64, since whoever has
-/// one has all of them; an IPv4 address that is written as IPv6 counts as IPv4.
+/// The key under which an address is limited: an IPv6 address counts as its /64, since a customer
+/// has all of it; an IPv4 address that is written as IPv6 counts as IPv4.
 #[must_use]
 pub const fn address_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

@@ -146,7 +146,7 @@ impl<R: Rng> Node<R> {
         };
         let is_over = match &connection.stage {
             Stage::Live(_) => parting == Parting::Clean,
-            // Nobody knows of a session whose welcome was never sent.
+            // The client does not know of a session without a welcome.
             Stage::Greeting(greeting) => !greeting.resumed,
             Stage::Silent => false,
         };
@@ -162,8 +162,8 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// All sessions of a user are over: here at once, whatever the store does; elsewhere when it
-    /// says so ([`StoreEvent::Ended`](crate::StoreEvent::Ended)).
+    /// All sessions of a user are over: here at once, whatever the store does; at other nodes by
+    /// its event ([`StoreEvent::Ended`](crate::StoreEvent::Ended)).
     pub(super) fn kick(&mut self, user: String, frame: CloseFrame) {
         let theirs =
             self.cx.connections.iter().filter(|(_, it)| it.user.as_deref() == Some(&*user));

@@ -1,4 +1,4 @@
-//! A shutdown: each client is told when to come back, and closed when what it has sent is stored.
+//! Shutdown: each client gets a time to come back, and is closed when what it has sent is stored.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -16,9 +16,9 @@ use relink_v1::ServerFrame;
 #[derive(Debug)]
 pub(super) struct Draining {
     plan: Drain,
-    /// When those who are still here are closed.
+    /// When the remaining connections are closed.
     ends: Option<Instant>,
-    /// The application knows that it is done.
+    /// [`NodeEvent::Drained`] was emitted.
     is_told: bool,
 }
 
@@ -66,7 +66,7 @@ impl<R: Rng> Node<R> {
         self.close_if_done(id);
     }
 
-    /// Closes a connection that was told to come back, when it waits for nothing any more.
+    /// Closes a connection that has its time to come back, if all of its messages are stored.
     pub(super) fn close_if_done(&mut self, id: ConnectionId) {
         let Some(connection) = self.cx.connections.get(id) else { return };
         let Some(hint) = connection.retry_after else { return };
@@ -100,7 +100,7 @@ impl<R: Rng> Node<R> {
     fn close_going_away(&mut self, id: ConnectionId, hint: Duration) {
         let is_live = self.cx.connections.get(id).is_some_and(|connection| connection.is_live());
         let frame = CloseFrame::from(CloseCode::GOING_AWAY).with_retry_after(hint);
-        // A live one has been told; to the others the reason says it.
+        // A live client has had a frame; for the others the time is in the reason.
         self.close_as(id, frame, Parting::Broken, is_live);
     }
 

@@ -136,7 +136,7 @@ impl<R: Rng> Node<R> {
         self.enter(id);
     }
 
-    /// It is known who this is. May they come in, and with which session?
+    /// The user is known: checks the limit, and begins or resumes the session.
     fn enter(&mut self, id: ConnectionId) {
         let Some(connection) = self.cx.connections.get(id) else { return };
         let (Some(user), Stage::Greeting(greeting)) = (connection.user.clone(), &connection.stage)
@@ -248,7 +248,7 @@ impl<R: Rng> Node<R> {
         self.attach(id, session);
     }
 
-    /// The session is this connection's. Where its own stream stands is all that is missing.
+    /// Gives the session to this connection, and reads its place in the session's own stream.
     fn attach(&mut self, id: ConnectionId, session: SessionId) {
         self.sessions.attach(id, &session, &self.cx);
         let Some(connection) = self.cx.connections.get_mut(id) else { return };
@@ -290,7 +290,7 @@ impl<R: Rng> Node<R> {
         let Greeting { resume, resumed, refused, mut rejected } = core::mem::take(&mut **greeting);
         connection.stage = Stage::Live(self.cx.now);
         let committed = self.sessions.get(&session).map_or(0, |intake| intake.committed);
-        // What was committed since the store answered is told in the welcome, too. The client takes
+        // What was committed since the store answered is in the welcome, too. The client takes
         // everything up to `received` for accepted, but for what is refused here.
         rejected.append(&mut connection.out.rejections);
         rejected.sort_by_key(|rejection| rejection.serial);
@@ -299,7 +299,7 @@ impl<R: Rng> Node<R> {
         rejected.drain(..surplus);
         connection.out.ack = None;
         let (encoding, most) = (connection.out.encoding, connection.out.most);
-        // Without it, what the client missed cannot be told: it goes on at the top, and knows by
+        // Without it, what the client missed is lost: it goes on at the top, and knows by
         // the position that it missed something.
         let place = resume.map(|resume| resume.position).filter(|_| missed.is_some());
         let position = place.unwrap_or(top);

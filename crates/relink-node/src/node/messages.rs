@@ -2,15 +2,14 @@
 //! the application publishes.
 
 use alloc::vec;
-use alloc::vec::Vec;
 
 use rand_core::Rng;
 
+use crate::node::sessions::Outcome;
 use crate::node::store_requests::Asker;
 use crate::node::{ConnectionId, DeliveryId, Node, NodeEvent};
 use crate::{StoreRequest, Stream};
 use relink::internal::count;
-use relink::session::Problem;
 use relink::{Channel, CloseCode, CloseFrame, Message, SessionId};
 
 impl<R: Rng> Node<R> {
@@ -33,7 +32,7 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// The client says how many messages it has sent: the end of them may be lost.
+    /// A heartbeat has the number of messages that the client has sent: the last ones may be lost.
     pub(super) fn heartbeat_sent(&mut self, id: ConnectionId, sent: u64) {
         if self.cx.connections.has_passed_over(id) {
             return;
@@ -60,11 +59,7 @@ impl<R: Rng> Node<R> {
         self.sessions.end_if_over(session, &mut self.cx);
     }
 
-    pub(super) fn handled(
-        &mut self,
-        delivery: DeliveryId,
-        result: Result<Vec<(Stream, Message)>, Problem>,
-    ) {
+    pub(super) fn handled(&mut self, delivery: DeliveryId, result: Outcome) {
         if let Some(session) = self.sessions.handled(delivery, result, &mut self.cx) {
             self.drive_messages(&session);
         }

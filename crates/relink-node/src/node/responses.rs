@@ -30,7 +30,7 @@ impl<R: Rng> Node<R> {
     }
 
     /// What a response means depends on the request, and on what waits for it. `id` is that of the
-    /// last try: it tells what the store had been asked when.
+    /// last try, which orders it among requests and news.
     fn use_response(&mut self, id: StoreRequestId, pending: Pending, response: StoreResponse) {
         use StoreRequest as Ask;
         use StoreResponse as Reply;
@@ -109,7 +109,7 @@ impl<R: Rng> Node<R> {
                 self.members.listed(channel, members, &mut self.cx);
             }
             (Ask::Touch { .. }, _, Reply::Touched { lost }) => {
-                // Their clients begin anew, and are told so when they come back.
+                // Their clients come back and begin new sessions.
                 for session in lost {
                     self.lose_session(&session, "the session is gone");
                 }
@@ -134,8 +134,8 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// A client that waits for its welcome goes elsewhere, and what nobody waits for is asked once:
-    /// it may have been done. Everything else is asked again, since it changes nothing if it was
+    /// A client that waits for its welcome is closed, and a publication is sent once, since it may
+    /// have been stored. Everything else is asked again, since it changes nothing if it was
     /// done already.
     fn store_failed(&mut self, pending: Pending, detail: String) {
         count(&mut self.cx.stats.store_errors);
@@ -184,8 +184,8 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// Whether anything still waits for the response. What a request says of the present is brought
-    /// up to date: how long ago a kick was, who asks, which sessions are here.
+    /// Whether anything still waits for the response. Fields that depend on the present are brought
+    /// up to date: the age of a kick, the reader that pays, the sessions that are here.
     fn is_still_wanted(&mut self, pending: &mut Pending) -> bool {
         let Pending { request, asker, key, .. } = pending;
         match (request, *asker) {

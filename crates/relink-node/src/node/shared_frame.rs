@@ -31,7 +31,7 @@ impl Encoded {
         matches!(self.frame, ServerFrame::Publication { .. })
     }
 
-    /// The same for a reader that takes at most `most` bytes; tells whether a publication was too
+    /// The same for a reader that takes at most `most` bytes; returns true if a publication was too
     /// large for that.
     pub(crate) fn get_within(&mut self, encoding: Encoding, most: usize) -> (Message, bool) {
         let message = self.get(encoding);

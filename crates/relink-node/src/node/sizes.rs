@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::Stream;
 use crate::node::NodeConfig;
+use crate::node::sessions::Outcome;
 use relink::Message;
 use relink::protocol::{Given, Rejection};
 use relink::session::Problem;
@@ -16,7 +17,7 @@ impl NodeConfig {
     ///
     /// # Errors
     ///
-    /// [`LIMIT_EXCEEDED`](Problem::LIMIT_EXCEEDED) where it is larger than
+    /// [`LIMIT_EXCEEDED`](Problem::LIMIT_EXCEEDED) if it is larger than
     /// [`max_publication`](Self::max_publication), or the channel has a name that no client can
     /// subscribe to.
     pub fn may_publish(&self, stream: &Stream, message: &Message) -> Result<(), Problem> {
@@ -42,10 +43,7 @@ impl NodeConfig {
     }
 
     /// What the application made of a message, if all of it may be published.
-    pub(crate) fn check_effect(
-        &self,
-        result: Result<Vec<(Stream, Message)>, Problem>,
-    ) -> Result<Vec<(Stream, Message)>, Problem> {
+    pub(crate) fn check_effect(&self, result: Outcome) -> Outcome {
         let publications = result?;
         publications.iter().try_for_each(|(stream, message)| self.may_publish(stream, message))?;
         Ok(publications)
@@ -69,7 +67,7 @@ pub(super) fn withheld(
     )
 }
 
-/// Leaves the newest rejections: as many as have room beside what else a welcome says.
+/// Keeps the newest rejections that fit into a welcome beside its other fields.
 pub(super) fn keep_what_fits(rejected: &mut Vec<Rejection>, encoding: Encoding, mut room: usize) {
     let older = rejected.iter().rposition(|rejection| {
         let size = ServerFrame::Rejected(rejection.clone()).encoded_len(encoding);

@@ -45,13 +45,13 @@ pub struct NodeStats {
     pub unhandled_peak: u64,
     /// Publications handed to connections.
     pub delivered: u64,
-    /// Those that were larger than their reader takes: it was told so instead.
+    /// Publications withheld because they are larger than the reader takes.
     pub withheld: u64,
     /// Bytes that wait for sockets now.
     pub outbound_bytes: u64,
     /// Times a connection was too slow for what was published, and went on from the store.
     pub slow: u64,
-    /// Times somebody came to a channel that was full, and is not listed among its members.
+    /// Times a member joined a full channel, and is not listed there.
     pub unlisted: u64,
     /// Times a reader's place in a stream was lost.
     pub lost: u64,

@@ -1,5 +1,5 @@
-//! Subscriptions: the application allows them, the store says what they missed, and those that ask
-//! for it take a seat. A failed subscription never closes the connection.
+//! Subscriptions: permission from the application, missed messages from the store, and a seat among
+//! the members if it is asked for. A failed subscription never closes the connection.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -54,8 +54,8 @@ impl<R: Rng> Node<R> {
         };
         let lease = lease.or_else(|| self.members.lease(id, &channel));
         if known {
-            // Once more, from another place or with a fresh token: it begins anew. Nobody sees a
-            // member leave that stays.
+            // Once more, from another place or with a fresh token: it begins anew. The others
+            // do not see a member leave that stays.
             let parting = if presence.is_some() { Parting::Broken } else { Parting::Clean };
             self.end_subscription(id, &channel, parting);
         }
@@ -120,8 +120,8 @@ impl<R: Rng> Node<R> {
         self.cx.connections.hold_place(id);
     }
 
-    /// The store has no room for a stream that would begin: its new readers are told, and those who
-    /// had it before wait until it is asked again.
+    /// The store has no room for a stream that would begin: its new readers are refused, and those
+    /// that had it before wait for the next try.
     pub(super) fn lookup_refused(&mut self, stream: &Stream, after: Option<Position>, full: Full) {
         let Stream::Channel(channel) = stream else { return };
         for id in self.streams.refused(stream, after, full) {
@@ -129,8 +129,8 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// A subscription ends: because the client says so, or for a reason. An answer comes in any
-    /// case.
+    /// Ends a subscription, for the client or for a problem. The client gets a frame even if there
+    /// is none.
     pub(super) fn unsubscribe(
         &mut self,
         id: ConnectionId,

@@ -20,7 +20,7 @@ use relink_v1::{Codec, ServerFrame};
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) stage: Stage,
-    /// Whose it is, where that is known.
+    /// Its user, once it is known.
     pub(crate) user: Option<Arc<str>>,
     /// Its session, from the store's answer on.
     pub(crate) session: Option<SessionId>,
@@ -33,7 +33,7 @@ pub(crate) struct Connection {
     pub(super) identifying: bool,
     /// It is one of its user's connections.
     pub(super) counted: bool,
-    /// The node shuts down, and this is what the client was told.
+    /// In a shutdown, the time after which the client comes back.
     pub(crate) retry_after: Option<Duration>,
     /// When its token is over.
     pub(super) token: TokenEnd,
@@ -48,7 +48,7 @@ pub(crate) struct Connection {
 pub(crate) enum Stage {
     /// Nothing was said yet.
     Silent,
-    /// Hello was said; whose it is, or the session, or its place in the stream is being found out.
+    /// The hello came; user, session, or place in the stream are not known yet.
     Greeting(alloc::boxed::Box<Greeting>),
     /// Welcome since then.
     Live(Instant),
@@ -66,7 +66,7 @@ pub(crate) struct Greeting {
 /// One channel of one connection.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    /// Where it begins, until the application allows it.
+    /// The requested start, until the application allows it.
     pub(crate) start: Option<Start>,
     /// A seat among the members, until the subscription stands.
     pub(crate) seat: Option<Seat>,
@@ -80,7 +80,7 @@ pub(crate) struct Subscription {
     bytes: usize,
 }
 
-/// Where a subscription begins: after a position, or now.
+/// The start of a subscription: after a position, or now.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Start {
     pub(crate) since: Option<Position>,
@@ -89,7 +89,7 @@ pub(crate) struct Start {
 /// A seat that a subscription asks for.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    /// What the member says of itself.
+    /// The member's info.
     pub(crate) info: Text,
     /// That of the seat that the connection had there before: it has one stay in a channel, however
     /// often it subscribes.
@@ -175,7 +175,7 @@ impl Connection {
         Some(subscription)
     }
 
-    /// The user's name; empty where it is not known, which it is from the answer to hello on.
+    /// The user's name; empty until the hello is answered.
     pub(crate) fn user_name(&self) -> String {
         self.user.as_deref().unwrap_or_default().into()
     }

@@ -56,10 +56,10 @@ pub(crate) enum Timer {
     Leave { hint: Duration },
 }
 
-/// What became of a frame that is left out if there is no room for it.
+/// The result of offering a frame that may be left out for want of room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Offered {
-    /// In place of one that is larger than the client takes, it is told so.
+    /// `is_withheld` if it was too large for the client, which got a notice instead.
     Queued { is_withheld: bool },
     /// Its queue is full.
     Full,

@@ -1,5 +1,5 @@
-//! Asking the application whose a connection is, and whether its user may have a channel: little at
-//! a time for each connection.
+//! Questions to the application: which user a token belongs to, and whether the user may subscribe
+//! to a channel. A few at a time for each connection.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use relink::{Channel, CloseFrame, Instant};
 /// subscribes to all its channels again.
 const AT_ONCE: usize = 16;
 
-/// What one connection wants to know.
+/// The questions of one connection.
 #[derive(Debug)]
 pub(super) struct Permissions {
     /// In the order in which they were asked for; at most one for each channel.
@@ -45,7 +45,7 @@ pub(crate) struct Asked {
 }
 
 impl Connections {
-    /// Asks whose a token is: one question at a time, the latest token last.
+    /// Asks which user a token belongs to: one question at a time, the latest token last.
     pub(crate) fn identify(&mut self, id: ConnectionId, token: Option<Secret>) {
         let Some(connection) = self.get_mut(id) else { return };
         if connection.identifying {

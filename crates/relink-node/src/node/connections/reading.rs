@@ -108,7 +108,7 @@ impl Reading {
 }
 
 impl Connection {
-    /// The socket takes nothing, or more answers wait for it than anybody wants.
+    /// Whether the socket takes nothing, or too many answers wait for it.
     pub(crate) fn does_not_read(&self, many_answers: usize) -> bool {
         self.reading.blocked.is_some() || self.out.answers > many_answers
     }

@@ -10,7 +10,7 @@ use relink::{CloseCode, CloseFrame, Instant};
 /// their connections.
 pub(super) const LOOK: Duration = Duration::from_secs(60);
 
-/// The end of a token, as far as the application told it.
+/// The end of a token, if the application knows it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TokenEnd {
     at: Option<Instant>,
@@ -19,14 +19,14 @@ pub(super) struct TokenEnd {
 }
 
 impl TokenEnd {
-    /// Nobody said that it ends.
+    /// A token without an end.
     pub(super) const fn new() -> Self {
         Self { at: None, looked_at: None }
     }
 }
 
 impl Connections {
-    /// The application says how long the present token is good for.
+    /// Sets how long the present token is valid.
     pub(crate) fn token_ends(&mut self, id: ConnectionId, after: Option<Duration>, now: Instant) {
         let grace = self.config.token_grace;
         let Some(connection) = self.get_mut(id) else { return };

@@ -1,4 +1,4 @@
-//! The list of a channel's members, as its readers are told it.
+//! The list of a channel's members, as it is sent to its readers.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -24,14 +24,14 @@ const MOST_CHANGES: usize = 256;
 /// Pages that are kept for the next reader.
 const MOST_PAGES: usize = 64;
 
-/// Who is in a channel, for as long as somebody here waits for the list or is told it.
+/// The members of a channel, while a reader here waits for the list or is sent it.
 #[derive(Debug, Default)]
 pub(super) struct List {
     /// By the name of the stay, which is the order of the list.
     members: BTreeMap<String, Member>,
-    /// Who is being told.
+    /// The readers that are sent the list.
     pub(super) listing: BTreeSet<ConnectionId>,
-    /// The same for all who are at the same place.
+    /// Shared by readers at the same place.
     pages: BTreeMap<Option<String>, Page>,
     /// A list is on its way from the store.
     pub(super) asked: Option<Asked>,
@@ -50,7 +50,7 @@ pub(super) struct Asked {
 #[derive(Debug)]
 struct Page {
     frame: Encoded,
-    /// Where the next page begins; `None` after the last one.
+    /// The start of the next page; `None` after the last one.
     next: Option<String>,
 }
 
@@ -100,7 +100,7 @@ impl List {
         }
     }
 
-    /// A page for a reader that has seen everything up to a place, and where the next one begins.
+    /// The page after a place, and the start of the next one.
     pub(super) fn page(
         &mut self,
         channel: &Channel,

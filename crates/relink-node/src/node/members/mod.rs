@@ -1,5 +1,5 @@
-//! The members of channels: who joins, who leaves, and when; and the lists of them, told a page at
-//! a time as a socket has room, and brought up to date by the changes since.
+//! The members of channels: joining, leaving after a grace, and the lists of members, sent a page
+//! at a time as a socket has room, and brought up to date by the changes since.
 //!
 //! A connection that does not read is owed its lists; that is a place in the list, and not a copy
 //! of it.
@@ -29,20 +29,20 @@ use list::{List, PAGE_BYTES};
 pub(crate) struct Members {
     rooms: BTreeMap<Channel, Room>,
     presence: Presence<Stay>,
-    /// The channels whose list each connection is being told.
+    /// The channels whose list each connection is being sent.
     listing: Owed<Channel>,
-    /// Those whose list it is told anew when its socket has room.
+    /// The channels whose list it is sent anew when its socket has room.
     stale: Owed<Channel>,
 }
 
-/// A membership as its end is watched. The lease is part of it: who comes back holds another one,
-/// and what ends then has no effect.
+/// A membership whose end is watched. The lease is part of it: a member that comes back holds
+/// another one, and the end of the earlier has no effect.
 type Stay = (Channel, SessionId, u64);
 
 #[derive(Debug, Default)]
 struct Room {
     seats: BTreeMap<ConnectionId, Seat>,
-    /// Who is in the channel, for as long as somebody here waits for the list or is told it.
+    /// Filled while a reader here waits for the list or is sent it.
     list: List,
 }
 
@@ -60,19 +60,19 @@ enum View {
     Joining(StoreRequestId),
     /// The list is on its way from the store.
     Waiting,
-    /// The list is told, up to here. Stale: changes were left out for want of room, and another
+    /// The list is sent, up to here. Stale: changes were left out for want of room, and another
     /// list follows this one.
     Listing { after: Option<String>, stale: bool },
-    /// The list was told; changes follow.
+    /// The list was sent; changes follow.
     Current,
-    /// Changes were left out for want of room: another list will tell.
+    /// Changes were left out for want of room: another list follows.
     Stale,
 }
 
 /// Why a connection leaves a channel: it unsubscribes, or it is gone and may come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Parting {
-    /// On purpose: the others are told at once.
+    /// On purpose: it leaves at once.
     Clean,
     /// The link broke, or is replaced: there is a grace.
     Broken,
@@ -167,7 +167,7 @@ impl Members {
     }
 
     /// A session goes on here. If it is a member by a connection that is gone, perhaps with its
-    /// node, it has the grace to say that it still wants to be one.
+    /// node, it has the grace to join again.
     pub(crate) fn watch_stays(
         &mut self,
         session: &SessionId,
@@ -313,8 +313,8 @@ impl Members {
         }
     }
 
-    /// Somebody came or went: told to all who have seen the list, or a part of it. Those without
-    /// room for it are sent the whole list later instead.
+    /// A member joined or left: sent to all readers that have seen the list, or a part of it. Those
+    /// without room for it are sent the whole list later instead.
     pub(crate) fn changed(&mut self, channel: &Channel, change: &MemberChange, cx: &mut Context) {
         let Some(room) = self.rooms.get_mut(channel) else { return };
         let (name, told) = (channel.clone(), change.clone());
@@ -338,7 +338,7 @@ impl Members {
         }
     }
 
-    /// The socket has room again: where changes were left out, the list is told anew.
+    /// The socket has room again: if changes were left out, the list is sent anew.
     pub(crate) fn resume(&mut self, id: ConnectionId, cx: &mut Context) {
         for channel in self.stale.all(id) {
             self.show(BTreeSet::from([id]), &channel, cx);

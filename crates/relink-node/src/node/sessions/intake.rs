@@ -10,6 +10,9 @@ use crate::node::{ConnectionId, DeliveryId, StoreRequestId};
 use relink::session::Problem;
 use relink::{Channel, Instant, Message};
 
+/// What a message leads to: all of it or nothing; or why it is refused.
+pub(crate) type Outcome = Result<Vec<(Stream, Message)>, Problem>;
+
 /// Inbound message state of one session. It is kept after a disconnect until in-flight messages are
 /// committed.
 ///
@@ -22,11 +25,11 @@ pub(crate) struct Intake {
     pub(crate) user: Arc<str>,
     pub(crate) turn: u64,
     pub(crate) connection: Option<ConnectionId>,
-    /// The connection whose messages these are, after it was closed.
+    /// The closed connection that the messages came from, until they are handled.
     pub(super) left: Option<ConnectionId>,
     /// The highest serial that was taken in.
     pub(crate) taken: u64,
-    /// The highest one whose effect is stored.
+    /// The highest serial with a stored effect.
     pub(crate) committed: u64,
     waiting: VecDeque<Incoming>,
     handling: Option<Handling>,
@@ -52,7 +55,7 @@ pub(super) struct Incoming {
     claimed: bool,
 }
 
-/// What the application has now. The message is gone if nobody wants its effect any more.
+/// What the application has now. The message is gone if its effect is not wanted any more.
 #[derive(Debug)]
 struct Handling {
     id: DeliveryId,
@@ -63,7 +66,7 @@ struct Handling {
 #[derive(Debug)]
 pub(super) struct Effect {
     incoming: Incoming,
-    pub(super) result: Result<Vec<(Stream, Message)>, Problem>,
+    pub(super) result: Outcome,
 }
 
 impl Incoming {
@@ -200,11 +203,7 @@ impl Intake {
         self.handling.insert(Handling { id, incoming }).incoming.as_ref()
     }
 
-    pub(super) fn hand_back(
-        &mut self,
-        id: DeliveryId,
-        result: Result<Vec<(Stream, Message)>, Problem>,
-    ) {
+    pub(super) fn hand_back(&mut self, id: DeliveryId, result: Outcome) {
         let Some(handling) = self.handling.take_if(|handling| handling.id == id) else { return };
         if let Some(incoming) = handling.incoming {
             self.handled.push_back(Effect { incoming, result });

@@ -14,14 +14,13 @@ use crate::node::connections::Load;
 use crate::node::context::Context;
 use crate::node::store_requests::Asker;
 use crate::node::{ConnectionId, DeliveryId, NodeAction, StoreRequestId};
-use crate::{Full, StoreRequest, Stream};
+use crate::{Full, StoreRequest};
 use relink::internal::{SHORTEST, count};
 use relink::protocol::Rejection;
-use relink::session::Problem;
 use relink::{Channel, CloseCode, CloseFrame, Instant, Message, SessionId};
 
-pub(crate) use intake::Intake;
 use intake::{Effect, Incoming};
+pub(crate) use intake::{Intake, Outcome};
 use kicks::Kick;
 
 /// All sessions that this node has a part in.
@@ -31,16 +30,16 @@ pub(crate) struct Sessions {
     /// What the application has.
     deliveries: BTreeMap<DeliveryId, SessionId>,
     last_delivery: u64,
-    /// Users who were kicked, until the store has ended their sessions: they resume none meanwhile.
+    /// Kicked users, until the store has ended their sessions: meanwhile they cannot resume.
     kicks: BTreeMap<String, Kick>,
-    /// When the store is told next which sessions live.
+    /// When the next [`StoreRequest::Touch`] is due.
     touch_at: Option<Instant>,
 }
 
 /// At most this many sessions are named in one request.
 const TOUCHED_AT_ONCE: usize = 1000;
 
-/// A driver has a message or two in its hands when it is told to read no more.
+/// A driver may have a few messages in hand when the reading stops.
 const READ_AHEAD: usize = 16;
 
 impl Sessions {
@@ -229,11 +228,11 @@ impl Sessions {
         Some((id, cx.connections.set_load(id, load, cx.now)))
     }
 
-    /// The application answered: whose message it was.
+    /// The application answered. Returns the message's session.
     pub(crate) fn handled(
         &mut self,
         delivery: DeliveryId,
-        result: Result<Vec<(Stream, Message)>, Problem>,
+        result: Outcome,
         cx: &mut Context,
     ) -> Option<SessionId> {
         let session = self.deliveries.remove(&delivery)?;
@@ -257,7 +256,7 @@ impl Sessions {
         Some(intake)
     }
 
-    /// The store says up to which serial the session's messages are stored. The client is told.
+    /// The store has committed everything up to a serial. Acknowledges it to the client.
     /// Returns false if that is not far enough: the store forgot some, which the client still has.
     pub(crate) fn committed(
         &mut self,

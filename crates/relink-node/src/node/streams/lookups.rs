@@ -1,4 +1,4 @@
-//! Look-ups: what a reader missed is asked of the store once, for all who wait for the same.
+//! Look-ups: what readers missed is read from the store once for all that wait for the same.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -17,10 +17,10 @@ use relink_v1::ServerFrame;
 /// A request that one or more readers wait for.
 #[derive(Debug)]
 pub(super) struct Lookup {
-    /// Whose place it takes until it is answered: however many readers share it, one connection
-    /// asks for less meanwhile.
+    /// The connection whose place it takes until it is answered: however many readers share it,
+    /// one of them asks for less meanwhile.
     asker: ConnectionId,
-    /// Whose user a stream that begins counts for.
+    /// The connection whose user a stream that begins counts for.
     payer: ConnectionId,
     readers: BTreeSet<ConnectionId>,
 }
@@ -28,11 +28,11 @@ pub(super) struct Lookup {
 /// What the response to a look-up has brought about.
 #[derive(Debug, Default)]
 pub(crate) struct LookedUp {
-    /// Whose subscription stands now.
+    /// Readers whose subscription stands now.
     pub(crate) subscribed: Vec<ConnectionId>,
-    /// Whose session has lost messages that nobody has any more.
+    /// Readers that lost messages of their session for good.
     pub(crate) lost: Vec<ConnectionId>,
-    /// Whose place the request held, if it is done.
+    /// The connection whose place the request held, if it is done.
     pub(crate) done: Option<ConnectionId>,
 }
 
@@ -49,7 +49,7 @@ struct Found<'a> {
 }
 
 impl Streams {
-    /// Looks up what follows a place. Those who seek the same share one request.
+    /// Looks up what follows a place. Readers that seek the same share one request.
     pub(super) fn look_up(
         &mut self,
         id: ConnectionId,
@@ -75,8 +75,8 @@ impl Streams {
         cx.connections.hold_place(id);
     }
 
-    /// For whom a look-up is sent again: each of those who still wait, in turn, so that a user
-    /// without room keeps nobody else from the stream. `None` ends it.
+    /// The reader for which a look-up is sent again: each that still waits, in turn, so that a user
+    /// without room does not keep the others from the stream. `None` ends the look-up.
     pub(crate) fn next_payer(
         &mut self,
         stream: &Stream,
@@ -99,7 +99,7 @@ impl Streams {
         self.follow(id, stream)?.seeks(after)
     }
 
-    /// The store says what followed a place, and where the stream is now. If the look-up is not
+    /// The store responds with what followed a place, and the stream's top. If the look-up is not
     /// done, it has to be sent again.
     pub(crate) fn looked_up(
         &mut self,
@@ -138,7 +138,7 @@ impl Streams {
     ) {
         let Found { stream, after, top, behind, .. } = *found;
         let mut subscribed = |position, recovered, cx: &mut Context| {
-            // For the session's own stream the welcome says it.
+            // For the session's own stream the welcome has it.
             if let Stream::Channel(channel) = stream {
                 let channel = channel.clone();
                 let frame = ServerFrame::Subscribed { channel, position, recovered };
@@ -186,8 +186,8 @@ impl Streams {
         }
     }
 
-    /// The stream cannot begin for want of room. Returns those that are told so, as they begin to
-    /// read it; the others wait until it is sent again.
+    /// The stream cannot begin for want of room. Returns the readers to refuse, which begin to
+    /// read it; the others wait for the next try.
     pub(crate) fn refused(
         &self,
         stream: &Stream,
@@ -205,7 +205,7 @@ impl Streams {
             .collect()
     }
 
-    /// There is no such stream any more. Returns whose place the request held.
+    /// The stream is gone. Returns the connection whose place the request held.
     pub(crate) fn end_lookup(
         &mut self,
         stream: &Stream,

@@ -22,19 +22,19 @@ use relink::internal::count;
 pub(crate) use lookups::LookedUp;
 use lookups::Lookup;
 
-/// All streams that somebody here reads.
+/// All streams with a reader here.
 #[derive(Debug)]
 pub(crate) struct Streams {
     watched: BTreeMap<Stream, Watched>,
     lookups: BTreeMap<(Stream, Option<Position>), Lookup>,
-    /// The streams of which each connection is told no more until its socket has room.
+    /// The streams that each connection gets no more of until its socket has room.
     paused: Owed<Stream>,
 }
 
-/// Where one connection is in one stream.
+/// The place of one connection in one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Follow {
-    /// Where it begins is not known yet: the welcome says it.
+    /// The place is not known yet: it comes with the welcome.
     Waiting,
     /// What comes after this place is being looked up.
     Seeking { after: Option<Position>, greet: Greet },
@@ -44,18 +44,18 @@ enum Follow {
     Paused(Position),
 }
 
-/// What a reader is told with the result of a look-up.
+/// The frame that a reader gets with the result of a look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Greet {
-    /// It is subscribed, and whether it missed anything.
+    /// Subscribed; it says whether anything was missed.
     First,
-    /// Nothing: it goes on.
+    /// None: it goes on.
     Silent,
-    /// That it missed something: its place was lost.
+    /// Subscribed, with messages missed: its place was lost.
     Lost,
 }
 
-/// A stream that somebody here reads.
+/// A stream with a reader here.
 #[derive(Debug, Default)]
 struct Watched {
     readers: BTreeMap<ConnectionId, Follow>,
@@ -77,7 +77,7 @@ impl Follow {
         }
     }
 
-    /// What is told with the answer, where it looks up exactly this.
+    /// The frame for the response to the look-up of a place, if it waits for that.
     fn seeks(self, place: Option<Position>) -> Option<Greet> {
         match self {
             Self::Seeking { after, greet } if after == place => Some(greet),
@@ -96,8 +96,8 @@ impl Watched {
         if request < mark {
             return true;
         }
-        // Offsets of two epochs cannot be compared. The store was asked after these news and says
-        // that another epoch is the present one.
+        // Offsets of two epochs cannot be compared. The store was asked after these news and has
+        // another epoch now.
         self.heard = Some((top, mark));
         false
     }
@@ -164,7 +164,7 @@ impl Streams {
         }
     }
 
-    /// Where a connection is in a stream, or will be.
+    /// The place of a connection in a stream, or the one that it seeks.
     pub(crate) fn place(&self, id: ConnectionId, stream: &Stream) -> Option<Position> {
         self.follow(id, stream)?.place()
     }
@@ -201,7 +201,7 @@ impl Streams {
         }
     }
 
-    /// The store says that a message was appended.
+    /// A message was appended.
     pub(crate) fn published(
         &mut self,
         stream: &Stream,
@@ -238,7 +238,7 @@ impl Streams {
         }
     }
 
-    /// The store says where a stream is.
+    /// The store responds with a stream's top.
     pub(crate) fn checked(&mut self, stream: &Stream, top: Position, cx: &mut Context) {
         let Some(watched) = self.watched.get_mut(stream) else { return };
         watched.checking = false;
@@ -274,7 +274,7 @@ impl Watched {
     }
 }
 
-/// Sends what follows a place, as far as there is room. Returns where the reader is then.
+/// Sends what follows a place, as far as there is room. Returns the reader's new state.
 fn send_page(id: ConnectionId, after: Position, page: &mut Page, cx: &mut Context) -> Follow {
     let mut at = after;
     let mut is_full = false;
