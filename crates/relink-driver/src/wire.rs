@@ -230,7 +230,7 @@ impl Wire {
             self.state = State::Handshaking(it);
             return Ok(None);
         };
-        let Handshake { handshake, visit } = *it;
+        let Handshake { mut handshake, visit } = *it;
         if let Some(visit) = visit {
             visit.keep(answer.headers());
         }

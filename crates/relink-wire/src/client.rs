@@ -10,6 +10,8 @@ use http::{Request, Response, StatusCode, Version};
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
+#[cfg(feature = "deflate")]
+use crate::deflate::{Deflate, DeflateConfig};
 use crate::frame::Limits;
 use crate::head::{HeadError, Heads, list, lists};
 use crate::input::Input;
@@ -44,6 +46,10 @@ pub struct ClientHandshake {
     heads: Heads,
     accept: String,
     offered: Vec<String>,
+    #[cfg(feature = "deflate")]
+    deflate: Option<DeflateConfig>,
+    #[cfg(feature = "deflate")]
+    agreed: Option<Deflate>,
 }
 
 impl ClientHandshake {
@@ -71,6 +77,24 @@ impl ClientHandshake {
     ///
     /// The URI has no host, or a header is one of [`OWN_HEADERS`](Self::OWN_HEADERS).
     pub fn new(request: &Request<()>) -> Result<Self, InvalidRequest> {
+        Self::ask(request, None)
+    }
+
+    /// Asks for a WebSocket whose messages are compressed, if the server agrees to that.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    #[cfg(feature = "deflate")]
+    pub fn with_deflate(
+        request: &Request<()>,
+        deflate: DeflateConfig,
+    ) -> Result<Self, InvalidRequest> {
+        let handshake = Self::ask(request, Some(deflate.offer()))?;
+        Ok(Self { deflate: Some(deflate), ..handshake })
+    }
+
+    fn ask(request: &Request<()>, extension: Option<String>) -> Result<Self, InvalidRequest> {
         let (uri, headers) = (request.uri(), request.headers());
         if let Some(name) = Self::OWN_HEADERS.into_iter().find(|name| headers.contains_key(name)) {
             return Err(InvalidRequest::OwnHeader(name));
@@ -93,6 +117,9 @@ impl ClientHandshake {
         line("upgrade", b"websocket");
         line("sec-websocket-version", b"13");
         line("sec-websocket-key", key.as_bytes());
+        if let Some(extension) = extension {
+            line("sec-websocket-extensions", extension.as_bytes());
+        }
         let offered: Vec<_> = list(headers, &SEC_WEBSOCKET_PROTOCOL).map(str::to_owned).collect();
         if !offered.is_empty() {
             line(SEC_WEBSOCKET_PROTOCOL.as_str(), offered.join(", ").as_bytes());
@@ -102,7 +129,17 @@ impl ClientHandshake {
         others.for_each(|(name, value)| line(name.as_str(), value.as_bytes()));
         head.extend(b"\r\n");
         let (accept, heads) = (derive_accept_key(key.as_bytes()), Heads::new(MAX_ANSWER));
-        Ok(Self { input: Input::default(), output, heads, accept, offered })
+        Ok(Self {
+            input: Input::default(),
+            output,
+            heads,
+            accept,
+            offered,
+            #[cfg(feature = "deflate")]
+            deflate: None,
+            #[cfg(feature = "deflate")]
+            agreed: None,
+        })
     }
 
     /// Where bytes of the server are read into.
@@ -146,18 +183,38 @@ impl ClientHandshake {
     /// [`HandshakeError::Refused`] if it has another status than 101: its headers tell of a
     /// redirect, or of when to come back. [`HandshakeError::Disagrees`] if the server answered
     /// something that was not asked.
-    pub fn check(&self, answer: &Response<()>) -> Result<(), HandshakeError> {
+    pub fn check(&mut self, answer: &Response<()>) -> Result<(), HandshakeError> {
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(HandshakeError::Refused(answer.status()));
         }
-        self.disagreement(answer).map_or(Ok(()), |problem| Err(HandshakeError::Disagrees(problem)))
+        self.check_extensions(answer)
+            .and_then(|()| self.disagreement(answer).map_or(Ok(()), Err))
+            .map_err(HandshakeError::Disagrees)
     }
 
     /// The WebSocket that a server's answer has opened. Bytes that came behind the answer are the
     /// first of it.
     #[must_use]
     pub fn into_websocket(self, limits: Limits) -> WebSocket {
-        WebSocket::with(Role::Client, limits, self.input, self.output)
+        let websocket = WebSocket::with(Role::Client, limits, self.input, self.output);
+        #[cfg(feature = "deflate")]
+        if let Some(agreed) = self.agreed {
+            return websocket.with_deflate(agreed);
+        }
+        websocket
+    }
+
+    /// Why the extensions of this answer are not those that were offered.
+    fn check_extensions(&mut self, answer: &Response<()>) -> Result<(), String> {
+        let headers = answer.headers();
+        #[cfg(feature = "deflate")]
+        if let Some(deflate) = self.deflate {
+            self.agreed = deflate.check(headers)?;
+            return Ok(());
+        }
+        list(headers, &SEC_WEBSOCKET_EXTENSIONS).next().map_or(Ok(()), |extension| {
+            Err(format!("the server uses an extension that was not offered: {extension}"))
+        })
     }
 
     /// Why this answer does not open a WebSocket.
@@ -180,8 +237,6 @@ impl ClientHandshake {
             || accept.is_none_or(|accept| accept.as_bytes() != self.accept.as_bytes())
         {
             "the server's Sec-WebSocket-Accept is not the answer to our key".to_owned()
-        } else if let Some(extension) = list(headers, &SEC_WEBSOCKET_EXTENSIONS).next() {
-            format!("the server uses an extension that was not offered: {extension}")
         } else if chosen_more.is_some() {
             "the server chose more than one subprotocol".to_owned()
         } else if chosen.is_some() && !is_offered {

@@ -18,6 +18,10 @@ pub enum Error {
     /// A text message, or the reason of a close frame, that is not UTF-8.
     #[error("the peer sent text that is not UTF-8")]
     NotUtf8,
+    /// A compressed message that is none.
+    #[cfg(feature = "deflate")]
+    #[error("the peer sent a message that cannot be decompressed")]
+    NotDeflate,
     /// A frame or a message beyond the [`Limits`](crate::Limits).
     #[error("the peer sent a message of {size} bytes or more, above the limit of {limit}")]
     TooLarge {
@@ -36,6 +40,8 @@ impl Error {
             Self::Ended => None,
             Self::Protocol(_) => Some(CloseFrame::PROTOCOL_ERROR),
             Self::NotUtf8 => Some(CloseFrame::INVALID_DATA),
+            #[cfg(feature = "deflate")]
+            Self::NotDeflate => Some(CloseFrame::INVALID_DATA),
             Self::TooLarge { .. } => Some(CloseFrame::TOO_LARGE),
         }
     }

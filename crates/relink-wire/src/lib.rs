@@ -96,6 +96,12 @@
 //! It is not a client or a server: no connections, no TLS, no timeouts. [`relink-tokio`] is a
 //! client that stays up, and [`relink-server`] its server.
 //!
+//! # Compression
+//!
+//! With the feature `deflate`, messages are compressed if both ends want it (RFC 7692): see
+//! `DeflateConfig`. It is off unless it is configured; a message that grows beyond the limits as it
+//! is decompressed is too large like any other.
+//!
 //! From tungstenite it has the arithmetic of the handshake and the writing of headers.
 //!
 //! [`relink-tokio`]: https://docs.rs/relink-tokio
@@ -107,6 +113,8 @@
 mod readme {}
 
 mod client;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod error;
 mod frame;
 mod head;
@@ -119,6 +127,8 @@ mod server;
 mod websocket;
 
 pub use client::{ClientHandshake, HandshakeError, InvalidRequest};
+#[cfg(feature = "deflate")]
+pub use deflate::{Deflate, DeflateConfig};
 pub use error::{Error, ProtocolError, SendError};
 pub use frame::{CloseFrame, Frame, Limits, Text};
 pub use head::list as header_list;

@@ -2,6 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 
+#[cfg(feature = "deflate")]
+use crate::deflate::Decompressor;
 use crate::error::{Error, ProtocolError};
 use crate::frame::{Frame, Limits, Text};
 use crate::header::{BINARY, CLOSE, CONTINUATION, Header, PING, PONG, TEXT};
@@ -11,6 +13,9 @@ use crate::{Role, mask};
 /// Memory for a payload is asked for as it comes: for this much at once, for as much as there is
 /// already, or for as much as came before. A header alone, whatever it announces, fills no memory.
 const TRUSTED: usize = 64 << 10;
+/// The bit of a message that is compressed (RFC 7692, section 6).
+#[cfg(feature = "deflate")]
+const COMPRESSED: u8 = 0x40;
 /// The longest payload of a control frame (RFC 6455, section 5.5).
 pub(crate) const MAX_CONTROL: usize = 125;
 
@@ -27,6 +32,10 @@ pub(crate) struct Reader {
     checked: usize,
     /// The largest payload that has come whole.
     trusted: usize,
+    /// The message under way is compressed.
+    is_compressed: bool,
+    #[cfg(feature = "deflate")]
+    pub(crate) decompressor: Option<Decompressor>,
 }
 
 /// What was read.
@@ -64,6 +73,9 @@ impl Reader {
             joined: BytesMut::new(),
             checked: 0,
             trusted: TRUSTED,
+            is_compressed: false,
+            #[cfg(feature = "deflate")]
+            decompressor: None,
         }
     }
 
@@ -78,6 +90,19 @@ impl Reader {
         if self.joined.is_empty() && self.joined.capacity() > keep {
             self.joined = BytesMut::new();
         }
+        #[cfg(feature = "deflate")]
+        if !self.is_mid_message() {
+            self.decompressor.iter_mut().for_each(Decompressor::shrink);
+        }
+    }
+
+    /// The bits that extensions give a meaning at the beginning of a message.
+    const fn extension_bits(&self) -> u8 {
+        #[cfg(feature = "deflate")]
+        if self.decompressor.is_some() {
+            return COMPRESSED;
+        }
+        0
     }
 
     /// The next message or control frame; `None` until more bytes come.
@@ -111,7 +136,10 @@ impl Reader {
     #[inline]
     fn check(&self, header: &Header) -> Result<(), ProtocolError> {
         if header.reserved() != 0 {
-            return Err(ProtocolError::ReservedBits);
+            let may_have = matches!(header.opcode(), TEXT | BINARY);
+            if !may_have || header.reserved() != self.extension_bits() {
+                return Err(ProtocolError::ReservedBits);
+            }
         }
         match (self.role, header.mask) {
             (Role::Client, Some(_)) => return Err(ProtocolError::Masked),
@@ -138,13 +166,20 @@ impl Reader {
         if header.length > max_frame as u64 {
             return too_large(header.length, max_frame);
         }
-        let size = header.length.saturating_add(self.joined.len() as u64);
+        if header.opcode() != CONTINUATION {
+            self.is_compressed = header.reserved() != 0;
+        }
+        // What is compressed shows its size when it is not.
+        let size = match self.is_compressed {
+            true => 0,
+            false => header.length.saturating_add(self.joined.len() as u64),
+        };
         let (Ok(length), true) = (usize::try_from(header.length), size <= max_message as u64)
         else {
             return too_large(size, max_message);
         };
         let (mask, is_final) = (header.mask, header.is_final());
-        let is_alone = is_final && self.message.is_none();
+        let is_alone = is_final && self.message.is_none() && !self.is_compressed;
         let begun = if header.opcode() == TEXT { Kind::Text } else { Kind::Binary };
         let kind = self.message.unwrap_or(begun);
         if !is_alone {
@@ -189,10 +224,21 @@ impl Reader {
         let bytes = input.unread_mut().get_mut(..there).unwrap_or_default();
         payload.unmask(bytes);
         payload.done += there;
-        self.joined.extend_from_slice(bytes);
-        input.skip(there);
         let has_ended = payload.done == payload.length;
         let is_whole = has_ended && payload.is_final;
+        if self.is_compressed {
+            #[cfg(feature = "deflate")]
+            if let Some(decompressor) = &mut self.decompressor {
+                let limit = self.limits.max_message;
+                decompressor.decompress(bytes, &mut self.joined, limit)?;
+                if is_whole {
+                    decompressor.end(&mut self.joined, limit)?;
+                }
+            }
+        } else {
+            self.joined.extend_from_slice(bytes);
+        }
+        input.skip(there);
         if payload.kind == Kind::Text {
             let joined = std::mem::take(&mut self.joined);
             let checked = self.check_text(&joined, is_whole);

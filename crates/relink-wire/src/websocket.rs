@@ -4,6 +4,8 @@ use bytes::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+#[cfg(feature = "deflate")]
+use crate::deflate::{Compressor, Decompressor, Deflate};
 use crate::error::{Error, ProtocolError, SendError};
 use crate::frame::{CloseFrame, Frame, Limits};
 use crate::header::{CLOSE, PING};
@@ -46,6 +48,8 @@ pub struct WebSocket {
     inbound: Inbound,
     /// A close frame went out.
     is_closing: bool,
+    #[cfg(feature = "deflate")]
+    compressor: Option<Box<Compressor>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +79,25 @@ impl WebSocket {
             Role::Server => None,
         };
         let reader = Reader::new(role, limits);
-        Self { input, output, reader, keys, inbound: Inbound::Open, is_closing: false }
+        Self {
+            input,
+            output,
+            reader,
+            keys,
+            inbound: Inbound::Open,
+            is_closing: false,
+            #[cfg(feature = "deflate")]
+            compressor: None,
+        }
+    }
+
+    /// Compresses messages as the handshake has agreed. Before the first frame.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn with_deflate(mut self, agreed: Deflate) -> Self {
+        self.compressor = Some(Box::new(Compressor::new(agreed)));
+        self.reader.decompressor = Some(Decompressor::new(agreed));
+        self
     }
 
     /// Where bytes of the peer are read into.
@@ -133,8 +155,8 @@ impl WebSocket {
             return Err(SendError::Closed);
         }
         match frame {
-            Frame::Text(text) => self.write(OpCode::Data(Data::Text), text.as_bytes()),
-            Frame::Binary(bytes) => self.write(OpCode::Data(Data::Binary), bytes),
+            Frame::Text(text) => self.send_message(Data::Text, text.as_bytes()),
+            Frame::Binary(bytes) => self.send_message(Data::Binary, bytes),
             Frame::Ping(payload) => self.send_control(Control::Ping, payload)?,
             Frame::Pong(payload) => self.send_control(Control::Pong, payload)?,
             Frame::Close(content) => {
@@ -152,6 +174,10 @@ impl WebSocket {
         self.input.shrink(keep);
         self.output.shrink(keep);
         self.reader.shrink(keep);
+        #[cfg(feature = "deflate")]
+        if let Some(compressor) = &mut self.compressor {
+            compressor.shrink(keep);
+        }
     }
 
     fn fail(&mut self, error: Error) -> Error {
@@ -209,6 +235,19 @@ impl WebSocket {
         Ok(content.map(|(code, reason)| CloseFrame::new(code, String::from_utf8_lossy(reason))))
     }
 
+    #[inline]
+    fn send_message(&mut self, kind: Data, payload: &[u8]) {
+        #[cfg(feature = "deflate")]
+        if let Some(mut compressor) = self.compressor.take() {
+            let compressed = compressor.compress(payload);
+            let header = FrameHeader { rsv1: compressed.is_some(), ..header(OpCode::Data(kind)) };
+            self.write_frame(header, compressed.unwrap_or(payload));
+            self.compressor = Some(compressor);
+            return;
+        }
+        self.write(OpCode::Data(kind), payload);
+    }
+
     fn send_control(&mut self, kind: Control, payload: &[u8]) -> Result<(), SendError> {
         if payload.len() > MAX_CONTROL {
             return Err(SendError::TooLong(payload.len()));
@@ -219,10 +258,15 @@ impl WebSocket {
 
     #[inline]
     fn write(&mut self, opcode: OpCode, payload: &[u8]) {
+        self.write_frame(header(opcode), payload);
+    }
+
+    #[inline]
+    fn write_frame(&mut self, header: FrameHeader, payload: &[u8]) {
         let mask = self.keys.as_mut().map(Keys::next);
         let output = self.output.end();
         output.reserve(MAX_HEADER + payload.len());
-        let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
+        let header = FrameHeader { mask, ..header };
         // A vector takes every byte.
         let _ = header.format(payload.len() as u64, output);
         let Some(key) = mask else { return output.extend_from_slice(payload) };
@@ -241,6 +285,11 @@ impl std::fmt::Debug for WebSocket {
             .field("is_closing", &self.is_closing)
             .finish_non_exhaustive()
     }
+}
+
+/// The header of a whole frame.
+fn header(opcode: OpCode) -> FrameHeader {
+    FrameHeader { opcode, ..FrameHeader::default() }
 }
 
 fn close_payload(content: Option<&CloseFrame>) -> Result<Vec<u8>, SendError> {
