@@ -154,9 +154,10 @@ webrtc:
 demo:
     cargo run --release -p relink-cli -- demo
 
-# Write what is generated anew: the transition tables, a diagram, the list of invariants, the matrix of requirements
+# Write what is generated anew: the transition tables, a diagram, the list of invariants, the matrix of requirements, the settings
 diagram:
     RELINK_UPDATE=1 cargo test -p relink -p relink-profiles -p relink-node --test transitions --test proofs --test conformance
+    RELINK_UPDATE=1 cargo test -p relink-server --test configuration
 
 # Debian packages, installed where they are missing
 _debian +packages:

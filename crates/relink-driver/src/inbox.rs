@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use relink::internal::{config, kib, mib};
 use relink::{Event, Message};
 
 /// At most this many events that are not messages wait. A link that fails every 10 s makes some
@@ -12,43 +13,29 @@ const MAX_NOTICES: usize = 1024;
 /// A message that is read ahead costs this many bytes besides its own.
 const MESSAGE: usize = 64;
 
-/// How much may wait for the application to take it. Beyond either bound the inbox is full: the
-/// driver reads on only as far as it may look ahead, then not at all, and the pressure reaches the
-/// peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct InboxLimits {
-    /// Messages; 1,024 by default.
-    pub max_messages: usize,
-    /// Bytes of messages; 16 MiB by default.
-    pub max_bytes: usize,
-    /// How far the driver reads on while the inbox is full, in bytes of messages, each with 64
-    /// bytes more than its own; 256 KiB by default. It is for what stands behind the messages: the
-    /// peer's pings are answered, its pongs and its close frame are seen. What stands further
-    /// behind has to wait until the application takes a message; 0 reads nothing.
-    pub look_ahead: usize,
-}
-
-impl Default for InboxLimits {
-    fn default() -> Self {
-        Self::new(1024, 16 << 20)
+config! {
+    /// How much may wait for the application to take it. Beyond either bound the inbox is full: the
+    /// driver reads on only as far as it may look ahead, then not at all, and the pressure reaches
+    /// the peer. One read is always taken whole, so both bounds may be exceeded by `look_ahead` and
+    /// 128 KiB of messages, or by one message of the largest size.
+    pub struct InboxLimits at "inbox." {
+        /// Maximum number of messages. 0 counts as 1.
+        pub max_messages / with_max_messages: usize = 1_024, in 0..;
+        /// Maximum bytes of messages. 0 counts as 1.
+        pub max_bytes / with_max_bytes: usize = mib(16), in 0..;
+        /// How far the driver reads on while the inbox is full, in bytes of messages, each with 64
+        /// bytes more than its own. It is for what stands behind the messages: the peer's pings are
+        /// answered, its pongs and its close frame are seen. What stands further behind has to wait
+        /// until the application takes a message; 0 reads nothing.
+        pub look_ahead / with_look_ahead: usize = kib(256), in 0..;
     }
 }
 
 impl InboxLimits {
-    /// Other limits, at least 1 each. What one turn of reading brings is still taken whole, so both
-    /// may be exceeded by `look_ahead` and 128 KiB of messages, or by one message of the largest
-    /// size.
+    /// Other limits on messages, and the default look ahead.
     #[must_use]
     pub const fn new(max_messages: usize, max_bytes: usize) -> Self {
-        Self { max_messages, max_bytes, look_ahead: 256 << 10 }
-    }
-
-    /// The same with another look ahead.
-    #[must_use]
-    pub const fn with_look_ahead(mut self, look_ahead: usize) -> Self {
-        self.look_ahead = look_ahead;
-        self
+        Self { max_messages, max_bytes, look_ahead: kib(256) }
     }
 }
 

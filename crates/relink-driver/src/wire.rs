@@ -4,6 +4,7 @@
 
 use http::header::LOCATION;
 use http::{HeaderMap, Response};
+use relink::internal::within;
 use relink::session::{Frame, Secret, Text};
 use relink::{Address, CloseCode, CloseFrame, ConfigError, Failure, Message};
 use relink_wire as ws;
@@ -20,8 +21,8 @@ pub use relink_wire::Limits as WireLimits;
 ///
 /// A limit that nothing fits into.
 pub(crate) fn largest(limits: WireLimits) -> Result<usize, ConfigError> {
-    ConfigError::unless_at_least("limits.max_message", limits.max_message, 1)?;
-    ConfigError::unless_at_least("limits.max_frame", limits.max_frame, 125)?;
+    within("limits.max_message", limits.max_message, 1..)?;
+    within("limits.max_frame", limits.max_frame, 125..)?;
     Ok(limits.max_message.min(limits.max_frame))
 }
 

@@ -3,58 +3,38 @@
 
 use core::time::Duration;
 use relink::ConfigError;
-use relink::internal::{LONGEST, config, nanos, positive, within};
+use relink::internal::{MILLISECOND, YEAR, config, mins, nanos, secs, within};
 
 config! {
     /// How fast the others take the clients of a node that goes.
-    ///
-    /// | field | default |
-    /// |---|---|
-    /// | `capacity_per_second` | 200 |
-    /// | `base` | 1 s |
-    /// | `linger` | 0 |
-    /// | `max` | 5 min |
-    /// | `spread_pct` | 20 |
-    pub struct DrainConfig {
-        /// How many new connections per second the rest of the fleet can take. At least 1. A
+    pub struct DrainConfig at "drain.", then check_max {
+        /// How many new connections per second the rest of the fleet can take. A
         /// connection costs about a millisecond of TLS, a look at the token and a subscription: 200
         /// leave one core of one node most of its time.
-        pub capacity_per_second / with_capacity_per_second: u32 = 200,
+        pub capacity_per_second / with_capacity_per_second: u32 = 200, in 1..;
         /// Nobody comes back sooner: time for the load balancer to notice that this node goes.
-        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
-        pub base / with_base: Duration = Duration::from_secs(1),
+        pub base / with_base: Duration = secs(1), in MILLISECOND..=YEAR;
         /// How long the node goes on serving those whose turn to leave has not come. Then each of
         /// them is away for a moment only, and they arrive more evenly: what a client adds to a
         /// short hint is short. The process lives that much longer: stay 10 s below what its
         /// supervisor grants it (30 s in Kubernetes, 90 s in systemd). Zero tells all of them at
         /// once, which is right where the node that goes is the only one, and its successor waits
         /// for its end.
-        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
-        pub linger / with_linger: Duration = Duration::ZERO,
+        pub linger / with_linger: Duration = Duration::ZERO, in Duration::ZERO..=YEAR;
         /// Nobody comes back later, and nobody is told to wait for longer. Clients shorten what
         /// goes beyond their own limit, [`RetryAfter::max`](relink::link::RetryAfter::max), and
-        /// would then all come back just before it: this must not be above that.
-        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
-        pub max / with_max: Duration = Duration::from_secs(300),
+        /// would then all come back just before it: this must not be above that, nor below `base`
+        /// with its spread.
+        pub max / with_max: Duration = mins(5), in MILLISECOND..=YEAR;
         /// What clients add to the hint by themselves, in percent: their
         /// [`RetryAfter::spread_pct`](relink::link::RetryAfter::spread_pct).
-        pub spread_pct / with_spread_pct: u32 = 20,
+        pub spread_pct / with_spread_pct: u32 = 20, in 0..=1_000;
     }
 }
 
 impl DrainConfig {
-    /// Checks every field.
-    ///
-    /// # Errors
-    ///
-    /// A capacity of zero, a base of zero, a maximum that leaves no room for the base with its
-    /// spread, a duration above 365 days, a spread above 1,000 %.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        within("drain.capacity_per_second", self.capacity_per_second, 1, u32::MAX)?;
-        positive("drain.base", self.base)?;
-        within("drain.linger", self.linger, Duration::ZERO, LONGEST)?;
-        within("drain.spread_pct", self.spread_pct, 0, 1_000)?;
-        within("drain.max", self.max, self.spread(self.base), LONGEST)
+    fn check_max(&self) -> Result<(), ConfigError> {
+        within("drain.max", self.max, self.spread(self.base)..)
     }
 
     /// The latest return of a client that was told to wait for `hint`.

@@ -5,88 +5,50 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
-use relink::internal::{config, positive, within};
+use relink::internal::{MILLISECOND, YEAR, config, mib, mins};
 use relink::protocol::Rejection;
 use relink::session::{Member, MemberChange, Problem};
-use relink::{Channel, CloseFrame, ConfigError, Message, Position, SessionId};
+use relink::{Channel, CloseFrame, Message, Position, SessionId};
 
 config! {
     /// How much is kept for those who return.
-    ///
-    /// | field | default |
-    /// |---|---|
-    /// | `max_messages` | 1,000 |
-    /// | `max_bytes` | 4 MiB |
-    /// | `max_age` | 5 min |
-    /// | `session_ttl` | 2 min |
-    /// | `max_total_bytes` | 256 MiB |
-    /// | `user_bytes` | 64 MiB |
-    /// | `max_sessions` | 100,000 |
-    /// | `user_sessions` | 50,000 |
-    /// | `max_members` | 1,000 |
-    /// | `max_words` | 1 MiB |
-    pub struct HistoryConfig {
-        /// Maximum number of messages of each stream. At least 1.
-        pub max_messages / with_max_messages: usize = 1000,
-        /// Maximum bytes of each stream; a larger single message is kept alone. At least 1.
-        pub max_bytes / with_max_bytes: usize = 4 << 20,
+    pub struct HistoryConfig at "history." {
+        /// Maximum number of messages of each stream.
+        pub max_messages / with_max_messages: usize = 1_000, in 1..;
+        /// Maximum bytes of each stream; a larger single message is kept alone.
+        pub max_bytes / with_max_bytes: usize = mib(4), in 1..;
         /// No message is kept longer. Longer than `session_ttl` and a usual restart, since channels
         /// have other readers.
-        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
-        pub max_age / with_max_age: Duration = Duration::from_secs(300),
+        pub max_age / with_max_age: Duration = mins(5), in MILLISECOND..=YEAR;
         /// A session can be resumed for this long after its last connection. Two minutes outlast a
         /// tunnel and a deploy; longer costs memory for clients that never come back.
-        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
-        pub session_ttl / with_session_ttl: Duration = Duration::from_secs(120),
+        pub session_ttl / with_session_ttl: Duration = mins(2), in MILLISECOND..=YEAR;
         /// The most bytes of all that is kept: messages, words of members, and refusals, with 128
         /// more for each of them, and 512 for each stream. Beyond it, empty channels that nobody
         /// watches are forgotten, and then the oldest messages; if that is not enough, what is new
-        /// is refused ([`Full::Store`]). Redis has its own bound for this, `maxmemory`. At least 1.
-        pub max_total_bytes / with_max_total_bytes: usize = 256 << 20,
+        /// is refused ([`Full::Store`]). Redis has its own bound for this, `maxmemory`.
+        pub max_total_bytes / with_max_total_bytes: usize = mib(256), in 1..;
         /// The most bytes that one user makes the store keep: messages and words, with 128 more for
         /// each message and each channel that a session is a member of, and 512 for each channel
         /// that a message of theirs began. A further one is refused ([`Full::User`]), so that one
         /// user does not push out what others said. The same bound holds once more for what a user
         /// was refused: the session's earlier refusals make room for the later ones. What the
         /// application publishes counts for no user, nor does a channel that was only subscribed
-        /// to; each anonymous session counts by itself. At least 1.
-        pub user_bytes / with_user_bytes: usize = 64 << 20,
+        /// to; each anonymous session counts by itself.
+        pub user_bytes / with_user_bytes: usize = mib(64), in 1..;
         /// The most sessions, connected or waiting to be resumed. A further one is refused
-        /// ([`Full::Store`]). At least 1.
-        pub max_sessions / with_max_sessions: usize = 100_000,
-        /// The most sessions of one user. A further one is refused ([`Full::User`]). At least 1.
-        pub user_sessions / with_user_sessions: usize = 50_000,
+        /// ([`Full::Store`]).
+        pub max_sessions / with_max_sessions: usize = 100_000, in 1..;
+        /// The most sessions of one user. A further one is refused ([`Full::User`]).
+        pub user_sessions / with_user_sessions: usize = 50_000, in 1..;
         /// The most members listed in one channel. A member who joins a full channel is not listed
-        /// but sees the others, so that filling a room does not shut it. At least 1, at most
-        /// 10,000.
-        pub max_members / with_max_members: usize = 1000,
+        /// but sees the others, so that filling a room does not shut it.
+        pub max_members / with_max_members: usize = 1_000, in 1..=10_000;
         /// The most bytes of what the members of one channel say of themselves. Beyond it a member
         /// is listed without its words.
-        pub max_words / with_max_words: usize = 1 << 20,
+        pub max_words / with_max_words: usize = mib(1), in 0..;
     }
 }
-
-impl HistoryConfig {
-    /// Checks every field.
-    ///
-    /// # Errors
-    ///
-    /// A bound of zero.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        within("history.max_messages", self.max_messages, 1, usize::MAX)?;
-        within("history.max_bytes", self.max_bytes, 1, usize::MAX)?;
-        positive("history.max_age", self.max_age)?;
-        positive("history.session_ttl", self.session_ttl)?;
-        within("history.max_total_bytes", self.max_total_bytes, 1, usize::MAX)?;
-        within("history.user_bytes", self.user_bytes, 1, usize::MAX)?;
-        within("history.max_sessions", self.max_sessions, 1, usize::MAX)?;
-        within("history.user_sessions", self.user_sessions, 1, usize::MAX)?;
-        within("history.max_members", self.max_members, 1, MOST_MEMBERS)
-    }
-}
-
-/// A list of members holds no more.
-const MOST_MEMBERS: usize = 10_000;
 
 /// Whose room is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

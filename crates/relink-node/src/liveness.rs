@@ -7,47 +7,25 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
-use relink::internal::{SHORTEST, config, nanos, positive, positive_or_off};
-use relink::{ConfigError, Instant};
+use relink::Instant;
+use relink::internal::{MILLISECOND, YEAR, config, nanos, secs};
 
 config! {
     /// When a silent connection counts as dead.
-    ///
-    /// | field | default |
-    /// |---|---|
-    /// | `silence` | 30 s |
-    /// | `check_every` | 10 s |
-    /// | `message_timeout` | off |
-    pub struct LivenessConfig {
+    pub struct LivenessConfig at "liveness." {
         /// A connection from which nothing at all came for this long is dead. Clients ping at least
         /// this often: a shorter silence finds dead ones sooner, and kills those whose network is
         /// slow.
-        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
-        pub silence / with_silence: Duration = Duration::from_secs(30),
+        pub silence / with_silence: Duration = secs(30), in MILLISECOND..=YEAR;
         /// How often is looked, and so how much later than `silence` a dead connection may be
         /// found. Shorter is more exact and wakes the server more often.
-        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
-        pub check_every / with_check_every: Duration = Duration::from_secs(10),
+        pub check_every / with_check_every: Duration = secs(10), in MILLISECOND..=YEAR;
         /// How long one message may take to arrive, once a part of it is there; then the connection
         /// is closed with 4000. `off`: bytes that come are life, however slowly they come. With a
         /// limit, a peer that trickles holds no connection and no half message for long;
         /// `max_message` has to fit into it on the slowest line. Time in which the connection is
         /// not read does not count.
-        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration::option"))]
-        pub message_timeout / with_message_timeout: Option<Duration> = None,
-    }
-}
-
-impl LivenessConfig {
-    /// Checks every field.
-    ///
-    /// # Errors
-    ///
-    /// A duration of zero or above 365 days.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        positive("liveness.silence", self.silence)?;
-        positive("liveness.check_every", self.check_every)?;
-        positive_or_off("liveness.message_timeout", self.message_timeout)
+        pub message_timeout / with_message_timeout: Option<Duration> = None, in MILLISECOND..=YEAR;
     }
 }
 
@@ -227,6 +205,6 @@ impl<K: Ord + Clone> Liveness<K> {
 
     /// A configuration that was never validated makes no hot loop.
     fn check_every(&self) -> Duration {
-        self.config.check_every.max(SHORTEST)
+        self.config.check_every.max(MILLISECOND)
     }
 }

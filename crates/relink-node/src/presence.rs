@@ -3,31 +3,15 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
-use relink::internal::{LONGEST, config, earliest, within};
-use relink::{ConfigError, Instant};
+use relink::Instant;
+use relink::internal::{YEAR, config, earliest, secs};
 
 config! {
     /// How long a user whose link broke counts as online.
-    ///
-    /// | field | default |
-    /// |---|---|
-    /// | `grace` | 30 s |
-    pub struct PresenceConfig {
+    pub struct PresenceConfig at "presence." {
         /// Counts as online for this long after the link broke. Shorter tells of every drop on a
         /// mobile network; longer shows people who have gone. Zero tells at once.
-        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
-        pub grace / with_grace: Duration = Duration::from_secs(30),
-    }
-}
-
-impl PresenceConfig {
-    /// Checks every field.
-    ///
-    /// # Errors
-    ///
-    /// A grace above 365 days.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        within("presence.grace", self.grace, Duration::ZERO, LONGEST)
+        pub grace / with_grace: Duration = secs(30), in Duration::ZERO..=YEAR;
     }
 }
 

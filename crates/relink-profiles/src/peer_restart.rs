@@ -8,36 +8,21 @@
 //! made at fixed distances from each other, whatever becomes of them.
 
 use core::time::Duration;
-use relink::internal::{config, positive};
+use relink::Instant;
+use relink::internal::{MILLISECOND, YEAR, config, secs};
 use relink::policy::DelayTable;
-use relink::{ConfigError, Instant};
 
 config! {
     /// When a peer's connection is restarted.
-    ///
-    /// | field | default |
-    /// |---|---|
-    /// | `delays` | 0, 1, 2, 4, 8, 16, 30, 30, 30 s |
-    /// | `last_attempt_timeout` | 15 s |
-    pub struct PeerRestartConfig {
+    pub struct PeerRestartConfig at "peer_restart." {
         /// The delay before each attempt, counted from the attempt before it; the first one from
         /// the loss. Nine attempts over 121 s by default: a roam from one network to another takes
         /// seconds, a lift a minute.
-        pub delays / with_delays: DelayTable = DelayTable::of_seconds([0, 1, 2, 4, 8, 16, 30, 30, 30]),
+        pub delays / with_delays: DelayTable =
+            DelayTable::of_seconds([0, 1, 2, 4, 8, 16, 30, 30, 30]);
         /// How long the last attempt may take.
-        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
-        pub last_attempt_timeout / with_last_attempt_timeout: Duration = Duration::from_secs(15),
-    }
-}
-
-impl PeerRestartConfig {
-    /// Checks every field.
-    ///
-    /// # Errors
-    ///
-    /// A timeout of zero. (A table of delays was checked when it was made.)
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        positive("peer_restart.last_attempt_timeout", self.last_attempt_timeout)
+        pub last_attempt_timeout / with_last_attempt_timeout: Duration =
+            secs(15), in MILLISECOND..=YEAR;
     }
 }
 

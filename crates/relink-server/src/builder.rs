@@ -130,7 +130,7 @@ impl ServerBuilder {
         config.node.max_message = config.max_message;
         // Session ids are drawn from it, and whoever knows one can take the session over.
         let rng = StdRng::try_from_rng(&mut SysRng).map_err(|_| BuildError::NoEntropy)?;
-        config.admission.validate()?;
+        config.validate()?;
         let node = Node::new(config.node, rng)?;
         Ok(Server::new(Hub::start(node, config, self.handlers, history, runtime)))
     }

@@ -79,7 +79,7 @@ impl RelinkV1 {
     /// Less than [`limits::LEAST_MESSAGE`]: the frames of the subprotocol have to fit.
     pub fn with_max_message(mut self, bytes: usize) -> Result<Self, ConfigError> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).min(limits::NUMBER);
-        within("limits.max_message", bytes, limits::LEAST_MESSAGE, u64::MAX)?;
+        within("limits.max_message", bytes, limits::LEAST_MESSAGE..)?;
         self.max_message = Some(bytes);
         Ok(self)
     }

@@ -128,6 +128,8 @@ mod readme {}
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
+// By its name, as the macro for configuration calls it in other crates.
+extern crate self as relink;
 #[cfg(test)]
 extern crate std;
 

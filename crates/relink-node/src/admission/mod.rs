@@ -6,7 +6,7 @@ mod gate;
 
 use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
-use relink::internal::{config, nanos, positive, within};
+use relink::internal::{MILLISECOND, YEAR, config, mins, nanos, secs};
 use relink::policy::Rate;
 use relink::time::HumanDuration;
 use relink::{ConfigError, Instant};
@@ -16,45 +16,31 @@ use self::gate::Gate;
 
 config! {
     /// The limits on connections before anything is known about them but their address. How many
-    /// one user may have is for [`NodeConfig::per_user`](crate::NodeConfig::per_user) to say.
-    ///
-    /// | field | default |
-    /// |---|---|
-    /// | `max_connections` | 50,000 |
-    /// | `max_per_address` | 1,000 |
-    /// | `retry_after` | 10 s |
-    /// | `rate` | off |
-    /// | `rate_per_address` | off |
-    /// | `max_addresses` | 10,000 |
-    /// | `longest_wait` | 60 s |
-    pub struct AdmissionConfig {
+    /// one user may have is set by [`NodeConfig::per_user`](crate::NodeConfig::per_user).
+    pub struct AdmissionConfig at "admission.", then check_rates {
         /// Maximum number of connections; a further one is refused with 503. An idle connection
-        /// takes some 10 KiB. At least 1.
-        pub max_connections / with_max_connections: usize = 50_000,
+        /// takes about 10 KiB.
+        pub max_connections / with_max_connections: usize = 50_000, in 1..;
         /// Maximum number of connections from one IP address, or one IPv6 network of a customer
         /// (/64); a further one is refused with 429. Large enough for an office, or a mobile
-        /// network, behind one address. Behind a proxy everybody comes from the address of the
-        /// proxy, unless the server learns theirs: then this is another `max_connections`. At
-        /// least 1.
-        pub max_per_address / with_max_per_address: usize = 1_000,
-        /// A connection above these two may come back after this, or up to twice as late: each
-        /// gets another time.
-        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
-        pub retry_after / with_retry_after: Duration = Duration::from_secs(10),
-        /// New connections from all addresses together. `off` by default, as is
-        /// `rate_per_address`: see [`direct`](Self::direct).
-        pub rate / with_rate: Option<Rate> = None,
+        /// network, behind one address. Behind a proxy all clients have the address of the proxy,
+        /// unless the server learns theirs: then this is another `max_connections`.
+        pub max_per_address / with_max_per_address: usize = 1_000, in 1..;
+        /// The minimum delay of a client that one of these two refuses; each gets another one, up
+        /// to twice as long.
+        pub retry_after / with_retry_after: Duration = secs(10), in MILLISECOND..=YEAR;
+        /// New connections from all addresses together. Off by default, as is `rate_per_address`:
+        /// see [`direct`](Self::direct).
+        pub rate / with_rate: Option<Rate> = None;
         /// New connections from one address.
-        pub rate_per_address / with_rate_per_address: Option<Rate> = None,
+        pub rate_per_address / with_rate_per_address: Option<Rate> = None;
         /// Maximum number of addresses whose rate is remembered, about 150 bytes each: memory stays
-        /// bounded whatever a peer does. An address is forgotten when it has all of its burst
-        /// again. At least 1.
-        pub max_addresses / with_max_addresses: usize = 10_000,
-        /// Clients that come too fast one after the other get ever later times, up to this; then
-        /// the times start over. Longer spreads a larger crowd; shorter keeps a crowd that means
-        /// harm from sending the others far away.
-        #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
-        pub longest_wait / with_longest_wait: Duration = Duration::from_secs(60),
+        /// bounded whatever a peer does. An address is forgotten when its bucket is full again.
+        pub max_addresses / with_max_addresses: usize = 10_000, in 1..;
+        /// Clients that come too fast get ever later times, one after the other, up to this; then
+        /// the times start over. Longer spreads a larger crowd; shorter limits how far an attacker
+        /// can push the times of others.
+        pub longest_wait / with_longest_wait: Duration = mins(1), in MILLISECOND..=YEAR;
     }
 }
 
@@ -80,26 +66,13 @@ impl AdmissionConfig {
             .with_rate_per_address(Some(Rate { burst: 20, refill: Duration::from_millis(500) }))
     }
 
-    /// Checks every field.
-    ///
-    /// # Errors
-    ///
-    /// A count or a duration of zero, a burst above a million, a refill below 1 µs, a duration
-    /// above 365 days.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        within("admission.max_connections", self.max_connections, 1, usize::MAX)?;
-        within("admission.max_per_address", self.max_per_address, 1, usize::MAX)?;
-        positive("admission.retry_after", self.retry_after)?;
-        if let Some(rate) = self.rate {
-            let names = ["admission.rate.burst", "admission.rate.refill"];
-            rate.validate(names, MOST_AT_ONCE, SHORTEST_REFILL)?;
-        }
-        if let Some(rate) = self.rate_per_address {
-            let names = ["admission.rate_per_address.burst", "admission.rate_per_address.refill"];
-            rate.validate(names, MOST_AT_ONCE, SHORTEST_REFILL)?;
-        }
-        within("admission.max_addresses", self.max_addresses, 1, usize::MAX)?;
-        positive("admission.longest_wait", self.longest_wait)
+    fn check_rates(&self) -> Result<(), ConfigError> {
+        let check = |rate: Option<Rate>, names| {
+            rate.map_or(Ok(()), |rate| rate.validate(names, MOST_AT_ONCE, SHORTEST_REFILL))
+        };
+        check(self.rate, ["admission.rate.burst", "admission.rate.refill"])?;
+        let names = ["admission.rate_per_address.burst", "admission.rate_per_address.refill"];
+        check(self.rate_per_address, names)
     }
 }
 
@@ -112,7 +85,7 @@ pub struct AdmissionError {
     /// The limit that was met.
     pub reason: AdmissionErrorKind,
     /// When to come back: for `Retry-After`, rounded up to its whole seconds.
-    #[cfg_attr(feature = "serde", serde(with = "relink::internal::duration"))]
+    #[cfg_attr(feature = "serde", serde(with = "relink::internal::setting"))]
     pub retry_after: Duration,
 }
 

@@ -4,19 +4,51 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::base::duration_text::HumanDuration;
+use crate::base::time::{millis, secs};
 
-/// Declares a configuration: public fields, each with its default beside its docs, and a `with_…`
-/// method each.
+/// Declares a configuration: public fields, each said once, with its text, its default and its
+/// bounds.
+///
+/// ```text
+/// pub struct Backoff at "backoff.", then check_curve {
+///     /// No delay is longer, jitter included.
+///     pub cap / with_cap: Duration = secs(20), in MILLISECOND..=YEAR;
+///     /// How delays grow.
+///     pub curve / with_curve: Curve = Curve::Fixed { delay: secs(1) };
+///     /// A configuration of its own, with its own defaults and bounds.
+///     pub heartbeat / with_heartbeat: HeartbeatConfig;
+/// }
+/// ```
+///
+/// The macro makes from it: the fields with their docs, `default()`, a `with_…` method each,
+/// `validate()`, serde's attributes, and [`Configuration`](super::setting::Configuration), from
+/// which `docs/configuration.md` is generated and the bounds are tested. What no bounds describe
+/// is checked by the method after `then`.
 ///
 /// The struct may grow, so it cannot be written as a literal elsewhere: start from `default()` and
 /// change what differs.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! config {
+    (@default) => { ::core::default::Default::default() };
+    (@default $default:expr) => { $default };
+    (@check $field:expr) => { $field.validate()? };
+    (@check $field:expr, $default:expr) => {};
+    (@bounds $field:ident) => { None };
+    (@bounds $field:ident, $default:expr) => { None };
+    (@bounds $field:ident, $default:expr, $bounds:expr) => {
+        Some((
+            $crate::internal::setting::Bounds::of(Self::default().$field, &($bounds)),
+            |config: &mut Self, value| $crate::internal::setting::Field::<Self>::set(&mut config.$field, value),
+        ))
+    };
     (
         $(#[$outer:meta])*
-        pub struct $name:ident {
-            $( $(#[$inner:meta])* pub $field:ident / $with:ident : $type:ty = $default:expr, )*
+        pub struct $name:ident at $path:literal $(, then $rules:ident)? {
+            $(
+                $(#[doc = $doc:literal])+
+                pub $field:ident / $with:ident : $type:ty $(= $default:expr $(, in $bounds:expr)?)?;
+            )*
         }
     ) => {
         $(#[$outer])*
@@ -28,7 +60,17 @@ macro_rules! config {
         )]
         #[non_exhaustive]
         pub struct $name {
-            $( $(#[$inner])* pub $field: $type, )*
+            $(
+                $(#[doc = $doc])+
+                $(
+                    #[doc = concat!("\n\nDefault: `", stringify!($default), "`.")]
+                    $(
+                        #[doc = concat!("Allowed: `", stringify!($bounds), "`.")]
+                        #[cfg_attr(feature = "serde", serde(with = "relink::internal::setting"))]
+                    )?
+                )?
+                pub $field: $type,
+            )*
         }
 
         #[cfg(feature = "serde")]
@@ -36,7 +78,7 @@ macro_rules! config {
 
         impl Default for $name {
             fn default() -> Self {
-                Self { $( $field: $default, )* }
+                Self { $( $field: $crate::config!(@default $($default)?), )* }
             }
         }
 
@@ -49,6 +91,41 @@ macro_rules! config {
                     self
                 }
             )*
+
+            /// Checks every field, alone and with the others.
+            ///
+            /// # Errors
+            ///
+            /// The first field that cannot work, by its path, with what is allowed.
+            pub fn validate(&self) -> Result<(), $crate::ConfigError> {
+                $(
+                    $crate::config!(@check self.$field $(, $default)?);
+                    $($(
+                        let path = concat!($path, stringify!($field));
+                        $crate::internal::setting::within(path, self.$field, $bounds)?;
+                    )?)?
+                )*
+                $( self.$rules()?; )?
+                Ok(())
+            }
+        }
+
+        impl $crate::internal::setting::Configuration for $name {
+            fn fields() -> impl Iterator<Item = $crate::internal::setting::Field<Self>> {
+                [$(
+                    $crate::internal::setting::Field {
+                        path: concat!($path, stringify!($field)),
+                        kind: stringify!($type),
+                        docs: concat!($($doc, "\n"),+),
+                        bounds: $crate::config!(@bounds $field $(, $default $(, $bounds)?)?),
+                    },
+                )*]
+                .into_iter()
+            }
+
+            fn validate(&self) -> Result<(), $crate::ConfigError> {
+                Self::validate(self)
+            }
         }
     };
 }
@@ -79,13 +156,12 @@ impl ConfigError {
         self.field
     }
 
-    /// For the configuration of layers above: checks that a number is no smaller than this.
-    ///
-    /// # Errors
-    ///
-    /// This error, where it is.
-    pub fn unless_at_least(field: &'static str, value: usize, least: usize) -> Result<(), Self> {
-        within(field, value, least, usize::MAX)
+    pub(crate) const fn too_small(field: &'static str, value: Value, least: Value) -> Self {
+        Self { field, value, allowed: Allowed::AtLeast(least) }
+    }
+
+    pub(crate) const fn too_large(field: &'static str, value: Value, most: Value) -> Self {
+        Self { field, value, allowed: Allowed::AtMost(most) }
     }
 }
 
@@ -93,17 +169,16 @@ impl ConfigError {
 impl From<crate::protocol::Unreadable> for ConfigError {
     fn from(unreadable: crate::protocol::Unreadable) -> Self {
         let crate::protocol::Unreadable { field, value, least, most } = unreadable;
-        let allowed = if value < least {
-            Allowed::AtLeast(least.into())
+        if value < least {
+            Self::too_small(field, value.into(), least.into())
         } else {
-            Allowed::AtMost(most.into())
-        };
-        Self { field, value: value.into(), allowed }
+            Self::too_large(field, value.into(), most.into())
+        }
     }
 }
 
 /// A configured value, for the message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 #[non_exhaustive]
 pub enum Value {
     /// A duration.
@@ -128,24 +203,6 @@ impl From<Duration> for Value {
     }
 }
 
-impl From<u64> for Value {
-    fn from(value: u64) -> Self {
-        Self::Number(value)
-    }
-}
-
-impl From<u32> for Value {
-    fn from(value: u32) -> Self {
-        Self::Number(u64::from(value))
-    }
-}
-
-impl From<usize> for Value {
-    fn from(value: usize) -> Self {
-        Self::Number(value as u64)
-    }
-}
-
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -166,39 +223,21 @@ impl fmt::Display for Allowed {
     }
 }
 
-/// The longest duration that a configuration may hold: 365 days. Sums of a few of them stay far
-/// from the end of time, and nobody means more.
-pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-
 /// The shortest delay or deadline that may be configured: below it a loop would be a hot loop.
-pub const SHORTEST: Duration = Duration::from_millis(1);
+pub const MILLISECOND: Duration = millis(1);
 
-/// Checks one field against a lower and an upper bound.
-pub fn within<T: Copy + PartialOrd + Into<Value>>(
-    field: &'static str,
-    value: T,
-    least: T,
-    most: T,
-) -> Result<(), ConfigError> {
-    if value < least {
-        let allowed = Allowed::AtLeast(least.into());
-        return Err(ConfigError { field, value: value.into(), allowed });
-    }
-    if value > most {
-        let allowed = Allowed::AtMost(most.into());
-        return Err(ConfigError { field, value: value.into(), allowed });
-    }
-    Ok(())
+/// The longest duration that may be configured. Sums of a few of them stay far from the end of
+/// time, and nobody needs more.
+pub const YEAR: Duration = secs(365 * 24 * 3600);
+
+/// This many KiB, in bytes.
+pub const fn kib(kib: usize) -> usize {
+    kib << 10
 }
 
-/// Checks a duration that may not be zero.
-pub fn positive(field: &'static str, value: Duration) -> Result<(), ConfigError> {
-    within(field, value, SHORTEST, LONGEST)
-}
-
-/// Checks a duration that may be off, but not zero.
-pub fn positive_or_off(field: &'static str, value: Option<Duration>) -> Result<(), ConfigError> {
-    value.map_or(Ok(()), |value| positive(field, value))
+/// This many MiB, in bytes.
+pub const fn mib(mib: usize) -> usize {
+    mib << 20
 }
 
 /// A mistake that no bound describes.

@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod duration_text;
+pub mod setting;
 pub(crate) mod stats;
 #[cfg(feature = "serde")]
 pub(crate) mod tables;

@@ -65,6 +65,21 @@ impl fmt::Debug for Instant {
     }
 }
 
+/// This many seconds.
+pub const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// This many milliseconds.
+pub const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// This many minutes.
+pub const fn mins(mins: u64) -> Duration {
+    secs(60 * mins)
+}
+
 /// Nanoseconds of a duration, saturated to 64 bits.
 pub const fn nanos(duration: Duration) -> u64 {
     let nanos = duration.as_nanos();

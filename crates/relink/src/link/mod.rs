@@ -16,7 +16,8 @@ mod transitions;
 
 use rand_core::Rng;
 
-use crate::base::config::{ConfigError, within};
+use crate::base::config::ConfigError;
+use crate::base::setting::within;
 use crate::base::time::{Instant, earliest};
 use crate::policy::Schedule;
 use crate::policy::budget::Budget;
@@ -151,7 +152,7 @@ impl<R: Rng> Link<R> {
     /// The first field of the configuration that cannot work.
     pub fn new(config: LinkConfig, endpoints: u8, rng: R) -> Result<Self, ConfigError> {
         config.validate()?;
-        within("endpoints", u32::from(endpoints), 1, u32::from(u8::MAX))?;
+        within("endpoints", endpoints, 1..)?;
         Ok(Self {
             config,
             rng,

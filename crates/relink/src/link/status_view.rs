@@ -6,43 +6,23 @@
 
 use core::time::Duration;
 
-use crate::base::config::{ConfigError, config, positive_or_off};
-use crate::base::time::{Instant, earliest};
+use crate::base::config::{MILLISECOND, YEAR, config};
+use crate::base::time::{Instant, earliest, secs};
 use crate::link::Status;
 
 config! {
     /// What is shown, and when.
-    ///
-    /// | field | default |
-    /// |---|---|
-    /// | `grace` | off |
-    /// | `banner_after` | 1 s |
-    /// | `stuck_after` | 30 s |
-    pub struct StatusViewConfig {
+    pub struct StatusViewConfig at "surface." {
         /// A lost link still shows as connected for this long while it recovers. Off by default: a
         /// person may be told the truth at once.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
-        pub grace / with_grace: Option<Duration> = None,
+        pub grace / with_grace: Option<Duration> = None, in MILLISECOND..=YEAR;
         /// The "reconnecting" banner appears after this long, so that a short drop does not
         /// flicker, and not before the grace is over.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
-        pub banner_after / with_banner_after: Option<Duration> = Some(Duration::from_secs(1)),
+        pub banner_after / with_banner_after: Option<Duration> =
+            Some(secs(1)), in MILLISECOND..=YEAR;
         /// After this long without a link, offer *retry now*.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
-        pub stuck_after / with_stuck_after: Option<Duration> = Some(Duration::from_secs(30)),
-    }
-}
-
-impl StatusViewConfig {
-    /// Checks every field.
-    ///
-    /// # Errors
-    ///
-    /// A duration of zero (write `off`), or above 365 days.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        positive_or_off("surface.grace", self.grace)?;
-        positive_or_off("surface.banner_after", self.banner_after)?;
-        positive_or_off("surface.stuck_after", self.stuck_after)
+        pub stuck_after / with_stuck_after: Option<Duration> =
+            Some(secs(30)), in MILLISECOND..=YEAR;
     }
 }
 

@@ -9,21 +9,13 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
-use crate::base::config::{ConfigError, LONGEST, config, mistake, positive, within};
-use crate::base::time::nanos;
+use crate::base::config::{ConfigError, MILLISECOND, YEAR, config, mistake};
+use crate::base::setting::within;
+use crate::base::time::{millis, nanos, secs};
 use crate::policy::delay_table::DelayTable;
 
 config! {
     /// The schedule of delays between attempts.
-    ///
-    /// | field | default |
-    /// |---|---|
-    /// | `curve` | exponential from 1.5 s, doubled each time |
-    /// | `jitter` | equal: the upper half of the delay is drawn |
-    /// | `floor` | 250 ms |
-    /// | `cap` | 20 s |
-    /// | `curve_cap` | as `cap` |
-    /// | `first` | within 1 s |
     ///
     /// The defaults keep a server that accepts and closes at once to five dials in 20 s, in the
     /// worst case of the jitter (0.75 + 1.5 + 3 + 6 + 10 s), and a fleet at the cap spread over 10
@@ -44,31 +36,28 @@ config! {
     /// assert!(deepstream.validate().is_ok());
     /// assert_eq!(Backoff::default().cap, Duration::from_secs(20));
     /// ```
-    pub struct Backoff {
+    pub struct Backoff at "backoff.", then check_curve {
         /// How delays grow.
-        pub curve / with_curve: Curve = Curve::Exponential { initial: Duration::from_millis(1500), factor_pct: 200 },
+        pub curve / with_curve: Curve =
+            Curve::Exponential { initial: millis(1500), factor_pct: 200 };
         /// How the delay is spread around the curve.
-        pub jitter / with_jitter: Jitter = Jitter::Equal,
-        /// No automatic delay is shorter, except the first after a stable link (see `first`). At
-        /// least 1 ms. Lower means faster recovery from a blink, and more dials against a server in
-        /// trouble.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
-        pub floor / with_floor: Duration = Duration::from_millis(250),
+        pub jitter / with_jitter: Jitter = Jitter::Equal;
+        /// No automatic delay is shorter, except the first after a stable link (see `first`). Lower
+        /// means faster recovery from a blink, and more dials against a server in trouble.
+        pub floor / with_floor: Duration = millis(250), in MILLISECOND..=YEAR;
         /// No delay is longer, jitter included; only a server's own hint or a close code's floor
-        /// reach beyond. Higher is kinder to a server that is gone for long, and slower to notice
-        /// that it is back.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
-        pub cap / with_cap: Duration = Duration::from_secs(20),
-        /// Where the curve itself stops growing, before jitter. `off`: at `cap`. Set it lower than
-        /// `cap` where additive jitter is meant to go on top of the longest delay.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
-        pub curve_cap / with_curve_cap: Option<Duration> = None,
+        /// reach beyond. Not below the floor. Higher is kinder to a server that is gone for long,
+        /// and slower to notice that it is back.
+        pub cap / with_cap: Duration = secs(20), in MILLISECOND..=YEAR;
+        /// Where the curve itself stops growing, before jitter; between `floor` and `cap`. `off`:
+        /// at `cap`. Set it lower than `cap` if additive jitter is to go on top of the longest
+        /// delay.
+        pub curve_cap / with_curve_cap: Option<Duration> = None, in MILLISECOND..=YEAR;
         /// The first attempt after a *stable* link dropped is drawn from zero to this, in place of
         /// the curve's first delay: the one exception to the floor. Zero dials at once; `off`
         /// follows the curve. One second is "at once" to a person and spreads a fleet that lost its
         /// server together.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
-        pub first / with_first: Option<Duration> = Some(Duration::from_secs(1)),
+        pub first / with_first: Option<Duration> = Some(secs(1)), in Duration::ZERO..=YEAR;
     }
 }
 
@@ -84,22 +73,22 @@ pub enum Curve {
     /// Always the same.
     Fixed {
         /// The delay.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "relink::internal::setting"))]
         delay: Duration,
     },
     /// `initial`, `initial + step`, `initial + 2 × step` … A delay of zero is lifted to the floor.
     Linear {
         /// The first delay.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "relink::internal::setting"))]
         initial: Duration,
         /// What each further delay adds.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "relink::internal::setting"))]
         step: Duration,
     },
     /// `initial`, then `factor_pct` percent of the one before.
     Exponential {
         /// The first delay.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "relink::internal::setting"))]
         initial: Duration,
         /// The growth in percent: 200 doubles. 100 to 10,000.
         factor_pct: u32,
@@ -110,7 +99,7 @@ pub enum Curve {
     /// fleet most quickly. Its own jitter; combine it with [`Jitter::None`].
     Decorrelated {
         /// The shortest delay.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "relink::internal::setting"))]
         initial: Duration,
         /// How far beyond the previous delay the draw may reach, in percent: 300 is usual. 100 to
         /// 10,000.
@@ -209,55 +198,33 @@ impl Window {
 }
 
 impl Backoff {
-    /// Checks that every field can work, alone and with the others.
-    ///
-    /// # Errors
-    ///
-    /// The first field that cannot: a floor of zero, a cap below the floor, a factor that shrinks,
-    /// a percentage out of range, a duration above 365 days.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        positive("backoff.floor", self.floor)?;
-        within("backoff.cap", self.cap, self.floor, LONGEST)?;
-        if let Some(curve_cap) = self.curve_cap {
-            within("backoff.curve_cap", curve_cap, self.floor, self.cap)?;
-        }
-        if let Some(first) = self.first {
-            within("backoff.first", first, Duration::ZERO, LONGEST)?;
-        }
-        self.validate_curve()?;
-        match self.jitter {
-            Jitter::None | Jitter::Full | Jitter::Equal => Ok(()),
-            Jitter::Spread { pct } => within("backoff.jitter.spread.pct", pct, 0, 100),
-            Jitter::Additive { pct } => within("backoff.jitter.additive.pct", pct, 0, 1_000),
-        }
-    }
-
-    fn validate_curve(&self) -> Result<(), ConfigError> {
+    fn check_curve(&self) -> Result<(), ConfigError> {
+        within("backoff.cap", self.cap, self.floor..)?;
+        within("backoff.curve_cap", self.curve_cap, self.floor..=self.cap)?;
         match self.curve {
-            Curve::Fixed { delay } => {
-                within("backoff.curve.fixed.delay", delay, Duration::ZERO, LONGEST)
-            }
+            Curve::Fixed { delay } => within("backoff.curve.fixed.delay", delay, ..=YEAR)?,
             Curve::Linear { initial, step } => {
-                within("backoff.curve.linear.initial", initial, Duration::ZERO, LONGEST)?;
-                within("backoff.curve.linear.step", step, Duration::ZERO, LONGEST)
+                within("backoff.curve.linear.initial", initial, ..=YEAR)?;
+                within("backoff.curve.linear.step", step, ..=YEAR)?;
             }
             Curve::Exponential { initial, factor_pct } => {
-                positive("backoff.curve.exponential.initial", initial)?;
-                within("backoff.curve.exponential.factor_pct", factor_pct, 100, 10_000)
+                within("backoff.curve.exponential.initial", initial, MILLISECOND..=YEAR)?;
+                within("backoff.curve.exponential.factor_pct", factor_pct, 100..=10_000)?;
             }
-            Curve::Table(_) => Ok(()),
+            Curve::Table(_) => {}
             Curve::Decorrelated { initial, factor_pct } => {
-                positive("backoff.curve.decorrelated.initial", initial)?;
-                within("backoff.curve.decorrelated.factor_pct", factor_pct, 100, 10_000)?;
-                if self.jitter == Jitter::None {
-                    return Ok(());
+                within("backoff.curve.decorrelated.initial", initial, MILLISECOND..=YEAR)?;
+                within("backoff.curve.decorrelated.factor_pct", factor_pct, 100..=10_000)?;
+                if self.jitter != Jitter::None {
+                    let allowed = "none: a decorrelated curve is its own jitter";
+                    return Err(mistake("backoff.jitter", "set", allowed));
                 }
-                Err(mistake(
-                    "backoff.jitter",
-                    "set",
-                    "none: a decorrelated curve is its own jitter",
-                ))
             }
+        }
+        match self.jitter {
+            Jitter::None | Jitter::Full | Jitter::Equal => Ok(()),
+            Jitter::Spread { pct } => within("backoff.jitter.spread.pct", pct, ..=100),
+            Jitter::Additive { pct } => within("backoff.jitter.additive.pct", pct, ..=1_000),
         }
     }
 

@@ -2,35 +2,27 @@
 
 use core::time::Duration;
 
-use crate::base::config::{ConfigError, LONGEST, SHORTEST, config, positive, within};
-use crate::base::time::Instant;
+use crate::base::config::{ConfigError, MILLISECOND, YEAR, config};
+use crate::base::setting::within;
+use crate::base::time::{Instant, millis, secs};
 use crate::policy::rate_limit::{Bucket, Rate};
 
 config! {
     /// The limits on trying.
-    ///
-    /// | field | default |
-    /// |---|---|
-    /// | `max_attempts` | unlimited |
-    /// | `max_elapsed` | unlimited |
-    /// | `rate` | 10 at once, then one a second |
-    /// | `breaker` | none |
-    pub struct BudgetConfig {
+    pub struct BudgetConfig at "budget.", then check_rates {
         /// Give up after this many failures since the link was last stable: failed attempts, and
         /// links that were lost before they were stable; with several endpoints, all of theirs
         /// together. The attempts that events number count from the last usable link instead. `off`
         /// never gives up: what must stay up, tries.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::limit"))]
-        pub max_attempts / with_max_attempts: Option<u32> = None,
+        pub max_attempts / with_max_attempts: Option<u32> = None, in 1..;
         /// Give up when the link was down for this long.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
-        pub max_elapsed / with_max_elapsed: Option<Duration> = None,
+        pub max_elapsed / with_max_elapsed: Option<Duration> = None, in MILLISECOND..=YEAR;
         /// A limit on dials behind all delays, so that no combination of rules is a hot loop. It
         /// holds for what a person asks for, too: one dial more than the burst is theirs, at once,
         /// and the next as the rate allows. A burst of 1 to 1,000.
-        pub rate / with_rate: Rate = Rate { burst: 10, refill: Duration::from_secs(1) },
+        pub rate / with_rate: Rate = Rate { burst: 10, refill: secs(1) };
         /// Many failures in a short time: stop, or pause and probe.
-        pub breaker / with_breaker: Option<Breaker> = None,
+        pub breaker / with_breaker: Option<Breaker> = None;
     }
 }
 
@@ -46,11 +38,11 @@ pub struct Breaker {
     /// The number of failed attempts. 1 to 16.
     pub failures: u32,
     /// Within this time.
-    #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
+    #[cfg_attr(feature = "serde", serde(with = "relink::internal::setting"))]
     pub window: Duration,
     /// While open, one attempt (the half-open probe) per this time; `off` gives up until the user
     /// acts.
-    #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
+    #[cfg_attr(feature = "serde", serde(with = "relink::internal::setting"))]
     pub cooldown: Option<Duration>,
 }
 
@@ -118,32 +110,14 @@ pub struct Budget {
 }
 
 impl BudgetConfig {
-    /// Checks every field.
-    ///
-    /// # Errors
-    ///
-    /// A count or a duration of zero, a burst above 1,000, a breaker with more than 16 failures.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        within("budget.max_attempts", self.max_attempts.unwrap_or(1), 1, u32::MAX)?;
-        if let Some(elapsed) = self.max_elapsed {
-            positive("budget.max_elapsed", elapsed)?;
-        }
-        self.rate.validate(["budget.rate.burst", "budget.rate.refill"], 1_000, SHORTEST)?;
+    fn check_rates(&self) -> Result<(), ConfigError> {
+        self.rate.validate(["budget.rate.burst", "budget.rate.refill"], 1_000, MILLISECOND)?;
         let Some(breaker) = self.breaker else { return Ok(()) };
-        within("budget.breaker.failures", breaker.failures as usize, 1, MAX_FAILURES)?;
-        positive("budget.breaker.window", breaker.window)?;
-        within(
-            "budget.breaker.cooldown",
-            breaker.cooldown.unwrap_or(LONGEST),
-            breaker_floor(),
-            LONGEST,
-        )
+        within("budget.breaker.failures", breaker.failures as usize, 1..=MAX_FAILURES)?;
+        within("budget.breaker.window", breaker.window, MILLISECOND..=YEAR)?;
+        // A half-open probe more often than this would be no breaker.
+        within("budget.breaker.cooldown", breaker.cooldown, millis(100)..=YEAR)
     }
-}
-
-/// A half-open probe more often than this would be no breaker.
-const fn breaker_floor() -> Duration {
-    Duration::from_millis(100)
 }
 
 impl Budget {

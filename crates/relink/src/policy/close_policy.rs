@@ -7,7 +7,8 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::base::config::{ConfigError, LONGEST, within};
+use crate::base::config::{ConfigError, YEAR};
+use crate::base::setting::within;
 use crate::policy::close_code::CloseCode;
 use crate::policy::close_codes::{CLOSE_CODES, HTTP_STATUSES};
 use crate::policy::stop_reason::StopReason;
@@ -29,7 +30,7 @@ pub enum Verdict {
     /// Try again on the curve, but never sooner than the floor.
     RetrySlow {
         /// The shortest delay that this end allows.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
+        #[cfg_attr(feature = "serde", serde(with = "relink::internal::setting"))]
         floor: Duration,
     },
     /// Fetch a fresh token, then try again on the curve; without a token provider nothing would
@@ -237,7 +238,7 @@ impl Table {
 
     fn edit(&mut self, names: &Names, rule: CloseRule) -> Result<(), ConfigError> {
         let len = usize::from(self.len);
-        within(names.list, len + 1, 1, MAX_EDITS)?;
+        within(names.list, len + 1, ..=MAX_EDITS)?;
         check(names, &rule)?;
         self.edits[len] = rule;
         self.len += 1;
@@ -255,9 +256,9 @@ impl Table {
 }
 
 fn check(names: &Names, rule: &CloseRule) -> Result<(), ConfigError> {
-    within(names.to, u32::from(rule.to), u32::from(rule.from), u32::from(u16::MAX))?;
+    within(names.to, rule.to, rule.from..)?;
     if let Verdict::RetrySlow { floor } = rule.verdict {
-        within(names.floor, floor, Duration::ZERO, LONGEST)?;
+        within(names.floor, floor, ..=YEAR)?;
     }
     Ok(())
 }

@@ -5,46 +5,34 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
-use crate::base::config::{ConfigError, config, positive, positive_or_off, within};
-use crate::base::time::Instant;
+use crate::base::config::{MILLISECOND, YEAR, config};
+use crate::base::time::{Instant, mins, secs};
 use crate::policy::backoff::{Window, percent};
 
 config! {
     /// How tokens and addresses are fetched. Off unless `fetch` or `address` is set: a link without
     /// a provider has no such step. With both, the token comes first.
-    ///
-    /// | field | default |
-    /// |---|---|
-    /// | `fetch` | false |
-    /// | `address` | false |
-    /// | `timeout` | 10 s |
-    /// | `refresh_ahead` | 1 min |
-    /// | `refresh_spread_pct` | 20 |
-    /// | `report_after` | 3 |
-    /// | `max_refusals` | 10 |
-    pub struct CredentialsConfig {
+    pub struct CredentialsConfig at "credentials." {
         /// Whether a token is fetched before every attempt; never one that was used before.
-        pub fetch / with_fetch: bool = false,
+        pub fetch / with_fetch: bool = false;
         /// Whether an address is fetched before every attempt, in place of the configured endpoint
         /// whose turn it is: a signed URL, a ticket for one use, the answer of a call that
         /// negotiates.
-        pub address / with_address: bool = false,
+        pub address / with_address: bool = false;
         /// How long one fetch may take before it counts as failed.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
-        pub timeout / with_timeout: Duration = Duration::from_secs(10),
+        pub timeout / with_timeout: Duration = secs(10), in MILLISECOND..=YEAR;
         /// While connected, a fresh token is fetched this long before the present one expires.
         /// `off` waits for the server to refuse it, and so does a session whose protocol cannot
         /// give the server a fresh one ([`Protocol::renews`](crate::Protocol::renews)).
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
-        pub refresh_ahead / with_refresh_ahead: Option<Duration> = Some(Duration::from_secs(60)),
+        pub refresh_ahead / with_refresh_ahead: Option<Duration> =
+            Some(mins(1)), in MILLISECOND..=YEAR;
         /// Refreshes up to this percentage sooner, so that a fleet does not refresh together.
-        pub refresh_spread_pct / with_refresh_spread_pct: u32 = 20,
+        pub refresh_spread_pct / with_refresh_spread_pct: u32 = 20, in 0..=100;
         /// From this number of failures in a row on, each is reported as an event.
-        pub report_after / with_report_after: u32 = 3,
+        pub report_after / with_report_after: u32 = 3, in 1..;
         /// After this many tokens in a row that the server refused, the link gives up. `off` never
         /// does.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::limit"))]
-        pub max_refusals / with_max_refusals: Option<u32> = Some(10),
+        pub max_refusals / with_max_refusals: Option<u32> = Some(10), in 1..;
     }
 }
 
@@ -60,19 +48,6 @@ pub(crate) enum Need {
 const SOONEST_REFRESH: Duration = Duration::from_secs(5);
 
 impl CredentialsConfig {
-    /// Checks every field.
-    ///
-    /// # Errors
-    ///
-    /// A duration or a count of zero, a spread above 100 percent.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        positive("credentials.timeout", self.timeout)?;
-        positive_or_off("credentials.refresh_ahead", self.refresh_ahead)?;
-        within("credentials.refresh_spread_pct", self.refresh_spread_pct, 0, 100)?;
-        within("credentials.report_after", self.report_after, 1, u32::MAX)?;
-        within("credentials.max_refusals", self.max_refusals.unwrap_or(1), 1, u32::MAX)
-    }
-
     /// What an attempt needs next.
     pub(crate) fn need_after(&self, had: Option<Need>) -> Option<Need> {
         let needs = [(Need::Token, self.fetch), (Need::Address, self.address)];

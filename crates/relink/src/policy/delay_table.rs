@@ -3,7 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::base::config::{ConfigError, within};
+use crate::base::config::ConfigError;
+use crate::base::setting::within;
 
 /// Up to sixteen delays in whole milliseconds, kept in place so that the core needs no allocator.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,11 +23,11 @@ impl DelayTable {
     ///
     /// If there is no delay, more than [`MAX`](Self::MAX), or one above 49 days.
     pub fn new(delays: &[Duration]) -> Result<Self, ConfigError> {
-        within("backoff.curve.table (number of delays)", delays.len(), 1, Self::MAX)?;
+        within("backoff.curve.table (number of delays)", delays.len(), 1..=Self::MAX)?;
         let longest = Duration::from_millis(u64::from(u32::MAX));
         let mut millis = [0; Self::MAX];
         for (slot, delay) in millis.iter_mut().zip(delays) {
-            within("backoff.curve.table (a delay)", *delay, Duration::ZERO, longest)?;
+            within("backoff.curve.table (a delay)", *delay, ..=longest)?;
             *slot = u32::try_from(delay.as_millis()).unwrap_or(u32::MAX);
         }
         Ok(Self { millis, len: u8::try_from(delays.len()).unwrap_or(u8::MAX) })
@@ -89,7 +90,7 @@ mod table_serde {
     impl<'de> Deserialize<'de> for DelayTable {
         fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
             #[derive(Deserialize)]
-            struct Delay(#[serde(with = "crate::base::duration_text::serde_impl")] Duration);
+            struct Delay(#[serde(with = "relink::internal::setting")] Duration);
 
             let delays: Vec<_> =
                 Vec::<Delay>::deserialize(from)?.into_iter().map(|Delay(delay)| delay).collect();

@@ -9,75 +9,46 @@
 
 use core::time::Duration;
 
-use crate::base::config::{
-    ConfigError, LONGEST, config, mistake, positive, positive_or_off, within,
-};
-use crate::base::time::{Instant, earliest};
+use crate::base::config::{ConfigError, MILLISECOND, YEAR, config, mistake};
+use crate::base::time::{Instant, earliest, millis, secs};
 use crate::policy::close_code::CloseCode;
 
 config! {
     /// How liveness is checked.
     ///
-    /// | field | default |
-    /// |---|---|
-    /// | `interval` | 30 s |
-    /// | `timeout` | 10 s |
-    /// | `missed` | 1 |
-    /// | `watchdog` | off |
-    /// | `message_timeout` | off |
-    /// | `probe` | 2 s |
-    /// | `close_code` | 4000 |
-    ///
     /// A link that died in silence is found within `interval + timeout` (with `missed` = 1, and a
     /// timeout that is not longer than the interval).
-    pub struct HeartbeatConfig {
+    pub struct HeartbeatConfig at "heartbeat.", then check_close_code {
         /// A ping this long after the one before. `off` sends none. Shorter finds a dead link
         /// sooner, and costs a wake-up of the radio on a phone each time; 30 s stays below the idle
         /// timeout of common proxies (60 s).
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
-        pub interval / with_interval: Option<Duration> = Some(Duration::from_secs(30)),
+        pub interval / with_interval: Option<Duration> = Some(secs(30)), in MILLISECOND..=YEAR;
         /// How long a ping may go unanswered. Shorter than a slow mobile round trip (several
         /// seconds) kills good links.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
-        pub timeout / with_timeout: Duration = Duration::from_secs(10),
-        /// The link is dead after this many pings in a row without an answer. At least 1.
-        pub missed / with_missed: u32 = 1,
+        pub timeout / with_timeout: Duration = secs(10), in MILLISECOND..=YEAR;
+        /// The link is dead after this many pings in a row without an answer.
+        pub missed / with_missed: u32 = 1, in 1..=1_000;
         /// Dead after this long without any traffic at all, not even part of a message, whatever
         /// the pings say.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
-        pub watchdog / with_watchdog: Option<Duration> = None,
+        pub watchdog / with_watchdog: Option<Duration> = None, in MILLISECOND..=YEAR;
         /// How long one message may take to arrive, once a part of it is there. `off`: bytes that
         /// come are life, however slowly they come. With a limit a peer that trickles is given up;
         /// the largest message has to fit into it on the slowest line. Time in which this side does
         /// not read does not count.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
-        pub message_timeout / with_message_timeout: Option<Duration> = None,
+        pub message_timeout / with_message_timeout: Option<Duration> = None, in MILLISECOND..=YEAR;
         /// How long the quick probe after a clock jump or a wake-up hint may take; also how late a
-        /// deadline must be handled to count as a jump. At least 100 ms.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
-        pub probe / with_probe: Duration = Duration::from_secs(2),
-        /// The code of the close frame sent to a peer that is believed dead, in case it is not.
-        pub close_code / with_close_code: CloseCode = CloseCode::HEARTBEAT_TIMEOUT,
+        /// deadline must be handled to count as a jump. Timers of a busy machine are late by some
+        /// milliseconds; that is no jump.
+        pub probe / with_probe: Duration = secs(2), in millis(100)..=YEAR;
+        /// The code of the close frame sent to a peer that is believed dead, in case it is not. It
+        /// must be one that may stand in a frame, and not 1000 or 1001, which tell the server to
+        /// throw the session away.
+        pub close_code / with_close_code: CloseCode = CloseCode::HEARTBEAT_TIMEOUT;
     }
 }
 
-/// Timers of a busy machine are late by some milliseconds; that is no jump of the clock.
-const SHORTEST_PROBE: Duration = Duration::from_millis(100);
-
 impl HeartbeatConfig {
-    /// Checks every field.
-    ///
-    /// # Errors
-    ///
-    /// A duration of zero or above 365 days, `missed` of zero, or a close code that may not stand
-    /// in a frame or tells the server to throw the session away (1000, 1001).
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        positive_or_off("heartbeat.interval", self.interval)?;
-        positive("heartbeat.timeout", self.timeout)?;
-        within("heartbeat.missed", self.missed, 1, 1_000)?;
-        positive_or_off("heartbeat.watchdog", self.watchdog)?;
-        positive_or_off("heartbeat.message_timeout", self.message_timeout)?;
-        within("heartbeat.probe", self.probe, SHORTEST_PROBE, LONGEST)?;
+    fn check_close_code(&self) -> Result<(), ConfigError> {
         let ends_session = matches!(self.close_code, CloseCode::NORMAL | CloseCode::GOING_AWAY);
         if self.close_code.is_sendable() && !ends_session {
             return Ok(());

@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use crate::base::config::{ConfigError, LONGEST, within};
+use crate::base::config::{ConfigError, YEAR};
+use crate::base::setting::within;
 use crate::base::time::Instant;
 
 /// A token bucket: `burst` at once, then one per `refill`.
@@ -17,7 +18,7 @@ pub struct Rate {
     /// How many at once. At least 1.
     pub burst: u32,
     /// The bucket gains one per this time.
-    #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
+    #[cfg_attr(feature = "serde", serde(with = "relink::internal::setting"))]
     pub refill: Duration,
 }
 
@@ -32,8 +33,8 @@ impl Rate {
         most: u32,
         shortest: Duration,
     ) -> Result<(), ConfigError> {
-        within(burst, self.burst, 1, most)?;
-        within(refill, self.refill, shortest, LONGEST)
+        within(burst, self.burst, 1..=most)?;
+        within(refill, self.refill, shortest..=YEAR)
     }
 }
 

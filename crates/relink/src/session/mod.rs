@@ -59,30 +59,13 @@ use send::Backlog;
 
 config! {
     /// Everything a session can be told in advance.
-    ///
-    /// | field | default |
-    /// |---|---|
-    /// | `link`, `outbox`, `subscriptions` | their own |
-    pub struct SessionConfig {
+    pub struct SessionConfig at "" {
         /// When to dial, when to wait, when to give up.
-        pub link / with_link: LinkConfig = LinkConfig::default(),
+        pub link / with_link: LinkConfig;
         /// What may wait to go out.
-        pub outbox / with_outbox: OutboxConfig = OutboxConfig::default(),
+        pub outbox / with_outbox: OutboxConfig;
         /// How subscriptions come back.
-        pub subscriptions / with_subscriptions: SubscriptionsConfig = SubscriptionsConfig::default(),
-    }
-}
-
-impl SessionConfig {
-    /// Checks every field of every piece.
-    ///
-    /// # Errors
-    ///
-    /// The first field that cannot work, by its path.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        self.link.validate()?;
-        self.outbox.validate()?;
-        self.subscriptions.validate()
+        pub subscriptions / with_subscriptions: SubscriptionsConfig;
     }
 }
 

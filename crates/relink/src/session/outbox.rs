@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::base::config::{ConfigError, config, positive, positive_or_off, within};
+use crate::base::config::{ConfigError, MILLISECOND, YEAR, config, mib};
 use crate::base::time::Instant;
 use crate::policy::rate_limit::Rate;
 use crate::session::event::MESSAGE;
@@ -12,48 +12,31 @@ use crate::session::outgoing::{Guarantee, Outgoing, Priority, Receipt};
 
 config! {
     /// How much may wait, for how long, and what happens when it is too much.
-    ///
-    /// | field | default |
-    /// |---|---|
-    /// | `max_messages` | 1,024 |
-    /// | `max_bytes` | 16 MiB |
-    /// | `overflow` | refuse |
-    /// | `ttl` | off |
-    /// | `while_down` | queue |
-    /// | `guarantee` | at most once |
-    /// | `in_flight` | 256 |
-    /// | `pace` | off |
-    /// | `max_message` | off |
-    pub struct OutboxConfig {
-        /// Maximum number of messages queued. At least 1.
-        pub max_messages / with_max_messages: usize = 1024,
+    pub struct OutboxConfig at "outbox.", then check_pace {
+        /// Maximum number of messages queued.
+        pub max_messages / with_max_messages: usize = 1_024, in 1..;
         /// Maximum bytes queued, without what the protocol adds. Also the largest message accepted.
-        /// At least 1.
-        pub max_bytes / with_max_bytes: usize = 16 << 20,
+        pub max_bytes / with_max_bytes: usize = mib(16), in 1..;
         /// What happens when a message finds no room.
-        pub overflow / with_overflow: Overflow = Overflow::Refuse,
+        pub overflow / with_overflow: Overflow = Overflow::Refuse;
         /// A message that has waited for this long is dropped: a price from a minute ago helps
         /// nobody.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::option"))]
-        pub ttl / with_ttl: Option<Duration> = None,
+        pub ttl / with_ttl: Option<Duration> = None, in MILLISECOND..=YEAR;
         /// Whether messages are taken while the link is not usable.
-        pub while_down / with_while_down: OfflineSend = OfflineSend::Queue,
+        pub while_down / with_while_down: OfflineSend = OfflineSend::Queue;
         /// What becomes of a message whose transport died before the peer spoke of it. More than at
         /// most once needs a protocol with acknowledgements.
-        pub guarantee / with_guarantee: Guarantee = Guarantee::AtMostOnce,
+        pub guarantee / with_guarantee: Guarantee = Guarantee::AtMostOnce;
         /// Maximum number of messages in flight without an acknowledgement; the others wait. They
         /// count against `max_messages` and `max_bytes` until they are acknowledged. Enough for a
-        /// full pipe on a slow line, and not so many that a reconnect sends a flood again. At
-        /// least 1.
-        pub in_flight / with_in_flight: usize = 256,
+        /// full pipe on a slow line, and not so many that a reconnect sends a flood again.
+        pub in_flight / with_in_flight: usize = 256, in 1..;
         /// How fast messages go out that piled up while the link was down: a burst, then one per
         /// refill. `off`: as fast as the transport takes them.
-        pub pace / with_pace: Option<Rate> = None,
+        pub pace / with_pace: Option<Rate> = None;
         /// The largest single message, in bytes as the protocol writes it: for peers that do not
         /// say what they take. Where one does, as `relink.v1` servers do, the smaller limit holds.
-        /// At least 1.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl::limit"))]
-        pub max_message / with_max_message: Option<usize> = None,
+        pub max_message / with_max_message: Option<usize> = None, in 1..;
     }
 }
 
@@ -65,21 +48,10 @@ impl OutboxConfig {
         self.max_bytes.saturating_add(self.max_messages.saturating_mul(MESSAGE))
     }
 
-    /// Checks every field.
-    ///
-    /// # Errors
-    ///
-    /// A bound of zero, or a time to live of zero (write `off`).
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        within("outbox.max_messages", self.max_messages, 1, usize::MAX)?;
-        within("outbox.max_bytes", self.max_bytes, 1, usize::MAX)?;
-        within("outbox.in_flight", self.in_flight, 1, usize::MAX)?;
-        within("outbox.max_message", self.max_message.unwrap_or(1), 1, usize::MAX)?;
-        if let Some(pace) = self.pace {
-            within("outbox.pace.burst", pace.burst, 1, u32::MAX)?;
-            positive("outbox.pace.refill", pace.refill)?;
-        }
-        positive_or_off("outbox.ttl", self.ttl)
+    fn check_pace(&self) -> Result<(), ConfigError> {
+        self.pace.map_or(Ok(()), |pace| {
+            pace.validate(["outbox.pace.burst", "outbox.pace.refill"], u32::MAX, MILLISECOND)
+        })
     }
 }
 

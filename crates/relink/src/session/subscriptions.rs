@@ -5,41 +5,22 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
-use crate::base::config::{ConfigError, config, positive};
-use crate::base::time::Instant;
+use crate::base::config::{ConfigError, MILLISECOND, YEAR, config};
+use crate::base::time::{Instant, secs};
 use crate::policy::backoff::{Backoff, Schedule};
 
 config! {
     /// How subscriptions come back.
-    ///
-    /// | field | default |
-    /// |---|---|
-    /// | `resubscribe` | true |
-    /// | `answer_timeout` | 10 s |
-    /// | `retry` | from 1.5 s, doubled up to 20 s, as a link's |
-    pub struct SubscriptionsConfig {
+    pub struct SubscriptionsConfig at "subscriptions." {
         /// Whether everything that was subscribed to is subscribed to again when the link is back.
         /// Otherwise that is the application's affair; where it stood in each stream is remembered
         /// all the same.
-        pub resubscribe / with_resubscribe: bool = true,
+        pub resubscribe / with_resubscribe: bool = true;
         /// How long the answer to one request may take, for a token too, before it counts as
         /// failed. Long enough for a busy server, short enough that a person does not ask.
-        #[cfg_attr(feature = "serde", serde(with = "crate::base::duration_text::serde_impl"))]
-        pub answer_timeout / with_answer_timeout: Duration = Duration::from_secs(10),
+        pub answer_timeout / with_answer_timeout: Duration = secs(10), in MILLISECOND..=YEAR;
         /// How long until a subscription that failed for now is tried again.
-        pub retry / with_retry: Backoff = Backoff::default(),
-    }
-}
-
-impl SubscriptionsConfig {
-    /// Checks every field.
-    ///
-    /// # Errors
-    ///
-    /// A timeout of zero, a backoff that cannot work.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        positive("subscriptions.answer_timeout", self.answer_timeout)?;
-        self.retry.validate()
+        pub retry / with_retry: Backoff;
     }
 }
 

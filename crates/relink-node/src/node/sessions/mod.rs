@@ -15,7 +15,7 @@ use crate::node::context::Context;
 use crate::node::store_requests::Asker;
 use crate::node::{ConnectionId, DeliveryId, NodeAction, StoreRequestId};
 use crate::{Full, StoreRequest};
-use relink::internal::{SHORTEST, count};
+use relink::internal::{MILLISECOND, count};
 use relink::protocol::Rejection;
 use relink::{Channel, CloseCode, CloseFrame, Instant, Message, SessionId};
 
@@ -341,7 +341,7 @@ impl Sessions {
 
     fn arm_touch(&mut self, cx: &Context) {
         if self.touch_at.is_none() && !self.all.is_empty() {
-            let third = (cx.config.history.session_ttl / 3).max(SHORTEST);
+            let third = (cx.config.history.session_ttl / 3).max(MILLISECOND);
             self.touch_at = Some(cx.now + third);
         }
     }
