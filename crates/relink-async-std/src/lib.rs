@@ -23,10 +23,10 @@
 //! # }
 //! ```
 //!
-//! [`connect`] spawns the link into a task of its own and hands out a [`Client`] and its
-//! [`Events`]; [`Builder`] does the same with a configuration, headers, a token provider, TLS and
-//! more, and can make a [`Connection`] instead, which needs no task. What the link does when, and
-//! how it is told to do otherwise, is in [`relink`].
+//! [`connect`] spawns the link into its own task and returns a [`Client`] and its [`Events`];
+//! [`Builder`] does the same with a configuration, headers, a token provider, TLS and more, and can
+//! create a [`Connection`] instead, which needs no task. The behavior of a link and its
+//! configuration are documented in [`relink`].
 
 /// The README, whose example is a test.
 #[cfg(doctest)]
@@ -38,13 +38,13 @@ mod runtime;
 pub use relink_driver::application::*;
 pub use runtime::{AsyncStd, Timer};
 
-/// Everything a link on async-std is made from.
+/// Configures a link on async-std.
 pub type Builder = relink_driver::Builder<AsyncStd>;
 
 /// A link that is polled by its owner, on async-std.
 pub type Connection = relink_driver::Connection<AsyncStd>;
 
-/// A link to this address, with everything else at its default, in a task of its own.
+/// Starts a link to this address with default settings, in its own task.
 ///
 /// # Errors
 ///
@@ -53,7 +53,7 @@ pub fn connect(address: impl IntoRequest) -> Result<(Client, Events), BuildError
     builder(address).spawn()
 }
 
-/// A link to this address, to be configured.
+/// Creates a builder for a link to this address.
 #[must_use]
 pub fn builder(address: impl IntoRequest) -> Builder {
     Builder::new(AsyncStd::new(), address)

@@ -1,4 +1,4 @@
-//! async-std, as a link sees it: connect, clock, sleep, spawn.
+//! async-std as a [`Runtime`](relink_driver::Runtime): connect, clock, sleep, spawn.
 
 use std::future::Future;
 use std::io;
@@ -60,7 +60,7 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// A timer of async-io, which async-std stands on. It is set anew only when the deadline changes.
+/// A timer of async-io, on which async-std is built. It is reset only when the deadline changes.
 #[derive(Debug)]
 pub struct Timer {
     clock: StdClock,

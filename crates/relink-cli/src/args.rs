@@ -1,4 +1,4 @@
-//! The command line as a whole. The options of each command are beside its code.
+//! The command line. The options of each command are beside its code.
 
 use clap::{Parser, Subcommand};
 

@@ -1,4 +1,4 @@
-//! How the program ends: the exit status, and the mistakes that keep it from beginning.
+//! The exit status of the program, and the errors that keep it from starting.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -13,15 +13,15 @@ use crate::style::{BAD, paint};
 pub(crate) enum Exit {
     /// Done, or closed by the user.
     Done = 0,
-    /// Something outside did not work: a port that is taken, a demo that did not go as promised.
+    /// Something outside failed: a port that is taken, a demo that did not go as expected.
     Failed = 1,
     /// The command line or a file is wrong.
     Usage = 2,
     /// The server ended the link for good.
     Stopped = 3,
-    /// A limit on trying was used up.
+    /// A budget was used up.
     GaveUp = 4,
-    /// A second signal did not wait for the farewell.
+    /// A second signal cut the closing short.
     Interrupted = 130,
 }
 
@@ -42,7 +42,7 @@ impl From<ClosedReason> for Exit {
     }
 }
 
-/// Why a command cannot begin: what is wrong, for people and without secrets.
+/// Why a command cannot start, for display, without secrets.
 #[derive(Debug)]
 pub(crate) struct Mistake {
     exit: Exit,
@@ -55,14 +55,14 @@ impl Mistake {
         Self { exit: Exit::Usage, message: message.to_string() }
     }
 
-    /// The system does not give what is needed.
+    /// The system failed.
     pub(crate) fn failed(message: impl Display) -> Self {
         Self { exit: Exit::Failed, message: message.to_string() }
     }
 
-    /// Tells the person and returns the status.
+    /// Prints the error and returns the status.
     pub(crate) fn report(self) -> ExitCode {
-        // Where stderr is closed there is nobody to tell.
+        // If stderr is closed, the error is lost.
         _ = writeln!(anstream::stderr(), "{} {}", paint(BAD, "error:"), self.message);
         self.exit.into()
     }

@@ -1,7 +1,7 @@
 //! The program `relink`: WebSocket links that stay up, from the command line.
 //!
-//! It is a user of the libraries like any other: `relink-tokio` keeps the link up, `relink-testing`
-//! plays the server. `relink --help` describes it to people; two interfaces are for programs and
+//! It uses only the public API of the libraries: `relink-tokio` keeps the link up, `relink-testing`
+//! is the server. `relink --help` describes it for people; two interfaces are for programs and
 //! described in the repository: `docs/json-lines.md` (what `connect --json` prints) and
 //! `docs/serve-script.md` (what `serve --script` reads).
 
@@ -25,7 +25,7 @@ use clap::Parser;
 
 use args::{Args, Command};
 
-/// Reads the command line, does what it says, and returns the exit status.
+/// Runs the command line, and returns the exit status.
 #[must_use]
 pub fn run() -> ExitCode {
     let done = match Args::parse().command {

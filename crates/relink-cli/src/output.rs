@@ -1,4 +1,4 @@
-//! Stdout and stderr, written by a thread of their own: if nobody reads them, the link still lives.
+//! Stdout and stderr, written by their own thread: if they are not read, the link still runs.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
@@ -9,11 +9,11 @@ use tokio::sync::{mpsc, oneshot};
 use crate::exit::Mistake;
 use crate::style::{FAINT, paint};
 
-/// How many lines may wait for a slow reader. Then events wait, then the socket is not read, and
-/// the pressure reaches the server.
+/// The maximum number of lines that wait for a slow reader. Beyond it events wait, then the socket
+/// is not read, which slows the server.
 const LINES: usize = 256;
 
-/// One line for people or programs, without its end.
+/// One line for people or programs, without its line end.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line {
     /// To stdout, as it is.
@@ -23,7 +23,7 @@ pub(crate) enum Line {
 }
 
 impl Line {
-    /// Something to know, on stderr.
+    /// A note on stderr.
     pub(crate) fn note(text: impl Display) -> Self {
         Self::Err(format!("{} {text}", paint(FAINT, "relink:")))
     }
@@ -43,14 +43,14 @@ impl Output {
         let (sender, lines) = mpsc::channel(LINES);
         let (done, finished) = oneshot::channel();
         thread::Builder::new().name("output".to_owned()).spawn(move || {
-            // After an error the receiver is gone, which tells everyone who writes.
+            // After an error the receiver is gone, which all writers notice.
             _ = done.send(write_all(lines));
         })?;
         Ok((Self(sender), Finish(finished)))
     }
 
     /// Writes a line, waiting until there is room for it. If stdout is closed the line is lost, and
-    /// [`closed`](Self::closed) says so.
+    /// [`closed`](Self::closed) returns.
     pub(crate) async fn write(&self, line: Line) {
         self.write_all([line]).await;
     }
@@ -64,7 +64,7 @@ impl Output {
         }
     }
 
-    /// Waits until stdout is closed or broken; [`Finish::wait`] tells which.
+    /// Waits until stdout is closed or broken; [`Finish::wait`] returns which.
     pub(crate) async fn closed(&self) {
         self.0.closed().await;
     }
@@ -72,10 +72,10 @@ impl Output {
 
 impl Finish {
     /// Waits until everything is written. Every [`Output`] must be gone, or stdout closed. It waits
-    /// as long as nobody reads stdout: bound it.
+    /// while stdout is not read: add a timeout.
     ///
-    /// A closed stdout is no mistake: its reader has seen enough. One that cannot be written, as on
-    /// a full disk, is.
+    /// A closed stdout is not an error: its reader has seen enough. One that cannot be written, as
+    /// on a full disk, is.
     pub(crate) async fn wait(self) -> Result<(), Mistake> {
         match self.0.await {
             Ok(Err(error)) => unwritten(error),
@@ -100,7 +100,7 @@ fn write_all(mut lines: mpsc::Receiver<Line>) -> io::Result<()> {
             Line::Out(line) => writeln!(stdout, "{line}")?,
             Line::Err(line) => {
                 stdout.flush()?;
-                // If stderr is closed, nobody wants to know.
+                // If stderr is closed, the line is lost.
                 _ = writeln!(stderr, "{line}");
             }
         }

@@ -1,4 +1,4 @@
-//! What packagers want: completions and manual pages, made from the command line's own description.
+//! For packagers: completions and manual pages, generated from the command line's description.
 
 use std::fs;
 use std::io::{self, Write};

@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     attempts: u32,
 
-    /// Where the chance begins; the same number draws the same example [default: chance]
+    /// The seed of the random numbers; the same seed gives the same example [default: random]
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     seed: Option<u32>,
 }
@@ -54,7 +54,7 @@ const BAR: (usize, usize) = (31, 10);
 struct Row {
     window: Window,
     drawn: Duration,
-    /// From the loss to this attempt, if every delay is the drawn one and no attempt takes time.
+    /// From the loss to this attempt, with the drawn delays and attempts that take no time.
     after: Duration,
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
     Ok(Exit::Done)
 }
 
-/// The attempts, up to where the link would give up.
+/// The attempts until the link gives up.
 fn rows(link: &LinkConfig, attempts: u32, seed: u32) -> Vec<Row> {
     let mut rng = Pcg64::seed_from_u64(seed.into());
     let (mut schedule, mut after) = (Schedule::default(), Duration::ZERO);
@@ -149,7 +149,7 @@ fn notes(link: &LinkConfig, rows: usize, seed: u32) -> Vec<String> {
     attempts.into_iter().chain(elapsed).chain(always).collect()
 }
 
-/// `─` where a delay can be drawn, `●` where it was.
+/// `─` for the window, `●` for the drawn delay.
 fn bar(window: Window, drawn: Duration, scale: Duration, room: usize) -> String {
     let last = room - 1;
     let place = |time: Duration| {
@@ -168,7 +168,7 @@ fn bar(window: Window, drawn: Duration, scale: Duration, room: usize) -> String 
     )
 }
 
-/// Columns line up: always two decimals, and never three digits before them, rounding included.
+/// Aligned: always two decimals, and at most two digits before them, after rounding.
 fn seconds(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     let (number, unit) = match seconds {

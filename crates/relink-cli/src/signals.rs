@@ -1,4 +1,4 @@
-//! Ctrl-C, and on Unix SIGTERM and SIGHUP: the user's word that it is enough.
+//! Ctrl-C, and on Unix SIGTERM and SIGHUP: requests to stop.
 
 #[cfg(unix)]
 use std::future::pending;
@@ -9,18 +9,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[cfg(windows)]
 use tokio::signal::windows::{CtrlC, ctrl_c};
 
-/// Listens from the moment it is made: no signal after that ends the program by itself.
+/// Listens from its creation on: no later signal ends the program by itself.
 #[cfg(unix)]
 pub(crate) struct Stop {
     interrupt: Signal,
     terminate: Signal,
-    /// `None` if it is ignored, as `nohup` has it: then it stays so.
+    /// `None` if it is ignored, as with `nohup`: then it stays ignored.
     hangup: Option<Signal>,
 }
 
 #[cfg(unix)]
 impl Stop {
-    /// Begins to listen. Call it inside a runtime.
+    /// Starts to listen. Call it inside a runtime.
     pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -45,7 +45,7 @@ impl Stop {
     }
 }
 
-/// Whether SIGHUP was not ignored when the program began. Outside Linux nobody says so, and the
+/// Whether SIGHUP was not ignored when the program began. Outside Linux that is not known, and the
 /// signal is left as it was: it ends the program at once, or is ignored.
 #[cfg(unix)]
 fn heeds_hangup() -> bool {
@@ -56,13 +56,13 @@ fn heeds_hangup() -> bool {
     ignored.is_some_and(|mask| mask & HANGUP == 0)
 }
 
-/// Listens from the moment it is made: no signal after that ends the program by itself.
+/// Listens from its creation on: no later signal ends the program by itself.
 #[cfg(windows)]
 pub(crate) struct Stop(CtrlC);
 
 #[cfg(windows)]
 impl Stop {
-    /// Begins to listen. Call it inside a runtime.
+    /// Starts to listen. Call it inside a runtime.
     pub(crate) fn listen() -> io::Result<Self> {
         ctrl_c().map(Self)
     }

@@ -1,4 +1,4 @@
-//! Colours. `anstream` takes them away where the output is not a terminal, or `NO_COLOR` is set.
+//! Colours. `anstream` removes them if the output is not a terminal, or `NO_COLOR` is set.
 
 use std::fmt::Display;
 

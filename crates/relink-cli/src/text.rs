@@ -1,4 +1,4 @@
-//! What happened, in words for people and for programs.
+//! Texts for people, and symbols for programs.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use relink::link::Hint;
 use relink::policy::DeadReason;
 use relink::{Failure, Reason};
 
-/// What happened, as a part of a sentence: the server's own words where it had some, else ours,
-/// with the detail where it says more.
+/// The cause, as a part of a sentence: the server's reason if it gave one, else ours, with the
+/// detail if it adds something.
 pub(crate) fn cause(reason: Reason, detail: &str) -> String {
     let is_the_servers =
         matches!(reason, Reason::ClosedByPeer(_) | Reason::Failed(Failure::Http { .. }));
-    // The system's words for these would only say it again, with a number.
+    // The system's texts for these only repeat it, with a number.
     let says_it_all =
         matches!(reason, Reason::Failed(Failure::Refused | Failure::Reset | Failure::Eof));
     if detail.is_empty() || says_it_all {
@@ -74,7 +74,7 @@ const fn failure_symbol(failure: Failure) -> &'static str {
     }
 }
 
-/// A span of time as one would say it: `0.4 s`, `12 s`, `3.5 min`.
+/// A duration for display: `0.4 s`, `12 s`, `3.5 min`.
 pub(crate) fn span(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     let (number, unit) = match seconds {
@@ -96,7 +96,7 @@ pub(crate) fn soon(wait: Duration) -> String {
     }
 }
 
-/// The text without what could play tricks on a terminal: a peer's words are a peer's words.
+/// The text without control characters: a peer must not control the terminal.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     let harmless = |c: char| !c.is_control() || c == '\t';
     if text.chars().all(harmless) {

@@ -1,10 +1,10 @@
-//! How wide the page is, and how a text is broken to fit it.
+//! The width of the output, and the wrapping of text.
 
 use std::io;
 
 /// Longer lines are hard to read, however wide the terminal is.
 const MOST: usize = 80;
-/// On anything narrower lines are cut by the terminal.
+/// On a narrower terminal, lines are cut.
 const LEAST: usize = 40;
 
 /// The width of the terminal on stdout, or the value of `COLUMNS` if stdout is not a terminal: 40

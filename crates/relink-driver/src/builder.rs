@@ -1,4 +1,4 @@
-//! [`Builder`]: from an address to a link.
+//! [`Builder`]: configures and starts a link.
 
 use std::future::Future;
 use std::io;
@@ -33,12 +33,12 @@ use crate::suspend;
 use crate::trace::Trace;
 use crate::wire::{WireLimits, largest};
 
-/// Everything that a link is made from. Made by a driver crate; finished by [`spawn`](Self::spawn)
-/// or [`connect`](Self::connect), which report what is wrong with it.
+/// Configures a link. Created by a driver crate; finished by [`spawn`](Self::spawn) or
+/// [`connect`](Self::connect), which report the first mistake.
 pub struct Builder<Rt> {
     runtime: Rt,
     template: Template,
-    /// The first thing that is wrong.
+    /// The first mistake.
     mistake: Option<BuildError>,
     config: Configured,
     protocol: Option<Box<dyn Protocol + Send>>,
@@ -52,7 +52,7 @@ pub struct Builder<Rt> {
     tls: crate::tls::Tls,
 }
 
-/// A link that cannot be made.
+/// Why a link cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -62,8 +62,8 @@ pub enum BuildError {
     /// The configuration cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The first endpoint is encrypted, and another one is not: who can block the first could read
-    /// all that goes to the other.
+    /// The first endpoint is encrypted, and another one is not: an attacker who blocks the first
+    /// could read everything sent to the other.
     #[error(
         "the endpoint {endpoint} is not encrypted, but the first one ({first}) is; it must be wss, too"
     )]
@@ -78,7 +78,7 @@ pub enum BuildError {
     Header {
         /// Its name.
         name: String,
-        /// What is wrong, without its value.
+        /// The problem, without the value.
         problem: &'static str,
     },
     /// Two calls of the builder exclude each other.
@@ -90,7 +90,7 @@ pub enum BuildError {
 }
 
 impl<Rt: Runtime> Builder<Rt> {
-    /// A link to this address, on this runtime, with everything else at its default.
+    /// Creates a builder for a link to this address, on this runtime, with defaults for the rest.
     #[must_use]
     pub fn new(runtime: Rt, request: impl IntoRequest) -> Self {
         let builder = Self {
@@ -134,8 +134,8 @@ impl<Rt: Runtime> Builder<Rt> {
     }
 
     /// Another address for the same service. The next one in turn is dialed when an attempt fails,
-    /// or a link is lost before it was stable. It gets the same headers as the first, and has none
-    /// of its own. If the first address is `wss`, all must be.
+    /// or a link is lost before it was stable. It is sent the same headers as the first. If the
+    /// first address is `wss`, all must be.
     #[must_use]
     pub fn endpoint(self, request: impl IntoRequest) -> Self {
         let request = request.into_request();
@@ -145,10 +145,10 @@ impl<Rt: Runtime> Builder<Rt> {
             .add_endpoint(request)
     }
 
-    /// A header for every handshake. It goes to the origins (scheme, host and port) of the
-    /// configured addresses only, wherever a redirect leads; `user-agent` goes everywhere.
-    /// Credentials (`authorization`, `cookie`, `proxy-authorization`) never get into a log. A
-    /// `host` header is sent in place of the one that the address makes.
+    /// Adds a header to every handshake. It is sent to the origins (scheme, host and port) of the
+    /// configured addresses only, wherever a redirect leads; `user-agent` is sent everywhere.
+    /// Credentials (`authorization`, `cookie`, `proxy-authorization`) are never logged. A `host`
+    /// header replaces the one derived from the address.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let added = parse_header(name, value).and_then(|(name, value)| self.append(name, value));
@@ -161,9 +161,9 @@ impl<Rt: Runtime> Builder<Rt> {
         self.template.headers.try_append(&name, value).map(drop).map_err(too_many)
     }
 
-    /// Whether headers also follow a redirect to a stranger: an origin that is not configured.
-    /// `false` by default, since a header may hold a key. Credentials, headers whose value is
-    /// marked as sensitive, and `host` never do.
+    /// Whether headers are also sent after a redirect to a foreign origin, one that is not
+    /// configured. `false` by default, since a header may hold a key. Credentials, headers whose
+    /// value is marked as sensitive, and `host` never are.
     #[must_use]
     pub const fn headers_follow_redirects(mut self, follow: bool) -> Self {
         self.template.headers_follow = follow;
@@ -172,17 +172,18 @@ impl<Rt: Runtime> Builder<Rt> {
 
     /// Whether the link has a cookie jar: what a server sets (`Set-Cookie`), in the answer that
     /// opens the link or in one that refuses or redirects it, is sent with the next dial to the
-    /// same origin. `false` by default. It lives in memory, as long as the link; a cookie's `Path`,
-    /// `Secure`, `Max-Age` and `Expires` hold, and it goes to no other host, whatever its `Domain`.
-    /// A cookie given by [`header`](Self::header) goes in place of one with the same name.
+    /// same origin. `false` by default. The jar is in memory and lasts as long as the link; a
+    /// cookie's `Path`, `Secure`, `Max-Age` and `Expires` are respected, and it is sent to no other
+    /// host, whatever its `Domain`. A cookie set with [`header`](Self::header) replaces one with
+    /// the same name.
     #[must_use]
     pub fn cookies(mut self, keep: bool) -> Self {
         self.template.cookies = keep.then(Jar::default);
         self
     }
 
-    /// A subprotocol to ask the server for; several in the order of preference. A redirect may lead
-    /// anybody to see it: for a token there is [`TokenPlacement::Subprotocol`].
+    /// Adds a subprotocol to offer to the server, in order of preference. After a redirect, a
+    /// foreign server sees it: for a token use [`TokenPlacement::Subprotocol`].
     #[must_use]
     pub fn subprotocol(mut self, name: &str) -> Self {
         let is_known =
@@ -198,9 +199,9 @@ impl<Rt: Runtime> Builder<Rt> {
         self.record_mistake(added)
     }
 
-    /// Brings a token for every attempt, and ahead of expiry while connected. It is called once per
-    /// attempt, by one caller at a time; an error or a panic counts as a failed fetch, and its text
-    /// is shown to people.
+    /// Sets the provider of tokens, called for every attempt, and before expiry while connected. It
+    /// is called once per attempt, never concurrently; an error or a panic counts as a failed
+    /// fetch, and its text appears in events.
     #[must_use]
     pub fn token<F, Fut, E>(mut self, provider: F) -> Self
     where
@@ -212,18 +213,18 @@ impl<Rt: Runtime> Builder<Rt> {
         self
     }
 
-    /// Brings an address for every attempt, in place of the configured endpoint whose turn it is: a
-    /// signed URL, a ticket for one use, the answer of a call that negotiates. It is called once
-    /// per attempt, by one caller at a time, after the [token](Self::token) has come; an error or a
-    /// panic counts as a failed fetch, and its text is shown to people. An address at which there
-    /// can be no WebSocket is a failed fetch as well, and so is one in plain text if the endpoint
-    /// has TLS, or with a user name beside an `authorization` header or a Bearer token. It may
-    /// leave out what is the same as in the endpoint, and may say `http` for `ws`.
+    /// Sets the provider of addresses, called for every attempt in place of the configured
+    /// endpoint: a signed URL, a ticket for one use, the answer of a negotiating request. It is
+    /// called once per attempt, never concurrently, after the [token](Self::token) was fetched; an
+    /// error or a panic counts as a failed fetch, and its text appears in events. A URL that is not
+    /// a WebSocket URL is a failed fetch as well, and so is one in plain text if the endpoint has
+    /// TLS, or with a user name beside an `authorization` header or a Bearer token. It may be
+    /// relative to the endpoint, and `http` stands for `ws`.
     ///
-    /// With several endpoints, a failed fetch turns to the next one, like a failed dial. A redirect
-    /// belongs to the attempt, and needs no other address. The address is trusted like a configured
-    /// one: token, headers and cookies go there. Its path is shown in events and logs, its query
-    /// and its user name are not.
+    /// With several endpoints, a failed fetch moves to the next one, like a failed dial. A redirect
+    /// belongs to the attempt, and causes no other fetch. The address is trusted like a configured
+    /// one: token, headers and cookies are sent there. Its path appears in events and logs, its
+    /// query and its user name do not.
     ///
     /// ```no_run
     /// # use relink_driver::{AddressRequest, Builder, Runtime};
@@ -247,10 +248,10 @@ impl<Rt: Runtime> Builder<Rt> {
         self
     }
 
-    /// Brings the token for a channel that was subscribed to with
+    /// Sets the provider of tokens for channels that were subscribed to with
     /// [`Subscription::with_token`](relink::Subscription::with_token): a fresh one for every
-    /// subscription. Several channels are asked for at once; an error or a panic counts as a failed
-    /// fetch, which is tried again.
+    /// subscription. It is called for several channels at once; an error or a panic counts as a
+    /// failed fetch, which is retried.
     #[must_use]
     pub fn channel_token<F, Fut, E>(mut self, provider: F) -> Self
     where
@@ -262,22 +263,21 @@ impl<Rt: Runtime> Builder<Rt> {
         self
     }
 
-    /// Goes on with a session of an earlier life of this process, or of another one
-    /// ([`Client::resume`](Client::resume)): nothing that was sent to it meanwhile is lost, if the
-    /// server still has it.
+    /// Resumes a session of an earlier process ([`Client::resume`](Client::resume)): no message
+    /// sent to it meanwhile is lost, if the server still has them.
     #[must_use]
     pub fn resume(mut self, resume: Resume) -> Self {
         self.resume = Some(resume);
         self
     }
 
-    /// Speaks `relink.v1`, in this encoding: acknowledgements, resume, channels, presence. The
-    /// token goes with the first frame instead of a header.
+    /// Uses `relink.v1`, in this encoding: acknowledgements, resume, channels, presence. The token
+    /// is sent in the first frame instead of a header.
     ///
-    /// The configuration is [`v1::config`](relink_v1::config). One that is given with
-    /// [`config`](Self::config), before or after, is used as it is if it has the authentication
-    /// step, and else [adapted](relink_v1::adapt): what it leaves at its default is as the protocol
-    /// wants it. A protocol or a placement of one's own stays.
+    /// The configuration is [`v1::config`](relink_v1::config). One that is set with
+    /// [`config`](Self::config), before or after, is used unchanged if it has the authentication
+    /// step, and otherwise [adapted](relink_v1::adapt): its defaults are replaced by those of the
+    /// protocol. A protocol or a token placement that you set is kept.
     #[cfg(feature = "v1")]
     #[must_use]
     pub fn relink_v1(self, encoding: relink_v1::Encoding) -> Self {
@@ -294,10 +294,10 @@ impl<Rt: Runtime> Builder<Rt> {
         })
     }
 
-    /// Behaves as this system does: its configuration, its wire protocol, its subprotocol, where
-    /// its token goes. The crate `relink-profiles` has five. A protocol or a placement of one's own
-    /// stays, wherever it is given; a configuration of one's own is made from the profile's, and
-    /// given after this.
+    /// Behaves like this system: its configuration, wire protocol, subprotocol and token placement.
+    /// The crate `relink-profiles` has five. A protocol or a token placement that you set, before
+    /// or after, is kept; to change the configuration, start from the profile's and set it after
+    /// this call.
     #[must_use]
     pub fn profile(mut self, profile: &Profile) -> Self {
         if self.config.own.is_some() {
@@ -305,7 +305,7 @@ impl<Rt: Runtime> Builder<Rt> {
                             profile's, and call config() after profile()";
             return self.record_mistake(Err(BuildError::Conflict(conflict)));
         }
-        // An address that is none is reported when the link is made.
+        // An invalid address is reported when the link is created.
         let address = self.template.endpoints.first().map(|endpoint| endpoint.address.clone());
         let protocol = (profile.protocol)(&address.unwrap_or_else(|| Address::from("")));
         if let Some(subprotocol) = profile.subprotocol {
@@ -321,7 +321,7 @@ impl<Rt: Runtime> Builder<Rt> {
         self.record_mistake(if is_second { Err(BuildError::Conflict(conflict)) } else { Ok(()) })
     }
 
-    /// How the token reaches the server; as `Authorization: Bearer …` by default.
+    /// How the token is sent to the server; as `Authorization: Bearer …` by default.
     #[must_use]
     pub fn token_placement(mut self, placement: TokenPlacement) -> Self {
         self.placement = Some(placement);
@@ -336,15 +336,15 @@ impl<Rt: Runtime> Builder<Rt> {
         self
     }
 
-    /// The limits on what the peer may send. A server of `relink.v1` is told of them, and withholds
-    /// what is larger.
+    /// The limits on what the peer may send. They are announced to a `relink.v1` server, which
+    /// withholds larger messages.
     #[must_use]
     pub const fn limits(mut self, limits: WireLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// How much may wait for the application.
+    /// The limits on events that wait for the application.
     #[must_use]
     pub const fn inbox(mut self, limits: InboxLimits) -> Self {
         self.inbox = limits;
@@ -352,7 +352,7 @@ impl<Rt: Runtime> Builder<Rt> {
     }
 
     /// Opens the byte stream of each attempt in place of TCP: a proxy, a Unix socket, a pipe in
-    /// memory. TLS still goes on top where the address is `wss`.
+    /// memory. TLS is still added if the address is `wss`.
     #[must_use]
     pub fn connector<F, Fut, S>(mut self, connect: F) -> Self
     where
@@ -367,7 +367,7 @@ impl<Rt: Runtime> Builder<Rt> {
         self
     }
 
-    /// TLS with roots or client certificates of one's own.
+    /// TLS with your own roots or client certificates.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
@@ -379,7 +379,7 @@ impl<Rt: Runtime> Builder<Rt> {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with what it was built from; nothing was dialled then.
+    /// The first mistake of the configuration; nothing was dialed.
     pub fn spawn(self) -> Result<(Client, Events), BuildError> {
         Ok(spawn(self.engine()?))
     }
@@ -440,7 +440,8 @@ impl<Rt: Runtime> Builder<Rt> {
     }
 }
 
-/// Who can block the encrypted endpoint must not thereby get the secrets of the link in the clear.
+/// Otherwise an attacker who blocks the encrypted endpoint would see the secrets of the link in
+/// plain text.
 fn all_as_secure_as_the_first(endpoints: &[Endpoint]) -> Result<(), BuildError> {
     let Some(first) = endpoints.first().filter(|first| first.origin.is_secure()) else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! [`ChannelTokens`]: fetches of tokens for channels, as many at once as there are channels.
+//! [`ChannelTokens`]: concurrent fetches of tokens, one for each channel.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,10 +12,11 @@ use futures_util::{FutureExt, StreamExt};
 use relink::session::Secret;
 use relink::{Channel, SessionInput};
 
-/// Brings the token for one channel.
+/// Fetches the token for one channel.
 type Provider = Arc<dyn Fn(Channel) -> BoxFuture<'static, Result<Secret, String>> + Send + Sync>;
 
-/// A fetch has a number; its result counts while no later one was begun for the same channel.
+/// The number of a fetch, its channel and its result, which counts only if no later fetch was
+/// started for the channel.
 type Fetched = (u64, Channel, Result<Secret, String>);
 
 #[derive(Default)]
@@ -41,7 +42,7 @@ impl ChannelTokens {
         Self { provider: Some(provider), ..Self::default() }
     }
 
-    /// Begins a fetch. A panic of the application's future counts as a failure of it.
+    /// Starts a fetch. A panic of the application's future counts as a failure.
     pub(crate) fn fetch(&mut self, channel: Channel) {
         self.begun += 1;
         let number = self.begun;
@@ -64,7 +65,7 @@ impl ChannelTokens {
         }));
     }
 
-    /// The next result; pending for ever while nothing is fetched.
+    /// The next result; pending while there are no fetches.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SessionInput> {
         while let Poll::Ready(Some((number, channel, result))) = self.fetches.poll_next_unpin(cx) {
             if self.latest.get(&channel) == Some(&number) {

@@ -19,15 +19,15 @@ use crate::handle_state::Shared;
 use crate::line::Place;
 use crate::runtime::Runtime;
 
-/// A handle to a link that runs in a task of its own: send, close, look. Cheap to clone; all clones
-/// mean the same link.
+/// A handle to a link that runs in its own task: sends, closes, queries. Cheap to clone; all clones
+/// share the link.
 ///
-/// Messages go straight into the session's outbox, under one short lock, and the answer is the
-/// session's own. Events, inbound messages among them, come out of [`Events`].
+/// Messages go straight into the session's outbox, under one short lock, and the session's answer
+/// is returned. Events, including inbound messages, are in [`Events`].
 ///
-/// When the last handle is dropped, [`Events`] counted too, the link closes with 1000 after it has
-/// sent what is queued, for `flush_timeout` (5 s) at most. That takes a runtime that still runs: at
-/// the end of `main`, call [`close`](Self::close) and wait for it.
+/// When the last handle is dropped, [`Events`] included, the link sends what is queued, for at most
+/// `flush_timeout` (5 s), and closes with 1000. That needs a running runtime: at the end of `main`,
+/// call [`close`](Self::close) and await it.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -35,42 +35,41 @@ pub struct Client {
 }
 
 /// What happens on a link, in order: a [`Stream`] that ends after [`Event::Closed`]. If the link is
-/// connected again ([`ReopenPolicy`](relink::link::ReopenPolicy)), it goes on.
+/// connected again ([`ReopenPolicy`](relink::link::ReopenPolicy)), it continues.
 ///
-/// A slow reader slows the peer: once the inbox is full the socket is not read. Dropping it means
-/// that nobody listens: messages are then thrown away as they come, and the link lives on for its
-/// clients.
+/// A slow reader slows the peer: once the inbox is full the socket is not read. After it is
+/// dropped, inbound messages are discarded, and the link stays up for its clients.
 pub struct Events {
     shared: Arc<Shared>,
     _handle: Arc<Handle>,
 }
 
-/// What came of a link that was closed.
+/// The summary of a closed link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloseSummary {
-    /// Why the link is at its end; not always [`ClosedReason::Requested`], since something else may
-    /// have come first.
+    /// Why the link is closed; not always [`ClosedReason::Requested`], since something else may
+    /// have closed it first.
     pub reason: ClosedReason,
-    /// Messages handed to a transport, over the whole life of the link.
+    /// The number of messages sent, over the whole life of the link.
     pub sent: u64,
-    /// Messages that never were: each was reported as [`Event::Dropped`].
+    /// The number of messages dropped: each was reported as [`Event::Dropped`].
     pub dropped: u64,
-    /// What each of several endpoints said, if the link ended because of that: as
-    /// [`Event::EndpointsFailed`] tells.
+    /// The last answer of each endpoint, if the link ended because of them, as in
+    /// [`Event::EndpointsFailed`].
     pub answers: Vec<Answer>,
 }
 
-/// A link that cannot be used again.
+/// The link is closed and cannot be connected again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("link is closed ({reason}) and cannot be connected again; create a new one")]
 #[non_exhaustive]
 pub struct ClosedError {
-    /// Why: the end that the link is at, or is closing towards.
+    /// Why the link is closed, or is closing.
     pub reason: ClosedReason,
 }
 
-/// A place among those who wait for room, given up with the future that holds it.
+/// A place in the line for room, given up when the future that holds it is dropped.
 struct Queueing<'a> {
     shared: &'a Shared,
     place: Place,
@@ -89,7 +88,7 @@ impl Drop for Queueing<'_> {
     }
 }
 
-/// A place among those who wait for the end.
+/// A place among the futures that wait for the end.
 struct Watching<'a> {
     shared: &'a Shared,
     place: Place,
@@ -103,7 +102,7 @@ impl Drop for Watching<'_> {
     }
 }
 
-/// The last one to go closes the link.
+/// Dropping the last one closes the link.
 struct Handle(Arc<Shared>);
 
 impl Drop for Handle {
@@ -128,20 +127,19 @@ pub(crate) fn spawn<Rt: Runtime>(mut engine: Engine<Rt>) -> (Client, Events) {
 }
 
 impl Client {
-    /// Sends a message, waiting for room in the outbox where it is full and told to refuse. While
-    /// the link is down the message waits in the outbox and this returns at once.
+    /// Sends a message. If the outbox is full and configured to refuse, it waits for room. While
+    /// the link is down, the message waits in the outbox and this returns at once.
     ///
     /// First come, first served: a large message that waits for room goes before smaller ones that
     /// were sent later.
     ///
-    /// Cancel-safe: dropped before it is done, the message was not taken, and is dropped with the
-    /// future; its place goes to the next. A future that is neither polled nor dropped holds up
-    /// those behind it.
+    /// Cancel-safe: if the future is dropped before it is done, the message is not sent, and is
+    /// dropped with it. A future that is neither polled nor dropped delays those after it.
     ///
     /// # Errors
     ///
-    /// The message comes back where it can never be taken: it is larger than the outbox, the link
-    /// is closed, or it is down and told to refuse.
+    /// Returns the message if it cannot be sent: it is larger than the outbox, the link is closed,
+    /// or it is down and configured to refuse.
     pub fn send(
         &self,
         message: impl Into<Outgoing>,
@@ -173,7 +171,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As for [`send`](Self::send), and where the outbox is full, or others wait for room in it.
+    /// As for [`send`](Self::send), and if the outbox is full, or others wait for room in it.
     pub fn try_send(&self, message: impl Into<Outgoing>) -> Result<SendReceipt, SendError> {
         self.shared.try_send(message.into(), false)
     }
@@ -184,23 +182,23 @@ impl Client {
         self.shared.subscribe(channel.into(), subscription);
     }
 
-    /// Does not want a channel's messages any more. Tells whether it was subscribed to.
+    /// Unsubscribes from a channel. Returns true if it was subscribed to.
     pub fn unsubscribe(&self, channel: &Channel) -> bool {
         self.shared.unsubscribe(channel)
     }
 
-    /// Closes the link with 1000 after what is queued has gone out, and was acknowledged where
-    /// messages are, and waits for the end. A link that is down, or is lost meanwhile, goes on
-    /// trying for that. `flush_timeout` and `close_timeout` bound the wait; where nothing is
-    /// queued, a link that is down ends at once.
+    /// Closes the link with 1000 after queued messages were sent, and acknowledged if the protocol
+    /// does that, and waits for the end. A link that is down, or is lost meanwhile, keeps trying to
+    /// send them. `flush_timeout` and `close_timeout` bound the wait; if nothing is queued, a link
+    /// that is down closes at once.
     ///
-    /// Cancel-safe: dropped before it is done, the link goes on closing.
+    /// Cancel-safe: if the future is dropped, the link keeps closing.
     pub fn close(&self) -> impl Future<Output = CloseSummary> + Send + '_ {
         self.close_with(CloseCode::NORMAL, "")
     }
 
-    /// The same with a code and a reason for people, which the peer sees; [`CloseFrame::for_wire`]
-    /// says what becomes of a code that may not be sent and of a reason that is too long.
+    /// The same with a code and a reason for display, both sent to the peer; see
+    /// [`CloseFrame::for_wire`] for a code that may not be sent and a reason that is too long.
     pub fn close_with(
         &self,
         code: CloseCode,
@@ -211,8 +209,8 @@ impl Client {
         self.closed_since(since)
     }
 
-    /// Waits for the end of the link, for any reason; one that is connected again right after its
-    /// end has come to it, too. Cancel-safe.
+    /// Waits until the link is closed, for any reason, even if it is connected again right after
+    /// that. Cancel-safe.
     pub fn closed(&self) -> impl Future<Output = CloseSummary> + Send + '_ {
         let since = self.shared.lock().ends;
         self.closed_since(since)
@@ -238,30 +236,29 @@ impl Client {
         })
     }
 
-    /// Connects again, if the link is at an end that allows it
-    /// ([`ReopenPolicy`](relink::link::ReopenPolicy)). While it closes towards such an end, that is
-    /// remembered: it starts again once it is there, unless it is closed once more meanwhile. Does
-    /// nothing while the link is up, or on its way. After many dials in a short time, the next one
-    /// waits as `budget.rate` demands.
+    /// Reopens a closed link, if the [`ReopenPolicy`](relink::link::ReopenPolicy) allows it. While
+    /// the link is closing, this is remembered: it is reopened once it is closed, unless `close` is
+    /// called again meanwhile. Does nothing while the link is up or connecting. After many dials in
+    /// a short time, the next one waits for `budget.rate`.
     ///
-    /// What happens from then on is told after [`Event::Closed`]: go on listening to [`Events`].
+    /// Later events follow after [`Event::Closed`]: keep receiving from [`Events`].
     ///
     /// # Errors
     ///
-    /// The link is at an end that is final for it, or closing towards one; see
-    /// [`ClientCell`](crate::ClientCell) for what hands out the next one.
+    /// If the link is closed for good, or closing; [`ClientCell`](crate::ClientCell) creates the
+    /// next one.
     pub fn connect(&self) -> Result<(), ClosedError> {
         self.shared.connect()
     }
 
-    /// Dials at once instead of waiting, with a fresh backoff; the same as a person's *retry now*.
-    /// The first time, that is: who asks at every failure gets further dials as `budget.rate`
-    /// allows. At an end, and while the link closes, it does what [`connect`](Self::connect) does.
+    /// Dials at once instead of waiting, with a fresh backoff: for a *retry now* button. If it is
+    /// called after every failure, further dials wait for `budget.rate`. On a closed or closing
+    /// link it is the same as [`connect`](Self::connect).
     pub fn retry_now(&self) {
         self.shared.tell(SessionInput::RetryNow);
     }
 
-    /// Logs in, where the handshake waits for the application's word.
+    /// Logs in, if the handshake waits for the application's login.
     pub fn login(&self) {
         self.shared.tell(SessionInput::Login);
     }
@@ -271,17 +268,17 @@ impl Client {
         self.shared.tell(SessionInput::MarkStable);
     }
 
-    /// Passes on a hint from the system: a network that came or went, a machine that woke up.
+    /// Passes a hint from the system: the network came or went, or the machine woke up.
     pub fn hint(&self, hint: Hint) {
         self.shared.tell(SessionInput::Hint(hint));
     }
 
-    /// Whether messages are still taken, now or for when the link is usable.
+    /// Whether messages are still accepted, to be sent now or when the link is usable.
     pub(crate) fn is_live(&self) -> bool {
         !self.shared.lock().session.is_closing()
     }
 
-    /// The subprotocol that the server chose for the present transport.
+    /// The subprotocol that the server chose for the current transport.
     #[must_use]
     pub fn subprotocol(&self) -> Option<String> {
         self.shared.lock().subprotocol.clone()
@@ -293,7 +290,7 @@ impl Client {
         self.shared.lock().session.state()
     }
 
-    /// The status a person should see.
+    /// The status to show.
     #[must_use]
     pub fn shown(&self) -> Status {
         self.shared.lock().session.surface().shown()
@@ -305,27 +302,27 @@ impl Client {
         self.shared.lock().session.surface().colour()
     }
 
-    /// Everyone who is in a channel that was subscribed to with presence, as far as this side
-    /// knows.
+    /// The members of a channel that was subscribed to with presence, as far as is known.
     #[must_use]
     pub fn members(&self, channel: &Channel) -> Vec<Member> {
         self.shared.lock().session.members(channel)
     }
 
-    /// The last message of a channel that the application has taken: what came out of [`Events`].
+    /// The position of the last message of a channel that the application has taken from
+    /// [`Events`].
     #[must_use]
     pub fn position(&self, channel: &Channel) -> Option<Position> {
         self.shared.lock().session.position(channel)
     }
 
-    /// The session as it can be gone on with, by another process too
+    /// The session to resume, also from another process
     /// ([`Builder::resume`](crate::Builder::resume)).
     #[must_use]
     pub fn resume(&self) -> Option<Resume> {
         self.shared.lock().session.resume()
     }
 
-    /// What happened so far.
+    /// The statistics so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         *self.shared.lock().session.stats()
@@ -340,7 +337,7 @@ impl std::fmt::Debug for Client {
 
 impl Events {
     /// The next event, without any trait in scope; `None` after [`Event::Closed`], unless the link
-    /// has been connected again: ask on after [`Client::connect`]. Cancel-safe.
+    /// has been connected again: keep calling it after [`Client::connect`]. Cancel-safe.
     pub fn recv(&mut self) -> impl Future<Output = Option<Event>> + Send + '_ {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx))
     }

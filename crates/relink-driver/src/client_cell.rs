@@ -1,18 +1,17 @@
-//! [`ClientCell`]: a handle that outlives the end of its link.
+//! [`ClientCell`]: a handle that creates a new link when the last one is closed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::builder::BuildError;
 use crate::client::Client;
 
-/// A handle that can be asked for a link at any time: it hands out the live one, or makes a fresh
-/// one where the last has come to its end.
+/// Returns a link at any time: the live one, or a new one if the last is closed.
 ///
-/// The end of a link is final for it, so that whoever holds a [`Client`] knows what they have. An
-/// application that logs one user out and another in wants the next link, and everybody who sends
-/// should find it: they ask this.
+/// The end of a link is final for it, so that a [`Client`] always stands for the same link. An
+/// application that logs one user out and another in needs a new link that all its parts find: they
+/// get it from here.
 ///
-/// How a link is made is the application's: from where, with which token, and who listens to its
+/// The application defines how a link is created: its address, its token, and the receiver of its
 /// events.
 ///
 /// ```no_run
@@ -27,25 +26,25 @@ use crate::client::Client;
 /// # }
 /// ```
 ///
-/// It holds the link as any other [`Client`] does: as long as it is there, the link lives.
+/// It keeps the link open, like any other [`Client`].
 pub struct ClientCell<E = BuildError> {
     make: Box<dyn Fn() -> Result<Client, E> + Send + Sync>,
     last: Mutex<Option<Client>>,
 }
 
 impl<E> ClientCell<E> {
-    /// Creates the client lazily with `make`, when it is first asked for.
+    /// Creates the client lazily with `make`, on the first call of [`get`](Self::get).
     #[must_use]
     pub fn new(make: impl Fn() -> Result<Client, E> + Send + Sync + 'static) -> Self {
         Self { make: Box::new(make), last: Mutex::new(None) }
     }
 
-    /// The live link, or a fresh one where there is none, or where the last is closing or closed.
-    /// All who ask at the same time get the same one; `make` must not ask itself.
+    /// Returns the live link, or creates one if there is none, or if the last is closing or closed.
+    /// Concurrent calls get the same one; `make` must not call this.
     ///
     /// # Errors
     ///
-    /// What making it says; the next one who asks tries again.
+    /// The error of `make`; the next call tries again.
     pub fn get(&self) -> Result<Client, E> {
         let mut last = self.lock();
         if let Some(client) = last.as_ref().filter(|client| client.is_live()) {
@@ -56,14 +55,14 @@ impl<E> ClientCell<E> {
         Ok(client)
     }
 
-    /// The live link, if there is one. Nothing is made.
+    /// Returns the live link, if there is one, without creating one.
     #[must_use]
     pub fn live(&self) -> Option<Client> {
         self.lock().as_ref().filter(|client| client.is_live()).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Client>> {
-        // Where `make` panics, the last link is as it was.
+        // If `make` panics, the last link is unchanged.
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

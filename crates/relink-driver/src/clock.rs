@@ -10,11 +10,11 @@ pub(crate) fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
 
-/// A monotonic clock, counted from when this was made: for runtimes without one of their own.
+/// A monotonic clock, counted from its creation: for runtimes without a clock.
 ///
-/// It goes on while the machine is suspended, if the system has such a clock (Linux, Android,
-/// macOS, iOS, Windows). The clock of [`std::time::Instant`] stands still then on all but Windows,
-/// and a message whose time is over would be sent hours later.
+/// It counts suspended time if the system has such a clock (Linux, Android, macOS, iOS, Windows).
+/// The clock of [`std::time::Instant`] does so on Windows only; with it, an expired message would
+/// be sent hours later.
 #[derive(Debug, Clone, Copy)]
 pub struct StdClock {
     origin: boot_time::Instant,
@@ -34,9 +34,9 @@ impl StdClock {
     }
 }
 
-/// How long the machine was suspended: what the clock of a runtime misses.
+/// How long the machine was suspended, which the clock of a runtime misses.
 ///
-/// For runtimes that have a clock of their own, which tests pause: add it to what that clock says.
+/// For runtimes with their own clock, which tests can pause: add it to the time of that clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Suspension {
     awake: std::time::Instant,
@@ -48,7 +48,7 @@ impl Suspension {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the driver's clock file")]
     pub fn start() -> Self {
-        // In this order, what passes between the two readings is never taken for time suspended.
+        // In this order, the time between the two readings never counts as suspended.
         Self { awake: std::time::Instant::now(), all: boot_time::Instant::now() }
     }
 

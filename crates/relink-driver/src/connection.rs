@@ -25,38 +25,37 @@ use crate::runtime::{Runtime, Sleep};
 /// Polling either half drives the link: it dials, sends heartbeats and reconnects while it is
 /// polled, and only then. The stream ends after [`Event::Closed`], and goes on if the link is
 /// [connected again](Self::reconnect). Dropping it drops the transport, without a close frame. For
-/// a link that lives by itself, spawn a [`Client`](crate::Client).
+/// a link that runs by itself, spawn a [`Client`](crate::Client).
 ///
 /// Both halves may be polled from different tasks, as after `split()`.
 ///
 /// # Cancellation
 ///
-/// `next()` loses nothing when it is dropped. `send()` of the `SinkExt` trait hands the message
-/// over in one step: dropped before that, the message goes with it; after it, the message is on its
-/// way.
+/// Dropping `next()` loses nothing. `send()` of the `SinkExt` trait passes the message in one step:
+/// if it is dropped before that, so is the message; after it, the message is sent.
 ///
 /// # Closing
 ///
-/// `close()` of the `SinkExt` trait lets what was taken go out first, for `flush_timeout` (5 s) at
-/// most. A message that the sink took while the outbox was full has as long to find room in it;
-/// then it comes back, with [`SendErrorKind::Closed`], and the link closes: call `close()` again to
+/// `close()` of the `SinkExt` trait sends accepted messages first, for at most `flush_timeout` (5
+/// s). A message that the sink accepted while the outbox was full waits for room for the same time;
+/// then it is returned with [`SendErrorKind::Closed`], and the link closes: call `close()` again to
 /// wait for that.
 pub struct Connection<Rt: Runtime> {
     engine: Engine<Rt>,
     tasks: Arc<Tasks>,
     finished: bool,
-    /// Events handed out since the engine last ran.
+    /// Events returned since the engine last ran.
     handed_out: u32,
-    /// A message that `start_send` found no room for: it goes first.
+    /// A message for which `start_send` found no room: it is sent first.
     held: Option<Message>,
     /// Until when `poll_close` waits for room for it.
     hold_until: Option<(Instant, Rt::Sleep)>,
-    /// How many ends were told before the one that `poll_close` waits for.
+    /// The number of ends that were reported before the one that `poll_close` waits for.
     closing_since: Option<u64>,
 }
 
-/// A burst of events waits in the inbox while its owner looks at each; after so many the engine has
-/// a turn between them, or pings would go unanswered.
+/// While a burst of events waits in the inbox, the engine runs after this many of them, or pings
+/// would go unanswered.
 const HAND_OUT: u32 = 32;
 
 /// The tasks that poll the two halves; both are woken when anything happens.
@@ -99,42 +98,41 @@ impl<Rt: Runtime> Connection<Rt> {
         *self.shared().lock().session.stats()
     }
 
-    /// Connects again, if the link is at an end that allows it
-    /// ([`ReopenPolicy`](relink::link::ReopenPolicy)); while it closes towards such an end, once it
-    /// is there.
+    /// Reopens a closed link, if the [`ReopenPolicy`](relink::link::ReopenPolicy) allows it; while
+    /// it is closing, once it is closed.
     ///
     /// # Errors
     ///
-    /// The link is at an end that is final for it, or closing towards one.
+    /// If the link is closed for good, or closing.
     pub fn reconnect(&mut self) -> Result<(), ClosedError> {
         self.shared().connect()
     }
 
-    /// Dials at once instead of waiting, with a fresh backoff; when asked for at every failure, as
-    /// `budget.rate` allows.
+    /// Dials at once instead of waiting, with a fresh backoff; if called after every failure,
+    /// further dials wait for `budget.rate`.
     pub fn retry_now(&mut self) {
         self.shared().tell(SessionInput::RetryNow);
     }
 
-    /// Passes on a hint from the system: a network that came or went, a machine that woke up.
+    /// Passes a hint from the system: the network came or went, or the machine woke up.
     pub fn hint(&mut self, hint: Hint) {
         self.shared().tell(SessionInput::Hint(hint));
     }
 
-    /// Begins to close, with a code and a reason for people; poll on until [`Event::Closed`].
-    /// `SinkExt::close` does the same with 1000 and waits. [`CloseFrame::for_wire`] says what
-    /// becomes of a code that may not be sent.
+    /// Starts to close, with a code and a reason for display; keep polling until [`Event::Closed`].
+    /// `SinkExt::close` does the same with 1000 and waits. See [`CloseFrame::for_wire`] for a code
+    /// that may not be sent.
     pub fn start_close(&mut self, code: CloseCode, reason: &str) {
         self.shared().tell(SessionInput::Close(CloseFrame::new(code, reason)));
     }
 
-    /// Sends a message with more to it than the sink takes, a channel or a priority, if there is
+    /// Sends a message that may have a channel or a priority, which the sink has not, if there is
     /// room for it now.
     ///
     /// # Errors
     ///
-    /// The message comes back where the outbox is full or too small for it, where one that the sink
-    /// took waits for room, where the link is closed, and where it is down and told to refuse.
+    /// Returns the message if the outbox is full or too small for it, if one that the sink accepted
+    /// waits for room, if the link is closed, or if it is down and configured to refuse.
     pub fn try_send(&mut self, message: impl Into<Outgoing>) -> Result<SendReceipt, SendError> {
         self.shared().try_send(message.into(), self.held.is_some())
     }
@@ -144,12 +142,12 @@ impl<Rt: Runtime> Connection<Rt> {
         self.shared().subscribe(channel.into(), subscription);
     }
 
-    /// Does not want a channel's messages any more. Tells whether it was subscribed to.
+    /// Unsubscribes from a channel. Returns true if it was subscribed to.
     pub fn unsubscribe(&mut self, channel: &Channel) -> bool {
         self.shared().unsubscribe(channel)
     }
 
-    /// The session as it can be gone on with, by another process too
+    /// The session to resume, also from another process
     /// ([`Builder::resume`](crate::Builder::resume)).
     #[must_use]
     pub fn resume(&self) -> Option<Resume> {
@@ -181,7 +179,7 @@ impl<Rt: Runtime> Connection<Rt> {
         self.tasks.sink.register(cx.waker());
         let ran = self.run();
         if ran != Ran::Idle {
-            // What this half brought about may be what the other one waits for.
+            // The other half may wait for what this one caused.
             self.tasks.stream.wake();
         }
         self.send_held()?;
@@ -194,7 +192,7 @@ impl<Rt: Runtime> Connection<Rt> {
         Poll::Pending
     }
 
-    /// Whether one more message can be taken; how large it will be, nobody knows yet.
+    /// Whether one more message can be accepted; its size is not known yet.
     fn has_room(&self) -> bool {
         let state = self.shared().lock();
         let outbox = state.session.outbox();
@@ -223,7 +221,7 @@ impl<Rt: Runtime> Connection<Rt> {
     fn send_or_hold(&mut self, message: Message) -> Result<(), SendError> {
         let (now, outgoing) = (self.shared().now(), Outgoing::from(message));
         let mut state = self.shared().lock();
-        // Asked first: what only waits does not count as refused.
+        // Checked first: a message that only waits does not count as refused.
         if state.session.may_send(&outgoing) == Err(SendErrorKind::Full) {
             drop(state);
             self.held = Some(outgoing.message);
@@ -267,8 +265,8 @@ impl<Rt: Runtime> Stream for Connection<Rt> {
 impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
     type Error = SendError;
 
-    /// Ready where the outbox has room, or makes some. A closed link is ready too:
-    /// [`start_send`](Self::start_send) says why it refuses.
+    /// Ready if the outbox has room, or makes some. A closed link is ready, too:
+    /// [`start_send`](Self::start_send) returns the error.
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         self.send_held()?;
         if self.held.is_none() && self.has_room() {
@@ -294,8 +292,8 @@ impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
             ready!(self.run_sink(cx, |_| true))?;
         }
         self.hold_until = None;
-        // Once: to say it again would wake this very task, again and again, or close what was
-        // connected again since.
+        // Only once: a second time would wake this task in a loop, or close a link that was
+        // reopened since.
         let since = if let Some(since) = self.closing_since {
             since
         } else {

@@ -1,5 +1,5 @@
 //! A cookie jar for one link, in memory: what a server sets is sent with the next dial to the same
-//! origin, so that a load balancer leads a link back to the server that it had.
+//! origin, so that a load balancer routes a link to its previous server.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -10,16 +10,16 @@ use relink::session::{Origin, Secret};
 
 use crate::clock::wall_clock;
 
-/// A longer cookie is not kept: this is what browsers keep.
+/// A longer cookie is not kept, as in browsers.
 const LONGEST: usize = 4096;
-/// At most this many are kept for a link; the oldest makes room.
+/// The maximum number of cookies of a link; a further one replaces the oldest.
 const MOST: usize = 100;
 
 /// The cookies of one link. Clones are the same jar.
 #[derive(Clone, Default)]
 pub(crate) struct Jar(Arc<Mutex<Vec<Kept>>>);
 
-/// A cookie goes to the origin that set it and to no other, whatever its `Domain` says.
+/// A cookie is sent to the origin that set it only, whatever its `Domain`.
 struct Kept {
     origin: Origin,
     name: String,
@@ -37,8 +37,7 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    /// Names and values for the next request here, the longest path first, but for names that are
-    /// taken.
+    /// The cookies for the next request here, the longest path first, without the names in `taken`.
     pub(crate) fn cookies(&self, taken: &[&str]) -> Vec<String> {
         let now = wall_clock();
         let mut kept = self.jar.lock();
@@ -57,7 +56,7 @@ impl Visit {
             .collect()
     }
 
-    /// Keeps what an answer sets; what has expired deletes.
+    /// Keeps the cookies that an answer sets; expired ones delete.
     pub(crate) fn keep(&self, headers: &HeaderMap) {
         let now = wall_clock();
         let values = headers.get_all(SET_COOKIE).into_iter().filter(|value| value.len() <= LONGEST);
@@ -77,8 +76,8 @@ impl Visit {
         }
     }
 
-    /// A cookie, if this origin may set it (RFC 6265, sections 5.2 and 5.3). Attributes that are
-    /// not known mean nothing.
+    /// A cookie, if this origin may set it (RFC 6265, sections 5.2 and 5.3). Unknown attributes are
+    /// ignored.
     fn read(&self, text: &str, now: SystemTime) -> Option<Kept> {
         let (pair, attributes) = text.split_once(';').unwrap_or((text, ""));
         let (name, value) = pair.split_once('=')?;
@@ -127,7 +126,7 @@ impl Jar {
     }
 }
 
-/// Whether a cookie's domain is this host or stands above it.
+/// Whether a cookie's domain is this host or a parent of it.
 fn covers(domain: &str, host: &str) -> bool {
     let (domain, host) = (domain.to_ascii_lowercase(), host.to_ascii_lowercase());
     domain == host || host.strip_suffix(&domain).is_some_and(|before| before.ends_with('.'))

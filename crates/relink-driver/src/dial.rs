@@ -1,5 +1,4 @@
-//! Opening a transport: TCP, or whatever a connector of one's own brings, and TLS on top where the
-//! address says so.
+//! Opening a transport: TCP or a custom connector, and TLS on top if the address has it.
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -20,7 +19,7 @@ use crate::wire::{Wire, WireError, WireLimits};
 pub(crate) type Connector =
     Arc<dyn Fn(Target) -> BoxFuture<'static, io::Result<BoxStream>> + Send + Sync>;
 
-/// What every attempt of a link needs to open its transport.
+/// The parts that every attempt of a link needs to open its transport.
 #[derive(Clone)]
 pub(crate) struct Dialer {
     pub(crate) template: Template,
@@ -30,7 +29,7 @@ pub(crate) struct Dialer {
     pub(crate) tls: crate::tls::Tls,
 }
 
-/// An open transport whose WebSocket handshake has yet to be spoken.
+/// An open transport, before the WebSocket handshake.
 pub(crate) struct Dialed {
     pub(crate) stream: BoxStream,
     pub(crate) heard: Heard,
@@ -48,8 +47,7 @@ impl Dialer {
         let prepared = self.template.prepare(address, token, is_trusted);
         let (dialer, runtime) = (self.clone(), runtime.clone());
         let attempt = async move {
-            // The configured addresses were checked; one that was named since may be another one
-            // next time.
+            // The configured addresses were checked; a redirect may lead elsewhere next time.
             let bad =
                 |error: InvalidUrl| ConnectError::new(Failure::NotWebSocket, error.to_string());
             let Prepared { target, request, visit } = prepared.map_err(bad)?;

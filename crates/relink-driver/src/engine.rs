@@ -1,5 +1,5 @@
-//! [`Engine`]: carries out what the session wants. It dials, moves bytes and sleeps, and decides
-//! nothing.
+//! [`Engine`]: carries out the actions of the session. It dials, moves bytes and sleeps, and
+//! decides nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::runtime::{Runtime, Sleep};
 use crate::trace::Trace;
 use crate::transport::{Buffers, Transport};
 
-/// After this many turns, other tasks have theirs.
+/// After this many turns, the engine yields to other tasks.
 const TURNS: usize = 8;
 
 pub(crate) struct Engine<Rt: Runtime> {
@@ -24,7 +24,7 @@ pub(crate) struct Engine<Rt: Runtime> {
     providers: Providers,
     trace: Trace,
     sleep: Rt::Sleep,
-    /// The one transport there is, or the dial for it.
+    /// The transport, or the dial for it.
     transport: Option<Transport>,
     /// The one fetch that is under way for an attempt or a transport.
     fetch: Option<Fetch>,
@@ -38,11 +38,11 @@ pub(crate) struct Engine<Rt: Runtime> {
 pub(crate) enum Ran {
     /// There is nothing to do until something happens.
     Idle,
-    /// The session wanted something done or told; the application should have a chance to answer.
+    /// The session had actions or events; the application should have a chance to react.
     Told,
     /// There is more to do, after other tasks had their turn.
     Busy,
-    /// Nothing will ever be left to do.
+    /// The link is closed for good.
     Finished,
 }
 
@@ -70,7 +70,7 @@ impl<Rt: Runtime> Engine<Rt> {
         }
     }
 
-    /// Runs in a task of its own; ready when nothing will ever be left to do.
+    /// Runs in its own task; ready when the link is closed for good.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURNS {
             match self.turn(cx) {
@@ -83,7 +83,7 @@ impl<Rt: Runtime> Engine<Rt> {
         Poll::Pending
     }
 
-    /// Runs in the owner's task, until the owner has something to look at.
+    /// Runs in the owner's task, until there is an event for the owner.
     pub(crate) fn run(&mut self, cx: &mut Context<'_>) -> Ran {
         for _ in 0..TURNS {
             let ran = self.turn(cx);
@@ -94,13 +94,13 @@ impl<Rt: Runtime> Engine<Rt> {
         Ran::Busy
     }
 
-    /// Whether every message that the session gave out has gone to the stream.
+    /// Whether every frame of the session was written to the stream.
     pub(crate) fn is_flushed(&mut self) -> bool {
         self.transport.as_mut().is_none_or(Transport::is_flushed)
     }
 
-    /// A turn, whose panics end the link: what the application's protocol was in the middle of,
-    /// nobody knows.
+    /// Runs a turn; a panic ends the link, since the state of the application's protocol is unknown
+    /// after it.
     fn turn(&mut self, cx: &mut Context<'_>) -> Ran {
         catch_unwind(AssertUnwindSafe(|| self.try_turn(cx))).unwrap_or_else(|_| {
             self.give_up();
@@ -108,8 +108,8 @@ impl<Rt: Runtime> Engine<Rt> {
         })
     }
 
-    /// Runs one iteration of the event loop. The order is the core's: what has arrived is handed in
-    /// before the time is.
+    /// Runs one iteration of the event loop. The order is the core's: inputs that have arrived are
+    /// passed before the time.
     fn try_turn(&mut self, cx: &mut Context<'_>) -> Ran {
         let mut busy = self.shared.wakes_up();
         busy |= self.poll_fetch(cx);
@@ -133,7 +133,7 @@ impl<Rt: Runtime> Engine<Rt> {
         }
     }
 
-    /// The link is at its end for good, or nobody holds a handle to it any more.
+    /// The link is closed for good, or no handle to it is left.
     fn is_finished(&self) -> bool {
         let state = self.shared.lock();
         state.ended
@@ -164,7 +164,7 @@ impl<Rt: Runtime> Engine<Rt> {
 
     /// Carries the session's actions out, in their order. The lock is held to take them and to put
     /// the events into the inbox, and not while the application's code runs: a subscriber of
-    /// traces, a token provider, a connector. Tells whether there was any.
+    /// traces, a token provider, a connector. Returns true if there was any.
     fn perform_actions(&mut self) -> bool {
         let mut actions = std::mem::take(&mut self.actions);
         {
@@ -177,8 +177,7 @@ impl<Rt: Runtime> Engine<Rt> {
         let mut events = std::mem::take(&mut self.events);
         for action in actions.drain(..) {
             if let SessionAction::Event(event) = action {
-                // A subscriber that panics has reported that itself, and is no business of the
-                // link's.
+                // A panic of a subscriber was reported already, and does not concern the link.
                 let _ = catch_unwind(AssertUnwindSafe(|| self.trace.event(&event)));
                 events.push(event);
             } else {
@@ -220,15 +219,15 @@ impl<Rt: Runtime> Engine<Rt> {
         }
     }
 
-    /// Nobody will drive the link any more, and its handles learn of it.
+    /// Stops driving the link, and notifies its handles.
     fn give_up(&mut self) {
         self.shared.hand_in(SessionInput::DriverGone);
         self.perform_actions();
     }
 }
 
-/// However the engine ends, in a panic or with its runtime, its handles learn of it: the link is
-/// closed, nobody waits for ever, and what is sent from now on comes back.
+/// However the engine ends, by a panic or with its runtime, the link is closed: its handles are
+/// notified, and messages sent from now on are returned.
 impl<Rt: Runtime> Drop for Engine<Rt> {
     fn drop(&mut self) {
         // A panic here, during another one, would end the process.

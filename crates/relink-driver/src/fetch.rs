@@ -1,4 +1,4 @@
-//! What an attempt needs before it dials, brought by the application's code: a token, an address.
+//! What an attempt needs before it dials, fetched by the application's code: a token, an address.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -14,21 +14,20 @@ use relink::{Address, SessionInput, Token};
 use crate::channel_tokens::ChannelTokens;
 use crate::request::Template;
 
-/// What an address provider is asked: where this attempt should go.
+/// The request to an address provider: where should this attempt go?
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AddressRequest {
     /// The configured endpoint whose turn it is.
     pub endpoint: Address,
-    /// The token of this attempt, if there is a token provider: for a call that has to show it.
+    /// The token of this attempt, if there is a token provider: for a request that needs it.
     pub token: Option<Secret>,
 }
 
-/// The application's code: called once per fetch, and not while another fetch of its kind is under
-/// way.
+/// The application's code: called once per fetch, never concurrently.
 type Provider<In, Out> = Arc<dyn Fn(In) -> BoxFuture<'static, Result<Out, String>> + Send + Sync>;
 
-/// The application's code that brings things, where there is any.
+/// The application's providers, if there are any.
 #[derive(Default)]
 pub(crate) struct Providers {
     pub(crate) token: Option<Provider<(), Token>>,
@@ -36,7 +35,7 @@ pub(crate) struct Providers {
     pub(crate) channels: ChannelTokens,
 }
 
-/// A fetch for one attempt or transport, until it is handed in.
+/// A fetch for one attempt or transport, until its result is passed to the session.
 pub(crate) type Fetch = (TransportId, BoxFuture<'static, SessionInput>);
 
 /// A provider as the application wrote it, with its error as text.

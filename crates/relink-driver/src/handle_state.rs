@@ -1,4 +1,4 @@
-//! What the handles and the engine share: the session and the inbox, behind one lock.
+//! The state shared by handles and engine: the session and the inbox, behind one lock.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,28 +22,28 @@ pub(crate) type DynSession = Session<Box<dyn Protocol + Send>, SmallRng>;
 pub(crate) struct Shared {
     state: Mutex<State>,
     clock: Box<dyn Fn() -> Instant + Send + Sync>,
-    /// The machine woke up, and the session has not been told yet.
+    /// The machine woke up, and the session was not notified yet.
     woken: AtomicBool,
     /// Wakes the engine.
     pub(crate) engine: AtomicWaker,
-    /// Wakes whoever waits for events.
+    /// Wakes the task that waits for events.
     pub(crate) events: AtomicWaker,
 }
 
 pub(crate) struct State {
     pub(crate) session: DynSession,
     pub(crate) inbox: Inbox,
-    /// The subprotocol of the present transport.
+    /// The subprotocol of the current transport.
     pub(crate) subprotocol: Option<String>,
-    /// Who waits for room in the outbox.
+    /// Futures that wait for room in the outbox.
     pub(crate) senders: Line,
-    /// Who waits for the end.
+    /// Futures that wait for the end.
     pub(crate) watchers: Line,
-    /// Handles in the application's hands; at zero the link is closed.
+    /// The number of handles of the application; at zero the link is closed.
     pub(crate) handles: usize,
-    /// The last event was the link's end: until it is connected again, no other will come.
+    /// The last event was the link's end: no other follows unless it is connected again.
     pub(crate) ended: bool,
-    /// How often the link's end was told, and which it was the last time.
+    /// How often the link's end was reported, and the last reason.
     pub(crate) ends: u64,
     last_end: Option<ClosedReason>,
 }
@@ -85,11 +85,10 @@ impl Shared {
         (self.clock)()
     }
 
-    /// Puts events into the inbox, and wakes those who wait for what they tell.
+    /// Puts events into the inbox, and wakes the tasks that wait for them.
     pub(crate) fn tell_application(&self, events: &mut Vec<Event>) {
         let mut state = self.lock();
-        // An application that asked to close, and is behind, is not kept waiting by what still
-        // comes.
+        // Messages that still arrive do not delay an application that is closing and is behind.
         let closing = state.session.state() == relink::State::Closing && state.inbox.is_shut();
         let ends = state.ends;
         for event in events.drain(..) {
@@ -101,7 +100,7 @@ impl Shared {
             if closing && message_of(&event).is_some() {
                 continue;
             }
-            // What nobody listens to is not asked for again.
+            // Without a receiver, the message counts as taken.
             if let Err(event) = state.inbox.push(event) {
                 state.taken(&event);
             }
@@ -114,20 +113,20 @@ impl Shared {
         self.events.wake();
     }
 
-    /// Hands an input of the application to the session and wakes the engine.
+    /// Passes an input of the application to the session and wakes the engine.
     pub(crate) fn tell(&self, input: SessionInput) {
         self.hand_in(input);
         self.engine.wake();
     }
 
-    /// The machine woke up. The engine tells the session: what that calls may panic, and belongs to
-    /// one link.
+    /// Records that the machine woke up. The engine passes it to the session, since code that this
+    /// calls may panic, which concerns one link only.
     pub(crate) fn wake_up(&self) {
         self.woken.store(true, Ordering::Release);
         self.engine.wake();
     }
 
-    /// Tells the session if the machine woke up.
+    /// Notifies the session if the machine woke up.
     pub(crate) fn wakes_up(&self) -> bool {
         let woken = self.woken.swap(false, Ordering::AcqRel);
         if woken {
@@ -144,7 +143,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Sends a message if there is room for it now and nobody waits for room, in a line or,
+    /// Sends a message if there is room for it now and no other waits for room, in the line or, if
     /// `behind`, elsewhere.
     pub(crate) fn try_send(
         &self,
@@ -175,12 +174,12 @@ impl Shared {
         known
     }
 
-    /// Hands an input of the engine to the session.
+    /// Passes an input of the engine to the session.
     pub(crate) fn hand_in(&self, input: SessionInput) {
         self.hand_in_all([input]);
     }
 
-    /// Hands a whole batch to the session under one lock.
+    /// Passes a batch of inputs to the session under one lock.
     pub(crate) fn hand_in_all(&self, inputs: impl IntoIterator<Item = SessionInput>) {
         let now = self.now();
         let mut state = self.lock();
@@ -191,7 +190,7 @@ impl Shared {
 }
 
 impl State {
-    /// The next event for the application, which has taken it from here on.
+    /// Takes the next event for the application.
     pub(crate) fn take_event(&mut self) -> Option<Event> {
         let event = self.inbox.pop()?;
         self.taken(&event);
@@ -205,13 +204,13 @@ impl State {
         }
     }
 
-    /// Whether a message would be taken now.
+    /// Whether a message would be accepted now.
     fn takes(&self, message: &Outgoing) -> bool {
         self.session.may_send(message).is_ok()
     }
 
-    /// Whether a message at this place has to wait: for room, or for those who came before it. One
-    /// that will never be taken does not wait to hear that.
+    /// Whether a message at this place has to wait, for room or for those before it. One that will
+    /// never be accepted does not wait for its error.
     pub(crate) fn has_to_wait(&self, place: Place, message: &Outgoing) -> bool {
         match self.session.may_send(message) {
             Ok(()) => !self.senders.is_first(place),
@@ -220,12 +219,12 @@ impl State {
     }
 
     /// Whether the application is so far behind that the socket is not read. Only a usable link
-    /// waits for it: handshakes and farewells go on.
+    /// waits for it: handshakes and closes continue.
     pub(crate) fn is_shut(&self) -> bool {
         self.inbox.is_shut() && self.session.state().is_usable()
     }
 
-    /// The end that the link is at, or has come to since its end had been told so many times.
+    /// Why the link is closed, or was closed after its end had been reported `ends` times.
     pub(crate) fn end_since(&self, ends: u64) -> Option<ClosedReason> {
         if let relink::State::Closed(reason) = self.session.state() {
             return Some(reason);
@@ -233,7 +232,7 @@ impl State {
         self.last_end.filter(|_| self.ends > ends)
     }
 
-    /// The end was told, and nobody has connected the link again since.
+    /// The end was reported, and the link was not connected again since.
     pub(crate) fn is_over(&self) -> bool {
         self.ended && self.session.state().is_closed()
     }

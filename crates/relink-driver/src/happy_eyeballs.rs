@@ -1,7 +1,7 @@
 //! Several addresses for one name: the first that answers wins (RFC 8305, "happy eyeballs").
 //!
-//! Without it a link on a network whose IPv6 leads nowhere would spend every attempt on the same
-//! dead address.
+//! Without it, a link on a network with broken IPv6 would spend every attempt on the same dead
+//! address.
 
 use std::future::poll_fn;
 use std::io;

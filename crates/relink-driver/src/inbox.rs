@@ -1,65 +1,66 @@
-//! What waits for the application: messages, bounded by pressure on the peer; everything else,
-//! bounded by forgetting.
+//! Events that wait for the application: messages, bounded by back-pressure on the peer; all
+//! others, bounded by dropping the oldest.
 
 use std::collections::VecDeque;
 
 use relink::internal::{config, kib, mib};
 use relink::{Event, Message};
 
-/// At most this many events that are not messages wait. A link that fails every 10 s makes some
-/// four of them a time, so that an application may look away for half an hour.
+/// The maximum number of events that are not messages. A link that fails every 10 s emits about
+/// four of them each time, so that this lasts for half an hour.
 const MAX_NOTICES: usize = 1024;
 
-/// A message that is read ahead costs this many bytes besides its own.
+/// The overhead of a message that is read ahead, in bytes.
 const MESSAGE: usize = 64;
 
 config! {
-    /// How much may wait for the application to take it. Beyond either bound the inbox is full: the
-    /// driver reads on only as far as it may look ahead, then not at all, and the pressure reaches
-    /// the peer. One read is always taken whole, so both bounds may be exceeded by `look_ahead` and
-    /// 128 KiB of messages, or by one message of the largest size.
+    /// The limits on events that wait for the application. Beyond either bound the inbox is full:
+    /// the driver reads only as far as it may look ahead, then stops, which slows the peer. One
+    /// read is always taken whole, so both bounds may be exceeded by `look_ahead` and 128 KiB of
+    /// messages, or by one message of the largest size.
     pub struct InboxLimits at "inbox." {
         /// Maximum number of messages. 0 counts as 1.
         pub max_messages / with_max_messages: usize = 1_024, in 0..;
         /// Maximum bytes of messages. 0 counts as 1.
         pub max_bytes / with_max_bytes: usize = mib(16), in 0..;
-        /// How far the driver reads on while the inbox is full, in bytes of messages, each with 64
-        /// bytes more than its own. It is for what stands behind the messages: the peer's pings are
-        /// answered, its pongs and its close frame are seen. What stands further behind has to wait
-        /// until the application takes a message; 0 reads nothing.
+        /// How far the driver reads while the inbox is full, in bytes of messages, each with 64
+        /// bytes more than its own. It finds what follows the messages: pings to answer, pongs, the
+        /// close frame. What follows later waits until the application takes a message; 0 reads
+        /// nothing.
         pub look_ahead / with_look_ahead: usize = kib(256), in 0..;
     }
 }
 
 impl InboxLimits {
-    /// Other limits on messages, and the default look ahead.
+    /// These limits on messages, and the default look ahead.
     #[must_use]
     pub const fn new(max_messages: usize, max_bytes: usize) -> Self {
         Self { max_messages, max_bytes, look_ahead: kib(256) }
     }
 }
 
-/// Events in their order.
+/// Events, in order.
 pub(crate) struct Inbox {
     events: VecDeque<Event>,
     messages: usize,
     bytes: usize,
     /// What was read while it was full, as [`InboxLimits::look_ahead`] counts.
     ahead: usize,
-    /// The weight of messages that are handed back.
+    /// The weight of returned messages.
     handed_back: usize,
     max_handed_back: usize,
-    /// What was forgotten since the application last took something.
+    /// The number of events dropped since the application last took one.
     missed: u64,
     limits: InboxLimits,
-    /// Nobody will ever take anything.
+    /// The receiver is gone.
     abandoned: bool,
 }
 
 impl Inbox {
-    /// `outbox`: the weight of what it may hold, so that its end can be told whole.
+    /// `outbox`: the maximum weight of the outbox, so that all its messages can be returned when
+    /// the link ends.
     pub(crate) fn new(limits: InboxLimits, outbox: usize) -> Self {
-        // A bound of zero would never be below.
+        // With a bound of zero, the inbox would always be full.
         let limits = InboxLimits {
             max_messages: limits.max_messages.max(1),
             max_bytes: limits.max_bytes.max(1),
@@ -78,7 +79,7 @@ impl Inbox {
         }
     }
 
-    /// Keeps an event. Gives it back where nobody will ever take it.
+    /// Keeps an event. Returns it if the receiver is gone.
     pub(crate) fn push(&mut self, mut event: Event) -> Result<(), Event> {
         if self.abandoned {
             return Err(event);
@@ -105,8 +106,8 @@ impl Inbox {
         Ok(())
     }
 
-    /// Messages that are handed back go first, the oldest before the others, and their receipts
-    /// stay; then whole events.
+    /// Drops returned messages first, the oldest before the others, but keeps their receipts; then
+    /// whole events.
     fn bound(&mut self) {
         while self.handed_back > self.max_handed_back {
             let freed = self.events.iter_mut().map(Event::let_go).find(|freed| *freed > 0);
@@ -139,12 +140,12 @@ impl Inbox {
         self.messages >= self.limits.max_messages || self.bytes >= self.limits.max_bytes
     }
 
-    /// Whether the driver has looked as far ahead of a full inbox as it may.
+    /// Whether the inbox is full and the look-ahead used up.
     pub(crate) const fn is_shut(&self) -> bool {
         self.is_full() && self.ahead >= self.limits.look_ahead
     }
 
-    /// Nobody listens any more: what waits is dropped, and what comes is not kept.
+    /// The receiver is gone: drops what waits, and keeps no further events.
     pub(crate) fn abandon(&mut self) {
         *self = Self { abandoned: true, ..Self::new(self.limits, 0) };
     }
@@ -157,7 +158,7 @@ impl Inbox {
     }
 }
 
-/// The message that an event brings.
+/// The message of an event.
 pub(crate) fn message_of(event: &Event) -> Option<&Message> {
     if let Event::Message(message) | Event::Publication { message, .. } = event {
         Some(message)
@@ -234,7 +235,7 @@ mod tests {
             read += 1;
         }
         assert_eq!(read, 1 + 3);
-        // One that is taken makes room for one, and not for as many as may be read ahead.
+        // Taking one message makes room for one, not for the whole look-ahead.
         inbox.pop();
         assert!(!inbox.is_shut());
         inbox.push(Event::Message(Message::from(""))).unwrap();

@@ -2,12 +2,12 @@
 //! What every async runtime shares to drive a [`relink`] session.
 //!
 //! Applications use a driver crate (`relink-tokio`, `relink-async-std`), which is this crate and a
-//! [`Runtime`]: four functions to connect, tell the time, sleep and spawn. Everything that takes a
-//! decision is in [`relink`]; everything that touches the network is here, and takes none:
+//! [`Runtime`]: four functions to connect, tell the time, sleep and spawn. All decisions are in
+//! [`relink`]; everything that touches the network is here, and decides nothing:
 //!
 //! * [`Wire`]: the WebSocket protocol over memory, by [`relink_wire`];
-//! * the engine: a poll function that dials, moves bytes and sleeps, as the session says;
-//! * [`Connection`]: the engine in the hands of its owner, a `Stream` and a `Sink`;
+//! * the engine: a poll function that dials, moves bytes and sleeps, as the session directs;
+//! * [`Connection`]: the engine polled by its owner, as a `Stream` and a `Sink`;
 //! * [`Client`] and [`Events`]: the engine in a task of its own, with handles to it.
 
 /// The README, whose example is a test.

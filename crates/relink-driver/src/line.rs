@@ -1,10 +1,10 @@
-//! [`Line`]: tasks that wait in the order in which they came.
+//! [`Line`]: tasks that wait in order of arrival.
 
 use std::collections::BTreeMap;
 use std::task::Waker;
 
-/// Tasks that wait, each under a number of its own. To come, to go and to be first costs the same
-/// for one and for ten thousand.
+/// Tasks that wait, each under its own number. All operations cost the same for one and for ten
+/// thousand.
 #[derive(Default)]
 pub(crate) struct Line {
     tasks: BTreeMap<u64, Waker>,
@@ -15,7 +15,7 @@ pub(crate) struct Line {
 pub(crate) type Place = Option<u64>;
 
 impl Line {
-    /// Waits at this place, or at the end of the line without one.
+    /// Waits at this place; without one, at the end of the line.
     pub(crate) fn wait(&mut self, place: &mut Place, waker: &Waker) {
         let number = *place.get_or_insert_with(|| {
             self.last += 1;
@@ -34,7 +34,7 @@ impl Line {
         }
     }
 
-    /// Whether nobody stands before this place.
+    /// Whether this place is the first.
     pub(crate) fn is_first(&self, place: Place) -> bool {
         self.tasks.keys().next().is_none_or(|first| place == Some(*first))
     }

@@ -1,10 +1,10 @@
-//! Looking names up, on threads that nobody waits for.
+//! Name lookup, on detached threads.
 //!
-//! The system's resolver blocks, for half a minute if the network swallows its questions. In a
-//! runtime's pool of blocking threads that would hold up the end of the process, and each attempt
-//! would block one more. Here a name has one thread at a time, all attempts share its answer, and
-//! the process ends without it. Names of which each attempt brings another, as an address provider
-//! may, have a bounded number of threads as well.
+//! The system's resolver blocks, for half a minute if the network drops its queries. In a runtime's
+//! pool of blocking threads that would delay the exit of the process, and each attempt would block
+//! another thread. Here a name has one thread at a time, all attempts share its answer, and the
+//! process exits without it. The number of threads is bounded also if every attempt has another
+//! name, as with an address provider.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,15 +16,15 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, Shared, ready};
 
-/// At most this many names are looked up at a time by all links of the process. A resolver that
-/// answers needs fewer.
+/// The maximum number of names that the links of the process look up at a time. A working resolver
+/// needs fewer.
 const MOST: usize = 16;
 
 type Name = (String, u16);
 type Answer = Result<Vec<SocketAddr>, Arc<io::Error>>;
 
-/// Looks a name up with the system's resolver: all addresses, in its order of preference. An
-/// address is its own answer.
+/// Looks a name up with the system's resolver: all addresses, in its order of preference. An IP
+/// address is returned as it is.
 pub(crate) fn lookup(
     host: String,
     port: u16,
@@ -46,7 +46,7 @@ impl Lookups {
         Self(Mutex::new(BTreeMap::new()))
     }
 
-    /// Waits for the lookup of this name that is under way, or begins one.
+    /// Joins the lookup of this name that is under way, or starts one.
     fn find(
         &'static self,
         name: Name,
@@ -79,7 +79,7 @@ impl Lookups {
             // Fails if every attempt that waited has given up.
             _ = sender.send(found);
         });
-        // Without a thread the sender is gone, and the lookup has failed.
+        // Without a thread the sender is dropped, and the lookup fails.
         drop(thread);
         answer
     }
@@ -99,7 +99,7 @@ fn too_many() -> io::Error {
     ))
 }
 
-/// A lookup under way. However it ends, the next one begins anew.
+/// A lookup under way. However it ends, the next one starts over.
 struct Running {
     lookups: &'static Lookups,
     name: Name,

@@ -1,26 +1,25 @@
-//! What a link is made from, put together: what the application says, and what a preset brings for
-//! the rest.
+//! The configuration of a link, combined from the application's settings and a preset.
 
 use relink::policy::TokenPlacement;
 use relink::{Plain, Protocol, SessionConfig};
 
-/// A wire protocol with all that belongs to it.
+/// A wire protocol with the settings that belong to it.
 pub(crate) struct Preset {
     pub(crate) protocol: Box<dyn Protocol + Send>,
     pub(crate) placement: TokenPlacement,
     pub(crate) config: SessionConfig,
-    /// What becomes of the application's own configuration.
+    /// Adapts the application's own configuration.
     pub(crate) adapt: fn(SessionConfig) -> SessionConfig,
 }
 
-/// A configuration in the making; the order of the calls does not matter.
+/// A configuration under construction; the order of the calls does not matter.
 #[derive(Default)]
 pub(crate) struct Configured {
     pub(crate) own: Option<SessionConfig>,
     pub(crate) preset: Option<Preset>,
 }
 
-/// What came of it.
+/// The result.
 pub(crate) struct Made {
     pub(crate) config: SessionConfig,
     pub(crate) protocol: Box<dyn Protocol + Send>,

@@ -1,5 +1,5 @@
-//! Where to connect, and what to say there: the request of the WebSocket handshake, and who may get
-//! which part of it.
+//! Where to connect, and the request of the WebSocket handshake, with which servers may see which
+//! parts of it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -16,11 +16,10 @@ use relink_wire::ClientHandshake;
 use crate::builder::BuildError;
 use crate::cookies::{Jar, Visit};
 
-/// What a link can be started from: a URL as text, an [`http::Uri`], or an [`http::Request`] with
-/// headers of its own. A user name in the address, with a password or without, is sent as Basic
-/// authorization.
+/// What a link can be created from: a URL as text, an [`http::Uri`], or an [`http::Request`] with
+/// headers. A user name in the address, with a password or without, is sent as Basic authorization.
 pub trait IntoRequest {
-    /// The request; its method and version are replaced by what WebSocket needs.
+    /// The request; its method and version are replaced by those of WebSocket.
     ///
     /// # Errors
     ///
@@ -76,7 +75,7 @@ pub struct Target {
     pub host: String,
     /// The port.
     pub port: u16,
-    /// Whether TLS goes on top.
+    /// Whether it uses TLS.
     pub tls: bool,
 }
 
@@ -86,18 +85,18 @@ pub(crate) struct Template {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) headers: HeaderMap,
     pub(crate) placement: TokenPlacement,
-    /// Whether the application's headers follow redirects to strangers, too.
+    /// Whether the application's headers also follow redirects to foreign origins.
     pub(crate) headers_follow: bool,
     pub(crate) cookies: Option<Jar>,
 }
 
-/// A configured address without the user name that stood in it.
+/// A configured address without its user name.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(crate) address: Address,
     pub(crate) origin: Origin,
     uri: Uri,
-    /// What the user name becomes in the `Authorization` header.
+    /// The `Authorization` header for the user name.
     basic: Option<HeaderValue>,
 }
 
@@ -108,7 +107,7 @@ pub(crate) struct Prepared {
     pub(crate) visit: Option<Visit>,
 }
 
-/// Headers that never leave the configured origins, whatever the application says of the others.
+/// Headers that are sent to the configured origins only, whatever the setting for the others.
 const SECRET_HEADERS: [HeaderName; 4] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST];
 
 impl Endpoint {
@@ -131,8 +130,7 @@ impl Endpoint {
 }
 
 impl Template {
-    /// Whether what was configured can be sent at all. `has_tokens`: a token comes with every
-    /// attempt.
+    /// Checks that the configured headers can be sent. `has_tokens`: every attempt has a token.
     pub(crate) fn check(&self, has_tokens: bool) -> Result<(), BuildError> {
         let header =
             |name: &HeaderName, problem| BuildError::Header { name: name.to_string(), problem };
@@ -156,7 +154,7 @@ impl Template {
         Ok(())
     }
 
-    /// The target and the request for an address. `is_trusted`: its origin may know the
+    /// The target and the request for an address. `is_trusted`: its origin may receive the
     /// application's secrets.
     pub(crate) fn prepare(
         &self,
@@ -194,15 +192,15 @@ impl Template {
         Ok(Prepared { target, request, visit })
     }
 
-    /// Whether a header may go to a stranger that a redirect led to: what the handshake needs and
-    /// what says nothing, and the application's own if it says so.
+    /// Whether a header may be sent to a foreign origin after a redirect: those of the handshake
+    /// and harmless ones, and the application's own if it is configured so.
     fn follows(&self, name: &HeaderName, value: &HeaderValue) -> bool {
         let is_secret = value.is_sensitive() || SECRET_HEADERS.contains(name);
         !is_secret && (self.headers_follow || [USER_AGENT, SEC_WEBSOCKET_PROTOCOL].contains(name))
     }
 
-    /// An address that was fetched in place of an endpoint, made whole. `has_token`: one goes
-    /// there, too.
+    /// Resolves and checks an address that was fetched in place of an endpoint. `has_token`: a
+    /// token is sent there, too.
     pub(crate) fn check_fetched(
         &self,
         endpoint: &Address,
@@ -220,7 +218,7 @@ impl Template {
         Ok(address)
     }
 
-    /// Whether a token can be sent where it belongs.
+    /// Checks that a token can be sent in its place.
     pub(crate) fn check_token(&self, token: &Secret) -> Result<(), &'static str> {
         self.add_token(token, &mut HeaderMap::new(), &mut None)
     }
@@ -265,7 +263,7 @@ impl Template {
 }
 
 /// The application's cookies and those of the jar, in one header (RFC 6265, section 5.4). The
-/// application's come first, and in place of one in the jar that has the same name.
+/// application's come first, and replace those of the same name in the jar.
 fn add_cookies(headers: &mut HeaderMap, visit: Option<&Visit>) {
     let own: Vec<_> =
         headers.get_all(COOKIE).into_iter().map(|value| value.as_bytes().to_vec()).collect();
@@ -312,7 +310,7 @@ fn basic(user: &str) -> Result<HeaderValue, &'static str> {
     Ok(value)
 }
 
-/// Whether this can be the name of a subprotocol: a token of RFC 9110, section 5.6.2.
+/// Whether this is a valid name of a subprotocol: a token of RFC 9110, section 5.6.2.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text
@@ -332,8 +330,7 @@ fn percent_encode(text: &str) -> String {
         .collect()
 }
 
-/// The bytes that a part of a URL stands for. A percent sign that begins no escape stands for
-/// itself, as in browsers.
+/// Decodes percent-encoding. A percent sign that begins no escape is kept, as in browsers.
 fn percent_decode(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

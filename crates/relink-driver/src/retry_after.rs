@@ -7,12 +7,12 @@ use http::header::{DATE, RETRY_AFTER};
 
 use crate::clock::wall_clock;
 
-/// How long the server asks to wait. A date is counted from the server's own `Date` where it sent
+/// How long the server asks to wait. A date is counted from the server's `Date` header if there is
 /// one, so that a wrong clock on this side does no harm.
 pub(crate) fn read(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More than fits is for as long as the link can be told.
+        // A larger number saturates.
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let until = httpdate::parse_http_date(value).ok()?;

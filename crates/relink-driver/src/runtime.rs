@@ -13,17 +13,15 @@ use crate::lookup::lookup;
 
 /// What an async runtime offers to a link.
 ///
-/// A runtime takes no decisions: it opens what it is told to open, and wakes when it is told to
-/// wake.
+/// A runtime makes no decisions: it opens the connections and timers that it is asked to.
 pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
     /// Its TCP stream.
     type Tcp: AsyncRead + AsyncWrite + Send + Unpin + 'static;
     /// Its timer.
     type Sleep: Sleep;
 
-    /// The time on its monotonic clock, from any origin that stays the same. It should go on while
-    /// the machine is suspended, as [`StdClock`](crate::StdClock) does; see also
-    /// [`Suspension`](crate::Suspension).
+    /// The time on its monotonic clock, from any fixed origin. It should count suspended time, as
+    /// [`StdClock`](crate::StdClock) does; see also [`Suspension`](crate::Suspension).
     fn now(&self) -> Instant;
 
     /// A timer that is not set yet.
@@ -31,8 +29,8 @@ pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
 
     /// Looks a name up: all addresses, in the resolver's order of preference.
     ///
-    /// By default the system's resolver is asked, on a thread that neither the runtime nor the end
-    /// of the process waits for; attempts that want the same name share one.
+    /// By default with the system's resolver, on a thread that neither the runtime nor the exit of
+    /// the process waits for; attempts for the same name share one.
     fn lookup(
         &self,
         host: String,
@@ -53,8 +51,8 @@ pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
 
 /// A timer.
 pub trait Sleep: Send + Unpin + 'static {
-    /// Ready once the clock has reached `deadline`; else the task is woken then. Called again and
-    /// again with the same deadline or another one: only a change should cost anything.
+    /// Ready once the clock has reached `deadline`; else the task is woken then. Called repeatedly
+    /// with the same deadline or another one: only a change should cost anything.
     fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()>;
 }
 
@@ -69,7 +67,7 @@ pub struct ConnectError {
 }
 
 impl ConnectError {
-    /// Something that no I/O error stands behind; `detail` is for people, without secrets.
+    /// An error that is not an I/O error; `detail` is for display, without secrets.
     #[must_use]
     pub fn new(failure: Failure, detail: impl Into<String>) -> Self {
         Self { failure, detail: detail.into(), source: None }
@@ -87,13 +85,13 @@ impl ConnectError {
         Self { failure: Failure::Tls, ..Self::from(error) }
     }
 
-    /// What the core is told.
+    /// The failure for the core.
     #[must_use]
     pub const fn failure(&self) -> Failure {
         self.failure
     }
 
-    /// What a person is told.
+    /// The detail for display.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
@@ -106,7 +104,7 @@ impl From<io::Error> for ConnectError {
     }
 }
 
-/// The core's word for an I/O error.
+/// The failure for an I/O error.
 pub(crate) fn io_failure(error: &io::Error) -> Failure {
     #[cfg(feature = "tls")]
     if crate::tls::is_refusal(error) {

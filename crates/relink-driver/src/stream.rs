@@ -17,7 +17,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for T {}
 /// A byte stream of any kind.
 pub type BoxStream = Box<dyn ByteStream>;
 
-/// What was seen of the peer beneath TLS, which hands on a record only when all of it is there.
+/// What was seen of the peer beneath TLS, which passes on a record only when it is complete.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Heard(Arc<Seen>);
 
@@ -28,23 +28,23 @@ struct Seen {
 }
 
 impl Heard {
-    /// Whether anything came since the last call.
+    /// Whether anything arrived since the last call.
     pub(crate) fn take(&self) -> bool {
         self.0.anything.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether a part of a TLS record has come, and its rest has not.
+    /// Whether a TLS record is incomplete.
     pub(crate) fn is_mid_record(&self) -> bool {
         self.0.part_of_record.load(Ordering::Relaxed)
     }
 }
 
-/// Finds where the records of TLS end. Some bring no data: new keys, session tickets.
+/// Finds where TLS records end. Some carry no data: new keys, session tickets.
 #[derive(Default)]
 struct Records {
     header: [u8; 5],
     header_len: usize,
-    /// Bytes of the present record that have yet to come.
+    /// Bytes of the current record that have not arrived.
     missing: usize,
 }
 
@@ -72,8 +72,8 @@ impl Records {
     }
 }
 
-/// The stream of an attempt: it notes that something was read, and makes an error of a panic, since
-/// a connector may bring any code.
+/// The stream of an attempt: records that something was read, and turns a panic into an error,
+/// since a connector may run any code.
 pub(crate) struct Guarded {
     stream: BoxStream,
     heard: Heard,

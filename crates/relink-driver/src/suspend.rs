@@ -1,8 +1,8 @@
 //! Notices that the machine was suspended.
 //!
-//! The timers of a runtime stand still in suspension, whatever its clock does: one that had 20 s
-//! left has them left on waking, although hours have passed. One thread for all links of a process
-//! looks at a clock that goes on, and tells them.
+//! The timers of a runtime stop during suspension, whatever its clock does: one that had 20 s left
+//! still has them on waking, although hours have passed. One thread for all links of a process
+//! watches a clock that counts suspended time, and notifies them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -11,29 +11,27 @@ use std::time::Duration;
 use crate::clock::StdClock;
 use crate::handle_state::Shared;
 
-/// How often the clock is looked at: a link is told this much after the machine woke up, at the
-/// latest.
+/// How often the clock is read, and so the maximum delay of the notification.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// An interval that took this much longer was a suspension. A busy machine may be late, too, but
-/// hardly by this; and then the hint costs a ping.
+/// An interval that took this much longer counts as a suspension. A busy machine is rarely that
+/// late, and then the hint only costs a ping.
 const SUSPENDED: Duration = Duration::from_secs(5);
 
 static LINKS: Links = Links(Mutex::new(Vec::new()));
 
-/// Tells this link when the machine wakes up, for as long as the link is there.
+/// Notifies this link when the machine wakes up, while the link exists.
 pub(crate) fn watch(link: &Arc<Shared>) {
     if LINKS.add(link) {
         let watching =
             thread::Builder::new().name("relink-suspend".to_owned()).spawn(|| LINKS.run());
         if watching.is_err() {
-            // Links notice by themselves, later: their next timer is late. The next link tries
-            // again.
+            // Links notice by themselves when their next timer is late. The next link tries again.
             LINKS.lock().clear();
         }
     }
 }
 
-/// The links to tell. The thread runs while there is any.
+/// The links to notify. The thread runs while there are any.
 struct Links(Mutex<Vec<Weak<Shared>>>);
 
 impl Links {
@@ -55,7 +53,7 @@ impl Links {
         }
     }
 
-    /// What follows from an interval that took `took`. Whether there is a link left.
+    /// Handles an interval that took `took`. Returns true if there is a link left.
     fn look(&self, took: Duration) -> bool {
         let mut links = self.lock();
         links.retain(|link| link.strong_count() > 0);
@@ -102,7 +100,7 @@ mod tests {
         }
     }
 
-    /// Cannot say a heartbeat.
+    /// A protocol that panics on heartbeats.
     struct Panics;
 
     impl Protocol for Panics {
@@ -147,7 +145,7 @@ mod tests {
         link.hand_in(SessionInput::Opened { id: id.expect("it dials") });
         assert!(link.lock().session.state().is_usable());
         assert!(links.look(Duration::from_secs(8 * 60 * 60)));
-        // The engine tells it, and catches what comes of that.
+        // The engine passes it on, and catches the panic.
         let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| link.wakes_up()));
         assert!(told.is_err());
         assert!(!link.wakes_up(), "it is told once");

@@ -13,7 +13,7 @@ use rustls::sign::CertifiedKey;
 use crate::runtime::ConnectError;
 use crate::stream::BoxStream;
 
-/// A TLS client: a configuration of one's own (roots, client certificates), or the default one of
+/// A TLS client: the application's configuration (roots, client certificates), or the default of
 /// the features.
 #[derive(Clone, Default)]
 pub(crate) struct Tls {
@@ -33,7 +33,7 @@ impl Tls {
         Ok(())
     }
 
-    /// A client certificate is shown to a host that `is_trusted`, and to no stranger.
+    /// A client certificate is sent to a host that `is_trusted` only.
     pub(crate) async fn wrap(
         self,
         stream: BoxStream,
@@ -46,7 +46,7 @@ impl Tls {
                 format!("{host:?} cannot be the name in a certificate: {error}"),
             )
         })?;
-        // Not prepared where only a redirect led to TLS.
+        // Not prepared if only a redirect led to TLS.
         let mut config = self.config.map_or_else(|| default_config().map(Arc::new), Ok)?;
         if !is_trusted && config.client_auth_cert_resolver.has_certs() {
             config = Arc::new(without_certificate(&config));
@@ -57,11 +57,11 @@ impl Tls {
     }
 }
 
-/// The same, with nothing of this side in it.
+/// The same without a client certificate.
 fn without_certificate(config: &rustls::ClientConfig) -> rustls::ClientConfig {
     let mut config = config.clone();
     config.client_auth_cert_resolver = Arc::new(NoCertificate);
-    // What is remembered of earlier connections speaks for the certificate, too.
+    // A resumed session would also prove the certificate.
     config.resumption = Resumption::disabled();
     config
 }
@@ -79,8 +79,8 @@ impl ResolvesClientCert for NoCertificate {
     }
 }
 
-/// Whether the peer refused the TLS handshake. In TLS 1.3 a client learns of that after its own
-/// part, with its first read: where its certificate is missing, for one.
+/// Whether the peer refused the TLS handshake. In TLS 1.3 a client sees that after its own part,
+/// with its first read: for example, if its certificate is missing.
 pub(crate) fn is_refusal(error: &io::Error) -> bool {
     let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
     matches!(error, Some(rustls::Error::AlertReceived(_)))

@@ -25,8 +25,8 @@ impl Trace {
         Self { span: tracing::info_span!("link", %address) }
     }
 
-    /// Losses and failures at `warn`, transitions at `info`, the rest at `debug`; messages not at
-    /// all: in a steady state `info` is quiet. No field carries a secret: an address shows its
+    /// Logs losses and failures at `warn`, transitions at `info`, the rest at `debug`, and messages
+    /// not at all: in a steady state `info` is quiet. No field has a secret: an address prints its
     /// public part.
     pub(crate) fn event(&self, event: &Event) {
         let _entered = self.span.enter();

@@ -1,5 +1,5 @@
-//! [`Transport`]: the one transport there is, from the dial to the last word. It moves bytes
-//! between the stream and the wire, and frames between the wire and the session.
+//! [`Transport`]: the transport, from the dial to the close. It moves bytes between the stream and
+//! the wire, and frames between the wire and the session.
 
 use std::io;
 use std::pin::Pin;
@@ -19,8 +19,7 @@ use crate::runtime::{ConnectError, io_failure};
 use crate::stream::{BoxStream, Heard};
 use crate::wire::{Wire, WireError, WireEvent};
 
-/// A batch ends here, so that one busy link does not keep a thread to itself: bytes per turn, in
-/// each direction.
+/// The maximum bytes per turn and direction, so that one busy link does not block a thread.
 const TURN: usize = 64 << 10;
 /// A heartbeat or a short message is read with this much, on the stack: an idle link has no buffer
 /// to read into. More is taken while reads fill it.
@@ -38,7 +37,7 @@ pub(crate) type Dialing = BoxFuture<'static, Result<Dialed, ConnectError>>;
 enum Stage {
     Dialing(Dialing),
     Open(Open),
-    /// Reported as gone; the session will say to let go of it.
+    /// Reported as gone; the session will drop it.
     Gone(Option<Open>),
 }
 
@@ -48,13 +47,13 @@ struct Open {
     wire: Wire,
     opened: bool,
     unflushed: bool,
-    /// Since when something has been arriving that is not complete: a message, or a record of TLS.
+    /// When the incomplete message or TLS record began.
     arriving: Option<Instant>,
-    /// The transport took no more bytes when it was last asked.
+    /// The last write found the transport full.
     blocked: bool,
-    /// Bytes of the session's own frames that have yet to be written.
+    /// Bytes of the session's frames that are not written yet.
     taken: usize,
-    /// Found behind frames that the application should see, and may answer, first.
+    /// An error found after frames that the application should see, and may answer, first.
     failed: Option<WireError>,
 }
 
@@ -71,7 +70,7 @@ impl Transport {
         Self { id, stage: Stage::Dialing(dialing) }
     }
 
-    /// Moves what can be moved, up to a turn; tells whether anything was.
+    /// Moves what can be moved, up to a turn; returns true if anything was.
     pub(crate) fn poll(
         &mut self,
         shared: &Shared,
@@ -98,7 +97,7 @@ impl Transport {
         })
     }
 
-    /// Whether everything that was taken from the session has gone to the stream.
+    /// Whether all frames of the session were written to the stream.
     pub(crate) fn is_flushed(&mut self) -> bool {
         match &mut self.stage {
             Stage::Open(open) => open.wire.outgoing().is_empty() && !open.unflushed,
@@ -106,8 +105,8 @@ impl Transport {
         }
     }
 
-    /// Writes what can be written without waiting, a last frame too, and lets go. A peer that is
-    /// silent cannot hold us up here.
+    /// Writes what can be written without waiting, including a last frame, and drops the transport.
+    /// A silent peer cannot delay this.
     pub(crate) fn leave(self, farewell: Option<CloseFrame>) {
         if let Stage::Open(open) | Stage::Gone(Some(open)) = self.stage {
             open.leave(farewell);
@@ -141,11 +140,11 @@ impl Open {
         if let Some(failed) = self.failed.take() {
             return Err(failed);
         }
-        // A peer that closed and left fails the write. Why it left is in what arrived, and that
-        // comes first.
+        // After the peer closed, the write fails. The reason is in what has arrived, which is read
+        // first.
         let holds_back = wrote.is_ok() && (shared.lock().is_shut() || self.owes_too_much());
         if holds_back {
-            // What is not read cannot be late.
+            // While this side does not read, nothing is late.
             self.arriving = self.arriving.map(|_| shared.now());
         }
         let read = !holds_back && self.read(id, shared, buffers, cx)?;
@@ -156,8 +155,8 @@ impl Open {
         }
     }
 
-    /// Whether answers that the wire makes by itself, to pings, pile up because the peer does not
-    /// read: then neither do we, or it could fill memory.
+    /// Whether pongs pile up because the peer does not read: then reading stops, or the peer could
+    /// fill memory.
     fn owes_too_much(&mut self) -> bool {
         self.wire.outgoing().len() > self.taken + TURN
     }
@@ -205,7 +204,7 @@ impl Open {
         }
     }
 
-    /// What is to be said of bytes that arrived beside these frames: whether more has to come, and
+    /// The input for bytes that arrived beside these frames: whether something is incomplete, and
     /// since when.
     fn arriving(
         &mut self,
@@ -222,13 +221,13 @@ impl Open {
         says_more.then_some(SessionInput::Arriving { id, since: self.arriving })
     }
 
-    /// Whether a part of something has arrived: of a message, or of a record of TLS.
+    /// Whether a message or a TLS record is incomplete.
     fn is_partial(&self) -> bool {
         self.wire.is_mid_message() || self.heard.is_mid_record()
     }
 
-    /// Reads into the wire, up to a turn; tells whether anything came, the end included, and what
-    /// broke.
+    /// Reads into the wire, up to a turn; returns whether anything arrived, the end included, and
+    /// the error.
     fn fill(&mut self, size: &mut usize, cx: &mut Context<'_>) -> (bool, Option<io::Error>) {
         *size = (*size).max(SMALL_READ);
         let mut total = 0;
@@ -266,7 +265,8 @@ impl Open {
         (total > 0, None)
     }
 
-    /// Writes what the wire holds, and fetches frames as long as the transport takes them.
+    /// Writes the bytes of the wire, and takes frames from the session while the transport has
+    /// room.
     fn write(
         &mut self,
         id: TransportId,
@@ -288,8 +288,8 @@ impl Open {
             }
         }
         if was_blocked && total > 0 {
-            // There is room again, so the peer has taken what filled it: a ping may still stand
-            // behind a long message.
+            // There is room again, so the peer has read: a ping may still wait behind a long
+            // message.
             shared.hand_in(SessionInput::Alive { id });
         }
         Ok(total > 0)
@@ -342,7 +342,7 @@ impl Open {
                 Poll::Ready(_) | Poll::Pending => return,
             }
         }
-        // What remains to be said is the stream's own farewell; nobody waits for it.
+        // Only the stream's own close remains, which is not waited for.
         let _ = Pin::new(&mut self.stream).poll_flush(cx);
         let _ = Pin::new(&mut self.stream).poll_close(cx);
     }

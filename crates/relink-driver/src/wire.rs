@@ -15,11 +15,11 @@ use crate::request::{Target, Template};
 
 pub use relink_wire::Limits as WireLimits;
 
-/// The largest message that is read, whether it comes in one frame or in several.
+/// The largest message that is read, in one frame or in several.
 ///
 /// # Errors
 ///
-/// A limit that nothing fits into.
+/// If a limit is too small.
 pub(crate) fn largest(limits: WireLimits) -> Result<usize, ConfigError> {
     within("limits.max_message", limits.max_message, 1..)?;
     within("limits.max_frame", limits.max_frame, 125..)?;
@@ -36,16 +36,16 @@ pub enum WireEvent {
     Frame(Frame),
 }
 
-/// Why a wire cannot go on.
+/// Why a wire failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{failure}: {detail}")]
 #[non_exhaustive]
 pub struct WireError {
-    /// What the core is told.
+    /// The failure for the core.
     pub failure: Failure,
-    /// What a person is told.
+    /// The detail for display.
     pub detail: String,
-    /// Where an HTTP redirect leads, as it was written.
+    /// The `Location` of an HTTP redirect, as it was received.
     pub location: Option<Address>,
 }
 
@@ -71,9 +71,9 @@ struct Handshake {
 }
 
 impl Wire {
-    /// A client's handshake: the request is ready to be written at once. The address of the request
-    /// says the path, and the host unless a header does; its other headers go along. What the
-    /// handshake is made of, a key for one, is added here.
+    /// Starts a client's handshake: the request can be written at once. The URL of the request
+    /// gives the path, and the host unless a header does; its other headers are sent, too. The
+    /// headers of the handshake, such as the key, are added here.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl Wire {
     ///
     /// # Errors
     ///
-    /// [`Failure::InvalidRequest`] if the address is none, or the token cannot stand in a header.
+    /// [`Failure::InvalidRequest`] if the URL is invalid, or the token cannot be sent in a header.
     pub fn dial(
         address: &Address,
         token: Option<&Secret>,
@@ -139,14 +139,14 @@ impl Wire {
         }
     }
 
-    /// The transport will bring no more bytes.
+    /// Records the end of the stream.
     pub fn receive_end(&mut self) {
         if let Some(input) = self.input() {
             input.end();
         }
     }
 
-    /// The next thing the peer said; `None` until more bytes arrive.
+    /// The next event; `None` until more bytes arrive.
     ///
     /// # Errors
     ///
@@ -164,7 +164,7 @@ impl Wire {
         }
     }
 
-    /// Whether a part of a message has arrived, and not all of it.
+    /// Whether a message is incomplete.
     #[must_use]
     pub const fn is_mid_message(&self) -> bool {
         match &self.state {
@@ -173,7 +173,7 @@ impl Wire {
         }
     }
 
-    /// Encodes a frame into the bytes to write. After a close frame nothing more goes out.
+    /// Encodes a frame into the bytes to write. After a close frame, nothing more is sent.
     #[inline]
     pub fn send(&mut self, frame: Frame) {
         if let State::Open(socket) = &mut self.state {
@@ -182,8 +182,8 @@ impl Wire {
         }
     }
 
-    /// What to tell a peer that broke the protocol before the transport is dropped (RFC 6455,
-    /// section 7.1.7).
+    /// The close frame for a peer that broke the protocol, to send before the transport is dropped
+    /// (RFC 6455, section 7.1.7).
     #[must_use]
     pub fn parting(&self) -> Option<CloseFrame> {
         self.parting.map(CloseFrame::from)
@@ -199,7 +199,7 @@ impl Wire {
         }
     }
 
-    /// How many of them were written.
+    /// Records how many of them were written.
     pub fn wrote(&mut self, count: usize) {
         match &mut self.state {
             State::Handshaking(it) => it.handshake.output().wrote(count),

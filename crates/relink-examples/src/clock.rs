@@ -2,7 +2,7 @@
 
 use relink::Instant;
 
-/// Tells time since it was made.
+/// Counts from its creation.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     origin: std::time::Instant,

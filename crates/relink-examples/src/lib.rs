@@ -1,8 +1,8 @@
-//! Programs that show relink at work, and what they are made of.
+//! Example programs, and their parts.
 //!
 //! * `peers`: WebRTC peers, kept together by a signalling link that stays up; with the feature
 //!   `webrtc`. See `mesh` and `room`.
-//! * `banner`: a terminal that tells a person how the link is. See [`banner`].
+//! * `banner`: a terminal that shows the state of a link. See [`banner`].
 
 pub mod banner;
 pub mod clock;

@@ -1,6 +1,6 @@
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-//! The other half of a link: what a server needs to keep its side, as machines without IO.
+//! The server's half of a link, as state machines without IO.
 //!
 //! | machine | answers |
 //! |---|---|
@@ -21,15 +21,14 @@
 //!  news     a store, shared by all nodes: MemoryStore, or one that outlives a process
 //! ```
 //!
-//! A node decides, and keeps nothing that matters: sessions, histories and members are the store's,
-//! which is asked with a [`StoreRequest`] and tells [`StoreEvent`]. So a client that loses its node
-//! goes on with another one, and a node that was left behind can do no harm: each resume begins a
-//! new turn of the session, and the store takes nothing of an earlier one.
+//! A node makes decisions, but has no durable state: sessions, histories and members are in the
+//! store, which takes [`StoreRequest`]s and emits [`StoreEvent`]s. So a client that loses its node
+//! continues at another one, and an outdated node can do no harm: each resume begins a new turn of
+//! the session, and the store refuses requests of an earlier one.
 //!
-//! # Example: a chat in a process of its own
+//! # Example: a chat in one process
 //!
-//! The driver here is a function without sockets. Everything that a client says to a channel is
-//! published there.
+//! The driver here is a function without sockets. Every message to a channel is published there.
 //!
 //! ```
 //! use relink_node::{

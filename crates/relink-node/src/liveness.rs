@@ -1,9 +1,9 @@
-//! Which of very many connections have been silent for too long, without a timer for each.
+//! Finds silent connections among very many, without a timer for each.
 //!
-//! Time is cut into checks, one per `check_every`. A connection waits in the check at which it
-//! could be dead at the earliest. To hear from it is to store the time and nothing else; only when
-//! its check comes is it looked at, and found dead or moved to a later check. Between two such
-//! moves it was heard, so it is looked at no more than twice per `silence`, however much it says.
+//! There is one check per `check_every`. A connection is assigned to the first check at which it
+//! could be dead. When it sends something, only the time is stored; at its check it is found dead
+//! or moved to a later one. It sent something between two such moves, so it is examined at most
+//! twice per `silence`, however much it sends.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
@@ -13,28 +13,27 @@ use relink::internal::{MILLISECOND, YEAR, config, nanos, secs};
 config! {
     /// When a silent connection counts as dead.
     pub struct LivenessConfig at "liveness." {
-        /// A connection from which nothing at all came for this long is dead. Clients ping at least
-        /// this often: a shorter silence finds dead ones sooner, and kills those whose network is
-        /// slow.
+        /// A connection that sent nothing at all for this long is dead. Clients must ping at least
+        /// this often: a shorter time finds dead ones sooner, and kills those on a slow network.
         pub silence / with_silence: Duration = secs(30), in MILLISECOND..=YEAR;
-        /// How often is looked, and so how much later than `silence` a dead connection may be
+        /// The time between checks, and so how much later than `silence` a dead connection may be
         /// found. Shorter is more exact and wakes the server more often.
         pub check_every / with_check_every: Duration = secs(10), in MILLISECOND..=YEAR;
         /// How long one message may take to arrive, once a part of it is there; then the connection
-        /// is closed with 4000. `off`: bytes that come are life, however slowly they come. With a
-        /// limit, a peer that trickles holds no connection and no half message for long;
-        /// `max_message` has to fit into it on the slowest line. Time in which the connection is
-        /// not read does not count.
+        /// is closed with 4000. `off`: any bytes keep the connection alive, however slowly they
+        /// arrive. With a limit, a peer that trickles cannot hold a connection and a partial
+        /// message for long; it must leave time for `max_message` on the slowest line. Time in
+        /// which the connection is not read does not count.
         pub message_timeout / with_message_timeout: Option<Duration> = None, in MILLISECOND..=YEAR;
     }
 }
 
 /// Watches connections, each by its key.
 ///
-/// A connection is found dead no sooner than `silence` after it was last heard, and no later than
-/// `check_every` after that. A check that is made late by half of `check_every` or more means that
-/// this side slept: what the peers said meanwhile may still wait in the sockets, so nobody is found
-/// dead for one `check_every` more. As on the client, hand in what has arrived before the time.
+/// A connection is found dead at the earliest `silence` after it last sent something, and at the
+/// latest `check_every` after that. If a check is late by half of `check_every` or more, this side
+/// slept: data may still wait in the sockets, so no connection is found dead for one more
+/// `check_every`. As on the client, pass what has arrived before the time.
 ///
 /// ```
 /// use core::time::Duration;
@@ -57,7 +56,7 @@ config! {
 pub struct Liveness<K> {
     config: LivenessConfig,
     watched: BTreeMap<K, Watched>,
-    /// Who is looked at in which check.
+    /// The connections of each check.
     checks: BTreeSet<(u64, K)>,
     /// The last check that was made, counted from the origin of time.
     checked: u64,
@@ -74,7 +73,7 @@ struct Watched {
 }
 
 impl<K: Ord + Clone> Liveness<K> {
-    /// Watches nobody yet.
+    /// Creates an empty set.
     #[must_use]
     pub const fn new(config: LivenessConfig) -> Self {
         Self {
@@ -88,17 +87,18 @@ impl<K: Ord + Clone> Liveness<K> {
         }
     }
 
-    /// A connection is usable from `now` on. A key that is watched already starts anew.
+    /// Watches a connection that is usable from `now` on. A key that is watched already starts
+    /// over.
     pub fn watch(&mut self, key: K, now: Instant) {
         self.watch_for(key, self.config.silence, now);
     }
 
-    /// The same with a silence of its own, for example 15 s for clients that were suspended before.
-    /// To change it, watch again.
+    /// The same with another silence, for example 15 s for clients that were suspended before. To
+    /// change it, watch again.
     pub fn watch_for(&mut self, key: K, silence: Duration, now: Instant) {
         self.forget(&key);
         if self.watched.is_empty() {
-            // Nobody was there to be checked; that no check was made says nothing about this side.
+            // There was nothing to check, so the missing checks do not mean that this side slept.
             self.checked = self.checked.max(self.check_at_or_before(now));
         }
         let check = self.check_for(now + silence);
@@ -106,8 +106,8 @@ impl<K: Ord + Clone> Liveness<K> {
         self.watched.insert(key, Watched { silence, heard: now, check });
     }
 
-    /// Something arrived from a connection, whatever it was. A look-up and a store: this is on the
-    /// path of every message. Nothing happens where the key is not watched.
+    /// Records that a connection sent something. A look-up and a store: this is on the path of
+    /// every message. Ignored if the key is not watched.
     #[inline]
     pub fn heard(&mut self, key: &K, now: Instant) {
         if let Some(watched) = self.watched.get_mut(key) {
@@ -115,8 +115,7 @@ impl<K: Ord + Clone> Liveness<K> {
         }
     }
 
-    /// A connection is gone, or no longer of interest. One that was found dead is no longer
-    /// reported.
+    /// Stops watching a connection. If it was found dead, it is no longer reported.
     pub fn forget(&mut self, key: &K) {
         self.dead.remove(key);
         if let Some((key, watched)) = self.watched.remove_entry(key) {
@@ -124,15 +123,15 @@ impl<K: Ord + Clone> Liveness<K> {
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next: at every check, while
-    /// anybody is watched.
+    /// When to call [`handle_timeout`](Self::handle_timeout) next: at every check, while
+    /// connections are watched.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let next = self.time_of(self.checked.saturating_add(1));
         (!self.watched.is_empty() && next < Instant::END).then_some(next)
     }
 
-    /// Makes the check that is due at `now`; early calls do nothing.
+    /// Runs the check that is due at `now`; an early call does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         let check = self.check_at_or_before(now);
         if check <= self.checked {
@@ -149,24 +148,24 @@ impl<K: Ord + Clone> Liveness<K> {
         }
     }
 
-    /// The next connection that was found dead, in the order of the keys. It is no longer watched.
+    /// Returns the next dead connection, in the order of the keys. It is no longer watched.
     pub fn poll_dead(&mut self) -> Option<K> {
         self.dead.pop_first()
     }
 
-    /// How many connections are watched.
+    /// The number of watched connections.
     #[must_use]
     pub fn len(&self) -> usize {
         self.watched.len()
     }
 
-    /// Whether nobody is watched.
+    /// Whether no connections are watched.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.watched.is_empty()
     }
 
-    /// How often a connection was looked at, in all checks together: what they cost.
+    /// The number of times that a connection was examined, in all checks: their cost.
     #[must_use]
     pub const fn examined(&self) -> u64 {
         self.examined
@@ -188,7 +187,7 @@ impl<K: Ord + Clone> Liveness<K> {
         self.checks.insert((check, key));
     }
 
-    /// The first check at which `time` is over, of those that are yet to come.
+    /// The first future check at or after `time`.
     fn check_for(&self, time: Instant) -> u64 {
         let check = nanos(time.since_origin()).div_ceil(nanos(self.check_every()));
         check.max(self.checked.saturating_add(1))
@@ -203,7 +202,7 @@ impl<K: Ord + Clone> Liveness<K> {
         Instant::from_origin(Duration::from_nanos(since_origin))
     }
 
-    /// A configuration that was never validated makes no hot loop.
+    /// A configuration that was not validated must not cause a hot loop.
     fn check_every(&self) -> Duration {
         self.config.check_every.max(MILLISECOND)
     }

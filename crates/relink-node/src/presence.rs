@@ -1,5 +1,5 @@
 //! Who is online. A link that broke just now counts as online for a grace, so that a short drop is
-//! told to nobody.
+//! not reported.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
@@ -9,28 +9,28 @@ use relink::internal::{YEAR, config, earliest, secs};
 config! {
     /// How long a user whose link broke counts as online.
     pub struct PresenceConfig at "presence." {
-        /// Counts as online for this long after the link broke. Shorter tells of every drop on a
-        /// mobile network; longer shows people who have gone. Zero tells at once.
+        /// How long a user counts as online after the link broke. Shorter reports every drop on a
+        /// mobile network; longer shows users who have gone. Zero reports at once.
         pub grace / with_grace: Duration = secs(30), in Duration::ZERO..=YEAR;
     }
 }
 
-/// What a new connection changes for the others.
+/// What a new connection means for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[must_use = "the others want to know who joined"]
+#[must_use = "the others must be notified"]
 #[expect(clippy::exhaustive_enums, reason = "somebody was online before, or was not")]
 pub enum PresenceChange {
-    /// Was not online before: tell the others *member joined*.
+    /// The user was offline: report *member joined*.
     Joined,
-    /// Was online before, with another connection or within the grace: tell nobody.
+    /// The user was online, with another connection or within the grace: report nothing.
     Unchanged,
 }
 
 /// Who is online, each by a key and with any number of connections.
 ///
-/// Somebody is online until the others can be told otherwise: until [`left`](Self::left) or
-/// [`poll_left`](Self::poll_left) says so. Whoever comes back before that was never away.
+/// A user is online until [`left`](Self::left) or [`poll_left`](Self::poll_left) reports otherwise.
+/// One who comes back before that was never away.
 ///
 /// ```
 /// use core::time::Duration;
@@ -52,9 +52,9 @@ pub enum PresenceChange {
 pub struct Presence<K> {
     config: PresenceConfig,
     members: BTreeMap<K, Member>,
-    /// When whose grace is over.
+    /// When each grace ends.
     graces: BTreeSet<(Instant, K)>,
-    /// Whose grace is over and was not taken yet.
+    /// Users whose grace has ended, not yet polled.
     over: BTreeSet<(Instant, K)>,
 }
 
@@ -68,13 +68,13 @@ struct Member {
 }
 
 impl<K: Ord + Clone> Presence<K> {
-    /// Nobody is online yet.
+    /// Creates an empty set.
     #[must_use]
     pub const fn new(config: PresenceConfig) -> Self {
         Self { config, members: BTreeMap::new(), graces: BTreeSet::new(), over: BTreeSet::new() }
     }
 
-    /// A connection of `key` is usable: a first one, a further one, or one that came back.
+    /// Adds a usable connection of `key`: a first one, a further one, or one that came back.
     pub fn online(&mut self, key: K) -> PresenceChange {
         let Some(member) = self.members.get_mut(&key) else {
             self.members.insert(key, Member { live: 1, ..Member::default() });
@@ -89,7 +89,7 @@ impl<K: Ord + Clone> Presence<K> {
     }
 
     /// The link of one of `key`'s connections broke: it may come back until its grace is over.
-    /// Nothing happens where there is none.
+    /// Ignored if there is none.
     pub fn broken(&mut self, key: &K, now: Instant) {
         if self.members.get(key).is_none_or(|member| member.live == 0) {
             return;
@@ -104,10 +104,9 @@ impl<K: Ord + Clone> Presence<K> {
         }
     }
 
-    /// One of `key`'s connections was ended on purpose. True where it was the last one: tell the
-    /// others at once, no grace is given. A connection that broke just now and may come back still
-    /// counts.
-    #[must_use = "the others want to know who left"]
+    /// One of `key`'s connections was ended on purpose. Returns true if it was the last one: report
+    /// it at once, without a grace. A connection within its grace still counts.
+    #[must_use = "the others must be notified"]
     pub fn left(&mut self, key: &K) -> bool {
         let Some(member) = self.members.get_mut(key) else { return false };
         if member.live > 0 {
@@ -123,13 +122,13 @@ impl<K: Ord + Clone> Presence<K> {
         is_gone && self.members.remove(key).is_some()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         earliest([self.graces.first().map(|(at, _)| (*at, ()))]).map(|(at, ())| at)
     }
 
-    /// Ends every grace that is over at `now`. Take those who left with
+    /// Ends every grace that is over at `now`. Poll those who left with
     /// [`poll_left`](Self::poll_left).
     pub fn handle_timeout(&mut self, now: Instant) {
         while self.graces.first().is_some_and(|(at, _)| *at <= now) {
@@ -137,8 +136,7 @@ impl<K: Ord + Clone> Presence<K> {
         }
     }
 
-    /// The next one who did not come back in time, in the order of their ends: tell the others
-    /// *member left*.
+    /// The next user who did not come back in time, in order of time: report *member left*.
     pub fn poll_left(&mut self) -> Option<K> {
         while let Some((_, key)) = self.over.pop_first() {
             let Some(member) = self.members.get_mut(&key) else { continue };
@@ -146,32 +144,32 @@ impl<K: Ord + Clone> Presence<K> {
                 self.members.remove(&key);
                 return Some(key);
             }
-            // Another connection of theirs is up; only the broken ones are given up.
+            // Another connection of the user is up; only the broken ones are removed.
             member.broken = 0;
             member.grace_until = None;
         }
         None
     }
 
-    /// Whether `key` is online, those within their grace included.
+    /// Whether `key` is online, or within the grace.
     #[must_use]
     pub fn is_online(&self, key: &K) -> bool {
         self.members.contains_key(key)
     }
 
-    /// How many are online, those within their grace included.
+    /// The number of users online or within the grace.
     #[must_use]
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// Whether nobody is online.
+    /// Whether no users are online.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    /// Everybody who is online, in the order of the keys: what a newcomer is told first.
+    /// All users who are online, in the order of the keys: the list for a new member.
     pub fn iter(&self) -> impl Iterator<Item = &K> {
         self.members.keys()
     }

@@ -1,14 +1,14 @@
-//! Agora RTM: a login that is answered within 6 s or rejected, a loss that stays hidden for 4 s, no
-//! limit after that, and one place for each user.
+//! Agora RTM: a login that is answered within 6 s or fails, a loss that stays hidden for 4 s,
+//! unlimited retries, and one connection for each user.
 //!
 //! From the page on connection states of its SDK for the web, version 1. `login` is relink's
-//! `connect`, `logout` its `close`. The page says nothing about the wire; here it is `relink.v1`,
-//! which has channels, members and what they say of themselves. Nor about delays: they are those of
-//! version 1.2.2 of the SDK, linear by 1.5 s, with a cap and jitter.
+//! `connect`, `logout` its `close`. The page does not describe the wire protocol; here it is
+//! `relink.v1`, which has channels, members and presence texts. Nor does it give delays: they are
+//! those of version 1.2.2 of the SDK, linear by 1.5 s, with a cap and jitter.
 //!
-//! Not copied from the real SDK: limits of 8 and 12 s for the login; no grace at all, but a link
-//! that is found dead after 4.5 to 9 s; users who are banned, which the page does not have; and an
-//! end in ABORTED that takes a `logout` before the next `login`. Here `login` is enough.
+//! Not copied from the real SDK: limits of 8 and 12 s for the login; no grace, but a link that is
+//! declared dead after 4.5 to 9 s; banned users, which the page does not mention; and a state
+//! ABORTED that needs a `logout` before the next `login`. Here `login` is enough.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -21,7 +21,7 @@ use relink::{
     Backoff, CloseCode, ClosedReason, LinkConfig, Reason, SessionConfig, State, StopReason, Verdict,
 };
 
-/// As the page says.
+/// As the page describes it.
 pub static PROFILE: Profile = Profile {
     name: "agora_rtm",
     about: "Agora RTM: a login within 6 s, 4 s of grace, one place for each user",
@@ -38,14 +38,14 @@ pub static PROFILE: Profile = Profile {
     end: ClosedReason::name,
 };
 
-/// The same user logged in elsewhere. A server says so with 4009.
+/// The same user logged in elsewhere. The server closes with 4009.
 pub const REMOTE_LOGIN: StopReason = StopReason::custom(&(
     "remote_login",
     "The same user has logged in elsewhere; log out there, then log in here again.",
 ));
 
-/// What the page says. It asks for a token provider: with one, a token that expires on the way back
-/// is reported at once and replaced, as often as it takes.
+/// The configuration by the page. It needs a token provider: then a token that expires during a
+/// reconnect is reported at once and replaced, as often as needed.
 #[must_use]
 pub fn config() -> SessionConfig {
     let login = Duration::from_secs(6);
@@ -68,7 +68,7 @@ pub fn config() -> SessionConfig {
     let mut config = relink_v1::adapt(SessionConfig::default().with_link(link));
     config.link.handshake.authentication = Some(login);
     let elsewhere = CloseCode::REPLACED.0;
-    // There is room for an edit more in the default policy.
+    // The default policy has room for one more edit.
     let _ = config.link.close_policy.set_close(elsewhere..=elsewhere, Verdict::Stop(REMOTE_LOGIN));
     config
 }
@@ -85,12 +85,12 @@ pub enum ConnectionState {
     Connected,
     /// Lost for longer.
     Reconnecting,
-    /// Thrown out.
+    /// Disconnected for good.
     Aborted,
 }
 
 impl ConnectionState {
-    /// What the page calls this. It goes by what is shown, so that the grace hides what it should.
+    /// The page's name. It is derived from the shown status, so that the grace hides a short loss.
     #[must_use]
     pub fn of(view: &StateView) -> Self {
         match view.shown {
@@ -102,7 +102,7 @@ impl ConnectionState {
                 State::Closed(ClosedReason::Stopped { .. }) if was_logged_in(view.from) => {
                     Self::Aborted
                 }
-                // A new login, which is shown next.
+                // A new login.
                 State::Connecting(_) => Self::Connecting,
                 State::Closed(_)
                 | State::Idle
@@ -136,7 +136,7 @@ pub enum ChangeReason {
     LoginSuccess,
     /// The login was refused, or could not be sent.
     LoginFailure,
-    /// Nobody answered the login in time.
+    /// The login was not answered in time.
     LoginTimeout,
     /// The link was lost.
     Interrupted,
@@ -147,7 +147,7 @@ pub enum ChangeReason {
 }
 
 impl ChangeReason {
-    /// Why the state of the page is what it is; none before the first login.
+    /// The page's reason for the current state; `None` before the first login.
     #[must_use]
     pub fn of(view: &StateView) -> Option<Self> {
         Some(match (ConnectionState::of(view), view.state) {

@@ -1,8 +1,8 @@
-//! deepstream: linear delays from zero, a login that the application decides on, a negotiation that
-//! may redirect.
+//! deepstream: linear delays from zero, a login by the application, a negotiation that may
+//! redirect.
 //!
-//! [`PROFILE`] does what deepstream's page on client connectivity says. [`PROFILE_7`] does what
-//! version 7 of its JavaScript client does, where that differs and can be had from the same core:
+//! [`PROFILE`] follows deepstream's page on client connectivity. [`PROFILE_7`] follows version 7 of
+//! its JavaScript client, as far as that differs and can be configured:
 //!
 //! | | the page, [`PROFILE`] | version 7, [`PROFILE_7`] |
 //! |---|---|---|
@@ -12,9 +12,9 @@
 //! | before the server's first word | AWAITING_CONNECTION | CHALLENGING |
 //! | first state | CLOSED | INITIALISING |
 //!
-//! What no profile copies: version 7 forgets failures as soon as a socket is open, so that nothing
-//! that fails after that ever backs off; follows redirects without a limit; waits for ever for an
-//! answer; and drops what is sent while the link is down.
+//! Neither profile copies these: version 7 forgets failures as soon as a socket is open, so that
+//! later failures never back off; follows redirects without a limit; waits for an answer without a
+//! limit; and drops messages sent while the link is down.
 
 mod client;
 mod wire;
@@ -35,7 +35,7 @@ pub use client::Deepstream;
 pub(crate) use client::wrapped;
 pub use wire::{Encoding, Packet};
 
-/// As deepstream's page on connectivity says.
+/// As deepstream's page on connectivity describes it.
 pub static PROFILE: Profile = Profile {
     name: "deepstream",
     about: "deepstream, as its documentation has it: a login, linear delays, redirects",
@@ -47,7 +47,7 @@ pub static PROFILE: Profile = Profile {
     end: ClosedReason::name,
 };
 
-/// As version 7 of deepstream's client does.
+/// As version 7 of deepstream's client behaves.
 pub static PROFILE_7: Profile = Profile {
     name: "deepstream_7",
     about: "deepstream, as version 7 of its client does",
@@ -69,18 +69,18 @@ pub const TOO_MANY_AUTH_ATTEMPTS: StopReason = StopReason::custom(&(
     "too_many_auth_attempts",
     "The server refused the login several times; check it before you log in again.",
 ));
-/// Nobody logged in for so long that the server gave up.
+/// The client did not log in before the server's timeout.
 pub const AUTHENTICATION_TIMEOUT: StopReason = StopReason::custom(&(
     "authentication_timeout",
-    "The server waited too long for a login; connect anew.",
+    "The server waited too long for a login; connect again.",
 ));
 
-/// deepstream's servers close without a code, and its clients look at none.
+/// deepstream's servers close without a code, and its clients ignore codes.
 static CLOSE_CODES: [CloseRule; 1] =
     [CloseRule::range(0, u16::MAX, Verdict::Retry, "deepstream knows no close codes")];
 
-/// What the page says, and where it is silent what relink chose: limits for each step of the
-/// handshake.
+/// The configuration by the page. The limit for each step of the handshake, which the page does not
+/// give, is relink's choice.
 #[must_use]
 pub fn config() -> SessionConfig {
     let step = Some(Duration::from_secs(10));
@@ -104,8 +104,8 @@ pub fn config() -> SessionConfig {
     SessionConfig::default().with_link(link)
 }
 
-/// `reconnectIntervalIncrement` and `maxReconnectInterval`: the first attempt after a loss at once,
-/// each further one later by the increment, up to the interval.
+/// `reconnectIntervalIncrement` and `maxReconnectInterval`: the first attempt after a loss starts
+/// at once, each further delay is longer by the increment, up to the interval.
 #[must_use]
 pub fn backoff(increment: Duration, max_interval: Duration) -> Backoff {
     Backoff::default()
@@ -115,7 +115,7 @@ pub fn backoff(increment: Duration, max_interval: Duration) -> Backoff {
         .with_cap(max_interval)
 }
 
-/// What version 7 does differently.
+/// The configuration of version 7.
 #[must_use]
 pub fn config_7() -> SessionConfig {
     let mut config = config();
@@ -131,7 +131,7 @@ pub fn config_7() -> SessionConfig {
 pub enum ConnectionState {
     /// Not started, or closed on purpose.
     Closed,
-    /// Waiting for the server's first word.
+    /// Waiting for the server's first message.
     AwaitingConnection,
     /// Negotiating; may end in a redirect.
     Challenging,
@@ -143,12 +143,12 @@ pub enum ConnectionState {
     Open,
     /// Lost, and trying again.
     Reconnecting,
-    /// Not to be mended.
+    /// Failed for good.
     Error,
 }
 
 impl ConnectionState {
-    /// What the page calls this state.
+    /// The page's name for this state.
     #[must_use]
     pub const fn of(state: State) -> Self {
         match state {
@@ -203,7 +203,7 @@ impl ConnectionState {
     }
 }
 
-/// Version 7 has other names at both ends, and one for a redirect.
+/// Version 7 has other names for the first and last states, and one for a redirect.
 fn label_7(view: &StateView) -> StateLabel {
     let name = match view.state {
         State::Idle => "INITIALISING",

@@ -1,12 +1,12 @@
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-//! Profiles: how five real systems behave, each as configuration of the one core.
+//! Profiles: the behavior of five real systems, each as configuration of the same core.
 //!
-//! A profile is what a system's documentation says, in relink's terms: its numbers, what its close
-//! codes mean, the steps of its handshake, its wire protocol, and its own names for states and
-//! reasons. No profile has a branch of its own in the core, so each is a place to start from for a
-//! system of one's own. `docs/conformance.md` lists what each of them was taken from, and where the
-//! real system differs from its own documentation.
+//! A profile has a system's documented behavior in relink's terms: its numbers, its close codes,
+//! the steps of its handshake, its wire protocol, and its own names for states and reasons. The
+//! core has no code for any profile, so each is a starting point for a system of your own.
+//! `docs/conformance.md` lists the source of each requirement, and where the real system differs
+//! from its documentation.
 //!
 //! | profile | is |
 //! |---|---|
@@ -84,7 +84,7 @@ pub static DEFAULT: Profile = Profile {
     end: ClosedReason::name,
 };
 
-/// All of them, the default first.
+/// All profiles, the default first.
 pub static ALL: [&Profile; 8] = [
     &DEFAULT,
     &deepstream::PROFILE,
@@ -96,7 +96,7 @@ pub static ALL: [&Profile; 8] = [
     &managed_websocket::PROFILE_PROSE,
 ];
 
-/// The profile of this name.
+/// The profile with this name.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static Profile> {
     ALL.into_iter().find(|profile| profile.name == name)

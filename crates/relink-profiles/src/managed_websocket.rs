@@ -1,14 +1,14 @@
-//! `ManagedWebSocket` and `WebSocketConnectionManager`: a client with six states and heartbeats of
-//! its own, and the server that answers them.
+//! `ManagedWebSocket` and `WebSocketConnectionManager`: a client with six states and its own
+//! heartbeats, and the server that answers them.
 //!
-//! The class contradicts the text around it: the listing takes 1000 and 1001 for the end, the text
-//! comes back at once. [`PROFILE`] follows the listing, [`PROFILE_PROSE`] the text, with its
-//! circuit breaker. The listing gives no numbers but the server's; those of the client are chosen
+//! The class contradicts the text around it: in the listing 1000 and 1001 are final, in the text
+//! the client reconnects at once. [`PROFILE`] follows the listing, [`PROFILE_PROSE`] the text, with
+//! its circuit breaker. The listing gives only the server's numbers; those of the client are chosen
 //! to fit them.
 //!
-//! Not copied: the listing's heartbeat clock, which is not started anew with a connection, so that
-//! links are killed for ever after a long outage; its wait for the answer to a close frame that a
-//! dead peer never sends; and its missing limit on connecting.
+//! Not copied: the listing's heartbeat clock, which is not restarted for a new connection, so that
+//! after a long outage every link is killed; its wait for the answer to a close frame, which a dead
+//! peer never sends; and its missing limit on connecting.
 
 mod client;
 
@@ -28,7 +28,7 @@ use relink::{
 
 pub use client::{ManagedWebSocket, Word};
 
-/// As the listing does.
+/// As in the listing.
 pub static PROFILE: Profile = Profile {
     name: "managed_websocket",
     about: "ManagedWebSocket, as its listing does: 1000 and 1001 are the end",
@@ -40,10 +40,10 @@ pub static PROFILE: Profile = Profile {
     end: ClosedReason::name,
 };
 
-/// As the text around the listing says.
+/// As in the text around the listing.
 pub static PROFILE_PROSE: Profile = Profile {
     name: "managed_websocket_prose",
-    about: "ManagedWebSocket, as the text around it says: 1000 and 1001 come back quickly",
+    about: "ManagedWebSocket, by the text around it: 1000 and 1001 come back quickly",
     config: config_prose,
     protocol: PROFILE.protocol,
     subprotocol: None,
@@ -52,7 +52,7 @@ pub static PROFILE_PROSE: Profile = Profile {
     end: PROFILE.end,
 };
 
-/// The server goes away, and the listing takes that for the end.
+/// The server goes away, which is final in the listing.
 pub const GOING_AWAY: StopReason =
     StopReason::custom(&("going_away", "The server went away; connect again when it is back."));
 
@@ -90,7 +90,8 @@ static PROSE: [CloseRule; 4] = [
     CloseRule::range(0, u16::MAX, Verdict::Retry, "network trouble: exponential, with jitter"),
 ];
 
-/// What the listing does. Its delay is the base, doubled up to 30 s, and up to 30 % of that on top.
+/// The configuration by the listing. Its delay is the base, doubled up to 30 s, plus up to 30 %
+/// jitter.
 #[must_use]
 pub fn config() -> SessionConfig {
     let backoff = Backoff::default()
@@ -108,14 +109,14 @@ pub fn config() -> SessionConfig {
         .with_budget(BudgetConfig::default().with_max_attempts(Some(10)))
         .with_close_policy(ClosePolicy::new(&LISTING, &HTTP_STATUSES))
         .with_reopen(ReopenPolicy::Always)
-        // A close empties the queue: what can go out at once goes.
+        // A close drops the queue, except what can be sent at once.
         .with_flush_timeout(Duration::from_millis(1));
     let outbox =
         OutboxConfig::default().with_max_messages(100).with_while_down(OfflineSend::QueueAfterLoss);
     SessionConfig::default().with_link(link).with_outbox(outbox)
 }
 
-/// What the text says differently: close codes, and a circuit breaker.
+/// The configuration by the text: other close codes, and a circuit breaker.
 #[must_use]
 pub fn config_prose() -> SessionConfig {
     let mut config = config();
@@ -129,8 +130,8 @@ pub fn config_prose() -> SessionConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the listing has six")]
 pub enum ConnectionState {
-    /// On the way to the first usable link. (The listing is here at each attempt, and takes no
-    /// messages then.)
+    /// On the way to the first usable link. (The listing has this state at each attempt, and
+    /// accepts no messages in it.)
     Connecting,
     /// Usable.
     Connected,
@@ -138,14 +139,14 @@ pub enum ConnectionState {
     Reconnecting,
     /// Not started.
     Disconnected,
-    /// Not to be mended, or given up.
+    /// Failed for good, or given up.
     Failed,
     /// Closed by one side or the other.
     Closed,
 }
 
 impl ConnectionState {
-    /// What the listing calls this state.
+    /// The listing's name for this state.
     #[must_use]
     pub fn of(state: State) -> Self {
         match state {
@@ -178,7 +179,7 @@ impl ConnectionState {
         }
     }
 
-    /// Whether the listing takes a message in this state.
+    /// Whether the listing accepts a message in this state.
     #[must_use]
     pub const fn takes_messages(self) -> bool {
         matches!(self, Self::Connected | Self::Reconnecting)

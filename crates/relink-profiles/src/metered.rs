@@ -1,14 +1,14 @@
-//! Metered: a fresh token for every attempt, a table of close codes, channels that come back, peers
-//! that keep their identity.
+//! Metered: a fresh token for every attempt, a table of close codes, channels that are restored,
+//! peers that keep their identity.
 //!
 //! From the best practices for reconnects of its realtime messaging. Above the link, one
-//! [`PeerRestart`](crate::PeerRestart) for each peer restarts what the link is not concerned in,
-//! and a [`Roster`](relink::session::Roster) compares who was there with who is. [`Client`] is the
-//! client's half of its wire protocol.
+//! [`PeerRestart`](crate::PeerRestart) for each peer restarts its connection, which the link does
+//! not, and a [`Roster`](relink::session::Roster) compares the members before and after a
+//! reconnect. [`Client`] is the client's half of its wire protocol.
 //!
-//! Not copied from the real SDK: delays that jitter takes beyond the cap, and below the floor of 30
+//! Not copied from the real SDK: jitter that takes delays beyond the cap, and below the floor of 30
 //! s for 4010; a first connect that is never retried; a wait of 30 s for the answer to a close
-//! frame that a dead peer never sends.
+//! frame, which a dead peer never sends.
 
 mod client;
 mod wire;
@@ -30,7 +30,7 @@ use relink::profile::{Profile, StateLabel};
 pub use client::Client;
 pub use wire::{ClientFrame, DecodeError, Peer, ServerFrame};
 
-/// As the best practices say.
+/// As the best practices describe it.
 pub static PROFILE: Profile = Profile {
     name: "metered",
     about: "Metered's realtime messaging: fresh tokens, a table of close codes, channels that come back",
@@ -42,11 +42,11 @@ pub static PROFILE: Profile = Profile {
     end: error_name,
 };
 
-/// Too many messages; the document does not have it, the SDK does.
+/// Too many messages; only the SDK has it.
 const TOO_FAST: Verdict = Verdict::RetrySlow { floor: Duration::from_secs(5) };
 const CAP: Verdict = Verdict::RetrySlow { floor: Duration::from_secs(30) };
 
-/// The document's close codes: what is not terminal is retried.
+/// The document's close codes: those that are not terminal are retried.
 static CLOSE_CODES: [CloseRule; 8] = [
     CloseRule::new(
         4001,
@@ -75,8 +75,8 @@ static CLOSE_CODES: [CloseRule; 8] = [
     ),
 ];
 
-/// What the document says. A going-away hint is told and not honoured, as in the SDK; opt in with
-/// `config.link.retry_after.honour`. `send` is refused while the link is down;
+/// The configuration by the document. A going-away hint is reported but not honoured, as in the
+/// SDK; opt in with `config.link.retry_after.honour`. `send` is refused while the link is down;
 /// `config.outbox.while_down` queues.
 #[must_use]
 pub fn config() -> SessionConfig {
@@ -85,7 +85,7 @@ pub fn config() -> SessionConfig {
         .with_curve(Curve::Exponential { initial: Duration::from_millis(500), factor_pct: 200 })
         .with_jitter(Jitter::Spread { pct: 20 })
         .with_cap(Duration::from_secs(30));
-    // The watchdog judges; pings see to it that a good link is never silent for so long.
+    // The watchdog decides; pings keep a good link from being silent for that long.
     let heartbeat = HeartbeatConfig::default()
         .with_interval(Some(Duration::from_secs(20)))
         .with_timeout(Duration::from_secs(60))
@@ -104,7 +104,7 @@ pub fn config() -> SessionConfig {
         .with_outbox(OutboxConfig::default().with_while_down(OfflineSend::Refuse))
 }
 
-/// What the SDK calls a state.
+/// The SDK's name for a state.
 #[must_use]
 pub const fn state_name(status: Status) -> &'static str {
     match status {
@@ -116,8 +116,8 @@ pub const fn state_name(status: Status) -> &'static str {
     }
 }
 
-/// What the document calls an end. The SDK's `TokenProviderError` is no end: it is
-/// [`Event::TokenError`](relink::Event::TokenError).
+/// The document's name for the reason of an end. The SDK's `TokenProviderError` is not an end: it
+/// is [`Event::TokenError`](relink::Event::TokenError).
 #[must_use]
 pub const fn error_name(reason: ClosedReason) -> &'static str {
     match reason {
@@ -134,5 +134,5 @@ pub const fn error_name(reason: ClosedReason) -> &'static str {
     }
 }
 
-/// What the document calls a provider that keeps failing.
+/// The document's name for a provider that keeps failing.
 pub const TOKEN_PROVIDER_ERROR: &str = "TokenProviderError";

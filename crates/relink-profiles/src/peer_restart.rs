@@ -1,11 +1,11 @@
-//! Restarts of one peer's connection at growing delays: the layer above a link, one machine per
-//! peer.
+//! Restarts of one peer's connection at growing delays: the layer above a link, one state machine
+//! per peer.
 //!
-//! Peer-to-peer layers restart a connection through the signalling link, again and again, at
-//! growing distances. Two mistakes are common there. If a timer for the answer and a timer for the
-//! next attempt both advance, the attempts are used up twice as fast; if the next delay waits for
-//! the answer to an attempt, they take twice as long. Here one clock owns the delays: attempts are
-//! made at fixed distances from each other, whatever becomes of them.
+//! Peer-to-peer layers restart a connection through the signalling link, repeatedly, at growing
+//! intervals. Two mistakes are common there. If a timer for the answer and a timer for the next
+//! attempt both advance, the attempts are used up twice as fast; if the next delay waits for the
+//! answer to an attempt, they take twice as long. Here one clock owns the delays: attempts are made
+//! at fixed intervals, whatever their results.
 
 use core::time::Duration;
 use relink::Instant;
@@ -31,23 +31,23 @@ config! {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum RestartAction {
-    /// Restart the connection. Whatever an earlier attempt was waiting for is void.
+    /// Restart the connection. An earlier attempt that is still waiting is abandoned.
     Restart {
         /// The number of the attempt, from 1.
         attempt: u32,
     },
-    /// Nothing helped. Tell the application; the peer stays lost until it is started again.
+    /// No attempt succeeded. Notify the application; the peer stays lost until it is started again.
     GiveUp,
 }
 
-/// The restarts of one peer's connection. Each peer has one of its own, so that the others are not
-/// touched.
+/// The restarts of one peer's connection. Each peer has its own, so that the others are not
+/// affected.
 ///
-/// * [`lost`](Self::lost) starts it; while it runs, further losses change nothing, but for a loss
-///   of the last attempt.
+/// * [`lost`](Self::lost) starts it; while it runs, further losses change nothing, except after the
+///   last attempt.
 /// * [`recovered`](Self::recovered) ends it, and the next loss starts over.
-/// * [`stop`](Self::stop) ends it, too: the signalling link itself is down, restarts cannot get
-///   through, and what survives is seen when it is back ([`Roster`](relink::session::Roster)).
+/// * [`stop`](Self::stop) ends it, too: the signalling link itself is down and restarts cannot get
+///   through; which peers survive is known when it is back ([`Roster`](relink::session::Roster)).
 ///
 /// ```
 /// use core::time::Duration;
@@ -74,9 +74,9 @@ pub struct PeerRestart {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// The connection is good, or not up to this machine.
+    /// The connection is good, or was stopped.
     Idle,
-    /// So many attempts were made; the next one, or the end, comes at `next`.
+    /// The attempts made so far; the next one, or the end, is due at `next`.
     Climbing {
         attempts: u32,
         next: Instant,
@@ -85,7 +85,7 @@ enum Stage {
 }
 
 impl PeerRestart {
-    /// For a peer whose connection is good, or not made yet.
+    /// Creates the machine of a peer whose connection is good, or not made yet.
     #[must_use]
     pub const fn new(config: PeerRestartConfig) -> Self {
         Self { config, stage: Stage::Idle }
@@ -123,13 +123,13 @@ impl PeerRestart {
         matches!(self.stage, Stage::Climbing { .. })
     }
 
-    /// Whether nothing helped.
+    /// Whether no attempt succeeded.
     #[must_use]
     pub const fn has_given_up(&self) -> bool {
         matches!(self.stage, Stage::GaveUp)
     }
 
-    /// So many attempts were made since the loss.
+    /// The number of attempts made since the loss.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
         match self.stage {
@@ -138,7 +138,7 @@ impl PeerRestart {
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
     #[must_use]
     pub const fn poll_timeout(&self) -> Option<Instant> {
         match self.stage {
@@ -147,8 +147,8 @@ impl PeerRestart {
         }
     }
 
-    /// What is due at `now`. Early calls do nothing. A late one, as after sleep, makes one attempt,
-    /// and the next one keeps its distance from it.
+    /// Handles what is due at `now`. An early call does nothing. A late one, as after sleep, makes
+    /// one attempt, and the delay of the next one counts from it.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Instant) -> Option<RestartAction> {
         let Stage::Climbing { attempts, next } = &mut self.stage else { return None };

@@ -1,8 +1,8 @@
-//! Serverpod: a table of five delays, then an end that the person is told of.
+//! Serverpod: a table of five delays, then an end that is shown to the user.
 //!
-//! From a lesson on reconnection with Serverpod, whose client keeps what was not sent and asks for
-//! what was missed. The lesson leaves the wire protocol of both to the reader; here it is
-//! `relink.v1`, which resumes.
+//! From a lesson on reconnection with Serverpod, whose client keeps unsent messages and requests
+//! missed ones. The lesson leaves the wire protocol of both to the reader; here it is `relink.v1`,
+//! which resumes.
 //!
 //! Not copied from the real client: its handler for streaming connections retries every second,
 //! without a limit, and sends nothing that waited.
@@ -16,7 +16,7 @@ use relink::policy::{BudgetConfig, Curve, DelayTable, Jitter};
 use relink::profile::{Profile, StateLabel};
 use relink::{Backoff, ClosedReason, LinkConfig, Phase, SessionConfig, State};
 
-/// As the lesson says.
+/// As the lesson describes it.
 pub static PROFILE: Profile = Profile {
     name: "serverpod",
     about: "Serverpod's lesson on reconnection: five delays from a table, then it tells the person",
@@ -28,8 +28,8 @@ pub static PROFILE: Profile = Profile {
     end: ClosedReason::name,
 };
 
-/// What the lesson says. Failures are forgotten on the first success, as it has it: a server that
-/// accepts and closes at once is dialled every second.
+/// The configuration by the lesson. Failures are forgotten on the first success: a server that
+/// accepts and closes at once is dialed every second.
 #[must_use]
 pub fn config() -> SessionConfig {
     let backoff = Backoff::default()
@@ -43,8 +43,8 @@ pub fn config() -> SessionConfig {
     relink_v1::adapt(SessionConfig::default().with_link(link))
 }
 
-/// The same with `disconnectOnLostInternetConnection`: false keeps the link while the system says
-/// that there is no network, true lets go of it.
+/// The same with `disconnectOnLostInternetConnection`: false keeps the link while the system
+/// reports that there is no network, true drops it.
 #[must_use]
 pub fn config_with(disconnect_on_lost_internet: bool) -> SessionConfig {
     let mut config = config();
@@ -53,7 +53,7 @@ pub fn config_with(disconnect_on_lost_internet: bool) -> SessionConfig {
     config
 }
 
-/// What Serverpod shows a person.
+/// The states that Serverpod shows a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "Serverpod has four")]
 pub enum Status {
@@ -68,7 +68,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// What Serverpod calls this state.
+    /// Serverpod's name for this state.
     #[must_use]
     pub const fn of(state: State) -> Self {
         match state {

@@ -1,4 +1,4 @@
-//! A link's life in a system's own words.
+//! The states of a link under a system's own names.
 
 use core::fmt;
 
@@ -6,7 +6,7 @@ use relink::link::{Status, StatusChange};
 use relink::profile::{Profile, StateLabel, StateView};
 use relink::{Event, Reason, State};
 
-/// A change of state, in a system's own words.
+/// A change of state, under a system's own names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StateChange {
@@ -25,10 +25,10 @@ impl fmt::Display for StateChange {
     }
 }
 
-/// Follows a link by its events, and tells of it in a system's own words.
+/// Follows a link by its events, and reports its states under a system's own names.
 ///
-/// Hand it every event, from the start: what it says is made from the last change of the exact
-/// state and of what is shown.
+/// Pass it every event, from the start: it combines the last change of the exact state and of the
+/// shown status.
 #[derive(Debug, Clone)]
 pub struct StateMapper {
     profile: &'static Profile,
@@ -37,7 +37,7 @@ pub struct StateMapper {
 }
 
 impl StateMapper {
-    /// For a link that was not started yet.
+    /// Creates a mapper for a link that was not started yet.
     #[must_use]
     pub fn new(profile: &'static Profile) -> Self {
         let view = StateView {
@@ -55,7 +55,8 @@ impl StateMapper {
         self.label
     }
 
-    /// An event of the link; what it changes in the system's own words, if anything.
+    /// Handles an event of the link; returns the change under the system's own names, if there is
+    /// one.
     pub fn observe(&mut self, event: &Event) -> Option<StateChange> {
         if let Event::State { from, to, reason } = *event {
             (self.view.from, self.view.state, self.view.reason) = (from, to, reason);

@@ -1,12 +1,12 @@
-//! Channels of systems that number nothing: the numbers are given here.
+//! Channels of systems that do not number messages: they are numbered here.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use relink::protocol::{ProtocolEvent, ServerFrame};
 use relink::{Channel, Message, Position};
 
-/// Counts messages channel by channel. Every subscription starts a new epoch: what was said while
-/// the link was down is lost, and the session tells so.
+/// Counts messages channel by channel. Every subscription starts a new epoch: messages sent while
+/// the link was down are lost, and the session reports a gap.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Streams {
     epoch: u32,
@@ -15,30 +15,30 @@ pub(super) struct Streams {
 
 #[derive(Debug, Clone, Copy)]
 struct Stream {
-    /// The peer has not said yet that messages come.
+    /// The peer has not confirmed the subscription yet.
     asked: bool,
-    /// Nor who is there.
+    /// The peer has not listed the members yet.
     awaits_members: bool,
     offset: u64,
 }
 
 impl Streams {
-    /// A new transport: nothing comes before it is asked for again.
+    /// Starts with a new transport, on which nothing is subscribed to yet.
     pub(super) fn reset(&mut self) {
         self.channels.clear();
     }
 
-    /// A channel was asked for.
+    /// A subscription was requested.
     pub(super) fn asked(&mut self, channel: Channel) {
         self.channels.insert(channel, Stream { asked: true, awaits_members: true, offset: 0 });
     }
 
-    /// A channel is not wanted any more, or was refused.
+    /// A channel was unsubscribed from, or refused.
     pub(super) fn forget(&mut self, channel: &Channel) {
         self.channels.remove(channel);
     }
 
-    /// The peer speaks of a channel: by an answer, or by something on it that overtook the answer.
+    /// The peer confirmed a channel: by an answer, or by a message on it that overtook the answer.
     pub(super) fn confirmed(&mut self, channel: &Channel, events: &mut Vec<ProtocolEvent>) {
         let Some(stream) = self.channels.get_mut(channel).filter(|stream| stream.asked) else {
             return;
@@ -50,7 +50,7 @@ impl Streams {
         events.push(ServerFrame::Subscribed { channel, position, recovered: true }.into());
     }
 
-    /// A message on a channel; one that nobody asked for is dropped.
+    /// Handles a message on a channel; one without a subscription is dropped.
     pub(super) fn message(
         &mut self,
         channel: &Channel,
@@ -65,8 +65,8 @@ impl Streams {
         events.push(ServerFrame::Publication { channel, offset, payload: message }.into());
     }
 
-    /// Somebody's presence is spoken of. Tells whether this is the first time since the channel was
-    /// asked for, and so everybody; `None` where nobody asked.
+    /// Handles a presence message. Returns true if it is the first one since the subscription,
+    /// which lists all members; `None` if there is no subscription.
     pub(super) fn presence(
         &mut self,
         channel: &Channel,

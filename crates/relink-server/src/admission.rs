@@ -1,4 +1,4 @@
-//! Counting connections before they are any: how many there are, and how fast they come.
+//! Limits on new connections, before their handshake: their number and their rate.
 
 use std::{
     net::IpAddr,
@@ -13,9 +13,9 @@ use relink_node::{AdmissionConfig, address_key};
 
 use crate::{clock::Clock, handshake::Refusal};
 
-/// At most this many refused connections are heard out at a time, which takes a second at most. The
-/// others are told and closed at once, so that being refused costs the server nothing, however many
-/// come.
+/// The maximum number of refused connections whose request is read before the answer, for at most a
+/// second. The others are answered and closed at once, so that refusals stay cheap, however many
+/// there are.
 const COURTESIES: usize = 32;
 
 /// Who is let in.
@@ -26,7 +26,7 @@ pub(crate) struct Admission {
     clock: Clock,
 }
 
-/// A connection that was let in. Dropping it makes room for another one.
+/// An accepted connection. Dropping it makes room for another one.
 #[derive(Debug)]
 pub(crate) struct Permit {
     admission: Arc<Admission>,
@@ -50,12 +50,12 @@ impl Admission {
         Err(Refusal::new(status, refused.to_string()).retry_after(seconds(refused.retry_after)))
     }
 
-    /// Room to hear somebody out who is refused.
+    /// A permit to read the request of a refused connection.
     pub(crate) fn courtesy(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.courtesies).try_acquire_owned().ok()
     }
 
-    /// How many were refused so far.
+    /// The number of refused connections so far.
     pub(crate) fn refused(&self) -> u64 {
         self.lock().refused()
     }

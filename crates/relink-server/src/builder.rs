@@ -1,4 +1,4 @@
-//! How a server comes to be.
+//! [`ServerBuilder`]: configures and starts a server.
 
 use std::{fmt, io, sync::Arc};
 
@@ -22,8 +22,8 @@ use crate::{
     user::User,
 };
 
-/// A server to be. Everything has a default: anonymous users, who may have every channel, and whose
-/// messages are published to the channel that they name; history in memory.
+/// Configures a server. Everything has a default: anonymous users, who may subscribe to every
+/// channel, and whose messages are published to the channel that they name; history in memory.
 pub struct ServerBuilder {
     config: ServerConfig,
     handlers: Handlers,
@@ -42,19 +42,19 @@ impl ServerBuilder {
         self
     }
 
-    /// Where streams, sessions and members are kept; a [`MemoryHistory`] of its own by default.
+    /// The store of streams, sessions and members; a new [`MemoryHistory`] by default.
     #[must_use]
     pub fn history(mut self, history: impl History) -> Self {
         self.history = Some(Arc::new(history));
         self
     }
 
-    /// Who somebody is, by the token in the client's hello, in `Authorization: Bearer` of the
-    /// handshake, or by a fresh one ahead of its end. `None` where a client sends none.
+    /// Authenticates a client by the token in its hello, in `Authorization: Bearer` of the
+    /// handshake, or by a fresh one before that expires. `None` if the client sends none.
     ///
     /// An error closes the connection: [`INVALID_TOKEN`](relink::CloseCode::INVALID_TOKEN) ends the
     /// client's link, [`TOKEN_EXPIRED`](relink::CloseCode::TOKEN_EXPIRED) makes it come back with a
-    /// fresh one. In the handshake it becomes 401. A token that ends has a user that says so:
+    /// fresh one. In the handshake it becomes 401. For a token that expires, return a user with
     /// [`User::with_expires_in`].
     #[must_use]
     pub fn authenticate<F, Fut>(mut self, authenticate: F) -> Self
@@ -66,10 +66,10 @@ impl ServerBuilder {
         self
     }
 
-    /// A look at the HTTP request before it becomes a WebSocket: a cookie, the `Origin` that a
-    /// browser tells, the path. `Ok(None)` leaves it to [`authenticate`](Self::authenticate) to
-    /// find out who it is; an error is the HTTP status of the refusal. Where cookies say who
-    /// somebody is, check `Origin`, or any web page can speak in the name of its visitors.
+    /// Checks the HTTP request before the upgrade: a cookie, the `Origin` of a browser, the path.
+    /// `Ok(None)` leaves authentication to [`authenticate`](Self::authenticate); an error is the
+    /// HTTP status of the refusal. If cookies authenticate, check `Origin`, or any web page can act
+    /// in the name of its visitors.
     #[must_use]
     pub fn on_request<F, Fut>(mut self, look: F) -> Self
     where
@@ -82,8 +82,8 @@ impl ServerBuilder {
 
     /// Whether a user may subscribe to a channel, with the token that the client sent for it, if
     /// any. [`CHANNEL_NOT_AUTHORIZED`](Problem::CHANNEL_NOT_AUTHORIZED) is the usual refusal. It is
-    /// asked again, with the same token, whenever the client renews its own; an error then ends the
-    /// subscription. What they may publish is decided in [`on_message`](Self::on_message).
+    /// called again, with the same token, whenever the client renews its own; an error then ends
+    /// the subscription. What a user may publish is decided in [`on_message`](Self::on_message).
     #[must_use]
     pub fn authorize<F, Fut>(mut self, authorize: F) -> Self
     where
@@ -97,12 +97,11 @@ impl ServerBuilder {
         self
     }
 
-    /// What a message leads to: its effects are collected in the [`Context`]. An error is the
-    /// rejection that the client is told; a panic becomes one. The messages of one session come one
-    /// at a time, in order.
+    /// Handles a message: its effects are collected in the [`Context`]. An error rejects the
+    /// message, as does a panic. The messages of one session are handled one at a time, in order.
     ///
-    /// Without it, messages are published to the channel that they name, whoever sent them, and
-    /// those that name none are rejected with [`NOT_HANDLED`](Problem::NOT_HANDLED).
+    /// Without it, messages are published to the channel that they name, for any user, and those
+    /// that name none are rejected with [`NOT_HANDLED`](Problem::NOT_HANDLED).
     #[must_use]
     pub fn on_message<F, Fut>(mut self, handle: F) -> Self
     where
@@ -114,7 +113,7 @@ impl ServerBuilder {
         self
     }
 
-    /// The server. Call it inside a tokio runtime: its timer and its store run there.
+    /// Starts the server. Call it inside a tokio runtime: its timer and its store run there.
     ///
     /// # Errors
     ///
@@ -128,7 +127,7 @@ impl ServerBuilder {
         };
         config.node.history = history.config();
         config.node.max_message = config.max_message;
-        // Session ids are drawn from it, and whoever knows one can take the session over.
+        // Session ids are drawn from it, and knowing one is enough to take the session over.
         let rng = StdRng::try_from_rng(&mut SysRng).map_err(|_| BuildError::NoEntropy)?;
         config.validate()?;
         let node = Node::new(config.node, rng)?;

@@ -1,10 +1,10 @@
-//! The clock of a node: tokio's, so that it stands still and jumps in tests that want it, and the
-//! time for which the machine was suspended: sessions and tokens end meanwhile.
+//! The clock of a node: tokio's, so that tests can pause and advance it, plus the time for which
+//! the machine was suspended, in which sessions and tokens expire.
 
 use relink::Instant;
 use relink_driver::Suspension;
 
-/// Tells time since it was made.
+/// Counts from its creation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     origin: tokio::time::Instant,
@@ -20,7 +20,7 @@ impl Clock {
         Instant::from_origin(self.origin.elapsed() + self.suspension.so_far())
     }
 
-    /// When it is so late; far away where the time has no end.
+    /// The instant of this time; far in the future if the time is unbounded.
     pub(crate) fn at(self, time: Instant) -> tokio::time::Instant {
         let far = self.origin + std::time::Duration::from_secs(10 * 365 * 24 * 60 * 60);
         self.origin

@@ -1,4 +1,4 @@
-//! One connection in its task: reads and writes in turn, so that neither waits for the other.
+//! One connection in its task: reads and writes alternate, so that neither blocks the other.
 
 use std::{
     io,
@@ -28,13 +28,12 @@ use crate::{
 const BUFFER: usize = 4 * 1024;
 /// What is read at once while more than a buffer comes.
 const BULK: usize = 16 * 1024;
-/// At most this many messages are read before something is written, and another connection has its
-/// turn.
+/// The maximum number of messages that are read before something is written, and the task yields.
 const TURN: usize = 32;
-/// At most this many pings wait for their pongs; then nothing more is read until these are written.
+/// The maximum number of unwritten pongs; beyond it, nothing is read until they are written.
 const PONGS: usize = TURN;
 
-/// From the end of the handshake to the end of the socket.
+/// Runs a connection from the end of the handshake to the end of the socket.
 pub(crate) async fn run(
     io: impl AsyncRead + AsyncWrite + Unpin + Send,
     already_read: Vec<u8>,
@@ -64,7 +63,7 @@ pub(crate) async fn run(
     connection.leave(end).await;
 }
 
-/// A connection's place at the node. Dropping it, with or without a goodbye, leaves it.
+/// A connection's registration at the node. Dropping it ends the connection there.
 struct Seat {
     hub: Arc<Hub>,
     id: ConnectionId,
@@ -99,31 +98,31 @@ struct Connection<IO> {
     pongs: usize,
     /// Whether bytes came in this turn, which are signs of life long before a message is whole.
     has_read: bool,
-    /// Whether bytes went out since the last look.
+    /// Whether bytes were written since the last call.
     has_written: bool,
-    /// Whether a message came in this turn.
+    /// Whether a message was read in this turn.
     heard: bool,
     stuck: Stuck,
 }
 
-/// Whether the socket takes nothing more for now.
+/// Whether the socket accepts more for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stuck {
     No,
     Yes,
-    /// And nothing is read because of it.
+    /// It does not, and reading stops because of it.
     Owing,
 }
 
-/// Why a connection is over.
+/// Why a connection ended.
 enum End {
     /// The peer sent a close frame. The wire has the answer ready.
     Closed(CloseCode),
-    /// Nobody is there.
+    /// The peer is gone.
     Lost,
-    /// We close, because the node says so.
+    /// The node closes it.
     Told(CloseFrame),
-    /// We close, because of what was read.
+    /// Closed because of what was read.
     Wrong(CloseFrame),
 }
 
@@ -230,8 +229,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         Poll::Ready(Ok(count))
     }
 
-    /// Writes what there is, as far as the socket takes it, and tells the node whether it takes
-    /// anything.
+    /// Writes what waits, as far as the socket accepts it, and reports to the node whether it does.
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let written = self.write_out(cx);
         let Seat { hub, id, .. } = &self.seat;
@@ -275,7 +273,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         Poll::Ready(Ok(()))
     }
 
-    /// Says goodbye as far as there is somebody to hear it, and not for long.
+    /// Closes the connection gracefully, bounded by `farewell`.
     async fn leave(mut self, end: End) {
         let farewell = self.seat.hub.config.farewell;
         let waits = matches!(end, End::Told(_));
@@ -303,13 +301,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             }
             self.flush().await?;
             self.io.shutdown().await?;
-            // A socket that is dropped over unread bytes is reset, and the peer may never see why
-            // it was closed: the rest of a message that was too large is read, and thrown away.
+            // A socket that is dropped with unread bytes is reset, and the peer may not see the
+            // close frame: the rest of a message that was too large is read and discarded.
             let mut rest = [0; BUFFER];
             while self.io.read(&mut rest).await? > 0 {}
             io::Result::Ok(())
         };
-        // Where it fails, or takes too long, there is nobody left to say it to.
+        // If it fails or takes too long, the peer is gone.
         _ = timeout(farewell, goodbye).await;
     }
 

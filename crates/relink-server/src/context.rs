@@ -1,4 +1,4 @@
-//! What a handler knows of a message, and what it makes of it.
+//! The context of a message for its handler, and the effects.
 
 use std::{
     fmt, mem,
@@ -10,16 +10,16 @@ use relink_node::Stream;
 
 use crate::user::User;
 
-/// Where a message came from, and where its effects are collected.
+/// The origin of a message, and the collection of its effects.
 ///
 /// Nothing is sent while the handler runs. When it returns `Ok`, all effects and the message's
-/// serial are committed together: a client that repeats the message, after a reconnect or at
+/// serial are committed together: a client that sends the message again, after a reconnect or to
 /// another node, gets its acknowledgement and nothing happens twice. When it returns an error,
-/// nothing happens; nor where one of its effects is larger than
-/// [`max_publication`](relink_node::NodeConfig::max_publication): then the client hears
-/// `limit_exceeded`. A handler may run again where the store failed, so effects of other kinds, on
-/// a database for instance, need a key of their own: [`session`](Self::session) and
-/// [`serial`](Self::serial) together name the message.
+/// nothing happens; nor if one of its effects is larger than
+/// [`max_publication`](relink_node::NodeConfig::max_publication): then the message is rejected with
+/// `limit_exceeded`. A handler may run again if the store failed, so other effects, such as on a
+/// database, need an idempotency key: [`session`](Self::session) and [`serial`](Self::serial)
+/// together identify the message.
 #[derive(Clone)]
 pub struct Context {
     shared: Arc<Shared>,
@@ -45,31 +45,31 @@ impl Context {
         Self { shared: Arc::new(Shared { user, session, serial, channel, effects }) }
     }
 
-    /// Who sent it.
+    /// The user that sent it.
     #[must_use]
     pub fn user(&self) -> &User {
         &self.shared.user
     }
 
-    /// The session it came from. Whoever knows it can take it over: do not tell it to others.
+    /// The session it came from. Its id is enough to take it over: do not pass it to others.
     #[must_use]
     pub fn session(&self) -> &SessionId {
         &self.shared.session
     }
 
-    /// Its number in the session; `None` where the client waits for no acknowledgement.
+    /// Its number in the session; `None` if the client does not wait for an acknowledgement.
     #[must_use]
     pub fn serial(&self) -> Option<u64> {
         self.shared.serial
     }
 
-    /// The channel it is meant for; `None` where it is meant for the server itself.
+    /// Its channel; `None` for a message to the server itself.
     #[must_use]
     pub fn channel(&self) -> Option<&Channel> {
         self.shared.channel.as_ref()
     }
 
-    /// Publishes a message to everyone who is subscribed to a channel.
+    /// Publishes a message to all subscribers of a channel.
     pub fn publish(&self, channel: impl Into<Channel>, message: impl Into<Message>) {
         self.add(Stream::Channel(channel.into()), message.into());
     }
@@ -89,7 +89,7 @@ impl Context {
     }
 
     /// Sends a message to one session, wherever its client is connected. It waits there until the
-    /// client comes back; where there is no such session any more, it goes nowhere.
+    /// client comes back; if the session no longer exists, the message is dropped.
     pub fn send(&self, session: impl Into<SessionId>, message: impl Into<Message>) {
         self.add(Stream::Session(session.into()), message.into());
     }
@@ -101,7 +101,7 @@ impl Context {
         }
     }
 
-    /// What was collected. What comes later goes nowhere.
+    /// Returns the collected effects. Later ones are dropped.
     pub(crate) fn finish(&self) -> Vec<(Stream, Message)> {
         let mut effects = self.shared.effects.lock().unwrap_or_else(PoisonError::into_inner);
         mem::take(&mut *effects).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What the rest of the application can do with a running server.
+//! [`ServerHandle`]: the application's handle to a running server.
 
 use std::{fmt, future::ready, io, net::IpAddr, sync::Arc};
 
@@ -20,8 +20,8 @@ use crate::{
     user::User,
 };
 
-/// A running server. Cheap to clone; the server lives as long as one of them, or a connection,
-/// does.
+/// A handle to a running server. Cheap to clone; the server lives as long as a handle or a
+/// connection.
 #[derive(Clone)]
 pub struct ServerHandle {
     pub(crate) hub: Arc<Hub>,
@@ -32,16 +32,16 @@ impl ServerHandle {
         Self { hub }
     }
 
-    /// Publishes a message to everyone who is subscribed to a channel, at this node or another one.
+    /// Publishes a message to all subscribers of a channel, at this node and others.
     ///
-    /// It is queued; where the store fails, [`NodeEvent::NotPublished`] tells. Messages to one
+    /// It is queued; if the store fails, [`NodeEvent::NotPublished`] is emitted. Messages to one
     /// channel keep their order.
     ///
     /// # Errors
     ///
-    /// The message comes back where it is larger than
-    /// [`max_publication`](relink_node::NodeConfig::max_publication), or the channel has a name
-    /// that no client can subscribe to.
+    /// Returns the message if it is larger than
+    /// [`max_publication`](relink_node::NodeConfig::max_publication), or if no client can subscribe
+    /// to the name of the channel.
     pub fn publish(
         &self,
         channel: impl Into<Channel>,
@@ -51,11 +51,11 @@ impl ServerHandle {
     }
 
     /// Sends a message to one session, wherever its client is connected. It waits there until the
-    /// client comes back; where there is no such session any more, it goes nowhere.
+    /// client comes back; if the session no longer exists, the message is dropped.
     ///
     /// # Errors
     ///
-    /// The message comes back where it is larger than
+    /// Returns the message if it is larger than
     /// [`max_publication`](relink_node::NodeConfig::max_publication).
     pub fn send(
         &self,
@@ -73,28 +73,28 @@ impl ServerHandle {
         Ok(())
     }
 
-    /// Closes all connections of a user and ends their sessions, at all nodes of the same history
-    /// and also of clients that are away just now: a client that comes back is not resumed, and
-    /// members leave at once. What a handler makes of the user's messages is committed before that
-    /// or not at all. It is no ban: a client that is let in again begins a new session.
+    /// Closes all connections of a user and ends their sessions, at all nodes of the same history,
+    /// including sessions of clients that are away: they cannot be resumed, and members leave at
+    /// once. The effects of the user's messages are committed before that or not at all. It is not
+    /// a ban: a client that authenticates again starts a new session.
     ///
     /// Connections at this node are closed at once; if the store fails, the rest follows when it
-    /// answers again. A node that could not be told, as its connection to the store was lost,
-    /// closes with 4100 instead of the code.
+    /// answers again. A node that was not notified, as its connection to the store was lost, closes
+    /// with 4100 instead of the code.
     ///
-    /// The code tells the client what to do:
+    /// The code determines what the client does:
     /// [`ADMIN_DISCONNECT`](relink::CloseCode::ADMIN_DISCONNECT) and
-    /// [`ACCOUNT_SUSPENDED`](relink::CloseCode::ACCOUNT_SUSPENDED) are meant for this;
-    /// [`CloseFrame::for_wire`] says what becomes of a code that may not be sent.
+    /// [`ACCOUNT_SUSPENDED`](relink::CloseCode::ACCOUNT_SUSPENDED) are meant for this; see
+    /// [`CloseFrame::for_wire`] for a code that may not be sent.
     pub fn kick(&self, user: impl Into<User>, frame: impl Into<CloseFrame>) {
         let user = user.into().as_str().to_owned();
         self.hub.drive(NodeInput::Kick { user, frame: frame.into() });
     }
 
-    /// Shuts the node down: nobody is let in any more; everyone is told when to come back, each at
-    /// another time, and closed with 1001: all at once, or in turn where
-    /// [`linger`](relink_node::DrainConfig::linger) says so. What clients have sent is stored
-    /// before. Sessions last: they go on at another node, or here after the restart.
+    /// Shuts the node down: it accepts no more connections; each client gets its own delay until it
+    /// comes back, and is closed with 1001: all at once, or in turn with
+    /// [`linger`](relink_node::DrainConfig::linger). Messages that clients have sent are stored
+    /// before. Sessions last: they are resumed at another node, or here after the restart.
     ///
     /// Returns when the last connection is closed. Cancelling it does not cancel the shutdown.
     pub async fn drain(&self) {
@@ -108,21 +108,21 @@ impl ServerHandle {
         reached(&mut phase, Phase::Drained).await;
     }
 
-    /// What happened so far, and what is so now.
+    /// The counters so far, and the current numbers.
     #[must_use]
     pub fn stats(&self) -> ServerStats {
         ServerStats { node: self.hub.stats(), not_admitted: self.hub.admission.refused() }
     }
 
-    /// What happens from now on.
+    /// The events from now on.
     #[must_use]
     pub fn events(&self) -> ServerEvents {
         ServerEvents { receiver: self.hub.events.subscribe(), missed: 0 }
     }
 
-    /// Serves one connection from its first byte to its last: anything that carries bytes. `peer`
-    /// is counted for [`max_per_address`](crate::AdmissionConfig::max_per_address). If there is a
-    /// TLS handshake first, use [`accept_after`](Self::accept_after).
+    /// Serves one connection, on any byte stream, from its first byte to its last. `peer` is
+    /// counted for [`max_per_address`](crate::AdmissionConfig::max_per_address). If there is a TLS
+    /// handshake first, use [`accept_after`](Self::accept_after).
     pub async fn accept<IO>(&self, io: IO, peer: Option<IpAddr>)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send,
@@ -136,8 +136,8 @@ impl ServerHandle {
         }
     }
 
-    /// Serves one connection after a handshake of its own, TLS for one, which counts as a part of
-    /// the handshake: the connection is counted before, a further one is dropped without it, and
+    /// Serves one connection after a first handshake, such as TLS: the connection is counted before
+    /// it, one beyond the limits is dropped without it, and
     /// [`handshake_timeout`](crate::ServerConfig::handshake_timeout) and a shutdown bound it.
     ///
     /// ```no_run
@@ -171,7 +171,7 @@ impl ServerHandle {
     ) where
         IO: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        // Boxed: an idle connection needs no room for its beginning.
+        // Boxed, so that an idle connection has no memory for the handshake.
         let greeting = Box::pin(timeout(self.hub.config.handshake_timeout, self.greet(io)));
         match greeting.await {
             Ok(Ok((io, rest, user))) => {
@@ -213,7 +213,7 @@ impl ServerHandle {
         Ok((rest, user))
     }
 
-    /// A part of a handshake. A shutdown does not wait for it.
+    /// Runs a part of a handshake, for which a shutdown does not wait.
     pub(crate) async fn unless_draining<T, E: From<Refusal>>(
         &self,
         part: impl Future<Output = Result<T, E>>,
@@ -248,28 +248,28 @@ impl fmt::Debug for ServerHandle {
     }
 }
 
-/// A message that was not published; here it is again.
+/// A message that was not published, returned to the caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the message was not published: {problem}")]
 #[non_exhaustive]
 pub struct NotPublished {
     /// The message, untouched.
     pub message: Message,
-    /// What is wrong with it.
+    /// Why it was not published.
     pub problem: Problem,
 }
 
-/// What happened on a server. A snapshot; rates are differences of two.
+/// Counters of a server. A snapshot; rates are differences of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerStats {
-    /// Everything from a connection's WebSocket on.
+    /// The counters of the node, which start at the WebSocket.
     pub node: NodeStats,
-    /// Connections that were answered with 429, or 503 for their number.
+    /// Connections that were answered with 429, or with 503 for their number.
     pub not_admitted: u64,
 }
 
-/// What happens on a server, for one listener: [`ServerHandle::events`].
+/// A receiver of a server's events: [`ServerHandle::events`].
 #[derive(Debug)]
 pub struct ServerEvents {
     receiver: Receiver<NodeEvent>,
@@ -277,7 +277,7 @@ pub struct ServerEvents {
 }
 
 impl ServerEvents {
-    /// The next event; `None` once the server is gone. Cancel-safe. Whoever falls 1,024 events
+    /// The next event; `None` once the server is gone. Cancel-safe. A receiver that is 1,024 events
     /// behind misses the oldest: [`missed`](Self::missed) counts them.
     pub async fn recv(&mut self) -> Option<NodeEvent> {
         loop {

@@ -1,4 +1,4 @@
-//! What the application decides: who somebody is, what they may have, what a message leads to.
+//! The application's decisions: authentication, authorization, messages.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -15,8 +15,8 @@ type Identified = Result<Option<User>, StatusCode>;
 type Wanted = (User, Channel, Option<Secret>);
 type Ask<A, T> = Arc<dyn Fn(A) -> BoxFuture<'static, T> + Send + Sync>;
 
-/// The application's functions. A panic in one is caught. Those of the handshake run in the
-/// task of their connection, the others each in a task of its own.
+/// The application's functions. A panic in one is caught. Those of the handshake run in the task of
+/// their connection, the others each in their own task.
 #[derive(Clone)]
 pub(crate) struct Handlers {
     pub(crate) request: Option<Ask<Request<()>, Identified>>,
@@ -30,7 +30,7 @@ impl Handlers {
         Self { request: None, authenticate: None, authorize: None, message: None }
     }
 
-    /// Who an HTTP request says it is.
+    /// Calls the application's check of an HTTP request.
     pub(crate) async fn look_at(&self, request: Request<()>) -> Identified {
         match &self.request {
             Some(ask) => {
@@ -63,7 +63,7 @@ impl Handlers {
         }
     }
 
-    /// What a message leads to.
+    /// Calls the application's handler of a message.
     pub(crate) async fn take(
         &self,
         context: Context,
@@ -75,7 +75,7 @@ impl Handlers {
     }
 }
 
-/// Without a handler a message goes to the channel that it names.
+/// Without a handler, a message is published to the channel that it names.
 fn publish(context: &Context, message: Message) -> Result<Vec<(Stream, Message)>, Problem> {
     match context.channel() {
         Some(channel) => Ok(vec![(Stream::Channel(channel.clone()), message)]),
@@ -85,7 +85,7 @@ fn publish(context: &Context, message: Message) -> Result<Vec<(Stream, Message)>
     }
 }
 
-/// `None` where it panicked; the panic hook has told why.
+/// `None` if it panicked; the panic hook has reported why.
 async fn caught<A, T>(ask: &Ask<A, T>, argument: A) -> Option<T> {
     AssertUnwindSafe(async { ask(argument).await }).catch_unwind().await.ok()
 }

@@ -21,16 +21,16 @@ use crate::{handlers::Handlers, user::User};
 /// The subprotocol, and with it the version of everything that follows.
 const SUBPROTOCOL: &str = "relink.v1";
 const REQUEST_MAX: usize = 16 * 1024;
-/// How long somebody who is refused may take to read why. Closing a socket with unread bytes would
+/// How long a refused client may take to read the answer. Closing a socket with unread bytes would
 /// reset it, and a reset can overtake the answer.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Why there is no WebSocket, in the words of HTTP.
+/// Why the upgrade is refused, as an HTTP response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) retry_after: Option<u64>,
-    /// For people.
+    /// The body, for display.
     pub(crate) detail: String,
 }
 
@@ -72,11 +72,11 @@ impl Refusal {
     }
 }
 
-/// What went wrong with a request.
+/// Why a request failed.
 pub(crate) enum Failed {
-    /// It is answered with this.
+    /// It is refused with this answer.
     Refused(Refusal),
-    /// Nobody is there to be answered.
+    /// The client is gone.
     Gone,
 }
 
@@ -98,7 +98,7 @@ impl From<io::Error> for Failed {
     }
 }
 
-/// Reads a request and what came after it.
+/// Reads a request and the bytes that follow it.
 pub(crate) async fn read(
     io: &mut (impl AsyncRead + Unpin),
 ) -> Result<(Request<()>, Vec<u8>), Failed> {
@@ -120,7 +120,7 @@ fn bad_request(why: impl std::fmt::Display) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, why.to_string())
 }
 
-/// Whether this asks for our kind of WebSocket, and the answer that agrees to it.
+/// Checks that this requests a WebSocket with the subprotocol; returns the answer.
 pub(crate) fn agree(request: &Request<()>) -> Result<Response<()>, Refusal> {
     let mut response = ServerHandshake::accept(request)?;
     if !header_list(request.headers(), &SEC_WEBSOCKET_PROTOCOL).any(|name| name == SUBPROTOCOL) {
@@ -132,8 +132,8 @@ pub(crate) fn agree(request: &Request<()>) -> Result<Response<()>, Refusal> {
     Ok(response)
 }
 
-/// The token of `Authorization: Bearer`, whatever its capitals. Another scheme is the application's
-/// affair.
+/// The token of `Authorization: Bearer`, case-insensitive. Other schemes are left to the
+/// application.
 fn bearer(headers: &HeaderMap) -> Result<Option<Secret>, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).into_iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -155,8 +155,8 @@ fn bearer(headers: &HeaderMap) -> Result<Option<Secret>, Refusal> {
     Ok(Some(token.into()))
 }
 
-/// Who the request says it is: by the application's own means, or by `Authorization: Bearer`.
-/// `None` where it says nothing; the client's hello will.
+/// Authenticates the request: by the application's check, or by `Authorization: Bearer`. `None` if
+/// it has neither; then the hello does.
 pub(crate) async fn identify(
     request: Request<()>,
     handlers: &Handlers,
@@ -196,18 +196,18 @@ pub(crate) async fn write(
     Ok(io.flush().await?)
 }
 
-/// Hears somebody out, answers with a refusal, and waits until it is read, all in [`FAREWELL`].
+/// Reads a request, answers with a refusal, and waits until it is read, all within [`FAREWELL`].
 pub(crate) async fn refuse(
     mut io: impl AsyncRead + AsyncWrite + Unpin,
     refusal: Refusal,
     _courtesy: OwnedSemaphorePermit,
 ) {
     let farewell = async {
-        // What is wrong with the request does not matter any more.
+        // Mistakes in the request do not matter any more.
         _ = read(&mut io).await;
         say_farewell(&mut io, &refusal).await
     };
-    // Where it fails, or takes too long, nobody is there to read it.
+    // If it fails or takes too long, the client is gone.
     _ = timeout(FAREWELL, farewell).await;
 }
 
@@ -217,9 +217,9 @@ pub(crate) async fn answer(mut io: impl AsyncRead + AsyncWrite + Unpin, refusal:
     _ = timeout(FAREWELL, say_farewell(&mut io, refusal)).await;
 }
 
-/// Writes a refusal as far as the socket takes it now.
+/// Writes a refusal as far as the socket accepts it now.
 pub(crate) fn refuse_at_once(mut io: impl AsyncWrite + Unpin, refusal: &Refusal) {
-    // Where it fails, nobody is there to read it.
+    // If it fails, the client is gone.
     _ = io.write_all(refusal.to_http().as_bytes()).now_or_never();
 }
 

@@ -1,4 +1,4 @@
-//! The node behind its lock, and what it is connected to.
+//! The node behind its lock, with its connections, store and application.
 
 mod mailbox;
 mod store_task;
@@ -33,10 +33,10 @@ use crate::{
 pub(crate) use mailbox::Mailbox;
 pub(crate) use store_task::StoreTask;
 
-/// At most this many events wait for each listener.
+/// The maximum number of events that wait for each receiver.
 const EVENTS: usize = 1024;
 
-/// How far a server has come.
+/// The phase of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     Serving,
@@ -44,13 +44,13 @@ pub(crate) enum Phase {
     Drained,
 }
 
-/// Waits until a server has come so far.
+/// Waits until a server has reached this phase.
 pub(crate) async fn reached(phase: &mut watch::Receiver<Phase>, so_far: Phase) {
-    // Fails where the hub is gone, and who waits for it has one.
+    // Fails only if the hub is gone, and the caller holds one.
     _ = phase.wait_for(|phase| *phase >= so_far).await;
 }
 
-/// One node: its machine, its connections, its store, its application.
+/// One node: its state machine, connections, store and application.
 pub(crate) struct Hub {
     pub(crate) config: ServerConfig,
     pub(crate) handlers: Handlers,
@@ -61,7 +61,7 @@ pub(crate) struct Hub {
     clock: Clock,
     /// Wakes the timer when there is an earlier deadline.
     earlier: Arc<Notify>,
-    /// What is asked of the store.
+    /// Requests to the store.
     for_store: UnboundedSender<StoreTask>,
     runtime: Handle,
     next_id: AtomicU64,
@@ -71,8 +71,8 @@ pub(crate) struct Hub {
 struct Core {
     node: Node<StdRng>,
     mailboxes: BTreeMap<ConnectionId, Arc<Mailbox>>,
-    /// The places of connections that have something under way. What the application is asked for
-    /// one holds its place until it is answered, so that reconnecting does not multiply the calls.
+    /// The permits of connections. A call of the application for a connection holds its permit
+    /// until it returns, so that reconnecting does not multiply the calls.
     places: BTreeMap<ConnectionId, Arc<Permit>>,
     deadline: Option<Instant>,
 }
@@ -121,14 +121,15 @@ impl Hub {
         hub
     }
 
-    /// Hands one input to the node, and does what it says. Nothing of the application runs in here.
+    /// Passes one input to the node, and carries out its actions. No code of the application runs
+    /// in here.
     pub(crate) fn drive(self: &Arc<Self>, input: NodeInput) {
         let mut core = self.lock();
         core.node.handle(input, self.clock.now());
         self.act(&mut core);
     }
 
-    /// A message from a connection. Whether another one may be read.
+    /// Passes a message from a connection. Returns true if another one may be read.
     pub(crate) fn receive(self: &Arc<Self>, id: ConnectionId, message: Message) -> bool {
         let mut core = self.lock();
         core.node.handle(NodeInput::Message { id, message }, self.clock.now());
@@ -149,7 +150,7 @@ impl Hub {
         message
     }
 
-    /// A connection begins.
+    /// Registers a connection.
     pub(crate) fn open(
         self: &Arc<Self>,
         user: Option<User>,
@@ -168,7 +169,7 @@ impl Hub {
         (id, wire)
     }
 
-    /// A connection has ended.
+    /// Removes a connection.
     pub(crate) fn close(self: &Arc<Self>, id: ConnectionId, code: CloseCode) {
         let mut core = self.lock();
         core.mailboxes.remove(&id);
@@ -180,7 +181,7 @@ impl Hub {
         self.lock().node.stats()
     }
 
-    /// Does what the node says: all of it quick, and in order.
+    /// Carries out the node's actions, in order; none of them blocks.
     fn act(self: &Arc<Self>, core: &mut Core) {
         while let Some(action) = core.node.poll_action() {
             self.perform(action, core);
@@ -233,10 +234,10 @@ impl Hub {
                 if event == NodeEvent::Drained {
                     self.phase.send_replace(Phase::Drained);
                 }
-                // Fails where nobody listens.
+                // Fails if there are no receivers.
                 _ = self.events.send(event);
             }
-            // One that is newer than this crate: they are released together.
+            // Actions of a newer version cannot occur: the crates are released together.
             _ => {}
         }
     }
@@ -246,7 +247,7 @@ impl Hub {
         _ = self.for_store.send(task);
     }
 
-    /// Asks the application, in a task of its own, which holds the connection's place.
+    /// Calls the application, in a new task that holds the connection's permit.
     fn spawn<F>(
         self: &Arc<Self>,
         place: Option<&Arc<Permit>>,
@@ -275,7 +276,7 @@ impl Drop for Hub {
     }
 }
 
-/// Tells the node when its time has come.
+/// Wakes the node at its deadlines.
 async fn keep_time(hub: Weak<Hub>, earlier: Arc<Notify>, clock: Clock) {
     loop {
         let Some(deadline) = hub.upgrade().map(|hub| {

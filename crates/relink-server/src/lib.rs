@@ -1,14 +1,14 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 //! A server for links that stay up, on tokio: the other half of the subprotocol `relink.v1`.
 //!
-//! A client that loses its connection comes back, at this node or another one, and goes on where it
-//! was: what it sent is taken in once, what was published meanwhile follows, and the others do not
-//! notice. All that is decided by [`relink_node::Node`], which does no IO; this crate gives it
-//! sockets, time and a store.
+//! A client that loses its connection comes back, at this node or another one, and continues where
+//! it was: what it sent takes effect once, what was published meanwhile follows, and the other
+//! members do not notice. All decisions are made by [`relink_node::Node`], which does no IO; this
+//! crate gives it sockets, time and a store.
 //!
 //! # Example: a room
 //!
-//! The server of a chat, and a client that speaks to it by hand; others use `relink-tokio`.
+//! A chat server, and a client that writes frames by hand; applications use `relink-tokio`.
 //!
 //! ```
 //! use futures_util::{SinkExt, StreamExt};
@@ -60,20 +60,20 @@
 //! # }
 //! ```
 //!
-//! # What is promised
+//! # Guarantees
 //!
 //! * A message with a serial takes effect **once**: its effects, collected in a [`Context`], and
 //!   its serial are committed to the [`History`] in one step, and only then acknowledged. A handler
-//!   may run again where the store failed.
-//! * Messages of a channel, and those sent to a session, arrive in order and without a hole, over
-//!   any number of reconnects, as long as the history keeps them. If it does not, the client is
-//!   told that there is a gap.
-//! * Somebody who comes back within the grace of [`PresenceConfig`](relink_node::PresenceConfig)
-//!   was never away.
+//!   may run again if the store failed.
+//! * Messages of a channel, and those sent to a session, arrive in order and without a gap, over
+//!   any number of reconnects, as long as the history keeps them. If it does not, the client learns
+//!   that there is a gap.
+//! * A member who comes back within the grace of [`PresenceConfig`](relink_node::PresenceConfig)
+//!   never leaves.
 //! * A slow client costs a bounded amount of memory: what is published stays in the store until
 //!   there is room.
 //!
-//! [`ServerHandle::publish`] is the exception: it is at most once, as nobody repeats it.
+//! [`ServerHandle::publish`] is the exception: it is at most once, as it is not repeated.
 //!
 //! # How often the application is called
 //!
@@ -92,9 +92,9 @@
 //!
 //! # Threads
 //!
-//! One node is behind one lock that is held for microseconds; none of the application's functions
-//! runs under it. Each connection is one task. A machine with many cores runs one node, or several
-//! that share a history.
+//! A node is behind one lock that is held for microseconds; no code of the application runs under
+//! it. Each connection is one task. A machine with many cores runs one node, or several that share
+//! a history.
 //!
 //! # Features
 //!

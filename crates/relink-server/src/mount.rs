@@ -20,7 +20,7 @@ use crate::{
     user::User,
 };
 
-/// A request that wants to become a link: an extractor for a handler of one's own.
+/// A request for a link: an extractor for your own handler.
 ///
 /// ```
 /// use axum::{Router, extract::State, response::Response, routing::any};
@@ -60,7 +60,7 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
 }
 
 impl ServerHandle {
-    /// A route that serves links, with the users that the server's own functions tell:
+    /// A route that serves links, authenticated by the server's own functions:
     /// `Router::new().route("/link", relink.route())`.
     ///
     /// With `into_make_service_with_connect_info::<SocketAddr>()`, addresses are counted for
@@ -75,8 +75,7 @@ impl ServerHandle {
         })
     }
 
-    /// Answers a request that wants to become a link. If the `user` is not known here, the server's
-    /// own functions tell.
+    /// Answers a request for a link. Without a `user`, the server's own functions authenticate.
     pub async fn upgrade(&self, upgrade: Upgrade, user: Option<User>) -> Response {
         match self.try_upgrade(upgrade, user).await {
             Ok(response) => response.map(|()| Body::empty()),
@@ -112,7 +111,7 @@ impl ServerHandle {
         };
         let hub = Arc::clone(&self.hub);
         tokio::spawn(async move {
-            // Fails where the client is gone before it has read the answer.
+            // Fails if the client is gone before it has read the answer.
             if let Ok(Ok(upgraded)) = timeout(patience, upgrade).await {
                 connection::run(TokioIo::new(upgraded), Vec::new(), hub, user, permit).await;
             }

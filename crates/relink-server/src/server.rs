@@ -1,4 +1,4 @@
-//! The server as its owner holds it.
+//! [`Server`]: a server that is ready to serve.
 
 use std::{fmt, future::ready, io, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     hub::{Hub, Phase, reached},
 };
 
-/// How long to wait when the system has no socket to give.
+/// How long to wait when the system has no more sockets.
 const OUT_OF_SOCKETS: Duration = Duration::from_millis(50);
 
 /// A server that is ready to serve.
@@ -20,7 +20,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Everything at its default, to be changed.
+    /// Creates a builder with default settings.
     #[must_use]
     pub fn builder() -> ServerBuilder {
         ServerBuilder::new()
@@ -30,22 +30,21 @@ impl Server {
         Self { hub }
     }
 
-    /// What the rest of the application holds: it publishes, kicks, drains, mounts into axum. Cheap
-    /// to clone.
+    /// A handle for the application, to publish, kick, drain, and mount into axum. Cheap to clone.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         ServerHandle::new(Arc::clone(&self.hub))
     }
 
     /// Serves `ws://` on this listener until the server is [drained](ServerHandle::drain). Dropping
-    /// it cuts every connection; the clients come back when somebody serves again.
+    /// the future cuts all connections; the clients come back when the server serves again.
     ///
-    /// For TLS, Unix sockets and everything else that carries bytes, accept in a loop of your own
-    /// and hand each connection to [`ServerHandle::accept`].
+    /// For TLS, Unix sockets and other byte streams, accept in your own loop and pass each
+    /// connection to [`ServerHandle::accept`].
     ///
     /// # Errors
     ///
-    /// None after it has begun: a listener that fails is asked again.
+    /// None after the start: if the listener fails, it is retried.
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
         let handle = self.handle();
         let mut phase = self.hub.phase.subscribe();
@@ -56,7 +55,7 @@ impl Server {
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((tcp, peer)) => {
-                        // Fails where the peer is gone already, which reading will tell.
+                        // Fails if the peer is gone already, which reading will show.
                         _ = tcp.set_nodelay(true);
                         let handle = handle.clone();
                         match handle.admit(Some(peer.ip())) {
@@ -77,7 +76,7 @@ impl Server {
                 },
             }
         }
-        // Whoever comes now finds another node at once.
+        // New clients reach another node at once.
         drop(listener);
         reached(&mut phase, Phase::Drained).await;
         while connections.join_next().await.is_some() {}
@@ -85,7 +84,7 @@ impl Server {
     }
 }
 
-/// Whether only the connection that was to be accepted has failed.
+/// Whether only the connection to accept has failed.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)

@@ -1,4 +1,4 @@
-//! Who is at the other end.
+//! [`User`]: the user of a connection.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -13,35 +13,35 @@ pub struct User {
 }
 
 impl User {
-    /// The user with this name. Sessions belong to it, presence shows it. A connection whose user
-    /// has a name of more than 255 bytes is closed with
+    /// The user with this name. Sessions belong to it, and presence shows it. A connection whose
+    /// user has a name of more than 255 bytes is closed with
     /// [`FORBIDDEN`](relink::CloseCode::FORBIDDEN), and
-    /// [`NodeEvent::Refused`](relink_node::NodeEvent::Refused) says why.
+    /// [`NodeEvent::Refused`](relink_node::NodeEvent::Refused) has the reason.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self { name: name.into(), expires_in: None }
     }
 
-    /// The same user, by a token that is valid for this long from now. A connection whose token is
-    /// over, and was not renewed, is closed with
+    /// The same user, by a token that is valid for this long from now. A connection whose token has
+    /// expired, and was not renewed, is closed with
     /// [`TOKEN_EXPIRED`](relink::CloseCode::TOKEN_EXPIRED) after
     /// [`token_grace`](relink_node::NodeConfig::token_grace); its session lasts. Without this, a
-    /// token has no end.
+    /// token does not expire.
     #[must_use]
     pub const fn with_expires_in(mut self, expires_in: Duration) -> Self {
         self.expires_in = Some(expires_in);
         self
     }
 
-    /// How long the token was good for when the application said so; `None` for one without an end,
-    /// and wherever a user is handed to the application.
+    /// The validity of the token as the application set it; `None` if it does not expire, and in
+    /// every user that is passed to the application.
     #[must_use]
     pub const fn expires_in(&self) -> Option<Duration> {
         self.expires_in
     }
 
-    /// Whoever the server does not ask: all of them are one user to it, each with a session that
-    /// nobody else knows. To the members of a channel each of them is somebody else.
+    /// The user of clients that do not authenticate: one user for the server, each with its own
+    /// secret session. To the members of a channel, each of them is another person.
     #[must_use]
     pub fn anonymous() -> Self {
         Self::new(Member::ANONYMOUS)

@@ -247,7 +247,7 @@ async fn w12_a_drain_tells_everyone_when_to_come_back_and_closes_with_1001() {
     let ((), hints) = tokio::join!(drain, seen);
     assert!(hints[0] >= 1000 && hints[0] != hints[1], "not all at once: {hints:?}");
     server.serving.await.expect("no panic").expect("serving ends by itself");
-    assert!(tokio::net::TcpStream::connect(server.addr).await.is_err(), "nobody listens");
+    assert!(tokio::net::TcpStream::connect(server.addr).await.is_err(), "nothing listens");
 }
 
 #[tokio::test]

@@ -1,8 +1,7 @@
-//! A deterministic world for links: virtual time, a scripted peer, and a transcript of what
-//! happened.
+//! A deterministic simulator for links: virtual time, a scripted peer, and a transcript.
 //!
 //! No socket, no clock, no waiting: an hour of outage passes in a moment, and the same seed gives
-//! the same hour every time. A scenario reads like the story it tells:
+//! the same hour every time. A scenario reads like a story:
 //!
 //! ```
 //! use relink::LinkConfig;
@@ -23,8 +22,8 @@
 //! ]);
 //! ```
 //!
-//! A policy of your own is tested in the same way: here, that a server's *too many connections*
-//! costs a minute, and that no impatient hint makes it less.
+//! A policy of your own is tested in the same way: here, that after a server's *too many
+//! connections* the client waits for a minute, which no hint shortens.
 //!
 //! ```
 //! use relink::{ClosePolicy, LinkConfig, State, Verdict};
@@ -47,7 +46,7 @@
 //!
 //! With the feature `v1` there is a second world, for both halves of `relink.v1`: see `Cluster`.
 //!
-//! Every scenario proves more than it says. Whatever it does, [`Sim`] checks that there is one
+//! Every scenario proves more than it asserts. Whatever it does, [`Sim`] checks that there is one
 //! transport at a time, that a handled deadline is followed by a later one or by none, that nothing
 //! is told after the end, and that no deadline outlives it.
 

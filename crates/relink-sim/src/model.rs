@@ -74,7 +74,7 @@ pub struct Model {
     locating: bool,
     /// Whether a person asked for the next attempt.
     asked_for: bool,
-    /// Whether the application wants the link back after the end that it closes towards.
+    /// Whether the link is to be connected again after the close that is under way.
     comes_back: bool,
     /// Until when a closed link tries to get rid of its messages.
     leaving: Option<Instant>,
@@ -85,7 +85,7 @@ pub struct Model {
     /// When the server said to come back.
     told_to_wait: Option<Instant>,
     answers: Answers,
-    /// Why the last failure was to end the link, by itself and by what was said before.
+    /// Why the last failure was to end the link, by itself and by earlier answers.
     stop: [Option<StopReason>; 2],
     dials: VecDeque<Instant>,
 }
@@ -105,7 +105,8 @@ enum Expected {
     MayAttempt,
     /// The same, or the end, if the wait takes longer than the close may.
     MayLeave,
-    /// The end of an attempt or a link: for good if a reason says so and nothing speaks against it.
+    /// The end of an attempt or a link: for good if there is a final reason, and no endpoint left
+    /// to try.
     Failure(Option<StopReason>),
     /// Another dial in the same attempt, or its end.
     Redirect,
@@ -114,7 +115,7 @@ enum Expected {
 }
 
 impl Model {
-    /// A link that has not been started, with so many endpoints.
+    /// A link that has not been started, with this many endpoints.
     #[must_use]
     pub fn new(config: LinkConfig, endpoints: u8) -> Self {
         let (state, newest) = (State::Idle, TransportId::default());

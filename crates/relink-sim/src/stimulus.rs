@@ -24,11 +24,11 @@ pub struct Stimulus {
     reason = "whoever adds one must decide what it means everywhere"
 )]
 pub enum Delay {
-    /// So much later; zero is the same moment.
+    /// This much later; zero is the same moment.
     After(Duration),
-    /// So long after the next deadline of the link; zero is just in time.
+    /// This long after the next deadline of the link; zero is just in time.
     PastDeadline(Duration),
-    /// So much earlier: a clock that was set back.
+    /// This much earlier: a clock that was set back.
     Before(Duration),
 }
 
@@ -42,7 +42,7 @@ pub enum Kind {
     /// Whatever brings the link one step further to usable, or keeps it so: a server in good
     /// health.
     Helpful,
-    /// This input, from this transport where it comes from one.
+    /// This input, from this transport if it comes from one.
     Input(Input, Source),
 }
 
@@ -53,7 +53,7 @@ pub enum Kind {
     reason = "whoever adds one must decide what it means everywhere"
 )]
 pub enum Source {
-    /// The live one, or the most recent one where there is none.
+    /// The live one, or the most recent one if there is none.
     Live,
     /// One that was live once: the n-th from the end.
     Past(u8),

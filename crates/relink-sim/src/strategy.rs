@@ -51,7 +51,7 @@ use relink::{Backoff, CloseCode, ClosePolicy, Failure, LinkConfig, StopReason, V
 
 use crate::stimulus::{Delay, Kind, Source, Stimulus, known_codes, known_statuses};
 
-/// Up to so many stimuli, one after the other.
+/// At most this many stimuli, one after the other.
 pub fn schedule(most: usize) -> impl Strategy<Value = Vec<Stimulus>> {
     vec(stimulus(), 1..=most)
 }
@@ -85,7 +85,7 @@ pub fn inputs() -> impl Strategy<Value = Input> {
         2 => Just(Input::Login),
         1 => close_code().prop_map(|code| Input::Close { code }),
         1 => close_code().prop_map(|code| Input::Finish { code }),
-        // Nothing comes after the end of the driver.
+        // The driver's end is rare, as nothing follows it.
         1 => prop_oneof![7 => Just(Input::Flushed), 1 => Just(Input::DriverGone)],
         2 => Just(Input::RetryNow),
         1 => Just(Input::MarkStable),
@@ -181,12 +181,12 @@ fn later() -> impl Strategy<Value = Delay> {
     ]
 }
 
-/// From nothing to so many milliseconds, to the nanosecond.
+/// From zero to this many milliseconds, with nanoseconds.
 fn duration(most_millis: u64) -> impl Strategy<Value = Duration> {
     prop_oneof![Just(0), 0..=most_millis * 1_000_000].prop_map(Duration::from_nanos)
 }
 
-/// From a millisecond to so many.
+/// From 1 ms to this many.
 fn positive(most_millis: u64) -> impl Strategy<Value = Duration> {
     (1..=most_millis).prop_map(Duration::from_millis)
 }

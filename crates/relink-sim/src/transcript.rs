@@ -1,4 +1,4 @@
-//! What happened, one line each: what the world was asked to do, and what the application was told.
+//! The transcript, one line each: the actions of the link, and the events of the application.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use relink::session::Frame;
 use relink::time::HumanDuration;
 use relink::{CloseFrame, Event, Instant, Message};
 
-/// So many of the last lines are shown where a scenario fails and asks for no other number, as a
-/// precision.
+/// The number of last lines shown for a failed scenario, unless the format's precision gives
+/// another.
 const MOST_SHOWN: usize = 60;
 
 /// The lines of a scenario, and how many of them it has spoken of.
@@ -56,7 +56,7 @@ pub(crate) fn close(close: &CloseFrame) -> String {
     format!("{} {}", close.code, close.reason).trim_end().into()
 }
 
-/// An event, where it is not the echo of another line; states and notices are left to
+/// An event, unless another line has it already; states and notices are left to
 /// [`take_events`](super::Sim::take_events).
 pub(crate) fn event(event: &Event) -> Option<String> {
     Some(match event {

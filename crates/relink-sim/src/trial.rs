@@ -58,7 +58,7 @@ impl DifferentialTest {
         self.now
     }
 
-    /// Hands a stimulus in, and checks what comes of it.
+    /// Applies a stimulus, and checks the result.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl DifferentialTest {
         self.hand_in(input, moment)
     }
 
-    /// Hands an input in, and checks what comes of it.
+    /// Passes an input, and checks the result.
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl DifferentialTest {
     }
 
     fn hand_to_twin(&mut self, input: Input, moment: Instant) -> Result<(), Violation> {
-        // A timeout stops early where there is no room for what it may do: here it shall find room.
+        // A timeout stops early if there is no room for its actions: here there is.
         if input == Input::Timeout {
             self.settle()?;
         }

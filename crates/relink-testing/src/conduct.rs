@@ -1,4 +1,4 @@
-//! A connection up to the moment it is a WebSocket, or is refused to become one.
+//! A connection until its WebSocket handshake has succeeded or failed.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ fn failed(why: impl Into<String>) -> Over {
     Over::reset(EventKind::HandshakeFailed { why: why.into() })
 }
 
-/// A client that has said what it wants.
+/// A client that has sent its request.
 struct Arrival {
     socket: BoxSocket,
     http: HttpRequest,

@@ -15,7 +15,7 @@ use crate::{script::Refusal, socket::BoxSocket};
 
 const REQUEST_MAX: usize = 16 * 1024;
 
-/// Returns the request and what came after it; or, for people, why there is none.
+/// Returns the request and the bytes after it; or why there is none, for display.
 pub(crate) async fn read_request(socket: &mut BoxSocket) -> Result<(HttpRequest, Vec<u8>), String> {
     let mut bytes = Vec::new();
     loop {
@@ -49,8 +49,8 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
     head + "connection: close\r\ncontent-length: 0\r\n\r\n"
 }
 
-/// Returns the bytes of the answer and the subprotocol in it; or, for people, what is wrong with
-/// the request.
+/// Returns the bytes of the answer and the subprotocol in it; or what is wrong with the request,
+/// for display.
 pub(crate) fn upgrade(
     request: &HttpRequest,
     wanted: Option<&str>,

@@ -65,8 +65,8 @@ struct Connection {
 }
 
 impl<K: Ord + Clone> ConnectionManager<K> {
-    /// Nobody is connected yet; so many milliseconds passed from 1970 to the origin of the driver's
-    /// time.
+    /// Creates a server without connections; `origin` is the milliseconds from 1970 to the origin
+    /// of the driver's time.
     ///
     /// # Errors
     ///
@@ -76,8 +76,8 @@ impl<K: Ord + Clone> ConnectionManager<K> {
         Ok(Self { origin, liveness: Liveness::new(config), connections: BTreeMap::new() })
     }
 
-    /// Somebody connected: send them this first.
-    #[must_use = "the client wants to be told"]
+    /// A client connected; returns the first message for it.
+    #[must_use = "the client must be notified"]
     pub fn connected(&mut self, key: K, id: impl Into<String>, now: Instant) -> Message {
         let id = id.into();
         let word = Word {
@@ -90,8 +90,7 @@ impl<K: Ord + Clone> ConnectionManager<K> {
         word.encode()
     }
 
-    /// From now on this connection may be silent for so long and no longer: 15 s for one that was
-    /// suspended.
+    /// Sets how long this connection may be silent: for example 15 s for one that was suspended.
     pub fn allow_silence(&mut self, key: &K, silence: Duration, now: Instant) {
         if self.connections.contains_key(key) {
             self.liveness.watch_for(key.clone(), silence, now);
@@ -118,14 +117,14 @@ impl<K: Ord + Clone> ConnectionManager<K> {
         Received::Malformed(CloseFrame::new(CloseCode::UNSUPPORTED_DATA, "Invalid message format"))
     }
 
-    /// A connection wants a channel; the server's own bookkeeping, forgotten with the connection.
+    /// Subscribes a connection to a channel, until it is gone.
     pub fn subscribe(&mut self, key: &K, channel: Channel) {
         if let Some(connection) = self.connections.get_mut(key) {
             connection.subscriptions.insert(channel);
         }
     }
 
-    /// Who wants a channel.
+    /// The subscribers of a channel.
     pub fn subscribers(&self, channel: &Channel) -> impl Iterator<Item = &K> {
         let wants =
             move |(_, connection): &(&K, &Connection)| connection.subscriptions.contains(channel);
@@ -138,25 +137,25 @@ impl<K: Ord + Clone> ConnectionManager<K> {
         self.connections.get(key).map(|connection| connection.id.as_str())
     }
 
-    /// How many are connected.
+    /// The number of connections.
     #[must_use]
     pub fn len(&self) -> usize {
         self.connections.len()
     }
 
-    /// Whether nobody is.
+    /// Whether there are no connections.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
     }
 
-    /// A connection is gone: all that belonged to it is forgotten.
+    /// Removes a connection and all its data.
     pub fn disconnected(&mut self, key: &K) {
         self.liveness.forget(key);
         self.connections.remove(key);
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.liveness.poll_timeout()
@@ -175,8 +174,8 @@ impl<K: Ord + Clone> ConnectionManager<K> {
         Some((key, CloseFrame::new(CloseCode::HEARTBEAT_TIMEOUT, "Heartbeat timeout")))
     }
 
-    /// The server shuts down: close each of these with 1001. All of them are forgotten.
-    #[must_use = "the clients want to be told"]
+    /// Shuts down: returns and removes all connections, each to be closed with 1001.
+    #[must_use = "the clients must be notified"]
     pub fn shutdown(&mut self) -> Vec<(K, CloseFrame)> {
         let frame = CloseFrame::new(CloseCode::GOING_AWAY, "Server shutting down");
         let all: Vec<K> = std::mem::take(&mut self.connections).into_keys().collect();

@@ -28,18 +28,19 @@ pub use hub::{Hub, Reply};
 
 use crate::{conduct::limits, peer::close_frame, upstream::Upstream};
 
-/// So much is on its way between the two servers; more waits in the sockets.
+/// The size of the pipe between the two servers; more waits in the sockets.
 const PIPE: usize = 64 * 1024;
-/// Whoever is behind by more frames than this is let go.
+/// A client that is behind by more frames than this is disconnected.
 const WAITING_MAX: usize = 256;
-/// As Metered's own servers.
+/// The limit of Metered's own servers.
 const MESSAGE_MAX: u64 = 64 * 1024;
 
 /// A server that speaks as Metered does: a welcome, channels with presence, messages from peer to
 /// peer. A script troubles its connections, and [`Server`](crate::Server) ends them with any close
 /// code.
 ///
-/// Who may connect, the test decides: by the token in the query, and how many are there.
+/// The test decides which clients may connect: by the token in the query, and the number of
+/// connections.
 ///
 /// ```
 /// use relink_testing::{Metered, Script, Server};
@@ -71,8 +72,8 @@ struct State {
 }
 
 impl Metered {
-    /// Each connection is judged by its token and by how many others there are: the close code that
-    /// ends it at once, or `None` where it is welcome. A publishable key counts as a token.
+    /// Sets the check of a connection by its token and the number of others: the close code that
+    /// ends it at once, or `None` to accept it. A publishable key counts as a token.
     #[must_use]
     pub fn new(judge: impl Fn(&str, usize) -> Option<u16> + Send + Sync + 'static) -> Self {
         let state = State { hub: Hub::new(MESSAGE_MAX), peers: BTreeMap::new(), count: 0 };
@@ -103,12 +104,12 @@ impl Metered {
         };
         match self.enter(&token) {
             Ok((number, frames)) => {
-                // Fails where the client leaves without a word, which is an end like any other.
+                // Fails if the client leaves without a close frame, which is fine.
                 _ = self.attend(number, &mut ws, frames).await;
                 self.leave(number);
             }
             Err(code) => {
-                // Whoever is gone needs no verdict.
+                // Fails if the client is gone already.
                 _ = ws.close(Some(close_frame(code, ""))).await;
                 while ws.next().await.is_some_and(|read| read.is_ok()) {}
             }
@@ -186,7 +187,7 @@ impl fmt::Debug for Metered {
     }
 }
 
-/// A token, or a publishable key; tokens have no character that needs to be encoded.
+/// A token, or a publishable key; tokens need no percent-encoding.
 fn token_of(query: &str) -> &str {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs.find(|(name, _)| matches!(*name, "token" | "key")).map_or("", |(_, value)| value)

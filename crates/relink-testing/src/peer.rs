@@ -22,7 +22,7 @@ use crate::{
     upstream::Behind,
 };
 
-/// How long a close handshake may take, whoever began it.
+/// How long a close handshake may take, in either direction.
 const CLOSE: Duration = Duration::from_secs(1);
 /// How long a pong may take to be written.
 const UNREAD: Duration = Duration::from_secs(10);
@@ -172,7 +172,7 @@ impl<'a> Peer<'a> {
         }
     }
 
-    /// The next message, and meanwhile what the test orders.
+    /// Reads the next message, and carries out the test's orders meanwhile.
     async fn hear(&mut self) -> Result<Message, Cut> {
         loop {
             tokio::select! {
@@ -192,8 +192,8 @@ impl<'a> Peer<'a> {
         Ok(message)
     }
 
-    /// Nothing more is read until a pong that is owed is written: a client that pings and never
-    /// reads is let go.
+    /// Nothing more is read until a pending pong is written: a client that pings and never reads is
+    /// disconnected.
     async fn write_pong(&mut self) -> Result<(), Cut> {
         match timeout(UNREAD, self.ws.flush()).await {
             Ok(flushed) => flushed.map_err(Cut::Failed),
@@ -216,7 +216,7 @@ impl<'a> Peer<'a> {
         Ok(message)
     }
 
-    /// What the upstream says, to the client.
+    /// Passes a message of the upstream to the client.
     async fn pass_on(&mut self, said: Option<Result<Message, Error>>) -> Result<(), Cut> {
         let Some(Ok(message)) = said else { return Err(Cut::Drop) };
         match &message {
@@ -269,7 +269,7 @@ impl Peer<'_> {
         Over::polite(EventKind::Closed { code, reason, answered }, self.ws.into_inner())
     }
 
-    /// TCP ends, whatever is above it: TLS does not get to say goodbye either.
+    /// Ends TCP at once, without a close of TLS.
     async fn drop_socket(mut self) -> Over {
         _ = self.ws.get_mut().tcp().shutdown().await;
         Over::polite(EventKind::Dropped, self.ws.into_inner())

@@ -12,15 +12,15 @@ use toml::{Spanned, Table};
 
 use crate::{script::Script, step::Step};
 
-/// The longest `retry_after` in seconds: a year. Who wants to try an absurd one writes it as text.
+/// The longest `retry_after` in seconds: a year. A longer one can be written as text.
 const RETRY_AFTER_MAX: u64 = 365 * 24 * 60 * 60;
 
-/// Reads a script; a mistake is told with its line and, if it is in a step, with that.
+/// Reads a script; an error has its line and, if it is in a step, the step.
 pub(crate) fn script(text: &str) -> Result<Script, String> {
     toml::from_str(text).map_err(|error| step_mistake(text).unwrap_or_else(|| error.to_string()))
 }
 
-/// serde reads a step in two rounds and forgets where a value stood in the first. So each step is
+/// serde reads a step in two passes and loses the position of a value in the first. So each step is
 /// read again, alone.
 fn step_mistake(text: &str) -> Option<String> {
     #[derive(Deserialize)]
@@ -69,7 +69,7 @@ macro_rules! from_tables {
 }
 pub(crate) use from_tables;
 
-/// Reads a struct, or a variant that is told by a tag, from a table alone.
+/// Reads a struct, or an internally tagged variant, from a table alone.
 pub(crate) struct Tables<D>(pub(crate) D);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Tables<D> {

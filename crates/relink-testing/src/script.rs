@@ -9,14 +9,14 @@ use crate::step::{Answer, Opening, Payload, Problem, Step};
 
 /// What happens to each connection, in order of arrival.
 ///
-/// The first connection gets the first entry, and so on; [`AfterLast`] says what comes after the
+/// The first connection gets the first entry, and so on; [`AfterLast`] defines what comes after the
 /// last one. A script without entries echoes. One [`Connection`] converts into a script that
 /// repeats it.
 ///
 /// # As TOML
 ///
 /// `then` is one of `"repeat-last"` (default), `"repeat"`, `"echo"`, `"refuse"`. Each
-/// `[[connection]]` has `steps`, and each step says what to `do`. Durations are strings such as
+/// `[[connection]]` has `steps`, and each step has an action, `do`. Durations are strings such as
 /// `"500ms"` or `"1m 30s"`, from 1 ms to 24 h.
 ///
 /// | `do` | fields | what happens |
@@ -104,7 +104,7 @@ impl Script {
         self
     }
 
-    /// Says what happens to connections beyond the list; default [`AfterLast::RepeatLast`].
+    /// Sets what happens to connections beyond the list; default [`AfterLast::RepeatLast`].
     #[must_use]
     pub fn then(mut self, then: AfterLast) -> Self {
         self.then = then;
@@ -123,7 +123,7 @@ impl Script {
         Ok(script)
     }
 
-    /// Checks every step. A server does this by itself before it starts.
+    /// Checks every step. A server does this before it starts.
     ///
     /// # Errors
     ///
@@ -215,7 +215,7 @@ impl Connection {
     }
 }
 
-/// How it goes on.
+/// Further steps.
 impl Connection {
     /// Sends a text message.
     #[must_use]
@@ -286,8 +286,8 @@ impl Connection {
 
     /// Sends a close frame and ends the socket once it is answered, or after 1 s.
     ///
-    /// Codes from 1000 to 4999, also those without a meaning: a client has to survive that, too.
-    /// Not 1005, 1006 and 1015, which never go over the wire: see
+    /// Codes from 1000 to 4999, including undefined ones: a client has to survive those, too. Not
+    /// 1005, 1006 and 1015, which are never sent: see
     /// [`close_without_code`](Self::close_without_code), [`drop_socket`](Self::drop_socket) and
     /// [`reset`](Self::reset). The reason is at most 123 bytes long.
     #[must_use]
@@ -355,7 +355,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// With this status, from 200 to 599: 401, 429 and 503 are the usual ones, 302 redirects, 200
-    /// is what a login page in front of the server says.
+    /// is the status of a login page in front of the server.
     #[must_use]
     pub fn new(status: u16) -> Self {
         Self { status, retry_after: None, location: None }

@@ -26,21 +26,20 @@ use crate::{
     upstream::Upstream,
 };
 
-/// Few in tests: a process may not have a thousand sockets to spend.
+/// Few in tests: a process may not have a thousand sockets.
 const LIVE_MAX: usize = if cfg!(test) { 8 } else { 1024 };
 /// How many orders may wait for a connection that is stuck in a write.
 const ORDERS_MAX: usize = 256;
-/// How long to wait when the system has no socket to give.
+/// How long to wait when the system has no more sockets.
 const OUT_OF_SOCKETS: Duration = Duration::from_millis(10);
 
-/// Accepts until told to stop, which is also what dropping the sender does. Then every socket is
-/// reset.
+/// Accepts until it is stopped, also by dropping the sender. Then every socket is reset.
 pub(crate) async fn serve(
     listener: TcpListener,
     shared: Arc<Shared>,
     mut stop: oneshot::Receiver<()>,
 ) {
-    // Locals drop in reverse order: whoever sees the log stopped finds the port free.
+    // Locals drop in reverse order: when the log has stopped, the port is free.
     let stopping = Stopping(shared);
     let listener = listener;
     let mut connections = JoinSet::new();
@@ -88,7 +87,7 @@ struct Cast {
     served: usize,
 }
 
-/// What reaches into a live connection.
+/// The channels to a live connection.
 struct Wires {
     orders: mpsc::Sender<Order>,
     kill: Arc<Notify>,
@@ -174,7 +173,7 @@ async fn play(
 /// How a connection ended.
 pub(crate) struct Over {
     kind: EventKind,
-    /// Still there if it is to be left politely.
+    /// Present if it is to be closed gracefully.
     socket: Option<socket::BoxSocket>,
 }
 

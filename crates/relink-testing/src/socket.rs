@@ -10,7 +10,7 @@ use tokio::{
 
 /// How long a peer may take to end its half of the socket after the server has ended its own.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// How often a socket that is not read is asked whether the peer is still there.
+/// How often a socket that is not read is checked for whether the peer is still there.
 const GLANCE: Duration = Duration::from_millis(20);
 
 pub(crate) type BoxSocket = Box<dyn Socket>;
@@ -68,8 +68,7 @@ pub(crate) fn prepare(tcp: &TcpStream) -> io::Result<()> {
 /// Closing a socket with unread bytes would reset it, and a reset can overtake the last message.
 pub(crate) async fn leave(mut socket: BoxSocket) {
     let farewell = async {
-        // Fails if the peer is gone or the half is ended already; either way there is nothing left
-        // to say.
+        // Fails if the peer is gone or the half is ended already, which is fine.
         _ = socket.shutdown().await;
         let mut rest = [0; 4096];
         while socket.tcp().read(&mut rest).await.is_ok_and(|count| count > 0) {}

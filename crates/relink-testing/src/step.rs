@@ -85,7 +85,7 @@ pub(crate) enum Opening<'a> {
     Answer(Answer<'a>),
 }
 
-/// What a client is told that has sent its request.
+/// The answer to a client's request.
 pub(crate) enum Answer<'a> {
     Accept { subprotocol: Option<&'a str> },
     Refuse(&'a Refusal),
@@ -100,7 +100,7 @@ pub(crate) struct Problem {
 }
 
 impl Step {
-    /// The word for it in TOML.
+    /// Its name in TOML.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Accept { .. } => "accept",
@@ -277,7 +277,7 @@ pub(crate) fn quoted(value: &str) -> String {
     }
 }
 
-/// What a message says: `text = "…"` or `base64 = "…"`.
+/// The content of a message: `text = "…"` or `base64 = "…"`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub(crate) enum Payload {

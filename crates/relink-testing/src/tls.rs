@@ -16,8 +16,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::socket::Security;
 
-/// A certificate authority of its own, with one certificate for the server and one for a client.
-/// Valid for centuries, made anew by each call, and for tests alone.
+/// A certificate authority, with one certificate for the server and one for a client. Valid for
+/// centuries, created by each call, and for tests only.
 pub struct TestCertificate {
     ca: Certificate,
     server: Certificate,

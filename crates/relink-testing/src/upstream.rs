@@ -31,7 +31,8 @@ use tokio_tungstenite::{
 
 use crate::{conduct::limits, script::Refusal};
 
-/// So many messages of a client may wait for the upstream; then the client is not read.
+/// The maximum number of a client's messages that wait for the upstream; beyond it, the client is
+/// not read.
 const WAITING_MAX: usize = 256;
 /// How long the upstream may take to see a close.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -44,11 +45,11 @@ trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Bytes for S {}
 
 /// Another server, to be put behind a scripted one with
-/// [`Server::bind_before`](crate::Server::bind_before): it serves the connections that ask for its
+/// [`Server::bind_before`](crate::Server::bind_before): it serves the connections that offer its
 /// subprotocol, or all of them, and the script troubles them.
 ///
-/// Such a connection is let in if the upstream lets it in, and refused with the same HTTP status if
-/// not. The step `echo`, and the end of the script, mean that the upstream is heard: its messages
+/// Such a connection is accepted if the upstream accepts it, and otherwise refused with the same
+/// HTTP status. During the step `echo`, and after the script, the upstream is relayed: its messages
 /// reach the client, and its close, too. In the other steps it takes in what the client says, and
 /// its own messages wait. When the script ends the connection, the upstream sees it lost.
 ///
@@ -67,7 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Bytes for S {}
 /// ```
 #[derive(Clone)]
 pub struct Upstream {
-    /// `None` for one that serves everybody.
+    /// `None` for one that serves all connections.
     subprotocol: Option<HeaderValue>,
     pub(crate) is_only: bool,
     dial: Arc<dyn Fn() -> Dialled + Send + Sync>,
@@ -189,7 +190,7 @@ impl Behind {
         self.0.as_ref().is_none_or(|served| served.waiting.len() < WAITING_MAX)
     }
 
-    /// A message of the client, a ping too: the upstream should know that somebody is there.
+    /// Queues a message of the client, pings included: the upstream should see signs of life.
     pub(crate) fn push(&mut self, message: &Message) {
         let is_its_own =
             matches!(message, Message::Pong(_) | Message::Close(_) | Message::Frame(_));
@@ -198,24 +199,24 @@ impl Behind {
         }
     }
 
-    /// Writes what waits; where nothing does, it never returns. Cancel-safe.
+    /// Writes what waits; if nothing does, it never returns. Cancel-safe.
     pub(crate) async fn flush(&mut self) {
         match &mut self.0 {
             Some(served) if served.has_something() => {
-                // Where that fails, reading will tell why.
+                // If that fails, reading will show why.
                 _ = poll_fn(|cx| served.poll_flush(cx)).await;
             }
             Some(_) | None => pending().await,
         }
     }
 
-    /// What it says next; writes what waits meanwhile. If there is nothing, it never returns.
-    /// Cancel-safe.
+    /// Returns its next message; writes what waits meanwhile. If there is nothing, it never
+    /// returns. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Option<Result<Message, Error>> {
         let Some(served) = &mut self.0 else { return pending().await };
         poll_fn(|cx| {
             if served.has_something() {
-                // Where that fails, reading tells why.
+                // If that fails, reading shows why.
                 _ = served.poll_flush(cx);
             }
             served.ws.poll_next_unpin(cx)
@@ -223,7 +224,7 @@ impl Behind {
         .await
     }
 
-    /// The client said goodbye: so it is told, behind all that it has said before.
+    /// Passes the client's close to the upstream, after its earlier messages.
     pub(crate) async fn close(&mut self, frame: Option<CloseFrame>) {
         let Some(mut served) = self.0.take() else { return };
         let goodbye = async {
@@ -232,7 +233,7 @@ impl Behind {
             while served.ws.next().await.is_some_and(|read| read.is_ok()) {}
             Ok::<_, Error>(())
         };
-        // Whoever is gone needs no goodbye.
+        // Fails if the upstream is gone already.
         _ = timeout(CLOSE, goodbye).await;
     }
 

@@ -20,10 +20,10 @@
 //! # }
 //! ```
 //!
-//! [`connect`] spawns the link into a task of its own and hands out a [`Client`] and its
-//! [`Events`]; [`Builder`] does the same with a configuration, headers, a token provider, TLS and
-//! more, and can make a [`Connection`] instead, which needs no task. What the link does when, and
-//! how it is told to do otherwise, is in [`relink`].
+//! [`connect`] spawns the link into its own task and returns a [`Client`] and its [`Events`];
+//! [`Builder`] does the same with a configuration, headers, a token provider, TLS and more, and can
+//! create a [`Connection`] instead, which needs no task. The behavior of a link and its
+//! configuration are documented in [`relink`].
 
 mod runtime;
 
@@ -43,14 +43,13 @@ mod project {}
 pub use relink_driver::application::*;
 pub use runtime::{Timer, Tokio};
 
-/// Everything a link on tokio is made from.
+/// Configures a link on tokio.
 pub type Builder = relink_driver::Builder<Tokio>;
 
 /// A link that is polled by its owner, on tokio.
 pub type Connection = relink_driver::Connection<Tokio>;
 
-/// A link to this address, with everything else at its default, in a task of its own. Call it
-/// inside a runtime.
+/// Starts a link to this address with default settings, in its own task. Call it inside a runtime.
 ///
 /// # Errors
 ///
@@ -59,13 +58,13 @@ pub fn connect(address: impl IntoRequest) -> Result<(Client, Events), BuildError
     builder(address).spawn()
 }
 
-/// A link to this address, to be configured.
+/// Creates a builder for a link to this address.
 #[must_use]
 pub fn builder(address: impl IntoRequest) -> Builder {
     Builder::new(Tokio::new(), address)
 }
 
-/// Lends a tokio stream to a connector: a Unix socket, a proxy's tunnel, a pipe in memory.
+/// Adapts a tokio stream for a connector: a Unix socket, a proxy's tunnel, a pipe in memory.
 ///
 /// ```
 /// use relink_tokio::{builder, from_tokio};

@@ -1,4 +1,4 @@
-//! Tokio, as a link sees it: connect, clock, sleep, spawn.
+//! Tokio as a [`Runtime`](relink_driver::Runtime): connect, clock, sleep, spawn.
 
 use std::future::Future;
 use std::io;
@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant as TokioInstant;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
-/// The runtime that the caller runs on. Its clock is tokio's, so that it stands still while tests
-/// pause it, and counts the time for which the machine was suspended as well.
+/// The caller's runtime. Its clock is tokio's, so that tests can pause it, plus the time for which
+/// the machine was suspended.
 #[derive(Debug, Clone, Copy)]
 pub struct Tokio {
     origin: TokioInstant,
@@ -64,7 +64,7 @@ async fn connect(address: SocketAddr) -> io::Result<Compat<TcpStream>> {
     Ok(stream.compat())
 }
 
-/// Tokio's timer. It is made and moved only when the deadline changes.
+/// Tokio's timer. It is created and reset only when the deadline changes.
 #[derive(Debug)]
 pub struct Timer {
     clock: Tokio,

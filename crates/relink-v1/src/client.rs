@@ -13,14 +13,14 @@ use relink::{
     Resume, SessionConfig, StopReason, Verdict,
 };
 
-/// What a link that speaks `relink.v1` starts from: the defaults, and
+/// The configuration of a link that speaks `relink.v1`: the defaults, and
 ///
 /// * an authentication step of 10 s, in which the hello is answered;
-/// * a heartbeat every 10 s: a server may close what was silent for 15 s, and does after 30 s by
-///   default;
+/// * a heartbeat every 10 s: a server may close a connection that was silent for 15 s, and does
+///   after 30 s by default;
 /// * [`Guarantee::AtLeastOnce`], which the server makes exactly once;
-/// * close code 4009 is an end: the session goes on over somebody else's transport, and two who
-///   take it from each other in turn would help nobody.
+/// * close code 4009 ends the link: another client has taken the session over, and two clients that
+///   keep taking it from each other help neither.
 ///
 /// ```
 /// use relink::Guarantee;
@@ -34,7 +34,8 @@ pub fn config() -> SessionConfig {
     adapt(SessionConfig::default())
 }
 
-/// Any configuration, with what [`config`] lists in place of what is still at its default.
+/// This configuration, with the settings that [`config`] lists in place of those that are still at
+/// their defaults.
 #[must_use]
 pub fn adapt(mut config: SessionConfig) -> SessionConfig {
     let (plain, link) = (SessionConfig::default().link, &mut config.link);
@@ -45,18 +46,17 @@ pub fn adapt(mut config: SessionConfig) -> SessionConfig {
     let replaced = CloseCode::REPLACED;
     if link.close_policy.on_close(replaced) == plain.close_policy.on_close(replaced) {
         let stop = Verdict::Stop(StopReason::REPLACED);
-        // Where there is no room for one more edit, that many codes have been thought about.
+        // No room for one more edit: the application has configured that many codes itself.
         let _ = link.close_policy.set_close(replaced.0..=replaced.0, stop);
     }
     config.outbox.guarantee = Guarantee::AtLeastOnce;
     config
 }
 
-/// The client's half of `relink.v1`. It wants an authentication step in the handshake: start from
+/// The client's half of `relink.v1`. It needs an authentication step in the handshake: start from
 /// [`config`].
 ///
-/// A frame of the server that cannot be read closes the transport, with 1003 or 1007 as the case
-/// is.
+/// A frame of the server that cannot be read closes the transport with 1003 or 1007.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelinkV1 {
     encoding: Encoding,
@@ -64,19 +64,19 @@ pub struct RelinkV1 {
 }
 
 impl RelinkV1 {
-    /// A client that speaks in this encoding.
+    /// A client that uses this encoding.
     #[must_use]
     pub const fn new(encoding: Encoding) -> Self {
         Self { encoding, max_message: None }
     }
 
-    /// The same, telling the server that this client reads messages of at most so many bytes:
-    /// larger publications are withheld ([`Event::Withheld`](relink::Event::Withheld)). Drivers do
-    /// it with their own limit.
+    /// The same, announcing to the server that this client reads messages of at most this many
+    /// bytes: larger publications are withheld ([`Event::Withheld`](relink::Event::Withheld)).
+    /// Drivers set it to their own limit.
     ///
     /// # Errors
     ///
-    /// Less than [`limits::LEAST_MESSAGE`]: the frames of the subprotocol have to fit.
+    /// If it is less than [`limits::LEAST_MESSAGE`]: the frames of the subprotocol have to fit.
     pub fn with_max_message(mut self, bytes: usize) -> Result<Self, ConfigError> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).min(limits::NUMBER);
         within("limits.max_message", bytes, limits::LEAST_MESSAGE..)?;
@@ -89,7 +89,7 @@ impl RelinkV1 {
     }
 }
 
-/// In JSON, which people can read; CBOR is smaller.
+/// In JSON, which is readable; CBOR is smaller.
 impl Default for RelinkV1 {
     fn default() -> Self {
         Self::new(Encoding::Json)
@@ -105,8 +105,7 @@ impl Protocol for RelinkV1 {
     }
 
     fn closing(&mut self, frame: &CloseFrame, events: &mut Vec<ProtocolEvent>) {
-        // A refusal before the welcome has no going-away frame; its close reason says when to come
-        // back.
+        // A refusal before the welcome has no going-away frame; the delay is in its close reason.
         Plain::default().closing(frame, events);
     }
 

@@ -1,7 +1,7 @@
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-//! `relink.v1`: a small subprotocol with acknowledgements, resume, subscriptions and presence in
-//! it. `docs/protocol.md` describes it for whoever implements it elsewhere.
+//! `relink.v1`: a small subprotocol with acknowledgements, resume, subscriptions and presence.
+//! `docs/protocol.md` specifies it for other implementations.
 
 /// The README, whose example is a test.
 #[cfg(doctest)]

@@ -1,8 +1,8 @@
-//! How long things may be in a frame of `relink.v1`. Both decoders refuse what is longer with 1003;
-//! what an application hands in is checked earlier, so that it hears of its mistake.
+//! The maximum lengths in a frame of `relink.v1`. Both decoders refuse longer ones with 1003; what
+//! an application passes in is checked earlier, so that it gets an error.
 //!
-//! Lengths are in bytes of UTF-8. A payload has no limit here: that of the whole message, which the
-//! driver knows, holds.
+//! Lengths are in bytes of UTF-8. A payload has no limit of its own: the driver's limit on the
+//! whole message applies.
 
 use relink::protocol::{Given, Unreadable};
 use relink::{Position, Resume};
@@ -16,11 +16,11 @@ pub const CHANNEL: usize = 255;
 pub const SESSION: usize = 128;
 /// A token.
 pub const TOKEN: usize = 16 * 1024;
-/// What a member says of itself.
+/// A member's presence text.
 pub const PRESENCE: usize = 4 * 1024;
 /// The name of a user.
 pub const USER: usize = 255;
-/// The name of a member's stay.
+/// The id of a member's stay.
 pub const JOIN: usize = 255;
 /// The symbolic name of a problem; the encoder cuts a longer one.
 pub const PROBLEM_NAME: usize = 64;
@@ -30,18 +30,18 @@ pub const PROBLEM_DETAIL: usize = 1024;
 pub const REJECTIONS: usize = 1024;
 /// Members in one list.
 pub const MEMBERS: usize = 10_000;
-/// The smallest limit on messages that a client may tell: every frame fits but publications and
-/// welcomes, which a server makes fit. A page of members is the longest of them, if every byte in
-/// it has to be escaped.
+/// The smallest limit on messages that a client may announce: every frame fits, except publications
+/// and welcomes, which a server makes fit. A page of members is the longest of them, if every byte
+/// in it has to be escaped.
 pub const LEAST_MESSAGE: u64 = 128 * 1024;
 /// How deep CBOR may be nested; the frames themselves need four levels.
 pub const DEPTH: usize = 32;
 
-/// Whether a peer can read what an application has handed in.
+/// Checks that a peer can read what an application has passed in.
 ///
 /// # Errors
 ///
-/// The field, its value, and what a peer reads.
+/// The field, its value, and what is allowed.
 pub fn check(given: Given<'_>) -> Result<(), Unreadable> {
     let length = |field, text: &str, least, most: usize| {
         Unreadable::unless_within(field, text.len() as u64, least, most as u64)

@@ -288,7 +288,7 @@ pub enum HandshakeError {
     Disagrees(String),
 }
 
-/// A header's name as RFC 6455 writes it: some servers look at capitals.
+/// A header's name as RFC 6455 writes it: some servers are case-sensitive.
 fn spelled(name: &str) -> String {
     let words = name.split('-').map(|word| match word {
         "websocket" => "WebSocket".to_owned(),

@@ -4,10 +4,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Ve
 
 use crate::input::Input;
 
-/// Looks for the end of a head, at each byte once.
+/// Finds the end of a head, reading each byte once.
 #[derive(Debug)]
 pub(crate) struct Heads {
-    /// Bytes of the present head that were looked at.
+    /// Bytes of the current head that were read.
     scanned: usize,
     /// Bytes of its present line.
     line: usize,

@@ -79,7 +79,7 @@ impl Reader {
         }
     }
 
-    /// Whether a part of a message has come, and not all of it.
+    /// Whether a message is incomplete.
     pub(crate) const fn is_mid_message(&self) -> bool {
         self.frame.is_some() || self.message.is_some()
     }

@@ -132,7 +132,7 @@ impl WebSocket {
         }
     }
 
-    /// Whether a part of a message has come, and not all of it.
+    /// Whether a message is incomplete.
     #[must_use]
     pub const fn is_mid_message(&self) -> bool {
         self.reader.is_mid_message()

@@ -1,4 +1,4 @@
-//! What relink's own crates share, and no promise: it may change with any version.
+//! What relink's own crates share. Not part of the public API: it may change in any version.
 
 pub use crate::base::config::{MILLISECOND, Value, YEAR, config, kib, mib, mistake};
 pub use crate::base::setting;

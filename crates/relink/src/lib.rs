@@ -9,7 +9,7 @@
 //! inputs always give the same actions: on a server, in a browser, on a microcontroller, and in a
 //! test that runs a week of bad network in a millisecond.
 //!
-//! Applications on tokio or async-std want `relink-tokio` or `relink-async-std`, which are this
+//! Applications on tokio or async-std use `relink-tokio` or `relink-async-std`, which are this
 //! crate and a driver. Use this one alone to embed a link in an event loop of your own.
 //!
 //! # The shape of it
@@ -73,7 +73,7 @@
 //!                 dials += 1;
 //!                 if now < Instant::from_origin(Duration::from_secs(3600)) {
 //!                     let failure = Failure::Refused;
-//!                     let detail = "nobody listens".into();
+//!                     let detail = "nothing listens".into();
 //!                     session.handle(SessionInput::Failed { id, failure, detail, location: None }, now);
 //!                 } else {
 //!                     session.handle(SessionInput::Opened { id }, now);
@@ -99,11 +99,11 @@
 //! # Time, chance, pressure
 //!
 //! * [`Instant`] counts from an origin that the driver picks. `now` is a parameter of everything
-//!   that needs it; time that goes backwards is taken as standing still, and a jump forward is met
-//!   with a probe before anybody is declared dead.
-//! * The generator is handed in at construction and used for jitter alone. Seed it differently in
-//!   every process.
-//! * The outbox is bounded in count and bytes, and hands back what it refuses. Inbound messages are
+//!   that needs it; time that goes backwards counts as standing still, and after a jump forward the
+//!   peer is probed before it is declared dead.
+//! * The random generator is passed to the constructor and used for jitter only. Seed it
+//!   differently in every process.
+//! * The outbox is bounded in count and bytes, and returns what it refuses. Inbound messages are
 //!   not kept here: a driver that falls behind stops reading its socket.
 //!
 //! The words are in the [glossary](https://github.com/relink-rs/relink/blob/main/docs/GLOSSARY.md).
@@ -112,7 +112,7 @@
 //!
 //! No WebSocket implementation (the drivers use `relink-wire`), no TLS, no name lookup, no async
 //! runtime. Nothing here is specific to WebSocket but the close codes; any framed transport with a
-//! way to say goodbye will do.
+//! close frame will do.
 //!
 //! # Features
 //!

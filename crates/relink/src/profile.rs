@@ -17,7 +17,7 @@ pub struct Profile {
     pub name: &'static str,
     /// What it is, in one line.
     pub about: &'static str,
-    /// What it starts from: numbers, close codes, steps of the handshake.
+    /// Its configuration: numbers, close codes, steps of the handshake.
     pub config: fn() -> SessionConfig,
     /// Its wire protocol, for a link to this address.
     pub protocol: fn(&Address) -> Box<dyn Protocol + Send>,
@@ -37,7 +37,7 @@ impl fmt::Debug for Profile {
     }
 }
 
-/// What a system's own names are made from.
+/// What a system's own names are derived from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the states of a link, and why")]
 pub struct StateView {

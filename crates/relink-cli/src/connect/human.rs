@@ -1,4 +1,4 @@
-//! Status in a person's words: what happened, and what relink will do next. Messages go to stdout,
+//! Status for people: what happened, and what relink does next. Messages are written to stdout,
 //! status to stderr.
 
 use std::fmt::Display;
@@ -14,15 +14,15 @@ use crate::output::Line;
 use crate::style::{BAD, GOOD, WAIT, paint};
 use crate::text::{cause, printable, soon, span};
 
-/// Remembers what it takes to say things once.
+/// Remembers what was printed, to print it only once.
 #[derive(Debug)]
 pub(crate) struct Human {
-    /// Whether a person reads stdout; then it is kept free of control characters.
+    /// Whether stdout is a terminal; then control characters are removed.
     is_read: bool,
-    /// Whether a person types.
+    /// Whether stdin is a terminal.
     is_typed: bool,
     dialed: bool,
-    /// Messages that were still waiting at the end.
+    /// The number of undelivered messages at the end.
     undelivered: u64,
 }
 
@@ -32,7 +32,7 @@ impl Human {
         Self { is_read, is_typed, dialed: false, undelivered: 0 }
     }
 
-    /// The lines that tell of an event; none where a person has no use for it.
+    /// The lines for an event; none if it is of no interest to people.
     pub(crate) fn lines(&mut self, event: &Event) -> Vec<Line> {
         match event {
             Event::Dialing { address, .. } if !std::mem::replace(&mut self.dialed, true) => {
@@ -160,7 +160,7 @@ impl Human {
                 vec![wait("this takes long; still trying, until Ctrl-C")]
             }
             Event::Missed { count } => {
-                vec![wait(format!("{count} events are left out here: nobody read them in time"))]
+                vec![wait(format!("{count} events are missing here: they were not read in time"))]
             }
             Event::EndpointsFailed { answers } => answers.iter().map(answer).collect(),
             Event::Closed { reason } => self.end(*reason),
@@ -173,8 +173,7 @@ impl Human {
         }
     }
 
-    /// A message as it is; where it came on a channel and a person reads, with the channel before
-    /// it.
+    /// The message unchanged; on a terminal, after its channel if it has one.
     fn message(&self, channel: &str, message: &Message) -> Vec<Line> {
         match message {
             Message::Text(text) if self.is_read => {
@@ -206,17 +205,17 @@ impl Human {
     }
 }
 
-/// A problem in the server's words.
+/// A problem in the server's wording.
 fn said(problem: &Problem) -> String {
     printable(&problem.to_string()).into_owned()
 }
 
-/// What an endpoint said last.
+/// The last answer of an endpoint.
 fn answer(Answer { address, reason, detail }: &Answer) -> Line {
     bad(format!("{address} refuses for good: {}", printable(&cause(*reason, detail))))
 }
 
-/// A person wants to know who is there, and not how often.
+/// People want to know who is there, not how often.
 fn presence(channel: &Channel, change: &PresenceEvent) -> Option<Line> {
     let (member, what, info) = match change {
         PresenceEvent::Joined(member) => (member, "is in", &member.info),

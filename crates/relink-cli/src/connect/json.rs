@@ -1,5 +1,4 @@
-//! `--json`: one object a line. An interface; `docs/json-lines.md` describes it, and the tests hold
-//! it.
+//! `--json`: one object a line. A stable interface, described in `docs/json-lines.md` and tested.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -141,7 +140,7 @@ enum What<'a> {
     },
 }
 
-/// Where a message stands; nothing for one that has no channel.
+/// The position of a message; empty if it has no channel.
 #[derive(Serialize, Default)]
 struct Place<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,7 +149,7 @@ struct Place<'a> {
     offset: Option<u64>,
 }
 
-/// How large something is that is too large.
+/// The size of something too large, and the limit.
 #[derive(Serialize)]
 struct Size {
     size: usize,
@@ -172,14 +171,14 @@ struct Trouble<'a> {
     detail: &'a str,
 }
 
-/// What an endpoint said last.
+/// The last answer of an endpoint.
 #[derive(Serialize)]
 struct Said {
     url: String,
     reason: String,
 }
 
-/// Somebody in a channel.
+/// A member of a channel.
 #[derive(Serialize)]
 struct Present<'a> {
     channel: &'a str,
@@ -216,14 +215,14 @@ impl<'a> Present<'a> {
     }
 }
 
-/// The lines that tell of an event; none if programs have no use for it. They are made one at a
-/// time: an event may tell of a million messages.
+/// The lines for an event; none if it is of no use to programs. They are created one at a time: an
+/// event may have a million messages.
 pub(crate) fn lines(at: Duration, event: &Event) -> impl Iterator<Item = Line> {
     receipts(event).filter_map(move |id| what(event, id)).map(move |what| line(at, what))
 }
 
-/// The messages that an event tells of, one a line. Every other event counts as one line, with a
-/// number that it does not use.
+/// The receipts of an event, one for each line. Any other event has one line, and ignores the
+/// number.
 fn receipts(event: &Event) -> RangeInclusive<u64> {
     if let Event::Sent { first, last }
     | Event::Acknowledged { first, last }
@@ -238,11 +237,11 @@ fn receipts(event: &Event) -> RangeInclusive<u64> {
 
 fn line(at: Duration, what: What<'_>) -> Line {
     let told = Told { t: millis(at), what };
-    // Text and numbers: there is nothing that JSON could not hold.
+    // It has text and numbers only, which always fit JSON.
     Line::Out(serde_json::to_string(&told).unwrap_or_default())
 }
 
-/// The line that tells of a line of stdin that is not sent.
+/// The line for a line of stdin that is not sent.
 pub(crate) fn refused(at: Duration, Refusal { line: number, why }: &Refusal) -> Line {
     let size = if let Unfit::Refused(SendErrorKind::TooLarge { size, limit, .. }) = *why {
         Some(Size { size, limit: Some(limit) })
@@ -252,13 +251,13 @@ pub(crate) fn refused(at: Duration, Refusal { line: number, why }: &Refusal) -> 
     line(at, What::Refused { line: *number, why: why.name(), detail: why.to_string(), size })
 }
 
-/// The line that tells of a change in a profile's own words.
+/// The line for a change under a profile's own names.
 pub(crate) fn in_other_words(at: Duration, change: StateChange) -> Line {
     let StateChange { from, to, reason, .. } = change;
     line(at, What::ProfileState { from, to, reason })
 }
 
-/// What is told of an event; if it tells of several messages, of the one with this number.
+/// The content of the line for an event; if it has several messages, for the one with this number.
 fn what(event: &Event, id: u64) -> Option<What<'_>> {
     Some(match event {
         Event::State { from, to, reason } => {
@@ -392,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_range_of_messages_is_told_one_by_one_and_never_held_as_a_whole() {
-        // As many as there are numbers: only lines that are asked for are made.
+        // The full range of numbers: only requested lines are created.
         let (first, last) = (Receipt(1), Receipt(u64::MAX));
         let expired = DropReason::Expired;
         let ranges = [

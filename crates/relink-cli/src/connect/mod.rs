@@ -27,7 +27,7 @@ use human::Human;
 use quiet::Quiet;
 use stdin::{Refusal, Typed, Unfit};
 
-/// How long the last lines may take to be written, once the link should have ended.
+/// How long the last lines may take to be written, after the time for the link to end.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// The options of `relink connect`.
@@ -94,7 +94,7 @@ pub(crate) struct Args {
     link: LinkArgs,
 }
 
-/// What is said to the server.
+/// What is sent to the server.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "What to say to the server")]
 struct RequestArgs {
@@ -131,7 +131,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
         .build()
         .map_err(Mistake::failed)?;
     let exit = runtime.block_on(stay_connected(args, builder, config));
-    // A name lookup that hangs is not waited for.
+    // Does not wait for a name lookup that hangs.
     runtime.shutdown_background();
     exit
 }
@@ -139,7 +139,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
 impl RequestArgs {
     fn apply(&self, mut builder: Builder) -> Result<Builder, Mistake> {
         for (header, number) in self.headers.iter().zip(1..) {
-            // The text is not repeated: it may hold a secret.
+            // The text is not repeated: it may be secret.
             let problem = || format!("--header number {number} has no colon: write 'Name: value'");
             let (name, value) =
                 header.split_once(':').ok_or_else(problem).map_err(Mistake::usage)?;
@@ -158,10 +158,10 @@ impl RequestArgs {
     }
 }
 
-/// How events are told.
+/// How events are printed.
 struct Voice {
     manner: Manner,
-    /// The profile's own words, where it has any.
+    /// The profile's own names, if it has any.
     state_mapper: Option<StateMapper>,
 }
 
@@ -178,8 +178,7 @@ impl Voice {
         }
     }
 
-    /// Writes what there is to tell of an event, waiting for the reader after each line that finds
-    /// no room.
+    /// Writes the lines of an event, waiting for the reader if there is no room.
     async fn tell(&mut self, event: &Event, output: &Output) {
         match &mut self.manner {
             Manner::Json { started } => {
@@ -208,7 +207,7 @@ async fn stay_connected(
     let stop = Stop::listen().map_err(Mistake::failed)?;
     let (client, events) = builder.spawn().map_err(Mistake::usage)?;
     if config.link.handshake.login {
-        // Whoever starts the program wants in.
+        // Starting the program is the login.
         client.login();
     }
     args.protocol.subscribe(&client);
@@ -244,14 +243,14 @@ async fn stay_connected(
     }
 }
 
-/// How long the farewell may take, from the first signal on: what the link may take, and a moment
-/// for its last words.
+/// How long closing may take, from the first signal on: the link's limits, and a moment for the
+/// last lines.
 fn farewell(config: &SessionConfig) -> Duration {
     config.link.flush_timeout + config.link.close_timeout + LAST_WORDS
 }
 
-/// The first signal closes the link; who sends a second one does not want to wait. Nor is a stdout
-/// waited for that nobody reads: it holds up the lines, and the link's end among them.
+/// The first signal closes the link; a second one ends the program at once. It does not wait for a
+/// stdout that is not read, which delays the lines, and with them the end.
 async fn leave(client: &Client, mut stop: Stop, patience: Duration) -> Exit {
     stop.asked().await;
     drop(client.close());
@@ -261,8 +260,8 @@ async fn leave(client: &Client, mut stop: Stop, patience: Duration) -> Exit {
     }
 }
 
-/// Tells of events until the end of the link, and closes it once everything that was typed has gone
-/// out, and it was quiet for a while.
+/// Prints events until the end of the link, and closes it once all input was sent and it was quiet
+/// for a while.
 async fn converse(
     client: &Client,
     mut events: Events,
@@ -275,10 +274,10 @@ async fn converse(
     loop {
         tokio::select! {
             event = events.recv() => {
-                // The stream ends behind `Closed`, which is caught below.
+                // The stream ends after `Closed`, which is handled below.
                 let Some(event) = event else { return ClosedReason::Requested };
                 if matches!(event, Event::Closed { .. }) {
-                    // What was refused before the end is told before it.
+                    // Refusals before the end are printed before it.
                     while let Ok(refusal) = refusals.try_recv() {
                         voice.refuse(&refusal, output).await;
                     }
@@ -303,14 +302,14 @@ async fn converse(
     }
 }
 
-/// Whether nothing waits any more, and the server could be reached at all.
+/// Whether everything was delivered, and the server could be reached at all.
 fn has_delivered(client: &Client) -> bool {
     let stats = client.stats();
     stats.queued == 0 && stats.connects > 0
 }
 
-/// Sends what was typed, waits while the outbox is full, and hands on the lines that are refused.
-/// Returns at the end of stdin, or of the link.
+/// Sends the input, waits while the outbox is full, and passes on refused lines. Returns at the end
+/// of stdin, or of the link.
 async fn send_typed(
     client: Client,
     mut typed: mpsc::Receiver<Typed>,

@@ -1,14 +1,14 @@
-//! The end of a conversation: nothing was heard for a while after the last word.
+//! The end of a conversation: no message arrived for a while after the last input.
 
 use std::future::pending;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// A conversation that never pauses ends after this many times the quiet that would have ended it.
+/// A conversation without a pause ends after this many times the wanted quiet.
 const LONGEST: u32 = 10;
 
-/// Waits for quiet, once it has begun to.
+/// Waits for quiet, once started.
 #[derive(Debug)]
 pub(crate) struct Quiet {
     wanted: Duration,
@@ -19,21 +19,21 @@ pub(crate) struct Quiet {
 enum Wait {
     NotYet,
     Until {
-        /// When it was quiet for long enough.
+        /// When the quiet is long enough.
         end: Instant,
-        /// When it is over whether it is quiet or not.
+        /// When it ends in any case.
         latest: Instant,
     },
     Over,
 }
 
 impl Quiet {
-    /// Will wait for this much quiet.
+    /// Creates a wait for this much quiet.
     pub(crate) const fn new(wanted: Duration) -> Self {
         Self { wanted, wait: Wait::NotYet }
     }
 
-    /// There is nothing left to say: from now on quiet counts. Only the first call does something.
+    /// Starts to count quiet, after the last input. Only the first call has an effect.
     pub(crate) fn begin(&mut self) {
         if matches!(self.wait, Wait::NotYet) {
             let now = Instant::now();
@@ -41,14 +41,14 @@ impl Quiet {
         }
     }
 
-    /// Something was heard.
+    /// A message arrived.
     pub(crate) fn broken(&mut self) {
         if let Wait::Until { end, latest } = &mut self.wait {
             *end = (Instant::now() + self.wanted).min(*latest);
         }
     }
 
-    /// Waits until it was quiet for long enough, once; then, and before it has begun, for ever.
+    /// Returns once it was quiet for long enough; never again after that, nor before the start.
     /// Cancel-safe.
     pub(crate) async fn over(&mut self) {
         let Wait::Until { end, .. } = self.wait else { return pending().await };

@@ -12,14 +12,14 @@ use tokio::sync::mpsc;
 pub(crate) enum Typed {
     /// Without its end.
     Line(String),
-    /// It cannot be a message.
+    /// It cannot be sent.
     Unfit(Unfit),
 }
 
 /// Why a line is not sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unfit {
-    /// The link does not take it.
+    /// The link refuses it.
     Refused(SendErrorKind),
     /// It is not UTF-8.
     NotUtf8,
@@ -66,11 +66,11 @@ impl Display for Refusal {
     }
 }
 
-/// Lines that were read and not taken yet.
+/// The number of lines that are read ahead.
 const AHEAD: usize = 64;
 
-/// Reads stdin on a thread of its own, which nobody has to wait for at the end. Lines above `limit`
-/// bytes are unfit: a file without line ends does not fill memory.
+/// Reads stdin on a detached thread, which does not delay the exit. Lines above `limit` bytes are
+/// unfit, so that a file without line ends does not fill memory.
 pub(crate) fn lines(limit: usize) -> io::Result<mpsc::Receiver<Typed>> {
     let (sender, lines) = mpsc::channel(AHEAD);
     thread::Builder::new().name("stdin".to_owned()).spawn(move || {

@@ -16,8 +16,8 @@ use tokio::process::{Child, Command};
 /// How many bytes a command may print: far above any token.
 const LONGEST: u64 = 64 << 10;
 
-/// Why there is no token. The texts are shown to people, so nothing of the command or its output is
-/// in them.
+/// Why there is no token. The texts are displayed, so they contain nothing of the command or its
+/// output.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenError {
     #[error("the token command cannot be run: {0}")]
@@ -46,8 +46,8 @@ pub(crate) enum TokenError {
 
 /// Runs the command and reads its token: the trimmed output, or JSON with `token` and `expires_in`.
 ///
-/// Dropped when the core has waited long enough, or the program ends; all that the command has
-/// started ends with it.
+/// Dropping the future, when it times out or the program ends, kills all that the command has
+/// started.
 pub(crate) async fn fetch(command: String) -> Result<Token, TokenError> {
     let mut running = Running::start(&command)?;
     let mut output = Vec::new();
@@ -64,8 +64,8 @@ pub(crate) async fn fetch(command: String) -> Result<Token, TokenError> {
     parse(&output)
 }
 
-/// A command and the processes that it has started. Dropping it ends them all, those in the
-/// background too; only what left the group on purpose, as a daemon does, lives on. (Outside Unix:
+/// A command and the processes that it has started. Dropping it kills them all, including those in
+/// the background; only processes that left the group, as daemons do, keep running. (Outside Unix:
 /// the command alone.)
 struct Running {
     shell: Child,
@@ -127,8 +127,8 @@ fn lifetime(value: &serde_json::Value) -> Option<Duration> {
         .or_else(|| value.as_str()?.parse().ok().map(|HumanDuration(time)| time))
 }
 
-/// What can stand in a header. Anything else would end the link for good as a request that cannot
-/// be sent.
+/// A token that can be sent in a header. Any other would end the link for good as an invalid
+/// request.
 fn plain(token: &str) -> Result<Token, TokenError> {
     let fits = !token.is_empty() && token.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if fits { Ok(Token::from(token)) } else { Err(TokenError::NoToken) }

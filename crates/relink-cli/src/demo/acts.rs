@@ -1,5 +1,4 @@
-//! The play, act by act. Every act brings the link down in another way, and checks what relink
-//! makes of it.
+//! The demo, act by act. Each act brings the link down in another way, and checks what relink does.
 
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use relink_testing::{Connection, Script};
 use super::stage::{Broken, Stage, promise};
 use crate::text::span;
 
-/// The delays of the play. Each is named on the screen together with the default that it shortens.
+/// The delays of the demo. Each is shown on the screen with the default that it shortens.
 const FIRST: Duration = Duration::from_millis(400);
 const INITIAL: Duration = Duration::from_millis(600);
 const STABLE_AFTER: Duration = Duration::from_millis(300);
@@ -19,7 +18,7 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 const PONG_WITHIN: Duration = Duration::from_millis(600);
 const DEPLOY: Duration = Duration::from_millis(1500);
 
-/// The defaults, but for the delays that nobody wants to wait for.
+/// The defaults, with shorter delays.
 pub(crate) fn config() -> Result<SessionConfig, relink::ConfigError> {
     let mut config = SessionConfig::default();
     let link = &mut config.link;
@@ -59,11 +58,13 @@ async fn talks(stage: &mut Stage) -> Result<(), Broken> {
     stage.all_arrived().await?;
     stage.server_says("has all three, in order, and echoes them")?;
     stage.client_says("has all three echoes")?;
-    stage.why("Every message has a number, and its fate is told: handed over, or dropped and why.")
+    stage.why(
+        "Every message has a number, under which its fate is reported: sent, or dropped and why.",
+    )
 }
 
 async fn breaks(stage: &mut Stage) -> Result<(), Broken> {
-    stage.act("The connection breaks, without a word").await?;
+    stage.act("The connection breaks, without a close frame").await?;
     let down_for_one_dial =
         Script::new().connection(Connection::reset_at_once()).connection(Connection::new());
     stage
@@ -148,7 +149,7 @@ async fn is_one_too_many(stage: &mut Stage) -> Result<(), Broken> {
 
 async fn falls_silent(stage: &mut Stage) -> Result<(), Broken> {
     stage.act("Silence").await?;
-    stage.server_says("falls silent: the socket stays open, but nobody reads it")?;
+    stage.server_says("falls silent: the socket stays open, but is not read")?;
     promise(
         stage.server.silence_all() == 1,
         || "the server should have one connection to silence",

@@ -1,4 +1,4 @@
-//! `relink demo`: a link, the bad moments of its life, and why relink does what it does about each.
+//! `relink demo`: a link, its bad moments, and why relink does what it does about each.
 
 mod acts;
 mod stage;
@@ -30,7 +30,7 @@ pub(crate) fn run() -> Result<Exit, Mistake> {
         .map_err(Mistake::failed)?;
     match runtime.block_on(perform()) {
         Ok(()) => Ok(Exit::Done),
-        // Whoever closed stdout has seen enough, but not that everything went well.
+        // The reader closed stdout before the demo was shown to succeed.
         Err(Broken::Screen(_)) => Ok(Exit::Failed),
         Err(Broken::Promise(problem)) => {
             Err(Mistake::failed(format!("the demo did not go as promised: {problem}")))

@@ -1,5 +1,4 @@
-//! The stage: a server that does what the play says, a client that stays connected, and what one
-//! may expect of them.
+//! The stage: a scripted server, a client that stays connected, and checks of what they do.
 
 use std::io;
 use std::sync::Arc;
@@ -16,23 +15,23 @@ use super::timeline::{Timeline, Who};
 use crate::style::{BAD, GOOD, WAIT};
 use crate::text::{cause, soon};
 
-/// How long anything may take that should happen; far above every delay of the play.
+/// The timeout of every expectation, far above all delays of the demo.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often the clock on the screen moves.
+/// How often the clock on the screen is updated.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Why the play was stopped.
+/// Why the demo was stopped.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Broken {
-    /// Nobody watches any more.
+    /// Stdout is closed.
     #[error("stdout is closed: {0}")]
     Screen(#[from] io::Error),
-    /// Something did not happen as promised.
+    /// An expectation failed.
     #[error("{0}")]
     Promise(String),
 }
 
-/// Says that something was promised and did not happen.
+/// Fails if an expectation was not met.
 pub(crate) fn promise<T>(kept: bool, broken: impl FnOnce() -> T) -> Result<(), Broken>
 where
     T: Into<String>,
@@ -53,9 +52,9 @@ pub(crate) struct Stage {
     pub(crate) screen: Timeline,
     events: Events,
     tokens: Arc<AtomicU32>,
-    /// Orders sent so far; the first is "order 1".
+    /// The number of orders sent so far; the first is "order 1".
     sent: u32,
-    /// Orders that came back.
+    /// The number of orders that came back.
     echoed: u32,
     act: u32,
 }
@@ -80,7 +79,7 @@ impl Stage {
 
     // On the screen.
 
-    /// The next act begins, after a pause to read the last one.
+    /// Starts the next act, after a pause to read the last one.
     pub(crate) async fn act(&mut self, title: &str) -> Result<(), Broken> {
         self.pause(Duration::from_secs(1)).await?;
         self.act += 1;
@@ -124,7 +123,7 @@ impl Stage {
 
     // What the client sends.
 
-    /// Sends so many orders, and says their names; tells whether they had to wait for a link.
+    /// Sends this many orders; returns their names, and whether they had to wait for a link.
     pub(crate) fn send(&mut self, count: u32) -> Result<(String, bool), Broken> {
         let (mut names, mut queued) = (Vec::new(), false);
         for _ in 0..count {
@@ -158,7 +157,7 @@ impl Stage {
         self.client_says(&format!("sends {name}; the server has it, and its echo is back"))
     }
 
-    // What the client tells.
+    // What the client reports.
 
     /// The link must become usable, with a token that the server has not seen before. Returns the
     /// token's number.
@@ -184,7 +183,7 @@ impl Stage {
         Ok(number)
     }
 
-    /// The link must be lost, and relink must mean to come back; says so on the screen.
+    /// The link must be lost, and relink must reconnect; shows that on the screen.
     pub(crate) async fn lost(&mut self) -> Result<Lost, Broken> {
         let pick = |event: &Event| {
             let Event::Disconnected { code, reason, detail, retry_in: Some(retry_in) } = event
@@ -202,7 +201,7 @@ impl Stage {
         Ok(lost)
     }
 
-    /// An attempt must fail; says so on the screen.
+    /// An attempt must fail; shows that on the screen.
     pub(crate) async fn attempt_failed(&mut self) -> Result<(), Broken> {
         let pick = |event: &Event| {
             let Event::AttemptFailed { attempt, reason, detail, retry_in: Some(retry_in) } = event
@@ -216,7 +215,7 @@ impl Stage {
         self.client_waits(&text)
     }
 
-    /// The server must ask to be left alone for a while.
+    /// The server must ask the client to come back after a delay.
     pub(crate) async fn going_away(&mut self) -> Result<Duration, Broken> {
         let pick = |event: &Event| {
             if let Event::GoingAway { retry_after } = event { Some(*retry_after) } else { None }
@@ -224,7 +223,7 @@ impl Stage {
         self.expect("a hint when to come back", pick).await
     }
 
-    /// The link must end for good, and stay so.
+    /// The link must end for good, and stay closed.
     pub(crate) async fn ended(&mut self) -> Result<ClosedReason, Broken> {
         let lost = |event: &Event| {
             matches!(event, Event::Disconnected { retry_in: None, .. }).then_some(())
@@ -237,7 +236,7 @@ impl Stage {
         Ok(reason)
     }
 
-    /// Waits for the event that `pick` knows; nothing else of note may happen before it.
+    /// Waits for the event that `pick` accepts; only background events may come before it.
     async fn expect<T>(
         &mut self,
         awaited: &str,
@@ -270,7 +269,7 @@ impl Stage {
     }
 }
 
-/// What happens on the way to what is waited for.
+/// Events that may come before the expected one.
 const fn is_background(event: &Event) -> bool {
     matches!(
         event,

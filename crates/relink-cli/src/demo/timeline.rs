@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::style::{CLIENT, FAINT, SERVER, STRONG, paint};
 use crate::width::{columns, wrap};
 
-/// Where the words begin: behind the seconds and the name.
+/// The column of the text, after the seconds and the name.
 const MARGIN: usize = 17;
 
 /// Who acts.
@@ -34,7 +34,7 @@ pub(crate) struct Timeline {
     out: AutoStream<io::Stdout>,
     started: Instant,
     width: usize,
-    /// On a terminal a clock runs where the next line will stand.
+    /// On a terminal, a clock runs in the place of the next line.
     has_clock: bool,
 }
 
@@ -86,7 +86,7 @@ impl Timeline {
         self.wrapped("    ", 4, Style::new(), about)
     }
 
-    /// Something happened.
+    /// Prints an event.
     pub(crate) fn say(&mut self, who: Who, style: Style, text: &str) -> io::Result<()> {
         let (name, colour) = who.name();
         let seconds = paint(FAINT, format!("{:>6.1}", self.elapsed().as_secs_f64()));
@@ -94,20 +94,20 @@ impl Timeline {
         self.wrapped(&label, MARGIN, style, text)
     }
 
-    /// Why relink does what it does.
+    /// Prints why relink does what it does.
     pub(crate) fn why(&mut self, text: &str) -> io::Result<()> {
         let label = paint(FAINT, format!("{:>11}      ", "why"));
         self.wrapped(&label, MARGIN, FAINT, text)
     }
 
-    /// One line as it is.
+    /// Prints a line unchanged.
     pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
         self.clear_clock()?;
         writeln!(self.out, "{text}")?;
         self.out.flush()
     }
 
-    /// Moves the running clock on.
+    /// Updates the running clock.
     pub(crate) fn tick(&mut self) -> io::Result<()> {
         if self.has_clock {
             write!(
@@ -129,7 +129,7 @@ impl Timeline {
     }
 
     fn clear_clock(&mut self) -> io::Result<()> {
-        // Spaces, not a control sequence: that would be taken away together with the colours.
+        // Spaces, not a control sequence, which would be removed together with the colours.
         if self.has_clock { write!(self.out, "\r{:6}\r", "") } else { Ok(()) }
     }
 }

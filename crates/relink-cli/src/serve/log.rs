@@ -1,4 +1,4 @@
-//! What is told of an event, to people and to programs.
+//! The lines for an event, for people and for programs.
 
 use std::collections::BTreeSet;
 
@@ -20,13 +20,13 @@ const SECRETS: [&str; 2] = ["token", "session"];
 pub(super) enum Frames {
     /// The application's own.
     None,
-    /// Frames of relink.v1, for those who agreed on it.
+    /// Frames of relink.v1, on connections that agreed on it.
     RelinkV1,
-    /// Metered's, for everybody.
+    /// Metered's, on all connections.
     Metered,
 }
 
-/// Remembers which connections speak in frames: those of relink.v1 have secrets in them.
+/// Remembers which connections use frames: those of relink.v1 contain secrets.
 #[derive(Debug)]
 pub(super) struct Teller {
     is_json: bool,
@@ -39,7 +39,7 @@ impl Teller {
         Self { is_json, frames, framed: BTreeSet::new() }
     }
 
-    /// Where the server is, as the first thing.
+    /// The first line: the server's URL.
     pub(super) fn listening(&self, url: &str) -> Vec<Line> {
         if self.is_json {
             let more = json!({ "url": url });
@@ -86,7 +86,7 @@ impl Teller {
     }
 }
 
-/// Who sent a frame, and the frame without its secrets; `null` for what is none.
+/// The sender of a frame, and the frame without its secrets; `null` if it is not a frame.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is no message is no frame")]
 fn frame(frames: Frames, kind: &EventKind) -> Option<(&'static str, Value)> {
     let (from, message) = match kind {
@@ -127,8 +127,8 @@ fn people(event: &ServerEvent, from: &str, frame: &Value) -> String {
     format!("{:>9.3}s  #{}  {arrow} {frame}", event.at.as_secs_f64(), event.connection)
 }
 
-/// One event as `docs/serve-script.md` describes it. Of a request only the path is told: the rest
-/// may be secret.
+/// One event as `docs/serve-script.md` describes it. Of a request only the path is printed: the
+/// rest may be secret.
 #[derive(Serialize)]
 struct Told {
     /// Milliseconds since the server started.
@@ -151,7 +151,7 @@ impl Told {
     }
 
     fn line(&self) -> Line {
-        // Text and numbers: there is nothing that JSON could not hold.
+        // It has text and numbers only, which always fit JSON.
         Line::Out(serde_json::to_string(self).unwrap_or_default())
     }
 }
@@ -166,7 +166,7 @@ fn describe(kind: &EventKind) -> (&'static str, Value) {
         EventKind::Silent => ("silent", json!({})),
         EventKind::Text(text) => ("message", json!({ "text": text })),
         EventKind::Binary(bytes) => ("message", json!({ "base64": BASE64_STANDARD.encode(bytes) })),
-        // Told as frames.
+        // Printed as frames.
         EventKind::UpstreamText(_) | EventKind::UpstreamBinary(_) => ("other", json!({})),
         EventKind::Ping(_) => ("ping", json!({})),
         EventKind::Pong(_) => ("pong", json!({})),

@@ -1,5 +1,5 @@
-//! `relink serve`: the scripted server of `relink-testing`, with one of relink.v1 or of Metered's
-//! protocol behind it, for trying things out.
+//! `relink serve`: the scripted server of `relink-testing`, in front of one for relink.v1 or
+//! Metered's protocol, for trying things out.
 
 mod log;
 mod node;
@@ -21,12 +21,12 @@ use crate::signals::Stop;
 use log::{Frames, Teller};
 use node::Node;
 
-/// How long clients may take to leave in a shutdown: after they were asked to, and again after they
+/// How long clients may take to leave in a shutdown: after they were notified, and again after they
 /// were closed.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How long the last lines may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// When clients of Metered's protocol are told to come back.
+/// The delay until clients of Metered's protocol should come back.
 const COME_BACK: Duration = Duration::from_secs(1);
 
 const FORMAT: &str = "\
@@ -88,8 +88,8 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Speak this alone; without it, relink.v1 with those who ask for it, and plain messages with
-    /// others
+    /// The only protocol to speak; by default relink.v1 with clients that offer it, and plain
+    /// messages with others
     #[arg(long, value_name = "NAME", value_enum)]
     protocol: Option<Served>,
 
@@ -97,7 +97,7 @@ pub(crate) struct Args {
     node: NodeArgs,
 }
 
-/// What alone is spoken.
+/// The only protocol to speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Served {
     /// Messages as they are
@@ -105,12 +105,12 @@ enum Served {
     /// Acknowledgements, resume, channels and presence (docs/protocol.md)
     #[value(name = "relink.v1")]
     RelinkV1,
-    /// What Metered's realtime messaging speaks: a welcome, channels with presence, messages from
-    /// peer to peer
+    /// The protocol of Metered's realtime messaging: a welcome, channels with presence, messages
+    /// from peer to peer
     Metered,
 }
 
-/// What the server of relink.v1 can be told.
+/// The options of the relink.v1 server.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "The server of relink.v1")]
 struct NodeArgs {
@@ -118,7 +118,7 @@ struct NodeArgs {
     #[arg(long, value_name = "WHERE", value_parser = Kept::parse, default_value = "memory")]
     history: Kept,
 
-    /// A connection from which nothing came for this long is dead
+    /// A connection that was silent for this long is dead
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration, default_value = "30s")]
     silence: Duration,
 
@@ -127,11 +127,11 @@ struct NodeArgs {
     session_ttl: Duration,
 }
 
-/// Where history is kept.
+/// Where the history is kept.
 #[derive(Debug, Clone)]
 enum Kept {
     Memory,
-    /// The address may have a password in it.
+    /// The address may contain a password.
     #[cfg(feature = "redis")]
     Redis(relink::session::Secret),
 }
@@ -160,7 +160,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
         .build()
         .map_err(Mistake::failed)?;
     let exit = runtime.block_on(serve(args, script));
-    // A name lookup that hangs is not waited for.
+    // Does not wait for a name lookup that hangs.
     runtime.shutdown_background();
     exit
 }
@@ -209,7 +209,7 @@ async fn serve(args: &Args, script: Script) -> Result<Exit, Mistake> {
     tokio::select! {
         exit = end => exit,
         () = stop.asked() => Ok(Exit::Interrupted),
-        // Nobody reads stdout, and the lines that are left wait for that.
+        // Stdout is not read, so the remaining lines cannot be written.
         () = sleep(FAREWELL * 2 + LAST_WORDS) => Ok(Exit::Done),
     }
 }
@@ -246,18 +246,18 @@ impl Behind {
         }
     }
 
-    /// Tells everyone when to come back.
+    /// Notifies all clients when to come back.
     async fn drain(&self, server: &Server) {
         match self {
             Self::Nothing => {}
             Self::Node(node) => node.drain().await,
-            // It goes out before the close that follows.
+            // It is sent before the close that follows.
             Self::Metered(_) => _ = server.send_all(Hub::<u64>::going_away(COME_BACK).encode()),
         }
     }
 }
 
-/// Tells of events, until the server has stopped.
+/// Prints events, until the server has stopped.
 async fn tell(url: String, mut events: Events, mut teller: Teller, output: Output) {
     for line in teller.listening(&url) {
         output.write(line).await;
@@ -267,9 +267,9 @@ async fn tell(url: String, mut events: Events, mut teller: Teller, output: Outpu
     }
 }
 
-/// Tells everyone to come back later, and waits until they have left.
+/// Asks all clients to come back later, and waits until they have left.
 async fn leave(server: &Server, behind: &Behind, output: &Output) {
-    // A script that was in force is right; refusing whoever comes now cannot be wrong.
+    // This script is valid.
     _ = server.set_script(Script::refuse(Refusal::new(503).retry_after(1)));
     if server.live() == 0 {
         return;
@@ -279,6 +279,6 @@ async fn leave(server: &Server, behind: &Behind, output: &Output) {
         .await;
     _ = timeout(FAREWELL, behind.drain(server)).await;
     server.close_all(1001, "shutting down");
-    // Those who are silent by script do not leave.
+    // Clients that the script silences do not leave.
     _ = server.wait_for(|_| server.live() == 0, FAREWELL).await;
 }

@@ -15,13 +15,12 @@ use tokio::sync::watch;
 use super::{Kept, NodeArgs};
 use crate::exit::Mistake;
 
-/// So much is on its way between the two servers; more waits in the sockets.
+/// The size of the pipe between the two servers; more waits in the sockets.
 const PIPE: usize = 64 * 1024;
-/// Silence is looked for this often, or more often.
+/// The maximum interval of the liveness check.
 const CHECK: Duration = Duration::from_secs(10);
 
-/// Starts a node. What is meant for the server comes back to its sender, what is meant for a
-/// channel is published there.
+/// Starts a node. Messages to the server are echoed, messages to a channel are published there.
 pub(super) async fn start(args: &NodeArgs) -> Result<Node, Mistake> {
     let history = HistoryConfig::default().with_session_ttl(args.session_ttl);
     let check = CHECK.min(args.silence / 3).max(Duration::from_millis(1));
@@ -67,14 +66,14 @@ async fn keep(
     }
 }
 
-/// A server of relink.v1, and how many connections lead to it.
+/// A relink.v1 server, and the number of its connections.
 pub(super) struct Node {
     server: ServerHandle,
     connections: Arc<watch::Sender<usize>>,
 }
 
 impl Node {
-    /// The way to it, in memory.
+    /// The upstream that leads to it, in memory.
     pub(super) fn upstream(&self) -> Upstream {
         let (server, connections) = (self.server.clone(), Arc::clone(&self.connections));
         Upstream::new(SUBPROTOCOL, move || {
@@ -89,10 +88,10 @@ impl Node {
         })
     }
 
-    /// Tells everyone when to come back, and waits until they know.
+    /// Drains the node, and waits until all clients are notified.
     pub(super) async fn drain(&self) {
         self.server.drain().await;
-        // Fails where there is no sender, and there is one.
+        // Fails only without a sender, and there is one.
         _ = self.connections.subscribe().wait_for(|count| *count == 0).await;
     }
 }

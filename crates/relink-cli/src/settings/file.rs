@@ -1,5 +1,5 @@
-//! A configuration file, laid over a profile: what the file does not name stays as the profile has
-//! it.
+//! A configuration file, applied to a profile: settings that the file does not name keep the
+//! profile's values.
 
 use std::fs;
 use std::path::Path;
@@ -11,8 +11,7 @@ use toml::{Table, Value};
 
 use crate::exit::Mistake;
 
-/// Settings that are one choice out of several, each with parameters of its own: they are replaced
-/// as a whole.
+/// Settings that are enums with parameters: they are replaced as a whole.
 const CHOICES: [&str; 2] = ["curve", "jitter"];
 
 /// The profile with the file's settings laid over it.
@@ -32,7 +31,7 @@ pub(crate) fn lay_over(profile: SessionConfig, path: &Path) -> Result<SessionCon
 }
 
 fn parse_over(profile: SessionConfig, text: &str) -> Result<SessionConfig, String> {
-    // Read on its own first: only this way a mistake is told with its line.
+    // Parsed alone first: only then does an error have its line.
     let _: SessionConfig = toml::from_str(text).map_err(|error| error.to_string())?;
     merge(profile, text).map_err(|error| error.to_string())
 }
@@ -46,8 +45,7 @@ fn merge(profile: SessionConfig, text: &str) -> Result<SessionConfig, Box<dyn st
     let mut below = Table::try_from(profile)?;
     merge_tables(&mut below, above);
     let mut config: SessionConfig = below.try_into()?;
-    // A policy is a table that a profile brings, and edits in front of it; a file knows the edits
-    // alone.
+    // A policy is the profile's table with edits in front of it; a file has only edits.
     config.link.close_policy = profile.link.close_policy;
     if let Some(edits) = edits {
         edits.try_into::<Edits>()?.apply(&mut config.link.close_policy)?;

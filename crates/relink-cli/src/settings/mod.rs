@@ -155,8 +155,7 @@ impl BackoffArgs {
         let backoff = &mut config.link.backoff;
         if let Some(wanted) = self.backoff_initial {
             lower(&mut backoff.floor, wanted);
-            let problem =
-                "--backoff-initial cannot work: the file's curve is none that has a first delay";
+            let problem = "--backoff-initial cannot work: the file's curve has no first delay";
             *first_delay(&mut backoff.curve).ok_or_else(|| Mistake::usage(problem))? = wanted;
         }
         if let Some(cap) = self.backoff_max {

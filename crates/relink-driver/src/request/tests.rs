@@ -1,4 +1,4 @@
-//! Who may get which part of the request, and how it is written.
+//! Which servers are sent which parts of the request, and how it is written.
 
 use super::*;
 

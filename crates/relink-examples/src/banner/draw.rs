@@ -84,7 +84,7 @@ fn banner(screen: &Screen, now: Instant) -> Option<(Vec<String>, Style)> {
     screen.banner.then(|| on(Color::Yellow, vec![format!("Reconnecting: {next}.")]))?
 }
 
-/// Broken between words, so that nothing of it is cut off.
+/// Wrapped between words, so that nothing is cut off.
 fn wrapped(words: &str, width: usize) -> Vec<Line<'static>> {
     let mut lines = vec![String::new()];
     for word in words.split_whitespace() {

@@ -1,5 +1,4 @@
-//! A record of what was drawn, for tests that want to know whether something was ever on the
-//! screen.
+//! A record of what was drawn, for tests of whether something was ever on the screen.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -9,7 +8,7 @@ use relink::Instant;
 use relink::link::Indicator;
 use serde::Serialize;
 
-/// What a person saw, in few words.
+/// A summary of what was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Drawn {

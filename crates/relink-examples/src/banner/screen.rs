@@ -8,7 +8,7 @@ use relink::{ClosedReason, Event, Instant};
 
 use super::drawn::Drawn;
 
-/// So many lines of the log are kept.
+/// The number of kept lines of the log.
 const MAX_LINES: usize = 200;
 
 /// What there is to show of a link.
@@ -22,7 +22,7 @@ pub struct Screen {
     /// When the next attempt starts; `None` while one is under way.
     pub(super) next_attempt: Option<Instant>,
     pub(super) ended: Option<ClosedReason>,
-    /// Something the person should do, while the link goes on trying.
+    /// Advice to the user, while the link keeps trying.
     pub(super) advice: Option<String>,
     pub(super) log: VecDeque<String>,
 }
@@ -84,7 +84,7 @@ impl Screen {
         }
     }
 
-    /// The person says something.
+    /// The user entered a line.
     pub fn said(&mut self, words: &str) {
         let waits = self.status != Status::Connected;
         self.note(format!("→ {words}{}", if waits { " (waits for the connection)" } else { "" }));
@@ -109,7 +109,7 @@ impl Screen {
         Some(left.as_secs() + u64::from(left.subsec_nanos() > 0))
     }
 
-    /// What a person sees of it, in few words.
+    /// A summary of what is shown.
     #[must_use]
     pub fn drawn(&self) -> Drawn {
         Drawn {

@@ -1,4 +1,4 @@
-//! A terminal that tells a person how a link is.
+//! A terminal that shows the state of a link.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,13 +14,13 @@ use relink_examples::clock::Clock;
 use relink_tokio::{Client, Events, SessionConfig, builder};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-/// How often a countdown is drawn anew.
+/// How often a countdown is redrawn.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// Shows a link as a person wants to see it.
+/// Shows the state of a link to a user.
 ///
 /// A short drop shows nothing; a longer one shows a banner with a countdown, then offers to retry;
-/// an end says what to do.
+/// an end shows what to do.
 #[derive(Debug, Parser)]
 #[command(name = "banner", version)]
 struct Args {
@@ -29,13 +29,13 @@ struct Args {
     /// A drop that is over within this shows nothing
     #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
     grace: Duration,
-    /// After so long, retrying at once is offered
+    /// After this long, a retry is offered
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     stuck_after: Duration,
     /// The first attempt after a stable connection comes within this
     #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
     first_attempt: Duration,
-    /// A connection that lasted so long counts as stable
+    /// A connection that lasted this long counts as stable
     #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
     stable_after: Duration,
     /// Writes down what was drawn, as JSON lines

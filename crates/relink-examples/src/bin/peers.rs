@@ -20,13 +20,13 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs a signalling server. Everybody is who they say they are: for trying out
+    /// Runs a signalling server without authentication, for trying out
     Serve {
         /// Where
         #[arg(default_value = "127.0.0.1:9100")]
         address: SocketAddr,
     },
-    /// Joins a room: lines in go to everybody there
+    /// Joins a room: input lines are sent to all members
     Join {
         /// Your name, one for each device
         name: String,
@@ -81,7 +81,7 @@ async fn join(config: GuestConfig) -> Result<(), Box<dyn Error>> {
             },
             line = lines.next_line(), if guest.is_some() => match (line?, &guest) {
                 (Some(line), Some(guest)) => say(guest, &line).await,
-                // The end of the input is the end of the visit.
+                // At the end of the input, the guest leaves.
                 _ => guest = None,
             },
         }

@@ -28,8 +28,7 @@ pub(super) struct Connection {
     pending: Option<SdpPendingOffer>,
     /// The channels that were opened from this side.
     opened: Vec<ChannelId>,
-    /// Those among them that are to be closed: `str0m` wants to be asked for its output between any
-    /// two changes.
+    /// Those among them that are to be closed: `str0m` must be polled between any two changes.
     to_close: Vec<ChannelId>,
     rtc: Rtc,
     time: Time,
@@ -84,8 +83,8 @@ impl Connection {
         }
     }
 
-    /// Opens channels with these labels, and closes those that were opened before. The offer, where
-    /// that takes one.
+    /// Opens channels with these labels, and closes the earlier ones. Returns an offer, if one is
+    /// needed.
     pub(super) fn open_channels(&mut self, labels: &[String]) -> Option<String> {
         let before = std::mem::take(&mut self.opened);
         let mut changes = self.rtc.sdp_api();
@@ -113,7 +112,7 @@ impl Connection {
         Some(offer.to_sdp_string())
     }
 
-    /// The answer to an offer. `None` where it cannot be read; the connection is broken then.
+    /// Returns the answer to an offer. `None` if it cannot be read; the connection is broken then.
     pub(super) fn accept_offer(&mut self, round: u32, sdp: &str) -> Option<String> {
         self.round = round;
         let offer = SdpOffer::from_sdp_string(sdp).map_err(RtcError::from);
@@ -128,7 +127,7 @@ impl Connection {
         self.checked(accepted);
     }
 
-    /// This end can be reached there. What the other end is told of it.
+    /// Adds an address of this end. Returns the candidate for the other end.
     pub(super) fn add_local(&mut self, address: SocketAddr) -> Option<String> {
         let candidate = Candidate::host(address, Protocol::Udp).ok()?;
         Some(self.rtc.add_local_candidate(candidate)?.to_sdp_string())
@@ -149,7 +148,7 @@ impl Connection {
         bytes: &[u8],
         now: Instant,
     ) {
-        // What is none of STUN, DTLS and SRTP is somebody else's.
+        // Ignores what is not STUN, DTLS or SRTP.
         let Ok(contents) = bytes.try_into() else { return };
         let datagram = Receive { proto: Protocol::Udp, source, destination, contents };
         let input = Input::Receive(self.time.std(now), datagram);
@@ -170,7 +169,7 @@ impl Connection {
         matches!(sent, Some(Ok(true)))
     }
 
-    /// Everything that has come of what was done; to be called after each thing that is done.
+    /// Drains the results; call it after each change.
     pub(super) fn drain(&mut self, happenings: &mut Vec<Happening>) {
         loop {
             let output = self.rtc.poll_output();

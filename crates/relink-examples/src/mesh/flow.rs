@@ -12,7 +12,7 @@ use super::signal::Signal;
 use super::{Mesh, MeshEvent, Output};
 
 impl<R: Rng> Mesh<R> {
-    /// Takes out of a peer's connection what has come of the last thing done to it.
+    /// Drains a peer's connection after a change.
     pub(super) fn settle(&mut self, name: &Arc<str>, now: Instant) {
         let mut happenings = Vec::new();
         loop {
@@ -95,8 +95,8 @@ impl<R: Rng> Mesh<R> {
         }
     }
 
-    /// An ICE restart has mended the connection: its channels are opened again, by whoever opened
-    /// them.
+    /// An ICE restart has repaired the connection: the side that opened its channels opens them
+    /// again.
     fn reconnected(&mut self, name: &Arc<str>) {
         if self.peer(name).is_some_and(|peer| peer.state == PeerState::Connected) {
             return;

@@ -1,10 +1,10 @@
-//! Peers that talk to each other over WebRTC, kept together by a signalling link: a machine without
-//! IO, on top of [`Roster`] and of `str0m`.
+//! Peers that talk to each other over WebRTC, kept together by a signalling link: a state machine
+//! without IO, on top of [`Roster`] and of `str0m`.
 //!
-//! Three layers keep a peer connected, and each leaves the work to the one below it while that can
+//! Three layers keep a peer connected, and each leaves the work to the one before it while that can
 //! do it:
 //!
-//! 1. The signalling link comes back by itself. That is relink; the mesh is told with
+//! 1. The signalling link reconnects. That is relink; the mesh is notified with
 //!    [`signalling_is_up`](Mesh::signalling_is_up) and
 //!    [`signalling_is_down`](Mesh::signalling_is_down).
 //! 2. If the connection to *one* peer is interrupted, that peer alone is
@@ -66,11 +66,11 @@ impl Default for MeshConfig {
     }
 }
 
-/// What a mesh wants done or told.
+/// The output of a mesh: actions and events.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Output {
-    /// Find addresses for this connection, a UDP socket each, and tell them with [`Mesh::bound`].
+    /// Find addresses for this connection, a UDP socket each, and pass them to [`Mesh::bound`].
     Bind(ConnectionId),
     /// Let go of the sockets of this connection.
     Unbind(ConnectionId),
@@ -92,15 +92,15 @@ pub enum Output {
         /// What.
         signal: Signal,
     },
-    /// Tell the application.
+    /// Notify the application.
     Event(MeshEvent),
 }
 
-/// What a mesh tells the application.
+/// An event for the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MeshEvent {
-    /// Somebody is new.
+    /// A new member.
     Joined {
         /// Who.
         peer: PeerId,
@@ -132,7 +132,7 @@ pub enum MeshEvent {
         /// The message.
         bytes: Vec<u8>,
     },
-    /// Somebody is gone.
+    /// A member left.
     Left {
         /// Who.
         peer: PeerId,
@@ -159,7 +159,7 @@ pub struct Mesh<R> {
     me: Arc<str>,
     config: MeshConfig,
     roster: Roster<Arc<str>, Peer, String, ()>,
-    /// What members said before the list told of them.
+    /// Signals of members that are not in the list yet.
     early: VecDeque<(Arc<str>, Signal)>,
     signalling: bool,
     outputs: VecDeque<Output>,
@@ -169,8 +169,8 @@ pub struct Mesh<R> {
 }
 
 impl<R: Rng> Mesh<R> {
-    /// Nobody is there, and the signalling link is down. `me` is the name by which the others know
-    /// this one; `origin` is the time of the standard library at [`Instant::ORIGIN`].
+    /// Creates a mesh without peers, with the signalling link down. `me` is this member's name;
+    /// `origin` is the time of the standard library at [`Instant::ORIGIN`].
     pub fn new(
         me: impl Into<Arc<str>>,
         config: MeshConfig,
@@ -196,7 +196,7 @@ impl<R: Rng> Mesh<R> {
         self.roster.reset();
     }
 
-    /// The signalling link is lost: all restarts end. Data goes on to flow where it did.
+    /// The signalling link is lost: all restarts end. Data channels keep working.
     pub fn signalling_is_down(&mut self) {
         self.signalling = false;
         self.roster.reset();
@@ -212,7 +212,7 @@ impl<R: Rng> Mesh<R> {
         self.reconcile(now);
     }
 
-    /// Somebody joined.
+    /// A member joined.
     pub fn joined(&mut self, member: Member, now: Instant) {
         if member.user != *self.me {
             self.roster.joined(member.user.into(), member.join, ());
@@ -220,19 +220,19 @@ impl<R: Rng> Mesh<R> {
         }
     }
 
-    /// Somebody left.
+    /// A member left.
     pub fn left(&mut self, member: Member, now: Instant) {
         self.roster.left(&member.user.into(), member.join);
         self.reconcile(now);
     }
 
-    /// The room is left: everybody is gone.
+    /// The room is left: all members are gone.
     pub fn leave(&mut self, now: Instant) {
         self.roster.clear();
         self.reconcile(now);
     }
 
-    /// Another member says this.
+    /// A signal of another member.
     pub fn signal(&mut self, from: &str, signal: Signal, now: Instant) {
         let from = Arc::from(from);
         if self.roster.get(&from).is_some() {
@@ -273,9 +273,8 @@ impl<R: Rng> Mesh<R> {
         self.settle(&name, now);
     }
 
-    /// The network of this machine is another one: the connection to a peer is restarted without
-    /// waiting until it is found to be interrupted. Without a signalling link that is left to the
-    /// reconcile.
+    /// The network of this machine has changed: restarts the connection to a peer without waiting
+    /// until it is interrupted. Without a signalling link, that is left to the reconcile.
     pub fn restart(&mut self, name: &str, now: Instant) {
         let name = Arc::from(name);
         self.try_again(&name);
@@ -308,12 +307,12 @@ impl<R: Rng> Mesh<R> {
         self.roster.get(&Arc::from(name)).and_then(|member| member.value.as_ref())
     }
 
-    /// Everybody who is there, by name.
+    /// All members, by name.
     pub fn peers(&self) -> impl Iterator<Item = (&str, &Peer)> {
         self.roster.iter().filter_map(|(name, member)| Some((&**name, member.value.as_ref()?)))
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.peers().filter_map(|(_, peer)| peer.poll_timeout()).min()
@@ -340,7 +339,7 @@ impl<R: Rng> Mesh<R> {
         }
     }
 
-    /// The next thing to do or to tell.
+    /// The next action or event.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
@@ -367,7 +366,7 @@ impl<R: Rng> Mesh<R> {
                     }
                     self.tell(MeshEvent::Left { peer: peer.id, name: key });
                 }
-                // Who says something else about themselves is the same to this layer.
+                // A changed text does not matter to this layer.
                 RosterChange::Updated { .. } | _ => {}
             }
         }

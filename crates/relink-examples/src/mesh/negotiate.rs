@@ -11,7 +11,7 @@ use super::signal::{Call, Signal};
 use super::{Mesh, MeshEvent, Output};
 
 impl<R: Rng> Mesh<R> {
-    /// Somebody is new: whose name comes first makes the offer.
+    /// A new member: the one whose name comes first makes the offer.
     pub(super) fn greet(&mut self, name: &Arc<str>, now: Instant) {
         self.expect_connection(name, now);
         if self.offers_to(name) {
@@ -19,8 +19,8 @@ impl<R: Rng> Mesh<R> {
         }
     }
 
-    /// Somebody is still there, after a time in which nothing could be negotiated: a fresh
-    /// connection for the same peer (layer 3).
+    /// A member is still there, after a time in which nothing could be negotiated: a new connection
+    /// for the same peer (layer 3).
     pub(super) fn renew(&mut self, name: &Arc<str>, now: Instant) {
         self.try_again(name);
         self.expect_connection(name, now);
@@ -50,7 +50,7 @@ impl<R: Rng> Mesh<R> {
         }
     }
 
-    /// What another member says.
+    /// Handles a signal of another member.
     pub(super) fn heed(&mut self, name: &Arc<str>, signal: Signal, now: Instant) {
         match signal {
             // It is not theirs to offer, or to ask; two who both did would talk past each other.
@@ -136,7 +136,7 @@ impl<R: Rng> Mesh<R> {
         self.connection(name).map(|connection| (connection.call, connection.round))
     }
 
-    /// A fresh connection is on its way, and has so long.
+    /// A new connection is being set up, with a timeout.
     fn expect_connection(&mut self, name: &Arc<str>, now: Instant) {
         let deadline = self.signalling.then(|| now + self.config.connect_timeout);
         self.with(name, |peer| {

@@ -1,11 +1,11 @@
-//! What peers say to each other through the signalling link.
+//! The messages of peers through the signalling link.
 
 use serde::{Deserialize, Serialize};
 
 /// Names a peer connection between two peers; chosen by the one who offers it.
 pub type Call = u32;
 
-/// One word of a negotiation. Of two peers, the one whose name comes first in the order of bytes
+/// One message of a negotiation. Of two peers, the one whose name comes first in the order of bytes
 /// makes all offers, so that two offers never cross; the other asks for one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -39,8 +39,8 @@ pub enum Signal {
     },
     /// Asks for an offer.
     Wanted {
-        /// The last offer that the sender knows of. If there is a newer one it is on its way, and
-        /// this says nothing.
+        /// The last offer that the sender knows of. If there is a newer one, it is in flight, and
+        /// this is ignored.
         last: Option<(Call, u32)>,
         /// Whether a fresh peer connection is wanted, and not an ICE restart of the last one.
         fresh: bool,

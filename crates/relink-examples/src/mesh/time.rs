@@ -1,4 +1,4 @@
-//! `str0m` tells time with the standard library's instants, relink with its own.
+//! `str0m` uses the standard library's instants, relink its own.
 
 use relink::Instant;
 

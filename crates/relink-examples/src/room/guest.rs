@@ -32,7 +32,7 @@ pub struct GuestConfig {
     pub link: SessionConfig,
     /// How the mesh behaves.
     pub mesh: MeshConfig,
-    /// Where the sockets are bound: on loopback by default.
+    /// The address of the sockets; loopback by default.
     pub ip: IpAddr,
 }
 
@@ -51,7 +51,7 @@ impl GuestConfig {
     }
 }
 
-/// What a guest is told.
+/// An event for a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RoomEvent {
@@ -60,7 +60,7 @@ pub enum RoomEvent {
         /// Whether it was before.
         is_reconnect: bool,
     },
-    /// The signalling link is lost, and comes back by itself.
+    /// The signalling link is lost, and reconnects.
     SignallingDown,
     /// Something about the peers.
     Mesh(MeshEvent),
@@ -110,11 +110,11 @@ enum Order {
 }
 
 impl Guest {
-    /// Goes into the room. Call it inside a runtime.
+    /// Enters the room. Call it inside a runtime.
     ///
     /// # Errors
     ///
-    /// The address or the configuration is none.
+    /// If the address or the configuration is invalid.
     pub fn enter(config: GuestConfig) -> Result<(Self, GuestEvents), BuildError> {
         let token = Token::from(config.name.clone());
         let (client, events) = builder(&*config.url)
@@ -164,7 +164,7 @@ impl Guest {
         _ = self.orders.send(Order::Restart(peer.to_owned()));
     }
 
-    /// Everybody who is there.
+    /// All members.
     pub async fn peers(&self) -> Vec<PeerInfo> {
         let (answer, peers) = oneshot::channel();
         _ = self.orders.send(Order::Peers(answer));
@@ -186,7 +186,7 @@ struct Task {
 
 impl Task {
     async fn run(mut self, mut events: Events, mut orders: mpsc::UnboundedReceiver<Order>) {
-        // The room follows: whoever sees this guest there can reach it.
+        // Subscribed before the room, so that members who see this guest can reach it.
         self.client.subscribe(self.inbox.clone(), Subscription::default());
         loop {
             while let Some(output) = self.mesh.poll_output() {
@@ -298,7 +298,7 @@ impl Task {
             }
             Output::Signal { to, signal } => {
                 if let Ok(words) = serde_json::to_string(&signal) {
-                    // A full outbox loses it, which the restarts find.
+                    // If the outbox is full it is lost, which the restarts repair.
                     _ = self.client.try_send(Outgoing::from(words).on(inbox(&to)));
                 }
             }
@@ -306,7 +306,7 @@ impl Task {
         }
     }
 
-    /// What is left to tell at the end.
+    /// Emits the remaining events at the end.
     fn tell_all(&mut self) {
         while let Some(output) = self.mesh.poll_output() {
             if let Output::Event(event) = output {

@@ -1,4 +1,4 @@
-//! Tells when a list of members has come.
+//! Reports when a list of members has arrived.
 
 use relink::link::Step;
 use relink::protocol::{ClientFrame, Given, ProtocolEvent, ServerFrame, Unreadable};
@@ -6,12 +6,11 @@ use relink::session::{Frame, Secret};
 use relink::{Channel, Instant, Message, Protocol, Resume};
 use relink_v1::RelinkV1;
 
-/// `relink.v1`, and a message of its own after each list of members.
+/// `relink.v1`, with an extra message after each list of members.
 ///
-/// A session tells of members only what is news to the application. The reconcile wants to know
-/// that the list of the new link is there, also where nobody has come or gone: then everybody has
-/// survived. A protocol can be wrapped, so that it says what else an application wants to hear, in
-/// its place among the events.
+/// A session reports only changes of members. The reconcile needs to know that the list of the new
+/// link has arrived, even without changes: then all members have survived. A protocol can be
+/// wrapped to emit what an application needs in addition, in order among the events.
 #[derive(Debug)]
 pub(super) struct WithLists(pub(super) RelinkV1);
 
@@ -19,7 +18,7 @@ pub(super) struct WithLists(pub(super) RelinkV1);
 /// message here, since the signalling server sends none to sessions.
 const MARK: &str = "members of ";
 
-/// The channel whose list has come, where this message says so.
+/// The channel whose list has arrived, if this is such a message.
 pub(super) fn listed(message: &Message) -> Option<&str> {
     message.as_text()?.strip_prefix(MARK)
 }

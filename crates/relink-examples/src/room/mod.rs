@@ -1,8 +1,8 @@
 //! A room of WebRTC peers on tokio: the signalling server, and a guest's side of it.
 //!
-//! A room is a channel of `relink.v1` with presence: who is in it is who is in the mesh. What two
-//! guests have to say to each other goes through a channel that only the receiver may subscribe to,
-//! their inbox; the server writes on it who said it.
+//! A room is a channel of `relink.v1` with presence: who is in it is who is in the mesh. Messages
+//! to a guest go through a channel that only the receiver may subscribe to, their inbox; the server
+//! adds the sender.
 
 mod guest;
 mod lists;

@@ -6,8 +6,7 @@ use relink_server::{BuildError, Context, Server, User};
 
 use super::{Letter, inbox};
 
-/// A signalling server for any number of rooms. Everybody is who they say they are: a real one
-/// checks a token.
+/// A signalling server for any number of rooms, without authentication: a real one checks a token.
 ///
 /// # Errors
 ///
@@ -30,7 +29,7 @@ fn may_subscribe(user: &User, channel: &Channel) -> Result<(), Problem> {
     if channel.starts_with("room/") || channel == inbox(user.as_str()) {
         return Ok(());
     }
-    Err(Problem::new(Problem::CHANNEL_NOT_AUTHORIZED, "this is somebody else's inbox"))
+    Err(Problem::new(Problem::CHANNEL_NOT_AUTHORIZED, "this inbox belongs to another user"))
 }
 
 /// Puts a signal into the inbox that it is for, with the name of the sender on it.

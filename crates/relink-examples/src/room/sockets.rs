@@ -14,7 +14,7 @@ use crate::mesh::ConnectionId;
 /// Larger than any datagram of WebRTC.
 const LARGEST: usize = 2_048;
 
-/// So many wait to be handled; the network drops the others, as it may.
+/// The number of packets that wait; further ones are dropped, as a network may.
 const QUEUE: usize = 256;
 
 pub(super) struct Datagram {
@@ -61,7 +61,7 @@ impl Sockets {
         self.bound.remove(&connection);
     }
 
-    /// Sends it, or loses it: whoever speaks WebRTC expects both.
+    /// Sends it, or loses it, which WebRTC expects.
     pub(super) fn send(&self, connection: ConnectionId, destination: SocketAddr, bytes: &[u8]) {
         if let Some(bound) = self.bound.get(&connection) {
             _ = bound.socket.try_send_to(bytes, destination);

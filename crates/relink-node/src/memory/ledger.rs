@@ -1,4 +1,4 @@
-//! How much is kept: in all, and of whom.
+//! How much is kept: in total, and of each user.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -6,14 +6,13 @@ use relink::protocol::Rejection;
 use relink::session::Member;
 use relink::{Message, SessionId};
 
-/// What a message, a member or a refusal counts beside its bytes: its place. So a bound on bytes is
-/// one on small ones, too.
+/// The overhead of a message, a member or a refusal, so that a bound on bytes also bounds their
+/// number.
 const OVERHEAD: usize = 128;
-/// What a stream counts, whether anything is kept of it or not.
+/// The size of a stream, even if it is empty.
 pub(super) const STREAM: usize = 512;
 
-/// Counted by the user who made the store keep it; what nobody in particular did counts in all
-/// only.
+/// Counted for the user who caused it; what has no user counts in total only.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ledger {
     bytes: usize,
@@ -23,7 +22,7 @@ pub(super) struct Ledger {
 #[derive(Debug, Clone, Default)]
 struct Used {
     bytes: usize,
-    /// Apart from the rest: who has used up the room is refused, and that has to be kept.
+    /// Separate from the rest: the refusals of a user without room have to be kept, too.
     refusals: usize,
     sessions: BTreeSet<SessionId>,
 }

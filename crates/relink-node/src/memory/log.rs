@@ -1,4 +1,4 @@
-//! One stream, as far as it is kept.
+//! The kept part of one stream.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -16,11 +16,11 @@ pub(super) struct Log {
     top: u64,
     kept: VecDeque<Kept>,
     bytes: usize,
-    /// Who made it begin.
+    /// The user who created it.
     pub(super) by: Option<Arc<str>>,
-    /// When it was last written to or asked for.
+    /// When it was last written to or read.
     touched: Instant,
-    /// When it is looked at next: its entry in the order of time.
+    /// When it is checked next: its entry in the order of time.
     pub(super) due: Instant,
 }
 
@@ -66,14 +66,14 @@ impl Log {
         Publication { offset: self.top, message }
     }
 
-    /// What follows, without a hole; `None` if that cannot be told.
+    /// The messages after a position, without a gap; `None` if that is not known.
     pub(super) fn since(&self, after: Position, limit: usize) -> Option<Vec<Publication>> {
         let forgotten = self.top.saturating_sub(self.kept.len() as u64);
         if after.epoch != self.epoch || after.offset > self.top || after.offset < forgotten {
             return None;
         }
         let skipped = usize::try_from(after.offset - forgotten).unwrap_or(usize::MAX);
-        // Skipped before it is numbered: the other way round each one passed over would be visited.
+        // Skipped before numbering: the other way round, each skipped message would be visited.
         let missed = self.kept.iter().skip(skipped).take(limit);
         Some(
             missed
@@ -83,8 +83,8 @@ impl Log {
         )
     }
 
-    /// Forgets what is too old; says when to look again, or `None` if nothing is left and the
-    /// stream has not been used for long.
+    /// Removes what is too old; returns when to check again, or `None` if nothing is left and the
+    /// stream was not used for long.
     pub(super) fn expire(
         &mut self,
         config: &HistoryConfig,
@@ -98,7 +98,7 @@ impl Log {
         if let Some(at) = self.looks_at(config) {
             return Some(at);
         }
-        // An empty stream costs little, and those who were away for a while find their place in it.
+        // An empty stream costs little, and keeps the positions of clients that were away.
         let idle_until = self.touched + config.max_age.saturating_mul(2);
         if idle_until > now {
             return Some(idle_until);
@@ -106,7 +106,7 @@ impl Log {
         pinned.then(|| now + config.max_age)
     }
 
-    /// When its oldest message is too old.
+    /// When its oldest message expires.
     pub(super) fn looks_at(&self, config: &HistoryConfig) -> Option<Instant> {
         self.kept.front().map(|kept| kept.at + config.max_age)
     }
@@ -119,7 +119,7 @@ impl Log {
         (self.kept.len(), self.bytes)
     }
 
-    /// Tells whether there was one.
+    /// Returns true if there was one.
     pub(super) fn forget_oldest(&mut self, ledger: &mut Ledger) -> bool {
         let Some(Kept { message, by, .. }) = self.kept.pop_front() else { return false };
         self.bytes = self.bytes.saturating_sub(message.len());

@@ -1,4 +1,4 @@
-//! [`MemoryStore`]: the store of a server that is one process.
+//! [`MemoryStore`]: the store of a server in one process.
 
 mod ledger;
 mod log;
@@ -18,16 +18,15 @@ use log::Log;
 use sessions::Kept;
 use stays::Stays;
 
-/// News that nobody takes are given up beyond this, and told as [`StoreEvent::Lagged`].
+/// The maximum number of events that wait; beyond it they collapse to [`StoreEvent::Lagged`].
 const MOST_NEWS: usize = 16 * 1024;
 
-/// Streams, sessions and members in memory: for a server that is one process, and for tests.
+/// Streams, sessions and members in memory: for a server in one process, and for tests.
 ///
-/// It answers what a store is asked ([`StoreRequest`]) and keeps to the bounds of its
-/// [`HistoryConfig`]. What is too old goes in the order of time, so that no answer costs more
-/// because there are many sessions. A stream that nobody wrote to, asked for or watches for twice
-/// `max_age` is dropped, or before that where there is no room; if it comes back, it has another
-/// epoch, so that an old position is noticed.
+/// It answers [`StoreRequest`]s and respects the bounds of its [`HistoryConfig`]. Expired data is
+/// removed in order of time, so that no answer costs more if there are many sessions. A stream
+/// without writes, reads and watches for twice `max_age` is dropped, or earlier if room is needed;
+/// if it is created again, it has another epoch, so that an old position is noticed.
 ///
 /// ```
 /// use relink::Instant;
@@ -46,28 +45,27 @@ const MOST_NEWS: usize = 16 * 1024;
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
     config: HistoryConfig,
-    /// Where the next epoch comes from.
+    /// The generator of epochs.
     seed: u64,
     now: Instant,
     streams: BTreeMap<Stream, Log>,
     sessions: BTreeMap<SessionId, Kept>,
     channels: BTreeMap<Channel, Stays>,
     watched: BTreeMap<Stream, usize>,
-    /// When a session is looked at. It has one entry; a later end moves it when it is looked at,
-    /// not before.
+    /// When each session is checked. It has one entry; if it has been extended, the entry moves at
+    /// the check, not before.
     sessions_due: BTreeSet<(Instant, SessionId)>,
-    /// When a stream is: those with the oldest messages come first.
+    /// When each stream is checked: those with the oldest messages come first.
     streams_due: BTreeSet<(Instant, Stream)>,
-    /// Channels that nothing is kept of, and that perhaps nobody watches: the first to go where
-    /// room is wanted.
+    /// Empty channels, perhaps without watchers: the first to be dropped if room is needed.
     spare: BTreeSet<Stream>,
     ledger: Ledger,
     news: VecDeque<StoreEvent>,
 }
 
 impl MemoryStore {
-    /// An empty store. Epochs are drawn from `seed`: give another one to every process, or
-    /// positions from before a restart seem to mean something.
+    /// Creates an empty store. Epochs are drawn from `seed`: use another one for every process, or
+    /// positions from before a restart seem valid.
     ///
     /// # Errors
     ///
@@ -90,7 +88,7 @@ impl MemoryStore {
         })
     }
 
-    /// Answers a question at once.
+    /// Answers a request.
     pub fn answer(&mut self, question: StoreRequest, now: Instant) -> StoreResponse {
         self.handle_timeout(now);
         match question {
@@ -147,15 +145,15 @@ impl MemoryStore {
         }
     }
 
-    /// The next thing that every node should know. There is one queue: whoever shares the store
-    /// between nodes hands each of them a copy.
+    /// The next event for all nodes. There is one queue: a driver with several nodes passes each of
+    /// them a copy.
     #[must_use]
     pub fn poll_news(&mut self) -> Option<StoreEvent> {
         self.news.pop_front()
     }
 
-    /// A node watches a stream: it is not dropped for being idle, so that its readers' places stay
-    /// good.
+    /// A node watches a stream: it is not dropped for being idle, so that its readers' positions
+    /// stay valid.
     pub fn watch(&mut self, stream: Stream) {
         let watchers = self.watched.entry(stream).or_default();
         *watchers = watchers.saturating_add(1);
@@ -171,8 +169,8 @@ impl MemoryStore {
         }
     }
 
-    /// When something will be too old. Each question looks by itself; this is for the news that
-    /// somebody left when nobody asks anything.
+    /// When something will expire. Each request removes expired data; this is for events of members
+    /// that left while there are no requests.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let session = self.sessions_due.first().map(|(at, _)| (*at, ()));
@@ -180,7 +178,7 @@ impl MemoryStore {
         earliest([session, stream]).map(|(at, ())| at)
     }
 
-    /// Forgets what is too old at `now`.
+    /// Removes what has expired at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = self.now.max(now);
         let now = self.now;
@@ -197,32 +195,32 @@ impl MemoryStore {
         }
     }
 
-    /// How many sessions are kept.
+    /// The number of sessions.
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.sessions.len()
     }
 
-    /// How many streams are kept.
+    /// The number of streams.
     #[must_use]
     pub fn streams(&self) -> usize {
         self.streams.len()
     }
 
-    /// How many bytes count against [`max_total_bytes`](HistoryConfig::max_total_bytes).
+    /// The bytes that count against [`max_total_bytes`](HistoryConfig::max_total_bytes).
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.ledger.bytes()
     }
 
-    /// How many messages of a stream are kept, and how many bytes.
+    /// The number of kept messages of a stream, and their bytes.
     #[must_use]
     pub fn kept(&self, stream: &Stream) -> (usize, usize) {
         self.streams.get(stream).map_or((0, 0), Log::kept)
     }
 
-    /// Makes room for these, which a user wants kept beside what is kept of them; the application
-    /// has what there is.
+    /// Makes room for these bytes, within the limit of the user; the application has only the total
+    /// limit.
     fn make_room(
         &mut self,
         user: Option<&str>,
@@ -241,7 +239,7 @@ impl MemoryStore {
         if self.squeeze(wanted) { Ok(()) } else { Err(Full::Store) }
     }
 
-    /// For a stream, if it would begin.
+    /// Makes room for a stream, if it does not exist.
     fn make_room_for(&mut self, stream: &Stream, user: Option<&str>) -> Result<(), Full> {
         if self.streams.contains_key(stream) {
             return Ok(());
@@ -268,7 +266,7 @@ impl MemoryStore {
             let (epoch, due) = (log.top().epoch, log.due);
             let too_old_at = now + config.max_age;
             if too_old_at < due {
-                // It was empty, and was to be looked at later than its first message wants.
+                // It was empty, and its check was later than its first message requires.
                 self.look_at(stream.clone(), too_old_at);
             }
             self.spare.remove(&stream);
@@ -277,8 +275,8 @@ impl MemoryStore {
         }
     }
 
-    /// Makes room in all, if that is possible: forgets channels that nothing is kept of and that
-    /// nobody watches, then the oldest messages of all.
+    /// Makes room in total, if that is possible: drops empty channels without watchers, then the
+    /// oldest messages of all.
     fn squeeze(&mut self, wanted: usize) -> bool {
         let most = self.config.max_total_bytes;
         while wanted <= most && self.ledger.bytes().saturating_add(wanted) > most {
@@ -289,7 +287,7 @@ impl MemoryStore {
                 }
                 continue;
             }
-            // One that holds a message is looked at when that is too old, at the latest.
+            // A stream with a message is checked at the latest when that expires.
             let holds = self.now + self.config.max_age;
             let first = self.streams_due.first().filter(|(at, _)| *at <= holds).cloned();
             let Some((_, stream)) = first else { return false };
@@ -302,7 +300,7 @@ impl MemoryStore {
         wanted <= most
     }
 
-    /// A channel may have become one to forget where room is wanted.
+    /// A channel may have become one to drop if room is needed.
     fn spare(&mut self, stream: &Stream) {
         let is_empty = self.streams.get(stream).is_some_and(Log::is_empty);
         if is_empty && !self.is_pinned(stream) {
@@ -333,7 +331,8 @@ impl MemoryStore {
         self.streams_due.remove(&(log.due, stream.clone()));
     }
 
-    /// The log of a stream, begun if need be; `None` for the stream of a session that there is not.
+    /// The log of a stream, created if needed; `None` for the stream of a session that does not
+    /// exist.
     fn log(&mut self, stream: &Stream, by: Option<&Arc<str>>) -> Option<&mut Log> {
         if !self.streams.contains_key(stream) {
             if let Stream::Session(session) = stream {

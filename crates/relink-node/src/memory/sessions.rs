@@ -1,4 +1,4 @@
-//! Sessions and members, and how they end.
+//! Sessions and members.
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
@@ -13,7 +13,7 @@ use relink::{Channel, CloseFrame, Instant, Message, SessionId};
 
 use super::{MemoryStore, ledger};
 
-/// At most this many rejections are told to a client that returns.
+/// The maximum number of rejections that a returning client gets.
 const MOST_REJECTIONS: usize = 1024;
 
 #[derive(Debug, Clone)]
@@ -24,15 +24,14 @@ pub(super) struct Kept {
     pub(super) turn: u64,
     began: Instant,
     expires: Instant,
-    /// When it is looked at next: its entry in the order of time.
+    /// When it is checked next: its entry in the order of time.
     due: Instant,
-    /// Where it is a member.
+    /// The channels of which it is a member.
     channels: BTreeSet<Channel>,
 }
 
 impl Kept {
-    /// Who its messages count for: its user. `anonymous` is nobody in particular, so there the
-    /// session counts by itself.
+    /// Whom its messages count for: its user, or the session itself if the user is `anonymous`.
     fn payer(&self, session: &SessionId) -> Arc<str> {
         if *self.user == *Member::ANONYMOUS {
             session.expose().into()
@@ -122,7 +121,7 @@ impl MemoryStore {
         StoreResponse::Done
     }
 
-    /// Tells whether there is such a session.
+    /// Returns true if there is such a session.
     pub(super) fn keep(&mut self, session: &SessionId) -> bool {
         let Some(kept) = self.sessions.get_mut(session) else { return false };
         kept.expires = self.now + self.config.session_ttl;
@@ -156,8 +155,8 @@ impl MemoryStore {
         StoreResponse::Committed { received: serial }
     }
 
-    /// Remembers that a message was refused; the session's earlier refusals make room, and where
-    /// that is not enough, it is not remembered.
+    /// Stores that a message was rejected, in place of earlier rejections of the session if needed;
+    /// without room it is not stored.
     fn note(&mut self, session: &SessionId, payer: &Arc<str>, rejection: Rejection) {
         let size = ledger::size_of_refusal(&rejection);
         loop {
@@ -183,7 +182,7 @@ impl MemoryStore {
     ) -> StoreResponse {
         let Some(payer) = self.payer_of(&session) else { return StoreResponse::Unknown };
         let before = self.channels.get(&channel).and_then(|stays| stays.size(&session));
-        // What is said instead of other words takes their room.
+        // A new text takes the room of the previous one.
         self.ledger.forget(before.unwrap_or(0), Some(&payer));
         if member.info.is_some() && self.has_room_for(&member, &payer).is_err() {
             member.info = None;
@@ -192,7 +191,7 @@ impl MemoryStore {
         let is_full =
             before.is_none() && stays.is_some_and(|stays| stays.len() >= self.config.max_members);
         let room = if is_full { Err(Full::Store) } else { self.has_room_for(&member, &payer) };
-        // Who is in there stays.
+        // A present member stays.
         if let Err(full) = room.or_else(|full| before.map(|_| ()).ok_or(full)) {
             return StoreResponse::Full(full);
         }
@@ -216,7 +215,7 @@ impl MemoryStore {
         if self.squeeze(size) { Ok(()) } else { Err(Full::Store) }
     }
 
-    /// Takes a session out of a channel; only with the present lease, where one is named.
+    /// Removes a session from a channel; if a lease is given, only if it is the current one.
     pub(super) fn leave(&mut self, channel: &Channel, session: &SessionId, lease: Option<u64>) {
         let Some(stays) = self.channels.get_mut(channel) else { return };
         let Some((size, member)) = stays.leave(session, lease) else { return };

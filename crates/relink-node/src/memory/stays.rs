@@ -8,7 +8,7 @@ use relink::session::Member;
 
 use super::ledger;
 
-/// By session, and how many bytes they say of themselves together.
+/// By session, and the bytes of their texts together.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stays {
     stays: BTreeMap<SessionId, Stay>,
@@ -34,12 +34,12 @@ impl Stays {
         self.stays.len()
     }
 
-    /// What a member counts.
+    /// The size of a member.
     pub(super) fn size(&self, session: &SessionId) -> Option<usize> {
         self.stays.get(session).map(|stay| ledger::size_of_member(&stay.member))
     }
 
-    /// The name of the stay, and the member where the others are to be told.
+    /// Returns the id of the stay, and the member if the others are to be notified.
     pub(super) fn join(
         &mut self,
         session: SessionId,
@@ -61,8 +61,8 @@ impl Stays {
         (member.join.clone(), is_news.then_some(member))
     }
 
-    /// Who left, without words, and what it counted; only with the present lease, where one is
-    /// named.
+    /// Returns the member that left, without its text, and its size; if a lease is given, only if
+    /// it is the current one.
     pub(super) fn leave(
         &mut self,
         session: &SessionId,

@@ -1,4 +1,4 @@
-//! What the parts of a node share: the time, the configuration, the connections, and the ways out.
+//! What the parts of a node share: time, configuration, connections, and output.
 
 use alloc::collections::VecDeque;
 
@@ -8,11 +8,11 @@ use crate::node::store_requests::{Asker, StoreRequests};
 use crate::node::{NodeAction, NodeConfig, NodeEvent, NodeStats, StoreRequestId};
 use relink::Instant;
 
-/// Handed to sessions, streams and members, which send to connections and ask the store.
+/// Passed to sessions, streams and members, which send to connections and to the store.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) config: NodeConfig,
-    /// The latest time there was: time never goes backwards in here.
+    /// The latest time: it never goes backwards.
     pub(crate) now: Instant,
     /// A shutdown has begun.
     pub(crate) is_draining: bool,
@@ -43,14 +43,14 @@ impl Context {
         self.act(NodeAction::Event(event));
     }
 
-    /// Asks the store. The id names the request for as long as it is asked, however often.
+    /// Sends a request to the store. The id is the same for all its tries.
     pub(crate) fn ask(&mut self, asker: Asker, request: StoreRequest) -> StoreRequestId {
         let (id, action) = self.requests.ask(asker, request);
         self.act(action);
         id
     }
 
-    /// What connections have to say comes first: it ends nothing that the rest begins.
+    /// Actions of connections come first: they end nothing that the rest begins.
     pub(crate) fn poll_action(&mut self) -> Option<NodeAction> {
         self.connections.poll_action().or_else(|| self.actions.pop_front())
     }

@@ -1,4 +1,4 @@
-//! What goes into a node and what comes out.
+//! The inputs, actions and events of a node.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -25,8 +25,8 @@ pub struct DeliveryId(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AuthorizationId(pub(crate) u64);
 
-/// Everything that can change a node. An input about a connection that the node has closed, or
-/// never heard of, changes nothing.
+/// Everything that can change a node. An input about a connection that the node has closed, or does
+/// not know, changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeInput {
@@ -34,7 +34,7 @@ pub enum NodeInput {
     Opened {
         /// Its number.
         id: ConnectionId,
-        /// Whose it is, where the HTTP handshake told.
+        /// Its user, if the HTTP handshake authenticated it.
         user: Option<String>,
     },
     /// A whole message arrived.
@@ -44,37 +44,37 @@ pub enum NodeInput {
         /// The message.
         message: Message,
     },
-    /// Something other than a message speaks for the peer: a ping, a pong, or a part of one.
+    /// Another sign of life of the peer: a ping, a pong, or a part of one.
     Alive {
         /// Which connection.
         id: ConnectionId,
     },
-    /// A part of a message arrived, after all whole ones, and the rest did not. It is a sign of
-    /// life, and the message has to be whole within
+    /// A message is incomplete, after all complete ones. It is a sign of life, and the message has
+    /// to be complete within
     /// [`LivenessConfig::message_timeout`](crate::LivenessConfig::message_timeout).
     Arriving {
         /// Which connection.
         id: ConnectionId,
     },
-    /// The connection's socket takes nothing more, and pongs wait for it, so that the driver does
-    /// not read either. If it takes nothing for as long as
+    /// The connection's socket is full, and pongs wait for it, so that the driver does not read
+    /// either. If it accepts nothing for as long as
     /// [`LivenessConfig::silence`](crate::LivenessConfig::silence), the connection is closed
     /// with 1008.
     Blocked {
         /// Which connection.
         id: ConnectionId,
     },
-    /// The socket has taken some of what waited, which only the peer can bring about: it reads.
+    /// The socket has accepted some of what waited, so the peer reads.
     Flowing {
         /// Which connection.
         id: ConnectionId,
     },
-    /// The peer's close frame came, or the transport is gone. Also the last word after a
+    /// The peer's close frame arrived, or the transport is gone. Also sent after a
     /// [`NodeAction::Close`], if what was queued could not be written.
     Closed {
         /// Which connection.
         id: ConnectionId,
-        /// The peer's code; [`CloseCode::ABNORMAL`] where there was no close frame.
+        /// The peer's code; [`CloseCode::ABNORMAL`] without a close frame.
         code: CloseCode,
     },
     /// The answer to [`NodeAction::Identify`].
@@ -84,57 +84,57 @@ pub enum NodeInput {
         /// The user, or how to close: 4001, 4002, 4012 …
         result: Result<String, CloseFrame>,
     },
-    /// How long the token of a connection is good for. Said right after [`Opened`](Self::Opened),
-    /// or before each [`Identified`](Self::Identified), if the application knows; a fresh token
-    /// without an end has `None`. A connection whose token is over, and was not renewed, is closed
-    /// with 4002 after [`token_grace`](super::NodeConfig::token_grace).
+    /// How long the token of a connection is valid. Passed right after [`Opened`](Self::Opened), or
+    /// before each [`Identified`](Self::Identified), if the application knows; a fresh token that
+    /// does not expire has `None`. A connection whose token has expired, and was not renewed, is
+    /// closed with 4002 after [`token_grace`](super::NodeConfig::token_grace).
     TokenEnds {
         /// Which connection.
         id: ConnectionId,
-        /// How long from now; `None` for a token without an end.
+        /// How long from now; `None` for a token that does not expire.
         after: Option<Duration>,
     },
     /// The answer to [`NodeAction::Authorize`].
     Authorized {
         /// Which request.
         request: AuthorizationId,
-        /// Whether the user may have the channel.
+        /// Whether the user may subscribe to the channel.
         result: Result<(), Problem>,
     },
     /// The answer to [`NodeAction::Handle`].
     Handled {
         /// Which message.
         handling: DeliveryId,
-        /// What it leads to, all of it or nothing; or why it is refused.
+        /// Its effects, all or nothing; or why it is rejected.
         result: Result<Vec<(Stream, Message)>, Problem>,
     },
     /// The answer to [`NodeAction::Ask`].
     Answered {
-        /// Which question.
+        /// Which request.
         question: StoreRequestId,
         /// The response, or an error message. On error the request may still have taken effect.
         answer: Result<StoreResponse, String>,
     },
-    /// The store has news of a watched stream. Those of streams that are not watched do no harm.
+    /// The store has an event of a watched stream. Events of other streams are ignored.
     StoreEvent(StoreEvent),
-    /// A message from the application: to a channel, or to one session. At most once: a store that
-    /// fails now is not asked again ([`NodeEvent::NotPublished`] tells).
+    /// A message from the application: to a channel, or to one session. At most once: if the store
+    /// fails, it is not retried ([`NodeEvent::NotPublished`]).
     Publish {
         /// Where.
         stream: Stream,
         /// What.
         message: Message,
     },
-    /// All connections of a user are closed, and their sessions are over, at every node:
-    /// 4020, 4012. What is under way for them here is dropped. Connections that come later begin a
-    /// new session.
+    /// Closes all connections of a user and ends their sessions, at every node: 4020, 4012. What is
+    /// under way for them here is dropped. Later connections get a new session.
     Kick {
-        /// Whose.
+        /// Its user.
         user: String,
-        /// How.
+        /// The close frame.
         frame: CloseFrame,
     },
-    /// The node shuts down: everyone is told to go, and when to come back, and closed with 1001.
+    /// Shuts the node down: each client gets a delay until it should come back, and is closed
+    /// with 1001.
     Drain,
     /// Time has passed.
     Timeout,
@@ -145,73 +145,73 @@ pub enum NodeInput {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeAction {
-    /// Find out whose connection this is. At most one is under way for a connection.
+    /// Authenticate a connection. At most one of these is under way for a connection.
     Identify {
         /// Which connection.
         id: ConnectionId,
-        /// The token from the client's hello, or a fresh one ahead of its end; `None` where it sent
+        /// The token from the client's hello, or a fresh one before it expires; `None` if it sent
         /// none.
         token: Option<Secret>,
     },
-    /// Find out whether a user may have a channel: when the client subscribes, and again when it
-    /// renews its token. At most 16 are under way for a connection.
+    /// Authorize a subscription: when the client subscribes, and again when it renews its token. At
+    /// most 16 of these are under way for a connection.
     Authorize {
         /// Comes back in the answer.
         request: AuthorizationId,
-        /// Which connection wants it.
+        /// Which connection.
         id: ConnectionId,
-        /// Who wants it.
+        /// Its user.
         user: String,
         /// Which channel.
         channel: Channel,
-        /// A token for this channel, where the client sent one.
+        /// A token for this channel, if the client sent one.
         token: Option<Secret>,
     },
-    /// A message for the application. Those of one session come one at a time, in order; the next
-    /// one when this one is answered. May come again after a failure or a resume on another node,
-    /// but its effect is committed once. On a resume on this node the answer still counts, if the
-    /// client sends the same message again.
+    /// Handle a message in the application. Those of one session come one at a time, in order; the
+    /// next one when this one is answered. It may come again after a failure or a resume on another
+    /// node, but its effect is committed once. After a resume on this node, the answer still counts
+    /// if the client sends the same message again.
     Handle {
         /// Comes back in the answer.
         handling: DeliveryId,
-        /// Which connection brought it, if it is known.
+        /// Which connection sent it, if it is known.
         id: Option<ConnectionId>,
         /// Who sent it.
         user: String,
         /// From which session.
         session: SessionId,
-        /// Its number in the session; `None` where nobody waits for an acknowledgement.
+        /// Its number in the session; `None` if no acknowledgement is wanted.
         serial: Option<u64>,
         /// The channel it is meant for.
         channel: Option<Channel>,
         /// The message.
         message: Message,
     },
-    /// Ask the store.
+    /// Send a request to the store.
     Ask {
         /// Comes back in the answer.
         question: StoreRequestId,
-        /// The question.
+        /// The request.
         what: StoreRequest,
     },
-    /// News of this stream are wanted from now on: in force before any later question is answered.
+    /// Watch this stream, in effect before any later request is answered.
     Watch {
         /// Which.
         stream: Stream,
     },
-    /// News of this stream are not wanted any more.
+    /// Stop watching this stream.
     Unwatch {
         /// Which.
         stream: Stream,
     },
-    /// There is something to write: told once, until [`poll_transmit`](super::Node::poll_transmit)
-    /// has said that there is nothing more. Or this connection may be read again.
+    /// There is something to write, or this connection may be read again. Emitted once, until
+    /// [`poll_transmit`](super::Node::poll_transmit) has returned `None`.
     Ready {
         /// Which connection.
         id: ConnectionId,
     },
     /// Write what [`poll_transmit`](super::Node::poll_transmit) still has, then this frame; then
-    /// drop the connection, or drop it at once where the socket is stuck, and say
+    /// drop the connection, or drop it at once if the socket is stuck, and pass
     /// [`NodeInput::Closed`].
     Close {
         /// Which connection.
@@ -219,21 +219,21 @@ pub enum NodeAction {
         /// The close frame.
         frame: CloseFrame,
     },
-    /// The connection is closed, and no message that it sent is under way any more: its place is
-    /// free. Told once for each connection.
+    /// The connection is closed, and none of its messages is under way: its place is free. Emitted
+    /// once for each connection.
     Released {
         /// Which connection.
         id: ConnectionId,
     },
-    /// Tell the application.
+    /// Notify the application.
     Event(NodeEvent),
 }
 
-/// What an application is told, in the order in which it happened.
+/// What happened, in order, for the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeEvent {
-    /// A client is welcome.
+    /// A client is connected.
     Connected {
         /// Which connection.
         id: ConnectionId,
@@ -241,14 +241,14 @@ pub enum NodeEvent {
         user: String,
         /// Its session.
         session: SessionId,
-        /// Whether the session goes on from an earlier connection.
+        /// Whether the session was resumed.
         resumed: bool,
     },
-    /// A connection that was welcome has ended.
+    /// A connected client has disconnected.
     Disconnected {
         /// Which connection.
         id: ConnectionId,
-        /// Whose.
+        /// Its user.
         user: String,
         /// Its session, which lasts unless the code is 1000 or the user was kicked.
         session: SessionId,
@@ -257,13 +257,13 @@ pub enum NodeEvent {
         /// How long it lasted.
         after: Duration,
     },
-    /// A connection ended before it was welcome.
+    /// A connection ended before its welcome.
     Refused {
         /// Which connection.
         id: ConnectionId,
-        /// How it was closed; 1006 where the peer went away.
+        /// The close code; 1006 if the peer went away.
         code: CloseCode,
-        /// What the client is told; empty where it closed, or went away.
+        /// The reason sent to the client; empty if it closed, or went away.
         reason: String,
     },
     /// A member joined or left a channel that a client of this node reads: one stay, of a user who
@@ -274,17 +274,17 @@ pub enum NodeEvent {
         /// Who, and which of the two.
         change: MemberChange,
     },
-    /// A message that nobody waits for could not be published: it is too large, or the store has no
-    /// room for it. Or the store failed, and perhaps it was published.
+    /// A message without an acknowledgement could not be published: it is too large, or the store
+    /// has no room for it. Or the store failed, and it may have been published.
     NotPublished {
-        /// What is wrong with it, or ails the store.
+        /// Why, or the store's error.
         detail: String,
     },
-    /// The store failed; what may be asked again is.
+    /// The store failed; requests that can be retried are.
     StoreFailed {
-        /// What ails the store.
+        /// The store's error.
         detail: String,
     },
-    /// The last connection is closed, and what the clients sent is stored: the node can go.
+    /// The last connection is closed, and all messages are stored: the node can stop.
     Drained,
 }

@@ -46,24 +46,24 @@ use streams::Streams;
 ///
 /// Sans-IO like a [`Session`](relink::Session), and to the same contract. A driver:
 ///
-/// 1. hands in what happened with [`handle`](Self::handle), time last: what has arrived comes
-///    before [`NodeInput::Timeout`];
-/// 2. does what [`poll_action`](Self::poll_action) says until it says nothing more;
+/// 1. passes what happened to [`handle`](Self::handle), time last: what has arrived comes before
+///    [`NodeInput::Timeout`];
+/// 2. carries out the actions of [`poll_action`](Self::poll_action) until there are no more;
 /// 3. writes the messages of [`poll_transmit`](Self::poll_transmit) of each connection that is
-///    [`Ready`](NodeAction::Ready), while its socket has room, and then takes actions again: room
-///    in a queue may be filled from the store;
+///    [`Ready`](NodeAction::Ready), while its socket has room, and then polls for actions again:
+///    room in a queue may be filled from the store;
 /// 4. reads a socket only while [`may_read`](Self::may_read) allows it;
-/// 5. hands in [`NodeInput::Timeout`] when [`poll_timeout`](Self::poll_timeout) says.
+/// 5. passes [`NodeInput::Timeout`] at the time of [`poll_timeout`](Self::poll_timeout).
 ///
-/// Every `Identify`, `Authorize`, `Handle` and `Ask` wants exactly one answer, however late and in
-/// whatever order.
+/// Every `Identify`, `Authorize`, `Handle` and `Ask` needs exactly one answer, at any time and in
+/// any order.
 ///
-/// What a client sends is taken in by the order of its serials, handed to the application one at a
-/// time, and acknowledged when the store has noted serial and effect together: so the effect
-/// happens once, whichever node it was sent to and however often. What a client reads is one
-/// sequence without a hole: what it missed comes from the store, a page at a time, and news are
-/// joined to its end. One that is too slow for the news goes back to reading from the store, so
-/// that what waits for its socket stays bounded.
+/// A client's messages are accepted in the order of their serials, passed to the application one at
+/// a time, and acknowledged when the store has committed serial and effect together: so the effect
+/// happens once, whichever node it was sent to and however often. A client reads each stream
+/// without a gap: missed messages come from the store, a page at a time, followed by live ones. A
+/// client that is too slow for live messages reads from the store again, so that the output for its
+/// socket stays bounded.
 // Each part keeps its maps to itself. What concerns one part is a method of it; what goes from part
 // to part is a method of the node, in a file for each story.
 #[derive(Debug)]
@@ -77,8 +77,8 @@ pub struct Node<R> {
 }
 
 impl<R: Rng> Node<R> {
-    /// A node without connections. Session ids are secrets, and are drawn from `rng`: it has to be
-    /// fit for that.
+    /// Creates a node without connections. Session ids are secrets drawn from `rng`, which must be
+    /// cryptographically secure.
     ///
     /// # Errors
     ///
@@ -95,9 +95,9 @@ impl<R: Rng> Node<R> {
         })
     }
 
-    // Push: what happened.
+    // Input.
 
-    /// Hands in what happened.
+    /// Handles an input.
     pub fn handle(&mut self, input: NodeInput, now: Instant) {
         self.cx.now = self.cx.now.max(now);
         let (connections, now) = (&mut self.cx.connections, self.cx.now);
@@ -173,16 +173,16 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    // Pull: what to do.
+    // Output.
 
-    /// The next thing to do or to tell.
+    /// Returns the next action.
     #[must_use]
     pub fn poll_action(&mut self) -> Option<NodeAction> {
         self.cx.poll_action()
     }
 
-    /// The next message to write on a connection, while its socket has room. A connection that is
-    /// told to close is forgotten when there is nothing more.
+    /// The next message to write on a connection, while its socket has room. A closing connection
+    /// is removed when there is nothing more.
     #[must_use]
     pub fn poll_transmit(&mut self, id: ConnectionId) -> Option<Message> {
         if let Some(rest) = self.cx.connections.transmit_rest(id) {
@@ -199,7 +199,7 @@ impl<R: Rng> Node<R> {
         message
     }
 
-    /// When to hand in [`NodeInput::Timeout`].
+    /// When to pass [`NodeInput::Timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let parts = [
@@ -212,22 +212,22 @@ impl<R: Rng> Node<R> {
         earliest(parts.map(|at| at.map(|at| (at, ())))).map(|(at, ())| at)
     }
 
-    /// Whether the connection's socket may be read now. If not, [`NodeAction::Ready`] tells when it
-    /// may again.
+    /// Whether the connection's socket may be read now. If not, [`NodeAction::Ready`] is emitted
+    /// when it may again.
     #[must_use]
     pub fn may_read(&self, id: ConnectionId) -> bool {
         self.cx.connections.may_read(id)
     }
 
-    // Look: what is so.
+    // Queries.
 
-    /// How many connections there are, welcome or not yet.
+    /// The number of connections, before and after the welcome.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.cx.connections.len()
     }
 
-    /// What happened so far, and what is so now. Adds up the queues of all connections.
+    /// The counters so far, and the current numbers. Adds up the queues of all connections.
     #[must_use]
     pub fn stats(&self) -> NodeStats {
         let waiting: usize =

@@ -10,14 +10,14 @@ use crate::node::{ConnectionId, NodeAction, StoreRequestId};
 use relink::policy::{Curve, Jitter, Schedule};
 use relink::{Backoff, Instant};
 
-/// Everything the store was asked and has not answered well yet.
+/// All requests that the store has not answered successfully.
 #[derive(Debug)]
 pub(crate) struct StoreRequests {
     backoff: Backoff,
-    /// The last id that was given to a request.
+    /// The last assigned id.
     last: u64,
     sent: BTreeMap<StoreRequestId, Pending>,
-    /// Failed, and sent again when their delay is over.
+    /// Failed requests, to be sent again after their delay.
     delayed: BTreeMap<(Instant, StoreRequestId), Pending>,
 }
 
@@ -26,8 +26,8 @@ pub(crate) struct StoreRequests {
 pub(crate) struct Pending {
     pub(crate) request: StoreRequest,
     pub(crate) asker: Asker,
-    /// The id under which it was sent first. It names the request in all its tries, while each try
-    /// has an id of its own: a late answer to an earlier one is not taken for the answer to this.
+    /// The id of its first try, which identifies the request. Each try has another id, so that a
+    /// late answer to an earlier one is not mistaken.
     pub(crate) key: StoreRequestId,
     schedule: Schedule,
 }
@@ -54,7 +54,7 @@ impl StoreRequests {
         Self { backoff, last: 0, sent: BTreeMap::new(), delayed: BTreeMap::new() }
     }
 
-    /// Sends a request for the first time. The id names it in all its tries.
+    /// Sends a request for the first time. The id identifies it in all its tries.
     pub(crate) fn ask(
         &mut self,
         asker: Asker,
@@ -64,7 +64,7 @@ impl StoreRequests {
         (key, self.send(Pending { request, asker, key, schedule: Schedule::default() }))
     }
 
-    /// Sends a request, perhaps once more.
+    /// Sends a request, for the first time or again.
     pub(crate) fn send(&mut self, pending: Pending) -> NodeAction {
         let question = self.next_id();
         self.last = question.0;
@@ -73,12 +73,12 @@ impl StoreRequests {
         NodeAction::Ask { question, what }
     }
 
-    /// The id of the next try of any request: what was sent before it has a lower one.
+    /// The id of the next try of any request: all earlier ones have lower ids.
     pub(crate) const fn next_id(&self) -> StoreRequestId {
         StoreRequestId(self.last.saturating_add(1))
     }
 
-    /// The store answered: what was asked, if the answer is the first one to this try.
+    /// Returns the request of an answer, if it is the first one to this try.
     pub(crate) fn answered(&mut self, id: StoreRequestId) -> Option<Pending> {
         self.sent.remove(&id)
     }
@@ -90,7 +90,7 @@ impl StoreRequests {
         self.delayed.insert((now + delay, pending.key), pending);
     }
 
-    /// The next request whose delay is over. It is forgotten unless it is sent again.
+    /// Takes the next request whose delay is over.
     pub(crate) fn poll_due(&mut self, now: Instant) -> Option<Pending> {
         let due = self.delayed.first_entry().filter(|entry| entry.key().0 <= now);
         due.map(|entry| entry.remove())
@@ -102,7 +102,7 @@ impl StoreRequests {
 }
 
 impl Pending {
-    /// How often it was sent again.
+    /// The number of retries.
     pub(crate) const fn retries(&self) -> u32 {
         self.schedule.retries()
     }

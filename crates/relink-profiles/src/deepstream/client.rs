@@ -21,15 +21,14 @@ const PROTOCOL_VERSION: &str = "0.1a";
 
 /// deepstream's protocol, as far as a link needs it: the challenge with its redirects, the login,
 /// heartbeats, and events, which are relink's channels. Records, remote procedures and presence are
-/// not in it: what arrives about them goes to the application as it came, and a message without a
-/// channel goes out as it is.
+/// not supported: what arrives about them is passed to the application unchanged, and a message
+/// without a channel is sent unchanged.
 ///
-/// * The token is the login: JSON such as `{"username":"ada"}` as it is, anything else as
+/// * The token is the login: JSON such as `{"username":"ada"}` unchanged, anything else as
 ///   `{"token":"…"}`.
-/// * Data of an event is JSON. A message that is JSON goes out as it is, any other as a JSON
+/// * Data of an event is JSON. A message that is JSON is sent unchanged, any other as a JSON
 ///   string; a JSON string arrives as the text in it, any other value as JSON.
-/// * Events are not numbered, and none is kept for those who are away: a subscription that comes
-///   back says that it has a gap.
+/// * Events are not numbered, and the server keeps none: a restored subscription reports a gap.
 #[derive(Debug, Clone)]
 pub struct Deepstream {
     encoding: Encoding,
@@ -42,10 +41,10 @@ pub struct Deepstream {
 }
 
 impl Deepstream {
-    /// A client that speaks in this encoding, and tells this address in its challenge.
+    /// A client that uses this encoding, and sends this address in its challenge.
     #[must_use]
     pub fn new(encoding: Encoding, address: &Address) -> Self {
-        // The server is told where it is wanted; a secret in the query is none of its affair here.
+        // The challenge has the address without its query, which may be secret.
         let url = address.expose().split(['?', '#']).next().unwrap_or_default().to_owned();
         Self {
             encoding,
@@ -57,8 +56,8 @@ impl Deepstream {
         }
     }
 
-    /// A client that speaks as the path of its address says: JSON behind `/deepstream-json`,
-    /// protobuf elsewhere.
+    /// A client whose encoding follows from the path of the address: JSON for `/deepstream-json`,
+    /// otherwise protobuf.
     #[must_use]
     pub fn for_address(address: &Address) -> Self {
         let path = address.expose().split(['?', '#']).next().unwrap_or_default();
@@ -70,7 +69,7 @@ impl Deepstream {
         frames.push(Frame::Message(packet.encode(self.encoding)));
     }
 
-    /// The client speaks first, whatever the step is called in which it waits for an answer.
+    /// The client sends first, whatever the name of the step in which it waits for an answer.
     fn challenge(&mut self, frames: &mut Vec<Frame>) {
         if core::mem::replace(&mut self.challenged, true) {
             return;
@@ -146,8 +145,7 @@ impl Protocol for Deepstream {
         let refused = |reason| HandshakeEvent::Refused(Refusal::Stop(reason)).into();
         match (packet.topic, packet.action) {
             (topic::CONNECTION, connection::PONG) => events.push(ProtocolEvent::Pong(None)),
-            // The server wants to negotiate. There is nothing to negotiate about but the address,
-            // which it was told.
+            // The server negotiates the address only, which the client has sent.
             (topic::CONNECTION, connection::CHALLENGE) => {
                 events.push(HandshakeEvent::Welcome.into())
             }
@@ -237,7 +235,7 @@ impl Protocol for Deepstream {
     }
 }
 
-/// An event for everybody who listens.
+/// An event for all subscribers.
 fn emitted(message: &Message, channel: &Channel) -> Packet {
     let (name, data) = (Some(channel.to_string()), Some(wrapped(message)));
     Packet { name, data, ..Packet::new(topic::EVENT, event::EMIT) }
@@ -269,7 +267,7 @@ pub(crate) fn wrapped(message: &Message) -> String {
     }
 }
 
-/// What was wrapped.
+/// The inverse of `wrapped`.
 fn unwrapped(data: String) -> String {
     if data.starts_with('"') { serde_json::from_str(&data).unwrap_or(data) } else { data }
 }

@@ -9,14 +9,14 @@ use relink::{CloseCode, CloseFrame, Message};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The topics that relink speaks of.
+/// The topics that relink uses.
 pub(super) mod topic {
     pub(in super::super) const CONNECTION: i32 = 2;
     pub(in super::super) const AUTH: i32 = 3;
     pub(in super::super) const EVENT: i32 = 4;
 }
 
-/// What can be said about a connection.
+/// Actions on a connection.
 pub(super) mod connection {
     pub(in super::super) const PING: i32 = 2;
     pub(in super::super) const PONG: i32 = 3;
@@ -27,7 +27,7 @@ pub(super) mod connection {
     pub(in super::super) const AUTHENTICATION_TIMEOUT: i32 = 100;
 }
 
-/// What can be said about a login.
+/// Actions on a login.
 pub(super) mod auth {
     pub(in super::super) const REQUEST: i32 = 2;
     pub(in super::super) const SUCCESSFUL: i32 = 3;
@@ -35,7 +35,7 @@ pub(super) mod auth {
     pub(in super::super) const TOO_MANY: i32 = 100;
 }
 
-/// What can be said about events.
+/// Actions on events.
 pub(super) mod event {
     pub(in super::super) const EMIT: i32 = 2;
     pub(in super::super) const SUBSCRIBE: i32 = 3;
@@ -63,12 +63,12 @@ pub enum Encoding {
 pub struct Packet {
     /// What it is about: 2 connection, 3 login, 4 events.
     pub topic: i32,
-    /// What is said about it.
+    /// The action.
     pub action: i32,
     /// JSON in a string.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
-    /// What an answer repeats.
+    /// The number that an answer repeats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
     /// The name of an event.
@@ -77,7 +77,7 @@ pub struct Packet {
     /// The names of several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// What an error is an answer to.
+    /// The action that an error answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub original_action: Option<i32>,
     /// The address of a challenge or a redirect.
@@ -95,23 +95,23 @@ pub struct Packet {
     /// Whether it answers a request.
     #[serde(skip_serializing_if = "core::ops::Not::not")]
     pub is_ack: bool,
-    /// Whether it says what went wrong.
+    /// Whether it is an error.
     #[serde(skip_serializing_if = "core::ops::Not::not")]
     pub is_error: bool,
 }
 
 impl Packet {
-    /// Nothing but what it is about.
+    /// A message with a topic and an action only.
     #[must_use]
     pub fn new(topic: i32, action: i32) -> Self {
         Self { topic, action, ..Self::default() }
     }
 
-    /// As it goes over the wire.
+    /// The message as it is sent.
     #[must_use]
     pub fn encode(&self, encoding: Encoding) -> Message {
         match encoding {
-            // Text and numbers: there is nothing that JSON could not hold.
+            // It has text and numbers only, which always fit JSON.
             Encoding::Json => Message::from(serde_json::to_string(self).unwrap_or_default()),
             Encoding::Protobuf => {
                 let message = match self.topic {
@@ -125,12 +125,12 @@ impl Packet {
         }
     }
 
-    /// Reads a message, in the encoding that its kind says: text is JSON, binary is protobuf. Of
-    /// topics that relink does not speak of, only the topic is read.
+    /// Reads a message in the encoding of its kind: text is JSON, binary is protobuf. Of topics
+    /// that relink does not use, only the topic is read.
     ///
     /// # Errors
     ///
-    /// The close frame for a peer that sends what is none.
+    /// The close frame, if it is not a message of this protocol.
     pub fn decode(message: &Message) -> Result<Self, CloseFrame> {
         match message {
             Message::Text(text) => {
@@ -164,7 +164,7 @@ struct JsonPacket<'a> {
     #[serde(default)]
     action: i32,
     data: Option<String>,
-    /// Servers send this where the data came as a value.
+    /// Servers send this if the data was published as a value.
     #[serde(borrow)]
     parsed_data: Option<&'a RawValue>,
     correlation_id: Option<String>,

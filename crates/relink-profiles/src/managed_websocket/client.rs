@@ -9,10 +9,10 @@ use relink::session::Frame;
 use relink::{CloseFrame, Instant, Message, Plain, Protocol};
 use serde::{Deserialize, Serialize};
 
-/// Heartbeats as JSON, and messages as they are.
+/// Heartbeats as JSON, and messages unchanged.
 ///
-/// A heartbeat is `{"type":"heartbeat","timestamp":…,"connectionId":"…"}`, with the id that the
-/// server gave in its `connection_ack`. Neither that nor a `heartbeat_ack` goes to the application.
+/// A heartbeat is `{"type":"heartbeat","timestamp":…,"connectionId":"…"}`, with the id from the
+/// server's `connection_ack`. Neither that nor a `heartbeat_ack` is passed to the application.
 #[derive(Debug, Clone, Default)]
 pub struct ManagedWebSocket {
     /// Milliseconds from 1970 to the origin of the driver's time.
@@ -20,7 +20,7 @@ pub struct ManagedWebSocket {
     connection: String,
 }
 
-/// What client and server say to each other apart from the application's messages.
+/// A frame that is not a message of the application.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[expect(clippy::exhaustive_structs, reason = "the listing has these three fields")]
 #[serde(rename_all = "camelCase")]
@@ -31,7 +31,7 @@ pub struct Word<'a> {
     /// Milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<u64>,
-    /// The connection that it is about.
+    /// The connection's id.
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub connection_id: Option<Cow<'a, str>>,
 }
@@ -40,20 +40,20 @@ impl Word<'_> {
     /// As JSON.
     #[must_use]
     pub fn encode(&self) -> Message {
-        // Text and numbers: there is nothing that JSON could not hold.
+        // It has text and numbers only, which always fit JSON.
         Message::from(serde_json::to_string(self).unwrap_or_default())
     }
 }
 
 impl ManagedWebSocket {
-    /// With timestamps that count from 1970: so many milliseconds passed until the origin of the
-    /// driver's time. Otherwise they count from that origin, which no server minds.
+    /// With timestamps counted from 1970, given the milliseconds from then to the origin of the
+    /// driver's time. Otherwise they count from that origin, which servers accept.
     #[must_use]
     pub const fn since(origin: u64) -> Self {
         Self { origin, connection: String::new() }
     }
 
-    /// The id that the server gave this connection; empty before it did.
+    /// The id that the server gave this connection; empty before that.
     #[must_use]
     pub fn connection_id(&self) -> &str {
         &self.connection

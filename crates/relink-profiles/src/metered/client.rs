@@ -14,23 +14,23 @@ use relink::session::{Frame, Member, MemberChange, Problem, Text};
 use relink::{Channel, CloseCode, CloseFrame, Instant, Message, Plain, Protocol};
 
 /// Metered's protocol as a client speaks it: welcome, channels with presence, messages to one peer,
-/// acknowledgements, heartbeats, the going-away word. The configuration needs a welcome step.
+/// acknowledgements, heartbeats, going away. The configuration needs a welcome step.
 ///
-/// * A message on a channel is published there; its data is JSON, and what is not goes out as a
-///   JSON string. On the channel `@` and the id of a peer it goes to that peer alone. Without a
-///   channel it goes out as it is.
-/// * What arrives is the frame as it came, so that the application sees from whom: on its channel,
-///   or, for a message to this peer alone, on none.
+/// * A message on a channel is published there; its data is JSON, and anything else is sent as a
+///   JSON string. On the channel `@` plus the id of a peer it is sent to that peer alone. Without a
+///   channel it is sent unchanged.
+/// * The application gets the unchanged frame, so that it sees the sender: on its channel, or, if
+///   it was sent to this peer alone, on none.
 /// * Acknowledgements come with [`Guarantee::AtLeastOnce`](relink::Guarantee::AtLeastOnce). The
-///   server does not know duplicates, so that the profile does without.
-/// * Nothing is kept for those who are away: a subscription that comes back says that it has a gap.
+///   server does not drop duplicates, so the profile leaves that off.
+/// * The server keeps no messages: a restored subscription reports a gap.
 #[derive(Debug, Clone, Default)]
 pub struct Client {
     peer: String,
     streams: Streams,
     /// Requests without an answer.
     asked: BTreeMap<u64, Asked>,
-    /// Messages without an answer, in the order in which they were sent; and what came of those
+    /// Messages without an answer, in the order in which they were sent; and the results of those
     /// that wait for an earlier one.
     sent: VecDeque<(u64, u64, Option<Outcome>)>,
     requests: u64,
@@ -45,7 +45,7 @@ enum Asked {
 type Outcome = Result<(), Problem>;
 
 impl Client {
-    /// What the server calls this client; empty before the welcome.
+    /// The server's id of this client; empty before the welcome.
     #[must_use]
     pub fn peer_id(&self) -> &str {
         &self.peer
@@ -56,7 +56,7 @@ impl Client {
         (self.requests, Some(self.requests.to_string()))
     }
 
-    /// A request was carried out, or refused.
+    /// Handles the answer to a request.
     fn answered(&mut self, request: &str, outcome: Outcome, events: &mut Vec<ProtocolEvent>) {
         let Ok(request) = request.parse::<u64>() else { return };
         match (self.asked.remove(&request), outcome) {
@@ -73,8 +73,7 @@ impl Client {
         }
     }
 
-    /// Answers can overtake each other; the session wants to hear of them in the order of the
-    /// messages.
+    /// Answers can overtake each other; the session needs them in the order of the messages.
     fn message_answered(
         &mut self,
         request: u64,
@@ -129,7 +128,7 @@ impl Client {
     }
 }
 
-/// To a peer or to a channel, as the name says.
+/// Addressed to a peer or a channel, by its name.
 fn addressed(message: &Message, channel: &Channel, request: Option<String>) -> ClientFrame {
     let data = wrapped(message);
     match channel.as_str().strip_prefix('@') {
@@ -142,7 +141,7 @@ fn say(frame: &ClientFrame, frames: &mut Vec<Frame>) {
     frames.push(Frame::Message(Message::from(frame.encode())));
 }
 
-/// A peer is known by its id alone, for as long as it is there.
+/// A peer is identified by its id alone.
 fn member(peer: Peer) -> Member {
     Member { user: peer.id.clone(), join: peer.id, info: peer.metadata.map(Text::from) }
 }
@@ -192,7 +191,7 @@ impl Protocol for Client {
                 events.push(Said::GoingAway { retry_after }.into());
             }
             Ok(ServerFrame::Pong) => events.push(ProtocolEvent::Pong(None)),
-            // A frame that a later version of the server knows is no reason to lose the link.
+            // A frame of a later version is no reason to lose the link.
             Err(_) => {}
         }
     }
@@ -212,7 +211,7 @@ impl Protocol for Client {
                 let (number, request) = self.request();
                 say(&ClientFrame::Subscribe { channel: channel.to_string(), request }, frames);
                 self.asked.insert(number, Asked::Subscribe(channel.clone()));
-                // Before the answer: what overtakes it is not lost.
+                // Before the answer, so that messages that overtake it are not lost.
                 self.streams.asked(channel);
             }
             Say::Unsubscribe { channel } => {
@@ -231,7 +230,7 @@ impl Protocol for Client {
         channel: Option<&Channel>,
         serial: Option<u64>,
     ) -> usize {
-        // The number that it gets: other requests have numbers, too.
+        // Its number, which counts other requests, too.
         let request = serial.map(|_| self.requests.saturating_add(1).to_string());
         channel.map_or(message.len(), |channel| addressed(message, channel, request).encode().len())
     }

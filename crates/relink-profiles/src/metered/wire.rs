@@ -12,18 +12,18 @@ use serde_json::value::RawValue;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the frames of a protocol that is fixed")]
 pub enum ClientFrame {
-    /// It wants a channel's messages and its presence.
+    /// Subscribes to a channel and its presence.
     Subscribe {
         /// Which.
         channel: String,
-        /// What the answer repeats.
+        /// The number that the answer repeats.
         request: Option<String>,
     },
-    /// It does not want them any more.
+    /// Unsubscribes.
     Unsubscribe {
         /// Which.
         channel: String,
-        /// What the answer repeats.
+        /// The number that the answer repeats.
         request: Option<String>,
     },
     /// A message for a channel.
@@ -32,7 +32,7 @@ pub enum ClientFrame {
         channel: String,
         /// JSON.
         data: String,
-        /// What the answer repeats.
+        /// The number that the answer repeats.
         request: Option<String>,
     },
     /// A message for one peer.
@@ -41,7 +41,7 @@ pub enum ClientFrame {
         to: String,
         /// JSON.
         data: String,
-        /// What the answer repeats.
+        /// The number that the answer repeats.
         request: Option<String>,
     },
     /// A heartbeat.
@@ -52,17 +52,17 @@ pub enum ClientFrame {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the frames of a protocol that is fixed")]
 pub enum ServerFrame {
-    /// The first one: the client is who its token says.
+    /// The first frame: the token was accepted.
     Welcome {
-        /// What the server calls the client.
+        /// The server's id of the client.
         peer: String,
-        /// When its token expires, in seconds since 1970; `None` where it does not.
+        /// When its token expires, in seconds since 1970; `None` if it does not.
         expires_at: Option<u64>,
         /// The server's time, likewise.
         server_time: u64,
-        /// The longest message that it takes.
+        /// The longest message that it accepts.
         max_message_size: u64,
-        /// What the token says of the client, as JSON.
+        /// The token's metadata, as JSON.
         metadata: Option<String>,
     },
     /// A request was carried out.
@@ -76,7 +76,7 @@ pub enum ServerFrame {
         request: Option<String>,
         /// A symbol.
         code: String,
-        /// For people.
+        /// A text for display.
         message: Option<String>,
     },
     /// A message on a channel.
@@ -95,14 +95,13 @@ pub enum ServerFrame {
         /// JSON.
         data: String,
     },
-    /// Who came to a channel and who left it. The first one after a subscription has everybody who
-    /// is there.
+    /// Members that joined or left a channel. The first one after a subscription has all members.
     Presence {
         /// Which.
         channel: String,
-        /// Who came.
+        /// Those who joined.
         joined: Vec<Peer>,
-        /// Who left.
+        /// Those who left.
         left: Vec<Peer>,
     },
     /// The server will close soon.
@@ -114,17 +113,17 @@ pub enum ServerFrame {
     Pong,
 }
 
-/// Somebody in a channel.
+/// A member of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "as it goes over the wire")]
 pub struct Peer {
-    /// What the server calls them.
+    /// The server's id.
     pub id: String,
-    /// What their token says of them, as JSON.
+    /// Their token's metadata, as JSON.
     pub metadata: Option<String>,
 }
 
-/// A frame that cannot be read: a symbol, as the server's `error` frames have it.
+/// A frame that cannot be read, as a symbol of the server's `error` frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct DecodeError(&'static str);
@@ -150,7 +149,7 @@ struct Fields<'a> {
     kind: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peer_id: Option<String>,
-    /// Present and null where a token does not expire.
+    /// Present and null if the token does not expire.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     expires_at: Option<Option<u64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,7 +189,7 @@ struct PeerFields<'a> {
     metadata: Option<Cow<'a, RawValue>>,
 }
 
-/// A value that may be null, where the field is there.
+/// A value that may be null, if the field is present.
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<u64>>, D::Error> {
     Option::<u64>::deserialize(from).map(Some)
 }
@@ -200,7 +199,7 @@ fn json<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'a, Raw
     <&RawValue>::deserialize(from).map(|value| Some(Cow::Borrowed(value)))
 }
 
-/// A whole number, or nothing where the value is another one.
+/// A whole number, or `None` for any other value.
 fn lenient<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     <&RawValue>::deserialize(from).map(|value| value.get().parse().ok())
 }
@@ -217,7 +216,7 @@ impl From<&Peer> for PeerFields<'_> {
     }
 }
 
-/// JSON as it is; `None` where it is not well-formed.
+/// JSON unchanged; `None` if it is not well-formed.
 fn raw<'a>(json: &str) -> Option<Cow<'a, RawValue>> {
     let value: Result<Box<RawValue>, _> = serde_json::from_str(json);
     value.ok().map(Cow::Owned)
@@ -233,12 +232,12 @@ impl<'a> Fields<'a> {
     }
 
     fn write(&self) -> String {
-        // Text, numbers and JSON: there is nothing that JSON could not hold.
+        // It has text, numbers and JSON only, which always fit JSON.
         serde_json::to_string(self).unwrap_or_default()
     }
 
     fn channel(&mut self) -> Result<String, DecodeError> {
-        // As long as the server allows, and without anything that moves a cursor.
+        // At most as long as the server allows, and without control characters.
         let fits = |name: &String| {
             !name.is_empty() && name.chars().count() <= 256 && !name.chars().any(char::is_control)
         };
@@ -274,7 +273,7 @@ impl ClientFrame {
         })
     }
 
-    /// As it goes over the wire.
+    /// The frame as it is sent.
     #[must_use]
     pub fn encode(&self) -> String {
         match self {
@@ -342,7 +341,7 @@ impl ServerFrame {
                 joined: peers(fields.joined),
                 left: peers(fields.left),
             },
-            // A hint that is none still says that the server goes.
+            // Without a valid hint, the server still goes away.
             "going_away" => {
                 Self::GoingAway { retry_after_ms: fields.retry_after_ms.unwrap_or(1_000).max(1) }
             }
@@ -351,7 +350,7 @@ impl ServerFrame {
         })
     }
 
-    /// As it goes over the wire.
+    /// The frame as it is sent.
     #[must_use]
     pub fn encode(&self) -> String {
         match self {

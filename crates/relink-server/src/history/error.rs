@@ -1,8 +1,8 @@
-//! What it is called when a store does not answer.
+//! The error of a store that does not answer.
 
 use std::{error::Error, fmt};
 
-/// A store could not be asked, or did not answer in time. Asking again may help.
+/// A store could not be reached, or did not answer in time. Retrying may help.
 #[derive(Debug)]
 pub struct HistoryError {
     store: String,
@@ -10,18 +10,18 @@ pub struct HistoryError {
 }
 
 impl HistoryError {
-    /// An error of the store with this name: an address without a password, for people and logs.
+    /// An error of the store with this name: its address without a password, for display and logs.
     pub fn new(store: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { store: store.into(), source: source.into() }
     }
 
-    /// Whether asking again may help: yes, whatever it was.
+    /// Whether retrying may help: always.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         true
     }
 
-    /// Which store: its address, without a password.
+    /// The store's address, without a password.
     #[must_use]
     pub fn store(&self) -> &str {
         &self.store

@@ -1,4 +1,4 @@
-//! History in memory: as long as the process lives.
+//! History in memory, which lasts as long as the process.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,15 +15,15 @@ use tokio::time::sleep;
 use super::{History, HistoryError, StoreEventSender, Watch};
 use crate::clock::Clock;
 
-/// How late it is noticed at most that somebody left while nobody asks anything.
+/// How often members that have left are looked for; without requests, the maximum delay of the
+/// event.
 const ROUND: Duration = Duration::from_secs(10);
 
 /// History in the memory of this process: for a server with one node, and for tests. Clones share
 /// it, so that several nodes in one process can.
 ///
-/// A restart loses all of it: clients that come back after one get a new session, and are told that
-/// messages may be missing. What outlives a restart is a [`RedisHistory`](crate::RedisHistory)
-/// (feature `redis`).
+/// A restart loses all of it: clients that come back get a new session, and learn that messages may
+/// be missing. A [`RedisHistory`](crate::RedisHistory) (feature `redis`) survives a restart.
 #[derive(Clone)]
 pub struct MemoryHistory {
     shared: Arc<Shared>,
@@ -47,7 +47,7 @@ struct Node {
 }
 
 impl MemoryHistory {
-    /// An empty history.
+    /// Creates an empty history.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl MemoryHistory {
 }
 
 impl History for MemoryHistory {
-    /// Takes effect at once, not only when it is polled.
+    /// Takes effect at once, not when it is polled.
     fn answer(&self, question: StoreRequest) -> BoxFuture<'_, Result<StoreResponse, HistoryError>> {
         let answer = self.shared.with(|state, now| state.history.answer(question, now));
         Box::pin(std::future::ready(Ok(answer)))
@@ -83,7 +83,7 @@ impl History for MemoryHistory {
     }
 }
 
-/// Notices who left, for as long as the node listens.
+/// Emits members that have left, while the node listens.
 async fn go_rounds(shared: Weak<Shared>, number: u64, round: Duration) {
     loop {
         sleep(round).await;
@@ -120,7 +120,7 @@ impl Shared {
     }
 }
 
-/// Tells those who watch.
+/// Notifies the nodes that watch.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the list of news may grow")]
 fn tell(nodes: &BTreeMap<u64, Node>, news: &StoreEvent) {
     let stream = match news {
@@ -129,7 +129,7 @@ fn tell(nodes: &BTreeMap<u64, Node>, news: &StoreEvent) {
         StoreEvent::Resumed { session, .. } | StoreEvent::Ended { session, .. } => {
             Some(Stream::Session(session.clone()))
         }
-        // Of no stream in particular, or of a kind that this crate does not know.
+        // Of no particular stream, or of an unknown kind.
         _ => None,
     };
     for node in nodes.values() {

@@ -1,4 +1,4 @@
-//! What a server keeps so that nothing is lost, and who keeps it.
+//! The store of a server: what it keeps so that nothing is lost.
 
 mod error;
 mod memory;
@@ -20,40 +20,39 @@ pub use self::{
     news::{StoreEventReceiver, StoreEventSender, news},
 };
 
-/// Keeps streams, sessions and members for one node or for many, and tells their news.
+/// Keeps streams, sessions and members for one node or for many, and emits their events.
 ///
-/// [`MemoryHistory`] keeps them as long as the process lives, [`RedisHistory`] longer and for every
-/// node that uses the same server. The contract is in the docs of [`StoreRequest`] and
-/// [`StoreResponse`], and `tests/contract` of this crate checks it.
+/// [`MemoryHistory`] keeps them in the process, [`RedisHistory`] beyond it, for all nodes that use
+/// the same server. The contract is in the docs of [`StoreRequest`] and [`StoreResponse`], and
+/// `tests/contract` of this crate checks it.
 pub trait History: Send + Sync + 'static {
-    /// Answers one question.
+    /// Answers a request.
     ///
-    /// Questions whose futures are polled for the first time one after the other take effect in
-    /// that order, as far as they concern the same stream, session or user. What was
-    /// [watched](Watch::watch) before is in effect when [`Read`](StoreRequest::Read) and
-    /// [`Members`](StoreRequest::Members) are answered: between the answer and the news no message
-    /// falls through.
+    /// Requests whose futures are first polled one after the other take effect in that order, as
+    /// far as they concern the same stream, session or user. An earlier [watch](Watch::watch) is in
+    /// effect when [`Read`](StoreRequest::Read) and [`Members`](StoreRequest::Members) are
+    /// answered, so that no message is lost between the answer and the events.
     ///
     /// # Errors
     ///
-    /// If the answer is not known. It may have taken effect nevertheless; ask again: everything but
-    /// [`Publish`](StoreRequest::Publish) may be asked twice without harm.
+    /// If the answer is not known. The request may have taken effect nevertheless; retry it: every
+    /// request but [`Publish`](StoreRequest::Publish) is idempotent.
     fn answer(&self, question: StoreRequest) -> BoxFuture<'_, Result<StoreResponse, HistoryError>>;
 
-    /// Begins to tell one node what happens on the streams that it watches, until the receiver or
-    /// the watch is dropped.
+    /// Starts to send one node the events of the streams that it watches, until the receiver or the
+    /// watch is dropped.
     fn listen(&self, news: StoreEventSender) -> Arc<dyn Watch>;
 
     /// How much is kept, and for how long.
     fn config(&self) -> HistoryConfig;
 }
 
-/// Which streams a node hears of. Neither method waits for anything.
+/// The streams whose events a node receives. Neither method blocks.
 pub trait Watch: Send + Sync + 'static {
-    /// From now on its news are told.
+    /// Starts to send the events of a stream.
     fn watch(&self, stream: Stream);
 
-    /// From now on its news need not be told.
+    /// Stops sending the events of a stream.
     fn unwatch(&self, stream: &Stream);
 }
 

@@ -9,24 +9,24 @@ use std::{
 use futures_util::task::AtomicWaker;
 use relink_node::StoreEvent;
 
-/// At most this many events wait for a busy node; then they collapse to one `Lagged`. In bytes they
-/// are bounded by what a history keeps: messages are shared, not copied.
+/// The maximum number of events that wait for a busy node; beyond it they collapse to one `Lagged`.
+/// Their bytes are bounded by what a history keeps: messages are shared, not copied.
 const WAITING_MAX: usize = 16 * 1024;
 
-/// A queue of news for one node, for a [`History`](crate::History) of one's own.
+/// Creates a queue of events for one node, for your own [`History`](crate::History).
 #[must_use]
 pub fn news() -> (StoreEventSender, StoreEventReceiver) {
     let shared = Arc::new(Shared::default());
     (StoreEventSender { shared: Arc::clone(&shared) }, StoreEventReceiver { shared })
 }
 
-/// Where a store puts news. Dropping it ends them.
+/// The store's end of the queue. Dropping it ends the events.
 #[derive(Debug)]
 pub struct StoreEventSender {
     shared: Arc<Shared>,
 }
 
-/// Where a node takes news from.
+/// The node's end of the queue.
 #[derive(Debug)]
 pub struct StoreEventReceiver {
     shared: Arc<Shared>,
@@ -45,10 +45,10 @@ struct Queue {
 }
 
 impl StoreEventSender {
-    /// Tells the node; never waits. Where too much waits already, all of it becomes one
-    /// [`Lagged`](StoreEvent::Lagged), upon which the node looks for itself.
+    /// Queues an event; never blocks. If the queue is full, all of it becomes one
+    /// [`Lagged`](StoreEvent::Lagged), upon which the node reads the streams again.
     ///
-    /// `false` once nobody listens any more.
+    /// Returns false once the receiver was dropped.
     pub fn push(&self, news: StoreEvent) -> bool {
         let mut queue = self.shared.lock();
         if queue.closed {
@@ -73,7 +73,7 @@ impl StoreEventSender {
 }
 
 impl StoreEventReceiver {
-    /// The next piece of news; `None` once the store is gone. Cancel-safe.
+    /// The next event; `None` once the store is gone. Cancel-safe.
     pub async fn recv(&mut self) -> Option<StoreEvent> {
         std::future::poll_fn(|cx| {
             self.shared.filled.register(cx.waker());

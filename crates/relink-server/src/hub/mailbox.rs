@@ -1,4 +1,4 @@
-//! What reaches into a connection's task.
+//! Signals to a connection's task.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -8,7 +8,7 @@ use std::{
 use futures_util::task::AtomicWaker;
 use relink::CloseFrame;
 
-/// One per connection; its task registers and looks, the node wakes.
+/// One per connection: the node wakes its task.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     waker: AtomicWaker,
@@ -29,7 +29,7 @@ impl Mailbox {
         self.wake();
     }
 
-    /// How to close, once it is to be closed.
+    /// The close frame, once the connection is to be closed.
     pub(crate) fn take_close(&self) -> Option<CloseFrame> {
         self.close.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

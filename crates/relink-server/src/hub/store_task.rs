@@ -1,4 +1,4 @@
-//! Between the node and its store.
+//! The tasks between the node and its store.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -12,14 +12,14 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::Hub;
 use crate::history::{History, StoreEventReceiver, Watch};
 
-/// What a node asks its store to do.
+/// A task for the store.
 pub(crate) enum StoreTask {
     Ask(StoreRequestId, StoreRequest),
     Watch(Stream),
     Unwatch(Stream),
 }
 
-/// Runs the tasks in the order they were given. Answers come as they come.
+/// Starts the tasks in order. Answers may arrive in any order.
 pub(super) async fn run(
     hub: Weak<Hub>,
     mut tasks: UnboundedReceiver<StoreTask>,
@@ -52,7 +52,7 @@ async fn ask(history: Arc<dyn History>, question: StoreRequestId, what: StoreReq
     NodeInput::Answered { question, answer }
 }
 
-/// Passes the store's news on.
+/// Passes the store's events on.
 pub(super) async fn hear(hub: Weak<Hub>, mut news: StoreEventReceiver) {
     while let Some(news) = news.recv().await {
         let Some(hub) = hub.upgrade() else { return };

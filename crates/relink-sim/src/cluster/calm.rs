@@ -1,4 +1,4 @@
-//! An environment in which nothing goes wrong, unless it is told to.
+//! An environment without faults, unless they are configured.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
@@ -50,16 +50,16 @@ impl Task {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It is done, and the node hears the result.
+    /// It is done, and the node gets the result.
     Done,
-    /// It is not done, and the node hears so. An event of the store is lost.
+    /// It is not done, and the node gets an error. An event of the store is lost.
     Fails,
-    /// It is done, and the node hears that it failed: the result was lost. Only for the store.
+    /// It is done, but the node gets an error: the result was lost. Only for the store.
     ResultLost,
 }
 
-/// Does everything at once and loses nothing, unless one of its fields, or
-/// [`Cluster::hold`], says otherwise; keeps what was asked and told.
+/// Does everything at once and loses nothing, unless one of its fields or [`Cluster::hold`] changes
+/// that; records requests and events.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Calm {
@@ -70,12 +70,12 @@ pub struct Calm {
     /// Who shows a token; by default the token is the name of its user, and without one the
     /// connection is closed as [`CloseCode::INVALID_TOKEN`].
     pub identify: fn(Option<&Secret>) -> Result<String, CloseFrame>,
-    /// Channels that nobody may subscribe to.
+    /// Channels to which subscribing is forbidden.
     pub forbidden: BTreeSet<Channel>,
     /// What a message leads to; by default it is published to its channel, or comes back to its
     /// session.
     pub application: fn(&SessionId, Option<Channel>, Message) -> Handled,
-    /// How the store does what it is asked.
+    /// The outcome of requests to the store.
     pub store: Outcome,
     /// A node that does not reach the store.
     pub cut_off: Option<usize>,
@@ -87,7 +87,7 @@ pub struct Calm {
     pub requests: Vec<StoreRequest>,
     /// What the application was given: the serial and the message.
     pub handled: Vec<(Option<u64>, Message)>,
-    /// What nodes told their applications.
+    /// The events of the nodes.
     pub node_events: Vec<(usize, NodeEvent)>,
     /// Connections that had something to write, or were read again.
     pub ready: Vec<ConnectionId>,
@@ -227,9 +227,8 @@ impl Cluster {
         }
     }
 
-    /// Adds a client of this user, with the defaults of `relink.v1`, and returns its number. It
-    /// dials once it is told to [`connect`](Self::connect): the node of its own number, or the next
-    /// one that runs.
+    /// Adds a client of this user, with the defaults of `relink.v1`, and returns its number. After
+    /// [`connect`](Self::connect) it dials the node of its own number, or the next one that runs.
     ///
     /// # Panics
     ///
@@ -256,12 +255,12 @@ impl Cluster {
         }
     }
 
-    /// Takes what a client's application was told.
+    /// Takes the events of a client.
     pub fn take_events(&mut self, client: usize) -> Vec<Event> {
         self.env.told.remove(&client).unwrap_or_default()
     }
 
-    /// Takes what the nodes have told their applications.
+    /// Takes the events of the nodes.
     pub fn take_node_events(&mut self) -> Vec<NodeEvent> {
         std::mem::take(&mut self.env.node_events).into_iter().map(|(_, event)| event).collect()
     }

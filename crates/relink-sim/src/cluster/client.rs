@@ -13,7 +13,7 @@ pub(crate) struct Client {
     pub(crate) user: String,
     pub(crate) life: u32,
     pub(crate) transport: Option<ConnectionId>,
-    /// The session that the environment was told of.
+    /// The session that was reported to the environment.
     pub(crate) known: Option<SessionId>,
 }
 
@@ -31,7 +31,7 @@ impl<E: Environment> Cluster<E> {
         &mut self.clients[client].session
     }
 
-    /// Hands an input to a client's session, and does what it wants then.
+    /// Passes an input to a client's session, and carries out its actions.
     pub fn tell_client(&mut self, client: usize, input: SessionInput) {
         self.clients[client].session.handle(input, self.now);
         self.settle_client(client);
@@ -43,8 +43,8 @@ impl<E: Environment> Cluster<E> {
         self.push(at, Due::Client { client, life, input });
     }
 
-    /// A client's process ends, and another one begins with this session and, if it has kept one,
-    /// this place to go on from. It does not connect yet.
+    /// Ends a client's process, and starts another one with this session and, if it stored one,
+    /// this position to resume from. It does not connect yet.
     pub fn replace_client(
         &mut self,
         client: usize,
@@ -63,7 +63,7 @@ impl<E: Environment> Cluster<E> {
         }
     }
 
-    /// Does what the session wants, as a driver does.
+    /// Carries out the actions of the session, as a driver does.
     pub(crate) fn settle_client(&mut self, client: usize) {
         self.look_at_session(client);
         loop {

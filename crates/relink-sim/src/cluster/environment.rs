@@ -9,7 +9,7 @@ use relink_node::{
 
 use super::{Cluster, Direction};
 
-/// Something that a node waits for, or is about to hear.
+/// A request or an event of a node that is pending.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Task {
@@ -25,7 +25,7 @@ pub struct Task {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum TaskDetail {
-    /// The application says which user a connection is:
+    /// The application authenticates a connection:
     /// [`Identified`](relink_node::NodeInput::Identified).
     #[non_exhaustive]
     Identify {
@@ -34,7 +34,7 @@ pub enum TaskDetail {
         /// What it has shown.
         token: Option<Secret>,
     },
-    /// The application says whether a user may subscribe:
+    /// The application authorizes a subscription:
     /// [`Authorized`](relink_node::NodeInput::Authorized).
     #[non_exhaustive]
     Authorize {
@@ -64,16 +64,17 @@ pub enum TaskDetail {
     Store {
         /// Names the request in the answer.
         id: StoreRequestId,
-        /// What it is asked for.
+        /// The request.
         request: StoreRequest,
     },
-    /// The store tells a node that watches: [`StoreEvent`](relink_node::NodeInput::StoreEvent).
+    /// The store has an event for a node that watches:
+    /// [`StoreEvent`](relink_node::NodeInput::StoreEvent).
     StoreEvent(StoreEvent),
 }
 
-/// Decides what a [`Cluster`] leaves open. Each function is told what has just happened, in the
-/// place where it happens, and makes of it what it wants with the cluster's own functions, at once
-/// or later. A cluster keeps the value that implements it as [`Cluster::env`].
+/// Decides what a [`Cluster`] leaves open. Each function is called when something happens, and acts
+/// on it with the cluster's functions, at once or later. A cluster keeps the value that implements
+/// it as [`Cluster::env`].
 pub trait Environment: Sized {
     /// Something of its own that is due at some time: see [`Cluster::schedule`].
     type Due;
@@ -88,17 +89,17 @@ pub trait Environment: Sized {
     /// it, it is lost.
     fn carry(cluster: &mut Cluster<Self>, id: ConnectionId, way: Direction, frame: Frame);
 
-    /// A node waits for something, or the store has something to tell it.
+    /// A node waits for something, or the store has an event for it.
     fn task(cluster: &mut Cluster<Self>, task: Task);
 
-    /// A client's application is told something.
+    /// A client has an event for its application.
     fn told(cluster: &mut Cluster<Self>, client: usize, event: Event);
 
     /// A client needs a token for a channel. Answered with
     /// [`SessionInput::ChannelToken`](relink::SessionInput::ChannelToken).
     fn fetch_channel_token(cluster: &mut Cluster<Self>, client: usize, channel: Channel);
 
-    /// A node tells its application something.
+    /// A node has an event for its application.
     fn node_event(cluster: &mut Cluster<Self>, node: usize, event: NodeEvent) {
         let _ = (cluster, node, event);
     }
@@ -128,7 +129,7 @@ pub trait Environment: Sized {
         let _ = (cluster, node, id);
     }
 
-    /// The store has something to tell, whoever watches.
+    /// The store has an event, whichever nodes watch.
     fn stored(cluster: &mut Cluster<Self>, event: &StoreEvent) {
         let _ = (cluster, event);
     }

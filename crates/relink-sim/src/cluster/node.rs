@@ -52,8 +52,7 @@ impl<E: Environment> Cluster<E> {
         self.nodes[node].node.as_ref().expect("the node runs")
     }
 
-    /// The same, to do something with it by hand. What it wants then is done with
-    /// [`settle`](Self::settle).
+    /// The same, for direct use. Its actions are carried out by [`settle`](Self::settle).
     ///
     /// # Panics
     ///
@@ -67,8 +66,8 @@ impl<E: Environment> Cluster<E> {
         &self.nodes[node].watched
     }
 
-    /// Ends a node, with all that it knew, and cuts its transports. Returns them; their clients
-    /// learn of it if they are [told](Self::lose_client).
+    /// Ends a node, with all its state, and cuts its transports. Returns them; their clients notice
+    /// with [`lose_client`](Self::lose_client).
     pub fn kill_node(&mut self, node: usize) -> Vec<ConnectionId> {
         let it = &mut self.nodes[node];
         if it.node.take().is_none() {
@@ -97,7 +96,7 @@ impl<E: Environment> Cluster<E> {
         self.push(at, Due::ClientEnd { id });
     }
 
-    /// Hands an input to a node, and does what it wants then.
+    /// Passes an input to a node, and carries out its actions.
     pub fn tell_node(&mut self, node: usize, input: NodeInput) {
         let Some(it) = &mut self.nodes[node].node else { return };
         it.handle(input, self.now);
@@ -121,7 +120,7 @@ impl<E: Environment> Cluster<E> {
         self.nodes[node].node.as_ref()?.poll_timeout()
     }
 
-    /// A frame came out at a node's end: it is read when the node reads.
+    /// A frame arrived at a node: it is read when the node reads.
     pub(super) fn hear(&mut self, node: usize, id: ConnectionId, frame: Frame) {
         self.nodes[node].unread.entry(id).or_default().push_back(frame);
         self.hand_over(node, id);
@@ -149,7 +148,7 @@ impl<E: Environment> Cluster<E> {
                 Frame::Message(message) => it.handle(NodeInput::Message { id, message }, self.now),
                 Frame::Ping(_) | Frame::Pong(_) => it.handle(NodeInput::Alive { id }, self.now),
                 Frame::Close(close) => {
-                    // The library answers a close frame by itself.
+                    // The WebSocket library answers a close frame.
                     E::carry(self, id, Direction::ToClient, Frame::Close(close.code.into()));
                     return self.node_end(id, close.code);
                 }
@@ -245,7 +244,7 @@ impl<E: Environment> Cluster<E> {
 
     // The store.
 
-    /// Asks the store now, and hands what it has to tell to every node that watches.
+    /// Sends a request to the store now, and passes its events to every node that watches.
     pub fn ask_store(&mut self, request: StoreRequest) -> StoreResponse {
         let answer = self.store.answer(request, self.now);
         self.spread_store_events();

@@ -146,7 +146,7 @@ impl<E: Environment> Cluster<E> {
         }
     }
 
-    /// The client lets go of its end; what it has handed in still arrives, if anything does.
+    /// The client drops its end; what it has written still arrives, if anything does.
     pub(super) fn client_lets_go(&mut self, id: ConnectionId, code: CloseCode) {
         let Some(transport) = self.transports.get_mut(&id) else { return };
         transport.client_end = false;
@@ -158,7 +158,7 @@ impl<E: Environment> Cluster<E> {
         self.push(at, Due::NodeEnd { id, code });
     }
 
-    /// The node's end is gone: it was told, or it closed.
+    /// The node's end is gone: it was notified, or it closed.
     pub(super) fn node_end(&mut self, id: ConnectionId, code: CloseCode) {
         let Some(transport) = self.transports.get_mut(&id).filter(|it| it.node_end) else { return };
         transport.node_end = false;
@@ -179,8 +179,8 @@ impl<E: Environment> Cluster<E> {
         self.tell_client(client, SessionInput::Failed { id, failure, detail, location: None });
     }
 
-    /// Cuts a transport: nothing passes any more. Each end learns of it at its moment, or if there
-    /// is none by its heartbeat.
+    /// Cuts a transport: nothing passes any more. Each end notices at its time, or without one by
+    /// its heartbeat.
     pub fn cut(&mut self, id: ConnectionId, client: Option<Instant>, node: Option<Instant>) {
         let Some(transport) = self.transports.get_mut(&id) else { return };
         transport.is_cut = true;
@@ -210,7 +210,7 @@ impl<E: Environment> Cluster<E> {
     }
 }
 
-/// A frame for people.
+/// A frame for display.
 pub(crate) fn words(frame: &Frame, way: Direction) -> String {
     let Frame::Message(message) = frame else { return crate::transcript::frame(frame) };
     let inner = |message: &Message| String::from_utf8_lossy(message.as_bytes()).into_owned();

@@ -32,7 +32,7 @@ pub fn frames(data: &[u8]) {
 ///
 /// # Panics
 ///
-/// If one of that does not hold.
+/// If that does not hold.
 pub fn client_frame(message: &Message) -> Option<CloseCode> {
     check::<ClientFrame>(message)
 }
@@ -68,7 +68,7 @@ fn check<F: Frame>(message: &Message) -> Option<CloseCode> {
         }
         Err(error) => {
             let (code, detail) = (error.close, error.detail.clone());
-            // Nobody has to look into what is nested too deeply: it may go either way.
+            // What is nested too deeply need not be checked: both answers are right.
             let right = match well_formed {
                 Some(true) => code == CloseCode::UNSUPPORTED_DATA,
                 Some(false) => code == CloseCode::INVALID_DATA,

@@ -3,11 +3,10 @@
 
 use relink::Message;
 
-/// Deeper than this nobody is asked to look.
+/// Deeper nesting need not be checked.
 const DEPTH: usize = 32;
 
-/// Whether a message is one well-formed item of its encoding; `None` where it is nested too deeply
-/// to say.
+/// Whether a message is one well-formed item of its encoding; `None` if it is nested too deeply.
 pub(super) fn well_formed(message: &Message) -> Option<bool> {
     match message {
         Message::Text(text) => {
@@ -169,7 +168,7 @@ impl Cbor<'_> {
         Ok(self.take(length)?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    /// The major type of the item; `None` for a break, where one may stand.
+    /// The major type of the item; `None` for a break, if one is allowed.
     fn item(&mut self, depth: usize, may_break: bool) -> Result<Option<u8>, No> {
         let head = self.number(1)?;
         let (major, info) = ((head >> 5) as u8, head & 0x1f);

@@ -17,7 +17,7 @@ const MAX_MESSAGE: usize = 900;
 ///
 /// # Panics
 ///
-/// If one of that does not hold.
+/// If that does not hold.
 pub fn wire(data: &[u8]) {
     let mut bytes = Unstructured::new(data);
     let _ = run(&mut bytes);

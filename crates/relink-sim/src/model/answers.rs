@@ -7,10 +7,10 @@ use relink::{Instant, StopReason};
 
 use super::table;
 
-/// A final HTTP status on a link that worked before is believed after so many in a row, over so
-/// long.
+/// A final HTTP status on a link that worked before is believed after this many in a row, over this
+/// time.
 const PROOF: (u32, Duration) = (10, Duration::from_secs(120));
-/// An endpoint that refused for good is left alone for so long.
+/// An endpoint that refused for good is not dialed for this long.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub(super) struct Answers {
     statuses: Vec<Instant>,
     /// Whether the link that is up now has proved stable.
     is_stable: bool,
-    /// A proof of stability and a loss fell together: nobody can say which came first.
+    /// The link became stable and was lost at the same time: the order is not known.
     is_unsure: bool,
 }
 
@@ -34,7 +34,7 @@ enum Turn {
     Same,
     /// Another one.
     Other,
-    /// All others ask to be left alone, as this one may; or nobody can say.
+    /// All others have a pause, as this one may; or it is not known.
     Any,
 }
 
@@ -47,17 +47,17 @@ struct Endpoint {
 /// How an attempt, or a link, came to its end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Failed {
-    /// Why nobody need ask this endpoint again.
+    /// Why this endpoint need not be dialed again.
     pub(super) stop: Option<StopReason>,
     /// The answer was an HTTP status, on a link that was connected before.
     pub(super) is_doubtful: bool,
     /// A fresh token may help.
     pub(super) wants_token: bool,
-    /// It says something about the endpoint.
+    /// It is about the endpoint.
     pub(super) is_of_endpoint: bool,
-    /// How long the endpoint asks to be left alone.
+    /// The pause that the endpoint asks for.
     pub(super) pause: Duration,
-    /// The endpoint asks for another one to be used.
+    /// The endpoint redirects to another one.
     pub(super) switches: bool,
 }
 
@@ -154,7 +154,7 @@ impl Answers {
         stop.filter(|_| self.endpoints.iter().all(|endpoint| endpoint.is_final))
     }
 
-    /// The longest time for which an endpoint has asked to be left alone.
+    /// The longest pause that an endpoint has asked for.
     pub(super) fn longest_pause(&self) -> Duration {
         self.longest_pause
     }

@@ -281,7 +281,7 @@ impl Model {
         self.answers.may_dial(endpoint, self.asked_for, now) || is_near_the_end(now)
     }
 
-    /// An attempt or a link failed: what that says about its endpoint.
+    /// An attempt or a link failed: records what that means for its endpoint.
     fn failed(&mut self, reason: Reason, input: Input, now: Instant) {
         let verdict = self.verdict(input);
         let is_http = matches!(input, Input::Failed { failure: Failure::Http { .. }, .. });
@@ -307,7 +307,7 @@ impl Model {
         self.stop[1] = self.answers.failed(failed, now);
     }
 
-    /// How long an endpoint that was being tried asked to be left alone, in words.
+    /// The pause that an endpoint asked for during an attempt.
     fn told(&self, input: Input, now: Instant) -> Duration {
         let retry_after = self.config.retry_after;
         let is_attempt = matches!(self.phase(), Some(Phase::Dialing | Phase::Handshaking(_)));
@@ -345,8 +345,8 @@ impl Model {
         })
     }
 
-    /// Behind all delays stands the rate limit: so many dials at once, one more for a person, then
-    /// one per refill.
+    /// Beside all delays there is the rate limit: a burst of dials, one more for the user, then one
+    /// per refill.
     fn dialled(&mut self, now: Instant, redirected: bool) -> Checked {
         let rate = self.config.budget.rate;
         self.dials.push_back(now);

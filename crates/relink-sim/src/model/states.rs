@@ -58,8 +58,8 @@ impl Model {
         matches!(state, State::Connecting(Phase::Waiting) | State::Reconnecting(Phase::Waiting))
     }
 
-    /// Whether a failure may lead there: to a wait, to the next attempt where the wait is none, or
-    /// to an end.
+    /// Whether a failure may lead there: to a wait, to the next attempt if the wait is zero, or to
+    /// an end.
     pub(super) fn is_failure(&self, state: State) -> bool {
         let [_, stop] = self.stop;
         let goes_on = stop.is_none() || self.answers.is_unsure();

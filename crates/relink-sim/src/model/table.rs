@@ -64,7 +64,7 @@ pub(super) fn of_failure(policy: &ClosePolicy, failure: Failure) -> Verdict {
     }
 }
 
-/// Whether somebody decided about the client, and not about one of its endpoints.
+/// Whether the decision is about the client, and not about one of its endpoints.
 pub(super) fn is_about_the_client(stop: StopReason) -> bool {
     let decided =
         ["normal_closure", "account_suspended", "admin_disconnect", "replaced", "heartbeat_lost"];

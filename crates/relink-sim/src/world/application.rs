@@ -18,7 +18,7 @@ use super::plan::Plan;
 use super::{Due, World};
 use crate::cluster::Cluster;
 
-/// What the application was told of its streams and has not taken yet, in order.
+/// The events that the application has not taken yet, in order.
 #[derive(Debug)]
 pub(super) enum Item {
     Message {
@@ -155,7 +155,7 @@ impl Cluster<World> {
     }
 
     fn presence(&mut self, number: usize, channel: Channel, change: PresenceEvent) {
-        // Who is not there any more sees nobody.
+        // A member that has left sees no others.
         if let PresenceEvent::Left(member) | PresenceEvent::StayEnded(member) = change {
             if self.is_active(number, &channel) {
                 self.check_left(number, &channel, &member);
@@ -264,7 +264,7 @@ impl Cluster<World> {
         }
     }
 
-    /// The application takes some of what it was told.
+    /// The application takes some of its events.
     pub(super) fn take_some(&mut self, number: usize) {
         self.env.apps[number].takes = false;
         let most = self.env.dice.between(1, 8);

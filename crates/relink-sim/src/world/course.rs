@@ -52,7 +52,7 @@ impl Cluster<World> {
         self.later(after, Due::Fault);
     }
 
-    /// Nobody stays away, stuck or behind.
+    /// No client stays away, stuck or behind.
     fn mend(&mut self) {
         let now = self.now;
         for app in &mut self.env.apps {
@@ -118,7 +118,7 @@ impl Cluster<World> {
         String::new()
     }
 
-    /// Everybody goes: some say so, some just end. In the end nothing is left of them.
+    /// All clients leave: some close, some just end. In the end nothing is left of them.
     fn leave(&mut self) {
         if self.env.ledger.broken.is_some() {
             return;
@@ -153,7 +153,7 @@ impl Cluster<World> {
         }
     }
 
-    /// Lets time pass until it is so, and says whether it came to be so.
+    /// Lets time pass until a condition holds; returns whether it did.
     fn rest(&mut self, end: Instant, so: impl Fn(&mut Self) -> bool) -> bool {
         while self.env.ledger.broken.is_none() {
             if so(self) {

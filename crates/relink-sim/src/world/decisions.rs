@@ -14,7 +14,7 @@ use crate::cluster::{Cluster, Task, TaskDetail, Transport};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Treatment {
     Answers,
-    /// Does nothing and says so.
+    /// Does nothing and fails.
     Fails,
     /// Does it, and the answer is lost.
     LosesAnswer,
@@ -35,7 +35,7 @@ impl Cluster<World> {
             self.env.places[node].doubts = false;
         }
         for id in self.kill_node(node) {
-            // A machine that lost its power says nothing.
+            // A machine that lost its power sends nothing.
             if self.env.dice.percent(70) {
                 let after = self.env.dice.millis(0, 300);
                 self.lose_client(id, self.now + after);
@@ -194,7 +194,7 @@ impl Cluster<World> {
         self.send_event(node, StoreEvent::Lagged);
     }
 
-    /// An application somewhere else has something to say.
+    /// Another application publishes.
     pub(super) fn publish_something(&mut self) {
         let node = self.env.dice.index(self.nodes.len());
         let client = self.env.dice.index(self.clients.len());

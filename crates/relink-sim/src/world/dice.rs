@@ -14,12 +14,12 @@ impl Dice {
         Self(Pcg32::seed_from_u64(seed))
     }
 
-    /// From 0 up to, and not including, `end`; 0 where that is 0.
+    /// From 0 up to, and not including, `end`; 0 if that is 0.
     pub(super) fn below(&mut self, end: u64) -> u64 {
         if end == 0 { 0 } else { self.0.next_u64() % end }
     }
 
-    /// An index into something that has so many.
+    /// An index into something of this length.
     pub(super) fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).unwrap_or(0)
     }

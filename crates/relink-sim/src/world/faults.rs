@@ -16,7 +16,7 @@ pub(super) struct Seat {
     transport: Option<ConnectionId>,
     /// Since when it has not sat there.
     away_since: Instant,
-    /// When there was a reason to tell others that it left.
+    /// When there was a reason to report that it left.
     excused_at: Option<Instant>,
 }
 
@@ -82,7 +82,7 @@ impl Cluster<World> {
 
     // Who may be missed.
 
-    /// The store has been told that a session is in a channel.
+    /// The store was told that a session is in a channel.
     pub(super) fn seat_taken(&mut self, node: usize, channel: Channel, session: &SessionId) {
         let Some(client) =
             self.clients.iter().position(|client| client.known.as_ref() == Some(session))
@@ -145,7 +145,7 @@ impl Cluster<World> {
         }
     }
 
-    /// Somebody is told that a member left.
+    /// A member was reported as having left.
     pub(super) fn check_left(&mut self, observer: usize, channel: &Channel, member: &Member) {
         let Some(client) = self.clients.iter().position(|client| client.user == member.user) else {
             return;

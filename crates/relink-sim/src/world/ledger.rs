@@ -1,5 +1,5 @@
-//! What is so, seen from outside: everything that was ever published, what each application took of
-//! it, and what became of each message that was sent. It judges, and nobody else knows of it.
+//! The facts, seen from outside: everything that was ever published, what each application took of
+//! it, and the fate of each sent message. It judges, and no other part knows of it.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub(super) enum Fate {
     Rejected,
     InDoubt,
     Dropped(DropReason),
-    /// The client's process ended before it was told.
+    /// The client's process ended before it was reported.
     Untold,
 }
 
@@ -54,7 +54,7 @@ impl Ledger {
         }
     }
 
-    // What the store tells.
+    // Events of the store.
 
     /// The store has appended a message.
     pub(super) fn news(&mut self, news: &StoreEvent) {
@@ -86,14 +86,14 @@ impl Ledger {
         self.effects.contains_key(&*String::from_utf8_lossy(message.as_bytes()))
     }
 
-    // What a client's application does and is told.
+    // Actions and events of a client's application.
 
     pub(super) fn sent(&mut self, key: Key, tag: String, priority: Priority) {
         self.tags.insert(tag.clone(), key);
         self.sent.insert(key, Sent { tag, priority, fate: None });
     }
 
-    /// What an event says about the fates of messages.
+    /// The fates of messages in an event.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "most events are about no message of the application"
@@ -109,7 +109,7 @@ impl Ledger {
                 (first.0..=last.0)
                     .for_each(|receipt| self.fate((client, life, receipt), Fate::InDoubt));
             }
-            // One that is dropped at once is told before `send` has returned.
+            // One that is dropped at once is reported before `send` has returned.
             Event::Dropped { first, last, why, .. } => {
                 (first.0..=last.0)
                     .for_each(|receipt| self.fate((client, life, receipt), Fate::Dropped(*why)));
@@ -129,7 +129,7 @@ impl Ledger {
         }
     }
 
-    /// The process is gone, and will not be told what became of its messages.
+    /// The process is gone, and will not learn the fate of its messages.
     pub(super) fn gone(&mut self, client: usize, life: u32) {
         for (_, sent) in self.sent.range_mut((client, life, 0)..=(client, life, u64::MAX)) {
             sent.fate.get_or_insert(Fate::Untold);
@@ -149,7 +149,7 @@ impl Ledger {
         self.cursors.get(&(client, stream.clone())).copied()
     }
 
-    /// An application takes a message; a channel's says where it is, the session's own does not.
+    /// An application takes a message; a channel's has a position, the session's own has none.
     pub(super) fn take(
         &mut self,
         client: usize,
@@ -182,7 +182,7 @@ impl Ledger {
 
     // The end.
 
-    /// Every message has its one fate, and its effect is what the fate says.
+    /// Every message has one fate, and its effect agrees with it.
     pub(super) fn close(&mut self) {
         let mut wrong = Vec::new();
         for (key, Sent { tag, fate, .. }) in &self.sent {

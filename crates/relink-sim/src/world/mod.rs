@@ -10,9 +10,9 @@
 //!
 //! There are three parts in a run. In the first, there is trouble: [faults](Profile) and work at
 //! random. In the second, the trouble has stopped, and all must come to rest: every message has its
-//! fate, every application has taken what is there for it, everybody sees everybody. In the third,
-//! the clients leave, and nothing must be left of them. A ledger, which sees what is stored and
-//! what is told, judges all along.
+//! fate, every application has taken its messages, all members see each other. In the third, the
+//! clients leave, and nothing must be left of them. A ledger, which sees what is stored and
+//! reported, judges all along.
 
 mod application;
 mod course;
@@ -44,7 +44,7 @@ use network::Manner;
 use plan::Plan;
 pub use plan::Profile;
 
-/// So many lines of a failed run are shown.
+/// The number of lines shown of a failed run.
 const SHOWN: usize = 300;
 
 /// What happened in a run that broke no rule.
@@ -83,7 +83,7 @@ impl Report {
     }
 }
 
-/// A run that broke a rule, told from its end backwards as far as a person reads.
+/// A run that broke a rule, with its last lines.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Failure {
@@ -109,7 +109,7 @@ impl fmt::Display for Failure {
 enum Due {
     /// A request reaches the store.
     Store(Task),
-    /// A node of this life is told that it may have missed something.
+    /// A node gets `Lagged`.
     Doubt {
         node: usize,
         life: u32,
@@ -187,7 +187,7 @@ pub fn run(profile: Profile, seed: u64) -> Result<Report, Failure> {
     if cluster.env.ledger.broken.is_none() {
         return Ok(cluster.report());
     }
-    // The same once more, told aloud: words take longer than all the rest.
+    // The same once more, with a transcript, which takes longer than all the rest.
     let mut cluster = World::cluster(profile, seed, true);
     cluster.run_to_the_end();
     let World { ledger, transcript, .. } = cluster.env;

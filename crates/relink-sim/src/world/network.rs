@@ -12,8 +12,8 @@ use super::World;
 use super::dice::Dice;
 use crate::cluster::{Cluster, Direction, words};
 
-/// Which frames suffer at the ends of a transport. One kind of trouble for each: a loss and a
-/// double of the same thing would hide each other from whoever counts.
+/// Which frames are affected by faults of a transport. One kind for each: a loss and a duplicate
+/// would cancel out in a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
     Faithful,
@@ -102,9 +102,8 @@ impl Cluster<World> {
     }
 }
 
-/// Whether such a frame suffers. Those that open, close and tell of members are only lost with
-/// their transport: a WebSocket has no way to lose them, and the subprotocol counts what is worth
-/// counting.
+/// Whether such a frame is affected. Those that open, close and list members are only lost with
+/// their transport: a WebSocket cannot lose them, and the subprotocol counts the others.
 fn suffers(manner: Manner, way: Direction, frame: &Frame) -> bool {
     let Frame::Message(message) = frame else { return false };
     let once = manner == Manner::Loses;

@@ -40,23 +40,23 @@ pub(super) enum Fault {
     Offline,
     /// A node is gone with all it knew, and another one starts in its place later.
     Kill,
-    /// A node sends its clients away and starts anew later.
+    /// A node drains and restarts later.
     Drain,
     /// The store fails for a while, before or after it did what was asked.
     Store,
-    /// News are lost for a while; then a doubt is told.
+    /// Store events are lost for a while; then `Lagged` is emitted.
     StoreEvent,
     /// An application does not take its messages for a while.
     Behind,
     /// A channel's tokens cannot be had, or are refused, for a while.
     Tokens,
-    /// A client's process ends, and another one goes on with its session.
+    /// A client's process ends, and another one resumes its session.
     Crash,
     /// A client's process ends, and another one begins.
     Amnesia,
     /// The socket of a connection takes nothing for a while.
     Stuck,
-    /// Somebody presses the button.
+    /// The user retries.
     Retry,
 }
 
@@ -77,9 +77,9 @@ pub(super) struct Plan {
     pub(super) faulty_wires: u64,
     pub(super) history: HistoryConfig,
     pub(super) node: NodeConfig,
-    /// The handshake does not say whose a connection is.
+    /// The handshake does not authenticate.
     pub(super) asks_who: bool,
-    /// Nothing can be lost for want of room or time.
+    /// Nothing can be lost for lack of room or time.
     pub(super) roomy: bool,
     /// Sessions last longer than any trouble with the store.
     pub(super) lasting: bool,
@@ -87,7 +87,7 @@ pub(super) struct Plan {
     pub(super) slow: (u64, u64),
     /// How many in a hundred messages are padded.
     pub(super) padded: u64,
-    /// What is larger does not get to a node, whatever the node says that it takes.
+    /// Larger messages do not reach a node, whatever limit it announces.
     pub(super) passes: usize,
 }
 
@@ -141,8 +141,8 @@ impl Plan {
         self.slow = dice.pick(&[(5, 3_000), (20, 15_000), (5, 90_000)]);
         self.padded = dice.pick(&[3, 10, 30]);
         match dice.below(3) {
-            // The node says what it takes; it publishes less; or something in between takes less,
-            // and says nothing.
+            // The node announces its limit; it publishes less; or something in between has a lower,
+            // silent limit.
             0 => self.node.max_message = 512,
             1 => self.node.max_publication = 600,
             _ => self.passes = 700,

@@ -1,4 +1,4 @@
-//! A client's process ends, and another one goes on from what the application remembers.
+//! A client's process ends, and another one resumes from what the application stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ impl Cluster<World> {
         self.note(|| {
             format!("client {number} ends; another one goes on with {resume:?} and {places:?}")
         });
-        // What it was told of gaps it has heard; the messages are lost with it.
+        // Reported gaps count; the messages are lost with it.
         for item in std::mem::take(&mut self.env.apps[number].queue) {
             match item {
                 Item::Message { .. } => {}

@@ -1,4 +1,4 @@
-//! The server's half of Metered's protocol: peers, channels, and who hears what.
+//! The server's half of Metered's protocol: peers, channels, and routing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -42,14 +42,14 @@ pub struct Hub<K> {
 }
 
 impl<K: Ord + Clone> Hub<K> {
-    /// Nobody is connected. Messages of more bytes than this are for the wire to refuse.
+    /// Creates a hub without connections. The wire refuses messages of more bytes than this.
     #[must_use]
     pub const fn new(max_message_size: u64) -> Self {
         Self { max_message_size, peers: BTreeMap::new(), channels: BTreeMap::new() }
     }
 
-    /// Somebody connected whose token was found good until `expires_at`; the time, too, in seconds
-    /// since 1970. Send them this first.
+    /// A client connected, with a token that is valid until `expires_at`; times in seconds
+    /// since 1970. Returns the first frame for it.
     #[must_use = "the client waits for it"]
     pub fn connected(
         &mut self,
@@ -115,22 +115,22 @@ impl<K: Ord + Clone> Hub<K> {
         }
     }
 
-    /// A connection is gone; what the others are told.
-    #[must_use = "the others want to know"]
+    /// Removes a connection; returns the frames for the others.
+    #[must_use = "the others must be notified"]
     pub fn disconnected(&mut self, key: &K) -> Vec<Reply<K>> {
         let Some(peer) = self.peers.remove(key) else { return Vec::new() };
         let channels: Vec<String> = self.channels.keys().cloned().collect();
         channels.iter().flat_map(|channel| self.leave(key, channel, &peer)).collect()
     }
 
-    /// The server goes: tell this connection, and close it with 1001 after it.
-    #[must_use = "the client wants to be told"]
+    /// The frame for a connection when the server shuts down; close it with 1001 after that.
+    #[must_use = "the client must be notified"]
     pub fn going_away(retry_after: Duration) -> ServerFrame {
         let retry_after_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
         ServerFrame::GoingAway { retry_after_ms }
     }
 
-    /// Everybody who is connected.
+    /// All connections.
     pub fn connections(&self) -> impl Iterator<Item = (&K, &Peer)> {
         self.peers.iter()
     }

@@ -26,9 +26,9 @@ impl Direction {
 pub enum Termination {
     /// Both sides see a reset (RST), in the middle of whatever they are doing.
     Reset,
-    /// The end of the stream (FIN) in this direction; what comes after it is not forwarded. In both
-    /// directions that ends the connection, in one of them it is half-closed until the other side
-    /// ends it, too.
+    /// Ends the stream (FIN) in this direction; later bytes are not forwarded. In both directions
+    /// that ends the connection, in one of them it is half-closed until the other side ends it,
+    /// too.
     Fin(Direction),
 }
 
@@ -41,13 +41,13 @@ pub enum Fault {
     /// Nothing is forwarded, neither an end nor a reset: silence. What is sent meanwhile waits, as
     /// it does in a network that is interrupted, and comes through after [`Pass`](Self::Pass).
     Hole(Direction),
-    /// Every byte arrives so much later.
+    /// Delays every byte by this.
     Delay(Direction, Duration),
-    /// So many bytes a second.
+    /// Limits the rate to this many bytes a second.
     Rate(Direction, NonZeroU32),
     /// The connection is cut, now. Does nothing to connections that come later.
     Cut(Termination),
-    /// The connection is cut after exactly so many more bytes in this direction (in each one, with
+    /// Cuts the connection after exactly this many more bytes in this direction (in each one, with
     /// [`Direction::Both`]): in the middle of a frame, of a header, of a handshake. On connections
     /// that come later, counted from their start.
     CutAfter(Direction, u64, Termination),
@@ -62,11 +62,11 @@ pub enum Dials {
     Pass,
     /// They are accepted and reset at once.
     Reset,
-    /// Nobody listens: the system refuses them.
+    /// The port is closed: the system refuses them.
     Closed,
 }
 
-/// What one direction is told.
+/// The faults of one direction.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Flow {
     pub(super) hole: bool,
@@ -77,7 +77,7 @@ pub(super) struct Flow {
     pub(super) cut_at: Option<(u64, Termination)>,
 }
 
-/// What a connection is told.
+/// The faults of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Orders {
     pub(super) up: Flow,
@@ -90,7 +90,7 @@ impl Orders {
         if way == Direction::Up { &self.up } else { &self.down }
     }
 
-    /// Changes what is told; `forwarded` says how many bytes went up and down so far.
+    /// Applies a fault; `forwarded` is the number of bytes forwarded up and down so far.
     pub(super) fn apply(&mut self, fault: Fault, forwarded: (u64, u64)) {
         match fault {
             Fault::Pass => {

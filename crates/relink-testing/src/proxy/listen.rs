@@ -20,11 +20,11 @@ const BACKLOG: u32 = 1024;
 /// How long to wait when the system has no socket to give, or not this port.
 const OUT_OF_SOCKETS: Duration = Duration::from_millis(10);
 
-/// A port that stays this proxy's own while nobody listens there.
+/// A port that stays reserved while the proxy does not listen.
 pub(super) struct Port {
     addr: SocketAddr,
-    /// Bound and never listening: the system gives the port to nobody else, and refuses whoever
-    /// dials it. Elsewhere the port is free while it is closed.
+    /// Bound and never listening: the system does not reassign the port, and refuses connections to
+    /// it. On other systems the port is free while it is closed.
     #[cfg(target_os = "linux")]
     _placeholder: TcpSocket,
     listener: Option<TcpListener>,

@@ -27,7 +27,7 @@ use fault::Orders;
 use listen::Port;
 use relay::Relay;
 
-/// A TCP proxy on 127.0.0.1 that forwards to an upstream, until it is told to do worse.
+/// A TCP proxy on 127.0.0.1 that forwards to an upstream, with faults on demand.
 ///
 /// It knows nothing of WebSocket: it cuts where the bytes are, also in the middle of a frame. What
 /// a [`Fault`] does to connections and [`Dials`] to clients that come later can be changed at any
@@ -101,7 +101,7 @@ struct Shared {
 
 struct State {
     upstream: SocketAddr,
-    /// What the next connection is told at its start.
+    /// The initial faults of the next connection.
     orders: Orders,
     live: BTreeMap<usize, Arc<Relay>>,
     dials: usize,
@@ -165,7 +165,7 @@ impl Proxy {
         self.shared.dials.send_replace(dials);
     }
 
-    /// Where connections that come later lead. Live ones stay where they are.
+    /// Sets the upstream of later connections. Live ones keep theirs.
     pub fn set_upstream(&self, upstream: SocketAddr) {
         self.shared.state().upstream = upstream;
     }
@@ -183,8 +183,8 @@ impl Proxy {
         }
     }
 
-    /// Does what the schedule says, each act at its time, counted from now. Dropped, it leaves
-    /// things as they are.
+    /// Plays a schedule, each act at its time, counted from now. If the future is dropped, the
+    /// current faults stay.
     pub async fn play(&self, schedule: &Schedule, upstreams: &[SocketAddr]) {
         let start = tokio::time::Instant::now();
         for (at, act) in schedule.acts() {

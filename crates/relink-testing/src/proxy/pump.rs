@@ -14,7 +14,7 @@ use super::{
     relay::Relay,
 };
 
-/// So many bytes may be on their way in one direction; then the sender has to wait.
+/// The maximum bytes in flight in one direction; beyond it, the sender has to wait.
 const BUFFER: usize = 256 * 1024;
 /// The most that is read at a time.
 const CHUNK: usize = 16 * 1024;
@@ -42,8 +42,8 @@ pub(super) struct Waiting {
 }
 
 impl Pump<'_> {
-    /// Returns at the end of the stream in this direction, which is passed on; with an error where
-    /// a side is lost.
+    /// Returns at the end of the stream in this direction, which is passed on; with an error if a
+    /// side is lost.
     pub(super) async fn run(mut self) -> io::Result<()> {
         loop {
             let orders = *self.orders.borrow_and_update();
@@ -87,7 +87,7 @@ impl Pump<'_> {
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && !is_due => {}
                 read = read(&mut self.from, &mut chunk), if !flow.hole && self.waiting.has_room() => {
                     match read? {
-                        // The error was told to the one who wrote.
+                        // The error was returned to the writer.
                         0 if self.relay.is_broken() => return Err(io::ErrorKind::ConnectionReset.into()),
                         0 => self.waiting.end = Some(Instant::now()),
                         _ => self.waiting.push(chunk),
@@ -128,7 +128,7 @@ impl Waiting {
         }
     }
 
-    /// When something is to be done: a chunk to be written, or the end to be passed on.
+    /// When the next action is due: writing a chunk, or passing on the end.
     fn due(&self, flow: &Flow) -> Option<Instant> {
         if flow.hole {
             return None;

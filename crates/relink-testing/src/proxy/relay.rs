@@ -50,7 +50,7 @@ impl Relay {
         self.orders.send_modify(|orders| orders.apply(fault, forwarded));
     }
 
-    /// So many bytes have gone this way that it is cut, once.
+    /// Cuts the connection, once, when the bytes in this direction are used up.
     pub(super) fn cut(&self, way: Direction, end: Termination) {
         self.orders.send_modify(|orders| {
             orders.forget_cut(way);
@@ -116,7 +116,7 @@ async fn both(client: &mut TcpStream, server: &mut TcpStream, relay: &Relay) -> 
     Ok(())
 }
 
-/// Both sides have been told the end: gives them the time to read what is under way. A socket that
+/// After the end was passed to both sides, gives them time to read what is in flight. A socket that
 /// is closed with unread bytes is reset, and a reset can overtake them.
 pub(super) async fn leave([mut client, mut server]: [TcpStream; 2]) {
     async fn read_up(tcp: &mut TcpStream) {

@@ -41,8 +41,8 @@ impl Schedule {
         Self(acts)
     }
 
-    /// So many faults within this time, drawn from the seed: cuts of every kind, holes, delays, low
-    /// rates, clients that are refused, changes of the upstream. Each one ends where the next one
+    /// This many faults within this time, drawn from the seed: cuts of every kind, holes, delays,
+    /// low rates, refused clients, changes of the upstream. Each one ends where the next one
     /// begins, the last one at the end of the time.
     #[must_use]
     pub fn random(seed: u64, faults: usize, within: Duration) -> Self {

@@ -24,7 +24,7 @@ pub struct Observed<Rt> {
     rt: Rt,
     tasks: Arc<Count>,
     sockets: Arc<Count>,
-    /// What every name means, in place of what the resolver says.
+    /// The addresses of every name, in place of the resolver's.
     names: Option<Vec<SocketAddr>>,
     /// The milliseconds for which the machine was suspended.
     suspended: Arc<AtomicU64>,
@@ -47,7 +47,7 @@ impl<Rt: Runtime> Observed<Rt> {
         Self { names: Some(addresses), ..Self::new(rt) }
     }
 
-    /// The machine is suspended for so long: its clock goes on, its timers stand still.
+    /// Suspends the machine for this long: its clock continues, its timers stop.
     pub fn suspend(&self, time: Duration) {
         let millis = u64::try_from(time.as_millis()).expect("some hours");
         self.suspended.fetch_add(millis, Ordering::SeqCst);

@@ -1,5 +1,5 @@
-//! Values out of CBOR. What comes in here is one whole item, well-formed as
-//! [`extent`](super::extent) has it; `None` says that it is of another kind.
+//! Values from CBOR. The input is one whole item, found well-formed by [`extent`](super::extent);
+//! `None` means that it is of another kind.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -55,7 +55,7 @@ pub(super) fn bytes(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(Cow::Owned(whole))
 }
 
-/// The fields of a map; `None` for another item. Keys that are not ours are passed over.
+/// The fields of a map; `None` for another item. Unknown keys are ignored.
 pub(super) fn fields(bytes: &[u8]) -> Option<Result<Fields<'_>, DecodeError>> {
     let mut decoder = Decoder::new(bytes);
     decoder.map().ok()?;
@@ -78,7 +78,7 @@ pub(super) fn elements(bytes: &[u8], most: usize) -> Option<Vec<Raw<'_>>> {
     Some(items(bytes.get(decoder.position()..)?).take(most).map(Raw::Cbor).collect())
 }
 
-/// What is inside a container, up to its end: no item begins with a break.
+/// The items inside a container, up to its end: no item begins with a break.
 fn items(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
     core::iter::from_fn(move || {
         let (inner, after) = rest.split_at_checked(item(rest).ok()?)?;

@@ -1,4 +1,4 @@
-//! What a client says, both ways.
+//! A client's frames, encoded and decoded.
 
 use crate::limits;
 use relink::Message;

@@ -1,23 +1,23 @@
-//! Where a CBOR item ends, and whether it is one: well-formed by RFC 8949, appendix C, with its
-//! text in UTF-8. Runs in constant memory, and looks at no byte that is not there, whatever lengths
-//! are claimed.
+//! Finds where a CBOR item ends, and whether it is well-formed by RFC 8949, appendix C, with its
+//! text in UTF-8. Runs in constant memory, and never reads past the end, whatever lengths are
+//! claimed.
 
 use core::str;
 
 use crate::limits::DEPTH;
 
-/// Why bytes are no item.
+/// Why bytes are not an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flaw {
     NotWellFormed,
-    /// Nested deeper than anybody needs; whether it is well-formed was not looked at.
+    /// Nested too deeply; whether it is well-formed was not checked.
     TooDeep,
 }
 
-/// What was begun and has not ended.
+/// An incomplete container.
 #[derive(Debug, Clone, Copy)]
 enum Open {
-    /// So many items follow.
+    /// This many items follow.
     Items(u64),
     /// Items follow, up to a break; of a map, an even number.
     Array,
@@ -37,7 +37,7 @@ pub(super) fn item(bytes: &[u8]) -> Result<usize, Flaw> {
     let mut stack = [Open::Items(1); DEPTH + 1];
     let mut depth = 0_usize;
     loop {
-        // What is complete is left, and counts as an item of what is around it.
+        // A complete container counts as an item of the one around it.
         while matches!(stack.get(depth), Some(Open::Items(0))) {
             let Some(outer) = depth.checked_sub(1) else { return Ok(bytes.len() - reader.0.len()) };
             depth = outer;
@@ -65,7 +65,7 @@ pub(super) fn item(bytes: &[u8]) -> Result<usize, Flaw> {
     }
 }
 
-/// The bytes that were not looked at yet.
+/// The bytes that were not read yet.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// Reads an item without those inside it; returns what follows inside.
+    /// Reads the head of an item; returns what follows inside.
     fn head(&mut self, expects: Open) -> Result<Option<Open>, Flaw> {
         let first = self.take(1)?.first().copied().unwrap_or_default();
         let (major, info) = (first >> 5, first & 0x1f);
@@ -120,7 +120,8 @@ impl<'a> Reader<'a> {
         Ok(self.take(length)?.iter().fold(0, |argument, byte| argument << 8 | u64::from(*byte)))
     }
 
-    /// Items take a byte each at least: a claim of more than there is ends here.
+    /// An item takes at least one byte, so a claim of more items than there are bytes is refused
+    /// here.
     fn items(&self, count: u64, each: u64) -> Result<Option<Open>, Flaw> {
         match count.checked_mul(each) {
             Some(items) if items <= self.0.len() as u64 => Ok(Some(Open::Items(items))),

@@ -1,5 +1,4 @@
-//! What came in: the fields of one record, found in either encoding, and read as the frame asks for
-//! them.
+//! Decoding: the fields of one record, found in either encoding, and read as the frame needs them.
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -18,14 +17,14 @@ use super::malformed::DecodeError;
 use super::names::Key;
 use super::{cbor, json};
 
-/// A value that was found and not yet read.
+/// A value that was found but not read yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Raw<'a> {
     Json(&'a str),
     Cbor(&'a [u8]),
 }
 
-/// The fields of a record that have names of ours.
+/// The known fields of a record.
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a>([Option<Raw<'a>>; Key::NAMES.len()]);
 
@@ -44,7 +43,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A field that stands twice could mean one thing here and another elsewhere.
+    /// Other decoders might pick the other value of a duplicate field.
     pub(super) fn add(&mut self, key: Key, raw: Raw<'a>) -> Result<(), DecodeError> {
         match self.0.get_mut(usize::from(key.number())) {
             Some(Some(_)) => Err(DecodeError::refused(format!("{}: twice", key.name()))),
@@ -107,7 +106,7 @@ impl<'a> Fields<'a> {
         flag.map(Some).ok_or_else(|| DecodeError::wanted(key, "true or false"))
     }
 
-    /// Text of so many bytes.
+    /// Text of a length in these bounds, in bytes.
     pub(super) fn text(
         &self,
         key: Key,
@@ -135,8 +134,7 @@ impl<'a> Fields<'a> {
         self.get(Key::Text).or(self.get(Key::Base64)).is_some()
     }
 
-    /// The payload of a message: a part of the message's own memory where nothing had to be
-    /// unescaped.
+    /// The payload of a message: a part of the message's own memory if nothing had to be unescaped.
     pub(super) fn payload(&self, message: &Message) -> Result<Message, DecodeError> {
         match (self.get(Key::Text), self.get(Key::Base64)) {
             (Some(raw), None) => {
@@ -170,7 +168,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A record in this one.
+    /// A nested record.
     pub(super) fn record<T>(
         &self,
         key: Key,
@@ -182,7 +180,7 @@ impl<'a> Fields<'a> {
         read.map(Some).map_err(|error| error.inside(key))
     }
 
-    /// Records in this one; none where there is no list.
+    /// Nested records; empty if there is no list.
     pub(super) fn records<T>(
         &self,
         key: Key,
@@ -235,7 +233,7 @@ fn part(message: &Message, bytes: &[u8]) -> Bytes {
     }
 }
 
-/// What a frame cannot do without.
+/// A required field.
 pub(super) fn need<T>(key: Key, value: Option<T>) -> Result<T, DecodeError> {
     value.ok_or_else(|| DecodeError::missing(key))
 }

@@ -1,5 +1,5 @@
-//! Values out of JSON. What comes in here is the text of one whole value, as `serde_json` has found
-//! it; `None` says that it is of another kind.
+//! Values from JSON. The input is the text of one whole value, as found by `serde_json`; `None`
+//! means that it is of another kind.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -35,12 +35,12 @@ pub(super) fn flag(text: &str) -> Option<bool> {
     serde_json::from_str(text).ok()
 }
 
-/// Borrowed where nothing is escaped.
+/// Borrowed if nothing is escaped.
 pub(super) fn string(text: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str(text).ok().map(|Unescaped(text)| text)
 }
 
-/// The fields of an object; `None` for another value. Names that are not ours are passed over.
+/// The fields of an object; `None` for another value. Unknown names are ignored.
 pub(super) fn fields(text: &str) -> Option<Result<Fields<'_>, DecodeError>> {
     serde_json::from_str(text).ok().map(|Object(fields)| fields)
 }
@@ -77,7 +77,7 @@ impl<'de> Visitor<'de> for UnescapedVisitor {
     }
 }
 
-/// A name of ours, or another one.
+/// A known name, or another one.
 struct Name(Option<Key>);
 
 impl<'de> Deserialize<'de> for Name {

@@ -1,4 +1,4 @@
-//! How long a frame is once it is written: counted, not written. `record` writes the same.
+//! The length of a frame as it is written, counted without writing it. `record` writes the same.
 
 use core::convert::Infallible;
 
@@ -44,7 +44,7 @@ impl Value<'_> {
     }
 }
 
-/// What these take with a comma between neighbors.
+/// The total of these lengths with a comma between neighbors.
 fn separated(lengths: impl ExactSizeIterator<Item = usize>) -> usize {
     let commas = lengths.len().saturating_sub(1);
     lengths.fold(commas, usize::saturating_add)
@@ -54,7 +54,7 @@ fn json_text_len(text: &str) -> usize {
     2 + text.bytes().map(json_byte_len).sum::<usize>()
 }
 
-/// Quotes, backslashes and control characters are escaped; the rest of UTF-8 stands as it is.
+/// Quotes, backslashes and control characters are escaped; the rest of UTF-8 is unchanged.
 const fn json_byte_len(byte: u8) -> usize {
     match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
@@ -63,7 +63,7 @@ const fn json_byte_len(byte: u8) -> usize {
     }
 }
 
-/// Takes everything, keeps its length.
+/// Counts what is written to it.
 struct Counter(usize);
 
 impl Write for Counter {

@@ -1,4 +1,4 @@
-//! A message that is no frame.
+//! A message that is not a frame.
 
 use alloc::format;
 use alloc::string::String;
@@ -21,9 +21,9 @@ use super::names::Key;
 #[error("invalid relink.v1 frame: {detail}")]
 #[non_exhaustive]
 pub struct DecodeError {
-    /// 1007 where it is not well-formed, 1003 where it is, and is no frame all the same.
+    /// 1007 if it is not well-formed, 1003 if it is well-formed but not a frame.
     pub close: CloseCode,
-    /// Which field, and what is allowed. Nothing of the message is in it: there might be a token.
+    /// Which field, and what is allowed. It has nothing of the message, which may have a token.
     pub detail: String,
 }
 
@@ -33,7 +33,7 @@ impl DecodeError {
         Self { close: CloseCode::INVALID_DATA, detail: detail.into() }
     }
 
-    /// Well-formed, and no frame.
+    /// Well-formed, but not a frame.
     pub(super) fn refused(detail: impl Into<String>) -> Self {
         Self { close: CloseCode::UNSUPPORTED_DATA, detail: detail.into() }
     }
@@ -46,7 +46,7 @@ impl DecodeError {
         Self::refused(format!("{}: missing", key.name()))
     }
 
-    /// The same, seen from the record around it.
+    /// The same, with the path of the record around it.
     pub(super) fn inside(self, outer: Key) -> Self {
         Self { detail: format!("{}.{}", outer.name(), self.detail), ..self }
     }

@@ -1,18 +1,17 @@
 //! Frames as messages, and messages as frames: JSON in text messages, CBOR (RFC 8949) in binary
 //! ones.
 //!
-//! Each frame is described once in each direction: as a [`record`] of named values that either
-//! encoding writes, and from [`fields`] that either encoding has found. The rest is about one
-//! encoding only.
+//! Each frame is described once in each direction: as a [`record`] of named values, written in
+//! either encoding, and from [`fields`] found in either encoding. The rest is about one encoding
+//! only.
 //!
-//! * JSON is read by `serde_json`, in two steps: the fields' raw text first, then what the frame
-//!   needs of it, with a name for what is wrong. Raw text comes from its non-recursive scanner, so
-//!   that depth costs nothing.
-//! * CBOR is written and its values are read by `minicbor`: it knows no reflection, allocates
-//!   nothing of its own, and needs nothing but an allocator. What is well-formed is decided in
-//!   [`extent`], as minicbor's `skip` takes breaks where none belong. `ciborium` would have been
-//!   the alternative through serde; it reads whole values into a tree of its own, and integers as
-//!   keys need a tree.
+//! * JSON is read by `serde_json`, in two steps: the fields' raw text first, then the values that
+//!   the frame needs, with a precise error for each. Raw text comes from its non-recursive scanner,
+//!   so that depth costs nothing.
+//! * CBOR is written and its values are read by `minicbor`: it uses no reflection, allocates
+//!   nothing itself, and needs only `alloc`. Well-formedness is decided in [`extent`], as
+//!   minicbor's `skip` accepts misplaced breaks. The alternative through serde, `ciborium`, reads
+//!   whole values into a tree, which integers as keys need.
 
 mod cbor;
 mod client;
@@ -30,7 +29,7 @@ use relink::Message;
 
 pub use malformed::DecodeError;
 
-/// How a frame is written. The opcode of the message tells it; a server answers in the encoding of
+/// How a frame is written. The opcode of the message shows it; a server answers in the encoding of
 /// the hello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a WebSocket has two kinds of data")]
@@ -64,15 +63,15 @@ pub trait Codec: Sized {
     #[must_use]
     fn encode(&self, encoding: Encoding) -> Message;
 
-    /// The length of [`encode`](Self::encode)d, without the work.
+    /// The length of the encoded frame, without encoding it.
     #[must_use]
     fn encoded_len(&self, encoding: Encoding) -> usize;
 
-    /// The frame in a message, and its encoding. Fields that this version does not know are passed
-    /// over.
+    /// The frame in a message, and its encoding. Fields that this version does not know are
+    /// ignored.
     ///
-    /// Needs memory in proportion to the message, whatever it says. A payload shares the message's
-    /// memory.
+    /// Needs memory in proportion to the message, whatever its content. A payload shares the
+    /// message's memory.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! What fields and frames are called: by name in JSON, by number in CBOR. `docs/protocol.md` has
-//! the same tables.
+//! The names and numbers of fields and frames: names in JSON, numbers in CBOR. `docs/protocol.md`
+//! has the same tables.
 
 /// An enum whose variants have a name and a number.
 macro_rules! names {
@@ -9,7 +9,7 @@ macro_rules! names {
         pub(in crate::codec) enum $name { $( $variant = $number, )* }
 
         impl $name {
-            /// All names, for people.
+            /// All names, for errors.
             pub(in crate::codec) const NAMES: &'static [&'static str] = &[$( $text, )*];
 
             pub(in crate::codec) const fn name(self) -> &'static str {
@@ -32,8 +32,8 @@ macro_rules! names {
 }
 
 names! {
-    /// A field, with one meaning and one type wherever it stands. Those of frequent frames fit into
-    /// one byte of CBOR.
+    /// A field, with one meaning and one type in every frame. Those of frequent frames fit into one
+    /// byte of CBOR.
     Key {
         Type = 0 "type",
         Serial = 1 "serial",
@@ -70,7 +70,7 @@ names! {
 }
 
 names! {
-    /// What a client says.
+    /// The client's frames.
     ClientKind {
         Hello = 1 "hello",
         Message = 2 "message",
@@ -82,7 +82,7 @@ names! {
 }
 
 names! {
-    /// What a server says. No number means one thing here and another there.
+    /// The server's frames. No number is used in both directions.
     ServerKind {
         Welcome = 7 "welcome",
         Ack = 8 "ack",

@@ -1,4 +1,4 @@
-//! What several frames have in them, both ways.
+//! Parts that several frames share, encoded and decoded.
 
 use alloc::borrow::Cow;
 
@@ -78,12 +78,12 @@ impl<'a> Record<'a> {
 }
 
 impl Fields<'_> {
-    /// A serial or an offset, which count from 1.
+    /// A serial or an offset, counted from 1.
     pub(super) fn counted(&self, key: Key) -> Result<Option<u64>, DecodeError> {
         self.number(key, 1..=limits::NUMBER)
     }
 
-    /// How many, or the last of those that count from 1.
+    /// A count, or the last of numbers that start at 1.
     pub(super) fn count(&self, key: Key) -> Result<u64, DecodeError> {
         need(key, self.number(key, 0..=limits::NUMBER)?)
     }
@@ -141,7 +141,7 @@ impl Fields<'_> {
         Ok(Member { user, join, info })
     }
 
-    /// What a member says of itself.
+    /// A presence text.
     pub(super) fn words(&self, key: Key) -> Result<Option<Text>, DecodeError> {
         Ok(self.string(key, 0..=limits::PRESENCE)?.map(Text::from))
     }

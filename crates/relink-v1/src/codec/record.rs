@@ -1,4 +1,4 @@
-//! What goes out: named values, written in either encoding.
+//! Encoding: named values, written in either encoding.
 
 use alloc::vec::Vec;
 
@@ -60,7 +60,7 @@ impl<'a> Record<'a> {
 
     pub(super) fn encode(&self, encoding: Encoding) -> Message {
         match encoding {
-            // Neither can fail: memory takes everything, and every key is text.
+            // Neither can fail: they write to memory, and every key is text.
             Encoding::Json => {
                 Message::Text(Text::from(serde_json::to_string(self).unwrap_or_default()))
             }

@@ -1,4 +1,4 @@
-//! What a server says, both ways.
+//! A server's frames, encoded and decoded.
 
 use core::time::Duration;
 
@@ -171,7 +171,7 @@ fn of<'a>(kind: ServerKind) -> Record<'a> {
     Record::default().with(Key::Type, Value::Kind(kind.name(), kind.number()))
 }
 
-/// Rounded up, and no more than fits on the wire.
+/// Rounded up, and at most what fits on the wire.
 fn milliseconds(duration: Duration) -> u64 {
     let milliseconds = duration.as_nanos().div_ceil(1_000_000);
     u64::try_from(milliseconds).unwrap_or(u64::MAX).min(limits::NUMBER)

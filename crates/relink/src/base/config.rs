@@ -131,7 +131,7 @@ macro_rules! config {
 }
 pub use config;
 
-/// A configuration that cannot work: which field, what it says, and what is allowed.
+/// A configuration that cannot work: the field, its value, and what is allowed.
 ///
 /// ```
 /// use core::time::Duration;
@@ -189,7 +189,7 @@ pub enum Value {
     Text(&'static str),
 }
 
-/// What would have been allowed, for the message.
+/// What is allowed, for the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Allowed {
     AtLeast(Value),

@@ -1,5 +1,4 @@
-//! Durations as people write them: `500ms`, `30s`, `2m`, `1h`, `1m30s`, and `off` where nothing is
-//! meant.
+//! Durations as people write them: `500ms`, `30s`, `2m`, `1h`, `1m30s`, and `off` for none.
 
 use core::fmt;
 use core::num::IntErrorKind;
@@ -8,7 +7,7 @@ use core::time::Duration;
 
 /// A duration that prints and parses as people write it. Units: `ns`, `us`, `ms`, `s`, `m`, `h`,
 /// `d`; several parts may follow each other, from large to small or not. A bare number is refused:
-/// nobody can know its unit.
+/// its unit is unknown.
 ///
 /// ```
 /// use core::time::Duration;

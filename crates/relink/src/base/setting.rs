@@ -16,11 +16,11 @@ pub trait Setting: Copy {
     /// The setting with this value; `None` if the type cannot hold it.
     fn of(value: Value) -> Option<Self>;
 
-    /// What a file may say, for an error.
+    /// What a file may contain, for an error.
     #[cfg(feature = "serde")]
     fn expected(f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result;
 
-    /// Reads what a file says.
+    /// Reads a value from a file.
     ///
     /// # Errors
     ///
@@ -251,7 +251,7 @@ pub fn serialize<T: Setting, S: serde::Serializer>(setting: &T, to: S) -> Result
 ///
 /// # Errors
 ///
-/// If the file says something else.
+/// If the file has something else.
 #[cfg(feature = "serde")]
 pub fn deserialize<'de, T: Setting, D: serde::Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     use core::fmt;

@@ -37,25 +37,25 @@ pub struct Stats {
     pub messages_received: u64,
     /// Their bytes, without framing.
     pub bytes_received: u64,
-    /// Messages dropped from the outbox: overflow, time to live, or the end of the link.
+    /// Messages dropped from the outbox: overflow, time to live, or a closed link.
     pub messages_dropped: u64,
     /// Messages refused because the outbox was full or the link closed.
     pub messages_refused: u64,
     /// Messages that the peer acknowledged.
     pub messages_acknowledged: u64,
-    /// Messages whose session ended before the peer spoke of them.
+    /// Messages whose session ended before the peer acknowledged them.
     pub messages_in_doubt: u64,
-    /// Messages that came again, and were dropped.
+    /// Messages received twice, and dropped.
     pub duplicates: u64,
-    /// Transports given up because messages were missing.
+    /// Transports closed because messages were missing.
     pub gaps: u64,
-    /// Sessions that went on over a new transport.
+    /// Sessions resumed on a new transport.
     pub sessions_resumed: u64,
-    /// Sessions that did not.
+    /// Sessions whose resume was refused.
     pub sessions_lost: u64,
-    /// Messages in the outbox now, those without an acknowledgement too.
+    /// Messages in the outbox now, including those not yet acknowledged.
     pub queued: u32,
-    /// The most there ever were.
+    /// The maximum of `queued` so far.
     pub queued_peak: u32,
     /// The most recent round trip time of a ping.
     pub last_round_trip: Option<Duration>,
@@ -114,7 +114,7 @@ impl Histogram {
     }
 
     /// A duration that at least `percent` percent of those counted do not exceed: the upper end of
-    /// its bucket. `None` where nothing was counted.
+    /// its bucket. `None` if nothing was counted.
     #[must_use]
     pub fn quantile(&self, percent: u32) -> Option<Duration> {
         let rank = (self.count() * u64::from(percent.min(100))).div_ceil(100).max(1);

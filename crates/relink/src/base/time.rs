@@ -6,8 +6,8 @@ use core::time::Duration;
 
 /// A point in time, counted from an origin that the driver picks (its start, or boot).
 ///
-/// The core never reads a clock: whoever calls it says what time it is. Arithmetic saturates at
-/// both ends, so that no input can make it panic; 64 bits of nanoseconds last 584 years.
+/// The core never reads a clock: the caller passes the time. Arithmetic saturates at both ends, so
+/// that no input can make it panic; 64 bits of nanoseconds last 584 years.
 ///
 /// ```
 /// use core::time::Duration;
@@ -26,7 +26,7 @@ impl Instant {
     /// The origin: time zero.
     pub const ORIGIN: Self = Self { nanos: 0 };
 
-    /// The end of time, where sums saturate. A deadline here never comes.
+    /// The latest instant, at which sums saturate. A deadline here never passes.
     pub const END: Self = Self { nanos: u64::MAX };
 
     /// The instant that lies `since_origin` after the origin.
@@ -53,7 +53,7 @@ impl Add<Duration> for Instant {
 impl Sub for Instant {
     type Output = Duration;
 
-    /// The time that passed since `earlier`, or zero where `earlier` is the later one.
+    /// The time that passed since `earlier`, or zero if `earlier` is later.
     fn sub(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))
     }
@@ -89,8 +89,8 @@ pub const fn nanos(duration: Duration) -> u64 {
 /// The earliest of several deadlines; those that are not set do not count.
 ///
 /// `Option::min` would be wrong here: it sorts `None` below every `Some` and so swallows a real
-/// deadline. A deadline at the end of time is one that saturated: it never comes, or handling it
-/// there would make no progress.
+/// deadline. A deadline at [`Instant::END`] has saturated: it never passes, and handling it there
+/// would make no progress.
 pub fn earliest<T: Copy, const N: usize>(
     deadlines: [Option<(Instant, T)>; N],
 ) -> Option<(Instant, T)> {

@@ -1,4 +1,4 @@
-//! Everything a link wants done or told.
+//! The output of a link: actions and events.
 
 use core::time::Duration;
 
@@ -27,12 +27,13 @@ pub enum Action {
     },
     /// Open a transport.
     Dial {
-        /// The id of the transport to be.
+        /// The id of the new transport.
         id: TransportId,
         /// Where.
         endpoint: Endpoint,
     },
-    /// Send the protocol's opening word: the transport is open and a handshake step begins.
+    /// Send the protocol's first message of this step: the transport is open and a handshake step
+    /// begins.
     StartStep {
         /// On which transport.
         id: TransportId,
@@ -58,13 +59,13 @@ pub enum Action {
         /// Its code.
         code: CloseCode,
     },
-    /// Let go of the transport, or of the dial or fetch for it: write what can be written without
-    /// waiting, then drop.
+    /// Drop the transport, or the dial or fetch for it, after writing what can be written without
+    /// waiting.
     Drop {
         /// Which.
         id: TransportId,
     },
-    /// Tell the application.
+    /// Notify the application.
     Event(LinkEvent),
 }
 
@@ -79,7 +80,7 @@ pub enum Endpoint {
     Redirected,
 }
 
-/// What the link tells the application.
+/// What the link reports to the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -111,11 +112,11 @@ pub enum LinkEvent {
     },
     /// A usable link was lost, or closed by the peer.
     Disconnected {
-        /// The peer's close code; 1006 where there was none.
+        /// The peer's close code; 1006 if there was none.
         code: CloseCode,
         /// What happened.
         reason: Reason,
-        /// When the next attempt starts; `None` where there will be none.
+        /// When the next attempt starts; `None` if there will be none.
         retry_in: Option<Duration>,
     },
     /// An attempt failed before the link was usable.
@@ -124,23 +125,22 @@ pub enum LinkEvent {
         attempt: u32,
         /// What happened.
         reason: Reason,
-        /// When the next attempt starts; `None` where there will be none.
+        /// When the next attempt starts; `None` if there will be none.
         retry_in: Option<Duration>,
     },
-    /// Several token fetches failed, or tokens were refused, in a row. Tries go on.
+    /// Several token fetches failed, or tokens were refused, in a row. The link keeps trying.
     TokenError {
         /// How many.
         consecutive_failures: u32,
     },
-    /// The server will close soon and says when to come back.
+    /// The server will close soon, and asks the client to come back after a delay.
     GoingAway {
-        /// How long to wait at least.
+        /// The minimum delay.
         retry_after: Duration,
     },
     /// What a person should see changed.
     StatusChange(StatusChange),
-    /// The link has come to its end: told once, as the last event, unless the link is connected
-    /// again.
+    /// The link is closed. Emitted once, as the last event, unless the link is connected again.
     Closed {
         /// Why.
         reason: ClosedReason,

@@ -13,7 +13,7 @@ use crate::policy::credentials::CredentialsConfig;
 use crate::policy::heartbeat::HeartbeatConfig;
 
 config! {
-    /// Everything that a link can be told in advance. The defaults keep a plain WebSocket up.
+    /// The configuration of a link. The defaults keep a plain WebSocket up.
     pub struct LinkConfig at "", then check_retry_after {
         /// How long until the next attempt.
         pub backoff / with_backoff: Backoff;
@@ -31,20 +31,20 @@ config! {
         pub handshake / with_handshake: Handshake;
         /// How long an attempt may take to open its transport: name lookup, TCP, TLS and WebSocket
         /// handshake together. Shorter gives up on slow mobile networks; longer hangs on a server
-        /// that accepts and says nothing.
+        /// that accepts and then sends nothing.
         pub connect_timeout / with_connect_timeout: Duration = secs(10), in MILLISECOND..=YEAR;
-        /// How long an attempt may take as a whole, from the dial to the usable link; what comes
-        /// first counts, this or the limit of a phase. The time that the application takes to log
-        /// in is left out, and the attempt has all of this again after it. `off`: the limits of the
-        /// phases add up. For systems that promise an answer to a login within so long.
+        /// How long an attempt may take as a whole, from the dial to the usable link; the limit of
+        /// each phase holds as well. The time that the application takes to log in does not count,
+        /// and this limit starts over after it. `off`: only the limits of the phases hold. For
+        /// systems that promise an answer to a login within a fixed time.
         pub attempt_timeout / with_attempt_timeout: Option<Duration> = None, in MILLISECOND..=YEAR;
-        /// A link that was usable for this long is stable: failures are forgotten. An endpoint that
-        /// closes sooner is left for the next one. Zero forgets at once: a server that accepts and
-        /// closes is then dialled as often as the budget allows, and no other endpoint is tried.
+        /// A link that was usable for this long is stable: failures are forgotten. If an endpoint
+        /// closes sooner, the next one is tried. Zero forgets at once: a server that accepts and
+        /// closes is then dialed as often as the budget allows, and no other endpoint is tried.
         pub stable_after / with_stable_after: Duration = secs(5), in Duration::ZERO..=YEAR;
         /// On close, how long queued messages may take to go out: over the usable link, or over the
-        /// next one where it is down or is lost. Nobody waits for an attempt that would begin later
-        /// than that.
+        /// next one if it is down or is lost. An attempt that would begin later than that is not
+        /// waited for.
         pub flush_timeout / with_flush_timeout: Duration = secs(5), in MILLISECOND..=YEAR;
         /// On close, how long to wait for the peer's close frame before the transport is dropped.
         pub close_timeout / with_close_timeout: Duration = secs(2), in MILLISECOND..=YEAR;
@@ -52,11 +52,11 @@ config! {
         pub retry_after / with_retry_after: RetryAfter;
         /// Whether a failed first attempt is retried like any other.
         pub first_failure / with_first_failure: OnFirstFailure = OnFirstFailure::Retry;
-        /// Whether the link may be connected again after its end.
+        /// Whether a closed link may be connected again.
         pub reopen / with_reopen: ReopenPolicy = ReopenPolicy::AfterGivingUp;
         /// What to do when the heartbeat declares the peer dead.
         pub when_dead / with_when_dead: OnDead = OnDead::Retry;
-        /// What a usable link does when the system says that there is no network
+        /// What a usable link does when the system reports that there is no network
         /// ([`Hint::Offline`](crate::link::Hint::Offline)).
         pub when_offline / with_when_offline: OnOffline = OnOffline::Check;
         /// Maximum number of redirects in one attempt; more count as a failed attempt.
@@ -68,7 +68,7 @@ config! {
     /// Which steps the application's handshake has, each with its deadline. `off` leaves the step
     /// out.
     pub struct Handshake at "handshake." {
-        /// How long to wait for the server's first word.
+        /// How long to wait for the server's first message.
         pub welcome / with_welcome: Option<Duration> = None, in MILLISECOND..=YEAR;
         /// How long to negotiate; may end in a redirect.
         pub challenge / with_challenge: Option<Duration> = None, in MILLISECOND..=YEAR;
@@ -88,16 +88,17 @@ config! {
     pub struct RetryAfter at "retry_after." {
         /// Whether it delays the next attempt at all; it is reported in any case.
         pub honour / with_honour: bool = true;
-        /// No server can send a client away for longer than this. Not below the backoff's floor.
+        /// The longest delay that a server can ask for; a longer one is cut to this. Not below the
+        /// backoff's floor.
         pub max / with_max: Duration = mins(5), in MILLISECOND..=YEAR;
         /// Adds up to this percentage of random jitter, so that clients given the same delay do not
-        /// reconnect in step. If that would exceed `max`, the delay is drawn from a stretch of the
-        /// same width that ends there.
+        /// reconnect in step. If that would exceed `max`, the delay is drawn from a window of the
+        /// same width that ends at `max`.
         pub spread_pct / with_spread_pct: u32 = 20, in 0..=1_000;
     }
 }
 
-/// What a failure before the link was ever usable means.
+/// What to do after a failure before the link was ever usable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(
     feature = "serde",
@@ -106,14 +107,15 @@ config! {
 )]
 #[non_exhaustive]
 pub enum OnFirstFailure {
-    /// The same as any other: the backoff decides.
+    /// Retry, as after any other failure: the backoff decides.
     #[default]
     Retry,
-    /// The end, once every endpoint has had an attempt: the application wants to know at once.
+    /// Close the link once every endpoint has had an attempt: the application wants to know at
+    /// once.
     Stop,
 }
 
-/// Whether `connect` may start again from the end.
+/// Whether `connect` may reopen a closed link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(
     feature = "serde",
@@ -122,12 +124,12 @@ pub enum OnFirstFailure {
 )]
 #[non_exhaustive]
 pub enum ReopenPolicy {
-    /// Never: the end is final for the instance.
+    /// Never: a closed link stays closed.
     Never,
-    /// After a budget was used up, not after a deliberate close or a terminal close code.
+    /// If a budget was used up, not after a deliberate close or a terminal close code.
     #[default]
     AfterGivingUp,
-    /// From every end.
+    /// Always, whatever closed it.
     Always,
 }
 
@@ -140,15 +142,15 @@ pub enum ReopenPolicy {
 )]
 #[non_exhaustive]
 pub enum OnDead {
-    /// The same as a link that was lost: the backoff decides.
+    /// Retry, as after a loss: the backoff decides.
     #[default]
     Retry,
-    /// The end, as [`StopReason::HEARTBEAT_LOST`](crate::StopReason::HEARTBEAT_LOST): for systems
-    /// that say so.
+    /// Close the link with [`StopReason::HEARTBEAT_LOST`](crate::StopReason::HEARTBEAT_LOST), as
+    /// some systems do.
     Stop,
 }
 
-/// What a usable link does when the system says that there is no network.
+/// What a usable link does when the system reports that there is no network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(
     feature = "serde",
@@ -157,10 +159,10 @@ pub enum OnDead {
 )]
 #[non_exhaustive]
 pub enum OnOffline {
-    /// It asks the peer, quickly: systems are wrong about this.
+    /// Sends a quick probe: systems are often wrong about this.
     #[default]
     Check,
-    /// It lets go of the transport and goes on as after a loss.
+    /// Drops the transport and reconnects, as after a loss.
     Disconnect,
 }
 

@@ -1,17 +1,16 @@
-//! Which endpoint the next attempt dials: several in turn, what each of them said, and where
-//! redirects lead.
+//! Which endpoint the next attempt dials: the rotation, the last answer of each, and redirects.
 
 use core::time::Duration;
 
 use crate::base::time::Instant;
 use crate::link::action::Endpoint;
 
-/// Endpoints that have a pause of their own; those beyond share their places, and the longer pause
-/// counts.
+/// The number of endpoints with a pause of their own; further ones share these slots, and the
+/// longer pause counts.
 const PAUSES: usize = 16;
 const WORD: usize = u64::BITS as usize;
-/// An HTTP status may come from whatever stands between a link that worked before and its server: a
-/// captive portal, a proxy. This many in a row, over at least this long, count as the server's own.
+/// On a link that worked before, an HTTP status may come from a captive portal or a proxy. This
+/// many in a row, over at least this long, count as the server's own.
 const PROOF: (u32, Duration) = (10, Duration::from_secs(120));
 
 /// The position among the configured endpoints, and in a chain of redirects.
@@ -20,7 +19,7 @@ pub(crate) struct Route {
     count: u8,
     current: u8,
     redirects: u8,
-    /// When each endpoint may be dialled again.
+    /// When each endpoint may be dialed again.
     pauses: [Instant; PAUSES],
     /// The endpoints whose last answer was final, one bit each.
     finals: [u64; 256 / WORD],
@@ -71,13 +70,13 @@ impl Route {
         allowed
     }
 
-    /// Back from wherever redirects led: the next attempt asks the origin again.
+    /// Forgets redirects: the next attempt dials the origin again.
     pub(crate) const fn back_to_origin(&mut self) {
         self.redirects = 0;
     }
 
-    /// The next endpoint: the first in turn that may be dialled now; if there is none, the one that
-    /// may be dialled first.
+    /// Moves to the next endpoint that may be dialed now; if there is none, to the one that may be
+    /// dialed first.
     pub(crate) fn switch(&mut self, now: Instant) {
         self.redirects = 0;
         let (current, count) = (u16::from(self.current), u16::from(self.count));
@@ -85,7 +84,7 @@ impl Route {
         self.current = in_turn.min_by_key(|next| self.pause(*next).max(now)).unwrap_or(0);
     }
 
-    /// How long the endpoint must be left alone from now on.
+    /// How long the endpoint must not be dialed from now on.
     pub(crate) fn pause_from(&self, now: Instant) -> Duration {
         self.pause(self.current) - now
     }
@@ -94,13 +93,13 @@ impl Route {
         self.pauses[usize::from(endpoint) % PAUSES]
     }
 
-    /// The endpoint asks to be left alone for this long.
+    /// Does not dial the endpoint for this long.
     pub(crate) fn leave_alone(&mut self, pause: Duration, now: Instant) {
         let until = &mut self.pauses[usize::from(self.current) % PAUSES];
         *until = (*until).max(now + pause);
     }
 
-    /// The endpoint's last answer was final, or was not.
+    /// Records whether the endpoint's last answer was final.
     pub(crate) fn answered(&mut self, is_final: bool) {
         let (word, bit) = (usize::from(self.current) / WORD, usize::from(self.current) % WORD);
         self.finals[word] = self.finals[word] & !(1 << bit) | u64::from(is_final) << bit;
@@ -111,8 +110,8 @@ impl Route {
         self.finals.iter().map(|word| word.count_ones()).sum::<u32>() >= u32::from(self.count)
     }
 
-    /// One more HTTP status that would end the link; tells whether there were enough to believe
-    /// them.
+    /// Counts an HTTP status that would close the link; returns true if there were enough to
+    /// believe them.
     pub(crate) fn refused(&mut self, now: Instant) -> bool {
         let (most, time) = PROOF;
         let Refusals { count, since } = &mut self.refusals;
@@ -121,13 +120,12 @@ impl Route {
         *count >= most && lasted >= time
     }
 
-    /// Those statuses prove nothing any more: something else was answered, or the network is
-    /// another one.
+    /// Forgets those statuses: the answer was another one, or the network changed.
     pub(crate) fn doubt(&mut self) {
         self.refusals = Refusals::default();
     }
 
-    /// Nothing that was said counts any more: the link is stable, or a person acted.
+    /// Forgets all answers: the link is stable, or the user acted.
     pub(crate) fn reset_failures(&mut self) {
         *self = Self { current: self.current, redirects: self.redirects, ..Self::new(self.count) };
     }

@@ -12,9 +12,9 @@ use crate::policy::close_code::CloseCode;
 pub enum Failure {
     /// The name could not be looked up.
     Lookup,
-    /// Nobody listens at the address.
+    /// Nothing listens at the address.
     Refused,
-    /// The network has no way there.
+    /// The network has no route to it.
     Unreachable,
     /// The TLS handshake failed: an unknown authority, a wrong name, an old certificate.
     Tls,
@@ -22,12 +22,12 @@ pub enum Failure {
     Http {
         /// The status.
         status: u16,
-        /// The `Retry-After` header, where there was one.
+        /// The `Retry-After` header, if there was one.
         retry_after: Option<Duration>,
     },
     /// The handshake was answered with an HTTP redirect; the session keeps the address.
     HttpRedirect,
-    /// The answer to the handshake was not a WebSocket's.
+    /// The answer to the handshake was not that of a WebSocket server.
     NotWebSocket,
     /// The request itself is not valid, and no attempt can succeed.
     InvalidRequest,
@@ -35,17 +35,17 @@ pub enum Failure {
     Reset,
     /// The peer ended the stream without a close frame.
     Eof,
-    /// The peer broke the protocol; the code says how.
+    /// The peer broke the protocol; the code gives the kind.
     Protocol(CloseCode),
-    /// Messages are missing, or both sides mean different ones: the transport is given up, and the
-    /// session goes on from what both have.
+    /// Messages are missing, or the two sides disagree about them: the transport is closed, and the
+    /// session resumes from what both have.
     Gap,
-    /// Any other trouble of the transport.
+    /// Any other error of the transport.
     Io,
 }
 
 impl Failure {
-    /// What happened, as a part of a sentence.
+    /// The failure, as a part of a sentence.
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {

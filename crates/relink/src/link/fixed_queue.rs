@@ -17,7 +17,8 @@ impl<T: Copy, const N: usize> Ring<T, N> {
         N - self.len
     }
 
-    /// Appends; what does not fit is dropped, so callers ask for [`free`](Self::free) room first.
+    /// Appends an item; one that does not fit is dropped, so the caller must check
+    /// [`free`](Self::free) first.
     pub(crate) fn push(&mut self, item: T) {
         debug_assert!(self.len < N, "the caller made room");
         if self.len < N {

@@ -15,9 +15,9 @@ pub enum Input {
     /// [`ReopenPolicy`](super::ReopenPolicy) allows it, this is remembered: the link starts again
     /// after its end.
     Connect,
-    /// The application logs in: the word that the login step waits for. Early ones are remembered.
+    /// The application logs in, which the login step waits for. An early login is remembered.
     Login,
-    /// The application is done: flush if the link is usable, close with this code, then end.
+    /// The application is done: flush if the link is usable, then close with this code.
     Close {
         /// The code of the close frame.
         code: CloseCode,
@@ -31,27 +31,27 @@ pub enum Input {
     },
     /// Everything that was queued when the close began has gone out.
     Flushed,
-    /// A person wants an attempt now: the backoff starts anew and the wait ends. The first such
+    /// The user wants an attempt now: the backoff starts over and the wait ends. The first such
     /// attempt starts at once, the next ones as `budget.rate` allows. While the link closes, it
     /// means the same as [`Connect`](Self::Connect).
     RetryNow,
     /// The application vouches that the link is good: failures are forgotten without waiting for
     /// `stable_after`.
     MarkStable,
-    /// Something outside hints that an attempt or a check is worth while.
+    /// The environment hints that an attempt or a check is worthwhile.
     Hint(Hint),
     /// A token fetch ended.
     Token {
         /// The attempt it was fetched for.
         id: TransportId,
-        /// What came of it.
+        /// Its result.
         result: Result<TokenInfo, TokenError>,
     },
     /// An address fetch ended; the session keeps the address.
     Address {
         /// The attempt it was fetched for.
         id: TransportId,
-        /// What came of it.
+        /// Its result.
         result: Result<(), AddressError>,
     },
     /// The transport is open: the WebSocket handshake is done.
@@ -59,7 +59,7 @@ pub enum Input {
         /// Which.
         id: TransportId,
     },
-    /// A frame arrived that says nothing but that the peer lives.
+    /// A frame arrived whose only meaning to the link is that the peer is alive.
     /// [`Link::received`](super::Link::received) is the same, quicker.
     Received {
         /// From which transport.
@@ -72,19 +72,19 @@ pub enum Input {
         /// The number of the ping it answers, if it carries one.
         nonce: Option<u32>,
     },
-    /// The application's protocol says something about the link: a step of the handshake, a
+    /// The application's protocol reports something about the link: a step of the handshake, a
     /// redirect, going away.
     Handshake {
         /// From which transport.
         id: TransportId,
-        /// What it says.
+        /// What it reports.
         event: HandshakeEvent,
     },
     /// The peer's close frame arrived.
     PeerClosed {
         /// From which transport.
         id: TransportId,
-        /// Its code; [`CloseCode::NO_STATUS`] where it had none.
+        /// Its code; [`CloseCode::NO_STATUS`] if it had none.
         code: CloseCode,
     },
     /// The transport is gone, or could not be opened.
@@ -94,7 +94,7 @@ pub enum Input {
         /// Why.
         failure: Failure,
     },
-    /// Nobody will drive the link any more: the driver panicked, or its runtime was shut down.
+    /// The driver is gone: it panicked, or its runtime was shut down.
     DriverGone,
     /// Time has passed.
     Timeout,
@@ -162,7 +162,7 @@ impl fmt::Debug for TransportId {
 )]
 #[non_exhaustive]
 pub enum Hint {
-    /// A network is there again, or another one.
+    /// A network is available again, or the network changed.
     Online,
     /// The system believes there is no network.
     Offline,
@@ -170,23 +170,23 @@ pub enum Hint {
     Wake,
 }
 
-/// What a protocol tells the link.
+/// What a protocol reports to the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandshakeEvent {
-    /// The server's first word.
+    /// The server's first message.
     Welcome,
     /// The challenge is met.
     ChallengeMet,
-    /// The server sends this client elsewhere; the session keeps the address.
+    /// The server redirects this client; the session keeps the address.
     Redirect,
     /// The login was accepted.
     Authenticated,
     /// The login was refused.
     Refused(Refusal),
-    /// The server will close soon and says when to come back.
+    /// The server will close soon, and asks the client to come back after a delay.
     GoingAway {
-        /// How long to wait at least.
+        /// The minimum delay.
         retry_after: Duration,
     },
 }
@@ -199,7 +199,7 @@ pub enum Refusal {
     Token,
     /// As if the peer had closed with this code.
     As(CloseCode),
-    /// For good, for this reason.
+    /// Refused for good, for this reason.
     Stop(StopReason),
 }
 
@@ -207,7 +207,7 @@ pub enum Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct TokenInfo {
-    /// How long it is good for, if that is known.
+    /// How long it is valid, if that is known.
     pub expires_in: Option<Duration>,
 }
 
@@ -224,7 +224,7 @@ impl TokenInfo {
 #[non_exhaustive]
 pub struct TokenError;
 
-/// An address could not be fetched, or nothing can be dialled there.
+/// An address could not be fetched, or cannot be dialed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct AddressError;

@@ -1,5 +1,5 @@
-//! What keeps a usable link good: the heartbeat, the token renewed ahead of its end, and the proof
-//! that it is stable. Nothing here enters a state.
+//! What a usable link does to stay up: heartbeats, the renewal of its token before it expires, and
+//! marking itself stable. Nothing here changes the state.
 
 use core::time::Duration;
 

@@ -43,19 +43,20 @@ use state_data::{Leaving, Live, Refresh, Stage};
 
 /// One input leaves at most this many actions.
 const MOST_ACTIONS: usize = 12;
-/// Room for an input's actions while as many are still to be taken; and for all deadlines that a
-/// late [`Input::Timeout`] finds due at once.
+/// Room for the actions of one input while those of another wait; and for all deadlines that a late
+/// [`Input::Timeout`] finds due at once.
 const ACTIONS: usize = 24;
 
-/// The lasting, logical connection: when to dial, when to wait, when to give up, what to tell.
+/// The lasting, logical connection: decides when to dial, when to wait, when to give up, and what
+/// to report.
 ///
-/// It opens no socket and reads no clock. A *driver* hands it what happened and does what it asks
-/// for:
+/// It opens no socket and reads no clock. A *driver* passes it what happened and carries out its
+/// actions:
 ///
-/// 1. Tell it what happened: [`handle`](Self::handle)`(input, now)`.
-/// 2. Do and tell what it wants: [`poll_action`](Self::poll_action) until `None`.
-/// 3. Sleep until [`poll_timeout`](Self::poll_timeout), or until something happens; then hand in
-///    what arrived first, and [`Input::Timeout`] after it.
+/// 1. Pass it what happened: [`handle`](Self::handle)`(input, now)`.
+/// 2. Carry out its actions: [`poll_action`](Self::poll_action) until `None`.
+/// 3. Sleep until [`poll_timeout`](Self::poll_timeout), or until something happens; then pass what
+///    arrived first, and [`Input::Timeout`] after it.
 ///
 /// ```
 /// use core::time::Duration;
@@ -86,19 +87,18 @@ const ACTIONS: usize = 24;
 ///
 /// # The contract
 ///
-/// * Everything that can change the link is an [`Input`]; everything it wants done or told is an
-///   [`Action`], in one order; when it wants to be woken is [`poll_timeout`](Self::poll_timeout),
-///   which changes nothing. The same inputs at the same times with the same generator give the same
-///   actions on every target.
-/// * Any order of calls is legal. Actions that are not taken are kept, in order. There is room for
-///   the actions of one input and a few more; [`handle`](Self::handle) hands an input back rather
+/// * Everything that can change the link is an [`Input`]; all its output is an [`Action`], in one
+///   order; [`poll_timeout`](Self::poll_timeout) returns when to wake it, and changes nothing. The
+///   same inputs at the same times with the same generator give the same actions on every target.
+/// * Any order of calls is legal. Actions that were not polled are kept, in order. There is room
+///   for the actions of one input and a few more; [`handle`](Self::handle) returns an input rather
 ///   than lose an action.
-/// * `now` may stand still; where it goes backwards it is taken as standing still.
+/// * `now` may stand still; if it goes backwards, it counts as standing still.
 /// * An input from a transport carries its id; one of an earlier transport changes nothing.
 /// * Deadlines live inside the state they belong to: to leave the state is to cancel them.
 /// * Handling a deadline at or after its time makes progress: the next one is later, or gone.
-/// * The end is sticky, and its event comes exactly once, as the last, unless the link is connected
-///   again.
+/// * A closed link stays closed, and its event comes exactly once, as the last, unless the link is
+///   connected again.
 /// * No input panics, blocks, allocates or loops.
 #[derive(Debug, Clone)]
 pub struct Link<R> {
@@ -108,18 +108,18 @@ pub struct Link<R> {
     last_id: TransportId,
     stage: Stage,
     leaving: Option<Leaving>,
-    /// Whether the application wants the link back after the end that it closes towards.
+    /// Whether the link is to be connected again after the close that is under way.
     comes_back: bool,
-    /// Until the driver is gone: no end can be left without one.
+    /// False once the driver is gone: without one, a closed link cannot be reopened.
     is_driven: bool,
     was_connected: bool,
     logged_in: bool,
     lost_at: Option<Instant>,
     /// The number of the attempt since the link was last usable.
     attempt: u32,
-    /// When the server said to come back.
+    /// When the server asked the client to come back.
     told_to_wait: Option<Instant>,
-    /// Whether this transport's server said that it goes away.
+    /// Whether the server announced on this transport that it goes away.
     told_going_away: bool,
     refresh_at: Option<Instant>,
     route: Route,
@@ -143,7 +143,7 @@ pub struct ActionsPending {
 }
 
 impl<R: Rng> Link<R> {
-    /// A link that has not been started, with `endpoints` to choose from.
+    /// Creates a link with this number of endpoints. It is idle until it is connected.
     ///
     /// The generator is used for jitter only; seed it differently in every process.
     ///
@@ -179,14 +179,13 @@ impl<R: Rng> Link<R> {
         })
     }
 
-    // Push: what happened.
+    // Input.
 
-    /// Hands in what happened.
+    /// Handles an input.
     ///
     /// # Errors
     ///
-    /// Hands the input back if the actions of another input might not find room behind those that
-    /// wait.
+    /// Returns the input if its actions might not fit behind those that wait.
     pub fn handle(&mut self, input: Input, now: Instant) -> Result<(), ActionsPending> {
         if self.actions.free() < MOST_ACTIONS {
             return Err(ActionsPending { input });
@@ -196,8 +195,8 @@ impl<R: Rng> Link<R> {
         Ok(())
     }
 
-    /// A data frame arrived: [`Input::Received`] for the path that every message takes. One
-    /// compare, one store.
+    /// Records that a data frame arrived: [`Input::Received`], for the path that every message
+    /// takes. One compare, one store.
     #[inline]
     pub fn received(&mut self, id: TransportId, now: Instant) {
         self.now = self.now.max(now);
@@ -206,8 +205,7 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// Bytes arrived, whatever they are a part of; `since` is when the message began that is not
-    /// complete.
+    /// Records that bytes arrived, of whatever frame; `since` is when the incomplete message began.
     pub fn arriving(&mut self, id: TransportId, since: Option<Instant>, now: Instant) {
         self.now = self.now.max(now);
         if let Some(live) = self.stage.live(id) {
@@ -215,7 +213,7 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// The data frame that was arriving is complete: it counts no longer against
+    /// Records that the data frame is complete: it no longer counts against
     /// `heartbeat.message_timeout`.
     #[inline]
     pub fn arrived(&mut self, id: TransportId) {
@@ -224,8 +222,7 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// This side does not read, or something else speaks for the peer: until now it is to blame for
-    /// nothing.
+    /// Treats the peer as alive until now: this side did not read, or there is other evidence.
     pub fn excused(&mut self, id: TransportId, now: Instant) {
         self.now = self.now.max(now);
         if let Some(live) = self.stage.live(id) {
@@ -233,28 +230,28 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    // Pull: what to do.
+    // Output.
 
-    /// The next thing to do or to tell.
+    /// Returns the next action.
     #[must_use]
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop()
     }
 
-    /// When to hand in [`Input::Timeout`]: not before, and soon after. Earlier does nothing, later
-    /// makes everything late. `None`: nothing but another input will change the link.
+    /// When to pass [`Input::Timeout`]: not before, and soon after. Earlier does nothing, later
+    /// makes everything late. `None`: only another input will change the link.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.next_deadline().map(|(at, _)| at)
     }
 
-    /// Which deadline [`poll_timeout`](Self::poll_timeout) speaks of.
+    /// The deadline that [`poll_timeout`](Self::poll_timeout) returns, by its name.
     #[must_use]
     pub fn next_timer(&self) -> Option<Timer> {
         self.next_deadline().map(|(_, timer)| timer)
     }
 
-    /// The first of everything that is due some time.
+    /// The earliest deadline.
     fn next_deadline(&self) -> Option<(Instant, Timer)> {
         let elapsed = self.budget.deadline().map(|at| (at, Timer::Elapsed));
         let leaving = self.leaving.map(|leaving| (leaving.deadline, Timer::Flush));
@@ -265,7 +262,7 @@ impl<R: Rng> Link<R> {
         ])
     }
 
-    // Look: what is so.
+    // Queries.
 
     /// The exact state.
     #[must_use]
@@ -273,19 +270,18 @@ impl<R: Rng> Link<R> {
         self.stage.state(self.was_connected)
     }
 
-    /// Whether the link is at its end and cannot be connected again: nothing is left to drive.
+    /// Whether the link is closed and cannot be connected again: nothing is left to drive.
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(self.stage, Stage::Closed(_)) && self.may_connect().is_err()
     }
 
-    /// Whether [`Input::Connect`] leads to a usable link, sooner or later, as far as this side
-    /// decides it.
+    /// Whether [`Input::Connect`] can lead to a usable link, as far as this side decides it.
     ///
     /// # Errors
     ///
-    /// The end that the link is at, or is closing towards, if the configuration says that it is
-    /// final ([`LinkConfig::reopen`]), or nobody drives the link any more.
+    /// Why the link is closed, or is closing, if [`LinkConfig::reopen`] makes that final, or if its
+    /// driver is gone.
     pub fn may_connect(&self) -> Result<(), ClosedReason> {
         let end = if let Stage::Closed(reason) = self.stage { Some(reason) } else { None };
         let end = end.or_else(|| self.is_closing().then_some(ClosedReason::Requested));
@@ -310,7 +306,7 @@ impl<R: Rng> Link<R> {
         self.budget.attempts()
     }
 
-    /// What happened so far.
+    /// The statistics so far.
     #[must_use]
     pub const fn stats(&self) -> &Stats {
         &self.stats
@@ -341,7 +337,7 @@ impl<R: Rng> Link<R> {
         self.leaving.is_some()
     }
 
-    /// Whether the application has closed the link, and it is not at its end yet.
+    /// Whether the application has closed the link, and it is not closed yet.
     pub(crate) const fn is_closing(&self) -> bool {
         self.leaving.is_some() || matches!(self.stage, Stage::Closing { .. })
     }
@@ -362,7 +358,7 @@ impl<R: Rng> Link<R> {
         matches!(self.stage, Stage::Authorizing { need: Need::Address, .. })
     }
 
-    // What all parts of it use.
+    // Used by all parts.
 
     fn emit(&mut self, event: LinkEvent) {
         self.push(Action::Event(event));
@@ -372,7 +368,7 @@ impl<R: Rng> Link<R> {
         self.actions.push(action);
     }
 
-    /// For the session, which draws delays, too.
+    /// For the session, which also draws delays.
     #[cfg(feature = "alloc")]
     pub(crate) const fn rng_mut(&mut self) -> &mut R {
         &mut self.rng
@@ -386,7 +382,7 @@ impl<R: Rng> Link<R> {
 }
 
 impl Input {
-    /// The application is done, in the usual way: [`Input::Close`] with 1000.
+    /// The usual close: [`Input::Close`] with 1000.
     #[must_use]
     pub const fn close() -> Self {
         Self::Close { code: CloseCode::NORMAL }

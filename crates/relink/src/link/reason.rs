@@ -21,21 +21,21 @@ pub enum Reason {
     RetryNow,
     /// A hint shortened the wait.
     Hint(Hint),
-    /// The token is there.
+    /// The token was fetched.
     TokenReady,
-    /// The address is there.
+    /// The address was fetched.
     AddressReady,
     /// The transport is open.
     Opened,
     /// A handshake step is done.
     StepDone(Step),
-    /// The server sent this client elsewhere.
+    /// The server redirected this client.
     Redirected,
     /// The server redirected more often than is allowed.
     TooManyRedirects,
     /// The token could not be fetched.
     TokenFailed,
-    /// The address could not be fetched, or nothing can be dialled there.
+    /// The address could not be fetched, or cannot be dialed.
     AddressFailed,
     /// The server refused the login.
     LoginRefused,
@@ -49,16 +49,15 @@ pub enum Reason {
     Dead(DeadReason),
     /// The application asked to close.
     Close,
-    /// Everything is flushed, or its time is over.
+    /// Everything was flushed, or the flush timed out.
     Flushed,
-    /// Nobody drives the link any more.
+    /// The driver is gone.
     DriverGone,
 }
 
 impl Reason {
-    /// Whether a failure for this reason says anything about the endpoint that was dialed: a token
-    /// that did not come, a login that took too long and the system's word that the network is gone
-    /// do not.
+    /// Whether a failure for this reason is about the endpoint that was dialed. A token that was
+    /// not fetched, a login that took too long and a hint that the network is gone are not.
     pub(crate) const fn is_of_endpoint(self) -> bool {
         let own = matches!(
             self,
@@ -104,7 +103,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The deadlines of a link, by name: why it wants to be woken.
+/// The deadlines of a link, by name: why it is woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -123,19 +122,19 @@ pub enum Timer {
     Ping,
     /// The answer to a ping.
     Pong,
-    /// Silence as a whole.
+    /// No traffic at all.
     Watchdog,
     /// A message that is arriving.
     Message,
     /// The link has been up long enough to count as stable.
     Stable,
-    /// The token wants to be renewed.
+    /// The renewal of the token.
     Refresh,
     /// The flush before a close.
     Flush,
     /// The peer's answer to the close frame.
     Close,
-    /// The trying as a whole.
+    /// `max_elapsed`.
     Elapsed,
     /// The silent grace of the surface.
     Grace,
@@ -146,7 +145,7 @@ pub enum Timer {
 }
 
 impl Timer {
-    /// What took too long, as the subject of a sentence.
+    /// What timed out, as the subject of a sentence.
     #[must_use]
     pub const fn subject(self) -> &'static str {
         match self {

@@ -1,5 +1,5 @@
-//! What comes next: the next step of a handshake; and after a failure the end, or a wait, and of
-//! what length, and which endpoint. Decided here, carried out in `transitions`.
+//! What comes next: the next step of a handshake; after a failure the end, or a wait of which
+//! length, and which endpoint. Decided here, carried out in `transitions`.
 
 use core::time::Duration;
 
@@ -19,14 +19,14 @@ use crate::policy::close_policy::Verdict;
 use crate::policy::credentials::Need;
 use crate::policy::stop_reason::StopReason;
 
-/// The wait after what this side found wrong, if the table has the end, or a token, for its code:
-/// the same is likely to happen again.
+/// The wait after an error that this side found, if the table has *stop* or *refresh token* for its
+/// code: the same is likely to happen again.
 const FOUND_WRONG: Duration = Duration::from_secs(10);
-/// How long an endpoint is left alone that refused for good, while others are tried.
+/// How long an endpoint that refused for good is not dialed, while others are tried.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
 
 impl<R: Rng> Link<R> {
-    /// Whether the link may start again from this end.
+    /// Whether a link that was closed for this reason may be reopened.
     pub(super) fn reopens_after(&self, reason: ClosedReason) -> bool {
         match self.config.reopen {
             _ if !self.is_driven => false,
@@ -36,9 +36,9 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// The verdict on a failure. What this side found wrong about the peer means what the same
-    /// close code would from the peer, except that it does not end the link: this side may be
-    /// mistaken, and only the peer can say that nothing would change.
+    /// The verdict on a failure. An error that this side found has the meaning of the same close
+    /// code from the peer, except that it does not close the link: this side may be mistaken, and
+    /// only the peer can decide that retrying is pointless.
     pub(super) fn verdict(&self, failure: Failure) -> Verdict {
         let policy = &self.config.close_policy;
         match failure {
@@ -58,7 +58,7 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// The verdict on a refused login, and the code that it stands for.
+    /// The verdict on a refused login, and its close code.
     pub(super) fn judge_refusal(&self, refusal: Refusal) -> (Verdict, Option<CloseCode>) {
         match refusal {
             Refusal::Token => (Verdict::RefreshToken, None),
@@ -80,9 +80,9 @@ impl<R: Rng> Link<R> {
         next.map(|(step, _, limit)| (step, limit))
     }
 
-    /// Whether a failure is the end of the link: by its verdict, if that holds everywhere or no
-    /// endpoint is left that said anything else, or by a budget. If the link goes on, the route
-    /// leads to the endpoint that is dialled next.
+    /// Whether a failure closes the link: by its verdict, if that holds everywhere or every
+    /// endpoint has said so, or by a budget. If it does not, the route is moved to the endpoint
+    /// that is dialed next.
     pub(super) fn ends_link(
         &mut self,
         reason: Reason,
@@ -126,7 +126,7 @@ impl<R: Rng> Link<R> {
         self.budget.exhausted(self.now).map(ClosedReason::GaveUp)
     }
 
-    /// Why the endpoint that gave this verdict need not be asked again.
+    /// Why the endpoint with this verdict need not be dialed again.
     fn stop(&self, verdict: Verdict, code: Option<CloseCode>) -> Option<StopReason> {
         match verdict {
             Verdict::Stop(reason) => Some(reason),
@@ -142,15 +142,14 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// Whether an HTTP status that refuses is the server's own word. On the way to the first link
-    /// nothing speaks against it; later it may come from a captive portal, until it has been
-    /// repeated.
+    /// Whether an HTTP status that refuses comes from the server itself. Before the first usable
+    /// link it is believed; later it may come from a captive portal, until it has been repeated.
     fn is_proven(&mut self) -> bool {
         !self.was_connected || self.route.refused(self.now)
     }
 
-    /// Notes what the endpoint said, and turns to the next one, unless this one was good until now
-    /// and says nothing against coming back.
+    /// Records the endpoint's answer, and moves to the next endpoint, unless this one was good
+    /// until now and did not refuse.
     fn move_on(&mut self, verdict: Verdict, is_final: bool, was_stable: bool) {
         let mut pause = Duration::ZERO;
         if let Verdict::RetrySlow { floor } = verdict {
@@ -159,8 +158,8 @@ impl<R: Rng> Link<R> {
         if is_final {
             pause = REFUSED_FOR;
         }
-        // What an attempt was told is the endpoint's own wish; what a usable link was told is the
-        // service's.
+        // A delay given to an attempt is about the endpoint; one given to a usable link is about
+        // the service.
         let is_attempt = matches!(self.stage, Stage::Dialing { .. } | Stage::Handshaking { .. });
         if let Some(told) = self.requested_delay().filter(|_| is_attempt) {
             pause = pause.max(told);
@@ -178,24 +177,24 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// How long the server asked to be left alone, within the configured bounds.
+    /// The delay that the server asked for, within the configured bounds.
     fn requested_delay(&self) -> Option<Duration> {
         let config = self.config.retry_after;
         let told = self.told_to_wait.filter(|_| config.honour);
-        // A hint whose time is over says nothing any more; one that asked for no wait at all still
+        // A hint whose time has passed no longer counts; one that asked for no wait at all still
         // does.
         let told = told.filter(|until| *until >= self.now).map(|until| until - self.now);
         told.map(|wait| wait.clamp(self.config.backoff.floor, config.max))
     }
 
-    /// Until when to wait, and below what no hint can shorten it.
+    /// Until when to wait, and the minimum that no hint can shorten.
     pub(super) fn wait(&mut self, verdict: Verdict, was_stable: bool) -> (Instant, Instant) {
         let backoff = self.config.backoff;
         let told = self.requested_delay();
         self.told_to_wait = None;
         let mut pause = self.route.pause_from(self.now);
         if told >= Some(pause) {
-            // Its own word on when to come back has a window of its own.
+            // A delay that the server asked for has a window of its own.
             pause = Duration::ZERO;
         }
 

@@ -1,4 +1,4 @@
-//! The states of a link, as the world sees them.
+//! The states of a link, as an application sees them.
 
 use core::fmt;
 
@@ -16,16 +16,15 @@ use crate::policy::stop_reason::StopReason;
 pub enum State {
     /// Not started.
     Idle,
-    /// On the way to the first usable link; also for messages that wait when the application closes
-    /// it.
+    /// On the way to the first usable link. Also while a close waits for queued messages to go out.
     Connecting(Phase),
     /// Usable.
     Connected,
-    /// On the way back after a loss; also for messages that wait when the application closes it.
+    /// On the way back after a loss. Also while a close waits for queued messages to go out.
     Reconnecting(Phase),
-    /// Closing at the application's word: flushing, then waiting for the peer's close frame.
+    /// Closed by the application: flushing, then waiting for the peer's close frame.
     Closing,
-    /// At the end; see the reason.
+    /// Closed; see the reason.
     Closed(ClosedReason),
 }
 
@@ -56,7 +55,7 @@ pub enum Phase {
     reason = "code that maps states ought to hear from the compiler of a new one"
 )]
 pub enum Step {
-    /// Waiting for the server's first word.
+    /// Waiting for the server's first message.
     Welcome,
     /// Negotiating; may end in a redirect.
     Challenge,
@@ -79,7 +78,7 @@ impl Step {
     }
 }
 
-/// The state without its detail: what an application usually shows or logs.
+/// The state without its detail, as applications usually show or log it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[expect(
@@ -95,9 +94,9 @@ pub enum Status {
     Connected,
     /// On the way back after a loss.
     Reconnecting,
-    /// Closing at the application's word.
+    /// Being closed by the application.
     Closing,
-    /// At the end.
+    /// Closed.
     Closed,
 }
 
@@ -121,7 +120,7 @@ impl State {
         matches!(self, Self::Connected)
     }
 
-    /// Whether the link has come to its end.
+    /// Whether the link is closed.
     #[must_use]
     pub const fn is_closed(self) -> bool {
         matches!(self, Self::Closed(_))
@@ -129,7 +128,7 @@ impl State {
 }
 
 impl Status {
-    /// The name, in lower case: what logs and the program's output say.
+    /// The name, in lower case, as in logs and the program's output.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -149,7 +148,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// Why a link is at its end.
+/// Why a link is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[expect(
@@ -159,7 +158,7 @@ impl fmt::Display for Status {
 pub enum ClosedReason {
     /// The application closed it.
     Requested,
-    /// The peer ended it for good: trying again would be pointless.
+    /// The peer ended it for good: retrying would be pointless.
     Stopped {
         /// Why, and what a person can do.
         reason: StopReason,
@@ -168,8 +167,8 @@ pub enum ClosedReason {
     },
     /// A budget is used up.
     GaveUp(GiveUpReason),
-    /// Nobody drives the link any more: the driver panicked, or its runtime was shut down. Final,
-    /// whatever [`ReopenPolicy`](super::ReopenPolicy) says.
+    /// The driver is gone: it panicked, or its runtime was shut down. Final, whatever the
+    /// [`ReopenPolicy`](super::ReopenPolicy).
     DriverGone,
 }
 
@@ -185,7 +184,7 @@ impl ClosedReason {
         }
     }
 
-    /// The close code that ended it, where there was one.
+    /// The close code that ended it, if there was one.
     #[must_use]
     pub const fn code(self) -> Option<CloseCode> {
         match self {

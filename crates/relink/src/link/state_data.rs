@@ -1,4 +1,4 @@
-//! The state of a link with all that belongs to it: deadlines above all.
+//! The state of a link with its data, deadlines above all.
 
 use crate::base::time::{Instant, earliest};
 use crate::link::input::TransportId;
@@ -9,7 +9,7 @@ use crate::policy::close_code::CloseCode;
 use crate::policy::credentials::Need;
 use crate::policy::heartbeat::{BeatTimer, Heartbeat};
 
-/// The state, and what must be forgotten with it.
+/// The state, and the data that ends with it.
 #[derive(Debug, Clone)]
 pub(crate) enum Stage {
     Idle,
@@ -23,7 +23,7 @@ pub(crate) enum Stage {
         need: Need,
         deadline: Instant,
     },
-    /// `until` is the end of the attempt as a whole, and never before the deadline.
+    /// `until` is when the whole attempt times out, never before the deadline.
     Dialing {
         id: TransportId,
         deadline: Instant,
@@ -45,16 +45,16 @@ pub(crate) enum Stage {
     Closed(ClosedReason),
 }
 
-/// The application is done, and messages wait: the link goes on trying until they are out or this
-/// deadline passes. It stands beside the states that try, of which it outlasts several, and ends
-/// with the flush.
+/// The application has closed the link while messages wait: the link keeps trying until they are
+/// out or this deadline passes. Kept beside the state, since it outlasts several; it ends with the
+/// flush.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leaving {
     pub(crate) code: CloseCode,
     pub(crate) deadline: Instant,
 }
 
-/// What a usable link carries.
+/// The data of a usable link.
 #[derive(Debug, Clone)]
 pub(crate) struct Live {
     pub(crate) id: TransportId,
@@ -116,7 +116,7 @@ impl Stage {
         }
     }
 
-    /// When the attempt under way has taken too long as a whole.
+    /// When the attempt under way times out as a whole.
     pub(crate) const fn until(&self) -> Option<Instant> {
         match self {
             Self::Dialing { until, .. } | Self::Handshaking { until, .. } => *until,
@@ -129,7 +129,7 @@ impl Stage {
         }
     }
 
-    /// Whether the link is down and being brought up: the time for which `max_elapsed` counts.
+    /// Whether the link is down and being brought up, which counts against `max_elapsed`.
     pub(crate) const fn is_trying(&self) -> bool {
         matches!(
             self,

@@ -1,8 +1,8 @@
-//! What a person should see: the machine's state, without the flicker.
+//! What a user should see: the link's state, without the flicker.
 //!
-//! The machine's own state is exact; this one is derived from it. A short loss can stay hidden for
-//! a grace, a "reconnecting" banner waits a moment before it shows, and after a long time the
-//! person is told that the link is stuck and offered to retry.
+//! The link's own state is exact; this one is derived from it. A short loss can stay hidden for a
+//! grace, a "reconnecting" banner appears after a moment, and after a long time the user learns
+//! that the link is stuck and is offered a retry.
 
 use core::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::link::Status;
 config! {
     /// What is shown, and when.
     pub struct StatusViewConfig at "surface." {
-        /// A lost link still shows as connected for this long while it recovers. Off by default: a
-        /// person may be told the truth at once.
+        /// A lost link still shows as connected for this long while it recovers. Off by default:
+        /// most users can be shown a loss at once.
         pub grace / with_grace: Option<Duration> = None, in MILLISECOND..=YEAR;
         /// The "reconnecting" banner appears after this long, so that a short drop does not
         /// flicker, and not before the grace is over.
@@ -46,9 +46,9 @@ pub enum Indicator {
 pub enum StatusChange {
     /// The status to show is this one now.
     Status(Status),
-    /// Show the "reconnecting" banner, or take it away.
+    /// Show or hide the "reconnecting" banner.
     Banner(bool),
-    /// Say that it takes long and offer *retry now*, or take that away.
+    /// Show or hide a notice that it takes long, with an offer to *retry now*.
     Stuck(bool),
 }
 
@@ -105,7 +105,7 @@ impl Notice {
 }
 
 impl StatusView {
-    /// Nothing to show but [`Status::Idle`].
+    /// Creates a view that shows [`Status::Idle`].
     #[must_use]
     pub const fn new(config: StatusViewConfig) -> Self {
         Self {
@@ -118,7 +118,7 @@ impl StatusView {
         }
     }
 
-    /// The status a person should see.
+    /// The status to show.
     #[must_use]
     pub const fn shown(&self) -> Status {
         self.shown
@@ -134,7 +134,8 @@ impl StatusView {
         }
     }
 
-    /// The machine's status changed; tells what that changes on the surface.
+    /// Updates the view for a changed status of the link, and passes each change of what is shown
+    /// to `tell`.
     pub fn observe(&mut self, status: Status, now: Instant, mut tell: impl FnMut(StatusChange)) {
         if status == self.actual {
             return;
@@ -175,7 +176,7 @@ impl StatusView {
         ])
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.next_deadline().map(|(at, _)| at)

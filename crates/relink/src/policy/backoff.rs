@@ -1,9 +1,9 @@
 //! How long until the next attempt.
 //!
-//! A delay is drawn from a *window*: the curve says where it lies, the jitter how wide it is. Floor
-//! and cap hold for the window's two ends, so they hold for every delay, and a window that meets
-//! the cap is moved below it whole: it keeps its width there, and a fleet at the cap does not fall
-//! into step. Integers only, and saturating: attempt `u32::MAX` is as safe as attempt 1.
+//! A delay is drawn from a *window*: the curve gives its place, the jitter its width. Floor and cap
+//! hold for the window's two ends, so they hold for every delay, and a window that meets the cap is
+//! moved below it whole: it keeps its width there, and a fleet at the cap does not fall into step.
+//! Integers only, and saturating: attempt `u32::MAX` is as safe as attempt 1.
 
 use core::time::Duration;
 
@@ -45,17 +45,17 @@ config! {
         /// No automatic delay is shorter, except the first after a stable link (see `first`). Lower
         /// means faster recovery from a blink, and more dials against a server in trouble.
         pub floor / with_floor: Duration = millis(250), in MILLISECOND..=YEAR;
-        /// No delay is longer, jitter included; only a server's own hint or a close code's floor
-        /// reach beyond. Not below the floor. Higher is kinder to a server that is gone for long,
-        /// and slower to notice that it is back.
+        /// No delay is longer, jitter included; only a server's hint or a close code's floor can
+        /// exceed it. Not below the floor. Higher spares a server that is down for long, and
+        /// notices later that it is back.
         pub cap / with_cap: Duration = secs(20), in MILLISECOND..=YEAR;
         /// Where the curve itself stops growing, before jitter; between `floor` and `cap`. `off`:
         /// at `cap`. Set it lower than `cap` if additive jitter is to go on top of the longest
         /// delay.
         pub curve_cap / with_curve_cap: Option<Duration> = None, in MILLISECOND..=YEAR;
-        /// The first attempt after a *stable* link dropped is drawn from zero to this, in place of
+        /// The first attempt after a *stable* link dropped is drawn from zero to this, instead of
         /// the curve's first delay: the one exception to the floor. Zero dials at once; `off`
-        /// follows the curve. One second is "at once" to a person and spreads a fleet that lost its
+        /// follows the curve. One second is "at once" to a user, and spreads a fleet that lost its
         /// server together.
         pub first / with_first: Option<Duration> = Some(secs(1)), in Duration::ZERO..=YEAR;
     }
@@ -110,8 +110,7 @@ pub enum Curve {
 #[cfg(feature = "serde")]
 crate::base::tables::from_tables!(Curve);
 
-/// How a delay is spread, so that clients which lost their server together do not come back
-/// together.
+/// How a delay is spread, so that clients that lost their server together do not return together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -120,8 +119,8 @@ crate::base::tables::from_tables!(Curve);
 )]
 #[non_exhaustive]
 pub enum Jitter {
-    /// Not at all: every client of a fleet dials at the same moment. For tests, and for profiles
-    /// that say so.
+    /// No jitter: every client of a fleet dials at the same moment. For tests, and for systems that
+    /// define it so.
     None,
     /// From zero (in effect: the floor) to the delay.
     Full,
@@ -142,13 +141,13 @@ pub enum Jitter {
 #[cfg(feature = "serde")]
 crate::base::tables::from_tables!(Jitter);
 
-/// Where a delay will be drawn from: both ends included.
+/// The range that a delay is drawn from, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Window {
     /// The shortest delay that can be drawn.
     pub from: Duration,
-    /// The longest.
+    /// The longest delay that can be drawn.
     pub to: Duration,
 }
 
@@ -169,7 +168,7 @@ impl Window {
         Self::new(cap.saturating_sub(self.width()), cap)
     }
 
-    /// No end below `floor`.
+    /// Both ends lifted to at least `floor`.
     fn floored(self, floor: Duration) -> Self {
         Self::new(self.from.max(floor), self.to.max(floor))
     }
@@ -228,8 +227,8 @@ impl Backoff {
         }
     }
 
-    /// Where the delay before retry number `retry` (counted from 1) is drawn from; `previous` is
-    /// the delay drawn before it, which only a decorrelated curve asks for.
+    /// The window of the delay before retry number `retry` (counted from 1); `previous` is the
+    /// delay drawn before it, which only a decorrelated curve uses.
     #[must_use]
     pub fn window(&self, retry: u32, previous: Duration) -> Window {
         let limit = self.curve_cap.unwrap_or(self.cap);
@@ -242,7 +241,7 @@ impl Backoff {
         spread.capped(self.cap).floored(self.floor)
     }
 
-    /// Where the delay of the first attempt after a stable link is drawn from.
+    /// The window of the delay of the first attempt after a stable link.
     #[must_use]
     pub fn first_window(&self) -> Window {
         match self.first {
@@ -267,7 +266,7 @@ impl Curve {
     }
 }
 
-/// `initial × (factor_pct / 100)^steps`, left early once it reaches the limit or stands still.
+/// `initial × (factor_pct / 100)^steps`, stopping once it reaches the limit or no longer grows.
 fn grow(initial: Duration, factor_pct: u32, steps: u32, limit: Duration) -> Duration {
     let mut delay = initial;
     for _ in 0..steps {
@@ -339,7 +338,7 @@ impl Schedule {
         self.retries
     }
 
-    /// Moves on to the next retry and says where its delay is drawn from.
+    /// Moves to the next retry and returns the window of its delay.
     pub fn next_window(&mut self, backoff: &Backoff) -> Window {
         self.retries = self.retries.saturating_add(1);
         backoff.window(self.retries, self.previous)
@@ -350,7 +349,7 @@ impl Schedule {
         self.previous = delay;
     }
 
-    /// Back to the beginning: the link is stable, or a person asked for it.
+    /// Starts over: the link is stable, or the user asked for it.
     pub const fn reset(&mut self) {
         *self = Self { retries: 0, previous: Duration::ZERO };
     }

@@ -13,20 +13,20 @@ config! {
         /// Give up after this many failures since the link was last stable: failed attempts, and
         /// links that were lost before they were stable; with several endpoints, all of theirs
         /// together. The attempts that events number count from the last usable link instead. `off`
-        /// never gives up: what must stay up, tries.
+        /// never gives up.
         pub max_attempts / with_max_attempts: Option<u32> = None, in 1..;
-        /// Give up when the link was down for this long.
+        /// Give up once the link was down for this long.
         pub max_elapsed / with_max_elapsed: Option<Duration> = None, in MILLISECOND..=YEAR;
-        /// A limit on dials behind all delays, so that no combination of rules is a hot loop. It
-        /// holds for what a person asks for, too: one dial more than the burst is theirs, at once,
-        /// and the next as the rate allows. A burst of 1 to 1,000.
+        /// A limit on dials on top of all delays, so that no combination of rules is a hot loop. It
+        /// also holds for `retry_now`, which may exceed the burst by one dial, at once; the next
+        /// waits for the rate. A burst of 1 to 1,000.
         pub rate / with_rate: Rate = Rate { burst: 10, refill: secs(1) };
-        /// Many failures in a short time: stop, or pause and probe.
+        /// What to do after many failures in a short time: stop, or pause and probe.
         pub breaker / with_breaker: Option<Breaker> = None;
     }
 }
 
-/// A circuit breaker: `failures` within `window`, and it opens.
+/// A circuit breaker: it opens after `failures` within `window`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -49,7 +49,7 @@ pub struct Breaker {
 #[cfg(feature = "serde")]
 crate::base::tables::from_tables!(Breaker);
 
-/// Which budget ended the trying.
+/// Which budget was used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[expect(
@@ -66,7 +66,7 @@ pub enum GiveUpReason {
     CircuitOpen,
     /// The server refused `max_refusals` tokens in a row.
     TokenRefused,
-    /// The first attempt failed and the configuration stops there.
+    /// The first attempt failed, and `first_failure` is `stop`.
     FirstAttempt,
 }
 
@@ -98,7 +98,7 @@ impl GiveUpReason {
 
 const MAX_FAILURES: usize = 16;
 
-/// What has been used of the limits.
+/// What was used of the limits.
 #[derive(Debug, Clone)]
 pub struct Budget {
     config: BudgetConfig,
@@ -115,13 +115,13 @@ impl BudgetConfig {
         let Some(breaker) = self.breaker else { return Ok(()) };
         within("budget.breaker.failures", breaker.failures as usize, 1..=MAX_FAILURES)?;
         within("budget.breaker.window", breaker.window, MILLISECOND..=YEAR)?;
-        // A half-open probe more often than this would be no breaker.
+        // With more frequent half-open probes it would be no breaker.
         within("budget.breaker.cooldown", breaker.cooldown, millis(100)..=YEAR)
     }
 }
 
 impl Budget {
-    /// Nothing used yet, the bucket full.
+    /// Creates a budget of which nothing is used.
     #[must_use]
     pub fn new(config: BudgetConfig) -> Self {
         Self {
@@ -146,7 +146,7 @@ impl Budget {
         self.open
     }
 
-    /// The link is down from now on, if it was not before: elapsed time counts from here.
+    /// The link is down, if it was not before: elapsed time counts from here.
     pub fn down(&mut self, now: Instant) {
         self.down_since.get_or_insert(now);
     }
@@ -167,7 +167,7 @@ impl Budget {
         self.down_since = None;
     }
 
-    /// The link is stable, or a person acted: failures are forgotten, the rate limit is not.
+    /// The link is stable, or the user acted: failures are forgotten, the rate limit is not.
     pub fn reset_failures(&mut self) {
         self.attempts = 0;
         self.down_since = None;
@@ -204,14 +204,14 @@ impl Budget {
         rate.max(probe).max(now)
     }
 
-    /// The earliest moment at which a dial may start that a person asked for: now, even if the rate
-    /// is used up. That one is borrowed from later; the next waits until it has been paid back.
+    /// The earliest moment at which a dial may start that the user asked for: now, even if the rate
+    /// is used up. That one is borrowed; the next waits until it has been paid back.
     #[must_use]
     pub fn earliest_asked(&self, now: Instant) -> Instant {
         self.dials.next_borrowed(now)
     }
 
-    /// A dial starts. What a person asked for, and a redirect, is counted even if the rate is used
+    /// A dial starts. One that the user asked for, and a redirect, count even if the rate is used
     /// up.
     pub fn dialled(&mut self, now: Instant) {
         self.dials.borrow(self.config.rate, now);

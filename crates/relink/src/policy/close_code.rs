@@ -4,9 +4,9 @@ use core::fmt;
 
 /// The status code of a close frame (RFC 6455, section 7.4).
 ///
-/// Any number can be represented, so that a peer's nonsense can be reported as it came;
-/// [`is_sendable`](Self::is_sendable) says whether it may go into a frame, and
-/// [`CloseFrame::for_wire`](crate::CloseFrame::for_wire) what goes out instead if it may not.
+/// Any number can be represented, so that an invalid code from a peer can be reported as it came.
+/// [`is_sendable`](Self::is_sendable) returns whether it may go into a frame, and
+/// [`CloseFrame::for_wire`](crate::CloseFrame::for_wire) what is sent otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 #[expect(clippy::exhaustive_structs, reason = "a newtype: nothing can be added")]
@@ -54,8 +54,8 @@ impl CloseCode {
     pub const TOKEN_EXPIRED: Self = Self(4002);
     /// 4003: the token does not cover the channel.
     pub const CHANNEL_NOT_AUTHORIZED: Self = Self(4003);
-    /// 4009: the session goes on over another transport; sent by a `relink.v1` server to the one
-    /// before.
+    /// 4009: the session was resumed on another transport; sent by a `relink.v1` server on the
+    /// previous one.
     pub const REPLACED: Self = Self(4009);
     /// 4010: too many connections at once.
     pub const CONCURRENT_CAP: Self = Self(4010);
@@ -63,12 +63,12 @@ impl CloseCode {
     pub const ACCOUNT_SUSPENDED: Self = Self(4012);
     /// 4020: an administrator disconnected this client.
     pub const ADMIN_DISCONNECT: Self = Self(4020);
-    /// 4100: messages are missing, and the session goes on over another transport; sent by both
-    /// sides of `relink.v1`.
+    /// 4100: messages are missing, and the session is to be resumed on another transport; sent by
+    /// both sides of `relink.v1`.
     pub const GAP: Self = Self(4100);
 
-    /// Whether the code may stand in a close frame: RFC 6455 reserves 1004, 1005, 1006 and 1015 for
-    /// reports, and leaves everything below 1000, 1016 to 2999 and above 4999 undefined.
+    /// Whether the code may be sent in a close frame: RFC 6455 reserves 1004, 1005, 1006 and 1015
+    /// for reports, and leaves everything below 1000, 1016 to 2999 and above 4999 undefined.
     #[must_use]
     pub const fn is_sendable(self) -> bool {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)

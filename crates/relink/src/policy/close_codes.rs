@@ -12,11 +12,11 @@ const fn slow(secs: u64) -> Verdict {
 /// The default meaning of close codes, each with its reason.
 ///
 /// RFC 6455 (section 7.4) and the IANA registry define 1000 to 1015 and 3000 to 3999; the 4000s are
-/// private, and the ones here are those that hosted real-time services agree on.
+/// private, and the ones here are common among hosted real-time services.
 ///
 /// With several endpoints, *stop* and the time of a slow retry hold for the endpoint that closed:
-/// the next one is tried first, on the curve, and the link ends if all of them say *stop* in a row.
-/// 1000, 4012 and 4020 are about the client and end the link at once
+/// the next one is tried first, on the curve, and the link ends if all of them end in *stop*, in a
+/// row. 1000, 4012 and 4020 are about the client and end the link at once
 /// ([`StopReason::holds_everywhere`]).
 pub static CLOSE_CODES: [CloseRule; 24] = [
     CloseRule::new(
@@ -39,11 +39,7 @@ pub static CLOSE_CODES: [CloseRule; 24] = [
         Verdict::Stop(StopReason::UNSUPPORTED_DATA),
         "the same data would be refused again",
     ),
-    CloseRule::new(
-        1005,
-        Verdict::Retry,
-        "a close without a reason says nothing against trying again",
-    ),
+    CloseRule::new(1005, Verdict::Retry, "a close without a code is no reason to stop"),
     CloseRule::new(1006, Verdict::Retry, "the transport was cut; the most common loss of all"),
     CloseRule::new(1007, slow(10), "damaged data: rare, and more likely a proxy than the peer"),
     CloseRule::new(
@@ -118,19 +114,19 @@ pub static HTTP_STATUSES: [CloseRule; 16] = [
     CloseRule::new(
         407,
         Verdict::Retry,
-        "the word of a proxy in between, never the server's; another network has none",
+        "sent by a proxy, never by the server; another network has none",
     ),
     CloseRule::new(408, Verdict::Retry, "the server waited too long for the request"),
-    CloseRule::new(410, Verdict::Stop(StopReason::GONE), "says itself that it is for good"),
+    CloseRule::new(410, Verdict::Stop(StopReason::GONE), "gone for good, by definition"),
     CloseRule::new(421, Verdict::SwitchEndpoint, "this node does not serve the address"),
     CloseRule::new(425, Verdict::Retry, "too early; asks to be tried again"),
-    CloseRule::new(429, slow(5), "too many requests; Retry-After says more"),
+    CloseRule::new(429, slow(5), "too many requests; Retry-After has the delay"),
     CloseRule::new(
         501,
         Verdict::Stop(StopReason::HANDSHAKE_REFUSED),
         "the server does not know what is asked",
     ),
-    CloseRule::new(503, slow(2), "unavailable; Retry-After says more"),
+    CloseRule::new(503, slow(2), "unavailable; Retry-After has the delay"),
     CloseRule::new(
         511,
         Verdict::Retry,

@@ -1,8 +1,8 @@
-//! What a close code, or a handshake that was answered with another HTTP status, means.
+//! What to do after a close code, or an HTTP status other than 101 in answer to the handshake.
 //!
 //! A policy is a table of ranges, read from the most recent edit to the first row of its base. The
-//! base is a `static`, so that a profile can be read beside the document it comes from and every
-//! link shares it; edits live in place.
+//! base is a `static`, shared by all links, so that a profile can be compared with the document it
+//! comes from; edits are kept in place.
 
 use core::fmt;
 use core::time::Duration;
@@ -13,7 +13,7 @@ use crate::policy::close_code::CloseCode;
 use crate::policy::close_codes::{CLOSE_CODES, HTTP_STATUSES};
 use crate::policy::stop_reason::StopReason;
 
-/// What to do about the end of a transport, or of an attempt.
+/// What to do after a transport or an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -27,19 +27,19 @@ pub enum Verdict {
     /// Try again after the backoff's floor: the peer asked for a quick return. The budgets still
     /// count it.
     RetryNow,
-    /// Try again on the curve, but never sooner than the floor.
+    /// Try again on the curve, but no sooner than the floor.
     RetrySlow {
-        /// The shortest delay that this end allows.
+        /// The minimum delay.
         #[cfg_attr(feature = "serde", serde(with = "relink::internal::setting"))]
         floor: Duration,
     },
-    /// Fetch a fresh token, then try again on the curve; without a token provider nothing would
-    /// change, so stop.
+    /// Fetch a fresh token, then try again on the curve; without a token provider, stop, since
+    /// nothing would change.
     RefreshToken,
     /// Try the next endpoint, on the curve.
     SwitchEndpoint,
-    /// Do not ask this endpoint again; the reason says why, and what a person can do. The link ends
-    /// if every endpoint has said so in a row, or at once if the reason is about the client and not
+    /// Do not dial this endpoint again; the reason has advice for the user. The link ends if this
+    /// is the last verdict on every endpoint, or at once if the reason is about the client and not
     /// about the endpoint ([`StopReason::holds_everywhere`]).
     Stop(StopReason),
 }
@@ -116,8 +116,8 @@ impl Default for ClosePolicy {
 }
 
 impl ClosePolicy {
-    /// A policy on two base tables; the first row that covers a code counts, and a code that no row
-    /// covers is retried.
+    /// Creates a policy from two base tables. The first row that covers a code counts; a code
+    /// without a row is retried.
     #[must_use]
     pub const fn new(
         close_codes: &'static [CloseRule],
@@ -130,8 +130,8 @@ impl ClosePolicy {
     ///
     /// # Errors
     ///
-    /// Where 16 edits are there already, or the range is empty: write a base table of your own
-    /// then, see [`new`](Self::new).
+    /// If there are 16 edits already, for more of which [`new`](Self::new) takes a base table, or
+    /// if the range is empty.
     pub fn set_close(
         &mut self,
         codes: core::ops::RangeInclusive<u16>,
@@ -154,13 +154,13 @@ impl ClosePolicy {
         self.status.edit(&STATUS, rule)
     }
 
-    /// What a close code from the peer means.
+    /// The verdict on a close code from the peer.
     #[must_use]
     pub fn on_close(&self, code: CloseCode) -> Verdict {
         self.close.verdict(code.0)
     }
 
-    /// What an HTTP status in answer to the handshake means.
+    /// The verdict on an HTTP status in answer to the handshake.
     #[must_use]
     pub fn on_status(&self, status: u16) -> Verdict {
         self.status.verdict(status)
@@ -199,7 +199,7 @@ impl fmt::Debug for ClosePolicy {
     }
 }
 
-/// What the fields of a table of edits are called.
+/// The paths of the fields of a table of edits.
 struct Names {
     list: &'static str,
     to: &'static str,
@@ -263,8 +263,8 @@ fn check(names: &Names, rule: &CloseRule) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// As configuration a policy is its edits: `close` and `status`, a list of rules each, in front of
-/// the default.
+/// In configuration files, a policy is its edits: `close` and `status`, a list of rules each, in
+/// front of the default.
 #[cfg(feature = "serde")]
 mod policy_serde {
     use alloc::vec::Vec;

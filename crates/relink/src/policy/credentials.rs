@@ -1,5 +1,5 @@
-//! What an attempt needs before it dials: a token, an address. One fetch per attempt, one in
-//! flight, failures counted; tokens ahead of expiry while connected, too.
+//! What an attempt needs before it dials: a token, an address. One fetch per attempt, at most one
+//! under way, failures counted; while connected, tokens are renewed before they expire.
 
 use core::time::Duration;
 
@@ -10,28 +10,26 @@ use crate::base::time::{Instant, mins, secs};
 use crate::policy::backoff::{Window, percent};
 
 config! {
-    /// How tokens and addresses are fetched. Off unless `fetch` or `address` is set: a link without
-    /// a provider has no such step. With both, the token comes first.
+    /// How tokens and addresses are fetched. Off unless `fetch` or `address` is set. With both, the
+    /// token is fetched first.
     pub struct CredentialsConfig at "credentials." {
-        /// Whether a token is fetched before every attempt; never one that was used before.
+        /// Whether a token is fetched before every attempt, and none is used twice.
         pub fetch / with_fetch: bool = false;
-        /// Whether an address is fetched before every attempt, in place of the configured endpoint
-        /// whose turn it is: a signed URL, a ticket for one use, the answer of a call that
-        /// negotiates.
+        /// Whether an address is fetched before every attempt, in place of the configured endpoint:
+        /// a signed URL, a ticket for one use, the answer of a negotiating request.
         pub address / with_address: bool = false;
         /// How long one fetch may take before it counts as failed.
         pub timeout / with_timeout: Duration = secs(10), in MILLISECOND..=YEAR;
         /// While connected, a fresh token is fetched this long before the present one expires.
-        /// `off` waits for the server to refuse it, and so does a session whose protocol cannot
-        /// give the server a fresh one ([`Protocol::renews`](crate::Protocol::renews)).
+        /// `off` waits for the server to refuse it, as does a session whose protocol cannot send a
+        /// fresh one ([`Protocol::renews`](crate::Protocol::renews)).
         pub refresh_ahead / with_refresh_ahead: Option<Duration> =
             Some(mins(1)), in MILLISECOND..=YEAR;
         /// Refreshes up to this percentage sooner, so that a fleet does not refresh together.
         pub refresh_spread_pct / with_refresh_spread_pct: u32 = 20, in 0..=100;
-        /// From this number of failures in a row on, each is reported as an event.
+        /// Failures in a row are reported as events from this number on.
         pub report_after / with_report_after: u32 = 3, in 1..;
-        /// After this many tokens in a row that the server refused, the link gives up. `off` never
-        /// does.
+        /// The link gives up after the server refused this many tokens in a row. `off`: never.
         pub max_refusals / with_max_refusals: Option<u32> = Some(10), in 1..;
     }
 }
@@ -43,8 +41,7 @@ pub(crate) enum Need {
     Address,
 }
 
-/// No token is refreshed sooner after it was fetched: a provider that hands out expired ones is
-/// asked this often.
+/// The minimum time between fetches: a provider that returns expired tokens is asked this often.
 const SOONEST_REFRESH: Duration = Duration::from_secs(5);
 
 impl CredentialsConfig {
@@ -64,14 +61,14 @@ impl CredentialsConfig {
         let ahead = self.refresh_ahead?;
         let earliest = ahead.saturating_add(percent(ahead, self.refresh_spread_pct));
         let ahead = Window::new(ahead, earliest).draw(rng);
-        // A token that lives shorter than that is refreshed at half its life; one that came
-        // expired, not in a hot loop.
+        // A token with a shorter life is refreshed at half of it; one that was expired on arrival,
+        // not in a hot loop.
         let expires_in = expires_in?;
         Some(now + expires_in.saturating_sub(ahead).max(expires_in / 2).max(SOONEST_REFRESH))
     }
 }
 
-/// What came of the fetches so far.
+/// The results of the fetches so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Credentials {
     failures: u32,
@@ -79,7 +76,7 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// A fetch failed; says how many did in a row where that is worth an event.
+    /// A fetch failed; returns the number of failures in a row if that is to be reported.
     pub(crate) fn failed(&mut self, config: &CredentialsConfig) -> Option<u32> {
         self.failures = self.failures.saturating_add(1);
         (self.failures >= config.report_after).then_some(self.failures)
@@ -90,12 +87,13 @@ impl Credentials {
         self.failures
     }
 
-    /// A fetch worked.
+    /// A fetch succeeded.
     pub(crate) fn fetched(&mut self) {
         self.failures = 0;
     }
 
-    /// The server refused a token; says how many it did in a row where that is worth an event.
+    /// The server refused a token; returns the number of refusals in a row if that is to be
+    /// reported.
     pub(crate) fn refused(&mut self, config: &CredentialsConfig) -> Option<u32> {
         self.refusals = self.refusals.saturating_add(1);
         (self.refusals >= config.report_after).then_some(self.refusals)
@@ -112,7 +110,7 @@ impl Credentials {
     }
 }
 
-/// How a token reaches the server. Wherever that is, it reaches the configured origins only.
+/// How a token is sent to the server. It is sent to the configured origins only.
 #[cfg(feature = "alloc")]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[expect(clippy::exhaustive_enums, reason = "a driver has to obey each of them")]

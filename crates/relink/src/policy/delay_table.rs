@@ -1,4 +1,4 @@
-//! A few delays, one after the other.
+//! A table of delays.
 
 use core::fmt;
 use core::time::Duration;
@@ -33,8 +33,7 @@ impl DelayTable {
         Ok(Self { millis, len: u8::try_from(delays.len()).unwrap_or(u8::MAX) })
     }
 
-    /// A table of whole seconds, for one that is known when it is compiled: at most
-    /// [`MAX`](Self::MAX) delays.
+    /// A table of whole seconds, usable in constants: at most [`MAX`](Self::MAX) delays.
     #[must_use]
     pub const fn of_seconds<const N: usize>(seconds: [u32; N]) -> Self {
         const { assert!(0 < N && N <= Self::MAX) };

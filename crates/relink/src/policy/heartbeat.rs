@@ -1,11 +1,9 @@
-//! Is the peer still there? Pings, their answers, a watchdog, and what to make of a clock that
-//! jumped.
+//! Is the peer still there? Pings, their answers, a watchdog, and clocks that jump.
 //!
-//! One [`Heartbeat`] belongs to one transport and starts empty with it. At most one ping is under
-//! way. Any inbound traffic answers it, a part of a message as well as a pong, but does not put off
-//! the next one. A deadline that is handled *late* says nothing about the peer, because this side
-//! slept (a closed laptop, a suspended process): one quick probe goes out before the link is
-//! declared dead.
+//! One [`Heartbeat`] belongs to one transport and starts empty with it. At most one ping is
+//! unanswered. Any inbound traffic answers it, even part of a message, but does not delay the next
+//! one. A deadline that is handled *late* proves nothing about the peer, because this side slept (a
+//! closed laptop, a suspended process): one quick probe is sent before the link is declared dead.
 
 use core::time::Duration;
 
@@ -16,33 +14,32 @@ use crate::policy::close_code::CloseCode;
 config! {
     /// How liveness is checked.
     ///
-    /// A link that died in silence is found within `interval + timeout` (with `missed` = 1, and a
+    /// A link that died silently is noticed within `interval + timeout` (with `missed` = 1, and a
     /// timeout that is not longer than the interval).
     pub struct HeartbeatConfig at "heartbeat.", then check_close_code {
-        /// A ping this long after the one before. `off` sends none. Shorter finds a dead link
-        /// sooner, and costs a wake-up of the radio on a phone each time; 30 s stays below the idle
-        /// timeout of common proxies (60 s).
+        /// The time between pings. `off` sends none. Shorter finds a dead link sooner, and costs a
+        /// wake-up of the radio on a phone each time; 30 s stays below the idle timeout of common
+        /// proxies (60 s).
         pub interval / with_interval: Option<Duration> = Some(secs(30)), in MILLISECOND..=YEAR;
         /// How long a ping may go unanswered. Shorter than a slow mobile round trip (several
         /// seconds) kills good links.
         pub timeout / with_timeout: Duration = secs(10), in MILLISECOND..=YEAR;
         /// The link is dead after this many pings in a row without an answer.
         pub missed / with_missed: u32 = 1, in 1..=1_000;
-        /// Dead after this long without any traffic at all, not even part of a message, whatever
-        /// the pings say.
+        /// Dead after this long without any traffic at all, not even part of a message, whether or
+        /// not pings are due.
         pub watchdog / with_watchdog: Option<Duration> = None, in MILLISECOND..=YEAR;
-        /// How long one message may take to arrive, once a part of it is there. `off`: bytes that
-        /// come are life, however slowly they come. With a limit a peer that trickles is given up;
-        /// the largest message has to fit into it on the slowest line. Time in which this side does
-        /// not read does not count.
+        /// How long one message may take to arrive, once a part of it is there. `off`: any bytes
+        /// keep the link alive, however slowly they arrive. With a limit, a peer that trickles is
+        /// dead; it must leave time for the largest message on the slowest line. Time in which this
+        /// side does not read does not count.
         pub message_timeout / with_message_timeout: Option<Duration> = None, in MILLISECOND..=YEAR;
         /// How long the quick probe after a clock jump or a wake-up hint may take; also how late a
-        /// deadline must be handled to count as a jump. Timers of a busy machine are late by some
-        /// milliseconds; that is no jump.
+        /// deadline must be handled to count as a jump. The minimum keeps timers of a busy machine,
+        /// late by some milliseconds, from counting.
         pub probe / with_probe: Duration = secs(2), in millis(100)..=YEAR;
         /// The code of the close frame sent to a peer that is believed dead, in case it is not. It
-        /// must be one that may stand in a frame, and not 1000 or 1001, which tell the server to
-        /// throw the session away.
+        /// must be sendable, and not 1000 or 1001, which make the server discard the session.
         pub close_code / with_close_code: CloseCode = CloseCode::HEARTBEAT_TIMEOUT;
     }
 }
@@ -58,7 +55,7 @@ impl HeartbeatConfig {
     }
 }
 
-/// What the heartbeat wants done.
+/// What to do for the heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeartbeatAction {
@@ -71,14 +68,14 @@ pub enum HeartbeatAction {
     Dead(DeadReason),
 }
 
-/// How it was noticed that the peer is gone.
+/// Why the peer counts as dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum DeadReason {
     /// Pings went unanswered.
     Heartbeat,
-    /// No traffic at all for as long as the watchdog allows.
+    /// The watchdog expired: no traffic at all.
     Watchdog,
     /// The quick probe after a clock jump or a wake-up went unanswered.
     Probe,
@@ -130,7 +127,7 @@ struct Pending {
 }
 
 impl Heartbeat {
-    /// Begins to watch a transport that is usable from `now` on.
+    /// Starts to watch a transport that is usable from `now` on.
     #[must_use]
     pub fn start(config: HeartbeatConfig, now: Instant) -> Self {
         let next_ping = config.interval.map(|interval| now + interval);
@@ -145,14 +142,13 @@ impl Heartbeat {
         }
     }
 
-    /// Any frame arrived. One store: this is on the path of every message.
+    /// Records that a frame arrived. One store: this is on the path of every message.
     #[inline]
     pub fn seen(&mut self, now: Instant) {
         self.last_seen = now;
     }
 
-    /// Bytes arrived, whatever they are a part of; `since` is when the message began that is not
-    /// complete.
+    /// Records that bytes arrived, of whatever frame; `since` is when the incomplete message began.
     pub fn arriving(&mut self, since: Option<Instant>, now: Instant) {
         self.seen(now);
         self.arriving = since;
@@ -164,16 +160,15 @@ impl Heartbeat {
         self.arriving = None;
     }
 
-    /// The peer is to blame for nothing until now: this side did not read, or knows otherwise that
-    /// it lives.
+    /// Treats the peer as alive until now: this side did not read, or there is other evidence.
     pub fn excused(&mut self, now: Instant) {
         self.seen(now);
         self.arriving = self.arriving.map(|_| now);
     }
 
-    /// A pong arrived; `None` where the protocol's answer carries no number. Returns the round trip
-    /// time where it answers the ping under way; a late answer to an earlier one is traffic like
-    /// any other.
+    /// Records a pong; `None` if the protocol's answer carries no number. Returns the round trip
+    /// time if it answers the current ping; a late answer to an earlier one is traffic like any
+    /// other.
     pub fn pong(&mut self, nonce: Option<u32>, now: Instant) -> Option<Duration> {
         self.seen(now);
         let pending = self.pending.take_if(|ping| nonce.is_none_or(|nonce| nonce == ping.nonce))?;
@@ -181,15 +176,15 @@ impl Heartbeat {
         Some(now - pending.sent)
     }
 
-    /// A quick probe, since the machine woke up or the network changed. None where one is under
-    /// way, or where pings are off: such a peer may not answer any.
+    /// Starts a quick probe, since the machine woke up or the network changed. Returns `None` if
+    /// one is under way, or if pings are off: such a peer may not answer any.
     #[must_use]
     pub fn probe(&mut self, now: Instant) -> Option<HeartbeatAction> {
         let probing = self.pending.is_some_and(|ping| ping.probe);
         (self.config.interval.is_some() && !probing).then(|| self.ping(now, true))
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.next_deadline().map(|(at, _)| at)
@@ -210,7 +205,8 @@ impl Heartbeat {
         earliest([ping, watchdog, message])
     }
 
-    /// Judges what is due at `now`. Early calls do nothing; late ones probe before they judge.
+    /// Handles what is due at `now`. An early call does nothing; a late one probes before it
+    /// declares the peer dead.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Instant) -> Option<HeartbeatAction> {
         while let Some((at, timer)) = self.next_deadline() {

@@ -1,6 +1,6 @@
-//! The rules that a link follows, each a value or a small machine that can be tested alone: how
-//! long to wait, what a close code means, when a peer counts as dead, how much trying is allowed,
-//! what an attempt needs before it dials.
+//! The rules that a link follows, each a value or a small state machine that can be tested alone:
+//! how long to wait, what a close code means, when a peer counts as dead, how many attempts are
+//! allowed, what an attempt needs before it dials.
 
 pub(crate) mod backoff;
 pub(crate) mod budget;

@@ -15,9 +15,9 @@ use crate::base::time::Instant;
 )]
 #[expect(clippy::exhaustive_structs, reason = "a token bucket has these two numbers")]
 pub struct Rate {
-    /// How many at once. At least 1.
+    /// The size of the bucket: this many at once. At least 1.
     pub burst: u32,
-    /// The bucket gains one per this time.
+    /// The time in which the bucket gains one.
     #[cfg_attr(feature = "serde", serde(with = "relink::internal::setting"))]
     pub refill: Duration,
 }
@@ -26,7 +26,7 @@ pub struct Rate {
 crate::base::tables::from_tables!(Rate);
 
 impl Rate {
-    /// Checks both numbers, under the names that they have in their configuration.
+    /// Checks both fields, under their paths in the configuration.
     pub fn validate(
         &self,
         [burst, refill]: [&'static str; 2],
@@ -38,7 +38,7 @@ impl Rate {
     }
 }
 
-/// What is in a bucket. The rate is handed in, so that many buckets can share one.
+/// The state of a bucket. The rate is a parameter, so that many buckets can share one.
 #[derive(Debug, Clone, Copy)]
 pub struct Bucket {
     left: u32,
@@ -59,12 +59,12 @@ impl Bucket {
         self.left.saturating_add(gained).min(rate.burst)
     }
 
-    /// When the next one is there: `now`, if the bucket is not empty.
+    /// When the next one is available: `now`, if the bucket is not empty.
     pub fn next(&self, rate: Rate, now: Instant) -> Instant {
         if self.left(rate, now) > 0 { now } else { self.refilled_at + rate.refill }
     }
 
-    /// Takes one. From an empty bucket nothing can be taken; it stays empty.
+    /// Takes one. An empty bucket stays empty.
     pub fn take(&mut self, rate: Rate, now: Instant) {
         let left = self.left(rate, now);
         if left >= rate.burst {
@@ -76,8 +76,7 @@ impl Bucket {
         self.left = left.saturating_sub(1);
     }
 
-    /// Takes one; from an empty bucket, the one that comes next, which is then missing. One at most
-    /// is borrowed so.
+    /// Takes one; from an empty bucket, borrows the next one. At most one is borrowed.
     pub fn borrow(&mut self, rate: Rate, now: Instant) {
         if self.left(rate, now) > 0 {
             return self.take(rate, now);
@@ -87,12 +86,12 @@ impl Bucket {
         }
     }
 
-    /// From when on one can be borrowed: `now`, unless one is owed already.
+    /// When one can be borrowed: `now`, unless one is owed already.
     pub fn next_borrowed(&self, now: Instant) -> Instant {
         self.refilled_at.max(now)
     }
 
-    /// From when on the bucket is as good as a new one, if nobody takes anything.
+    /// When the bucket is full again, if nothing is taken.
     #[cfg(feature = "alloc")]
     pub fn full_at(&self, rate: Rate) -> Instant {
         self.refilled_at + rate.refill.saturating_mul(rate.burst.saturating_sub(self.left))

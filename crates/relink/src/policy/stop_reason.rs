@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// Why trying again would be pointless: a symbolic name for programs, and advice for people.
+/// Why retrying would be pointless: a symbolic name for programs, and advice for users.
 ///
 /// ```
 /// use relink::StopReason;
@@ -18,9 +18,9 @@ impl StopReason {
     /// The peer closed normally (1000).
     pub const NORMAL_CLOSURE: Self = Self(&(
         "normal_closure",
-        "The server says that nothing is left to do; connect again when there is.",
+        "The server has nothing left to do; connect again when there is.",
     ));
-    /// The peer does not take this kind of data (1003).
+    /// The peer does not accept this kind of data (1003).
     pub const UNSUPPORTED_DATA: Self = Self(&(
         "unsupported_data",
         "The server does not take this kind of message; check which protocol it speaks.",
@@ -49,26 +49,25 @@ impl StopReason {
     /// The account is suspended (4012).
     pub const ACCOUNT_SUSPENDED: Self =
         Self(&("account_suspended", "The account is suspended; check its billing."));
-    /// An administrator ended it (4020).
+    /// An administrator disconnected the client (4020).
     pub const ADMIN_DISCONNECT: Self = Self(&(
         "admin_disconnect",
         "An administrator disconnected this client; ask them before coming back.",
     ));
-    /// The session goes on over another transport (4009 of `relink.v1`).
+    /// The session was resumed on another transport (4009 of `relink.v1`).
     pub const REPLACED: Self = Self(&(
         "replaced",
         "Another client goes on with this session; close that one, or begin a session of your own.",
     ));
-    /// The heartbeat went unanswered, and the configuration stops there
-    /// ([`OnDead`](crate::link::OnDead)).
+    /// The heartbeat went unanswered, and [`OnDead`](crate::link::OnDead) is `Stop`.
     pub const HEARTBEAT_LOST: Self = Self(&(
         "heartbeat_lost",
-        "The server does not answer any more; check the network, then connect anew.",
+        "The server no longer answers; check the network, then connect again.",
     ));
     /// HTTP 401 without a provider, or code 3000.
     pub const UNAUTHORIZED: Self = Self(&(
         "unauthorized",
-        "The server wants credentials; log in, or configure a token provider.",
+        "The server requires credentials; log in, or configure a token provider.",
     ));
     /// HTTP 403, or code 3003.
     pub const FORBIDDEN: Self =
@@ -80,7 +79,7 @@ impl StopReason {
         "handshake_refused",
         "The server answers this address, but not as a WebSocket; check the URL.",
     ));
-    /// A request that is not valid: an address, or a header, that cannot be sent.
+    /// The request is invalid: its URL or a header cannot be sent.
     pub const INVALID_REQUEST: Self = Self(&(
         "invalid_request",
         "The request cannot be sent as it is; check the address and the headers.",
@@ -113,7 +112,7 @@ impl StopReason {
         Self::INVALID_REQUEST,
     ];
 
-    /// A reason of one's own: its name and its advice.
+    /// A custom reason: its name and its advice.
     #[must_use]
     pub const fn custom(name_and_advice: &'static (&'static str, &'static str)) -> Self {
         Self(name_and_advice)
@@ -131,18 +130,18 @@ impl StopReason {
         self.0.0
     }
 
-    /// Whether the link ends at once, however many endpoints it has:
+    /// Whether the link ends at once, whatever other endpoints it has:
     /// [`NORMAL_CLOSURE`](Self::NORMAL_CLOSURE), [`ACCOUNT_SUSPENDED`](Self::ACCOUNT_SUSPENDED),
     /// [`ADMIN_DISCONNECT`](Self::ADMIN_DISCONNECT), [`REPLACED`](Self::REPLACED) and
-    /// [`HEARTBEAT_LOST`](Self::HEARTBEAT_LOST). Somebody decided these about this client or this
-    /// session, and a client that went to the next endpoint would get round the decision. All
-    /// others, one's own too, are the word of one endpoint.
+    /// [`HEARTBEAT_LOST`](Self::HEARTBEAT_LOST). These are decisions about this client or this
+    /// session, and going to the next endpoint would get round them. All others, custom ones
+    /// included, hold for one endpoint.
     #[must_use]
     pub fn holds_everywhere(self) -> bool {
         Self::EVERYWHERE.contains(&self)
     }
 
-    /// What a person can do about it.
+    /// What the user can do about it.
     #[must_use]
     pub const fn advice(self) -> &'static str {
         self.0.1

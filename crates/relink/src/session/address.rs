@@ -1,4 +1,4 @@
-//! Addresses, of which only the public part is ever shown, and the origins that secrets belong to.
+//! Addresses, which print only their public part, and the origins that secrets belong to.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -6,8 +6,8 @@ use alloc::string::{String, ToString};
 use core::fmt;
 use core::net::Ipv6Addr;
 
-/// Where to dial, as a URL. `Debug` and `Display` show its scheme, host, port and path: a query or
-/// a user name may be a secret, and what is shown ends up in logs.
+/// Where to dial, as a URL. `Debug` and `Display` print its scheme, host, port and path: a query or
+/// a user name may be secret, and what is printed ends up in logs.
 ///
 /// ```
 /// use relink::Address;
@@ -20,7 +20,7 @@ use core::net::Ipv6Addr;
 pub struct Address(String);
 
 /// What secrets belong to: a scheme, a host and a port. Two addresses of one origin reach the same
-/// server; an address of another origin is a stranger, and gets none of them.
+/// server; an address of another origin is foreign, and receives no secrets.
 ///
 /// ```
 /// use relink::Address;
@@ -38,8 +38,8 @@ pub struct Origin {
     port: u16,
 }
 
-/// An address at which there can be no WebSocket. The message names what is wrong, without the
-/// secrets in it.
+/// The address is not a WebSocket URL. The message names the problem, without the secrets in the
+/// URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{address} is no address for a WebSocket: {problem}; write it as in wss://example.org/path"
@@ -56,13 +56,12 @@ impl Address {
         &self.0
     }
 
-    /// Its origin. The scheme is `ws` or `wss`, in small letters or capitals; the port is the
-    /// scheme's own where the address names none.
+    /// Its origin. The scheme is `ws` or `wss`, in lower or upper case; without a port, the
+    /// scheme's default.
     ///
     /// # Errors
     ///
-    /// What keeps this from being the address of a WebSocket: a scheme, a host or a port that is
-    /// missing or wrong.
+    /// If this is not a WebSocket URL: its scheme, host or port is missing or invalid.
     pub fn origin(&self) -> Result<Origin, InvalidUrl> {
         let bad = |problem: &str| InvalidUrl::new(self.clone(), problem);
         let parts = Parts::of(&self.0);
@@ -100,18 +99,17 @@ impl Address {
         user.filter(|_| self.origin().ok() == other.origin().ok())
     }
 
-    /// This address, which has none, with a user name.
+    /// This address with a user name; it must not have one.
     pub(super) fn with_user(&self, user: &str) -> Self {
         Self(self.0.replacen("://", &format!("://{user}@"), 1))
     }
 
-    /// What `to` is, seen from here: it may leave out what stays the same (RFC 3986, section 5.2),
-    /// and may say `http` for `ws`. One with a scheme is whole, and leaves out nothing. A user name
-    /// of this address, and what stands behind a `#`, are left out.
+    /// Resolves `to` relative to this address (RFC 3986, section 5.2); `http` stands for `ws`. One
+    /// with a scheme must be absolute. The user name of this address, and a fragment, are dropped.
     ///
     /// # Errors
     ///
-    /// `to` is no address for a WebSocket, or leads from TLS to plain text.
+    /// If `to` is not a WebSocket URL, or leads from TLS to plain text.
     pub fn resolve(&self, to: &Self) -> Result<Self, InvalidUrl> {
         let from = Parts::of(&self.0);
         let target = to.0.split('#').next().unwrap_or_default();
@@ -122,7 +120,7 @@ impl Address {
                 "https" => "wss".to_owned(),
                 other => other.to_owned(),
             };
-        // It would take a query that is secret to another origin.
+        // Otherwise a secret query would go to another origin.
         if to.scheme.is_some() && to.authority.is_none() {
             return Err(InvalidUrl::new(Self(target.to_owned()), "it has a scheme, but no host"));
         }
@@ -149,13 +147,13 @@ impl Address {
 }
 
 impl Origin {
-    /// Whether TLS goes on top.
+    /// Whether it uses TLS.
     #[must_use]
     pub const fn is_secure(&self) -> bool {
         self.is_secure
     }
 
-    /// The host as it is looked up: in small letters, and without the brackets of an IPv6 address.
+    /// The host as it is looked up: in lower case, and without the brackets of an IPv6 address.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
@@ -169,7 +167,7 @@ impl Origin {
 }
 
 impl InvalidUrl {
-    /// An address and what is wrong with it, for people and without secrets.
+    /// An address and what is wrong with it, for display, without secrets.
     #[must_use]
     pub fn new(address: Address, problem: impl Into<String>) -> Self {
         Self { address, problem: problem.into() }
@@ -221,7 +219,7 @@ fn port_of(port: &str) -> Option<u16> {
     port.parse().ok().filter(|port| digits && *port > 0)
 }
 
-/// A host in the one way to write it.
+/// A host in its canonical form.
 fn host_of(host: &str) -> Result<String, &'static str> {
     if host.is_empty() {
         return Err("it has no host");
@@ -255,7 +253,7 @@ impl fmt::Display for Address {
         let (scheme, after) = match public.split_once("//") {
             Some((scheme, after)) if is_scheme(scheme) => (Some(scheme), after),
             _ if public.starts_with('/') => (None, public),
-            // Whatever this is, a name and a password would stand in front.
+            // Not a URL; still, drop a user name and password in front.
             _ => (None, public.rsplit('@').next().unwrap_or_default()),
         };
         let (authority, path) = after.split_at(after.find('/').unwrap_or(after.len()));

@@ -1,4 +1,5 @@
-//! What each endpoint said last, for the end that comes when all of them have said *stop*.
+//! The last answer of each endpoint, reported when the link ends because all of them answered
+//! *stop*.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,7 +8,7 @@ use core::fmt;
 use super::{Address, Event};
 use crate::link::{ClosedReason, Endpoint, Reason};
 
-/// What an endpoint said last.
+/// The last answer of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "who, and what")]
 pub struct Answer {
@@ -15,7 +16,7 @@ pub struct Answer {
     pub address: Address,
     /// What happened.
     pub reason: Reason,
-    /// What happened, in detail, for people.
+    /// What happened in detail, for display.
     pub detail: String,
 }
 
@@ -35,12 +36,12 @@ impl fmt::Display for Answer {
 pub(super) struct Answers {
     asked: u8,
     last: Vec<Option<(Reason, String)>>,
-    /// Those that the link came to its end for.
+    /// The answers because of which the link ended.
     at_the_end: Vec<Answer>,
 }
 
 impl Answers {
-    /// This endpoint is asked now.
+    /// Records which endpoint is dialed now.
     pub(super) fn ask(&mut self, endpoint: Endpoint) {
         self.at_the_end.clear();
         if let Endpoint::Configured(index) = endpoint {
@@ -48,7 +49,7 @@ impl Answers {
         }
     }
 
-    /// The endpoint that was asked failed.
+    /// Records that this endpoint failed.
     pub(super) fn record(&mut self, reason: Reason, detail: &str) {
         if reason.is_of_endpoint() {
             let index = usize::from(self.asked);
@@ -59,7 +60,7 @@ impl Answers {
         }
     }
 
-    /// What all of them said, if that is why the link ends.
+    /// Returns all answers, if the link ends because of them.
     pub(super) fn at_the_end(&mut self, end: ClosedReason, addresses: &[Address]) -> Option<Event> {
         let last = core::mem::take(&mut self.last);
         let ClosedReason::Stopped { reason, .. } = end else { return None };

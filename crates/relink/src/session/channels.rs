@@ -31,24 +31,24 @@ use crate::session::subscriptions::{
 pub struct Subscription {
     /// Whether a token is fetched for it, a fresh one each time.
     pub needs_token: bool,
-    /// What the other members are told about this one; `None` stays unseen and sees nobody. It is
-    /// said again after every return.
+    /// What the other members see of this one; `None`: this one is not listed, and sees no members.
+    /// It is sent again after every reconnect.
     pub presence: Option<Text>,
-    /// Where to begin, if not with what comes from now on: what followed this position is delivered
-    /// first. Heeded where the channel is not subscribed to yet; after that, its place is where the
-    /// application is.
+    /// Where to begin, if not with new messages: what followed this position is delivered first.
+    /// Used if the channel is not subscribed to yet; after that, the subscription continues where
+    /// the application is.
     pub since: Option<Position>,
 }
 
 impl Subscription {
-    /// The same, with a token of its own.
+    /// The same, with a token for the channel.
     #[must_use]
     pub const fn with_token(mut self) -> Self {
         self.needs_token = true;
         self
     }
 
-    /// The same, seen by the other members with these words.
+    /// The same, listed among the members with this text.
     #[must_use]
     pub fn with_presence(mut self, info: impl Into<Text>) -> Self {
         self.presence = Some(info.into());
@@ -68,14 +68,14 @@ impl Subscription {
 pub(crate) struct Channels {
     subscriptions: Subscriptions<Channel>,
     details: BTreeMap<Channel, Details>,
-    /// How many requests to end a subscription are on their way. What is said of the channel before
-    /// their answers is about a subscription that this side has given up.
+    /// The number of unanswered requests to unsubscribe. What arrives for the channel before their
+    /// answers belongs to a subscription that this side has ended.
     ending: BTreeMap<Channel, u32>,
 }
 
 #[derive(Debug)]
 struct Details {
-    /// What this client says of itself there.
+    /// The client's presence text.
     info: Option<Text>,
     presence: Presence,
 }
@@ -106,12 +106,12 @@ impl Channels {
         self.subscriptions.poll_timeout()
     }
 
-    /// Whether what is said of a channel now is about an earlier subscription.
+    /// Whether what arrives for a channel now belongs to an earlier subscription.
     pub(super) fn is_past(&self, channel: &Channel) -> bool {
         self.ending.contains_key(channel)
     }
 
-    /// A subscription has ended as this side asked for.
+    /// The peer has answered a request to unsubscribe.
     fn ended(&mut self, channel: &Channel) {
         let Some(ending) = self.ending.get_mut(channel) else { return };
         *ending = ending.saturating_sub(1);
@@ -125,16 +125,16 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     /// Subscribes to a channel; the subscription survives reconnects, until
     /// [`unsubscribe`](Self::unsubscribe). Emits [`Event::Subscribed`] or [`Event::Unsubscribed`].
     ///
-    /// A channel that is subscribed to already keeps its place. It is asked for again where it
-    /// failed, or where this client says something else of itself now. What the peer could not read
-    /// is not asked for and ends what was asked for before: [`Event::Unsubscribed`] tells it at
-    /// once, with [`Problem::LIMIT_EXCEEDED`].
+    /// A channel that is subscribed to already keeps its position. It is requested again if it
+    /// failed, or if the presence text changed. A request that the peer could not read is not sent,
+    /// and ends the subscription: [`Event::Unsubscribed`] with [`Problem::LIMIT_EXCEEDED`] follows
+    /// at once.
     pub fn subscribe(&mut self, channel: impl Into<Channel>, subscription: Subscription) {
         let channel = channel.into();
         let Subscription { needs_token, presence: info, since } = subscription;
         match self.may_ask(&channel, since, info.as_ref()) {
-            // Nothing is told after the end; if the link comes back, it is told when it would be
-            // asked for.
+            // No events after the end; if the link is reopened, this is reported when the
+            // subscription is due.
             Err(problem) if !self.link.state().is_closed() => {
                 self.channels.subscriptions.unsubscribe(&channel);
                 return self.subscription_failed(channel, problem, self.link.now());
@@ -155,8 +155,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// Does not want a channel's messages any more; its position is forgotten. Tells whether it was
-    /// subscribed to.
+    /// Unsubscribes from a channel and forgets its position. Returns true if it was subscribed to.
     pub fn unsubscribe(&mut self, channel: &Channel) -> bool {
         let known = self.channels.subscriptions.unsubscribe(channel);
         self.channels.details.remove(channel);
@@ -164,19 +163,19 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         known
     }
 
-    /// The last message of a channel that the application has taken.
+    /// The position of the last message of a channel that the application has taken.
     #[must_use]
     pub fn position(&self, channel: &Channel) -> Option<Position> {
         self.inbox.position(&Some(channel.clone()))
     }
 
-    /// Every channel that is subscribed to, and how far that is.
+    /// The channels that are subscribed to, each with its state.
     pub fn subscriptions(&self) -> impl Iterator<Item = (&Channel, SubscriptionState)> {
         self.channels.subscriptions.iter()
     }
 
-    /// Everyone who is in a channel, as far as this side knows: while the link is down, those who
-    /// were there when it broke.
+    /// The members of a channel, as far as is known: while the link is down, those at the time of
+    /// the loss.
     pub fn members(&self, channel: &Channel) -> Vec<Member> {
         self.channels
             .details
@@ -221,8 +220,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// A subscription came to its end. Without a problem that is what this side asked for, and it
-    /// has forgotten the subscription already; it may even want the channel again.
+    /// A subscription ended. Without a problem, because this side asked for it and has forgotten
+    /// the subscription already; it may even have subscribed again.
     pub(super) fn unsubscribed(
         &mut self,
         channel: Channel,
@@ -248,7 +247,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.emit(Event::Unsubscribed { channel, problem, retry_in });
     }
 
-    // Who else is there.
+    // Presence.
 
     pub(super) fn set_members(&mut self, channel: &Channel, members: Vec<Member>, more: bool) {
         self.presence(channel, |presence| presence.set_members(members, more));
@@ -266,7 +265,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.presence(channel, |presence| presence.apply(change));
     }
 
-    /// Something about the members of a channel; what it changes is told.
+    /// Updates the members of a channel, and emits what changed.
     fn presence(&mut self, channel: &Channel, what: impl FnOnce(&mut Presence)) {
         let Some(Details { presence, .. }) = self.channels.details.get_mut(channel) else { return };
         what(presence);
@@ -276,12 +275,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// Does the next thing that the subscriptions want. Tells whether there was one.
+    /// Carries out the next action of the subscriptions. Returns false if there is none.
     pub(super) fn drive_subscriptions(&mut self, now: Instant) -> bool {
         let Some(want) = self.channels.subscriptions.poll_want(now) else { return false };
         match want {
             SubscriptionAction::Token(channel) if self.place.stranger().is_some() => {
-                let detail = "the token for it is not told to a server that a redirect led to";
+                let detail = "its token is not sent to a server that a redirect led to";
                 self.subscription_failed(channel, Problem::new(Problem::UNAVAILABLE, detail), now);
             }
             SubscriptionAction::Token(channel) => {
@@ -297,7 +296,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         true
     }
 
-    /// Whether the peer can read what it would be asked.
+    /// Checks that the peer can read the request.
     fn may_ask(
         &self,
         channel: &Channel,

@@ -1,4 +1,4 @@
-//! What a session tells the application.
+//! What a session reports to the application.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,7 +13,7 @@ use crate::session::ids::{Channel, Member, Position, Problem};
 use crate::session::message::Message;
 use crate::session::outgoing::{DropReason, Outgoing, Receipt};
 
-/// What an application is told, in the order in which it happened.
+/// What happened, in order, for the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -38,42 +38,42 @@ pub enum Event {
         /// Whether it was usable before.
         is_reconnect: bool,
     },
-    /// A message arrived: from the peer itself, on no channel.
+    /// A message arrived that belongs to no channel.
     Message(Message),
     /// A message arrived on a channel.
     Publication {
         /// Which channel.
         channel: Channel,
-        /// Its place there.
+        /// Its position there.
         position: Position,
         /// The message.
         message: Message,
     },
-    /// A message was published that is larger than this client reads. The server leaves it out, and
-    /// the stream goes on behind it.
+    /// A published message is larger than this client reads. The server leaves it out, and the
+    /// stream continues after it.
     Withheld {
         /// Which channel; `None` for the session's own stream.
         channel: Option<Channel>,
-        /// Its place there.
+        /// Its position there.
         position: Position,
-        /// What the server says about it.
+        /// The server's description.
         problem: Problem,
     },
-    /// These messages were handed to the transport. What the peer does with them is its affair.
+    /// These messages were written to the transport. Whether the peer received them is not known.
     Sent {
         /// The first of them.
         first: Receipt,
-        /// The last; all in between are meant too.
+        /// The last; the range includes all in between.
         last: Receipt,
     },
-    /// These messages were taken in by the peer. Told where messages are acknowledged.
+    /// The peer acknowledged these messages. Emitted only if the protocol has acknowledgements.
     Acknowledged {
         /// The first of them.
         first: Receipt,
-        /// The last; all in between are meant too.
+        /// The last; the range includes all in between.
         last: Receipt,
     },
-    /// A message arrived at the peer, which refused it.
+    /// The peer rejected a message.
     Rejected {
         /// Its receipt.
         receipt: Receipt,
@@ -82,9 +82,9 @@ pub enum Event {
         /// The message itself.
         message: Message,
     },
-    /// The peer closed with 1009: a message was too large for it. This is the largest one that went
-    /// over the transport. Told of messages without acknowledgements, which are not kept; of the
-    /// others, [`Dropped`](Self::Dropped) tells.
+    /// The peer closed with 1009: a message was too large for it. This is the largest one that was
+    /// sent over the transport. Emitted for messages without acknowledgements, which are not kept;
+    /// for the others, [`Dropped`](Self::Dropped) is emitted.
     TooLarge {
         /// Its receipt.
         receipt: Receipt,
@@ -92,71 +92,71 @@ pub enum Event {
         size: usize,
     },
     /// Delivery is unknown: these messages were sent, but their session ended before they were
-    /// acknowledged. They may have had their effect, or not. They are not sent again by themselves.
+    /// acknowledged. They may have had their effect, or not. They are not sent again automatically.
     InDoubt {
         /// The first of them.
         first: Receipt,
-        /// The last; all in between are meant too.
+        /// The last; the range includes all in between.
         last: Receipt,
         /// The messages themselves, as in [`Dropped`](Self::Dropped).
         messages: Vec<Outgoing>,
     },
-    /// The session goes on over a new transport.
+    /// The session was resumed on a new transport.
     Resumed {
-        /// Whether nothing that was sent to this client is lost.
+        /// Whether no message to this client was lost.
         complete: bool,
     },
-    /// The session does not go on: the server knows it no more, or never did. Told before the
+    /// The session was not resumed: the server no longer has it, or never had. Emitted before the
     /// messages that are in doubt.
     ResumeRefused {
         /// Why.
         problem: Problem,
     },
-    /// A channel's messages come from now on.
+    /// A channel is subscribed to.
     Subscribed {
         /// Which channel.
         channel: Channel,
-        /// Whether none is missing since the last one that came; `true` the first time.
+        /// Whether no message was missed since the last one; `true` the first time.
         complete: bool,
     },
-    /// A channel's messages do not come any more, or not yet. The link lives on.
+    /// A subscription ended or failed. The link is not affected.
     Unsubscribed {
         /// Which channel.
         channel: Channel,
         /// Why.
         problem: Problem,
-        /// When it is tried again; `None` where it is not.
+        /// When it is tried again; `None` if it is not.
         retry_in: Option<Duration>,
     },
-    /// Somebody came to a channel, left it, or changed.
+    /// A member of a channel joined, left, or changed.
     Presence {
         /// Which channel.
         channel: Channel,
-        /// Who, and what.
+        /// The change.
         change: PresenceEvent,
     },
-    /// These messages will never be sent, or not again.
+    /// These messages will not be sent, or not again.
     Dropped {
         /// The first of them.
         first: Receipt,
-        /// The last; all in between are meant too.
+        /// The last; the range includes all in between.
         last: Receipt,
         /// Why.
         why: DropReason,
         /// The messages themselves, as they were sent, in the order of their receipts. All of them,
-        /// unless events are taken so slowly that what is handed back would hold more memory than
-        /// the outbox may: then the first ones, or none.
+        /// unless events are taken so slowly that returned messages would exceed the memory of the
+        /// outbox: then the first ones, or none.
         messages: Vec<Outgoing>,
     },
     /// A usable link was lost, or closed by the peer.
     Disconnected {
-        /// The peer's close code; 1006 where there was none.
+        /// The peer's close code; 1006 if there was none.
         code: CloseCode,
         /// The reason in the peer's close frame, or what happened to the transport.
         detail: String,
         /// What happened.
         reason: Reason,
-        /// When the next attempt starts; `None` where there will be none.
+        /// When the next attempt starts; `None` if there will be none.
         retry_in: Option<Duration>,
     },
     /// An attempt failed before the link was usable.
@@ -165,56 +165,55 @@ pub enum Event {
         attempt: u32,
         /// What happened.
         reason: Reason,
-        /// What happened, in detail, for people.
+        /// What happened in detail, for display.
         detail: String,
-        /// When the next attempt starts; `None` where there will be none.
+        /// When the next attempt starts; `None` if there will be none.
         retry_in: Option<Duration>,
     },
-    /// Several token fetches failed, or tokens were refused, in a row. Tries go on.
+    /// Several token fetches failed, or tokens were refused, in a row. The link keeps trying.
     TokenError {
         /// How many.
         consecutive_failures: u32,
-        /// What the provider said, or that the server refused.
+        /// The provider's error, or that the server refused.
         detail: String,
     },
-    /// The server will close soon and says when to come back.
+    /// The server will close soon, and asks the client to come back after a delay.
     GoingAway {
-        /// How long to wait at least.
+        /// The minimum delay.
         retry_after: Duration,
     },
     /// What a person should see changed.
     StatusChange(StatusChange),
     /// The application took events so slowly that the driver dropped this many, the oldest ones;
-    /// messages are never among them. Told by drivers, before what is left.
+    /// messages are never among them. Emitted by drivers, before the events that are left.
     Missed {
         /// How many.
         count: u64,
     },
-    /// Every endpoint has said that it need not be asked again, and the link ends because of that.
-    /// Told just before the end, with two endpoints or more.
+    /// The link ends because every endpoint has refused for good. Emitted just before the end, with
+    /// two endpoints or more.
     EndpointsFailed {
-        /// What each of them said last, in the order in which they were configured.
+        /// The last answer of each, in the configured order.
         answers: Vec<Answer>,
     },
-    /// The link has come to its end: told once, as the last event. If the link is connected again
-    /// ([`ReopenPolicy`](crate::link::ReopenPolicy)), others follow, and the next end is told in
-    /// turn.
+    /// The link is closed. Emitted once, as the last event. If the link is connected again
+    /// ([`ReopenPolicy`](crate::link::ReopenPolicy)), others follow.
     Closed {
         /// Why.
         reason: ClosedReason,
     },
 }
 
-/// What a message costs besides its own bytes.
+/// The overhead of a message in bytes.
 pub(crate) const MESSAGE: usize = 64;
 
 impl Event {
-    /// Takes in an event that tells the same of the messages after those of this one, and says what
-    /// memory the messages take that it hands back for it, by [`weight`](Self::weight).
+    /// Extends this event by one of the same kind about the messages that follow. Returns the
+    /// memory of the messages that were added, by [`weight`](Self::weight).
     ///
     /// # Errors
     ///
-    /// The other event comes back if it tells something else.
+    /// Returns the other event if it is of another kind.
     pub fn join(&mut self, next: Self) -> Result<usize, Self> {
         match (self, next) {
             (Self::Sent { last, .. }, Self::Sent { first, last: end })
@@ -238,8 +237,7 @@ impl Event {
         }
     }
 
-    /// The memory that the messages take which this event hands back: their bytes, and 64 more for
-    /// each.
+    /// The memory of the messages that this event returns: their bytes, and 64 more for each.
     #[must_use]
     pub fn weight(&self) -> usize {
         if let Self::Dropped { messages, .. } | Self::InDoubt { messages, .. } = self {
@@ -251,8 +249,8 @@ impl Event {
         }
     }
 
-    /// Lets go of the messages that it hands back, but not of their receipts. Tells the memory that
-    /// this frees.
+    /// Drops the messages that it returns, but not their receipts. Returns the memory that this
+    /// frees.
     pub fn let_go(&mut self) -> usize {
         if let Self::Dropped { messages, .. } | Self::InDoubt { messages, .. } = self {
             weight(&core::mem::take(messages))
@@ -266,7 +264,7 @@ fn weight(messages: &[Outgoing]) -> usize {
     messages.iter().map(|outgoing| outgoing.message.len() + MESSAGE).sum()
 }
 
-/// Makes a range longer. Where messages of it are missing already, no later ones are kept.
+/// Extends a range. If messages of it are missing already, no later ones are kept.
 fn extend(
     first: Receipt,
     last: &mut Receipt,
@@ -284,22 +282,20 @@ fn extend(
     weight
 }
 
-/// A change among the members of a channel. A user comes with the first of their stays and leaves
-/// with the last one: a second session, or one that takes the place of another after a restart,
-/// makes nobody come or go. Of the user [`anonymous`](Member::ANONYMOUS), each stay is somebody
-/// else.
+/// A change among the members of a channel. A user joins with their first stay and leaves with the
+/// last one: a second session, or one that replaces another after a restart, is no join or leave of
+/// the user. Of the user [`anonymous`](Member::ANONYMOUS), each stay is another person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "users come, change and go, and so do their stays")]
 pub enum PresenceEvent {
-    /// A user is there who was not: their first stay.
+    /// A user joined: their first stay.
     Joined(Member),
-    /// A stay goes on, with other words.
+    /// The text of a stay changed.
     Updated(Member),
-    /// A user is not there any more: their last stay. The words are those that the application was
-    /// told last.
+    /// A user left: their last stay ended. The text is the one last reported.
     Left(Member),
-    /// A user who is there has a further stay: another session of theirs came.
+    /// A present user has a further stay: another session of theirs joined.
     StayBegan(Member),
-    /// A stay is over, and its user is still there with another one.
+    /// A stay ended, and its user is still present with another one.
     StayEnded(Member),
 }

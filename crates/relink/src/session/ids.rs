@@ -67,8 +67,8 @@ impl Position {
     }
 }
 
-/// What a server calls one session: what lasts while transports come and go. Whoever knows it can
-/// take the session over, so it is never printed.
+/// The id of a session, which outlives transports. It is enough to take the session over, so it is
+/// never printed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(Arc<str>);
 
@@ -92,8 +92,8 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// What went wrong with one request, without harm to the link: a symbolic name for programs, a
-/// sentence for people.
+/// Why one request failed, without harm to the link: a symbolic name for programs, a sentence for
+/// people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {detail}")]
 #[expect(clippy::exhaustive_structs, reason = "a name and a sentence, as they go over the wire")]
@@ -109,16 +109,16 @@ impl Problem {
     pub const CHANNEL_NOT_AUTHORIZED: &'static str = "channel_not_authorized";
     /// The token for the channel has expired; a fresh one may do.
     pub const TOKEN_EXPIRED: &'static str = "token_expired";
-    /// The server has no use for such a message.
+    /// The server does not handle such a message.
     pub const NOT_HANDLED: &'static str = "not_handled";
-    /// One subscription, message or name too many or too long.
+    /// A limit on number or size was exceeded.
     pub const LIMIT_EXCEEDED: &'static str = "limit_exceeded";
-    /// There is no such thing here: the protocol has no channels.
+    /// Not supported here: for example, the protocol has no channels.
     pub const NOT_SUPPORTED: &'static str = "not_supported";
     /// The server could not do it now; the same request may succeed later.
     pub const UNAVAILABLE: &'static str = "unavailable";
 
-    /// A problem by its name, with a sentence.
+    /// A problem with this name and sentence.
     #[must_use]
     pub fn new(name: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         Self { name: name.into(), detail: detail.into() }
@@ -131,7 +131,7 @@ impl Problem {
     }
 }
 
-/// The session that a client wants to go on with.
+/// The session that a client wants to resume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "as it goes over the wire")]
 pub struct Resume {
@@ -141,7 +141,7 @@ pub struct Resume {
     pub position: Position,
 }
 
-/// A message that was taken in and refused.
+/// A message that the peer received and rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "as it goes over the wire")]
 pub struct Rejection {
@@ -151,21 +151,19 @@ pub struct Rejection {
     pub problem: Problem,
 }
 
-/// Somebody who is in a channel.
+/// A member of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "as it goes over the wire")]
 pub struct Member {
     /// The user, as the server knows them. One user with two sessions is two members.
     pub user: String,
-    /// Names this stay in the channel, and no other: somebody who left and came again has another
-    /// one.
+    /// The id of this stay in the channel. A member who leaves and joins again has another one.
     pub join: String,
-    /// What the member says of itself.
+    /// The member's presence text.
     pub info: Option<Text>,
 }
 
 impl Member {
-    /// The user of those whom a server did not ask who they are. Each of their stays is somebody
-    /// else.
+    /// The user of clients that did not authenticate. Each of their stays is another person.
     pub const ANONYMOUS: &'static str = "anonymous";
 }

@@ -1,4 +1,4 @@
-//! What goes into a session and what comes out.
+//! The inputs and actions of a session.
 
 use crate::base::time::Instant;
 use crate::link::{Failure, Hint, TransportId};
@@ -10,7 +10,7 @@ use crate::session::outgoing::{Receipt, SizeLimit};
 use crate::session::protocol::Unreadable;
 use alloc::string::String;
 
-/// Everything that can change a session, but for [`send`](super::Session::send), which answers at
+/// Everything that can change a session, except [`send`](super::Session::send), which returns at
 /// once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -19,11 +19,11 @@ pub enum SessionInput {
     Connect,
     /// The application logs in.
     Login,
-    /// The application is done: what is queued goes out, for `flush_timeout` at most, and a link
-    /// that is down goes on trying for it; then the link closes with this frame. If nothing is
-    /// queued, a link that is down ends at once.
+    /// The application is done: queued messages are sent for at most `flush_timeout`, for which a
+    /// link that is down keeps trying; then the link closes with this frame. If nothing is queued,
+    /// a link that is down closes at once.
     Close(CloseFrame),
-    /// A person wants an attempt now.
+    /// The user wants an attempt now.
     RetryNow,
     /// The application vouches that the link is good.
     MarkStable,
@@ -33,14 +33,14 @@ pub enum SessionInput {
     Token {
         /// The attempt it was fetched for.
         id: TransportId,
-        /// The token, or what went wrong, for people and without secrets.
+        /// The token, or an error for display, without secrets.
         result: Result<Token, String>,
     },
     /// An address fetch ended.
     Address {
         /// The attempt it was fetched for.
         id: TransportId,
-        /// The address, or what went wrong, for people and without secrets.
+        /// The address, or an error for display, without secrets.
         result: Result<Address, String>,
     },
     /// The transport is open.
@@ -55,11 +55,11 @@ pub enum SessionInput {
         /// The frame.
         frame: Frame,
     },
-    /// Bytes arrived, whatever they are a part of: the peer lives.
+    /// Bytes arrived, of whatever frame: the peer is alive.
     Arriving {
         /// From which transport.
         id: TransportId,
-        /// Since when a message is on its way that is not complete; `None` where there is none.
+        /// When the incomplete message began; `None` if there is none.
         since: Option<Instant>,
     },
     /// Treat the peer as alive although nothing arrived: a full transport has room again, or this
@@ -74,15 +74,14 @@ pub enum SessionInput {
         id: TransportId,
         /// What happened.
         failure: Failure,
-        /// What happened, for people and without secrets.
+        /// What happened, for display, without secrets.
         detail: String,
-        /// Where an HTTP redirect leads, as it was written; for [`Failure::HttpRedirect`]. It may
-        /// leave out what is the same as in the address that was dialed.
+        /// The `Location` of an HTTP redirect as it was received; for [`Failure::HttpRedirect`]. It
+        /// may be relative to the address that was dialed.
         location: Option<Address>,
     },
-    /// The application has taken `count` more of the messages that it was given, the oldest first:
-    /// those of [`Event::Message`] and of [`Event::Publication`] together. A resume starts after
-    /// them.
+    /// The application has taken `count` more messages, the oldest first: those of
+    /// [`Event::Message`] and of [`Event::Publication`] together. A resume starts after them.
     Taken {
         /// How many.
         count: u64,
@@ -91,10 +90,10 @@ pub enum SessionInput {
     ChannelToken {
         /// Which channel.
         channel: Channel,
-        /// The token, or what went wrong, for people and without secrets.
+        /// The token, or an error for display, without secrets.
         result: Result<Secret, String>,
     },
-    /// Nobody will drive the session any more: the driver panicked, or its runtime was shut down.
+    /// The driver is gone: it panicked, or its runtime was shut down.
     DriverGone,
     /// Time has passed.
     Timeout,
@@ -117,23 +116,23 @@ pub enum SessionAction {
         id: TransportId,
         /// The configured endpoint whose turn it is.
         endpoint: Address,
-        /// The token for this attempt, for a provider that has to show it.
+        /// The token for this attempt, for a provider that needs it.
         token: Option<Secret>,
     },
     /// Open a transport.
     Dial {
-        /// The id of the transport to be.
+        /// The id of the new transport.
         id: TransportId,
         /// Where.
         address: Address,
-        /// The token for this attempt; none for a stranger.
+        /// The token for this attempt; `None` for a foreign origin.
         token: Option<Secret>,
         /// Whether the address is of a configured [`Origin`](super::Origin). If not, a redirect led
-        /// to it, and nothing secret may go along: no credentials in headers, no cookies, no client
+        /// to it, and no secrets may be sent: no credentials in headers, no cookies, no client
         /// certificate.
         is_trusted: bool,
     },
-    /// Let go of the transport, or of the dial or fetch for it, without waiting.
+    /// Drop the transport, or the dial or fetch for it, without waiting.
     Drop {
         /// Which.
         id: TransportId,
@@ -146,7 +145,7 @@ pub enum SessionAction {
         /// Which channel.
         channel: Channel,
     },
-    /// Tell the application.
+    /// Notify the application.
     Event(Event),
 }
 
@@ -154,13 +153,13 @@ pub enum SessionAction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SendReceipt {
-    /// Its fate is reported under this.
+    /// The number under which its fate is reported.
     pub receipt: Receipt,
-    /// Whether it waits for a link: `false` where it goes out at once.
+    /// Whether it waits for a link: `false` if it goes out at once.
     pub queued: bool,
 }
 
-/// The message was rejected, and is returned to the caller.
+/// The message was rejected and is returned to the caller.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the message was not taken: {reason}")]
 #[non_exhaustive]
@@ -179,29 +178,29 @@ impl core::fmt::Debug for SendError {
     }
 }
 
-/// Why a message was not taken.
+/// Why a message was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendErrorKind {
     /// No room now; there will be when the link catches up.
     #[error("the outbox is full (outbox.max_messages, outbox.max_bytes)")]
     Full,
-    /// Larger than it may be, whatever else waits. In JSON, bytes take a third more room than they
-    /// have, and text with many control characters up to six times as much.
+    /// Larger than any message may be. In JSON, bytes take a third more, and text with many control
+    /// characters up to six times as much.
     #[error("it has {size} bytes, and {by} allows at most {limit}")]
     TooLarge {
         /// Its length in bytes.
         size: usize,
-        /// What is allowed.
+        /// The maximum.
         limit: usize,
-        /// By what.
+        /// Which limit it exceeds.
         by: SizeLimit,
     },
-    /// The name of its channel is nothing that the peer can read: empty, or too long.
+    /// The peer cannot read the name of its channel: it is empty, or too long.
     #[error("{0}")]
     BadChannel(Unreadable),
-    /// The link is not usable, and is configured to queue nothing.
-    #[error("the link is not usable now, and outbox.while_down says to refuse")]
+    /// The link is not usable, and `while_down` does not queue.
+    #[error("the link is not usable now, and outbox.while_down is refuse")]
     Down,
     /// The link is closing or closed.
     #[error("the link is closed")]
@@ -209,7 +208,7 @@ pub enum SendErrorKind {
 }
 
 impl SendError {
-    /// Whether the same message may be taken later.
+    /// Whether the same message may be accepted later.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         self.reason.is_retryable()
@@ -217,7 +216,7 @@ impl SendError {
 }
 
 impl SendErrorKind {
-    /// Whether the same message may be taken later.
+    /// Whether the same message may be accepted later.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         matches!(self, Self::Full | Self::Down)

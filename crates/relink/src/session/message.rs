@@ -1,4 +1,4 @@
-//! Messages and frames, in the words of RFC 6455, without a WebSocket implementation behind them.
+//! Messages and frames in the terms of RFC 6455, independent of a WebSocket implementation.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -30,13 +30,13 @@ impl Message {
         }
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The text, where it is one.
+    /// The text, if it is one.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -55,8 +55,8 @@ impl Message {
     }
 }
 
-/// Says the kind and the length, not the content: messages may carry secrets, and logs are read by
-/// many.
+/// Prints the kind and the length, not the content: messages may carry secrets, and logs are read
+/// by many.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if matches!(self, Self::Text(_)) { "Text" } else { "Binary" };
@@ -68,7 +68,7 @@ impl fmt::Debug for Message {
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Text(Bytes);
 
-/// Bytes that are not UTF-8; they come back.
+/// Bytes that are not UTF-8, returned to the caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not text: these {} bytes are not UTF-8", .0.len())]
 #[expect(clippy::exhaustive_structs, reason = "an error that gives back what it was given")]
@@ -82,8 +82,8 @@ impl Text {
         Self(bytes)
     }
 
-    /// The text. Checks the bytes again, as this crate has no unsafe code; that is quick beside
-    /// what brought them.
+    /// The text. Checks the bytes again, as this crate has no unsafe code; that is cheap compared
+    /// with receiving them.
     #[must_use]
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.0).unwrap_or_default()
@@ -152,7 +152,7 @@ impl From<Vec<u8>> for Message {
 pub enum Frame {
     /// A whole message.
     Message(Message),
-    /// A ping; a driver's wire answers those of the peer by itself.
+    /// A ping; the driver's wire answers the peer's pings.
     Ping(Bytes),
     /// A pong.
     Pong(Bytes),
@@ -162,10 +162,9 @@ pub enum Frame {
 
 /// The content of a close frame.
 ///
-/// Any code and any reason can be asked for, and read. What goes out is
-/// [`for_wire`](Self::for_wire), in both roles. Its reason may say when to come back
-/// ([`with_retry_after`](Self::with_retry_after)), for servers whose protocol has no other word for
-/// it:
+/// Any code and reason can be set and read. What is sent is [`for_wire`](Self::for_wire), in both
+/// roles. Its reason may say when to come back ([`with_retry_after`](Self::with_retry_after)), for
+/// servers whose protocol has no other word for it:
 ///
 /// ```
 /// use core::time::Duration;
@@ -224,8 +223,8 @@ impl CloseFrame {
         self
     }
 
-    /// The frame as it may stand on the wire; `None` is an empty one. Every writer of close frames
-    /// uses this, so that clients and servers do the same with what an application chose:
+    /// The frame as it may be sent; `None` is an empty one. Every writer of close frames uses this,
+    /// so that clients and servers treat an application's choice the same way:
     ///
     /// * [`CloseCode::NO_STATUS`] (1005) means a frame without a code, so the frame is empty.
     /// * Any other code that may not be sent ([`CloseCode::is_sendable`]) becomes 1008, which RFC
@@ -288,18 +287,18 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A token, and how long it is good for.
+/// A token, and how long it is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Token {
     /// The token itself.
     pub secret: Secret,
-    /// How long it is good for, if that is known: it is refreshed ahead of that.
+    /// How long it is valid, if that is known: it is refreshed before that.
     pub expires_in: Option<Duration>,
 }
 
 impl Token {
-    /// A token whose end is not known.
+    /// A token whose expiry is not known.
     #[must_use]
     pub fn new(secret: impl Into<Secret>) -> Self {
         Self { secret: secret.into(), expires_in: None }

@@ -58,7 +58,7 @@ use resume::Hellos;
 use send::Backlog;
 
 config! {
-    /// Everything a session can be told in advance.
+    /// The configuration of a session.
     pub struct SessionConfig at "" {
         /// When to dial, when to wait, when to give up.
         pub link / with_link: LinkConfig;
@@ -69,21 +69,21 @@ config! {
     }
 }
 
-/// A link with its messages: what waits to go out, what arrives, and the wire format between them.
+/// A link with its messages: outbox, inbox, and wire format.
 ///
 /// Sans-IO like the [`Link`] inside it, and to the same contract. A driver:
 ///
-/// 1. hands in what happened with [`handle`](Self::handle);
-/// 2. does what [`poll_action`](Self::poll_action) says until it says nothing more;
+/// 1. passes what happened to [`handle`](Self::handle);
+/// 2. carries out the actions of [`poll_action`](Self::poll_action) until there are no more;
 /// 3. while its transport has room, writes the frames of [`poll_transmit`](Self::poll_transmit),
-///    and looks again whether there is something to do or to tell: what goes out is told of;
+///    and polls for actions again, as sending causes events;
 /// 4. sleeps until [`poll_timeout`](Self::poll_timeout).
 ///
 /// Messages stay in the [`Outbox`] until the transport has room, so that bounds, order and time to
-/// live hold to the last moment. What becomes of a message whose transport died under it is a
-/// choice, the [`Guarantee`].
+/// live hold to the last moment. What happens to a message whose transport died is a choice, the
+/// [`Guarantee`].
 ///
-/// A driver whose protocol has sessions also says how many messages the application has taken
+/// A driver whose protocol has sessions also reports how many messages the application has taken
 /// ([`SessionInput::Taken`]), and fetches tokens for channels
 /// ([`SessionAction::FetchChannelToken`]).
 #[derive(Debug)]
@@ -95,37 +95,39 @@ pub struct Session<P, R> {
     oversize: Oversize,
     inbox: Inbox,
     channels: Channels,
-    /// The session at the server, while there is one to go on with.
+    /// The session at the server, while there is one to resume.
     id: Option<SessionId>,
-    /// The stranger that it was begun with; `None` for a configured origin.
+    /// The foreign origin where it began; `None` for a configured origin.
     id_of: Option<Origin>,
     hellos: Hellos,
     addresses: Vec<Address>,
     answers: Answers,
     redirected_to: Option<Address>,
-    /// What was fetched for this attempt, in place of the endpoint whose turn it is.
+    /// The address fetched for this attempt, in place of the configured endpoint.
     fetched: Option<Address>,
     place: Place,
     token: Option<Secret>,
-    /// Frames that go ahead of the outbox: heartbeats, handshake words, the close frame.
+    /// Frames that go ahead of the outbox: heartbeats, handshake messages, the close frame.
     control: VecDeque<Frame>,
     farewell: Option<CloseFrame>,
     goodbye: String,
     detail: String,
     actions: VecDeque<SessionAction>,
-    /// The weight of the messages in them.
+    /// The weight of the messages in `actions`.
     handed_back: usize,
     protocol_events: Vec<ProtocolEvent>,
     frames: Vec<Frame>,
 }
 
 impl<P: Protocol, R: Rng> Session<P, R> {
-    /// A session that has not been started; `addresses` are its endpoints, the first one preferred.
+    /// Creates a session, idle until it is connected; `addresses` are its endpoints, the first one
+    /// preferred.
     ///
     /// # Errors
     ///
-    /// The first field of the configuration that cannot work, or no address at all, or more than
-    /// 255; or a guarantee that the protocol cannot give, or no handshake step for its first word.
+    /// The first field of the configuration that cannot work; fewer than 1 or more than 255
+    /// addresses; a guarantee that the protocol cannot give; or no handshake step for its first
+    /// message.
     pub fn new(
         mut config: SessionConfig,
         addresses: Vec<Address>,
@@ -148,7 +150,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             None => ("", true),
         };
         if !exists {
-            return Err(mistake(field, "off", "on: this protocol says its first word there"));
+            return Err(mistake(field, "off", "on: this protocol sends its first message there"));
         }
         let endpoints = u8::try_from(addresses.len())
             .map_err(|_| mistake("endpoints", "more than 255", "1 to 255 addresses"))?;
@@ -183,9 +185,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         })
     }
 
-    // Push: what happened.
+    // Input.
 
-    /// Hands in what happened.
+    /// Handles an input.
     pub fn handle(&mut self, input: SessionInput, now: Instant) {
         let now = now.max(self.link.now());
         match input {
@@ -222,9 +224,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    // Pull: what to do.
+    // Output.
 
-    /// The next thing to do or to tell.
+    /// Returns the next action.
     #[must_use]
     pub fn poll_action(&mut self) -> Option<SessionAction> {
         let action = self.actions.pop_front()?;
@@ -234,7 +236,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         Some(action)
     }
 
-    /// When to hand in [`SessionInput::Timeout`].
+    /// When to pass [`SessionInput::Timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let deadlines = [
@@ -246,7 +248,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         earliest(deadlines.map(|at| at.map(|at| (at, ())))).map(|(at, ())| at)
     }
 
-    // Look: what is so.
+    // Queries.
 
     /// The exact state.
     #[must_use]
@@ -272,13 +274,13 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.link.surface()
     }
 
-    /// What waits to go out.
+    /// The outbox.
     #[must_use]
     pub const fn outbox(&self) -> &Outbox {
         &self.outbox
     }
 
-    /// What happened so far.
+    /// The statistics so far.
     #[must_use]
     pub const fn stats(&self) -> &Stats {
         self.link.stats()
@@ -296,15 +298,14 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.drive(input, now);
     }
 
-    /// What each endpoint said last, if the link is at its end because of that; see
+    /// The last answer of each endpoint, if the link is closed because of them; see
     /// [`Event::EndpointsFailed`].
     #[must_use]
     pub fn answers(&self) -> &[Answer] {
         self.answers.of_the_end()
     }
 
-    /// Whether the application has closed the link, or it is at its end: messages are not taken any
-    /// more.
+    /// Whether the link is closed or closing: no more messages are accepted.
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.link.is_closing() || self.link.state().is_closed()
@@ -315,8 +316,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.channels_timeout(now);
         loop {
             self.drive(Input::Timeout, now);
-            // The link stops early where it has no room for more actions; they have been taken by
-            // now.
+            // The link stops early if it has no room for more actions; they have been taken by now.
             if self.link.poll_timeout().is_none_or(|at| at > self.link.now()) {
                 return;
             }
@@ -325,7 +325,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
 
     // The link's actions.
 
-    /// Hands an input to the link and carries its actions on. They are all taken here, so there is
+    /// Passes an input to the link and translates its actions. They are all taken here, so there is
     /// always room.
     fn drive(&mut self, input: Input, now: Instant) {
         let handled = self.link.handle(input, now);
@@ -333,9 +333,9 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         while let Some(action) = self.link.poll_action() {
             self.handle_link_action(action);
         }
-        // What nobody told of belongs to this input, and not to a loss that comes later.
+        // A detail that was not reported belongs to this input, not to a later loss.
         self.detail.clear();
-        // A close frame without a drop behind it belongs to a close handshake: it goes out in its
+        // A close frame without a drop after it belongs to a close handshake: it is sent in its
         // turn.
         if let Some(frame) = self.farewell.take() {
             self.control.push_back(Frame::Close(frame));
@@ -374,8 +374,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 }
             }
             Action::SendClose { code, .. } => {
-                // An attempt that fails while messages still wait is not what the application
-                // closes.
+                // An attempt that fails while messages still wait is not the application's close.
                 let is_last = matches!(self.link.state(), State::Closing | State::Closed(_));
                 let reason =
                     if is_last { core::mem::take(&mut self.goodbye) } else { String::new() };
@@ -409,7 +408,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         address.or(self.addresses.first()).cloned().unwrap_or_else(|| Address::from(""))
     }
 
-    /// The link's event, with what only the session knows: addresses and the words of the peer.
+    /// Emits the link's event with what only the session knows: addresses and the peer's details.
     fn translate(&mut self, event: LinkEvent) {
         let event = match event {
             LinkEvent::State { from, to, reason } => Event::State { from, to, reason },

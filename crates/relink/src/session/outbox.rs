@@ -1,4 +1,4 @@
-//! What waits to go out: bounded, in order, each message with a receipt for its fate.
+//! Outgoing messages: bounded, in order, each with a receipt under which its fate is reported.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -11,37 +11,37 @@ use crate::session::event::MESSAGE;
 use crate::session::outgoing::{Guarantee, Outgoing, Priority, Receipt};
 
 config! {
-    /// How much may wait, for how long, and what happens when it is too much.
+    /// How many messages may wait, for how long, and what happens beyond that.
     pub struct OutboxConfig at "outbox.", then check_pace {
         /// Maximum number of messages queued.
         pub max_messages / with_max_messages: usize = 1_024, in 1..;
-        /// Maximum bytes queued, without what the protocol adds. Also the largest message accepted.
+        /// Maximum bytes queued, without the protocol's overhead. Also the largest message
+        /// accepted.
         pub max_bytes / with_max_bytes: usize = mib(16), in 1..;
-        /// What happens when a message finds no room.
+        /// What to do with a message for which there is no room.
         pub overflow / with_overflow: Overflow = Overflow::Refuse;
-        /// A message that has waited for this long is dropped: a price from a minute ago helps
-        /// nobody.
+        /// A message that has waited this long is dropped: a price from a minute ago is useless.
         pub ttl / with_ttl: Option<Duration> = None, in MILLISECOND..=YEAR;
-        /// Whether messages are taken while the link is not usable.
+        /// Whether messages are accepted while the link is not usable.
         pub while_down / with_while_down: OfflineSend = OfflineSend::Queue;
-        /// What becomes of a message whose transport died before the peer spoke of it. More than at
-        /// most once needs a protocol with acknowledgements.
+        /// What happens to a message whose transport died before the peer acknowledged it. More
+        /// than at most once needs a protocol with acknowledgements.
         pub guarantee / with_guarantee: Guarantee = Guarantee::AtMostOnce;
         /// Maximum number of messages in flight without an acknowledgement; the others wait. They
         /// count against `max_messages` and `max_bytes` until they are acknowledged. Enough for a
-        /// full pipe on a slow line, and not so many that a reconnect sends a flood again.
+        /// full pipe on a slow line, and few enough that a reconnect does not send a flood again.
         pub in_flight / with_in_flight: usize = 256, in 1..;
-        /// How fast messages go out that piled up while the link was down: a burst, then one per
-        /// refill. `off`: as fast as the transport takes them.
+        /// How fast messages that piled up while the link was down are sent: a burst, then one per
+        /// refill. `None`: as fast as the transport takes them.
         pub pace / with_pace: Option<Rate> = None;
         /// The largest single message, in bytes as the protocol writes it: for peers that do not
-        /// say what they take. Where one does, as `relink.v1` servers do, the smaller limit holds.
+        /// announce a limit. If one does, as `relink.v1` servers do, the smaller limit holds.
         pub max_message / with_max_message: Option<usize> = None, in 1..;
     }
 }
 
 impl OutboxConfig {
-    /// The most memory that what is handed back may take, by
+    /// The maximum memory of messages that are returned in events, by
     /// [`Event::weight`](super::Event::weight): as much as a full outbox.
     #[must_use]
     pub const fn max_weight(&self) -> usize {
@@ -55,7 +55,7 @@ impl OutboxConfig {
     }
 }
 
-/// What happens when a message finds no room.
+/// What to do with a message for which there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(
     feature = "serde",
@@ -64,13 +64,13 @@ impl OutboxConfig {
 )]
 #[non_exhaustive]
 pub enum Overflow {
-    /// It is handed back to the caller.
+    /// It is returned to the caller.
     #[default]
     Refuse,
-    /// The oldest ones make room for it, the least important first. If that is not enough, as what
-    /// is in flight or more important stays, it is handed back and nothing is given up.
+    /// The oldest ones are dropped for it, the least important first. If that would not be enough,
+    /// since messages in flight or of higher priority stay, it is returned and nothing is dropped.
     DropOldest,
-    /// It is dropped, and its receipt says so.
+    /// It is dropped, and that is reported under its receipt.
     DropNewest,
 }
 
@@ -86,13 +86,13 @@ pub enum OfflineSend {
     /// It waits, and goes out in order when the link is usable.
     #[default]
     Queue,
-    /// It is handed back to the caller.
+    /// It is returned to the caller.
     Refuse,
-    /// It waits while the link is on its way back; before it was ever usable, it is handed back.
+    /// It waits while the link reconnects; before the link was ever usable, it is returned.
     QueueAfterLoss,
 }
 
-/// A message on its way.
+/// A message that waits to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) receipt: Receipt,
@@ -100,7 +100,7 @@ pub(crate) struct Entry {
     expires_at: Option<Instant>,
 }
 
-/// A message that was handed to a transport, and waits for its acknowledgement.
+/// A message that was sent, and waits for its acknowledgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InFlight {
     pub(crate) serial: u64,
@@ -139,8 +139,8 @@ pub struct Outbox {
     config: OutboxConfig,
     waiting: [Queue; Priority::ALL.len()],
     in_flight: VecDeque<InFlight>,
-    /// How many of those in flight went over the present transport; the others go out again before
-    /// anything new.
+    /// The number of those in flight that were sent over the current transport; the others are sent
+    /// again before anything new.
     on_transport: usize,
     bytes_in_flight: usize,
     last: u64,
@@ -149,7 +149,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An empty one.
+    /// An empty outbox.
     #[must_use]
     pub const fn new(config: OutboxConfig) -> Self {
         Self {
@@ -181,19 +181,19 @@ impl Outbox {
         self.in_flight.len()
     }
 
-    /// How many bytes both kinds have together.
+    /// The bytes of both kinds together.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes_in_flight + self.waiting.iter().map(|queue| queue.bytes).sum::<usize>()
     }
 
-    /// How it was configured.
+    /// Its configuration.
     #[must_use]
     pub const fn config(&self) -> &OutboxConfig {
         &self.config
     }
 
-    /// Whether a message of this size finds room.
+    /// Whether there is room for a message of this size.
     #[must_use]
     pub fn has_room(&self, bytes: usize) -> bool {
         self.fits(bytes, self.waiting.len())
@@ -204,8 +204,8 @@ impl Outbox {
         self.fits(bytes, priority as usize)
     }
 
-    /// Whether it finds room beside what is in flight and these many of the queues, the most
-    /// important ones first.
+    /// Whether there is room beside the messages in flight and those of the first `queues`
+    /// priorities.
     fn fits(&self, bytes: usize, queues: usize) -> bool {
         let (mut messages, mut taken) = (self.in_flight.len(), self.bytes_in_flight);
         for queue in self.waiting.iter().take(queues) {
@@ -215,7 +215,7 @@ impl Outbox {
         messages < self.config.max_messages && bytes <= self.config.max_bytes.saturating_sub(taken)
     }
 
-    // What waits.
+    // Waiting messages.
 
     /// Appends a message. The caller must have checked for room.
     pub(crate) fn push(&mut self, outgoing: Outgoing, now: Instant) -> Receipt {
@@ -226,13 +226,13 @@ impl Outbox {
         receipt
     }
 
-    /// A receipt without a message: for one that is dropped at once.
+    /// A receipt for a message that is dropped at once.
     pub(crate) fn next_receipt(&mut self) -> Receipt {
         self.last += 1;
         Receipt(self.last)
     }
 
-    /// The last receipt that was given out.
+    /// The last receipt that was assigned.
     pub(crate) const fn last_receipt(&self) -> Receipt {
         Receipt(self.last)
     }
@@ -242,17 +242,17 @@ impl Outbox {
         self.waiting.iter().find_map(|queue| queue.entries.front()).map(|entry| entry.receipt)
     }
 
-    /// Takes it out.
+    /// Removes it.
     pub(crate) fn pop(&mut self) -> Option<Entry> {
         self.waiting.iter_mut().find_map(Queue::pop)
     }
 
-    /// The message that is given up first: the oldest of the least important.
+    /// Removes the message that is dropped first: the oldest of the lowest priority.
     pub(crate) fn pop_least(&mut self) -> Option<Entry> {
         self.waiting.iter_mut().rev().find_map(Queue::pop)
     }
 
-    /// The message that was sent first, of whatever priority.
+    /// Removes the oldest message of any priority.
     pub(crate) fn pop_oldest(&mut self) -> Option<Entry> {
         self.pop_oldest_if(|_| true)
     }
@@ -263,8 +263,8 @@ impl Outbox {
         fronts.min_by_key(|queue| queue.entries.front().map(|entry| entry.receipt))?.pop()
     }
 
-    /// A message whose time is over. All live equally long, so the oldest of each priority expires
-    /// first.
+    /// Removes a message that has expired. All have the same time to live, so the oldest of each
+    /// priority expires first.
     pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<Entry> {
         self.pop_oldest_if(|entry| entry.expires_at.is_some_and(|at| at <= now))
     }
@@ -275,14 +275,15 @@ impl Outbox {
         self.waiting.iter().filter_map(expiry).min()
     }
 
-    // What is in flight.
+    // Messages in flight.
 
     /// Whether one more may be in flight.
     pub(crate) fn has_window(&self) -> bool {
         self.in_flight.len() < self.config.in_flight
     }
 
-    /// Gives the next serial to a message that goes out now, and keeps it until it is acknowledged.
+    /// Assigns the next serial to a message that is sent now, and keeps it until it is
+    /// acknowledged.
     pub(crate) fn put_in_flight(&mut self, entry: Entry) -> &InFlight {
         self.last_serial = self.last_serial.saturating_add(1);
         self.bytes_in_flight += entry.outgoing.message.len();
@@ -293,14 +294,14 @@ impl Outbox {
         &self.in_flight[at]
     }
 
-    /// The next message in flight that has to go out again, over a new transport.
+    /// The next message in flight to send again over a new transport.
     pub(crate) fn next_resend(&mut self) -> Option<&InFlight> {
         let again = self.in_flight.get(self.on_transport)?;
         self.on_transport += 1;
         Some(again)
     }
 
-    /// Records the size of the message that went last over the present transport.
+    /// Records the size of the last message sent over the current transport.
     pub(crate) fn record_sent_size(&mut self, size: usize) {
         let last = self.on_transport.checked_sub(1).and_then(|last| self.in_flight.get_mut(last));
         if let Some(message) = last {
@@ -308,12 +309,12 @@ impl Outbox {
         }
     }
 
-    /// How many messages in flight have to go out again.
+    /// The number of messages in flight to send again.
     pub(crate) fn to_resend(&self) -> usize {
         self.in_flight.len() - self.on_transport
     }
 
-    /// Whether there is a message to hand to the transport, for the first time or again.
+    /// Whether there is a message to send, for the first time or again.
     pub(crate) fn has_sendable(&self) -> bool {
         self.on_transport < self.in_flight.len() || !self.is_empty()
     }
@@ -323,18 +324,18 @@ impl Outbox {
         self.is_empty() && self.in_flight.is_empty()
     }
 
-    /// The serial of the last message that went over the present transport, or did not have to: a
-    /// peer that knows of fewer has lost some.
+    /// The serial of the last message that was sent over the current transport, or did not have to
+    /// be: a peer with a lower one has lost some.
     pub(crate) fn last_on_transport(&self) -> u64 {
         self.last_serial - self.to_resend() as u64
     }
 
-    /// Whether a message with this serial has ever gone out: nobody can acknowledge another one.
+    /// Whether a message with this serial was ever sent: no other can be acknowledged.
     pub(crate) const fn was_sent(&self, serial: u64) -> bool {
         serial <= self.last_serial
     }
 
-    /// The oldest message in flight, if it is acknowledged by this serial.
+    /// Removes the oldest message in flight, if this serial acknowledges it.
     pub(crate) fn acknowledge(&mut self, serial: u64) -> Option<InFlight> {
         if self.in_flight.front()?.serial > serial {
             return None;
@@ -342,7 +343,7 @@ impl Outbox {
         self.pop_in_flight()
     }
 
-    /// The oldest message in flight, whose fate will never be known.
+    /// Removes the oldest message in flight, whose fate will not be known.
     pub(crate) fn pop_in_flight(&mut self) -> Option<InFlight> {
         let landed = self.in_flight.pop_front()?;
         self.bytes_in_flight -= landed.outgoing.message.len();
@@ -350,14 +351,14 @@ impl Outbox {
         Some(landed)
     }
 
-    /// A new transport: whatever is in flight was not on it.
+    /// Starts with a new transport, over which nothing was sent yet.
     pub(crate) fn new_transport(&mut self) {
         self.on_transport = 0;
     }
 
-    /// A session begins or goes on, at a peer that has taken in everything up to this serial. Tells
-    /// whether that can be the session that this side knows; it always can where nothing was sent
-    /// in it yet.
+    /// Starts or resumes a session at a peer that has received everything up to this serial.
+    /// Returns false if that cannot be the session that this side knows; it always can if nothing
+    /// was sent in it yet.
     pub(crate) fn resume_from(&mut self, received: u64) -> bool {
         if self.last_serial == 0 {
             self.last_serial = received;
@@ -366,8 +367,8 @@ impl Outbox {
         (acknowledged..=self.last_serial).contains(&received)
     }
 
-    /// Gives up those in flight that are refused. The others move up, since serials have no holes:
-    /// only while none of them has gone over the present transport.
+    /// Removes those in flight that are refused. The others are renumbered, since serials have no
+    /// holes: allowed only while none of them was sent over the current transport.
     pub(crate) fn remove_in_flight(
         &mut self,
         mut is_refused: impl FnMut(&InFlight) -> bool,
@@ -387,23 +388,23 @@ impl Outbox {
         refused
     }
 
-    /// Those in flight that have gone over the present transport.
+    /// Those in flight that were sent over the current transport.
     pub(crate) fn on_transport(&self) -> impl Iterator<Item = &InFlight> {
         self.in_flight.iter().take(self.on_transport)
     }
 
-    /// The serial that a message gets that is sent now, if none overtakes it.
+    /// The serial of a message that is sent now, if none overtakes it.
     pub(crate) fn next_serial(&self) -> u64 {
         self.last_serial.saturating_add(self.len() as u64).saturating_add(1)
     }
 
-    /// The next message to go out for the first time, and the serial that it would get.
+    /// The next message to send for the first time, and its serial.
     pub(crate) fn peek(&self) -> Option<(&Outgoing, u64)> {
         let entry = self.waiting.iter().find_map(|queue| queue.entries.front())?;
         Some((&entry.outgoing, self.last_serial.saturating_add(1)))
     }
 
-    /// The session is over: serials count anew. Nothing is in flight any more.
+    /// The session is over: serials start over, and nothing is in flight.
     pub(crate) fn reset(&mut self) {
         self.last_serial = 0;
     }

@@ -1,4 +1,4 @@
-//! What an application says about a message that it sends, and what it is told of its fate.
+//! Messages to send with their options, and how their fate is reported.
 
 use crate::session::ids::Channel;
 use crate::session::message::Message;
@@ -12,12 +12,12 @@ use crate::session::message::Message;
 )]
 #[non_exhaustive]
 pub enum Guarantee {
-    /// Once or not at all: what was handed to a transport is not sent again.
+    /// Once or not at all: a message that was sent is not sent again.
     #[default]
     AtMostOnce,
-    /// Once or more: what was not acknowledged is sent again over the next transport. A peer that
-    /// drops duplicates by session and serial, as a `relink.v1` server does, makes that exactly
-    /// once.
+    /// Once or more: a message that was not acknowledged is sent again over the next transport. A
+    /// peer that drops duplicates by session and serial, as a `relink.v1` server does, makes that
+    /// exactly once.
     AtLeastOnce,
 }
 
@@ -32,10 +32,10 @@ pub enum Guarantee {
 pub enum Priority {
     /// Before all others: a stop order.
     High,
-    /// As most are.
+    /// The usual priority.
     #[default]
     Normal,
-    /// When there is nothing else, and given up first: a position that the next one replaces.
+    /// After all others, and dropped first: a position that the next one replaces.
     Low,
 }
 
@@ -43,8 +43,7 @@ impl Priority {
     pub(crate) const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
 }
 
-/// A message with what is to be known about it. Anything that makes a [`Message`] makes one of
-/// these.
+/// A message with its options. Anything that converts into a [`Message`] converts into this.
 ///
 /// ```
 /// use relink::{Outgoing, Priority};
@@ -59,8 +58,7 @@ impl Priority {
 pub struct Outgoing {
     /// The message.
     pub message: Message,
-    /// The channel that it is meant for; `None` for the peer itself. A protocol without channels
-    /// leaves it out.
+    /// Its channel; `None` for the peer itself. A protocol without channels ignores it.
     pub channel: Option<Channel>,
     /// Whether it may overtake others.
     pub priority: Priority,
@@ -88,8 +86,8 @@ impl<T: Into<Message>> From<T> for Outgoing {
     }
 }
 
-/// Stands for one message on its way: its fate is reported under this number. Numbers rise in the
-/// order of sending.
+/// The number of one sent message, under which its fate is reported. Numbers rise in the order of
+/// sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
@@ -116,15 +114,14 @@ pub enum DropReason {
     Overflow,
     /// It waited longer than its time to live.
     Expired,
-    /// The link came to its end.
+    /// The link was closed.
     Closed,
-    /// It is larger than the peer takes. Also for a message that went out before that was known: it
-    /// is not sent again.
+    /// It is larger than the peer accepts. Also for a message that was sent before that was known:
+    /// it is not sent again.
     TooLarge {
         /// Its length, in bytes as the protocol writes it.
         size: usize,
-        /// What would have been allowed; `None` where the peer did not say, and closed with 1009
-        /// instead.
+        /// The maximum; `None` if the peer did not announce one, and closed with 1009 instead.
         limit: Option<usize>,
     },
 }
@@ -142,7 +139,7 @@ impl DropReason {
     }
 }
 
-/// As its name.
+/// Serialized as its name.
 #[cfg(feature = "serde")]
 impl serde::Serialize for DropReason {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -150,7 +147,7 @@ impl serde::Serialize for DropReason {
     }
 }
 
-/// What a message is measured against before it is taken.
+/// The limit that a message exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SizeLimit {
@@ -160,7 +157,7 @@ pub enum SizeLimit {
     /// [`OutboxConfig::max_message`](crate::session::OutboxConfig::max_message), by its bytes as
     /// the protocol writes it.
     Message,
-    /// What the peer has said that it takes, by its bytes as the protocol writes it.
+    /// The limit that the peer announced, by the message's bytes as the protocol writes it.
     Peer,
 }
 

@@ -1,10 +1,9 @@
-//! Messages that are too large for the peer: refused where its limit is known, given up where it
-//! complained.
+//! Messages that are too large for the peer: rejected if its limit is known, dropped if it closed
+//! with 1009.
 //!
-//! A peer that closes with 1009 does not say which message it means. It has a limit and reads in
-//! order, so whatever it means, the largest frame that went over the transport exceeds the limit as
-//! well, and was never taken in. That one is given up: each 1009 costs one message, and whatever
-//! else is in flight goes on.
+//! A peer that closes with 1009 does not name the message. It has a limit and reads in order, so
+//! the largest frame that was sent over the transport exceeds the limit, too, and was not received.
+//! That one is dropped: each 1009 costs one message, and the others in flight are sent again.
 
 use rand_core::Rng;
 
@@ -17,14 +16,14 @@ use super::{
 /// What is known about the size of messages.
 #[derive(Debug, Default)]
 pub(crate) struct Oversize {
-    /// What the peer takes, as it last said.
+    /// The limit that the peer announced last.
     limit: Option<usize>,
-    /// The largest frame that went over the present transport.
+    /// The largest frame that was sent over the current transport.
     largest: usize,
-    /// The largest message among those that nobody acknowledges.
+    /// The largest message among those without acknowledgement.
     unacknowledged: Option<(Receipt, usize)>,
-    /// The message in flight that the peer complained about. It is given up once the peer has said
-    /// what it has.
+    /// The message in flight that the peer complained about. It is dropped once the peer has
+    /// reported what it received.
     condemned: Option<Receipt>,
 }
 
@@ -33,33 +32,33 @@ impl Oversize {
         (self.largest, self.unacknowledged) = (0, None);
     }
 
-    /// A frame goes out.
+    /// Records a frame that is sent.
     pub(super) fn record_frame(&mut self, frame: &Frame) {
         self.largest = self.largest.max(message_len(frame));
     }
 
-    /// A message goes out that is not kept.
+    /// Records a sent message that is not kept.
     pub(super) fn record_unacknowledged(&mut self, receipt: Receipt, size: usize) {
         if self.unacknowledged.is_none_or(|(_, largest)| largest < size) {
             self.unacknowledged = Some((receipt, size));
         }
     }
 
-    /// What the peer takes from now on.
+    /// Sets the peer's limit.
     pub(super) fn set_limit(&mut self, limit: Option<u64>) {
         self.limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     }
 }
 
 impl<P: Protocol, R: Rng> Session<P, R> {
-    /// What a message may have at most as it is written, if anybody has said so.
+    /// The maximum size of a message as it is written, if there is one, and whose limit that is.
     fn size_limit(&self) -> Option<(usize, SizeLimit)> {
         let own = self.outbox.config().max_message.map(|limit| (limit, SizeLimit::Message));
         let peer = self.oversize.limit.map(|limit| (limit, SizeLimit::Peer));
         [own, peer].into_iter().flatten().min_by_key(|(limit, _)| *limit)
     }
 
-    /// Whether a message fits that would go out with this serial.
+    /// Checks the size of a message that would be sent with this serial.
     pub(super) fn fits(
         &self,
         message: &Message,
@@ -72,7 +71,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         if size > limit { Err(SendErrorKind::TooLarge { size, limit, by }) } else { Ok(()) }
     }
 
-    /// The messages at the front of the outbox that do not fit, now that it is known.
+    /// Drops the messages at the front of the outbox that exceed the limit, now that it is known.
     pub(super) fn drop_what_does_not_fit(&mut self) {
         while let Some((Outgoing { message, channel, .. }, serial)) = self.outbox.peek() {
             let Err(SendErrorKind::TooLarge { size, limit, .. }) =
@@ -87,7 +86,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// The peer closes because a message was too large.
+    /// The peer closed with 1009.
     pub(super) fn complained(&mut self) {
         let largest = self.oversize.largest;
         if let Some((receipt, size)) =
@@ -101,8 +100,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// The peer goes on with the session, and has said what it has and what it takes: gives up what
-    /// it will not take.
+    /// The session is resumed, and the peer has reported what it received and its limit: drops what
+    /// exceeds it.
     pub(super) fn give_up_in_flight(&mut self) {
         let (condemned, limit) =
             (self.oversize.condemned.take(), self.size_limit().map(|(limit, _)| limit));
@@ -123,8 +122,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// A message of a session that is over, if it is the one that the peer complained about: there
-    /// is no doubt about it.
+    /// Whether a message of a session that is over is the one that the peer complained about: its
+    /// fate is known.
     pub(super) fn is_condemned(&mut self, receipt: Receipt) -> bool {
         self.oversize.condemned.take_if(|condemned| *condemned == receipt).is_some()
     }
@@ -136,7 +135,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     }
 }
 
-/// The bytes of a frame that count against the largest message that the peer takes.
+/// The bytes of a frame that count against the peer's limit.
 pub(super) fn message_len(frame: &Frame) -> usize {
     if let Frame::Message(message) = frame { message.len() } else { 0 }
 }

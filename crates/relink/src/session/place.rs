@@ -1,5 +1,5 @@
-//! Where the present transport leads, and what may be said there: secrets belong to the origins
-//! that the application has named, and to no stranger that a redirect leads to.
+//! Where the current transport leads, and which secrets may be sent there: they belong to the
+//! origins that the application has configured, not to a foreign one that a redirect leads to.
 
 use rand_core::Rng;
 
@@ -8,45 +8,45 @@ use crate::base::time::Instant;
 use crate::link::{Failure, HandshakeEvent, Input, TransportId};
 use crate::policy::close_code::CloseCode;
 
-/// Where the present transport leads.
+/// Where the current transport leads.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
     address: Option<Address>,
-    /// Its origin, if that is none of the configured ones.
+    /// Its origin, if that is not a configured one.
     stranger: Option<Origin>,
 }
 
 impl Place {
-    /// The origin, if it is none of the configured ones.
+    /// The origin, if it is not a configured one.
     pub(super) const fn stranger(&self) -> Option<&Origin> {
         self.stranger.as_ref()
     }
 }
 
 impl<P: Protocol, R: Rng> Session<P, R> {
-    /// The transport that is dialed now leads there. Tells whether secrets may go along.
+    /// The transport that is dialed now leads there. Returns whether secrets may be sent there.
     pub(super) fn go_to(&mut self, address: Address) -> bool {
         let origin = address.origin().ok();
         let is_configured = |known: &Address| {
             *known == address || origin.is_some() && known.origin().ok() == origin
         };
-        // What was fetched for this attempt is as good as what was configured.
+        // An address fetched for this attempt is trusted like a configured one.
         let is_ours = self.addresses.iter().chain(&self.fetched).any(is_configured);
         self.place = Place { address: Some(address), stranger: origin.filter(|_| !is_ours) };
         is_ours
     }
 
-    /// The token, if it may be said here.
+    /// The token, if it may be sent here.
     pub(super) fn token_here(&self) -> Option<&Secret> {
         self.token.as_ref().filter(|_| self.place.stranger.is_none())
     }
 
-    /// What to go on with, if it was here that the session began: nobody else may learn its id.
+    /// The session to resume, if it began at this origin: no other may learn its id.
     pub(super) fn resume_here(&self) -> Option<Resume> {
         self.resume().filter(|_| self.id_of == self.place.stranger)
     }
 
-    /// The server has answered the dial with a redirect.
+    /// The server answered the handshake with a redirect.
     pub(super) fn redirected(&mut self, to: Option<&Address>, id: TransportId, now: Instant) {
         let failure = match to.map(|to| self.follow(to)) {
             Some(Ok(())) => Failure::HttpRedirect,
@@ -59,11 +59,11 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.drive(Input::Failed { id, failure }, now);
     }
 
-    /// The protocol has said to go elsewhere.
+    /// The protocol redirects the client.
     pub(super) fn sent_elsewhere(&mut self, to: &Address, id: TransportId, now: Instant) {
         match self.follow(to) {
             Ok(()) => self.drive(Input::Handshake { id, event: HandshakeEvent::Redirect }, now),
-            // Means nothing any more, wherever it leads.
+            // Too late to follow.
             Err(_) if self.link.state().is_usable() => {}
             Err(error) => {
                 let frame = CloseFrame::new(CloseCode::PROTOCOL_ERROR, cannot_follow(&error));
@@ -75,7 +75,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     fn follow(&mut self, to: &Address) -> Result<(), InvalidUrl> {
         let here = self.place.address.as_ref();
         let to = here.unwrap_or(to).redirect(to)?;
-        // A user name belongs to its origin, like every credential.
+        // A user name belongs to its origin, as all credentials do.
         let user = self.fetched.iter().chain(&self.addresses).find_map(|ours| ours.user_at(&to));
         self.redirected_to = Some(user.map_or_else(|| to.clone(), |user| to.with_user(user)));
         Ok(())

@@ -1,5 +1,5 @@
-//! Where this side stands in each stream that it follows: what is new, what is a duplicate, what is
-//! missing, and how much of it the application has taken.
+//! The position in each stream that is followed: which messages are new, duplicate or missing, and
+//! how many the application has taken.
 
 use alloc::collections::{BTreeMap, VecDeque};
 
@@ -8,38 +8,38 @@ use crate::session::ids::{Channel, Position};
 /// A stream: a channel's, or with `None` the session's own.
 pub(crate) type Stream = Option<Channel>;
 
-/// The most runs of messages that are remembered one by one until they are taken. A driver stops
-/// reading long before its application is so far behind; beyond that, a position moves in larger
-/// steps.
+/// Maximum number of runs of messages that are remembered one by one until they are taken. A driver
+/// stops reading long before its application is that far behind; beyond that, a position moves in
+/// larger steps.
 const MAX_RUNS: usize = 4_096;
 
 /// What an offset means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// The next one; here is its position.
+    /// The next one, with its position.
     New(Position),
-    /// It was here before.
+    /// It arrived before.
     Duplicate,
     /// Something before it is missing.
     Gap,
-    /// Nobody follows this stream on this transport.
+    /// This stream is not followed on this transport.
     Unknown,
 }
 
-/// Two positions for each stream. What was `received` never comes twice; what was `taken` never
-/// comes again: a resume starts after the last message that the application has taken, and what is
-/// still on its way to it is dropped when it comes again.
+/// Two positions for each stream. What was `received` is not delivered twice; what was `taken` is
+/// not requested again: a resume starts after the last message that the application has taken, and
+/// what it still has to take is dropped when it arrives again.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     tracks: BTreeMap<Stream, Track>,
     untaken: VecDeque<Run>,
-    /// Some track has messages that are in no run.
+    /// A track has messages that are in no run.
     is_crowded: bool,
-    /// Messages of all kinds that the application was told.
+    /// The number of messages of all kinds that were delivered to the application.
     told: u64,
-    /// Those of them that it has taken.
+    /// The number of those that it has taken.
     taken: u64,
-    /// Publications that arrived on the present transport, duplicates too.
+    /// The number of publications that arrived on the current transport, including duplicates.
     pub(crate) on_transport: u64,
 }
 
@@ -47,24 +47,24 @@ pub(crate) struct Inbox {
 struct Track {
     received: Position,
     taken: Position,
-    /// The peer has said on this transport where the stream goes on.
+    /// The peer has announced on this transport where the stream continues.
     open: bool,
-    /// The last message that found no room among the runs: its number among all, and its offset.
+    /// The last message that is in no run for lack of room: its number among all, and its offset.
     crowded: Option<(u64, u64)>,
 }
 
-/// Neighbours in one stream that were told one after the other.
+/// Adjacent messages of one stream that were delivered one after the other.
 #[derive(Debug)]
 struct Run {
     stream: Stream,
     epoch: u32,
-    /// The number of the last one among all messages that were told, and its offset.
+    /// The number of the last one among all delivered messages, and its offset.
     last: (u64, u64),
     count: u64,
 }
 
 impl Run {
-    /// Whether this message follows in it.
+    /// Whether this message continues the run.
     fn goes_on(&self, stream: &Stream, position: Position, told: u64) -> bool {
         self.stream == *stream
             && self.epoch == position.epoch
@@ -74,18 +74,19 @@ impl Run {
 }
 
 impl Inbox {
-    /// A new transport: nothing comes from it before the peer has said where a stream goes on.
+    /// Starts with a new transport, on which the peer has to announce first where each stream
+    /// continues.
     pub(crate) fn new_transport(&mut self) {
         self.on_transport = 0;
         self.tracks.values_mut().for_each(|track| track.open = false);
     }
 
-    /// Where to go on: after the last message that the application has taken.
+    /// Where to resume: after the last message that the application has taken.
     pub(crate) fn position(&self, stream: &Stream) -> Option<Position> {
         self.tracks.get(stream).map(|track| track.taken)
     }
 
-    /// The peer goes on after `position`. Tells whether that leaves nothing out.
+    /// The peer continues after `position`. Returns true if no message is skipped.
     pub(crate) fn go_on(&mut self, stream: Stream, position: Position, recovered: bool) -> bool {
         let fits = |track: &Track| {
             recovered
@@ -105,7 +106,7 @@ impl Inbox {
         }
     }
 
-    /// Goes on where another process stopped, once the peer has agreed.
+    /// Continues where another process stopped, once the peer has agreed.
     pub(crate) fn start(&mut self, stream: Stream, position: Position, open: bool) {
         self.tracks
             .insert(stream, Track { received: position, taken: position, open, crowded: None });
@@ -115,7 +116,7 @@ impl Inbox {
         self.tracks.remove(stream);
     }
 
-    /// A publication arrived.
+    /// Records a publication that arrived.
     pub(crate) fn arrived(&mut self, stream: &Stream, offset: u64) -> Arrival {
         self.on_transport += 1;
         let Some(track) = self.tracks.get_mut(stream).filter(|track| track.open) else {
@@ -131,12 +132,12 @@ impl Inbox {
         Arrival::New(track.received)
     }
 
-    /// The application is told a message that belongs to no stream.
+    /// Counts a delivered message that belongs to no stream.
     pub(crate) fn count_event(&mut self) {
         self.told += 1;
     }
 
-    /// The application is told a message of a stream.
+    /// Records a delivered message of a stream.
     pub(crate) fn tell_of(&mut self, stream: &Stream, position: Position) {
         self.told += 1;
         let last = (self.told, position.offset);
@@ -159,8 +160,7 @@ impl Inbox {
         }
     }
 
-    /// A message of a stream that the application does not get: passed over at once where nothing
-    /// before it is untaken.
+    /// Skips a message of a stream that is not delivered: taken at once if all before it are taken.
     pub(crate) fn skip(&mut self, stream: &Stream, position: Position) {
         if let Some(track) = self.tracks.get_mut(stream) {
             if track.taken.offset.checked_add(1) == Some(position.offset) {
@@ -276,7 +276,7 @@ mod tests {
         let (mut inbox, _) = inbox();
         let streams = [Some(Channel::from("news")), None];
         assert!(inbox.go_on(None, AT_5, true));
-        // Turn about, so that there are no neighbours.
+        // Alternating, so that no two are adjacent.
         let last = 5 + MAX_RUNS as u64;
         for offset in 6..=last {
             for stream in &streams {

@@ -1,4 +1,4 @@
-//! Who is in a channel, as the server's words say, and what of it is news to the application.
+//! The members of a channel as the server reports them, and what of it is new to the application.
 
 use alloc::collections::BTreeSet;
 use alloc::string::String;
@@ -10,26 +10,26 @@ use crate::session::message::Text;
 use crate::session::roster::{Roster, RosterChange};
 use crate::session::vocabulary::MemberChange;
 
-/// One stay of one user: a user with two sessions is there twice.
+/// One stay of one user: a user with two sessions has two.
 type Stay = (String, String);
 
-/// The members of one channel. Beside each stands what the application was told that they say of
-/// themselves.
+/// The members of one channel. Each has the presence text that was last reported to the
+/// application.
 #[derive(Debug)]
 pub(crate) struct Presence {
     roster: Roster<Stay, Option<Text>, (), Option<Text>>,
-    /// Those whom the application was told to be there, by one stay or more.
+    /// The users that were reported as present, with one stay or more.
     users: BTreeSet<String>,
-    /// The pages of a list whose last one is to come.
+    /// The pages so far of an incomplete list.
     pages: Vec<Member>,
 }
 
-/// Each stay of nobody in particular is somebody else.
+/// Each stay of the anonymous user is another person.
 fn is_nobody(user: &str) -> bool {
     user == Member::ANONYMOUS
 }
 
-/// No server of `relink.v1` lists more. What a list has beyond is not looked at.
+/// No server of `relink.v1` lists more. Further members are ignored.
 const MOST_MEMBERS: usize = 10_000;
 
 impl Presence {
@@ -37,21 +37,21 @@ impl Presence {
         Self { roster: Roster::new(), users: BTreeSet::new(), pages: Vec::new() }
     }
 
-    /// The channel is asked for anew: what is said from now on waits for the list. Whoever was
-    /// there stays to be seen.
+    /// The channel is requested again: changes wait for the new list. Known members stay until it
+    /// arrives.
     pub(crate) fn reset(&mut self) {
         self.pages = Vec::new();
         self.roster.reset();
     }
 
-    /// The channel is not followed any more: everybody is gone.
+    /// The channel is not followed any more: all members are gone.
     pub(crate) fn clear(&mut self) {
         self.pages = Vec::new();
         self.roster.clear();
     }
 
-    /// A list, or a page of one. It takes effect with its last page; what changes meanwhile is held
-    /// until then.
+    /// Takes a list, or a page of one. It takes effect with its last page; changes are held until
+    /// then.
     pub(crate) fn set_members(&mut self, members: Vec<Member>, more: bool) {
         if more && !self.roster.is_stale() {
             self.roster.reset();
@@ -78,7 +78,7 @@ impl Presence {
         }
     }
 
-    /// Changes were lost before the list came: it has to be asked for again.
+    /// Whether changes were lost before the list arrived, so that it must be requested again.
     pub(crate) const fn wants_members(&self) -> bool {
         self.roster.wants_snapshot()
     }
@@ -92,7 +92,7 @@ impl Presence {
         self.roster.iter().map(|(stay, at)| member(stay, at.info())).collect()
     }
 
-    /// The next thing to tell.
+    /// The next event.
     pub(crate) fn poll_event(&mut self) -> Option<PresenceEvent> {
         while let Some(change) = self.roster.poll_change() {
             match change {
@@ -105,7 +105,7 @@ impl Presence {
                         if is_first { PresenceEvent::Joined } else { PresenceEvent::StayBegan };
                     return Some(told(member));
                 }
-                // Who is there as before is no news, unless the words are.
+                // A member that stayed is not reported, unless the text changed.
                 RosterChange::Survived { key } | RosterChange::Updated { key } => {
                     let (info, is_news) = self.note(&key);
                     let (user, join) = key;
@@ -125,14 +125,14 @@ impl Presence {
         None
     }
 
-    /// Whether a user has a stay, told already or to be told next.
+    /// Whether a user has a stay, reported or about to be.
     fn is_here(&self, user: &String) -> bool {
         let first = (user.clone(), String::new());
         self.roster.keys_from(&first).next().is_some_and(|(next, _)| next == user)
     }
 
-    /// What somebody says of themselves, and whether the application was told something else. Now
-    /// it is told.
+    /// Returns the text of a stay, and whether it differs from the one last reported; marks it as
+    /// reported.
     fn note(&mut self, stay: &Stay) -> (Option<Text>, bool) {
         let Some(member) = self.roster.get_mut(stay) else { return (None, false) };
         let info = member.info().clone();

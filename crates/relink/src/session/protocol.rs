@@ -1,4 +1,4 @@
-//! The seam to an application's wire format: what stands on both sides of a [`Protocol`].
+//! The seam to an application's wire format: [`Protocol`], and the types on both sides of it.
 
 use alloc::vec::Vec;
 
@@ -12,7 +12,8 @@ pub use crate::session::ids::Rejection;
 pub use crate::session::vocabulary::{ClientFrame, ProtocolEvent, ServerFrame, Welcome};
 
 /// Translates between the frames of a transport and the words of a session: frames in,
-/// [`ProtocolEvent`]s out; [`ClientFrame`]s in, frames out. It keeps no time and takes no decision.
+/// [`ProtocolEvent`]s out; [`ClientFrame`]s in, frames out. It has no timers and makes no
+/// decisions.
 ///
 /// ```
 /// use relink::{Instant, Message, Plain, Protocol};
@@ -31,10 +32,10 @@ pub use crate::session::vocabulary::{ClientFrame, ProtocolEvent, ServerFrame, We
 /// assert!(matches!(&events[..], [ProtocolEvent::Data(message)] if message.as_text() == Some("hello yourself")));
 /// ```
 pub trait Protocol {
-    /// A new transport is open; whatever belonged to the old one is void.
+    /// A new transport is open: resets what belonged to the old one.
     fn opened(&mut self) {}
 
-    /// A message arrived.
+    /// Handles a message that arrived.
     fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>);
 
     /// The peer's close frame arrived; what it says is handled before it.
@@ -66,28 +67,28 @@ pub trait Protocol {
         message.len()
     }
 
-    /// Whether the peer can read this. Asked wherever the application hands something in, so that
-    /// it hears of a mistake there, and no peer closes because of it.
+    /// Checks that the peer can read this. Called whenever the application passes something in, so
+    /// that it gets an error there, and no peer closes because of it.
     ///
     /// # Errors
     ///
-    /// What is wrong with it: its length, and what is allowed.
+    /// The length, and what is allowed.
     fn check(&self, _given: Given<'_>) -> Result<(), Unreadable> {
         Ok(())
     }
 
-    /// Told by the driver, before the first transport: the largest message that it reads, in bytes.
-    /// For protocols that tell the peer.
+    /// Receives the largest message that the driver reads, in bytes, before the first transport.
+    /// For protocols that announce it to the peer.
     ///
     /// # Errors
     ///
-    /// If the protocol cannot do with so little.
+    /// If the protocol needs more.
     fn reads_at_most(&mut self, _bytes: usize) -> Result<(), ConfigError> {
         Ok(())
     }
 
-    /// Whether the peer acknowledges messages by their serials. Without that, nothing better than
-    /// [`Guarantee::AtMostOnce`](crate::Guarantee::AtMostOnce) can be had.
+    /// Whether the peer acknowledges messages by their serials. If not, only
+    /// [`Guarantee::AtMostOnce`](crate::Guarantee::AtMostOnce) is possible.
     fn acknowledges(&self) -> bool {
         false
     }
@@ -99,8 +100,8 @@ pub trait Protocol {
         false
     }
 
-    /// The handshake step in which this protocol says its first word; a configuration without it is
-    /// refused.
+    /// The handshake step in which this protocol sends its first message; a configuration without
+    /// it is rejected.
     fn opening(&self) -> Option<Step> {
         None
     }
@@ -171,15 +172,15 @@ pub enum Given<'a> {
     Channel(&'a Channel),
     /// A token, for the link or for a channel.
     Token(&'a Secret),
-    /// What this client says of itself in a channel.
+    /// The client's presence text in a channel.
     Presence(&'a Text),
     /// Where a subscription begins.
     Since(Position),
-    /// A session of an earlier life.
+    /// A session of an earlier process.
     Resume(&'a Resume),
 }
 
-/// What an application has handed in, and no peer could read.
+/// What an application has passed in, and no peer could read.
 ///
 /// ```
 /// use relink::protocol::Unreadable;
@@ -201,7 +202,7 @@ impl Unreadable {
     ///
     /// # Errors
     ///
-    /// This error, where it is.
+    /// If it is.
     pub const fn unless_within(
         field: &'static str,
         value: u64,
@@ -212,7 +213,7 @@ impl Unreadable {
     }
 }
 
-/// No wire format at all: messages pass as they are, heartbeats are WebSocket pings.
+/// No wire format: messages pass unchanged, heartbeats are WebSocket pings.
 ///
 /// A server can say when to come back in the reason of its close frame
 /// ([`CloseFrame::retry_after`]).

@@ -1,4 +1,4 @@
-//! What arrives: tokens, transports, frames, and what the protocol reads from them.
+//! Inbound: tokens, transports, frames, and the protocol's events.
 
 use alloc::string::{String, ToString};
 
@@ -34,7 +34,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.drive(Input::Token { id, result }, now);
     }
 
-    /// Whether a token can be sent: one that cannot counts as a failed fetch.
+    /// Checks that a token can be sent: one that cannot counts as a failed fetch.
     pub(super) fn check_token(&self, token: &Secret) -> Result<(), String> {
         self.protocol.check(Given::Token(token)).map_err(|error| error.to_string())
     }
@@ -97,7 +97,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             }
             Frame::Close(mut frame) => {
                 if frame.code == CloseCode::REPLACED && self.hellos.explain() {
-                    // Nobody else has the session: it is asked for once more.
+                    // No other client has the session: resume it once more.
                     frame.code = CloseCode::GAP;
                 }
                 self.protocol.closing(&frame, &mut self.protocol_events);
@@ -105,7 +105,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 if frame.code == CloseCode::TOO_BIG {
                     self.complained();
                 }
-                // A problem that it told before says more than an empty reason.
+                // A problem that was announced before is better than an empty reason.
                 if !frame.reason.is_empty() {
                     self.detail = frame.reason;
                 }
@@ -196,7 +196,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             && matches!(self.link.state(), State::Connected | State::Closing)
     }
 
-    /// Closes the transport with this frame, for what came over it.
+    /// Closes the transport with this frame, because of what arrived on it.
     pub(super) fn give_up(
         &mut self,
         failure: Failure,

@@ -1,5 +1,5 @@
-//! The session that outlives transports: who it is, what the server has of it, and what to do where
-//! both sides disagree.
+//! The session that outlives transports: its id, what the server has received, and what to do if
+//! the two sides disagree.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -17,33 +17,33 @@ use crate::base::time::Instant;
 use crate::link::{Failure, Phase, State, TransportId};
 use crate::policy::close_code::CloseCode;
 
-/// What this client has said to go on with its session. A server that is slow may carry out a hello
-/// that was given up, after the next one: then the session is taken from this client by itself.
+/// The hellos that this client sent to resume its session. A slow server may handle an abandoned
+/// hello after the next one: then the client takes its session over from itself.
 #[derive(Debug, Default)]
 pub(crate) struct Hellos {
-    /// One was said, and is not answered.
+    /// One was sent and is not answered.
     waits: bool,
-    /// One was given up.
+    /// One was abandoned.
     astray: bool,
 }
 
 impl Hellos {
-    /// Another one goes out.
+    /// Another one is sent.
     pub(super) const fn said(&mut self, to_resume: bool) {
         self.astray |= self.waits;
         self.waits = to_resume;
     }
 
-    /// The session was taken over. Whether it was perhaps this client that did it: that excuse is
-    /// good for once.
+    /// The session was taken over. Returns true if an abandoned hello of this client may have done
+    /// it, which can happen once.
     pub(super) const fn explain(&mut self) -> bool {
         core::mem::replace(&mut self.astray, false)
     }
 }
 
 impl<P: Protocol, R: Rng> Session<P, R> {
-    /// What the next transport will ask to go on with: the session, and the last of its own
-    /// messages that the application has taken. Kept somewhere safe, it lets another process go on
+    /// What the next transport will resume: the session, and the position that the application has
+    /// taken in its own stream. Stored safely, it lets another process resume the session
     /// ([`resume_from`](Self::resume_from)).
     #[must_use]
     pub fn resume(&self) -> Option<Resume> {
@@ -51,9 +51,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         Some(Resume { session, position: self.inbox.position(&None)? })
     }
 
-    /// Goes on with the session of another process, or of an earlier life of this one. To be called
-    /// before the first connect; later, or with one that the peer could not read, it does nothing
-    /// and says so.
+    /// Resumes the session of an earlier process. Call it before the first connect; later, or with
+    /// a session that the peer could not read, it does nothing and returns false.
     pub fn resume_from(&mut self, resume: Resume) -> bool {
         let readable = self.protocol.check(Given::Resume(&resume)).is_ok();
         let fresh = readable
@@ -63,13 +62,13 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         if fresh {
             self.inbox.start(None, resume.position, false);
             self.id = Some(resume.session);
-            // What the earlier life has said may still be on its way.
+            // A hello of the earlier process may still be in flight.
             self.hellos.astray = true;
         }
         fresh
     }
 
-    /// The server has said which session this is.
+    /// The server has assigned or resumed the session.
     pub(super) fn welcomed(&mut self, welcome: Welcome, id: TransportId, now: Instant) {
         let Welcome { session, resumed, refused, received, mut rejected, position, max_message } =
             welcome;
@@ -121,7 +120,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.forget_session();
     }
 
-    /// The session is over: its id and its position go together, and what is in flight stays in
+    /// The session is over: its id and position are forgotten, and what is in flight stays in
     /// doubt.
     pub(super) fn forget_session(&mut self) {
         self.id = None;
@@ -146,7 +145,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         self.report_queue();
     }
 
-    /// Everything up to this serial was taken in.
+    /// Everything up to this serial was received.
     pub(super) fn acknowledged(&mut self, serial: u64, id: TransportId, now: Instant) {
         if self.outbox.was_sent(serial) {
             self.landed(serial);
@@ -155,7 +154,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// This one was refused; everything before it was taken in.
+    /// This message was rejected; everything before it was received.
     pub(super) fn rejected(&mut self, rejection: Rejection, id: TransportId, now: Instant) {
         if self.outbox.was_sent(rejection.serial) {
             self.landed_rejected(rejection);
@@ -206,7 +205,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// A message of a stream that does not arrive here, as it is too large.
+    /// A message of a stream was withheld, as it is too large.
     pub(super) fn withheld(
         &mut self,
         channel: Option<Channel>,
@@ -226,16 +225,16 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// The server has sent `sent` publications over this transport: what is missing at the end
-    /// shows no other way.
+    /// The server has sent `sent` publications over this transport. Only this shows that the last
+    /// ones are missing.
     pub(super) fn count_published(&mut self, sent: u64, id: TransportId, now: Instant) {
         if sent > self.inbox.on_transport {
             self.disagree("the last messages are missing", id, now);
         }
     }
 
-    /// Something is missing, or both sides mean different things. The transport is given up; the
-    /// next one goes on from what both have.
+    /// Messages are missing, or the two sides disagree. Closes the transport; the next one resumes
+    /// from what both have.
     fn disagree(&mut self, what: &str, id: TransportId, now: Instant) {
         count(&mut self.link.stats_mut().gaps);
         self.give_up(Failure::Gap, CloseFrame::new(CloseCode::GAP, what), id, now);

@@ -1,25 +1,25 @@
-//! Who else is there, as a client sees it: a list that survives the link.
+//! The members of a channel as a client sees them: a list that survives the link.
 //!
-//! A server tells the members of a channel once, as a snapshot, and then every change. Between the
-//! two lies a race that clients lose: a change that overtakes the snapshot, a *left* of somebody
-//! who is back already, a list that is emptied and filled again at every reconnect. Here changes
-//! wait for the snapshot, each names the join that it is about, and what the application is told is
-//! the difference between what it was told before and what is so.
+//! A server sends the members of a channel once, as a snapshot, and then every change. Clients tend
+//! to lose the race between the two: a change overtakes the snapshot, a *left* concerns a member
+//! who has joined again, a list is emptied and filled again at every reconnect. Here changes wait
+//! for the snapshot, each names the join that it is about, and the application gets the difference
+//! between what was last reported and what is current.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// The members of one channel. `K` names a member, `J` one join of a member, `I` is what the server
-/// says about them, and `V` is what the application keeps for each: a peer connection, a cursor, a
-/// row of a list.
+/// The members of one channel. `K` identifies a member, `J` one join of a member, `I` is the
+/// server's information about them, and `V` is what the application keeps for each: a peer
+/// connection, a cursor, a row of a list.
 ///
 /// * Until the first [`snapshot`](Self::snapshot), and after each [`reset`](Self::reset), changes
 ///   are held: up to [`MAX_HELD`](Self::MAX_HELD), after which
-///   [`wants_snapshot`](Self::wants_snapshot) asks for another one.
+///   [`wants_snapshot`](Self::wants_snapshot) returns true.
 /// * After a `reset` the old members stay, so that a short drop does not flicker. The next snapshot
-///   tells who left, who is new, and who is still there; what the application keeps for the last is
-///   untouched.
+///   shows who left, who is new, and who is still there; what the application keeps for those who
+///   are still there is untouched.
 /// * A *left* of another join than the current one is dropped. A member has one join at a time, the
-///   latest; where a person may be there twice, let `K` name the device.
+///   latest; if a person may join twice, let `K` name the device.
 ///
 /// ```
 /// use relink::session::{Roster, RosterChange};
@@ -42,7 +42,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 ///                 let kept = roster.get_mut(&key).and_then(|member| member.value.as_mut());
 ///                 kept.expect("kept").negotiated += 1;
 ///             }
-///             RosterChange::Updated { key } => println!("{key} says something else about themselves"),
+///             RosterChange::Updated { key } => println!("{key} has new information"),
 ///             RosterChange::Left { key, value } => println!("{key} is gone; close {value:?}"),
 ///             _ => {}
 ///         }
@@ -66,59 +66,59 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 #[derive(Debug, Clone)]
 pub struct Roster<K, V, J = u64, I = ()> {
     entries: BTreeMap<K, Entry<V, J, I>>,
-    /// Members about whom there may be something to tell.
+    /// Members with possible changes to report.
     changed: BTreeSet<K>,
-    /// What came before the snapshot; none while the list is live.
+    /// Changes that arrived before the snapshot; `None` while the list is live.
     held: Option<VecDeque<Held<K, J, I>>>,
     lost: bool,
 }
 
-/// A member who is there.
+/// A present member.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RosterMember<V, J = u64, I = ()> {
     join: J,
     info: I,
-    /// What the application keeps for them: none until it puts something there.
+    /// What the application keeps for them; `None` until it is set.
     pub value: Option<V>,
 }
 
 impl<V, J, I> RosterMember<V, J, I> {
-    /// Which join of theirs is the current one.
+    /// Their current join.
     #[must_use]
     pub const fn join(&self) -> &J {
         &self.join
     }
 
-    /// What the server says about them.
+    /// The server's information about them.
     #[must_use]
     pub const fn info(&self) -> &I {
         &self.info
     }
 }
 
-/// What the application should know.
+/// A change to report to the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RosterChange<K, V> {
-    /// Somebody is new.
+    /// A new member.
     Joined {
         /// Who.
         key: K,
     },
-    /// Somebody is still there, after their link or this one was down: their join is another, or a
-    /// snapshot that came after a [`reset`](Roster::reset) has them again. What the application
-    /// keeps for them is as it was; a connection to them wants to be made anew.
+    /// A member is still there after their link or this one was down: their join is another one, or
+    /// they are in the snapshot after a [`reset`](Roster::reset). What the application keeps for
+    /// them is unchanged; a connection to them has to be restarted.
     Survived {
         /// Who.
         key: K,
     },
-    /// The server says something else about somebody.
+    /// The server's information about a member changed.
     Updated {
         /// Who.
         key: K,
     },
-    /// Somebody is gone.
+    /// A member left.
     Left {
         /// Who.
         key: K,
@@ -130,11 +130,11 @@ pub enum RosterChange<K, V> {
 #[derive(Debug, Clone)]
 struct Entry<V, J, I> {
     member: RosterMember<V, J, I>,
-    /// Whether they are there, as far as is known.
+    /// Whether they are present, as far as is known.
     here: bool,
-    /// Whether the application was told that they are.
+    /// Whether they were reported as present.
     told: bool,
-    /// What else is to be told of somebody who was and is there.
+    /// What else is to be reported about a member who stayed.
     news: News,
 }
 
@@ -152,10 +152,10 @@ enum Held<K, J, I> {
 }
 
 impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
-    /// The most changes that are held until the snapshot comes.
+    /// Maximum number of changes that are held until the snapshot arrives.
     pub const MAX_HELD: usize = 4_096;
 
-    /// Nobody is known yet, and the snapshot is to come.
+    /// Creates an empty list that waits for its snapshot.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -166,16 +166,16 @@ impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
         }
     }
 
-    /// A new link, or a new subscription: what is said from now on belongs to it, and waits for its
-    /// snapshot. Everybody stays to be seen until then.
+    /// Starts over for a new link or subscription: changes from now on belong to it, and wait for
+    /// its snapshot. Known members stay until then.
     pub fn reset(&mut self) {
         self.held = Some(VecDeque::new());
         self.lost = false;
     }
 
-    /// These are there, and nobody else; then what was held is applied. Works at any time: without
-    /// a `reset` before, it mends a list that has lost something, and those who are there as before
-    /// are not told.
+    /// Replaces the list by these members, then applies the held changes. Works at any time:
+    /// without a `reset` before, it repairs a list that has lost changes, and members that stayed
+    /// are not reported.
     pub fn snapshot(&mut self, members: impl IntoIterator<Item = (K, J, I)>) {
         let after_gap = self.held.is_some();
         let mut members: BTreeMap<K, (J, I)> =
@@ -189,7 +189,7 @@ impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
         while let Some((key, (join, info))) = members.pop_first() {
             self.is_here(key, join, info, after_gap);
         }
-        // What could not be held came after it, or may have.
+        // A change that could not be held may be newer than the snapshot.
         self.lost &= after_gap;
         for change in self.held.take().into_iter().flatten() {
             match change {
@@ -199,7 +199,7 @@ impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
         }
     }
 
-    /// Somebody joined, or says something else about themselves.
+    /// A member joined, or their information changed.
     pub fn joined(&mut self, key: K, join: J, info: I) {
         if self.held.is_some() {
             self.hold(Held::Joined(key, join, info));
@@ -208,8 +208,7 @@ impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
         }
     }
 
-    /// That join of somebody is over. Dropped where another one is the current one, or nobody of
-    /// that name is there.
+    /// A join of a member ended. Ignored if another one is current, or if there is no such member.
     pub fn left(&mut self, key: &K, join: J) {
         if self.held.is_some() {
             self.hold(Held::Left(key.clone(), join));
@@ -218,8 +217,8 @@ impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
         }
     }
 
-    /// The channel is left, or the link has ended for good: everybody is gone, and a snapshot is to
-    /// come.
+    /// The channel was left, or the link is closed: all members are gone, and a new snapshot is
+    /// awaited.
     pub fn clear(&mut self) {
         for (key, entry) in &mut self.entries {
             entry.here = false;
@@ -228,8 +227,8 @@ impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
         self.reset();
     }
 
-    /// The next change to tell, in the order of the keys. Only what differs from what was told
-    /// before: who came and went in between is not mentioned.
+    /// The next change to report, in the order of the keys. Only what differs from what was
+    /// reported before: a member who came and went in between is not mentioned.
     pub fn poll_change(&mut self) -> Option<RosterChange<K, V>> {
         while let Some(key) = self.changed.pop_first() {
             let Some(entry) = self.entries.get_mut(&key) else { continue };
@@ -252,54 +251,53 @@ impl<K: Ord + Clone, V, J: PartialEq, I: PartialEq> Roster<K, V, J, I> {
         None
     }
 
-    /// Whether the list is that of an earlier link, or empty because nothing was said yet: the
-    /// snapshot is to come.
+    /// Whether the snapshot has not arrived yet: the list is empty, or from an earlier link.
     #[must_use]
     pub const fn is_stale(&self) -> bool {
         self.held.is_some()
     }
 
-    /// More changes came before the snapshot than could be held, so the list may be wrong after it:
-    /// ask the server for another snapshot.
+    /// Whether more changes arrived before the snapshot than could be held, so that the list may be
+    /// wrong: request another snapshot.
     #[must_use]
     pub const fn wants_snapshot(&self) -> bool {
         self.lost
     }
 
-    /// A member who is there.
+    /// A present member.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<&RosterMember<V, J, I>> {
         self.entries.get(key).filter(|entry| entry.here).map(|entry| &entry.member)
     }
 
-    /// A member who is there, to put something into their `value`.
+    /// A present member, to set their `value`.
     #[must_use]
     pub fn get_mut(&mut self, key: &K) -> Option<&mut RosterMember<V, J, I>> {
         self.entries.get_mut(key).filter(|entry| entry.here).map(|entry| &mut entry.member)
     }
 
-    /// Everybody who is there, in the order of the keys.
+    /// All present members, in the order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &RosterMember<V, J, I>)> {
         self.entries.iter().filter(|(_, entry)| entry.here).map(|(key, entry)| (key, &entry.member))
     }
 
-    /// Everybody's names, in order.
+    /// The keys of all present members, in order.
     pub fn keys(&self) -> impl Iterator<Item = &K> {
         self.iter().map(|(key, _)| key)
     }
 
-    /// Those of the names that are not below this one, in order.
+    /// The keys from this one on, in order.
     pub(crate) fn keys_from(&self, first: &K) -> impl Iterator<Item = &K> {
         self.entries.range(first..).filter(|(_, entry)| entry.here).map(|(key, _)| key)
     }
 
-    /// How many are there.
+    /// The number of present members.
     #[must_use]
     pub fn len(&self) -> usize {
         self.iter().count()
     }
 
-    /// Whether nobody is there.
+    /// Whether there are no members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()

@@ -1,4 +1,5 @@
-//! What goes out: from the application into the outbox, from there to the transport, or to its end.
+//! Outbound: messages from the application into the outbox, and from there to the transport or to
+//! their end.
 
 use alloc::vec;
 
@@ -16,7 +17,7 @@ use crate::base::time::Instant;
 use crate::link::{Input, State};
 use crate::policy::rate_limit::{Bucket, Rate};
 
-/// What piled up while the link was down, and how fast it may go out now.
+/// The messages that piled up while the link was down, and how fast they may be sent now.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     last: Receipt,
@@ -29,18 +30,18 @@ impl Backlog {
         self.bucket = outbox.config().pace.map(|pace| (pace, Bucket::full(pace)));
     }
 
-    /// Whether the next message to go out is part of it. What is sent again is.
+    /// Whether the next message is part of the backlog. A message that is sent again is.
     fn is_next(&self, outbox: &Outbox) -> bool {
         outbox.to_resend() > 0 || outbox.next().is_some_and(|receipt| receipt <= self.last)
     }
 
-    /// When the next message may go out; `None` where nothing holds it back.
+    /// When the next message may be sent; `None` if that is now.
     fn held_until(&self, outbox: &Outbox, now: Instant) -> Option<Instant> {
         let (pace, bucket) = self.bucket.filter(|_| self.is_next(outbox))?;
         Some(bucket.next(pace, now)).filter(|at| *at > now)
     }
 
-    /// The next message goes out now.
+    /// Records that the next message is sent now.
     fn goes(&mut self, outbox: &Outbox, now: Instant) {
         let is_next = self.is_next(outbox);
         if let Some((pace, bucket)) = self.bucket.as_mut().filter(|_| is_next) {
@@ -50,16 +51,16 @@ impl Backlog {
 }
 
 impl<P: Protocol, R: Rng> Session<P, R> {
-    /// Takes a message, to be sent as soon as the link is usable; order is kept within one
+    /// Queues a message, to be sent as soon as the link is usable; order is kept within one
     /// priority.
     ///
     /// # Errors
     ///
-    /// The message comes back where there is no room for it, where it is larger than the outbox or
-    /// the peer takes, where the name of its channel is nothing that the peer can read, where the
-    /// link is down and told to refuse, and where the link is closing or closed. What the peer
-    /// takes is known after its first welcome; what turns out to be too large then is dropped, and
-    /// its receipt says so.
+    /// Returns the message if there is no room for it, if it is larger than the outbox or the peer
+    /// allows, if the peer cannot read the name of its channel, if the link is down and configured
+    /// to refuse, or if the link is closing or closed. The peer's limit is known after its first
+    /// welcome; a message that turns out to be too large then is dropped, and reported under its
+    /// receipt.
     pub fn send(
         &mut self,
         message: impl Into<Outgoing>,
@@ -98,8 +99,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         Ok(SendReceipt { receipt, queued })
     }
 
-    /// The next frame for the transport. Ask only while the transport has room: what is taken
-    /// counts as sent.
+    /// Returns the next frame for the transport. Call it only while the transport has room: what is
+    /// returned counts as sent.
     #[must_use]
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Frame> {
         loop {
@@ -125,7 +126,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// Whether a message would be taken now if its priority were normal, without sending it.
+    /// Checks whether a message of normal priority would be accepted now, without sending it.
     ///
     /// # Errors
     ///
@@ -173,7 +174,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         if room { Ok(()) } else { Err(SendErrorKind::Full) }
     }
 
-    /// Moves the next message into the frames: what has to go out again first, then what waits.
+    /// Encodes the next message: first those to send again, then those that wait.
     fn transmit_message(&mut self, now: Instant) -> bool {
         let now = now.max(self.link.now());
         let paced = self.backlog.bucket.is_some();
@@ -215,7 +216,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         true
     }
 
-    /// When the pace lets the next message of the backlog go.
+    /// When the pace allows the next message of the backlog.
     pub(super) fn next_of_backlog(&self) -> Option<Instant> {
         let held = self.backlog.held_until(&self.outbox, self.link.now())?;
         (self.link.state().is_usable() || self.link.is_flushing()).then_some(held)
@@ -232,7 +233,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// The link has come to its end: nothing will be sent, and what was may be in doubt.
+    /// The link is closed: nothing more will be sent, and what was sent may be in doubt.
     pub(super) fn end_of_messages(&mut self) {
         self.forget_session();
         while let Some(Entry { receipt, outgoing, .. }) = self.outbox.pop_oldest() {
@@ -251,8 +252,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         });
     }
 
-    /// Tells what became of a message. Neighbors share one event, so that a million that expire
-    /// together are told whole; and what is handed back stays within bounds until it is taken.
+    /// Emits the fate of a message. Adjacent messages share one event, so that a million that
+    /// expire together are reported; the messages in it stay within bounds until they are taken.
     pub(super) fn tell_fate(&mut self, mut event: Event) {
         if self.handed_back.saturating_add(event.weight()) > self.outbox.config().max_weight() {
             event.let_go();
@@ -271,8 +272,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         };
     }
 
-    /// Hands a message back and counts it as refused: for drivers, which know who else waits for
-    /// room.
+    /// Returns a message and counts it as refused: for drivers, which know which other callers wait
+    /// for room.
     pub fn refuse(&mut self, outgoing: Outgoing, reason: SendErrorKind) -> SendError {
         count(&mut self.link.stats_mut().messages_refused);
         let Outgoing { message, channel, .. } = outgoing;

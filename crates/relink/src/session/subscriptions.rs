@@ -1,4 +1,4 @@
-//! What to subscribe to again, after every welcome, with failures of its own.
+//! Which channels to subscribe to again after every welcome, and the failures of each.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use core::time::Duration;
@@ -12,14 +12,13 @@ use crate::policy::backoff::{Backoff, Schedule};
 config! {
     /// How subscriptions come back.
     pub struct SubscriptionsConfig at "subscriptions." {
-        /// Whether everything that was subscribed to is subscribed to again when the link is back.
-        /// Otherwise that is the application's affair; where it stood in each stream is remembered
-        /// all the same.
+        /// Whether all channels are subscribed to again when the link is back. If not, the
+        /// application has to do so; the positions are remembered in either case.
         pub resubscribe / with_resubscribe: bool = true;
         /// How long the answer to one request may take, for a token too, before it counts as
-        /// failed. Long enough for a busy server, short enough that a person does not ask.
+        /// failed. Long enough for a busy server, short enough that a user does not wonder.
         pub answer_timeout / with_answer_timeout: Duration = secs(10), in MILLISECOND..=YEAR;
-        /// How long until a subscription that failed for now is tried again.
+        /// How long until a subscription that failed temporarily is tried again.
         pub retry / with_retry: Backoff;
     }
 }
@@ -28,18 +27,18 @@ config! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SubscriptionAction<K> {
-    /// Fetch a fresh token for it, then say so with [`Subscriptions::granted`].
+    /// Fetch a fresh token for it, then call [`Subscriptions::granted`].
     Token(K),
-    /// Ask the peer for it.
+    /// Send a subscribe request.
     Subscribe(K),
-    /// Tell the peer that it is not wanted any more.
+    /// Send an unsubscribe request.
     Unsubscribe(K),
 }
 
-/// The subscriptions of a link, by their identity `K`: each is wanted until the application does
-/// not want it any more, and asked for again whenever the link is back. One that fails costs
-/// neither the link nor the others: where the failure is for now it is tried again after a while,
-/// where it is for good it waits for the application.
+/// The subscriptions of a link, by their identity `K`: each lasts until the application
+/// unsubscribes, and is requested again whenever the link is back. A failure affects neither the
+/// link nor the others: if it is temporary, the subscription is tried again after a while; if it is
+/// final, it waits for the application.
 ///
 /// ```
 /// use core::time::Duration;
@@ -75,7 +74,7 @@ pub struct Subscriptions<K> {
 #[derive(Debug, Clone)]
 struct Entry {
     needs_token: bool,
-    /// Whether the peer may know of it, over this link.
+    /// Whether the peer may know of it, on this link.
     was_asked: bool,
     /// What waits to be done for it, so that it is found again without a search.
     want: Option<u64>,
@@ -83,30 +82,30 @@ struct Entry {
     schedule: Schedule,
 }
 
-/// Where a subscription stands.
+/// The state of a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SubscriptionState {
-    /// It will be asked for as soon as there is a link.
+    /// It will be requested as soon as the link is usable.
     Wanted,
     /// A token is being fetched for it.
     Authorizing {
-        /// When that has taken too long.
+        /// When that times out.
         until: Instant,
     },
-    /// The peer was asked.
+    /// It was requested.
     Asked {
-        /// When that has taken too long.
+        /// When that times out.
         until: Instant,
     },
-    /// Messages come.
+    /// The peer has confirmed it.
     Active,
-    /// It failed, and is tried again.
+    /// It failed, and will be tried again.
     Waiting {
         /// When.
         until: Instant,
     },
-    /// It failed for good, or it went with the link and is not asked for again by itself.
+    /// It failed for good, or it ended with the link and `resubscribe` is off.
     Over,
 }
 
@@ -142,7 +141,7 @@ impl<K> Subscriptions<K> {
 }
 
 impl<K: Ord + Clone> Subscriptions<K> {
-    /// None yet.
+    /// Creates an empty set.
     ///
     /// # Errors
     ///
@@ -152,9 +151,10 @@ impl<K: Ord + Clone> Subscriptions<K> {
         Ok(Self::with_config(config))
     }
 
-    // What the application wants.
+    // Calls of the application.
 
-    /// Wants it from now on; asked for at once if there is a link. What is active stays so.
+    /// Adds a subscription, which is requested at once if the link is usable. An active one stays
+    /// active.
     pub fn subscribe(&mut self, key: K, needs_token: bool) {
         let entry = self.entries.entry(key.clone()).or_insert(Entry {
             needs_token,
@@ -173,8 +173,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
         }
     }
 
-    /// What it is asked for with has changed: where that was under way or done already, it is done
-    /// again.
+    /// The parameters of the request have changed: if it was sent already, it is sent again.
     pub fn again(&mut self, key: &K) {
         let standing = self.standing(key);
         if matches!(
@@ -190,7 +189,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
         }
     }
 
-    /// Does not want it any more. Tells whether it was wanted.
+    /// Removes a subscription. Returns true if there was one.
     pub fn unsubscribe(&mut self, key: &K) -> bool {
         let Some(Entry { standing, was_asked, want, .. }) = self.entries.remove(key) else {
             return false;
@@ -205,9 +204,9 @@ impl<K: Ord + Clone> Subscriptions<K> {
         true
     }
 
-    // What happened.
+    // Events.
 
-    /// The link is usable: everything that is wanted is asked for, in the order of the keys.
+    /// The link is usable: all subscriptions are requested, in the order of the keys.
     pub fn up(&mut self) {
         if core::mem::replace(&mut self.is_up, true) {
             return;
@@ -232,7 +231,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
         }
     }
 
-    /// The token is here: the peer can be asked. Tells whether it was waited for.
+    /// The token was fetched: the request can be sent. Returns true if it was waited for.
     pub fn granted(&mut self, key: &K, now: Instant) -> bool {
         let waited = matches!(self.standing(key), Some(SubscriptionState::Authorizing { .. }));
         if waited {
@@ -244,11 +243,11 @@ impl<K: Ord + Clone> Subscriptions<K> {
         waited
     }
 
-    /// The peer has agreed. Tells whether anybody still wants it.
+    /// The peer has confirmed. Returns true if the subscription still exists.
     pub fn confirmed(&mut self, key: &K) -> bool {
         let Some(entry) = self.entries.get_mut(key) else { return false };
         entry.schedule.reset();
-        // Whoever is about to ask again has not got that answer yet.
+        // A request that is about to be sent again is not answered by this.
         if !matches!(
             entry.standing,
             SubscriptionState::Wanted | SubscriptionState::Authorizing { .. }
@@ -258,8 +257,8 @@ impl<K: Ord + Clone> Subscriptions<K> {
         true
     }
 
-    /// The peer has refused or ended it, or no token could be had; `for_now` where trying again may
-    /// help. Tells when that will be.
+    /// The peer has refused or ended it, or the token could not be fetched; `for_now` if retrying
+    /// may help. Returns when it will be tried again.
     pub fn failed<R: Rng + ?Sized>(
         &mut self,
         key: &K,
@@ -301,7 +300,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
         }
     }
 
-    /// Taken out whatever becomes of it, so that there is an end to them.
+    /// Removed in any case, so that the loop ends.
     fn next_due(&mut self, now: Instant) -> Option<(Instant, K)> {
         self.deadlines.first().filter(|(at, _)| *at <= now)?;
         self.deadlines.pop_first()
@@ -309,9 +308,9 @@ impl<K: Ord + Clone> Subscriptions<K> {
 
     // What to do.
 
-    /// The next thing to do for a subscription, while there is a link: now, as the time for the
-    /// answer runs from here. If there is no room for it, ask later; what waits here is bounded by
-    /// the number of subscriptions.
+    /// The next action for a subscription, while the link is usable. Carry it out now, as its
+    /// timeout starts here. If there is no room for it, poll later; what waits is bounded by the
+    /// number of subscriptions.
     pub fn poll_want(&mut self, now: Instant) -> Option<SubscriptionAction<K>> {
         if !self.is_up {
             return None;
@@ -326,7 +325,7 @@ impl<K: Ord + Clone> Subscriptions<K> {
             if let Some(entry) = self.entries.get_mut(key) {
                 entry.want = None;
             }
-            // The peer may have agreed, or refused, before it was asked.
+            // The peer may have confirmed or refused before the request.
             if self.standing(key) == Some(SubscriptionState::Wanted) {
                 self.set_state(key, standing);
                 return Some(want);
@@ -335,12 +334,12 @@ impl<K: Ord + Clone> Subscriptions<K> {
         None
     }
 
-    /// Whether there may be something to do, while there is a link.
+    /// Whether there may be an action, while the link is usable.
     pub(crate) fn has_wants(&self) -> bool {
         self.is_up && !self.wants.is_empty()
     }
 
-    /// A subscription that nobody answered, and when it is tried again.
+    /// A subscription whose request was not answered, and when it is tried again.
     pub fn poll_unanswered(&mut self) -> Option<(K, Duration)> {
         self.failures.pop_front()
     }
@@ -351,13 +350,13 @@ impl<K: Ord + Clone> Subscriptions<K> {
         self.deadlines.first().map(|(at, _)| *at).filter(|at| *at < Instant::END)
     }
 
-    /// Where one stands, if it is known.
+    /// The state of a subscription, if there is one.
     #[must_use]
     pub fn standing(&self, key: &K) -> Option<SubscriptionState> {
         self.entries.get(key).map(|entry| entry.standing)
     }
 
-    /// All that are known, in the order of their keys.
+    /// All subscriptions, in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&K, SubscriptionState)> {
         self.entries.iter().map(|(key, entry)| (key, entry.standing))
     }

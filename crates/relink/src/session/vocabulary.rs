@@ -21,8 +21,8 @@ pub enum ProtocolEvent {
     /// A handshake step is done, or the login was refused. [`HandshakeEvent::Redirect`] is ignored:
     /// [`Redirect`](Self::Redirect) has the address.
     Handshake(HandshakeEvent),
-    /// The server sends this client to another address, which may leave out what stays the same.
-    /// Tokens and the id of the session follow to configured origins only.
+    /// The server redirects this client to another address, which may be relative. Tokens and the
+    /// session id are sent to configured origins only.
     Redirect(Address),
     /// The answer to a heartbeat, with its number if it has one; for protocols that do not count
     /// publications ([`ServerFrame::HeartbeatAck`]).
@@ -54,20 +54,19 @@ impl From<HandshakeEvent> for ProtocolEvent {
     reason = "another word would be another version of the vocabulary"
 )]
 pub enum ClientFrame {
-    /// The first word on every transport: who this is, and which session goes on.
+    /// The first frame on every transport: who the client is, and which session to resume.
     Hello {
-        /// The token, where it did not travel in the handshake.
+        /// The token, if it was not sent in the handshake.
         token: Option<Secret>,
         /// The session to go on with.
         resume: Option<Resume>,
-        /// The largest message that this client takes, in bytes as it is written; `None` where it
-        /// does not say.
+        /// The largest message that this client accepts, in bytes as it is written; `None` if it
+        /// does not announce one.
         max_message: Option<u64>,
     },
     /// A message.
     Message {
-        /// Its number in the session, from 1 without holes; `None` where nobody waits for an
-        /// acknowledgement.
+        /// Its number in the session, from 1 without holes; `None` if no acknowledgement is wanted.
         serial: Option<u64>,
         /// The channel it is meant for; `None` for the server itself.
         channel: Option<Channel>,
@@ -80,13 +79,13 @@ pub enum ClientFrame {
         channel: Channel,
         /// The position after which messages were missed.
         since: Option<Position>,
-        /// A token for this channel, where it needs one of its own.
+        /// A token for this channel, if it needs one of its own.
         token: Option<Secret>,
-        /// Whether to be seen among the channel's members, and to see them: with these words about
-        /// oneself.
+        /// The presence text: if set, the client is listed as a member with it, and sees the
+        /// members.
         presence: Option<Text>,
     },
-    /// Does not want a channel's messages any more.
+    /// Unsubscribes from a channel.
     Unsubscribe {
         /// Which channel.
         channel: Channel,
@@ -96,11 +95,11 @@ pub enum ClientFrame {
         /// Comes back in the answer.
         nonce: u32,
         /// The serial of the last message that the server should have by now, sent on this
-        /// transport or covered by its welcome; 0 before the first. A lost tail shows; what is
-        /// still to be sent again is none.
+        /// transport or covered by its welcome; 0 before the first. It reveals a lost tail;
+        /// messages still to be sent again do not count.
         sent: u64,
     },
-    /// A fresh token, ahead of the old one's end.
+    /// A fresh token, before the old one expires.
     Renew {
         /// The token.
         token: Secret,
@@ -116,13 +115,12 @@ pub enum ClientFrame {
 pub enum ServerFrame {
     /// The answer to hello: the link is usable.
     Welcome(Welcome),
-    /// Every message up to this serial was taken in.
+    /// Every message up to this serial was received.
     Ack {
         /// The serial.
         serial: u64,
     },
-    /// This message, and it alone, was refused; those before it were taken in. It will not be asked
-    /// for again.
+    /// This message alone was rejected; those before it were received. It must not be sent again.
     Rejected(Rejection),
     /// A message.
     Publication {
@@ -133,7 +131,7 @@ pub enum ServerFrame {
         /// The message.
         payload: Message,
     },
-    /// In place of a publication that is larger than this client takes. In `relink.v1` it is a
+    /// In place of a publication that is larger than this client accepts. In `relink.v1` it is a
     /// `publication` with a problem instead of a payload.
     Withheld {
         /// The channel it was published on; `None` for the session's own stream.
@@ -143,28 +141,28 @@ pub enum ServerFrame {
         /// Why it does not come.
         problem: Problem,
     },
-    /// The answer to subscribe. May come again later, unasked: the server lost its history, or the
-    /// client was too slow for it.
+    /// The answer to subscribe. May be sent again later, unrequested, if the server lost its
+    /// history or the client was too slow for it.
     Subscribed {
         /// Which channel.
         channel: Channel,
-        /// Where it goes on: publications follow from the next offset on.
+        /// The position at which the stream continues: publications follow from the next offset on.
         position: Position,
-        /// Whether nothing was lost since the position that was asked for; `true` where none was.
+        /// Whether no message was lost since the requested position; `true` if none was requested.
         recovered: bool,
     },
-    /// A subscription came to its end, or to nothing.
+    /// A subscription ended, or was refused.
     Unsubscribed {
         /// Which channel.
         channel: Channel,
         /// Why, unless the client asked for it.
         problem: Option<Problem>,
     },
-    /// Everyone who is in a channel, or a page of the list; changes follow.
+    /// The members of a channel, or a page of the list; changes follow.
     Members {
         /// Which channel.
         channel: Channel,
-        /// Some of the members, none of whom another page of the list names.
+        /// Members that are on no other page of the list.
         members: Vec<Member>,
         /// Whether another page follows. Changes in between apply to the whole list.
         more: bool,
@@ -180,7 +178,7 @@ pub enum ServerFrame {
     HeartbeatAck {
         /// The number of the heartbeat.
         nonce: u32,
-        /// How many publications were sent on this transport: a lost tail shows.
+        /// The number of publications sent on this transport, which reveals a lost tail.
         sent: u64,
     },
     /// The server will close soon.
@@ -198,13 +196,13 @@ pub enum ServerFrame {
 pub struct Welcome {
     /// The session, new or resumed.
     pub session: SessionId,
-    /// Whether it is the one that was asked for.
+    /// Whether it is the one that was to be resumed.
     pub resumed: bool,
     /// Why not, if one was asked for.
     pub refused: Option<Problem>,
-    /// The highest serial that was taken in; 0 in a new session.
+    /// The highest serial that was received; 0 in a new session.
     pub received: u64,
-    /// The messages up to `received` that were refused, as far as the server still knows.
+    /// The messages up to `received` that were rejected, as far as the server still knows.
     pub rejected: Vec<Rejection>,
     /// Where the session's own stream goes on: publications follow from the next offset on. In a
     /// resumed session, this is the position that was asked for, unless what follows it is lost.

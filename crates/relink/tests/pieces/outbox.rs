@@ -134,7 +134,7 @@ fn m22_messages_are_refused_while_the_link_is_down_where_that_is_the_policy() {
     assert_eq!((refused.reason, refused.reason.is_retryable()), (SendErrorKind::Down, true));
     assert_eq!(
         refused.to_string(),
-        "the message was not taken: the link is not usable now, and outbox.while_down says to refuse"
+        "the message was not taken: the link is not usable now, and outbox.while_down is refuse"
     );
 }
 

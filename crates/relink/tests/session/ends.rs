@@ -152,6 +152,6 @@ fn a_protocol_that_is_never_asked_for_its_first_word_is_refused() {
         Session::new(SessionConfig::default(), vec!["ws://peer".into()], RelinkV1::default(), rng);
     assert_eq!(
         session.map(drop).unwrap_err().to_string(),
-        "handshake.authentication is off, but it must be on: this protocol says its first word there"
+        "handshake.authentication is off, but it must be on: this protocol sends its first message there"
     );
 }

@@ -15,23 +15,23 @@ pub(crate) struct Outbound {
     bytes: usize,
     /// The encoding of the hello.
     pub(crate) encoding: Encoding,
-    /// The largest message that the client takes, as its hello said.
+    /// The largest message that the client accepts, from its hello.
     pub(crate) most: usize,
-    /// Publications put into the queue so far: all of them precede what comes next.
+    /// The number of publications queued so far, all before what comes next.
     pub(crate) publications: u64,
-    /// Told to be ready, and not yet drained.
+    /// `Ready` was emitted, and the queue not drained since.
     pub(super) told: bool,
     /// The welcome, which comes first of all, was written.
     welcomed: bool,
-    /// Everything up to here was taken in, and the client does not know yet.
+    /// The serial to acknowledge, if the client does not know it yet.
     pub(crate) ack: Option<u64>,
-    /// Refused messages that the client does not know of, in order.
+    /// Rejected messages that the client does not know of, in order.
     pub(crate) rejections: Vec<Rejection>,
-    /// Answers that were queued since something was written.
+    /// The number of answers queued since the last write.
     pub(super) answers: usize,
 }
 
-/// A queue that once was longer gives its memory back.
+/// The capacity that a queue keeps when it is empty.
 const SPARE: usize = 16;
 
 impl Outbound {
@@ -59,7 +59,8 @@ impl Outbound {
         self.queue.push_back(message);
     }
 
-    /// Queues a frame as this client takes it. Returns true if it was too large for that.
+    /// Queues a frame in this client's encoding and limit. Returns true if it was too large for
+    /// that.
     pub(super) fn offer(&mut self, frame: &mut Encoded) -> bool {
         let (message, is_withheld) = frame.get_within(self.encoding, self.most);
         self.push(message);
@@ -83,7 +84,7 @@ impl Outbound {
         message
     }
 
-    /// Refusals in order, then one acknowledgement for all the rest.
+    /// Rejections in order, then one acknowledgement for all the rest.
     fn next_ack(&mut self) -> Option<Message> {
         if self.rejections.is_empty() {
             let serial = self.ack.take()?;

@@ -1,4 +1,4 @@
-//! Kicks: all sessions of a user are over, at every node.
+//! Kicks: ending all sessions of a user, at every node.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,7 +11,7 @@ use crate::node::context::Context;
 use crate::node::store_requests::Asker;
 use relink::{CloseFrame, Instant, SessionId};
 
-/// A kick that the store has not done yet.
+/// A kick that the store has not confirmed yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kick {
     at: Instant,
@@ -19,7 +19,7 @@ pub(super) struct Kick {
 }
 
 impl Sessions {
-    /// Has the store end all sessions of a user, and returns those that are here.
+    /// Requests the store to end all sessions of a user, and returns those that are here.
     pub(crate) fn kick(
         &mut self,
         user: String,
@@ -28,8 +28,7 @@ impl Sessions {
     ) -> Vec<SessionId> {
         let theirs = self.all.iter().filter(|(_, intake)| *intake.user == *user);
         let sessions = theirs.map(|(session, _)| session.clone()).collect();
-        // What was asked of the store before comes before the end, and nothing of these sessions is
-        // asked after it.
+        // Earlier requests come before the end, and no later request concerns these sessions.
         let end = StoreRequest::EndUser { user: user.clone(), ago: Duration::ZERO, frame };
         let request = cx.ask(Asker::Node, end);
         self.kicks.insert(user, Kick { at: cx.now, request });
@@ -40,8 +39,7 @@ impl Sessions {
         self.kicks.contains_key(user)
     }
 
-    /// How long ago a user was kicked, if this is the request that ends their sessions: after a
-    /// later kick it is that one's.
+    /// The age of a kick, if this is its request: after a later kick, only that one's counts.
     pub(crate) fn kicked_ago(
         &self,
         user: &str,
@@ -51,7 +49,7 @@ impl Sessions {
         self.kicks.get(user).filter(|kick| kick.request == request).map(|kick| now - kick.at)
     }
 
-    /// The store has done it.
+    /// The store has confirmed.
     pub(crate) fn user_ended(&mut self, user: &str, request: StoreRequestId) {
         if self.kicks.get(user).is_some_and(|kick| kick.request == request) {
             self.kicks.remove(user);

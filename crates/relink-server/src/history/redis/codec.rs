@@ -1,4 +1,4 @@
-//! How things are written in Redis, and read again.
+//! The format of values in Redis.
 
 use std::str;
 
@@ -9,7 +9,7 @@ use relink::session::{Member, MemberChange, Problem, Text};
 use relink::{Channel, CloseCode, CloseFrame, Message, Position, SessionId};
 use relink_node::{Publication, StoreEvent, StoreResponse, Stream};
 
-/// Something that this crate did not write.
+/// A value that this crate did not write.
 #[derive(Debug, thiserror::Error)]
 #[error("it answered what no script of relink answers; is the prefix used by another program?")]
 pub(super) struct DecodeError;
@@ -21,7 +21,7 @@ pub(super) fn stream(stream: &Stream) -> Vec<u8> {
     let (kind, name) = match stream {
         Stream::Channel(channel) => ("c:", channel.as_str()),
         Stream::Session(session) => ("s:", session.expose()),
-        // Not one of those that this crate knows: apart from all others.
+        // A kind that this crate does not know.
         _ => ("?:", ""),
     };
     [kind, name].concat().into_bytes()
@@ -50,7 +50,7 @@ fn read_message(kind: &[u8], payload: Bytes) -> Read<Message> {
     }
 }
 
-/// `SERIAL LENGTH NAMEDETAIL`, where the length is that of the name.
+/// `SERIAL LENGTH NAMEDETAIL`, with the length of the name.
 pub(super) fn rejection(rejection: &Rejection) -> String {
     let Problem { name, detail } = &rejection.problem;
     format!("{} {} {name}{detail}", rejection.serial, name.len())
@@ -63,14 +63,14 @@ fn read_rejection(text: &str) -> Read<Rejection> {
     Ok(Rejection { serial, problem: Problem::new(name.to_owned(), detail) })
 }
 
-/// What follows the join of a member: `LENGTH FLAG USERINFO`, where the length is that of the user,
-/// and the flag tells whether there is an info.
+/// What follows the join of a member: `LENGTH FLAG USERINFO`, with the length of the user, and a
+/// flag for whether there is an info.
 pub(super) fn member_rest(user: &str, info: Option<&Text>) -> String {
     let flag = u8::from(info.is_some());
     format!("{} {flag} {user}{}", user.len(), info.map_or("", Text::as_str))
 }
 
-/// `LENGTH JOIN`, and then the rest.
+/// `LENGTH JOIN`, then `LENGTH FLAG USERINFO`.
 fn read_member(text: &str) -> Read<Member> {
     let (length, rest) = number(text)?;
     let (join, rest) = split(rest, length)?;
@@ -130,7 +130,7 @@ pub(super) fn since(value: Value) -> Read<StoreResponse> {
     Ok(StoreResponse::Read { top, missed: Some(missed) })
 }
 
-/// News as they come from Pub/Sub, by the channel's name without prefix and `news:`.
+/// An event from Pub/Sub, by the channel's name without prefix and `news:`.
 pub(super) fn news(name: &str, payload: Vec<u8>) -> Read<StoreEvent> {
     let (kind, rest) = payload.split_first().ok_or(DecodeError)?;
     match (*kind, read_stream(name)?) {
@@ -181,7 +181,7 @@ fn split(text: &str, at: u64) -> Read<(&str, &str)> {
     usize::try_from(at).ok().and_then(|at| text.split_at_checked(at)).ok_or(DecodeError)
 }
 
-/// A value from Redis, read as what it should be.
+/// A value from Redis, read as the expected type.
 pub(super) struct Reader(Value);
 
 impl Reader {

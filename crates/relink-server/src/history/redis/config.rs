@@ -1,13 +1,13 @@
-//! What can be chosen about a history in Redis.
+//! The configuration of a history in Redis.
 
 use std::time::Duration;
 
 use relink::ConfigError;
 use relink_node::HistoryConfig;
 
-/// A day: how long a client may stay away and be told truly that it missed nothing.
+/// A day: how long a client may stay away and still learn reliably whether it missed messages.
 const TOP_TTL: Duration = Duration::from_secs(24 * 60 * 60);
-/// Longer is forever. Redis refuses times whose end does not fit into its clock.
+/// The longest time for Redis, which refuses times whose end does not fit into its clock.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Names, limits and times of a [`RedisHistory`](super::RedisHistory).
@@ -20,14 +20,13 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisConfig {
-    /// Every key begins with it. Nodes with the same one share everything; others do not see each
+    /// The prefix of every key. Nodes with the same prefix share everything; others do not see each
     /// other.
     pub prefix: String,
     /// How much is kept, and for how long. The same on all nodes.
     pub history: HistoryConfig,
-    /// A connection that is not made, or a question not answered, in that time counts as failed.
-    /// Redis answers within milliseconds; five seconds outlast a slow fork or a failover that is
-    /// worth waiting for.
+    /// A connection or request that takes longer counts as failed. Redis answers within
+    /// milliseconds; five seconds outlast a slow fork, or a failover that is worth waiting for.
     pub timeout: Duration,
 }
 
@@ -73,13 +72,13 @@ impl RedisConfig {
         self.history.validate()
     }
 
-    /// How long the offset of a stream is remembered that nobody writes to or watches.
+    /// How long the offset of a stream is kept without writes and watches.
     pub(super) fn top_ttl(&self) -> Duration {
         TOP_TTL.max(self.history.max_age.saturating_mul(2))
     }
 }
 
-/// As Redis wants it: whole, and at least one.
+/// In whole milliseconds, at least one.
 pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.min(LONGEST).as_millis()).unwrap_or(u64::MAX).max(1)
 }

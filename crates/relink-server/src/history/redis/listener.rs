@@ -1,4 +1,4 @@
-//! A node's ear: one Pub/Sub connection, made again when it is lost.
+//! The events of a node: one Pub/Sub connection, which is reopened when it is lost.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -16,17 +16,16 @@ use tokio::{
 use super::{Shared, codec, pending::Ticket};
 use crate::history::{StoreEventSender, Watch};
 
-/// How often the connection is tried, and members whose nodes are gone are looked for.
+/// How often the connection is checked, and members of dead nodes are looked for.
 const ROUND: Duration = Duration::from_secs(10);
-/// How often a stream that is watched is kept from being forgotten: often enough for the shortest
-/// day.
+/// How often, in rounds, a watched stream is kept from expiring: well within `TOP_TTL`.
 const REMEMBER: u32 = 60 * 60 / 10;
-/// The wait between two attempts to connect: short, as one server serves few nodes.
+/// The delay between two attempts to connect: short, as one Redis server has few nodes.
 const RETRY: Duration = Duration::from_millis(500);
-/// At most this many orders are carried out at once.
+/// The maximum number of orders in one batch.
 const BATCH: usize = 256;
 
-/// What a node wants of its ear. The set is bounded by what its clients subscribe to.
+/// A change of the watched streams. Their number is bounded by what its clients subscribe to.
 enum Order {
     Watch(Stream, Ticket),
     Unwatch(Stream),
@@ -60,16 +59,16 @@ struct Listener {
     orders: UnboundedReceiver<Order>,
     news: StoreEventSender,
     watched: BTreeSet<Stream>,
-    /// Whether there was a time without a connection.
+    /// Whether events may have been missed.
     missed: bool,
     rounds: u32,
 }
 
-/// Why a connection is given up.
+/// Why a connection ends.
 enum Lost {
-    /// It will be made again.
+    /// The connection is lost, and is reopened.
     Connection,
-    /// Nobody listens any more.
+    /// The node is gone.
     Node,
 }
 
@@ -88,12 +87,12 @@ impl Listener {
         }
     }
 
-    /// Connects, and watches again what was watched before. Whatever was told meanwhile is lost.
+    /// Connects, and watches the same streams again. Events sent meanwhile are lost.
     async fn connect(&mut self) -> Result<(PubSubSink, PubSubStream), Lost> {
         let shared = Arc::clone(&self.shared);
         let connecting = timeout(shared.config.timeout, shared.client.get_async_pubsub());
         tokio::pin!(connecting);
-        // What waits for them waits for this attempt; should it fail, a doubt follows.
+        // Requests that wait for them wait for this attempt; if it fails, a `Lagged` follows.
         let mut tickets = Vec::new();
         let connected = loop {
             tokio::select! {
@@ -110,7 +109,7 @@ impl Listener {
         Ok((sink, stream))
     }
 
-    /// Passes on what is told, until the connection is lost.
+    /// Passes events on, until the connection is lost.
     async fn hear(&mut self, sink: PubSubSink, mut stream: PubSubStream) -> Lost {
         let mut round = interval(ROUND);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -133,7 +132,7 @@ impl Listener {
     fn tell(&self, message: &Msg) -> Result<(), Lost> {
         let prefix = self.prefix();
         let name = message.get_channel_name().strip_prefix(&*prefix).unwrap_or_default();
-        // What no script of ours has published is none of our news.
+        // Ignores what our scripts did not publish.
         let news = codec::news(name, message.get_payload_bytes().to_vec());
         if news.is_ok_and(|news| !self.news.push(news)) { Err(Lost::Node) } else { Ok(()) }
     }
@@ -149,7 +148,7 @@ impl Listener {
                 Order::Watch(stream, ticket) => (stream, Some(ticket)),
                 Order::Unwatch(stream) => (stream, None),
             };
-            // The last word about a stream counts.
+            // The last order for a stream counts.
             let watch = ticket.is_some();
             tickets.extend(ticket);
             let (to, from) = if watch { (&mut new, &mut old) } else { (&mut old, &mut new) };
@@ -160,7 +159,7 @@ impl Listener {
         self.watched.extend(new.iter().cloned());
         self.unsubscribe(sink, old.iter()).await?;
         self.subscribe(sink, new.iter()).await
-        // The tickets end here: the watches are in effect, or a doubt will follow.
+        // The tickets end here: the watches are in effect, or a `Lagged` will follow.
     }
 
     fn note(&mut self, order: Order) -> Option<Ticket> {
@@ -207,8 +206,8 @@ impl Listener {
         }
     }
 
-    /// Is the connection good, is everybody still there, and is nothing forgotten that somebody
-    /// watches?
+    /// Checks the connection, looks for members of dead nodes, and keeps watched streams from
+    /// expiring.
     async fn go_round(&mut self, sink: &PubSubSink) -> Result<(), Lost> {
         if self.news.is_closed() {
             return Err(Lost::Node);
@@ -218,8 +217,8 @@ impl Listener {
         let (shared, remember) = (Arc::clone(&self.shared), self.rounds % REMEMBER == REMEMBER - 1);
         self.rounds = self.rounds.wrapping_add(1);
         let watched: Vec<_> = self.watched.iter().filter(|_| remember).cloned().collect();
-        // In a task of its own, as news must not wait for it. Another node, or the next round, does
-        // what fails now.
+        // In its own task, so that events do not wait for it. If it fails, another node or the next
+        // round does it.
         tokio::spawn(async move {
             _ = shared.sweep().await;
             for stream in watched {

@@ -1,4 +1,4 @@
-//! History in Redis: it outlives every node, and is the same for all of them.
+//! History in Redis, which outlives the nodes and is shared by all of them.
 
 mod codec;
 mod config;
@@ -26,7 +26,7 @@ use self::{
 };
 use super::{History, HistoryError, StoreEventSender, Watch};
 
-/// At most this many sessions are touched by one script: Redis answers nobody else meanwhile.
+/// The maximum number of sessions that one script touches: Redis blocks meanwhile.
 const KEPT_AT_ONCE: usize = 256;
 
 /// History in a Redis server (6.2 or newer, or Valkey), shared by all nodes that use the same
@@ -43,33 +43,32 @@ const KEPT_AT_ONCE: usize = 256;
 /// # }
 /// ```
 ///
-/// # What is where
+/// # Data
 ///
 /// Every stream is a Redis stream with the ids `1-0`, `2-0`, …, beside a small hash with its epoch,
-/// its offset and the bytes it keeps. One Lua script appends the publications of a message, notes
-/// its serial and tells the nodes: all of it or nothing, and only once per serial. News go through
+/// its offset and its bytes. One Lua script appends the publications of a message, stores its
+/// serial and notifies the nodes: atomically, and only once per serial. Events are sent through
 /// Pub/Sub as a hint: a lost one shows by its offset, and a lost connection becomes a
 /// [`Lagged`](relink_node::StoreEvent::Lagged). Times are those of the Redis server.
 ///
-/// Everything is deleted by itself: messages after `max_age`, sessions after `session_ttl`, and the
-/// hash of a stream, and with it its epoch, a day after anybody wrote to it or watched it. Members
-/// of a node that was killed leave when their sessions end; any node tells it, once.
+/// Everything expires: messages after `max_age`, sessions after `session_ttl`, and the hash of a
+/// stream, and with it its epoch, a day after the last write or watch. Members of a node that was
+/// killed leave when their sessions end; one of the nodes emits that, once.
 ///
-/// # What it cannot do
+/// # Limits
 ///
 /// * It is as durable as the Redis server is configured to be. One that loses its data, or a
 ///   replica that takes over without the last writes, starts new epochs or repeats offsets: with
 ///   `appendfsync everysec`, up to a second of acknowledged messages may be lost when the machine
 ///   dies.
-/// * Keys must not be evicted: use `maxmemory-policy noeviction`, or a server of its own. How much
-///   is kept in all is bounded by its `maxmemory`, and not by
-///   [`max_total_bytes`](HistoryConfig::max_total_bytes): where that is used up, messages and new
-///   sessions are refused before anything of them is written, and clients hear `unavailable`. What
-///   is kept of one user ([`user_bytes`](HistoryConfig::user_bytes)) counts for up to `max_age`
-///   longer than it is kept; the channels that a user began, and refusals, for twice `max_age` at
-///   most.
-/// * Whoever can read the keys can take sessions over: session ids are part of them.
-/// * **Redis Cluster is not supported.** The scripts touch several keys, which they make from the
+/// * Keys must not be evicted: use `maxmemory-policy noeviction`, or a separate server. The total
+///   is bounded by its `maxmemory`, not by [`max_total_bytes`](HistoryConfig::max_total_bytes): if
+///   it is used up, messages and new sessions are refused before anything of them is written, and
+///   clients get `unavailable`. What is kept of one user
+///   ([`user_bytes`](HistoryConfig::user_bytes)) counts for up to `max_age` longer than it is kept;
+///   the channels that a user began, and refusals, for at most twice `max_age`.
+/// * Read access to the keys is enough to take sessions over: session ids are part of them.
+/// * **Redis Cluster is not supported.** The scripts touch several keys, which they derive from the
 ///   prefix, and the connection does not follow redirections. A prefix with a hash tag (`{chat}:`)
 ///   puts all keys into one slot, so that the node that holds it serves as an ordinary server until
 ///   the slot moves. To spread one namespace over a cluster would need a commit in two steps, as
@@ -81,7 +80,7 @@ pub struct RedisHistory {
 
 struct Shared {
     client: Client,
-    /// Reconnects by itself; a command that meets a lost connection fails.
+    /// Reconnects automatically; a command on a lost connection fails.
     manager: ConnectionManager,
     scripts: Scripts,
     config: RedisConfig,
@@ -106,9 +105,9 @@ impl RedisHistory {
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect), and where the configuration is wrong.
+    /// As [`connect`](Self::connect), and if the configuration is wrong.
     pub async fn connect_with(address: &str, config: RedisConfig) -> Result<Self, HistoryError> {
-        // The address may hold a password, and what is wrong with it may quote it.
+        // The address may have a password, and the error may quote it.
         let nameless =
             |error: RedisError| HistoryError::new("a store with a malformed address", error);
         config.validate().map_err(|error| HistoryError::new("the store", error))?;
@@ -153,7 +152,7 @@ impl Shared {
     async fn answer(&self, question: StoreRequest) -> Result<StoreResponse, HistoryError> {
         match self.ask(question).await {
             Ok(answer) => Ok(answer),
-            // Redis refused before it did anything.
+            // Redis refused before any effect.
             Err(error) if error.is_out_of_memory() => Ok(StoreResponse::Full(Full::Store)),
             Err(error) => Err(HistoryError::new(&*self.name, error)),
         }
@@ -274,7 +273,7 @@ impl Shared {
         Ok(StoreResponse::Touched { lost })
     }
 
-    /// A script with what every script is told first.
+    /// A script with the arguments that all scripts share.
     fn call<'a>(&self, script: &'a redis::Script) -> Call<'a> {
         let HistoryConfig { max_messages, max_bytes, max_age, session_ttl, .. } =
             self.config.history;
@@ -297,17 +296,16 @@ impl Shared {
         call.run(&mut self.manager.clone()).await
     }
 
-    /// Lets the members leave whose nodes are gone.
+    /// Removes members of dead nodes.
     async fn sweep(&self) -> Result<(), AskError> {
         while Reader::new(self.run(self.call(&self.scripts.sweep)).await?).number()? > 0 {}
         Ok(())
     }
 }
 
-/// A peer that is gone without a word is noticed by the system: a command that is not answered in
-/// time does not tell whether it is.
+/// The system detects a dead peer: an unanswered command is no proof of one.
 fn tcp(timeout: Duration) -> TcpSettings {
-    // The system counts in seconds.
+    // The system's unit is seconds.
     let time = timeout.max(Duration::from_secs(1));
     let keepalive = TcpKeepalive::new().with_time(time).with_interval(time);
     let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
@@ -326,20 +324,20 @@ fn with_publications<'a>(call: Call<'a>, publications: &[(Stream, Message)]) -> 
     })
 }
 
-/// Why there is no answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 enum AskError {
     #[error(transparent)]
     Redis(#[from] RedisError),
     #[error(transparent)]
     Malformed(#[from] DecodeError),
-    /// A question that is newer than this crate.
+    /// A request of a newer version.
     #[error("it does not know the question {0}")]
     Unheard(String),
 }
 
 impl AskError {
-    /// Before Redis 7 the code of an error in a script is in its text only.
+    /// Before Redis 7, the code of an error in a script is only in its text.
     fn is_out_of_memory(&self) -> bool {
         matches!(self, Self::Redis(error) if error.to_string().contains("command not allowed when used memory"))
     }

@@ -1,4 +1,4 @@
-//! Watches that are asked for but not yet in effect: some questions wait for them.
+//! Watches that are not in effect yet, which some requests wait for.
 
 use std::{
     collections::BTreeSet,
@@ -19,8 +19,7 @@ struct Tickets {
     open: BTreeSet<u64>,
 }
 
-/// One watch that is not in effect yet; dropping it says that it is, or that it need not be waited
-/// for.
+/// One watch that is not in effect yet; dropped when it is, or need not be waited for.
 pub(super) struct Ticket {
     pending: Arc<Pending>,
     number: u64,
@@ -35,7 +34,7 @@ impl Pending {
         Ticket { pending: Arc::clone(self), number }
     }
 
-    /// Waits for the watches that were asked for before.
+    /// Waits for the earlier watches.
     pub(super) async fn settled(&self) {
         let before = self.lock().next;
         loop {

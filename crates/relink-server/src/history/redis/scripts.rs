@@ -1,8 +1,8 @@
-//! The scripts, and how they are called.
+//! The Lua scripts, and their calls.
 
 use redis::{RedisResult, Script, ScriptInvocation, ToRedisArgs, Value, aio::ConnectionManager};
 
-/// All scripts. Redis knows them by their hash; one that it has forgotten is sent again.
+/// All scripts. Redis finds them by their hash; one that it has forgotten is sent again.
 pub(super) struct Scripts {
     pub(super) create: Script,
     pub(super) resume: Script,

@@ -1,4 +1,4 @@
-//! What the application and the environment say: connect, log in, close, hints.
+//! Inputs of the application and the environment: connect, log in, close, hints.
 
 use rand_core::Rng;
 

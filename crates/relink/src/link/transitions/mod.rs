@@ -1,9 +1,9 @@
 //! Every transition of a link is made in this module, and nowhere else.
 //!
-//! Nothing else can: `Link::enter` is private to it. One function per input, each read from the
-//! top: *in which states does this mean something, and what?* Whatever is not named changes
-//! nothing. Three functions end in another state on behalf of all others: `Link::attempt` begins an
-//! attempt, `Link::fail` ends an attempt or a usable link, `Link::end` ends everything.
+//! Nothing else can: `Link::enter` is private to it. One function per input, each answers: *in
+//! which states does this mean something, and what?* A state that is not named does not change.
+//! Three functions enter states on behalf of the others: `Link::attempt` begins an attempt,
+//! `Link::fail` ends an attempt or a usable link, `Link::end` closes the link.
 //! `docs/transitions.txt` is generated from this module and compared by a test.
 
 mod application;

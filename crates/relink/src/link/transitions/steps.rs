@@ -28,8 +28,7 @@ impl<R: Rng> Link<R> {
         self.attempt_as_asked(reason);
     }
 
-    /// Starts again from an end that allows it: now, or once a close that is under way has come to
-    /// that end.
+    /// Reopens a closed link if that is allowed: now, or once a close that is under way is done.
     pub(super) fn reopen(&mut self, reason: Reason) {
         if self.may_connect().is_err() {
             return;
@@ -41,7 +40,7 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// Begins the attempt that a person asked for: at once, unless those before it were too many.
+    /// Begins the attempt that the user asked for: at once, or when the rate allows.
     pub(super) fn attempt_as_asked(&mut self, reason: Reason) {
         let until = self.budget.earliest_asked(self.now);
         if until <= self.now {
@@ -84,7 +83,7 @@ impl<R: Rng> Link<R> {
         self.prepare(id, None, reason);
     }
 
-    /// Of a transport that nothing is known about.
+    /// The id of a new transport.
     const fn next_id(&mut self) -> TransportId {
         self.last_id = TransportId(self.last_id.0.wrapping_add(1));
         self.told_going_away = false;
@@ -105,7 +104,7 @@ impl<R: Rng> Link<R> {
         });
     }
 
-    /// When an attempt that begins now has taken too long as a whole.
+    /// When an attempt that begins now times out as a whole.
     pub(super) fn attempt_ends(&self) -> Option<Instant> {
         self.config.attempt_timeout.map(|limit| self.now + limit)
     }
@@ -120,7 +119,7 @@ impl<R: Rng> Link<R> {
         self.push(Action::Dial { id, endpoint });
     }
 
-    /// The same attempt goes on elsewhere, with the token it has.
+    /// Continues the same attempt at another address, with the token it has.
     pub(super) fn redirect(&mut self) {
         if !self.route.redirect(self.config.max_redirects) {
             return self.fail(Reason::TooManyRedirects, Verdict::Retry, None);
@@ -131,10 +130,10 @@ impl<R: Rng> Link<R> {
         self.dial(id, until, Reason::Redirected);
     }
 
-    /// Enters the handshake step after this one, or the usable link where none is left.
+    /// Enters the handshake step after this one, or `Connected` if none is left.
     pub(super) fn next_step(&mut self, id: TransportId, after: Option<Step>, reason: Reason) {
         let Some((step, limit)) = self.step_after(after) else { return self.usable(id, reason) };
-        // The time that the application takes is its own.
+        // The time that the application takes does not count.
         let until = match (step, after) {
             (Step::Login, _) => None,
             (_, Some(Step::Login)) => self.attempt_ends(),
@@ -211,7 +210,7 @@ impl<R: Rng> Link<R> {
         }
         let end = self.ends_link(reason, verdict, code, was_stable);
         let wait = if end.is_some() { None } else { Some(self.wait(verdict, was_stable)) };
-        // Nobody waits for an attempt that comes too late to flush anything.
+        // An attempt that comes too late to flush anything is not waited for.
         let wait =
             wait.filter(|(until, _)| self.leaving.is_none_or(|leaving| *until <= leaving.deadline));
         let retry_in = wait.map(|(until, _)| until - now);
@@ -232,13 +231,13 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// The end, told once and last; then a new start, if the application asked for one while the
-    /// link closed.
+    /// Closes the link and emits that once, last; then starts again, if the application asked for
+    /// it while the link closed.
     pub(super) fn end(&mut self, end: ClosedReason, reason: Reason) {
         self.refresh_at = None;
-        // Whatever went wrong after the application closed the link, it is closed because of that.
+        // Once the application has closed the link, that is the reason, whatever fails afterwards.
         let end = if self.leaving.take().is_some() { ClosedReason::Requested } else { end };
-        // Who gave up comes back as who it was; after any other end the application logs in again.
+        // After giving up, the login is kept; after any other end the application logs in again.
         self.logged_in &= matches!(end, ClosedReason::GaveUp(_));
         self.enter(Stage::Closed(end), reason);
         self.emit(LinkEvent::Closed { reason: end });
@@ -247,14 +246,14 @@ impl<R: Rng> Link<R> {
         }
     }
 
-    /// Lets go of the transport, the dial or the fetch that this state holds.
+    /// Drops the transport, the dial or the fetch of this state.
     pub(super) fn release(&mut self) {
         if let Some(id) = self.stage.transport() {
             self.push(Action::Drop { id });
         }
     }
 
-    /// Enters a state, tells of it, and lets the surface follow.
+    /// Enters a state, emits the change, and updates the status view.
     pub(super) fn enter(&mut self, stage: Stage, reason: Reason) {
         let from = self.state();
         self.stage = stage;

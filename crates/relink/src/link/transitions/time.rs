@@ -1,4 +1,4 @@
-//! What becomes due.
+//! Deadlines.
 
 use rand_core::Rng;
 
@@ -11,8 +11,8 @@ use crate::policy::budget::GiveUpReason;
 use crate::policy::close_policy::Verdict;
 
 impl<R: Rng> Link<R> {
-    /// Everything that is due, one after the other, as long as there is room for what it leaves to
-    /// do.
+    /// Handles all deadlines that are due, one after the other, while there is room for their
+    /// actions.
     pub(super) fn timeout(&mut self) {
         while let Some((at, timer)) = self.next_deadline() {
             if at > self.now || self.actions.free() < MOST_ACTIONS {

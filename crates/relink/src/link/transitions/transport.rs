@@ -1,5 +1,4 @@
-//! What becomes of an attempt and of the transport that it opens: its token and address, its
-//! handshake, its end.
+//! Inputs about an attempt and its transport: token, address, handshake, loss.
 
 use rand_core::Rng;
 
@@ -73,7 +72,8 @@ impl<R: Rng> Link<R> {
         match (signal, step) {
             (HandshakeEvent::GoingAway { retry_after }, _) => {
                 self.told_to_wait = Some(self.now + retry_after);
-                // A frame and the reason of the close behind it both say it: the later one counts.
+                // A message and the reason of the following close frame may both say it: the later
+                // one counts.
                 if !core::mem::replace(&mut self.told_going_away, true) {
                     self.emit(LinkEvent::GoingAway { retry_after });
                 }
