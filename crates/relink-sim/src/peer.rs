@@ -1,4 +1,4 @@
-//! The other side: a server that does as it should until the scenario says otherwise.
+//! The peer: a server that behaves well until the scenario changes that.
 
 use std::time::Duration;
 
@@ -152,7 +152,7 @@ impl Surroundings {
 }
 
 impl<P: Protocol> Sim<P> {
-    /// What the world does about an action; `None` where the peer has no answer.
+    /// Carries out an action; returns `None` if the peer does not answer.
     pub(crate) fn carry_out(&mut self, action: SessionAction) -> Option<SessionInput> {
         match action {
             SessionAction::FetchToken { id } => {
@@ -220,7 +220,7 @@ impl<P: Protocol> Sim<P> {
         }
     }
 
-    /// What the peer answers to a frame.
+    /// The peer's answer to a frame.
     pub(crate) fn hear(&mut self, frame: Frame) -> Option<SessionInput> {
         self.note(transcript::frame(&frame));
         if let Some(credit) = &mut self.world.credit {
@@ -257,10 +257,10 @@ impl<P: Protocol> Sim<P> {
     }
 }
 
-/// The other side of the link, and what it does. Got from [`Sim::peer`].
+/// The peer and its behavior, from [`Sim::peer`].
 ///
-/// Everything happens at once, on the transport that is open or being opened; where there is none,
-/// nothing does.
+/// Everything happens at once, on the transport that is open or being opened; without one, nothing
+/// does.
 #[derive(Debug)]
 pub struct Peer<'a, P> {
     pub(crate) sim: &'a mut Sim<P>,

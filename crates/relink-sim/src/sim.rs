@@ -15,7 +15,7 @@ use relink::{
 use crate::peer::{Addresses, OnDial, Peer, Surroundings, Tokens};
 use crate::transcript::{self, Transcript};
 
-/// More steps than any scenario takes in one go: whoever takes more is in a loop.
+/// More steps than any scenario takes in one call: more are a loop.
 const MOST_STEPS: usize = 200_000;
 
 /// One session in virtual time: a clock, a scripted [`Peer`], providers of tokens and addresses, a
@@ -170,7 +170,7 @@ impl<P: Protocol> Sim<P> {
     ///
     /// # Errors
     ///
-    /// The message, where the session did not take it.
+    /// Returns the message if the session did not accept it.
     pub fn send(&mut self, message: impl Into<Outgoing>) -> Result<SendReceipt, SendError> {
         let answer = self.session.send(message, self.now);
         self.settle();
@@ -249,7 +249,7 @@ impl<P: Protocol> Sim<P> {
 
     // Time.
 
-    /// Lets so much time pass. Whatever is due in it happens at its time, in order.
+    /// Lets this much time pass. Everything due in it happens at its time, in order.
     pub fn advance(&mut self, by: Duration) {
         let end = self.now + by;
         for _ in 0..MOST_STEPS {
@@ -301,13 +301,13 @@ impl<P: Protocol> Sim<P> {
         self.now
     }
 
-    /// How long from now until the session wants to be woken.
+    /// How long from now until the session's next deadline.
     #[must_use]
     pub fn wakes_in(&self) -> Option<Duration> {
         self.deadline().map(|at| at - self.now)
     }
 
-    /// When the session wants to be woken.
+    /// The session's next deadline.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.session.poll_timeout()
@@ -388,11 +388,11 @@ impl<P: Protocol> Sim<P> {
         self.events[from..].to_vec()
     }
 
-    /// Compares the transcript since the last call with these lines. What the link asked for and
-    /// sent stands there as the world sees it (`dial ws://peer`, `drop`, `fetch token`, `ping`,
-    /// `text "hello"`, `close 1000`), and what the application was told (`connected`, `lost (1001):
-    /// …`, `attempt 3 failed: …`, `received text "hi"`, `sent 1`, `dropped 2: expired`, `going
-    /// away, back in 3s`, `token error 3`, `closed: …`). A line may be cut short.
+    /// Compares the transcript since the last call with these lines. It has the link's actions and
+    /// frames (`dial ws://peer`, `drop`, `fetch token`, `ping`, `text "hello"`, `close 1000`), and
+    /// the application's events (`connected`, `lost (1001): …`, `attempt 3 failed: …`, `received
+    /// text "hi"`, `sent 1`, `dropped 2: expired`, `going away, back in 3s`, `token error 3`,
+    /// `closed: …`). A line may be a prefix.
     ///
     /// # Panics
     ///
@@ -411,21 +411,19 @@ impl<P: Protocol> Sim<P> {
         );
     }
 
-    /// Forgets the transcript so far: a scenario that begins with a short cut rarely wants to tell
-    /// of it.
+    /// Drops the transcript so far, usually after a shortcut.
     pub fn skip(&mut self) {
         let _ = self.transcript.take();
     }
 
     // How the world goes round.
 
-    /// Carries out everything that the session wants, as a driver does, until it wants nothing
-    /// more.
+    /// Carries out all actions of the session, as a driver does, until there are no more.
     #[track_caller]
     pub(crate) fn settle(&mut self) {
         let mut writing = false;
         for _ in 0..MOST_STEPS {
-            // A batch goes out whole: what is told of it comes after it.
+            // A batch is sent as a whole, before its events.
             let frame = if writing { self.next_frame() } else { None };
             let answer = if let Some(frame) = frame {
                 self.hear(frame)

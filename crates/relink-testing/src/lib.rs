@@ -1,9 +1,9 @@
-//! A WebSocket server that follows a script, for the tests of whatever talks to one.
+//! A scripted WebSocket server, for tests of WebSocket clients.
 //!
 //! A client that stays connected is only as good as its bad days. [`Server`] stages them on
-//! loopback: it accepts, refuses, closes with a code, resets, hangs up, answers nonsense or goes
-//! silent, each connection as the [`Script`] says, and it keeps a log of everything that happened.
-//! Tests wait for what they need to see; they never sleep.
+//! loopback: it accepts, refuses, closes with a code, resets, hangs up, answers garbage or goes
+//! silent, each connection by its entry in the [`Script`], and it logs everything that happened.
+//! Tests wait for events; they never sleep.
 //!
 //! ```
 //! use std::time::Duration;
@@ -62,19 +62,18 @@
 //!
 //! # Faults of the network
 //!
-//! A script makes the faults of a server. Those of the network between are made by
-//! [`proxy::Proxy`]: silence in one direction or both, delays, low rates, resets and ends, also in
-//! the middle of a frame, another server behind the same address. It works in front of any server
-//! that speaks TCP.
+//! A script makes the faults of a server. Those of the network are made by [`proxy::Proxy`]:
+//! silence in one direction or both, delays, low rates, resets and ends, also in the middle of a
+//! frame, another server behind the same address. It works in front of any server that speaks TCP.
 //!
 //! A script can also trouble a server of your own: see [`Upstream`].
 //!
 //! # Where it runs
 //!
-//! [`Server::start`] runs on the tokio runtime it is called on. [`Server::spawn_thread`] brings a
-//! thread with a runtime of its own, for tests on another runtime, on none, or on a tokio clock
-//! that is paused. Everything a [`Server`] offers works from anywhere, its `async` functions on any
-//! runtime; the two `_blocking` ones are for threads that may block.
+//! [`Server::start`] runs on the tokio runtime it is called on. [`Server::spawn_thread`] starts a
+//! thread with its own runtime, for tests on another runtime, on none, or on a paused tokio clock.
+//! Everything a [`Server`] offers works from anywhere, its `async` functions on any runtime; the
+//! two `_blocking` ones are for threads that may block.
 //!
 //! # Limits
 //!
@@ -85,7 +84,7 @@
 //! # Features
 //!
 //! `tls` (off): `wss://` with certificates made on the spot, see `TestCertificate`. It pulls in
-//! `rcgen`, whose newest releases want Rust 1.88; without the feature Rust 1.85 is enough.
+//! `rcgen`, whose newest releases need Rust 1.88; without the feature Rust 1.85 is enough.
 //!
 //! `rig` (off): a link under test with waits for what happens to it, see `rig`.
 //!

@@ -1,4 +1,4 @@
-//! The server as a test holds it.
+//! [`Server`]: the handle of a test.
 
 use std::{
     fmt, io,
@@ -31,13 +31,13 @@ use crate::{
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// A WebSocket server that does what its [`Script`] says, and tells what it saw.
+/// A WebSocket server that follows its [`Script`], and logs what it saw.
 ///
 /// Dropping it stops it soon after; [`stop`](Self::stop) waits for that.
 pub struct Server {
     addr: SocketAddr,
     shared: Arc<Shared>,
-    /// Where its timers run, so that waiting works on any runtime.
+    /// The runtime of its timers, so that waiting works on any runtime.
     runtime: Handle,
     /// Dropping this stops the server.
     stop: oneshot::Sender<()>,
@@ -49,7 +49,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When no port can be had; with [`io::ErrorKind::InvalidInput`] and a [`ScriptError`] inside
+    /// When no port is available; with [`io::ErrorKind::InvalidInput`] and a [`ScriptError`] inside
     /// when the script is wrong.
     pub async fn start(script: impl Into<Script>) -> io::Result<Self> {
         Self::bind(LOOPBACK, script).await
@@ -82,11 +82,11 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts on 127.0.0.1 with a free port, on a thread with a runtime of its own.
+    /// Starts on 127.0.0.1 with a free port, on a thread with its own runtime.
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start), and when there is no thread to be had.
+    /// As [`start`](Self::start), and when no thread can be started.
     pub fn spawn_thread(script: impl Into<Script>) -> io::Result<Self> {
         Self::on_thread(script.into(), Security::Plain)
     }
@@ -127,7 +127,7 @@ impl Server {
             runtime.block_on(async {
                 match Self::prepare(LOOPBACK, script, security, None).await {
                     Ok((server, work)) => {
-                        // If nobody takes it, it is dropped, and the work ends at once.
+                        // If the receiver is gone, it is dropped, and the work ends at once.
                         _ = started.send(Ok(server));
                         work.await;
                     }
@@ -156,7 +156,7 @@ impl Server {
     }
 }
 
-/// Where it is and what it saw.
+/// Queries.
 impl Server {
     /// `ws://127.0.0.1:PORT/`, or `wss://localhost:PORT/` with TLS. Any other path works, too.
     #[must_use]
@@ -180,13 +180,14 @@ impl Server {
         self.addr
     }
 
-    /// How many connections have arrived so far, whatever became of them.
+    /// The number of connections that have arrived so far, whatever their fate.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.arrived()
     }
 
-    /// How many connections have a socket now, during the handshake and the farewell included.
+    /// The number of connections that have a socket now, including during the handshake and the
+    /// close.
     #[must_use]
     pub fn live(&self) -> usize {
         self.shared.live()
@@ -198,7 +199,7 @@ impl Server {
         self.shared.log.events()
     }
 
-    /// How many events the log had to forget: it keeps 10 000, or 16 MiB of content.
+    /// The number of events that the log has dropped: it keeps 10 000, or 16 MiB of content.
     #[must_use]
     pub fn events_dropped(&self) -> u64 {
         self.shared.log.dropped()
@@ -212,9 +213,9 @@ impl Server {
 
     /// Waits until the log meets a condition, and returns it as it was then. Works on any runtime.
     ///
-    /// The condition is asked at once, after every event and whenever a socket is gone. The log is
-    /// locked meanwhile, so it may ask for [`connections`](Self::connections) and
-    /// [`live`](Self::live), but not for [`events`](Self::events).
+    /// The condition is checked at once, after every event and whenever a socket is gone. The log
+    /// is locked meanwhile, so it may call [`connections`](Self::connections) and
+    /// [`live`](Self::live), but not [`events`](Self::events).
     ///
     /// # Errors
     ///
@@ -335,8 +336,8 @@ impl Server {
         Ok(())
     }
 
-    /// Sends a text message on every connection that is a WebSocket, or becomes one. More than 1
-    /// MiB reaches nobody.
+    /// Sends a text message on every connection that is a WebSocket, or becomes one. A message of
+    /// more than 1 MiB is not sent.
     pub fn send_all(&self, text: impl Into<String>) -> usize {
         let text: String = text.into();
         if text.len() > MESSAGE_MAX {
@@ -366,8 +367,8 @@ impl Server {
         self.shared.kill_all()
     }
 
-    /// Stops: nobody is accepted any more and every live socket is reset. When this returns the
-    /// port is free.
+    /// Stops: no more connections are accepted, and every live socket is reset. When this returns,
+    /// the port is free.
     pub async fn stop(self) {
         drop(self.stop);
         self.shared.log.stopped().await;

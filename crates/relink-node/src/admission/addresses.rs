@@ -17,8 +17,7 @@ pub(super) struct Addresses<A> {
     idle: BTreeSet<(Instant, A)>,
 }
 
-/// Each call adds one address at most, so two are enough to get rid of all in time; and no call
-/// pays for the others.
+/// Each call adds at most one address, so removing two keeps up, and each call stays cheap.
 const FORGOTTEN_PER_CALL: usize = 2;
 
 impl<A: Ord + Clone> Addresses<A> {
@@ -58,7 +57,7 @@ impl<A: Ord + Clone> Addresses<A> {
         }
     }
 
-    /// How long an address has to wait, if it has to.
+    /// How long an address has to wait, if at all.
     pub(super) fn refusal(
         &mut self,
         address: &A,

@@ -38,7 +38,7 @@ impl Gate {
         self.bucket.take(rate, now);
     }
 
-    /// From when on the gate is as good as a new one.
+    /// When the bucket is full again.
     pub(super) fn idle_at(&self, rate: Rate) -> Instant {
         self.bucket.full_at(rate)
     }

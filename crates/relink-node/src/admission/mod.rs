@@ -44,7 +44,7 @@ config! {
     }
 }
 
-/// The largest burst that means anything for one node.
+/// The largest burst that makes sense for one node.
 const MOST_AT_ONCE: u32 = 1_000_000;
 
 /// A node may take more than a thousand connections in a second.
@@ -56,8 +56,8 @@ impl AdmissionConfig {
     ///
     /// From one address, 20 at once and then two a second: behind it may sit a household or an
     /// office, all of which is back at once after a short drop, while a single machine in a loop is
-    /// held to two attempts a second. From all together, 400 at once and then 200 a second: what
-    /// one node can take, about a millisecond of TLS and a look at a token each, and two seconds'
+    /// held to two attempts a second. From all together, 400 at once and then 200 a second: the
+    /// capacity of one node, at about a millisecond of TLS and a token check each, and two seconds'
     /// worth of it at once. The same rate that a [`Drain`](super::Drain) assumes.
     #[must_use]
     pub fn direct() -> Self {
@@ -76,7 +76,7 @@ impl AdmissionConfig {
     }
 }
 
-/// A connection may not be made now.
+/// A connection is refused now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}; try again in {}", HumanDuration(*.retry_after))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -89,7 +89,7 @@ pub struct AdmissionError {
     pub retry_after: Duration,
 }
 
-/// Which limit a connection met.
+/// Which limit was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]

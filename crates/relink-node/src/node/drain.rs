@@ -12,7 +12,7 @@ use crate::{Drain, Turn};
 use relink::{CloseCode, CloseFrame, Instant};
 use relink_v1::ServerFrame;
 
-/// A shutdown that has begun.
+/// The state of a shutdown.
 #[derive(Debug)]
 pub(super) struct Draining {
     plan: Drain,
@@ -54,7 +54,7 @@ impl<R: Rng> Node<R> {
         self.drain_connection(id, after.saturating_add(hint));
     }
 
-    /// Tells a client when to come back, and closes as soon as what it has sent is stored.
+    /// Sends a client its delay, and closes as soon as its messages are stored.
     pub(super) fn drain_connection(&mut self, id: ConnectionId, hint: Duration) {
         let Some(connection) = self.cx.connections.get_mut(id) else { return };
         connection.retry_after = Some(hint);
@@ -76,7 +76,7 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// Closes what is still here when the time is over.
+    /// Closes the remaining connections when the time is over.
     pub(super) fn end_drain(&mut self) {
         let now = self.cx.now;
         let Some(drain) = &mut self.drain else { return };

@@ -265,7 +265,8 @@ impl<R: Rng> Node<R> {
         self.drive_messages(&session);
     }
 
-    /// The session was ended before its news reached this node: the client begins a new one.
+    /// The session was ended, but its event has not reached this node yet: the client starts a new
+    /// one.
     pub(super) fn session_vanished(&mut self, id: ConnectionId) {
         let Some(greeting) = self.greeting(id) else { return };
         let was_resumed = core::mem::take(&mut greeting.resumed);

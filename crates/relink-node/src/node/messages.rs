@@ -1,5 +1,5 @@
-//! What a session's client sends, between its connection, the application and the store; and what
-//! the application publishes.
+//! The messages of a session's client, between its connection, the application and the store; and
+//! the application's publications.
 
 use alloc::vec;
 
@@ -48,8 +48,8 @@ impl<R: Rng> Node<R> {
         self.close(id, CloseFrame::new(CloseCode::GAP, reason));
     }
 
-    /// Moves on what can be moved on of a session's messages. Perhaps its connection may be read
-    /// again then, or closed, or the session is over.
+    /// Advances a session's messages. After that its connection may be read again, or closed, or
+    /// the session may be over.
     pub(super) fn drive_messages(&mut self, session: &SessionId) {
         match self.sessions.drive(session, &mut self.cx) {
             Some((id, true)) => self.close_if_done(id),
@@ -65,8 +65,8 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// What was taken in is dropped, and the client asked to come again: it still has all that was
-    /// not acknowledged.
+    /// Drops the session's messages and closes, so that the client sends all unacknowledged ones
+    /// again.
     pub(super) fn lose_session(&mut self, session: &SessionId, reason: &str) {
         if let Some(id) = self.sessions.connection_of(session) {
             self.gap(id, reason);

@@ -1,4 +1,4 @@
-//! What the store's responses lead to, and what happens if it fails.
+//! Handling of the store's responses and failures.
 
 use alloc::string::String;
 
@@ -86,7 +86,7 @@ impl<R: Rng> Node<R> {
             }
             (Ask::Commit { session, .. }, _, Reply::Unknown)
             | (Ask::Publish { session: Some(session), .. }, _, Reply::Unknown) => {
-                // It is gone, or its next turn has begun elsewhere.
+                // The session is gone, or was resumed elsewhere.
                 if self.sessions.is_storing(session, key) {
                     self.lose_session(session, "the session is gone");
                 }
@@ -120,7 +120,7 @@ impl<R: Rng> Node<R> {
                 _,
                 _,
             ) => {}
-            // A response of the wrong kind is no response.
+            // A response of the wrong kind counts as a failure.
             (
                 Ask::Create { .. }
                 | Ask::Resume { .. }

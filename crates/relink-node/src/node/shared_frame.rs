@@ -1,4 +1,4 @@
-//! A frame for many connections, encoded once for each encoding that is asked for.
+//! A frame for many connections, encoded at most once in each encoding.
 
 use alloc::vec::Vec;
 
@@ -42,7 +42,7 @@ impl Encoded {
     }
 }
 
-/// A part of a stream on its way to its readers.
+/// A part of a stream for its readers.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) messages: Vec<(u64, Encoded)>,

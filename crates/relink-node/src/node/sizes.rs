@@ -1,4 +1,4 @@
-//! How large messages may be: what is published, and what is written to one client.
+//! Size limits: of publications, and of frames to a client.
 
 use alloc::format;
 use alloc::string::ToString;
@@ -13,7 +13,7 @@ use relink::session::Problem;
 use relink_v1::{Codec, Encoding, ServerFrame, limits};
 
 impl NodeConfig {
-    /// Whether a message may be published to a stream.
+    /// Checks whether a message may be published to a stream.
     ///
     /// # Errors
     ///
@@ -29,7 +29,7 @@ impl NodeConfig {
             let checked = limits::check(Given::Channel(channel));
             checked.map_err(|error| Problem::new(Problem::LIMIT_EXCEEDED, error.to_string()))?;
         }
-        // With the longest offset: which one it gets is the store's to say.
+        // With the longest offset, since the store assigns it.
         let frame =
             ServerFrame::Publication { channel, offset: limits::NUMBER, payload: message.clone() };
         let (size, most) = (frame.encoded_len(Encoding::Json), self.max_publication);
@@ -42,7 +42,7 @@ impl NodeConfig {
         Ok(())
     }
 
-    /// What the application made of a message, if all of it may be published.
+    /// Checks the effects of a message, all of which must be publishable.
     pub(crate) fn check_effect(&self, result: Outcome) -> Outcome {
         let publications = result?;
         publications.iter().try_for_each(|(stream, message)| self.may_publish(stream, message))?;
@@ -50,8 +50,8 @@ impl NodeConfig {
     }
 }
 
-/// In place of a publication that is larger than its reader takes. It keeps the place, so that
-/// nothing seems to be missing.
+/// The frame in place of a publication that is larger than its reader accepts. It keeps the offset,
+/// so that no gap appears.
 pub(super) fn withheld(
     frame: &ServerFrame,
     size: usize,

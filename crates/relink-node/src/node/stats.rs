@@ -1,25 +1,25 @@
-//! What happened on a node, in numbers.
+//! The statistics of a node.
 
 use relink::stats::Histogram;
 
-/// What happened on a node since it was made, and what is so now.
+/// Counters of a node since its creation, and its current numbers.
 ///
 /// A snapshot is a plain copy; counters saturate. Rates are differences of two snapshots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct NodeStats {
-    /// Connections now, welcome or not yet.
+    /// Current connections, before and after the welcome.
     pub connections: u64,
     /// Connections accepted.
     pub opened: u64,
-    /// Connections that ended before they were welcome.
+    /// Connections that ended before their welcome.
     pub refused: u64,
-    /// Sessions begun.
+    /// Sessions created.
     pub created: u64,
-    /// Sessions that went on from an earlier connection.
+    /// Sessions resumed.
     pub resumed: u64,
-    /// Sessions that were asked for and could not go on.
+    /// Resumes refused.
     pub resume_refused: u64,
     /// Connections replaced by another one of the same session.
     pub replaced: u64,
@@ -27,36 +27,37 @@ pub struct NodeStats {
     pub silent: u64,
     /// Connections closed because messages were missing between them and the node.
     pub gaps: u64,
-    /// Connections closed for frames that were none, too many of them, or at the wrong time.
+    /// Connections closed for invalid frames, too many of them, or at the wrong time.
     pub malformed: u64,
     /// Heartbeats answered.
     pub heartbeats: u64,
-    /// Messages taken in.
+    /// Messages received.
     pub messages: u64,
-    /// Messages that came again, and were dropped.
+    /// Messages received twice, and dropped.
     pub duplicates: u64,
-    /// Messages that found no room, as the application was behind. Those with serials come again.
+    /// Messages ignored for lack of room, as the application was behind. Those with serials are
+    /// sent again.
     pub passed_over: u64,
-    /// Messages that the application refused.
+    /// Messages that the application rejected.
     pub rejected: u64,
     /// Messages of clients that wait for the application or the store now.
     pub unhandled: u64,
-    /// The most there ever were.
+    /// The maximum of `unhandled` so far.
     pub unhandled_peak: u64,
-    /// Publications handed to connections.
+    /// Publications queued for connections.
     pub delivered: u64,
     /// Publications withheld because they are larger than the reader takes.
     pub withheld: u64,
-    /// Bytes that wait for sockets now.
+    /// Bytes that wait for sockets.
     pub outbound_bytes: u64,
-    /// Times a connection was too slow for what was published, and went on from the store.
+    /// Times a connection was too slow for the publications, and continued from the store.
     pub slow: u64,
     /// Times a member joined a full channel, and is not listed there.
     pub unlisted: u64,
-    /// Times a reader's place in a stream was lost.
+    /// Times a reader's position in a stream was lost.
     pub lost: u64,
-    /// Questions that the store did not answer well.
+    /// Requests that failed in the store.
     pub store_errors: u64,
-    /// How long connections that were welcome lasted.
+    /// How long connections lasted after their welcome.
     pub connected_for: Histogram,
 }

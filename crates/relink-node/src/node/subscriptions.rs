@@ -36,7 +36,7 @@ impl<R: Rng> Node<R> {
         } else if connection.held_beside(&channel).saturating_add(bytes)
             > config.max_subscription_bytes
         {
-            Some("the channels of this connection have too long names, tokens and words")
+            Some("the channels of this connection have too long names, tokens and presence texts")
         } else {
             None
         };
@@ -108,7 +108,7 @@ impl<R: Rng> Node<R> {
         done.is_none()
     }
 
-    /// The subscription stands: the client is seen from now on, if it asked for that.
+    /// The subscription is active: the client becomes a member, if it requested that.
     fn take_seat(&mut self, id: ConnectionId, channel: &Channel) {
         let Some(connection) = self.cx.connections.get_mut(id) else { return };
         let (user, session) = (connection.user_name(), connection.session.clone());

@@ -1,5 +1,4 @@
-//! Clients, nodes, the store that the nodes share, and everything that goes wrong in between, in
-//! virtual time.
+//! Clients, nodes, the store that the nodes share, and the faults between them, in virtual time.
 //!
 //! The sessions and nodes are real; sockets, applications and the store's delays are not. Here a
 //! message survives the node that it was sent to:
@@ -29,8 +28,7 @@
 //! assert!(cluster.session(ada).outbox().is_empty(), "acknowledged by node 1");
 //! ```
 //!
-//! A node can be tested alone, too. A *peer* is a client that says what a test tells it to, frame
-//! by frame:
+//! A node can be tested alone, too. A *peer* is a client that a test controls, frame by frame:
 //!
 //! ```
 //! use relink_node::NodeConfig;
@@ -149,8 +147,7 @@ impl<E: Environment> Cluster<E> {
         &self.store
     }
 
-    /// The same, to ask it directly. What it tells reaches the nodes with
-    /// [`settle`](Self::settle).
+    /// The same, for direct requests. Its events reach the nodes with [`settle`](Self::settle).
     pub const fn store_mut(&mut self) -> &mut MemoryStore {
         &mut self.store
     }

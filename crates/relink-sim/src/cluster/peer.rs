@@ -1,4 +1,4 @@
-//! Peers: clients that say what a test lets them say, frame by frame.
+//! Peers: clients that a test controls, frame by frame.
 
 use relink::session::{MemberChange, Secret, Text};
 use relink::{Channel, CloseCode, CloseFrame, Position, Resume};
@@ -17,7 +17,7 @@ pub struct Peer {
     pub inbox: Vec<ServerFrame>,
     /// The frame that the node closed with.
     pub closed: Option<CloseFrame>,
-    /// Whether what the node says is taken from the socket at once; true at first. If not, see
+    /// Whether the node's frames are read from the socket at once; true at first. If not, see
     /// [`Cluster::read`].
     pub reads: bool,
     /// Whether it pings every few seconds; true at first.
@@ -29,9 +29,9 @@ pub struct Peer {
     has_said_hello: bool,
 }
 
-/// Peers. What they do takes effect at once; what the node says then is in their inbox.
+/// Peers. Their actions take effect at once; the node's frames are then in their inbox.
 impl<E: Environment> Cluster<E> {
-    /// A peer connects, and says nothing yet. Its frames are JSON.
+    /// Connects a peer, which sends nothing yet. Its frames are JSON.
     pub fn open(&mut self, node: usize) -> ConnectionId {
         self.open_as(node, Encoding::Json)
     }
@@ -53,7 +53,7 @@ impl<E: Environment> Cluster<E> {
         id
     }
 
-    /// Adds a peer under an id of the test's own, of which the node hears nothing yet.
+    /// Adds a peer with this id, which the node does not know yet.
     pub fn add_peer(&mut self, id: ConnectionId, node: usize, encoding: Encoding) {
         let peer = Peer {
             node,
@@ -92,7 +92,7 @@ impl<E: Environment> Cluster<E> {
         self.peers.get_mut(&id).expect("a peer")
     }
 
-    /// A peer sends a frame, which the node is given whether or not it reads.
+    /// Sends a frame of a peer, which the node gets whether or not it reads.
     pub fn say(&mut self, id: ConnectionId, frame: &ClientFrame) {
         let peer = self.peer_mut(id);
         peer.has_said_hello |= matches!(frame, ClientFrame::Hello { .. });
@@ -100,7 +100,7 @@ impl<E: Environment> Cluster<E> {
         self.give(node, NodeInput::Message { id, message });
     }
 
-    /// A peer says hello, with a token and perhaps a session to go on with.
+    /// Sends a peer's hello, with a token and perhaps a session to resume.
     pub fn hello(&mut self, id: ConnectionId, token: &str, resume: Option<Resume>) {
         let token = Some(Secret::from(token));
         self.say(id, &ClientFrame::Hello { token, resume, max_message: None });
@@ -168,7 +168,7 @@ impl<E: Environment> Cluster<E> {
         self.say(id, &ClientFrame::Subscribe { channel, since, token: None, presence: None });
     }
 
-    /// A peer subscribes, and is seen with these words.
+    /// Subscribes a peer, with this presence text.
     pub fn be_seen(&mut self, id: ConnectionId, channel: &Channel, words: &str) {
         let (channel, presence) = (channel.clone(), Some(Text::from(words)));
         self.say(id, &ClientFrame::Subscribe { channel, since: None, token: None, presence });
@@ -193,7 +193,7 @@ impl<E: Environment> Cluster<E> {
         self.give(node, NodeInput::Closed { id, code: CloseCode(code) });
     }
 
-    // What a peer has heard.
+    // The frames that a peer received.
 
     /// Reads at most this many messages from the socket of a peer, and returns how many there were.
     pub fn read(&mut self, id: ConnectionId, most: usize) -> usize {
@@ -256,7 +256,7 @@ impl<E: Environment> Cluster<E> {
         std::mem::take(&mut self.peer_mut(id).inbox)
     }
 
-    /// The same, each in a few words.
+    /// The same, each in short.
     pub fn heard(&mut self, id: ConnectionId) -> Vec<String> {
         self.take(id).iter().map(in_words).collect()
     }

@@ -80,7 +80,7 @@ pub async fn an_address_comes_after_the_token<Rt: Runtime>(rt: Rt) {
     );
 }
 
-/// One fetch at a time, whatever is asked for meanwhile.
+/// There is one fetch at a time, whatever happens meanwhile.
 pub async fn address_fetches_never_overlap<Rt: Runtime>(rt: Rt) {
     let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let watched = Observed::new(rt.clone());
@@ -107,8 +107,8 @@ pub async fn address_fetches_never_overlap<Rt: Runtime>(rt: Rt) {
     assert_eq!(most.load(Ordering::SeqCst), 1);
 }
 
-/// An error and a panic of the provider, at once or later, are a failed attempt with a word for
-/// people; the link goes on.
+/// An error or a panic of the provider, at once or later, is a failed attempt with a detail; the
+/// link keeps trying.
 pub async fn a_failure_of_the_address_provider_is_a_failed_attempt<Rt: Runtime>(rt: Rt) {
     let calls = Arc::new(AtomicU32::new(0));
     let (server, mut link) = start_with(rt, Script::echo(), |builder| {
@@ -136,8 +136,8 @@ pub async fn a_failure_of_the_address_provider_is_a_failed_attempt<Rt: Runtime>(
     assert_eq!(server.connections(), 1);
 }
 
-/// What is no address for a WebSocket is a failed attempt with a clear word, which does not show
-/// what may be secret.
+/// A URL that is not a WebSocket URL is a failed attempt with a clear detail, which does not show
+/// secrets.
 pub async fn an_address_that_is_none_is_a_failed_attempt<Rt: Runtime>(rt: Rt) {
     const WRONG: [&str; 5] = [
         "ftp://h/?ticket=s3cret",
@@ -182,8 +182,7 @@ pub async fn an_address_fetch_that_hangs_is_a_failed_attempt<Rt: Runtime>(rt: Rt
     assert_eq!(server.connections(), 0);
 }
 
-/// The provider is asked for the endpoint whose turn it is; a fetch that fails turns to the next
-/// one.
+/// The provider is called for the current endpoint; a failed fetch moves to the next one.
 pub async fn an_address_is_fetched_for_the_endpoint_whose_turn_it_is<Rt: Runtime>(rt: Rt) {
     let second = serve(Script::echo());
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -257,7 +256,7 @@ pub async fn a_redirect_needs_no_other_address<Rt: Runtime>(rt: Rt) {
     assert_eq!(request_of(&origin, 2).await.query(), Some("ticket=2"));
 }
 
-/// Closed while an address is fetched: the fetch is let go of, and nothing is dialled.
+/// If the link is closed during a fetch, the fetch is dropped, and nothing is dialed.
 pub async fn a_close_lets_go_of_the_address_fetch<Rt: Runtime>(rt: Rt) {
     let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&under_way);

@@ -39,7 +39,7 @@ pub async fn m07_1001_is_retried<Rt: Runtime>(rt: Rt) {
     retries(rt, 1001, 0).await;
 }
 
-/// 1001 with a word on when to come back: that is heard before the loss is told, and waited for.
+/// 1001 with a delay: the delay is reported before the loss, and respected.
 pub async fn m12_1001_with_a_hint_waits_for_as_long_as_it_says<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, closing_once(1001, "deploy; retry-after=3s"));
     link.connected().await;
@@ -64,7 +64,7 @@ pub async fn code_1003_is_the_end<Rt: Runtime>(rt: Rt) {
     ends(rt, 1003, "unsupported_data").await;
 }
 
-/// 1005: a close frame without a code says nothing against trying again.
+/// 1005: a close frame without a code is retried.
 pub async fn code_1005_is_retried<Rt: Runtime>(rt: Rt) {
     let script =
         Script::new().connection(Connection::new().close_without_code()).then(AfterLast::Echo);
@@ -191,8 +191,7 @@ pub async fn an_unknown_4xxx_is_retried<Rt: Runtime>(rt: Rt) {
     retries(rt, 4444, 0).await;
 }
 
-/// A code that may not stand in a frame breaks the protocol: it means what 1002 means, not what its
-/// own row says.
+/// A code that may not be sent breaks the protocol: it counts as 1002, whatever its own row.
 pub async fn a_reserved_code_is_a_protocol_error<Rt: Runtime>(rt: Rt) {
     // A scripted server does not send it.
     let server = Raw::serve(vec![accept(UPGRADED, b"\x88\x02\x03\xf7"), accept(UPGRADED, b"")]);
@@ -257,7 +256,7 @@ fn closing_once(code: u16, reason: &str) -> Script {
     Script::new().connection(Connection::new().close(code, reason)).then(AfterLast::Echo)
 }
 
-/// The code is told, waited for, and the server dialled again.
+/// The code is reported, its delay respected, and the server dialed again.
 async fn retries<Rt: Runtime>(rt: Rt, code: u16, floor: u64) {
     let (server, mut link) = start(rt, closing_once(code, "why"));
     assert!(!link.connected().await);
@@ -266,7 +265,7 @@ async fn retries<Rt: Runtime>(rt: Rt, code: u16, floor: u64) {
     assert_eq!(lost.reason, Reason::ClosedByPeer(CloseCode(code)));
     lost.assert_retry_in(secs(floor).max(DELAY), secs(floor).max(DELAY));
     if floor > 0 {
-        // A hint comes nowhere near the floor; a person's word goes past it.
+        // A hint does not shorten the floor; `retry_now` does.
         link.client.hint(Hint::Online);
         assert_eq!(link.client.state(), State::Reconnecting(Phase::Waiting));
         link.client.retry_now();
@@ -281,7 +280,7 @@ async fn retries<Rt: Runtime>(rt: Rt, code: u16, floor: u64) {
     );
 }
 
-/// The code is told, the end and its reason, and nobody dials again.
+/// The code is reported, the link ends with the reason, and is not dialed again.
 async fn ends<Rt: Runtime>(rt: Rt, code: u16, name: &str) {
     let (server, mut link) = start(rt, closing_once(code, "why"));
     link.connected().await;
@@ -306,7 +305,7 @@ async fn ends<Rt: Runtime>(rt: Rt, code: u16, name: &str) {
     );
 }
 
-/// The code is told, a token fetched, and the server dialled with it.
+/// The code is reported, a token fetched, and the server dialed with it.
 async fn retries_with_a_fresh_token<Rt: Runtime>(rt: Rt, code: u16) {
     let (provider, count) = tokens::numbered();
     let (server, mut link) =
@@ -324,7 +323,7 @@ async fn retries_with_a_fresh_token<Rt: Runtime>(rt: Rt, code: u16) {
     assert_eq!(count.load(Ordering::SeqCst), 2);
 }
 
-/// Cut by a server that first hears a word; returns how the loss was told.
+/// Loses a connection after a first message; returns the reported loss.
 async fn cut<Rt: Runtime>(rt: Rt, connection: Connection) -> Reason {
     let (server, mut link) = start(rt, Script::new().connection(connection).then(AfterLast::Echo));
     link.connected().await;

@@ -8,7 +8,7 @@ use relink_driver::{
 use super::rig::{LATE, end_of, ms, quick_link, saw_text, start, start_config, start_with};
 use crate::{AfterLast, Connection, EventKind, Script};
 
-/// `close` sends what is queued, then 1000, waits for the answer, and says what came of it.
+/// `close` sends what is queued, then 1000, waits for the answer, and returns a summary.
 pub async fn e17_close_says_farewell_after_the_flush<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, Script::echo());
     link.connected().await;
@@ -35,8 +35,8 @@ pub async fn a_close_can_have_a_code_and_a_reason<Rt: Runtime>(rt: Rt) {
     assert_eq!(end_of(&server, 1).await, EventKind::PeerClosed { code: Some(4321), reason });
 }
 
-/// A code that may not stand in a frame goes out as the one rule says: 1005 as an empty frame, any
-/// other as 1008.
+/// A code that may not be sent is replaced by the common rule: 1005 is an empty frame, any other
+/// becomes 1008.
 pub async fn a_close_with_a_code_that_may_not_be_sent_follows_one_rule<Rt: Runtime>(rt: Rt) {
     for (chosen, code) in [(1005, None), (1006, Some(1008)), (999, Some(1008)), (5000, Some(1008))]
     {
@@ -82,7 +82,8 @@ pub async fn a_close_while_the_link_comes_back_sends_what_is_queued<Rt: Runtime>
     assert_eq!(end_of(&server, 4).await, EventKind::PeerClosed { code: Some(4321), reason });
 }
 
-/// A server that never answers keeps nobody beyond `flush_timeout`; what did not go out is told.
+/// A server that never answers delays the close by at most `flush_timeout`; unsent messages are
+/// reported.
 pub async fn a_close_that_finds_no_server_lasts_no_longer_than_the_flush<Rt: Runtime>(rt: Rt) {
     let config = quick_link(|link| link.with_flush_timeout(ms(200)));
     let (_server, mut link) = start_config(rt, Connection::blackhole(), config);
@@ -185,7 +186,7 @@ pub async fn i14_a_close_handshake_has_a_deadline<Rt: Runtime>(rt: Rt) {
     link.rt.idle().await;
 }
 
-/// A flush that gets nowhere has a deadline, too; what did not go out is told and counted.
+/// A flush without progress has a deadline, too; unsent messages are reported and counted.
 pub async fn a_close_flushes_for_a_bounded_time<Rt: Runtime>(rt: Rt) {
     let config = quick_link(|link| link.with_flush_timeout(ms(150)).with_close_timeout(ms(150)));
     let config = config.with_outbox(config.outbox.with_max_bytes(64 << 20));
@@ -206,7 +207,7 @@ pub async fn a_close_flushes_for_a_bounded_time<Rt: Runtime>(rt: Rt) {
     assert_eq!(told.sum::<u64>(), farewell.dropped);
 }
 
-/// A link whose next attempt would come too late closes at once; what was queued is told and
+/// A link whose next attempt would be too late closes at once; queued messages are reported and
 /// counted.
 pub async fn a_link_that_is_down_closes_at_once<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, Script::refuse(404));
@@ -220,7 +221,7 @@ pub async fn a_link_that_is_down_closes_at_once<Rt: Runtime>(rt: Rt) {
     assert_eq!(server.connections(), 1);
 }
 
-/// Whoever waits for the end learns of it, and of its reason, whoever brought it about.
+/// `closed` returns at the end, with its reason, whichever side caused it.
 pub async fn closed_waits_for_an_end_that_the_server_brings<Rt: Runtime>(rt: Rt) {
     let (server, mut link) = start(rt, Script::echo());
     link.connected().await;

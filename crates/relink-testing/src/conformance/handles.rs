@@ -33,7 +33,7 @@ use super::{
 use crate::rig::Observed;
 use crate::{AfterLast, Connection, Refusal, Script};
 
-/// A link that gave up can be connected again; its events go on where they ended.
+/// A link that gave up can be connected again; its events continue.
 pub async fn i17_connect_works_again_after_giving_up<Rt: Runtime>(rt: Rt) {
     reopens(rt, |client| client.connect().expect("it gave up")).await;
 }
@@ -66,7 +66,7 @@ pub async fn i17_connect_while_it_closes_comes_back_after_the_end<Rt: Runtime>(r
     }
 }
 
-/// Or it says that it will not come back.
+/// Or it returns an error, if the link will not come back.
 pub async fn i17_connect_while_it_closes_says_if_the_end_is_final<Rt: Runtime>(rt: Rt) {
     for reopen in [ReopenPolicy::Never, ReopenPolicy::AfterGivingUp] {
         let config = quick_link(|link| link.with_reopen(reopen).with_close_timeout(ms(100)));
@@ -96,7 +96,7 @@ pub async fn m23_a_deliberate_close_is_final<Rt: Runtime>(rt: Rt) {
     assert_eq!(server.connections(), 1);
 }
 
-/// A renewable handle hands out the live link, and a fresh one where that has come to its end.
+/// A client cell returns the live link, and a new one if that is closed.
 pub async fn d10_a_renewable_handle_hands_out_the_live_link_or_a_fresh_one<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::echo());
     let rt = Observed::new(rt);
@@ -117,7 +117,7 @@ pub async fn d10_a_renewable_handle_hands_out_the_live_link_or_a_fresh_one<Rt: R
     saw_text(&server, "two").await;
     assert_eq!((made.load(Ordering::SeqCst), server.connections()), (1, 1));
 
-    // One user logs out, another logs in: whoever asks gets the next one.
+    // One user logs out, another logs in: the cell returns the next link.
     rt.soon(first.close()).await;
     assert!(renewable.live().is_none());
     first.send("again").await.expect_err("the old handle stays at its end");
@@ -128,8 +128,8 @@ pub async fn d10_a_renewable_handle_hands_out_the_live_link_or_a_fresh_one<Rt: R
     rt.soon(second.close()).await;
 }
 
-/// A link that is down and closes takes no messages any more, though it goes on trying: the next
-/// one is handed out.
+/// A link that closes while it is down accepts no messages, though it keeps trying: the cell
+/// returns the next one.
 pub async fn d10_a_renewable_handle_hands_out_no_link_that_is_down_and_closes<Rt: Runtime>(rt: Rt) {
     let rt = Observed::new(rt);
     let runtime = rt.clone();
@@ -166,7 +166,7 @@ pub async fn i17_retry_now_replaces_the_wait<Rt: Runtime>(rt: Rt) {
     assert_eq!((server.connections(), server.live(), link.client.stats().dials), (2, 1, 2));
 }
 
-/// Whatever happens and whatever is asked for, there is never more than one socket.
+/// Whatever happens, there is never more than one socket.
 pub async fn i01_there_is_never_more_than_one_socket<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::new().send_text("hello").reset())
@@ -195,7 +195,7 @@ pub async fn i01_there_is_never_more_than_one_socket<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.rt.most_sockets(), 1);
 }
 
-/// State, colour and statistics tell the same story as the events.
+/// State, colour and statistics agree with the events.
 pub async fn d09_state_and_statistics_can_be_read_at_any_time<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::refuse(500))
@@ -229,7 +229,7 @@ pub async fn d09_state_and_statistics_can_be_read_at_any_time<Rt: Runtime>(rt: R
     assert_eq!((stats.connected_for.count(), stats.recovered_in.count()), (2, 1));
 }
 
-/// States are told in order, each from where the last one led, and none twice.
+/// States are reported in order, each from the one before, and none twice.
 pub async fn i04_the_order_of_events_is_the_order_of_transitions<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::refuse(500))
@@ -283,7 +283,7 @@ pub async fn a_connector_that_panics_is_a_failed_attempt<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.rt.soon(link.client.close()).await.reason.name(), "requested");
 }
 
-/// A panic of the application's protocol ends the link, with a reason of its own; nobody waits for
+/// A panic of the application's protocol ends the link, with its own reason; no future waits for
 /// ever.
 pub async fn an_engine_that_dies_says_so<Rt: Runtime>(rt: Rt) {
     let script = Connection::new().expect_text("go").send_text("boom");
@@ -405,7 +405,7 @@ impl AsyncWrite for Brittle {
     }
 }
 
-/// Gives up after two attempts, and is told to try once more.
+/// Gives up after two attempts, and is connected again.
 async fn reopens<Rt: Runtime>(rt: Rt, again: fn(&Client)) {
     let script = Script::new()
         .connection(Connection::refuse(500))

@@ -1,4 +1,4 @@
-//! Attempts: how they fail before there is a WebSocket, what the request says, and where it goes.
+//! Attempts: failures before there is a WebSocket, the content of the request, and its target.
 
 use std::{
     net::{SocketAddr, TcpStream},
@@ -31,7 +31,7 @@ pub async fn http_403_is_the_end<Rt: Runtime>(rt: Rt) {
     refused_for_good(rt, 403, "forbidden").await;
 }
 
-/// 410 says itself that it is for good.
+/// 410 is final by definition.
 pub async fn http_410_is_the_end<Rt: Runtime>(rt: Rt) {
     refused_for_good(rt, 410, "gone").await;
 }
@@ -135,7 +135,7 @@ pub async fn d03_a_loop_of_redirects_is_bounded<Rt: Runtime>(rt: Rt) {
     assert_eq!(server.connections(), 6, "the origin and five redirects");
 }
 
-/// A redirect that says no address cannot be followed.
+/// A redirect without an address cannot be followed.
 pub async fn a_redirect_to_nowhere_is_the_end<Rt: Runtime>(rt: Rt) {
     refused_for_good(rt, 302, "handshake_refused").await;
 }
@@ -154,7 +154,7 @@ pub async fn a_redirect_is_no_reason_for_a_later_loss<Rt: Runtime>(rt: Rt) {
     assert!(matches!(lost.reason, Reason::Dead(_)) && lost.detail.is_empty(), "{lost:?}");
 }
 
-/// Nobody listens.
+/// Nothing listens.
 pub async fn a_refused_port_is_retried<Rt: Runtime>(rt: Rt) {
     let (_server, port) = NoListener::new();
     let mut link = spawn(rt, &port.url(), |builder| builder);
@@ -185,7 +185,7 @@ pub async fn an_unknown_name_is_retried<Rt: Runtime>(rt: Rt) {
     lost.assert_retry_in(DELAY, DELAY);
 }
 
-/// The server accepts and says nothing: the attempt has a deadline, and the reason names it.
+/// The server accepts and sends nothing: the attempt times out, and the reason names the deadline.
 pub async fn i16_a_blackholed_handshake_times_out<Rt: Runtime>(rt: Rt) {
     let script = Script::new().connection(Connection::blackhole()).then(AfterLast::Echo);
     let (server, mut link) =
@@ -225,7 +225,7 @@ pub async fn i15_a_cut_handshake_is_one_failed_attempt<Rt: Runtime>(rt: Rt) {
     assert_eq!((server.connections(), stats.dials, stats.failed_attempts), (3, 3, 2));
 }
 
-/// A failed first attempt can be the end, where the application says so.
+/// A failed first attempt can end the link, if it is configured so.
 pub async fn i30_a_failed_first_attempt_can_be_the_end<Rt: Runtime>(rt: Rt) {
     let config = quick_link(|link| link.with_first_failure(OnFirstFailure::Stop));
     let (_server, mut link) = start_config(rt, Script::refuse(503), config);
@@ -267,7 +267,7 @@ pub async fn the_second_endpoint_is_dialed_when_the_first_closes_at_once<Rt: Run
     assert_eq!((first.connections(), second.connections()), (1, 1));
 }
 
-/// What is final for one endpoint is asked of the next one; the end names the answer of each.
+/// After a final answer of one endpoint the next one is tried; the end has the answer of each.
 pub async fn the_end_names_the_answer_of_each_endpoint<Rt: Runtime>(rt: Rt) {
     let first = serve(Connection::refuse(403));
     let second = serve(Connection::refuse(410));
@@ -339,7 +339,7 @@ pub async fn headers_and_subprotocols_arrive<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.client.subprotocol().as_deref(), Some("chat.v2"));
 }
 
-/// A subprotocol that nobody asked for is no WebSocket to this client.
+/// An answer with a subprotocol that was not offered is refused.
 pub async fn a_subprotocol_that_was_not_offered_is_refused<Rt: Runtime>(rt: Rt) {
     let (_server, mut link) = start(rt, Connection::with_subprotocol("surprise"));
     let lost = link.attempt_failed().await;
@@ -371,7 +371,7 @@ pub async fn every_attempt_has_its_own_key<Rt: Runtime>(rt: Rt) {
     assert!(keys[0].is_some() && keys[0] != keys[1], "{keys:?}");
 }
 
-/// What cannot work is said before anything is dialled, and says which part.
+/// A configuration that cannot work is an error before anything is dialed, and names the part.
 pub async fn what_cannot_be_built_says_why<Rt: Runtime>(rt: Rt) {
     let build = |change: fn(Builder<Rt>) -> Builder<Rt>| {
         let built = change(Builder::new(rt.clone(), "ws://127.0.0.1:9/")).spawn();
@@ -411,7 +411,7 @@ async fn refused_once<Rt: Runtime>(rt: Rt, refusal: Refusal) -> (Server, Lost, R
     (server, lost, link)
 }
 
-/// A port of this machine at which nobody listens, and nobody will: a client's socket has it.
+/// A local port on which nothing listens, nor will: a client's socket has it.
 struct NoListener(TcpStream);
 
 impl NoListener {

@@ -22,8 +22,8 @@ use super::{
 use crate::rig::{Observed, Rig};
 use crate::{AfterLast, Connection, EventKind, Script};
 
-/// A peer that goes silent is found within interval + timeout, and dialled again at once: nobody
-/// waits for it to answer a close frame.
+/// A silent peer is found within interval + timeout, and dialed again at once, without waiting for
+/// its answer to a close frame.
 pub async fn w22_a_half_open_link_is_found_in_time_and_dialled_again_at_once<Rt: Runtime>(rt: Rt) {
     let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
     let config = quick_link(|link| {
@@ -70,7 +70,7 @@ pub async fn i13_a_peer_that_is_believed_dead_is_told_4000<Rt: Runtime>(rt: Rt) 
     assert_eq!(u16::from(close.code), 4000);
 }
 
-/// What this side finds wrong is retried, whatever the table says about the peer's codes.
+/// An error found by this side is retried, whatever the table for the peer's codes.
 pub async fn i13_a_lost_heartbeat_does_not_pass_through_the_table<Rt: Runtime>(rt: Rt) {
     let config = quick_link(|mut link| {
         let stop = Verdict::Stop(StopReason::POLICY_VIOLATION);
@@ -86,7 +86,7 @@ pub async fn i13_a_lost_heartbeat_does_not_pass_through_the_table<Rt: Runtime>(r
     assert!(link.connected().await);
 }
 
-/// Pings go out and are answered, and the answers are timed.
+/// Pings are sent and answered, and the round trips are measured.
 pub async fn pings_are_answered_and_timed<Rt: Runtime>(rt: Rt) {
     let config = quick_link(|link| {
         link.with_heartbeat(HeartbeatConfig::default().with_interval(Some(ms(20))))
@@ -129,7 +129,7 @@ pub async fn i12_traffic_is_life_and_starves_no_ping<Rt: Runtime>(rt: Rt) {
     assert!(stats.pings >= 2 && stats.disconnects == 0, "{stats:?}");
 }
 
-/// The watchdog needs no pings: nothing heard for so long, and the link is dead.
+/// The watchdog needs no pings: after this silence the link is dead.
 pub async fn m13_the_watchdog_finds_a_silent_link<Rt: Runtime>(rt: Rt) {
     let heartbeat = HeartbeatConfig::default().with_interval(None).with_watchdog(Some(ms(150)));
     let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
@@ -160,8 +160,8 @@ pub async fn m14_a_wake_up_checks_the_link<Rt: Runtime>(rt: Rt) {
     assert!(link.client.state().is_usable());
 }
 
-/// A machine is suspended for a night: its clock goes on. A message whose time is over is not sent
-/// in the morning, a later one is.
+/// A machine is suspended for a night, which its clock counts. An expired message is not sent in
+/// the morning, a later one is.
 pub async fn i21_a_message_does_not_outlive_a_suspension<Rt: Runtime>(rt: Rt) {
     let waits =
         Backoff::default().with_curve(Curve::Fixed { delay: secs(20) }).with_jitter(Jitter::None);
@@ -180,9 +180,8 @@ pub async fn i21_a_message_does_not_outlive_a_suspension<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.client.stats().messages_dropped, 1);
 }
 
-/// A slow application slows the peer: the socket is not read, so the server cannot go on. It is no
-/// reason to believe the peer dead, and once the application goes on, everything is there and in
-/// order.
+/// A slow application slows the peer: the socket is not read, so the server has to wait. The peer
+/// does not count as dead, and once the application continues, all messages arrive in order.
 pub async fn a_slow_application_slows_the_peer_and_loses_nothing<Rt: Runtime>(rt: Rt) {
     const MESSAGES: u8 = 24;
     let messages = |script: Connection, number| script.send_binary(vec![number; 1 << 20]);
@@ -270,8 +269,7 @@ pub async fn a_message_that_takes_longer_than_it_may_ends_the_transport<Rt: Runt
     assert!(link.client.stats().pings >= 2);
 }
 
-/// A server that accepts and closes at once is dialled on a curve that grows: to be open is not to
-/// be well.
+/// A server that accepts and closes at once is dialed with growing delays: open is not stable.
 pub async fn i05_a_flapping_server_meets_growing_delays<Rt: Runtime>(rt: Rt) {
     let config = quick_link(|link| {
         let backoff = Backoff::default()
@@ -288,7 +286,7 @@ pub async fn i05_a_flapping_server_meets_growing_delays<Rt: Runtime>(rt: Rt) {
     assert_eq!(server.connections(), 5);
 }
 
-/// A loss is told once, although the socket fails and ends, and its last message before it.
+/// A loss is reported once, although the socket fails and ends, after its last message.
 pub async fn i15_a_loss_is_told_once_and_after_the_last_message<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::new().send_text("last words").reset())

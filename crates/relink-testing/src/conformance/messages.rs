@@ -1,4 +1,4 @@
-//! Messages: their order, their bounds, and what becomes of each.
+//! Messages: their order, their bounds, and their fate.
 
 use std::{
     future::poll_fn,
@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{AfterLast, Connection, EventKind, Script};
 
-/// Text and bytes of every size that the framing tells apart come back as they went.
+/// Text and bytes of every size class of the framing are echoed unchanged.
 pub async fn messages_of_every_size_pass_both_ways<Rt: Runtime>(rt: Rt) {
     let (_server, mut link) = start(rt, Script::echo());
     for size in [0, 1, 125, 126, 0xffff, 0x10000, 1 << 20] {
@@ -45,7 +45,7 @@ pub async fn messages_of_every_size_pass_both_ways<Rt: Runtime>(rt: Rt) {
     }
 }
 
-/// A thousand messages keep their order, and `Sent` tells of each receipt once.
+/// A thousand messages keep their order, and each receipt is in one `Sent` event.
 pub async fn order_is_kept_and_every_receipt_is_told<Rt: Runtime>(rt: Rt) {
     let (_server, mut link) = start(rt, Script::echo());
     for number in 1..=1000_u64 {
@@ -65,8 +65,7 @@ pub async fn order_is_kept_and_every_receipt_is_told<Rt: Runtime>(rt: Rt) {
     assert_eq!(next, 1001);
 }
 
-/// Messages that are sent while the link is down go out in order when it is back, before newer
-/// ones.
+/// Messages queued while the link is down are sent in order when it is back, before newer ones.
 pub async fn d08_messages_wait_for_the_link_and_keep_their_order<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::new().expect_text("before").close(4010, ""))
@@ -89,8 +88,8 @@ pub async fn d08_messages_wait_for_the_link_and_keep_their_order<Rt: Runtime>(rt
     assert_eq!(server.texts(2), expected);
 }
 
-/// What was handed to a transport that then died is not sent again: what the peer saw of it, nobody
-/// knows.
+/// Messages written to a transport that then died are not sent again: what the peer received is not
+/// known.
 pub async fn i23_what_was_handed_to_a_dead_transport_is_not_sent_again<Rt: Runtime>(rt: Rt) {
     let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
     let (server, mut link) = start(rt, script);
@@ -105,7 +104,7 @@ pub async fn i23_what_was_handed_to_a_dead_transport_is_not_sent_again<Rt: Runti
     assert_eq!(link.client.stats().messages_dropped, 0, "sent is not dropped");
 }
 
-/// A message whose time is over is dropped, told, handed back, and never sent.
+/// An expired message is dropped, reported, returned, and never sent.
 pub async fn i21_an_expired_message_is_never_sent<Rt: Runtime>(rt: Rt) {
     let config = down_with(|outbox| outbox.with_ttl(Some(ms(100))));
     let (server, mut link) = start_config(rt, refused_once(), config);
@@ -162,7 +161,7 @@ pub async fn m22_a_link_that_is_down_can_refuse<Rt: Runtime>(rt: Rt) {
     assert_eq!(server.texts(2), ["now"]);
 }
 
-/// `send` waits for room, and takes the message with it where it is dropped before there is any.
+/// `send` waits for room, and drops the message if its future is dropped before there is any.
 pub async fn send_waits_for_room_and_is_cancel_safe<Rt: Runtime>(rt: Rt) {
     let (server, mut link) =
         start_config(rt, refused_once(), down_with(|outbox| outbox.with_max_messages(1)));
@@ -225,7 +224,7 @@ pub async fn those_who_wait_for_room_are_served_in_their_order<Rt: Runtime>(rt: 
     assert_eq!(link.rt.soon(small).await.expect("there is room for it").receipt, Receipt(2));
 }
 
-/// `send` that waits is told when the link ends.
+/// A waiting `send` returns an error when the link ends.
 pub async fn send_that_waits_is_told_of_the_end<Rt: Runtime>(rt: Rt) {
     let (_server, mut link) =
         start_config(rt, refused_once(), down_with(|outbox| outbox.with_max_messages(1)));
@@ -293,7 +292,7 @@ pub async fn a_close_frame_is_heeded_although_a_write_fails_first<Rt: Runtime>(r
 /// An application that looks at no event for long finds one `Sent` for neighbours, not one each:
 /// they wait in memory.
 pub async fn receipts_of_neighbours_wait_together<Rt: Runtime>(rt: Rt) {
-    // It reads, and says nothing that would come between.
+    // It reads, and sends nothing in between.
     let (server, mut link) = start(rt, Connection::new().wait(secs(60)));
     link.connected().await;
     for number in 1..=50_u64 {
@@ -306,7 +305,7 @@ pub async fn receipts_of_neighbours_wait_together<Rt: Runtime>(rt: Rt) {
             if let Event::Sent { first, last } = event { Some((first, last)) } else { None }
         })
         .await;
-    // The last one may not have been told yet.
+    // The last one may not be reported yet.
     assert!(first == Receipt(1) && last >= Receipt(49), "{first} to {last}");
 }
 
@@ -375,7 +374,7 @@ struct Gate {
     held: AtomicBool,
     /// Writes fail.
     torn: AtomicBool,
-    /// One did, so reads go on.
+    /// One failed, so reads continue.
     failed: AtomicBool,
     reader: AtomicWaker,
 }

@@ -49,7 +49,7 @@ pub async fn credentials_follow_redirects_within_their_origin_only<Rt: Runtime>(
     }
 }
 
-/// The application may say that its headers follow. Its credentials never do.
+/// The application may let its headers follow redirects. Its credentials never do.
 pub async fn headers_follow_to_strangers_where_the_application_says_so<Rt: Runtime>(rt: Rt) {
     let target = serve(Script::echo());
     let redirect = Script::refuse(Refusal::new(302).location(target.url()));
@@ -147,7 +147,7 @@ pub async fn a_user_name_in_an_address_is_basic_authorization<Rt: Runtime>(rt: R
     assert!(!shown.contains(MARK) && !shown.contains("bob") && !shown.contains("eve"), "{shown}");
 }
 
-/// An address that is none is refused wherever it comes from, before anything is dialed.
+/// An invalid address is refused wherever it comes from, before anything is dialed.
 pub async fn an_address_that_is_none_is_refused_and_named<Rt: Runtime>(rt: Rt) {
     for (url, problem) in [
         ("ws://127.0.0.1:99999/", "127.0.0.1:99999"),
@@ -215,8 +215,8 @@ pub async fn headers_that_cannot_be_sent_are_refused_and_a_host_is_used<Rt: Runt
     assert!(built.expect_err("it cannot work").to_string().contains("endpoint"));
 }
 
-/// What a server sets is sent with the next dial to the same origin, with the application's own,
-/// and to nobody else.
+/// A server's cookies are sent with the next dial to the same origin only, with the application's
+/// own.
 pub async fn a_cookie_jar_brings_back_what_a_server_set<Rt: Runtime>(rt: Rt) {
     let refusal: Answer = Box::new(|_| {
         b"HTTP/1.1 503 Busy\r\nSet-Cookie: node=7; Path=/; HttpOnly\r\nSet-Cookie: own=jar\r\nRetry-After: 0\r\n\r\n".into()

@@ -50,8 +50,7 @@ pub async fn a_polled_link_comes_back_while_it_is_polled<Rt: Runtime>(rt: Rt) {
     assert_eq!((refused.reason, refused.message.as_text()), (SendErrorKind::Closed, Some("late")));
 }
 
-/// Both halves of a split live in tasks of their own, and each hears of what the other brought
-/// about.
+/// Both halves of a split run in separate tasks, and each sees what the other caused.
 pub async fn both_halves_of_a_split_can_live_in_tasks_of_their_own<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::echo());
     let (rt, link) = polled(rt, &server.url(), quick());
@@ -79,8 +78,7 @@ pub async fn both_halves_of_a_split_can_live_in_tasks_of_their_own<Rt: Runtime>(
     rt.idle().await;
 }
 
-/// The half that reads hears of the end that the other half brings about, without a server to say a
-/// word.
+/// The reading half sees the end that the other half causes, although the server sends nothing.
 pub async fn a_split_that_waits_is_closed_from_its_other_half<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::refuse(404));
     let (rt, link) = polled(rt, &server.url(), quick());
@@ -95,14 +93,13 @@ pub async fn a_split_that_waits_is_closed_from_its_other_half<Rt: Runtime>(rt: R
         _ = ended.send(());
     });
     rt.soon(has_failed).await.expect("the first attempt failed");
-    // By now the reader has heard everything there is, and sleeps.
+    // By now the reader has received everything, and sleeps.
     rt.pass(ms(20)).await;
     rt.soon(sink.close()).await.expect("it is closed");
     rt.soon(has_ended).await.expect("the reader hears of it");
 }
 
-/// The half that reads hears that messages went out, while the other half sends and the server is
-/// quiet.
+/// The reading half gets `Sent` events, while the other half sends and the server is quiet.
 pub async fn a_split_tells_its_reader_what_its_writer_sent<Rt: Runtime>(rt: Rt) {
     let server = serve(Connection::new().silent());
     // No deadline comes near that could wake the reader by chance.
@@ -126,8 +123,8 @@ pub async fn a_split_tells_its_reader_what_its_writer_sent<Rt: Runtime>(rt: Rt) 
     drop(sink);
 }
 
-/// `send` is done when every byte has been handed to the transport: whoever stops polling then
-/// loses nothing.
+/// `send` is done when every byte was written to the transport: stopping to poll then loses
+/// nothing.
 pub async fn a_message_that_was_sent_is_out_of_the_owners_hands<Rt: Runtime>(rt: Rt) {
     let (heard, was_heard) = oneshot::channel();
     let heard = Mutex::new(Some(heard));
@@ -148,7 +145,7 @@ pub async fn a_message_that_was_sent_is_out_of_the_owners_hands<Rt: Runtime>(rt:
     assert_eq!(rt.soon(was_heard).await, Ok(Some(100_000)));
 }
 
-/// The sink makes its owner wait while the outbox is full, and goes on in order when there is room.
+/// The sink waits while the outbox is full, and continues in order when there is room.
 pub async fn a_full_outbox_makes_the_sink_wait<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::new().connection(Connection::refuse(404)).then(AfterLast::Echo));
     let config = quick();
@@ -184,7 +181,7 @@ pub async fn a_close_that_waits_does_not_spin<Rt: Runtime>(rt: Rt) {
     assert!(quiet >= 10, "{quiet} of 20");
 }
 
-/// Messages that the sink took before the link was up go out before it closes.
+/// Messages that the sink accepted before the link was up are sent before it closes.
 pub async fn a_polled_link_sends_what_it_took_before_it_closes<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::new().connection(Connection::refuse(500)).then(AfterLast::Echo));
     let (rt, mut link) = polled(rt, &server.url(), quick());
@@ -213,7 +210,7 @@ pub async fn a_polled_link_that_closes_hands_back_what_found_no_room<Rt: Runtime
     assert_eq!((link.stats().messages_refused, link.stats().messages_dropped), (1, 1));
 }
 
-/// A code and a reason of one's own; the stream tells the end.
+/// A custom code and reason; the stream has the end.
 pub async fn a_polled_link_closes_with_a_code_of_its_own<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::echo());
     let (rt, mut link) = polled(rt, &server.url(), quick());
@@ -224,7 +221,7 @@ pub async fn a_polled_link_closes_with_a_code_of_its_own<Rt: Runtime>(rt: Rt) {
     assert_eq!(end_of(&server, 1).await, EventKind::PeerClosed { code: Some(4321), reason });
 }
 
-/// After giving up it can be connected again, and its stream goes on.
+/// After giving up it can be connected again, and its stream continues.
 pub async fn i17_a_polled_link_works_again_after_giving_up<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::new().connection(Connection::refuse(500)).then(AfterLast::Echo));
     let config = quick_link(|link| link.with_budget(link.budget.with_max_attempts(Some(1))));
@@ -236,7 +233,7 @@ pub async fn i17_a_polled_link_works_again_after_giving_up<Rt: Runtime>(rt: Rt) 
     assert_eq!(server.connections(), 2);
 }
 
-/// Told so while it closes, it comes back after the end; or it says that it will not.
+/// If it is reconnected while it closes, it comes back after the end, or returns an error.
 pub async fn i17_a_polled_link_can_be_reconnected_while_it_closes<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::echo());
     let config = quick_link(|link| link.with_reopen(ReopenPolicy::Always));
@@ -267,7 +264,7 @@ pub async fn w22_a_polled_link_finds_a_silent_peer<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.stats().heartbeats_lost, 1);
 }
 
-/// Dropped, it lets go of its socket at once.
+/// When it is dropped, its socket is closed at once.
 pub async fn a_polled_link_that_is_dropped_lets_go<Rt: Runtime>(rt: Rt) {
     let server = serve(Script::echo());
     let (rt, mut link) = polled(rt, &server.url(), quick());

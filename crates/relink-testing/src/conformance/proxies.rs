@@ -46,7 +46,7 @@ pub async fn an_answer_as_proxies_write_it_opens_the_link<Rt: Runtime>(rt: Rt) {
     }
 }
 
-/// What RFC 6455 forbids fails the handshake, with a word on what it was.
+/// An answer that RFC 6455 forbids fails the handshake, with the cause.
 pub async fn an_answer_that_does_not_agree_is_refused<Rt: Runtime>(rt: Rt) {
     for (answer, problem) in [
         (
@@ -130,7 +130,7 @@ pub async fn a_close_reason_that_is_no_text_is_answered_with_1007_and_judged_by_
     }
 }
 
-/// A close frame of one byte has no code to be judged by: a protocol error, answered as one.
+/// A close frame of one byte has no code: a protocol error, answered as one.
 pub async fn a_close_frame_of_one_byte_is_a_protocol_error<Rt: Runtime>(rt: Rt) {
     let server = Raw::serve(vec![accept(UPGRADED, b"\x88\x01\x03")]);
     let mut link = spawn(rt, &server.url, |builder| builder);
@@ -157,7 +157,7 @@ pub async fn a_redirect_is_read_whatever_its_capitals<Rt: Runtime>(rt: Rt) {
     assert_eq!((request.path(), request.query()), ("/deep/next", Some("x=1")));
 }
 
-/// An address that a server names and that is none: a failed attempt that says so, and not the end.
+/// An invalid address in a redirect is a failed attempt with that detail, not the end.
 pub async fn a_redirect_to_an_address_that_is_none_is_a_failed_attempt<Rt: Runtime>(rt: Rt) {
     for (answer, problem) in [
         (say("HTTP/1.1 302\r\nLocation: ws://127.0.0.1:99999/\r\n\r\n"), "127.0.0.1:99999"),

@@ -29,7 +29,7 @@ pub(crate) fn accept(lines: &'static str, frames: &'static [u8]) -> Answer {
 /// The lines of an answer that agrees.
 pub(crate) const UPGRADED: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
 
-/// The same bytes whatever is asked.
+/// The same bytes for any request.
 pub(crate) fn say(bytes: &'static str) -> Answer {
     Box::new(move |_| bytes.into())
 }

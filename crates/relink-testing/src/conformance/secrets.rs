@@ -1,8 +1,7 @@
-//! Secrets reach the server and nobody else: no event, no error, no `Debug`.
+//! Secrets are sent to the server only: none is in an event, an error or `Debug` output.
 //!
-//! What the logs say is for a test binary of its own to look at, since a logger belongs to the
-//! whole process: it runs [`secrets_reach_the_server_and_nobody_else`] and searches what was logged
-//! for [`MARK`].
+//! Logs are checked by a separate test binary, since a logger belongs to the whole process: it runs
+//! [`secrets_reach_the_server_and_nobody_else`] and searches what was logged for [`MARK`].
 
 use std::{convert::Infallible, error::Error, fmt::Write, future::ready};
 
@@ -65,7 +64,7 @@ pub async fn errors_of_building_show_no_secret<Rt: Runtime>(rt: Rt) {
     }
 }
 
-/// Nothing that holds a secret shows it where it is printed.
+/// Nothing that holds a secret prints it.
 pub async fn what_holds_secrets_hides_them<Rt: Runtime>(rt: Rt) {
     let url = format!("wss://me:{MARK}@127.0.0.1:9/feed?key={MARK}");
     let address = Address::from(url.as_str());

@@ -58,7 +58,7 @@ pub async fn a_trusted_server_is_a_server<Rt: Runtime>(rt: Rt) {
     );
 }
 
-/// An authority that nobody here knows.
+/// An unknown authority.
 pub async fn an_unknown_authority_is_refused<Rt: Runtime>(rt: Rt) {
     let (certificate, other) = (certificate(), certificate());
     let (server, mut link) = secured(rt, Script::echo(), &certificate, client(&other, None));
@@ -66,7 +66,7 @@ pub async fn an_unknown_authority_is_refused<Rt: Runtime>(rt: Rt) {
     assert!(matches!(end_of(&server, 1).await, EventKind::HandshakeFailed { .. }));
 }
 
-/// Without any configuration the public authorities count, and a test's is none of them.
+/// Without configuration only public authorities are trusted, not that of a test.
 pub async fn by_default_only_public_authorities_are_known<Rt: Runtime>(rt: Rt) {
     let certificate = certificate();
     let server =
@@ -93,7 +93,7 @@ pub async fn a_wrong_name_is_refused<Rt: Runtime>(rt: Rt) {
     assert!(lost.detail.contains("name"), "{lost:?}");
 }
 
-/// A server that wants to know who its client is, and a client that says so.
+/// A server that requires a client certificate, and a client that has one.
 pub async fn a_client_certificate_is_shown<Rt: Runtime>(rt: Rt) {
     let certificate = certificate().require_client_certificate();
     let config = client(&certificate, Some(certificate.client()));
@@ -153,15 +153,15 @@ pub async fn a_redirect_can_lead_to_tls<Rt: Runtime>(rt: Rt) {
     assert!(lost.detail.contains("certificate"), "{lost:?}");
 }
 
-/// TLS goes on top of whatever a connector brings, and the name in the address is what the
-/// certificate must bear.
+/// TLS is added to the stream of a connector, and the certificate must match the name in the
+/// address.
 pub async fn tls_goes_on_top_of_a_connector<Rt: Runtime>(rt: Rt) {
     let certificate = certificate();
     let server =
         Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
     let config = client(&certificate, None);
     let (address, runtime) = (server.addr(), rt.clone());
-    // The address says a name and a port that only the connector knows how to reach.
+    // The address has a name and a port that only the connector can reach.
     let mut link = spawn(rt, "wss://localhost:1/", move |builder| {
         builder.tls(config).connector(move |target| {
             assert_eq!((target.host.as_str(), target.port, target.tls), ("localhost", 1, true));
@@ -174,8 +174,8 @@ pub async fn tls_goes_on_top_of_a_connector<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.text().await, "through both");
 }
 
-/// Beneath TLS, too, bytes are life: a record is handed on only when it is whole, and here it takes
-/// longer than the heartbeat waits.
+/// Bytes beneath TLS count as life, too: a record is passed on only when it is complete, and here
+/// that takes longer than the heartbeat's timeout.
 pub async fn i12_a_record_that_takes_long_to_arrive_is_life<Rt: Runtime>(rt: Rt) {
     let certificate = certificate();
     let script = Connection::new().expect_text("slowly").send_text("slow");
@@ -251,8 +251,7 @@ pub async fn i16_a_tls_handshake_that_hangs_times_out<Rt: Runtime>(rt: Rt) {
     assert!(matches!(lost.reason, Reason::TimedOut(_)), "{lost:?}");
 }
 
-/// A stream that, once it is slow, brings one byte for each time that something is written: a ping,
-/// say.
+/// A stream that, once it is slow, delivers one byte for each write, such as a ping.
 struct Trickle<S> {
     stream: S,
     slow: Arc<AtomicBool>,
@@ -299,8 +298,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Trickle<S> {
     }
 }
 
-/// The certificate is at fault, the text says so, and nobody storms the server for it: 1015's floor
-/// holds.
+/// The certificate is the cause, the detail names it, and the floor of 1015 keeps clients from
+/// storming the server.
 fn assert_refused(lost: &Lost) {
     assert_eq!(lost.reason, Reason::Failed(Failure::Tls), "{lost:?}");
     assert!(lost.detail.to_lowercase().contains("certificate"), "{lost:?}");

@@ -52,7 +52,7 @@ pub async fn a_token_can_travel_in_the_query<Rt: Runtime>(rt: Rt) {
     }
 }
 
-/// The token can be left to the protocol, which says it once the transport is open.
+/// The token can be left to the protocol, which sends it once the transport is open.
 pub async fn a_token_can_be_left_to_the_protocol<Rt: Runtime>(rt: Rt) {
     let script = Connection::new().expect_text("login token-1").send_text("welcome");
     let config =
@@ -86,7 +86,7 @@ pub async fn m02_every_attempt_brings_a_token_of_its_own<Rt: Runtime>(rt: Rt) {
     assert_eq!((count.load(Ordering::SeqCst), link.client.stats().tokens_fetched), (4, 4));
 }
 
-/// One fetch at a time, whatever is asked for meanwhile.
+/// There is one fetch at a time, whatever happens meanwhile.
 pub async fn i19_fetches_never_overlap<Rt: Runtime>(rt: Rt) {
     let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let watched = Observed::new(rt.clone());
@@ -113,7 +113,7 @@ pub async fn i19_fetches_never_overlap<Rt: Runtime>(rt: Rt) {
     assert_eq!(most.load(Ordering::SeqCst), 1);
 }
 
-/// A panic of the provider is a failed fetch, whether it comes at once or later; the link goes on.
+/// A panic of the provider, at once or later, is a failed fetch; the link keeps trying.
 pub async fn i19_a_panic_is_a_failed_fetch<Rt: Runtime>(rt: Rt) {
     let calls = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&calls);
@@ -142,8 +142,8 @@ pub async fn i19_a_panic_is_a_failed_fetch<Rt: Runtime>(rt: Rt) {
     assert_eq!((stats.token_failures, stats.tokens_fetched, stats.dials), (2, 1, 1));
 }
 
-/// Failures are reported from the third in a row on, with the provider's own words; the tries go
-/// on.
+/// Failures are reported from the third in a row on, with the provider's error; the link keeps
+/// trying.
 pub async fn m10_token_errors_are_reported_from_the_third_on<Rt: Runtime>(rt: Rt) {
     let calls = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&calls);
@@ -198,7 +198,7 @@ pub async fn every_endpoint_gets_the_token<Rt: Runtime>(rt: Rt) {
     assert_eq!(request_of(&second, 1).await.header("authorization"), Some("Bearer token-2"));
 }
 
-/// Closed while a token is fetched: the fetch is let go of, and nothing is dialled.
+/// If the link is closed during a fetch, the fetch is dropped, and nothing is dialed.
 pub async fn a_close_lets_go_of_the_fetch<Rt: Runtime>(rt: Rt) {
     let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&under_way);
@@ -265,7 +265,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// Says `login TOKEN`, and waits to hear `welcome`.
+/// Sends `login TOKEN`, and waits for `welcome`.
 struct LoginFirst;
 
 impl Protocol for LoginFirst {

@@ -86,7 +86,7 @@ pub struct Rig<Rt: Runtime> {
     heard: Vec<Event>,
 }
 
-/// A loss, or an attempt that failed, as it was told.
+/// A reported loss, or failed attempt.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Lost {

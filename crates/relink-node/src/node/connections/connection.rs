@@ -1,4 +1,4 @@
-//! One connection, as the node knows it.
+//! The state of one connection.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -31,26 +31,26 @@ pub(crate) struct Connection {
     pub(super) permissions: Permissions,
     /// An answer to `Identify` is due.
     pub(super) identifying: bool,
-    /// It is one of its user's connections.
+    /// It counts among its user's connections.
     pub(super) counted: bool,
     /// In a shutdown, the time after which the client comes back.
     pub(crate) retry_after: Option<Duration>,
-    /// When its token is over.
+    /// When its token expires.
     pub(super) token: TokenEnd,
-    /// A token that came meanwhile.
+    /// A token that arrived meanwhile.
     pub(super) renewal: Option<Secret>,
     /// The bytes of its subscriptions.
     held: usize,
 }
 
-/// How far the handshake is.
+/// The stage of the handshake.
 #[derive(Debug)]
 pub(crate) enum Stage {
-    /// Nothing was said yet.
+    /// No hello yet.
     Silent,
     /// The hello came; user, session, or place in the stream are not known yet.
     Greeting(alloc::boxed::Box<Greeting>),
-    /// Welcome since then.
+    /// Welcomed at this time.
     Live(Instant),
 }
 
@@ -68,15 +68,15 @@ pub(crate) struct Greeting {
 pub(crate) struct Subscription {
     /// The requested start, until the application allows it.
     pub(crate) start: Option<Start>,
-    /// A seat among the members, until the subscription stands.
+    /// The membership it requests, until the subscription is active.
     pub(crate) seat: Option<Seat>,
-    /// The token that came with it: it is asked about again when the client's own token is renewed.
+    /// Its token, checked again when the client's own token is renewed.
     pub(crate) token: Option<Secret>,
-    /// The question whether the user may have it, until it is answered.
+    /// The pending authorization.
     pub(super) question: Option<AuthorizationId>,
-    /// It is to be asked once more then.
+    /// It has to be authorized again after that.
     pub(super) again: bool,
-    /// What the client's words about it take.
+    /// The bytes of its name, token and text.
     bytes: usize,
 }
 
@@ -91,8 +91,8 @@ pub(crate) struct Start {
 pub(crate) struct Seat {
     /// The member's info.
     pub(crate) info: Text,
-    /// That of the seat that the connection had there before: it has one stay in a channel, however
-    /// often it subscribes.
+    /// The lease of its earlier membership: a connection has one stay in a channel, however often
+    /// it subscribes.
     pub(crate) lease: Option<u64>,
 }
 

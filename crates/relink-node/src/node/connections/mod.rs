@@ -1,5 +1,4 @@
-//! The connections: what each of them is, what waits for its socket, whether it is read, and when
-//! it is looked at again.
+//! The connections: their state, output, reading and timers.
 
 mod connection;
 mod outbound;
@@ -30,12 +29,12 @@ pub(crate) use reading::{Load, does_not_read};
 pub(crate) struct Connections {
     config: NodeConfig,
     all: BTreeMap<ConnectionId, Box<Connection>>,
-    /// What is still to be written on connections that are closed.
+    /// The remaining output of closed connections.
     leaving: BTreeMap<ConnectionId, VecDeque<Message>>,
-    /// How many connections each user has.
+    /// The number of connections of each user.
     users: BTreeMap<Arc<str>, u32>,
     liveness: Liveness<ConnectionId>,
-    /// What is due when. A timer that is no longer needed does nothing when it comes.
+    /// Timers by time. One that is no longer needed does nothing.
     timers: BTreeMap<(Instant, u64), (ConnectionId, Timer)>,
     last_timer: u64,
     authorizations: BTreeMap<AuthorizationId, (ConnectionId, Channel)>,
@@ -43,14 +42,14 @@ pub(crate) struct Connections {
     actions: VecDeque<NodeAction>,
 }
 
-/// When a connection is looked at again.
+/// Why a connection is checked again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Timer {
-    /// The welcome should be there by now.
+    /// The welcome is due.
     Hello,
-    /// Perhaps its reading has been held up for too long.
+    /// Its reading may have been stopped for too long.
     Reading,
-    /// Its token may be over.
+    /// Its token may have expired.
     Token,
     /// It is its turn to leave, in a shutdown.
     Leave { hint: Duration },
@@ -110,12 +109,12 @@ impl Connections {
         is_new
     }
 
-    /// The client is welcome now.
+    /// The client was welcomed.
     pub(crate) fn watch(&mut self, id: ConnectionId, now: Instant) {
         self.liveness.watch(id, now);
     }
 
-    /// Something came from the peer.
+    /// The peer sent something.
     pub(crate) fn heard(&mut self, id: ConnectionId, now: Instant) {
         self.liveness.heard(&id, now);
     }
@@ -135,22 +134,22 @@ impl Connections {
         Some(connection)
     }
 
-    /// What waited for a connection that is closed is still written, and this frame after it.
+    /// Keeps the output of a closed connection to be written, with this frame after it.
     pub(crate) fn flush(&mut self, id: ConnectionId, connection: Connection, last: &ServerFrame) {
         self.leaving.insert(id, connection.into_rest(last));
     }
 
-    /// The transport is gone, and takes nothing more.
+    /// The transport is gone: drops its output.
     pub(crate) fn discard(&mut self, id: ConnectionId) {
         self.leaving.remove(&id);
     }
 
-    /// How many connections a user has.
+    /// The number of connections of a user.
     pub(crate) fn of_user(&self, user: &str) -> u32 {
         self.users.get(user).copied().unwrap_or(0)
     }
 
-    /// From now on, this connection is one of its user's.
+    /// Counts this connection for its user.
     pub(crate) fn count(&mut self, id: ConnectionId) {
         let Some(connection) = self.all.get_mut(&id) else { return };
         let Some(user) = connection.user.clone() else { return };
@@ -159,7 +158,7 @@ impl Connections {
         *users = users.saturating_add(1);
     }
 
-    /// The session of a connection is gone before it was welcome to it.
+    /// Takes the session from a connection before its welcome.
     pub(crate) fn take_session(&mut self, id: ConnectionId) -> Option<SessionId> {
         let connection = self.get_mut(id)?;
         connection.reading.forget_load();
@@ -168,7 +167,7 @@ impl Connections {
 
     // To the socket.
 
-    /// Queues an answer, even if the queue is full: what it answers has been read.
+    /// Queues an answer, even if the queue is full, since its request has been read.
     pub(crate) fn push(&mut self, id: ConnectionId, frame: &ServerFrame) {
         let Some(connection) = self.all.get_mut(&id) else { return };
         let message = frame.encode(connection.out.encoding);
@@ -183,7 +182,7 @@ impl Connections {
         connection.ready(id, &mut self.actions);
     }
 
-    /// Queues a frame that many connections are sent, if there is room for it.
+    /// Queues a frame for many connections, if there is room for it.
     pub(crate) fn offer(&mut self, id: ConnectionId, frame: &mut Encoded) -> Offered {
         let Some(connection) = self.all.get_mut(&id) else { return Offered::Gone };
         if connection.out.bytes() > self.config.max_outbound_bytes {
@@ -222,7 +221,7 @@ impl Connections {
         Some(message)
     }
 
-    /// The next message, and whether half of the queue has become free by it.
+    /// The next message, and whether that freed half of the queue.
     pub(crate) fn transmit(
         &mut self,
         id: ConnectionId,
@@ -259,7 +258,7 @@ impl Connections {
         due.map(|entry| entry.remove())
     }
 
-    /// The connections from which nothing came for too long.
+    /// The connections that were silent for too long.
     pub(crate) fn poll_silent(&mut self, now: Instant) -> Vec<ConnectionId> {
         self.liveness.handle_timeout(now);
         core::iter::from_fn(|| self.liveness.poll_dead()).collect()
@@ -273,7 +272,7 @@ impl Connections {
 }
 
 impl Connection {
-    /// Tells the driver that there is something to write, once.
+    /// Emits once that there is something to write.
     fn ready(&mut self, id: ConnectionId, actions: &mut VecDeque<NodeAction>) {
         if self.is_live() && !core::mem::replace(&mut self.out.told, true) {
             actions.push_back(NodeAction::Ready { id });

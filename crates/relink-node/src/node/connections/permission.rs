@@ -10,16 +10,17 @@ use crate::node::{ConnectionId, NodeAction};
 use relink::session::Secret;
 use relink::{Channel, CloseFrame, Instant};
 
-/// At most this many answers are due to one connection at a time. Enough for a client that
-/// subscribes to all its channels again.
+/// The maximum number of pending answers of one connection. Enough for a client that subscribes to
+/// all its channels again.
 const AT_ONCE: usize = 16;
 
 /// The questions of one connection.
 #[derive(Debug)]
 pub(super) struct Permissions {
-    /// In the order in which they were asked for; at most one for each channel.
+    /// In order; at most one for each channel.
     waiting: BTreeMap<AuthorizationId, Channel>,
-    /// Answers of the application and of the store that are due, wanted or not.
+    /// The number of pending answers of the application and the store, including those no longer
+    /// needed.
     due: usize,
 }
 
@@ -28,19 +29,18 @@ impl Permissions {
         Self { waiting: BTreeMap::new(), due: 0 }
     }
 
-    /// The answer is not wanted any more. A question that was asked keeps its place until it is
-    /// answered.
+    /// Drops a request. One that was sent keeps its place until it is answered.
     pub(super) fn forget(&mut self, request: AuthorizationId) {
         self.waiting.remove(&request);
     }
 }
 
-/// A subscription whose question was answered.
+/// A subscription whose request was answered.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    /// Where it begins, if it has not begun yet.
+    /// Its start, if it has not begun yet.
     pub(crate) start: Option<Start>,
-    /// A fresh token came meanwhile: it is to be asked about once more.
+    /// The client's token was renewed meanwhile: it has to be authorized again.
     pub(crate) again: bool,
 }
 
@@ -56,12 +56,12 @@ impl Connections {
         self.actions.push_back(NodeAction::Identify { id, token });
     }
 
-    /// The answer came. Returns false if none was due.
+    /// Handles the answer. Returns false if none was due.
     pub(crate) fn identified(&mut self, id: ConnectionId) -> bool {
         self.get_mut(id).is_some_and(|connection| core::mem::take(&mut connection.identifying))
     }
 
-    /// Asks about a channel that is subscribed to, when it is its turn.
+    /// Authorizes a subscription, when it is its turn.
     pub(crate) fn ask_permission(&mut self, id: ConnectionId, channel: &Channel) {
         self.last_authorization = self.last_authorization.saturating_add(1);
         let request = AuthorizationId(self.last_authorization);
@@ -72,8 +72,8 @@ impl Connections {
         self.ask_permissions(id);
     }
 
-    /// A fresh token is good: what the old one allowed is asked about again. A token that came
-    /// meanwhile is next. Returns how to close if this one is over already.
+    /// The renewed token is valid: all subscriptions are authorized again. A token that arrived
+    /// meanwhile is next. Returns the close frame if this one has expired already.
     pub(crate) fn renewed(&mut self, id: ConnectionId, now: Instant) -> Option<CloseFrame> {
         let renewal = self.get_mut(id)?.renewal.take();
         if renewal.is_some() {
@@ -87,7 +87,7 @@ impl Connections {
         for (channel, subscription) in &mut connection.channels {
             match subscription.question {
                 None => settled.push(channel.clone()),
-                // The application was asked with what the old token said.
+                // The request was sent with the old token.
                 Some(request) => {
                     subscription.again = !connection.permissions.waiting.contains_key(&request)
                 }
@@ -115,8 +115,8 @@ impl Connections {
         }
     }
 
-    /// The application answered: which connection, and which channel. The subscription is missing
-    /// if it ended meanwhile, or began anew. The place of the question is still held.
+    /// Handles the application's answer; returns the connection and the channel. The subscription
+    /// is missing if it ended meanwhile, or started over. The place of the request is still held.
     pub(crate) fn authorized(
         &mut self,
         request: AuthorizationId,
@@ -132,15 +132,14 @@ impl Connections {
         Some((id, channel, asked))
     }
 
-    /// One more answer of the store is due to this connection: it waits for it before it asks the
-    /// application further.
+    /// One more answer of the store is pending for this connection, which counts against its limit.
     pub(crate) fn hold_place(&mut self, id: ConnectionId) {
         if let Some(connection) = self.get_mut(id) {
             connection.permissions.due = connection.permissions.due.saturating_add(1);
         }
     }
 
-    /// An answer came.
+    /// An answer arrived.
     pub(crate) fn give_back(&mut self, id: ConnectionId) {
         if let Some(connection) = self.get_mut(id) {
             connection.permissions.due = connection.permissions.due.saturating_sub(1);

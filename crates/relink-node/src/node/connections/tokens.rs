@@ -1,4 +1,4 @@
-//! How long a connection's token is good for, and what happens at its end.
+//! The expiry of a connection's token.
 
 use core::time::Duration;
 
@@ -6,15 +6,15 @@ use super::{Connections, Timer};
 use crate::node::ConnectionId;
 use relink::{CloseCode, CloseFrame, Instant};
 
-/// A deadline further ahead is looked at this often, so that timers do not pile up that outlive
-/// their connections.
+/// A later deadline is checked this often, so that timers that outlive their connections do not
+/// pile up.
 pub(super) const LOOK: Duration = Duration::from_secs(60);
 
 /// The end of a token, if the application knows it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TokenEnd {
     at: Option<Instant>,
-    /// When it is looked at next: a renewed token ends later, and needs no timer of its own.
+    /// When it is checked next: a renewed token expires later, and needs no other timer.
     looked_at: Option<Instant>,
 }
 
@@ -44,7 +44,7 @@ impl Connections {
         }
     }
 
-    /// Time to look at a token. Returns how to close if it is over.
+    /// Checks a token. Returns the close frame if it has expired.
     pub(crate) fn look_at_token(&mut self, id: ConnectionId, now: Instant) -> Option<CloseFrame> {
         let connection = self.get_mut(id)?;
         connection.token.looked_at.take_if(|at| *at <= now);
@@ -56,7 +56,8 @@ impl Connections {
         self.ended_token(id, now)
     }
 
-    /// How to close if the token is over. If a fresh one is being looked at, the answer decides.
+    /// The close frame if the token has expired. If a fresh one is being checked, the answer
+    /// decides.
     pub(crate) fn ended_token(&self, id: ConnectionId, now: Instant) -> Option<CloseFrame> {
         let connection = self.get(id)?;
         let is_over = connection.token.at.is_some_and(|at| at <= now);

@@ -14,28 +14,28 @@ use relink::session::{Member, MemberChange};
 use relink::{Channel, Message};
 use relink_v1::{Encoding, ServerFrame, limits};
 
-/// A page takes members up to this many bytes, as they are kept: some 16 KiB in CBOR, and at the
-/// very most six times that in JSON, which every client takes.
+/// The maximum bytes of members in a page, as they are kept: about 16 KiB in CBOR, and at most six
+/// times that in JSON, which every client accepts.
 pub(super) const PAGE_BYTES: usize = 16 * 1024;
-/// Beside the names and words of a member.
+/// The overhead of a member beside its names and text.
 const MEMBER_OVERHEAD: usize = 32;
-/// Changes that are kept while a list is on its way.
+/// The maximum number of changes kept while a list is requested.
 const MOST_CHANGES: usize = 256;
-/// Pages that are kept for the next reader.
+/// The maximum number of pages kept for the next reader.
 const MOST_PAGES: usize = 64;
 
 /// The members of a channel, while a reader here waits for the list or is sent it.
 #[derive(Debug, Default)]
 pub(super) struct List {
-    /// By the name of the stay, which is the order of the list.
+    /// By the id of the stay, which is the order of the list.
     members: BTreeMap<String, Member>,
     /// The readers that are sent the list.
     pub(super) listing: BTreeSet<ConnectionId>,
     /// Shared by readers at the same place.
     pages: BTreeMap<Option<String>, Page>,
-    /// A list is on its way from the store.
+    /// A requested list.
     pub(super) asked: Option<Asked>,
-    /// Came too late for that list: they may not be in it themselves.
+    /// Connections that joined too late for that list: they may not be in it themselves.
     pub(super) next: BTreeSet<ConnectionId>,
 }
 
@@ -76,7 +76,7 @@ impl List {
         cx.ask(Asker::Node, StoreRequest::Members { channel: channel.clone() });
     }
 
-    /// The list came, and these changes while it was on its way.
+    /// Replaces the list, and applies the changes since its request.
     pub(super) fn replace(&mut self, members: Vec<Member>, changes: Vec<MemberChange>) {
         let by_join = |member: Member| (member.join.clone(), member);
         self.members = members.into_iter().take(limits::MEMBERS).map(by_join).collect();
@@ -123,7 +123,7 @@ impl Page {
         let mut rest =
             all.range::<String, _>((from, Bound::Unbounded)).map(|(_, member)| member).peekable();
         let (mut members, mut bytes) = (Vec::new(), 0_usize);
-        // One at least, whatever its size.
+        // At least one, whatever its size.
         while let Some(member) =
             rest.next_if(|member| members.is_empty() || bytes + size(member) <= PAGE_BYTES)
         {

@@ -1,8 +1,7 @@
 //! The members of channels: joining, leaving after a grace, and the lists of members, sent a page
 //! at a time as a socket has room, and brought up to date by the changes since.
 //!
-//! A connection that does not read is owed its lists; that is a place in the list, and not a copy
-//! of it.
+//! For a connection that does not read, only its place in the list is kept, not a copy.
 
 mod list;
 
@@ -24,7 +23,7 @@ use relink_v1::ServerFrame;
 
 use list::{List, PAGE_BYTES};
 
-/// The channels in which connections here have a seat.
+/// The channels of which connections here are members.
 #[derive(Debug)]
 pub(crate) struct Members {
     rooms: BTreeMap<Channel, Room>,
@@ -53,10 +52,10 @@ struct Seat {
     view: View,
 }
 
-/// How much of the list of members a seat has seen.
+/// How much of the list a member has been sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum View {
-    /// The store was asked to let it join.
+    /// The join was requested from the store.
     Joining(StoreRequestId),
     /// The list is on its way from the store.
     Waiting,
@@ -90,8 +89,8 @@ impl Members {
 
     // Seats.
 
-    /// A subscription stands: the client is seen from now on. The lease of the seat that it had
-    /// before goes on, so that the connection has one stay however often it subscribes.
+    /// A subscription is active: the client becomes a member. The lease of its earlier membership
+    /// is kept, so that the connection has one stay however often it subscribes.
     pub(crate) fn join(
         &mut self,
         id: ConnectionId,
@@ -102,10 +101,9 @@ impl Members {
         cx: &mut Context,
     ) {
         let stay = |lease| (channel.clone(), session.clone(), lease);
-        // The store may have been asked to end a stay whose grace is over.
+        // The end of a stay whose grace is over may have been requested already.
         let lease = before.filter(|lease| self.presence.is_online(&stay(*lease))).unwrap_or(fresh);
-        // A member that comes back within the grace was never away: that is the store's knowledge,
-        // and its answer.
+        // A member that comes back within the grace was never away: the store decides that.
         let (PresenceChange::Joined | PresenceChange::Unchanged) =
             self.presence.online(stay(lease));
         let join = StoreRequest::Join { channel: channel.clone(), session, member, lease };
@@ -140,7 +138,7 @@ impl Members {
         self.seat(id, channel).map(|seat| seat.lease)
     }
 
-    /// A subscription ends. One that had not begun may still have the lease of an earlier one.
+    /// Ends a subscription. One that had not begun may still have the lease of an earlier one.
     pub(crate) fn leave(
         &mut self,
         id: ConnectionId,
@@ -225,8 +223,8 @@ impl Members {
 
     // Lists.
 
-    /// The whole list, from the beginning. One that is asked for already may have been asked for
-    /// before these readers joined.
+    /// Sends the whole list, from the beginning. A pending request may be from before these readers
+    /// joined.
     fn show(&mut self, readers: BTreeSet<ConnectionId>, channel: &Channel, cx: &mut Context) {
         for id in &readers {
             self.set_view(*id, channel, View::Waiting);
@@ -245,8 +243,7 @@ impl Members {
         self.rooms.contains_key(channel)
     }
 
-    /// The list from the store, brought up to date by the changes that came while it was on its
-    /// way.
+    /// Handles the list from the store, with the changes since its request.
     pub(crate) fn listed(&mut self, channel: &Channel, members: Vec<Member>, cx: &mut Context) {
         let Some(room) = self.rooms.get_mut(channel) else { return };
         let Some(mut asked) = room.list.asked.take() else { return };
@@ -290,7 +287,7 @@ impl Members {
         }
     }
 
-    /// The next pages that this connection is owed, as far as there is room.
+    /// Sends this connection its next pages, as far as there is room.
     pub(crate) fn list_on(&mut self, id: ConnectionId, cx: &mut Context) {
         // A list takes no more room than one page, however slow its reader is.
         let room = PAGE_BYTES.min(cx.config.max_outbound_bytes / 2);
@@ -345,7 +342,7 @@ impl Members {
         }
     }
 
-    /// News may have been lost: everyone gets the list again.
+    /// Events may have been lost: all connections get the list again.
     pub(crate) fn refresh_all(&mut self, cx: &mut Context) {
         let channels: Vec<Channel> = self.rooms.keys().cloned().collect();
         for channel in channels {

@@ -1,5 +1,5 @@
-//! One session's messages on their way through the node: they wait, one is with the application,
-//! its effects with the store. The way outlives a connection.
+//! One session's messages in the node: they wait, one is in the application, its effects in the
+//! store. This state outlives a connection.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -16,10 +16,10 @@ pub(crate) type Outcome = Result<Vec<(Stream, Message)>, Problem>;
 /// Inbound message state of one session. It is kept after a disconnect until in-flight messages are
 /// committed.
 ///
-/// After a resume on this node, a message that the application has, or had, is not handed to it
-/// again: it is *unclaimed* until the client sends it again, and the effect is stored then. A
-/// client that sends something else instead, because another process goes on with the session,
-/// drops what is unclaimed.
+/// After a resume on this node, a message that the application has, or had, is not passed to it
+/// again: it is *unclaimed* until the client sends it again, and the effect is stored then. If the
+/// client sends something else instead, because another process resumed the session, unclaimed
+/// messages are dropped.
 #[derive(Debug)]
 pub(crate) struct Intake {
     pub(crate) user: Arc<str>,
@@ -27,7 +27,7 @@ pub(crate) struct Intake {
     pub(crate) connection: Option<ConnectionId>,
     /// The closed connection that the messages came from, until they are handled.
     pub(super) left: Option<ConnectionId>,
-    /// The highest serial that was taken in.
+    /// The highest received serial.
     pub(crate) taken: u64,
     /// The highest serial with a stored effect.
     pub(crate) committed: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Intake {
     pub(super) storing: Option<StoreRequestId>,
     unclaimed: usize,
     bytes: usize,
-    /// The client closed with 1000: what is under way is the last of it.
+    /// The client closed with 1000: the session ends when nothing is under way.
     pub(crate) ending: bool,
     /// Since when no connection has it.
     pub(super) left_at: Instant,
@@ -49,20 +49,20 @@ pub(super) struct Incoming {
     pub(super) serial: Option<u64>,
     pub(super) channel: Option<Channel>,
     pub(super) message: Message,
-    /// When it came.
+    /// When it arrived.
     pub(super) at: Instant,
-    /// The client has sent it in this turn of the session.
+    /// Whether the client has sent it in this turn of the session.
     claimed: bool,
 }
 
-/// What the application has now. The message is gone if its effect is not wanted any more.
+/// The current delivery. The message is gone if its effect is not wanted any more.
 #[derive(Debug)]
 struct Handling {
     id: DeliveryId,
     incoming: Option<Incoming>,
 }
 
-/// What the application made of a message.
+/// The effects of a message.
 #[derive(Debug)]
 pub(super) struct Effect {
     incoming: Incoming,
@@ -112,24 +112,24 @@ impl Intake {
         }
     }
 
-    /// How many messages are here, without those that are unclaimed.
+    /// The number of messages, without unclaimed ones.
     pub(crate) fn unhandled(&self) -> usize {
         let handling = self.handling.as_ref().is_some_and(|handling| handling.incoming.is_some());
         let here = self.handled.len() + usize::from(handling) + self.waiting.len();
         here.saturating_sub(self.unclaimed)
     }
 
-    /// How many bytes they have.
+    /// Their bytes.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether nothing is left, not even an application that is at work.
+    /// Whether nothing is left, in the application neither.
     pub(super) fn is_idle(&self) -> bool {
         self.handling.is_none() && self.all().next().is_none()
     }
 
-    /// When the message came that is here for the longest time.
+    /// When the oldest message arrived.
     pub(super) fn oldest(&self) -> Option<Instant> {
         self.all().find(|incoming| incoming.claimed).map(|incoming| incoming.at)
     }
@@ -143,7 +143,7 @@ impl Intake {
 
     // From the client.
 
-    /// Takes a message in.
+    /// Accepts a message.
     pub(super) fn take(&mut self, incoming: Incoming) {
         self.taken = incoming.serial.unwrap_or(self.taken);
         self.bytes = self.bytes.saturating_add(incoming.message.len());
@@ -158,7 +158,7 @@ impl Intake {
             self.unclaimed -= 1;
             return;
         }
-        // Another process goes on with the session, or the client has sent again all that it has.
+        // Another process resumed the session, or the client has sent all its messages again.
         self.unclaimed = 0;
         self.handled.retain(|effect| effect.incoming.claimed);
         if let Some(handling) = &mut self.handling {
@@ -171,14 +171,13 @@ impl Intake {
     pub(super) fn begin_turn(&mut self, turn: u64, received: u64) {
         (self.turn, self.taken, self.committed) = (turn, received, received);
         self.ending = false;
-        // The client sends them again, if they have serials; those without come before whatever it
-        // sends now.
+        // The client sends them again if they have serials; those without come first.
         self.waiting.retain(|incoming| incoming.serial.is_none());
         let is_stored =
             |incoming: &Incoming| incoming.serial.is_some_and(|serial| serial <= received);
         let unclaim = |incoming: &mut Incoming| incoming.claimed = incoming.serial.is_none();
         if self.handled.front().is_some_and(|effect| effect.serial().is_some()) {
-            // The store takes nothing more of the turn before.
+            // The store refuses requests of the turn before.
             self.storing = None;
         }
         self.handled.retain(|effect| !is_stored(&effect.incoming));
@@ -210,7 +209,7 @@ impl Intake {
         }
     }
 
-    /// What the application has now.
+    /// The current delivery.
     pub(super) fn handling(&self) -> Option<DeliveryId> {
         self.handling.as_ref().map(|handling| handling.id)
     }

@@ -23,11 +23,11 @@ use intake::{Effect, Incoming};
 pub(crate) use intake::{Intake, Outcome};
 use kicks::Kick;
 
-/// All sessions that this node has a part in.
+/// All sessions of this node.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     all: BTreeMap<SessionId, Box<Intake>>,
-    /// What the application has.
+    /// The deliveries in the application.
     deliveries: BTreeMap<DeliveryId, SessionId>,
     last_delivery: u64,
     /// Kicked users, until the store has ended their sessions: meanwhile they cannot resume.
@@ -36,7 +36,7 @@ pub(crate) struct Sessions {
     touch_at: Option<Instant>,
 }
 
-/// At most this many sessions are named in one request.
+/// The maximum number of sessions in one request.
 const TOUCHED_AT_ONCE: usize = 1000;
 
 /// A driver may have a few messages in hand when the reading stops.
@@ -69,9 +69,9 @@ impl Sessions {
         self.get(session)?.connection
     }
 
-    // Connections come and go.
+    // Connections.
 
-    /// A new session begins.
+    /// Starts a new session.
     pub(crate) fn begin(&mut self, session: SessionId, user: Arc<str>, turn: u64, cx: &Context) {
         self.all.insert(session, Box::new(Intake::new(user, turn, 0, cx.now)));
     }
@@ -96,7 +96,7 @@ impl Sessions {
         cx.release(left);
     }
 
-    /// The session is this connection's.
+    /// Attaches a session to a connection.
     pub(crate) fn attach(&mut self, id: ConnectionId, session: &SessionId, cx: &Context) {
         if let Some(intake) = self.all.get_mut(session) {
             intake.connection = Some(id);
@@ -104,7 +104,7 @@ impl Sessions {
         self.arm_touch(cx);
     }
 
-    /// The connection is closed. It is released when nothing that it sent is under way any more.
+    /// The connection is closed. It is released when none of its messages is under way.
     pub(crate) fn detach(
         &mut self,
         id: ConnectionId,
@@ -121,16 +121,16 @@ impl Sessions {
         self.end_if_over(session, cx);
     }
 
-    /// A session without a connection is forgotten here when nothing of it is under way; one that
-    /// its client ended is over for good.
+    /// Removes a session without a connection when nothing of it is under way; if its client ended
+    /// it, ends it for good.
     pub(crate) fn end_if_over(&mut self, session: &SessionId, cx: &mut Context) {
         let Some(intake) = self.all.get_mut(session) else { return };
         if intake.connection.is_some() || intake.unhandled() > 0 {
             return;
         }
         let (ending, turn) = (intake.ending, intake.turn);
-        // What the client has not sent again yet is kept for a client that may come back; no
-        // connection pays for it.
+        // Unclaimed messages are kept for a client that may come back; they count for no
+        // connection.
         if !intake.is_idle() && !ending && !cx.is_draining {
             let left = if intake.handling().is_none() { intake.left.take() } else { None };
             return cx.release(left);
@@ -151,15 +151,15 @@ impl Sessions {
         cx.release(intake.left);
     }
 
-    // Messages, on their way to the application and the store.
+    // Messages.
 
-    /// A message came from the session's client. Returns true if it is taken, and moves on with
-    /// [`drive`](Self::drive); false if it came before.
+    /// Handles a message from the session's client. Returns true if it is accepted, to be advanced
+    /// by [`drive`](Self::drive); false if it is a duplicate.
     ///
     /// # Errors
     ///
-    /// How to close its connection: a message is missing before this one, or the client goes on
-    /// although its messages are not read.
+    /// The close frame: a message is missing before this one, or the client keeps sending although
+    /// it is not read.
     pub(crate) fn receive(
         &mut self,
         id: ConnectionId,
@@ -195,9 +195,8 @@ impl Sessions {
         Ok(true)
     }
 
-    /// Moves what can be moved: one message at a time to the application, one effect at a time to
-    /// the store. Perhaps the session's connection may be read again then; returns it, and whether
-    /// it may stay.
+    /// Advances the messages: one at a time to the application, one effect at a time to the store.
+    /// Returns the session's connection if it may be read again, and whether it may stay.
     pub(crate) fn drive(
         &mut self,
         session: &SessionId,
@@ -245,7 +244,7 @@ impl Sessions {
         Some(session)
     }
 
-    /// Whether this request is the one with which the session's next effect is stored.
+    /// Whether this request stores the session's next effect.
     pub(crate) fn is_storing(&self, session: &SessionId, request: StoreRequestId) -> bool {
         self.all.get(session).is_some_and(|intake| intake.storing == Some(request))
     }
@@ -281,7 +280,7 @@ impl Sessions {
         true
     }
 
-    /// What the message led to cannot be kept: the message is refused, and that is stored.
+    /// There is no room for the effects: the message is rejected, and that is stored.
     pub(crate) fn commit_has_no_room(
         &mut self,
         request: StoreRequestId,
@@ -296,7 +295,7 @@ impl Sessions {
         }
     }
 
-    /// A message without a serial is done with, stored or not.
+    /// A message without a serial is finished, stored or not.
     pub(crate) fn published(
         &mut self,
         request: StoreRequestId,
@@ -308,14 +307,14 @@ impl Sessions {
         }
     }
 
-    // Their life in the store.
+    // The store.
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.touch_at
     }
 
-    /// Tells the store which sessions live, when it is time: those that have a connection here. The
-    /// others are given up when they would be over anyway.
+    /// Touches the sessions with a connection here, when it is time. The others are dropped when
+    /// they have expired.
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context) {
         if self.touch_at.is_none_or(|at| at > cx.now) {
             return;
@@ -347,8 +346,8 @@ impl Sessions {
     }
 }
 
-/// Stores the next effect, if there is one. A message without a serial that led to nothing leaves
-/// nothing to store.
+/// Stores the next effect, if there is one. A message without a serial and effects needs no
+/// request.
 fn store_next(session: &SessionId, intake: &mut Intake, cx: &mut Context) {
     while let Some(effect) = intake.effect() {
         let publications = effect.result.clone().unwrap_or_default();
@@ -378,7 +377,7 @@ fn pop_effect(intake: &mut Intake, cx: &mut Context) -> Option<Effect> {
 }
 
 impl Context {
-    /// The number of a session's messages that wait has changed.
+    /// The number of a session's waiting messages has changed.
     fn count_unhandled(&mut self, before: usize, after: usize) {
         let stats = &mut self.stats;
         stats.unhandled =
@@ -386,7 +385,7 @@ impl Context {
         stats.unhandled_peak = stats.unhandled_peak.max(stats.unhandled);
     }
 
-    /// A connection is closed, and nothing that it sent is under way.
+    /// Releases a closed connection, of which nothing is under way.
     pub(crate) fn release(&mut self, id: Option<ConnectionId>) {
         if let Some(id) = id {
             self.act(NodeAction::Released { id });

@@ -14,7 +14,7 @@ use relink::Position;
 use relink::internal::count;
 use relink_v1::ServerFrame;
 
-/// A request that one or more readers wait for.
+/// A request for one or more readers.
 #[derive(Debug)]
 pub(super) struct Lookup {
     /// The connection whose place it takes until it is answered: however many readers share it,
@@ -25,7 +25,7 @@ pub(super) struct Lookup {
     readers: BTreeSet<ConnectionId>,
 }
 
-/// What the response to a look-up has brought about.
+/// The results of a look-up.
 #[derive(Debug, Default)]
 pub(crate) struct LookedUp {
     /// Readers whose subscription stands now.
@@ -41,10 +41,10 @@ struct Found<'a> {
     stream: &'a Stream,
     after: Option<Position>,
     top: Position,
-    /// There were news that it does not know of.
+    /// There were events that it does not include.
     behind: bool,
     page: Option<Page>,
-    /// For whom it has to be sent again.
+    /// The readers for which it has to be sent again.
     waiting: BTreeSet<ConnectionId>,
 }
 
@@ -161,7 +161,7 @@ impl Streams {
                 count(&mut cx.stats.lost);
                 match stream {
                     Stream::Session(_) => return result.lost.push(id),
-                    // Another history began meanwhile: all of it is news to this reader.
+                    // Another epoch began meanwhile: all of it is new to this reader.
                     Stream::Channel(_) if greet == Greet::Silent && place.epoch != top.epoch => {
                         let start = Some(Position::new(top.epoch, 0));
                         return self.look_up(id, stream, start, Greet::Lost, cx);
