@@ -71,7 +71,7 @@ impl Input {
         self.bytes.get(..self.unread).unwrap_or_default()
     }
 
-    /// Gives memory back that holds nothing, if it is more than this many bytes.
+    /// Frees buffers that hold nothing and have more than this many bytes of capacity.
     pub fn shrink(&mut self, keep: usize) {
         if self.unread == 0 && self.memory > keep {
             (self.bytes, self.memory) = (BytesMut::new(), 0);

@@ -37,7 +37,7 @@ impl Output {
         }
     }
 
-    /// Gives memory back that holds nothing, if it is more than this many bytes.
+    /// Frees buffers that hold nothing and have more than this many bytes of capacity.
     pub fn shrink(&mut self, keep: usize) {
         if self.is_empty() && self.bytes.capacity() > keep {
             *self = Self::default();

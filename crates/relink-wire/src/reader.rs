@@ -84,7 +84,7 @@ impl Reader {
         self.frame.is_some() || self.message.is_some()
     }
 
-    /// Gives memory back that holds nothing, if it is more than this many bytes.
+    /// Frees buffers that hold nothing and have more than this many bytes of capacity.
     pub(crate) fn shrink(&mut self, keep: usize) {
         self.trusted = TRUSTED;
         if self.joined.is_empty() && self.joined.capacity() > keep {
@@ -132,7 +132,7 @@ impl Reader {
         }
     }
 
-    /// What a header alone can break.
+    /// Checks the rules that a frame header alone can violate.
     #[inline]
     fn check(&self, header: &Header) -> Result<(), ProtocolError> {
         if header.reserved() != 0 {
@@ -169,7 +169,7 @@ impl Reader {
         if header.opcode() != CONTINUATION {
             self.is_compressed = header.reserved() != 0;
         }
-        // What is compressed shows its size when it is not.
+        // The size of a compressed message is known only after it is inflated.
         let size = match self.is_compressed {
             true => 0,
             false => header.length.saturating_add(self.joined.len() as u64),

@@ -168,7 +168,7 @@ impl WebSocket {
         Ok(())
     }
 
-    /// Gives memory back that holds nothing, each buffer that is larger than this many bytes: for
+    /// Frees each buffer that holds nothing and has more than this many bytes of capacity: for
     /// a connection that is idle, or on which less happens than before.
     pub fn shrink(&mut self, keep: usize) {
         self.input.shrink(keep);

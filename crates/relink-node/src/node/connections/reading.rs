@@ -1,7 +1,7 @@
 //! Whether a connection is read.
 //!
-//! A client that does not take its answers, or whose messages wait for the application, is not
-//! read: what it sends stays with it, and nothing grows here. But its heartbeats wait behind its
+//! A connection is not read while its outbound queue is full or too many of its messages wait for
+//! the application, so that memory stays bounded. But its heartbeats wait behind its
 //! messages, and a client without answers takes the link for dead and comes back with all of them.
 //! So a busy session holds up the reading for 5 s at most. Then its connection is read *on*: what
 //! finds no room is passed over, heartbeats are answered, and when the session is idle the

@@ -124,7 +124,7 @@ impl Intake {
         self.bytes
     }
 
-    /// Whether nothing is left, in the application neither.
+    /// Whether no message is queued, or being handled by the application.
     pub(super) fn is_idle(&self) -> bool {
         self.handling.is_none() && self.all().next().is_none()
     }

@@ -1,5 +1,5 @@
-//! Streams and their readers: each reader is live, or fetches what it missed until it is; in
-//! between lies no hole.
+//! Streams and their readers: each reader is live, or first fetches what it missed; when it becomes
+//! live, no publication is skipped.
 
 mod lookups;
 
@@ -60,8 +60,8 @@ enum Greet {
 struct Watched {
     readers: BTreeMap<ConnectionId, Follow>,
     /// The last news of it, and the id of the next request then. Responses and news come by
-    /// different ways: one to an earlier request may not know of the news, and a reader that were
-    /// taken for live after it would miss them.
+    /// different ways: one to an earlier request may not know of the news, and a reader that was
+    /// made live by it would miss them.
     heard: Option<(Position, StoreRequestId)>,
     checking: bool,
     check_again: bool,

@@ -27,7 +27,7 @@ if tonumber(redis.call('GET', prefix .. 'words:' .. channel) or 0) - had + words
   or not may_keep(payer, size_of(words) - held) then
   rest, words = wordless, 0
 end
--- Who is in there stays.
+-- An existing member is never turned out for lack of room.
 if not before and not may_keep(payer, size_of(words)) then
   return 'user'
 end
@@ -37,7 +37,7 @@ change_words(channel, words - had)
 change('held:' .. payer, size_of(words) - held)
 redis.call('SADD', prefix .. 'in:' .. session, channel)
 redis.call('ZADD', prefix .. 'present', int(now + session_ttl), session)
--- Whoever came back and says the same of itself is told to nobody.
+-- A member that returns with the same info is not announced.
 if told ~= rest then
   redis.call('PUBLISH', prefix .. 'news:c:' .. channel, 'j' .. value)
 end
