@@ -16,14 +16,14 @@ use relink::session::Problem;
 use relink::{Channel, CloseCode, CloseFrame, SessionId};
 use relink_v1::ServerFrame;
 
-/// How long a client waits at least when the store is away: as clients do by themselves on 1013.
+/// The minimum delay of a client when the store is unavailable: the same as clients use for 1013.
 const STORE_RETRY: Duration = Duration::from_secs(10);
-/// How long a client waits at least that was turned away for want of room: until those that are
-/// gone are noticed.
+/// The minimum delay of a client that was refused for lack of room: until dead connections are
+/// noticed.
 const CAP_RETRY: Duration = Duration::from_secs(30);
 
-/// A client that leaves this many answers unread, beside those to its subscriptions, asks for them
-/// and does not want them; one whose application is behind has some for its heartbeats.
+/// The number of unread answers, beside those to its subscriptions, from which on a client counts
+/// as not reading; one whose application is behind has some for its heartbeats.
 const MANY_ANSWERS: usize = 1000;
 
 impl<R: Rng> Node<R> {
@@ -52,7 +52,7 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// The store is away before the client is in.
+    /// Closes a connection whose welcome failed in the store.
     pub(super) fn close_unavailable(&mut self, id: ConnectionId) {
         let in_handshake =
             self.cx.connections.get(id).is_some_and(|connection| !connection.is_live());
@@ -73,7 +73,7 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// Another connection has the session now. Nothing that this one had matters any more.
+    /// Closes a connection whose session was taken over by another one, and drops its state.
     pub(super) fn replace(&mut self, id: ConnectionId) {
         count(&mut self.cx.stats.replaced);
         let frame = CloseFrame::new(CloseCode::REPLACED, "another connection has the session now");
@@ -87,11 +87,11 @@ impl<R: Rng> Node<R> {
         self.detach(id, &CloseFrame::from(code), parting);
     }
 
-    /// Nothing came for too long. What is queued would not arrive either.
+    /// The connection was silent for too long. What is queued would not arrive either.
     pub(super) fn silent(&mut self, id: ConnectionId) {
         let Some(connection) = self.cx.connections.get(id) else { return };
         count(&mut self.cx.stats.silent);
-        // It may have said much that is not read, as it takes no answers.
+        // It may have sent data that was not read, since it does not read answers.
         let many = MANY_ANSWERS.saturating_add(self.cx.config.max_subscriptions);
         let frame = if connection.does_not_read(many) {
             does_not_read()
@@ -154,7 +154,7 @@ impl<R: Rng> Node<R> {
         Some(connection)
     }
 
-    /// The session was resumed: perhaps elsewhere, while its old connection is still here.
+    /// The session was resumed, perhaps at another node, while its old connection is still here.
     pub(super) fn resumed_elsewhere(&mut self, session: &SessionId, turn: u64) {
         let known = self.sessions.get(session).filter(|intake| intake.turn < turn);
         if let Some(id) = known.and_then(|intake| intake.connection) {
@@ -171,13 +171,13 @@ impl<R: Rng> Node<R> {
         for session in self.sessions.kick(user, frame.clone(), &mut self.cx) {
             self.end_session(&session, &frame);
         }
-        // Those that have no session yet.
+        // Connections without a session yet.
         for id in connections {
             self.close_as(id, frame.clone(), Parting::Clean, true);
         }
     }
 
-    /// A session is over for good. What the application makes of its messages now goes nowhere.
+    /// A session is over for good. Effects of its messages in the application are dropped.
     pub(super) fn end_session(&mut self, session: &SessionId, frame: &CloseFrame) {
         let connection = self.sessions.connection_of(session);
         self.sessions.forget(session, &mut self.cx);

@@ -15,34 +15,34 @@ use crate::node::{ConnectionId, NodeAction, NodeConfig};
 use relink::internal::earliest;
 use relink::{CloseCode, CloseFrame, Instant};
 
-/// How long a session whose application is behind holds up the reading: short enough that
-/// heartbeats, which may stand behind the next message, are answered in time.
+/// How long a session whose application is behind stops the reading: short enough that heartbeats,
+/// which may follow the next message, are answered in time.
 const HOLD: Duration = Duration::from_secs(5);
 
-/// At most this many messages are answered while the queue of answers is full.
+/// The maximum number of messages that are answered while the queue of answers is full.
 const MOST_EXCESS: u32 = 256;
 
 const TOO_SLOW: &str = "a message took too long to arrive";
 
-/// What holds up the reading of one connection.
+/// What stops the reading of one connection.
 #[derive(Debug)]
 pub(crate) struct Reading {
     /// It is not to be read now.
     pub(super) paused: bool,
     /// It is read although its session has enough to do.
     on: bool,
-    /// A message was passed over: the client has to send it, and all that follows, again.
+    /// A message was ignored: the client has to send it, and all that follow, again.
     passed_over: bool,
-    /// Messages that came although the client had not taken the answers to others.
+    /// Messages that arrived although the client had not read the answers to others.
     excess: u32,
-    /// Since when its socket takes nothing, not even the pongs that it asked for.
+    /// Since when its socket accepts nothing, not even pongs.
     blocked: Option<Instant>,
-    /// Since when a message has been arriving that is not whole, without the time in which it could
-    /// not be read.
+    /// Since when an incomplete message has been arriving, without the time in which it was not
+    /// read.
     arriving: Option<Instant>,
-    /// When this is looked at again.
+    /// When this is checked again.
     look: Option<Instant>,
-    /// What its session has to do.
+    /// The load of its session.
     load: Load,
 }
 
@@ -73,27 +73,27 @@ impl Reading {
         self.load = Load::default();
     }
 
-    /// Whether the application and the store have enough of its messages to do: more than its
-    /// client may have on their way.
+    /// Whether its unhandled messages reach the limit.
     const fn is_busy(&self, config: &NodeConfig) -> bool {
         let Load { unhandled, bytes, .. } = self.load;
         unhandled > config.max_unhandled || unhandled > 1 && bytes > config.max_unhandled_bytes
     }
 
-    /// When the session has held up the reading for long enough.
+    /// When the session must no longer stop the reading.
     fn held_until(&self, config: &NodeConfig) -> Option<Instant> {
-        // A quarter, so that silence is noticed and heartbeats are answered with any patience.
+        // At most a quarter of the silence, so that heartbeats are answered in time with any
+        // configuration.
         let hold = HOLD.min(config.liveness.silence / 4);
         let is_held = !self.on && self.is_busy(config);
         self.load.oldest.filter(|_| is_held).map(|arrived| arrived + hold)
     }
 
-    /// When the socket has taken nothing for long enough.
+    /// When a blocked socket times out.
     fn blocked_until(&self, config: &NodeConfig) -> Option<Instant> {
         self.blocked.map(|since| since + config.liveness.silence)
     }
 
-    /// When the message that is arriving has taken too long.
+    /// When the incomplete message times out.
     fn whole_by(&self, config: &NodeConfig) -> Option<Instant> {
         let is_read = !self.paused && self.blocked.is_none();
         let limit = config.liveness.message_timeout.filter(|_| is_read);
@@ -119,8 +119,9 @@ impl Connections {
         self.get(id).is_some_and(|connection| !connection.reading.paused)
     }
 
-    /// The messages of its session have moved on: perhaps it may be read again. Returns false if it
-    /// has to be closed, so that its client sends again what was passed over: now there is room.
+    /// The load of its session has changed, so that it may be read again. Returns false if it has
+    /// to be closed, so that its client sends the ignored messages again, for which there is room
+    /// now.
     pub(crate) fn set_load(&mut self, id: ConnectionId, load: Load, now: Instant) -> bool {
         let Some(connection) = self.all.get_mut(&id) else { return true };
         let reading = &mut connection.reading;
@@ -133,7 +134,7 @@ impl Connections {
         true
     }
 
-    /// Decides anew whether a connection is read.
+    /// Decides again whether a connection is read.
     pub(crate) fn review_reading(&mut self, id: ConnectionId, now: Instant) {
         let Some(connection) = self.all.get_mut(&id) else { return };
         let is_full = connection.out.bytes() > self.config.max_outbound_bytes
@@ -153,8 +154,8 @@ impl Connections {
         }
     }
 
-    /// A message came. Whether it is one too many while answers to others wait: a driver that is
-    /// told to stop reading has few in its hands.
+    /// Counts a message. Returns true if it is one too many while answers to others wait: a driver
+    /// that stops reading has only a few left.
     pub(crate) fn is_excessive(&mut self, id: ConnectionId) -> bool {
         let Some(connection) = self.all.get_mut(&id) else { return false };
         let is_full = connection.out.bytes() > self.config.max_outbound_bytes;
@@ -163,13 +164,13 @@ impl Connections {
         reading.excess > MOST_EXCESS
     }
 
-    /// Whether a message with or without a serial has to be passed over.
+    /// Whether a message with or without a serial has to be ignored.
     pub(crate) fn passes_over(&mut self, id: ConnectionId, has_serial: bool) -> bool {
         let config = self.config;
         let Some(connection) = self.get_mut(id).filter(|connection| connection.reading.on) else {
             return false;
         };
-        // Those without a serial as well: otherwise the others might never be done with.
+        // Those without a serial as well: otherwise the others might never be finished.
         let over = connection.reading.is_busy(&config) || connection.reading.passed_over;
         connection.reading.passed_over |= over && has_serial;
         over
@@ -195,7 +196,7 @@ impl Connections {
         self.reads_again(id, now);
     }
 
-    // A message, part by part.
+    // Incomplete messages.
 
     pub(crate) fn arriving(&mut self, id: ConnectionId, now: Instant) {
         self.heard(id, now);
@@ -210,7 +211,7 @@ impl Connections {
         }
     }
 
-    /// What was not read was not late: a message that is arriving has all its time again.
+    /// The time without reading does not count: the timeout of an incomplete message starts over.
     fn reads_again(&mut self, id: ConnectionId, now: Instant) {
         let Some(connection) = self.all.get_mut(&id) else { return };
         if connection.reading.arriving.is_some() {
@@ -225,15 +226,14 @@ impl Connections {
         let Some(connection) = self.all.get_mut(&id) else { return };
         let Some(at) = connection.reading.deadline(&self.config) else { return };
         let at = at.min(now + LOOK);
-        // Deadlines of the past are for the next look, which is at once.
+        // Past deadlines are handled by the next check, which is at once.
         if connection.reading.look.is_none_or(|look| at < look) {
             connection.reading.look = Some(at);
             self.set_timer(id, Timer::Reading, at);
         }
     }
 
-    /// A moment has come at which the reading may have been held up for too long. Returns how to
-    /// close if it was.
+    /// Checks whether the reading was stopped for too long. Returns the close frame if it was.
     pub(crate) fn look_at_reading(&mut self, id: ConnectionId, now: Instant) -> Option<CloseFrame> {
         let config = self.config;
         let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
@@ -245,8 +245,7 @@ impl Connections {
             return Some(does_not_read());
         }
         if let Some(at) = reading.whole_by(&config).filter(|at| *at <= now) {
-            // A look that is late means that this side slept: what the peer sent meanwhile may wait
-            // in the socket.
+            // A late check means that this side slept: data of the peer may wait in the socket.
             if now - at < config.liveness.check_every / 2 {
                 return Some(CloseFrame::new(CloseCode::HEARTBEAT_TIMEOUT, TOO_SLOW));
             }

@@ -1,5 +1,5 @@
-//! Streams and their readers: each reader is live, or first fetches what it missed; when it becomes
-//! live, no publication is skipped.
+//! Streams and their readers: each reader is live, or fetches what it missed until it is, without a
+//! gap in between.
 
 mod lookups;
 
@@ -36,9 +36,9 @@ pub(crate) struct Streams {
 enum Follow {
     /// The place is not known yet: it comes with the welcome.
     Waiting,
-    /// What comes after this place is being looked up.
+    /// The messages after this position are being looked up.
     Seeking { after: Option<Position>, greet: Greet },
-    /// Everything up to here was sent, and there is no more.
+    /// Everything was sent, up to here.
     Live(Position),
     /// Everything up to here was sent; the rest stays in the store until the socket has room.
     Paused(Position),
@@ -60,15 +60,15 @@ enum Greet {
 struct Watched {
     readers: BTreeMap<ConnectionId, Follow>,
     /// The last news of it, and the id of the next request then. Responses and news come by
-    /// different ways: one to an earlier request may not know of the news, and a reader that was
-    /// made live by it would miss them.
+    /// different ways: one to an earlier request may not know of the news, and a reader that were
+    /// taken for live after it would miss them.
     heard: Option<(Position, StoreRequestId)>,
     checking: bool,
     check_again: bool,
 }
 
 impl Follow {
-    /// Everything up to here was asked for or sent.
+    /// Everything up to here was requested or sent.
     const fn place(self) -> Option<Position> {
         match self {
             Self::Waiting => None,
@@ -87,7 +87,7 @@ impl Follow {
 }
 
 impl Watched {
-    /// Whether there were news that this response does not know of.
+    /// Whether there were events that this response does not include.
     fn is_behind_news(&mut self, request: StoreRequestId, top: Position) -> bool {
         let Some((heard, mark)) = self.heard else { return false };
         if heard.epoch == top.epoch {
@@ -112,7 +112,7 @@ impl Streams {
         self.watched.contains_key(stream)
     }
 
-    /// From now on, news of the stream reach this connection.
+    /// Watches a stream for this connection.
     pub(crate) fn watch(&mut self, id: ConnectionId, stream: &Stream, cx: &mut Context) {
         if !self.watched.contains_key(stream) {
             cx.act(NodeAction::Watch { stream: stream.clone() });
@@ -143,8 +143,8 @@ impl Streams {
         self.look_up(id, stream, since, Greet::First, cx);
     }
 
-    /// A client is welcome, and is at this position in its session's own stream. It is sent what
-    /// the store knew to follow it when it answered.
+    /// Starts the session's own stream at the position of the welcome, with the messages that the
+    /// store had after it.
     pub(crate) fn begin_welcome(
         &mut self,
         id: ConnectionId,
@@ -192,7 +192,7 @@ impl Streams {
         self.watched.get_mut(stream).is_some_and(|watched| watched.is_behind_news(request, top))
     }
 
-    /// The socket has room again: what was paused goes on from the store.
+    /// The socket has room again: paused streams continue from the store.
     pub(crate) fn resume(&mut self, id: ConnectionId, cx: &mut Context) {
         for stream in self.paused.all(id) {
             if let Some(Follow::Paused(at)) = self.follow(id, &stream) {
@@ -231,7 +231,7 @@ impl Streams {
         }
     }
 
-    /// News may have been lost: looks at the top of everything that is watched.
+    /// Events may have been lost: reads the top of every watched stream.
     pub(crate) fn check_all(&mut self, cx: &mut Context) {
         for (stream, watched) in &mut self.watched {
             watched.check(stream, cx);
