@@ -17,12 +17,12 @@ const LONG: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(50);
 
 /// A proxy, and a listener as its upstream.
-struct Rig {
+struct Setup {
     proxy: Proxy,
     upstream: TcpListener,
 }
 
-impl Rig {
+impl Setup {
     async fn new() -> Self {
         let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = Proxy::start(upstream.local_addr().unwrap()).await.unwrap();
@@ -63,26 +63,26 @@ async fn is_silent(from: &mut TcpStream) -> bool {
 
 #[tokio::test]
 async fn it_forwards_and_counts() {
-    let rig = Rig::new().await;
-    let (mut client, mut server) = rig.pair().await;
+    let setup = Setup::new().await;
+    let (mut client, mut server) = setup.pair().await;
     client.write_all(b"up").await.unwrap();
     assert_eq!(&read::<2>(&mut server).await, b"up");
     server.write_all(b"down").await.unwrap();
     assert_eq!(&read::<4>(&mut client).await, b"down");
-    let stats = rig.proxy.wait_for(|stats| stats.down == 4, LONG).await.unwrap();
+    let stats = setup.proxy.wait_for(|stats| stats.down == 4, LONG).await.unwrap();
     assert_eq!((stats.dials, stats.live, stats.up), (1, vec![1], 2));
-    assert_eq!(rig.proxy.forwarded(1, Direction::Both), Some(6));
+    assert_eq!(setup.proxy.forwarded(1, Direction::Both), Some(6));
 
     drop(client);
     assert_eq!(rest(&mut server).await, Ok(vec![]));
     drop(server);
-    rig.nobody_is_left().await;
+    setup.nobody_is_left().await;
 }
 
 #[tokio::test]
 async fn more_than_it_may_keep_goes_through_in_order() {
-    let rig = Rig::new().await;
-    let (mut client, mut server) = rig.pair().await;
+    let setup = Setup::new().await;
+    let (mut client, mut server) = setup.pair().await;
     let sent: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     let (_, received) = tokio::join!(
         async {
@@ -96,50 +96,50 @@ async fn more_than_it_may_keep_goes_through_in_order() {
 
 #[tokio::test]
 async fn a_hole_in_one_direction_is_silence_there_and_loses_nothing() {
-    let rig = Rig::new().await;
-    let (mut client, mut server) = rig.pair().await;
-    assert_eq!(rig.proxy.set(Fault::Hole(Direction::Down)), 1);
+    let setup = Setup::new().await;
+    let (mut client, mut server) = setup.pair().await;
+    assert_eq!(setup.proxy.set(Fault::Hole(Direction::Down)), 1);
     server.write_all(b"later").await.unwrap();
     client.write_all(b"now").await.unwrap();
     assert_eq!(&read::<3>(&mut server).await, b"now");
     assert!(is_silent(&mut client).await);
-    rig.proxy.set(Fault::Pass);
+    setup.proxy.set(Fault::Pass);
     assert_eq!(&read::<5>(&mut client).await, b"later");
 }
 
 #[tokio::test]
 async fn in_a_hole_nobody_learns_that_the_other_side_is_gone() {
-    let rig = Rig::new().await;
-    let (client, mut server) = rig.pair().await;
-    rig.proxy.set(Fault::Hole(Direction::Up));
+    let setup = Setup::new().await;
+    let (client, mut server) = setup.pair().await;
+    setup.proxy.set(Fault::Hole(Direction::Up));
     client.set_zero_linger().unwrap();
     drop(client);
     // What is written finds a reset, and still the server is told nothing.
     server.write_all(b"anybody?").await.unwrap();
     assert!(is_silent(&mut server).await);
-    assert_eq!(rig.proxy.stats().live, [1]);
-    rig.proxy.set(Fault::Pass);
+    assert_eq!(setup.proxy.stats().live, [1]);
+    setup.proxy.set(Fault::Pass);
     assert_eq!(rest(&mut server).await, Err(ErrorKind::ConnectionReset));
-    rig.nobody_is_left().await;
+    setup.nobody_is_left().await;
 }
 
 #[tokio::test]
 async fn a_hole_takes_in_those_who_come_later() {
-    let rig = Rig::new().await;
-    rig.proxy.set(Fault::Hole(Direction::Both));
-    let (mut client, mut server) = rig.pair().await;
+    let setup = Setup::new().await;
+    setup.proxy.set(Fault::Hole(Direction::Both));
+    let (mut client, mut server) = setup.pair().await;
     client.write_all(b"x").await.unwrap();
     server.write_all(b"y").await.unwrap();
     assert!(is_silent(&mut client).await && is_silent(&mut server).await);
-    rig.proxy.set(Fault::Pass);
+    setup.proxy.set(Fault::Pass);
     assert_eq!((&read::<1>(&mut server).await, &read::<1>(&mut client).await), (b"x", b"y"));
 }
 
 #[tokio::test]
 async fn a_delay_holds_back_every_byte_and_the_end() {
-    let rig = Rig::new().await;
-    let (mut client, mut server) = rig.pair().await;
-    rig.proxy.set(Fault::Delay(Direction::Up, 2 * SHORT));
+    let setup = Setup::new().await;
+    let (mut client, mut server) = setup.pair().await;
+    setup.proxy.set(Fault::Delay(Direction::Up, 2 * SHORT));
     let start = Instant::now();
     client.write_all(b"x").await.unwrap();
     server.write_all(b"y").await.unwrap();
@@ -155,9 +155,9 @@ async fn a_delay_holds_back_every_byte_and_the_end() {
 
 #[tokio::test]
 async fn a_rate_is_kept() {
-    let rig = Rig::new().await;
-    let (mut client, mut server) = rig.pair().await;
-    rig.proxy.set(Fault::Rate(Direction::Down, NonZeroU32::new(10_000).unwrap()));
+    let setup = Setup::new().await;
+    let (mut client, mut server) = setup.pair().await;
+    setup.proxy.set(Fault::Rate(Direction::Down, NonZeroU32::new(10_000).unwrap()));
     let start = Instant::now();
     server.write_all(&[7; 2_000]).await.unwrap();
     read::<2_000>(&mut client).await;
@@ -168,91 +168,91 @@ async fn a_rate_is_kept() {
 
 #[tokio::test]
 async fn a_reset_reaches_both_sides() {
-    let rig = Rig::new().await;
-    let (mut client, mut server) = rig.pair().await;
-    rig.proxy.set(Fault::Cut(Termination::Reset));
+    let setup = Setup::new().await;
+    let (mut client, mut server) = setup.pair().await;
+    setup.proxy.set(Fault::Cut(Termination::Reset));
     assert_eq!(rest(&mut client).await, Err(ErrorKind::ConnectionReset));
     assert_eq!(rest(&mut server).await, Err(ErrorKind::ConnectionReset));
-    rig.nobody_is_left().await;
+    setup.nobody_is_left().await;
     // It was for those who were there.
-    let (mut client, mut server) = rig.pair().await;
+    let (mut client, mut server) = setup.pair().await;
     client.write_all(b"x").await.unwrap();
     read::<1>(&mut server).await;
 }
 
 #[tokio::test]
 async fn one_connection_can_be_meant() {
-    let rig = Rig::new().await;
-    let (mut first, _server) = rig.pair().await;
-    let (mut second, mut server) = rig.pair().await;
-    assert!(rig.proxy.set_on(1, Fault::Cut(Termination::Reset)));
+    let setup = Setup::new().await;
+    let (mut first, _server) = setup.pair().await;
+    let (mut second, mut server) = setup.pair().await;
+    assert!(setup.proxy.set_on(1, Fault::Cut(Termination::Reset)));
     assert_eq!(rest(&mut first).await, Err(ErrorKind::ConnectionReset));
     second.write_all(b"x").await.unwrap();
     read::<1>(&mut server).await;
-    rig.proxy.wait_for(|stats| stats.live == [2], LONG).await.unwrap();
-    assert!(!rig.proxy.set_on(1, Fault::Pass));
+    setup.proxy.wait_for(|stats| stats.live == [2], LONG).await.unwrap();
+    assert!(!setup.proxy.set_on(1, Fault::Pass));
 }
 
 #[tokio::test]
 async fn an_end_in_both_directions_comes_after_what_was_sent() {
-    let rig = Rig::new().await;
-    let (mut client, mut server) = rig.pair().await;
+    let setup = Setup::new().await;
+    let (mut client, mut server) = setup.pair().await;
     server.write_all(b"last words").await.unwrap();
-    rig.proxy.wait_for(|stats| stats.down == 10, LONG).await.unwrap();
-    rig.proxy.set(Fault::Cut(Termination::Fin(Direction::Both)));
+    setup.proxy.wait_for(|stats| stats.down == 10, LONG).await.unwrap();
+    setup.proxy.set(Fault::Cut(Termination::Fin(Direction::Both)));
     assert_eq!(rest(&mut client).await, Ok(b"last words".to_vec()));
     assert_eq!(rest(&mut server).await, Ok(vec![]));
-    rig.nobody_is_left().await;
+    setup.nobody_is_left().await;
 }
 
 #[tokio::test]
 async fn an_end_in_one_direction_leaves_the_other_one() {
-    let rig = Rig::new().await;
-    let (mut client, mut server) = rig.pair().await;
-    rig.proxy.set(Fault::Cut(Termination::Fin(Direction::Up)));
+    let setup = Setup::new().await;
+    let (mut client, mut server) = setup.pair().await;
+    setup.proxy.set(Fault::Cut(Termination::Fin(Direction::Up)));
     assert_eq!(rest(&mut server).await, Ok(vec![]));
     server.write_all(b"still here").await.unwrap();
     assert_eq!(&read::<10>(&mut client).await, b"still here");
     drop(server);
     assert_eq!(rest(&mut client).await, Ok(vec![]));
-    rig.nobody_is_left().await;
+    setup.nobody_is_left().await;
 }
 
 #[tokio::test]
 async fn a_cut_comes_after_exactly_so_many_bytes() {
-    let rig = Rig::new().await;
-    let (mut client, mut server) = rig.pair().await;
+    let setup = Setup::new().await;
+    let (mut client, mut server) = setup.pair().await;
     client.write_all(b"before").await.unwrap();
     read::<6>(&mut server).await;
-    rig.proxy.wait_for(|stats| stats.up == 6, LONG).await.unwrap();
-    rig.proxy.set(Fault::CutAfter(Direction::Up, 3, Termination::Fin(Direction::Both)));
+    setup.proxy.wait_for(|stats| stats.up == 6, LONG).await.unwrap();
+    setup.proxy.set(Fault::CutAfter(Direction::Up, 3, Termination::Fin(Direction::Both)));
     client.write_all(b"12345").await.unwrap();
     assert_eq!(rest(&mut server).await, Ok(b"123".to_vec()));
     assert_eq!(rest(&mut client).await, Ok(vec![]));
     drop((client, server));
 
     // A connection that comes later is counted from its start.
-    let (mut client, mut server) = rig.pair().await;
+    let (mut client, mut server) = setup.pair().await;
     client.write_all(b"abcdef").await.unwrap();
     assert_eq!(rest(&mut server).await, Ok(b"abc".to_vec()));
 }
 
 #[tokio::test]
 async fn a_reset_after_so_many_bytes_lets_none_pass_behind_them() {
-    let rig = Rig::new().await;
-    rig.proxy.set(Fault::CutAfter(Direction::Down, 4, Termination::Reset));
-    let (mut client, mut server) = rig.pair().await;
+    let setup = Setup::new().await;
+    setup.proxy.set(Fault::CutAfter(Direction::Down, 4, Termination::Reset));
+    let (mut client, mut server) = setup.pair().await;
     server.write_all(&[1; 100_000]).await.unwrap();
     assert_eq!(rest(&mut client).await, Err(ErrorKind::ConnectionReset));
-    let stats = rig.nobody_is_left().await;
+    let stats = setup.nobody_is_left().await;
     assert_eq!(stats.down, 4);
 }
 
 #[tokio::test]
 async fn dialling_can_be_reset_or_refused_and_the_port_stays() {
-    let rig = Rig::new().await;
-    let addr = rig.proxy.addr();
-    rig.proxy.set_dials(Dials::Reset);
+    let setup = Setup::new().await;
+    let addr = setup.proxy.addr();
+    setup.proxy.set_dials(Dials::Reset);
     // Told to the accepting task; until it knows, dialling still works.
     let is_reset = async {
         loop {
@@ -264,7 +264,7 @@ async fn dialling_can_be_reset_or_refused_and_the_port_stays() {
     };
     within(is_reset).await;
 
-    rig.proxy.set_dials(Dials::Closed);
+    setup.proxy.set_dials(Dials::Closed);
     let is_refused = async {
         loop {
             match TcpStream::connect(addr).await {
@@ -277,7 +277,7 @@ async fn dialling_can_be_reset_or_refused_and_the_port_stays() {
     #[cfg(target_os = "linux")]
     assert_eq!(TcpSocket::new_v4().unwrap().bind(addr).unwrap_err().kind(), ErrorKind::AddrInUse);
 
-    rig.proxy.set_dials(Dials::Pass);
+    setup.proxy.set_dials(Dials::Pass);
     let is_back = async {
         loop {
             if let Ok(client) = TcpStream::connect(addr).await {
@@ -287,20 +287,20 @@ async fn dialling_can_be_reset_or_refused_and_the_port_stays() {
         }
     };
     let mut client = within(is_back).await;
-    let (mut server, _) = within(rig.upstream.accept()).await.unwrap();
+    let (mut server, _) = within(setup.upstream.accept()).await.unwrap();
     client.write_all(b"x").await.unwrap();
     read::<1>(&mut server).await;
 }
 
 #[tokio::test]
 async fn another_upstream_gets_those_who_come_later() {
-    let rig = Rig::new().await;
-    let (mut client, mut server) = rig.pair().await;
+    let setup = Setup::new().await;
+    let (mut client, mut server) = setup.pair().await;
     let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    rig.proxy.set_upstream(other.local_addr().unwrap());
+    setup.proxy.set_upstream(other.local_addr().unwrap());
     client.write_all(b"x").await.unwrap();
     read::<1>(&mut server).await;
-    let mut second = TcpStream::connect(rig.proxy.addr()).await.unwrap();
+    let mut second = TcpStream::connect(setup.proxy.addr()).await.unwrap();
     let (mut server, _) = within(other.accept()).await.unwrap();
     second.write_all(b"y").await.unwrap();
     read::<1>(&mut server).await;
@@ -308,19 +308,19 @@ async fn another_upstream_gets_those_who_come_later() {
 
 #[tokio::test]
 async fn an_upstream_that_is_not_there_is_a_reset() {
-    let rig = Rig::new().await;
-    drop(rig.upstream);
-    let mut client = TcpStream::connect(rig.proxy.addr()).await.unwrap();
+    let setup = Setup::new().await;
+    drop(setup.upstream);
+    let mut client = TcpStream::connect(setup.proxy.addr()).await.unwrap();
     assert_eq!(rest(&mut client).await, Err(ErrorKind::ConnectionReset));
 }
 
 #[tokio::test]
 async fn dropping_the_proxy_resets_everything_and_frees_the_port() {
-    let rig = Rig::new().await;
-    let (mut client, mut server) = rig.pair().await;
-    rig.proxy.set(Fault::Hole(Direction::Both));
-    let addr = rig.proxy.addr();
-    drop(rig.proxy);
+    let setup = Setup::new().await;
+    let (mut client, mut server) = setup.pair().await;
+    setup.proxy.set(Fault::Hole(Direction::Both));
+    let addr = setup.proxy.addr();
+    drop(setup.proxy);
     assert_eq!(rest(&mut client).await, Err(ErrorKind::ConnectionReset));
     assert_eq!(rest(&mut server).await, Err(ErrorKind::ConnectionReset));
     let is_free = async {
@@ -333,20 +333,20 @@ async fn dropping_the_proxy_resets_everything_and_frees_the_port() {
 
 #[tokio::test]
 async fn a_schedule_is_played_in_order() {
-    let rig = Rig::new().await;
+    let setup = Setup::new().await;
     let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstreams: [SocketAddr; 2] =
-        [rig.upstream.local_addr().unwrap(), other.local_addr().unwrap()];
-    let (mut client, _server) = rig.pair().await;
+        [setup.upstream.local_addr().unwrap(), other.local_addr().unwrap()];
+    let (mut client, _server) = setup.pair().await;
     let schedule = Schedule::new([
         (SHORT, ScheduledFault::Fault(Fault::Cut(Termination::Reset))),
         (Duration::ZERO, ScheduledFault::Upstream(3)),
         (SHORT, ScheduledFault::Dials(Dials::Pass)),
     ]);
     assert_eq!(schedule.acts()[0], (Duration::ZERO, ScheduledFault::Upstream(3)));
-    within(rig.proxy.play(&schedule, &upstreams)).await;
+    within(setup.proxy.play(&schedule, &upstreams)).await;
     assert_eq!(rest(&mut client).await, Err(ErrorKind::ConnectionReset));
-    let _second = TcpStream::connect(rig.proxy.addr()).await.unwrap();
+    let _second = TcpStream::connect(setup.proxy.addr()).await.unwrap();
     within(other.accept()).await.unwrap();
 }
 

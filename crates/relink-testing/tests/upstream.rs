@@ -19,12 +19,12 @@ const LOOPBACK: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// A front and what is behind it.
-struct Rig {
+struct Setup {
     front: Server,
     behind: Server,
 }
 
-impl Rig {
+impl Setup {
     async fn new(front: impl Into<Script>, behind: impl Into<Script>) -> Self {
         let behind = start(behind).await;
         let front = Server::bind_before(LOOPBACK, front, upstream(&behind)).await.unwrap();
@@ -51,24 +51,24 @@ fn upstream(server: &Server) -> Upstream {
 
 #[tokio::test]
 async fn it_serves_those_who_ask_for_its_subprotocol() {
-    let rig = Rig::new(Script::echo(), Connection::new().send_text("welcome").wait(LONG)).await;
-    let mut client = rig.client().await;
+    let setup = Setup::new(Script::echo(), Connection::new().send_text("welcome").wait(LONG)).await;
+    let mut client = setup.client().await;
     assert_eq!(receive(&mut client).await, Message::text("welcome"));
     client.send(Message::binary(vec![1, 2])).await.unwrap();
-    seen(&rig.behind, |what| *what == EventKind::Binary(vec![1, 2])).await;
-    seen(&rig.front, |what| *what == EventKind::UpstreamText("welcome".into())).await;
-    seen(&rig.front, |what| *what == EventKind::Binary(vec![1, 2])).await;
+    seen(&setup.behind, |what| *what == EventKind::Binary(vec![1, 2])).await;
+    seen(&setup.front, |what| *what == EventKind::UpstreamText("welcome".into())).await;
+    seen(&setup.front, |what| *what == EventKind::Binary(vec![1, 2])).await;
     // It knows what was asked for.
-    let accepted = seen(&rig.behind, |what| matches!(what, EventKind::Accepted { .. })).await;
+    let accepted = seen(&setup.behind, |what| matches!(what, EventKind::Accepted { .. })).await;
     let request = accepted.kind.request().unwrap();
     assert_eq!((request.path(), request.query()), ("/room", Some("x=1")));
     assert_eq!(request.header("authorization"), Some("Bearer s3cret"));
     assert_eq!(request.header("sec-websocket-protocol"), Some("chat.v2"));
 
-    let mut other = connect(&rig.front).await;
+    let mut other = connect(&setup.front).await;
     other.send(Message::text("echo")).await.unwrap();
     assert_eq!(receive(&mut other).await, Message::text("echo"));
-    assert_eq!(rig.behind.connections(), 1);
+    assert_eq!(setup.behind.connections(), 1);
 }
 
 #[tokio::test]
@@ -94,12 +94,12 @@ async fn one_for_all_serves_everybody_and_agrees_on_nothing() {
 
 #[tokio::test]
 async fn before_the_echo_it_takes_in_and_is_not_heard() {
-    let rig =
-        Rig::new(Connection::new().expect_text("go").send_text("by the script"), Script::echo())
+    let setup =
+        Setup::new(Connection::new().expect_text("go").send_text("by the script"), Script::echo())
             .await;
-    let mut client = rig.client().await;
+    let mut client = setup.client().await;
     client.send(Message::text("early")).await.unwrap();
-    seen(&rig.behind, |what| *what == EventKind::Text("early".into())).await;
+    seen(&setup.behind, |what| *what == EventKind::Text("early".into())).await;
     assert!(timeout(Duration::from_millis(50), client.next()).await.is_err());
     client.send(Message::text("go")).await.unwrap();
     for expected in ["by the script", "early", "go"] {
@@ -109,67 +109,68 @@ async fn before_the_echo_it_takes_in_and_is_not_heard() {
 
 #[tokio::test]
 async fn its_close_reaches_the_client() {
-    let rig =
-        Rig::new(Script::echo(), Connection::new().expect_text("x").close(4009, "replaced")).await;
-    let mut client = rig.client().await;
+    let setup =
+        Setup::new(Script::echo(), Connection::new().expect_text("x").close(4009, "replaced"))
+            .await;
+    let mut client = setup.client().await;
     client.send(Message::text("x")).await.unwrap();
     assert_eq!(receive_close(&mut client).await, Some((4009, "replaced".into())));
     assert!(matches!(
-        end_of(&rig.front, 1).await,
+        end_of(&setup.front, 1).await,
         EventKind::Closed { code: Some(4009), answered: true, .. }
     ));
 }
 
 #[tokio::test]
 async fn its_end_without_a_close_reaches_the_client_too() {
-    let rig = Rig::new(Script::echo(), Connection::new().expect_text("x").reset()).await;
-    let mut client = rig.client().await;
+    let setup = Setup::new(Script::echo(), Connection::new().expect_text("x").reset()).await;
+    let mut client = setup.client().await;
     client.send(Message::text("x")).await.unwrap();
     receive_error(&mut client).await;
-    assert_eq!(end_of(&rig.front, 1).await, EventKind::Dropped);
+    assert_eq!(end_of(&setup.front, 1).await, EventKind::Dropped);
 }
 
 #[tokio::test]
 async fn the_clients_close_reaches_it_behind_all_that_was_said() {
-    let rig = Rig::new(Script::echo(), Connection::new().wait(LONG)).await;
-    let mut client = rig.client().await;
+    let setup = Setup::new(Script::echo(), Connection::new().wait(LONG)).await;
+    let mut client = setup.client().await;
     for number in 0..100 {
         client.send(Message::text(number.to_string())).await.unwrap();
     }
     client.close(Some(CloseFrame { code: 4123.into(), reason: "bye".into() })).await.unwrap();
     assert_eq!(
-        end_of(&rig.behind, 1).await,
+        end_of(&setup.behind, 1).await,
         EventKind::PeerClosed { code: Some(4123), reason: "bye".into() }
     );
-    assert!(rig.behind.events().iter().any(|event| event.kind == EventKind::Text("99".into())));
+    assert!(setup.behind.events().iter().any(|event| event.kind == EventKind::Text("99".into())));
 }
 
 #[tokio::test]
 async fn where_the_script_closes_it_sees_a_loss() {
-    let rig =
-        Rig::new(Connection::new().expect_text("x").close(1001, "deploy"), Script::echo()).await;
-    let mut client = rig.client().await;
+    let setup =
+        Setup::new(Connection::new().expect_text("x").close(1001, "deploy"), Script::echo()).await;
+    let mut client = setup.client().await;
     client.send(Message::text("x")).await.unwrap();
     assert_eq!(receive_close(&mut client).await, Some((1001, "deploy".into())));
-    assert!(matches!(end_of(&rig.behind, 1).await, EventKind::PeerLost { .. }));
+    assert!(matches!(end_of(&setup.behind, 1).await, EventKind::PeerLost { .. }));
 }
 
 #[tokio::test]
 async fn its_refusal_is_the_fronts() {
-    let rig = Rig::new(Script::echo(), Script::refuse(Refusal::new(429).retry_after(7))).await;
-    let Error::Http(response) = within(connect_async(rig.request())).await.unwrap_err() else {
+    let setup = Setup::new(Script::echo(), Script::refuse(Refusal::new(429).retry_after(7))).await;
+    let Error::Http(response) = within(connect_async(setup.request())).await.unwrap_err() else {
         panic!("no refusal");
     };
     assert_eq!(
         (response.status().as_u16(), &response.headers()["retry-after"]),
         (429, &"7".parse().unwrap())
     );
-    assert!(matches!(end_of(&rig.front, 1).await, EventKind::Refused { status: 429, .. }));
+    assert!(matches!(end_of(&setup.front, 1).await, EventKind::Refused { status: 429, .. }));
 }
 
 #[tokio::test]
 async fn where_it_is_not_there_the_front_says_502() {
-    let Rig { front, behind } = Rig::new(Script::echo(), Script::echo()).await;
+    let Setup { front, behind } = Setup::new(Script::echo(), Script::echo()).await;
     behind.stop().await;
     let request =
         ClientRequestBuilder::new(front.url().parse().unwrap()).with_sub_protocol("chat.v2");
@@ -197,8 +198,8 @@ async fn others_can_be_refused() {
 #[tokio::test]
 async fn a_flood_in_both_directions_gets_through() {
     const COUNT: usize = 3_000;
-    let rig = Rig::new(Script::echo(), Script::echo()).await;
-    let (mut sink, mut stream) = rig.client().await.split();
+    let setup = Setup::new(Script::echo(), Script::echo()).await;
+    let (mut sink, mut stream) = setup.client().await.split();
     let flood = async {
         for number in 0..COUNT {
             sink.send(Message::binary(vec![(number % 256) as u8; 4096])).await.unwrap();
@@ -215,10 +216,10 @@ async fn a_flood_in_both_directions_gets_through() {
 
 #[tokio::test]
 async fn stopping_the_front_ends_what_is_behind() {
-    let rig = Rig::new(Script::echo(), Script::echo()).await;
-    let mut client = rig.client().await;
-    rig.front.stop().await;
+    let setup = Setup::new(Script::echo(), Script::echo()).await;
+    let mut client = setup.client().await;
+    setup.front.stop().await;
     let Error::Io(error) = receive_error(&mut client).await else { panic!("no reset") };
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    assert!(matches!(end_of(&rig.behind, 1).await, EventKind::PeerLost { .. }));
+    assert!(matches!(end_of(&setup.behind, 1).await, EventKind::PeerLost { .. }));
 }
