@@ -20,14 +20,8 @@
 //! ```
 //! use relink_profiles::StateMapper;
 //! use relink::{Address, Instant, Session, SessionAction, SessionInput};
-//! # struct Dice(u64);
-//! # impl rand_core::TryRng for Dice {
-//! #     type Error = core::convert::Infallible;
-//! #     fn try_next_u32(&mut self) -> Result<u32, Self::Error> { Ok(self.try_next_u64()? as u32) }
-//! #     fn try_next_u64(&mut self) -> Result<u64, Self::Error> { self.0 += 1; Ok(self.0) }
-//! #     fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> { Ok(()) }
-//! # }
-//! # let rng = Dice(0);
+//! # use relink::rand_core::SeedableRng;
+//! # let rng = rand_pcg::Pcg32::seed_from_u64(0);
 //! let profile = relink_profiles::by_name("agora_rtm").expect("there is one");
 //! let address = Address::from("wss://example.org/rtm");
 //! let protocol = (profile.protocol)(&address);

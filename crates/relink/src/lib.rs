@@ -48,16 +48,8 @@
 //!     Event, Failure, Instant, Plain, Session, SessionAction, SessionConfig, SessionId,
 //!     SessionInput, State,
 //! };
-//! # struct Dice(u64);
-//! # impl rand_core::TryRng for Dice {
-//! #     type Error = core::convert::Infallible;
-//! #     fn try_next_u32(&mut self) -> Result<u32, Self::Error> { Ok((self.try_next_u64()? >> 32) as u32) }
-//! #     fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-//! #         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407); Ok(self.0)
-//! #     }
-//! #     fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> { Ok(()) }
-//! # }
-//! # let rng = Dice(1);
+//! # use relink::rand_core::SeedableRng;
+//! # let rng = rand_pcg::Pcg32::seed_from_u64(1);
 //! let addresses = vec!["wss://example.org/feed".into()];
 //! let mut session = Session::new(SessionConfig::default(), addresses, Plain::default(), rng)?;
 //! let mut now = Instant::ORIGIN;
