@@ -105,7 +105,7 @@ fn d02_awaiting_connection_at_once_and_until_the_servers_first_word() {
     rig.open();
     rig.advance(millis(10_001));
     assert_eq!(rig.state(), State::Connecting(Phase::Waiting));
-    assert_eq!(rig.waits(), [secs(2)]);
+    assert_eq!(rig.delays(), [secs(2)]);
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn d03_redirect_loops_are_bounded() {
     }
     assert_eq!(rig.dials().len(), 6, "five redirects in one attempt");
     assert_eq!(
-        (rig.machine().link().attempts(), rig.waits()),
+        (rig.machine().link().attempts(), rig.delays()),
         (1, vec![secs(2)]),
         "then it has failed"
     );

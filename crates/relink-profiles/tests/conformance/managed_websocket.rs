@@ -154,7 +154,10 @@ fn w05_normal_closures_come_back_in_the_text() {
         rig.stable();
         rig.peer().close(code);
         assert_eq!(rig.word(), "RECONNECTING");
-        assert!(rig.waits()[0] >= millis(250) && rig.waits()[0] <= millis(500), "minimal backoff");
+        assert!(
+            rig.delays()[0] >= millis(250) && rig.delays()[0] <= millis(500),
+            "minimal backoff"
+        );
     }
     let mut rig = Rig::new(&PROFILE_PROSE);
     rig.stable();
@@ -276,7 +279,7 @@ fn w17_a_strategy_for_each_close_code() {
         let mut rig = Rig::new(&PROFILE_PROSE);
         rig.stable();
         rig.peer().close(code);
-        rig.waits().first().copied()
+        rig.delays().first().copied()
     };
     for code in [1000, 1001] {
         assert!(wait(code).unwrap() <= millis(500), "{code}: minimal backoff");
@@ -288,7 +291,7 @@ fn w17_a_strategy_for_each_close_code() {
     rig.stable();
     rig.outage();
     rig.advance(secs(6));
-    let waits = rig.waits();
+    let waits = rig.delays();
     assert!(waits.windows(2).all(|pair| pair[1] >= pair[0] * 3 / 2), "{waits:?}");
     assert_eq!(
         policy.on_close(CloseCode(1008)),

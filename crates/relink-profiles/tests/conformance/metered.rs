@@ -54,7 +54,7 @@ fn m01_from_half_a_second_doubled_to_30_s_give_or_take_a_fifth() {
     }
     let delays = drawn(backoff, 12);
     assert_eq!(rig.dialled_after(lost), summed(&delays), "the delays of the seed");
-    assert_eq!(rig.waits()[..12], delays[..]);
+    assert_eq!(rig.delays()[..12], delays[..]);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn m06_the_concurrent_cap_has_a_floor_of_30_s_under_every_delay() {
         rig.next_dial();
         rig.handshake();
     }
-    let waits = rig.waits();
+    let waits = rig.delays();
     assert_eq!(waits.len(), 20);
     assert!(waits.iter().all(|wait| *wait >= secs(30)), "{waits:?}");
     assert!(waits.iter().all(|wait| *wait <= secs(60)), "{waits:?}");
@@ -220,7 +220,7 @@ fn m07_going_away_and_abnormal_are_retried_on_the_normal_curve() {
             Some(code) => rig.peer().close(code),
             None => rig.peer().reset(),
         }
-        assert_eq!(rig.waits(), [normal], "{code:?}");
+        assert_eq!(rig.delays(), [normal], "{code:?}");
         assert!(normal >= millis(400) && normal <= millis(600));
     }
 }
@@ -338,7 +338,7 @@ fn m12_going_away_is_told_before_the_close_and_honoured_only_if_asked_for() {
     rig.peer().send(hint);
     rig.peer().close(1001);
     rig.expect(["going away, back in 3s", "drop", "lost (1001)"]);
-    assert_eq!(rig.waits(), [normal], "reported, and no more");
+    assert_eq!(rig.delays(), [normal], "reported, and no more");
 
     let waits: Vec<_> = (0..200)
         .map(|seed| {
@@ -348,7 +348,7 @@ fn m12_going_away_is_told_before_the_close_and_honoured_only_if_asked_for() {
             rig.stable();
             rig.peer().send(hint);
             rig.peer().close(1001);
-            rig.waits()[0]
+            rig.delays()[0]
         })
         .collect();
     assert!(
@@ -464,7 +464,7 @@ fn m17_retry_now_dials_at_once_with_a_fresh_backoff() {
     let (now, dials) = (rig.now(), rig.dials().len());
     rig.retry_now();
     assert_eq!((rig.dials().len(), rig.dials().last().unwrap().at), (dials + 1, now));
-    let wait = *rig.waits().last().unwrap();
+    let wait = *rig.delays().last().unwrap();
     assert!(wait <= millis(600), "from the bottom of the curve: {wait:?}");
     // It works at the end, too.
     rig.advance(secs(86_400));

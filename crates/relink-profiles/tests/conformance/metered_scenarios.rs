@@ -116,7 +116,7 @@ fn m24_concurrent_cap() {
     rig.peer().on_dial(OnDial::Flap { after: millis(10), code: CloseCode(4010) });
     rig.peer().close(4010);
     rig.advance(secs(200));
-    assert!(rig.waits().iter().all(|wait| *wait >= secs(30)));
+    assert!(rig.delays().iter().all(|wait| *wait >= secs(30)));
     assert!((3..=7).contains(&rig.dials().len()), "{}", rig.dials().len());
     rig.up(); // one frees
     assert_eq!(rig.word(), "connected");

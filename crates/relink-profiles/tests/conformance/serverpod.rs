@@ -16,7 +16,7 @@ fn s01_a_table_of_delays() {
     let lost = rig.outage();
     rig.advance(secs(31));
     assert_eq!(rig.dialled_after(lost), summed(&[1, 2, 4, 8, 16].map(secs)));
-    assert_eq!(rig.waits(), [1, 2, 4, 8, 16].map(secs));
+    assert_eq!(rig.delays(), [1, 2, 4, 8, 16].map(secs));
 }
 
 #[test]

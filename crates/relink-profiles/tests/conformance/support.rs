@@ -79,20 +79,6 @@ impl Rig {
         &self.events
     }
 
-    /// How long the link said it would wait, each time.
-    pub(crate) fn waits(&mut self) -> Vec<Duration> {
-        let wait = |event: &Event| {
-            if let Event::AttemptFailed { retry_in, .. } | Event::Disconnected { retry_in, .. } =
-                event
-            {
-                *retry_in
-            } else {
-                None
-            }
-        };
-        self.events().iter().filter_map(wait).collect()
-    }
-
     /// When the link dialled, counted from `since`.
     pub(crate) fn dialled_after(&self, since: Instant) -> Vec<Duration> {
         let later = self.sim.dials().iter().filter(|dial| dial.at >= since);
