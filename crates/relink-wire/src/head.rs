@@ -54,12 +54,12 @@ impl Heads {
         &mut self,
         input: &mut Input,
     ) -> Result<Option<Request<()>>, HeadError> {
+        let bytes = input.unread().trim_ascii_start();
+        if !bytes.iter().zip(b"GET ").all(|(byte, wanted)| byte == wanted) {
+            return Err(malformed("a WebSocket is asked for with GET"));
+        }
         let Some(end) = self.find_end(input.unread()) else {
             self.expect_more()?;
-            let bytes = input.unread().trim_ascii_start();
-            if !bytes.iter().zip(b"GET ").all(|(byte, wanted)| byte == wanted) {
-                return Err(malformed("a WebSocket is asked for with GET"));
-            }
             return Ok(None);
         };
         let request = parse_request(input.unread().get(..end).unwrap_or_default(), self.lines)?;

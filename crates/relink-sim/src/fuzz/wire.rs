@@ -1,10 +1,13 @@
 //! Frames and arbitrary bytes through the WebSocket of the drivers and the server, with tungstenite
 //! as the judge.
 
+use std::fmt::Debug;
 use std::io::{self, Read, Write};
 
 use arbitrary::{Result, Unstructured};
-use relink_wire::{CloseFrame, Error, Frame, Limits, Role, WebSocket};
+use relink_wire::{
+    ClientHandshake, CloseFrame, Error, Frame, Limits, Role, ServerHandshake, WebSocket,
+};
 use tungstenite::protocol::{Role as JudgeRole, WebSocketConfig};
 use tungstenite::{Error as JudgeError, Message};
 
@@ -24,6 +27,9 @@ pub fn wire(data: &[u8]) {
 }
 
 fn run(bytes: &mut Unstructured<'_>) -> Result<()> {
+    if bytes.ratio(1, 8)? {
+        return handshakes(bytes);
+    }
     let role = if bytes.arbitrary()? { Role::Client } else { Role::Server };
     let stream = stream(role, bytes)?;
     let heard = listen(role, &stream, &mut Unstructured::new(&[]))?;
@@ -31,6 +37,44 @@ fn run(bytes: &mut Unstructured<'_>) -> Result<()> {
     assert_eq!(heard, chunked, "in other chunks the same bytes say something else");
     compare(&heard, &stream, role);
     Ok(())
+}
+
+/// Heads of HTTP say the same in any chunks, to a client and to a server.
+fn handshakes(bytes: &mut Unstructured<'_>) -> Result<()> {
+    let begins =
+        ["", "HTTP/1.1 101\r\nA: b\n", "HTTP/1.1 100\r\n\r\n", "GET / HTTP/1.1\r\nA: b\r\n"];
+    let mut head = bytes.choose(&begins)?.as_bytes().to_vec();
+    head.extend(bytes.arbitrary::<Vec<u8>>()?);
+    head.extend(bytes.choose(&["", "\n\n", "\r\n\r\n"])?.bytes());
+    let request = http::Request::get("ws://peer/").body(()).expect("a plain address");
+    let ask = || ClientHandshake::new(&request).expect("a plain request");
+    let (mut whole, mut chunked) = (ask(), ask());
+    whole.input().extend(&head);
+    let expected = said(&whole.poll_answer());
+    let (mut server, mut chunked_server) = (ServerHandshake::new(900), ServerHandshake::new(900));
+    server.input().extend(&head);
+    let requested = said(&server.poll_request());
+    let (mut answer, mut request) = ("Ok(None)".to_owned(), "Ok(None)".to_owned());
+    let mut rest = head.as_slice();
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at(bytes.int_in_range(1..=rest.len())?);
+        rest = after;
+        if answer == "Ok(None)" {
+            chunked.input().extend(chunk);
+            answer = said(&chunked.poll_answer());
+        }
+        if request == "Ok(None)" {
+            chunked_server.input().extend(chunk);
+            request = said(&chunked_server.poll_request());
+        }
+    }
+    assert_eq!((answer, request), (expected, requested), "in other chunks");
+    Ok(())
+}
+
+/// The head; that something is wrong may show early, as something else.
+fn said<T: Debug, E>(head: &std::result::Result<T, E>) -> String {
+    head.as_ref().map_or("an error".to_owned(), |head| format!("Ok({head:?})"))
 }
 
 /// Mostly frames as the peer may send them, some that it may not, and at times a broken byte.
