@@ -130,7 +130,10 @@ impl Model {
             self.answers.stable(true);
         } else if is_up && is_proof {
             self.answers.stable(after == State::Connected);
-        } else if input == Input::RetryNow && self.phase() == Some(Phase::Waiting) {
+        } else if input == Input::RetryNow
+            && self.phase() == Some(Phase::Waiting)
+            && self.leaving.is_none()
+        {
             self.answers.reset_failures();
         } else if matches!(input, Input::Hint(Hint::Online | Hint::Wake)) {
             self.answers.doubt();
