@@ -1,4 +1,4 @@
-//! async-std as a [`Runtime`](relink_driver::Runtime): connect, clock, sleep, spawn.
+//! async-std as a [`Runtime`]: connect, clock, sleep, spawn.
 
 use std::future::Future;
 use std::io;

@@ -132,7 +132,7 @@ impl<P: Speak<Frame = ServerFrame>> Peer<'_, P> {
         messages.map(|message| decoded(&message)).collect()
     }
 
-    /// The same, one [line](line) each.
+    /// The same, one [line](fn@line) each.
     #[track_caller]
     pub fn lines(&mut self) -> Vec<String> {
         self.frames().iter().map(line).collect()

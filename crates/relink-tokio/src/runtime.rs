@@ -1,4 +1,4 @@
-//! Tokio as a [`Runtime`](relink_driver::Runtime): connect, clock, sleep, spawn.
+//! Tokio as a [`Runtime`]: connect, clock, sleep, spawn.
 
 use std::future::Future;
 use std::io;
