@@ -1,0 +1,100 @@
+//! From what was configured to a running link.
+
+use std::sync::Arc;
+
+use rand::rngs::SmallRng;
+use relink::protocol::Given;
+use relink::{ConfigError, Session, SessionInput};
+
+use super::{BuildError, Builder};
+use crate::client::{Client, Events, spawn};
+use crate::connection::Connection;
+use crate::dial::Dialer;
+use crate::engine::Engine;
+use crate::handle_state::Shared;
+use crate::preset::Made;
+use crate::request::Endpoint;
+use crate::runtime::Runtime;
+use crate::suspend;
+use crate::trace::Trace;
+use crate::wire::largest;
+
+impl<Rt: Runtime> Builder<Rt> {
+    /// Starts the link in a task of its own.
+    ///
+    /// # Errors
+    ///
+    /// The first mistake of the configuration; nothing was dialed.
+    pub fn spawn(self) -> Result<(Client, Events), BuildError> {
+        Ok(spawn(self.engine()?))
+    }
+
+    /// Starts the link without a task: it lives while it is polled.
+    ///
+    /// # Errors
+    ///
+    /// As for [`spawn`](Self::spawn).
+    pub fn connect(self) -> Result<Connection<Rt>, BuildError> {
+        Ok(Connection::new(self.engine()?))
+    }
+
+    fn engine(self) -> Result<Engine<Rt>, BuildError> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        let Made { mut config, protocol, placement } = self.config.make();
+        let mut template = self.template;
+        template.placement = self.placement.unwrap_or(placement);
+        template.check(self.providers.token.is_some())?;
+        all_as_secure_as_the_first(&template.endpoints)?;
+        let endpoints: Vec<_> =
+            template.endpoints.iter().map(|endpoint| endpoint.address.clone()).collect();
+
+        #[cfg(feature = "tls")]
+        let tls = {
+            let mut tls = self.tls;
+            if template.endpoints.iter().any(|endpoint| endpoint.origin.is_secure()) {
+                tls.prepare()?;
+            }
+            tls
+        };
+        let dialer = Dialer {
+            template,
+            limits: self.limits,
+            connector: self.connector,
+            #[cfg(feature = "tls")]
+            tls,
+        };
+        config.link.credentials.fetch |= self.providers.token.is_some();
+        config.link.credentials.address |= self.providers.address.is_some();
+        let mut protocol = self.protocol.unwrap_or(protocol);
+        protocol.reads_at_most(largest(self.limits)?)?;
+        if let Some(resume) = &self.resume {
+            protocol.check(Given::Resume(resume)).map_err(ConfigError::from)?;
+        }
+        let trace = Trace::link(&endpoints[0]);
+        let mut session = Session::new(config, endpoints, protocol, rand::make_rng::<SmallRng>())?;
+        if let Some(resume) = self.resume {
+            session.resume_from(resume);
+        }
+        let clock = self.runtime.clone();
+        let shared = Arc::new(Shared::new(session, self.inbox, Box::new(move || clock.now())));
+        suspend::watch(&shared);
+        shared.tell(SessionInput::Connect);
+        Ok(Engine::new(self.runtime, shared, dialer, self.providers, trace))
+    }
+}
+
+/// Otherwise an attacker who blocks the encrypted endpoint would see the secrets of the link in
+/// plain text.
+fn all_as_secure_as_the_first(endpoints: &[Endpoint]) -> Result<(), BuildError> {
+    let Some(first) = endpoints.first().filter(|first| first.origin.is_secure()) else {
+        return Ok(());
+    };
+    match endpoints.iter().find(|endpoint| !endpoint.origin.is_secure()) {
+        Some(Endpoint { address, .. }) => {
+            Err(BuildError::Insecure { endpoint: address.clone(), first: first.address.clone() })
+        }
+        None => Ok(()),
+    }
+}
