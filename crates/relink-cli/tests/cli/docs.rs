@@ -6,6 +6,8 @@ use std::path::Path;
 use relink_testing::Script;
 use serde_json::Value;
 
+use crate::support::STEPS;
+
 fn document(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
     std::fs::read_to_string(path).expect("the document is there")
@@ -70,19 +72,7 @@ fn every_script_in_the_document_can_be_followed() {
         let parsed = Script::from_toml(script);
         assert!(parsed.is_ok(), "{parsed:?} in\n{script}");
     }
-    let steps = [
-        "accept",
-        "refuse",
-        "garbage",
-        "blackhole",
-        "send",
-        "expect",
-        "echo",
-        "wait",
-        "ping",
-        "silent",
-    ];
-    for step in steps.into_iter().chain(["close", "close-no-code", "drop", "reset"]) {
+    for step in STEPS {
         assert!(
             document.contains(&format!("| `{step}` |")) || document.contains(&format!("`{step}`")),
             "{step}"

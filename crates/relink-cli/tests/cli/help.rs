@@ -1,6 +1,6 @@
 //! What a person reads first.
 
-use crate::support::Relink;
+use crate::support::{Relink, STEPS};
 
 fn page<const N: usize>(args: [&str; N]) -> String {
     let ended = Relink::run(args);
@@ -36,19 +36,7 @@ fn the_help_says_what_programs_need_to_know() {
     {
         assert!(help.contains(word), "{word}");
     }
-    let steps = [
-        "accept",
-        "refuse",
-        "garbage",
-        "blackhole",
-        "send",
-        "expect",
-        "echo",
-        "wait",
-        "ping",
-        "silent",
-    ];
-    for step in steps.into_iter().chain(["close", "close-no-code", "drop", "reset"]) {
+    for step in STEPS {
         assert!(help.contains(step), "{step}");
     }
 }

@@ -12,6 +12,25 @@ use relink_testing::{EventKind, Script, Server, ServerEvent};
 use serde_json::Value;
 use tokio::time::Instant;
 
+/// What a script can do: the help and the document name each.
+pub(crate) const STEPS: [&str; 15] = [
+    "accept",
+    "refuse",
+    "garbage",
+    "blackhole",
+    "send",
+    "expect",
+    "echo",
+    "echo-until",
+    "wait",
+    "ping",
+    "silent",
+    "close",
+    "close-no-code",
+    "drop",
+    "reset",
+];
+
 /// Far above anything that should happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
