@@ -39,8 +39,8 @@ impl<E> ClientCell<E> {
         Self { make: Box::new(make), last: Mutex::new(None) }
     }
 
-    /// Returns the live link, or creates one if there is none, or if the last is closing or closed.
-    /// Concurrent calls get the same one; `make` must not call this.
+    /// Returns the link. Creates one first if there is no link yet, or the last is closing or
+    /// closed. Concurrent calls get the same one; `make` must not call this.
     ///
     /// # Errors
     ///

@@ -56,8 +56,7 @@ fn check(
     field(&speaker.expect("connected")?, "is_reconnect", &false.into())?;
     heard(listener, speaker, "hello")?;
     heard(listener, speaker, r#"{"a":[1,null]}"#)?;
-    // The server closes whoever is silent for 2 s; and it answers pings, or the link would take it
-    // for dead.
+    // The server closes clients that are silent for 2 s, and the link one that answers no pings.
     listener.expect_nothing(Duration::from_secs(4))?;
 
     drop(server);

@@ -89,7 +89,7 @@ impl<K: Ord + Clone> Presence<K> {
     }
 
     /// The link of one of `key`'s connections broke: it may come back until its grace is over.
-    /// Ignored if there is none.
+    /// Does nothing if it has no connection.
     pub fn broken(&mut self, key: &K, now: Instant) {
         if self.members.get(key).is_none_or(|member| member.live == 0) {
             return;

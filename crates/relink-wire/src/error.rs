@@ -18,7 +18,7 @@ pub enum Error {
     /// A text message, or the reason of a close frame, that is not UTF-8.
     #[error("the peer sent text that is not UTF-8")]
     NotUtf8,
-    /// A compressed message that is none.
+    /// A message that is marked as compressed, but is not valid deflate data.
     #[cfg(feature = "deflate")]
     #[error("the peer sent a message that cannot be decompressed")]
     NotDeflate,

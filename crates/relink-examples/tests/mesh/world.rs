@@ -68,8 +68,7 @@ impl World {
         self.link_up(name);
     }
 
-    /// The others know that somebody joined; the list of members is still on its way to the
-    /// newcomer.
+    /// A guest joins: the others have been told, but its own list of members is still on the way.
     pub(crate) fn arrive(&mut self, name: &'static str) {
         self.stays += 1;
         let join = format!("j{}", self.stays);

@@ -129,8 +129,8 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    /// Ends a subscription, for the client or for a problem. The client gets a frame even if there
-    /// is none.
+    /// Ends a subscription, for the client or for a problem. The client gets a frame even if it was
+    /// not subscribed.
     pub(super) fn unsubscribe(
         &mut self,
         id: ConnectionId,

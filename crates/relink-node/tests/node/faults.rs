@@ -283,7 +283,7 @@ impl Storm {
         }
     }
 
-    /// Ends one of the tasks that wait; returns false if there is none.
+    /// Ends one of the waiting tasks. Returns false if no task waits.
     fn finish(&mut self, kind: TaskKind, which: usize, outcome: Outcome) -> bool {
         let Some(task) = self.cluster.take_task(kind, which) else { return false };
         self.cluster.perform(task, outcome);

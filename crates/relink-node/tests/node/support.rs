@@ -62,7 +62,7 @@ pub(crate) trait Short {
     fn send(&mut self, id: ConnectionId, serial: u64, text: &str);
     /// The application publishes in the lobby.
     fn announce(&mut self, node: usize, text: &str);
-    /// Answers the oldest question whether somebody may have a channel.
+    /// Answers the oldest request to authorize a subscription.
     fn authorize_next(&mut self);
     fn authorizing(&self) -> usize;
     /// The oldest request that waits for the store.

@@ -11,7 +11,7 @@ use crate::render::{Chapter, Input, Spot};
 pub(crate) fn chapter() -> Chapter {
     let about = "\
 A connection among the members of a channel, and how much of the list of members it has seen. The list is sent a page
-at a time while the socket has room; what changes while there is none is left out, and the list is sent once more.";
+at a time while the socket has room; changes while the socket is full are left out, and the list is sent once more.";
     Chapter::new("A seat among the members", about, &SPOTS, &INPUTS, state)
 }
 

@@ -275,7 +275,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
-    /// Carries out the next action of the subscriptions. Returns false if there is none.
+    /// Carries out the next action of the subscriptions. Returns false if no action waits.
     pub(super) fn drive_subscriptions(&mut self, now: Instant) -> bool {
         let Some(want) = self.channels.subscriptions.poll_want(now) else { return false };
         match want {
