@@ -10,6 +10,17 @@ fn i32_nothing_breaks_a_link() {
     inputs(300, 600).for_each(|data| fuzz::link(&data));
 }
 
+/// Found by libFuzzer: a connection made and lost in the last moment that the clock can tell.
+#[test]
+fn i32_a_loss_at_the_end_of_time_is_a_loss() {
+    fuzz::link(&[
+        0, 10, 61, 19, 255, 255, 255, 91, 31, 255, 171, 36, 0, 0, 0, 11, 228, 195, 195, 195, 195,
+        195, 196, 91, 75, 91, 116, 91, 91, 91, 175, 175, 175, 175, 175, 175, 175, 175, 91, 31, 255,
+        171, 36, 116, 0, 195, 195, 195, 195, 196, 91, 75, 91, 116, 91, 91, 91, 175, 175, 175, 175,
+        175, 175, 175, 175, 91, 31, 255, 171, 36, 116, 116, 116,
+    ]);
+}
+
 #[test]
 fn i21_nothing_breaks_a_session() {
     inputs(300, 600).for_each(|data| fuzz::session(&data));

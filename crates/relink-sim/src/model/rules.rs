@@ -129,7 +129,8 @@ impl Model {
             self.stable_at = Some(now);
             self.answers.stable(true);
         } else if is_up && is_proof {
-            self.answers.stable(after == State::Connected);
+            // At the end of time no deadline is left to pass: it may have proved stable, or not.
+            self.answers.stable(after == State::Connected && !is_near_the_end(now));
         } else if input == Input::RetryNow
             && self.phase() == Some(Phase::Waiting)
             && self.leaving.is_none()
