@@ -103,7 +103,7 @@ pub enum StoreRequest {
         /// Its user.
         user: String,
     },
-    /// Resumes a session: its next turn begins, and the nodes are notified
+    /// Resumes a session: its next generation begins, and the nodes are notified
     /// ([`StoreEvent::Resumed`]). If it belongs to another user, nothing changes, and the response
     /// names that user. → [`StoreResponse::Session`] or [`StoreResponse::Unknown`]
     Resume {
@@ -118,13 +118,13 @@ pub enum StoreRequest {
         /// Which.
         sessions: Vec<SessionId>,
     },
-    /// Ends a session for good, with its own stream and its memberships, if this is still its turn.
-    /// → [`StoreResponse::Done`]
+    /// Ends a session for good, with its own stream and its memberships, if this is still its
+    /// generation. → [`StoreResponse::Done`]
     End {
         /// Which.
         session: SessionId,
-        /// The turn of the connection that ended it.
-        turn: u64,
+        /// The generation of the connection that ended it.
+        generation: u64,
     },
     /// Ends all sessions of a user for good, with their streams and memberships, on whichever node
     /// they are connected; the nodes are notified ([`StoreEvent::Ended`]). Sessions created later
@@ -140,14 +140,14 @@ pub enum StoreRequest {
     /// Commits the effects of one message of a client, atomically: the publications are appended
     /// and the serial is stored in one step, and only if the serial is the next one of its session.
     /// → [`StoreResponse::Committed`]; [`StoreResponse::Unknown`] if the session no longer exists,
-    /// or is in another turn, so that an outdated node changes nothing; [`StoreResponse::Full`] if
-    /// there is no room for the publications, and nothing has changed. Without publications there
-    /// is always room; a refusal is stored if there is room for it.
+    /// or is in another generation, so that an outdated node changes nothing;
+    /// [`StoreResponse::Full`] if there is no room for the publications, and nothing has changed.
+    /// Without publications there is always room; a refusal is stored if there is room for it.
     Commit {
         /// The session it came from.
         session: SessionId,
-        /// The turn as the node knows it.
-        turn: u64,
+        /// The generation as the node knows it.
+        generation: u64,
         /// Its serial.
         serial: u64,
         /// Its effects.
@@ -226,13 +226,13 @@ pub enum StoreResponse {
         /// The last rejected messages, in order: at most 1,024, and as many as there is room for.
         rejected: Vec<Rejection>,
         /// How often it was resumed, this time included; 0 in a new one.
-        turn: u64,
+        generation: u64,
         /// After a resume: the channels of which the session is a member, each with its current
         /// lease. The node that managed a membership may be gone, so this one does from now on: one
         /// that is not renewed within the grace is ended.
         seats: Vec<(Channel, u64)>,
     },
-    /// The session does not exist, or is in another turn.
+    /// The session does not exist, or is in another generation.
     Unknown,
     /// There is no room now, and nothing was changed.
     Full(Full),
@@ -287,13 +287,13 @@ pub enum StoreEvent {
         /// Who, and which of the two.
         change: MemberChange,
     },
-    /// A session was resumed: a connection of an earlier turn is replaced. For nodes that watch the
-    /// session's stream.
+    /// A session was resumed: a connection of an earlier generation is replaced. For nodes that
+    /// watch the session's stream.
     Resumed {
         /// Which session.
         session: SessionId,
-        /// The turn that began.
-        turn: u64,
+        /// The generation that began.
+        generation: u64,
     },
     /// A session was ended by [`StoreRequest::EndUser`]: its connection is closed. For nodes that
     /// watch the session's stream.

@@ -23,8 +23,8 @@
 //!
 //! A node makes decisions, but has no durable state: sessions, histories and members are in the
 //! store, which takes [`StoreRequest`]s and emits [`StoreEvent`]s. So a client that loses its node
-//! continues at another one, and an outdated node can do no harm: each resume begins a new turn of
-//! the session, and the store refuses requests of an earlier one.
+//! continues at another one, and an outdated node can do no harm: each resume begins a new
+//! generation of the session, and the store refuses requests of an earlier one.
 //!
 //! # Example: a chat in one process
 //!

@@ -149,7 +149,7 @@ async fn w15_everything_is_forgotten_in_time() {
         forever,
         ["relink:held:bob", "relink:in:t", "relink:members:a", "relink:present", "relink:words:a"]
     );
-    ask(&history, StoreRequest::End { session: "t".into(), turn: 0 }).await;
+    ask(&history, StoreRequest::End { session: "t".into(), generation: 0 }).await;
     assert!(
         server.keys().iter().all(|key| server.ask(&["PTTL", key]) != "-1"),
         "{:?}",
@@ -213,7 +213,10 @@ async fn w15_a_server_whose_memory_is_used_up_writes_nothing_and_goes_on_when_th
     assert_eq!(noted, StoreResponse::Committed { received: 2 });
     let resumed =
         ask(&history, StoreRequest::Resume { session: "s".into(), user: "alice".into() }).await;
-    assert!(matches!(resumed, StoreResponse::Session { received: 2, turn: 1, .. }), "{resumed:?}");
+    assert!(
+        matches!(resumed, StoreResponse::Session { received: 2, generation: 1, .. }),
+        "{resumed:?}"
+    );
     contract::keep(&history, "s").await;
     let again = contract::join(&history, "a", "s", contract::member("alice", "other"), 2).await;
     assert_eq!(again, StoreResponse::Joined { join: "j".to_owned() });
@@ -226,7 +229,7 @@ async fn w15_a_server_whose_memory_is_used_up_writes_nothing_and_goes_on_when_th
         StoreResponse::Committed { received: 3 }
     );
     server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
-    ask(&history, StoreRequest::End { session: "s".into(), turn: 1 }).await;
+    ask(&history, StoreRequest::End { session: "s".into(), generation: 1 }).await;
     assert!(!server.keys().iter().any(|key| key.contains(":s:s") || key.ends_with("session:s")));
 }
 

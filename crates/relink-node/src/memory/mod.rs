@@ -97,15 +97,15 @@ impl MemoryStore {
             StoreRequest::Touch { sessions } => StoreResponse::Touched {
                 lost: sessions.into_iter().filter(|session| !self.keep(session)).collect(),
             },
-            StoreRequest::End { session, turn } => {
-                if self.sessions.get(&session).is_some_and(|kept| kept.turn == turn) {
+            StoreRequest::End { session, generation } => {
+                if self.sessions.get(&session).is_some_and(|kept| kept.generation == generation) {
                     self.forget_session(&session);
                 }
                 StoreResponse::Done
             }
             StoreRequest::EndUser { user, ago, frame } => self.end_user(&user, ago, &frame),
-            StoreRequest::Commit { session, turn, serial, publications, rejection } => {
-                self.commit(&session, turn, serial, publications, rejection)
+            StoreRequest::Commit { session, generation, serial, publications, rejection } => {
+                self.commit(&session, generation, serial, publications, rejection)
             }
             StoreRequest::Publish { session, publications } => {
                 let payer = session.as_ref().map(|session| self.payer_of(session));

@@ -21,7 +21,7 @@ pub(super) struct Kept {
     user: Arc<str>,
     received: u64,
     rejected: VecDeque<Rejection>,
-    pub(super) turn: u64,
+    pub(super) generation: u64,
     began: Instant,
     expires: Instant,
     /// When it is checked next: its entry in the order of time.
@@ -45,7 +45,7 @@ impl Kept {
             user: (&*self.user).into(),
             received: self.received,
             rejected: self.rejected.iter().cloned().collect(),
-            turn: self.turn,
+            generation: self.generation,
             seats: Vec::new(),
         }
     }
@@ -69,7 +69,7 @@ impl MemoryStore {
             user,
             received: 0,
             rejected: VecDeque::new(),
-            turn: 0,
+            generation: 0,
             began: self.now,
             expires,
             due: expires,
@@ -86,16 +86,16 @@ impl MemoryStore {
         if *kept.user != *user {
             return kept.answer();
         }
-        kept.turn = kept.turn.saturating_add(1);
+        kept.generation = kept.generation.saturating_add(1);
         kept.expires = self.now + self.config.session_ttl;
-        let (mut answer, turn) = (kept.answer(), kept.turn);
+        let (mut answer, generation) = (kept.answer(), kept.generation);
         if let StoreResponse::Session { seats, .. } = &mut answer {
             let seat = |channel: &Channel| {
                 Some((channel.clone(), self.channels.get(channel)?.lease(&session)?))
             };
             seats.extend(kept.channels.iter().filter_map(seat));
         }
-        self.tell(StoreEvent::Resumed { session, turn });
+        self.tell(StoreEvent::Resumed { session, generation });
         answer
     }
 
@@ -131,12 +131,14 @@ impl MemoryStore {
     pub(super) fn commit(
         &mut self,
         session: &SessionId,
-        turn: u64,
+        generation: u64,
         serial: u64,
         publications: Vec<(Stream, Message)>,
         rejection: Option<Rejection>,
     ) -> StoreResponse {
-        let Some(kept) = self.sessions.get_mut(session).filter(|kept| kept.turn == turn) else {
+        let Some(kept) =
+            self.sessions.get_mut(session).filter(|kept| kept.generation == generation)
+        else {
             return StoreResponse::Unknown;
         };
         if kept.received.checked_add(1) != Some(serial) {

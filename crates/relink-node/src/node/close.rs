@@ -155,8 +155,8 @@ impl<R: Rng> Node<R> {
     }
 
     /// The session was resumed, perhaps at another node, while its old connection is still here.
-    pub(super) fn resumed_elsewhere(&mut self, session: &SessionId, turn: u64) {
-        let known = self.sessions.get(session).filter(|intake| intake.turn < turn);
+    pub(super) fn resumed_elsewhere(&mut self, session: &SessionId, generation: u64) {
+        let known = self.sessions.get(session).filter(|intake| intake.generation < generation);
         if let Some(id) = known.and_then(|intake| intake.connection) {
             self.replace(id);
         }

@@ -206,14 +206,14 @@ impl<R: Rng> Node<R> {
         self.cx.connections.get(id)?.user.clone()
     }
 
-    pub(super) fn created(&mut self, id: ConnectionId, session: SessionId, turn: u64) {
+    pub(super) fn created(&mut self, id: ConnectionId, session: SessionId, generation: u64) {
         let Some(user) = self.greeted_user(id) else {
             // The client went before its session was there, and does not know of it.
-            self.cx.ask(Asker::Node, StoreRequest::End { session, turn });
+            self.cx.ask(Asker::Node, StoreRequest::End { session, generation });
             return;
         };
         count(&mut self.cx.stats.created);
-        self.sessions.begin(session.clone(), user, turn, &self.cx);
+        self.sessions.begin(session.clone(), user, generation, &self.cx);
         self.attach(id, session);
     }
 
@@ -224,14 +224,14 @@ impl<R: Rng> Node<R> {
         user: &str,
         received: u64,
         rejected: Vec<Rejection>,
-        turn: u64,
+        generation: u64,
     ) {
         let Some(asking) = self.greeted_user(id) else { return };
         if *asking != *user {
             return self
                 .refuse_resume(id, Problem::new("wrong_user", "session belongs to another user"));
         }
-        if self.sessions.get(&session).is_some_and(|intake| turn <= intake.turn) {
+        if self.sessions.get(&session).is_some_and(|intake| generation <= intake.generation) {
             // The store allowed another resume after this one, and its response came before this
             // one's: this is the older of two connections.
             return self.replace(id);
@@ -239,7 +239,7 @@ impl<R: Rng> Node<R> {
         if let Some(old) = self.sessions.connection_of(&session) {
             self.replace(old);
         }
-        self.sessions.begin_turn(&session, asking, turn, received, &mut self.cx);
+        self.sessions.begin_generation(&session, asking, generation, received, &mut self.cx);
         count(&mut self.cx.stats.resumed);
         if let Some(greeting) = self.greeting(id) {
             greeting.resumed = true;

@@ -129,7 +129,9 @@ impl<R: Rng> Node<R> {
                 self.streams.published(&stream, epoch, publication, &mut self.cx);
             }
             StoreEvent::MemberChanged { channel, change } => self.member_changed(channel, change),
-            StoreEvent::Resumed { session, turn } => self.resumed_elsewhere(&session, turn),
+            StoreEvent::Resumed { session, generation } => {
+                self.resumed_elsewhere(&session, generation)
+            }
             StoreEvent::Ended { session, frame } => self.end_session(&session, &frame),
             StoreEvent::Lagged => {
                 self.streams.check_all(&mut self.cx);

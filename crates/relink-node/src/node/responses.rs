@@ -36,19 +36,21 @@ impl<R: Rng> Node<R> {
         use StoreResponse as Reply;
         let key = pending.key;
         match (&pending.request, pending.asker, response) {
-            (Ask::Create { session, .. }, Asker::Connection(to), Reply::Session { turn, .. }) => {
-                self.created(to, session.clone(), turn)
-            }
+            (
+                Ask::Create { session, .. },
+                Asker::Connection(to),
+                Reply::Session { generation, .. },
+            ) => self.created(to, session.clone(), generation),
             (Ask::Create { .. }, Asker::Connection(to), Reply::Full(full)) => {
                 self.close_full(to, full)
             }
             (
                 Ask::Resume { session, .. },
                 Asker::Connection(to),
-                Reply::Session { user, received, rejected, turn, seats },
+                Reply::Session { user, received, rejected, generation, seats },
             ) => {
                 self.members.watch_stays(session, seats, self.cx.now);
-                self.resumed(to, session.clone(), &user, received, rejected, turn);
+                self.resumed(to, session.clone(), &user, received, rejected, generation);
             }
             (Ask::Resume { .. }, Asker::Connection(to), Reply::Unknown) => self.resume_unknown(to),
             (Ask::Read { .. }, Asker::Connection(to), Reply::Read { top, missed }) => {

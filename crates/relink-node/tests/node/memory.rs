@@ -55,11 +55,17 @@ fn since(
 fn begin(history: &mut MemoryStore, name: &str, now: Instant) {
     let answer =
         history.answer(StoreRequest::Create { session: session(name), user: "ada".into() }, now);
-    assert!(matches!(answer, StoreResponse::Session { received: 0, turn: 0, .. }));
+    assert!(matches!(answer, StoreResponse::Session { received: 0, generation: 0, .. }));
 }
 
-fn commit(serial: u64, turn: u64, publications: Vec<(Stream, Message)>) -> StoreRequest {
-    StoreRequest::Commit { session: session("s"), turn, serial, publications, rejection: None }
+fn commit(serial: u64, generation: u64, publications: Vec<(Stream, Message)>) -> StoreRequest {
+    StoreRequest::Commit {
+        session: session("s"),
+        generation,
+        serial,
+        publications,
+        rejection: None,
+    }
 }
 
 #[test]
@@ -89,26 +95,28 @@ fn i26_a_commit_happens_once_and_only_in_its_place() {
 }
 
 #[test]
-fn i25_a_turn_that_is_over_stores_and_ends_nothing() {
+fn i25_a_generation_that_is_over_stores_and_ends_nothing() {
     let mut history = history(HistoryConfig::default());
     let now = Instant::ORIGIN;
     begin(&mut history, "s", now);
     let resume = StoreRequest::Resume { session: session("s"), user: "ada".into() };
-    assert!(matches!(history.answer(resume, now), StoreResponse::Session { turn: 1, .. }));
-    assert_eq!(history.poll_news(), Some(StoreEvent::Resumed { session: session("s"), turn: 1 }));
+    assert!(matches!(history.answer(resume, now), StoreResponse::Session { generation: 1, .. }));
+    assert_eq!(
+        history.poll_news(),
+        Some(StoreEvent::Resumed { session: session("s"), generation: 1 })
+    );
     let text = || vec![(channel("a"), "a".into())];
     assert_eq!(history.answer(commit(1, 0, text()), now), StoreResponse::Unknown);
     assert_eq!(
-        history.answer(StoreRequest::End { session: session("s"), turn: 0 }, now),
+        history.answer(StoreRequest::End { session: session("s"), generation: 0 }, now),
         StoreResponse::Done
     );
     assert_eq!(history.answer(commit(1, 1, text()), now), StoreResponse::Committed { received: 1 });
     let stranger = StoreRequest::Resume { session: session("s"), user: "eve".into() };
-    assert!(
-        matches!(history.answer(stranger, now), StoreResponse::Session { user, turn: 1, .. } if user == "ada")
-    );
+    let answer = history.answer(stranger, now);
+    assert!(matches!(answer, StoreResponse::Session { user, generation: 1, .. } if user == "ada"));
     assert_eq!(
-        history.answer(StoreRequest::End { session: session("s"), turn: 1 }, now),
+        history.answer(StoreRequest::End { session: session("s"), generation: 1 }, now),
         StoreResponse::Done
     );
     assert_eq!(history.sessions(), 0);
@@ -124,7 +132,7 @@ fn the_last_1024_rejections_are_kept() {
         let rejection = Some(Rejection { serial, problem });
         let (session, publications) = (session("s"), Vec::new());
         history.answer(
-            StoreRequest::Commit { session, turn: 0, serial, publications, rejection },
+            StoreRequest::Commit { session, generation: 0, serial, publications, rejection },
             now,
         );
     }
@@ -328,7 +336,7 @@ proptest! {
                 Step::Commit { session, serial, stream } => {
                     let publications = vec![(place(stream), Message::from("y")), (place(0), Message::from("z"))];
                     let question = StoreRequest::Commit {
-                        session: name(session), turn: 0, serial, publications: publications.clone(), rejection: None,
+                        session: name(session), generation: 0, serial, publications: publications.clone(), rejection: None,
                     };
                     match history.answer(question, now) {
                         StoreResponse::Unknown => { naive.received.remove(&name(session)); }
@@ -383,7 +391,7 @@ proptest! {
                     }
                 }
                 Step::End { session } => {
-                    history.answer(StoreRequest::End { session: name(session), turn: 0 }, now);
+                    history.answer(StoreRequest::End { session: name(session), generation: 0 }, now);
                     naive.received.remove(&name(session));
                 }
                 Step::Keep { session } => {

@@ -62,7 +62,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Chaos {
     cluster: Cluster,
     /// Ids that were used: one is never used again.
-    generation: [u64; 4],
+    reconnects: [u64; 4],
 }
 
 impl Chaos {
@@ -80,7 +80,7 @@ impl Chaos {
             cluster.hold(kind);
         }
         cluster.advance(secs(100));
-        let mut chaos = Self { cluster, generation: [0; 4] };
+        let mut chaos = Self { cluster, reconnects: [0; 4] };
         (0..4).for_each(|slot| chaos.add_peer(slot));
         chaos
     }
@@ -93,7 +93,7 @@ impl Chaos {
     }
 
     fn id(&self, slot: u64) -> ConnectionId {
-        ConnectionId(self.generation[slot as usize] * 4 + slot)
+        ConnectionId(self.reconnects[slot as usize] * 4 + slot)
     }
 
     fn give(&mut self, input: NodeInput) {
@@ -174,7 +174,7 @@ impl Chaos {
             }
             Step::Hang(slot, code) => {
                 let id = self.id(slot);
-                self.generation[slot as usize] += 1;
+                self.reconnects[slot as usize] += 1;
                 self.add_peer(slot);
                 self.give(NodeInput::Closed { id, code: CloseCode(code) });
             }
@@ -222,7 +222,7 @@ impl Chaos {
                 let publication = relink_node::Publication { offset, message: "rumour".into() };
                 StoreEvent::Published { stream, epoch: u32::from(which), publication }
             }
-            (5, Some(session)) => StoreEvent::Resumed { session, turn: offset },
+            (5, Some(session)) => StoreEvent::Resumed { session, generation: offset },
             (6, Some(session)) => {
                 StoreEvent::Ended { session, frame: CloseFrame::from(CloseCode::ADMIN_DISCONNECT) }
             }

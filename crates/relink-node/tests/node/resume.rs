@@ -25,13 +25,13 @@ fn i25_resume_works_with_nothing_received() {
 fn i25_resume_works_more_than_once() {
     let mut cluster = nodes(1);
     let (mut id, session) = cluster.join(0, "ada");
-    for turn in 1..=5 {
+    for generation in 1..=5 {
         cluster.hang_up(id, 1006);
         cluster.advance(secs(60));
         let (new, welcome) = cluster.come_back(0, "ada", &session);
-        assert!(welcome.resumed, "turn {turn}");
-        assert_eq!(welcome.received, turn - 1);
-        cluster.send(new, turn, "still me");
+        assert!(welcome.resumed, "generation {generation}");
+        assert_eq!(welcome.received, generation - 1);
+        cluster.send(new, generation, "still me");
         id = new;
     }
     assert_eq!(cluster.node(0).stats().resumed, 5);
@@ -79,7 +79,7 @@ fn i25_the_old_node_cannot_end_a_session_that_has_moved_on() {
     assert_eq!(
         cluster.close_code(old),
         Some(4100),
-        "its turn is over, and so is what it wants to store"
+        "its generation is over, and so is what it wants to store"
     );
     let (old, _) = cluster.join(0, "eve");
     cluster.hang_up(old, 1000);
@@ -279,7 +279,7 @@ fn whoever_leaves_during_the_handshake_leaves_nothing_behind() {
 }
 
 #[test]
-fn of_two_resumes_the_later_turn_has_the_session_whichever_answer_comes_first() {
+fn of_two_resumes_the_later_generation_has_the_session_whichever_answer_comes_first() {
     let mut cluster = nodes(1);
     let (first, session) = cluster.join(0, "ada");
     cluster.hang_up(first, 1006);
@@ -329,7 +329,7 @@ fn what_was_under_way_here_before_the_session_went_elsewhere_is_forgotten() {
 fn i25_a_client_whose_session_is_gone_is_told_even_if_it_says_nothing() {
     let mut cluster = nodes(1);
     let (id, session) = cluster.join(0, "ada");
-    let end = StoreRequest::End { session: session.session.clone(), turn: 0 };
+    let end = StoreRequest::End { session: session.session.clone(), generation: 0 };
     cluster.ask_store(end);
     cluster.advance(secs(39));
     assert_eq!(cluster.close_code(id), None);

@@ -265,15 +265,20 @@ fn members_and_refusals_count_in_all_and_the_oldest_messages_make_room_for_them(
         problem: relink::session::Problem::new("no", "x".repeat(1_000)),
     };
     let (publications, rejection) = (Vec::new(), Some(rejection));
-    let refused =
-        StoreRequest::Commit { session: "s".into(), turn: 0, serial: 1, publications, rejection };
+    let refused = StoreRequest::Commit {
+        session: "s".into(),
+        generation: 0,
+        serial: 1,
+        publications,
+        rejection,
+    };
     assert_eq!(
         history.answer(refused, now),
         StoreResponse::Committed { received: 1 },
         "it came, whatever is kept of it"
     );
     assert!(history.bytes() <= 100_000, "{}", history.bytes());
-    history.answer(StoreRequest::End { session: "s".into(), turn: 0 }, now);
+    history.answer(StoreRequest::End { session: "s".into(), generation: 0 }, now);
     assert!(history.bytes() <= 512, "{}", history.bytes());
     assert_eq!(history.answer(publish(), now), StoreResponse::Done);
 }

@@ -120,7 +120,7 @@ fn a_resume_while_a_commit_is_under_way_loses_and_doubles_nothing() {
     cluster.send(old, 1, "one");
     let new = cluster.open(0);
     cluster.hello(new, "ada", Some(session));
-    // The store sees the resume first: the commit belongs to a turn that is over.
+    // The store sees the resume first: the commit belongs to a generation that is over.
     let commit = cluster.take_task(TaskKind::Store, 0).expect("the commit");
     assert!(matches!(
         commit.detail,

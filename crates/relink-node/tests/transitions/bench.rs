@@ -288,9 +288,9 @@ pub(crate) fn read(top: Position, missed: Option<&[u64]>) -> Result<StoreRespons
     Ok(StoreResponse::Read { top, missed })
 }
 
-pub(crate) fn new_session(turn: u64) -> Result<StoreResponse, String> {
+pub(crate) fn new_session(generation: u64) -> Result<StoreResponse, String> {
     let (received, rejected, seats) = (0, Vec::new(), Vec::new());
-    Ok(StoreResponse::Session { user: "ada".into(), received, rejected, turn, seats })
+    Ok(StoreResponse::Session { user: "ada".into(), received, rejected, generation, seats })
 }
 
 pub(crate) fn failed() -> Result<StoreResponse, String> {

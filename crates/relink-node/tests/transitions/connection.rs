@@ -80,12 +80,16 @@ const INPUTS: [Input; 28] = [
     ("store: a session", |it| it.answer(is_create, new_session(0))),
     ("store: the session", |it| it.answer(is_resume, new_session(1))),
     ("store: another user's", |it| {
-        let Ok(StoreResponse::Session { received, rejected, turn, seats, .. }) = new_session(1)
+        let Ok(StoreResponse::Session { received, rejected, generation, seats, .. }) =
+            new_session(1)
         else {
             return false;
         };
         let user = "bob".into();
-        it.answer(is_resume, Ok(StoreResponse::Session { user, received, rejected, turn, seats }))
+        it.answer(
+            is_resume,
+            Ok(StoreResponse::Session { user, received, rejected, generation, seats }),
+        )
     }),
     ("store: no such session", |it| {
         it.answer(|it| is_resume(it) || is_read(it), Ok(StoreResponse::Unknown))
@@ -97,7 +101,7 @@ const INPUTS: [Input; 28] = [
     ("store: fails", |it| it.answer(|_| true, failed())),
     ("news: resumed elsewhere", |it| {
         let Stream::Session(session) = it.own_stream() else { return false };
-        it.news(StoreEvent::Resumed { session, turn: 9 })
+        it.news(StoreEvent::Resumed { session, generation: 9 })
     }),
     ("news: ended by a kick", |it| {
         let Stream::Session(session) = it.own_stream() else { return false };

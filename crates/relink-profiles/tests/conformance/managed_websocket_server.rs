@@ -141,7 +141,7 @@ fn w15_a_session_goes_on_at_another_node() {
     let own = || Stream::Session(session());
     let created =
         store.answer(StoreRequest::Create { session: session(), user: "ada".into() }, at(0));
-    assert!(matches!(created, StoreResponse::Session { turn: 0, .. }));
+    assert!(matches!(created, StoreResponse::Session { generation: 0, .. }));
     let publish = |text: &str| StoreRequest::Publish {
         session: None,
         publications: vec![(own(), text.into())],
@@ -154,7 +154,7 @@ fn w15_a_session_goes_on_at_another_node() {
     let resumed =
         store.answer(StoreRequest::Resume { session: session(), user: "ada".into() }, at(60));
     assert!(
-        matches!(resumed, StoreResponse::Session { turn: 1, ref user, .. } if user == "ada"),
+        matches!(resumed, StoreResponse::Session { generation: 1, ref user, .. } if user == "ada"),
         "{resumed:?}"
     );
     let StoreResponse::Read { top, .. } =

@@ -137,7 +137,7 @@ pub(crate) async fn a09_members_leave_with_their_session(rig: impl AsyncFn(Histo
     join_as_new(&*rig.one, "b", "s", &member("alice", "k"), 2).await;
     let mut ear = Ear::on(&*rig.other, &[&channel("a")]).await;
     assert_eq!(
-        ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 0 }).await,
+        ask(&*rig.one, StoreRequest::End { session: "s".into(), generation: 0 }).await,
         StoreResponse::Done
     );
     assert_eq!(hear_change(&mut ear, "a").await, change("alice", "j", "left"));
@@ -214,7 +214,7 @@ pub(crate) async fn a09_a_resume_tells_the_seats_that_are_to_be_watched(
         user: "alice".to_owned(),
         received: 0,
         rejected: Vec::new(),
-        turn: 1,
+        generation: 1,
         seats: vec![("a".into(), u64::MAX)],
     };
     assert_eq!(resume(&*rig.other, "s", "alice").await, expected);

@@ -57,8 +57,8 @@ macro_rules! history_contract {
             w09_a_session_begins_once
             w09_an_unknown_session_is_not_resumed
             w09_a_session_of_somebody_else_is_left_alone
-            i25_a_resume_begins_a_turn_and_tells_it
-            i25_a_commit_of_an_earlier_turn_changes_nothing
+            i25_a_resume_begins_a_generation_and_tells_it
+            i25_a_commit_of_an_earlier_generation_changes_nothing
             w09_a_commit_is_all_or_nothing_and_once
             w09_two_nodes_commit_the_same_serial_once
             w09_a_commit_with_a_hole_before_it_changes_nothing
@@ -67,7 +67,7 @@ macro_rules! history_contract {
             w09_a_session_lasts_for_its_time_unless_it_is_kept
             w09_a_session_that_is_not_has_no_stream
             w09_an_ended_session_is_gone_with_its_stream
-            i25_an_earlier_turn_cannot_end_a_session
+            i25_an_earlier_generation_cannot_end_a_session
             w09_who_keeps_a_session_that_is_gone_hears_of_it
             m07_all_sessions_of_a_user_end_and_those_of_others_go_on
             m07_the_end_of_a_user_is_told_with_its_frame
@@ -178,10 +178,10 @@ pub(crate) fn session_of(
     user: &str,
     received: u64,
     rejected: &[Rejection],
-    turn: u64,
+    generation: u64,
 ) -> StoreResponse {
     let (rejected, seats) = (rejected.to_vec(), Vec::new());
-    StoreResponse::Session { user: user.to_owned(), received, rejected, turn, seats }
+    StoreResponse::Session { user: user.to_owned(), received, rejected, generation, seats }
 }
 
 pub(crate) async fn resume(history: &dyn History, session: &str, user: &str) -> StoreResponse {
@@ -196,12 +196,18 @@ pub(crate) async fn keep(history: &dyn History, session: &str) {
 /// A commit of words to a channel.
 pub(crate) fn commit(
     session: &str,
-    turn: u64,
+    generation: u64,
     serial: u64,
     words: &[(&str, &str)],
 ) -> StoreRequest {
     let publications = words.iter().map(|(to, word)| (channel(to), text(word))).collect();
-    StoreRequest::Commit { session: session.into(), turn, serial, publications, rejection: None }
+    StoreRequest::Commit {
+        session: session.into(),
+        generation,
+        serial,
+        publications,
+        rejection: None,
+    }
 }
 
 pub(crate) fn refused(
@@ -213,7 +219,7 @@ pub(crate) fn refused(
     let rejection = Some(rejection(serial, name, detail));
     StoreRequest::Commit {
         session: session.into(),
-        turn: 0,
+        generation: 0,
         serial,
         publications: Vec::new(),
         rejection,

@@ -11,7 +11,13 @@ fn publish_as(session: &str, to: &str, count: usize) -> StoreRequest {
 
 fn commit_big(session: &str, serial: u64, to: &str) -> StoreRequest {
     let publications = vec![(channel(to), text(&"x".repeat(BIG)))];
-    StoreRequest::Commit { session: session.into(), turn: 0, serial, publications, rejection: None }
+    StoreRequest::Commit {
+        session: session.into(),
+        generation: 0,
+        serial,
+        publications,
+        rejection: None,
+    }
 }
 
 pub(crate) async fn w09_one_user_cannot_fill_the_store(rig: impl AsyncFn(HistoryConfig) -> Rig) {
@@ -79,7 +85,7 @@ fn refused_in(session: &str, serial: u64) -> StoreRequest {
     let rejection = Some(rejection(serial, "limit_exceeded", "too much"));
     StoreRequest::Commit {
         session: session.into(),
-        turn: 0,
+        generation: 0,
         serial,
         publications: Vec::new(),
         rejection,
@@ -198,7 +204,7 @@ pub(crate) async fn a09_members_count_for_their_users(rig: impl AsyncFn(HistoryC
     leave(&*rig.one, "room 6", "s", 1).await;
     assert!(joined(come("s", "mallory", "room 5", 1_100).await));
     assert_eq!(lengths("room 5").await, [Some(1_100)]);
-    ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 0 }).await;
+    ask(&*rig.one, StoreRequest::End { session: "s".into(), generation: 0 }).await;
     create(&*rig.one, "u", "mallory").await;
     for room in 0..4 {
         assert!(joined(come("u", "mallory", &format!("room {room}"), 1_000).await));
@@ -251,7 +257,7 @@ pub(crate) async fn w09_sessions_are_bounded_in_all_and_per_user(
     create(&*rig.one, "b1", "bob").await;
     create(&*rig.one, "b2", "bob").await;
     assert_eq!(begin("c1", "cleo").await, StoreResponse::Full(Full::Store));
-    ask(&*rig.one, StoreRequest::End { session: "a1".into(), turn: 0 }).await;
+    ask(&*rig.one, StoreRequest::End { session: "a1".into(), generation: 0 }).await;
     create(&*rig.one, "a4", "ada").await;
 }
 

@@ -41,30 +41,33 @@ pub(crate) async fn w09_a_session_of_somebody_else_is_left_alone(
 ) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
-    let StoreResponse::Session { user, turn, .. } = resume(&*rig.other, "s", "mallory").await
+    let StoreResponse::Session { user, generation, .. } = resume(&*rig.other, "s", "mallory").await
     else {
         panic!()
     };
-    assert_eq!((&*user, turn), ("alice", 0), "the answer says whose it is");
+    assert_eq!((&*user, generation), ("alice", 0), "the answer says whose it is");
     let answer = ask(&*rig.one, commit("s", 0, 1, &[])).await;
-    assert_eq!(answer, StoreResponse::Committed { received: 1 }, "its turn goes on");
+    assert_eq!(answer, StoreResponse::Committed { received: 1 }, "its generation goes on");
     assert_eq!(resume(&*rig.one, "s", "alice").await, session_of("alice", 1, &[], 1));
 }
 
-pub(crate) async fn i25_a_resume_begins_a_turn_and_tells_it(
+pub(crate) async fn i25_a_resume_begins_a_generation_and_tells_it(
     rig: impl AsyncFn(HistoryConfig) -> Rig,
 ) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     let mut ear = Ear::on(&*rig.one, &[&Stream::Session("s".into())]).await;
     _ = resume(&*rig.other, "s", "mallory").await;
-    for turn in 1..=3 {
-        assert_eq!(resume(&*rig.other, "s", "alice").await, session_of("alice", 0, &[], turn));
-        assert_eq!(ear.hear().await, StoreEvent::Resumed { session: "s".into(), turn });
+    for generation in 1..=3 {
+        assert_eq!(
+            resume(&*rig.other, "s", "alice").await,
+            session_of("alice", 0, &[], generation)
+        );
+        assert_eq!(ear.hear().await, StoreEvent::Resumed { session: "s".into(), generation });
     }
 }
 
-pub(crate) async fn i25_a_commit_of_an_earlier_turn_changes_nothing(
+pub(crate) async fn i25_a_commit_of_an_earlier_generation_changes_nothing(
     rig: impl AsyncFn(HistoryConfig) -> Rig,
 ) {
     let rig = rig(config()).await;
@@ -92,8 +95,13 @@ pub(crate) async fn w09_a_commit_is_all_or_nothing_and_once(
     ];
     for _ in 0..2 {
         let (session, publications) = (SessionId::from("s"), publications.clone());
-        let question =
-            StoreRequest::Commit { session, turn: 0, serial: 1, publications, rejection: None };
+        let question = StoreRequest::Commit {
+            session,
+            generation: 0,
+            serial: 1,
+            publications,
+            rejection: None,
+        };
         assert_eq!(ask(&*rig.one, question).await, StoreResponse::Committed { received: 1 });
     }
     assert_eq!(words(&*rig.one, &channel("a"), 0).await, numbered(&[(1, "1"), (2, "3")]));
@@ -207,7 +215,7 @@ pub(crate) async fn w09_an_ended_session_is_gone_with_its_stream(
     publish(&*rig.one, &own, &["direct"]).await;
     let before = top(&*rig.one, &own).await;
     assert_eq!(
-        ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 0 }).await,
+        ask(&*rig.one, StoreRequest::End { session: "s".into(), generation: 0 }).await,
         StoreResponse::Done
     );
     assert_eq!(resume(&*rig.other, "s", "alice").await, StoreResponse::Unknown);
@@ -221,19 +229,19 @@ pub(crate) async fn w09_an_ended_session_is_gone_with_its_stream(
     assert_eq!(ask(&*rig.one, question).await, StoreResponse::Unknown);
 }
 
-pub(crate) async fn i25_an_earlier_turn_cannot_end_a_session(
+pub(crate) async fn i25_an_earlier_generation_cannot_end_a_session(
     rig: impl AsyncFn(HistoryConfig) -> Rig,
 ) {
     let rig = rig(config()).await;
     create(&*rig.one, "s", "alice").await;
     _ = resume(&*rig.other, "s", "alice").await;
     assert_eq!(
-        ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 0 }).await,
+        ask(&*rig.one, StoreRequest::End { session: "s".into(), generation: 0 }).await,
         StoreResponse::Done
     );
     assert_eq!(resume(&*rig.other, "s", "alice").await, session_of("alice", 0, &[], 2));
     assert_eq!(
-        ask(&*rig.one, StoreRequest::End { session: "s".into(), turn: 2 }).await,
+        ask(&*rig.one, StoreRequest::End { session: "s".into(), generation: 2 }).await,
         StoreResponse::Done
     );
     assert_eq!(resume(&*rig.other, "s", "alice").await, StoreResponse::Unknown);
@@ -270,9 +278,9 @@ pub(crate) async fn m07_all_sessions_of_a_user_end_and_those_of_others_go_on(
     publish(&*rig.one, &own, &["direct"]).await;
     _ = resume(&*rig.one, "two", "alice").await;
     assert_eq!(ask(&*rig.other, end_user("alice", Duration::ZERO)).await, StoreResponse::Done);
-    for (session, turn) in [("one", 0), ("two", 1)] {
+    for (session, generation) in [("one", 0), ("two", 1)] {
         assert_eq!(
-            ask(&*rig.one, commit(session, turn, 1, &[("a", "late")])).await,
+            ask(&*rig.one, commit(session, generation, 1, &[("a", "late")])).await,
             StoreResponse::Unknown
         );
         assert_eq!(resume(&*rig.one, session, "alice").await, StoreResponse::Unknown);

@@ -20,8 +20,8 @@ pub(crate) async fn i26_offsets_count_from_1_without_holes(
 ) {
     let rig = rig(config()).await;
     let stream = channel("a");
-    for turn in 0..10 {
-        let node = if turn % 2 == 0 { &rig.one } else { &rig.other };
+    for round in 0..10 {
+        let node = if round % 2 == 0 { &rig.one } else { &rig.other };
         publish(&**node, &stream, &["x", "y"]).await;
     }
     let offsets: Vec<_> =

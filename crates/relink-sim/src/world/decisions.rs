@@ -231,9 +231,9 @@ fn effect(
 #[expect(clippy::wildcard_enum_match_arm, reason = "all others are short")]
 fn brief(request: &StoreRequest) -> String {
     match request {
-        StoreRequest::Commit { turn, serial, rejection, .. } => {
+        StoreRequest::Commit { generation, serial, rejection, .. } => {
             let refused = if rejection.is_some() { ", refused" } else { "" };
-            format!("commit {serial} in turn {turn}{refused}")
+            format!("commit {serial} in generation {generation}{refused}")
         }
         other => format!("{other:?}"),
     }

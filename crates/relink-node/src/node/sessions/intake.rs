@@ -23,7 +23,7 @@ pub(crate) type Outcome = Result<Vec<(Stream, Message)>, Problem>;
 #[derive(Debug)]
 pub(crate) struct Intake {
     pub(crate) user: Arc<str>,
-    pub(crate) turn: u64,
+    pub(crate) generation: u64,
     pub(crate) connection: Option<ConnectionId>,
     /// The closed connection that the messages came from, until they are handled.
     pub(super) left: Option<ConnectionId>,
@@ -51,7 +51,7 @@ pub(super) struct Incoming {
     pub(super) message: Message,
     /// When it arrived.
     pub(super) at: Instant,
-    /// Whether the client has sent it in this turn of the session.
+    /// Whether the client has sent it in this generation of the session.
     claimed: bool,
 }
 
@@ -93,10 +93,10 @@ impl Effect {
 }
 
 impl Intake {
-    pub(super) const fn new(user: Arc<str>, turn: u64, received: u64, now: Instant) -> Self {
+    pub(super) const fn new(user: Arc<str>, generation: u64, received: u64, now: Instant) -> Self {
         Self {
             user,
-            turn,
+            generation,
             connection: None,
             left: None,
             taken: received,
@@ -167,9 +167,9 @@ impl Intake {
         self.waiting.push_back(incoming);
     }
 
-    /// The session's next turn begins here, and everything up to `received` is stored.
-    pub(super) fn begin_turn(&mut self, turn: u64, received: u64) {
-        (self.turn, self.taken, self.committed) = (turn, received, received);
+    /// The session's next generation begins here, and everything up to `received` is stored.
+    pub(super) fn begin_generation(&mut self, generation: u64, received: u64) {
+        (self.generation, self.taken, self.committed) = (generation, received, received);
         self.ending = false;
         // The client sends them again if they have serials; those without come first.
         self.waiting.retain(|incoming| incoming.serial.is_none());
@@ -177,7 +177,7 @@ impl Intake {
             |incoming: &Incoming| incoming.serial.is_some_and(|serial| serial <= received);
         let unclaim = |incoming: &mut Incoming| incoming.claimed = incoming.serial.is_none();
         if self.handled.front().is_some_and(|effect| effect.serial().is_some()) {
-            // The store refuses requests of the turn before.
+            // The store refuses requests of the generation before.
             self.storing = None;
         }
         self.handled.retain(|effect| !is_stored(&effect.incoming));

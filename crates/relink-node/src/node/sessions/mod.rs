@@ -72,25 +72,31 @@ impl Sessions {
     // Connections.
 
     /// Starts a new session.
-    pub(crate) fn begin(&mut self, session: SessionId, user: Arc<str>, turn: u64, cx: &Context) {
-        self.all.insert(session, Box::new(Intake::new(user, turn, 0, cx.now)));
+    pub(crate) fn begin(
+        &mut self,
+        session: SessionId,
+        user: Arc<str>,
+        generation: u64,
+        cx: &Context,
+    ) {
+        self.all.insert(session, Box::new(Intake::new(user, generation, 0, cx.now)));
     }
 
     /// A session goes on, perhaps from another node, which has stored everything up to `received`.
     /// What the application has of its messages is finished, for the client that sends them again:
     /// the effect of a message must not happen twice, nor be lost with the connection.
-    pub(crate) fn begin_turn(
+    pub(crate) fn begin_generation(
         &mut self,
         session: &SessionId,
         user: Arc<str>,
-        turn: u64,
+        generation: u64,
         received: u64,
         cx: &mut Context,
     ) {
-        let new = || Box::new(Intake::new(user, turn, received, cx.now));
+        let new = || Box::new(Intake::new(user, generation, received, cx.now));
         let intake = self.all.entry(session.clone()).or_insert_with(new);
         let before = intake.unhandled();
-        intake.begin_turn(turn, received);
+        intake.begin_generation(generation, received);
         let (after, left) = (intake.unhandled(), intake.left.take());
         cx.count_unhandled(before, after);
         cx.release(left);
@@ -128,7 +134,7 @@ impl Sessions {
         if intake.connection.is_some() || intake.unhandled() > 0 {
             return;
         }
-        let (ending, turn) = (intake.ending, intake.turn);
+        let (ending, generation) = (intake.ending, intake.generation);
         // Unclaimed messages are kept for a client that may come back; they count for no
         // connection.
         if !intake.is_idle() && !ending && !cx.is_draining {
@@ -137,7 +143,7 @@ impl Sessions {
         }
         self.forget(session, cx);
         if ending {
-            cx.ask(Asker::Node, StoreRequest::End { session: session.clone(), turn });
+            cx.ask(Asker::Node, StoreRequest::End { session: session.clone(), generation });
         }
     }
 
@@ -356,8 +362,8 @@ fn store_next(session: &SessionId, intake: &mut Intake, cx: &mut Context) {
                 let problem = effect.result.as_ref().err();
                 let rejection =
                     problem.map(|problem| Rejection { serial, problem: problem.clone() });
-                let (session, turn) = (session.clone(), intake.turn);
-                StoreRequest::Commit { session, turn, serial, publications, rejection }
+                let (session, generation) = (session.clone(), intake.generation);
+                StoreRequest::Commit { session, generation, serial, publications, rejection }
             }
             None if publications.is_empty() => {
                 pop_effect(intake, cx);

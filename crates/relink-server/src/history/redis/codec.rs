@@ -97,7 +97,7 @@ pub(super) fn joined(value: Value) -> Read<StoreResponse> {
 }
 
 pub(super) fn session(value: Value) -> Read<StoreResponse> {
-    let [user, received, rejected, turn, found] = Reader::new(value).tuple()?;
+    let [user, received, rejected, generation, found] = Reader::new(value).tuple()?;
     let mut found = found.list()?.into_iter();
     let mut seats = Vec::with_capacity(found.len() / 2);
     while let (Some(channel), Some(lease)) = (found.next(), found.next()) {
@@ -109,7 +109,7 @@ pub(super) fn session(value: Value) -> Read<StoreResponse> {
         user: user.text()?,
         received: received.number()?,
         rejected: rejected.collect::<Read<_>>()?,
-        turn: turn.number()?,
+        generation: generation.number()?,
         seats,
     })
 }
@@ -143,9 +143,10 @@ pub(super) fn news(name: &str, payload: Vec<u8>) -> Read<StoreEvent> {
             channel,
             change: MemberChange::Left(Member { info: None, ..read_member(text(rest)?)? }),
         }),
-        (b'r', Stream::Session(session)) => {
-            Ok(StoreEvent::Resumed { session, turn: text(rest)?.parse().map_err(|_| DecodeError)? })
-        }
+        (b'r', Stream::Session(session)) => Ok(StoreEvent::Resumed {
+            session,
+            generation: text(rest)?.parse().map_err(|_| DecodeError)?,
+        }),
         (b'e', Stream::Session(session)) => {
             let (code, reason) = number(text(rest)?)?;
             let code = CloseCode(code.try_into().map_err(|_| DecodeError)?);

@@ -1,6 +1,6 @@
--- session, turn, serial, rejection or nothing, then publications → received; or "user" where its user has no room
+-- session, generation, serial, rejection or nothing, then publications → received; or "user" where its user has no room
 local key = prefix .. 'session:' .. ARGV[8]
-local session = redis.call('HMGET', key, 'received', 'turn', 'user')
+local session = redis.call('HMGET', key, 'received', 'generation', 'user')
 if session[2] ~= ARGV[9] then
   return false
 end

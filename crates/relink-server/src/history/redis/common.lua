@@ -1,7 +1,7 @@
 -- What all scripts share. Redis runs a script as one step: nobody sees half of it.
 --
 -- Keys, all beginning with the prefix:
---   session:SESSION   hash      user, received, turn, when it began
+--   session:SESSION   hash      user, received, generation, when it began
 --   rejected:SESSION  list      the last refusals
 --   top:STREAM        hash      epoch, offset of the last message, bytes kept, time of the oldest kept
 --   log:STREAM        stream    the messages; ids are OFFSET-0
@@ -254,9 +254,9 @@ local function seats_of(session)
   return seats
 end
 
--- User, received, rejections, turn, seats.
+-- User, received, rejections, generation, seats.
 local function session_of(session)
-  local found = redis.call('HMGET', prefix .. 'session:' .. session, 'user', 'received', 'turn')
+  local found = redis.call('HMGET', prefix .. 'session:' .. session, 'user', 'received', 'generation')
   local rejected = redis.call('LRANGE', prefix .. 'rejected:' .. session, '0', '-1')
   return { found[1], tonumber(found[2]), rejected, tonumber(found[3]), seats_of(session) }
 end

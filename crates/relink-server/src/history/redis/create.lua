@@ -1,4 +1,4 @@
--- session, user → user, received, rejections, turn, seats; asked twice, it begins once; or "user" or "store", whose room is
+-- session, user → user, received, rejections, generation, seats; asked twice, it begins once; or "user" or "store", whose room is
 -- used up
 local key = prefix .. 'session:' .. ARGV[8]
 local user = redis.call('HGET', key, 'user')
@@ -10,7 +10,7 @@ if not user then
       return limit[1]
     end
   end
-  redis.call('HSET', key, 'user', ARGV[9], 'received', '0', 'turn', '0', 'began', int(now))
+  redis.call('HSET', key, 'user', ARGV[9], 'received', '0', 'generation', '0', 'began', int(now))
   keep(ARGV[8])
 elseif user ~= ARGV[9] then
   return false

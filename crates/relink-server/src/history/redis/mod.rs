@@ -172,8 +172,8 @@ impl Shared {
                 self.session(self.call(&scripts.resume).arg(session.expose()).arg(user)).await
             }
             StoreRequest::Touch { sessions } => self.keep(&sessions).await,
-            StoreRequest::End { session, turn } => {
-                self.run(self.call(&scripts.end).arg(session.expose()).arg(turn)).await?;
+            StoreRequest::End { session, generation } => {
+                self.run(self.call(&scripts.end).arg(session.expose()).arg(generation)).await?;
                 Ok(StoreResponse::Done)
             }
             StoreRequest::EndUser { user, ago, frame } => {
@@ -181,10 +181,10 @@ impl Shared {
                 self.run(call.arg(frame.code.0).arg(frame.reason)).await?;
                 Ok(StoreResponse::Done)
             }
-            StoreRequest::Commit { session, turn, serial, publications, rejection } => {
+            StoreRequest::Commit { session, generation, serial, publications, rejection } => {
                 let rejection =
                     rejection.map(|rejection| codec::rejection(&rejection)).unwrap_or_default();
-                let call = self.call(&scripts.commit).arg(session.expose()).arg(turn);
+                let call = self.call(&scripts.commit).arg(session.expose()).arg(generation);
                 let call = call.arg(serial).arg(rejection);
                 match self.run(with_publications(call, &publications)).await? {
                     Value::Nil => Ok(StoreResponse::Unknown),

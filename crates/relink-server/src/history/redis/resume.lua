@@ -1,4 +1,4 @@
--- session, user → user, received, rejections, turn, seats
+-- session, user → user, received, rejections, generation, seats
 local key = prefix .. 'session:' .. ARGV[8]
 local user = redis.call('HGET', key, 'user')
 if not user then
@@ -6,8 +6,8 @@ if not user then
 end
 if user == ARGV[9] then
   insist()
-  local turn = redis.call('HINCRBY', key, 'turn', 1)
+  local generation = redis.call('HINCRBY', key, 'generation', 1)
   keep(ARGV[8])
-  redis.call('PUBLISH', prefix .. 'news:s:' .. ARGV[8], 'r' .. int(turn))
+  redis.call('PUBLISH', prefix .. 'news:s:' .. ARGV[8], 'r' .. int(generation))
 end
 return session_of(ARGV[8])
