@@ -159,7 +159,7 @@ impl Client {
                 return Poll::Pending;
             }
             state.senders.leave(place);
-            let answer = state.session.send(next, now);
+            let answer = state.driver.send(next, now);
             state.senders.wake_first();
             drop(state);
             self.shared.engine.wake();
@@ -223,12 +223,12 @@ impl Client {
             let mut state = self.shared.lock();
             if let Some(reason) = state.end_since(since) {
                 state.watchers.leave(&mut watching.place);
-                let stats = state.session.stats();
+                let stats = state.session().stats();
                 return Poll::Ready(CloseSummary {
                     reason,
                     sent: stats.messages_sent,
                     dropped: stats.messages_dropped,
-                    answers: state.session.answers().to_vec(),
+                    answers: state.session().answers().to_vec(),
                 });
             }
             state.watchers.wait(&mut watching.place, cx.waker());
@@ -275,57 +275,57 @@ impl Client {
 
     /// Whether messages are still accepted, to be sent now or when the link is usable.
     pub(crate) fn is_live(&self) -> bool {
-        !self.shared.lock().session.is_closing()
+        !self.shared.lock().session().is_closing()
     }
 
     /// The subprotocol that the server chose for the current transport.
     #[must_use]
     pub fn subprotocol(&self) -> Option<String> {
-        self.shared.lock().subprotocol.clone()
+        self.shared.lock().driver.subprotocol().map(str::to_owned)
     }
 
     /// The exact state.
     #[must_use]
     pub fn state(&self) -> State {
-        self.shared.lock().session.state()
+        self.shared.lock().session().state()
     }
 
     /// The status to show.
     #[must_use]
     pub fn shown(&self) -> Status {
-        self.shared.lock().session.surface().shown()
+        self.shared.lock().session().surface().shown()
     }
 
     /// The colour of the indicator.
     #[must_use]
     pub fn colour(&self) -> Indicator {
-        self.shared.lock().session.surface().colour()
+        self.shared.lock().session().surface().colour()
     }
 
     /// The members of a channel that was subscribed to with presence, as far as is known.
     #[must_use]
     pub fn members(&self, channel: &Channel) -> Vec<Member> {
-        self.shared.lock().session.members(channel)
+        self.shared.lock().session().members(channel)
     }
 
     /// The position of the last message of a channel that the application has taken from
     /// [`Events`].
     #[must_use]
     pub fn position(&self, channel: &Channel) -> Option<Position> {
-        self.shared.lock().session.position(channel)
+        self.shared.lock().session().position(channel)
     }
 
     /// The session to resume, also from another process
     /// ([`Builder::resume`](crate::Builder::resume)).
     #[must_use]
     pub fn resume(&self) -> Option<Resume> {
-        self.shared.lock().session.resume()
+        self.shared.lock().session().resume()
     }
 
     /// The statistics so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        *self.shared.lock().session.stats()
+        *self.shared.lock().session().stats()
     }
 }
 
@@ -349,11 +349,11 @@ impl Stream for Events {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         self.shared.events.register(cx.waker());
         let mut state = self.shared.lock();
-        let was_shut = state.inbox.is_shut();
-        let Some(event) = state.take_event() else {
+        let was_shut = state.driver.is_shut();
+        let Some(event) = state.driver.poll_event() else {
             return if state.is_over() { Poll::Ready(None) } else { Poll::Pending };
         };
-        let is_open = !state.inbox.is_shut();
+        let is_open = !state.driver.is_shut();
         drop(state);
         if was_shut && is_open {
             self.shared.engine.wake();
@@ -364,7 +364,7 @@ impl Stream for Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        self.shared.lock().inbox.abandon();
+        self.shared.lock().driver.abandon_events();
         self.shared.engine.wake();
     }
 }

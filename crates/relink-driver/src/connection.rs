@@ -89,13 +89,13 @@ impl<Rt: Runtime> Connection<Rt> {
     /// The exact state.
     #[must_use]
     pub fn state(&self) -> State {
-        self.shared().lock().session.state()
+        self.shared().lock().session().state()
     }
 
     /// What happened so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        *self.shared().lock().session.stats()
+        *self.shared().lock().session().stats()
     }
 
     /// Reopens a closed link, if the [`ReopenPolicy`](relink::link::ReopenPolicy) allows it; while
@@ -151,7 +151,7 @@ impl<Rt: Runtime> Connection<Rt> {
     /// ([`Builder::resume`](crate::Builder::resume)).
     #[must_use]
     pub fn resume(&self) -> Option<Resume> {
-        self.shared().lock().session.resume()
+        self.shared().lock().session().resume()
     }
 
     fn shared(&self) -> &Shared {
@@ -161,12 +161,12 @@ impl<Rt: Runtime> Connection<Rt> {
     /// Runs the link on behalf of one half.
     fn run(&mut self) -> Ran {
         if self.finished {
-            return Ran::Finished;
+            return Ran::FINISHED;
         }
         let waker = Waker::from(self.tasks.clone());
         self.shared().engine.register(&waker);
         let ran = self.engine.run(&mut Context::from_waker(&waker));
-        self.finished = ran == Ran::Finished;
+        self.finished = ran.finished;
         ran
     }
 
@@ -178,15 +178,15 @@ impl<Rt: Runtime> Connection<Rt> {
     ) -> Poll<Result<(), SendError>> {
         self.tasks.sink.register(cx.waker());
         let ran = self.run();
-        if ran != Ran::Idle {
+        if !ran.is_idle() {
             // The other half may wait for what this one caused.
             self.tasks.stream.wake();
         }
         self.send_held()?;
-        if self.held.is_none() && (ran == Ran::Finished || done(self)) {
+        if self.held.is_none() && (ran.finished || done(self)) {
             return Poll::Ready(Ok(()));
         }
-        if ran != Ran::Idle {
+        if !ran.is_idle() {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -195,10 +195,10 @@ impl<Rt: Runtime> Connection<Rt> {
     /// Whether one more message can be accepted; its size is not known yet.
     fn has_room(&self) -> bool {
         let state = self.shared().lock();
-        let outbox = state.session.outbox();
+        let outbox = state.session().outbox();
         outbox.config().overflow != Overflow::Refuse
             || outbox.has_room(1)
-            || state.session.state().is_closed()
+            || state.session().state().is_closed()
     }
 
     /// Sends the message that found no room, if there is some now.
@@ -211,7 +211,7 @@ impl<Rt: Runtime> Connection<Rt> {
     fn may_hold(&mut self, cx: &mut Context<'_>) -> bool {
         let now = self.shared().now();
         if self.hold_until.is_none() {
-            let patience = self.shared().lock().session.link().config().flush_timeout;
+            let patience = self.shared().lock().session().link().config().flush_timeout;
             self.hold_until = Some((now + patience, self.engine.runtime.sleep()));
         }
         let Some((deadline, sleep)) = &mut self.hold_until else { return false };
@@ -222,12 +222,12 @@ impl<Rt: Runtime> Connection<Rt> {
         let (now, outgoing) = (self.shared().now(), Outgoing::from(message));
         let mut state = self.shared().lock();
         // Checked first: a message that only waits does not count as refused.
-        if state.session.may_send(&outgoing) == Err(SendErrorKind::Full) {
+        if state.session().may_send(&outgoing) == Err(SendErrorKind::Full) {
             drop(state);
             self.held = Some(outgoing.message);
             return Ok(());
         }
-        state.session.send(outgoing, now).map(|_| ())
+        state.driver.send(outgoing, now).map(|_| ())
     }
 }
 
@@ -237,7 +237,7 @@ impl<Rt: Runtime> Stream for Connection<Rt> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         self.tasks.stream.register(cx.waker());
         if self.handed_out < HAND_OUT {
-            let event = self.shared().lock().take_event();
+            let event = self.shared().lock().driver.poll_event();
             if event.is_some() {
                 self.handed_out += 1;
                 return Poll::Ready(event);
@@ -245,17 +245,17 @@ impl<Rt: Runtime> Stream for Connection<Rt> {
         }
         self.handed_out = 0;
         let ran = self.run();
-        if ran != Ran::Idle {
+        if !ran.is_idle() {
             self.tasks.sink.wake();
         }
         let mut state = self.shared().lock();
-        if let Some(event) = state.take_event() {
+        if let Some(event) = state.driver.poll_event() {
             return Poll::Ready(Some(event));
         }
         if state.is_over() {
             return Poll::Ready(None);
         }
-        if ran != Ran::Idle {
+        if !ran.is_idle() {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -283,7 +283,8 @@ impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
     /// Ready once every message has gone to the stream of a transport.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         self.run_sink(cx, |connection| {
-            connection.shared().lock().session.outbox().is_empty() && connection.engine.is_flushed()
+            let mut state = connection.shared().lock();
+            state.session().outbox().is_empty() && state.driver.is_flushed()
         })
     }
 
@@ -299,7 +300,7 @@ impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
         } else {
             let (since, is_closing) = {
                 let state = self.shared().lock();
-                (state.ends, state.session.is_closing())
+                (state.ends, state.session().is_closing())
             };
             if !is_closing {
                 self.start_close(CloseCode::NORMAL, "");

@@ -1,18 +1,25 @@
-//! [`Engine`]: carries out the actions of the session. It dials, moves bytes and sleeps, and
-//! decides nothing.
+//! [`Engine`]: the driver on an async runtime. It dials, polls the stream and sleeps, and decides
+//! nothing.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use relink::{Event, SessionAction, SessionInput};
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_util::future::BoxFuture;
+use relink::link::TransportId;
+use relink::{CloseFrame, Event, Instant, SessionAction, SessionInput};
 
-use crate::dial::Dialer;
+use crate::dial::{Dialed, Dialer};
 use crate::fetch::{AddressRequest, Fetch, Providers};
 use crate::handle_state::Shared;
-use crate::runtime::{Runtime, Sleep};
+use crate::inbox::message_of;
+use crate::runtime::{ConnectError, Runtime, Sleep};
+use crate::stream::{BoxStream, Heard};
 use crate::trace::Trace;
-use crate::transport::{Buffers, Transport};
+use crate::wire::WireError;
 
 /// After this many turns, the engine yields to other tasks.
 const TURNS: usize = 8;
@@ -24,26 +31,32 @@ pub(crate) struct Engine<Rt: Runtime> {
     providers: Providers,
     trace: Trace,
     sleep: Rt::Sleep,
-    /// The transport, or the dial for it.
-    transport: Option<Transport>,
+    /// The dial that is under way.
+    dialing: Option<(TransportId, Dialing)>,
+    stream: Option<(BoxStream, Heard)>,
     /// The one fetch that is under way for an attempt or a transport.
     fetch: Option<Fetch>,
-    buffers: Buffers,
-    actions: Vec<SessionAction>,
-    events: Vec<Event>,
 }
 
-/// How a run of the engine ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ran {
-    /// There is nothing to do until something happens.
-    Idle,
-    /// The session had actions or events; the application should have a chance to react.
-    Told,
+type Dialing = BoxFuture<'static, Result<Dialed, ConnectError>>;
+
+/// How a run of the engine ended. If all is false, there is nothing to do until something happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Ran {
+    /// The application should have a chance to react to events.
+    pub(crate) told: bool,
     /// There is more to do, after other tasks had their turn.
-    Busy,
+    pub(crate) busy: bool,
     /// The link is closed for good.
-    Finished,
+    pub(crate) finished: bool,
+}
+
+impl Ran {
+    pub(crate) const FINISHED: Self = Self { told: false, busy: false, finished: true };
+
+    pub(crate) fn is_idle(self) -> bool {
+        self == Self::default()
+    }
 }
 
 impl<Rt: Runtime> Engine<Rt> {
@@ -55,28 +68,17 @@ impl<Rt: Runtime> Engine<Rt> {
         trace: Trace,
     ) -> Self {
         let sleep = runtime.sleep();
-        Self {
-            runtime,
-            shared,
-            dialer,
-            providers,
-            trace,
-            sleep,
-            transport: None,
-            fetch: None,
-            buffers: Buffers::default(),
-            actions: Vec::new(),
-            events: Vec::new(),
-        }
+        let (dialing, stream, fetch) = (None, None, None);
+        Self { runtime, shared, dialer, providers, trace, sleep, dialing, stream, fetch }
     }
 
     /// Runs in its own task; ready when the link is closed for good.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURNS {
             match self.turn(cx) {
-                Ran::Idle => return Poll::Pending,
-                Ran::Told | Ran::Busy => {}
-                Ran::Finished => return Poll::Ready(()),
+                Ran { finished: true, .. } => return Poll::Ready(()),
+                Ran { busy: true, .. } => {}
+                Ran { busy: false, .. } => return Poll::Pending,
             }
         }
         cx.waker().wake_by_ref();
@@ -85,18 +87,14 @@ impl<Rt: Runtime> Engine<Rt> {
 
     /// Runs in the owner's task, until there is an event for the owner.
     pub(crate) fn run(&mut self, cx: &mut Context<'_>) -> Ran {
+        let mut ran = Ran::default();
         for _ in 0..TURNS {
-            let ran = self.turn(cx);
-            if ran != Ran::Busy {
-                return ran;
+            ran = self.turn(cx);
+            if ran.told || !ran.busy {
+                break;
             }
         }
-        Ran::Busy
-    }
-
-    /// Whether every frame of the session was written to the stream.
-    pub(crate) fn is_flushed(&mut self) -> bool {
-        self.transport.as_mut().is_none_or(Transport::is_flushed)
+        ran
     }
 
     /// Runs a turn; a panic ends the link, since the state of the application's protocol is unknown
@@ -104,91 +102,127 @@ impl<Rt: Runtime> Engine<Rt> {
     fn turn(&mut self, cx: &mut Context<'_>) -> Ran {
         catch_unwind(AssertUnwindSafe(|| self.try_turn(cx))).unwrap_or_else(|_| {
             self.give_up();
-            Ran::Finished
+            Ran::FINISHED
         })
     }
 
     /// Runs one iteration of the event loop. The order is the core's: inputs that have arrived are
     /// passed before the time.
     fn try_turn(&mut self, cx: &mut Context<'_>) -> Ran {
-        let mut busy = self.shared.wakes_up();
-        busy |= self.poll_fetch(cx);
+        let now = self.runtime.now();
+        self.shared.wakes_up();
+        self.poll_fetches(cx, now);
+        self.poll_dial(cx, now);
+        self.move_bytes(cx, now);
+        let (told, acted) = self.perform_actions();
+        let timed_out = self.poll_time(cx, now);
+
+        let mut state = self.shared.lock();
+        let is_gone = self.stream.is_none() && self.dialing.is_none();
+        let is_over = state.handles == 0 || state.session().link().is_final();
+        let finished = state.ended && is_gone && is_over;
+        Ran { told, busy: acted || timed_out || state.driver.is_busy(), finished }
+    }
+
+    fn poll_fetches(&mut self, cx: &mut Context<'_>, now: Instant) {
+        if let Some((_, fetch)) = &mut self.fetch {
+            if let Poll::Ready(input) = fetch.as_mut().poll(cx) {
+                self.fetch = None;
+                self.shared.lock().driver.handle(input, now);
+            }
+        }
         while let Poll::Ready(input) = self.providers.channels.poll(cx) {
-            self.shared.hand_in(input);
-            busy = true;
-        }
-        if let Some(transport) = &mut self.transport {
-            busy |= transport.poll(&self.shared, &mut self.buffers, cx);
-        }
-        busy |= self.poll_time(cx);
-        let told = self.perform_actions();
-        if self.is_finished() {
-            Ran::Finished
-        } else if told {
-            Ran::Told
-        } else if busy {
-            Ran::Busy
-        } else {
-            Ran::Idle
+            self.shared.lock().driver.handle(input, now);
         }
     }
 
-    /// The link is closed for good, or no handle to it is left.
-    fn is_finished(&self) -> bool {
-        let state = self.shared.lock();
-        state.ended
-            && self.transport.is_none()
-            && (state.handles == 0 || state.session.link().is_final())
+    fn poll_dial(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let Some((id, dialing)) = &mut self.dialing else { return };
+        let (id, Poll::Ready(dialed)) = (*id, dialing.as_mut().poll(cx)) else { return };
+        self.dialing = None;
+        let driver = &mut self.shared.lock().driver;
+        match dialed {
+            Ok(Dialed { stream, heard, wire }) => {
+                self.stream = Some((stream, heard));
+                driver.connected(id, wire);
+            }
+            Err(error) => driver.failed(id, WireError::new(error.failure(), error.detail()), now),
+        }
     }
 
-    fn poll_fetch(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some((_, fetch)) = &mut self.fetch else { return false };
-        let Poll::Ready(input) = fetch.as_mut().poll(cx) else { return false };
-        self.fetch = None;
-        self.shared.hand_in(input);
-        true
+    /// Reads and writes, without the lock.
+    fn move_bytes(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let Some((stream, heard)) = &mut self.stream else { return };
+        let mut stream = Polled { stream, cx };
+        let mut state = self.shared.lock();
+        if let Some(mut buffer) = state.driver.begin_read(now) {
+            drop(state);
+            buffer.read_from(&mut stream);
+            if heard.take() {
+                buffer.arrived_beneath(heard.is_mid_record());
+            }
+            state = self.shared.lock();
+            state.driver.end_read(buffer, now);
+        }
+        if let Some(mut buffer) = state.driver.begin_write(now) {
+            state.senders.wake_first();
+            drop(state);
+            buffer.write_to(&mut stream);
+            self.shared.lock().driver.end_write(buffer, now);
+        }
     }
 
-    fn poll_time(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(deadline) = self.shared.lock().session.poll_timeout() else { return false };
-        if self.runtime.now() < deadline && self.sleep.poll_until(deadline, cx).is_pending() {
+    /// Passes the time on, or sleeps until it is due. Returns true if it was.
+    fn poll_time(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Some(deadline) = self.shared.lock().driver.poll_timeout() else { return false };
+        if now >= deadline {
+            return self.shared.lock().driver.handle_timeout(now);
+        }
+        if self.sleep.poll_until(deadline, cx).is_pending() {
             return false;
         }
-        let is_shut = self.shared.lock().is_shut();
-        if let (Some(Transport { id, .. }), true) = (&self.transport, is_shut) {
-            self.shared.hand_in(SessionInput::Alive { id: *id });
-        }
-        self.shared.hand_in(SessionInput::Timeout);
-        true
+        let now = self.runtime.now();
+        self.shared.lock().driver.handle_timeout(now)
     }
 
     /// Carries the session's actions out, in their order. The lock is held to take them and to put
-    /// the events into the inbox, and not while the application's code runs: a subscriber of
-    /// traces, a token provider, a connector. Returns true if there was any.
-    fn perform_actions(&mut self) -> bool {
-        let mut actions = std::mem::take(&mut self.actions);
-        {
-            let mut state = self.shared.lock();
-            actions.extend(std::iter::from_fn(|| state.session.poll_action()));
+    /// events into the inbox, and not while the application's code runs: a subscriber of traces, a
+    /// token provider, a connector. Returns whether there were events, and whether there was
+    /// anything to do.
+    fn perform_actions(&mut self) -> (bool, bool) {
+        let mut actions = Vec::new();
+        let mut told = false;
+        let mut state = self.shared.lock();
+        while let Some(action) = state.session_mut().poll_action() {
+            let SessionAction::Event(event) = action else {
+                actions.push(action);
+                continue;
+            };
+            if actions.is_empty() && is_quiet(&event) {
+                told = true;
+                state.tell(event);
+            } else {
+                actions.push(SessionAction::Event(event));
+            }
         }
-        if actions.is_empty() {
-            return false;
-        }
-        let mut events = std::mem::take(&mut self.events);
-        for action in actions.drain(..) {
+        state.senders.wake_first();
+        drop(state);
+        let mut acted = false;
+        for action in actions {
             if let SessionAction::Event(event) = action {
                 // A panic of a subscriber was reported already, and does not concern the link.
                 let _ = catch_unwind(AssertUnwindSafe(|| self.trace.event(&event)));
-                events.push(event);
+                told = true;
+                self.shared.lock().tell(event);
             } else {
+                acted = true;
                 self.perform(action);
             }
         }
-        if !events.is_empty() {
-            self.shared.tell_application(&mut events);
+        if told {
+            self.shared.events.wake();
         }
-        (self.actions, self.events) = (actions, events);
-        true
+        (told, acted)
     }
 
     fn perform(&mut self, action: SessionAction) {
@@ -207,22 +241,61 @@ impl<Rt: Runtime> Engine<Rt> {
             SessionAction::FetchChannelToken { channel } => self.providers.channels.fetch(channel),
             SessionAction::Dial { id, address, token, is_trusted } => {
                 let dialing = self.dialer.dial(&self.runtime, &address, token.as_ref(), is_trusted);
-                self.transport = Some(Transport::new(id, dialing));
+                self.dialing = Some((id, dialing));
             }
-            SessionAction::Drop { id, farewell } => {
-                self.fetch.take_if(|(fetching, _)| *fetching == id);
-                if let Some(transport) = self.transport.take_if(|transport| transport.id == id) {
-                    transport.leave(farewell);
-                }
-            }
+            SessionAction::Drop { id, farewell } => self.leave(id, farewell),
             _ => {}
         }
+    }
+
+    /// Writes what can be written without waiting, including a last frame, and drops the transport.
+    /// A silent peer cannot delay this.
+    fn leave(&mut self, id: TransportId, farewell: Option<CloseFrame>) {
+        self.fetch.take_if(|(fetching, _)| *fetching == id);
+        self.dialing.take_if(|(dialing, _)| *dialing == id);
+        let last = self.shared.lock().driver.leave(id, farewell);
+        let (Some(mut last), Some((mut stream, _))) = (last, self.stream.take()) else { return };
+        let cx = &mut Context::from_waker(futures_util::task::noop_waker_ref());
+        last.write_to(&mut Polled { stream: &mut stream, cx });
+        // Only the stream's own close remains, which is not waited for.
+        let _ = Pin::new(&mut stream).poll_close(cx);
     }
 
     /// Stops driving the link, and notifies its handles.
     fn give_up(&mut self) {
         self.shared.hand_in(SessionInput::DriverGone);
         self.perform_actions();
+    }
+}
+
+/// Whether nobody traces this event.
+fn is_quiet(event: &Event) -> bool {
+    message_of(event).is_some() || matches!(event, Event::Sent { .. } | Event::Acknowledged { .. })
+}
+
+/// An asynchronous stream as one that does not block.
+struct Polled<'a, 'b> {
+    stream: &'a mut BoxStream,
+    cx: &'a mut Context<'b>,
+}
+
+fn or_would_block<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
+    if let Poll::Ready(result) = polled { result } else { Err(io::ErrorKind::WouldBlock.into()) }
+}
+
+impl io::Read for Polled<'_, '_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        or_would_block(Pin::new(&mut *self.stream).poll_read(self.cx, into))
+    }
+}
+
+impl io::Write for Polled<'_, '_> {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        or_would_block(Pin::new(&mut *self.stream).poll_write(self.cx, from))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        or_would_block(Pin::new(&mut *self.stream).poll_flush(self.cx))
     }
 }
 

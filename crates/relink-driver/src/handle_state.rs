@@ -13,10 +13,12 @@ use relink::{
 };
 
 use crate::client::ClosedError;
-use crate::inbox::{Inbox, InboxLimits, message_of};
+use crate::driver::Driver;
+use crate::inbox::InboxLimits;
 use crate::line::{Line, Place};
 
-/// The session of a driver: any protocol, and a generator seeded by the operating system.
+/// Any protocol, and a generator seeded by the operating system.
+pub(crate) type DynDriver = Driver<Box<dyn Protocol + Send>, SmallRng>;
 pub(crate) type DynSession = Session<Box<dyn Protocol + Send>, SmallRng>;
 
 pub(crate) struct Shared {
@@ -31,10 +33,7 @@ pub(crate) struct Shared {
 }
 
 pub(crate) struct State {
-    pub(crate) session: DynSession,
-    pub(crate) inbox: Inbox,
-    /// The subprotocol of the current transport.
-    pub(crate) subprotocol: Option<String>,
+    pub(crate) driver: DynDriver,
     /// Futures that wait for room in the outbox.
     pub(crate) senders: Line,
     /// Futures that wait for the end.
@@ -54,11 +53,8 @@ impl Shared {
         limits: InboxLimits,
         clock: Box<dyn Fn() -> Instant + Send + Sync>,
     ) -> Self {
-        let outbox = session.outbox().config().max_weight();
         let state = State {
-            session,
-            inbox: Inbox::new(limits, outbox),
-            subprotocol: None,
+            driver: Driver::new(session, limits),
             senders: Line::default(),
             watchers: Line::default(),
             handles: 0,
@@ -85,34 +81,6 @@ impl Shared {
         (self.clock)()
     }
 
-    /// Puts events into the inbox, and wakes the tasks that wait for them.
-    pub(crate) fn tell_application(&self, events: &mut Vec<Event>) {
-        let mut state = self.lock();
-        // Messages that still arrive do not delay an application that is closing and is behind.
-        let closing = state.session.state() == relink::State::Closing && state.inbox.is_shut();
-        let ends = state.ends;
-        for event in events.drain(..) {
-            state.ended = matches!(event, Event::Closed { .. });
-            if let Event::Closed { reason } = event {
-                state.ends += 1;
-                state.last_end = Some(reason);
-            }
-            if closing && message_of(&event).is_some() {
-                continue;
-            }
-            // Without a receiver, the message counts as taken.
-            if let Err(event) = state.inbox.push(event) {
-                state.taken(&event);
-            }
-        }
-        state.senders.wake_first();
-        if state.session.state().is_closed() || state.ends > ends {
-            state.watchers.wake_all();
-        }
-        drop(state);
-        self.events.wake();
-    }
-
     /// Passes an input of the application to the session and wakes the engine.
     pub(crate) fn tell(&self, input: SessionInput) {
         self.hand_in(input);
@@ -137,7 +105,7 @@ impl Shared {
 
     /// Connects again, now or after the close that is under way.
     pub(crate) fn connect(&self) -> Result<(), ClosedError> {
-        let may_connect = self.lock().session.link().may_connect();
+        let may_connect = self.lock().session().link().may_connect();
         may_connect.map_err(|reason| ClosedError { reason })?;
         self.tell(SessionInput::Connect);
         Ok(())
@@ -154,9 +122,9 @@ impl Shared {
         let mut state = self.lock();
         let has_to_wait = state.has_to_wait(None, &message) || behind && state.takes(&message);
         let answer = if has_to_wait {
-            Err(state.session.refuse(message, SendErrorKind::Full))
+            Err(state.session_mut().refuse(message, SendErrorKind::Full))
         } else {
-            state.session.send(message, now)
+            state.driver.send(message, now)
         };
         drop(state);
         self.engine.wake();
@@ -164,69 +132,62 @@ impl Shared {
     }
 
     pub(crate) fn subscribe(&self, channel: Channel, subscription: Subscription) {
-        self.lock().session.subscribe(channel, subscription);
+        self.lock().session_mut().subscribe(channel, subscription);
         self.engine.wake();
     }
 
     pub(crate) fn unsubscribe(&self, channel: &Channel) -> bool {
-        let known = self.lock().session.unsubscribe(channel);
+        let known = self.lock().session_mut().unsubscribe(channel);
         self.engine.wake();
         known
     }
 
-    /// Passes an input of the engine to the session.
+    /// Passes an input to the session.
     pub(crate) fn hand_in(&self, input: SessionInput) {
-        self.hand_in_all([input]);
-    }
-
-    /// Passes a batch of inputs to the session under one lock.
-    pub(crate) fn hand_in_all(&self, inputs: impl IntoIterator<Item = SessionInput>) {
         let now = self.now();
-        let mut state = self.lock();
-        for input in inputs {
-            state.session.handle(input, now);
-        }
+        self.lock().driver.handle(input, now);
     }
 }
 
 impl State {
-    /// Takes the next event for the application.
-    pub(crate) fn take_event(&mut self) -> Option<Event> {
-        let event = self.inbox.pop()?;
-        self.taken(&event);
-        Some(event)
+    /// The session.
+    pub(crate) const fn session(&self) -> &DynSession {
+        self.driver.session()
     }
 
-    fn taken(&mut self, event: &Event) {
-        if message_of(event).is_some() {
-            // The time does not matter here, and reading the clock for each message would.
-            self.session.handle(SessionInput::Taken { count: 1 }, Instant::ORIGIN);
+    /// The session, for what changes it.
+    pub(crate) const fn session_mut(&mut self) -> &mut DynSession {
+        self.driver.session_mut()
+    }
+
+    /// Puts an event into the inbox.
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.ended = matches!(event, Event::Closed { .. });
+        if let Event::Closed { reason } = event {
+            self.ends += 1;
+            self.last_end = Some(reason);
+            self.watchers.wake_all();
         }
+        self.driver.tell(event);
     }
 
     /// Whether a message would be accepted now.
     fn takes(&self, message: &Outgoing) -> bool {
-        self.session.may_send(message).is_ok()
+        self.session().may_send(message).is_ok()
     }
 
     /// Whether a message at this place has to wait, for room or for those before it. One that will
     /// never be accepted does not wait for its error.
     pub(crate) fn has_to_wait(&self, place: Place, message: &Outgoing) -> bool {
-        match self.session.may_send(message) {
+        match self.session().may_send(message) {
             Ok(()) => !self.senders.is_first(place),
             Err(reason) => reason == SendErrorKind::Full,
         }
     }
 
-    /// Whether the application is so far behind that the socket is not read. Only a usable link
-    /// waits for it: handshakes and closes continue.
-    pub(crate) fn is_shut(&self) -> bool {
-        self.inbox.is_shut() && self.session.state().is_usable()
-    }
-
     /// Why the link is closed, or was closed after its end had been reported `ends` times.
     pub(crate) fn end_since(&self, ends: u64) -> Option<ClosedReason> {
-        if let relink::State::Closed(reason) = self.session.state() {
+        if let relink::State::Closed(reason) = self.session().state() {
             return Some(reason);
         }
         self.last_end.filter(|_| self.ends > ends)
@@ -234,6 +195,6 @@ impl State {
 
     /// The end was reported, and the link was not connected again since.
     pub(crate) fn is_over(&self) -> bool {
-        self.ended && self.session.state().is_closed()
+        self.ended && self.session().state().is_closed()
     }
 }

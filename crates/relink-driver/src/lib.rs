@@ -6,7 +6,8 @@
 //! [`relink`]; everything that touches the network is here, and decides nothing:
 //!
 //! * [`Wire`]: the WebSocket protocol over memory, by [`relink_wire`];
-//! * the engine: a poll function that dials, moves bytes and sleeps, as the session directs;
+//! * [`Driver`]: a session over a wire, for any event loop, without IO;
+//! * the engine: a poll function that dials, moves bytes and sleeps, as the driver directs;
 //! * [`Connection`]: the engine polled by its owner, as a `Stream` and a `Sink`;
 //! * [`Client`] and [`Events`]: the engine in a task of its own, with handles to it.
 
@@ -24,6 +25,7 @@ mod clock;
 mod connection;
 mod cookies;
 mod dial;
+mod driver;
 mod engine;
 mod fetch;
 mod handle_state;
@@ -40,7 +42,6 @@ mod suspend;
 #[cfg(feature = "tls")]
 mod tls;
 mod trace;
-mod transport;
 mod wire;
 
 pub use builder::{BuildError, Builder};
@@ -48,6 +49,7 @@ pub use client::{Client, CloseSummary, ClosedError, Events};
 pub use client_cell::ClientCell;
 pub use clock::{StdClock, Suspension};
 pub use connection::Connection;
+pub use driver::{Driver, ReadBuffer, WriteBuffer};
 pub use fetch::AddressRequest;
 pub use inbox::InboxLimits;
 pub use relink::policy::TokenPlacement;

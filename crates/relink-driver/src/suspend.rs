@@ -139,11 +139,12 @@ mod tests {
         let (links, link) = (Links(Mutex::default()), link_with(Box::new(Panics)));
         links.add(&link);
         link.hand_in(SessionInput::Connect);
-        let id = std::iter::from_fn(|| link.lock().session.poll_action()).find_map(|action| {
-            if let SessionAction::Dial { id, .. } = action { Some(id) } else { None }
-        });
+        let id =
+            std::iter::from_fn(|| link.lock().session_mut().poll_action()).find_map(|action| {
+                if let SessionAction::Dial { id, .. } = action { Some(id) } else { None }
+            });
         link.hand_in(SessionInput::Opened { id: id.expect("it dials") });
-        assert!(link.lock().session.state().is_usable());
+        assert!(link.lock().session().state().is_usable());
         assert!(links.look(Duration::from_secs(8 * 60 * 60)));
         // The engine passes it on, and catches the panic.
         let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| link.wakes_up()));

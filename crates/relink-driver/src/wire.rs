@@ -2,16 +2,19 @@
 //!
 //! The protocol is `relink-wire`'s; here it is told in the words of the core.
 
+use std::io;
+
 use http::header::LOCATION;
 use http::{HeaderMap, Response};
 use relink::internal::within;
 use relink::session::{Frame, Secret, Text};
 use relink::{Address, CloseCode, CloseFrame, ConfigError, Failure, Message};
 use relink_wire as ws;
-use relink_wire::{ClientHandshake, HandshakeError, Role, WebSocket};
+use relink_wire::{ClientHandshake, HandshakeError, Input, Output, Role, WebSocket};
 
 use crate::cookies::Visit;
 use crate::request::{Target, Template};
+use crate::runtime::io_failure;
 
 pub use relink_wire::Limits as WireLimits;
 
@@ -192,19 +195,13 @@ impl Wire {
     /// The bytes to write to the transport.
     #[must_use]
     pub fn outgoing(&mut self) -> &[u8] {
-        match &mut self.state {
-            State::Handshaking(it) => it.handshake.output().bytes(),
-            State::Open(socket) => socket.output().bytes(),
-            State::Broken => &[],
-        }
+        self.output().map_or(&[], |output| output.bytes())
     }
 
     /// Records how many of them were written.
     pub fn wrote(&mut self, count: usize) {
-        match &mut self.state {
-            State::Handshaking(it) => it.handshake.output().wrote(count),
-            State::Open(socket) => socket.output().wrote(count),
-            State::Broken => {}
+        if let Some(output) = self.output() {
+            output.wrote(count);
         }
     }
 
@@ -215,7 +212,27 @@ impl Wire {
         }
     }
 
-    fn input(&mut self) -> Option<&mut ws::Input> {
+    /// Takes out what is read into. Until it is [back](Self::put_input), nothing can be received.
+    pub(crate) fn take_input(&mut self) -> Input {
+        self.input().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(crate) fn put_input(&mut self, input: Input) {
+        if let Some(place) = self.input() {
+            *place = input;
+        }
+    }
+
+    /// What is written from; `None` once the handshake has failed.
+    pub(crate) fn output(&mut self) -> Option<&mut Output> {
+        match &mut self.state {
+            State::Handshaking(it) => Some(it.handshake.output()),
+            State::Open(socket) => Some(socket.output()),
+            State::Broken => None,
+        }
+    }
+
+    fn input(&mut self) -> Option<&mut Input> {
         match &mut self.state {
             State::Handshaking(it) => Some(it.handshake.input()),
             State::Open(socket) => Some(socket.input()),
@@ -259,8 +276,16 @@ impl std::fmt::Debug for Wire {
 }
 
 impl WireError {
-    pub(crate) fn new(failure: Failure, detail: impl Into<String>) -> Self {
+    /// An error without a redirect; `detail` is for display, without secrets.
+    #[must_use]
+    pub fn new(failure: Failure, detail: impl Into<String>) -> Self {
         Self { failure, detail: detail.into(), location: None }
+    }
+}
+
+impl From<io::Error> for WireError {
+    fn from(error: io::Error) -> Self {
+        Self::new(io_failure(&error), error.to_string())
     }
 }
 

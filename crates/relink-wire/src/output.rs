@@ -37,6 +37,12 @@ impl Output {
         }
     }
 
+    /// Moves the bytes of another output behind those of this one.
+    pub fn append(&mut self, other: &mut Self) {
+        self.bytes.extend_from_slice(other.bytes());
+        other.wrote(other.len());
+    }
+
     /// Frees buffers that hold nothing and have more than this many bytes of capacity.
     pub fn shrink(&mut self, keep: usize) {
         if self.is_empty() && self.bytes.capacity() > keep {

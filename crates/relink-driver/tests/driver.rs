@@ -1,0 +1,332 @@
+//! A driver without IO over a pipe in memory, in virtual time: no socket, no runtime.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use relink::{
+    CloseCode, Event, Instant, Message, Plain, Session, SessionAction, SessionConfig, SessionInput,
+    State,
+};
+use relink_driver::{Driver, InboxLimits, Wire, WireError, WireLimits};
+use relink_wire::{CloseFrame, Frame, ServerHandshake, WebSocket};
+
+/// The client's end of a connection.
+#[derive(Default)]
+struct Pipe {
+    arrived: VecDeque<u8>,
+    has_ended: bool,
+    sent: Vec<u8>,
+    /// How much more can be written.
+    room: usize,
+    is_broken: bool,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self.arrived.read(into)? {
+            0 if !self.has_ended => Err(ErrorKind::WouldBlock.into()),
+            count => Ok(count),
+        }
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        if self.is_broken {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        let count = from.len().min(self.room);
+        if count == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.room -= count;
+        self.sent.extend(&from[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A loop in virtual time, with the server at the other end of its pipe.
+struct World {
+    driver: Driver<Plain, SmallRng>,
+    now: Instant,
+    pipe: Option<Pipe>,
+    server: Option<WebSocket>,
+    /// Whether buffers are lent, as to a loop that moves bytes elsewhere.
+    lends: bool,
+    turns: u32,
+}
+
+impl World {
+    /// A link that is usable.
+    fn new(limits: InboxLimits) -> Self {
+        let rng = SmallRng::seed_from_u64(1);
+        let session =
+            Session::new(SessionConfig::default(), vec!["ws://h/".into()], Plain::default(), rng);
+        let driver = Driver::new(session.unwrap(), limits);
+        let now = Instant::ORIGIN;
+        let mut world = Self { driver, now, pipe: None, server: None, lends: false, turns: 0 };
+        world.driver.handle(SessionInput::Connect, now);
+        world.run();
+        world.shake_hands();
+        world.run();
+        assert_eq!(world.driver.session().state(), State::Connected);
+        while world.driver.poll_event().is_some() {}
+        world
+    }
+
+    fn shake_hands(&mut self) {
+        let pipe = self.pipe.as_mut().unwrap();
+        let mut handshake = ServerHandshake::new(4096);
+        handshake.input().extend(&std::mem::take(&mut pipe.sent));
+        let answer = ServerHandshake::accept(&handshake.poll_request().unwrap().unwrap()).unwrap();
+        let mut server = handshake.into_websocket(&answer, WireLimits::default());
+        pipe.arrived.extend(server.output().bytes());
+        server.output().wrote(usize::MAX);
+        self.server = Some(server);
+    }
+
+    /// Runs until there is nothing to do at this time.
+    fn run(&mut self) {
+        loop {
+            self.turns += 1;
+            assert!(self.turns < 10_000, "it spins");
+            if let Some(pipe) = &mut self.pipe {
+                move_bytes(&mut self.driver, pipe, self.lends, self.now);
+            }
+            while let Some(action) = self.driver.poll_action() {
+                self.act(action);
+            }
+            if !self.driver.handle_timeout(self.now) && !self.driver.is_busy() {
+                return;
+            }
+        }
+    }
+
+    fn act(&mut self, action: SessionAction) {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else is asked for")]
+        match action {
+            SessionAction::Dial { id, address, token, .. } => {
+                let dialed = Wire::dial(&address, token.as_ref(), WireLimits::default());
+                self.pipe = Some(Pipe { room: 1 << 20, ..Pipe::default() });
+                self.driver.connected(id, dialed.unwrap().1);
+            }
+            SessionAction::Drop { id, farewell } => {
+                let mut last = self.driver.leave(id, farewell).unwrap();
+                last.write_to(self.pipe.as_mut().unwrap());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Lets time pass, deadline by deadline.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(at) = self.driver.poll_timeout().filter(|at| *at <= end) {
+            self.now = at;
+            self.run();
+        }
+        self.now = end;
+    }
+
+    fn pipe(&mut self) -> &mut Pipe {
+        self.pipe.as_mut().unwrap()
+    }
+
+    fn server_says(&mut self, frame: &Frame) {
+        let server = self.server.as_mut().unwrap();
+        server.send(frame).unwrap();
+        self.pipe.as_mut().unwrap().arrived.extend(server.output().bytes());
+        server.output().wrote(usize::MAX);
+    }
+
+    /// What the server has read of what was written.
+    fn server_reads(&mut self) -> Vec<Frame> {
+        let server = self.server.as_mut().unwrap();
+        server.input().extend(&std::mem::take(&mut self.pipe.as_mut().unwrap().sent));
+        std::iter::from_fn(|| server.poll_frame().unwrap()).collect()
+    }
+
+    fn messages(&mut self) -> Vec<Message> {
+        let events = std::iter::from_fn(|| self.driver.poll_event());
+        events
+            .filter_map(|event| if let Event::Message(it) = event { Some(it) } else { None })
+            .collect()
+    }
+}
+
+fn move_bytes(driver: &mut Driver<Plain, SmallRng>, pipe: &mut Pipe, lends: bool, now: Instant) {
+    if !lends {
+        driver.read(pipe, now);
+        driver.write(pipe, now);
+        return;
+    }
+    if let Some(mut buffer) = driver.begin_read(now) {
+        buffer.read_from(pipe);
+        driver.end_read(buffer, now);
+    }
+    if let Some(mut buffer) = driver.begin_write(now) {
+        // Meanwhile, the application may send: that goes out behind what is lent.
+        driver.send("meanwhile", now).unwrap();
+        buffer.write_to(pipe);
+        driver.end_write(buffer, now);
+    }
+}
+
+fn text(text: &str) -> Frame {
+    Frame::text(text)
+}
+
+#[test]
+fn messages_pass_both_ways_in_order() {
+    let mut world = World::new(InboxLimits::default());
+    let sent: Vec<_> = (0..1000).map(|number| number.to_string()).collect();
+    for message in &sent {
+        world.driver.send(message.as_str(), world.now).unwrap();
+        world.server_says(&text(message));
+    }
+    world.run();
+    assert_eq!(world.server_reads(), sent.iter().map(|it| text(it)).collect::<Vec<_>>());
+    assert_eq!(world.messages(), sent.iter().map(|it| it.as_str().into()).collect::<Vec<_>>());
+    assert!(world.driver.is_flushed());
+}
+
+#[test]
+fn what_is_sent_while_a_buffer_is_lent_goes_out_behind_it() {
+    let mut world = World::new(InboxLimits::default());
+    world.lends = true;
+    world.driver.send("first", world.now).unwrap();
+    world.pipe().room = 3;
+    world.run();
+    world.lends = false;
+    world.pipe().room = 1000;
+    world.run();
+    assert_eq!(world.server_reads(), [text("first"), text("meanwhile")]);
+}
+
+#[test]
+fn a_full_socket_keeps_messages_in_the_outbox() {
+    let mut world = World::new(InboxLimits::default());
+    world.pipe().room = 10;
+    for _ in 0..100 {
+        world.driver.send("x".repeat(10_000), world.now).unwrap();
+    }
+    world.run();
+    assert!(world.driver.session().outbox().len() > 90, "{:?}", world.driver.session().outbox());
+    world.pipe().room = usize::MAX;
+    world.run();
+    assert!(world.driver.session().outbox().is_empty() && world.driver.is_flushed());
+    assert_eq!(world.server_reads().len(), 100);
+}
+
+#[test]
+fn an_application_that_is_behind_stops_the_reading_and_the_peer_is_not_blamed() {
+    let mut world = World::new(InboxLimits::new(2, 1 << 20).with_look_ahead(0));
+    for _ in 0..2 {
+        world.server_says(&text("read"));
+    }
+    world.run();
+    world.server_says(&text("unread"));
+    world.pass(Duration::from_secs(600));
+    assert_eq!(world.driver.session().state(), State::Connected);
+    assert!(!world.pipe().arrived.is_empty() && world.driver.is_shut());
+    assert_eq!(world.messages(), ["read".into(), "read".into()]);
+    world.run();
+    assert_eq!(world.messages(), ["unread".into()]);
+    // Now this side reads, and hears nothing.
+    world.pass(Duration::from_secs(600));
+    assert_ne!(world.driver.session().state(), State::Connected);
+}
+
+#[test]
+fn a_socket_that_drains_speaks_for_the_peer() {
+    let alive = |room: usize| {
+        let mut world = World::new(InboxLimits::default());
+        world.driver.send("x".repeat(1 << 20), world.now).unwrap();
+        world.pipe().room = 1000;
+        world.run();
+        for _ in 0..100 {
+            world.pipe().room = room;
+            world.run();
+            world.pass(Duration::from_secs(5));
+        }
+        world.driver.session().state() == State::Connected
+    };
+    assert!(alive(100), "a ping waits behind a message on a slow line");
+    assert!(!alive(0), "nothing goes out any more");
+}
+
+#[test]
+fn a_write_that_fails_leaves_the_reason_to_what_has_arrived() {
+    let mut world = World::new(InboxLimits::default());
+    world.run();
+    let frame = CloseFrame::new(4001, "why");
+    world.driver.send("x", world.now).unwrap();
+    // It arrives between the read and the write.
+    let (driver, now) = (&mut world.driver, world.now);
+    let pipe = world.pipe.as_mut().unwrap();
+    driver.read(pipe, now);
+    pipe.is_broken = true;
+    driver.write(pipe, now);
+    world.server_says(&Frame::Close(Some(frame)));
+    world.run();
+    let event = std::iter::from_fn(|| world.driver.poll_event()).find_map(|event| {
+        if let Event::Disconnected { code, detail, .. } = event {
+            Some((code, detail))
+        } else {
+            None
+        }
+    });
+    let (code, detail) = event.unwrap();
+    assert_eq!((code, detail.as_str()), (CloseCode(4001), "why"));
+}
+
+#[test]
+fn a_dial_that_fails_and_a_stream_that_ends_are_dialed_again() {
+    let mut world = World::new(InboxLimits::default());
+    world.pipe().has_ended = true;
+    world.run();
+    assert!(matches!(world.driver.session().state(), State::Reconnecting(_)));
+    let id = loop {
+        world.now = world.driver.poll_timeout().unwrap();
+        world.driver.handle_timeout(world.now);
+        let action = world.driver.poll_action();
+        if let Some(SessionAction::Dial { id, .. }) = action {
+            break id;
+        }
+    };
+    let refused = io::Error::from(ErrorKind::ConnectionRefused);
+    world.driver.failed(id, WireError::from(refused), world.now);
+    let action = world.driver.poll_action();
+    assert!(matches!(action, Some(SessionAction::Drop { .. })), "{action:?}");
+    assert!(world.driver.leave(id, None).is_none() && world.driver.poll_action().is_none());
+    let events: Vec<_> = std::iter::from_fn(|| world.driver.poll_event()).collect();
+    let failed = events.iter().any(|event| matches!(event, Event::AttemptFailed { .. }));
+    assert!(failed, "{events:?}");
+}
+
+#[test]
+fn a_late_dial_changes_nothing() {
+    let rng = SmallRng::seed_from_u64(1);
+    let config = SessionConfig::default();
+    let session = Session::new(config, vec!["ws://h/".into()], Plain::default(), rng).unwrap();
+    let mut driver = Driver::new(session, InboxLimits::default());
+    driver.handle(SessionInput::Connect, Instant::ORIGIN);
+    let Some(SessionAction::Dial { id, address, .. }) = driver.poll_action() else {
+        panic!("it dials")
+    };
+    let late = Instant::ORIGIN + Duration::from_secs(3600);
+    driver.handle_timeout(late);
+    while driver.poll_action().is_some() {}
+    let (_, wire) = Wire::dial(&address, None, WireLimits::default()).unwrap();
+    driver.connected(id, wire);
+    assert!(driver.begin_write(late).is_none() && !driver.is_busy());
+}
