@@ -126,7 +126,7 @@ interop what="all": _interop-tools (_debian "redis-server" "haproxy")
 
 # Check the history in Redis against a Redis server of its own
 redis: (_command "redis-server" "redis-server")
-    cargo test -p relink-server --features redis --test redis_history --test redis_nodes
+    cargo test -p relink-server --features redis --test server redis_
     cargo test -p relink-cli --features redis --test cli serve_v1
 
 # Measure 10,000 links to one server: memory, processor, heartbeats (docs/performance.md)

@@ -1,0 +1,55 @@
+//! Rooms with members who do not read, over pipes that hold little.
+
+use crate::client::{Running, piped};
+use relink_node::{HistoryConfig, NodeConfig};
+use relink_server::{Server, ServerConfig};
+use serde_json::json;
+
+/// Every stranger is behind, and none of them is sent a list of its own; the one who reads gets all
+/// of it.
+#[tokio::test]
+async fn a_room_of_members_who_do_not_read_costs_a_page_each_and_is_open_to_those_who_do() {
+    let node = NodeConfig::default().with_max_outbound_bytes(64 * 1024);
+    let server =
+        Running::start(Server::builder().config(ServerConfig::default().with_node(node))).await;
+    let mut strangers = Vec::new();
+    for number in 0..60 {
+        let mut stranger = piped(&server.relink).await;
+        stranger.hello().await;
+        let words = format!("{number:04}").repeat(1024);
+        stranger.say(&json!({"type": "subscribe", "channel": "lobby", "presence": words})).await;
+        strangers.push(stranger);
+    }
+    let (mut ada, _) = server.hello().await;
+    ada.say(&json!({"type": "subscribe", "channel": "lobby", "presence": "hello"})).await;
+    ada.expect("subscribed").await;
+    let (mut listed, mut pages) = (0, 0);
+    loop {
+        let page = ada.expect("members").await;
+        assert!(page.to_string().len() < 128 * 1024);
+        listed += page["members"].as_array().expect("a list").len();
+        pages += 1;
+        if page["more"] != true {
+            break;
+        }
+    }
+    assert!(listed >= 61 && pages > 10, "{listed} members in {pages} pages");
+    // A frame or two beyond the bound, for each.
+    let waits = server.relink.stats().node.outbound_bytes;
+    assert!(waits < 61 * (64 + 16) * 1024, "{waits}");
+}
+
+#[tokio::test]
+async fn a_client_that_fills_channel_after_channel_hears_that_there_is_no_room() {
+    let history = HistoryConfig::default().with_user_bytes(1 << 20);
+    let store = relink_server::MemoryHistory::new(history).expect("a good configuration");
+    let server = Running::start(Server::builder().history(store)).await;
+    let (mut mallory, _) = server.hello().await;
+    let words = "x".repeat(100_000);
+    for serial in 1..=30 {
+        mallory.message(serial, Some(&format!("room {serial}")), &words).await;
+        let said = mallory.hear().await;
+        assert_eq!(said["type"], if serial <= 10 { "ack" } else { "rejected" }, "{said}");
+        assert!(serial <= 10 || said["problem"]["name"] == "limit_exceeded", "{said}");
+    }
+}

@@ -1,0 +1,12 @@
+//! What a link on tokio does beside the conformance suite: hostile peers, presets, traces, virtual
+//! time.
+
+mod common;
+mod hostile;
+#[cfg(feature = "v1")]
+mod presets;
+mod secrets;
+mod tracing;
+#[cfg(unix)]
+mod unix_socket;
+mod virtual_time;
