@@ -71,30 +71,13 @@ impl ClientHandshake {
 
     /// Asks for a WebSocket. The URI of the request says the path, and the host unless a header
     /// does; its headers go along, with subprotocols on one line, as some servers read no other.
-    /// Method and version do not matter.
+    /// Method and version do not matter. With the feature `deflate`, a `DeflateConfig` in the
+    /// [extensions](Request::extensions) of the request is offered to the server.
     ///
     /// # Errors
     ///
     /// The URI has no host, or a header is one of [`OWN_HEADERS`](Self::OWN_HEADERS).
     pub fn new(request: &Request<()>) -> Result<Self, InvalidRequest> {
-        Self::ask(request, None)
-    }
-
-    /// Asks for a WebSocket whose messages are compressed, if the server agrees to that.
-    ///
-    /// # Errors
-    ///
-    /// As for [`new`](Self::new).
-    #[cfg(feature = "deflate")]
-    pub fn with_deflate(
-        request: &Request<()>,
-        deflate: DeflateConfig,
-    ) -> Result<Self, InvalidRequest> {
-        let handshake = Self::ask(request, Some(deflate.offer()))?;
-        Ok(Self { deflate: Some(deflate), ..handshake })
-    }
-
-    fn ask(request: &Request<()>, extension: Option<String>) -> Result<Self, InvalidRequest> {
         let (uri, headers) = (request.uri(), request.headers());
         if let Some(name) = Self::OWN_HEADERS.into_iter().find(|name| headers.contains_key(name)) {
             return Err(InvalidRequest::OwnHeader(name));
@@ -117,8 +100,11 @@ impl ClientHandshake {
         line("upgrade", b"websocket");
         line("sec-websocket-version", b"13");
         line("sec-websocket-key", key.as_bytes());
-        if let Some(extension) = extension {
-            line("sec-websocket-extensions", extension.as_bytes());
+        #[cfg(feature = "deflate")]
+        let deflate = request.extensions().get::<DeflateConfig>().copied();
+        #[cfg(feature = "deflate")]
+        if let Some(deflate) = deflate {
+            line(SEC_WEBSOCKET_EXTENSIONS.as_str(), deflate.offer().as_bytes());
         }
         let offered: Vec<_> = list(headers, &SEC_WEBSOCKET_PROTOCOL).map(str::to_owned).collect();
         if !offered.is_empty() {
@@ -136,7 +122,7 @@ impl ClientHandshake {
             accept,
             offered,
             #[cfg(feature = "deflate")]
-            deflate: None,
+            deflate,
             #[cfg(feature = "deflate")]
             agreed: None,
         })

@@ -22,6 +22,14 @@ pub enum Error {
     #[cfg(feature = "deflate")]
     #[error("the peer sent a message that cannot be decompressed")]
     NotDeflate,
+    /// A message that is larger than [`DeflateConfig::max_ratio`](crate::DeflateConfig::max_ratio)
+    /// allows for its compressed size.
+    #[cfg(feature = "deflate")]
+    #[error("the peer sent a message that grows to more than {ratio} times its size, the limit")]
+    Bomb {
+        /// The limit.
+        ratio: u32,
+    },
     /// A frame or a message beyond the [`Limits`](crate::Limits).
     #[error("the peer sent a message of {size} bytes or more, above the limit of {limit}")]
     TooLarge {
@@ -42,6 +50,8 @@ impl Error {
             Self::NotUtf8 => Some(CloseFrame::INVALID_DATA),
             #[cfg(feature = "deflate")]
             Self::NotDeflate => Some(CloseFrame::INVALID_DATA),
+            #[cfg(feature = "deflate")]
+            Self::Bomb { .. } => Some(CloseFrame::TOO_LARGE),
             Self::TooLarge { .. } => Some(CloseFrame::TOO_LARGE),
         }
     }

@@ -99,8 +99,9 @@
 //! # Compression
 //!
 //! With the feature `deflate`, messages are compressed if both ends want it (RFC 7692): see
-//! `DeflateConfig`. It is off unless it is configured; a message that grows beyond the limits as it
-//! is decompressed is too large like any other.
+//! `DeflateConfig`. It is off unless it is configured. A message that grows beyond the limits as it
+//! is decompressed is too large like any other; one that grows beyond its limit in relation to what
+//! was sent is a bomb.
 //!
 //! From tungstenite it has the arithmetic of the handshake and the writing of headers.
 //!

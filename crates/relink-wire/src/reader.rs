@@ -28,6 +28,8 @@ pub(crate) struct Reader {
     message: Option<Kind>,
     /// What has come of it.
     joined: BytesMut,
+    /// How much memory was taken for that, of which earlier messages may have a part.
+    memory: usize,
     /// How much of the message under way is known to be UTF-8.
     checked: usize,
     /// The largest payload that has come whole.
@@ -71,6 +73,7 @@ impl Reader {
             frame: None,
             message: None,
             joined: BytesMut::new(),
+            memory: 0,
             checked: 0,
             trusted: TRUSTED,
             is_compressed: false,
@@ -87,12 +90,8 @@ impl Reader {
     /// Frees buffers that hold nothing and have more than this many bytes of capacity.
     pub(crate) fn shrink(&mut self, keep: usize) {
         self.trusted = TRUSTED;
-        if self.joined.is_empty() && self.joined.capacity() > keep {
-            self.joined = BytesMut::new();
-        }
-        #[cfg(feature = "deflate")]
-        if !self.is_mid_message() {
-            self.decompressor.iter_mut().for_each(Decompressor::shrink);
+        if self.joined.is_empty() && self.memory > keep {
+            (self.joined, self.memory) = (BytesMut::new(), 0);
         }
     }
 
@@ -178,6 +177,10 @@ impl Reader {
         else {
             return too_large(size, max_message);
         };
+        #[cfg(feature = "deflate")]
+        if let Some(decompressor) = self.decompressor.as_mut().filter(|_| self.is_compressed) {
+            decompressor.begin_frame(header.length);
+        }
         let (mask, is_final) = (header.mask, header.is_final());
         let is_alone = is_final && self.message.is_none() && !self.is_compressed;
         let begun = if header.opcode() == TEXT { Kind::Text } else { Kind::Binary };
@@ -249,6 +252,7 @@ impl Reader {
         if !is_whole {
             return Ok(None);
         }
+        self.memory = self.memory.max(self.joined.capacity());
         let joined = self.joined.split().freeze();
         Ok(Some(self.end_message(payload.kind, joined)))
     }
@@ -293,4 +297,23 @@ fn read_control(header: &Header, input: &mut Input) -> Option<Received> {
     }
     input.skip(header.size);
     Some(Received::Control(header.opcode(), input.take(length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_messages_have_used_up_is_freed() {
+        let mut reader = Reader::new(Role::Client, Limits::default());
+        let mut input = Input::default();
+        for size in [62, 63, 100, 125] {
+            input.extend(&[&[0x02, 1, b'a', 0x80, size][..], &[b'a'; 128][..size.into()]].concat());
+            let message = reader.next(&mut input).ok().flatten();
+            assert!(matches!(message, Some(Received::Message(Frame::Binary(_)))));
+            drop(message);
+            reader.shrink(10);
+            assert_eq!((reader.joined.capacity(), reader.memory), (0, 0), "{size}");
+        }
+    }
 }

@@ -242,6 +242,7 @@ impl WebSocket {
             let compressed = compressor.compress(payload);
             let header = FrameHeader { rsv1: compressed.is_some(), ..header(OpCode::Data(kind)) };
             self.write_frame(header, compressed.unwrap_or(payload));
+            compressor.release();
             self.compressor = Some(compressor);
             return;
         }

@@ -14,8 +14,7 @@ use relink_wire::{
 /// A client and a server that want this, after their handshake; and what they agreed on.
 fn agreed(client: DeflateConfig, server: DeflateConfig) -> (WebSocket, WebSocket, String) {
     let limits = Limits::new(1 << 20, 1 << 20);
-    let request = Request::get("ws://h/").body(()).unwrap();
-    let mut asking = ClientHandshake::with_deflate(&request, client).unwrap();
+    let mut asking = ClientHandshake::new(&request(client)).unwrap();
     let mut asked = ServerHandshake::new(16 << 10);
     asked.input().extend(asking.output().bytes());
     let sent = asking.output().len();
@@ -29,6 +28,13 @@ fn agreed(client: DeflateConfig, server: DeflateConfig) -> (WebSocket, WebSocket
     asking.check(&answer).unwrap();
     let extension = answer.headers()["sec-websocket-extensions"].to_str().unwrap().to_owned();
     (asking.into_websocket(limits), there, extension)
+}
+
+/// A request that offers this.
+fn request(config: DeflateConfig) -> Request<()> {
+    let mut request = Request::get("ws://h/").body(()).unwrap();
+    request.extensions_mut().insert(config);
+    request
 }
 
 fn carry(from: &mut WebSocket, to: &mut relink_wire::Input) -> usize {
@@ -48,9 +54,12 @@ fn pass(from: &mut WebSocket, to: &mut WebSocket, message: &Frame) -> usize {
 }
 
 fn takeover() -> DeflateConfig {
-    let mut config = DeflateConfig::default();
-    (config.context_takeover, config.peer_context_takeover) = (true, true);
-    config
+    DeflateConfig::default().with_context_takeover(true).with_peer_context_takeover(true)
+}
+
+/// The same, as small as it can be made, and whatever the ratio.
+fn boundless() -> DeflateConfig {
+    takeover().with_level(9).with_max_ratio(None)
 }
 
 fn client() -> WebSocket {
@@ -69,7 +78,7 @@ fn hear(socket: &mut WebSocket, bytes: &[u8]) -> Result<Option<Frame>, Error> {
 #[test]
 fn messages_pass_both_ways_and_context_makes_those_that_are_alike_smaller() {
     for (config, is_smaller) in [(DeflateConfig::default(), false), (takeover(), true)] {
-        let (mut client, mut server, _) = agreed(config, config);
+        let (mut client, mut server, _) = agreed(config, config.with_level(9));
         let text: String = (0..100).map(|number| format!("{{\"number\":{number}}},")).collect();
         let message = Frame::text(text.as_str());
         let first = pass(&mut client, &mut server, &message);
@@ -80,7 +89,9 @@ fn messages_pass_both_ways_and_context_makes_those_that_are_alike_smaller() {
         client.shrink(0);
         server.shrink(0);
         pass(&mut client, &mut server, &message);
-        pass(&mut server, &mut client, &Frame::binary(vec![7; 1 << 20]));
+        let same = pass(&mut server, &mut client, &Frame::binary(vec![7; 1 << 20]));
+        assert!(same > 1 << 20, "what the peer would take for a bomb goes as it is: {same}");
+        pass(&mut server, &mut client, &message);
     }
 }
 
@@ -149,24 +160,72 @@ fn the_bit_belongs_to_the_first_frame_of_a_message_alone() {
 
 #[test]
 fn a_bomb_and_nonsense_fail_the_connection() {
-    let (mut big, _, _) = agreed(takeover(), takeover());
-    big.send(&Frame::binary(vec![0; 1 << 20])).unwrap();
-    let (_, mut server, _) = agreed(takeover(), takeover());
-    carry(&mut big, server.input());
-    assert!(matches!(server.poll_frame(), Ok(Some(_))), "at the limit");
-    let error = {
-        let mut small = client();
-        let (_, mut other, _) = agreed(takeover(), takeover());
-        other.send(&Frame::binary(vec![0; 1 << 20])).unwrap();
-        carry(&mut other, small.input());
-        small.poll_frame().unwrap_err()
-    };
-    assert_eq!(error.close_code(), Some(1009));
+    let limit = 1 << 20;
+    for is_client in [true, false] {
+        let (client, server, _) = agreed(boundless(), boundless());
+        let (mut from, mut to) = if is_client { (client, server) } else { (server, client) };
+        pass(&mut from, &mut to, &Frame::binary(vec![0; limit]));
+        from.send(&Frame::binary(vec![0; limit + 1])).unwrap();
+        carry(&mut from, to.input());
+        let error = to.poll_frame().unwrap_err();
+        assert_eq!(error, Error::TooLarge { size: limit as u64 + 1, limit });
+        assert_eq!(error.close_code(), Some(1009));
+    }
     let error = hear(&mut client(), &[0xc1, 2, 0xff, 0xff]).unwrap_err();
     assert_eq!((error.close_code(), error), (Some(1007), Error::NotDeflate));
     // Text is checked as it comes out.
     let bad = [0xc1, 7, 0, 1, 0, 0xfe, 0xff, 0xff, 0];
     assert_eq!(hear(&mut client(), &bad), Err(Error::NotUtf8));
+}
+
+#[test]
+fn a_message_that_grows_beyond_the_ratio_is_a_bomb_in_any_pieces() {
+    for (size, is_bomb) in [(64 << 10, false), (200 << 10, true)] {
+        for chunk in [1, 100, usize::MAX] {
+            let (mut client, _, _) = agreed(boundless(), boundless());
+            let (_, mut server, _) = agreed(takeover(), takeover());
+            client.send(&Frame::binary(vec![0; size])).unwrap();
+            let bytes = client.output().bytes().to_vec();
+            let mut heard = Ok(None);
+            for chunk in bytes.chunks(chunk.min(bytes.len())) {
+                assert_eq!(heard, Ok(None), "before the end");
+                heard = hear(&mut server, chunk);
+                if heard.is_err() {
+                    break;
+                }
+            }
+            match heard {
+                Ok(frame) => assert!(frame == Some(Frame::binary(vec![0; size])) && !is_bomb),
+                Err(error) => {
+                    assert_eq!((error.close_code(), is_bomb), (Some(1009), true));
+                    assert_eq!(error, Error::Bomb { ratio: 200 });
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn connections_without_context_share_what_they_compress_with_and_disturb_nobody() {
+    let fresh = DeflateConfig::default();
+    let mut pairs: Vec<_> = (1..=9)
+        .map(|level| agreed(fresh.with_level(level).with_window_bits(6 + level), takeover()))
+        .collect();
+    let text: String = (0..3000).map(|number| format!("{number},")).collect();
+    for round in 0..3 {
+        for (client, server, _) in &mut pairs {
+            let message = Frame::text(format!("{round}{text}"));
+            // The first half of a message has come when others use the spare.
+            client.send(&message).unwrap();
+            let bytes = client.output().bytes().to_vec();
+            client.output().wrote(bytes.len());
+            let (begin, end) = bytes.split_at(bytes.len() / 2);
+            assert_eq!(hear(server, begin), Ok(None));
+            let (mut other, mut another, _) = agreed(fresh, fresh);
+            pass(&mut other, &mut another, &message);
+            assert_eq!(hear(server, end), Ok(Some(message)));
+        }
+    }
 }
 
 // Section 7.1: negotiation.
@@ -181,8 +240,7 @@ fn answer(offer: &'static str, config: DeflateConfig) -> Option<String> {
 
 #[test]
 fn a_server_agrees_to_the_first_offer_that_it_can_keep() {
-    let mut narrow = takeover();
-    (narrow.window_bits, narrow.peer_window_bits) = (10, 11);
+    let narrow = takeover().with_window_bits(10).with_peer_window_bits(11);
     for (offer, config, expected) in [
         ("permessage-deflate", takeover(), Some("")),
         ("x-other, Permessage-Deflate ; client_max_window_bits", takeover(), Some("")),
@@ -223,8 +281,7 @@ fn a_server_agrees_to_the_first_offer_that_it_can_keep() {
 
 #[test]
 fn both_ends_keep_what_they_agreed_on() {
-    let mut narrow = takeover();
-    (narrow.window_bits, narrow.peer_window_bits) = (9, 10);
+    let narrow = takeover().with_window_bits(9).with_peer_window_bits(10);
     let (mut client, mut server, extension) = agreed(narrow, takeover());
     assert_eq!(
         extension,
@@ -237,33 +294,65 @@ fn both_ends_keep_what_they_agreed_on() {
     }
 }
 
+/// The client that a server has answered with this.
+fn answered(config: DeflateConfig, extension: &str) -> Result<WebSocket, String> {
+    let mut handshake = ClientHandshake::new(&request(config)).unwrap();
+    let mut asked = ServerHandshake::new(16 << 10);
+    asked.input().extend(handshake.output().bytes());
+    let sent = handshake.output().len();
+    handshake.output().wrote(sent);
+    let request = asked.poll_request().unwrap().unwrap();
+    let mut answer: Response<()> = ServerHandshake::accept(&request).unwrap();
+    answer.headers_mut().insert("sec-websocket-extensions", extension.parse().unwrap());
+    handshake.check(&answer).map_err(|error| error.to_string())?;
+    Ok(handshake.into_websocket(Limits::default()))
+}
+
 #[test]
 fn a_client_refuses_what_it_did_not_offer() {
-    let check = |extension: &str| {
-        let request = Request::get("ws://h/").body(()).unwrap();
-        let mut handshake = ClientHandshake::with_deflate(&request, takeover()).unwrap();
-        let sent = String::from_utf8(handshake.output().bytes().to_vec()).unwrap();
-        let line = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
-        assert!(sent.contains(line), "{sent}");
-        let mut asked = ServerHandshake::new(16 << 10);
-        asked.input().extend(sent.as_bytes());
-        let request = asked.poll_request().unwrap().unwrap();
-        let mut answer: Response<()> = ServerHandshake::accept(&request).unwrap();
-        answer.headers_mut().insert("sec-websocket-extensions", extension.parse().unwrap());
-        handshake.check(&answer).is_ok()
-    };
-    for good in ["", "permessage-deflate", "permessage-deflate; client_max_window_bits=9"] {
-        assert!(check(good), "{good}");
-    }
-    for bad in [
-        "permessage-deflate; client_max_window_bits",
-        "permessage-deflate; client_max_window_bits=8",
-        "permessage-deflate; client_max_window_bits=7",
-        "permessage-deflate; unknown",
-        "permessage-deflate, permessage-deflate",
-        "x-webkit-deflate-frame",
+    let check = |config, extension| answered(config, extension).map(drop);
+    let (fresh, narrow) = (DeflateConfig::default(), takeover().with_window_bits(10));
+    let narrow = narrow.with_peer_window_bits(11);
+    for (config, good) in [
+        (takeover(), ""),
+        (takeover(), "permessage-deflate"),
+        (takeover(), "permessage-deflate; client_max_window_bits=9"),
+        (takeover(), "permessage-deflate; client_max_window_bits=8"),
+        (takeover(), "permessage-deflate; server_max_window_bits=8"),
+        (takeover(), "permessage-deflate; client_no_context_takeover; server_no_context_takeover"),
+        (fresh, "permessage-deflate; server_no_context_takeover"),
+        (narrow, "permessage-deflate; server_max_window_bits=11"),
+        (narrow, "permessage-deflate; server_max_window_bits=9; client_max_window_bits=10"),
     ] {
-        assert!(!check(bad), "{bad}");
+        assert_eq!(check(config, good), Ok(()), "{good}");
+    }
+    for (config, bad, why) in [
+        (takeover(), "permessage-deflate; client_max_window_bits", "client_max_window_bits"),
+        (takeover(), "permessage-deflate; client_max_window_bits=7", "not offered"),
+        (takeover(), "permessage-deflate; unknown", "not offered"),
+        (takeover(), "permessage-deflate, permessage-deflate", "not offered"),
+        (takeover(), "x-webkit-deflate-frame", "not offered"),
+        (fresh, "permessage-deflate", "server_no_context_takeover"),
+        (narrow, "permessage-deflate", "larger window"),
+        (narrow, "permessage-deflate; server_max_window_bits=12", "larger window"),
+        (
+            narrow,
+            "permessage-deflate; server_max_window_bits=9; client_max_window_bits=11",
+            "client_max_window_bits",
+        ),
+    ] {
+        let error = check(config, bad).unwrap_err();
+        assert!(error.contains(why), "{bad}: {error}");
+    }
+}
+
+#[test]
+fn a_client_whose_window_should_be_smaller_than_it_can_sends_messages_as_they_are() {
+    for (bits, first) in [(8, 0x81), (9, 0xc1)] {
+        let answer = format!("permessage-deflate; client_max_window_bits={bits}");
+        let mut client = answered(takeover(), &answer).unwrap();
+        client.send(&Frame::text("a".repeat(1000))).unwrap();
+        assert_eq!(client.output().bytes()[0], first, "{bits}");
     }
 }
 
@@ -279,9 +368,11 @@ proptest! {
         keeps in any::<(bool, bool)>(),
         bits in (9_u8..=15, 9_u8..=15),
     ) {
-        let mut config = DeflateConfig::default();
-        (config.context_takeover, config.peer_context_takeover) = keeps;
-        (config.window_bits, config.peer_window_bits) = bits;
+        let config = DeflateConfig::default()
+            .with_context_takeover(keeps.0)
+            .with_peer_context_takeover(keeps.1)
+            .with_window_bits(bits.0)
+            .with_peer_window_bits(bits.1);
         let (mut client, mut server, _) = agreed(config, takeover());
         for message in messages {
             let message = Frame::binary(message);
