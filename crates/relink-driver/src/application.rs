@@ -26,6 +26,8 @@ pub use relink::{
 #[cfg(feature = "v1")]
 #[doc(inline)]
 pub use relink_v1 as v1;
+#[cfg(feature = "deflate")]
+pub use relink_wire::DeflateConfig;
 
 pub use crate::BuildError;
 pub use crate::client::{Client, CloseSummary, ClosedError, Events};

@@ -336,6 +336,23 @@ impl<Rt: Runtime> Builder<Rt> {
         self
     }
 
+    /// Offers the server to compress messages (permessage-deflate, RFC 7692). Off by default; if
+    /// the server does not agree, messages go as they are. Limits hold for messages as they are
+    /// read; see [`DeflateConfig`](relink_wire::DeflateConfig) for costs and risks.
+    ///
+    /// ```
+    /// # use relink_driver::{Builder, DeflateConfig, Runtime};
+    /// # fn with_deflate<Rt: Runtime>(builder: Builder<Rt>) -> Builder<Rt> {
+    /// builder.deflate(DeflateConfig::default().with_context_takeover(true))
+    /// # }
+    /// ```
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub const fn deflate(mut self, config: relink_wire::DeflateConfig) -> Self {
+        self.template.deflate = Some(config);
+        self
+    }
+
     /// The limits on events that wait for the application.
     #[must_use]
     pub const fn inbox(mut self, limits: InboxLimits) -> Self {

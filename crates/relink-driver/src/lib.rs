@@ -54,7 +54,8 @@ pub use fetch::AddressRequest;
 pub use inbox::InboxLimits;
 pub use relink::policy::TokenPlacement;
 pub use relink::session::InvalidUrl;
-pub use relink_wire::Role;
+#[cfg(feature = "deflate")]
+pub use relink_wire::DeflateConfig;
 pub use request::{IntoRequest, Target};
 pub use runtime::{ConnectError, Runtime, Sleep};
 pub use stream::{BoxStream, ByteStream};

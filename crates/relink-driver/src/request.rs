@@ -88,6 +88,8 @@ pub(crate) struct Template {
     /// Whether the application's headers also follow redirects to foreign origins.
     pub(crate) headers_follow: bool,
     pub(crate) cookies: Option<Jar>,
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: Option<relink_wire::DeflateConfig>,
 }
 
 /// A configured address without its user name.
@@ -187,6 +189,8 @@ impl Template {
         let mut request = http::Request::new(());
         *request.headers_mut() = headers;
         *request.uri_mut() = with_query(uri, query).ok_or_else(|| bad("it is not a URL"))?;
+        #[cfg(feature = "deflate")]
+        self.deflate.map(|deflate| request.extensions_mut().insert(deflate));
         let target =
             Target { host: origin.host().to_owned(), port: origin.port(), tls: origin.is_secure() };
         Ok(Prepared { target, request, visit })

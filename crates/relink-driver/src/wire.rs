@@ -10,7 +10,7 @@ use relink::internal::within;
 use relink::session::{Frame, Secret, Text};
 use relink::{Address, CloseCode, CloseFrame, ConfigError, Failure, Message};
 use relink_wire as ws;
-use relink_wire::{ClientHandshake, HandshakeError, Input, Output, Role, WebSocket};
+use relink_wire::{ClientHandshake, HandshakeError, Input, Output, WebSocket};
 
 use crate::cookies::Visit;
 use crate::request::{Target, Template};
@@ -55,7 +55,6 @@ pub struct WireError {
 /// One WebSocket over memory, as client or as server.
 pub struct Wire {
     state: State,
-    limits: WireLimits,
     parting: Option<CloseCode>,
 }
 
@@ -69,6 +68,7 @@ enum State {
 
 struct Handshake {
     handshake: ClientHandshake,
+    limits: WireLimits,
     /// Where cookies of the answer are kept.
     visit: Option<Visit>,
 }
@@ -76,7 +76,8 @@ struct Handshake {
 impl Wire {
     /// Starts a client's handshake: the request can be written at once. The URL of the request
     /// gives the path, and the host unless a header does; its other headers are sent, too. The
-    /// headers of the handshake, such as the key, are added here.
+    /// headers of the handshake, such as the key, are added here. With the feature `deflate`, a
+    /// `DeflateConfig` in its extensions is offered to the server.
     ///
     /// # Errors
     ///
@@ -94,8 +95,8 @@ impl Wire {
     ) -> Result<Self, WireError> {
         let handshake = ClientHandshake::new(request)
             .map_err(|error| WireError::new(Failure::InvalidRequest, error.to_string()))?;
-        let state = State::Handshaking(Box::new(Handshake { handshake, visit }));
-        Ok(Self { state, limits, parting: None })
+        let state = State::Handshaking(Box::new(Handshake { handshake, limits, visit }));
+        Ok(Self { state, parting: None })
     }
 
     /// The handshake for an address, and where to connect for it: for drivers that have no headers
@@ -114,12 +115,6 @@ impl Wire {
         let prepared =
             prepared.map_err(|error| WireError::new(Failure::InvalidRequest, error.to_string()))?;
         Ok((prepared.target, Self::connect(&prepared.request, limits)?))
-    }
-
-    /// A WebSocket whose handshake is done already, as this end of it.
-    #[must_use]
-    pub fn opened(role: Role, limits: WireLimits) -> Self {
-        Self { state: State::Open(WebSocket::new(role, limits)), limits, parting: None }
     }
 
     /// Takes bytes that were read from the transport, and copies them.
@@ -248,12 +243,12 @@ impl Wire {
             self.state = State::Handshaking(it);
             return Ok(None);
         };
-        let Handshake { mut handshake, visit } = *it;
+        let Handshake { mut handshake, limits, visit } = *it;
         if let Some(visit) = visit {
             visit.keep(answer.headers());
         }
         handshake.check(&answer).map_err(|error| failed(&error, Some(&answer)))?;
-        self.state = State::Open(handshake.into_websocket(self.limits));
+        self.state = State::Open(handshake.into_websocket(limits));
         Ok(Some(WireEvent::Opened(answer.into_parts().0.headers)))
     }
 
@@ -262,6 +257,13 @@ impl Wire {
         let code = error.close_code().map(CloseCode);
         self.parting = code;
         WireError::new(code.map_or(Failure::Eof, Failure::Protocol), error.to_string())
+    }
+}
+
+/// A WebSocket whose handshake is done already, as either end of it.
+impl From<WebSocket> for Wire {
+    fn from(socket: WebSocket) -> Self {
+        Self { state: State::Open(socket), parting: None }
     }
 }
 

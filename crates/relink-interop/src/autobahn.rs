@@ -1,4 +1,5 @@
-//! The Autobahn test suite: the same cases through relink and through tungstenite alone, compared.
+//! The Autobahn test suite, with relink as a client and as a server: the same cases as tungstenite
+//! alone, compared; and those of compression, which tungstenite does not have.
 //!
 //! Autobahn's server listens on every address, so everything here runs in a network of its own that
 //! has nothing but loopback, and in a process namespace that ends with it.
@@ -7,13 +8,13 @@ use std::{
     env, fs,
     fs::File,
     net::TcpStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
     time::Duration,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     Result,
@@ -22,16 +23,20 @@ use crate::{
     report::Reports,
 };
 
-/// The subcommand that `run` calls inside the network of its own.
-pub(crate) const ISOLATED: &str = "autobahn-isolated";
+/// Compression takes Autobahn half an hour. These are each kind of data, each size and each set of
+/// parameters, once.
+const SOME_OF_COMPRESSION: [&str; 14] = [
+    "12.1.1", "12.1.10", "12.2.5", "12.3.3", "12.4.8", "12.5.17", "13.1.2", "13.2.7", "13.3.9",
+    "13.4.4", "13.5.11", "13.6.6", "13.7.1", "13.7.18",
+];
 
-/// Runs this program again where nobody else can reach what it starts.
-pub(crate) fn run(tools: &Path, baseline: &Path, candidate: &Path) -> Result<()> {
+/// Runs this program again, with the subcommand for that, where nobody else can reach what it starts.
+pub(crate) fn run(what: &str, tools: &Path, baseline: &Path, candidate: &Path) -> Result<()> {
     let status = Command::new("unshare")
         .args(["--net", "--pid", "--fork", "--kill-child", "--"])
         .args(["sh", "-c", "ip link set lo up && exec \"$@\"", "sh"])
         .arg(env::current_exe()?)
-        .arg(ISOLATED)
+        .arg(format!("{what}-isolated"))
         .args([Path::new("--tools"), tools])
         .args([Path::new("--baseline"), baseline])
         .args([Path::new("--candidate"), candidate])
@@ -41,31 +46,161 @@ pub(crate) fn run(tools: &Path, baseline: &Path, candidate: &Path) -> Result<()>
     if status.success() { Ok(()) } else { Err("Autobahn: failed, as said above".into()) }
 }
 
-/// Runs the cases with both clients and compares the reports.
-pub(crate) fn run_isolated(tools: &Path, baseline: &Path, candidate: &Path) -> Result<()> {
+/// Runs the cases in both roles, without compression and with it.
+pub(crate) fn run_isolated(
+    all: bool,
+    tools: &Path,
+    baseline: &Path,
+    candidate: &Path,
+) -> Result<()> {
     require_isolation()?;
-    let folder = tools.join("autobahn-reports");
-    if folder.exists() {
-        fs::remove_dir_all(&folder)?;
+    let suite = Suite::new(tools)?;
+    for role in [Role::Client, Role::Server] {
+        let baseline = suite.run(role, baseline, &Cases::Plain)?;
+        let candidate = suite.run(role, candidate, &Cases::Plain)?;
+        none_is_bad(candidate.worse(&baseline), &format!("as a {}, worse", role.name()))?;
     }
-    fs::create_dir(&folder)?;
-    let _server = start_server(tools, &folder)?;
-    let baseline = run_cases(baseline)?;
-    let candidate = run_cases(candidate)?;
+    let compressed = if all { Cases::AllOfCompression } else { Cases::SomeOfCompression };
+    for role in [Role::Client, Role::Server] {
+        let reports = suite.run(role, candidate, &compressed)?;
+        none_is_bad(reports.failed(), &format!("compressed, as a {}, failed", role.name()))?;
+    }
+    println!("ok  Autobahn: every case is as good as it has to be");
+    Ok(())
+}
 
-    let reports = Reports::parse(&fs::read_to_string(folder.join("index.json"))?)?;
-    for agent in [&baseline, &candidate] {
-        println!("    Autobahn: {agent}: {}", reports.summary(agent)?);
+fn none_is_bad(cases: Vec<String>, how: &str) -> Result<()> {
+    let list = cases.join("\n  ");
+    if cases.is_empty() { Ok(()) } else { Err(format!("Autobahn: {how}:\n  {list}").into()) }
+}
+
+/// What a program under test is.
+#[derive(Clone, Copy)]
+enum Role {
+    Client,
+    Server,
+}
+
+impl Role {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
     }
-    let worse = reports.worse(&baseline, &candidate)?;
-    if worse.is_empty() {
-        println!("ok  Autobahn: no case of {candidate} is worse than {baseline}'s");
-        Ok(())
-    } else {
-        let list = worse.join("\n  ");
-        let folder = folder.display();
-        Err(format!("Autobahn: worse than {baseline}:\n  {list}\nreports: {folder}").into())
+}
+
+enum Cases {
+    Plain,
+    SomeOfCompression,
+    AllOfCompression,
+}
+
+impl Cases {
+    /// As Autobahn is told.
+    fn patterns(&self) -> (&[&'static str], &[&'static str]) {
+        match self {
+            Self::Plain => (&["*"], &["12.*", "13.*"]),
+            Self::SomeOfCompression => (&SOME_OF_COMPRESSION, &[]),
+            Self::AllOfCompression => (&["12.*", "13.*"], &[]),
+        }
     }
+
+    const fn is_compressed(&self) -> bool {
+        !matches!(self, Self::Plain)
+    }
+}
+
+/// Autobahn, as it was installed.
+struct Suite {
+    installed: PathBuf,
+    reports: PathBuf,
+}
+
+impl Suite {
+    fn new(tools: &Path) -> Result<Self> {
+        let reports = tools.join("autobahn-reports");
+        if reports.exists() {
+            fs::remove_dir_all(&reports)?;
+        }
+        Ok(Self { installed: tools.join("autobahn"), reports })
+    }
+
+    /// Runs these cases with a program; its name is the agent's name in the reports.
+    fn run(&self, role: Role, program: &Path, cases: &Cases) -> Result<Reports> {
+        let agent = program.file_name().ok_or("a program without a name")?.to_string_lossy();
+        let how = if cases.is_compressed() { "-compressed" } else { "" };
+        let folder = self.reports.join(format!("{agent}-{}{how}", role.name()));
+        fs::create_dir_all(&folder)?;
+        match role {
+            Role::Client => self.try_client(program, &agent, cases, &folder)?,
+            Role::Server => self.try_server(program, &agent, cases, &folder)?,
+        }
+        let json = fs::read_to_string(folder.join("index.json"))?;
+        let reports = Reports::parse(&json, &agent)?;
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        println!("    Autobahn: {name}: {}", reports.summary());
+        Ok(reports)
+    }
+
+    fn try_client(&self, program: &Path, agent: &str, cases: &Cases, folder: &Path) -> Result<()> {
+        let (cases_in, cases_out) = cases.patterns();
+        let spec = json!({
+            "url": format!("ws://{ADDRESS}"),
+            "outdir": folder,
+            "cases": cases_in,
+            "exclude-cases": cases_out,
+        });
+        let _autobahn = self.start("fuzzingserver", &spec, folder)?;
+        wait_for_listener()?;
+        let mut client = Command::new(program);
+        client.args(["client", &format!("ws://{ADDRESS}"), agent]);
+        client.args(cases.is_compressed().then_some("deflate"));
+        let status = Child::start(agent, &mut client)?.wait(Deadline::within(ALL_CASES))?;
+        if status.success() { Ok(()) } else { Err(format!("{agent} ended with {status}").into()) }
+    }
+
+    fn try_server(&self, program: &Path, agent: &str, cases: &Cases, folder: &Path) -> Result<()> {
+        let mut server = Command::new(program);
+        server.args(["server", ADDRESS]).args(cases.is_compressed().then_some("deflate"));
+        let _server = Child::start(agent, &mut server)?;
+        wait_for_listener()?;
+        let (cases_in, cases_out) = cases.patterns();
+        let spec = json!({
+            "outdir": folder,
+            "servers": [{ "agent": agent, "url": format!("ws://{ADDRESS}") }],
+            "cases": cases_in,
+            "exclude-cases": cases_out,
+        });
+        let mut autobahn = self.start("fuzzingclient", &spec, folder)?;
+        let status = autobahn.wait(Deadline::within(ALL_CASES))?;
+        if status.success() { Ok(()) } else { Err(format!("wstest ended with {status}").into()) }
+    }
+
+    fn start(&self, mode: &str, spec: &Value, folder: &Path) -> Result<Child> {
+        let file = folder.join("spec.json");
+        fs::write(&file, spec.to_string())?;
+        let mut command = Command::new(self.installed.join("python"));
+        command
+            .arg(self.installed.join("bin/wstest"))
+            .args(["--mode", mode, "--spec"])
+            .arg(file)
+            .env("PYTHONPATH", &self.installed)
+            .current_dir(folder)
+            .stderr(File::create(folder.join("wstest.log"))?);
+        Child::start("wstest", &mut command)
+    }
+}
+
+fn wait_for_listener() -> Result<()> {
+    let deadline = Deadline::within(START);
+    while TcpStream::connect(ADDRESS).is_err() {
+        if deadline.left().is_zero() {
+            return Err("the server does not listen; see the log beside its reports".into());
+        }
+        thread::sleep(POLL);
+    }
+    Ok(())
 }
 
 /// Autobahn's server may be started only where loopback is the whole network.
@@ -79,47 +214,8 @@ fn require_isolation() -> Result<()> {
     }
 }
 
-fn start_server(tools: &Path, folder: &Path) -> Result<Child> {
-    let settings = json!({
-        "url": format!("ws://{ADDRESS}"),
-        "outdir": folder,
-        "cases": ["*"],
-        // Compression, which neither client offers.
-        "exclude-cases": ["12.*", "13.*"],
-    });
-    let file = folder.join("fuzzingserver.json");
-    fs::write(&file, settings.to_string())?;
-    let suite = tools.join("autobahn");
-    let mut command = Command::new(suite.join("python"));
-    command
-        .arg(suite.join("bin/wstest"))
-        .args(["--mode", "fuzzingserver", "--spec"])
-        .arg(file)
-        .env("PYTHONPATH", &suite)
-        .current_dir(folder)
-        .stderr(File::create(folder.join("server.log"))?);
-    let server = Child::start("wstest", &mut command)?;
-    let deadline = Deadline::within(START);
-    while TcpStream::connect(ADDRESS).is_err() {
-        if deadline.left().is_zero() {
-            return Err("Autobahn's server does not listen; see its server.log".into());
-        }
-        thread::sleep(POLL);
-    }
-    Ok(server)
-}
-
-/// Runs every case with one client; its name is the agent's name in the reports.
-fn run_cases(client: &Path) -> Result<String> {
-    let agent = client.file_name().ok_or("a client without a name")?.to_string_lossy().into_owned();
-    let mut command = Command::new(client);
-    command.arg(format!("ws://{ADDRESS}")).arg(&agent);
-    let status = Child::start(&agent, &mut command)?.wait(Deadline::within(ALL_CASES))?;
-    if status.success() { Ok(agent) } else { Err(format!("{agent} ended with {status}").into()) }
-}
-
 /// Fixed, because the network it stands in holds nothing else.
 const ADDRESS: &str = "127.0.0.1:9001";
 
 const START: Duration = Duration::from_secs(30);
-const ALL_CASES: Duration = Duration::from_secs(300);
+const ALL_CASES: Duration = Duration::from_secs(3600);

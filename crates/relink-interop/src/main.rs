@@ -50,9 +50,9 @@ struct Options {
     relink: PathBuf,
     /// Where `just interop` installed the other programs.
     tools: PathBuf,
-    /// The Autobahn client that sets the measure.
+    /// The echo, as client and server, that sets the measure for Autobahn's cases.
     baseline: PathBuf,
-    /// The Autobahn client that must not do worse.
+    /// The one that must not do worse.
     candidate: PathBuf,
     /// A node of relink's server.
     node: PathBuf,
@@ -90,8 +90,12 @@ impl Options {
             "websockets" => self.check(Kind::Websockets),
             "deepstream" => self.relink_with(deepstream::run),
             "metered" => self.relink_with(metered::run),
-            "autobahn" => self.compare(autobahn::run),
-            autobahn::ISOLATED => self.compare(autobahn::run_isolated),
+            what @ ("autobahn" | "autobahn-all") => self.autobahn(what),
+            "autobahn-isolated" | "autobahn-all-isolated" => {
+                let (tools, baseline, candidate) = self.for_autobahn()?;
+                let all = self.what.starts_with("autobahn-all");
+                autobahn::run_isolated(all, &tools, &baseline, &candidate)
+            }
             "cluster" => cluster::run(&existing(&self.node)?),
             "rolling" => rolling::run(&existing(&self.node)?),
             "load" => load::run(&existing(&self.node)?),
@@ -100,7 +104,7 @@ impl Options {
                 self.check(Kind::Websockets)?;
                 self.relink_with(deepstream::run)?;
                 self.relink_with(metered::run)?;
-                self.compare(autobahn::run)?;
+                self.autobahn("autobahn")?;
                 let node = existing(&self.node)?;
                 cluster::run(&node)?;
                 rolling::run(&node)?;
@@ -118,8 +122,13 @@ impl Options {
         run(&existing(&self.relink)?, &existing(&self.tools)?)
     }
 
-    fn compare(&self, run: fn(&Path, &Path, &Path) -> Result<()>) -> Result<()> {
-        run(&existing(&self.tools)?, &existing(&self.baseline)?, &existing(&self.candidate)?)
+    fn autobahn(&self, what: &str) -> Result<()> {
+        let (tools, baseline, candidate) = self.for_autobahn()?;
+        autobahn::run(what, &tools, &baseline, &candidate)
+    }
+
+    fn for_autobahn(&self) -> Result<(PathBuf, PathBuf, PathBuf)> {
+        Ok((existing(&self.tools)?, existing(&self.baseline)?, existing(&self.candidate)?))
     }
 }
 
@@ -130,9 +139,9 @@ fn existing(path: &Path) -> Result<PathBuf> {
 }
 
 const USAGE: &str =
-    "usage: relink-interop <ws|websockets|deepstream|metered|autobahn|cluster|rolling|load|all>
+    "usage: relink-interop <ws|websockets|deepstream|metered|autobahn|autobahn-all|cluster|rolling|load|all>
     [--relink PROGRAM]     the program under test (default: beside this one)
     [--tools DIR]          what `just interop` installed (default: target/interop)
-    [--baseline PROGRAM]   the Autobahn client to compare with (default: autobahn-tungstenite)
-    [--candidate PROGRAM]  the Autobahn client under test (default: autobahn-relink)
+    [--baseline PROGRAM]   what Autobahn is to compare with (default: autobahn-tungstenite)
+    [--candidate PROGRAM]  what Autobahn is to test (default: autobahn-relink)
     [--node PROGRAM]       a node of relink's server (default: interop-node)";

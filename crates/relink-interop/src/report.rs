@@ -6,45 +6,49 @@ use serde_json::{Map, Value};
 
 use crate::Result;
 
-/// Autobahn's `index.json`: agent → case → what was seen.
+/// One agent's part of Autobahn's `index.json`: case → what was seen.
 pub(crate) struct Reports(Map<String, Value>);
 
 impl Reports {
-    pub(crate) fn parse(json: &str) -> Result<Self> {
-        Ok(Self(serde_json::from_str(json)?))
+    pub(crate) fn parse(json: &str, agent: &str) -> Result<Self> {
+        match serde_json::from_str::<Value>(json)?.get(agent).and_then(Value::as_object) {
+            Some(cases) if !cases.is_empty() => Ok(Self(cases.clone())),
+            _ => Err(format!("Autobahn has no report of {agent}").into()),
+        }
     }
 
     /// One line: how many cases ended how.
-    pub(crate) fn summary(&self, agent: &str) -> Result<String> {
+    pub(crate) fn summary(&self) -> String {
         let mut counts = BTreeMap::<String, u32>::new();
-        for case in self.cases(agent)?.values() {
+        for case in self.0.values() {
             *counts.entry(text(case, "behavior").to_owned()).or_default() += 1;
         }
         let counts: Vec<_> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
-        Ok(counts.join(", "))
+        counts.join(", ")
     }
 
-    /// The cases in which the candidate does worse than the baseline, each with both results.
-    pub(crate) fn worse(&self, baseline: &str, candidate: &str) -> Result<Vec<String>> {
-        let (baseline, candidate) = (self.cases(baseline)?, self.cases(candidate)?);
+    /// The cases in which this agent does worse than the baseline, each with both results.
+    pub(crate) fn worse(&self, baseline: &Self) -> Vec<String> {
         let mut worse = Vec::new();
-        for (name, expected) in baseline {
+        for (name, expected) in &baseline.0 {
             for aspect in ["behavior", "behaviorClose"] {
                 let expected = text(expected, aspect);
-                let found = candidate.get(name).map_or("missing", |case| text(case, aspect));
+                let found = self.0.get(name).map_or("missing", |case| text(case, aspect));
                 if Grade::of(found) < Grade::of(expected) {
                     worse.push(format!("{name} {aspect}: {found}, not {expected}"));
                 }
             }
         }
-        Ok(worse)
+        worse
     }
 
-    fn cases(&self, agent: &str) -> Result<&Map<String, Value>> {
-        match self.0.get(agent).and_then(Value::as_object) {
-            Some(cases) if !cases.is_empty() => Ok(cases),
-            _ => Err(format!("Autobahn has no report of {agent}").into()),
-        }
+    /// The cases that went wrong.
+    pub(crate) fn failed(&self) -> Vec<String> {
+        let results = self.0.iter().flat_map(|(name, case)| {
+            ["behavior", "behaviorClose"].map(|aspect| (name, aspect, text(case, aspect)))
+        });
+        let failed = results.filter(|(.., found)| Grade::of(found) < Grade::Tolerated);
+        failed.map(|(name, aspect, found)| format!("{name} {aspect}: {found}")).collect()
     }
 }
 
@@ -98,35 +102,36 @@ mod tests {
 
     #[test]
     fn a_case_that_was_not_run_is_worse() {
-        let reports = Reports::parse(
-            r#"{"a": {"1": {"behavior": "OK", "behaviorClose": "OK"}}, "b": {"2": {}}}"#,
-        )
-        .unwrap();
-        assert_eq!(reports.worse("a", "b").unwrap().len(), 2);
+        let json = r#"{"a": {"1": {"behavior": "OK", "behaviorClose": "OK"}}, "b": {"2": {}}}"#;
+        let reports = |agent| Reports::parse(json, agent).unwrap();
+        assert_eq!(reports("b").worse(&reports("a")).len(), 2);
     }
 
     #[test]
     fn an_agent_without_cases_is_an_error() {
-        let reports = Reports::parse(r#"{"a": {}}"#).unwrap();
-        assert!(reports.worse("a", "a").is_err());
-        assert!(reports.summary("b").is_err());
+        assert!(Reports::parse(r#"{"a": {}}"#, "a").is_err());
+        assert!(Reports::parse(r#"{"a": {}}"#, "b").is_err());
     }
 
     #[test]
-    fn the_summary_counts_each_word() {
-        let case = |word| format!(r#"{{"behavior": "{word}"}}"#);
+    fn the_summary_counts_each_word_and_what_failed_is_listed() {
+        let case = |word| format!(r#"{{"behavior": "{word}", "behaviorClose": "OK"}}"#);
         let json = format!(
-            r#"{{"a": {{"1": {}, "2": {}, "3": {}}}}}"#,
+            r#"{{"a": {{"1": {}, "2": {}, "3": {}, "4": {}}}}}"#,
             case("OK"),
             case("FAILED"),
-            case("OK")
+            case("OK"),
+            case("NON-STRICT")
         );
-        assert_eq!(Reports::parse(&json).unwrap().summary("a").unwrap(), "1 FAILED, 2 OK");
+        let reports = Reports::parse(&json, "a").unwrap();
+        assert_eq!(reports.summary(), "1 FAILED, 1 NON-STRICT, 2 OK");
+        assert_eq!(reports.failed(), ["2 behavior: FAILED"]);
     }
 
     fn compare(baseline: (&str, &str), candidate: (&str, &str)) -> Vec<String> {
         let case = |(behavior, close)| serde_json::json!({"1.1.1": {"behavior": behavior, "behaviorClose": close}});
-        let json = serde_json::json!({"a": case(baseline), "b": case(candidate)});
-        Reports::parse(&json.to_string()).unwrap().worse("a", "b").unwrap()
+        let json = serde_json::json!({"a": case(baseline), "b": case(candidate)}).to_string();
+        let reports = |agent| Reports::parse(&json, agent).unwrap();
+        reports("b").worse(&reports("a"))
     }
 }

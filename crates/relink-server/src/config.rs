@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use relink::ConfigError;
 use relink::internal::{YEAR, config, mib, secs};
 use relink_node::{AdmissionConfig, NodeConfig};
+#[cfg(feature = "deflate")]
+use relink_wire::DeflateConfig;
 
 config! {
     /// The configuration of a [`Server`](crate::Server).
-    pub struct ServerConfig at "server." {
+    pub struct ServerConfig at "server.", then check_deflate {
         /// What is decided about connections, sessions and subscriptions. Its `history` is replaced
         /// by that of the store, and its `max_message` by the one below.
         pub node / with_node: NodeConfig;
@@ -25,6 +28,10 @@ config! {
         /// limit in the welcome, and send nothing larger. How large publications may be is set by
         /// [`NodeConfig::max_publication`].
         pub max_message / with_max_message: usize = mib(1), in 512..;
+        /// Compresses messages with clients that offer it (permessage-deflate, RFC 7692). Off by
+        /// default. Limits hold for messages as they are read.
+        #[cfg(feature = "deflate")]
+        pub deflate / with_deflate: Option<DeflateConfig> = None;
         /// A connection that has not asked for a WebSocket after this time is dropped. TLS counts
         /// if [`ServerHandle::accept_after`](crate::ServerHandle::accept_after) does it.
         pub handshake_timeout / with_handshake_timeout: Duration =
@@ -32,5 +39,17 @@ config! {
         /// After a close frame: how long what is queued may take to reach the client, and how long
         /// the client may take to answer.
         pub farewell / with_farewell: Duration = secs(2), in Duration::ZERO..=YEAR;
+    }
+}
+
+impl ServerConfig {
+    #[cfg(feature = "deflate")]
+    fn check_deflate(&self) -> Result<(), ConfigError> {
+        self.deflate.map_or(Ok(()), |deflate| deflate.validate())
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    const fn check_deflate(&self) -> Result<(), ConfigError> {
+        Ok(())
     }
 }

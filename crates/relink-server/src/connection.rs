@@ -10,7 +10,7 @@ use std::{
 
 use relink::session::Frame;
 use relink::{CloseCode, CloseFrame, Failure};
-use relink_driver::{Role, Wire, WireError, WireEvent, WireLimits};
+use relink_driver::{Wire, WireError, WireEvent};
 use relink_node::{ConnectionId, NodeInput};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
@@ -36,13 +36,12 @@ const PONGS: usize = TURN;
 /// Runs a connection from the end of the handshake to the end of the socket.
 pub(crate) async fn run(
     io: impl AsyncRead + AsyncWrite + Unpin + Send,
+    mut wire: Wire,
     already_read: Vec<u8>,
     hub: Arc<Hub>,
     user: Option<User>,
     permit: Permit,
 ) {
-    let limit = hub.config.max_message;
-    let mut wire = Wire::opened(Role::Server, WireLimits::new(limit, limit));
     wire.receive(&already_read);
     let permit = Arc::new(permit);
     let (id, mailbox) = hub.open(user, Arc::clone(&permit));

@@ -5,6 +5,7 @@ use std::{fmt, future::ready, io, net::IpAddr, sync::Arc};
 use http::StatusCode;
 use relink::session::Problem;
 use relink::{Channel, CloseFrame, Message, SessionId};
+use relink_driver::Wire;
 use relink_node::{NodeEvent, NodeInput, NodeStats, Stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -174,8 +175,8 @@ impl ServerHandle {
         // Boxed, so that an idle connection has no memory for the handshake.
         let greeting = Box::pin(timeout(self.hub.config.handshake_timeout, self.greet(io)));
         match greeting.await {
-            Ok(Ok((io, rest, user))) => {
-                connection::run(io, rest, Arc::clone(&self.hub), user, permit).await
+            Ok(Ok((io, Greeted { wire, rest, user }))) => {
+                connection::run(io, wire, rest, Arc::clone(&self.hub), user, permit).await
             }
             Ok(Err(Failed::Gone)) | Err(_) => {}
             Ok(Err(Failed::Refused(_))) => {} // Answered.
@@ -186,13 +187,13 @@ impl ServerHandle {
     async fn greet<IO>(
         &self,
         io: impl Future<Output = io::Result<IO>>,
-    ) -> Result<(IO, Vec<u8>, Option<User>), Failed>
+    ) -> Result<(IO, Greeted), Failed>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let mut io = self.unless_draining(async { Ok::<_, Failed>(io.await?) }).await?;
         match self.unless_draining(self.agree(&mut io)).await {
-            Ok((rest, user)) => Ok((io, rest, user)),
+            Ok(greeted) => Ok((io, greeted)),
             Err(failed) => {
                 if let Failed::Refused(refusal) = &failed {
                     handshake::answer(io, refusal).await;
@@ -205,12 +206,12 @@ impl ServerHandle {
     async fn agree(
         &self,
         io: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    ) -> Result<(Vec<u8>, Option<User>), Failed> {
+    ) -> Result<Greeted, Failed> {
         let (request, rest) = handshake::read(io).await?;
-        let response = handshake::agree(&request)?;
+        let (response, wire) = handshake::agree(&request, &self.hub.config)?;
         let user = handshake::identify(request, &self.hub.handlers).await?;
         handshake::write(io, &response).await?;
-        Ok((rest, user))
+        Ok(Greeted { wire, rest, user })
     }
 
     /// Runs a part of a handshake, for which a shutdown does not wait.
@@ -237,6 +238,14 @@ impl ServerHandle {
         }
         self.hub.admission.admit(peer)
     }
+}
+
+/// A client whose handshake is done.
+struct Greeted {
+    wire: Wire,
+    /// What it sent behind its request.
+    rest: Vec<u8>,
+    user: Option<User>,
 }
 
 impl fmt::Debug for ServerHandle {

@@ -9,14 +9,15 @@ use http::{
 };
 use relink::CloseCode;
 use relink::session::Secret;
-use relink_wire::{RequestError, ServerHandshake, header_list};
+use relink_driver::{Wire, WireLimits};
+use relink_wire::{RequestError, Role, ServerHandshake, WebSocket, header_list};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::OwnedSemaphorePermit,
     time::timeout,
 };
 
-use crate::{handlers::Handlers, user::User};
+use crate::{config::ServerConfig, handlers::Handlers, user::User};
 
 /// The subprotocol, and with it the version of everything that follows.
 const SUBPROTOCOL: &str = "relink.v1";
@@ -120,8 +121,12 @@ fn bad_request(why: impl std::fmt::Display) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, why.to_string())
 }
 
-/// Checks that this requests a WebSocket with the subprotocol; returns the answer.
-pub(crate) fn agree(request: &Request<()>) -> Result<Response<()>, Refusal> {
+/// Checks that this requests a WebSocket with the subprotocol; returns the answer, and the
+/// WebSocket that it opens.
+pub(crate) fn agree(
+    request: &Request<()>,
+    config: &ServerConfig,
+) -> Result<(Response<()>, Wire), Refusal> {
     let mut response = ServerHandshake::accept(request)?;
     if !header_list(request.headers(), &SEC_WEBSOCKET_PROTOCOL).any(|name| name == SUBPROTOCOL) {
         let detail =
@@ -129,7 +134,15 @@ pub(crate) fn agree(request: &Request<()>) -> Result<Response<()>, Refusal> {
         return Err(bad_request(detail));
     }
     response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    Ok(response)
+    let limits = WireLimits::new(config.max_message, config.max_message);
+    let socket = WebSocket::new(Role::Server, limits);
+    #[cfg(feature = "deflate")]
+    if let Some(deflate) = &config.deflate {
+        if let Some(agreed) = deflate.accept(request.headers(), response.headers_mut()) {
+            return Ok((response, socket.with_deflate(agreed).into()));
+        }
+    }
+    Ok((response, socket.into()))
 }
 
 /// The token of `Authorization: Bearer`, case-insensitive. Other schemes are left to the

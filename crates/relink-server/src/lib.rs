@@ -141,6 +141,8 @@ pub use relink_node as node;
 pub use relink_node::AdmissionConfig;
 #[doc(inline)]
 pub use relink_v1 as v1;
+#[cfg(feature = "deflate")]
+pub use relink_wire::DeflateConfig;
 pub use server::Server;
 pub use user::User;
 pub use {http, relink};

@@ -90,7 +90,7 @@ impl ServerHandle {
     ) -> Result<http::Response<()>, Refusal> {
         let Upgrade { request, upgrade, peer } = upgrade;
         let permit = self.admit(peer.map(|peer| peer.ip()))?;
-        let response = handshake::agree(&request)?;
+        let (response, wire) = handshake::agree(&request, &self.hub.config)?;
         let not_here =
             || Refusal::new(StatusCode::BAD_REQUEST, "this connection cannot be upgraded");
         let upgrade = upgrade.ok_or_else(not_here)?;
@@ -113,7 +113,7 @@ impl ServerHandle {
         tokio::spawn(async move {
             // Fails if the client is gone before it has read the answer.
             if let Ok(Ok(upgraded)) = timeout(patience, upgrade).await {
-                connection::run(TokioIo::new(upgraded), Vec::new(), hub, user, permit).await;
+                connection::run(TokioIo::new(upgraded), wire, Vec::new(), hub, user, permit).await;
             }
         });
         Ok(response)

@@ -19,7 +19,7 @@ use relink_node::{
     AdmissionConfig, DrainConfig, HistoryConfig, LivenessConfig, NodeConfig, PresenceConfig,
 };
 use relink_profiles::PeerRestartConfig;
-use relink_server::ServerConfig;
+use relink_server::{DeflateConfig, ServerConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
@@ -87,6 +87,7 @@ fn sheets() -> Vec<Sheet> {
         sheet::<SubscriptionsConfig>("relink", "SubscriptionsConfig", "subscriptions"),
         sheet::<InboxLimits>("relink-driver", "InboxLimits", ""),
         sheet::<ServerConfig>("relink-server", "ServerConfig", ""),
+        sheet::<DeflateConfig>("relink-wire", "DeflateConfig", "deflate"),
         sheet::<AdmissionConfig>("relink-node", "AdmissionConfig", "admission"),
         sheet::<NodeConfig>("relink-node", "NodeConfig", "node"),
         sheet::<LivenessConfig>("relink-node", "LivenessConfig", "node.liveness"),

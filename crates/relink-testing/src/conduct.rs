@@ -17,6 +17,7 @@ use tokio_tungstenite::{
 };
 
 use crate::{
+    deflate::{Agreed, Deflated},
     event::{EventKind, Request},
     handshake,
     peer::Peer,
@@ -130,7 +131,10 @@ impl Arrival {
         let upstream = seat.shared.upstream.as_ref();
         let upstream = upstream.filter(|upstream| upstream.is_offered(self.http.headers()));
         let wanted = subprotocol.or(upstream.map(Upstream::subprotocol));
-        let (response, subprotocol) = match handshake::upgrade(&self.http, wanted) {
+        let deflate =
+            seat.shared.has_deflate().then(|| Agreed::with(self.http.headers())).flatten();
+        let extension = deflate.as_ref().map(|agreed| agreed.answer.as_str());
+        let (response, subprotocol) = match handshake::upgrade(&self.http, wanted, extension) {
             Ok(upgrade) => upgrade,
             Err(why) => {
                 let refused = self.refuse(&Refusal::new(400)).await;
@@ -154,7 +158,10 @@ impl Arrival {
             return Err(failed(format!("the answer could not be sent: {error}")));
         }
         seat.log(EventKind::Accepted { request: Request::new(&self.http), subprotocol });
-        let (socket, early) = (self.socket, self.early);
+        let (socket, early): (BoxSocket, _) = match deflate {
+            Some(agreed) => (Box::new(Deflated::new(self.socket, &agreed, self.early)), Vec::new()),
+            None => (self.socket, self.early),
+        };
         let ws =
             WebSocketStream::from_partially_read(socket, early, Role::Server, Some(limits())).await;
         Ok((ws, behind))

@@ -8,7 +8,10 @@ use tokio_tungstenite::tungstenite::{
         machine::TryParse,
         server::{Request as HttpRequest, create_response, write_response},
     },
-    http::{HeaderValue, StatusCode, header::SEC_WEBSOCKET_PROTOCOL},
+    http::{
+        HeaderValue, StatusCode,
+        header::{SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL},
+    },
 };
 
 use crate::{script::Refusal, socket::BoxSocket};
@@ -54,6 +57,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
 pub(crate) fn upgrade(
     request: &HttpRequest,
     wanted: Option<&str>,
+    extension: Option<&str>,
 ) -> Result<(Vec<u8>, Option<String>), String> {
     let mut response = create_response(request).map_err(|error| error.to_string())?;
     let subprotocol = match wanted {
@@ -64,6 +68,10 @@ pub(crate) fn upgrade(
     if let Some(subprotocol) = &subprotocol {
         let value = HeaderValue::from_str(subprotocol).map_err(|error| error.to_string())?;
         response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, value);
+    }
+    if let Some(extension) = extension {
+        let value = HeaderValue::from_str(extension).map_err(|error| error.to_string())?;
+        response.headers_mut().insert(SEC_WEBSOCKET_EXTENSIONS, value);
     }
     let mut bytes = Vec::new();
     write_response(&mut bytes, &response).map_err(|error| error.to_string())?;

@@ -102,6 +102,7 @@ mod readme {}
 mod conduct;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod deflate;
 mod event;
 mod handshake;
 mod log;

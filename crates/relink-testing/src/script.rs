@@ -15,7 +15,8 @@ use crate::step::{Answer, Opening, Payload, Problem, Step};
 ///
 /// # As TOML
 ///
-/// `then` is one of `"repeat-last"` (default), `"repeat"`, `"echo"`, `"refuse"`. Each
+/// `then` is one of `"repeat-last"` (default), `"repeat"`, `"echo"`, `"refuse"`. `deflate = true`
+/// compresses messages with clients that offer it (permessage-deflate). Each
 /// `[[connection]]` has `steps`, and each step has an action, `do`. Durations are strings such as
 /// `"500ms"` or `"1m 30s"`, from 1 ms to 24 h.
 ///
@@ -42,6 +43,8 @@ use crate::step::{Answer, Opening, Payload, Problem, Step};
 pub struct Script {
     #[serde(default)]
     then: AfterLast,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    deflate: bool,
     #[serde(default, rename = "connection", skip_serializing_if = "Vec::is_empty")]
     connections: Vec<Connection>,
 }
@@ -109,6 +112,18 @@ impl Script {
     pub fn then(mut self, then: AfterLast) -> Self {
         self.then = then;
         self
+    }
+
+    /// Sets whether messages are compressed with clients that offer it (permessage-deflate, RFC
+    /// 7692); `false` by default.
+    #[must_use]
+    pub fn deflate(mut self, deflate: bool) -> Self {
+        self.deflate = deflate;
+        self
+    }
+
+    pub(crate) fn has_deflate(&self) -> bool {
+        self.deflate
     }
 
     /// Reads and checks a script.

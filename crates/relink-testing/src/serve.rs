@@ -117,6 +117,10 @@ impl Shared {
         *lock(&self.cast) = Cast { script, served: 0 };
     }
 
+    pub(crate) fn has_deflate(&self) -> bool {
+        lock(&self.cast).script.has_deflate()
+    }
+
     pub(crate) fn kill_all(&self) -> usize {
         let live = lock(&self.live);
         live.values().for_each(|wires| wires.kill.notify_one());

@@ -1,4 +1,5 @@
-//! The conformance suite for drivers, on tokio: on both of its schedulers.
+//! The conformance suite for drivers, on tokio: on both of its schedulers, and with
+//! compression.
 
 use relink_tokio::Tokio;
 use tokio::runtime::{Builder, Runtime};
@@ -16,6 +17,15 @@ mod multi_thread {
     }
 
     relink_testing::driver_conformance!(crate::multi_thread::run);
+}
+
+mod compressed {
+    pub(crate) fn run<Case: Future<Output = ()>>(case: impl FnOnce(super::Tokio) -> Case) {
+        let runtime = super::Builder::new_current_thread().enable_all().build();
+        relink_testing::conformance::compressed(|| super::run(runtime, case));
+    }
+
+    relink_testing::driver_conformance!(crate::compressed::run);
 }
 
 mod current_thread {

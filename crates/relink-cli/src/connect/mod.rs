@@ -13,7 +13,7 @@ use std::time::Duration;
 use relink::session::SendErrorKind;
 use relink::{ClosedReason, Event, SessionConfig};
 use relink_profiles::StateMapper;
-use relink_tokio::{Builder, Client, Events};
+use relink_tokio::{Builder, Client, DeflateConfig, Events};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -40,6 +40,7 @@ Examples:
   tail -f log | relink connect ws://collector/ > answers
   echo ping | relink connect --wait 5s wss://host/
   relink connect --protocol relink.v1 --channel a ws://host/
+  relink connect --deflate=context wss://host/feed
   relink connect --profile metered --channel a ws://host/
   relink connect --json ws://host/ | jq -r '.text // empty'
 
@@ -106,6 +107,10 @@ struct RequestArgs {
     #[arg(long = "subprotocol", value_name = "NAME")]
     subprotocols: Vec<String>,
 
+    /// Offer to compress messages (permessage-deflate); the server may decline
+    #[arg(long, value_name = "HOW", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "fresh")]
+    deflate: Option<Deflate>,
+
     /// A command that prints a token, run by `sh -c` for every attempt and never shown
     ///
     /// Its output, trimmed, goes into `Authorization: Bearer …`. It may also print JSON: {"token":
@@ -118,6 +123,15 @@ struct RequestArgs {
     /// Trust the certificate authorities in this PEM file, and no others
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+}
+
+/// How messages are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Deflate {
+    /// Each by itself
+    Fresh,
+    /// With reference to earlier ones, which makes those that are alike much smaller
+    Context,
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
@@ -147,6 +161,11 @@ impl RequestArgs {
         }
         for subprotocol in &self.subprotocols {
             builder = builder.subprotocol(subprotocol);
+        }
+        if let Some(deflate) = self.deflate {
+            let takes_over = deflate == Deflate::Context;
+            let config = DeflateConfig::default().with_context_takeover(takes_over);
+            builder = builder.deflate(config.with_peer_context_takeover(takes_over));
         }
         if let Some(command) = self.token_command.clone() {
             builder = builder.token(move || token::fetch(command.clone()));

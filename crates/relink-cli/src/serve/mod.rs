@@ -88,6 +88,10 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
+    /// Compress messages with clients that offer it (permessage-deflate)
+    #[arg(long)]
+    deflate: bool,
+
     /// The only protocol to speak; by default relink.v1 with clients that offer it, and plain
     /// messages with others
     #[arg(long, value_name = "NAME", value_enum)]
@@ -155,6 +159,7 @@ impl Kept {
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
     let script = args.script.as_deref().map_or_else(|| Ok(Script::echo()), read)?;
+    let script = if args.deflate { script.deflate(true) } else { script };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

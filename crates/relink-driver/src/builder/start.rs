@@ -46,6 +46,8 @@ impl<Rt: Runtime> Builder<Rt> {
         let mut template = self.template;
         template.placement = self.placement.unwrap_or(placement);
         template.check(self.providers.token.is_some())?;
+        #[cfg(feature = "deflate")]
+        template.deflate.map_or(Ok(()), |deflate| deflate.validate())?;
         all_as_secure_as_the_first(&template.endpoints)?;
         let endpoints: Vec<_> =
             template.endpoints.iter().map(|endpoint| endpoint.address.clone()).collect();

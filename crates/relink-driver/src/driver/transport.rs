@@ -16,6 +16,9 @@ use super::Driver;
 use super::buffers::{ReadBuffer, SMALL_READ, TURN, WriteBuffer};
 use crate::wire::{Wire, WireError, WireEvent};
 
+/// Messages of this size are passed on at once. What was read may stand for much more if it is
+/// compressed.
+const BATCH: usize = 2 * TURN;
 /// A link that reads little keeps buffers of this size, so that a message needs no new one.
 const KEPT: usize = 4 << 10;
 
@@ -38,6 +41,8 @@ pub(super) struct Transport {
     read_size: usize,
     /// There may be more to read.
     is_undrained: bool,
+    /// The wire may have more frames than were passed on in the last turn.
+    has_more: bool,
     /// The last turn did not read.
     is_held: bool,
     /// When the incomplete message or TLS record began.
@@ -64,6 +69,7 @@ impl Transport {
             opened: false,
             read_size: SMALL_READ,
             is_undrained: false,
+            has_more: false,
             is_held: false,
             arriving: None,
             is_mid_record: false,
@@ -132,9 +138,9 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
     pub fn is_busy(&mut self) -> bool {
         let Some(it) = self.transport.as_mut().filter(|it| !it.is_gone) else { return false };
         let can_write = !it.is_blocked && (it.is_cut || it.unwritten() > 0 || it.is_unflushed);
-        let is_due = it.failed.is_some() || it.broken.is_some();
-        let (is_undrained, is_held) = (it.is_undrained, it.is_held);
-        is_due || can_write || (is_undrained || is_held) && !self.holds_back()
+        let is_due = it.failed.is_some() && !it.has_more || it.broken.is_some();
+        let may_read = it.is_undrained || it.has_more || it.is_held;
+        is_due || can_write || may_read && !self.holds_back()
     }
 
     /// Lends what is to be written, about 64 KiB at most; `None` if that is nothing. The rest stays
@@ -179,12 +185,13 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
         let Some(it) = self.transport.as_mut().filter(|it| it.opened && !it.is_blocked) else {
             return;
         };
-        let before = it.wire.outgoing().len();
+        let (before, mut room) = (it.wire.outgoing().len(), TURN);
         it.is_cut = loop {
-            if it.wire.outgoing().len() >= TURN {
+            if room == 0 || it.wire.outgoing().len() >= TURN {
                 break true;
             }
             let Some(frame) = self.session.poll_transmit(now) else { break false };
+            room = room.saturating_sub(size(&frame));
             it.wire.send(frame);
         };
         it.taken += it.wire.outgoing().len().saturating_sub(before);
@@ -198,7 +205,8 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
     /// Lends room to read into; `None` if nothing should be read now.
     pub fn begin_read(&mut self, now: Instant) -> Option<ReadBuffer> {
         let it = self.transport.as_mut().filter(|it| !it.is_gone)?;
-        if let Some(failed) = it.failed.take() {
+        let has_more = it.has_more;
+        if let Some(failed) = it.failed.take_if(|_| !has_more) {
             self.lose(failed, now);
             return None;
         }
@@ -211,7 +219,20 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
             it.arriving = it.arriving.map(|_| now);
             return None;
         }
+        if has_more {
+            self.handle_more(now);
+            return None;
+        }
         Some(ReadBuffer::new(it.id, it.wire.take_input(), it.read_size))
+    }
+
+    /// Passes frames on that the wire has from the last read. What ended that comes after them.
+    fn handle_more(&mut self, now: Instant) {
+        let end = self.transport.as_mut().and_then(|it| it.failed.take());
+        self.handle_frames(now);
+        if let Some(it) = &mut self.transport {
+            it.failed = it.failed.take().or(end);
+        }
     }
 
     /// Takes a lent buffer back, and handles what was read into it.
@@ -254,8 +275,12 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
     fn handle_frames(&mut self, now: Instant) -> bool {
         let Some(it) = &mut self.transport else { return false };
         let (id, was_open) = (it.id, it.opened);
-        let (mut has_frame, mut has_message) = (false, false);
+        let (mut has_frame, mut has_message, mut room) = (false, false, BATCH);
         it.failed = loop {
+            it.has_more = room == 0;
+            if it.has_more {
+                break None;
+            }
             match it.wire.poll_event() {
                 Ok(Some(WireEvent::Opened(headers))) => {
                     it.opened = true;
@@ -264,6 +289,7 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
                 }
                 Ok(Some(WireEvent::Frame(frame))) => {
                     has_frame = true;
+                    room = room.saturating_sub(size(&frame));
                     has_message |= matches!(frame, Frame::Message(_));
                     self.session.handle(SessionInput::Frame { id, frame }, now);
                 }
@@ -288,6 +314,15 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
         it.is_gone = true;
         let id = it.id;
         self.failed(id, error, now);
+    }
+}
+
+/// How many bytes a frame brings.
+fn size(frame: &Frame) -> usize {
+    match frame {
+        Frame::Message(message) => message.len(),
+        Frame::Ping(payload) | Frame::Pong(payload) => payload.len(),
+        Frame::Close(_) => 0,
     }
 }
 

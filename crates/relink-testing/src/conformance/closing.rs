@@ -5,7 +5,7 @@ use relink_driver::{
     relink::{CloseCode, Event, Reason, State, link::Timer},
 };
 
-use super::rig::{LATE, end_of, ms, quick_link, saw_text, start, start_config, start_with};
+use super::rig::{LATE, end_of, ms, noise, quick_link, saw_text, start, start_config, start_with};
 use crate::{AfterLast, Connection, EventKind, Script};
 
 /// `close` sends what is queued, then 1000, waits for the answer, and returns a summary.
@@ -192,8 +192,9 @@ pub async fn a_close_flushes_for_a_bounded_time<Rt: Runtime>(rt: Rt) {
     let config = config.with_outbox(config.outbox.with_max_bytes(64 << 20));
     let (_server, mut link) = start_config(rt, Connection::new().silent(), config);
     link.connected().await;
+    let noise = noise(1 << 20);
     for _ in 0..48 {
-        link.client.try_send(vec![0; 1 << 20]).expect("room");
+        link.client.try_send(noise.clone()).expect("room");
     }
     let start = link.rt.now();
     let farewell = link.rt.soon(link.client.close()).await;

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Message as Frame, protocol::CloseFrame};
 
 use super::{
     pipe::{Near, Peer, serve_pipe},
-    rig::{LATE, ms, quick, quick_link, saw, secs, spawn, start_config, start_with},
+    rig::{LATE, ms, noise, quick, quick_link, saw, secs, spawn, start_config, start_with},
 };
 use crate::rig::{Observed, Rig};
 use crate::{AfterLast, Connection, EventKind, Script};
@@ -184,7 +184,12 @@ pub async fn i21_a_message_does_not_outlive_a_suspension<Rt: Runtime>(rt: Rt) {
 /// does not count as dead, and once the application continues, all messages arrive in order.
 pub async fn a_slow_application_slows_the_peer_and_loses_nothing<Rt: Runtime>(rt: Rt) {
     const MESSAGES: u8 = 24;
-    let messages = |script: Connection, number| script.send_binary(vec![number; 1 << 20]);
+    let noise = noise(1 << 20);
+    let messages = |script: Connection, number| {
+        let mut message = noise.clone();
+        message[0] = number;
+        script.send_binary(message)
+    };
     let script = (0..MESSAGES).fold(Connection::new(), messages).close(1001, "all said");
     let (server, mut link) =
         start_with(rt, Script::new().connection(script).then(AfterLast::Echo), |builder| {

@@ -73,6 +73,8 @@ mod pipe;
 mod raw;
 mod rig;
 
+pub use rig::compressed;
+
 /// Makes one `#[test]` of every case of the [suite](crate::conformance), in a module per topic.
 ///
 /// Its argument is the path of a function that runs one case on your runtime: `fn run<Case:

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 use super::{
     pipe::{Near, serve_pipe},
-    rig::{LATE, end_of, ms, quick, quick_link, saw_text, secs, serve},
+    rig::{LATE, builder, end_of, ms, quick, quick_link, saw_text, secs, serve},
 };
 use crate::rig::Observed;
 use crate::{AfterLast, Connection, EventKind, Script};
@@ -279,7 +279,7 @@ fn polled<Rt: Runtime>(
     config: SessionConfig,
 ) -> (Observed<Rt>, Polled<Observed<Rt>>) {
     let watched = Observed::new(rt);
-    let link = Builder::new(watched.clone(), url).config(config).connect().expect("a link");
+    let link = builder(watched.clone(), url).config(config).connect().expect("a link");
     (watched, link)
 }
 

@@ -51,10 +51,10 @@ pub async fn an_answer_that_does_not_agree_is_refused<Rt: Runtime>(rt: Rt) {
     for (answer, problem) in [
         (
             accept(
-                "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Extensions: permessage-deflate\r\n",
+                "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Extensions: x-webkit-deflate-frame\r\n",
                 b"",
             ),
-            "permessage-deflate",
+            "x-webkit-deflate-frame",
         ),
         (accept("Upgrade: websocket\r\n", b""), "Connection"),
         (accept("Connection: Upgrade\r\n", b""), "Upgrade"),

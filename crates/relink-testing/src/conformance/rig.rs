@@ -1,9 +1,10 @@
 //! What the cases share: a link with short delays, and its server.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use relink_driver::{
-    Builder, Runtime,
+    Builder, DeflateConfig, Runtime,
     relink::{
         Backoff, LinkConfig, SessionConfig,
         policy::{BudgetConfig, Curve, Jitter, Rate},
@@ -26,6 +27,42 @@ pub(crate) const fn ms(millis: u64) -> Duration {
 
 pub(crate) const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
+}
+
+thread_local! {
+    static IS_COMPRESSED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a case with compression (permessage-deflate) between link and server: in the function that
+/// the [suite](crate::driver_conformance) is run by, on the thread where the case begins.
+pub fn compressed<T>(run: impl FnOnce() -> T) -> T {
+    let before = IS_COMPRESSED.replace(true);
+    let ran = run();
+    IS_COMPRESSED.set(before);
+    ran
+}
+
+/// A script for a case, with compression if the case has it.
+pub(crate) fn script(script: impl Into<Script>) -> Script {
+    let script = script.into();
+    if IS_COMPRESSED.get() { script.deflate(true) } else { script }
+}
+
+/// A builder for a case, with compression if the case has it: each message, and with all context.
+pub(crate) fn builder<Rt: Runtime>(rt: Rt, url: &str) -> Builder<Rt> {
+    let builder = Builder::new(rt, url);
+    if !IS_COMPRESSED.get() {
+        return builder;
+    }
+    let deflate = DeflateConfig::default().with_min_size(1).with_max_ratio(None);
+    builder.deflate(deflate.with_context_takeover(true).with_peer_context_takeover(true))
+}
+
+/// Bytes that no compression makes smaller.
+pub(crate) fn noise(length: usize) -> Vec<u8> {
+    let next = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    let states = std::iter::successors(Some(1_u64), next).skip(9);
+    states.map(|state| state.to_be_bytes()[0]).take(length).collect()
 }
 
 /// The defaults, but for delays that are short and always the same.
@@ -77,11 +114,12 @@ pub(crate) fn spawn<Rt: Runtime>(
     url: &str,
     change: impl FnOnce(Builder<Observed<Rt>>) -> Builder<Observed<Rt>>,
 ) -> Rig<Rt> {
-    Rig::spawn(rt, url, |builder| change(builder.config(quick())))
+    let rt = Observed::new(rt);
+    Rig::with(rt.clone(), change(builder(rt, url).config(quick())))
 }
 
 pub(crate) fn serve(script: impl Into<Script>) -> Server {
-    Server::spawn_thread(script).expect("a server on loopback")
+    Server::spawn_thread(self::script(script)).expect("a server on loopback")
 }
 
 /// Waits until the server has seen this, and returns the first such event.

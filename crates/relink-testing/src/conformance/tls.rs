@@ -29,7 +29,10 @@ use tokio_tungstenite::tungstenite;
 
 use super::{
     pipe::{Far, pipe},
-    rig::{end_of, ms, quick, quick_link, request_of, secs, spawn, start, start_with},
+    rig::{
+        end_of, ms, quick, quick_link, request_of, script as scripted, secs, spawn, start,
+        start_with,
+    },
 };
 use crate::rig::{Lost, Rig};
 use crate::{
@@ -69,8 +72,8 @@ pub async fn an_unknown_authority_is_refused<Rt: Runtime>(rt: Rt) {
 /// Without configuration only public authorities are trusted, not that of a test.
 pub async fn by_default_only_public_authorities_are_known<Rt: Runtime>(rt: Rt) {
     let certificate = certificate();
-    let server =
-        Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
+    let server = Server::spawn_thread_tls(scripted(Script::echo()), &certificate)
+        .expect("a server on loopback");
     match Builder::new(rt.clone(), server.url()).spawn() {
         // Built without a feature that brings authorities: said at once, and how to help it.
         Err(BuildError::Tls(error)) => {
@@ -114,8 +117,8 @@ pub async fn a_client_certificate_that_is_missing_is_a_tls_failure<Rt: Runtime>(
 /// A client certificate is a credential: a stranger that a redirect leads to does not see it.
 pub async fn a_client_certificate_is_not_shown_to_a_stranger<Rt: Runtime>(rt: Rt) {
     let certificate = certificate().require_client_certificate();
-    let stranger =
-        Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
+    let stranger = Server::spawn_thread_tls(scripted(Script::echo()), &certificate)
+        .expect("a server on loopback");
     let away =
         Script::refuse(Refusal::new(302).location(stranger.url().replacen("wss:", "https:", 1)));
     let config = client(&certificate, Some(certificate.client()));
@@ -139,8 +142,8 @@ pub async fn a_server_without_tls_is_a_tls_failure<Rt: Runtime>(rt: Rt) {
 /// ones.
 pub async fn a_redirect_can_lead_to_tls<Rt: Runtime>(rt: Rt) {
     let certificate = certificate();
-    let server =
-        Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
+    let server = Server::spawn_thread_tls(scripted(Script::echo()), &certificate)
+        .expect("a server on loopback");
     let redirect =
         || Script::refuse(Refusal::new(301).location(server.url().replacen("wss:", "https:", 1)));
     let config = client(&certificate, None);
@@ -157,8 +160,8 @@ pub async fn a_redirect_can_lead_to_tls<Rt: Runtime>(rt: Rt) {
 /// address.
 pub async fn tls_goes_on_top_of_a_connector<Rt: Runtime>(rt: Rt) {
     let certificate = certificate();
-    let server =
-        Server::spawn_thread_tls(Script::echo(), &certificate).expect("a server on loopback");
+    let server = Server::spawn_thread_tls(scripted(Script::echo()), &certificate)
+        .expect("a server on loopback");
     let config = client(&certificate, None);
     let (address, runtime) = (server.addr(), rt.clone());
     // The address has a name and a port that only the connector can reach.
@@ -179,7 +182,8 @@ pub async fn tls_goes_on_top_of_a_connector<Rt: Runtime>(rt: Rt) {
 pub async fn i12_a_record_that_takes_long_to_arrive_is_life<Rt: Runtime>(rt: Rt) {
     let certificate = certificate();
     let script = Connection::new().expect_text("slowly").send_text("slow");
-    let server = Server::spawn_thread_tls(script, &certificate).expect("a server on loopback");
+    let server =
+        Server::spawn_thread_tls(scripted(script), &certificate).expect("a server on loopback");
     let (config, address, runtime) = (client(&certificate, None), server.addr(), rt.clone());
     let heartbeat = HeartbeatConfig::default().with_interval(Some(ms(60))).with_timeout(ms(60));
     let limits = quick_link(|link| link.with_heartbeat(heartbeat));
@@ -318,7 +322,8 @@ fn secured<Rt: Runtime>(
     certificate: &TestCertificate,
     config: Arc<ClientConfig>,
 ) -> (Server, Rig<Rt>) {
-    let server = Server::spawn_thread_tls(script, certificate).expect("a server on loopback");
+    let server =
+        Server::spawn_thread_tls(scripted(script), certificate).expect("a server on loopback");
     let link = spawn(rt, &server.url(), |builder| builder.config(quick()).tls(config));
     (server, link)
 }

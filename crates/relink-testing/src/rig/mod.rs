@@ -125,7 +125,10 @@ impl<Rt: Runtime> Rig<Rt> {
         change: impl FnOnce(Builder<Observed<Rt>>) -> Builder<Observed<Rt>>,
     ) -> Self {
         let rt = Observed::new(rt);
-        let builder = change(Builder::new(rt.clone(), url));
+        Self::with(rt.clone(), change(Builder::new(rt, url)))
+    }
+
+    pub(crate) fn with(rt: Observed<Rt>, builder: Builder<Observed<Rt>>) -> Self {
         let (client, events) = builder.spawn().expect("a link");
         Self { client, rt, limit: LONG, events, heard: Vec::new() }
     }

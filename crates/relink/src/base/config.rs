@@ -23,7 +23,8 @@ use crate::base::time::{millis, secs};
 /// The macro makes from it: the fields with their docs, `default()`, a `with_…` method each,
 /// `validate()`, serde's attributes, and [`Configuration`](super::setting::Configuration), from
 /// which `docs/configuration.md` is generated and the bounds are tested. What no bounds describe
-/// is checked by the method after `then`.
+/// is checked by the method after `then`. A field that a feature brings has a `#[cfg]` behind its
+/// docs.
 ///
 /// The struct may grow, so it cannot be written as a literal elsewhere: start from `default()` and
 /// change what differs.
@@ -47,6 +48,7 @@ macro_rules! config {
         pub struct $name:ident at $path:literal $(, then $rules:ident)? {
             $(
                 $(#[doc = $doc:literal])+
+                $(#[cfg($on:meta)])?
                 pub $field:ident / $with:ident : $type:ty $(= $default:expr $(, in $bounds:expr)?)?;
             )*
         }
@@ -62,6 +64,7 @@ macro_rules! config {
         pub struct $name {
             $(
                 $(#[doc = $doc])+
+                $(#[cfg($on)])?
                 $(
                     #[doc = concat!("\n\nDefault: `", stringify!($default), "`.")]
                     $(
@@ -78,12 +81,13 @@ macro_rules! config {
 
         impl Default for $name {
             fn default() -> Self {
-                Self { $( $field: $crate::config!(@default $($default)?), )* }
+                Self { $( $(#[cfg($on)])? $field: $crate::config!(@default $($default)?), )* }
             }
         }
 
         impl $name {
             $(
+                $(#[cfg($on)])?
                 #[doc = concat!("This configuration with [`", stringify!($field), "`](Self::", stringify!($field), ") changed.")]
                 #[must_use]
                 pub const fn $with(mut self, $field: $type) -> Self {
@@ -98,13 +102,13 @@ macro_rules! config {
             ///
             /// The first field that cannot work, by its path, with what is allowed.
             pub fn validate(&self) -> Result<(), $crate::ConfigError> {
-                $(
+                $( $(#[cfg($on)])? {
                     $crate::config!(@check self.$field $(, $default)?);
                     $($(
                         let path = concat!($path, stringify!($field));
                         $crate::internal::setting::within(path, self.$field, $bounds)?;
                     )?)?
-                )*
+                } )*
                 $( self.$rules()?; )?
                 Ok(())
             }
@@ -113,6 +117,7 @@ macro_rules! config {
         impl $crate::internal::setting::Configuration for $name {
             fn fields() -> impl Iterator<Item = $crate::internal::setting::Field<Self>> {
                 [$(
+                    $(#[cfg($on)])?
                     $crate::internal::setting::Field {
                         path: concat!($path, stringify!($field)),
                         kind: stringify!($type),

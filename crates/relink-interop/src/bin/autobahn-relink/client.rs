@@ -1,39 +1,36 @@
-//! Runs the Autobahn cases through relink's own wire and driver.
-//!
-//! Usage: `autobahn-relink ws://HOST:PORT AGENT`
-
-use std::env;
-use std::error::Error;
+//! The driver: it echoes what Autobahn's server says, case by case.
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use relink_tokio::{Connection, Event, SessionConfig, WireLimits, builder};
+use relink_tokio::{Connection, DeflateConfig, Event, SessionConfig, WireLimits, builder};
 use relink_tokio::{LinkConfig, Verdict};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use crate::Result;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    let mut arguments = env::args().skip(1);
-    let (Some(server), Some(agent)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: autobahn-relink ws://HOST:PORT AGENT".into());
-    };
-    let cases = case_count(open(&format!("{server}/getCaseCount"))?).await?;
+pub(crate) async fn run(server: &str, agent: &str, deflate: Option<DeflateConfig>) -> Result<()> {
+    let open = |path: &str| open(&format!("{server}/{path}"), deflate);
+    let cases = case_count(open("getCaseCount")?).await?;
     for case in 1..=cases {
-        echo(open(&format!("{server}/runCase?case={case}&agent={agent}"))?).await;
+        echo(open(&format!("runCase?case={case}&agent={agent}"))?).await;
     }
-    echo(open(&format!("{server}/updateReports?agent={agent}"))?).await;
+    echo(open(&format!("updateReports?agent={agent}"))?).await;
     Ok(())
 }
 
 /// A link for one case. Every case ends in a close or a broken transport: any end is the end here.
-fn open(url: &str) -> Result<Connection> {
+fn open(url: &str, deflate: Option<DeflateConfig>) -> Result<Connection> {
     let mut link = LinkConfig::default();
     link.budget.max_attempts = Some(1);
     link.stable_after = std::time::Duration::from_secs(3600);
     link.close_policy
         .set_close(1000..=4999, Verdict::Stop(relink_tokio::StopReason::NORMAL_CLOSURE))?;
     let limits = WireLimits::new(64 << 20, 64 << 20);
-    Ok(builder(url).config(SessionConfig::default().with_link(link)).limits(limits).connect()?)
+    let builder = builder(url).config(SessionConfig::default().with_link(link)).limits(limits);
+    let builder = match deflate {
+        Some(deflate) => builder.deflate(deflate),
+        None => builder,
+    };
+    Ok(builder.connect()?)
 }
 
 async fn case_count(mut connection: Connection) -> Result<u32> {
