@@ -124,6 +124,11 @@ interop what="all": _interop-tools (_debian "redis-server" "haproxy")
     "{{ target }}/release/relink-interop" {{ what }} --tools "{{ target }}/interop"
     {{ if what == "all" { just_executable() + " redis" } else { "" } }}
 
+# Half an hour, so that `interop` has a part of it. Run every case of Autobahn, those of compression included, in both roles
+autobahn-all: _autobahn (_command "ip" "iproute2")
+    cargo build --release -p relink-interop
+    "{{ target }}/release/relink-interop" autobahn-all --tools "{{ target }}/interop"
+
 # Check the history in Redis against a Redis server of its own
 redis: (_command "redis-server" "redis-server")
     cargo test -p relink-server --features redis --test server redis_

@@ -28,7 +28,7 @@ fn run_server(address: &str) -> Result<()> {
     for stream in TcpListener::bind(address)?.incoming() {
         let stream = stream?;
         stream.set_nodelay(true)?;
-        thread::spawn(move || tungstenite::accept(stream).map(|mut socket| echo(&mut socket)));
+        thread::spawn(move || tungstenite::accept(stream).ok().map(|mut socket| echo(&mut socket)));
     }
     Ok(())
 }
