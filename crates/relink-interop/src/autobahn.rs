@@ -30,7 +30,8 @@ const SOME_OF_COMPRESSION: [&str; 14] = [
     "13.4.4", "13.5.11", "13.6.6", "13.7.1", "13.7.18",
 ];
 
-/// Runs this program again, with the subcommand for that, where nobody else can reach what it starts.
+/// Runs this program again, with the subcommand for that, where nobody else can reach what it
+/// starts.
 pub(crate) fn run(what: &str, tools: &Path, baseline: &Path, candidate: &Path) -> Result<()> {
     let status = Command::new("unshare")
         .args(["--net", "--pid", "--fork", "--kill-child", "--"])

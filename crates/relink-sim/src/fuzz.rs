@@ -2,6 +2,8 @@
 //! in a folder that is built once a week. Each takes arbitrary bytes and panics where something
 //! does not hold.
 
+#[cfg(feature = "wire")]
+mod deflate;
 mod draw;
 #[cfg(feature = "v1")]
 mod frames;
@@ -22,6 +24,8 @@ use relink::{Address, LinkConfig, Plain, Session, SessionConfig};
 use crate::model::Violation;
 use crate::stimulus::{Delay, Kind, Source, Stimulus};
 use crate::trial::DifferentialTest;
+#[cfg(feature = "wire")]
+pub use deflate::deflate;
 #[cfg(feature = "v1")]
 pub use frames::{client_frame, frames, server_frame};
 use ledger::Ledger;

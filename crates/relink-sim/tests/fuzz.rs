@@ -41,6 +41,11 @@ fn any_bytes_of_a_peer_are_read_as_tungstenite_reads_them() {
     inputs(20_000, 1_500).for_each(|data| fuzz::wire(&data));
 }
 
+#[test]
+fn whatever_is_compressed_comes_as_it_was_and_nonsense_is_an_error() {
+    inputs(1_000, 400).for_each(|data| fuzz::deflate(&data));
+}
+
 /// No bytes, a few, and then so many buffers of up to so many.
 fn inputs(buffers: u64, longest: u32) -> impl Iterator<Item = Vec<u8>> {
     let edges = [vec![], vec![0; 64], vec![u8::MAX; 64]];

@@ -96,11 +96,7 @@ impl Deflated {
             message: None,
         };
         let deflate = Deflate {
-            state: Compress::new_with_window_bits(
-                Compression::default(),
-                false,
-                agreed.window_bits,
-            ),
+            state: Compress::new_with_window_bits(Compression::fast(), false, agreed.window_bits),
             keeps_context: agreed.own_context,
         };
         let (mut arrived, mut plain) = (early, Vec::new());

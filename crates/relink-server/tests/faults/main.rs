@@ -1,5 +1,6 @@
 //! Two nodes, a handful of clients, and a network that is torn at random between them, on real
-//! sockets: whatever happens, every message arrives once and in order, everywhere.
+//! sockets: whatever happens, every message arrives once and in order, everywhere. Half of the clients compress
+//! theirs.
 //!
 //! Each schedule has a seed, which a failure prints: `RELINK_SEED=17 cargo test -p relink-server
 //! --test faults` runs that one alone, in every test. `RELINK_SCHEDULES` says how many there are in

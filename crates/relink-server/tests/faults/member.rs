@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use rand::{RngExt, rngs::StdRng};
 use relink::policy::{Curve, HeartbeatConfig, Rate};
 use relink::{Backoff, Channel, Event, Message, Outgoing, Receipt, SessionConfig, Subscription};
-use relink_tokio::{Client, Events};
+use relink_tokio::{Client, DeflateConfig, Events};
 use relink_v1 as v1;
 use tokio::{
     sync::{mpsc, watch},
@@ -21,6 +21,12 @@ const MESSAGES: usize = 24;
 const PACE: Duration = Duration::from_millis(45);
 /// Far more than it takes to come to rest.
 const PATIENCE: Duration = Duration::from_secs(25);
+
+/// Of each message, with all that came before it.
+pub(crate) fn compression() -> DeflateConfig {
+    let deflate = DeflateConfig::default().with_min_size(1);
+    deflate.with_context_takeover(true).with_peer_context_takeover(true)
+}
 
 pub(crate) struct Member {
     number: usize,
@@ -49,8 +55,9 @@ struct Ledger {
 impl Member {
     pub(crate) fn new(number: usize, count: usize, url: String, chance: &mut StdRng) -> Self {
         let encoding = if chance.random() { v1::Encoding::Json } else { v1::Encoding::Cbor };
-        let (client, events) =
-            relink_tokio::builder(&*url).relink_v1(encoding).config(hasty()).spawn().unwrap();
+        let builder = relink_tokio::builder(&*url).relink_v1(encoding).config(hasty());
+        let builder = if chance.random() { builder.deflate(compression()) } else { builder };
+        let (client, events) = builder.spawn().unwrap();
         client.subscribe(ROOM, Subscription::default());
         Self { number, count, client, events, ledger: Ledger::default() }
     }

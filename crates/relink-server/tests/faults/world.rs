@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use crate::member::Member;
+use crate::member::{Member, compression};
 
 /// How long faults are made.
 const TROUBLE: Duration = Duration::from_millis(1_200);
@@ -211,6 +211,7 @@ impl Node {
             .with_check_every(Duration::from_millis(500));
         let config = ServerConfig::default()
             .with_node(NodeConfig::default().with_liveness(liveness))
+            .with_deflate(Some(compression()))
             .with_farewell(Duration::from_millis(200));
         let server = Server::builder()
             .config(config)

@@ -5,6 +5,7 @@ mod admission;
 mod axum;
 mod client;
 mod contract;
+mod deflate;
 #[cfg(unix)]
 mod descriptors;
 mod memory_history;

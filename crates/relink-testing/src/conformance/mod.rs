@@ -58,6 +58,7 @@
 pub mod addresses;
 pub mod close_codes;
 pub mod closing;
+pub mod compression;
 pub mod handles;
 pub mod handshake;
 pub mod liveness;
@@ -147,6 +148,15 @@ macro_rules! driver_conformance {
                 a_close_flushes_for_a_bounded_time
                 a_link_that_is_down_closes_at_once
                 closed_waits_for_an_end_that_the_server_brings
+            }
+            compression {
+                compressed_messages_pass_both_ways
+                compression_is_off_unless_it_is_asked_for
+                a_bomb_is_answered_with_1009
+                a_compressed_message_above_the_limit_is_answered_with_1009
+                a_slow_application_bounds_what_is_decompressed
+                an_answer_that_breaks_the_offer_is_refused
+                a_compression_that_cannot_work_is_refused
             }
             handles {
                 i17_connect_works_again_after_giving_up
@@ -325,10 +335,11 @@ macro_rules! driver_conformance {
 
 #[cfg(test)]
 mod tests {
-    const TOPICS: [(&str, &str); 13] = [
+    const TOPICS: [(&str, &str); 14] = [
         ("addresses", include_str!("addresses.rs")),
         ("close_codes", include_str!("close_codes.rs")),
         ("closing", include_str!("closing.rs")),
+        ("compression", include_str!("compression.rs")),
         ("handles", include_str!("handles.rs")),
         ("handshake", include_str!("handshake.rs")),
         ("liveness", include_str!("liveness.rs")),

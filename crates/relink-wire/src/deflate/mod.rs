@@ -12,8 +12,8 @@ config! {
     ///
     /// Compression pays for text of some length on a slow line. It takes more time for a message
     /// than everything else here together, and memory: a connection that keeps its context in both
-    /// directions holds 420 kB from its first messages on. One that keeps none holds nothing between
-    /// messages: all connections of a thread share one compressor and one decompressor.
+    /// directions holds 420 kB from its first messages on. One that keeps none holds nothing
+    /// between messages: all connections of a thread share one compressor and one decompressor.
     ///
     /// ```
     /// use relink_wire::{ClientHandshake, DeflateConfig};

@@ -51,8 +51,8 @@ fn open(url: &str) -> Result<WebSocket<TcpStream>> {
     Ok(tungstenite::client(request, stream)?.0)
 }
 
-/// Echoes until the other end is done with the case, or tungstenite refuses what it sent: both are what the
-/// case asks for.
+/// Echoes until the other end is done with the case, or tungstenite refuses what it sent: both are
+/// what the case asks for.
 fn echo(socket: &mut WebSocket<TcpStream>) {
     while let Ok(message) = socket.read() {
         let answered = match message {
