@@ -67,9 +67,13 @@ impl Raw {
         }
     }
 
-    async fn expect(&mut self, kind: &str) -> Value {
+    async fn hear_json(&mut self) -> Value {
         let Frame::Text(text) = self.hear().await else { panic!("no text") };
-        let frame: Value = serde_json::from_str(text.as_str()).expect("JSON");
+        serde_json::from_str(text.as_str()).expect("JSON")
+    }
+
+    async fn expect(&mut self, kind: &str) -> Value {
+        let frame = self.hear_json().await;
         assert_eq!(frame["type"], kind, "{frame}");
         frame
     }
@@ -121,10 +125,7 @@ async fn a_server_agrees_to_compression_if_both_ends_want_it() {
             let frame =
                 json!({"type": "message", "serial": serial, "channel": "room", "text": text});
             client.say(&frame).await;
-            let mut heard = [client.hear().await, client.hear().await].map(|frame| match frame {
-                Frame::Text(text) => serde_json::from_str::<Value>(text.as_str()).expect("JSON"),
-                frame => panic!("{frame:?}"),
-            });
+            let mut heard = [client.hear_json().await, client.hear_json().await];
             heard.sort_by_key(|frame| frame["type"].to_string());
             assert_eq!(heard[0]["type"], "ack", "{heard:?}");
             assert_eq!(heard[1]["text"], text);
