@@ -16,7 +16,7 @@ default:
     @just --list --unsorted
 
 # All that a pull request must pass
-ci: commits test fmt lint doc no-std features msrv publish-check interop webrtc terminal fuzz-smoke demo
+ci: commits test fmt lint doc no-std features msrv publish-check interop worlds webrtc terminal fuzz-smoke demo
 
 # Run the tests; they need nothing but Rust
 test:
@@ -133,6 +133,10 @@ autobahn-all: _autobahn (_command "ip" "iproute2")
 redis: (_command "redis-server" "redis-server")
     cargo test -p relink-server --features redis --test server redis_
     cargo test -p relink-cli --features redis --test cli serve_v1
+
+# Run `relink.v1` through 10,000 worlds of trouble, in virtual time
+worlds:
+    RELINK_WORLDS=1430 cargo test --release -p relink-sim --test delivery
 
 # Measure 10,000 links to one server: memory, processor, heartbeats (docs/performance.md)
 load:

@@ -51,6 +51,8 @@ const SHOWN: usize = 300;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Report {
+    /// How many worlds this is about.
+    pub worlds: u64,
     /// How many messages were acknowledged.
     pub acknowledged: u64,
     /// How many messages the applications took.
@@ -72,6 +74,7 @@ pub struct Report {
 impl Report {
     /// Adds up what happened in two runs.
     pub const fn add(&mut self, other: Self) {
+        self.worlds += other.worlds;
         self.acknowledged += other.acknowledged;
         self.taken += other.taken;
         self.resumed += other.resumed;
