@@ -1,4 +1,4 @@
-//! Every setting of every crate: its bounds hold, files can say it, and `docs/configuration.md`
+//! Every setting of every crate: its bounds hold, files can have it, and `docs/configuration.md`
 //! lists it.
 //!
 //! After a change that is meant: `RELINK_UPDATE=1 cargo test -p relink-server --test
@@ -15,16 +15,14 @@ use relink::policy::{BudgetConfig, CredentialsConfig, HeartbeatConfig};
 use relink::session::{OutboxConfig, SubscriptionsConfig};
 use relink::{Backoff, LinkConfig, SessionConfig};
 use relink_driver::InboxLimits;
-use relink_node::{
-    AdmissionConfig, DrainConfig, HistoryConfig, LivenessConfig, NodeConfig, PresenceConfig,
-};
+use relink_node::{AdmissionConfig, DrainConfig, HistoryConfig, LivenessConfig, NodeConfig};
 use relink_profiles::PeerRestartConfig;
 use relink_server::{DeflateConfig, ServerConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-/// What the page says before the tables.
+/// The introduction of the page.
 const INTRODUCTION: &str = "\
 # Configuration
 
@@ -36,7 +34,8 @@ what may be off is `\"off\"`, and what is left out keeps its default. `relink co
 `subscriptions`.
 ";
 
-/// A configuration: the line above its table, its rows, and a check of each bound.
+/// A configuration: its name, its table in a file, its rows, and the number of bounds that were
+/// tested.
 struct Sheet {
     name: &'static str,
     krate: &'static str,
@@ -53,7 +52,7 @@ struct Row {
     docs: String,
 }
 
-/// `table`: where a file has it, from the outermost configuration of its crate on.
+/// `table` is its table in a file, from the outermost configuration of its crate on.
 fn sheet<C>(krate: &'static str, name: &'static str, table: &'static str) -> Sheet
 where
     C: Configuration + PartialEq + Debug + Serialize + DeserializeOwned,
@@ -91,7 +90,6 @@ fn sheets() -> Vec<Sheet> {
         sheet::<AdmissionConfig>("relink-node", "AdmissionConfig", "admission"),
         sheet::<NodeConfig>("relink-node", "NodeConfig", "node"),
         sheet::<LivenessConfig>("relink-node", "LivenessConfig", "node.liveness"),
-        sheet::<PresenceConfig>("relink-node", "PresenceConfig", "node.presence"),
         sheet::<DrainConfig>("relink-node", "DrainConfig", "node.drain"),
         sheet::<HistoryConfig>("relink-node", "HistoryConfig", "node.history"),
         sheet::<PeerRestartConfig>("relink-profiles", "PeerRestartConfig", ""),
@@ -120,7 +118,7 @@ where
         count += 1;
         let mut config = C::default();
         assert!(set(&mut config, end), "{}: {end} does not fit", field.path);
-        // Where a rule between fields refuses it, it says so in other words.
+        // If a rule between fields refuses it, the error is another one.
         let complaint = config.validate().err().map(|error| error.to_string()).unwrap_or_default();
         assert!(!complaint.ends_with(&format!("must be {word} {end}")), "{complaint}");
         let text = serde_json::to_string(&config).expect("a configuration is data");
@@ -128,7 +126,10 @@ where
         if let Some(outside) = outside.filter(|outside| set(&mut config, *outside)) {
             let complaint = config.validate().expect_err("out of bounds");
             let expected = format!("{} is {outside}, but it must be {word} {end}", field.path);
-            assert_eq!((complaint.field(), complaint.to_string()), (field.path, expected));
+            assert_eq!(
+                (complaint.field().to_string(), complaint.to_string()),
+                (field.path.to_owned(), expected)
+            );
         }
     }
     count
@@ -183,12 +184,12 @@ fn page(sheets: &[Sheet]) -> String {
     page
 }
 
-/// A value as a TOML file has it.
+/// A value as in a TOML file.
 fn toml(value: &Json) -> String {
     match value {
         Json::Null => "none".to_owned(),
         Json::Object(fields) => {
-            // In one order, whichever features of serde_json are on.
+            // Sorted, as the order depends on the features of serde_json.
             let mut fields: Vec<_> =
                 fields.iter().map(|(name, value)| format!("{name} = {}", toml(value))).collect();
             fields.sort();

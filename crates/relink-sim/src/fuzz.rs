@@ -101,7 +101,7 @@ fn run_config(bytes: &mut Unstructured<'_>) -> Result<()> {
         (Ok(_), Ok(())) => live_on(config.link, seed),
         (Err(refused), Err(mistake)) => {
             assert_eq!(refused, mistake, "a session refuses what validation refuses");
-            assert!(refused.to_string().starts_with(refused.field()), "{refused}");
+            assert!(refused.to_string().starts_with(&refused.field().to_string()), "{refused}");
         }
         (session, valid) => panic!("{session:?}, but validation says {valid:?}: {config:?}"),
     }

@@ -22,8 +22,8 @@ pub(crate) fn lay_over(profile: SessionConfig, path: &Path) -> Result<SessionCon
     let config = parse_over(profile, &text)
         .map_err(|problem| Mistake::usage(format!("{name} is not a configuration: {problem}")))?;
     config.validate().map_err(|error| {
-        let is_of_link =
-            !error.field().starts_with("outbox.") && !error.field().starts_with("subscriptions.");
+        let field = error.field().to_string();
+        let is_of_link = !field.starts_with("outbox.") && !field.starts_with("subscriptions.");
         let table = if is_of_link { "link." } else { "" };
         Mistake::usage(format!("{name} cannot work: {table}{error}"))
     })?;

@@ -126,7 +126,7 @@ pub(crate) fn settings(
     if let Some(link) = link {
         link.apply(&mut config);
     }
-    config.validate().map_err(|error| match flag_of(error.field()) {
+    config.validate().map_err(|error| match flag_of(&error.field().to_string()) {
         Some(flag) => Mistake::usage(format!("{flag} cannot work: {error}")),
         None => Mistake::usage(format!("the settings cannot work: {error}")),
     })?;

@@ -144,12 +144,12 @@ pub use config;
 ///
 /// let error = Backoff::default().with_floor(Duration::ZERO).validate().unwrap_err();
 /// assert_eq!(error.to_string(), "backoff.floor is 0s, but it must be at least 1ms");
-/// assert_eq!(error.field(), "backoff.floor");
+/// assert_eq!(error.field().to_string(), "backoff.floor");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{field} is {value}, but it must be {allowed}")]
+#[error("{path} is {value}, but it must be {allowed}")]
 pub struct ConfigError {
-    field: &'static str,
+    path: Path,
     value: Value,
     allowed: Allowed,
 }
@@ -157,16 +157,44 @@ pub struct ConfigError {
 impl ConfigError {
     /// The path of the field, as in `backoff.cap`.
     #[must_use]
-    pub const fn field(&self) -> &'static str {
-        self.field
+    pub const fn field(&self) -> impl fmt::Display + use<> {
+        self.path
     }
 
     pub(crate) const fn too_small(field: &'static str, value: Value, least: Value) -> Self {
-        Self { field, value, allowed: Allowed::AtLeast(least) }
+        Self::new(field, value, Allowed::AtLeast(least))
     }
 
     pub(crate) const fn too_large(field: &'static str, value: Value, most: Value) -> Self {
-        Self { field, value, allowed: Allowed::AtMost(most) }
+        Self::new(field, value, Allowed::AtMost(most))
+    }
+
+    const fn new(field: &'static str, value: Value, allowed: Allowed) -> Self {
+        Self { path: Path { table: None, field }, value, allowed }
+    }
+
+    /// The error of a configuration that stands in this table here, and not in the one that its
+    /// type is named after.
+    pub(crate) const fn in_table(mut self, table: &'static str) -> Self {
+        self.path.table = Some(table);
+        self
+    }
+}
+
+/// The path of a field. Without an allocator, a path in another table cannot be one text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Path {
+    table: Option<&'static str>,
+    /// In the table that the type is named after.
+    field: &'static str,
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.table, self.field.split_once('.')) {
+            (Some(table), Some((_, field))) => write!(f, "{table}.{field}"),
+            _ => f.write_str(self.field),
+        }
     }
 }
 
@@ -251,5 +279,5 @@ pub const fn mistake(
     value: &'static str,
     allowed: &'static str,
 ) -> ConfigError {
-    ConfigError { field, value: Value::Text(value), allowed: Allowed::Being(allowed) }
+    ConfigError::new(field, Value::Text(value), Allowed::Being(allowed))
 }

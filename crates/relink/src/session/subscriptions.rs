@@ -11,7 +11,7 @@ use crate::policy::backoff::{Backoff, Schedule};
 
 config! {
     /// How subscriptions come back.
-    pub struct SubscriptionsConfig at "subscriptions." {
+    pub struct SubscriptionsConfig at "subscriptions.", then check_retry {
         /// Whether all channels are subscribed to again when the link is back. If not, the
         /// application has to do so; the positions are remembered in either case.
         pub resubscribe / with_resubscribe: bool = true;
@@ -19,7 +19,13 @@ config! {
         /// failed. Long enough for a busy server, short enough that a user does not wonder.
         pub answer_timeout / with_answer_timeout: Duration = secs(10), in MILLISECOND..=YEAR;
         /// How long until a subscription that failed temporarily is tried again.
-        pub retry / with_retry: Backoff;
+        pub retry / with_retry: Backoff = Backoff::default();
+    }
+}
+
+impl SubscriptionsConfig {
+    fn check_retry(&self) -> Result<(), ConfigError> {
+        self.retry.validate().map_err(|error| error.in_table("subscriptions.retry"))
     }
 }
 

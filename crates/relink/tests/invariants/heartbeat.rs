@@ -1,4 +1,4 @@
-//! I9 to I13: whether the peer is still there.
+//! I9 to I13: the heartbeat.
 
 use relink::link::Timer;
 use relink::policy::{DeadReason, HeartbeatConfig};
@@ -16,7 +16,7 @@ fn i09_a_new_transport_starts_with_an_empty_heartbeat() {
     let mut sim = Sim::new(beating(|heartbeat| heartbeat.with_missed(2)));
     sim.to_connected();
     sim.peer().silence();
-    // The first ping is missed, the second one under way.
+    // The first ping was missed, the second one is pending.
     sim.advance(secs(65));
     sim.peer().reset();
     sim.next_dial();
@@ -48,7 +48,7 @@ fn i09_a_late_pong_of_the_old_transport_has_no_effect() {
     let reconnected_at = sim.dials()[1].at;
     sim.advance(reconnected_at + secs(31) - sim.now());
 
-    // Both transports are waited on for the pong to ping 1.
+    // Both transports wait for the pong to ping 1.
     sim.handle(SessionInput::Frame { id: old, frame: pong(1) });
     assert_eq!(sim.machine().stats().last_round_trip, None);
     assert_eq!(sim.machine().link().next_timer(), Some(Timer::Pong));
@@ -91,7 +91,7 @@ fn i10_frames_that_arrived_during_a_sleep_are_judged_first() {
 
 #[test]
 fn i10_after_a_sleep_one_quick_probe_goes_out_before_the_link_is_dead() {
-    // A ping is under way, or only the watchdog looks.
+    // A ping is pending, or only the watchdog runs.
     let pinging = LinkConfig::default();
     let watching = beating(|heartbeat| heartbeat.with_interval(None).with_watchdog(Some(secs(60))));
     for config in [pinging, watching] {
@@ -181,7 +181,7 @@ fn i13_a_lost_heartbeat_is_retried_whatever_the_table_says() {
     sim.to_connected();
     sim.peer().silence();
     sim.advance(secs(40));
-    // 4000: neither 1000 nor 1001, which tell a server that the session may be thrown away.
+    // 4000: neither 1000 nor 1001, after which a server may drop the session.
     sim.expect([
         "dial",
         "connected",
@@ -208,7 +208,7 @@ fn i13_so_is_a_close_over_nonsense_from_the_peer() {
 fn i13_a_code_that_would_end_the_session_is_not_a_valid_choice() {
     for code in [CloseCode::NORMAL, CloseCode::GOING_AWAY, CloseCode::ABNORMAL, CloseCode(5000)] {
         let error = beating(|heartbeat| heartbeat.with_close_code(code)).validate().unwrap_err();
-        assert_eq!(error.field(), "heartbeat.close_code");
+        assert_eq!(error.field().to_string(), "heartbeat.close_code");
     }
     for code in [CloseCode::HEARTBEAT_TIMEOUT, CloseCode(3008), CloseCode::PROTOCOL_ERROR] {
         beating(|heartbeat| heartbeat.with_close_code(code)).validate().unwrap();

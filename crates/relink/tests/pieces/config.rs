@@ -1,5 +1,6 @@
-//! What cannot work is refused by name. Here are the rules that no single bound describes; the
-//! bounds themselves are tried, field by field, by `relink-server/tests/configuration.rs`.
+//! Invalid configuration is refused by the name of the field. Here are the rules that no single
+//! bound describes; the bounds are tested, field by field, by
+//! `relink-server/tests/configuration.rs`.
 
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -7,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use relink::policy::{Breaker, BudgetConfig, Curve, HeartbeatConfig, Jitter, Rate};
-use relink::session::OutboxConfig;
+use relink::session::{OutboxConfig, SubscriptionsConfig};
 use relink::{
     Backoff, CloseCode, ConfigError, Guarantee, Link, LinkConfig, Plain, Session, SessionConfig,
 };
@@ -28,14 +29,15 @@ fn every_mistake_names_its_field_its_value_and_what_is_allowed() {
 
 #[test]
 fn every_check_in_the_code_has_a_mistake_above() {
-    let tested: BTreeSet<_> = mistakes().iter().map(|(error, _)| error.field()).collect();
-    // Checked where a table or a policy is edited: see the tests of those.
+    let tested: BTreeSet<_> =
+        mistakes().iter().map(|(error, _)| error.field().to_string()).collect();
+    // Checked when a table or a policy is edited: see their tests.
     let elsewhere = [
         "backoff.curve.table (number of delays)",
         "backoff.curve.table (a delay)",
-        // Checked where a protocol is told what its driver reads.
+        // Checked when a protocol gets the limits of its driver.
         "limits.max_message",
-        // No configuration: what an application hands in to be sent.
+        // Not configuration: an argument of `subscribe` and `send`.
         "the length of the channel's name in bytes",
     ];
     let mut checks = 0;
@@ -101,7 +103,7 @@ fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// The sources of everything that is configured here.
+/// The sources of the core.
 fn sources() -> Vec<PathBuf> {
     fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).expect("the crate's own source") {
@@ -213,6 +215,16 @@ fn mistakes() -> Vec<(ConfigError, &'static str)> {
     let no_acknowledgements = "outbox.guarantee is at-least-once, but it must be at-most-once: this protocol has no acknowledgements";
     let session = Session::new(config, vec!["ws://peer".into()], Plain::default(), dice(0));
     all.push((session.map(drop).expect_err(no_acknowledgements), no_acknowledgements));
+
+    let mut wrong = |retry, message| {
+        let subscriptions = SubscriptionsConfig::default().with_retry(retry);
+        let config = SessionConfig::default().with_subscriptions(subscriptions);
+        all.push((config.validate().expect_err(message), message));
+    };
+    let floor = "subscriptions.retry.floor is 0s, but it must be at least 1ms";
+    wrong(backoff.with_floor(ZERO), floor);
+    let delay = "subscriptions.retry.curve.fixed.delay is 366d, but it must be at most 365d";
+    wrong(curve(fixed), delay);
 
     let no_endpoint = "endpoints is 0, but it must be at least 1";
     all.push((Link::new(link, 0, dice(0)).expect_err(no_endpoint), no_endpoint));

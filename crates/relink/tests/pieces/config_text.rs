@@ -1,4 +1,4 @@
-//! Configuration as people write it: TOML and JSON, durations in words, mistakes that can be read.
+//! Configuration as people write it: TOML and JSON, durations as text, readable mistakes.
 
 use core::time::Duration;
 
@@ -207,7 +207,7 @@ fn what_cannot_be_read_is_said_in_words() {
 #[test]
 fn what_is_well_written_and_cannot_work_is_refused_by_validation() {
     let read: LinkConfig = toml::from_str("[backoff]\nfloor = \"0s\"").unwrap();
-    assert_eq!(read.validate().unwrap_err().field(), "backoff.floor");
+    assert_eq!(read.validate().unwrap_err().field().to_string(), "backoff.floor");
 }
 
 /// Every field different from its default.
@@ -284,7 +284,8 @@ fn everything_set() -> SessionConfig {
     SessionConfig::default().with_link(link).with_outbox(outbox)
 }
 
-/// Everything off that can be off: what is on by default must not come back by being left out.
+/// Everything off that can be off: a setting that is on by default must not come back because it
+/// was left out.
 fn everything_off() -> SessionConfig {
     let link = LinkConfig::default();
     let breaker = Breaker { failures: 1, window: secs(1), cooldown: None };

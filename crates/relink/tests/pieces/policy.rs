@@ -1,4 +1,4 @@
-//! What close codes and HTTP statuses mean.
+//! What close codes and HTTP statuses lead to.
 
 use core::time::Duration;
 
@@ -250,7 +250,7 @@ fn edits_that_cannot_work_are_refused() {
         "close_policy.close (number of rules) is 17, but it must be at most 16"
     );
     assert_eq!(
-        policy.set_status(17..=17, slow(1)).unwrap_err().field(),
+        policy.set_status(17..=17, slow(1)).unwrap_err().field().to_string(),
         "close_policy.status (number of rules)"
     );
     assert_eq!(policy, before, "a refused edit changes nothing");
@@ -379,8 +379,8 @@ fn a_close_frame_can_say_when_to_come_back() {
     }
 }
 
-/// Each row of a table decides for at least one of the codes above: a row that is added must be
-/// added there.
+/// Each row of a table decides for at least one of the codes above: fails if a row is added without
+/// a code.
 fn assert_every_row_is_covered(table: &[CloseRule], codes: &[u16]) {
     for (index, rule) in table.iter().enumerate() {
         let decides = |code: &u16| table.iter().position(|rule| rule.covers(*code)) == Some(index);

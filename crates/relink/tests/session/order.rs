@@ -1,4 +1,4 @@
-//! I21, I22, I23: what goes out, in which order, how fast, and what goes out again.
+//! I21, I22, I23: which messages are sent, in which order, how fast, and which again.
 
 use rand_pcg::Pcg32;
 use relink::policy::Rate;
@@ -152,7 +152,7 @@ fn i22_nothing_goes_out_before_the_welcome() {
     sim.peer().say(ServerFrame::Ack { serial: 1 });
     sim.peer().subscribed("news", 3, true);
     sim.peer().publish(Some("news"), 4, "too early");
-    assert!(sim.peer().lines().is_empty() && told(&mut sim).is_empty(), "nobody has said welcome");
+    assert!(sim.peer().lines().is_empty() && told(&mut sim).is_empty(), "before the welcome");
     sim.peer().welcome("s1");
     assert_eq!(sim.peer().lines(), ["subscribe news", "1: a"]);
     sim.peer().reset();
@@ -228,7 +228,7 @@ fn i23_at_most_once_means_not_again() {
     let outbox = OutboxConfig::default().with_guarantee(Guarantee::AtMostOnce);
     let mut sim = connected_with(v1::config().with_outbox(outbox));
     send_all(&mut sim, &["a"]);
-    assert_eq!(sim.peer().lines(), ["a"], "no serial, and nobody waits for an acknowledgement");
+    assert_eq!(sim.peer().lines(), ["a"], "no serial, and no acknowledgement is expected");
     assert_eq!(sim.machine().outbox().in_flight(), 0);
     sim.peer().reset();
     send_all(&mut sim, &["b"]);
@@ -259,7 +259,7 @@ fn i23_no_more_is_promised_than_the_protocol_can_keep() {
     let error =
         Session::new(config, vec!["ws://peer".into()], Plain::default(), Pcg32::seed_from_u64(1));
     let error = error.map(drop).unwrap_err();
-    assert_eq!(error.field(), "outbox.guarantee");
+    assert_eq!(error.field().to_string(), "outbox.guarantee");
     assert_eq!(
         error.to_string(),
         "outbox.guarantee is at-least-once, but it must be at-most-once: this protocol has no acknowledgements"
