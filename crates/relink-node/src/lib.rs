@@ -6,7 +6,6 @@
 //! |---|---|
 //! | [`Liveness`] | which connections have been silent for too long |
 //! | [`Admission`] | may this address, may this user, connect now; if not, when |
-//! | [`Presence`] | who is online, counting those whose link broke just now |
 //! | [`Drain`] | when each client should come back while a node shuts down |
 //! | [`MemoryStore`] | what a store is asked: streams, sessions, members |
 //! | `Node` | all of it together, for `relink.v1`; needs the feature `v1` |
@@ -109,7 +108,6 @@ mod history;
 mod liveness;
 mod memory;
 mod node;
-mod presence;
 
 pub use admission::{Admission, AdmissionConfig, AdmissionError, AdmissionErrorKind, address_key};
 pub use drain::{Drain, DrainConfig, Turn};
@@ -122,4 +120,3 @@ pub use node::{
     AuthorizationId, ConnectionId, DeliveryId, Node, NodeAction, NodeConfig, NodeEvent, NodeInput,
     NodeStats, StoreRequestId,
 };
-pub use presence::{Presence, PresenceChange, PresenceConfig};

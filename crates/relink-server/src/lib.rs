@@ -68,8 +68,8 @@
 //! * Messages of a channel, and those sent to a session, arrive in order and without a gap, over
 //!   any number of reconnects, as long as the history keeps them. If it does not, the client learns
 //!   that there is a gap.
-//! * A member who comes back within the grace of [`PresenceConfig`](relink_node::PresenceConfig)
-//!   never leaves.
+//! * A member who comes back within [`member_grace`](relink_node::NodeConfig::member_grace) never
+//!   leaves.
 //! * A slow client costs a bounded amount of memory: what is published stays in the store until
 //!   there is room.
 //!

@@ -173,9 +173,9 @@ impl MemoryStore {
     /// that left while there are no requests.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let session = self.sessions_due.first().map(|(at, _)| (*at, ()));
-        let stream = self.streams_due.first().map(|(at, _)| (*at, ()));
-        earliest([session, stream]).map(|(at, ())| at)
+        let session = self.sessions_due.first().map(|(at, _)| *at);
+        let stream = self.streams_due.first().map(|(at, _)| *at);
+        earliest([session, stream])
     }
 
     /// Removes what has expired at `now`.

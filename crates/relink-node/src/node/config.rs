@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::{DrainConfig, HistoryConfig, LivenessConfig, PresenceConfig};
+use crate::{DrainConfig, HistoryConfig, LivenessConfig};
 use relink::internal::{MILLISECOND, YEAR, config, mib, secs};
 
 config! {
@@ -10,8 +10,6 @@ config! {
     pub struct NodeConfig at "node." {
         /// When a silent connection counts as dead.
         pub liveness / with_liveness: LivenessConfig;
-        /// How long a member whose connection broke remains a member.
-        pub presence / with_presence: PresenceConfig;
         /// When clients come back from a node that shuts down.
         pub drain / with_drain: DrainConfig;
         /// What the store keeps, and for how long. The node uses its `session_ttl`; it must be the
@@ -23,6 +21,10 @@ config! {
         /// renewed: clients renew before the expiry, and one that is late because of a slow network
         /// or another clock keeps its connection.
         pub token_grace / with_token_grace: Duration = secs(10), in Duration::ZERO..=YEAR;
+        /// How long a member whose connection broke remains a member. Shorter shows the others
+        /// every drop on a mobile network; longer shows them members who have gone. Zero reports at
+        /// once.
+        pub member_grace / with_member_grace: Duration = secs(30), in Duration::ZERO..=YEAR;
         /// Maximum number of channels per connection.
         pub max_subscriptions / with_max_subscriptions: usize = 1_000, in 1..;
         /// Maximum bytes of a connection's subscriptions: names of channels, their tokens, which

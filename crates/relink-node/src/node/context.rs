@@ -35,6 +35,13 @@ impl Context {
         }
     }
 
+    /// Time passes. Returns the connections, to which most inputs go.
+    pub(crate) fn advance(&mut self, now: Instant) -> &mut Connections {
+        self.now = self.now.max(now);
+        self.connections.now = self.now;
+        &mut self.connections
+    }
+
     pub(crate) fn act(&mut self, action: NodeAction) {
         self.actions.push_back(action);
     }

@@ -62,7 +62,7 @@ impl<R: Rng> Node<R> {
             let frame = ServerFrame::GoingAway { retry_after: hint };
             self.cx.connections.push(id, &frame);
         }
-        self.cx.connections.review_reading(id, self.cx.now);
+        self.cx.connections.review_reading(id);
         self.close_if_done(id);
     }
 

@@ -33,7 +33,7 @@ impl<R: Rng> Node<R> {
     }
 
     pub(super) fn arrived(&mut self, id: ConnectionId, message: &Message) {
-        self.cx.connections.heard(id, self.cx.now);
+        self.cx.connections.heard(id);
         self.cx.connections.is_whole(id);
         if self.cx.connections.is_excessive(id) {
             let reason = "client is not reading responses";
@@ -78,7 +78,7 @@ impl<R: Rng> Node<R> {
                 self.out_of_turn(id, "hello came twice");
             }
         }
-        self.cx.connections.review_reading(id, self.cx.now);
+        self.cx.connections.review_reading(id);
     }
 
     fn out_of_turn(&mut self, id: ConnectionId, reason: &str) {
@@ -129,7 +129,7 @@ impl<R: Rng> Node<R> {
             return self.close(id, CloseFrame::new(CloseCode::INVALID_TOKEN, reason));
         }
         if connection.is_live() {
-            let over = self.cx.connections.renewed(id, self.cx.now);
+            let over = self.cx.connections.renewed(id);
             return self.close_if(id, over);
         }
         connection.user = Some(user.into());
@@ -322,7 +322,7 @@ impl<R: Rng> Node<R> {
         };
         let room = most.saturating_sub(welcome(Vec::new()).encoded_len(encoding) + REJECTED_FIELD);
         keep_what_fits(&mut rejected, encoding, room);
-        self.cx.connections.watch(id, self.cx.now);
+        self.cx.connections.watch(id);
         self.cx.connections.push(id, &welcome(rejected));
         let user = self.cx.connections.get(id).map(Connection::user_name).unwrap_or_default();
         self.cx.tell(NodeEvent::Connected { id, user, session: session.clone(), resumed });

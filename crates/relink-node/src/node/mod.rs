@@ -99,18 +99,17 @@ impl<R: Rng> Node<R> {
 
     /// Handles an input.
     pub fn handle(&mut self, input: NodeInput, now: Instant) {
-        self.cx.now = self.cx.now.max(now);
-        let (connections, now) = (&mut self.cx.connections, self.cx.now);
+        let connections = self.cx.advance(now);
         match input {
             NodeInput::Opened { id, user } => self.opened(id, user),
             NodeInput::Message { id, message } => self.arrived(id, &message),
-            NodeInput::Alive { id } => connections.heard(id, now),
-            NodeInput::Arriving { id } => connections.arriving(id, now),
-            NodeInput::Blocked { id } => connections.blocked(id, now),
-            NodeInput::Flowing { id } => connections.flowing(id, now),
+            NodeInput::Alive { id } => connections.heard(id),
+            NodeInput::Arriving { id } => connections.arriving(id),
+            NodeInput::Blocked { id } => connections.blocked(id),
+            NodeInput::Flowing { id } => connections.flowing(id),
             NodeInput::Closed { id, code } => self.closed(id, code),
             NodeInput::Identified { id, result } => self.identified(id, result),
-            NodeInput::TokenEnds { id, after } => connections.token_ends(id, after, now),
+            NodeInput::TokenEnds { id, after } => connections.token_ends(id, after),
             NodeInput::Authorized { request, result } => self.authorized(request, result),
             NodeInput::Handled { handling, result } => self.handled(handling, result),
             NodeInput::Answered { question, answer } => self.answered(question, answer),
@@ -151,16 +150,15 @@ impl<R: Rng> Node<R> {
     }
 
     fn timeout(&mut self) {
-        let now = self.cx.now;
-        while let Some((id, timer)) = self.cx.connections.poll_due(now) {
+        while let Some((id, timer)) = self.cx.connections.poll_due() {
             match timer {
                 Timer::Hello => self.hello_overdue(id),
                 Timer::Reading => {
-                    let over = self.cx.connections.look_at_reading(id, self.cx.now);
+                    let over = self.cx.connections.look_at_reading(id);
                     self.close_if(id, over);
                 }
                 Timer::Token => {
-                    let over = self.cx.connections.look_at_token(id, now);
+                    let over = self.cx.connections.look_at_token(id);
                     self.close_if(id, over);
                 }
                 Timer::Leave { hint } => self.drain_connection(id, hint),
@@ -170,7 +168,7 @@ impl<R: Rng> Node<R> {
         self.sessions.handle_timeout(&mut self.cx);
         self.retry_due();
         self.members.handle_timeout(&mut self.cx);
-        for id in self.cx.connections.poll_silent(now) {
+        for id in self.cx.connections.poll_silent() {
             self.silent(id);
         }
     }
@@ -191,13 +189,13 @@ impl<R: Rng> Node<R> {
             return rest;
         }
         let cx = &mut self.cx;
-        let (message, has_room) = cx.connections.transmit(id, cx.now)?;
+        let (message, has_room) = cx.connections.transmit(id)?;
         if has_room {
             self.streams.resume(id, cx);
             self.members.resume(id, cx);
         }
         self.members.list_on(id, cx);
-        cx.connections.review_reading(id, cx.now);
+        cx.connections.review_reading(id);
         message
     }
 
@@ -211,7 +209,7 @@ impl<R: Rng> Node<R> {
             self.cx.requests.poll_timeout(),
             self.drain_ends(),
         ];
-        earliest(parts.map(|at| at.map(|at| (at, ())))).map(|(at, ())| at)
+        earliest(parts)
     }
 
     /// Whether the connection's socket may be read now. If not, [`NodeAction::Ready`] is emitted

@@ -1,10 +1,12 @@
-//! Who is in a channel, and how long after the link broke.
+//! Members of a channel, and their grace after the link broke.
 
 use std::collections::BTreeSet;
 
 use relink::rand_core::Rng;
 use relink::session::MemberChange;
-use relink_node::{ConnectionId, NodeConfig, NodeEvent, NodeInput, StoreEvent, StoreRequest};
+use relink_node::{
+    ConnectionId, LivenessConfig, NodeConfig, NodeEvent, NodeInput, StoreEvent, StoreRequest,
+};
 use relink_sim::cluster::{Task, TaskDetail, TaskKind};
 use relink_v1::{Codec, Encoding, ServerFrame};
 
@@ -17,6 +19,11 @@ fn two(cluster: &mut Cluster, last: usize) -> (ConnectionId, ConnectionId, relin
     let (ada, session) = cluster.join(0, "ada");
     cluster.be_seen(ada, &lobby(), "hello");
     (ada, bob, session)
+}
+
+/// Takes no connection for dead while the node is suspended.
+fn patient() -> LivenessConfig {
+    LivenessConfig::default().with_silence(secs(300))
 }
 
 #[test]
@@ -34,7 +41,7 @@ fn the_list_comes_first_and_changes_follow() {
     assert_eq!(cluster.heard(bob), ["left ada"]);
 }
 
-/// The members of a list come in the order of their sessions, which is no order that anybody knows.
+/// The members of a list are in the order of their session ids, which are random.
 trait Sorted {
     fn tap_sorted(self, like: &[String]) -> Vec<String>;
 }
@@ -82,6 +89,42 @@ fn a09_after_30_s_the_others_are_told_and_told_again_of_the_return() {
     let (ada, _) = cluster.come_back(0, "ada", &session);
     cluster.be_seen(ada, &lobby(), "hello");
     assert_eq!(cluster.heard(bob), ["joined ada"]);
+}
+
+/// The node was suspended, and handles the return before the timeout of the grace.
+#[test]
+fn a09_who_returns_before_anybody_was_told_was_never_away() {
+    let mut cluster = nodes_with(1, NodeConfig::default().with_liveness(patient()));
+    let (ada, bob, session) = two(&mut cluster, 0);
+    cluster.heard(bob);
+    cluster.hang_up(ada, 1006);
+    cluster.suspend(secs(40));
+    let (ada, _) = cluster.come_back(0, "ada", &session);
+    cluster.be_seen(ada, &lobby(), "hello");
+    cluster.advance(secs(1));
+    assert!(cluster.heard(bob).is_empty());
+
+    // It drops again: the new grace counts, not the old one.
+    cluster.hang_up(ada, 1006);
+    cluster.advance(secs(29));
+    assert!(cluster.heard(bob).is_empty());
+    cluster.advance(secs(1));
+    assert_eq!(cluster.heard(bob), ["left ada"]);
+}
+
+#[test]
+fn a09_a_clean_close_within_the_grace_is_told_at_once() {
+    let mut cluster = nodes(1);
+    let (ada, bob, session) = two(&mut cluster, 0);
+    cluster.heard(bob);
+    cluster.hang_up(ada, 1006);
+    cluster.advance(secs(5));
+    let (ada, _) = cluster.come_back(0, "ada", &session);
+    cluster.be_seen(ada, &lobby(), "hello");
+    cluster.unsubscribe(ada, &lobby());
+    assert_eq!(cluster.heard(bob), ["left ada"]);
+    cluster.advance(secs(60));
+    assert!(cluster.heard(bob).is_empty(), "once");
 }
 
 #[test]
@@ -143,7 +186,7 @@ fn i27_changes_that_come_before_the_list_are_in_it() {
     cluster.be_seen(eve, &lobby(), "");
     cluster.heard(eve);
     cluster.unsubscribe(eve, &lobby());
-    // Of the two questions, to join and for the list, the second is held back.
+    // Of the two requests, to join and for the list, the second is delayed.
     cluster.heard(eve);
     cluster.hold(TaskKind::Store);
     cluster.be_seen(eve, &lobby(), "");
@@ -199,8 +242,8 @@ fn whoever_is_too_slow_for_changes_gets_a_list_instead() {
     assert!(!list.contains("guest 97"), "{list}");
 }
 
-/// A client that unsubscribed while it had no link, and whose node died meanwhile: nobody else
-/// knows of that seat.
+/// A client that unsubscribed while it had no link, and whose node died meanwhile: no node knows of
+/// its membership.
 #[test]
 fn a09_a_seat_that_is_not_taken_again_after_a_resume_is_left() {
     let mut cluster = nodes(3);
@@ -220,7 +263,7 @@ fn members_of_a_node_that_died_leave_with_their_sessions() {
     let mut cluster = nodes(2);
     let (_, bob, _) = two(&mut cluster, 1);
     cluster.heard(bob);
-    // Node 0 is gone, and says nothing any more.
+    // Node 0 is gone, and has not reported that its members left.
     cluster.stop_node(0);
     cluster.restart_node(0);
     cluster.advance(secs(121));
@@ -235,7 +278,8 @@ fn a_list_asked_for_before_one_joined_is_not_ones_list() {
     cluster.env.are_store_events_lost = true;
     cluster.hold(TaskKind::Store);
     cluster.be_seen(eve, &lobby(), "");
-    // Eve's subscription and her joining are answered; the answer to her list is on its way.
+    // Eve's subscription and her join are answered; the answer to the request for her list is on
+    // its way.
     let mut answered = Vec::new();
     for _ in 0..3 {
         let (node, question, what) = cluster.next_request().expect("a question");
@@ -255,8 +299,8 @@ fn a_list_asked_for_before_one_joined_is_not_ones_list() {
     assert!(list.contains("bob") && list.contains("eve"), "{said:?}");
 }
 
-/// The members of the last list that a client was told, brought up to date by the changes that came
-/// after it began.
+/// The members of the last list that a client received, with the changes applied that came after it
+/// began.
 fn seen(frames: &[ServerFrame]) -> BTreeSet<String> {
     let (mut list, mut changes, mut is_open) = (BTreeSet::new(), Vec::new(), false);
     let apply = |list: &mut BTreeSet<String>, changes: Vec<(String, bool)>| {
@@ -306,7 +350,7 @@ fn guests(cluster: &mut Cluster, count: usize, words: usize) -> Vec<ConnectionId
 fn a_large_list_comes_in_pages_that_every_client_takes() {
     for encoding in [Encoding::Json, Encoding::Cbor] {
         let mut cluster = nodes(1);
-        // What takes most room in JSON.
+        // Characters that take most bytes in JSON.
         for number in 0..200 {
             let (id, _) = cluster.join(0, &format!("guest {number}"));
             cluster.be_seen(id, &lobby(), &"\u{1}".repeat(4096));
@@ -344,7 +388,7 @@ fn a_list_that_nobody_reads_takes_the_room_of_one_page() {
     assert_eq!(seen(&cluster.take(slow)).len(), 201);
 }
 
-/// Each page is made when the one before it is on its way, and members come and go in between.
+/// Each page is made when the one before it was written, and members come and go in between.
 #[test]
 fn i27_a_list_that_is_read_slowly_ends_in_what_is_so() {
     for (most, seed) in [(1 << 20, 1), (1 << 20, 2), (40_000, 3), (40_000, 4), (2_000, 5)] {
@@ -385,7 +429,7 @@ fn what_a_list_is_told_from_goes_with_its_last_reader() {
     let (eve, _) = cluster.join(0, "eve");
     cluster.be_seen(eve, &lobby(), "");
     assert_eq!(seen(&cluster.take(eve)).len(), 101, "slow has left");
-    assert!(cluster.env.requests.len() > asked, "the store was asked anew");
+    assert!(cluster.env.requests.len() > asked, "the store was asked again");
 }
 
 #[test]

@@ -1,9 +1,7 @@
-//! The machines of a server, each by its own rules. A name with a number fulfils that requirement:
-//! `w10`, `m06`, `a09` are numbers of the systems that relink can behave as, `i10` of what always
-//! holds.
+//! The parts of a server, each alone. A number in a test name is that of the requirement (`w10`,
+//! `m06`, `a09`) or invariant (`i10`) that the test proves.
 
 mod admission;
 mod drain;
 mod liveness;
-mod presence;
 mod support;

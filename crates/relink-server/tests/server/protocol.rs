@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::client::{Client, Running, request};
 use relink::session::Problem;
 use relink::{CloseCode, CloseFrame};
-use relink_node::{HistoryConfig, NodeConfig, NodeEvent, PresenceConfig};
+use relink_node::{HistoryConfig, NodeConfig, NodeEvent};
 use relink_server::{MemoryHistory, Server, ServerConfig, User, relink};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -88,7 +88,8 @@ async fn w15_what_was_missed_follows_a_resume_on_another_node() {
     resumes(&one, &other).await;
 }
 
-/// A client is cut off, things happen, and it comes back; first at one node, then at the other.
+/// A client loses its connection, messages are published, and it comes back; first at the same
+/// node, then at another.
 async fn resumes(one: &Running, other: &Running) {
     let (mut client, welcome) = one.hello().await;
     let session = welcome["session"].as_str().expect("a session").to_owned();
@@ -120,7 +121,7 @@ async fn resumes(one: &Running, other: &Running) {
     }
     heard.sort_unstable();
     assert_eq!(heard, ["meanwhile 1", "meanwhile 2"]);
-    // The rest of the session goes on: a serial that was taken in is not taken again.
+    // The session goes on: a committed serial is not accepted again.
     client.message(1, Some("room"), "mine").await;
     client.message(2, Some("room"), "and back").await;
     let mut after = Vec::new();
@@ -138,7 +139,7 @@ async fn resumes(one: &Running, other: &Running) {
 }
 
 impl Client<tokio::net::TcpStream> {
-    /// The next frame, which is a publication: its channel, offset and text.
+    /// The next frame, which must be a publication: its channel, offset and text.
     async fn expect_publication(&mut self) -> (Value, Value, Value) {
         let frame = self.expect("publication").await;
         (frame["channel"].clone(), frame["offset"].clone(), frame["text"].clone())
@@ -258,8 +259,7 @@ async fn w12_a_drain_of_an_empty_server_ends_at_once() {
 
 #[tokio::test]
 async fn a09_members_see_each_other_come_and_go() {
-    let config =
-        NodeConfig::default().with_presence(PresenceConfig::default().with_grace(Duration::ZERO));
+    let config = NodeConfig::default().with_member_grace(Duration::ZERO);
     let server =
         Running::start(Server::builder().config(ServerConfig::default().with_node(config))).await;
     let (mut watching, _) = server.hello().await;
@@ -436,7 +436,7 @@ async fn w09_the_application_replies_rejects_and_may_panic() {
     assert_eq!(publications, ["1", "2", "3", "echo"]);
     let refusals = [(json!(2), json!("no")), (json!(3), json!("internal_error"))];
     assert_eq!(rejected, refusals);
-    // They are remembered for a client that did not hear them.
+    // They are kept for a client that did not receive them.
     let mut again = server.connect().await;
     let known = again.resume(&welcome, 0).await["rejected"].clone();
     assert_eq!(known.as_array().map(Vec::len), Some(2));
@@ -461,7 +461,7 @@ async fn s06_a_slow_reader_misses_nothing_and_disturbs_nobody() {
     let (mut quick, _) = server.hello().await;
     slow.subscribe("room").await;
     quick.subscribe("room").await;
-    // More than the sockets between them hold.
+    // More than the sockets can hold.
     let text = "x".repeat(16 * 1024);
     for offset in 1..=1000 {
         server.relink.publish("room", text.as_str()).expect("it fits");
@@ -500,7 +500,7 @@ async fn m06_a_connection_is_closed_with_4002_when_its_token_is_over_and_was_not
     let (code, said) = over.closed().await;
     assert_eq!(code, 4002);
     assert_eq!(said.last().expect("an error")["name"], "token_expired");
-    // Whose token came with the HTTP request.
+    // The token came with the HTTP request.
     let request = request("/").with_header("Authorization", "Bearer short");
     let mut bearer = Client::try_connect(server.addr, request).await.expect("a handshake");
     bearer.say(&json!({"type": "hello"})).await;

@@ -1,12 +1,12 @@
 //! Servers that share a Redis: nodes that die, and a store that stops. Needs `redis-server`; `just
-//! interop` runs it.
+//! redis` runs it.
 
 use std::{net::SocketAddr, time::Duration};
 
 use crate::client::{Client, PATIENCE, Running};
 use crate::redis_server::RedisServer;
 use relink::{CloseCode, CloseFrame};
-use relink_node::{HistoryConfig, NodeConfig, NodeEvent, PresenceConfig};
+use relink_node::{HistoryConfig, NodeConfig, NodeEvent};
 use relink_server::{RedisConfig, RedisHistory, Server, ServerConfig, User, relink};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime::Runtime, time::timeout};
@@ -25,7 +25,7 @@ fn mortal_node(redis: &RedisServer) -> (Runtime, SocketAddr) {
     runtime.spawn(async move {
         let history = RedisHistory::connect(&url).await.expect("it connects");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        sender.send(listener.local_addr().expect("its number")).expect("somebody waits");
+        sender.send(listener.local_addr().expect("its number")).expect("the receiver waits");
         Server::builder().history(history).serve(listener).await
     });
     (runtime, addr.recv().expect("it starts"))
@@ -91,8 +91,7 @@ async fn m07_a_kick_reaches_the_connections_at_other_nodes_and_those_who_are_awa
 #[tokio::test]
 async fn a09_members_of_two_nodes_see_each_other() {
     let redis = RedisServer::start();
-    let presence =
-        NodeConfig::default().with_presence(PresenceConfig::default().with_grace(Duration::ZERO));
+    let presence = NodeConfig::default().with_member_grace(Duration::ZERO);
     let start = async || {
         let history = RedisHistory::connect(&redis.url()).await.expect("it connects");
         let config = ServerConfig::default().with_node(presence);
@@ -129,7 +128,7 @@ async fn w15_a_store_that_stops_delays_acknowledgements_and_loses_nothing() {
     let failed =
         async { while !matches!(events.recv().await, Some(NodeEvent::StoreFailed { .. })) {} };
     timeout(PATIENCE, failed).await.expect("it is told");
-    // It takes effect once, though it was asked for more than once.
+    // It takes effect once, although it was requested more than once.
     let (mut offsets, mut acked) = (Vec::new(), 0);
     while offsets.len() < 3 || acked < 3 {
         let frame = client.hear().await;

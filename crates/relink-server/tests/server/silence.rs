@@ -1,7 +1,7 @@
-//! What time does to a connection, in virtual time over pipes in memory.
+//! Timeouts of connections, in virtual time over pipes in memory.
 
 use crate::client::{Client, piped};
-use relink_node::{NodeConfig, PresenceConfig};
+use relink_node::NodeConfig;
 use relink_server::{Server, ServerConfig};
 use serde_json::json;
 use tokio::time::{Duration, Instant, sleep};
@@ -64,8 +64,7 @@ async fn i16_a_connection_that_never_asks_for_a_websocket_is_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn a09_back_inside_30_s_nobody_is_told_and_after_it_everybody_is() {
-    let presence = PresenceConfig::default();
-    let config = ServerConfig::default().with_node(NodeConfig::default().with_presence(presence));
+    let config = ServerConfig::default().with_node(NodeConfig::default());
     let server = Server::builder().config(config).build().expect("the configuration is good");
     let relink = server.handle();
     let mut watching = piped(&relink).await;

@@ -91,7 +91,12 @@ pub const fn nanos(duration: Duration) -> u64 {
 /// `Option::min` would be wrong here: it sorts `None` below every `Some` and so swallows a real
 /// deadline. A deadline at [`Instant::END`] has saturated: it never passes, and handling it there
 /// would make no progress.
-pub fn earliest<T: Copy, const N: usize>(
+pub fn earliest<const N: usize>(deadlines: [Option<Instant>; N]) -> Option<Instant> {
+    deadlines.into_iter().flatten().filter(|at| *at < Instant::END).min()
+}
+
+/// The same for deadlines with what is due then.
+pub(crate) fn next_due<T: Copy, const N: usize>(
     deadlines: [Option<(Instant, T)>; N],
 ) -> Option<(Instant, T)> {
     deadlines.into_iter().flatten().filter(|(at, _)| *at < Instant::END).min_by_key(|(at, _)| *at)
@@ -111,7 +116,8 @@ mod tests {
     #[test]
     fn an_unset_deadline_does_not_swallow_a_set_one() {
         let at = Instant::from_origin(Duration::from_secs(1));
-        assert_eq!(earliest([None, Some((at, 'x')), None]), Some((at, 'x')));
-        assert_eq!(earliest::<char, 2>([None, None]), None);
+        assert_eq!(earliest([None, Some(at), Some(Instant::END)]), Some(at));
+        assert_eq!(next_due([None, Some((at, 'x')), None]), Some((at, 'x')));
+        assert_eq!((earliest([None, None]), next_due::<char, 2>([None, None])), (None, None));
     }
 }

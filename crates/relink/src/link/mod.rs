@@ -18,7 +18,7 @@ use rand_core::Rng;
 
 use crate::base::config::ConfigError;
 use crate::base::setting::within;
-use crate::base::time::{Instant, earliest};
+use crate::base::time::{Instant, next_due};
 use crate::policy::Schedule;
 use crate::policy::budget::Budget;
 use crate::policy::close_code::CloseCode;
@@ -249,9 +249,9 @@ impl<R: Rng> Link<R> {
     fn next_deadline(&self) -> Option<(Instant, Timer)> {
         let elapsed = self.budget.deadline().map(|at| (at, Timer::Elapsed));
         let leaving = self.leaving.map(|leaving| (leaving.deadline, Timer::Flush));
-        earliest([
+        next_due([
             self.stage.next_deadline(),
-            earliest([elapsed, leaving]).filter(|_| self.stage.is_trying()),
+            next_due([elapsed, leaving]).filter(|_| self.stage.is_trying()),
             self.surface.next_deadline().map(|(at, timer)| (at, timer.into())),
         ])
     }

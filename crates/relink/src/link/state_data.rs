@@ -1,6 +1,6 @@
 //! The state of a link with its data, deadlines above all.
 
-use crate::base::time::{Instant, earliest};
+use crate::base::time::{Instant, next_due};
 use crate::link::input::TransportId;
 use crate::link::reason::Timer;
 use crate::link::state::{ClosedReason, Phase, State, Step};
@@ -157,7 +157,7 @@ impl Stage {
 
 impl Live {
     fn next_deadline(&self) -> Option<(Instant, Timer)> {
-        earliest([
+        next_due([
             self.stable_at.map(|at| (at, Timer::Stable)),
             self.refresh.deadline().map(|at| (at, Timer::Refresh)),
             self.heartbeat.next_deadline().map(|(at, timer)| (at, timer.into())),

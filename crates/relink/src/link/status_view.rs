@@ -7,7 +7,7 @@
 use core::time::Duration;
 
 use crate::base::config::{MILLISECOND, YEAR, config};
-use crate::base::time::{Instant, earliest, secs};
+use crate::base::time::{Instant, next_due, secs};
 use crate::link::Status;
 
 config! {
@@ -169,7 +169,7 @@ impl StatusView {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<(Instant, StatusTimer)> {
-        earliest([
+        next_due([
             self.grace_until.map(|at| (at, StatusTimer::Grace)),
             self.banner.deadline().map(|at| (at, StatusTimer::Banner)),
             self.stuck.deadline().map(|at| (at, StatusTimer::Stuck)),

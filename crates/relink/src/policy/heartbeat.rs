@@ -8,7 +8,7 @@
 use core::time::Duration;
 
 use crate::base::config::{ConfigError, MILLISECOND, YEAR, config, mistake};
-use crate::base::time::{Instant, earliest, millis, secs};
+use crate::base::time::{Instant, millis, next_due, secs};
 use crate::policy::close_code::CloseCode;
 
 config! {
@@ -202,7 +202,7 @@ impl Heartbeat {
             self.config.watchdog.map(|limit| (self.last_seen + limit, BeatTimer::Watchdog));
         let message = self.config.message_timeout.zip(self.arriving);
         let message = message.map(|(limit, since)| (since + limit, BeatTimer::Message));
-        earliest([ping, watchdog, message])
+        next_due([ping, watchdog, message])
     }
 
     /// Handles what is due at `now`. An early call does nothing; a late one probes before it

@@ -245,7 +245,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             self.channels.poll_timeout(),
             self.next_of_backlog(),
         ];
-        earliest(deadlines.map(|at| at.map(|at| (at, ())))).map(|(at, ())| at)
+        earliest(deadlines)
     }
 
     // Queries.

@@ -1,10 +1,10 @@
-//! The same for the configuration of a server's machines.
+//! The same for the configuration of a server.
 
 use core::time::Duration;
 
 use relink::ConfigError;
 use relink::policy::Rate;
-use relink_node::{AdmissionConfig, DrainConfig, LivenessConfig, PresenceConfig};
+use relink_node::{AdmissionConfig, DrainConfig, LivenessConfig, NodeConfig};
 
 use crate::config::{TOO_LONG, ZERO};
 use crate::support::{millis, secs};
@@ -16,7 +16,7 @@ fn the_edges_of_what_a_server_allows_are_allowed() {
         LivenessConfig::default().with_silence(millis(1)).with_check_every(year).validate(),
         Ok(())
     );
-    assert_eq!(PresenceConfig::default().with_grace(ZERO).validate(), Ok(()));
+    assert_eq!(NodeConfig::default().with_member_grace(ZERO).validate(), Ok(()));
     let tight = DrainConfig::default().with_base(secs(10)).with_max(secs(12));
     assert_eq!(tight.validate(), Ok(()), "room for the base and its spread, and no more");
     let fast = Rate { burst: 1_000_000, refill: Duration::from_micros(1) };
@@ -39,8 +39,8 @@ fn a_server_s_configuration_survives_toml() {
     let same =
         LivenessConfig::default().with_silence(secs(15)).with_message_timeout(Some(secs(60)));
     assert_eq!(liveness, same);
-    let presence: PresenceConfig = toml::from_str("grace = \"0s\"").unwrap();
-    assert_eq!(presence, PresenceConfig::default().with_grace(ZERO));
+    let node: NodeConfig = toml::from_str("member_grace = \"0s\"").unwrap();
+    assert_eq!(node, NodeConfig::default().with_member_grace(ZERO));
     let drain: DrainConfig = toml::from_str("max = \"1m\"").unwrap();
     assert_eq!(drain, DrainConfig::default().with_max(secs(60)));
 }

@@ -28,6 +28,8 @@ pub(crate) use reading::{Load, does_not_read};
 #[derive(Debug)]
 pub(crate) struct Connections {
     config: NodeConfig,
+    /// The latest time: it never goes backwards.
+    pub(crate) now: Instant,
     all: BTreeMap<ConnectionId, Box<Connection>>,
     /// The remaining output of closed connections.
     leaving: BTreeMap<ConnectionId, VecDeque<Message>>,
@@ -70,6 +72,7 @@ impl Connections {
     pub(crate) const fn new(config: NodeConfig) -> Self {
         Self {
             config,
+            now: Instant::ORIGIN,
             all: BTreeMap::new(),
             leaving: BTreeMap::new(),
             users: BTreeMap::new(),
@@ -110,13 +113,13 @@ impl Connections {
     }
 
     /// The client was welcomed.
-    pub(crate) fn watch(&mut self, id: ConnectionId, now: Instant) {
-        self.liveness.watch(id, now);
+    pub(crate) fn watch(&mut self, id: ConnectionId) {
+        self.liveness.watch(id, self.now);
     }
 
     /// The peer sent something.
-    pub(crate) fn heard(&mut self, id: ConnectionId, now: Instant) {
-        self.liveness.heard(&id, now);
+    pub(crate) fn heard(&mut self, id: ConnectionId) {
+        self.liveness.heard(&id, self.now);
     }
 
     /// Forgets a connection, apart from what is still to be written on it.
@@ -222,18 +225,14 @@ impl Connections {
     }
 
     /// The next message, and whether that freed half of the queue.
-    pub(crate) fn transmit(
-        &mut self,
-        id: ConnectionId,
-        now: Instant,
-    ) -> Option<(Option<Message>, bool)> {
+    pub(crate) fn transmit(&mut self, id: ConnectionId) -> Option<(Option<Message>, bool)> {
         let connection = self.all.get_mut(&id).filter(|connection| connection.is_live())?;
         let before = connection.out.bytes();
         let message = connection.out.pop();
         connection.out.told = message.is_some();
         if message.is_some() && connection.reading.paused {
             // This peer is not read, so a successful write counts as a sign of life.
-            self.liveness.heard(&id, now);
+            self.liveness.heard(&id, self.now);
         }
         let half = self.config.max_outbound_bytes / 2;
         Some((message, before > half && connection.out.bytes() <= half))
@@ -253,21 +252,20 @@ impl Connections {
     }
 
     /// The next timer that is due.
-    pub(crate) fn poll_due(&mut self, now: Instant) -> Option<(ConnectionId, Timer)> {
-        let due = self.timers.first_entry().filter(|entry| entry.key().0 <= now);
+    pub(crate) fn poll_due(&mut self) -> Option<(ConnectionId, Timer)> {
+        let due = self.timers.first_entry().filter(|entry| entry.key().0 <= self.now);
         due.map(|entry| entry.remove())
     }
 
     /// The connections that were silent for too long.
-    pub(crate) fn poll_silent(&mut self, now: Instant) -> Vec<ConnectionId> {
-        self.liveness.handle_timeout(now);
+    pub(crate) fn poll_silent(&mut self) -> Vec<ConnectionId> {
+        self.liveness.handle_timeout(self.now);
         core::iter::from_fn(|| self.liveness.poll_dead()).collect()
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let timer = self.timers.first_key_value().map(|((at, _), _)| (*at, ()));
-        let check = self.liveness.poll_timeout().map(|at| (at, ()));
-        earliest([timer, check]).map(|(at, ())| at)
+        let timer = self.timers.first_key_value().map(|((at, _), _)| *at);
+        earliest([timer, self.liveness.poll_timeout()])
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Connections, Start};
 use crate::node::input_action::AuthorizationId;
 use crate::node::{ConnectionId, NodeAction};
 use relink::session::Secret;
-use relink::{Channel, CloseFrame, Instant};
+use relink::{Channel, CloseFrame};
 
 /// The maximum number of pending answers of one connection. Enough for a client that subscribes to
 /// all its channels again.
@@ -74,12 +74,12 @@ impl Connections {
 
     /// The renewed token is valid: all subscriptions are authorized again. A token that arrived
     /// meanwhile is next. Returns the close frame if this one has expired already.
-    pub(crate) fn renewed(&mut self, id: ConnectionId, now: Instant) -> Option<CloseFrame> {
+    pub(crate) fn renewed(&mut self, id: ConnectionId) -> Option<CloseFrame> {
         let renewal = self.get_mut(id)?.renewal.take();
         if renewal.is_some() {
             self.identify(id, renewal);
         }
-        if let Some(frame) = self.ended_token(id, now) {
+        if let Some(frame) = self.ended_token(id) {
             return Some(frame);
         }
         let connection = self.get_mut(id)?;

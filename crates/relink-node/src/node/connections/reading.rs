@@ -103,7 +103,7 @@ impl Reading {
     fn deadline(&self, config: &NodeConfig) -> Option<Instant> {
         let deadlines =
             [self.held_until(config), self.blocked_until(config), self.whole_by(config)];
-        earliest(deadlines.map(|at| at.map(|at| (at, ())))).map(|(at, ())| at)
+        earliest(deadlines)
     }
 }
 
@@ -122,7 +122,7 @@ impl Connections {
     /// The load of its session has changed, so that it may be read again. Returns false if it has
     /// to be closed, so that its client sends the ignored messages again, for which there is room
     /// now.
-    pub(crate) fn set_load(&mut self, id: ConnectionId, load: Load, now: Instant) -> bool {
+    pub(crate) fn set_load(&mut self, id: ConnectionId, load: Load) -> bool {
         let Some(connection) = self.all.get_mut(&id) else { return true };
         let reading = &mut connection.reading;
         reading.load = load;
@@ -130,12 +130,12 @@ impl Connections {
         if is_idle && core::mem::take(&mut reading.on) && reading.passed_over {
             return false;
         }
-        self.review_reading(id, now);
+        self.review_reading(id);
         true
     }
 
     /// Decides again whether a connection is read.
-    pub(crate) fn review_reading(&mut self, id: ConnectionId, now: Instant) {
+    pub(crate) fn review_reading(&mut self, id: ConnectionId) {
         let Some(connection) = self.all.get_mut(&id) else { return };
         let is_full = connection.out.bytes() > self.config.max_outbound_bytes
             || connection.out.rejections.len() >= self.config.max_unhandled;
@@ -147,10 +147,10 @@ impl Connections {
         if was_paused && !is_paused {
             connection.out.told = true;
             self.actions.push_back(NodeAction::Ready { id });
-            self.reads_again(id, now);
+            self.reads_again(id);
         }
         if is_held {
-            self.look_later(id, now);
+            self.look_later(id);
         }
     }
 
@@ -182,27 +182,27 @@ impl Connections {
 
     // The socket.
 
-    pub(crate) fn blocked(&mut self, id: ConnectionId, now: Instant) {
+    pub(crate) fn blocked(&mut self, id: ConnectionId) {
         let Some(connection) = self.all.get_mut(&id) else { return };
-        connection.reading.blocked.get_or_insert(now);
-        self.look_later(id, now);
+        connection.reading.blocked.get_or_insert(self.now);
+        self.look_later(id);
     }
 
-    pub(crate) fn flowing(&mut self, id: ConnectionId, now: Instant) {
-        self.heard(id, now);
+    pub(crate) fn flowing(&mut self, id: ConnectionId) {
+        self.heard(id);
         if let Some(connection) = self.get_mut(id) {
             connection.reading.blocked = None;
         }
-        self.reads_again(id, now);
+        self.reads_again(id);
     }
 
     // Incomplete messages.
 
-    pub(crate) fn arriving(&mut self, id: ConnectionId, now: Instant) {
-        self.heard(id, now);
+    pub(crate) fn arriving(&mut self, id: ConnectionId) {
+        self.heard(id);
         let Some(connection) = self.all.get_mut(&id) else { return };
-        connection.reading.arriving.get_or_insert(now);
-        self.look_later(id, now);
+        connection.reading.arriving.get_or_insert(self.now);
+        self.look_later(id);
     }
 
     pub(crate) fn is_whole(&mut self, id: ConnectionId) {
@@ -212,20 +212,20 @@ impl Connections {
     }
 
     /// The time without reading does not count: the timeout of an incomplete message starts over.
-    fn reads_again(&mut self, id: ConnectionId, now: Instant) {
+    fn reads_again(&mut self, id: ConnectionId) {
         let Some(connection) = self.all.get_mut(&id) else { return };
         if connection.reading.arriving.is_some() {
-            connection.reading.arriving = Some(now);
-            self.look_later(id, now);
+            connection.reading.arriving = Some(self.now);
+            self.look_later(id);
         }
     }
 
     // Time.
 
-    fn look_later(&mut self, id: ConnectionId, now: Instant) {
+    fn look_later(&mut self, id: ConnectionId) {
         let Some(connection) = self.all.get_mut(&id) else { return };
         let Some(at) = connection.reading.deadline(&self.config) else { return };
-        let at = at.min(now + LOOK);
+        let at = at.min(self.now + LOOK);
         // Past deadlines are handled by the next check, which is at once.
         if connection.reading.look.is_none_or(|look| at < look) {
             connection.reading.look = Some(at);
@@ -234,8 +234,8 @@ impl Connections {
     }
 
     /// Checks whether the reading was stopped for too long. Returns the close frame if it was.
-    pub(crate) fn look_at_reading(&mut self, id: ConnectionId, now: Instant) -> Option<CloseFrame> {
-        let config = self.config;
+    pub(crate) fn look_at_reading(&mut self, id: ConnectionId) -> Option<CloseFrame> {
+        let (config, now) = (self.config, self.now);
         let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let reading = &self.get(id)?.reading;
         if !is_over(reading.look) {
@@ -249,13 +249,13 @@ impl Connections {
             if now - at < config.liveness.check_every / 2 {
                 return Some(CloseFrame::new(CloseCode::HEARTBEAT_TIMEOUT, TOO_SLOW));
             }
-            self.reads_again(id, now);
+            self.reads_again(id);
         }
         let reading = &mut self.get_mut(id)?.reading;
         reading.look = None;
         reading.on |= is_over(reading.held_until(&config));
-        self.review_reading(id, now);
-        self.look_later(id, now);
+        self.review_reading(id);
+        self.look_later(id);
         None
     }
 }

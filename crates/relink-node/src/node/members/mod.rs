@@ -4,39 +4,37 @@
 //! For a connection that does not read, only its place in the list is kept, not a copy.
 
 mod list;
+mod stays;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::StoreRequest;
 use crate::node::connections::Offered;
 use crate::node::context::Context;
 use crate::node::owed::Owed;
 use crate::node::shared_frame::Encoded;
 use crate::node::store_requests::Asker;
 use crate::node::{ConnectionId, NodeConfig, StoreRequestId};
-use crate::{Presence, PresenceChange, StoreRequest};
 use relink::session::{Member, MemberChange};
 use relink::{Channel, Instant, SessionId};
 use relink_v1::ServerFrame;
 
 use list::{List, PAGE_BYTES};
+use stays::{Stay, Stays};
 
 /// The channels of which connections here are members.
 #[derive(Debug)]
 pub(crate) struct Members {
     rooms: BTreeMap<Channel, Room>,
-    presence: Presence<Stay>,
+    stays: Stays,
     /// The channels whose list each connection is being sent.
     listing: Owed<Channel>,
     /// The channels whose list it is sent anew when its socket has room.
     stale: Owed<Channel>,
 }
-
-/// A membership whose end is watched. The lease is part of it: a member that comes back holds
-/// another one, and the end of the earlier has no effect.
-type Stay = (Channel, SessionId, u64);
 
 #[derive(Debug, Default)]
 struct Room {
@@ -81,7 +79,7 @@ impl Members {
     pub(crate) const fn new(config: &NodeConfig) -> Self {
         Self {
             rooms: BTreeMap::new(),
-            presence: Presence::new(config.presence),
+            stays: Stays::new(config.member_grace),
             listing: Owed::new(),
             stale: Owed::new(),
         }
@@ -102,10 +100,9 @@ impl Members {
     ) {
         let stay = |lease| (channel.clone(), session.clone(), lease);
         // The end of a stay whose grace is over may have been requested already.
-        let lease = before.filter(|lease| self.presence.is_online(&stay(*lease))).unwrap_or(fresh);
+        let lease = before.filter(|lease| self.stays.lasts(&stay(*lease))).unwrap_or(fresh);
         // A member that comes back within the grace was never away: the store decides that.
-        let (PresenceChange::Joined | PresenceChange::Unchanged) =
-            self.presence.online(stay(lease));
+        self.stays.begin(stay(lease));
         let join = StoreRequest::Join { channel: channel.clone(), session, member, lease };
         let view = View::Joining(cx.ask(Asker::Connection(id), join));
         self.rooms.entry(channel.clone()).or_default().seats.insert(id, Seat { lease, view });
@@ -158,9 +155,9 @@ impl Members {
         let Some((session, lease)) = session.zip(lease) else { return };
         let stay = (channel.clone(), session, lease);
         match parting {
-            Parting::Clean if self.presence.left(&stay) => end_stay(stay, cx),
-            Parting::Clean => {}
-            Parting::Broken => self.presence.broken(&stay, cx.now),
+            Parting::Clean if self.stays.end(&stay) => end_stay(stay, cx),
+            Parting::Broken if self.stays.lasts(&stay) => self.stays.begin_grace(stay, cx.now),
+            Parting::Clean | Parting::Broken => {}
         }
     }
 
@@ -174,22 +171,19 @@ impl Members {
     ) {
         for (channel, lease) in stays {
             let stay = (channel, session.clone(), lease);
-            if !self.presence.is_online(&stay) {
-                let (PresenceChange::Joined | PresenceChange::Unchanged) =
-                    self.presence.online(stay.clone());
-                self.presence.broken(&stay, now);
+            if !self.stays.lasts(&stay) {
+                self.stays.begin_grace(stay, now);
             }
         }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.presence.poll_timeout()
+        self.stays.poll_timeout()
     }
 
     /// Ends the stays whose grace is over.
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context) {
-        self.presence.handle_timeout(cx.now);
-        while let Some(stay) = self.presence.poll_left() {
+        while let Some(stay) = self.stays.poll_over(cx.now) {
             end_stay(stay, cx);
         }
     }
@@ -321,7 +315,7 @@ impl Members {
         for (id, seat) in &room.seats {
             let is_told = matches!(seat.view, View::Current | View::Listing { .. });
             match is_told.then(|| cx.connections.offer(*id, &mut frame)) {
-                Some(Offered::Queued { .. }) => cx.connections.review_reading(*id, cx.now),
+                Some(Offered::Queued { .. }) => cx.connections.review_reading(*id),
                 Some(Offered::Full) => missed.push((*id, seat.view.clone())),
                 Some(Offered::Gone) | None => {}
             }

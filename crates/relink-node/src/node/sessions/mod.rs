@@ -230,7 +230,7 @@ impl Sessions {
         let id = intake.connection?;
         let load =
             Load { unhandled: intake.unhandled(), bytes: intake.bytes(), oldest: intake.oldest() };
-        Some((id, cx.connections.set_load(id, load, cx.now)))
+        Some((id, cx.connections.set_load(id, load)))
     }
 
     /// The application answered. Returns the message's session.

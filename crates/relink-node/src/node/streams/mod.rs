@@ -301,6 +301,6 @@ fn send_page(id: ConnectionId, after: Position, page: &mut Page, cx: &mut Contex
             Offered::Gone => break,
         }
     }
-    cx.connections.review_reading(id, cx.now);
+    cx.connections.review_reading(id);
     if is_full { Follow::Paused(at) } else { Follow::Live(at) }
 }
