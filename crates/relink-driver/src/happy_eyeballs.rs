@@ -121,10 +121,10 @@ mod tests {
     /// A network in virtual time: port 1 never answers, port 2 refuses, every other port answers
     /// with its address.
     #[derive(Clone, Default)]
-    struct Network(Arc<Mutex<World>>);
+    struct Network(Arc<Mutex<NetworkState>>);
 
     #[derive(Default)]
-    struct World {
+    struct NetworkState {
         now: Duration,
         /// When, in milliseconds, and where to.
         dials: Vec<(u128, String)>,
@@ -164,9 +164,9 @@ mod tests {
             &self,
             address: SocketAddr,
         ) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static {
-            let mut world = self.0.lock().unwrap();
-            let at = world.now.as_millis();
-            world.dials.push((at, address.to_string()));
+            let mut state = self.0.lock().unwrap();
+            let at = state.now.as_millis();
+            state.dials.push((at, address.to_string()));
             match address.port() {
                 1 => Either::Left(pending()),
                 2 => Either::Right(ready(Err(io::ErrorKind::ConnectionRefused.into()))),

@@ -169,9 +169,9 @@ fn a_token_reaches_the_server_in_its_header() {
     assert_eq!(path.unwrap(), "/feed?x=1");
 }
 
-// The peer, and the way to it.
+// The peer, and the pipe to it.
 
-/// A pipe's end in memory.
+/// One end of a pipe in memory.
 #[derive(Default)]
 struct Pipe {
     into: Vec<u8>,
@@ -207,7 +207,7 @@ fn wire(limits: WireLimits) -> Wire {
     Wire::connect(&request, limits).unwrap()
 }
 
-/// Answers the handshake, after a look at its request.
+/// Answers the handshake, after `look` has seen its request.
 fn accept(wire: &mut Wire, mut look: impl FnMut(&Request)) -> WebSocket<Pipe> {
     let mut pipe = Pipe { into: wire.outgoing().to_vec(), out: Vec::new() };
     let sent = pipe.into.len();
@@ -231,7 +231,7 @@ fn open(limits: WireLimits) -> (Wire, WebSocket<Pipe>) {
     (wire, server)
 }
 
-/// Carries the bytes that wait on both sides to the other.
+/// Moves the bytes that wait on either side to the other.
 fn carry(wire: &mut Wire, server: &mut WebSocket<Pipe>) {
     let pipe = server.get_mut();
     pipe.into.extend(wire.outgoing());

@@ -1,4 +1,4 @@
-//! The picture that a person sees, line by line.
+//! The banner as it is drawn, line by line.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use relink_examples::banner::{Screen, draw};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A screen behind the surface of a link that is told its status.
+/// The screen of a link, as its status view reports.
 struct Link {
     surface: StatusView,
     screen: Screen,
     now: Instant,
-    /// Whether a banner was ever there.
+    /// Whether a banner was ever shown.
     has_shown_banner: bool,
 }
 
@@ -81,7 +81,7 @@ impl Link {
 struct Picture {
     lines: Vec<String>,
     dot: Color,
-    /// What is behind the second line.
+    /// What follows the second line.
     banner: Color,
 }
 

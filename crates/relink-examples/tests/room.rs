@@ -9,10 +9,10 @@ use relink_examples::room::{Guest, GuestConfig, GuestEvents, PeerInfo, RoomEvent
 use relink_testing::proxy::{Dials, Fault, Proxy, Termination};
 use tokio::net::TcpListener;
 
-/// Far more than anything here takes.
+/// Far longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(25);
 
-/// A guest, with a wire of its own to the signalling server.
+/// A guest, with a network of its own to the signalling server.
 struct Person {
     name: &'static str,
     guest: Guest,
@@ -74,7 +74,7 @@ impl Person {
         peers.into_iter().find(|peer| peer.name == name).expect("is there")
     }
 
-    /// Leaves the room, in good order.
+    /// Leaves the room with a clean close.
     async fn leave(self) {
         let Self { guest, mut events, .. } = self;
         drop(guest);
@@ -94,7 +94,7 @@ impl Person {
     }
 }
 
-/// Words go both ways.
+/// Messages pass in both directions.
 async fn talk(ada: &mut Person, to_bob: &DataChannel, bob: &mut Person, to_ada: &DataChannel) {
     ada.guest.send(to_bob, "hello").await.expect("the channel is open");
     bob.hears("hello").await;
@@ -122,7 +122,7 @@ async fn two() -> (std::net::SocketAddr, Person, Person, DataChannel, DataChanne
 #[tokio::test]
 async fn m18_m21_an_ice_restart_keeps_the_connection_and_opens_its_channels_again() {
     let (_, mut ada, mut bob, old, _) = two().await;
-    // By the one who makes the offers, then by the other.
+    // By the guest who makes the offers, then by the other.
     for restarter in ["ada", "bob"] {
         let (bob_before, ada_before) = (ada.peer("bob").await, bob.peer("ada").await);
         if restarter == "ada" {
@@ -145,7 +145,7 @@ async fn m18_m21_an_ice_restart_keeps_the_connection_and_opens_its_channels_agai
 async fn m19_m20_m21_survivors_of_a_lost_signalling_link_are_the_same_and_data_flows_again() {
     let (_, mut ada, mut bob, to_bob, to_ada) = two().await;
     let first = bob.peer("ada").await;
-    // The one who makes the offers loses the link, then the other.
+    // The guest who makes the offers loses the link, then the other.
     for away in ["ada", "bob"] {
         let (bob_before, ada_before) = (ada.peer("bob").await, bob.peer("ada").await);
         let person = if away == "ada" { &mut ada } else { &mut bob };
@@ -192,7 +192,7 @@ async fn m19_somebody_leaves_and_somebody_joins_while_the_link_is_lost() {
     bob.until("leaving", gone).await;
     let mut dora = Person::enter(server, "dora").await;
     dora.channel_to("bob").await;
-    assert_eq!(ada.peer("cleo").await.name, "cleo", "nobody is gone while nobody can tell");
+    assert_eq!(ada.peer("cleo").await.name, "cleo", "no member leaves while the link is down");
 
     ada.mend();
     ada.until("leaving", gone).await;

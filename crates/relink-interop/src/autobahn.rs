@@ -1,8 +1,8 @@
 //! The Autobahn test suite, with relink as a client and as a server: the same cases as tungstenite
 //! alone, compared; and those of compression, which tungstenite does not have.
 //!
-//! Autobahn's server listens on every address, so everything here runs in a network of its own that
-//! has nothing but loopback, and in a process namespace that ends with it.
+//! Autobahn's server listens on every address, so everything here runs in a network namespace that
+//! has only loopback, and in a process namespace that ends with it.
 
 use std::{
     env, fs,
@@ -23,15 +23,15 @@ use crate::{
     report::Reports,
 };
 
-/// Compression takes Autobahn half an hour. These are each kind of data, each size and each set of
-/// parameters, once.
+/// All cases of compression take half an hour. These have each kind of data, each size and each set
+/// of parameters once.
 const SOME_OF_COMPRESSION: [&str; 14] = [
     "12.1.1", "12.1.10", "12.2.5", "12.3.3", "12.4.8", "12.5.17", "13.1.2", "13.2.7", "13.3.9",
     "13.4.4", "13.5.11", "13.6.6", "13.7.1", "13.7.18",
 ];
 
-/// Runs this program again, with the subcommand for that, where nobody else can reach what it
-/// starts.
+/// Runs this program again, with a subcommand for that, in a network namespace, so that what it
+/// starts cannot be reached from outside.
 pub(crate) fn run(what: &str, tools: &Path, baseline: &Path, candidate: &Path) -> Result<()> {
     let status = Command::new("unshare")
         .args(["--net", "--pid", "--fork", "--kill-child", "--"])
@@ -75,7 +75,7 @@ fn none_is_bad(cases: Vec<String>, how: &str) -> Result<()> {
     if cases.is_empty() { Ok(()) } else { Err(format!("Autobahn: {how}:\n  {list}").into()) }
 }
 
-/// What a program under test is.
+/// The role of a program under test.
 #[derive(Clone, Copy)]
 enum Role {
     Client,
@@ -98,7 +98,7 @@ enum Cases {
 }
 
 impl Cases {
-    /// As Autobahn is told.
+    /// The patterns of the cases, and of those to exclude, for Autobahn.
     fn patterns(&self) -> (&[&'static str], &[&'static str]) {
         match self {
             Self::Plain => (&["*"], &["12.*", "13.*"]),
@@ -112,7 +112,7 @@ impl Cases {
     }
 }
 
-/// Autobahn, as it was installed.
+/// The installed Autobahn, and the folder of its reports.
 struct Suite {
     installed: PathBuf,
     reports: PathBuf,
@@ -204,7 +204,7 @@ fn wait_for_listener() -> Result<()> {
     Ok(())
 }
 
-/// Autobahn's server may be started only where loopback is the whole network.
+/// Fails unless loopback is the only network: Autobahn's server may not be started otherwise.
 fn require_isolation() -> Result<()> {
     let devices = fs::read_to_string("/proc/self/net/dev")?;
     let mut names = devices.lines().skip(2).filter_map(|line| line.split(':').next());
@@ -215,7 +215,7 @@ fn require_isolation() -> Result<()> {
     }
 }
 
-/// Fixed, because the network it stands in holds nothing else.
+/// Fixed, as nothing else listens in this network namespace.
 const ADDRESS: &str = "127.0.0.1:9001";
 
 const START: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! The life of a link against somebody else's server.
+//! The life of a link to a server that others wrote.
 
 use std::{path::Path, time::Duration};
 

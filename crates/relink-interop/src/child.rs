@@ -1,4 +1,4 @@
-//! Another program, run as a child: lines in, lines out, every wait bounded, never left behind.
+//! A child process: lines in, lines out; every wait has a deadline, and dropping it ends it.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -63,7 +63,7 @@ impl Child {
         }
     }
 
-    /// The next line that is there before the deadline, if one is.
+    /// The next line, if there is one before the deadline.
     pub(crate) fn poll(&mut self, deadline: Deadline) -> Option<String> {
         self.lines.recv_timeout(deadline.left()).ok()
     }
@@ -90,5 +90,5 @@ impl Drop for Child {
     }
 }
 
-/// How often a wait that has nothing to block on looks again.
+/// How often a wait polls if it has nothing to block on.
 pub(crate) const POLL: Duration = Duration::from_millis(10);

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{Result, child::Child, clock::Deadline};
 
-/// The program under test, connected to somebody else's server.
+/// The program under test, connected to a server that others wrote.
 pub(crate) struct Client {
     child: Child,
     seen: Vec<String>,
@@ -28,7 +28,7 @@ impl Client {
         self.child.write(text)
     }
 
-    /// The next event of note must be this one.
+    /// Expects this as the next event that matters.
     pub(crate) fn expect(&mut self, event: &str) -> Result<Value> {
         let deadline = Deadline::within(PATIENCE);
         loop {
@@ -42,7 +42,7 @@ impl Client {
         }
     }
 
-    /// Nothing of note may happen for this long.
+    /// Expects no event that matters for this long.
     pub(crate) fn expect_nothing(&mut self, period: Duration) -> Result<()> {
         let deadline = Deadline::within(period);
         while let Some(line) = self.child.poll(deadline) {
@@ -54,7 +54,7 @@ impl Client {
         Ok(())
     }
 
-    /// Ends the program's input, as a user does with Ctrl-D.
+    /// Closes the program's stdin, as a user does with Ctrl-D.
     pub(crate) fn hang_up(&mut self) {
         self.child.close_stdin();
     }
@@ -75,7 +75,7 @@ impl Client {
         }
     }
 
-    /// What the program said so far, for the person who reads a failure.
+    /// The output of the program so far, for failure messages.
     pub(crate) fn transcript(&self) -> String {
         self.seen.join("\n")
     }
@@ -91,7 +91,7 @@ impl Client {
     }
 }
 
-/// Events that tell how the program gets where the check wants it to be.
+/// Events that say how a state is reached; they are skipped.
 const BACKGROUND: [&str; 7] =
     ["state", "profile_state", "dial", "attempt_failed", "sent", "stuck", "going_away"];
 

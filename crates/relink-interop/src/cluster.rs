@@ -1,4 +1,4 @@
-//! Two nodes with one Redis; one node is killed in the middle of everything.
+//! Two nodes with one Redis; one node is killed while messages are in flight.
 
 use std::{path::Path, thread, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::{
     redis::Redis,
 };
 
-/// How long the fleet talks before the kill, and after everybody is back.
+/// How long the fleet sends before the kill, and after all clients are back.
 const TALK: Duration = Duration::from_secs(8);
 /// A second of the first delay, a failed dial of the dead node, 1.5 s of the second delay, and a
 /// thousand handshakes.

@@ -34,8 +34,8 @@ fn start(relink: &Path, url: &str, more: &[&str]) -> Result<Client> {
     let settings = [
         ["--profile", "deepstream"],
         ["--token-command", LOGIN],
-        // Within what the server takes for silence; and quicker than a server starts, which takes
-        // it some seconds.
+        // Within the silence that the server allows, and sooner than a server starts, which takes
+        // some seconds.
         ["--heartbeat-interval", "400ms"],
         ["--backoff-initial", "200ms"],
         ["--backoff-max", "500ms"],
@@ -56,7 +56,8 @@ fn check(
     field(&speaker.expect("connected")?, "is_reconnect", &false.into())?;
     heard(listener, speaker, "hello")?;
     heard(listener, speaker, r#"{"a":[1,null]}"#)?;
-    // The server closes clients that are silent for 2 s, and the link one that answers no pings.
+    // The server closes clients that are silent for 2 s, and the link a server that answers no
+    // pings.
     listener.expect_nothing(Duration::from_secs(4))?;
 
     drop(server);
@@ -65,7 +66,7 @@ fn check(
     }
     let _server = restart()?;
     field(&listener.expect("connected")?, "is_reconnect", &true.into())?;
-    // Nothing is kept for those who are away.
+    // The server keeps nothing for clients that are away.
     field(&listener.expect("subscribed")?, "complete", &false.into())?;
     field(&speaker.expect("connected")?, "is_reconnect", &true.into())?;
     heard(listener, speaker, "and back again")?;
@@ -77,7 +78,7 @@ fn check(
     Ok(())
 }
 
-/// deepstream tells an event to all who subscribed, but the one who emits it.
+/// deepstream sends an event to all subscribers except the one that emits it.
 fn heard(listener: &mut Client, speaker: &mut Client, words: &str) -> Result<()> {
     speaker.send(words)?;
     let message = listener.expect("message")?;
@@ -108,15 +109,15 @@ impl Server {
     }
 }
 
-/// One that nobody has now: the server has to come back to the same.
+/// A free port: the server has to come back on the same one.
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// A token of relink is a login of deepstream: JSON, here in the JSON that a token command may
+/// The token is the login data of deepstream, which is JSON, in the JSON that a token command may
 /// print.
 const LOGIN: &str =
     r#"printf %s '{"token":"{\"username\":\"ada\",\"password\":\"open sesame\"}"}'"#;
 
-/// How long it may take to start.
+/// How long the server may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -24,9 +24,9 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// New connections go to the node with fewer of them, among those whose port answers.
+    /// New connections go to the node with the fewest, among those whose port answers.
     pub(crate) fn start(folder: &Path, nodes: [SocketAddr; 2]) -> Result<Self> {
-        // HAProxy does not say which port it was given, so a free one is looked for.
+        // HAProxy does not report a port that the system chose, so a free one is chosen here.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let [a, b] = nodes;
         let config = folder.join("haproxy.cfg");

@@ -1,5 +1,5 @@
-//! Ten thousand links to one server, with nothing to say but heartbeats: none is taken for dead,
-//! and what it costs.
+//! Ten thousand links to one server that send only heartbeats: none is declared dead. Measures what
+//! they cost.
 
 use std::{path::Path, thread, time::Duration};
 
@@ -18,12 +18,12 @@ use crate::{
 };
 
 const LINKS: usize = 10_000;
-/// So many begin at a time, one batch per 50 ms.
+/// The number of links in a batch; one batch starts every 50 ms.
 const BATCH: usize = 50;
 const PAUSE: Duration = Duration::from_millis(50);
 const CONNECTED: Duration = Duration::from_secs(120);
 const IDLE: Duration = Duration::from_secs(60);
-/// As `v1::config` has it.
+/// The interval of `v1::config`.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(program: &Path) -> Result<()> {
@@ -82,7 +82,7 @@ fn heartbeats(node: &mut Node) -> Result<u64> {
 
 struct Link(Client, Events);
 
-/// Waits until all of them are connected, and reads the events of the beginning.
+/// Waits until all of them are connected, and drops the events until then.
 fn connect(runtime: &Runtime, url: &str) -> Result<Vec<Link>> {
     let _runtime = runtime.enter();
     let mut links = Vec::with_capacity(LINKS);
@@ -115,7 +115,7 @@ fn connect(runtime: &Runtime, url: &str) -> Result<Vec<Link>> {
     Ok(links)
 }
 
-/// Looks at every link's latest round trip once per heartbeat; sorted.
+/// The latest round trip of every link, sampled once per heartbeat; sorted.
 fn idle(links: &[Link]) -> Vec<Duration> {
     let end = Deadline::within(IDLE);
     let mut round_trips = Vec::new();

@@ -30,7 +30,7 @@ use std::{
 
 use server::Kind;
 
-/// What every part of this program returns: an error is a sentence for the person who runs it.
+/// The result of each check: the error is a sentence for the user.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
@@ -132,7 +132,7 @@ impl Options {
     }
 }
 
-/// The absolute path of something that must be there before a check can start.
+/// The absolute path of a file that a check needs.
 fn existing(path: &Path) -> Result<PathBuf> {
     path.canonicalize()
         .map_err(|error| format!("{}: {error}; `just interop` provides it", path.display()).into())

@@ -1,5 +1,5 @@
 //! Metered's own client against `relink serve --protocol metered`: it is closed with each code of
-//! the table, and does what the table says.
+//! its documentation, and does what that says.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{Result, child::Child, clock::Deadline, event::field};
 
-/// What comes after a close.
+/// What the client does after a close.
 enum After {
     /// Nothing: it is closed for good.
     End,
@@ -20,14 +20,13 @@ enum After {
     Back { least: u64, most: u64 },
 }
 
-/// The first retry of the curve: 500 ms, a fifth more or less, and then the time that it takes on a
-/// busy machine.
+/// The first retry: 500 ms, a fifth more or less, and the delay of a busy machine.
 const CURVE: After = After::Back { least: 390, most: 5_000 };
-/// 30 s; the client adds chance to the floor, too.
+/// 30 s; the client adds jitter to the floor, too.
 const CAP: After = After::Back { least: 23_900, most: 40_000 };
 
-/// The code that ends the connection, and the step that does it. All of them run at the same time,
-/// the slow one is looked at last.
+/// The close codes, with the scripted step and what the client does. All run at the same time; the
+/// slow one is checked last.
 const TABLE: [(u16, &str, After); 8] = [
     (4001, "{ do = 'close', code = 4001 }", After::End),
     (4003, "{ do = 'close', code = 4003 }", After::End),
@@ -62,7 +61,7 @@ pub(crate) fn run(relink: &Path, tools: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A server, and the client.
+/// The server and the client of one case.
 struct Case {
     server: Child,
     client: Child,
@@ -72,8 +71,8 @@ struct Case {
 impl Case {
     fn start(relink: &Path, tools: &Path, code: u16, ending: &str) -> Result<Self> {
         let script = tools.join(format!("metered-{code}.toml"));
-        // The first connection is served for as long as it takes to subscribe; those after it, for
-        // good.
+        // The first connection is served until the client has subscribed; later ones without an
+        // end.
         let text = format!(
             "then = 'echo'\n[[connection]]\nsteps = [{{ do = 'echo', for = '3s' }}, {ending}]\n"
         );
@@ -135,7 +134,7 @@ impl Case {
         }
     }
 
-    /// It is connected again, and hears what is said on its channel.
+    /// Expects it to be connected again, and to receive what is published on its channel.
     fn back(&mut self) -> Result<()> {
         let again = self.expect("connected")?;
         field(&again, "isReconnect", &true.into())?;
@@ -147,7 +146,7 @@ impl Case {
         field(&message, "from", &"peer-2".into())
     }
 
-    /// For longer than its first delay, neither a token is asked for nor a server.
+    /// Expects neither a token request nor a dial for longer than the first delay.
     fn nothing_more(&mut self) -> Result<()> {
         let quiet = Deadline::within(Duration::from_millis(1_500));
         if let Some(line) = self.client.poll(quiet) {
@@ -162,8 +161,7 @@ impl Case {
         Ok(())
     }
 
-    /// The next event of this name; others are passed over, but for those that say how the
-    /// connection stands.
+    /// The next event with this name; skips others, except those about the state of the connection.
     fn expect(&mut self, event: &str) -> Result<Value> {
         let deadline = Deadline::within(PATIENCE);
         loop {

@@ -38,7 +38,7 @@ impl Node {
         format!("ws://{}/", self.address)
     }
 
-    /// As a deploy ends it: it sends its clients away and goes.
+    /// Sends SIGTERM, as a deploy does: it sends its clients away and ends.
     pub(crate) fn terminate(&self) -> Result<()> {
         Ok(kill_process(self.pid()?, Signal::TERM)?)
     }
@@ -52,12 +52,12 @@ impl Node {
         }
     }
 
-    /// kill -9: nobody is told.
+    /// Sends SIGKILL: it ends at once.
     pub(crate) fn kill(self) {
         drop(self.child);
     }
 
-    /// What the node has counted.
+    /// The counters of the node.
     pub(crate) fn stats(&mut self) -> Result<Value> {
         self.child.write("stats")?;
         let line = self.child.read(Deadline::within(START))?.ok_or("the node is gone")?;
@@ -73,12 +73,12 @@ impl Node {
     }
 }
 
-/// What a process has taken from the machine, as Linux counts it.
+/// The resources of a process, as Linux counts them.
 #[derive(Clone, Copy)]
 pub(crate) struct Usage {
     /// Resident memory, in bytes.
     pub(crate) resident: u64,
-    /// Processor time, its own and the kernel's for it.
+    /// Processor time, in user and kernel mode.
     pub(crate) cpu: Duration,
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Redis {
 impl Redis {
     pub(crate) fn start() -> Result<Self> {
         let folder = Folder::new("redis")?;
-        // A Unix socket needs no free port, and nobody else can take it.
+        // A Unix socket needs no free port.
         let socket = folder.path().join("redis.sock");
         let mut command = Command::new("redis-server");
         command.args(["--port", "0", "--save", "", "--appendonly", "no", "--loglevel", "warning"]);
@@ -47,7 +47,7 @@ impl Redis {
         format!("redis+unix://{}", self.socket.display())
     }
 
-    /// Everything that is kept of a channel, in order: offsets and payloads, read past relink.
+    /// Everything that is stored of a channel, in order: offsets and payloads, read without relink.
     pub(crate) fn channel(&self, channel: &str) -> Result<Vec<(u64, String)>> {
         let mut command = redis::cmd("XRANGE");
         command.arg(format!("relink:log:c:{channel}")).arg("-").arg("+");
@@ -89,7 +89,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What is left behind in /tmp harms nobody.
+        // A folder that is left in /tmp does no harm.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

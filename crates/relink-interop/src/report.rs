@@ -1,4 +1,4 @@
-//! What Autobahn reports, and whether one client does worse than another.
+//! The reports of Autobahn, and whether one client is worse than another.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ impl Reports {
     }
 }
 
-/// Autobahn's words in order, worst first. A word that is not known here counts as failed.
+/// Autobahn's results, worst first. An unknown one counts as failed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Grade {
     Failed,

@@ -22,29 +22,27 @@ use crate::{
     redis::Redis,
 };
 
-/// What the nodes are told that the others can take. With it a drain of all clients is spread over
-/// ten seconds.
+/// The configured capacity of the other nodes: it spreads a drain of all clients over ten seconds.
 const PER_SECOND: u32 = 100;
-/// How many seconds a node goes on serving clients whose turn has not come.
+/// For how many seconds a draining node serves clients whose turn has not come.
 const LINGER: &str = "20";
-/// At most this many drains are measured: one that the machine disturbed is repeated.
+/// The maximum number of measured drains: one that the machine disturbed is repeated.
 const MOST_DRAINS: usize = 6;
-/// A machine that stands still for longer brings too many dials together, whoever planned them.
+/// If the machine stalls for longer, dials bunch whatever their planned times.
 const PAUSE: Duration = Duration::from_millis(30);
-/// HAProxy looks every 100 ms whether a node is there.
+/// HAProxy checks every 100 ms whether a node is there.
 const SEEN: Duration = Duration::from_millis(500);
-/// The spread, and what a busy machine adds.
+/// The spread, and the delay of a busy machine.
 const BACK: Duration = Duration::from_secs(40);
 const TALK: Duration = Duration::from_secs(6);
 const WINDOW: Duration = Duration::from_millis(100);
 
-/// When clients dial is measured to some milliseconds. What else runs on the machine must not look
-/// like a storm of theirs.
+/// Dials are measured to some milliseconds. Other load on the machine must not look like a burst of
+/// dials.
 const PRIORITY: i32 = -10;
 
 pub(crate) fn run(program: &Path) -> Result<()> {
-    // Fails where this may not be asked for; then the machine had better be quiet. Children have
-    // it, too.
+    // Fails without the permission; then the machine should be idle. Children inherit it.
     let asked = setpriority_process(None, PRIORITY);
     let result = replace_both(program);
     if asked.is_ok() {
@@ -65,7 +63,7 @@ fn replace_both(program: &Path) -> Result<()> {
     let other = start("node B", "127.0.0.1:0")?;
     let mut free = other.address.to_string();
     let proxy = Proxy::start(redis.folder(), [node.address, other.address])?;
-    // All clients shall be at the node that is drained: so the other one is away until then.
+    // All clients are to be at the node that is drained: so the other one is down until then.
     other.kill();
     let fleet = Fleet::start(&[format!("ws://{}/", proxy.address)])?;
     fleet.assemble()?;
@@ -104,7 +102,7 @@ fn replace_both(program: &Path) -> Result<()> {
     if even < 2 { Err("fewer than two of these drains are even".into()) } else { Ok(()) }
 }
 
-/// Sends everybody away from a node, and waits until they are elsewhere.
+/// Drains a node, and waits until its clients are elsewhere.
 fn replace(fleet: &Fleet, mut node: Node, pauses: &Pauses) -> Result<Drain> {
     let connections = node.stats()?["connections"].as_u64().unwrap_or_default();
     if connections != CLIENTS as u64 {
@@ -124,12 +122,12 @@ fn replace(fleet: &Fleet, mut node: Node, pauses: &Pauses) -> Result<Drain> {
     if drain.is_even() || drain.pause > PAUSE { Ok(drain) } else { Err(drain.to_string().into()) }
 }
 
-/// How one node went.
+/// The result of one drain.
 struct Drain {
     node: &'static str,
     gone: Duration,
     peak: Peak,
-    /// The machine stood still for so long meanwhile.
+    /// The longest stall of the machine meanwhile.
     pause: Duration,
 }
 
@@ -163,8 +161,8 @@ impl fmt::Display for Drain {
     }
 }
 
-/// Looks whether the machine lets this program run: a sleep that ends late says that it does not.
-/// What was due meanwhile, in whatever process, comes all at once then.
+/// Measures stalls of the machine, by sleeps that end late. What was due during a stall, in any
+/// process, comes all at once after it.
 struct Pauses(Arc<AtomicU64>);
 
 impl Pauses {
@@ -186,13 +184,13 @@ impl Pauses {
         Self(longest)
     }
 
-    /// Since it was last asked.
+    /// The longest stall since the last call.
     fn longest(&self) -> Duration {
         Duration::from_micros(self.0.swap(0, Ordering::Relaxed))
     }
 }
 
-/// How evenly dials came.
+/// How evenly dials were spread.
 struct Peak {
     dials: usize,
     first: Duration,
@@ -206,7 +204,7 @@ struct Peak {
 impl Peak {
     fn of(dials: &[Duration]) -> Result<Self> {
         let (Some(first), Some(last)) = (dials.first().copied(), dials.last().copied()) else {
-            return Err("nobody has dialled".into());
+            return Err("no client has dialed".into());
         };
         let mut tenths = BTreeMap::<u128, usize>::new();
         for at in dials {

@@ -1,7 +1,7 @@
-//! The servers nobody here wrote: npm's `ws` and PyPI's `websockets`, each behind a small script.
+//! The servers that others wrote: npm's `ws` and PyPI's `websockets`, each behind a small script.
 //!
-//! Both scripts speak the same way: the port is their first line, the lines after it tell what
-//! happens (`open`, `message TEXT`, `ping`, `close CODE`), and stdin takes `close CODE REASON`,
+//! Both scripts have the same interface: the port is their first line, the lines after it are
+//! events (`open`, `message TEXT`, `ping`, `close CODE`), and stdin accepts `close CODE REASON`,
 //! `terminate` and `quit`.
 
 use std::{
@@ -64,12 +64,12 @@ impl Server {
         self.child.write(&format!("close {code} {reason}"))
     }
 
-    /// Drops every connection without a word.
+    /// Drops every connection without a close frame.
     pub(crate) fn terminate(&mut self) -> Result<()> {
         self.child.write("terminate")
     }
 
-    /// Waits until the server reports this, and returns what it reported before.
+    /// Waits until the server reports this, and returns the events before it.
     pub(crate) fn expect(&mut self, report: &str) -> Result<Vec<String>> {
         let deadline = Deadline::within(PATIENCE);
         let mut before = Vec::new();

@@ -1,4 +1,4 @@
-//! M18: the restart of restarts, one per peer.
+//! M18: restarts of peers, with a retry schedule for each.
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ fn at(seconds: u64) -> Instant {
     Instant::from_origin(Duration::from_secs(seconds))
 }
 
-/// Lets time pass until the restart is done; what it said, and when.
+/// Lets time pass until the restart is done; returns its actions, and when they came.
 fn climb(restart: &mut PeerRestart) -> Vec<(u64, RestartAction)> {
     let mut said = Vec::new();
     while let Some(next) = restart.poll_timeout() {
@@ -32,7 +32,7 @@ fn m18_nine_attempts_over_121_s_whether_or_not_anybody_answers() {
     restart.lost(at(0));
     assert_eq!(climb(&mut restart), expected);
 
-    // Every attempt fails at once, and says so twice.
+    // Every attempt fails at once, and is reported twice.
     let mut restart = PeerRestart::default();
     restart.lost(at(0));
     let mut said = Vec::new();

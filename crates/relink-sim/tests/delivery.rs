@@ -1,44 +1,43 @@
-//! Both halves of `relink.v1` in worlds of trouble: what is sent arrives once and in order, what is
-//! told is so, and nothing is left behind. Each test has its kind of trouble, and all rules are
+//! Both halves of `relink.v1` under faults: what is sent arrives once and in order, what is
+//! reported is true, and nothing is left behind. Each test has its kind of faults, and all rules are
 //! checked in each world. Time is virtual.
 //!
-//! `RELINK_WORLDS` says how many worlds there are of each kind, 40 by default; `just worlds` runs
-//! 10,000 in all, optimized.
+//! `RELINK_WORLDS` is the number of worlds of each kind, 40 by default; `just worlds` runs 10,000 in
+//! all, optimized.
 
 use std::env;
 
 use relink_sim::world::{self, Profile, Report};
 
-/// What was found, by seeds that break a rule where it is not mended: each was seen to fail again
-/// without its repair.
+/// Seeds that found a mistake: each fails again without its fix.
 const FOUND: [(Profile, u64); 17] = [
-    // A process that went on with a session gave its messages serials that others, still under way,
-    // had: acknowledged, lost.
+    // A process that resumed a session gave its messages serials that other messages, still in
+    // flight, had: they were acknowledged, and lost.
     (Profile::Mixed, 22),
     (Profile::Nodes, 44),
     (Profile::Short, 197),
     (Profile::Cuts, 304),
-    // A client that said its heartbeat every 30 s was given up after 30 s of silence.
+    // A client with a heartbeat every 30 s was taken for dead after 30 s of silence.
     (Profile::Mixed, 727),
-    // A slow store carried out a hello that was given up after the next one: the client ended as
-    // replaced, for good.
+    // A slow store carried out an abandoned hello after the next one: the client was closed as
+    // replaced, which is final.
     (Profile::Short, 374),
     (Profile::Frames, 912),
     (Profile::Nodes, 1085),
-    // Who asked twice, the answer being late, began at the top the second time, and missed what lay
-    // between.
+    // A client that subscribed twice, as the answer was late, began at the top the second time, and
+    // missed what lay between.
     (Profile::Nodes, 166),
     (Profile::Frames, 175),
     (Profile::Mixed, 524),
-    // A client that unsubscribed without a link, its node being dead, was seen as a member for
-    // ever.
+    // A client that unsubscribed while it had no link, and whose node was dead, remained a member
+    // for ever.
     (Profile::Nodes, 1),
     (Profile::Mixed, 2),
-    // The late answer to a subscription that was given up was taken for that to the next one.
+    // The late answer to an abandoned subscription was taken for the answer to the next one.
     (Profile::Frames, 781),
     (Profile::Frames, 939),
-    // The store failed three times to keep a session, and nobody asked again: it ended under a
-    // connected client.
+    // The store failed three times to keep a session, and was not asked again: the session of a
+    // connected client expired.
     (Profile::Nodes, 967),
     (Profile::Members, 1077),
 ];

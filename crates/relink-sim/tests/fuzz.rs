@@ -1,5 +1,4 @@
-//! The bodies of the fuzz targets, on bytes that come from a generator: a short run with every
-//! `cargo test`.
+//! The bodies of the fuzz targets, on random bytes: a short run with every `cargo test`.
 
 use rand_pcg::Pcg32;
 use relink::rand_core::{Rng, SeedableRng};
@@ -10,7 +9,7 @@ fn i32_nothing_breaks_a_link() {
     inputs(300, 600).for_each(|data| fuzz::link(&data));
 }
 
-/// Found by libFuzzer: a connection made and lost in the last moment that the clock can tell.
+/// Found by libFuzzer: a connection that is made and lost at the last instant of the clock.
 #[test]
 fn i32_a_loss_at_the_end_of_time_is_a_loss() {
     fuzz::link(&[
@@ -46,7 +45,7 @@ fn whatever_is_compressed_comes_as_it_was_and_nonsense_is_an_error() {
     inputs(1_000, 400).for_each(|data| fuzz::deflate(&data));
 }
 
-/// No bytes, a few, and then so many buffers of up to so many.
+/// An empty buffer, two of 64 equal bytes, and this many random ones, each shorter than `longest`.
 fn inputs(buffers: u64, longest: u32) -> impl Iterator<Item = Vec<u8>> {
     let edges = [vec![], vec![0; 64], vec![u8::MAX; 64]];
     edges.into_iter().chain((0..buffers).map(move |seed| {

@@ -1,4 +1,4 @@
-//! Anything may happen to a link, in any order and at any time: what its contract says holds.
+//! Properties of a link under any inputs, in any order and at any time.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use relink_sim::stimulus::{Delay, Kind, Stimulus};
 use relink_sim::trial::DifferentialTest;
 use relink_sim::{Direct, Sim, fuzz, secs, strategy};
 
-/// Where a case that once failed is kept, to be tried first from then on.
+/// Cases that failed once are kept here, and tried first.
 const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/regressions/properties.txt");
 
 proptest! {
@@ -41,7 +41,7 @@ proptest! {
         run(&mut trial, &schedule)?;
     }
 
-    /// Whatever happened before: a server in good health and a person who asks are enough.
+    /// Whatever happened before: with a working server, a person who retries gets a link.
     #[test]
     fn i17_a_link_can_always_be_brought_up_again(schedule in strategy::schedule(30), seed: u64) {
         let config = LinkConfig::default().with_reopen(ReopenPolicy::Always);
@@ -106,7 +106,7 @@ proptest! {
     }
 }
 
-/// The properties above say something only where their schedules get everywhere.
+/// The properties above prove something only if their schedules reach every state.
 #[test]
 fn the_schedules_reach_every_state_and_every_deadline() {
     let mut runner = TestRunner::deterministic();
@@ -171,7 +171,7 @@ fn the_schedules_reach_every_state_and_every_deadline() {
     assert_eq!(reached.len(), expected.len(), "{reached:?}");
 }
 
-/// What is added to the core is drawn, or this fails.
+/// Fails if a variant is added to the core that the strategies do not draw.
 #[test]
 fn every_failure_and_every_row_of_the_tables_is_drawn() {
     let mut runner = TestRunner::deterministic();

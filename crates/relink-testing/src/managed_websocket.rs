@@ -40,7 +40,7 @@ pub enum Received {
 ///
 /// // Every 10 s it looks; nothing came for 30 s at the fourth time.
 /// let (silent, frame) = loop {
-///     let now = manager.poll_timeout().expect("somebody is watched");
+///     let now = manager.poll_timeout().expect("a connection is watched");
 ///     manager.handle_timeout(now);
 ///     if let Some(dead) = manager.poll_dead() {
 ///         assert_eq!(now, at(40));

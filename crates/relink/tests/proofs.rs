@@ -1,5 +1,5 @@
-//! `docs/INVARIANTS.md`: what always holds, and the tests that prove it. Generated here from the
-//! tests' names, and compared; `RELINK_UPDATE=1` (`just diagram`) writes it anew.
+//! `docs/INVARIANTS.md`: what always holds, and the tests that prove it. Generated from the names
+//! of the tests, and compared; `RELINK_UPDATE=1` (`just diagram`) writes it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 const UPDATE: &str = "RELINK_UPDATE=1 cargo test -p relink --test proofs";
 
-/// The rules. A number without a test fails.
+/// The rules. Each number must have a test.
 const RULES: [(u8, &str); 32] = [
     (
         1,
@@ -103,7 +103,7 @@ fn the_list_of_invariants_names_the_tests_that_prove_them() {
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         committed == generated,
-        "docs/INVARIANTS.md is not what the tests say; write it anew: {UPDATE}"
+        "docs/INVARIANTS.md is not what the tests say; update it: {UPDATE}"
     );
 }
 

@@ -1,4 +1,4 @@
-//! Profile, file and flags: which one counts, and what a mistake says.
+//! Profile, file and flags: which one takes precedence, and the errors.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn a_file_overrides_the_profile_and_a_flag_overrides_the_file() {
 
 #[test]
 fn each_flag_reaches_the_link() {
-    // Nobody answers pings, and the link is found dead.
+    // The server answers no pings, and the link is declared dead.
     let script = Script::new().connection(Connection::new().silent()).connection(Connection::new());
     let silent = server(script);
     let heartbeat = ["--heartbeat-interval", "50ms", "--heartbeat-timeout", "50ms"];
@@ -36,12 +36,13 @@ fn each_flag_reaches_the_link() {
     assert_eq!(relink.event("disconnected")["reason"], "the heartbeat went unanswered");
     assert_eq!(relink.event("connected")["is_reconnect"], true);
 
-    // Nobody answers the handshake, and the attempt is over.
+    // The server does not answer the handshake, and the attempt times out.
     let black = server(Script::blackhole());
     let mut relink = Relink::connect(&black.url(), &["--connect-timeout", "50ms"]);
     assert_eq!(relink.event("attempt_failed")["reason"], "the dial took too long");
 
-    // A connection that counts as stable at once forgets failures: they are never too many.
+    // A link that is stable at once resets the count of failures, so that they never reach the
+    // maximum.
     let closing = server(Script::close_with(1001, ""));
     let more = ["--no-stdin", "--backoff-initial", "10ms", "--max-attempts", "2"];
     let mut relink =

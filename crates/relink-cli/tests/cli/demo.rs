@@ -1,4 +1,4 @@
-//! `relink demo` does what it promises, and checks so itself.
+//! `relink demo` does what it promises, and checks that itself.
 
 use tokio::time::Instant;
 

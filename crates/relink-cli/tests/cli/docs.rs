@@ -1,4 +1,4 @@
-//! The documents of the interfaces keep up with the program.
+//! The documents of the interfaces agree with the program.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -53,7 +53,7 @@ fn every_event_of_the_server_is_in_the_table() {
         .filter_map(|line| line.strip_prefix("| ")?.split('|').next())
         .flat_map(|names| names.split('`').skip(1).step_by(2))
         .collect();
-    // The names stand in one function of the program, and two beside it.
+    // The names are in one function of the program, and two are elsewhere.
     let source = include_str!("../../src/serve/log.rs");
     let named = source.split("fn describe(").nth(1).expect("the function");
     let mut told: BTreeSet<_> =

@@ -1,4 +1,4 @@
-//! What a person reads first.
+//! The help.
 
 use crate::support::{Relink, STEPS};
 
@@ -49,7 +49,7 @@ fn page_at(width: usize, command: &[&str]) -> String {
     ended.out()
 }
 
-/// Lines that end early, although the sentence goes on in the next one and its first word had room.
+/// Lines that end early, although the first word of the next one would have fit.
 fn broken(page: &str, width: usize) -> Vec<String> {
     // Help is at most 100 wide.
     let width = width.min(100);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Relink, file_name, server};
 
-/// A line without its time, and with the delays of chance replaced by their type.
+/// A line without its time, with random delays replaced by their type.
 fn shape(mut event: Value) -> Value {
     let fields = event.as_object_mut().expect("an object");
     assert!(fields.remove("t").is_some_and(|t| t.is_u64()));
@@ -153,7 +153,7 @@ fn a_line_that_is_not_sent_has_a_line_and_the_next_ones_go() {
     assert_eq!(told, ["relink: line 2", "relink: line 3", "relink: line 4"]);
 }
 
-/// A plain server does not tell what it takes: it closes.
+/// A plain server announces no limit: it closes.
 #[test]
 fn a_plain_server_that_closes_with_1009_is_told_with_the_message_that_was_too_large() {
     let script = Script::new()
@@ -222,7 +222,7 @@ fn a_batch_has_a_line_for_each_message() {
     }
 }
 
-/// A server that speaks as a system does, and the link's life in that system's words.
+/// A server that speaks a system's protocol, and the states of the link under that system's names.
 #[test]
 fn a_profile_tells_its_own_states() {
     let script = Script::new().connection(

@@ -1,5 +1,5 @@
-//! The program `relink` as its users meet it: started, fed, listened to, interrupted. Servers run
-//! in the test's own process; every wait ends with what it waits for, or with a deadline.
+//! The program `relink` as its users run it: arguments, stdin, stdout, signals. Servers run in the
+//! process of the test; every wait has a deadline.
 
 mod closing;
 mod configuration;

@@ -46,7 +46,7 @@ fn a_loss_is_told_with_what_comes_next() {
 
 #[test]
 fn the_end_of_stdin_waits_until_everything_went_out() {
-    // The server is down at first: the end of stdin comes long before the first connection.
+    // The server is down at first: stdin ends long before the first connection.
     let script = Script::new()
         .connection(Connection::reset_at_once())
         .connection(Connection::reset_at_once())

@@ -93,7 +93,7 @@ fn every_profile_has_its_schedule() {
     assert_eq!(schedule("managed_websocket")[..3], ["1.00", "2.00", "4.00"]);
     assert_eq!(schedule("managed_websocket_prose"), schedule("managed_websocket"));
     assert_eq!(schedule("agora_rtm")[..3], ["0.00", "0.75", "1.50"]);
-    // A file and a flag go over a profile as over the default.
+    // A file and a flag override a profile as they override the default.
     let flags = ["--profile", "deepstream", "--max-attempts", "2"];
     assert!(page(&flags).contains("gives up: 2 attempts failed"));
 }

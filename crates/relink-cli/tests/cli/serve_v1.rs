@@ -1,5 +1,4 @@
-//! `relink serve` as a server of relink.v1, with `relink connect` as its clients: what a person
-//! does on one desk.
+//! `relink serve` as a server of relink.v1, with `relink connect` as its clients.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -16,14 +15,14 @@ fn serve(more: &[&str]) -> (Relink, String) {
     (serve, url)
 }
 
-/// A client of it that comes back soon.
+/// A client of it with short delays.
 fn connect(url: &str, more: &[&str]) -> Relink {
     let mut args = vec!["--protocol", "relink.v1", "--backoff-initial", "10ms"];
     args.extend(more);
     Relink::connect(url, &args)
 }
 
-/// A socket that has asked for relink.v1, by hand.
+/// A socket that has requested relink.v1, by hand.
 fn upgraded(url: &str) -> TcpStream {
     let mut tcp = TcpStream::connect(url.trim_start_matches("ws://").trim_end_matches('/'))
         .expect("the server listens");
@@ -34,7 +33,7 @@ fn upgraded(url: &str) -> TcpStream {
     tcp
 }
 
-/// The next frame that the server tells of.
+/// The next frame that the server prints.
 fn frame(serve: &mut Relink) -> (String, Value) {
     let mut event = serve.event("frame");
     (event["from"].as_str().expect("who sent it").to_owned(), event["frame"].take())
@@ -76,7 +75,7 @@ fn a_message_is_acknowledged_and_comes_back_in_both_encodings() {
     }
 }
 
-/// Larger than the server takes, in either encoding.
+/// Larger than the server accepts, in either encoding.
 fn too_large() -> String {
     "x".repeat(1_200_000)
 }
@@ -115,7 +114,7 @@ fn a_line_that_is_too_large_and_was_typed_before_the_server_was_reached_is_told_
     let script = "then = 'echo'\n[[connection]]\nsteps = [{ do = 'refuse', status = 503 }]\n";
     let script = file_name("too-large-before.toml", script);
     let (_serve, url) = serve(&["--script", &script]);
-    // Short as a message, too large with the escapes of JSON.
+    // A short message that is too large with the escapes of JSON.
     let quotes = "\"".repeat(800 << 10);
     let mut relink = connect(&url, &[]);
     for line in [quotes.as_str(), &too_large(), "small"] {
@@ -224,7 +223,7 @@ fn a_script_closes_and_the_session_goes_on_with_nothing_lost() {
         relink.event("subscribed");
         relink.type_line("one");
         assert_eq!(relink.event("message")["text"], "one");
-        // It is taken in, and the acknowledgement is lost.
+        // It is committed, and the acknowledgement is lost.
         relink.type_line("two");
         let closed = serve.event("closed");
         assert_eq!((&closed["code"], &closed["answered"]), (&json!(1001), &json!(true)));

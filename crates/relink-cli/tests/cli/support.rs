@@ -1,4 +1,4 @@
-//! A running `relink`: lines in, lines out, every wait with a deadline.
+//! A running `relink`: lines in, lines out; every wait has a deadline.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -12,7 +12,7 @@ use relink_testing::{EventKind, Script, Server, ServerEvent};
 use serde_json::Value;
 use tokio::time::Instant;
 
-/// What a script can do: the help and the document name each.
+/// The steps of a script, which the help and the document list.
 pub(crate) const STEPS: [&str; 15] = [
     "accept",
     "refuse",
@@ -31,7 +31,7 @@ pub(crate) const STEPS: [&str; 15] = [
     "reset",
 ];
 
-/// Far above anything that should happen.
+/// Far longer than anything should take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The program, running. Dropping it ends it.
@@ -42,10 +42,10 @@ pub(crate) struct Relink {
     err: Lines,
 }
 
-/// What it left behind.
+/// The result of a program that has ended.
 pub(crate) struct ClosedError {
     pub(crate) status: Option<i32>,
-    /// Everything it printed, from the start on.
+    /// Everything that it printed.
     pub(crate) out: Vec<String>,
     pub(crate) err: Vec<String>,
 }
@@ -57,8 +57,7 @@ impl Relink {
         Self::spawn(command)
     }
 
-    /// The program in front of another one, as a shell connects them. Its exit status is told on
-    /// stderr.
+    /// The program piped into another one by a shell, which prints its exit status on stderr.
     pub(crate) fn piped_into(next: &str, args: &str) -> Self {
         let program = env!("CARGO_BIN_EXE_relink");
         let mut command = Command::new("sh");
@@ -67,7 +66,7 @@ impl Relink {
         Self::spawn(command)
     }
 
-    /// Whatever a shell does with `relink`.
+    /// A command line of a shell.
     pub(crate) fn shell(script: &str) -> Self {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_relink"));
         let folder =
@@ -77,7 +76,7 @@ impl Relink {
         Self::spawn(command)
     }
 
-    /// The program with a stdout that stays open, and that nobody reads.
+    /// The program with a stdout that stays open and is not read.
     pub(crate) fn unread<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_relink"));
         command.args(args);
@@ -103,7 +102,7 @@ impl Relink {
         Self::start(["connect", "--json", url].into_iter().chain(more.iter().copied()))
     }
 
-    /// Runs it to its end, without any input.
+    /// Runs the program to its end, without input.
     pub(crate) fn run<'a>(args: impl IntoIterator<Item = &'a str>) -> ClosedError {
         let mut relink = Self::start(args);
         relink.hang_up();
@@ -127,7 +126,7 @@ impl Relink {
         writeln!(stdin, "{line}").expect("the program reads its stdin");
     }
 
-    /// The end of stdin.
+    /// Closes stdin.
     pub(crate) fn hang_up(&mut self) {
         self.stdin = None;
     }
@@ -152,7 +151,7 @@ impl Relink {
         self.err.next().expect("another line").expect("stderr is open")
     }
 
-    /// The next JSON line, of whatever event.
+    /// The next JSON line.
     pub(crate) fn any_event(&mut self) -> Value {
         let line = self.line();
         let event: Value =
@@ -161,7 +160,7 @@ impl Relink {
         event
     }
 
-    /// The next event of this name; others are passed over.
+    /// The next event with this name; skips others.
     pub(crate) fn event(&mut self, name: &str) -> Value {
         loop {
             let event = self.any_event();
@@ -171,8 +170,8 @@ impl Relink {
         }
     }
 
-    /// The first line on an [`unread`](Self::unread) stdout that holds this; nothing behind it is
-    /// read.
+    /// The first line on an [`unread`](Self::unread) stdout that contains this; reads nothing after
+    /// it.
     pub(crate) fn raw_line_with(&mut self, words: &str) -> String {
         let stdout = self.process.stdout.as_mut().expect("stdout is piped");
         loop {
@@ -188,7 +187,7 @@ impl Relink {
         }
     }
 
-    /// The next line on stderr that holds this; others are passed over.
+    /// The next line on stderr that contains this; skips others.
     pub(crate) fn status_with(&mut self, words: &str) -> String {
         loop {
             let line = self.status();
@@ -198,7 +197,7 @@ impl Relink {
         }
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the program ends by itself.
     pub(crate) fn end(mut self) -> ClosedError {
         let out = self.out.rest();
         let err = self.err.rest();
@@ -248,13 +247,14 @@ impl Lines {
         let (sender, lines) = channel();
         thread::spawn(move || {
             let mut lines = BufReader::new(from).lines().map_while(Result::ok);
-            // Ends when nobody wants more: then the pipe is closed.
+            // Ends when the receiver is dropped: then the pipe is closed.
             lines.all(|line| sender.send(line).is_ok());
         });
         Self { lines, seen: Vec::new() }
     }
 
-    /// What is written into a named pipe. It ends when nobody has it open for writing any more.
+    /// The lines that are written into a named pipe. They end when no process has it open for
+    /// writing.
     pub(crate) fn named_pipe(name: &str) -> (Self, String) {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         // Fails if no earlier test has left one behind.
@@ -289,7 +289,7 @@ impl Lines {
     }
 }
 
-/// A file that is opened when it is read: opening a named pipe waits for who writes into it.
+/// A file that is opened when it is read: opening a named pipe waits for a writer.
 struct Opened {
     path: PathBuf,
     file: Option<File>,

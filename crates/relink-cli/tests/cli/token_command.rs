@@ -1,10 +1,10 @@
-//! `--token-command`: what it starts ends with it.
+//! `--token-command`: the processes that it starts end with it.
 
 use relink_testing::{Connection, Script};
 
 use crate::support::{Lines, Relink, file_name, server};
 
-/// Something that runs for longer than any test, and has the named pipe open meanwhile.
+/// A command that runs for longer than any test, with the named pipe open.
 fn endless(pipe: &str) -> String {
     format!("exec 9> {pipe}; echo running >&9; sleep 321")
 }

@@ -1,4 +1,4 @@
-//! A stdout that nobody reads, and one that cannot be written.
+//! A stdout that is not read, and one that cannot be written.
 
 use relink_testing::{Connection, Server};
 
@@ -11,7 +11,7 @@ const MUCH: usize = 1 << 20;
 fn stuck(server: &Server, name: &str, config: &str) -> Relink {
     let config = file_name(name, config);
     let mut relink = Relink::unread(["connect", "--no-stdin", &server.url(), "--config", &config]);
-    // Said of the message that is written next.
+    // The error is about the next message.
     relink.status_with("a binary message");
     relink
 }

@@ -1,7 +1,7 @@
-//! The mesh in virtual time: members, signals and datagrams pass through a world that can be told
-//! to lose them.
+//! The mesh in virtual time: members, signals and datagrams pass through a network that can lose
+//! them.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test picks the events that it is about")]
 
 mod layers;
-mod world;
+mod network;

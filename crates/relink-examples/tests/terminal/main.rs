@@ -9,20 +9,20 @@ use std::time::Duration;
 use relink_testing::{Connection, EventKind, Refusal, Script, Server};
 use tmux::Tmux;
 
-/// Far more than anything here takes.
+/// Far longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(20);
 
 const RED: u8 = 1;
 const GREEN: u8 = 2;
 const YELLOW: u8 = 3;
 
-/// What was drawn so far, a JSON object for each picture.
+/// The pictures drawn so far, a JSON object each.
 fn drawn(path: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(path).expect("the program writes it");
     text.lines().map(|line| serde_json::from_str(line).expect("a JSON object")).collect()
 }
 
-/// Waits until so many connections were accepted.
+/// Waits until this many connections were accepted.
 fn accepted(server: &Server, count: usize) {
     let met = server.wait_for_blocking(
         |events| {
@@ -51,7 +51,7 @@ fn m15_m16_m17_a_person_sees_no_flicker_then_a_banner_then_retries_and_is_told_t
     terminal.press("m");
     terminal.wait_for("← hello 1");
 
-    // A short drop: it is back before the grace is over, and the person can speak.
+    // A short drop: it is back before the grace is over, and a message can be sent.
     assert_eq!(server.kill_all(), 1);
     accepted(&server, 2);
     terminal.press("m");
@@ -61,7 +61,7 @@ fn m15_m16_m17_a_person_sees_no_flicker_then_a_banner_then_retries_and_is_told_t
     let connected = so_far.iter().skip_while(|picture| picture["status"] != "connected");
     assert_eq!(connected.count(), 1, "and nothing else that flickers: {so_far:?}");
 
-    // A long one: the server is there, and says that it will take a while.
+    // A long one: the server answers that it will take a while.
     let busy = Script::new().connection(Connection::refuse(Refusal::new(503).retry_after(120)));
     server.set_script(busy).expect("a good script");
     assert_eq!(server.kill_all(), 1);
@@ -72,7 +72,7 @@ fn m15_m16_m17_a_person_sees_no_flicker_then_a_banner_then_retries_and_is_told_t
     terminal.wait_for("Press r to retry now.");
     terminal.wait_for("Still trying to reconnect: next attempt in 1");
 
-    // It is mended, and the person does not wait for two minutes.
+    // It works again, and a person does not wait for two minutes.
     server.set_script(Script::echo()).expect("a good script");
     terminal.press("r");
     terminal.wait_for("← hello 3");
@@ -83,7 +83,7 @@ fn m15_m16_m17_a_person_sees_no_flicker_then_a_banner_then_retries_and_is_told_t
     );
     assert!(terminal.has_dot(GREEN));
 
-    // The end, and what to do.
+    // The end, and the advice.
     assert_eq!(server.close_all(4020, "kicked"), 1);
     let end = terminal.wait_for("Disconnected: admin_disconnect (close code 4020).");
     assert!(end.contains("ask them before coming back"), "{end}");

@@ -1,11 +1,11 @@
-//! A terminal without a person in front of it.
+//! A terminal that a test controls.
 
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// How often the screen is looked at, and how often at most: 20 s together.
+/// How often the screen is read, and how many times at most: 20 s in all.
 const PERIOD: Duration = Duration::from_millis(20);
 const LOOKS: u32 = 1_000;
 
@@ -64,8 +64,8 @@ impl Tmux {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("tmux");
-        // The server takes these over for what it runs: colours and letters do not depend on who
-        // tests.
+        // tmux passes these on to the command, so that colours and letters do not depend on the
+        // environment of the test.
         command.env("LC_ALL", "C.UTF-8").env_remove("TMUX").env_remove("NO_COLOR");
         command.args(["-u", "-L", &self.socket]).args(arguments);
         command

@@ -1,9 +1,8 @@
 //! A node for the checks with many clients: a server of relink's, with its history in memory or in
 //! Redis.
 //!
-//! It says where it listens, answers `stats` on its stdin with one line of JSON, and shuts down as
-//! a deploy would have it when it gets a SIGTERM. A message without a channel is answered to the
-//! session that it came from.
+//! It prints its address, answers `stats` on stdin with one line of JSON, and drains at a SIGTERM.
+//! A message without a channel is sent back to its session.
 
 use std::{env, error::Error, net::SocketAddr, process::exit, time::Duration};
 
@@ -22,7 +21,7 @@ use tokio::{
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Enough for every message of a check, so that the store can be compared with what the clients
-/// saw.
+/// received.
 const KEPT: usize = 1_000_000;
 
 #[tokio::main]

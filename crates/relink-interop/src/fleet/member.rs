@@ -19,33 +19,33 @@ use tokio::{
 use super::{APART, EVERY, Flow, Shared, channel_of};
 use crate::clock;
 
-/// Every third message is for the server itself, which repeats it.
+/// Every third message has no channel: the server sends it back.
 const DIRECT: u64 = 3;
 
-/// What one client has done and seen.
+/// What one client has sent and received.
 #[derive(Default)]
 pub(crate) struct Seen {
-    /// When it dialled, counted from the start of the fleet.
+    /// When it dialed, counted from the start of the fleet.
     pub(crate) dials: Vec<Duration>,
     /// When its link was usable.
     pub(crate) connected: Vec<Duration>,
-    /// When it was not any more.
+    /// When its link was lost.
     pub(crate) disconnected: Vec<Duration>,
-    /// How often its channel was confirmed.
+    /// How often its subscription was confirmed.
     pub(crate) subscribed: u64,
     /// Numbers of its messages to the channel, in order.
     pub(crate) said: Vec<u64>,
-    /// Numbers of its messages to the server itself, in order.
+    /// Numbers of its messages without a channel, in order.
     pub(crate) asked: Vec<u64>,
     pub(crate) sent: BTreeSet<Receipt>,
     pub(crate) acknowledged: BTreeSet<Receipt>,
-    /// What came on the channel, in order.
+    /// What it received on the channel, in order.
     pub(crate) heard: Vec<(Position, String)>,
-    /// What the server repeated, in order.
+    /// What the server sent back, in order.
     pub(crate) answers: Vec<String>,
     /// The link's own count.
     pub(crate) stats: Stats,
-    /// What must not happen.
+    /// Events that must not occur.
     pub(crate) wrong: Vec<String>,
 }
 

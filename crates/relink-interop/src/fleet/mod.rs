@@ -21,10 +21,10 @@ pub(crate) use member::Seen;
 
 pub(crate) const CLIENTS: usize = 1000;
 pub(crate) const CHANNELS: usize = 50;
-/// Each client says something this often: 500 messages a second in all, two thirds of which go to
+/// Each client sends a message this often: 500 messages a second in all, two thirds of which go to
 /// twenty readers.
 const EVERY: Duration = Duration::from_secs(2);
-/// Clients start this far apart, so that the check begins without a storm of its own.
+/// The time between the starts of clients, so that they do not all dial at once.
 const APART: Duration = Duration::from_millis(2);
 
 /// The clients. Dropping it ends their tasks.
@@ -35,7 +35,7 @@ pub(crate) struct Fleet {
     _runtime: Runtime,
 }
 
-/// One client, as its task and the check share it.
+/// The state of one client, shared by its task and the check.
 struct Shared {
     seen: Mutex<Seen>,
 }
@@ -46,12 +46,12 @@ impl Shared {
     }
 }
 
-/// Whether clients talk.
+/// Whether clients send.
 #[derive(Default)]
 struct Flow(AtomicBool);
 
 impl Fleet {
-    /// Clients that dial these addresses, the next one where one fails.
+    /// Clients with these addresses: if one fails, they dial the next.
     pub(crate) fn start(urls: &[String]) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let flow = Arc::<Flow>::default();
@@ -71,7 +71,7 @@ impl Fleet {
         Ok(Self { seen, flow, begun, _runtime: runtime })
     }
 
-    /// Since the start, as all times that are written down.
+    /// The time since the start, as in all records.
     pub(crate) fn elapsed(&self) -> Duration {
         clock::now() - self.begun
     }
@@ -80,12 +80,12 @@ impl Fleet {
         self.flow.0.store(whether, Ordering::Relaxed);
     }
 
-    /// What each client has seen.
+    /// The record of each client.
     pub(crate) fn each(&self) -> impl Iterator<Item = MutexGuard<'_, Seen>> {
         self.seen.iter().map(|shared| shared.lock())
     }
 
-    /// Waits until so it is with every client.
+    /// Waits until this holds for every client.
     pub(crate) fn wait(
         &self,
         what: &str,
@@ -111,7 +111,7 @@ impl Fleet {
         }
     }
 
-    /// Everyone is connected and subscribed for the first time.
+    /// Waits until all clients are connected and subscribed.
     pub(crate) fn assemble(&self) -> Result<()> {
         self.wait("subscribed", Duration::from_secs(30), |seen| seen.subscribed > 0)
     }
@@ -122,7 +122,7 @@ fn channel_of(id: usize) -> String {
     format!("room-{}", id % CHANNELS)
 }
 
-/// The whole fleet's dials since then, as times after it, in order.
+/// When the clients dialed after `since`, in order, counted from there.
 pub(crate) fn dials_since(fleet: &Fleet, since: Duration) -> Vec<Duration> {
     let mut dials: Vec<Duration> = Vec::new();
     for seen in fleet.each() {

@@ -1,24 +1,24 @@
-//! What a fleet saw, against what it must have seen: everything once, in order, and the same as the
-//! store.
+//! Compares what a fleet received with what was sent: everything once, in order, and the same as in
+//! the store.
 
 use std::{collections::BTreeMap, fmt, thread, time::Duration};
 
 use super::{CHANNELS, CLIENTS, Fleet, Seen, channel_of};
 use crate::{Result, redis::Redis};
 
-/// For what is still on its way when the last message was sent.
+/// How long the last messages may travel.
 const SETTLE: Duration = Duration::from_secs(20);
-/// Long enough for a message that comes twice to come.
+/// Long enough for a duplicate to arrive.
 const LINGER: Duration = Duration::from_secs(1);
-/// So many faults are told in full.
+/// The maximum number of faults that are printed.
 const TOLD: usize = 5;
 
-/// What a check was about.
+/// What a check sent and found.
 #[derive(Default)]
 pub(crate) struct Totals {
     /// To channels.
     said: usize,
-    /// To the server itself.
+    /// Without a channel.
     asked: usize,
     delivered: usize,
     resumed: u64,
@@ -51,7 +51,7 @@ impl Fleet {
     /// Waits until everything has arrived, and judges it.
     pub(crate) fn judge(&self, redis: &Redis) -> Result<Totals> {
         self.talk(false);
-        // Whoever had just decided to say something has said it.
+        // Clients that were about to send have sent.
         thread::sleep(LINGER);
         let mut said = BTreeMap::<String, usize>::new();
         for (id, seen) in self.each().enumerate() {
@@ -111,7 +111,7 @@ impl Fleet {
     }
 }
 
-/// One client's own messages and what it read, against what the store has of its channel.
+/// Compares what one client sent and received with what the store has of its channel.
 fn own_faults(id: usize, seen: &Seen, kept: &[(u64, String)]) -> Vec<String> {
     let mut faults = Vec::new();
     if seen.acknowledged != seen.sent {

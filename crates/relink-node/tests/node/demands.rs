@@ -8,7 +8,7 @@ use relink_v1::ClientFrame;
 
 use crate::support::{Cluster, Short, lobby, nodes, nodes_with, secs};
 
-/// One client that subscribes again and again: to one channel, to many, and out again.
+/// One client that subscribes again and again to one channel, then to many, and unsubscribes.
 #[test]
 fn the_application_is_asked_for_few_permissions_at_a_time() {
     let mut cluster = nodes(1);
@@ -49,7 +49,7 @@ fn look_ups(cluster: &Cluster) -> usize {
     cluster.env.held.iter().filter(is_read).count()
 }
 
-/// Each time from another place: no two look-ups are the same.
+/// Each subscription starts at another position, so that no two look-ups are the same.
 #[test]
 fn the_store_is_asked_few_things_at_a_time_for_one_client() {
     let mut cluster = nodes(1);
@@ -91,7 +91,7 @@ fn a_store_that_is_down_is_not_asked_more_by_a_client_that_asks_again() {
     assert_eq!(cluster.heard(id), ["subscribed 0 false"]);
 }
 
-/// What is asked for one client does not hold up another one.
+/// The requests of one client do not delay those of another.
 #[test]
 fn a_client_that_left_takes_no_place_and_its_questions_are_still_shared() {
     let mut cluster = nodes(1);
@@ -153,14 +153,14 @@ fn a09_a_member_that_may_not_come_again_leaves() {
     assert_eq!(cluster.heard(bob), ["left ada"]);
 }
 
-/// Answers the oldest question.
+/// Answers the oldest request.
 fn answer_next(cluster: &mut Cluster, fails: bool) {
     let (node, question, what) = cluster.next_request().expect("a question");
     let answer = if fails { Err("down".to_owned()) } else { Ok(cluster.ask_store(what)) };
     cluster.give(node, NodeInput::Answered { question, answer });
 }
 
-/// The store fails at the first words, and is asked with others meanwhile.
+/// The store fails to store the first presence text, and is sent a second one meanwhile.
 #[test]
 fn a09_the_last_words_of_a_member_hold() {
     let mut cluster = nodes(1);
@@ -221,7 +221,7 @@ fn the_tokens_of_channels_are_bounded_in_bytes() {
     assert_eq!(cluster.close_code(id), None);
 }
 
-/// A channel that nobody wrote to counts for the user whose subscription began it.
+/// A channel without publications counts for the user whose subscription created it.
 #[test]
 fn w09_who_subscribes_to_ever_new_channels_is_refused_and_nobody_else() {
     let history = HistoryConfig::default().with_user_bytes(5_200);

@@ -49,7 +49,7 @@ fn w12_a_shutdown_sends_everyone_away_with_1001_and_cleans_up() {
     assert!(cluster.watched(0).is_empty() && cluster.node(0).connections() == 0);
     assert!(matches!(cluster.take_node_events().last(), Some(NodeEvent::Drained)));
     let id = cluster.open(0);
-    assert_eq!(cluster.close_code(id), Some(1001), "nobody comes in any more");
+    assert_eq!(cluster.close_code(id), Some(1001), "new connections are refused");
     assert!(
         cluster
             .peer(id)
@@ -70,7 +70,7 @@ fn w12_a_node_that_lingers_serves_those_whose_turn_has_not_come() {
         |cluster: &Cluster| ids.iter().filter(|id| cluster.close_code(**id).is_none()).count();
     assert_eq!(open(&cluster), 3, "the first one leaves at once");
     let late = cluster.open(0);
-    assert_eq!(cluster.close_code(late), Some(1001), "nobody comes in any more");
+    assert_eq!(cluster.close_code(late), Some(1001), "new connections are refused");
     cluster.send(ids[3], 1, "still here");
     assert!(cluster.take(ids[3]).contains(&ServerFrame::Ack { serial: 1 }));
     cluster.advance(secs(1));

@@ -1,6 +1,6 @@
-//! Clients that keep to the protocol, and around them everything fails: links, news, the store, a
-//! slow socket. In the end every message was published once and in order, and every reader has seen
-//! one sequence without a hole.
+//! Clients that keep to the protocol while everything around them fails: links, store events, the
+//! store, a slow socket. In the end every message was published once and in order, and every reader
+//! has seen one sequence without a gap.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -33,7 +33,8 @@ enum Step {
         client: usize,
         node: usize,
     },
-    /// Answers one of the open questions: well, not at all, or after it was done.
+    /// Answers one of the open requests: with its result, with an error, or with an error although
+    /// it was carried out.
     Store {
         which: usize,
         how: u8,
@@ -81,32 +82,32 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A client as the protocol wants it.
+/// A client that keeps to the protocol, written independently of relink.
 #[derive(Default)]
 struct Client {
     link: Option<(usize, ConnectionId)>,
     welcome: bool,
-    /// What is not acknowledged is still to be sent again.
+    /// Unacknowledged messages have not been sent again yet.
     begins: bool,
     resume: Option<Resume>,
     sent: u64,
     acked: u64,
     unacked: VecDeque<(u64, String)>,
-    /// Where it is in the lobby, and what it has seen there.
+    /// Its position in the lobby, and what it has read there.
     place: Option<Position>,
     seen: Vec<String>,
     own: Vec<String>,
     publications: u64,
 }
 
-struct Storm {
+struct DeliveryJudge {
     cluster: Cluster,
     clients: Vec<Client>,
-    /// Connections that their clients have lost, and their nodes have not heard so.
+    /// Connections that are lost, which their nodes have not noticed.
     lost: Vec<ConnectionId>,
 }
 
-impl Storm {
+impl DeliveryJudge {
     fn new() -> Self {
         let history = HistoryConfig::default().with_session_ttl(secs(100_000));
         let config = NodeConfig::default()
@@ -130,7 +131,7 @@ impl Storm {
         self.hang_up_closed();
     }
 
-    /// A connection that a node has closed is gone, once what was said before is read.
+    /// Drops the connections that nodes have closed, after reading what was sent before the close.
     fn hang_up_closed(&mut self) {
         for client in 0..CLIENTS {
             let Some((_, id)) = self.clients[client].link else { continue };
@@ -192,7 +193,8 @@ impl Storm {
             let (serial, channel) = (Some(serial), Some(lobby()));
             self.say(client, &ClientFrame::Message { serial, channel, payload: text.into() });
         } else if self.clients[client].link.is_some() {
-            // Nobody reads it: it is lost with the link, which is one more way to lose a link.
+            // The node does not read: the message is lost with the link, which is one more way to
+            // lose a link.
             self.hang_up(client, true);
         }
     }
@@ -219,8 +221,8 @@ impl Storm {
         }
     }
 
-    /// Sends again what is not acknowledged, when all that came with the welcome is read: before,
-    /// the node may not read.
+    /// Sends unacknowledged messages again, after everything that came with the welcome is read:
+    /// before that, the node may not read.
     fn begin(&mut self, client: usize) {
         let it = &mut self.clients[client];
         if !std::mem::take(&mut it.begins) {
@@ -291,7 +293,7 @@ impl Storm {
         true
     }
 
-    /// Takes what the store tells a node.
+    /// Takes the store events that wait for a node.
     fn events_for(&mut self, node: usize, most: usize) -> Vec<Task> {
         let held = std::mem::take(&mut self.cluster.env.held);
         let mut taken = Vec::new();
@@ -356,7 +358,7 @@ impl Storm {
         }
     }
 
-    /// Nothing fails any more.
+    /// No more faults: everything is carried out until all clients are done.
     fn calm(&mut self) {
         for node in 0..NODES {
             self.give(node, NodeInput::StoreEvent(StoreEvent::Lagged));
@@ -405,7 +407,7 @@ impl Storm {
     }
 }
 
-/// Each message goes to the lobby, and back to its sender.
+/// Publishes each message in the lobby, and returns it to its sender.
 fn twice(session: &SessionId, _: Option<Channel>, message: Message) -> Handled {
     let lobby = (Stream::Channel(lobby()), message.clone());
     Ok(vec![lobby, (Stream::Session(session.clone()), message)])
@@ -422,13 +424,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
     #[test]
     fn i26_whatever_fails_each_message_is_published_once_in_order_and_seen_by_all(steps in vec(step(), 1..300)) {
-        let mut storm = Storm::new();
+        let mut judge = DeliveryJudge::new();
         for step in steps {
-            storm.step(step);
+            judge.step(step);
         }
-        storm.calm();
-        let lobby = storm.lobby();
-        for (number, client) in storm.clients.iter().enumerate() {
+        judge.calm();
+        let lobby = judge.lobby();
+        for (number, client) in judge.clients.iter().enumerate() {
             prop_assert!(client.unacked.is_empty(), "client {number} waits for acks");
             let theirs: Vec<_> = lobby.iter().filter(|text| text.starts_with(&format!("{number}/"))).cloned().collect();
             let sent: Vec<_> = (1..=client.sent).map(|serial| format!("{number}/{serial}")).collect();

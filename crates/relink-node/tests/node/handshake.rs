@@ -127,7 +127,7 @@ fn m06_one_connection_too_many_is_told_to_wait_for_30_s() {
     cluster.hello(id, "ada", None);
     let frame = cluster.peer(id).closed.clone().expect("closed");
     assert_eq!((frame.code.0, frame.reason.as_str()), (4010, "retry-after=30s"));
-    // Whoever comes back replaces its own connection, and is none too many.
+    // A client that comes back replaces its own connection, so it is not one too many.
     assert!(cluster.come_back(0, "ada", &session).1.resumed);
     assert_eq!(cluster.close_code(first), Some(4009));
     let id = cluster.open(0);

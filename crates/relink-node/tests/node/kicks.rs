@@ -1,4 +1,4 @@
-//! A user who is kicked: at every node, connected or not, and whatever is under way.
+//! Kicking a user: at every node, connected or not, with messages and requests under way.
 
 use relink::{CloseCode, CloseFrame};
 use relink_node::{NodeInput, StoreRequest};
@@ -41,7 +41,7 @@ fn m07_a_kick_closes_the_connections_at_all_nodes_with_its_code() {
         cluster.take(*id);
     }
     cluster.take(bob);
-    // Ada has no connection at this one.
+    // Ada has no connection at this node.
     kick(&mut cluster, 2, "ada");
     for id in ids {
         assert_eq!(cluster.close_code(id), Some(4012));
@@ -152,7 +152,7 @@ fn m07_a_resume_that_a_kick_overtakes_begins_a_new_session() {
         cluster.hold(TaskKind::Store);
         let back = cluster.open(0);
         cluster.hello(back, "ada", resumes.then_some(session));
-        // The store has answered, but this node does not hear of the session yet.
+        // The store has answered, but the answer has not reached this node.
         let (node, question, what) = cluster.next_request().expect("a question");
         let answer = cluster.ask_store(what);
         cluster.stop_holding(TaskKind::Store);

@@ -1,5 +1,5 @@
-//! A node, two nodes, and their store, with scripted clients in virtual time. A name with a number
-//! fulfils that requirement or proves that invariant.
+//! A node, two nodes, and their store, with scripted clients in virtual time. A number in a test
+//! name is that of the requirement or invariant that the test proves.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test picks the variants that it is about")]
 

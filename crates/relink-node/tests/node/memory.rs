@@ -1,4 +1,4 @@
-//! The store in memory: against a naive one that keeps everything for ever and looks at all of it.
+//! The store in memory, compared with a naive one that keeps everything and searches all of it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -177,7 +177,7 @@ fn a_stream_that_was_forgotten_comes_back_in_another_epoch() {
     let (again, missed) = since(&mut history, &stream, Some(top), at(secs(602)));
     assert_ne!(top.epoch, again.epoch);
     assert_eq!(missed, None);
-    // One that is watched is not forgotten.
+    // A watched stream is not forgotten.
     history.watch(stream.clone());
     history.handle_timeout(at(secs(5000)));
     assert_eq!(
@@ -324,7 +324,7 @@ proptest! {
         let mut now = Instant::ORIGIN;
         let name = |number: u8| session(&format!("s{number}"));
         let place = |number: u8| channel(&format!("c{number}"));
-        // Watched, so that no stream is dropped and its offsets count on.
+        // All streams are watched, so that none is dropped and offsets go on.
         (0..3).for_each(|number| history.watch(place(number)));
         for step in steps {
             match step {
@@ -415,7 +415,7 @@ proptest! {
             history.handle_timeout(now);
             prop_assert!(history.poll_timeout().is_none_or(|at| at > now));
         }
-        // Members came and left in turns, and only those who were there.
+        // Members joined and left alternately, and only members left.
         let mut present: BTreeMap<(Channel, String), bool> = BTreeMap::new();
         while let Some(news) = history.poll_news() {
             match news {
@@ -433,7 +433,7 @@ proptest! {
         for number in 0..2 {
             let channel = Channel::from(format!("c{number}"));
             let members = history.answer(StoreRequest::Members { channel }, now + secs(1000));
-            prop_assert_eq!(members, StoreResponse::Members(Vec::new()), "nobody is left behind");
+            prop_assert_eq!(members, StoreResponse::Members(Vec::new()), "no member is left behind");
         }
         prop_assert!(history.streams() <= 3, "those that are watched");
         (0..3).for_each(|number| history.unwatch(&place(number)));

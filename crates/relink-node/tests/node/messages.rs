@@ -1,4 +1,4 @@
-//! What clients send: once, in order, acknowledged when it is stored.
+//! Messages of clients: handled once, in order, and acknowledged when they are stored.
 
 use relink_node::{NodeConfig, NodeEvent, NodeInput, StoreRequest};
 use relink_sim::cluster::{Outcome, TaskKind};

@@ -1,4 +1,4 @@
-//! Anything, in any order, at any time (I32).
+//! Any input, in any order, at any time.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ enum Step {
     Hang(u64, u16),
     Alive(u64),
     Arriving(u64),
-    /// Does the next things that are asked for, in one order or another.
+    /// Ends one of the waiting tasks, well or with a failure.
     Do {
         which: usize,
         well: bool,
@@ -35,7 +35,7 @@ enum Step {
     Publish(u8),
     Kick,
     Drain,
-    /// Forward, or backward.
+    /// Time passes by this many milliseconds; negative ones are a clock that goes back.
     Pass(i64),
     Write(u64, u8),
 }
@@ -59,13 +59,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-struct Chaos {
+struct RandomInputs {
     cluster: Cluster,
-    /// Ids that were used: one is never used again.
+    /// How often each slot was connected again: no connection id is used twice.
     reconnects: [u64; 4],
 }
 
-impl Chaos {
+impl RandomInputs {
     fn new(config: NodeConfig) -> Self {
         let mut cluster = Cluster::new(1, config);
         cluster.env.identify = |token| match token {
@@ -80,9 +80,9 @@ impl Chaos {
             cluster.hold(kind);
         }
         cluster.advance(secs(100));
-        let mut chaos = Self { cluster, reconnects: [0; 4] };
-        (0..4).for_each(|slot| chaos.add_peer(slot));
-        chaos
+        let mut inputs = Self { cluster, reconnects: [0; 4] };
+        (0..4).for_each(|slot| inputs.add_peer(slot));
+        inputs
     }
 
     fn add_peer(&mut self, slot: u64) {
@@ -100,7 +100,7 @@ impl Chaos {
         self.cluster.give(0, input);
     }
 
-    /// The session that was asked for as the nth.
+    /// The nth session that was requested.
     fn session(&self, nth: usize) -> Option<SessionId> {
         let created = self.cluster.env.requests.iter().filter_map(|request| match request {
             StoreRequest::Create { session, .. } => Some(session.clone()),
@@ -140,7 +140,7 @@ impl Chaos {
         let held = &mut self.cluster.env.held;
         let Some(task) = held.remove(which.min(held.len().saturating_sub(1))) else { return };
         match task.detail.clone() {
-            // Now and then a store that makes no sense.
+            // Sometimes the store answers with a response to another request.
             TaskDetail::Store { id: question, request, .. } if !well && which == 8 => {
                 self.cluster.ask_store(request);
                 self.give(NodeInput::Answered { question, answer: Ok(StoreResponse::Done) });
@@ -160,7 +160,7 @@ impl Chaos {
         match step {
             Step::Open(slot) => {
                 let id = self.id(slot);
-                // Also under an id that stands, or that the node has closed.
+                // The id may be in use, or closed by the node.
                 self.add_peer(slot);
                 let user = (slot == 3).then(|| "ada".into());
                 self.give(NodeInput::Opened { id, user });
@@ -213,7 +213,7 @@ impl Chaos {
         }
     }
 
-    /// News that nobody made.
+    /// A store event about something that did not happen.
     fn rumour(&self, which: u8, offset: u64) -> StoreEvent {
         let stream = Stream::Channel(Channel::from(format!("c{}", which % 2)));
         let session = self.session(usize::from(which));
@@ -252,28 +252,28 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
     #[test]
     fn i32_no_input_in_any_order_breaks_a_node(steps in vec(step(), 1..400)) {
-        let mut chaos = Chaos::new(small());
+        let mut inputs = RandomInputs::new(small());
         for step in steps {
-            chaos.step(step);
-            let stats = chaos.cluster.node(0).stats();
+            inputs.step(step);
+            let stats = inputs.cluster.node(0).stats();
             prop_assert!(stats.outbound_bytes < 4 * 60_000, "bounded");
             prop_assert!(stats.unhandled < 400, "bounded");
-            prop_assert!(chaos.cluster.node(0).connections() <= 4);
+            prop_assert!(inputs.cluster.node(0).connections() <= 4);
         }
-        // Everybody goes, and all that was asked is answered: nothing stays behind.
+        // All connections end and all requests are answered: the node keeps nothing.
         for slot in 0..4 {
-            chaos.step(Step::Hang(slot, 1000));
+            inputs.step(Step::Hang(slot, 1000));
         }
         for _ in 0..3000 {
-            chaos.work(0, true);
-            if chaos.cluster.env.held.is_empty() {
-                let Some(at) = chaos.cluster.node(0).poll_timeout() else { break };
-                chaos.cluster.advance(at - chaos.cluster.now());
+            inputs.work(0, true);
+            if inputs.cluster.env.held.is_empty() {
+                let Some(at) = inputs.cluster.node(0).poll_timeout() else { break };
+                inputs.cluster.advance(at - inputs.cluster.now());
             }
         }
-        prop_assert_eq!(chaos.cluster.node(0).connections(), 0);
-        prop_assert_eq!(chaos.cluster.node(0).poll_timeout(), None);
-        prop_assert_eq!(chaos.cluster.node(0).stats().unhandled, 0);
-        prop_assert_eq!(chaos.cluster.node(0).stats().outbound_bytes, 0);
+        prop_assert_eq!(inputs.cluster.node(0).connections(), 0);
+        prop_assert_eq!(inputs.cluster.node(0).poll_timeout(), None);
+        prop_assert_eq!(inputs.cluster.node(0).stats().unhandled, 0);
+        prop_assert_eq!(inputs.cluster.node(0).stats().outbound_bytes, 0);
     }
 }

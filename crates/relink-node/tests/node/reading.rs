@@ -1,5 +1,5 @@
-//! When a connection is read: a slow application, a peer that takes no answers, and one that is
-//! gone meanwhile.
+//! When a connection is read: a slow application, a peer that does not read its answers, and one
+//! that is gone meanwhile.
 
 use relink::Channel;
 use relink_node::{LivenessConfig, NodeAction, NodeConfig, NodeInput};
@@ -115,7 +115,7 @@ fn what_the_application_has_begun_is_finished_and_counts_after_a_resume() {
         }
         cluster.advance(secs(3));
     }
-    assert_eq!(cluster.env.handled.len(), 1, "it is not begun anew");
+    assert_eq!(cluster.env.handled.len(), 1, "it is not started again");
     cluster.release(TaskKind::Handle);
     assert_eq!(cluster.heard(id).last().expect("an ack"), "ack 5");
     assert_eq!(commits(&cluster.env.requests), [1, 2, 3, 4, 5]);
@@ -334,8 +334,7 @@ fn what_a_client_has_not_sent_again_takes_no_connections_place() {
     assert_eq!(commits(&cluster.env.requests), [1]);
 }
 
-/// A client that reads nothing and subscribes: what the node may read of it is honest, whatever it
-/// is answered.
+/// A client that subscribes and reads nothing: the node stops reading it, whatever the answers are.
 #[test]
 fn a_slow_reader_with_many_channels_is_not_blamed_for_the_answers() {
     let config = NodeConfig::default().with_max_outbound_bytes(16 << 10);

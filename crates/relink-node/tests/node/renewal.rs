@@ -1,4 +1,4 @@
-//! A fresh token puts in question what the old one allowed.
+//! A fresh token: what the old one allowed is authorized again.
 
 use relink::Channel;
 use relink::session::Secret;
@@ -88,7 +88,7 @@ fn i28_a_renewal_asks_about_a_few_channels_at_a_time_and_about_all_of_them() {
     assert_eq!(cluster.heard(ada), vec!["unsubscribed channel_not_authorized"; 100]);
 }
 
-/// The application was asked with what the old token said, and answers after the new one came.
+/// The application was asked with the old token, and answers after the new one came.
 #[test]
 fn i28_a_subscription_under_way_is_asked_about_again() {
     let mut cluster = nodes(1);
@@ -105,7 +105,7 @@ fn i28_a_subscription_under_way_is_asked_about_again() {
     assert_eq!(cluster.heard(ada), ["subscribed 0 true", "unsubscribed channel_not_authorized"]);
 }
 
-/// What is refused was about a subscription that is over.
+/// The refusal is for a subscription that has ended.
 #[test]
 fn i28_a_late_refusal_does_not_end_a_subscription_that_began_anew() {
     let mut cluster = nodes(1);

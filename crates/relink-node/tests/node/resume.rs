@@ -72,7 +72,7 @@ fn i25_late_words_of_the_old_transport_change_nothing() {
 fn i25_the_old_node_cannot_end_a_session_that_has_moved_on() {
     let mut cluster = nodes(2);
     let (old, session) = cluster.join(0, "ada");
-    // The old node does not hear of it in time.
+    // The old node learns of it late.
     cluster.env.are_store_events_lost = true;
     let (new, _) = cluster.come_back(1, "ada", &session);
     cluster.send(old, 1, "from the grave");
@@ -159,8 +159,8 @@ fn s06_direct_messages_that_were_missed_come_right_after_the_welcome() {
     assert_eq!(cluster.heard(new), ["own 1: me one", "own 2: two"]);
 }
 
-/// Another process goes on with the session: it knows of no message in flight, and its own begin
-/// after what is stored.
+/// Another process goes on with the session: it knows no message in flight, and its serials begin
+/// after the stored ones.
 #[test]
 fn i25_what_is_under_way_at_a_take_over_does_not_stand_for_what_comes_after_it() {
     let mut cluster = nodes(1);
@@ -323,8 +323,7 @@ fn what_was_under_way_here_before_the_session_went_elsewhere_is_forgotten() {
     assert_eq!(commits(&cluster.env.requests), [1, 2], "the late result is nothing any more");
 }
 
-/// The store was away for longer than its sessions last: who is connected must not go on without
-/// one.
+/// The store was away for longer than sessions last: connected clients must not go on without one.
 #[test]
 fn i25_a_client_whose_session_is_gone_is_told_even_if_it_says_nothing() {
     let mut cluster = nodes(1);

@@ -1,4 +1,4 @@
-//! What a client can make a server keep.
+//! Bounds on what one client can make a server keep.
 
 use relink::session::Member;
 use relink::{Channel, Instant, Message};
@@ -38,8 +38,7 @@ fn one_client_that_fills_channel_after_channel_is_refused_and_the_others_are_not
     assert!(cluster.store().bytes() < 120_000, "{}", cluster.store().bytes());
     cluster.send(ada, 1, "heard");
     assert_eq!(cluster.heard(ada), ["ack 1"]);
-    // The serials are taken in: nothing comes again after a return, and it is known what was
-    // refused.
+    // The serials are committed: nothing is sent again after a return, and the refusals are known.
     cluster.hang_up(mallory, 1006);
     let (mallory, welcome) = cluster.come_back(0, "mallory", &session);
     assert_eq!((welcome.received, welcome.rejected.len()), (30, 20));
@@ -108,12 +107,13 @@ fn a_room_that_is_full_is_seen_by_those_who_are_not_listed() {
     cluster.unsubscribe(bob, &lobby());
     assert_eq!(cluster.heard(eve), ["left bob"]);
     cluster.unsubscribe(eve, &lobby());
-    assert_eq!(cluster.heard(ada), ["left bob"], "nobody leaves who was not there");
+    assert_eq!(cluster.heard(ada), ["left bob"], "only members leave");
     cluster.be_seen(eve, &lobby(), "");
     assert_eq!(cluster.heard(ada), ["joined eve"], "there was room");
 }
 
-/// Seven hundred come one after the other and break off, each with as many words as it may.
+/// Seven hundred members join one after the other and lose their links, each with a presence text
+/// of the maximum length.
 #[test]
 fn a_room_that_strangers_filled_is_open_and_its_list_is_small() {
     let mut cluster = nodes(1);
@@ -138,7 +138,7 @@ fn a_room_that_strangers_filled_is_open_and_its_list_is_small() {
     cluster.take(ada);
     cluster.unsubscribe(ada, &lobby());
     cluster.be_seen(ada, &lobby(), "hello");
-    assert!(cluster.heard(ada).contains(&"members ada".to_owned()), "nobody lingers");
+    assert!(cluster.heard(ada).contains(&"members ada".to_owned()), "no member lingers");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn where_all_streams_are_watched_a_further_one_is_refused() {
     assert_eq!(
         history.answer(publish(room(195)), now),
         StoreResponse::Full(Full::Store),
-        "whoever says it"
+        "whoever publishes it"
     );
     assert_eq!(history.bytes(), 195 * 512);
     history.unwatch(&room(3));

@@ -1,4 +1,4 @@
-//! Messages that are too large: what is published, and what one client takes.
+//! Messages that are too large to be published, or too large for one client.
 
 use relink::protocol::Rejection;
 use relink::session::{Problem, Secret};
@@ -8,7 +8,7 @@ use relink_v1::{ClientFrame, Codec, Encoding, ServerFrame, Welcome, limits};
 
 use crate::support::{Cluster, Short, lobby, nodes, nodes_with, top};
 
-/// Says hello as a client that takes so many bytes.
+/// Sends the hello of a client that accepts messages of at most this many bytes.
 fn hello(cluster: &mut Cluster, id: ConnectionId, resume: Option<Resume>, max_message: u64) {
     let token = Some(Secret::from("ada"));
     cluster.say(id, &ClientFrame::Hello { token, resume, max_message: Some(max_message) });
@@ -18,7 +18,7 @@ fn large(cluster: &mut Cluster, letter: &str, length: usize) {
     cluster.announce(0, &letter.repeat(length));
 }
 
-/// The lengths instead of the words.
+/// What a client received, with lengths instead of texts.
 fn heard(cluster: &mut Cluster, id: ConnectionId) -> Vec<String> {
     let short = |words: String| match words.split_once(": ") {
         Some((place, text)) if text.len() > 20 => format!("{place}: {} bytes", text.len()),
@@ -168,7 +168,7 @@ fn what_is_too_large_to_be_published_is_refused_whoever_wants_it() {
 #[test]
 fn whatever_a_default_client_may_send_a_default_node_may_publish_and_a_default_client_takes() {
     let config = NodeConfig::default();
-    // Each byte of it takes six in JSON.
+    // Each of its bytes takes six in JSON.
     let worst = Message::from("\u{1}".repeat(config.max_message));
     let stream = Stream::Channel("\u{1}".repeat(limits::CHANNEL).into());
     assert_eq!(config.may_publish(&stream, &worst), Ok(()));

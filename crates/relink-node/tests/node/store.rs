@@ -1,4 +1,4 @@
-//! A store that is away, slow, or answers into the void.
+//! A store that is unavailable, slow, or whose answers come too late.
 
 use relink_node::{NodeEvent, NodeInput, StoreRequest, StoreResponse};
 

@@ -1,4 +1,5 @@
-//! Reading channels: one sequence without a hole, whatever happens to news, sockets and the store.
+//! Reading channels: one sequence without a gap, whatever happens to store events, sockets and the
+//! store.
 
 use relink::{Message, Position};
 use relink_node::StoreEvent;
@@ -72,7 +73,7 @@ fn news_that_overtake_an_answer_are_not_lost() {
     cluster.subscribe(id, &lobby(), None);
     let (node, question, what) = cluster.next_request().expect("a question");
     let old = cluster.ask_store(what);
-    // The store has answered; before the answer is here, there are news.
+    // The store has answered; an event of the store overtakes the answer.
     cluster.stop_holding(TaskKind::Store);
     cluster.announce(0, "in between");
     cluster.give(node, NodeInput::Answered { question, answer: Ok(old) });
@@ -130,7 +131,7 @@ fn a_history_that_is_lost_under_way_is_told_by_another_subscribed() {
     cluster.subscribe(id, &lobby(), None);
     cluster.announce(0, "one");
     cluster.heard(id);
-    // The store starts anew.
+    // The store has lost everything and begins another epoch.
     *cluster.store_mut() =
         relink_node::MemoryStore::new(HistoryConfig::default(), 99).expect("valid");
     cluster.announce(0, "first of another history");

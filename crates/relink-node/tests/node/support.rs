@@ -31,7 +31,7 @@ pub(crate) fn nodes_with(nodes: usize, config: NodeConfig) -> Cluster {
     cluster
 }
 
-/// A token is the name of its user, but for a few that are none.
+/// A token is the name of its user, except for a few that are not valid.
 fn identify(token: Option<&Secret>) -> Result<String, CloseFrame> {
     match token.map(Secret::expose) {
         None | Some("forged") => Err(CloseFrame::new(CloseCode::INVALID_TOKEN, "no valid token")),
@@ -51,14 +51,14 @@ fn apply(session: &SessionId, channel: Option<Channel>, message: Message) -> Han
     }
 }
 
-/// Why a welcome is not to the session that was asked for.
+/// Why a resume was refused.
 pub(crate) fn refusal(welcome: &Welcome) -> Option<&str> {
     welcome.refused.as_ref().map(|problem| &*problem.name)
 }
 
 /// Short forms for what most tests do.
 pub(crate) trait Short {
-    /// A message to the lobby.
+    /// Sends a message to the lobby.
     fn send(&mut self, id: ConnectionId, serial: u64, text: &str);
     /// The application publishes in the lobby.
     fn announce(&mut self, node: usize, text: &str);

@@ -1,4 +1,4 @@
-//! A token ends while its client stays connected.
+//! A token expires while its client stays connected.
 
 use relink::session::Secret;
 use relink_node::{ConnectionId, NodeConfig, NodeInput};
@@ -22,7 +22,7 @@ fn m06_a_connection_whose_token_is_over_is_closed_with_4002_and_its_session_last
     cluster.advance(secs(1));
     assert_eq!(cluster.close_code(id), Some(4002));
     assert_eq!(cluster.heard(id), ["error token_expired"]);
-    assert_eq!(cluster.close_code(other), None, "nobody said that this one ends");
+    assert_eq!(cluster.close_code(other), None, "this token has no known end");
     assert!(cluster.come_back(0, "ada", &resume).1.resumed);
 }
 
@@ -58,7 +58,7 @@ fn m06_where_a_fresh_token_is_being_looked_at_the_answer_decides() {
         cluster.give(0, NodeInput::Message { id, message: renew });
         assert_eq!(cluster.env.waiting(TaskKind::Identify), 1);
         cluster.advance(secs(5));
-        assert_eq!(cluster.close_code(id), None, "nobody has answered yet");
+        assert_eq!(cluster.close_code(id), None, "the application has not answered yet");
         if let Some(after) = after {
             ends(&mut cluster, id, Some(after));
         }
@@ -83,5 +83,5 @@ fn m06_the_deadline_of_a_long_token_does_not_outlive_its_connection_for_long() {
     ends(&mut cluster, id, Some(100_000));
     cluster.hang_up(id, 1000);
     cluster.advance(secs(3_600));
-    assert_eq!(cluster.node(0).poll_timeout(), None, "nobody is here");
+    assert_eq!(cluster.node(0).poll_timeout(), None, "there are no connections");
 }

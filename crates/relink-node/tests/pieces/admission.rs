@@ -1,4 +1,4 @@
-//! Who may connect now, and when the others may.
+//! Which connections are admitted now, and when the others may try again.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -45,7 +45,7 @@ fn w20_whoever_comes_back_when_told_is_let_in() {
     assert_eq!(
         (now, refusals),
         (at(40_000), 80),
-        "20 at once, 80 more at two a second, nobody refused twice"
+        "20 at once, 80 more at two a second, none refused twice"
     );
 }
 
@@ -237,8 +237,8 @@ fn i32_senseless_configurations_are_refused_and_survived() {
 }
 
 proptest! {
-    /// Beside a model that counts admissions: never more than the burst and the refill allow, and
-    /// never a refusal while there is one to give.
+    /// Compared with a model that counts admissions: never more than burst and refill allow, and no
+    /// refusal before that.
     #[test]
     fn w20_admissions_are_exactly_what_the_buckets_hold(
         steps in prop::collection::vec((0_u64..300, 0_u32..4), 1..400),
@@ -268,7 +268,7 @@ proptest! {
     }
 }
 
-/// A bucket as one would draw it: it drips once per refill from the moment it is no longer full.
+/// A token bucket, simulated drop by drop: one per refill from the moment it is no longer full.
 #[derive(Clone, Copy)]
 struct Drops {
     rate: Rate,
@@ -292,7 +292,7 @@ impl Drops {
     }
 }
 
-/// Uses up the burst of an address; returns what so many after that are told.
+/// Uses up the burst of an address; returns the delays of this many refusals after it.
 fn refusals(door: &mut Door, address: u32, refused: usize, now: Instant) -> Vec<Duration> {
     let asked = core::iter::repeat_with(|| door.admit(Some(address), now));
     asked.filter_map(Result::err).map(|refused| refused.retry_after).take(refused).collect()

@@ -1,5 +1,5 @@
-//! When the clients of a node that shuts down come back. The clients are real links, so their own
-//! spread is in it.
+//! When the clients of a node that shuts down come back. The clients are real links, with their own
+//! jitter.
 
 use core::ops::Range;
 use core::time::Duration;
@@ -12,8 +12,8 @@ use relink_node::{Drain, DrainConfig};
 
 use crate::support::{at, millis, secs};
 
-/// Ten thousand, each with 200 a second to go to: 20 in a tenth of a second. What is above that is
-/// chance: the clients' own spread makes the arrivals independent of each other.
+/// Ten thousand clients and a capacity of 200 a second: 20 in a tenth of a second on average. More
+/// is chance, as the jitter of the clients makes their arrivals independent of each other.
 #[test]
 fn w12_the_fullest_tenth_of_a_second_holds_at_most_twice_what_can_be_taken() {
     for fleet in 0..5 {
@@ -34,8 +34,8 @@ fn w12_the_fullest_tenth_of_a_second_holds_at_most_twice_what_can_be_taken() {
     }
 }
 
-/// A small fleet and a low capacity: ten in a tenth of a second, where chance would weigh more than
-/// in a large one.
+/// A small fleet and a low capacity: ten in a tenth of a second, so that chance weighs more than in
+/// a large one.
 #[test]
 fn w12_a_node_that_lingers_hands_its_clients_over_one_by_one() {
     let config = DrainConfig::default().with_capacity_per_second(100).with_linger(secs(20));
@@ -105,7 +105,7 @@ fn w12_a_few_connections_are_back_almost_at_once() {
     assert_eq!(
         hints,
         [1_000, 1_005, 1_010, 1_015, 1_000].map(millis),
-        "one that nobody announced starts over"
+        "an unannounced connection starts over"
     );
     assert_eq!(Drain::new(DrainConfig::default(), 0).next_turn().hint, secs(1));
 }
@@ -145,7 +145,7 @@ fn i32_senseless_configurations_are_refused_and_survived() {
     }
 }
 
-/// When each client is back, in order: it is told in its turn, and closed with 1001.
+/// When each client is back, in order: each is notified in its turn, and closed with 1001.
 fn arrivals(mut drain: Drain, clients: Range<u64>) -> Vec<Duration> {
     let mut arrivals: Vec<_> = clients
         .map(|seed| {
@@ -157,7 +157,7 @@ fn arrivals(mut drain: Drain, clients: Range<u64>) -> Vec<Duration> {
     arrivals
 }
 
-/// How long a link stays away that is told to.
+/// How long a link stays away after this hint.
 fn returns_after(hint: Duration, seed: u64) -> Duration {
     let mut link = Link::new(LinkConfig::default(), 1, Pcg32::seed_from_u64(seed))
         .expect("a valid configuration");
@@ -175,7 +175,7 @@ fn returns_after(hint: Duration, seed: u64) -> Duration {
         .expect("it comes back")
 }
 
-/// Hands in an input; returns what it said about the next attempt.
+/// Handles an input; returns the delay of the next attempt.
 fn give(link: &mut Link<Pcg32>, input: Input, now: Instant) -> Option<Duration> {
     let mut wait = None;
     link.handle(input, now).expect("all actions were taken");
@@ -187,7 +187,7 @@ fn give(link: &mut Link<Pcg32>, input: Input, now: Instant) -> Option<Duration> 
     wait
 }
 
-/// How many of the sorted times fall into the fullest stretch of this width, wherever it lies.
+/// The highest number of the sorted times within any window of this width.
 fn fullest(times: &[Duration], width: Duration) -> usize {
     let mut first = 0;
     let mut most = 0;

@@ -53,7 +53,7 @@ fn w10_the_work_grows_with_the_connections_and_not_with_what_they_say() {
     for key in 0..CONNECTIONS {
         liveness.watch(key, now + millis(u64::from(key % 30_000)));
     }
-    // Every second a thirtieth of them speaks up; and one of them never stops talking.
+    // Every second a thirtieth of them is heard; and one of them all the time.
     let mut second = 0;
     while now < minutes_10 {
         now = now + secs(1);
@@ -98,7 +98,7 @@ fn i10_a_process_that_slept_gives_everybody_one_more_check() {
         "{:?}",
         found[0]
     );
-    assert_eq!((found.len(), liveness.len()), (999, 1), "whoever spoke up lives");
+    assert_eq!((found.len(), liveness.len()), (999, 1), "connections that were heard are alive");
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn i32_the_ends_of_time_and_senseless_numbers_are_survived() {
 }
 
 proptest! {
-    /// Beside a model that knows nothing but when each connection was last heard.
+    /// Compared with a model that only knows when each connection was last heard.
     #[test]
     fn w10_nobody_is_found_too_soon_or_too_late(
         steps in prop::collection::vec((0_u64..4_000, 0_u8..8, 0_u8..4), 1..400),
@@ -183,7 +183,7 @@ proptest! {
                     let heard = model.remove(&key).expect("only who is watched is found");
                     prop_assert!(now - heard >= secs(30), "{key} too soon");
                 }
-                prop_assert!(model.values().all(|heard| now - *heard < secs(40)), "somebody was not found");
+                prop_assert!(model.values().all(|heard| now - *heard < secs(40)), "a dead connection was not found");
             }
             now = next;
             match what {
@@ -206,10 +206,10 @@ fn run_until<K: Ord + Clone>(liveness: &mut Liveness<K>, end: Instant) {
     }
 }
 
-/// When the next connection is found dead, if nobody says anything.
+/// When the next connection is found dead if none is heard.
 fn next_death<K: Ord + Clone>(liveness: &mut Liveness<K>) -> Instant {
     loop {
-        let due = liveness.poll_timeout().expect("somebody is watched");
+        let due = liveness.poll_timeout().expect("a connection is watched");
         liveness.handle_timeout(due);
         if liveness.poll_dead().is_some() {
             return due;

@@ -6,7 +6,7 @@ use relink::{CloseCode, CloseFrame};
 use relink_node::{Full, NodeConfig, NodeInput, StoreEvent, StoreRequest, StoreResponse, Stream};
 use relink_v1::ClientFrame;
 
-use crate::bench::{Bench, ID, at, failed, is_read, lobby, new_session, read, session};
+use crate::node_probe::{ID, NodeProbe, at, failed, is_read, lobby, new_session, read, session};
 use crate::render::{Chapter, Input, OVER, Spot};
 
 pub(crate) fn chapter() -> Chapter {
@@ -17,30 +17,30 @@ found out one after the other. What is left to write after a close is not a stat
 }
 
 const SPOTS: [Spot; 7] = [
-    ("silent", || Bench::new(NodeConfig::default())),
+    ("silent", || NodeProbe::new(NodeConfig::default())),
     ("is identified", || greeted(None)),
     ("begins a session", || {
-        let mut bench = greeted(None);
-        bench.identified();
-        bench
+        let mut probe = greeted(None);
+        probe.identified();
+        probe
     }),
     ("resumes a session", || {
-        let mut bench = greeted(Some(1));
-        bench.identified();
-        bench
+        let mut probe = greeted(Some(1));
+        probe.identified();
+        probe
     }),
     ("finds its place", || {
-        let mut bench = greeted(Some(1));
-        bench.identified();
-        bench.answer(is_resume, new_session(1));
-        bench
+        let mut probe = greeted(Some(1));
+        probe.identified();
+        probe.answer(is_resume, new_session(1));
+        probe
     }),
-    ("live", || Bench::welcome(NodeConfig::default())),
+    ("live", || NodeProbe::welcome(NodeConfig::default())),
     ("live, and told to go", || {
-        let mut bench = Bench::welcome(NodeConfig::default());
-        message(&mut bench);
-        bench.give(NodeInput::Drain);
-        bench
+        let mut probe = NodeProbe::welcome(NodeConfig::default());
+        message(&mut probe);
+        probe.give(NodeInput::Drain);
+        probe
     }),
 ];
 
@@ -69,14 +69,14 @@ const INPUTS: [Input; 28] = [
         it.give(NodeInput::Message { id: ID, message: "{".into() });
         true
     }),
-    ("application: it is ada", Bench::identified),
+    ("application: it is ada", NodeProbe::identified),
     ("application: the token is bad", |it| {
         let was = it.is_identifying;
         let result = Err(CloseFrame::from(CloseCode::INVALID_TOKEN));
         it.give(NodeInput::Identified { id: ID, result });
         was
     }),
-    ("application: handled", Bench::handled),
+    ("application: handled", NodeProbe::handled),
     ("store: a session", |it| it.answer(is_create, new_session(0))),
     ("store: the session", |it| it.answer(is_resume, new_session(1))),
     ("store: another user's", |it| {
@@ -123,20 +123,20 @@ const INPUTS: [Input; 28] = [
     ("lost, 1006", |it| it.close(CloseCode::ABNORMAL)),
 ];
 
-fn greeted(resume: Option<u64>) -> Bench {
-    let mut bench = Bench::new(NodeConfig::default());
-    hello(&mut bench, resume);
-    bench
+fn greeted(resume: Option<u64>) -> NodeProbe {
+    let mut probe = NodeProbe::new(NodeConfig::default());
+    hello(&mut probe, resume);
+    probe
 }
 
-fn hello(bench: &mut Bench, resume: Option<u64>) -> bool {
-    bench.hello(resume.map(|offset| at(1, offset)));
+fn hello(probe: &mut NodeProbe, resume: Option<u64>) -> bool {
+    probe.hello(resume.map(|offset| at(1, offset)));
     true
 }
 
-fn message(bench: &mut Bench) -> bool {
+fn message(probe: &mut NodeProbe) -> bool {
     let (serial, channel, payload) = (Some(1), Some(lobby()), "text".into());
-    bench.say(ClientFrame::Message { serial, channel, payload });
+    probe.say(ClientFrame::Message { serial, channel, payload });
     true
 }
 
@@ -148,18 +148,18 @@ fn is_resume(request: &StoreRequest) -> bool {
     matches!(request, StoreRequest::Resume { .. })
 }
 
-fn state(bench: &Bench) -> &'static str {
-    let [stage, _, _] = bench.node.states(ID, &Stream::Session(session()));
+fn state(probe: &NodeProbe) -> &'static str {
+    let [stage, _, _] = probe.node.states(ID, &Stream::Session(session()));
     let Some(stage) = stage else { return OVER };
     if stage.starts_with("Silent") {
         "silent"
     } else if stage.starts_with("Live") {
-        if bench.is_draining { "live, and told to go" } else { "live" }
-    } else if bench.is_identifying {
+        if probe.is_draining { "live, and told to go" } else { "live" }
+    } else if probe.is_identifying {
         "is identified"
-    } else if bench.is_asked(is_create) {
+    } else if probe.is_asked(is_create) {
         "begins a session"
-    } else if bench.is_asked(is_resume) {
+    } else if probe.is_asked(is_resume) {
         "resumes a session"
     } else {
         "finds its place"

@@ -1,16 +1,16 @@
 //! What each input does to a reader of a stream, to a member's seat, and to a connection, generated
 //! from the code and compared with the committed table.
 //!
-//! A real node is driven into every state and handed every input that can come there.
-//! `docs/transitions-node.txt` says what happens; `just diagram` writes it anew.
+//! A real node is brought into every state and passed every input that can come there.
+//! `docs/transitions-node.txt` says what happens; `just diagram` writes it.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
     reason = "most actions and frames are called by their own names"
 )]
 
-mod bench;
 mod connection;
+mod node_probe;
 mod reader;
 mod render;
 mod seat;
@@ -33,7 +33,7 @@ fn the_committed_table_is_what_the_code_does() {
     let line = differs.unwrap_or(committed.lines().count().min(generated.lines().count()));
     assert!(
         committed == generated,
-        "docs/transitions-node.txt differs from line {}: {:?}; `just diagram` writes it anew",
+        "docs/transitions-node.txt differs from line {}: {:?}; `just diagram` updates it",
         line + 1,
         generated.lines().nth(line)
     );

@@ -5,7 +5,7 @@ use relink::session::Problem;
 use relink_node::{Full, NodeConfig, StoreEvent, StoreRequest, StoreResponse, Stream};
 use relink_v1::ClientFrame;
 
-use crate::bench::{Bench, ID, at, failed, is_read, lobby, new_session, read};
+use crate::node_probe::{ID, NodeProbe, at, failed, is_read, lobby, new_session, read};
 use crate::render::{Chapter, Input, OVER, Spot};
 
 pub(crate) fn channel() -> Chapter {
@@ -23,16 +23,16 @@ is lost for good, so that the session ends with 4100 and the client begins a new
 }
 
 const CHANNEL: [Spot; 8] = [
-    ("not subscribed", || Bench::welcome(NodeConfig::default())),
+    ("not subscribed", || NodeProbe::welcome(NodeConfig::default())),
     ("waits for permission", || subscribed(Some(2))),
     ("seeks, to begin", || allowed(Some(2))),
     ("seeks, to begin now", || allowed(None)),
     ("live", live),
     ("seeks what follows", behind),
     ("seeks, to begin anew", || {
-        let mut bench = behind();
-        bench.answer(is_lookup, read(at(2, 2), None));
-        bench
+        let mut probe = behind();
+        probe.answer(is_lookup, read(at(2, 2), None));
+        probe
     }),
     ("paused", paused),
 ];
@@ -59,7 +59,7 @@ const CHANNEL_INPUTS: [Input; 21] = [
     ("news: 1:5", |it| it.published(Stream::Channel(lobby()), at(1, 5))),
     ("news: 2:1", |it| it.published(Stream::Channel(lobby()), at(2, 1))),
     ("news: lagged", |it| it.news(StoreEvent::Lagged)),
-    ("socket has room", Bench::unstick),
+    ("socket has room", NodeProbe::unstick),
     ("closed, 1000", |it| it.close(CloseCode::NORMAL)),
     ("lost, 1006", |it| it.close(CloseCode::ABNORMAL)),
 ];
@@ -68,15 +68,15 @@ const SESSION: [Spot; 4] = [
     ("waits for the welcome", || resuming(NodeConfig::default())),
     ("live", || resumed(NodeConfig::default())),
     ("seeks what follows", || {
-        let mut bench = resumed(NodeConfig::default());
-        bench.published(bench.own_stream(), at(1, 4));
-        bench
+        let mut probe = resumed(NodeConfig::default());
+        probe.published(probe.own_stream(), at(1, 4));
+        probe
     }),
     ("paused", || {
-        let mut bench = resumed(tight());
-        fill(&mut bench);
-        bench.published(bench.own_stream(), at(1, 3));
-        bench
+        let mut probe = resumed(tight());
+        fill(&mut probe);
+        probe.published(probe.own_stream(), at(1, 3));
+        probe
     }),
 ];
 
@@ -91,7 +91,7 @@ const SESSION_INPUTS: [Input; 13] = [
     ("news: 1:3", |it| it.published(it.own_stream(), at(1, 3))),
     ("news: 1:5", |it| it.published(it.own_stream(), at(1, 5))),
     ("news: lagged", |it| it.news(StoreEvent::Lagged)),
-    ("socket has room", Bench::unstick),
+    ("socket has room", NodeProbe::unstick),
     ("closed, 1000", |it| it.close(CloseCode::NORMAL)),
     ("lost, 1006", |it| it.close(CloseCode::ABNORMAL)),
 ];
@@ -100,78 +100,78 @@ fn is_lookup(request: &StoreRequest) -> bool {
     matches!(request, StoreRequest::Read { stream: Stream::Channel(_), limit, .. } if *limit > 1)
 }
 
-/// One message fills the queue.
+/// One message fills the outbound queue.
 fn tight() -> NodeConfig {
     NodeConfig::default().with_max_outbound_bytes(1)
 }
 
-fn subscribe(bench: &mut Bench, since: Option<u64>) -> bool {
+fn subscribe(probe: &mut NodeProbe, since: Option<u64>) -> bool {
     let since = since.map(|offset| at(1, offset));
     let (channel, token, presence) = (lobby(), None, None);
-    bench.say(ClientFrame::Subscribe { channel, since, token, presence });
+    probe.say(ClientFrame::Subscribe { channel, since, token, presence });
     true
 }
 
-fn subscribed(since: Option<u64>) -> Bench {
-    let mut bench = Bench::welcome(NodeConfig::default());
-    subscribe(&mut bench, since);
-    bench
+fn subscribed(since: Option<u64>) -> NodeProbe {
+    let mut probe = NodeProbe::welcome(NodeConfig::default());
+    subscribe(&mut probe, since);
+    probe
 }
 
-fn allowed(since: Option<u64>) -> Bench {
-    let mut bench = subscribed(since);
-    bench.authorize(Ok(()));
-    bench
+fn allowed(since: Option<u64>) -> NodeProbe {
+    let mut probe = subscribed(since);
+    probe.authorize(Ok(()));
+    probe
 }
 
-fn live() -> Bench {
-    let mut bench = allowed(Some(2));
-    bench.answer(is_lookup, read(at(1, 2), Some(&[])));
-    bench
+fn live() -> NodeProbe {
+    let mut probe = allowed(Some(2));
+    probe.answer(is_lookup, read(at(1, 2), Some(&[])));
+    probe
 }
 
-fn behind() -> Bench {
-    let mut bench = live();
-    bench.published(Stream::Channel(lobby()), at(1, 4));
-    bench
+fn behind() -> NodeProbe {
+    let mut probe = live();
+    probe.published(Stream::Channel(lobby()), at(1, 4));
+    probe
 }
 
-fn fill(bench: &mut Bench) {
-    bench.is_stuck = true;
-    bench.say(ClientFrame::Heartbeat { nonce: 1, sent: 0 });
+fn fill(probe: &mut NodeProbe) {
+    probe.is_stuck = true;
+    probe.say(ClientFrame::Heartbeat { nonce: 1, sent: 0 });
 }
 
-fn paused() -> Bench {
-    let mut bench = Bench::welcome(tight());
-    subscribe(&mut bench, Some(2));
-    bench.authorize(Ok(()));
-    bench.answer(is_lookup, read(at(1, 2), Some(&[])));
-    fill(&mut bench);
-    bench.published(Stream::Channel(lobby()), at(1, 3));
-    bench
+fn paused() -> NodeProbe {
+    let mut probe = NodeProbe::welcome(tight());
+    subscribe(&mut probe, Some(2));
+    probe.authorize(Ok(()));
+    probe.answer(is_lookup, read(at(1, 2), Some(&[])));
+    fill(&mut probe);
+    probe.published(Stream::Channel(lobby()), at(1, 3));
+    probe
 }
 
-fn resuming(config: NodeConfig) -> Bench {
-    let mut bench = Bench::new(config);
-    bench.hello(Some(at(1, 2)));
-    bench.identified();
-    bench.answer(|it| matches!(it, StoreRequest::Resume { .. }), new_session(1));
-    bench
+fn resuming(config: NodeConfig) -> NodeProbe {
+    let mut probe = NodeProbe::new(config);
+    probe.hello(Some(at(1, 2)));
+    probe.identified();
+    probe.answer(|it| matches!(it, StoreRequest::Resume { .. }), new_session(1));
+    probe
 }
 
-fn resumed(config: NodeConfig) -> Bench {
-    let mut bench = resuming(config);
-    bench.answer(is_read, read(at(1, 2), Some(&[])));
-    bench
+fn resumed(config: NodeConfig) -> NodeProbe {
+    let mut probe = resuming(config);
+    probe.answer(is_read, read(at(1, 2), Some(&[])));
+    probe
 }
 
-fn channel_state(bench: &Bench) -> &'static str {
-    let [_, reader, _] = bench.node.states(ID, &Stream::Channel(lobby()));
+fn channel_state(probe: &NodeProbe) -> &'static str {
+    let [_, reader, _] = probe.node.states(ID, &Stream::Channel(lobby()));
     state(reader.as_deref(), "not subscribed")
 }
 
-fn own_state(bench: &Bench) -> &'static str {
-    let [_, reader, _] = bench.node.states(ID, &bench.own_stream());
+fn own_state(probe: &NodeProbe) -> &'static str {
+    let [_, reader, _] = probe.node.states(ID, &probe.own_stream());
     state(reader.as_deref(), OVER)
 }
 

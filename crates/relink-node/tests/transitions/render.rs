@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::bench::Bench;
+use crate::node_probe::NodeProbe;
 
-/// The state of what is no more.
+/// The state of something that has ended.
 pub(crate) const OVER: &str = "over";
 
 /// One kind of thing that has states.
@@ -27,10 +27,10 @@ pub(crate) struct Row {
 }
 
 /// Hands in an input, if it can come now. Returns false if it cannot.
-pub(crate) type Input = (&'static str, fn(&mut Bench) -> bool);
+pub(crate) type Input = (&'static str, fn(&mut NodeProbe) -> bool);
 
-/// How a state is called, and a node in which something is in that state.
-pub(crate) type Spot = (&'static str, fn() -> Bench);
+/// The name of a state, and a function that makes a node in it.
+pub(crate) type Spot = (&'static str, fn() -> NodeProbe);
 
 impl Chapter {
     pub(crate) fn new(
@@ -38,15 +38,15 @@ impl Chapter {
         about: &'static str,
         spots: &[Spot],
         inputs: &[Input],
-        name: fn(&Bench) -> &'static str,
+        name: fn(&NodeProbe) -> &'static str,
     ) -> Self {
         let state = |(expected, make): &Spot| {
             assert_eq!(name(&make()), *expected, "{title}");
             let row = |(input, give): &Input| {
-                let mut bench = make();
-                bench.take_words();
-                let came = give(&mut bench);
-                let (next, does) = (name(&bench), bench.take_words());
+                let mut probe = make();
+                probe.take_words();
+                let came = give(&mut probe);
+                let (next, does) = (name(&probe), probe.take_words());
                 came.then_some(Row { input, next, does })
             };
             State { name: expected, rows: inputs.iter().filter_map(row).collect() }

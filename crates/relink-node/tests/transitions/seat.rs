@@ -1,11 +1,11 @@
-//! A seat among the members of a channel, and how much of the list it has seen.
+//! A seat among the members of a channel, and how much of the list it was sent.
 
 use relink::CloseCode;
 use relink::session::MemberChange;
 use relink_node::{Full, NodeConfig, StoreEvent, StoreRequest, StoreResponse, Stream};
 use relink_v1::ClientFrame;
 
-use crate::bench::{Bench, ID, at, failed, lobby, member, read};
+use crate::node_probe::{ID, NodeProbe, at, failed, lobby, member, read};
 use crate::render::{Chapter, Input, Spot};
 
 pub(crate) fn chapter() -> Chapter {
@@ -16,30 +16,30 @@ at a time while the socket has room; changes while the socket is full are left o
 }
 
 const SPOTS: [Spot; 8] = [
-    ("no seat", || Bench::welcome(tight())),
+    ("no seat", || NodeProbe::welcome(tight())),
     ("asked for", wanted),
     ("joins", joining),
     ("waits for the list", waiting),
     ("is told the list", || {
-        let mut bench = waiting();
-        bench.is_stuck = true;
-        bench.answer(is_members, members(40));
-        bench
+        let mut probe = waiting();
+        probe.is_stuck = true;
+        probe.answer(is_members, members(40));
+        probe
     }),
     ("is told an outdated list", || {
-        let mut bench = waiting();
-        bench.is_stuck = true;
-        bench.answer(is_members, members(40));
-        joins(&mut bench);
-        bench
+        let mut probe = waiting();
+        probe.is_stuck = true;
+        probe.answer(is_members, members(40));
+        joins(&mut probe);
+        probe
     }),
     ("has seen the list", seen),
     ("has missed a change", || {
-        let mut bench = seen();
-        bench.is_stuck = true;
-        bench.say(ClientFrame::Heartbeat { nonce: 1, sent: 0 });
-        joins(&mut bench);
-        bench
+        let mut probe = seen();
+        probe.is_stuck = true;
+        probe.say(ClientFrame::Heartbeat { nonce: 1, sent: 0 });
+        joins(&mut probe);
+        probe
     }),
 ];
 
@@ -57,7 +57,7 @@ const INPUTS: [Input; 16] = [
         it.news(StoreEvent::MemberChanged { channel, change: MemberChange::Left(member) })
     }),
     ("news: lagged", |it| it.news(StoreEvent::Lagged)),
-    ("socket has room", Bench::unstick),
+    ("socket has room", NodeProbe::unstick),
     ("client: subscribe, with a seat", |it| subscribe(it, true)),
     ("client: subscribe, without one", |it| subscribe(it, false)),
     ("client: unsubscribe", |it| {
@@ -68,7 +68,7 @@ const INPUTS: [Input; 16] = [
     ("lost, 1006", |it| it.close(CloseCode::ABNORMAL)),
 ];
 
-/// One message fills the queue.
+/// One message fills the outbound queue.
 fn tight() -> NodeConfig {
     NodeConfig::default().with_max_outbound_bytes(1)
 }
@@ -90,47 +90,47 @@ fn members(count: usize) -> Result<StoreResponse, String> {
     Ok(StoreResponse::Members(members.collect()))
 }
 
-fn subscribe(bench: &mut Bench, with_seat: bool) -> bool {
+fn subscribe(probe: &mut NodeProbe, with_seat: bool) -> bool {
     let (channel, since, token) = (lobby(), Some(at(1, 2)), None);
     let presence = with_seat.then(|| "here".into());
-    bench.say(ClientFrame::Subscribe { channel, since, token, presence });
+    probe.say(ClientFrame::Subscribe { channel, since, token, presence });
     true
 }
 
-fn joins(bench: &mut Bench) -> bool {
-    bench.news(StoreEvent::MemberChanged {
+fn joins(probe: &mut NodeProbe) -> bool {
+    probe.news(StoreEvent::MemberChanged {
         channel: lobby(),
         change: MemberChange::Joined(member("99", 1)),
     })
 }
 
-fn wanted() -> Bench {
-    let mut bench = Bench::welcome(tight());
-    subscribe(&mut bench, true);
-    bench.authorize(Ok(()));
-    bench
+fn wanted() -> NodeProbe {
+    let mut probe = NodeProbe::welcome(tight());
+    subscribe(&mut probe, true);
+    probe.authorize(Ok(()));
+    probe
 }
 
-fn joining() -> Bench {
-    let mut bench = wanted();
-    bench.answer(is_lookup, read(at(1, 2), Some(&[])));
-    bench
+fn joining() -> NodeProbe {
+    let mut probe = wanted();
+    probe.answer(is_lookup, read(at(1, 2), Some(&[])));
+    probe
 }
 
-fn waiting() -> Bench {
-    let mut bench = joining();
-    bench.answer(is_join, Ok(StoreResponse::Joined { join: "1".into() }));
-    bench
+fn waiting() -> NodeProbe {
+    let mut probe = joining();
+    probe.answer(is_join, Ok(StoreResponse::Joined { join: "1".into() }));
+    probe
 }
 
-fn seen() -> Bench {
-    let mut bench = waiting();
-    bench.answer(is_members, members(1));
-    bench
+fn seen() -> NodeProbe {
+    let mut probe = waiting();
+    probe.answer(is_members, members(1));
+    probe
 }
 
-fn state(bench: &Bench) -> &'static str {
-    let [_, _, seat] = bench.node.states(ID, &Stream::Channel(lobby()));
+fn state(probe: &NodeProbe) -> &'static str {
+    let [_, _, seat] = probe.node.states(ID, &Stream::Channel(lobby()));
     let Some(seat) = seat else { return "no seat" };
     let names = [
         ("Seat", "asked for"),

@@ -10,7 +10,7 @@ use relink::rand_core::{Rng, SeedableRng};
 use relink_profiles::{ALL, managed_websocket, metered};
 use relink_sim::{OnDial, millis, secs};
 
-use crate::support::Rig;
+use crate::support::ProfileSim;
 
 #[test]
 fn w23_a_fleet_that_lost_its_server_does_not_come_back_at_the_same_moment() {
@@ -21,14 +21,14 @@ fn w23_a_fleet_that_lost_its_server_does_not_come_back_at_the_same_moment() {
         }
         let mut by_tenth = BTreeMap::<u128, u32>::new();
         for seed in 0..400 {
-            let mut rig = Rig::seeded(profile, config, seed);
-            rig.stable();
-            let lost = rig.outage();
-            // By the fifth attempt the fleet has forgotten when it lost its server.
-            while rig.dialled_after(lost).len() < 5 {
-                rig.next_dial();
+            let mut sim = ProfileSim::seeded(profile, config, seed);
+            sim.stable();
+            let lost = sim.outage();
+            // By the fifth attempt, jitter has spread the fleet whatever the moment of the loss.
+            while sim.dialled_after(lost).len() < 5 {
+                sim.next_dial();
             }
-            let fifth = rig.dialled_after(lost)[4];
+            let fifth = sim.dialled_after(lost)[4];
             *by_tenth.entry(fifth.as_millis() / 100).or_default() += 1;
         }
         let fullest = by_tenth.values().max().unwrap();
@@ -37,8 +37,7 @@ fn w23_a_fleet_that_lost_its_server_does_not_come_back_at_the_same_moment() {
     }
 }
 
-/// Everything that a network does, by dice: loss of whole transports, silence, refusals, deploys,
-/// partitions, sleep.
+/// Random faults of a network: lost transports, silence, refusals, deploys, partitions, sleep.
 #[test]
 fn w21_it_comes_through_loss_latency_deploys_and_partitions() {
     for profile in [&managed_websocket::PROFILE_PROSE, &metered::PROFILE] {
@@ -46,35 +45,35 @@ fn w21_it_comes_through_loss_latency_deploys_and_partitions() {
             let mut config = (profile.config)();
             config.link.budget.max_attempts = None;
             config.link.budget.breaker = None;
-            let mut rig = Rig::seeded(profile, config, seed);
+            let mut sim = ProfileSim::seeded(profile, config, seed);
             let mut dice = Pcg32::seed_from_u64(seed);
-            rig.up();
+            sim.up();
             for _ in 0..60 {
                 match dice.next_u32() % 8 {
-                    0 => rig.peer().reset(),               // a connection is lost
-                    1 => rig.peer().silence(),             // packets are, and nobody says so
-                    2 => rig.peer().close(1001),           // a rolling deploy
-                    3 => rig.peer().on_dial(OnDial::Hold), // a partition that swallows
-                    4 => rig.peer().on_dial(OnDial::Refuse(Failure::Unreachable)), // one that answers
-                    5 => rig.hint(Hint::Online),
-                    6 => rig.sleep(secs(u64::from(dice.next_u32() % 600))),
-                    _ => rig.peer().on_dial(OnDial::Accept),
+                    0 => sim.peer().reset(),               // a connection is lost
+                    1 => sim.peer().silence(),             // packets are, and nobody says so
+                    2 => sim.peer().close(1001),           // a rolling deploy
+                    3 => sim.peer().on_dial(OnDial::Hold), // a partition that swallows
+                    4 => sim.peer().on_dial(OnDial::Refuse(Failure::Unreachable)), // one that answers
+                    5 => sim.hint(Hint::Online),
+                    6 => sim.sleep(secs(u64::from(dice.next_u32() % 600))),
+                    _ => sim.peer().on_dial(OnDial::Accept),
                 }
-                rig.handshake();
-                rig.advance(millis(u64::from(dice.next_u32() % 20_000)));
-                rig.peer().accept();
-                rig.handshake();
+                sim.handshake();
+                sim.advance(millis(u64::from(dice.next_u32() % 20_000)));
+                sim.peer().accept();
+                sim.handshake();
             }
-            // The network is well again: it is found again, in bounded time.
-            rig.peer().on_dial(OnDial::Accept);
-            let well = rig.now();
-            while !rig.state().is_usable() {
-                if !rig.next_dial() {
+            // The network works again: the link reconnects in bounded time.
+            sim.peer().on_dial(OnDial::Accept);
+            let well = sim.now();
+            while !sim.state().is_usable() {
+                if !sim.next_dial() {
                     panic!("{} gave up with seed {seed}", profile.name);
                 }
-                rig.handshake();
+                sim.handshake();
             }
-            assert!(rig.now() - well <= secs(120), "{} took {:?}", profile.name, rig.now() - well);
+            assert!(sim.now() - well <= secs(120), "{} took {:?}", profile.name, sim.now() - well);
         }
     }
 }

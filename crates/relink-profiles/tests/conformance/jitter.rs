@@ -19,7 +19,7 @@ fn draws(window: Window, seed: u64) -> Vec<Duration> {
     (0..DRAWS).map(|_| window.draw(&mut rng)).collect()
 }
 
-/// How far from even the draws lie over the window.
+/// Chi-square of the draws against an even distribution over the window.
 fn chi_square(window: Window, draws: &[Duration]) -> f64 {
     let width = (window.to - window.from).as_secs_f64();
     let mut buckets = [0_u32; BUCKETS];
@@ -61,8 +61,8 @@ fn every_delay_is_drawn_evenly_over_its_window() {
         let seconds: Vec<f64> = draws.iter().map(Duration::as_secs_f64).collect();
         let mean = seconds.iter().sum::<f64>() / DRAWS as f64;
         let middle = window.from.as_secs_f64() + width / 2.0;
-        // The mean of so many even draws is off by a third of a percent of the width; five times
-        // that is never seen.
+        // The standard error of the mean of this many even draws is a third of a percent of the
+        // width; five times that is not seen by chance.
         assert!((mean - middle).abs() < width * 0.012, "the mean of {what} is {mean}");
         let variance =
             seconds.iter().map(|second| (second - mean).powi(2)).sum::<f64>() / DRAWS as f64;

@@ -14,7 +14,7 @@ use relink_profiles::managed_websocket::PROFILE;
 use relink_sim::{OnDial, millis, secs};
 use relink_testing::managed_websocket::{ConnectionManager, Received};
 
-use crate::support::Rig;
+use crate::support::ProfileSim;
 
 fn at(seconds: u64) -> Instant {
     Instant::from_origin(secs(seconds))
@@ -24,7 +24,7 @@ fn manager() -> ConnectionManager<u32> {
     ConnectionManager::new(LivenessConfig::default(), 1_000_000).unwrap()
 }
 
-/// Lets the manager look at its connections until `end`; who was dead, and when.
+/// Lets the manager check its connections until `end`; returns which were dead, and when.
 fn watch(manager: &mut ConnectionManager<u32>, end: u64) -> Vec<(u64, u32, CloseFrame)> {
     let mut dead = Vec::new();
     while let Some(now) = manager.poll_timeout().filter(|now| *now <= at(end)) {
@@ -44,20 +44,20 @@ fn w09_every_new_connection_is_greeted() {
     assert_eq!(hello.as_text(), Some(expected));
     assert_eq!((manager.id(&1), manager.len()), (Some("srv-1"), 1));
 
-    // And the client hears it: its heartbeats carry the id, and the server answers them.
-    let mut rig = Rig::new(&PROFILE);
-    rig.up();
-    rig.peer().send(hello);
-    rig.advance(secs(15));
-    let heartbeat = rig.heard().pop().unwrap();
+    // The client received it: its heartbeats carry the id, and the server answers them.
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.up();
+    sim.peer().send(hello);
+    sim.advance(secs(15));
+    let heartbeat = sim.heard().pop().unwrap();
     assert!(heartbeat.contains(r#""connectionId":"srv-1""#));
     let Received::Heartbeat(answer) = manager.received(&1, heartbeat.into(), at(20)) else {
         panic!("a heartbeat")
     };
     assert_eq!(answer.as_text(), Some(r#"{"type":"heartbeat_ack","timestamp":1020000}"#));
-    rig.peer().send(answer);
-    rig.advance(secs(14));
-    assert!(rig.state().is_usable());
+    sim.peer().send(answer);
+    sim.advance(secs(14));
+    assert!(sim.state().is_usable());
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn w10_a_connection_silent_for_30_s_is_closed_with_4000() {
         dead.extend(watch(&mut manager, second));
     }
     let frame = CloseFrame::new(CloseCode(4000), "Heartbeat timeout");
-    assert_eq!(dead, [(30, 2, frame)], "at the check of 30 s, and nobody who says something");
+    assert_eq!(dead, [(30, 2, frame)], "at the check of 30 s, and none that was heard");
     assert_eq!(manager.len(), 1);
 }
 
@@ -107,11 +107,11 @@ fn w11_what_cannot_be_read_closes_that_connection_with_1003_and_no_other() {
     let fine = r#"{"text":"hello"}"#;
     assert_eq!(manager.received(&2, fine.into(), at(1)), Received::Data(fine.into()));
 
-    // The client takes 1003 for good.
-    let mut rig = Rig::new(&PROFILE);
-    rig.stable();
-    rig.peer().close(1003);
-    assert_eq!(rig.word(), "FAILED");
+    // For the client, 1003 is final.
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.stable();
+    sim.peer().close(1003);
+    assert_eq!(sim.word(), "FAILED");
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn w12_a_shutdown_closes_all_with_1001_and_cleans_up() {
 
 #[test]
 fn w15_a_session_goes_on_at_another_node() {
-    // The store outlives the node that asks it.
+    // The store outlives the node that uses it.
     let mut store = MemoryStore::new(HistoryConfig::default(), 7).unwrap();
     let session = || "session-1".into();
     let own = || Stream::Session(session());
@@ -147,10 +147,10 @@ fn w15_a_session_goes_on_at_another_node() {
         publications: vec![(own(), text.into())],
     };
     assert_eq!(store.answer(publish("seen"), at(1)), StoreResponse::Done);
-    // The first node is gone; what is meant for the client is written all the same.
+    // The first node is gone; a publication for the client is stored all the same.
     assert_eq!(store.answer(publish("missed"), at(2)), StoreResponse::Done);
 
-    // Another node takes the session up.
+    // Another node resumes the session.
     let resumed =
         store.answer(StoreRequest::Resume { session: session(), user: "ada".into() }, at(60));
     assert!(
@@ -173,21 +173,21 @@ fn w15_a_session_goes_on_at_another_node() {
 
 #[test]
 fn w16_durations_attempts_latencies_and_depths_are_counted() {
-    let mut rig = Rig::new(&PROFILE);
-    rig.up();
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.up();
     for delay in [20, 40, 60, 80] {
-        rig.advance(secs(15));
-        rig.advance(millis(delay));
-        rig.peer().send(r#"{"type":"heartbeat_ack","timestamp":1}"#);
+        sim.advance(secs(15));
+        sim.advance(millis(delay));
+        sim.peer().send(r#"{"type":"heartbeat_ack","timestamp":1}"#);
     }
-    rig.outage();
+    sim.outage();
     for number in 0..7 {
-        rig.send(format!("{number}")).unwrap();
+        sim.send(format!("{number}")).unwrap();
     }
-    rig.advance(secs(8));
-    rig.peer().on_dial(OnDial::Accept);
-    rig.next_dial();
-    let stats = *rig.machine().stats();
+    sim.advance(secs(8));
+    sim.peer().on_dial(OnDial::Accept);
+    sim.next_dial();
+    let stats = *sim.machine().stats();
     assert_eq!((stats.connected_for.count(), stats.disconnects), (1, 1));
     assert!(stats.connected_for.quantile(50).unwrap() >= secs(60), "how long connections lasted");
     assert_eq!((stats.dials, stats.failed_attempts), (5, 3), "attempts");
@@ -207,11 +207,11 @@ fn w20_the_client_limits_its_own_attempts() {
     config.link.budget.rate = Rate { burst: 3, refill: secs(10) };
     config.outbox = OutboxConfig::default();
     config.link.backoff = config.link.backoff.with_cap(secs(1)).with_curve_cap(None);
-    let mut rig = Rig::with(&PROFILE, config);
-    rig.up();
-    let lost = rig.outage();
-    rig.advance(secs(100));
-    let dials = rig.dialled_after(lost).len();
+    let mut sim = ProfileSim::with(&PROFILE, config);
+    sim.up();
+    let lost = sim.outage();
+    sim.advance(secs(100));
+    let dials = sim.dialled_after(lost).len();
     assert!((11..=13).contains(&dials), "two of the burst, then one in 10 s: {dials}");
 }
 

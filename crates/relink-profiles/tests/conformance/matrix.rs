@@ -90,7 +90,7 @@ fn the_matrix_in_the_documentation_is_this_one() {
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         committed == generated,
-        "docs/conformance.md is not what the tests say; write it anew: {UPDATE}"
+        "docs/conformance.md is not what the tests say; update it: {UPDATE}"
     );
 }
 

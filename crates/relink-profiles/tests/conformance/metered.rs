@@ -12,7 +12,7 @@ use relink::{
 use relink_profiles::metered::{PROFILE, TOKEN_PROVIDER_ERROR, config, error_name};
 use relink_sim::{OnDial, Tokens, millis, secs};
 
-use crate::support::{Rig, drawn, summed};
+use crate::support::{ProfileSim, drawn, summed};
 
 fn with_tokens() -> SessionConfig {
     let mut config = config();
@@ -20,10 +20,10 @@ fn with_tokens() -> SessionConfig {
     config
 }
 
-fn shown(rig: &mut Rig) -> Vec<StatusChange> {
+fn shown(sim: &mut ProfileSim) -> Vec<StatusChange> {
     let shown =
         |event: &Event| if let Event::StatusChange(shown) = event { Some(*shown) } else { None };
-    rig.events().iter().filter_map(shown).collect()
+    sim.events().iter().filter_map(shown).collect()
 }
 
 #[test]
@@ -46,28 +46,28 @@ fn m01_from_half_a_second_doubled_to_30_s_give_or_take_a_fifth() {
             (18_000, 30_000),
         ]
     );
-    let mut rig = Rig::new(&PROFILE);
-    rig.stable();
-    let lost = rig.outage();
-    while rig.dialled_after(lost).len() < 12 {
-        rig.next_dial();
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.stable();
+    let lost = sim.outage();
+    while sim.dialled_after(lost).len() < 12 {
+        sim.next_dial();
     }
     let delays = drawn(backoff, 12);
-    assert_eq!(rig.dialled_after(lost), summed(&delays), "the delays of the seed");
-    assert_eq!(rig.delays()[..12], delays[..]);
+    assert_eq!(sim.dialled_after(lost), summed(&delays), "the delays of the seed");
+    assert_eq!(sim.delays()[..12], delays[..]);
 }
 
 #[test]
 fn m02_the_provider_is_called_before_every_connection() {
-    let mut rig = Rig::with(&PROFILE, with_tokens());
-    rig.tokens(Tokens::Grant(Some(secs(86_400))));
-    rig.up();
+    let mut sim = ProfileSim::with(&PROFILE, with_tokens());
+    sim.tokens(Tokens::Grant(Some(secs(86_400))));
+    sim.up();
     for _ in 0..4 {
-        rig.peer().reset();
-        rig.up();
+        sim.peer().reset();
+        sim.up();
     }
     let tokens: Vec<_> =
-        rig.dials().iter().map(|dial| dial.token.clone().unwrap().expose().to_owned()).collect();
+        sim.dials().iter().map(|dial| dial.token.clone().unwrap().expose().to_owned()).collect();
     assert_eq!(
         tokens,
         ["token-1", "token-2", "token-3", "token-4", "token-5"],
@@ -80,45 +80,45 @@ fn m03_channels_are_subscribed_again_after_the_welcome_unless_that_is_off() {
     for auto in [true, false] {
         let mut config = config();
         config.subscriptions.resubscribe = auto;
-        let mut rig = Rig::with(&PROFILE, config);
-        rig.up();
-        rig.subscribe("lobby", Subscription::default());
-        rig.subscribe("news", Subscription::default());
+        let mut sim = ProfileSim::with(&PROFILE, config);
+        sim.up();
+        sim.subscribe("lobby", Subscription::default());
+        sim.subscribe("news", Subscription::default());
         assert_eq!(
-            rig.heard(),
+            sim.heard(),
             [
                 r#"{"type":"subscribe","requestId":"1","channel":"lobby"}"#,
                 r#"{"type":"subscribe","requestId":"2","channel":"news"}"#,
             ]
         );
         for request in [1, 2] {
-            rig.peer().send(format!(r#"{{"type":"ack","requestId":"{request}"}}"#));
+            sim.peer().send(format!(r#"{{"type":"ack","requestId":"{request}"}}"#));
         }
-        rig.advance(secs(5));
-        rig.peer().reset();
-        rig.next_dial();
-        assert_eq!(rig.heard(), [] as [&str; 0], "not before the welcome");
-        rig.handshake();
-        let again = rig.heard();
+        sim.advance(secs(5));
+        sim.peer().reset();
+        sim.next_dial();
+        assert_eq!(sim.heard(), [] as [&str; 0], "not before the welcome");
+        sim.handshake();
+        let again = sim.heard();
         assert_eq!(again.len(), if auto { 2 } else { 0 }, "{again:?}");
     }
 }
 
 #[test]
 fn m03_a_channel_that_comes_back_says_that_it_has_a_gap_and_goes_on() {
-    let mut rig = Rig::new(&PROFILE);
-    rig.up();
-    rig.subscribe("lobby", Subscription::default());
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.up();
+    sim.subscribe("lobby", Subscription::default());
     let message = r#"{"type":"message","channel":"lobby","from":"ada","data":1}"#;
-    rig.peer().send(r#"{"type":"ack","requestId":"1"}"#);
-    rig.peer().send(message);
-    rig.peer().send(message);
-    rig.peer().reset();
-    rig.up();
-    rig.skip();
-    rig.peer().send(r#"{"type":"ack","requestId":"2"}"#);
-    rig.peer().send(message);
-    rig.expect(["subscribed to lobby with a gap", r#"received text "{\"type\":\"message\""#]);
+    sim.peer().send(r#"{"type":"ack","requestId":"1"}"#);
+    sim.peer().send(message);
+    sim.peer().send(message);
+    sim.peer().reset();
+    sim.up();
+    sim.skip();
+    sim.peer().send(r#"{"type":"ack","requestId":"2"}"#);
+    sim.peer().send(message);
+    sim.expect(["subscribed to lobby with a gap", r#"received text "{\"type\":\"message\""#]);
 }
 
 #[test]
@@ -129,44 +129,44 @@ fn m04_terminal_codes_are_not_retried() {
         (4012, "account_suspended"),
         (4020, "admin_disconnect"),
     ] {
-        let mut rig = Rig::with(&PROFILE, with_tokens());
-        rig.stable();
-        rig.peer().close(code);
-        rig.advance(secs(86_400));
-        assert_eq!((rig.dials().len(), rig.word(), rig.deadline()), (1, "closed", None), "{code}");
-        let State::Closed(end) = rig.state() else { panic!("{code} is no end") };
+        let mut sim = ProfileSim::with(&PROFILE, with_tokens());
+        sim.stable();
+        sim.peer().close(code);
+        sim.advance(secs(86_400));
+        assert_eq!((sim.dials().len(), sim.word(), sim.deadline()), (1, "closed", None), "{code}");
+        let State::Closed(end) = sim.state() else { panic!("{code} is no end") };
         assert_eq!((error_name(end), end.code()), (name, Some(CloseCode(code))));
     }
 }
 
 #[test]
 fn m05_an_expired_token_leads_to_a_fresh_one() {
-    let mut rig = Rig::with(&PROFILE, with_tokens());
-    rig.stable();
-    rig.peer().close(4002);
-    assert_eq!(rig.word(), "reconnecting");
-    rig.up();
+    let mut sim = ProfileSim::with(&PROFILE, with_tokens());
+    sim.stable();
+    sim.peer().close(4002);
+    assert_eq!(sim.word(), "reconnecting");
+    sim.up();
     let tokens: Vec<_> =
-        rig.dials().iter().map(|dial| dial.token.clone().unwrap().expose().to_owned()).collect();
+        sim.dials().iter().map(|dial| dial.token.clone().unwrap().expose().to_owned()).collect();
     assert_eq!(tokens, ["token-1", "token-2"]);
-    assert!(!rig.events().iter().any(|event| matches!(event, Event::TokenError { .. })));
+    assert!(!sim.events().iter().any(|event| matches!(event, Event::TokenError { .. })));
 }
 
 #[test]
 fn m05_a_stale_token_is_no_hot_loop_and_is_reported() {
-    let mut rig = Rig::with(&PROFILE, with_tokens());
-    rig.stable();
-    let start = rig.now();
-    while !rig.state().is_closed() {
-        rig.peer().close(4002);
-        rig.next_dial();
-        if !rig.state().is_closed() {
-            rig.handshake();
+    let mut sim = ProfileSim::with(&PROFILE, with_tokens());
+    sim.stable();
+    let start = sim.now();
+    while !sim.state().is_closed() {
+        sim.peer().close(4002);
+        sim.next_dial();
+        if !sim.state().is_closed() {
+            sim.handshake();
         }
     }
-    let took = rig.now() - start;
+    let took = sim.now() - start;
     assert!(took >= secs(60), "ten refusals in {took:?}");
-    let reported: Vec<_> = rig
+    let reported: Vec<_> = sim
         .events()
         .iter()
         .filter_map(|event| {
@@ -178,49 +178,49 @@ fn m05_a_stale_token_is_no_hot_loop_and_is_reported() {
         })
         .collect();
     assert_eq!(reported, [3, 4, 5, 6, 7, 8, 9, 10], "from the third on");
-    let State::Closed(end) = rig.state() else { unreachable!() };
+    let State::Closed(end) = sim.state() else { unreachable!() };
     assert_eq!(error_name(end), "token_expired");
 }
 
 #[test]
 fn m06_the_concurrent_cap_has_a_floor_of_30_s_under_every_delay() {
-    let mut rig = Rig::new(&PROFILE);
-    rig.stable();
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.stable();
     for _ in 0..20 {
-        rig.peer().close(4010);
-        rig.hint(Hint::Online);
-        rig.hint(Hint::Wake);
-        rig.next_dial();
-        rig.handshake();
+        sim.peer().close(4010);
+        sim.hint(Hint::Online);
+        sim.hint(Hint::Wake);
+        sim.next_dial();
+        sim.handshake();
     }
-    let waits = rig.delays();
+    let waits = sim.delays();
     assert_eq!(waits.len(), 20);
     assert!(waits.iter().all(|wait| *wait >= secs(30)), "{waits:?}");
     assert!(waits.iter().all(|wait| *wait <= secs(60)), "{waits:?}");
-    // Until it clears …
-    rig.advance(secs(5));
-    assert_eq!(rig.word(), "connected");
+    // Until the limit is lifted …
+    sim.advance(secs(5));
+    assert_eq!(sim.word(), "connected");
     // … or the attempts are used up.
-    let mut rig = Rig::new(&PROFILE);
-    rig.stable();
-    rig.peer().on_dial(OnDial::Flap { after: millis(1), code: CloseCode(4010) });
-    rig.peer().close(4010);
-    rig.advance(secs(2 * 86_400));
-    assert_eq!(rig.state(), State::Closed(ClosedReason::GaveUp(GiveUpReason::Attempts)));
-    assert_eq!(rig.dials().len(), 101);
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.stable();
+    sim.peer().on_dial(OnDial::Flap { after: millis(1), code: CloseCode(4010) });
+    sim.peer().close(4010);
+    sim.advance(secs(2 * 86_400));
+    assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GiveUpReason::Attempts)));
+    assert_eq!(sim.dials().len(), 101);
 }
 
 #[test]
 fn m07_going_away_and_abnormal_are_retried_on_the_normal_curve() {
     let normal = drawn(config().link.backoff, 1)[0];
     for code in [Some(1001), None] {
-        let mut rig = Rig::new(&PROFILE);
-        rig.stable();
+        let mut sim = ProfileSim::new(&PROFILE);
+        sim.stable();
         match code {
-            Some(code) => rig.peer().close(code),
-            None => rig.peer().reset(),
+            Some(code) => sim.peer().close(code),
+            None => sim.peer().reset(),
         }
-        assert_eq!(rig.delays(), [normal], "{code:?}");
+        assert_eq!(sim.delays(), [normal], "{code:?}");
         assert!(normal >= millis(400) && normal <= millis(600));
     }
 }
@@ -230,10 +230,10 @@ fn m08_a_loss_says_at_once_whether_it_is_handled() {
     for (code, handled) in
         [(1001, true), (1006, true), (4002, true), (4010, true), (4001, false), (4020, false)]
     {
-        let mut rig = Rig::with(&PROFILE, with_tokens());
-        rig.stable();
-        rig.peer().close(code);
-        let told = rig.events().iter().find_map(|event| {
+        let mut sim = ProfileSim::with(&PROFILE, with_tokens());
+        sim.stable();
+        sim.peer().close(code);
+        let told = sim.events().iter().find_map(|event| {
             if let Event::Disconnected { code, retry_in, .. } = event {
                 Some((*code, retry_in.is_some()))
             } else {
@@ -260,12 +260,12 @@ fn m09_every_end_has_its_symbolic_name() {
         assert!(!end.advice().is_empty());
     }
     assert_eq!(TOKEN_PROVIDER_ERROR, "TokenProviderError");
-    // Without a provider, an expired token is the end.
-    let mut rig = Rig::new(&PROFILE);
-    rig.stable();
-    rig.peer().close(4002);
+    // Without a provider, an expired token ends the link.
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.stable();
+    sim.peer().close(4002);
     assert_eq!(
-        rig.state(),
+        sim.state(),
         State::Closed(ClosedReason::Stopped {
             reason: StopReason::TOKEN_EXPIRED,
             code: Some(CloseCode(4002))
@@ -275,12 +275,12 @@ fn m09_every_end_has_its_symbolic_name() {
 
 #[test]
 fn m10_failures_of_the_provider_are_told_from_the_third_on_and_retries_go_on() {
-    let mut rig = Rig::with(&PROFILE, with_tokens());
-    rig.stable();
-    rig.tokens(Tokens::Fail);
-    rig.peer().reset();
-    rig.advance(secs(8));
-    rig.expect([
+    let mut sim = ProfileSim::with(&PROFILE, with_tokens());
+    sim.stable();
+    sim.tokens(Tokens::Fail);
+    sim.peer().reset();
+    sim.advance(secs(8));
+    sim.expect([
         "fetch token",
         "dial ws://peer",
         "connected",
@@ -301,54 +301,54 @@ fn m10_failures_of_the_provider_are_told_from_the_third_on_and_retries_go_on() {
         "drop",
         "attempt 4 failed: the token could not be fetched",
     ]);
-    assert_eq!(rig.word(), "reconnecting", "that is for information");
-    rig.tokens(Tokens::Grant(None));
-    rig.up();
-    assert_eq!(rig.word(), "connected");
+    assert_eq!(sim.word(), "reconnecting", "that is for information");
+    sim.tokens(Tokens::Grant(None));
+    sim.up();
+    assert_eq!(sim.word(), "connected");
 }
 
 #[test]
 fn m11_a_hundred_attempts_or_no_limit_and_the_end_is_visible() {
-    let mut rig = Rig::new(&PROFILE);
-    rig.stable();
-    let lost = rig.outage();
-    rig.advance(secs(86_400));
-    assert_eq!(rig.dialled_after(lost).len(), 100);
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.stable();
+    let lost = sim.outage();
+    sim.advance(secs(86_400));
+    assert_eq!(sim.dialled_after(lost).len(), 100);
     let reason = ClosedReason::GaveUp(GiveUpReason::Attempts);
-    assert_eq!(rig.events().last(), Some(&Event::Closed { reason }));
-    assert_eq!(rig.word(), "closed");
+    assert_eq!(sim.events().last(), Some(&Event::Closed { reason }));
+    assert_eq!(sim.word(), "closed");
 
     let mut config = config();
     config.link.budget.max_attempts = None;
-    let mut rig = Rig::with(&PROFILE, config);
-    rig.stable();
-    let lost = rig.outage();
-    rig.advance(secs(86_400));
-    assert!(rig.dialled_after(lost).len() > 2_800, "every 18 to 30 s");
-    assert_eq!(rig.word(), "reconnecting");
+    let mut sim = ProfileSim::with(&PROFILE, config);
+    sim.stable();
+    let lost = sim.outage();
+    sim.advance(secs(86_400));
+    assert!(sim.dialled_after(lost).len() > 2_800, "every 18 to 30 s");
+    assert_eq!(sim.word(), "reconnecting");
 }
 
 #[test]
 fn m12_going_away_is_told_before_the_close_and_honoured_only_if_asked_for() {
     let hint = r#"{"type":"going_away","retryAfterMs":3000}"#;
     let normal = drawn(config().link.backoff, 1)[0];
-    let mut rig = Rig::new(&PROFILE);
-    rig.stable();
-    rig.skip();
-    rig.peer().send(hint);
-    rig.peer().close(1001);
-    rig.expect(["going away, back in 3s", "drop", "lost (1001)"]);
-    assert_eq!(rig.delays(), [normal], "reported, and no more");
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.stable();
+    sim.skip();
+    sim.peer().send(hint);
+    sim.peer().close(1001);
+    sim.expect(["going away, back in 3s", "drop", "lost (1001)"]);
+    assert_eq!(sim.delays(), [normal], "reported, and no more");
 
     let waits: Vec<_> = (0..200)
         .map(|seed| {
             let mut config = config();
             config.link.retry_after.honour = true;
-            let mut rig = Rig::seeded(&PROFILE, config, seed);
-            rig.stable();
-            rig.peer().send(hint);
-            rig.peer().close(1001);
-            rig.delays()[0]
+            let mut sim = ProfileSim::seeded(&PROFILE, config, seed);
+            sim.stable();
+            sim.peer().send(hint);
+            sim.peer().close(1001);
+            sim.delays()[0]
         })
         .collect();
     assert!(
@@ -361,127 +361,127 @@ fn m12_going_away_is_told_before_the_close_and_honoured_only_if_asked_for() {
 
 #[test]
 fn m13_without_any_traffic_for_60_s_the_link_is_dead() {
-    let mut rig = Rig::new(&PROFILE);
-    rig.up();
-    rig.peer().silence();
-    rig.skip();
-    rig.advance(millis(59_999));
-    assert!(rig.state().is_usable());
-    rig.advance(millis(1));
-    rig.expect([
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.up();
+    sim.peer().silence();
+    sim.skip();
+    sim.advance(millis(59_999));
+    assert!(sim.state().is_usable());
+    sim.advance(millis(1));
+    sim.expect([
         r#"text "{\"type\":\"ping\"}""#,
         "drop, saying 4000",
         "lost (1006): nothing was heard for too long",
     ]);
 
-    // Traffic of any kind puts it off.
-    let mut rig = Rig::new(&PROFILE);
-    rig.up();
+    // Any traffic postpones it.
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.up();
     for _ in 0..20 {
-        rig.advance(secs(50));
-        rig.peer().send(r#"{"type":"pong"}"#);
+        sim.advance(secs(50));
+        sim.peer().send(r#"{"type":"pong"}"#);
     }
-    assert!(rig.state().is_usable());
+    assert!(sim.state().is_usable());
 }
 
 #[test]
 fn m13_a_suspended_process_asks_before_it_judges() {
-    let mut rig = Rig::new(&PROFILE);
-    rig.up();
-    rig.peer().silence();
-    rig.sleep(secs(8 * 3_600));
-    rig.advance(secs(2));
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.up();
+    sim.peer().silence();
+    sim.sleep(secs(8 * 3_600));
+    sim.advance(secs(2));
     let dead = Reason::Dead(DeadReason::Probe);
     assert!(
-        rig.events()
+        sim.events()
             .iter()
             .any(|event| matches!(event, Event::Disconnected { reason, .. } if *reason == dead))
     );
-    // Where the link has survived the sleep, it stays.
-    let mut rig = Rig::new(&PROFILE);
-    rig.up();
-    rig.sleep(secs(8 * 3_600));
-    rig.advance(millis(1));
-    rig.peer().send(r#"{"type":"pong"}"#);
-    rig.advance(secs(2));
-    assert!(rig.state().is_usable());
+    // If the link has survived the sleep, it stays.
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.up();
+    sim.sleep(secs(8 * 3_600));
+    sim.advance(millis(1));
+    sim.peer().send(r#"{"type":"pong"}"#);
+    sim.advance(secs(2));
+    assert!(sim.state().is_usable());
 }
 
 #[test]
 fn m14_in_the_foreground_again_it_recovers_at_once() {
-    let mut rig = Rig::new(&PROFILE);
-    rig.stable();
-    rig.outage();
-    rig.advance(secs(60));
-    rig.peer().on_dial(OnDial::Accept);
-    let (now, dials) = (rig.now(), rig.dials().len());
-    assert!(rig.wakes_in().unwrap() > secs(1));
-    rig.hint(Hint::Wake);
-    rig.advance(millis(250));
-    assert_eq!(rig.dials().len(), dials + 1);
-    assert!(rig.dials().last().unwrap().at - now <= millis(250));
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.stable();
+    sim.outage();
+    sim.advance(secs(60));
+    sim.peer().on_dial(OnDial::Accept);
+    let (now, dials) = (sim.now(), sim.dials().len());
+    assert!(sim.wakes_in().unwrap() > secs(1));
+    sim.hint(Hint::Wake);
+    sim.advance(millis(250));
+    assert_eq!(sim.dials().len(), dials + 1);
+    assert!(sim.dials().last().unwrap().at - now <= millis(250));
 }
 
 #[test]
 fn m15_the_banner_waits_for_a_second() {
-    let mut rig = Rig::new(&PROFILE);
-    rig.stable();
-    rig.peer().reset();
-    rig.up(); // after some 500 ms
-    rig.advance(secs(5));
-    assert!(!shown(&mut rig).contains(&StatusChange::Banner(true)), "no flicker");
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.stable();
+    sim.peer().reset();
+    sim.up(); // after some 500 ms
+    sim.advance(secs(5));
+    assert!(!shown(&mut sim).contains(&StatusChange::Banner(true)), "no flicker");
 
-    let mut rig = Rig::new(&PROFILE);
-    rig.stable();
-    rig.outage();
-    rig.advance(millis(999));
-    assert!(!shown(&mut rig).contains(&StatusChange::Banner(true)));
-    rig.advance(millis(1));
-    assert!(shown(&mut rig).contains(&StatusChange::Banner(true)));
-    rig.up();
-    assert!(shown(&mut rig).contains(&StatusChange::Banner(false)));
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.stable();
+    sim.outage();
+    sim.advance(millis(999));
+    assert!(!shown(&mut sim).contains(&StatusChange::Banner(true)));
+    sim.advance(millis(1));
+    assert!(shown(&mut sim).contains(&StatusChange::Banner(true)));
+    sim.up();
+    assert!(shown(&mut sim).contains(&StatusChange::Banner(false)));
 }
 
 #[test]
 fn m16_after_30_s_it_says_that_it_is_stuck() {
-    let mut rig = Rig::new(&PROFILE);
-    rig.stable();
-    rig.outage();
-    rig.advance(millis(29_999));
-    assert!(!shown(&mut rig).contains(&StatusChange::Stuck(true)));
-    rig.advance(millis(1));
-    assert!(shown(&mut rig).contains(&StatusChange::Stuck(true)), "time for *retry now*");
-    rig.up();
-    assert!(shown(&mut rig).contains(&StatusChange::Stuck(false)));
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.stable();
+    sim.outage();
+    sim.advance(millis(29_999));
+    assert!(!shown(&mut sim).contains(&StatusChange::Stuck(true)));
+    sim.advance(millis(1));
+    assert!(shown(&mut sim).contains(&StatusChange::Stuck(true)), "time for *retry now*");
+    sim.up();
+    assert!(shown(&mut sim).contains(&StatusChange::Stuck(false)));
 }
 
 #[test]
 fn m17_retry_now_dials_at_once_with_a_fresh_backoff() {
-    let mut rig = Rig::new(&PROFILE);
-    rig.stable();
-    rig.outage();
-    rig.advance(secs(120));
-    let (now, dials) = (rig.now(), rig.dials().len());
-    rig.retry_now();
-    assert_eq!((rig.dials().len(), rig.dials().last().unwrap().at), (dials + 1, now));
-    let wait = *rig.delays().last().unwrap();
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.stable();
+    sim.outage();
+    sim.advance(secs(120));
+    let (now, dials) = (sim.now(), sim.dials().len());
+    sim.retry_now();
+    assert_eq!((sim.dials().len(), sim.dials().last().unwrap().at), (dials + 1, now));
+    let wait = *sim.delays().last().unwrap();
     assert!(wait <= millis(600), "from the bottom of the curve: {wait:?}");
-    // It works at the end, too.
-    rig.advance(secs(86_400));
-    assert_eq!(rig.word(), "closed");
-    rig.retry_now();
-    assert_eq!(rig.state(), State::Connecting(Phase::Waiting), "the server still refuses");
+    // It works after the end, too.
+    sim.advance(secs(86_400));
+    assert_eq!(sim.word(), "closed");
+    sim.retry_now();
+    assert_eq!(sim.state(), State::Connecting(Phase::Waiting), "the server still refuses");
 }
 
 #[test]
 fn m20_connected_says_whether_it_was_connected_before() {
-    let mut rig = Rig::new(&PROFILE);
-    rig.up();
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.up();
     for _ in 0..2 {
-        rig.peer().reset();
-        rig.up();
+        sim.peer().reset();
+        sim.up();
     }
-    let told: Vec<_> = rig
+    let told: Vec<_> = sim
         .events()
         .iter()
         .filter_map(|event| {
@@ -493,33 +493,33 @@ fn m20_connected_says_whether_it_was_connected_before() {
 
 #[test]
 fn m22_send_while_reconnecting_is_refused_or_queued() {
-    let mut rig = Rig::new(&PROFILE);
-    rig.stable();
-    rig.peer().reset();
-    let refused = rig.send("hello").unwrap_err();
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.stable();
+    sim.peer().reset();
+    let refused = sim.send("hello").unwrap_err();
     assert_eq!(refused.reason, SendErrorKind::Down);
     assert!(refused.to_string().contains("the link is not usable now"));
 
     let outbox = OutboxConfig::default().with_while_down(OfflineSend::Queue);
-    let mut rig = Rig::with(&PROFILE, config().with_outbox(outbox));
-    rig.stable();
-    rig.peer().reset();
-    assert!(rig.send(relink::Outgoing::from(r#"{"n":1}"#).on("lobby")).unwrap().queued);
-    rig.heard();
-    rig.up();
-    assert_eq!(rig.heard(), [r#"{"type":"publish","channel":"lobby","data":{"n":1}}"#]);
+    let mut sim = ProfileSim::with(&PROFILE, config().with_outbox(outbox));
+    sim.stable();
+    sim.peer().reset();
+    assert!(sim.send(relink::Outgoing::from(r#"{"n":1}"#).on("lobby")).unwrap().queued);
+    sim.heard();
+    sim.up();
+    assert_eq!(sim.heard(), [r#"{"type":"publish","channel":"lobby","data":{"n":1}}"#]);
 }
 
 #[test]
 fn m23_close_is_terminal_for_the_instance() {
-    let mut rig = Rig::new(&PROFILE);
-    rig.stable();
-    rig.close(1000);
-    rig.connect();
-    rig.retry_now();
-    rig.advance(secs(86_400));
-    assert_eq!((rig.dials().len(), rig.word()), (1, "closed"));
-    assert_eq!(rig.send("hello").unwrap_err().reason, SendErrorKind::Closed);
-    assert!(rig.machine().link().is_final());
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.stable();
+    sim.close(1000);
+    sim.connect();
+    sim.retry_now();
+    sim.advance(secs(86_400));
+    assert_eq!((sim.dials().len(), sim.word()), (1, "closed"));
+    assert_eq!(sim.send("hello").unwrap_err().reason, SendErrorKind::Closed);
+    assert!(sim.machine().link().is_final());
     let _ = Failure::Reset;
 }

@@ -6,7 +6,7 @@ use relink_profiles::metered::PROFILE;
 use relink_profiles::{PeerRestart, RestartAction};
 use relink_sim::secs;
 
-use crate::support::Rig;
+use crate::support::ProfileSim;
 
 /// Restarts of every peer until `end`, by second and peer.
 fn climb(
@@ -31,8 +31,8 @@ fn climb(
 
 #[test]
 fn m18_nine_restarts_over_121_s_for_that_peer_alone() {
-    let mut rig = Rig::new(&PROFILE);
-    rig.up();
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.up();
     let mut peers = [
         ("ada", PeerRestart::default()),
         ("bob", PeerRestart::default()),
@@ -45,27 +45,27 @@ fn m18_nine_restarts_over_121_s_for_that_peer_alone() {
     assert!(
         peers[1].1.is_restarting() && !peers[0].1.is_restarting() && !peers[2].1.is_restarting()
     );
-    assert_eq!(rig.word(), "connected", "the link is not concerned");
+    assert_eq!(sim.word(), "connected", "the link is not concerned");
 }
 
 #[test]
 fn m18_it_stops_when_the_signalling_link_drops() {
-    let mut rig = Rig::new(&PROFILE);
-    rig.stable();
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.stable();
     let mut peers = [("ada", PeerRestart::default()), ("bob", PeerRestart::default())];
-    peers.iter_mut().for_each(|(_, restart)| restart.lost(rig.now()));
-    let before = climb(&mut peers, rig.now() + secs(4));
+    peers.iter_mut().for_each(|(_, restart)| restart.lost(sim.now()));
+    let before = climb(&mut peers, sim.now() + secs(4));
     assert_eq!(before.len(), 6, "three each");
-    rig.peer().reset();
-    if rig.events().iter().any(|event| matches!(event, Event::Disconnected { .. })) {
+    sim.peer().reset();
+    if sim.events().iter().any(|event| matches!(event, Event::Disconnected { .. })) {
         peers.iter_mut().for_each(|(_, restart)| restart.stop());
     }
-    assert_eq!(climb(&mut peers, rig.now() + secs(600)), []);
+    assert_eq!(climb(&mut peers, sim.now() + secs(600)), []);
 }
 
-fn presence(rig: &mut Rig) -> Vec<String> {
+fn presence(sim: &mut ProfileSim) -> Vec<String> {
     let mut told = Vec::new();
-    for event in rig.events() {
+    for event in sim.events() {
         if let Event::Presence { change, .. } = event {
             told.push(match change {
                 PresenceEvent::Joined(member) => format!("joined {}", member.user),
@@ -84,29 +84,29 @@ const WHO_AFTER: &str = r#"{"type":"presence","channel":"room","joined":[{"peerI
 
 #[test]
 fn m19_after_a_reconnect_survivors_stay_leavers_leave_and_newcomers_join() {
-    let mut rig = Rig::new(&PROFILE);
-    rig.up();
-    rig.subscribe("room", Subscription::default());
-    // The list overtakes the answer, and is not lost.
-    rig.peer().send(WHO);
-    rig.peer().send(r#"{"type":"ack","requestId":"1"}"#);
-    assert_eq!(presence(&mut rig), ["joined ada", "joined bob"]);
-    rig.advance(secs(5));
-    rig.peer().reset();
+    let mut sim = ProfileSim::new(&PROFILE);
+    sim.up();
+    sim.subscribe("room", Subscription::default());
+    // The member list overtakes the answer to the subscription, and is not lost.
+    sim.peer().send(WHO);
+    sim.peer().send(r#"{"type":"ack","requestId":"1"}"#);
+    assert_eq!(presence(&mut sim), ["joined ada", "joined bob"]);
+    sim.advance(secs(5));
+    sim.peer().reset();
     let room = Channel::from("room");
-    let names = |rig: &Rig| -> Vec<_> {
-        rig.machine().members(&room).into_iter().map(|Member { user, .. }| user).collect()
+    let names = |sim: &ProfileSim| -> Vec<_> {
+        sim.machine().members(&room).into_iter().map(|Member { user, .. }| user).collect()
     };
-    assert_eq!(names(&rig), ["ada", "bob"], "all stay to be seen meanwhile");
-    rig.up();
-    rig.peer().send(r#"{"type":"ack","requestId":"2"}"#);
-    rig.peer().send(WHO_AFTER);
-    assert_eq!(presence(&mut rig)[2..], ["left ada", "joined cleo"], "and of bob, nothing");
-    assert_eq!(names(&rig), ["bob", "cleo"]);
+    assert_eq!(names(&sim), ["ada", "bob"], "all stay to be seen meanwhile");
+    sim.up();
+    sim.peer().send(r#"{"type":"ack","requestId":"2"}"#);
+    sim.peer().send(WHO_AFTER);
+    assert_eq!(presence(&mut sim)[2..], ["left ada", "joined cleo"], "and of bob, nothing");
+    assert_eq!(names(&sim), ["bob", "cleo"]);
 }
 
-/// What an application keeps for a peer: one object for as long as the peer is there, and a
-/// connection that is replaced.
+/// What an application keeps for a peer: one object while the peer is a member, and a connection
+/// that is replaced.
 #[derive(Debug)]
 struct RemotePeer {
     id: u32,
@@ -114,7 +114,7 @@ struct RemotePeer {
     channels: Vec<DataChannel>,
 }
 
-/// Belongs to the connection on which it was opened.
+/// The number of the connection on which it was opened.
 #[derive(Debug, Clone, PartialEq)]
 struct DataChannel {
     label: &'static str,
@@ -122,7 +122,7 @@ struct DataChannel {
 }
 
 impl RemotePeer {
-    /// A fresh connection, and on it the channels that the application wants.
+    /// Opens a fresh connection, and on it the channels of the application.
     fn connected(&mut self) {
         self.connection += 1;
         self.channels = vec![DataChannel { label: "game", connection: self.connection }];

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use relink::{Address, Event, Plain, Protocol as _, Reason, Session, State};
 use relink_profiles::{ALL, StateMapper, by_name};
 
-use crate::support::Rig;
+use crate::support::ProfileSim;
 
 #[test]
 fn every_profile_is_found_by_its_name_and_can_work() {
@@ -33,14 +33,14 @@ fn every_profile_is_found_by_its_name_and_can_work() {
 #[test]
 fn every_profile_gets_to_a_usable_link_and_back() {
     for profile in ALL {
-        let mut rig = Rig::new(profile);
-        rig.stable();
-        rig.outage();
-        rig.advance(relink_sim::millis(1_400));
-        rig.up();
-        assert!(rig.dials().len() > 1, "{}", profile.name);
-        rig.close(1000);
-        let changes = rig.changes();
+        let mut sim = ProfileSim::new(profile);
+        sim.stable();
+        sim.outage();
+        sim.advance(relink_sim::millis(1_400));
+        sim.up();
+        assert!(sim.dials().len() > 1, "{}", profile.name);
+        sim.close(1000);
+        let changes = sim.changes();
         let ends: Vec<_> = changes
             .iter()
             .map(|change| change.split(" (").next().unwrap().split_once(" → ").unwrap())

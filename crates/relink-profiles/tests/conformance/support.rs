@@ -1,5 +1,5 @@
-//! A link that behaves as one of the systems, its server's words, and its life in the system's own
-//! words.
+//! A [`Sim`] with the profile of a system: its server's messages, and its states under the system's
+//! own names.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -17,15 +17,15 @@ use relink_v1::{ClientFrame, Codec, Encoding, ServerFrame, Welcome};
 /// The seed of every link here.
 pub(crate) const SEED: u64 = 1;
 
-/// A link of one of the systems.
-pub(crate) struct Rig {
+/// A session with the profile of one of the systems.
+pub(crate) struct ProfileSim {
     sim: Sim<Box<dyn Protocol + Send>>,
     states: StateMapper,
     profile: &'static Profile,
     events: Vec<Event>,
 }
 
-impl Deref for Rig {
+impl Deref for ProfileSim {
     type Target = Sim<Box<dyn Protocol + Send>>;
 
     fn deref(&self) -> &Self::Target {
@@ -33,14 +33,14 @@ impl Deref for Rig {
     }
 }
 
-impl DerefMut for Rig {
+impl DerefMut for ProfileSim {
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.sim
     }
 }
 
-impl Rig {
-    /// As the profile has it.
+impl ProfileSim {
+    /// With the configuration of the profile.
     pub(crate) fn new(profile: &'static Profile) -> Self {
         Self::with(profile, (profile.config)())
     }
@@ -51,14 +51,14 @@ impl Rig {
     }
 
     pub(crate) fn seeded(profile: &'static Profile, config: SessionConfig, seed: u64) -> Self {
-        // A path that chooses JSON where there is a choice.
+        // This path selects JSON if the profile has a choice.
         let address = "ws://peer/deepstream-json";
         let protocol = (profile.protocol)(&Address::from(address));
         let sim = Sim::with(config, &[address], protocol, seed).unwrap();
         Self { sim, states: StateMapper::new(profile), profile, events: Vec::new() }
     }
 
-    /// What happened since this was last asked, in the system's own words.
+    /// The changes of state since the last call, under the system's own names.
     pub(crate) fn changes(&mut self) -> Vec<String> {
         let events = self.sim.take_events();
         let changes = events.iter().filter_map(|event| self.states.observe(event));
@@ -67,7 +67,7 @@ impl Rig {
         changes
     }
 
-    /// The system's own name for where it stands.
+    /// The system's own name for the present state.
     pub(crate) fn word(&mut self) -> &'static str {
         self.changes();
         self.states.label().state
@@ -79,13 +79,13 @@ impl Rig {
         &self.events
     }
 
-    /// When the link dialled, counted from `since`.
+    /// When the link dialed, counted from `since`.
     pub(crate) fn dialled_after(&self, since: Instant) -> Vec<Duration> {
         let later = self.sim.dials().iter().filter(|dial| dial.at >= since);
         later.map(|dial| dial.at - since).collect()
     }
 
-    /// The server accepts, and does what it must for the link to be usable.
+    /// The server accepts, and does its part of the handshake, so that the link is usable.
     pub(crate) fn up(&mut self) {
         self.sim.peer().on_dial(OnDial::Accept);
         if self.sim.dials().is_empty() || self.sim.state().is_closed() {
@@ -118,14 +118,14 @@ impl Rig {
         self.sim.advance(secs(5));
     }
 
-    /// The server lets nobody in any more, and cuts the link.
+    /// The server resets the link, and refuses all dials from now on.
     pub(crate) fn outage(&mut self) -> Instant {
         self.sim.peer().on_dial(OnDial::Refuse(Failure::Refused));
         self.sim.peer().reset();
         self.sim.now()
     }
 
-    // What a server of relink.v1 says.
+    // What a server of relink.v1 sends.
 
     pub(crate) fn welcome(&mut self, resumed: bool) {
         self.say(&ServerFrame::Welcome(Welcome {
@@ -144,7 +144,7 @@ impl Rig {
         self.sim.peer().send(message);
     }
 
-    /// What the server heard in relink.v1.
+    /// The frames of relink.v1 that the server received.
     pub(crate) fn heard_v1(&mut self) -> Vec<ClientFrame> {
         let frames = self.sim.peer().heard().into_iter();
         frames
@@ -155,7 +155,7 @@ impl Rig {
             .collect()
     }
 
-    /// The texts that the server heard.
+    /// The texts that the server received.
     pub(crate) fn heard(&mut self) -> Vec<String> {
         let frames = self.sim.peer().heard().into_iter();
         let text = |frame| {
@@ -169,7 +169,7 @@ impl Rig {
     }
 }
 
-/// The first word of Metered's server.
+/// The first message of Metered's server.
 pub(crate) const WELCOME: &str =
     r#"{"type":"welcome","peerId":"me","expiresAt":null,"serverTime":1,"maxMessageSize":65536}"#;
 
@@ -187,7 +187,7 @@ pub(crate) fn drawn(backoff: Backoff, count: usize) -> Vec<Duration> {
     (0..count).map(draw).collect()
 }
 
-/// Where each of them starts: one after the other.
+/// The sums of the delays up to each of them: when each attempt starts.
 pub(crate) fn summed(delays: &[Duration]) -> Vec<Duration> {
     delays
         .iter()

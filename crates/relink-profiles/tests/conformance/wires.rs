@@ -22,14 +22,14 @@ fn read(protocol: &mut impl Protocol, message: impl Into<Message>) -> Vec<Protoc
     events
 }
 
-/// What it says.
+/// What a protocol sends.
 fn said(protocol: &mut impl Protocol, frame: Say) -> Vec<String> {
     let mut frames = Vec::new();
     protocol.send(frame, &mut frames, Instant::ORIGIN);
     texts(frames)
 }
 
-/// What it says when a step of the handshake begins.
+/// What it sends when a step of the handshake begins.
 fn said_at(protocol: &mut impl Protocol, step: Step, token: Option<&Secret>) -> Vec<String> {
     let mut frames = Vec::new();
     protocol.begin(step, token, None, &mut frames);
@@ -130,7 +130,7 @@ fn deepstreams_events_are_channels() {
     client.opened();
     let asked = said(&mut client, subscribe("news"));
     assert_eq!(asked, [r#"{"topic":4,"action":3,"correlationId":"1","names":["news"]}"#]);
-    // The JSON endpoint's answers do not say that they are.
+    // The answers of the JSON endpoint are not marked as such.
     let events = read(&mut client, r#"{"topic":4,"action":3,"correlationId":"1"}"#);
     assert!(
         matches!(&events[..], [Session(Said::Subscribed { channel, recovered: true, .. })] if channel.as_str() == "news")
@@ -144,7 +144,7 @@ fn deepstreams_events_are_channels() {
         );
     }
     let stranger = read(&mut client, r#"{"topic":4,"action":2,"name":"other","data":"1"}"#);
-    assert_eq!(stranger, [], "nobody asked for that");
+    assert_eq!(stranger, [], "it was not requested");
     assert_eq!(
         [
             said(&mut client, data("hello", Some("news"), None)),
@@ -160,7 +160,7 @@ fn deepstreams_events_are_channels() {
     let late = r#"{"topic":4,"action":2,"name":"news","data":"1"}"#;
     let mut next = client.clone();
     next.opened();
-    assert_eq!(read(&mut next, late), [], "on the next transport nobody has asked for it yet");
+    assert_eq!(read(&mut next, late), [], "it was not requested on the next transport yet");
     let denied = r#"{"topic":4,"action":104,"name":"secret","correlationId":"2","originalAction":3,"isError":true}"#;
     let events = read(&mut client, denied);
     assert!(
@@ -319,7 +319,7 @@ fn metereds_hub_carries_messages_and_presence_between_clients() {
         assert_eq!(client.peer_id(), id);
         clients.push(client);
     }
-    // What a client says, and what all of them read because of it.
+    // What a client sends, and what all clients receive as a result.
     let tell = |hub: &mut Hub<usize>, clients: &mut Vec<Client>, from: usize, frame: Say| {
         let mut heard = Vec::new();
         for text in said(&mut clients[from], frame) {

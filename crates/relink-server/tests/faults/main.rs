@@ -10,17 +10,17 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "picks the events that it is about")]
 
 mod member;
-mod world;
+mod schedule;
 
 use std::{env, sync::Arc};
 
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use world::{Report, run};
+use schedule::{Report, run};
 
-/// All schedules are shared out among the tests.
+/// The number of tests, among which the schedules are divided.
 const TESTS: u64 = 6;
-/// So many worlds at a time in each test: they mostly wait.
+/// Schedules that each test runs at the same time: they mostly wait.
 const AT_ONCE: usize = 6;
 
 /// Runs this test's share of the schedules, and adds up what happened in them.
@@ -35,18 +35,18 @@ fn schedules(test: u64) -> Report {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (reports, failures) = runtime.block_on(async {
         let permits = Arc::new(Semaphore::new(AT_ONCE));
-        let mut worlds = JoinSet::new();
+        let mut running = JoinSet::new();
         for seed in seeds {
             let permits = Arc::clone(&permits);
-            worlds.spawn(async move {
+            running.spawn(async move {
                 let _permit = permits.acquire().await.unwrap();
                 run(seed).await.map_err(|failure| format!("RELINK_SEED={seed}: {failure}"))
             });
         }
         let mut failures = Vec::new();
         let mut sum = Report::default();
-        while let Some(ended) = worlds.join_next().await {
-            match ended.expect("a world does not panic") {
+        while let Some(ended) = running.join_next().await {
+            match ended.expect("a schedule does not panic") {
                 Ok(report) => sum.add(&report),
                 Err(failure) => failures.push(failure),
             }

@@ -1,4 +1,4 @@
-//! A client that counts: what it sent, what became of it, what it received.
+//! A client with a ledger: what it sent, the fates, what it received.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,14 +12,14 @@ use tokio::{
     time::{Instant, interval, timeout_at},
 };
 
-use crate::world::{Phase, Report};
+use crate::schedule::{Phase, Report};
 
 const ROOM: &str = "room";
-/// So many messages, every other one to the room; then a last word to either.
+/// The number of messages, every other one to the room; then a last one to each.
 const MESSAGES: usize = 24;
-/// Between two of them, while faults are made.
+/// The time between two of them, while faults are made.
 const PACE: Duration = Duration::from_millis(45);
-/// Far more than it takes to come to rest.
+/// Far longer than it takes until everything has arrived.
 const PATIENCE: Duration = Duration::from_secs(25);
 
 /// Of each message, with all that came before it.
@@ -39,15 +39,15 @@ pub(crate) struct Member {
 /// What happened to it.
 #[derive(Default)]
 struct Ledger {
-    /// Receipts of what was sent, with what was said about them.
+    /// The fates that were reported for each receipt.
     fates: BTreeMap<Receipt, Vec<&'static str>>,
-    /// What came from the room, by sender: the numbers in order of arrival.
+    /// Received from the room, by sender: the numbers in order of arrival.
     room: BTreeMap<usize, Vec<usize>>,
-    /// What came to this client alone.
+    /// Received from the session's own stream.
     own: Vec<usize>,
     subscribed: bool,
     wrong: Vec<String>,
-    /// The last events, for whoever has to find out.
+    /// The last events, for the failure message.
     trail: Vec<String>,
     report: Report,
 }
@@ -62,7 +62,7 @@ impl Member {
         Self { number, count, client, events, ledger: Ledger::default() }
     }
 
-    /// From the first dial to the last word.
+    /// Takes part until everything has arrived, or the time is over.
     pub(crate) async fn live(
         mut self,
         mut phase: watch::Receiver<Phase>,
@@ -115,7 +115,7 @@ impl Member {
                 () = self.hear() => {}
             }
         }
-        // Behind these no earlier one can come any more.
+        // After these two no earlier message can arrive.
         self.say(MESSAGES + 1).await;
         self.say(MESSAGES + 2).await;
         while !self.has(MESSAGES + 2) {
@@ -219,12 +219,13 @@ impl Ledger {
     fn fate(&mut self, receipt: Receipt, fate: &'static str) {
         match self.fates.get_mut(&receipt) {
             Some(fates) => fates.push(fate),
-            // Told before `send` has returned: it is spoken of by the same number.
+            // Reported before `send` has returned.
             None => drop(self.fates.insert(receipt, vec![fate])),
         }
     }
 
-    /// Once and in order, everything: the history is long enough, and no session ends.
+    /// Everything must have arrived once and in order: the history is long enough, and no session
+    /// ends.
     fn verdict(&mut self, count: usize) -> Result<(), String> {
         let all = MESSAGES + 2;
         let (room, own): (Vec<_>, Vec<_>) = (1..=all).partition(|number| to_room(*number));
@@ -257,7 +258,7 @@ fn parse(message: &Message) -> (usize, usize) {
     (sender.parse().unwrap_or(usize::MAX), number.parse().unwrap_or(usize::MAX))
 }
 
-/// Finds a dead link soon, and comes back soon.
+/// Short heartbeats and delays.
 fn hasty() -> SessionConfig {
     const MS: Duration = Duration::from_millis(1);
     let mut config = v1::config();

@@ -1,4 +1,4 @@
-//! Who is let in: the HTTP before the WebSocket.
+//! Which connections are admitted: the HTTP before the WebSocket.
 
 use std::net::SocketAddr;
 
@@ -41,7 +41,7 @@ async fn w17_too_many_from_one_address_are_told_429_and_when_to_come_back() {
     assert!(times.iter().all(|time| (10..=20).contains(time)), "{times:?}");
     assert!(times.iter().any(|time| *time != times[0]), "not all at once: {times:?}");
     assert_eq!(server.relink.stats().not_admitted, 20);
-    // Once one is gone there is room again.
+    // After one has ended there is room again.
     first.close(1000).await;
     let room = async { while Client::try_connect(server.addr, request("/")).await.is_err() {} };
     tokio::time::timeout(PATIENCE, room).await.expect("there is room");
@@ -137,7 +137,7 @@ async fn w17_whoever_does_not_speak_http_is_told_so_in_it() {
         ("GET / HTTP/1.1\r\nhost: x\r\n\r\n", "400"),
         (&*endless, "431"),
     ] {
-        let mut tcp = TcpStream::connect(server.addr).await.expect("somebody listens");
+        let mut tcp = TcpStream::connect(server.addr).await.expect("the server listens");
         tcp.write_all(bytes.as_bytes()).await.expect("it is read");
         let mut answer = String::new();
         tcp.read_to_string(&mut answer).await.expect("an answer, and an end");
@@ -146,13 +146,13 @@ async fn w17_whoever_does_not_speak_http_is_told_so_in_it() {
     assert_eq!(server.relink.stats().node.opened, 0);
 }
 
-/// Sends the head of a request, a byte at a time, and reads the head of the answer with what stands
-/// behind it.
+/// Sends the head of a request, a byte at a time, and reads the head of the answer and what follows
+/// it.
 async fn answer(addr: SocketAddr, head: &[u8]) -> String {
-    let mut tcp = TcpStream::connect(addr).await.expect("somebody listens");
+    let mut tcp = TcpStream::connect(addr).await.expect("the server listens");
     tcp.set_nodelay(true).expect("it is open");
     for byte in head {
-        // Where the answer came before the end, nobody reads the rest.
+        // If the answer came before the end of the request, the rest is not read.
         if tcp.write_all(&[*byte]).await.is_err() {
             break;
         }
@@ -220,7 +220,7 @@ async fn w17_a_bearer_token_is_read_whatever_its_capitals_and_what_is_none_is_re
         ("Authorization: Bearer good and more\r\n", 400),
         ("Authorization: Bearer g\u{f6}\u{f6}d\r\n", 400),
         ("Authorization: Bearer good\r\nAuthorization: Bearer good\r\n", 400),
-        // Somebody else's affair: the hello will tell.
+        // Not decided here, but by the hello.
         ("Authorization: Basic eDp5\r\n", 101),
         ("", 101),
     ] {

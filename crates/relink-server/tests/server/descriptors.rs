@@ -1,5 +1,5 @@
-//! A process that runs out of descriptors serves those it has, and goes on when there are some
-//! again.
+//! A process that runs out of descriptors serves its connections, and accepts others when there are
+//! descriptors again.
 //!
 //! The server runs in a process of its own: this test program, started again.
 
@@ -31,7 +31,7 @@ impl Drop for Process {
     }
 }
 
-/// In the process of its own: serves until its stdin ends.
+/// Run in its own process: serves until its stdin ends.
 async fn serve() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(MOST), maximum }).expect("less is allowed");
@@ -67,7 +67,7 @@ async fn a_server_without_descriptors_serves_those_it_has_and_goes_on_when_there
     let (mut process, addr) = start();
     let mut client = Client::connect(addr, "/").await;
     client.hello().await;
-    // The system takes them all in, and the server not even all that it has descriptors for.
+    // The system accepts them all, but the server not even as many as it has descriptors.
     let silent: Vec<Socket> =
         (0..SOCKETS).map(|_| Socket::connect(addr).expect("there is room")).collect();
     let mut newcomer = Box::pin(Client::try_connect(addr, request("/")));

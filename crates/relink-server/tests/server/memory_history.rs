@@ -1,15 +1,15 @@
-//! The contract of a history, kept in memory.
+//! The contract of a history, with the one in memory.
 
 use std::sync::Arc;
 
-use crate::contract::Rig;
+use crate::contract::SharedStore;
 use crate::history_contract;
 use relink_node::HistoryConfig;
 use relink_server::MemoryHistory;
 
-history_contract!(rig, start_paused = true);
+history_contract!(new_store, start_paused = true);
 
-async fn rig(config: HistoryConfig) -> Rig {
+async fn new_store(config: HistoryConfig) -> SharedStore {
     let one = MemoryHistory::new(config).expect("the configuration is good");
-    Rig { one: Arc::new(one.clone()), other: Arc::new(one), store: Box::new(()) }
+    SharedStore { one: Arc::new(one.clone()), other: Arc::new(one), _kept: Box::new(()) }
 }

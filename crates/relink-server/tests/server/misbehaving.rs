@@ -1,4 +1,4 @@
-//! Peers that behave badly: they flood and do not read, say nothing, are gone, or come too often.
+//! Peers that misbehave: they flood and do not read, are silent, are gone, or connect too often.
 
 use std::{
     net::SocketAddr,
@@ -28,7 +28,7 @@ use tokio_tungstenite::tungstenite::{
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A frame as a client sends it.
+/// A masked frame, as clients send them.
 fn frame(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
     let header = FrameHeader { opcode, mask: Some([0; 4]), ..FrameHeader::default() };
     let mut bytes = Vec::new();
@@ -41,7 +41,7 @@ fn text(frame_of: &serde_json::Value) -> Vec<u8> {
     frame(OpCode::Data(Data::Text), frame_of.to_string().as_bytes())
 }
 
-/// A pipe to a server, after the HTTP, from which nothing more is read.
+/// A pipe to a server, after the HTTP, which is not read any more.
 async fn raw(relink: &ServerHandle) -> DuplexStream {
     let (mut here, there) = duplex(16 * 1024);
     let relink = relink.clone();
@@ -57,8 +57,7 @@ async fn raw(relink: &ServerHandle) -> DuplexStream {
     here
 }
 
-/// Sends the same again and again until the server has had enough, and returns how many bytes it
-/// took.
+/// Sends the same bytes again and again until the server closes, and returns how many it accepted.
 async fn flood(pipe: &mut DuplexStream, bytes: &[u8]) -> usize {
     let mut taken = 0;
     while pipe.write_all(bytes).await.is_ok() {
@@ -245,8 +244,8 @@ async fn who_is_gone_is_noticed_while_a_handler_hangs() {
     }
 }
 
-/// Every one but those who are let in is told so, or closed, at once: not when its time for a
-/// handshake is over.
+/// Every connection that is not admitted is refused or closed at once, and not when the time for
+/// its handshake is over.
 #[tokio::test]
 async fn silent_sockets_beyond_the_limits_are_closed_at_once() {
     let limits = AdmissionConfig::default().with_max_connections(100).with_max_per_address(10);
@@ -254,18 +253,18 @@ async fn silent_sockets_beyond_the_limits_are_closed_at_once() {
     let server = Running::start(Server::builder().config(config)).await;
     let mut sockets = Vec::new();
     for _ in 0..200 {
-        sockets.push(TcpStream::connect(server.addr).await.expect("somebody listens"));
+        sockets.push(TcpStream::connect(server.addr).await.expect("the server listens"));
     }
     let mut held = sockets.drain(..10).collect::<Vec<_>>();
     for socket in &mut sockets {
         let mut answer = Vec::new();
-        // A reset is an end, too.
+        // A reset counts as a close, too.
         _ = timeout(PATIENCE, socket.read_to_end(&mut answer)).await.expect("it is closed");
         let answer = String::from_utf8_lossy(&answer);
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 429"), "{answer}");
     }
     assert_eq!(server.relink.stats().not_admitted, 190);
-    // Those who were let in first are served.
+    // The admitted connections are served.
     let request = request("/");
     let client = tokio_tungstenite::client_async(request, held.remove(0)).await;
     client.expect("it is let in");
@@ -295,15 +294,15 @@ async fn a_shutdown_does_not_wait_for_half_a_handshake() {
         let relink = server.handle();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let addr: SocketAddr = listener.local_addr().expect("its number");
-        let mut half = TcpStream::connect(addr).await.expect("somebody listens");
+        let mut half = TcpStream::connect(addr).await.expect("the server listens");
         half.write_all(b"GET / HTTP/1.1\r\nhost:").await.expect("it is sent");
-        let _silent = TcpStream::connect(addr).await.expect("somebody listens");
+        let _silent = TcpStream::connect(addr).await.expect("the server listens");
         if !serves_first {
             relink.drain().await;
         }
         let serving = tokio::spawn(server.serve(listener));
         if serves_first {
-            // A whole one, so that the others have been accepted.
+            // A complete handshake, after which the others have been accepted.
             Client::try_connect(addr, request("/")).await.expect("it is let in");
             relink.drain().await;
         }

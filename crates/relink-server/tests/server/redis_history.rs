@@ -1,19 +1,19 @@
-//! The contract of a history, kept by Redis; and what only Redis can get wrong. Needs
-//! `redis-server`; `just interop` runs it.
+//! The contract of a history, with the one in Redis, and what can fail only there. Needs
+//! `redis-server`; `just redis` runs it.
 
 use std::sync::Arc;
 
 use crate::contract::{
-    self, Ear, Rig, ask, channel, commit, config, create, publish, text, top, until, words,
+    self, Ear, SharedStore, ask, channel, commit, config, create, publish, text, top, until, words,
 };
 use crate::history_contract;
 use crate::redis_server::RedisServer;
 use relink_node::{Full, HistoryConfig, StoreRequest, StoreResponse};
 use relink_server::{History, RedisConfig, RedisHistory};
 
-history_contract!(rig);
+history_contract!(new_store);
 
-async fn rig(history: HistoryConfig) -> Rig {
+async fn new_store(history: HistoryConfig) -> SharedStore {
     let server = RedisServer::start();
     let config = RedisConfig::default().with_history(history);
     let one = RedisHistory::connect_with(&server.url(), config.clone())
@@ -21,7 +21,7 @@ async fn rig(history: HistoryConfig) -> Rig {
         .expect("the first node connects");
     let other =
         RedisHistory::connect_with(&server.url(), config).await.expect("the second node connects");
-    Rig { one: Arc::new(one), other: Arc::new(other), store: Box::new(server) }
+    SharedStore { one: Arc::new(one), other: Arc::new(other), _kept: Box::new(server) }
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn w15_an_error_names_the_server_and_not_the_password() {
     );
     let closed = format!("redis://user:hunter2@{address}/");
     for address in [&*closed, "redis://:hunter2@", "hunter2://x"] {
-        let error = RedisHistory::connect(address).await.expect_err("nobody is there");
+        let error = RedisHistory::connect(address).await.expect_err("no server is there");
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
     }
 }
@@ -142,7 +142,7 @@ async fn w15_everything_is_forgotten_in_time() {
         StoreRequest::Read { stream: channel("never written"), after: None, limit: 1, by: None },
     )
     .await;
-    // Members have no end of their own: they leave with their sessions, which any node looks for.
+    // Members do not expire by themselves: they leave with their sessions, which any node checks.
     let forever: Vec<_> =
         server.keys().into_iter().filter(|key| server.ask(&["PTTL", key]) == "-1").collect();
     assert_eq!(
@@ -174,8 +174,8 @@ async fn w15_the_members_of_a_dead_node_leave() {
     assert!(!server.keys().iter().any(members), "{:?}", server.keys());
 }
 
-/// What a server without room does not take, it has not begun to write; and what gives room back,
-/// or needs none, it does.
+/// A Redis server without memory refuses writes as a whole; what frees memory, or needs none, is
+/// done.
 #[tokio::test]
 async fn w15_a_server_whose_memory_is_used_up_writes_nothing_and_goes_on_when_there_is_room() {
     let (server, history) = one_node().await;
@@ -184,12 +184,12 @@ async fn w15_a_server_whose_memory_is_used_up_writes_nothing_and_goes_on_when_th
     contract::join(&history, "a", "s", contract::member("alice", "j"), 1).await;
     let before = server.keys();
     let used = |name: &str| -> u64 { server.info(name).parse().expect("a number") };
-    // Less than is used already.
+    // Less than it uses already.
     server.ask(&["CONFIG", "SET", "maxmemory", &(used("used_memory") - 1000).to_string()]);
     let full = StoreResponse::Full(Full::Store);
     let big = "x".repeat(1000);
     for serial in 2..50 {
-        // To the channel there is, and to others.
+        // To the existing channel, and to others.
         assert_eq!(ask(&history, commit("s", 0, 2, &[("a", &big)])).await, full);
         let many = commit("s", 0, 2, &[(&format!("room {serial}"), &big), ("a", &big)]);
         assert_eq!(ask(&history, many).await, full);
@@ -208,7 +208,7 @@ async fn w15_a_server_whose_memory_is_used_up_writes_nothing_and_goes_on_when_th
     assert_eq!(server.keys(), before);
     assert_eq!(top(&history, &channel("a")).await.offset, 1, "what there is is told");
     assert_eq!(words(&history, &channel("a"), 0).await, contract::numbered(&[(1, "before")]));
-    // The client is told; its session goes on, and its seat.
+    // The client is notified; its session and its membership go on.
     let noted = ask(&history, contract::refused("s", 2, "unavailable", "no room")).await;
     assert_eq!(noted, StoreResponse::Committed { received: 2 });
     let resumed =
@@ -233,8 +233,7 @@ async fn w15_a_server_whose_memory_is_used_up_writes_nothing_and_goes_on_when_th
     assert!(!server.keys().iter().any(|key| key.contains(":s:s") || key.ends_with("session:s")));
 }
 
-/// A replica, or a server that is still reading its data: nothing is known, and the question is
-/// asked again.
+/// A replica, or a server that is still loading its data: the request fails, and is sent again.
 #[tokio::test]
 async fn w15_a_server_that_may_not_write_is_an_error_and_not_an_answer() {
     let (server, history) = one_node().await;

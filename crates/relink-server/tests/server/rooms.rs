@@ -1,12 +1,11 @@
-//! Rooms with members who do not read, over pipes that hold little.
+//! Channels with members that do not read, over small pipes.
 
 use crate::client::{Running, piped};
 use relink_node::{HistoryConfig, NodeConfig};
 use relink_server::{Server, ServerConfig};
 use serde_json::json;
 
-/// Every stranger is behind, and none of them is sent a list of its own; the one who reads gets all
-/// of it.
+/// No member that is behind gets a list of its own; the one that reads gets all of it.
 #[tokio::test]
 async fn a_room_of_members_who_do_not_read_costs_a_page_each_and_is_open_to_those_who_do() {
     let node = NodeConfig::default().with_max_outbound_bytes(64 * 1024);

@@ -19,7 +19,7 @@ async fn next(events: &mut Events) -> Event {
     timeout(PATIENCE, events.recv()).await.expect("something happens").expect("the link lives")
 }
 
-/// The first event that this has something to say about.
+/// The first event for which `find` returns something.
 async fn until<T>(events: &mut Events, mut find: impl FnMut(Event) -> Option<T>) -> T {
     loop {
         if let Some(found) = find(next(events).await) {
@@ -158,7 +158,7 @@ async fn w11_a_client_that_knows_no_limit_sees_why_it_is_closed_while_it_is_stil
     let (mut client, welcome) = server.hello().await;
     assert_eq!(welcome["max_message"], 1 << 20);
     let text = "x".repeat(8 << 20);
-    // Sending and hearing at once, as the close frame comes before all is sent.
+    // Sends and receives at once, as the close frame comes before everything is sent.
     client.message(1, Some("room"), &text).await;
     assert_eq!(client.closed().await.0, 1009);
 }

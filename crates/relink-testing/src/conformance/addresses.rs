@@ -22,7 +22,7 @@ use relink_driver::{
 };
 
 use super::{
-    rig::{DELAY, LATE, ms, quick_link, request_of, saw_text, serve, start, start_with},
+    setup::{DELAY, LATE, ms, quick_link, request_of, saw_text, serve, start, start_with},
     tokens::{UnderWay, numbered},
 };
 use crate::rig::Observed;
@@ -189,7 +189,7 @@ pub async fn an_address_is_fetched_for_the_endpoint_whose_turn_it_is<Rt: Runtime
     let noted = Arc::clone(&asked);
     let (first, mut link) = start_with(rt, Script::echo(), |builder| {
         builder.endpoint(second.url()).address(move |request: AddressRequest| {
-            let mut asked = noted.lock().expect("nobody panics with it");
+            let mut asked = noted.lock().expect("it is not poisoned");
             asked.push(request.endpoint.expose().to_owned());
             ready(if asked.len() == 1 { Err("not here") } else { Ok("/feed") })
         })
@@ -197,7 +197,7 @@ pub async fn an_address_is_fetched_for_the_endpoint_whose_turn_it_is<Rt: Runtime
     link.connected().await;
     assert_eq!(request_of(&second, 1).await.path(), "/feed");
     assert_eq!(first.connections(), 0);
-    assert_eq!(*asked.lock().expect("nobody panics with it"), [first.url(), second.url()]);
+    assert_eq!(*asked.lock().expect("it is not poisoned"), [first.url(), second.url()]);
 }
 
 /// What the provider brings is trusted like a configured address, on whatever host: token, headers

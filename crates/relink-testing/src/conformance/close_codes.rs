@@ -19,7 +19,7 @@ use super::{
     pipe::{Near, Peer, serve_pipe},
     proxies::closed_with,
     raw::{Raw, UPGRADED, accept},
-    rig::{
+    setup::{
         DELAY, LATE, end_of, quick, quick_link, request_of, saw_text, secs, spawn, start,
         start_config, start_with,
     },

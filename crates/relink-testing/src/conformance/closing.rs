@@ -5,7 +5,9 @@ use relink_driver::{
     relink::{CloseCode, Event, Reason, State, link::Timer},
 };
 
-use super::rig::{LATE, end_of, ms, noise, quick_link, saw_text, start, start_config, start_with};
+use super::setup::{
+    LATE, end_of, ms, noise, quick_link, saw_text, start, start_config, start_with,
+};
 use crate::{AfterLast, Connection, EventKind, Script};
 
 /// `close` sends what is queued, then 1000, waits for the answer, and returns a summary.

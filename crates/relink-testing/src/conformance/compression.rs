@@ -10,7 +10,7 @@ use relink_driver::{
 
 use super::{
     raw::{Raw, accept},
-    rig::{end_of, ms, noise, quick_link, request_of, saw_text, spawn, start_with},
+    setup::{end_of, ms, noise, quick_link, request_of, saw_text, spawn, start_with},
 };
 use crate::{AfterLast, Connection, EventKind, Script};
 

@@ -28,7 +28,7 @@ use relink_driver::{
 
 use super::{
     pipe::{Near, serve_pipe},
-    rig::{ms, quick, quick_link, saw_text, serve, spawn, start, start_config, start_with},
+    setup::{ms, quick, quick_link, saw_text, serve, spawn, start, start_config, start_with},
 };
 use crate::rig::Observed;
 use crate::{AfterLast, Connection, Refusal, Script};
@@ -299,7 +299,7 @@ pub async fn an_engine_that_dies_says_so<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.closed().await.name(), "driver_gone");
     let refused = link.client.try_send("late").expect_err("it is closed");
     assert_eq!((refused.reason, refused.message.as_text()), (SendErrorKind::Closed, Some("late")));
-    link.client.connect().expect_err("nobody is left to connect it");
+    link.client.connect().expect_err("there is no task to connect it");
     link.rt.idle().await;
 }
 

@@ -14,7 +14,7 @@ use relink_driver::{
     },
 };
 
-use super::rig::{
+use super::setup::{
     DELAY, LATE, end_of, ms, quick, quick_link, request_of, saw, saw_text, secs, serve, spawn,
     start, start_config, start_with,
 };
@@ -286,7 +286,7 @@ pub async fn the_end_names_the_answer_of_each_endpoint<Rt: Runtime>(rt: Rt) {
     assert_eq!(
         link.rt.soon(link.client.closed()).await.answers,
         answers,
-        "whoever waits for the end hears them, too"
+        "`closed` returns them, too"
     );
 }
 

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Message as Frame, protocol::CloseFrame};
 
 use super::{
     pipe::{Near, Peer, serve_pipe},
-    rig::{LATE, ms, noise, quick, quick_link, saw, secs, spawn, start_config, start_with},
+    setup::{LATE, ms, noise, quick, quick_link, saw, secs, spawn, start_config, start_with},
 };
 use crate::rig::{Observed, Rig};
 use crate::{AfterLast, Connection, EventKind, Script};
@@ -229,7 +229,7 @@ pub async fn control_frames_are_heeded_while_the_inbox_is_full<Rt: Runtime>(rt: 
     let play = Arc::new(play);
     let mut link = piped_with(rt, quick(), play, |builder| builder.inbox(InboxLimits::new(1, 64)));
     let farewell = link.rt.soon(link.client.closed()).await;
-    assert_eq!(farewell.reason.name(), "admin_disconnect", "nobody has taken a single event");
+    assert_eq!(farewell.reason.name(), "admin_disconnect", "no event was taken");
     for text in ["one", "two", "three", "four"] {
         assert_eq!(link.text().await, text);
     }

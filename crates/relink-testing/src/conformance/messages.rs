@@ -26,7 +26,7 @@ use tokio_tungstenite::tungstenite::{Message as Frame, protocol::CloseFrame};
 
 use super::{
     pipe::{Near, serve_pipe},
-    rig::{end_of, ms, quick, saw_text, secs, spawn, start, start_config, start_with},
+    setup::{end_of, ms, quick, saw_text, secs, spawn, start, start_config, start_with},
 };
 use crate::{AfterLast, Connection, EventKind, Script};
 
@@ -206,7 +206,7 @@ pub async fn those_who_wait_for_room_are_served_in_their_order<Rt: Runtime>(rt: 
     assert_eq!(link.rt.soon(large).await.expect("there is room now").receipt, Receipt(2));
     assert_eq!(link.rt.soon(small).await.expect("there is room now").receipt, Receipt(3));
     saw_text(&server, &"3".repeat(20)).await;
-    link.client.try_send("6").expect("nobody waits any more");
+    link.client.try_send("6").expect("no other send waits");
 
     let (_server, mut link) = start_config(
         link.rt.clone(),

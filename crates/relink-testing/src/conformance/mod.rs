@@ -72,9 +72,9 @@ pub mod tokens;
 
 mod pipe;
 mod raw;
-mod rig;
+mod setup;
 
-pub use rig::compressed;
+pub use setup::compressed;
 
 /// Makes one `#[test]` of every case of the [suite](crate::conformance), in a module per topic.
 ///

@@ -12,8 +12,8 @@ use relink_driver::{
 
 use super::{
     raw::{Answer, Raw, UPGRADED, accept},
-    rig::{quick, request_of, serve, spawn, start_with},
     secrets::MARK,
+    setup::{quick, request_of, serve, spawn, start_with},
     tokens::numbered,
 };
 use crate::{AfterLast, Connection, Refusal, Script};

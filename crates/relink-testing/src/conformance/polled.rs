@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 use super::{
     pipe::{Near, serve_pipe},
-    rig::{LATE, builder, end_of, ms, quick, quick_link, saw_text, secs, serve},
+    setup::{LATE, builder, end_of, ms, quick, quick_link, saw_text, secs, serve},
 };
 use crate::rig::Observed;
 use crate::{AfterLast, Connection, EventKind, Script};

@@ -8,7 +8,7 @@ use relink_driver::{
 
 use super::{
     raw::{Answer, Raw, UPGRADED, accept, say},
-    rig::{ms, quick_link, request_of, secs, serve, spawn},
+    setup::{ms, quick_link, request_of, secs, serve, spawn},
 };
 use crate::{AfterLast, Connection, Refusal, Script};
 

@@ -14,7 +14,7 @@ use relink_driver::{
     },
 };
 
-use super::rig::{quick, quick_link, request_of, serve, start_with};
+use super::setup::{quick, quick_link, request_of, serve, start_with};
 use crate::rig::Observed;
 use crate::{AfterLast, Connection, Refusal, Request, Script, Server};
 

@@ -29,7 +29,7 @@ use tokio_tungstenite::tungstenite;
 
 use super::{
     pipe::{Far, pipe},
-    rig::{
+    setup::{
         end_of, ms, quick, quick_link, request_of, script as scripted, secs, spawn, start,
         start_with,
     },

@@ -20,7 +20,7 @@ use relink_driver::{
     },
 };
 
-use super::rig::{
+use super::setup::{
     DELAY, LATE, end_of, ms, quick_link, request_of, saw_text, secs, serve, spawn, start,
     start_with,
 };

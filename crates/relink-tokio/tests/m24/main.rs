@@ -4,7 +4,7 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test picks the events that it is about")]
 
-mod rig;
+mod setup;
 
 use relink_profiles::metered::{config, error_name};
 use relink_testing::proxy::{Direction, Fault};
@@ -12,7 +12,7 @@ use relink_tokio::Event;
 use relink_tokio::relink::link::{Hint, StatusChange};
 use relink_tokio::relink::session::PresenceEvent;
 use relink_tokio::relink::{CloseCode, Outgoing, Verdict};
-use rig::{Person, Service, ms, quick};
+use setup::{Person, Service, ms, quick};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -130,8 +130,8 @@ async fn m24_data_channel_reopen_on_every_reconnect() {
             .expect("it is up");
         let port = bob.until(direct).await;
         assert_eq!(port, offer);
-        let mut near = TcpStream::connect(("127.0.0.1", port)).await.expect("somebody listens");
-        let (mut far, _) = listener.accept().await.expect("somebody comes");
+        let mut near = TcpStream::connect(("127.0.0.1", port)).await.expect("the server listens");
+        let (mut far, _) = listener.accept().await.expect("a connection comes");
 
         near.write_all(b"data").await.expect("the channel is open");
         let mut data = [0; 4];

@@ -179,7 +179,7 @@ fn item(bytes: &mut &[u8]) -> Item {
             Item::Map((0..count).map(|_| pair(bytes)).collect())
         }
         7 => Item::Flag(argument == 21),
-        major => panic!("nobody writes major type {major}"),
+        major => panic!("the encoder never writes major type {major}"),
     }
 }
 

@@ -1,5 +1,5 @@
 //! Every frame with its exact bytes in both encodings. `docs/protocol.md` shows the same; the CBOR
-//! was written by a library of somebody else's, Python's cbor2.
+//! was written by Python's cbor2.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use relink::session::{Member, MemberChange, Problem, Secret};
 use relink::{Channel, Message, Position, Resume, SessionId};
 use relink_v1::{ClientFrame, Codec, Encoding, ServerFrame, Welcome};
 
-/// A frame, and what it looks like.
+/// A frame, and its encodings.
 pub(crate) struct Golden<F> {
     pub(crate) frame: F,
     pub(crate) json: &'static str,
@@ -17,7 +17,7 @@ pub(crate) struct Golden<F> {
 }
 
 impl<F> Golden<F> {
-    /// The message that it is in this encoding.
+    /// The frame as a message in this encoding.
     pub(crate) fn message(&self, encoding: Encoding) -> Message {
         match encoding {
             Encoding::Json => Message::from(self.json),
@@ -66,7 +66,7 @@ pub(crate) fn shown(message: &Message) -> String {
     }
 }
 
-/// Bytes from hexadecimal digits; blanks between them mean nothing.
+/// Bytes from hexadecimal digits; blanks are ignored.
 pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text.chars().filter_map(|digit| digit.to_digit(16)).collect();
     digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).expect("two digits")).collect()
@@ -88,7 +88,7 @@ fn golden<F>(frame: F, json: &'static str, cbor: &'static str) -> Golden<F> {
     Golden { frame, json, cbor }
 }
 
-/// What a client says.
+/// Frames of clients.
 pub(crate) fn client() -> Vec<Golden<ClientFrame>> {
     vec![
         golden(
@@ -156,7 +156,7 @@ pub(crate) fn client() -> Vec<Golden<ClientFrame>> {
     ]
 }
 
-/// What a server says.
+/// Frames of servers.
 pub(crate) fn server() -> Vec<Golden<ServerFrame>> {
     vec![
         golden(

@@ -1,4 +1,5 @@
-//! Every limit: what meets it is taken, what exceeds it is refused with 1003, in both encodings.
+//! Every limit: a value at the limit is accepted, one beyond it is refused with 1003, in both
+//! encodings.
 
 use std::fmt::Debug;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is no frame, with which code it is refused, and what is said about it.
+//! Messages that are not frames: the code they are refused with, and the reason.
 
 use std::iter;
 
@@ -42,7 +42,7 @@ fn w11_what_is_not_json_is_refused_with_1007() {
         assert_eq!(client(text), is(1007, "not well-formed JSON"), "{text}");
         assert_eq!(server(text), is(1007, "not well-formed JSON"), "{text}");
     }
-    // What is wrong earlier does not hide it.
+    // An earlier mistake does not hide it.
     assert_eq!(client(r#"{"type":"hello","token":7,"token":8"#).0, 1007);
 }
 
@@ -114,7 +114,7 @@ fn w11_a_missing_field_is_named() {
     for (text, detail) in cases {
         assert_eq!(client(text), is(1003, detail), "{text}");
     }
-    // Every field that a golden frame cannot lose, at the server: take one away after the other.
+    // Removes the required fields of each golden frame of a client, one after the other.
     for golden in golden::server() {
         let value: serde_json::Value = serde_json::from_str(golden.json).expect("JSON");
         for key in value.as_object().expect("an object").keys() {
@@ -272,8 +272,8 @@ fn w11_depth_costs_nothing() {
 
 #[test]
 fn w11_a_length_that_is_only_claimed_allocates_nothing() {
-    // Bytes, text, a list and a map, each of 64 KiB, of 4 GiB and of 2⁶⁴-1; nothing follows. Were
-    // the room made first, the last two would end the process.
+    // Bytes, text, a list and a map, each of 64 KiB, of 4 GiB and of 2⁶⁴-1; nothing follows. If
+    // memory were reserved first, the last two would end the process.
     for major in [2_u8, 3, 4, 5] {
         for claim in [
             vec![0x1a, 0, 1, 0, 0],

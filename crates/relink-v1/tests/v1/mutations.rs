@@ -1,4 +1,4 @@
-//! A million messages that are nearly frames, or are no frames any more.
+//! A million mutated frames.
 
 use rand_pcg::Pcg32;
 use relink::rand_core::{Rng, SeedableRng};
@@ -27,8 +27,8 @@ fn seeds<F>(goldens: &[golden::Golden<F>]) -> Vec<Message> {
     goldens.iter().flat_map(|golden| encodings.map(|encoding| golden.message(encoding))).collect()
 }
 
-/// Each mutant is judged by `relink_sim`; here it is counted, so that all three outcomes are known
-/// to be met.
+/// Each mutant is judged by `relink_sim`, and counted here, so that all three outcomes are known to
+/// occur.
 fn mutate(seeds: &[Message], seed: u64, check: fn(&Message) -> Option<CloseCode>) {
     let mut dice = Dice(Pcg32::seed_from_u64(seed));
     let (mut taken, mut refused, mut no_syntax) = (0_u32, 0_u32, 0_u32);
@@ -73,7 +73,7 @@ fn mutation(bytes: &mut Vec<u8>, other: &[u8], is_text: bool, dice: &mut Dice) {
             bytes.truncate(at);
             bytes.extend_from_slice(&other[dice.below(other.len())..]);
         }
-        // A longer length: of eight bytes, of few, of none.
+        // A longer length: in eight bytes, in fewer, in none.
         6 => {
             let head = bytes.get(at).copied().unwrap_or(0x40) & 0xe0 | 0x1b;
             let claim = 1_u64.checked_shl(dice.0.next_u32() % 70).unwrap_or(u64::MAX);

@@ -1,4 +1,4 @@
-//! Any frame, out and in again.
+//! Any frame is encoded and decoded again.
 
 use std::time::Duration;
 

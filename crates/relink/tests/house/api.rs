@@ -49,7 +49,7 @@ fn the_names_at_each_crate_root_are_those_listed() {
     }
 }
 
-/// What an application names stands at the root; the rest is found in its module.
+/// What applications name is at the root; the rest is in its module.
 #[test]
 fn the_root_of_the_core_has_at_most_forty_names() {
     let names = root(&read(&crates().join("relink/src/lib.rs")));
@@ -96,7 +96,7 @@ fn root(text: &str) -> BTreeSet<String> {
     names
 }
 
-/// What a part of a `use` is called here.
+/// The name that one part of a `use` brings in.
 fn leaf_name(prefix: &str, leaf: &str) -> String {
     let last =
         |path: &str| path.trim_end_matches("::").rsplit("::").next().unwrap_or_default().to_owned();

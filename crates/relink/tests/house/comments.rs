@@ -1,4 +1,4 @@
-//! Comments fit beside the code, and are for readers without a list of requirements at hand.
+//! Comments fit in the width of the code, and name no requirements by number.
 
 use crate::source::everything;
 

@@ -1,4 +1,4 @@
-//! What the core may stand on, and how thin the drivers stay.
+//! The dependencies of the core, and the size of the drivers.
 
 use std::collections::BTreeSet;
 use std::process::Command;

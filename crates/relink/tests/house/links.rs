@@ -1,4 +1,4 @@
-//! The pages lead where they say.
+//! The links in the pages lead to files that exist.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,5 +1,4 @@
-//! What the workspace keeps to: its dependencies, its public names, its comments, the size of its
-//! parts.
+//! Rules for the workspace: dependencies, public names, comments, sizes.
 
 mod api;
 mod comments;

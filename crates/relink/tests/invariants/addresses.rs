@@ -1,4 +1,4 @@
-//! Addresses that are fetched for an attempt, with the care that tokens have.
+//! Addresses that are fetched for an attempt, under the same rules as tokens.
 
 use relink::link::{Hint, Timer};
 use relink::{
@@ -22,7 +22,7 @@ fn the_token_comes_first_and_a_renewal_is_of_the_token_alone() {
     let mut sim = speaking(with_tokens(config()), 1);
     sim.tokens(Tokens::Grant(Some(secs(600))));
     sim.connect();
-    // The query, where the ticket is, is not shown.
+    // The query is not shown, as it has the ticket.
     sim.expect(["fetch token", "fetch address for ws://peer", "dial ws://peer/?…", "connected"]);
     let states =
         sim.take_events().into_iter().filter(|event| matches!(event, Event::State { .. })).count();
@@ -80,7 +80,7 @@ fn one_fetch_is_under_way_at_a_time_and_a_late_answer_is_dropped() {
     sim.connect();
     sim.handle(SessionInput::Timeout);
     sim.expect(["fetch address for ws://peer"]);
-    // A token that nobody asked for is none.
+    // A token that was not requested is ignored.
     sim.handle(SessionInput::Token { id: first, result: Err("late".into()) });
     sim.advance(secs(12));
     assert_eq!(sim.state(), State::Connecting(Phase::Authorizing));

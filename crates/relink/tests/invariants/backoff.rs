@@ -1,4 +1,4 @@
-//! I5, I6, I7, I8, I30: how long the link waits, and what makes it forget.
+//! I5, I6, I7, I8, I30: how long the link waits, and what resets the schedule.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -46,7 +46,7 @@ fn i05_a_link_is_stable_when_it_was_up_for_long_enough_and_not_before() {
     assert_eq!(sim.machine().link().attempts(), 0);
     sim.peer().reset();
     assert_eq!(sim.machine().link().attempts(), 0);
-    assert!(waits(&sim.take_events()).pop() <= Some(secs(1)), "the curve starts anew");
+    assert!(waits(&sim.take_events()).pop() <= Some(secs(1)), "the curve starts over");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn i06_only_the_one_dial_after_a_stable_link_may_be_sooner() {
     sim.advance(config.backoff.floor - millis(1));
     assert_eq!(sim.dials().len(), 2, "only once");
 
-    // Where the peer asks for a quick return, the floor holds after a stable link too.
+    // If the peer asks for a quick return, the floor holds after a stable link, too.
     let mut policy = ClosePolicy::default();
     policy.set_close(4100..=4100, Verdict::RetryNow).unwrap();
     let link = config.with_close_policy(policy);
@@ -127,7 +127,7 @@ fn i06_a_rate_limit_stands_behind_all_delays() {
     let rate = Rate { burst: 3, refill: secs(1) };
     for answer in [
         OnDial::Refuse(Failure::Refused),
-        // Stable at once, so that each loss may be followed by a dial at once.
+        // Stable at once, so that each loss may be followed by an immediate dial.
         OnDial::Flap { after: Duration::ZERO, code: CloseCode::GOING_AWAY },
     ] {
         let mut sim = Sim::new(config.with_budget(config.budget.with_rate(rate)));

@@ -1,4 +1,4 @@
-//! I19, I20: tokens, and what becomes of a transport whose login fails.
+//! I19, I20: tokens, and what happens to a transport whose login fails.
 
 use relink::link::{Handshake, HandshakeEvent, Hint, Refusal, ReopenPolicy, Step, Timer};
 use relink::policy::GiveUpReason;
@@ -95,7 +95,7 @@ fn i19_no_token_is_fetched_for_an_open_link_that_cannot_take_it() {
         1,
         "a plain link has no word for a fresh token"
     );
-    // The server ends it when it likes; a fresh token comes with the next attempt.
+    // The server decides when to close; a fresh token comes with the next attempt.
     sim.peer().close(4002);
     sim.advance(secs(5));
     assert!(is_connected(&sim));
@@ -248,7 +248,7 @@ fn logging_in() -> Sim<Direct> {
     sim
 }
 
-/// Everything that might start another fetch, and must not.
+/// Everything that must not start another fetch.
 fn poke(sim: &mut Sim) {
     sim.connect();
     sim.retry_now();

@@ -1,4 +1,4 @@
-//! I2, I14, I31: how it ends.
+//! I2, I14, I31: how a link ends.
 
 use relink::link::{HandshakeEvent, Hint, OnFirstFailure, Refusal};
 use relink::policy::GiveUpReason;
@@ -10,7 +10,7 @@ use relink_sim::{Direct, OnDial, Sim, Tokens, millis, secs};
 
 use crate::support::{all_steps, count, strangers, with_tokens};
 
-/// Every way to the end: what is configured, what happens, and the reason that is told.
+/// One way in which a link ends: the configuration, what happens, and the reported reason.
 pub(crate) struct End {
     pub(crate) name: &'static str,
     config: fn(LinkConfig) -> LinkConfig,
@@ -36,7 +36,7 @@ fn i02_one_retry_is_pending_whatever_asks_for_it() {
     let id = sim.dials()[0].id;
     sim.peer().on_dial(OnDial::Hold);
     sim.peer().reset();
-    // All that might arm another one.
+    // All inputs that might set another deadline.
     strangers(&sim, id).into_iter().for_each(|input| sim.handle(input));
     sim.connect();
     sim.hint(Hint::Online);
@@ -151,8 +151,8 @@ fn i31_what_was_queued_is_accounted_for_before_the_end() {
         let mut sim = end.start();
         sim.send("queued").unwrap();
         (end.happens)(&mut sim);
-        // What is queued when the application closes has the flush's time, and the close handshake
-        // its own.
+        // Messages that are queued when the application closes have `flush_timeout`, and the close
+        // handshake has `close_timeout`.
         sim.advance(secs(5 + 2));
         let events = sim.take_events();
         let fates =
@@ -165,7 +165,7 @@ fn i31_what_was_queued_is_accounted_for_before_the_end() {
 impl End {
     fn start(&self) -> Sim<Direct> {
         let link = (self.config)(LinkConfig::default());
-        // Notices and a time to live, so that there are deadlines to forget.
+        // Notices and a time to live, so that there are deadlines to drop.
         let link = link.with_surface(link.surface.with_grace(Some(secs(4))));
         let outbox = OutboxConfig::default().with_ttl(Some(secs(86_400)));
         let config = SessionConfig::default().with_link(link).with_outbox(outbox);

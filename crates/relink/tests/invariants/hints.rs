@@ -27,7 +27,7 @@ fn i17_retry_now_replaces_the_wait() {
     sim.peer().refuse(Failure::Refused);
     assert_eq!(sim.machine().link().attempts(), 1);
     let waits = waits(&sim.take_events());
-    assert!(waits[0] <= millis(1_500), "the backoff starts anew");
+    assert!(waits[0] <= millis(1_500), "the backoff starts over");
     sim.advance(waits[0]);
     assert_eq!(sim.dials().len(), 10);
 }

@@ -1,4 +1,4 @@
-//! I3, I4: what is told is true when it is told, and comes in the order in which it happened.
+//! I3, I4: events are true when they are emitted, and come in the order in which things happened.
 
 use rand_pcg::Pcg32;
 use relink::link::{ReopenPolicy, Status};
@@ -35,7 +35,7 @@ fn i03_connected_is_never_shown_without_a_usable_link() {
         let mut sim = everything_on(seed);
         let mut walk = Walk::new(seed);
         for _ in 0..200 {
-            // A moment at a time, so that the end of the grace is not overslept.
+            // In small steps, so that the end of the grace is not skipped.
             if walk.below(2) == 0 {
                 sim.advance(millis(100))
             } else {
@@ -228,7 +228,8 @@ fn i04_attempts_are_counted_from_the_loss() {
         [(1, "dial"), (1, "failed"), (2, "dial"), (2, "failed"), (3, "dial")]
     );
 
-    // Lost before it was stable: that is a failure for the budget, but people count from here.
+    // Lost before it was stable: a failure for the budget, but the numbers of attempts in events
+    // begin again.
     sim.peer().on_dial(OnDial::Refuse(Failure::Refused));
     sim.peer().reset();
     sim.next_dial();
@@ -247,7 +248,7 @@ fn i04_an_attempt_without_a_token_has_a_number_too() {
     assert_eq!(attempts(&mut sim), [(1, "failed"), (2, "dial")]);
 }
 
-/// The numbers that events gave to attempts.
+/// The numbers of the attempts in events.
 #[expect(clippy::wildcard_enum_match_arm, reason = "two events have a number")]
 fn attempts(sim: &mut Sim) -> Vec<(u32, &'static str)> {
     let number = |event: &Event| match event {

@@ -1,4 +1,4 @@
-//! I21, I22: what waits to go out.
+//! I21, I22: the outbox.
 
 use std::collections::BTreeMap;
 
@@ -150,7 +150,7 @@ fn i22_nothing_is_flushed_before_the_login_is_accepted() {
     sim.peer().handshake(HandshakeEvent::Authenticated);
     assert_eq!(heard(&mut sim), ["a", "b"]);
 
-    // And again on the way back.
+    // And again while it reconnects.
     sim.peer().reset();
     assert!(sim.send("c").unwrap().queued);
     sim.next_dial();
@@ -183,7 +183,7 @@ fn i22_the_flush_goes_at_the_pace_of_the_transport() {
     assert_eq!(heard(&mut sim), ["1", "2", "3", "4", "5", "6"]);
 }
 
-/// A session whose peer refuses it, with this outbox.
+/// A session with this outbox, whose dials are refused.
 fn holding(outbox: OutboxConfig) -> Sim {
     let mut sim = Sim::session(SessionConfig::default().with_outbox(outbox));
     sim.to_waiting(1);
@@ -199,7 +199,8 @@ fn heard(sim: &mut Sim<impl relink::Protocol>) -> Vec<String> {
     sim.peer().heard().into_iter().filter_map(text).collect()
 }
 
-/// What became of each message: `None` where it was sent. Nothing may be told twice.
+/// The fate of each message: why it was dropped, or `None` if it was sent. Panics if one is
+/// reported twice.
 fn fates(events: &[Event]) -> BTreeMap<Receipt, Option<DropReason>> {
     let mut fates = BTreeMap::new();
     for event in events {

@@ -1,5 +1,4 @@
-//! I31: an end for good needs proof, where something in between may have spoken in the server's
-//! place.
+//! I31: a final end needs proof that the server answered, and not something in between.
 
 use relink::link::Hint;
 use relink::{ClosedReason, Event, Failure, LinkConfig, State};
@@ -7,8 +6,7 @@ use relink_sim::{OnDial, Sim, Tokens, millis, secs};
 
 use crate::support::{is_connected, waits, with_tokens};
 
-/// What a captive portal or a proxy may answer in the server's place, and would end a link at the
-/// first dial.
+/// Final answers that may come from a captive portal or a proxy instead of the server.
 const FINAL: [u16; 6] = [302, 400, 401, 403, 410, 501];
 
 #[test]
@@ -145,10 +143,10 @@ fn i31_a_link_that_is_connected_anew_has_no_proof_either_way() {
     sim.connect();
     let ended =
         |event: &Event| matches!(event, Event::Closed { reason: ClosedReason::Stopped { .. } });
-    assert!(sim.take_events().iter().any(ended), "who connects anew may be somebody else");
+    assert!(sim.take_events().iter().any(ended), "a new connect may be by another user");
 }
 
-/// A link that was good, and has just been lost.
+/// A link that was stable, and has just been lost.
 fn lost() -> Sim {
     let mut sim = Sim::new(LinkConfig::default());
     sim.to_connected();

@@ -1,4 +1,4 @@
-//! I29: a delay that the server gives is believed within bounds, spread, and counted.
+//! I29: a delay given by the server is bounded, spread, and counts as an attempt.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,8 +17,8 @@ fn i29_a_fleet_that_was_told_the_same_comes_back_spread() {
     for tell in WAYS {
         let waits: BTreeSet<_> = (0..200).map(|seed| wait_of(tell, secs(60), seed)).collect();
         let (first, last) = (waits.first().unwrap(), waits.last().unwrap());
-        assert!(*first >= secs(60), "nobody comes back too soon: {first:?}");
-        assert!(*last <= secs(72), "nobody comes back much later: {last:?}");
+        assert!(*first >= secs(60), "none comes back too soon: {first:?}");
+        assert!(*last <= secs(72), "none comes back much later: {last:?}");
         assert!(waits.len() > 190 && *last - *first > secs(10), "{} different waits", waits.len());
     }
 }
@@ -162,7 +162,7 @@ fn i29_whoever_does_not_want_it_is_not_held_up() {
     );
 }
 
-/// How a server can say when to come back: in the handshake's answer, twice, and in the reason of a
+/// How a server can give a delay: twice in the answer of the handshake, and in the reason of a
 /// close frame.
 const WAYS: [fn(&mut Sim, Duration); 3] = [
     |sim, told| refuse(sim, 503, told),
@@ -182,7 +182,7 @@ fn busy(told: Duration) -> OnDial {
     OnDial::Refuse(Failure::Http { status: 503, retry_after: Some(told) })
 }
 
-/// A link that was told so, on a curve that plays no part: only the floor is left of it.
+/// A link that was given this delay, under a policy in which only the floor of the curve matters.
 fn told(tell: fn(&mut Sim, Duration), told: Duration, seed: u64) -> Sim {
     let mut policy = ClosePolicy::default();
     policy.set_status(400..=599, Verdict::Retry).unwrap();

@@ -1,4 +1,4 @@
-//! What several scenarios share: links with a handshake, a look at the waits, and a walk at random.
+//! What several scenarios share: links with a handshake, delays, and a random walk.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use relink::{
 };
 use relink_sim::{Direct, OnDial, Sim, Speak, Tokens, millis, secs};
 
-/// The server goes away, and says when to come back.
+/// The event of a server that goes away, and says when to come back.
 pub(crate) const GOING_AWAY: HandshakeEvent = HandshakeEvent::GoingAway { retry_after: secs(60) };
 
-/// What a protocol makes of a frame that it cannot read.
+/// The event for a frame that the protocol cannot read.
 pub(crate) fn malformed() -> ProtocolEvent {
     ProtocolEvent::Malformed(CloseFrame::new(CloseCode::INVALID_DATA, "that is no message"))
 }
@@ -26,7 +26,7 @@ pub(crate) fn speaking(config: LinkConfig, seed: u64) -> Sim<Direct> {
     Sim::with(config, &["ws://peer"], Direct::default(), seed).unwrap()
 }
 
-/// Every step there is, each with a limit of its own.
+/// A protocol with every step of a handshake, each with a limit of its own.
 pub(crate) fn all_steps() -> Handshake {
     Handshake::default()
         .with_welcome(Some(secs(3)))
@@ -41,7 +41,7 @@ pub(crate) fn with_tokens(config: LinkConfig) -> LinkConfig {
     config.with_credentials(config.credentials.with_fetch(true))
 }
 
-/// How long the link said it would wait, each time.
+/// The delays that the link has reported.
 pub(crate) fn waits(events: &[Event]) -> Vec<Duration> {
     let wait = |event: &Event| {
         if let Event::AttemptFailed { retry_in, .. } | Event::Disconnected { retry_in, .. } = event
@@ -59,7 +59,7 @@ pub(crate) fn count(events: &[Event], kind: impl Fn(&Event) -> bool) -> usize {
     events.iter().filter(|event| kind(event)).count()
 }
 
-/// A link that has everything switched on, and a short fuse for most of it.
+/// Everything switched on, mostly with short deadlines.
 pub(crate) fn everything_on(seed: u64) -> Sim<Direct> {
     let link = LinkConfig::default()
         .with_handshake(all_steps())
@@ -77,7 +77,7 @@ pub(crate) fn everything_on(seed: u64) -> Sim<Direct> {
     Sim::with(config, &["ws://one", "ws://two"], Direct::default(), seed).unwrap()
 }
 
-/// The handshake by the book, but for the login.
+/// The handshake step by step, except for the login.
 pub(crate) const HANDSHAKE: [HandshakeEvent; 3] =
     [HandshakeEvent::Welcome, HandshakeEvent::ChallengeMet, HandshakeEvent::Authenticated];
 
@@ -124,7 +124,7 @@ impl Walk {
             8 => sim.peer().reset(),
             9 => sim.peer().silence(),
             10 => sim.peer().close(self.pick(&[1001, 1005, 1011, 4002, 4010])),
-            // The handshake by the book; at random it would rarely come to its end.
+            // The handshake step by step; at random it would rarely be completed.
             11 | 12 => {
                 sim.login();
                 for event in HANDSHAKE {
@@ -148,7 +148,7 @@ impl Walk {
         }
     }
 
-    /// An input that no sound driver hands in: of any transport so far, in any state.
+    /// An input that no correct driver passes: from any transport so far, in any state.
     fn confuse(&mut self, sim: &mut Sim<Direct>) {
         let Some(count) = u32::try_from(sim.dials().len()).ok().filter(|count| *count > 0) else {
             return;

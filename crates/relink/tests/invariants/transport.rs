@@ -1,4 +1,4 @@
-//! I1, I15, I16, I32: one transport at a time, and nothing that happens to it confuses the link.
+//! I1, I15, I16, I32: one transport at a time, whatever happens to it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn i01_whatever_happens_there_is_one_transport_at_a_time() {
     for seed in 0..200 {
         let mut sim = everything_on(seed);
         let mut walk = Walk::new(seed);
-        // The sim refuses a fetch, a dial or a drop that does not fit what the link holds.
+        // The sim panics at a fetch, a dial or a drop that does not fit what the link holds.
         (0..300).for_each(|_| walk.step(&mut sim));
         let ids: BTreeSet<_> = sim.dials().iter().map(|dial| dial.id).collect();
         assert_eq!(ids.len(), sim.dials().len(), "each dial has an id of its own");
@@ -108,7 +108,7 @@ fn i01_an_earlier_transport_changes_nothing_in_a_link() {
         scene(&mut link);
         while link.poll_action().is_some() {}
 
-        // Some time later, so that even a mere sign of life would show.
+        // Some time later, so that even a sign of life would change something.
         let later = Instant::ORIGIN + millis(10);
         link.handle(Input::Timeout, later).unwrap();
         let before = format!("{link:?}");
@@ -151,7 +151,7 @@ fn i15_an_application_hears_of_a_loss_once() {
 
 #[test]
 fn i16_every_phase_has_a_deadline_of_its_own() {
-    // To each phase, from the one before it.
+    // Into each phase, from the one before it.
     type Go = fn(&mut Sim<Direct>);
     let steps: [(Step, Go, u64); 4] = [
         (Step::Welcome, |sim| sim.open(), 3),
@@ -225,7 +225,7 @@ fn i32_time_that_goes_backwards_stands_still() {
     assert_eq!((sim.state(), sim.deadline()), (state, deadline));
     sim.expect([]);
 
-    // What begins now begins at the latest time known.
+    // New deadlines count from the latest known time.
     sim.peer().on_dial(OnDial::Hold);
     sim.retry_now();
     assert!(sim.deadline() >= Some(late + secs(10)));
@@ -292,7 +292,7 @@ fn i32_however_late_a_link_catches_up_in_one_go() {
     feed(&mut link, Input::Failed { id, failure: Failure::Reset });
     assert_eq!(link.state(), State::Reconnecting(Phase::Waiting));
 
-    // The wait, the grace, the banner, the stuck notice and the time for all of it are over.
+    // The delay, the grace, the banner, the stuck notice and `max_elapsed` are due.
     let late = Instant::ORIGIN + secs(3_600);
     link.handle(Input::Timeout, late).unwrap();
     assert_eq!((link.poll_timeout(), link.state().is_closed()), (None, true));
@@ -326,7 +326,7 @@ fn i32_at_the_end_of_time_nothing_loops() {
     }
 }
 
-/// Lets a phase run out, and sees that this was its own deadline and nothing sooner.
+/// Lets a phase time out, and checks that this was its own deadline and no earlier one.
 #[track_caller]
 fn assert_times_out(mut sim: Sim<impl relink::Protocol>, timer: Timer, limit: Duration) {
     assert_eq!(sim.machine().link().next_timer(), Some(timer));
@@ -350,7 +350,7 @@ fn bare_link() -> Link<Pcg32> {
     link
 }
 
-/// Hands in an input and takes all actions, as if they were carried out.
+/// Passes an input, and takes all actions as if they were carried out.
 fn feed(link: &mut Link<Pcg32>, input: Input) {
     link.handle(input, Instant::ORIGIN).unwrap();
     while link.poll_action().is_some() {}

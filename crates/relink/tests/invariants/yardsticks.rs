@@ -1,4 +1,4 @@
-//! The yardsticks by which clients were measured.
+//! The measures by which other clients were compared.
 
 use relink::policy::Jitter;
 use relink::{Backoff, CloseCode, LinkConfig, SessionConfig};

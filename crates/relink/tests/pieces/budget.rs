@@ -33,7 +33,7 @@ fn w20_the_bucket_fills_up_to_its_burst_and_no_further() {
     assert_eq!(
         budget.earliest_dial(long_after + secs(4)),
         long_after + secs(10),
-        "waiting does not start it anew"
+        "waiting does not reset it"
     );
     assert_eq!(budget.earliest_dial(long_after + secs(11)), long_after + secs(11));
 }

@@ -1,5 +1,5 @@
-//! Choices about a link that systems make differently: how long an attempt may take as a whole,
-//! what a dead link and a network that is gone mean, who may queue.
+//! Choices in which systems differ: the timeout of a whole attempt, what a dead link and a missing
+//! network lead to, whether messages may queue.
 
 use relink::link::{Handshake, Hint, OnDead, OnOffline, Step, Timer};
 use relink::policy::HeartbeatConfig;

@@ -1,4 +1,4 @@
-//! Tokens: when they are fetched, and what becomes of those that cannot be had or are refused.
+//! Tokens: when they are fetched, and what happens if a fetch fails or the token is refused.
 
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -53,7 +53,7 @@ fn m10_failures_of_the_provider_are_reported_from_the_third_on_and_tries_go_on()
     fail(&mut sim);
     sim.next_attempt();
     sim.token(Err("down"));
-    assert_eq!(reported(&sim), [3, 4, 5], "a token in between starts the count anew");
+    assert_eq!(reported(&sim), [3, 4, 5], "a token in between resets the count");
 }
 
 #[test]
@@ -245,8 +245,7 @@ fn grant(sim: &mut Sim<Direct>, expires_in: Option<Duration>) {
     sim.token(Ok(token));
 }
 
-/// Waits until a fresh token is asked for; the peer answers every ping on the way. Returns when
-/// that was.
+/// Waits until a fresh token is requested, while the peer answers every ping. Returns the time.
 fn renewal(sim: &mut Sim<Direct>) -> relink::Instant {
     let before = fetches(sim);
     while fetches(sim) == before {
@@ -260,7 +259,7 @@ fn fetches(sim: &Sim<Direct>) -> usize {
     sim.fetches() as usize
 }
 
-/// What the server heard of fresh tokens.
+/// The fresh tokens that the server received.
 fn renewed(sim: &mut Sim<Direct>) -> Vec<String> {
     let texts = sim.peer().read().into_iter().filter_map(|frame| match frame {
         Frame::Message(Message::Text(text)) => Some(text.as_str().to_owned()),

@@ -1,4 +1,4 @@
-//! The words that go with an event are about that event.
+//! The detail of an event belongs to that event.
 
 use relink::{Event, SessionConfig};
 use relink_sim::{Direct, Sim, Tokens, secs};

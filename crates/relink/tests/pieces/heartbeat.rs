@@ -1,4 +1,4 @@
-//! Is the peer still there?
+//! The heartbeat, alone.
 
 use core::time::Duration;
 
@@ -180,7 +180,7 @@ fn a_message_may_be_given_a_time_to_arrive_in() {
     assert_eq!(
         excused.poll_timeout(),
         Some(at(secs(30))),
-        "the time in which nobody read does not count"
+        "the time without reading does not count"
     );
     let _ = excused.handle_timeout(at(secs(30)));
     assert_eq!(excused.poll_timeout(), Some(at(secs(35))));
@@ -241,8 +241,7 @@ fn a_heartbeat_that_is_off_asks_for_nothing() {
     assert_eq!(heartbeat.probe(at(secs(1_000_000))), None, "such a peer may answer no ping at all");
 }
 
-/// Time stands still where the count of it ends; a deadline that lies there must not be due for
-/// ever.
+/// At the end of the clock time saturates; a deadline there must not be due for ever.
 #[test]
 fn i32_at_the_end_of_time_nothing_is_due_any_more() {
     let end = at(Duration::MAX);
@@ -252,7 +251,7 @@ fn i32_at_the_end_of_time_nothing_is_due_any_more() {
     assert_eq!(heartbeat.handle_timeout(end), None);
 }
 
-/// A heartbeat with its first ping, sent at 30 s, under way.
+/// A heartbeat whose first ping, sent at 30 s, is pending.
 fn pinged() -> Heartbeat {
     let mut heartbeat = Heartbeat::start(HeartbeatConfig::default(), at(secs(0)));
     assert_eq!(heartbeat.handle_timeout(at(secs(30))), Some(HeartbeatAction::Ping { nonce: 1 }));

@@ -1,6 +1,5 @@
-//! The pieces that stand alone, each by its own rules. A name with a number fulfils that
-//! requirement: `d05`, `s01`, `a05`, `m06` and `w18` are numbers of the systems that relink can
-//! behave as, `i07` of what always holds.
+//! The parts of the core, each alone. A number in a test name is that of the requirement (`d05`,
+//! `s01`, `a05`, `m06`, `w18`) or invariant (`i07`) that the test proves.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test picks the variants that it is about")]
 

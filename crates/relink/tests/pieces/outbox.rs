@@ -1,4 +1,4 @@
-//! What waits to go out, seen through a session.
+//! The outbox, seen through a session.
 
 use bytes::Bytes;
 use relink::session::{DropReason, Frame, OfflineSend, OutboxConfig, Overflow, SendErrorKind};

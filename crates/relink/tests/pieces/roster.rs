@@ -1,4 +1,4 @@
-//! Who else is there, as a client sees it.
+//! The members of a channel, as a client sees them.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,7 @@ use relink::session::{Roster, RosterChange};
 
 use RosterChange::{Joined, Left, Survived, Updated};
 
-/// Members by a letter, joins by a number, what the server says by another; the application keeps a
-/// text.
+/// Members are letters, stays numbers, the info a number; the application keeps a text for each.
 type List = Roster<char, String, u64, u64>;
 
 #[test]
@@ -153,7 +152,7 @@ fn at_the_end_everybody_is_gone_and_their_objects_come_back() {
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Join(char),
-    /// The member is back before its old join was seen to end.
+    /// The member is back before its earlier stay was reported to end.
     Rejoin(char),
     Update(char),
     Leave(char),
@@ -184,18 +183,18 @@ type Members = BTreeMap<char, (u64, u64)>;
 
 /// A server whose snapshot is overtaken by changes, and a client whose link comes and goes.
 #[derive(Default)]
-struct World {
+struct RosterModel {
     members: Members,
     serial: u64,
     list: Roster<char, u64, u64, u64>,
     subscribed: bool,
     snapshot: Option<Members>,
-    /// What the application believes, from what it was told alone: each member with what it keeps
-    /// for them.
+    /// The members as the application knows them from changes alone, each with the value that it
+    /// keeps.
     told: BTreeMap<char, u64>,
 }
 
-impl World {
+impl RosterModel {
     fn next(&mut self) -> u64 {
         self.serial += 1;
         self.serial
@@ -303,26 +302,26 @@ impl World {
 }
 
 proptest! {
-    /// Whatever overtakes what: a live list is the server's, a stale one stands still, and the
-    /// application's own picture agrees with it.
+    /// Whatever overtakes what: a live list equals the server's, a stale one does not change, and
+    /// the changes lead to the same list.
     #[test]
     fn i27_the_list_is_the_servers_whatever_overtakes_what(steps in steps()) {
-        let mut world = World::default();
+        let mut model = RosterModel::default();
         for step in steps {
-            let before = world.seen();
-            let was_stale = world.list.is_stale();
-            world.step(step);
-            if world.is_live() {
-                prop_assert_eq!(world.seen(), world.members.clone(), "after {:?}", step);
+            let before = model.seen();
+            let was_stale = model.list.is_stale();
+            model.step(step);
+            if model.is_live() {
+                prop_assert_eq!(model.seen(), model.members.clone(), "after {:?}", step);
             } else if was_stale {
-                prop_assert_eq!(world.seen(), before, "after {:?}", step);
+                prop_assert_eq!(model.seen(), before, "after {:?}", step);
             }
         }
-        world.poll();
+        model.poll();
     }
 }
 
-/// A list that has had its snapshot, and told of it.
+/// A list that has its snapshot, and has reported it.
 fn live<const N: usize>(keys: [char; N]) -> List {
     let mut list = List::new();
     list.snapshot(keys.map(|key| (key, 1, 0)));

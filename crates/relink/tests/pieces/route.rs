@@ -1,4 +1,4 @@
-//! Which endpoint is dialled: several in turn, and where redirects lead.
+//! Which endpoint is dialed: several in turn, and redirects.
 
 use core::time::Duration;
 
@@ -11,7 +11,7 @@ use relink_sim::{Direct, Sim};
 
 use crate::support::{at, fail, link, millis, open, peer_closes, secs, stable, with_endpoints};
 
-/// A way in which an endpoint disappoints, by its name.
+/// A way in which an endpoint fails, by name.
 type End = (&'static str, fn(&mut Sim<Direct>));
 
 #[test]
@@ -46,7 +46,7 @@ fn an_endpoint_that_never_became_stable_is_left_for_the_next_one() {
             }
         }),
     ];
-    // The heartbeat finds it dead before it is stable.
+    // The heartbeat declares it dead before it is stable.
     let config = LinkConfig::default().with_stable_after(secs(3_600));
     for (name, end) in ends {
         let mut sim = with_endpoints(config, 2);
@@ -192,7 +192,7 @@ fn a_final_answer_counts_until_the_same_endpoint_says_something_else() {
     sim.connect();
     answer(&mut sim, Answer::Status(403, None));
     sim.next_attempt();
-    // The second is down, and tried again and again; the first is asked from time to time.
+    // The second one is down and tried again and again; the first one is dialed from time to time.
     sim.fail(20);
     let asked = endpoints(&sim).iter().filter(|endpoint| *endpoint == "ws://0").count();
     assert!(asked > 1, "it may have changed its mind");
@@ -258,7 +258,7 @@ fn more_endpoints_than_have_pauses_of_their_own_are_all_dialed() {
     assert_eq!(dialed.len(), 255, "each was asked");
 }
 
-/// Answers that ask to be left alone for a while.
+/// Answers after which an endpoint is not dialed for a while.
 const PAUSES: [(&str, Answer); 9] = [
     ("404", Answer::Status(404, None)),
     ("200", Answer::Status(200, None)),
@@ -271,7 +271,7 @@ const PAUSES: [(&str, Answer); 9] = [
     ("1008", Answer::Code(1008)),
 ];
 
-/// Answers that end a link with one endpoint, and the name of that end.
+/// Answers that end a link with one endpoint, and the name of the reason.
 const FINAL: [(&str, Answer, &str); 9] = [
     ("401", Answer::Status(401, None), "unauthorized"),
     ("403", Answer::Status(403, None), "forbidden"),
@@ -374,18 +374,18 @@ fn configured<const N: usize>(numbers: [u8; N]) -> [String; N] {
     numbers.map(|number| format!("ws://{number}"))
 }
 
-/// What an endpoint may answer.
+/// An answer of an endpoint.
 #[derive(Debug, Clone, Copy)]
 enum Answer {
-    /// To the handshake, with a `Retry-After`.
+    /// An HTTP status, with a `Retry-After`.
     Status(u16, Option<Duration>),
-    /// None at all.
+    /// A dial that fails in another way.
     Failure(Failure),
-    /// Over the open transport.
+    /// A close code, after the transport has opened.
     Code(u16),
 }
 
-/// The endpoint that is being dialed answers so.
+/// The endpoint that is being dialed answers this.
 fn answer(sim: &mut Sim<Direct>, answer: Answer) {
     match answer {
         Answer::Status(status, retry_after) => {

@@ -1,4 +1,4 @@
-//! Counters and distributions.
+//! Counters and histograms.
 
 use core::time::Duration;
 

@@ -185,7 +185,7 @@ fn grace() -> StatusViewConfig {
         .with_stuck_after(None)
 }
 
-/// A surface with everything that it told, and when.
+/// A status view, and everything that it has reported, with the times.
 struct Screen {
     surface: StatusView,
     seen: Vec<(Instant, StatusChange)>,
@@ -196,7 +196,7 @@ impl Screen {
         Self { surface: StatusView::new(config), seen: Vec::new() }
     }
 
-    /// A surface that shows a usable link; what led there is forgotten.
+    /// A status view that shows a usable link; earlier reports are dropped.
     fn connected(config: StatusViewConfig) -> Self {
         let mut screen = Self::new(config);
         screen.status(Status::Connecting, 0);

@@ -1,4 +1,4 @@
-//! What is subscribed to, without a session around it.
+//! Subscriptions, without a session around them.
 
 use core::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::{dice, secs};
 
 const START: Instant = Instant::from_origin(secs(50));
 
-/// Retries after 1, 2, 4 … s sharp.
+/// Retries after exactly 1, 2, 4 … s.
 fn sharp() -> SubscriptionsConfig {
     let curve = relink::policy::Curve::Exponential { initial: secs(1), factor_pct: 200 };
     let retry = Backoff::default().with_curve(curve).with_jitter(Jitter::None);
@@ -69,7 +69,7 @@ fn m03_without_resubscription_what_went_with_the_link_is_over() {
     assert_eq!(
         subscriptions.standing(&'b'),
         Some(SubscriptionState::Wanted),
-        "nobody has asked for it yet"
+        "it was not requested yet"
     );
     subscriptions.up();
     assert_eq!(wants(&mut subscriptions, START), [SubscriptionAction::Subscribe('b')]);
@@ -100,7 +100,7 @@ fn i28_retries_follow_the_schedule_and_start_over_after_a_success() {
         (subscriptions.standing(&'a'), subscriptions.poll_timeout()),
         (Some(SubscriptionState::Over), None)
     );
-    assert_eq!(subscriptions.failed(&'z', true, now, &mut dice(1)), None, "nobody knows it");
+    assert_eq!(subscriptions.failed(&'z', true, now, &mut dice(1)), None, "it is unknown");
     assert!(!subscriptions.confirmed(&'z'));
 }
 
@@ -148,27 +148,27 @@ fn what_the_peer_may_know_of_is_given_up_in_words_and_the_rest_in_silence() {
     subscriptions.subscribe('a', false);
     assert!(subscriptions.unsubscribe(&'a'));
     assert_eq!(wants(&mut subscriptions, START), []);
-    // Asked, and never answered: it may have heard.
+    // Requested and never answered: the server may have got it.
     subscriptions.subscribe('a', false);
     wants(&mut subscriptions, START);
     subscriptions.handle_timeout(START + secs(10), &mut dice(1));
     subscriptions.unsubscribe(&'a');
     assert_eq!(wants(&mut subscriptions, START), [SubscriptionAction::Unsubscribe('a')]);
     assert_eq!(subscriptions.poll_timeout(), None);
-    // Refused: it knows.
+    // Refused: the server knows that it is over.
     subscriptions.subscribe('a', false);
     wants(&mut subscriptions, START);
     subscriptions.failed(&'a', true, START, &mut dice(1));
     subscriptions.unsubscribe(&'a');
     assert_eq!(wants(&mut subscriptions, START), []);
-    // About to be asked once more.
+    // About to be requested again.
     subscriptions.subscribe('a', false);
     wants(&mut subscriptions, START);
     subscriptions.confirmed(&'a');
     subscriptions.again(&'a');
     subscriptions.unsubscribe(&'a');
     assert_eq!(wants(&mut subscriptions, START), [SubscriptionAction::Unsubscribe('a')]);
-    // Gone with the link.
+    // The link is lost: the server has forgotten it.
     subscriptions.subscribe('a', false);
     wants(&mut subscriptions, START);
     subscriptions.subscribe('b', false);

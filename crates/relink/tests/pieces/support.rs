@@ -1,4 +1,4 @@
-//! A link in a manual [`Sim`], for what a piece shows only from inside one.
+//! A link in a manual [`Sim`], for parts that cannot be tested alone.
 
 use core::time::Duration;
 

@@ -86,7 +86,7 @@ fn s06_an_application_may_begin_where_it_stopped_in_an_earlier_life() {
     });
     assert_eq!(told(&mut sim), ["subscribed a with a hole"]);
     assert_eq!(sim.machine().position(&"a".into()), Some(Position::new(4, 2)));
-    // Where it is now counts from here on.
+    // From here on, the current position counts.
     sim.subscribe("a", Subscription::default().with_since(Position::new(3, 1)));
     assert_eq!(sim.machine().position(&"a".into()), Some(Position::new(4, 2)));
 }
@@ -162,7 +162,7 @@ fn i28_each_subscription_that_needs_a_token_gets_a_fresh_one_each_time() {
     sim.channel_token("a", Ok("t3"));
     assert_eq!(sim.peer().lines(), ["subscribe a since 1/0 token t3"]);
     sim.channel_token("a", Ok("late"));
-    assert!(sim.peer().lines().is_empty(), "nobody waits for that one");
+    assert!(sim.peer().lines().is_empty(), "that token came too late");
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn i28_a_token_that_cannot_be_had_is_tried_again_later() {
     sim.advance(secs(2));
     sim.peer().lines();
     assert_eq!(sim.take_channel_fetches().len(), 2);
-    // And nobody answers at all.
+    // And the server does not answer at all.
     sim.advance(secs(10));
     sim.peer().lines();
     assert_eq!(
@@ -192,7 +192,7 @@ fn i28_a_token_that_cannot_be_had_is_tried_again_later() {
 #[test]
 fn i28_a_request_without_an_answer_is_made_again() {
     let mut sim = connected();
-    // The transport has no room for a while: that is not the server's fault.
+    // The transport is full for a while: that does not count against the server.
     sim.subscribe("a", Subscription::default());
     sim.advance(secs(25));
     assert!(told(&mut sim).is_empty());
@@ -225,7 +225,7 @@ fn a_channel_that_is_left_is_forgotten() {
     sim.peer().publish(Some("a"), 1, "on its way");
     sim.peer().joined("a", "eve", "");
     assert_eq!(sim.peer().lines(), ["unsubscribe a"]);
-    // And wanted again, before the server's answers to any of that have come.
+    // And subscribed again, before the server has answered.
     sim.subscribe("a", Subscription::default());
     assert_eq!(sim.peer().lines(), ["subscribe a"]);
     sim.peer().say(ServerFrame::Unsubscribed { channel: "a".into(), problem: None });
@@ -241,7 +241,7 @@ fn a_channel_that_is_left_is_forgotten() {
 fn changes_of_mind_cost_no_more_than_the_channels_they_are_about() {
     let mut sim = connected();
     follow(&mut sim, "a", 0);
-    // The transport has no room.
+    // The transport is full.
     for _ in 0..1_000 {
         sim.unsubscribe("a");
         sim.subscribe("a", Subscription::default());

@@ -1,4 +1,4 @@
-//! How a session with acknowledgements ends, and what it asks of its configuration.
+//! How a session with acknowledgements ends, and what its configuration must have.
 
 use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;

@@ -109,7 +109,7 @@ fn i26_a_heartbeat_speaks_of_what_went_over_this_transport_and_no_more() {
     assert_eq!(sim.peer().lines().len(), 3);
     sim.peer().reset();
     sim.peer().back(1);
-    // The transport has no room: a heartbeat is due, and two messages have yet to go out again.
+    // The transport is full: a heartbeat is due, and two messages are still to be sent again.
     sim.advance(secs(30));
     let heard: Vec<_> = sim.peer().frames().iter().map(v1::line).collect();
     assert_eq!(heard, ["heartbeat, 1 sent", "2: b", "3: c"]);

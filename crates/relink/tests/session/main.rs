@@ -1,6 +1,6 @@
-//! The client's session over `relink.v1`, against a server that a test plays by hand, in virtual
-//! time. A name with a number fulfils that requirement: `i24` of what always holds, `m03`, `s06`
-//! and `w19` of the systems that relink can behave as.
+//! The client's session over `relink.v1`, against a server that the test controls, in virtual time.
+//! A number in a test name is that of the invariant (`i24`) or requirement (`m03`, `s06`, `w19`)
+//! that the test proves.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test picks the variants that it is about")]
 

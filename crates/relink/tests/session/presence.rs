@@ -1,4 +1,4 @@
-//! I27 and A10: who else is there.
+//! I27 and A10: the members of a channel.
 
 use relink::Subscription;
 use relink::session::Member;
@@ -8,7 +8,7 @@ use relink_sim::v1::member;
 
 use crate::support::{Client, connected, follow, stay, told};
 
-/// Connected, in a room with `ada` and `bob`, and all of that is told.
+/// Connected, in a room with `ada` and `bob`, after all events of that.
 fn in_a_room() -> Client {
     let mut sim = connected();
     sim.subscribe("room", Subscription::default().with_presence("me"));
@@ -135,7 +135,7 @@ fn a10_after_a_return_the_same_channels_and_the_same_words_about_oneself() {
     sim.peer().reset();
     sim.peer().back(0);
     assert_eq!(sim.peer().lines(), ["subscribe news since 1/3", "subscribe room since 1/0 as me"]);
-    // Other words go out at once, and are those of the next return.
+    // Another text is sent at once, and again after the next reconnect.
     sim.subscribe("room", Subscription::default().with_presence("busy"));
     assert_eq!(sim.peer().lines(), ["subscribe room since 1/0 as busy"]);
     sim.peer().reset();
@@ -192,7 +192,7 @@ fn i27_half_a_list_is_forgotten_with_its_link() {
     assert_eq!(names(&sim), ["ada", "bob"]);
 }
 
-/// The server was started anew: bob's new session is there before his old one is given up.
+/// The server was restarted: bob's new session is there before his old one expires.
 #[test]
 fn i27_a_user_comes_with_the_first_stay_and_leaves_with_the_last() {
     let mut sim = in_a_room();

@@ -11,7 +11,7 @@ use crate::support::{
     Client, connected, connected_with, follow, is_connected, link, next_frame, secs, send_all, told,
 };
 
-/// Where the session's own stream will go on.
+/// The position at which the session's own stream will go on.
 fn at(sim: &Client) -> u64 {
     sim.machine().resume().expect("a session").position.offset
 }
@@ -73,13 +73,13 @@ fn i24_a_refused_resume_ends_id_and_position_together_and_leaves_doubt_about_eac
     assert_eq!(
         sim.peer().lines(),
         ["1: d"],
-        "what was never sent is not in doubt; serials count anew"
+        "what was never sent is not in doubt; serials begin again at 1"
     );
     sim.peer().publish(None, 1, "the first of the new one");
     assert_eq!(told(&mut sim), ["message the first of the new one"]);
     let stats = sim.machine().stats();
     assert_eq!((stats.sessions_lost, stats.sessions_resumed, stats.messages_in_doubt), (1, 0, 2));
-    // What the application takes only now belongs to the old session.
+    // What the application takes now belongs to the old session.
     sim.take(1);
     assert_eq!(at(&sim), 1);
 }
@@ -149,7 +149,7 @@ fn i25_a_session_goes_on_with_no_message_at_all_and_more_than_once() {
         assert!(told(&mut sim).contains(&"resumed".to_owned()));
         assert_eq!(sim.machine().stats().sessions_resumed, round);
     }
-    // Lost again before the welcome: the next hello asks for the same.
+    // Lost again before the welcome: the next hello has the same position.
     sim.peer().reset();
     sim.peer().redial();
     sim.peer().reset();
@@ -268,7 +268,7 @@ fn a_server_that_means_another_session_is_left_and_asked_for_a_new_one() {
         sim.peer().welcome("s3");
         assert_eq!(told(&mut sim), ["connected again"], "{what}: refused once");
     }
-    // One that was never asked for.
+    // A welcome to a session that was never requested.
     let mut sim = link(v1::config());
     sim.connect();
     sim.peer().hello();
@@ -406,7 +406,7 @@ fn m12_a_server_that_goes_away_is_told_of_and_come_back_to_when_it_says() {
     assert!(is_connected(&sim), "with its session");
 }
 
-/// The store was slow: the first hello was given up, and is carried out after the second one.
+/// The store was slow: the first hello was abandoned, and is carried out after the second one.
 #[test]
 fn i25_a_hello_that_was_given_up_takes_the_session_from_nobody_for_good() {
     let mut sim = connected();
@@ -420,7 +420,7 @@ fn i25_a_hello_that_was_given_up_takes_the_session_from_nobody_for_good() {
     assert!(!sim.state().is_closed());
     sim.peer().back(0);
     assert_eq!(sim.state(), State::Connected);
-    // Once is an accident. Twice is somebody else.
+    // Once may be an accident; twice is another client.
     sim.peer().frame(frame);
     assert!(sim.state().is_closed());
 }

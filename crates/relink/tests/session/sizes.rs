@@ -1,4 +1,4 @@
-//! Messages that are larger than the server takes, and names, words and tokens that no server can
+//! Messages that are larger than the server accepts, and names, texts and tokens that no server can
 //! read.
 
 use rand_pcg::Pcg32;
@@ -19,7 +19,7 @@ use crate::support::{
     send_all, told,
 };
 
-/// One that is connected to a server that takes so many bytes.
+/// Connected to a server that accepts messages of at most this many bytes.
 fn limited(config: SessionConfig, max_message: u64) -> Client {
     let mut sim = link(config);
     sim.peer().max_message(Some(max_message));
@@ -27,12 +27,12 @@ fn limited(config: SessionConfig, max_message: u64) -> Client {
     sim
 }
 
-/// `length` letters that tell which message they are.
+/// A text of this length, which begins with a letter that identifies the message.
 fn text(letter: char, length: usize) -> String {
     letter.to_string().repeat(length)
 }
 
-/// The first letters and the lengths of what waits for the transport.
+/// The first letter and the length of each message that waits for the transport.
 fn heard(sim: &mut Client) -> Vec<String> {
     sim.peer()
         .lines()
@@ -159,13 +159,13 @@ fn i23_a_smaller_limit_after_a_resume_holds_for_what_would_be_sent_again() {
 
 #[test]
 fn i23_each_1009_costs_the_largest_message_in_flight_and_everything_else_goes_on() {
-    // The server does not say what it takes.
+    // The server does not announce a limit.
     let mut sim = connected();
     send_all(&mut sim, &["small", &text('b', 5_000), &text('c', 9_000), "behind"]);
     assert_eq!(heard(&mut sim), ["1: s (5)", "2: b (5000)", "3: c (9000)", "4: b (6)"]);
     closed(&mut sim, CloseCode::TOO_BIG);
     told(&mut sim);
-    // Nothing is given up before the server has said what it has.
+    // No message is dropped before the server has said what it received.
     assert_eq!(sim.machine().outbox().in_flight(), 4);
     sim.peer().back(1);
     assert_eq!(
@@ -205,7 +205,7 @@ fn i23_what_was_not_sent_on_the_transport_is_not_to_blame() {
     assert_eq!(sim.peer().lines(), ["1: a"]);
     sim.peer().reset();
     sim.peer().redial();
-    // Before the welcome nothing was sent again.
+    // Nothing was sent again before the welcome.
     closed(&mut sim, CloseCode::TOO_BIG);
     told(&mut sim);
     sim.peer().back(0);
@@ -332,7 +332,7 @@ fn i26_a_publication_that_is_withheld_leaves_no_gap_and_is_told() {
     assert_eq!(sim.peer().farewells().pop().unwrap().code, CloseCode::GAP);
 }
 
-// What no server can read: as a server would find, if it was sent.
+// What no server can read: decoding finds the same mistake.
 
 /// The problems of subscriptions that have ended, and whether they are tried again.
 fn ended(sim: &mut Client) -> Vec<(String, Problem, bool)> {

@@ -1,5 +1,4 @@
-//! Secrets belong to the origins that are configured: what a redirect to somebody else leaves
-//! behind.
+//! Secrets are for the configured origins: a redirect to another origin gets none.
 
 use core::time::Duration;
 
@@ -48,7 +47,7 @@ fn a_stranger_does_not_learn_the_session_nor_a_token_that_is_renewed() {
     assert_eq!(sim.fetches(), 3, "a token is fetched ahead of its end");
     assert!(sim.peer().frames().iter().all(|frame| matches!(frame, ClientFrame::Heartbeat { .. })));
 
-    // What that server began goes on there, and nowhere else.
+    // A session that the other server began is resumed there only.
     lose(&mut sim);
     assert_eq!(hello(&mut sim), (Some("token-4".into()), None));
     lose(&mut sim);
@@ -200,7 +199,7 @@ fn sleep(sim: &mut Sim<RelinkV1>, time: Duration) {
     sim.set_clock(end);
 }
 
-/// Where the last dial went, whether with a token, and whether secrets may go along.
+/// The address of the last dial, whether it had a token, and whether it is trusted.
 fn dialed<P: Protocol>(sim: &Sim<P>) -> (String, bool, bool) {
     let dial = sim.dials().last().expect("a dial");
     (dial.address.expose().to_owned(), dial.token.is_some(), dial.is_trusted)

@@ -1,4 +1,4 @@
-//! A client of `relink.v1` in a manual [`Sim`], and what its application is told, in short.
+//! A client of `relink.v1` in a manual [`Sim`], and its events in short.
 
 use relink::session::{Member, MemberChange, PresenceEvent, Text};
 use relink::{Channel, Event, Message, Protocol, SessionConfig, State, Subscription};
@@ -9,7 +9,7 @@ pub(crate) use relink_sim::{millis, secs};
 
 pub(crate) type Client = Sim<RelinkV1>;
 
-/// So that scenarios of up to half a minute have no heartbeat in them.
+/// No heartbeat in scenarios of up to half a minute.
 fn quiet(mut config: SessionConfig) -> SessionConfig {
     config.link.heartbeat.interval = Some(secs(30));
     config
@@ -23,7 +23,7 @@ pub(crate) fn link_with<P: Protocol>(config: SessionConfig, protocol: P) -> Sim<
     Sim::with(config, &["ws://peer"], protocol, 7).expect("valid").manual()
 }
 
-/// One that is connected in a new session, and has told all about that.
+/// Connected in a new session, after all events of that.
 pub(crate) fn connected() -> Client {
     connected_with(relink_v1::config())
 }
@@ -47,7 +47,7 @@ pub(crate) fn send_all(sim: &mut Sim<impl Protocol>, texts: &[&str]) {
     }
 }
 
-/// Subscribes, and the server agrees from this offset on.
+/// Subscribes, and the server confirms from this offset on.
 pub(crate) fn follow(sim: &mut Client, channel: &str, offset: u64) {
     sim.subscribe(channel, Subscription::default());
     sim.peer().frames();
@@ -60,7 +60,7 @@ pub(crate) fn next_frame(sim: &mut Client) -> Option<ClientFrame> {
     sim.peer().frames_at_most(1).pop()
 }
 
-/// A stay by its name begins, or ends.
+/// A stay with this name begins, or ends.
 pub(crate) fn stay(sim: &mut Client, channel: &str, user: &str, join: &str, is_here: bool) {
     let (channel, member) = (channel.into(), Member { join: join.into(), ..v1::member(user, "") });
     let change = if is_here {
@@ -75,8 +75,7 @@ fn text(message: &Message) -> &str {
     message.as_text().expect("text")
 }
 
-/// What the application was told about messages, sessions and channels since the last look, in
-/// short.
+/// The events about messages, sessions and channels since the last call, in short.
 pub(crate) fn told(sim: &mut Sim<impl Protocol>) -> Vec<String> {
     sim.take_events().iter().filter_map(event_in_short).collect()
 }

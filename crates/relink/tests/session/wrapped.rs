@@ -1,5 +1,5 @@
-//! A protocol of one's own around `relink.v1` that does not say how long a message becomes: it
-//! leaves that to the default.
+//! An application's own protocol around `relink.v1` that leaves the length of encoded messages to
+//! the default.
 
 use core::cell::Cell;
 use std::rc::Rc;

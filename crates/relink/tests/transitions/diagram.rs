@@ -8,7 +8,7 @@ use relink::{Reason, State};
 use crate::states::Chapter;
 use crate::table::{Section, phase_name, reason_name};
 
-/// From one box to another, for these reasons.
+/// An arrow from one box to another, for these reasons.
 type Arrows = BTreeMap<(String, String), BTreeSet<String>>;
 
 pub(crate) fn render(chapters: &[(Chapter, Vec<Section>)]) -> String {
@@ -41,7 +41,7 @@ fn status_box(state: State) -> String {
     capital(state.status().name())
 }
 
-/// The phase, whether on the way to the first link or back.
+/// The name of a phase, for the first link and for a reconnect alike.
 fn phase_box(state: State) -> String {
     match state {
         State::Connecting(phase) | State::Reconnecting(phase) => capital(phase_name(phase)),

@@ -1,4 +1,4 @@
-//! Every input there is, and by what name the table calls it.
+//! Every input, and its name in the table.
 
 use core::time::Duration;
 
@@ -37,7 +37,7 @@ pub(crate) const SWITCH: u16 = 4901;
 const STATUSES: [u16; 16] =
     [200, 302, 400, 401, 403, 404, 407, 408, 410, 421, 425, 429, 500, 501, 503, 999];
 
-/// Every input, from this transport where it comes from one. `nonce` is that of the ping under way.
+/// Every input; those of a transport are from this one. `nonce` is that of the pending ping.
 pub(crate) fn all(id: TransportId, nonce: u32, due: Option<Timer>) -> Vec<Named> {
     let timeout = due.map_or_else(|| "no deadline".into(), timer_name);
     let mut inputs = vec![

@@ -1,18 +1,17 @@
 //! The transition table of [`relink::Link`], generated from the code and compared with the
 //! committed one.
 //!
-//! A real link is driven into every state it can be in and handed every input there is.
-//! `docs/transitions.txt` says what happens; `docs/transitions.md` draws it. `just diagram` writes
-//! both anew.
+//! A real link is brought into every state and passed every input. `docs/transitions.txt` says what
+//! happens; `docs/transitions.md` draws it. `just diagram` writes both.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
     reason = "a table names what it is about, and checks that nothing is missing"
 )]
 
-mod bench;
 mod diagram;
 mod inputs;
+mod link_probe;
 mod render;
 mod source;
 mod states;
@@ -26,7 +25,7 @@ use std::sync::LazyLock;
 use relink::Reason;
 use relink::link::Input;
 
-use bench::events;
+use link_probe::events;
 use states::Chapter;
 use table::Section;
 
@@ -49,7 +48,7 @@ fn every_state_that_can_be_reached_has_a_section() {
         for (spot, input) in
             spots.iter().flat_map(|spot| inputs_at(spot).map(move |input| (spot, input)))
         {
-            let mut after = spot.bench.in_time_for(input);
+            let mut after = spot.probe.in_time_for(input);
             after.give(input);
             let reached = table::state_name(&after);
             assert!(
@@ -102,7 +101,7 @@ fn a_transition_names_the_input_that_caused_it() {
         for (spot, input) in
             chapter.spots.iter().flat_map(|spot| inputs_at(spot).map(move |input| (spot, input)))
         {
-            let actions = spot.bench.in_time_for(input).give(input);
+            let actions = spot.probe.in_time_for(input).give(input);
             for event in events(&actions) {
                 let relink::link::LinkEvent::State { reason, .. } = event else { continue };
                 match (input, reason) {
@@ -133,10 +132,10 @@ fn with_sections(chapter: Chapter) -> (Chapter, Vec<Section>) {
 }
 
 fn inputs_at(spot: &states::Spot) -> impl Iterator<Item = Input> {
-    inputs::all(spot.bench.id(), 1, None).into_iter().map(|named| named.input)
+    inputs::all(spot.probe.id(), 1, None).into_iter().map(|named| named.input)
 }
 
-/// Compares a committed file with what it should be, or writes it anew where that is asked for.
+/// Compares a committed file with the generated text, or writes it if `RELINK_UPDATE` says so.
 fn compare(name: &str, generated: &str) {
     let path = docs().join(name);
     if std::env::var_os("RELINK_UPDATE").is_some_and(|value| value == "1") {

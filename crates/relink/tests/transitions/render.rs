@@ -1,4 +1,4 @@
-//! The table as text: a section for each state, and states that read alike under one another.
+//! The table as text: a section for each state, with similar states below each other.
 
 use std::fmt::Write;
 
@@ -80,7 +80,7 @@ fn body(section: &Section, deadlines_only: bool) -> String {
     text
 }
 
-/// Only what is not as in the other section.
+/// Only the rows that differ from the other section.
 fn difference(section: &Section, base: &Section) -> String {
     let mut text = String::new();
     let in_base =

@@ -1,4 +1,4 @@
-//! What the code itself declares, so that something added there cannot be forgotten here.
+//! The variants that the code declares, so that new ones cannot be forgotten in the table.
 
 use std::fs;
 use std::path::Path;

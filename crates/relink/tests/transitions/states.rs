@@ -1,4 +1,4 @@
-//! A link brought into every state it can be in.
+//! Links in every state.
 
 use core::time::Duration;
 
@@ -9,21 +9,21 @@ use relink::link::{
 use relink::policy::{Breaker, BudgetConfig, CredentialsConfig, HeartbeatConfig};
 use relink::{CloseCode, ClosePolicy, Failure, LinkConfig, Phase, State, Verdict};
 
-use crate::bench::Bench;
 use crate::inputs::{RETRY_NOW, SWITCH};
+use crate::link_probe::LinkProbe;
 
-/// Some states of links that are configured alike.
+/// States of links with the same configuration.
 pub(crate) struct Chapter {
     pub(crate) title: &'static str,
     pub(crate) spots: Vec<Spot>,
-    /// Whether only the deadlines matter here: everything else is in another chapter.
+    /// Whether only deadlines are shown: everything else is in another chapter.
     pub(crate) deadlines_only: bool,
 }
 
-/// A link in a state, and what the table must add to the state's name.
+/// A link in a state, and what the table adds to the name of the state.
 pub(crate) struct Spot {
     pub(crate) detail: &'static str,
-    pub(crate) bench: Bench,
+    pub(crate) probe: LinkProbe,
 }
 
 pub(crate) fn chapters() -> [Chapter; 5] {
@@ -69,29 +69,29 @@ fn full() -> LinkConfig {
         .with_credentials(CredentialsConfig::default().with_fetch(true))
 }
 
-/// Through a whole life: the first attempts, a usable link, its loss, the way back, the close.
+/// A whole life: the first attempts, a usable link, its loss, the reconnect, the close.
 fn walk(config: LinkConfig) -> Vec<Spot> {
-    let mut bench = Bench::new(config);
-    let mut spots = vec![spot("", &bench)];
-    bench.give(Input::Connect);
-    let mut waiting = bench.clone();
-    waiting.give(Input::Failed { id: bench.id(), failure: Failure::Refused });
+    let mut probe = LinkProbe::new(config);
+    let mut spots = vec![spot("", &probe)];
+    probe.give(Input::Connect);
+    let mut waiting = probe.clone();
+    waiting.give(Input::Failed { id: probe.id(), failure: Failure::Refused });
     spots.push(spot("", &waiting));
     waiting.wait(Duration::from_secs(1));
     spots.push(spot("past the floor", &waiting));
-    let mut leaving = bench.clone();
+    let mut leaving = probe.clone();
     leaving.give(FINISH);
     spots.push(spot(WITH_MESSAGES, &leaving));
     leaving.give(Input::Failed { id: leaving.id(), failure: Failure::Refused });
     spots.push(spot(WITH_MESSAGES, &leaving));
-    spots.extend(attempt(&mut bench));
-    spots.extend(usable(&mut bench));
+    spots.extend(attempt(&mut probe));
+    spots.extend(usable(&mut probe));
 
-    let mut closing = bench.clone();
-    bench.give(Input::Failed { id: bench.id(), failure: Failure::Reset });
-    spots.push(spot("", &bench));
-    bench.due(Timer::Backoff);
-    spots.extend(attempt(&mut bench));
+    let mut closing = probe.clone();
+    probe.give(Input::Failed { id: probe.id(), failure: Failure::Reset });
+    spots.push(spot("", &probe));
+    probe.due(Timer::Backoff);
+    spots.extend(attempt(&mut probe));
 
     let mut leaving = closing.clone();
     leaving.give(FINISH);
@@ -101,7 +101,7 @@ fn walk(config: LinkConfig) -> Vec<Spot> {
     closing.give(Input::Flushed);
     spots.push(spot("", &closing));
 
-    let mut redirected = Bench::new(config.with_max_redirects(0));
+    let mut redirected = LinkProbe::new(config.with_max_redirects(0));
     redirected.give(Input::Connect);
     while let Some(before) = phase(&redirected).filter(|phase| *phase != Phase::Dialing) {
         lead_on(&mut redirected, before);
@@ -110,28 +110,28 @@ fn walk(config: LinkConfig) -> Vec<Spot> {
     spots
 }
 
-/// Through one attempt, from its start until the link is usable.
-fn attempt(bench: &mut Bench) -> Vec<Spot> {
+/// One attempt, from its start until the link is usable.
+fn attempt(probe: &mut LinkProbe) -> Vec<Spot> {
     let mut spots = Vec::new();
-    while let Some(phase) = phase(bench) {
-        spots.push(spot(if bench.link.is_locating() { "for the address" } else { "" }, bench));
-        lead_on(bench, phase);
+    while let Some(phase) = phase(probe) {
+        spots.push(spot(if probe.link.is_locating() { "for the address" } else { "" }, probe));
+        lead_on(probe, phase);
     }
     spots
 }
 
-fn phase(bench: &Bench) -> Option<Phase> {
-    match bench.link.state() {
+fn phase(probe: &LinkProbe) -> Option<Phase> {
+    match probe.link.state() {
         State::Connecting(phase) | State::Reconnecting(phase) => Some(phase),
         State::Idle | State::Connected | State::Closing | State::Closed(_) => None,
     }
 }
 
-/// Hands in what a phase of an attempt waits for.
-fn lead_on(bench: &mut Bench, phase: Phase) {
-    let id = bench.id();
-    bench.give(match phase {
-        Phase::Authorizing if bench.link.is_locating() => Input::Address { id, result: Ok(()) },
+/// Passes the input that a phase of an attempt waits for.
+fn lead_on(probe: &mut LinkProbe, phase: Phase) {
+    let id = probe.id();
+    probe.give(match phase {
+        Phase::Authorizing if probe.link.is_locating() => Input::Address { id, result: Ok(()) },
         Phase::Authorizing => Input::Token { id, result: Ok(TokenInfo::new(Some(TOKEN_LIFE))) },
         Phase::Dialing => Input::Opened { id },
         Phase::Handshaking(Step::Welcome) => {
@@ -148,26 +148,26 @@ fn lead_on(bench: &mut Bench, phase: Phase) {
     });
 }
 
-/// What an attempt needs, before it dials.
+/// The fetches of an attempt before it dials.
 fn needy() -> Vec<Spot> {
     let both = CredentialsConfig::default().with_fetch(true).with_address(true);
-    let mut bench = Bench::new(plain().with_credentials(both));
-    bench.give(Input::Connect);
-    let mut spots = attempt(&mut bench);
+    let mut probe = LinkProbe::new(plain().with_credentials(both));
+    probe.give(Input::Connect);
+    let mut spots = attempt(&mut probe);
     spots.truncate(2);
     spots
 }
 
-/// Through what happens to a usable link while it stays usable; leaves it stable and at peace.
-fn usable(bench: &mut Bench) -> Vec<Spot> {
-    let mut spots = vec![spot("", bench)];
-    bench.due(Timer::Stable);
-    spots.push(spot("stable", bench));
-    let mut probed = bench.clone();
+/// Everything that happens to a usable link while it stays usable; leaves it stable.
+fn usable(probe: &mut LinkProbe) -> Vec<Spot> {
+    let mut spots = vec![spot("", probe)];
+    probe.due(Timer::Stable);
+    spots.push(spot("stable", probe));
+    let mut probed = probe.clone();
     probed.give(Input::Hint(Hint::Wake));
     spots.push(spot("probed after a hint", &probed));
-    let mut pinged = bench.clone();
-    if bench.link.config().credentials.fetch {
+    let mut pinged = probe.clone();
+    if probe.link.config().credentials.fetch {
         pinged.due(Timer::Refresh);
         spots.push(spot("renewing its token", &pinged));
     } else {
@@ -177,25 +177,25 @@ fn usable(bench: &mut Bench) -> Vec<Spot> {
     spots
 }
 
-/// Every way to end, and what the configuration makes of coming back.
+/// Every way to end, and whether the link may come back.
 fn ends() -> Vec<Spot> {
     let budget = BudgetConfig::default();
     let breaker = Breaker { failures: 1, window: Duration::from_secs(1), cooldown: None };
     let tokens = CredentialsConfig::default().with_fetch(true).with_max_refusals(Some(1));
     let elapsed = budget.with_max_elapsed(Some(Duration::from_secs(5)));
     let attempts = plain().with_budget(budget.with_max_attempts(Some(1)));
-    let refused = |bench: &mut Bench| failed(bench, Failure::Refused);
-    let stopped = |bench: &mut Bench| closed(bench, CloseCode::ADMIN_DISCONNECT);
+    let refused = |probe: &mut LinkProbe| failed(probe, Failure::Refused);
+    let stopped = |probe: &mut LinkProbe| closed(probe, CloseCode::ADMIN_DISCONNECT);
     [
-        end("", plain(), |bench| drop(bench.give(Input::close()))),
+        end("", plain(), |probe| drop(probe.give(Input::close()))),
         end("", plain(), stopped),
-        end("", plain(), |bench| drop(bench.give(Input::DriverGone))),
+        end("", plain(), |probe| drop(probe.give(Input::DriverGone))),
         end("", attempts, refused),
-        end("", plain().with_budget(elapsed), |bench| drop(bench.due(Timer::Elapsed))),
+        end("", plain().with_budget(elapsed), |probe| drop(probe.due(Timer::Elapsed))),
         end("", plain().with_budget(budget.with_breaker(Some(breaker))), refused),
-        end("", plain().with_credentials(tokens), |bench| {
-            bench.give(Input::Token { id: bench.id(), result: Ok(TokenInfo::default()) });
-            closed(bench, CloseCode::TOKEN_EXPIRED);
+        end("", plain().with_credentials(tokens), |probe| {
+            probe.give(Input::Token { id: probe.id(), result: Ok(TokenInfo::default()) });
+            closed(probe, CloseCode::TOKEN_EXPIRED);
         }),
         end("", plain().with_first_failure(OnFirstFailure::Stop), refused),
         end("reopen = never", attempts.with_reopen(ReopenPolicy::Never), refused),
@@ -204,12 +204,12 @@ fn ends() -> Vec<Spot> {
     .into()
 }
 
-fn end(detail: &'static str, config: LinkConfig, bring_about: impl FnOnce(&mut Bench)) -> Spot {
-    let mut bench = Bench::new(config);
-    bench.give(Input::Connect);
-    bring_about(&mut bench);
-    assert!(bench.link.state().is_closed(), "not an end: {:?}", bench.link.state());
-    spot(detail, &bench)
+fn end(detail: &'static str, config: LinkConfig, bring_about: impl FnOnce(&mut LinkProbe)) -> Spot {
+    let mut probe = LinkProbe::new(config);
+    probe.give(Input::Connect);
+    bring_about(&mut probe);
+    assert!(probe.link.state().is_closed(), "not an end: {:?}", probe.link.state());
+    spot(detail, &probe)
 }
 
 fn other_deadlines() -> Vec<Spot> {
@@ -222,47 +222,47 @@ fn other_deadlines() -> Vec<Spot> {
     let elapsed = BudgetConfig::default().with_max_elapsed(Some(5 * second));
 
     let mut spots = Vec::new();
-    let mut bench = Bench::new(plain().with_heartbeat(heartbeat.with_missed(2)));
-    bench.give(Input::Connect);
-    attempt(&mut bench);
-    bench.due(Timer::Stable);
-    bench.due(Timer::Ping);
-    spots.push(spot("one ping out of two is unanswered", &bench));
-    bench.due(Timer::Pong);
-    bench.due(Timer::Ping);
-    spots.push(spot("two pings are unanswered", &bench));
+    let mut probe = LinkProbe::new(plain().with_heartbeat(heartbeat.with_missed(2)));
+    probe.give(Input::Connect);
+    attempt(&mut probe);
+    probe.due(Timer::Stable);
+    probe.due(Timer::Ping);
+    spots.push(spot("one ping out of two is unanswered", &probe));
+    probe.due(Timer::Pong);
+    probe.due(Timer::Ping);
+    spots.push(spot("two pings are unanswered", &probe));
 
-    let mut bench = Bench::new(plain().with_heartbeat(watchdog));
-    bench.give(Input::Connect);
-    attempt(&mut bench);
-    bench.due(Timer::Stable);
-    spots.push(spot("nothing was heard for long", &bench));
-    bench.wait(Duration::from_secs(600));
-    spots.push(spot("the machine was asleep", &bench));
+    let mut probe = LinkProbe::new(plain().with_heartbeat(watchdog));
+    probe.give(Input::Connect);
+    attempt(&mut probe);
+    probe.due(Timer::Stable);
+    spots.push(spot("nothing was heard for long", &probe));
+    probe.wait(Duration::from_secs(600));
+    spots.push(spot("the machine was asleep", &probe));
 
     let slow = heartbeat.with_message_timeout(Some(20 * second));
-    let mut bench = Bench::new(plain().with_heartbeat(slow));
-    bench.give(Input::Connect);
-    attempt(&mut bench);
-    bench.due(Timer::Stable);
-    bench.link.arriving(bench.id(), Some(bench.now), bench.now);
-    spots.push(spot("a message is arriving", &bench));
+    let mut probe = LinkProbe::new(plain().with_heartbeat(slow));
+    probe.give(Input::Connect);
+    attempt(&mut probe);
+    probe.due(Timer::Stable);
+    probe.link.arriving(probe.id(), Some(probe.now), probe.now);
+    spots.push(spot("a message is arriving", &probe));
 
-    let mut bench = Bench::new(plain().with_budget(elapsed));
-    bench.give(Input::Connect);
-    spots.push(spot("tried for long enough", &bench));
+    let mut probe = LinkProbe::new(plain().with_budget(elapsed));
+    probe.give(Input::Connect);
+    spots.push(spot("tried for long enough", &probe));
 
-    let mut bench = Bench::new(plain().with_surface(surface).with_connect_timeout(60 * second));
-    bench.give(Input::Connect);
-    attempt(&mut bench);
-    bench.due(Timer::Stable);
-    failed(&mut bench, Failure::Reset);
-    bench.due(Timer::Backoff);
-    spots.push(spot("the silent grace ends", &bench));
-    bench.due(Timer::Grace);
-    spots.push(spot("time for the banner", &bench));
-    bench.due(Timer::Banner);
-    spots.push(spot("time to say that it is stuck", &bench));
+    let mut probe = LinkProbe::new(plain().with_surface(surface).with_connect_timeout(60 * second));
+    probe.give(Input::Connect);
+    attempt(&mut probe);
+    probe.due(Timer::Stable);
+    failed(&mut probe, Failure::Reset);
+    probe.due(Timer::Backoff);
+    spots.push(spot("the silent grace ends", &probe));
+    probe.due(Timer::Grace);
+    spots.push(spot("time for the banner", &probe));
+    probe.due(Timer::Banner);
+    spots.push(spot("time to say that it is stuck", &probe));
     spots
 }
 
@@ -270,17 +270,17 @@ fn other_deadlines() -> Vec<Spot> {
 const FINISH: Input = Input::Finish { code: CloseCode::NORMAL };
 const WITH_MESSAGES: &str = "closed with messages that wait";
 
-/// So short that it wants to be renewed before the first ping.
+/// A token that expires so soon that it is renewed before the first ping.
 const TOKEN_LIFE: Duration = Duration::from_secs(30);
 
-fn failed(bench: &mut Bench, failure: Failure) {
-    bench.give(Input::Failed { id: bench.id(), failure });
+fn failed(probe: &mut LinkProbe, failure: Failure) {
+    probe.give(Input::Failed { id: probe.id(), failure });
 }
 
-fn closed(bench: &mut Bench, code: CloseCode) {
-    bench.give(Input::PeerClosed { id: bench.id(), code });
+fn closed(probe: &mut LinkProbe, code: CloseCode) {
+    probe.give(Input::PeerClosed { id: probe.id(), code });
 }
 
-fn spot(detail: &'static str, bench: &Bench) -> Spot {
-    Spot { detail, bench: bench.clone() }
+fn spot(detail: &'static str, probe: &LinkProbe) -> Spot {
+    Spot { detail, probe: probe.clone() }
 }

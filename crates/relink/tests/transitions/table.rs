@@ -6,19 +6,19 @@ use relink::link::{Action, Endpoint, Input, LinkEvent, StatusChange};
 use relink::time::HumanDuration;
 use relink::{ClosedReason, Failure, LinkConfig, Phase, Reason, State, Verdict};
 
-use crate::bench::{Bench, events};
 use crate::inputs::{self, Named, timer_name};
+use crate::link_probe::{LinkProbe, events};
 use crate::states::Spot;
 
-/// A state with a row for each effect that an input can have in it.
+/// A state, with a row for each effect of inputs in it.
 pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) heading: String,
     pub(crate) title: String,
     pub(crate) rows: Vec<Row>,
-    /// Inputs that do nothing at all.
+    /// Inputs without an effect.
     pub(crate) idle: Vec<Named>,
-    /// Inputs from another transport, which must do nothing.
+    /// The number of inputs from other transports, which must have no effect.
     pub(crate) stale: usize,
 }
 
@@ -27,11 +27,11 @@ pub(crate) struct Section {
 pub(crate) struct Row {
     pub(crate) inputs: Vec<Named>,
     pub(crate) effect: Effect,
-    /// The transitions as events told them, for the diagram.
+    /// The transitions in the events, for the diagram.
     pub(crate) steps: Vec<Transition>,
 }
 
-/// What a reviewer reads of an effect.
+/// An effect, as the table shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Effect {
     pub(crate) next: String,
@@ -40,20 +40,20 @@ pub(crate) struct Effect {
 }
 
 pub(crate) fn section(spot: &Spot, deadlines_only: bool) -> Section {
-    let mut bench = spot.bench.clone();
-    let due = bench.link.next_timer();
-    let nonce = u32::try_from(bench.link.stats().pings).expect("a few pings");
+    let mut probe = spot.probe.clone();
+    let due = probe.link.next_timer();
+    let nonce = u32::try_from(probe.link.stats().pings).expect("a few pings");
     let detail = if spot.detail.is_empty() { String::new() } else { format!(", {}", spot.detail) };
-    let title = state_name(&bench) + &detail;
-    let heading = format!("{title} (deadline: {})", wakes(&bench));
+    let title = state_name(&probe) + &detail;
+    let heading = format!("{title} (deadline: {})", wakes(&probe));
     if !deadlines_only {
         // An input at a later time than the one before, so that nothing hides behind equal times.
-        bench.wait(Duration::from_micros(1));
+        probe.wait(Duration::from_micros(1));
     }
-    let inputs = inputs::all(bench.id(), nonce, due);
-    let stale = stale_do_nothing(&bench, &inputs);
+    let inputs = inputs::all(probe.id(), nonce, due);
+    let stale = stale_do_nothing(&probe, &inputs);
     let mut section = Section {
-        name: state_name(&bench),
+        name: state_name(&probe),
         heading,
         title,
         rows: Vec::new(),
@@ -64,7 +64,7 @@ pub(crate) fn section(spot: &Spot, deadlines_only: bool) -> Section {
         if deadlines_only && named.input != Input::Timeout {
             continue;
         }
-        match effect(&bench, &named) {
+        match effect(&probe, &named) {
             Some((effect, steps)) => section.add(named, effect, steps),
             None => section.idle.push(named),
         }
@@ -85,8 +85,8 @@ impl Section {
 /// From, to, and why.
 type Transition = (State, State, Reason);
 
-/// What an input does, or `None` where it changes nothing, neither outside nor inside.
-fn effect(before: &Bench, named: &Named) -> Option<(Effect, Vec<Transition>)> {
+/// The effect of an input, or `None` if it leads to no action and changes no state.
+fn effect(before: &LinkProbe, named: &Named) -> Option<(Effect, Vec<Transition>)> {
     let before = &before.in_time_for(named.input);
     let mut after = before.clone();
     let actions = after.give(named.input);
@@ -112,9 +112,9 @@ fn effect(before: &Bench, named: &Named) -> Option<(Effect, Vec<Transition>)> {
     Some((effect, steps))
 }
 
-/// The next state, without what it has in common with the one before: so the way to the first link
-/// and the way back read alike, and share a section.
-fn next(before: &Bench, after: &Bench) -> String {
+/// The next state, without what it has in common with the one before: so the first connection and a
+/// reconnect read alike, and share a section.
+fn next(before: &LinkProbe, after: &LinkProbe) -> String {
     let (from, to) = (before.link.state(), after.link.state());
     match to {
         _ if state_name(before) == state_name(after) => "same".into(),
@@ -125,44 +125,43 @@ fn next(before: &Bench, after: &Bench) -> String {
     }
 }
 
-/// Hands in every input as if from every transport but the live one; returns how many inputs that
-/// were.
-fn stale_do_nothing(bench: &Bench, inputs: &[Named]) -> usize {
-    let (live, memory) = (bench.link.transport(), bench.memory());
+/// Passes every input as if from every transport but the live one; returns the number of inputs.
+fn stale_do_nothing(probe: &LinkProbe, inputs: &[Named]) -> usize {
+    let (live, memory) = (probe.link.transport(), probe.memory());
     let others: Vec<_> =
-        bench.ids.iter().copied().chain(next_id(bench)).filter(|id| Some(*id) != live).collect();
+        probe.ids.iter().copied().chain(next_id(probe)).filter(|id| Some(*id) != live).collect();
     let from_transport = inputs.iter().filter(|named| named.input.transport().is_some());
     let from_others =
         |named: &Named| others.iter().map(|id| named.input.with_transport(*id)).collect();
     let stale: Vec<Vec<Input>> = from_transport.map(from_others).collect();
     for input in stale.iter().flatten() {
-        let mut after = bench.clone();
+        let mut after = probe.clone();
         let actions = after.give(*input);
-        assert_eq!(actions, [], "{input:?} of another transport acted in {:?}", bench.link.state());
+        assert_eq!(actions, [], "{input:?} of another transport acted in {:?}", probe.link.state());
         assert_eq!(after.memory(), memory, "{input:?} of another transport left a trace");
     }
     stale.iter().filter(|inputs| !inputs.is_empty()).count()
 }
 
 /// The id that the next attempt will use: one from the future.
-fn next_id(bench: &Bench) -> Option<relink::link::TransportId> {
-    let mut later = bench.clone();
+fn next_id(probe: &LinkProbe) -> Option<relink::link::TransportId> {
+    let mut later = probe.clone();
     for _ in 0..4 {
         later.give(Input::PeerClosed { id: later.id(), code: relink::CloseCode::ABNORMAL });
         later.give(Input::RetryNow);
         later.give(Input::Connect);
     }
-    later.ids.last().copied().filter(|id| !bench.ids.contains(id))
+    later.ids.last().copied().filter(|id| !probe.ids.contains(id))
 }
 
-pub(crate) fn state_name(bench: &Bench) -> String {
-    let state = bench.link.state();
+pub(crate) fn state_name(probe: &LinkProbe) -> String {
+    let state = probe.link.state();
     let status = state.status();
     match state {
         State::Connecting(phase) | State::Reconnecting(phase) => {
             format!("{status} · {}", phase_name(phase))
         }
-        State::Closing if bench.link.is_flushing() => format!("{status} · flushing"),
+        State::Closing if probe.link.is_flushing() => format!("{status} · flushing"),
         State::Closing => format!("{status} · waiting for the peer"),
         State::Closed(reason) => format!("{status} · {}", end_name(reason)),
         State::Idle | State::Connected => status.to_string(),
@@ -187,12 +186,12 @@ fn end_name(reason: ClosedReason) -> &'static str {
     }
 }
 
-/// Which deadline is next, and in how long.
-fn wakes(bench: &Bench) -> String {
-    let Some((timer, at)) = bench.link.next_timer().zip(bench.link.poll_timeout()) else {
+/// The next deadline, and how far away it is.
+fn wakes(probe: &LinkProbe) -> String {
+    let Some((timer, at)) = probe.link.next_timer().zip(probe.link.poll_timeout()) else {
         return "never".into();
     };
-    let left = (at - bench.now + Duration::from_micros(500)).as_millis();
+    let left = (at - probe.now + Duration::from_micros(500)).as_millis();
     let left = Duration::from_millis(u64::try_from(left).expect("a deadline of this world"));
     format!("{} {}", timer_name(timer), HumanDuration(left))
 }
@@ -218,8 +217,7 @@ fn does(actions: &[Action], input: Input, config: &LinkConfig) -> String {
                 status = Some(to.status());
                 words.push(format!("→ {} ({})", short(to), reason_name(reason)));
             }
-            // The surface follows the state, unless it hides something: only then it is worth a
-            // word.
+            // The status view follows the state; it is mentioned only if it hides something.
             Action::Event(LinkEvent::StatusChange(StatusChange::Status(shown)))
                 if Some(shown) == status => {}
             Action::Event(event) => words.push(tells(event, input, config)),
@@ -266,7 +264,7 @@ fn tells(event: LinkEvent, input: Input, config: &LinkConfig) -> String {
     }
 }
 
-/// The end that the policy itself names for an input, where it names one.
+/// The reason to stop that the policy has for an input, if it has one.
 fn verdict_on(input: Input, config: &LinkConfig) -> Option<ClosedReason> {
     let policy = &config.close_policy;
     let (verdict, code) = match input {
@@ -283,7 +281,7 @@ fn verdict_on(input: Input, config: &LinkConfig) -> Option<ClosedReason> {
     }
 }
 
-/// Why, without the detail that the input's own name already says.
+/// The reason, without what the name of the input already says.
 pub(crate) fn reason_name(reason: Reason) -> String {
     match reason {
         Reason::Hint(_) => "hint".into(),

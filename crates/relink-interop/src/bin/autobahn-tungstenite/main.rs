@@ -1,4 +1,4 @@
-//! Runs the Autobahn cases with tungstenite alone: the measure that relink must reach.
+//! Runs the Autobahn cases with tungstenite alone: the baseline for relink.
 //!
 //! Usage: `autobahn-tungstenite client ws://HOST:PORT AGENT`, or `autobahn-tungstenite server
 //! HOST:PORT`

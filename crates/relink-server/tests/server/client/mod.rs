@@ -42,7 +42,7 @@ impl Running {
         Client::connect(self.addr, "/").await
     }
 
-    /// A client that is welcome, and its welcome.
+    /// A client that was welcomed, and its welcome.
     pub(crate) async fn hello(&self) -> (Client<TcpStream>, Value) {
         let mut client = self.connect().await;
         let welcome = client.hello().await;
@@ -59,7 +59,7 @@ pub(crate) struct Client<IO> {
     ws: WebSocketStream<IO>,
 }
 
-/// A client over a pipe in memory, where time may be virtual.
+/// A client over a pipe in memory, for virtual time.
 pub(crate) async fn piped(relink: &ServerHandle) -> Client<DuplexStream> {
     let (here, there) = duplex(64 * 1024);
     let relink = relink.clone();
@@ -76,7 +76,7 @@ impl Client<TcpStream> {
         addr: SocketAddr,
         request: ClientRequestBuilder,
     ) -> Result<Self, Error> {
-        let tcp = TcpStream::connect(addr).await.expect("somebody listens");
+        let tcp = TcpStream::connect(addr).await.expect("the server listens");
         Ok(Self { ws: client_async(request, tcp).await?.0 })
     }
 }
@@ -90,7 +90,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
         self.ws.send(message).await.expect("it is sent");
     }
 
-    /// Bytes as they are, without a frame around them.
+    /// Sends bytes as they are, without a frame around them.
     pub(crate) async fn say_bytes(&mut self, bytes: &[u8]) {
         self.ws.get_mut().write_all(bytes).await.expect("it is sent");
     }
@@ -107,7 +107,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
         self.expect("welcome").await
     }
 
-    /// A message with a serial, to a channel or to the server.
+    /// Sends a message with a serial, to a channel or to the server.
     pub(crate) async fn message(&mut self, serial: u64, channel: Option<&str>, text: &str) {
         let mut frame = json!({"type": "message", "serial": serial, "text": text});
         if let Some(channel) = channel {
@@ -129,14 +129,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
         }
     }
 
-    /// The next frame, which is of this type.
+    /// The next frame, which must be of this type.
     pub(crate) async fn expect(&mut self, kind: &str) -> Value {
         let frame = self.hear().await;
         assert_eq!(frame["type"], kind, "{frame}");
         frame
     }
 
-    /// The code that the server closes with, and what it said before.
+    /// The code that the server closes with, and the frames before it.
     pub(crate) async fn closed(&mut self) -> (u16, Vec<Value>) {
         let mut before = Vec::new();
         loop {
@@ -172,7 +172,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
         while self.hear_raw().await.is_some() {}
     }
 
-    /// Pings and pongs left out.
+    /// The next message; skips pings and pongs.
     async fn hear_raw(&mut self) -> Option<Message> {
         loop {
             let heard = timeout(PATIENCE, self.ws.next()).await.expect("the server says something");

@@ -28,19 +28,23 @@ pub(crate) use self::{members::*, room::*, sessions::*, streams::*};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One store, as two nodes see it.
-pub(crate) struct Rig {
+pub(crate) struct SharedStore {
     pub(crate) one: Arc<dyn History>,
     pub(crate) other: Arc<dyn History>,
     /// What must live as long as the store is used.
-    #[expect(dead_code, reason = "is kept, not read")]
-    pub(crate) store: Box<dyn Any>,
+    pub(crate) _kept: Box<dyn Any>,
 }
 
-/// Makes a test of each case, for the store that `$rig` makes from a [`HistoryConfig`].
+/// Makes the store that a case is about.
+pub(crate) trait NewStore: AsyncFn(HistoryConfig) -> SharedStore {}
+
+impl<F: AsyncFn(HistoryConfig) -> SharedStore> NewStore for F {}
+
+/// Makes a test of each case, for the store that `$new_store` makes from a [`HistoryConfig`].
 #[macro_export]
 macro_rules! history_contract {
-    ($rig:path $(, $time:meta)?) => {
-        $crate::history_contract! { $rig $(, $time)?:
+    ($new_store:path $(, $time:meta)?) => {
+        $crate::history_contract! { $new_store $(, $time)?:
             w15_a_stream_begins_at_0_in_an_epoch_that_all_nodes_agree_on
             i26_offsets_count_from_1_without_holes
             w15_since_tells_what_follows_up_to_the_limit
@@ -98,17 +102,17 @@ macro_rules! history_contract {
             a09_words_are_bounded_and_left_out_beyond
         }
     };
-    ($rig:path: $($case:ident)*) => { $($crate::history_contract! { @ $case $rig })* };
-    ($rig:path, $time:meta: $($case:ident)*) => { $($crate::history_contract! { @ $case $rig, $time })* };
-    (@ $case:ident $rig:path $(, $time:meta)?) => {
+    ($new_store:path: $($case:ident)*) => { $($crate::history_contract! { @ $case $new_store })* };
+    ($new_store:path, $time:meta: $($case:ident)*) => { $($crate::history_contract! { @ $case $new_store, $time })* };
+    (@ $case:ident $new_store:path $(, $time:meta)?) => {
         #[tokio::test$(($time))?]
         async fn $case() {
-            $crate::contract::$case(async |config| $rig(config).await).await;
+            $crate::contract::$case(async |config| $new_store(config).await).await;
         }
     };
 }
 
-/// A config whose times no test reaches by accident.
+/// A configuration whose times no test reaches by accident.
 pub(crate) fn config() -> HistoryConfig {
     HistoryConfig::default()
 }
@@ -150,7 +154,7 @@ pub(crate) async fn since(
     }
 }
 
-/// Everything after an offset in the present epoch, as offsets and words.
+/// Everything after an offset in the present epoch, as offsets and texts.
 pub(crate) async fn words(
     history: &dyn History,
     stream: &Stream,
@@ -173,7 +177,7 @@ pub(crate) async fn create(history: &dyn History, session: &str, user: &str) {
     assert_eq!(ask(history, question).await, session_of(user, 0, &[], 0));
 }
 
-/// A session that is a member nowhere.
+/// The response for a session without memberships.
 pub(crate) fn session_of(
     user: &str,
     received: u64,
@@ -193,7 +197,7 @@ pub(crate) async fn keep(history: &dyn History, session: &str) {
     assert_eq!(ask(history, question).await, StoreResponse::Touched { lost: Vec::new() });
 }
 
-/// A commit of words to a channel.
+/// A commit of texts to channels.
 pub(crate) fn commit(
     session: &str,
     generation: u64,
@@ -258,7 +262,7 @@ pub(crate) async fn members(history: &dyn History, of: &str) -> Vec<Member> {
     }
 }
 
-/// Asks again and again, until the answer is the one that is waited for.
+/// Repeats `attempt` until it returns something.
 pub(crate) async fn until<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let waiting = async {
         loop {
@@ -271,7 +275,7 @@ pub(crate) async fn until<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     timeout(PATIENCE, waiting).await.expect("it happens in time")
 }
 
-/// A node that listens.
+/// The store events of one node.
 pub(crate) struct Ear {
     news: StoreEventReceiver,
     watch: Arc<dyn Watch>,
@@ -297,7 +301,7 @@ impl Ear {
         self.watch.unwatch(stream);
     }
 
-    /// The next news that are no doubt: doubts may always be.
+    /// The next event but `Lagged`, which may come at any time.
     pub(crate) async fn hear(&mut self) -> StoreEvent {
         loop {
             let news =

@@ -1,4 +1,4 @@
-//! A Redis server for one test: on loopback, on a free port, keeping nothing.
+//! A Redis server for one test: on loopback, on a free port, without persistence.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ pub(crate) struct RedisServer {
 
 impl RedisServer {
     pub(crate) fn start() -> Self {
-        // Another program may take the port in between; then there is another one.
+        // Another program may take the port in between; then another port is tried.
         for _ in 0..10 {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
             let port = listener.local_addr().expect("its number").port();
@@ -60,14 +60,15 @@ impl RedisServer {
         self.port
     }
 
-    /// Asks for one line: a number, a word, or the number of lines that follow it.
+    /// Sends a command, and returns the first line of the answer: a number, a text, or the number
+    /// of lines that follow.
     pub(crate) fn ask(&self, words: &[&str]) -> String {
         let mut answer = String::new();
         BufReader::new(self.say(&[words])).read_line(&mut answer).expect("it speaks text");
         answer.trim_end().trim_start_matches([':', '+']).to_owned()
     }
 
-    /// A line of its statistics.
+    /// A value of its statistics.
     pub(crate) fn info(&self, name: &str) -> String {
         let mut answer = String::new();
         self.say(&[&["INFO"], &["QUIT"]]).read_to_string(&mut answer).expect("it speaks text");
@@ -101,7 +102,7 @@ impl RedisServer {
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
-        // All of it fails only where the server has ended already.
+        // These fail only if the server has ended already.
         _ = self.process.kill();
         _ = self.process.wait();
         _ = fs::remove_dir_all(&self.folder);

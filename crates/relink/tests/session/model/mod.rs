@@ -1,5 +1,5 @@
-//! Anything may happen to a session, in any order: beside it runs a model that knows little more
-//! than the promises.
+//! A session under any inputs, in any order, compared with a model that knows little more than the
+//! promises.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ use steps::{Step, config, step};
 
 use crate::support::{Client, millis, secs};
 
-/// Where a case that once failed is kept, to be tried first from then on.
+/// Cases that failed once are kept here, and tried first.
 const REGRESSIONS: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/session/model/regressions.txt");
 
@@ -41,16 +41,16 @@ proptest! {
         seed: u64,
         steps in vec(step(), 1..80),
     ) {
-        let mut world = World::new(config, seed);
-        world.give(SessionInput::Connect);
+        let mut model = SessionModel::new(config, seed);
+        model.give(SessionInput::Connect);
         for step in steps {
-            world.step(step);
+            model.step(step);
         }
-        world.finish();
+        model.finish();
     }
 }
 
-/// The property above says something only where its walks get everywhere.
+/// The property above proves something only if its walks reach every fate.
 #[test]
 fn the_walks_reach_every_fate() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
@@ -58,11 +58,11 @@ fn the_walks_reach_every_fate() {
     for seed in 0..120 {
         let tree = (config(), vec(step(), 80)).new_tree(&mut runner).expect("a case");
         let (config, steps) = proptest::strategy::ValueTree::current(&tree);
-        let mut world = World::new(config, seed);
-        world.give(SessionInput::Connect);
-        steps.into_iter().for_each(|step| world.step(step));
-        world.finish();
-        seen.extend(world.seen);
+        let mut model = SessionModel::new(config, seed);
+        model.give(SessionInput::Connect);
+        steps.into_iter().for_each(|step| model.step(step));
+        model.finish();
+        seen.extend(model.seen);
     }
     for kind in [
         "Acknowledged",
@@ -97,18 +97,18 @@ enum Fate {
     Gone,
 }
 
-struct World {
+struct SessionModel {
     sim: Client,
     guarantee: Guarantee,
     /// The last transport that opened.
     old: Option<TransportId>,
     fates: BTreeMap<Receipt, (String, Fate)>,
-    /// The next number that makes each text another one.
+    /// A counter that makes each text unique.
     number: u64,
     server: Server,
     sessions: u32,
-    /// The server's side of this transport: the serial that comes next, the subscriptions, whether
-    /// a hello was heard.
+    /// The server's side of this transport: whether it received a hello, the last serial, the
+    /// subscriptions.
     said_hello: bool,
     welcomed: bool,
     next_serial: u64,
@@ -124,7 +124,7 @@ fn name(channel: u8) -> Channel {
     Channel::from(["a", "b", "c"][usize::from(channel)])
 }
 
-impl World {
+impl SessionModel {
     fn new(config: SessionConfig, seed: u64) -> Self {
         let sim = Sim::with(config, &["ws://peer"], RelinkV1::default(), seed).expect("valid");
         Self {
@@ -180,7 +180,7 @@ impl World {
                 }
             }
             Step::Lose { tail } => {
-                // What was written last may not have arrived.
+                // The last messages may not have arrived.
                 let kept = self.server.received.saturating_sub(tail.into());
                 self.server.received = kept.max(self.server.acked);
                 self.sim.peer().reset();
@@ -296,12 +296,12 @@ impl World {
                     "{sent}: not here"
                 );
             }
-            other => panic!("nobody asked for {other:?}"),
+            other => panic!("unexpected frame: {other:?}"),
         }
         true
     }
 
-    /// Takes what the application was told, and sees whether the transport is still there.
+    /// Takes the events, and checks whether the transport is still there.
     fn act(&mut self) {
         self.sim.take_events().into_iter().for_each(|event| self.tell(event));
         if self.old != self.sim.machine().link().transport() {
@@ -309,7 +309,7 @@ impl World {
         }
     }
 
-    /// Whatever happened: the end comes, and with it every fate.
+    /// Closes: whatever happened, the end comes, and every message has a fate.
     fn finish(&mut self) {
         self.give(SessionInput::Close(CloseCode::NORMAL.into()));
         for _ in 0..5 {

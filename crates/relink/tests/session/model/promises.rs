@@ -3,9 +3,9 @@
 use relink::session::PresenceEvent;
 use relink::{Channel, Event, Guarantee, Position, Receipt, State};
 
-use super::{Fate, World, name};
+use super::{Fate, SessionModel, name};
 
-impl World {
+impl SessionModel {
     pub(super) fn tell(&mut self, event: Event) {
         let was_closed = core::mem::replace(&mut self.closed, false);
         match event {

@@ -1,4 +1,4 @@
-//! The server: by the book, confused, or hostile.
+//! The server: correct, confused, or hostile.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,24 @@ use relink::session::{MemberChange, Problem};
 use relink_v1::{ServerFrame, Welcome};
 
 use super::steps::Step;
-use super::{World, name};
+use super::{SessionModel, name};
 use relink_sim::v1::member;
 
 /// One session at the server.
 #[derive(Debug, Default)]
 pub(super) struct Server {
-    /// What went over the wire, by serial from 1, and how much of it was taken in.
+    /// The messages that came over the wire, by serial from 1, and the highest serial that was
+    /// accepted.
     pub(super) wire: Vec<String>,
     pub(super) received: u64,
-    /// How far the client was told.
+    /// The highest serial that was acknowledged.
     pub(super) acked: u64,
-    /// The own stream's and each channel's last offset.
+    /// The last offset of the session's own stream and of each channel.
     pub(super) offsets: BTreeMap<Option<u8>, u64>,
 }
 
-impl World {
-    /// What a server says. Before its welcome it says nothing else, unless it is confused.
+impl SessionModel {
+    /// Steps of the server. Before its welcome it sends nothing else, unless it is confused.
     pub(super) fn serve(&mut self, step: Step) {
         match step {
             Step::Welcome if !self.welcomed => {
@@ -51,8 +52,7 @@ impl World {
                 self.welcomed = true;
                 let session = format!("s{}", self.sessions);
                 self.say(welcome(&session, resumed, received.into(), offset.into()));
-                // The two sides mean different things now; what follows only must not break
-                // anything.
+                // The two sides disagree from now on; what follows must not break anything.
                 self.server = Server::default();
                 self.said_hello = false;
             }

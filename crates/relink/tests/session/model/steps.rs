@@ -47,7 +47,7 @@ pub(super) enum Step {
     Backwards {
         millis: u16,
     },
-    // The server, by the book.
+    // The server, correct.
     Welcome,
     Forget,
     Ack {
@@ -94,7 +94,7 @@ pub(super) enum Step {
     CountAnything {
         sent: u8,
     },
-    /// Something over a transport that is gone.
+    /// A frame from an earlier transport.
     Late,
 }
 

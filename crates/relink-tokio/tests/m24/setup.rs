@@ -74,7 +74,7 @@ impl Service {
         let door = Arc::new(Mutex::new(door));
         let judge = Arc::clone(&door);
         let metered = Metered::new(move |token, others| {
-            let door = judge.lock().expect("nobody panics with it");
+            let door = judge.lock().expect("it is not poisoned");
             match token {
                 _ if door.is_revoked => Some(4001),
                 _ if door.expired.contains(token) => Some(4002),
@@ -88,7 +88,7 @@ impl Service {
     }
 
     pub(crate) fn door(&self) -> std::sync::MutexGuard<'_, Door> {
-        self.door.lock().expect("nobody panics with it")
+        self.door.lock().expect("it is not poisoned")
     }
 
     /// The token that a connection brought.

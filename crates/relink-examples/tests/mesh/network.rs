@@ -12,14 +12,14 @@ use relink_examples::mesh::{
     ConnectionId, DataChannel, Mesh, MeshConfig, MeshEvent, Output, PeerState,
 };
 
-/// A datagram takes so long.
+/// How long a datagram travels.
 const LATENCY: Duration = Duration::from_millis(5);
 
-pub(crate) struct World {
+pub(crate) struct MeshNetwork {
     pub(crate) now: Instant,
     clock: Clock,
     nodes: BTreeMap<&'static str, Node>,
-    /// Pairs between whom no datagram passes.
+    /// Pairs between which no datagram passes.
     blocked: BTreeSet<(&'static str, &'static str)>,
     in_flight: Vec<(Instant, &'static str, Datagram)>,
     stays: u32,
@@ -31,7 +31,7 @@ struct Node {
     join: String,
     sockets: BTreeMap<SocketAddr, ConnectionId>,
     events: Vec<(Instant, MeshEvent)>,
-    /// What others said while the signalling link was down.
+    /// Signals of others while the signalling link was down.
     waiting: Vec<(&'static str, String)>,
     has_link: bool,
 }
@@ -42,7 +42,7 @@ struct Datagram {
     bytes: Vec<u8>,
 }
 
-impl World {
+impl MeshNetwork {
     pub(crate) fn new() -> Self {
         Self {
             now: Instant::ORIGIN,
@@ -55,12 +55,12 @@ impl World {
         }
     }
 
-    /// These are in the room, and connected to each other.
+    /// With these guests in the room, connected to each other.
     pub(crate) fn with(names: &[&'static str]) -> Self {
-        let mut world = Self::new();
-        names.iter().for_each(|name| world.join(name));
-        world.run_until(|world| world.all_connected());
-        world
+        let mut network = Self::new();
+        names.iter().for_each(|name| network.join(name));
+        network.run_until(|network| network.all_connected());
+        network
     }
 
     pub(crate) fn join(&mut self, name: &'static str) {
@@ -68,7 +68,7 @@ impl World {
         self.link_up(name);
     }
 
-    /// A guest joins: the others have been told, but its own list of members is still on the way.
+    /// A guest joins: the others are notified, but its own list of members has not arrived.
     pub(crate) fn arrive(&mut self, name: &'static str) {
         self.stays += 1;
         let join = format!("j{}", self.stays);
@@ -106,8 +106,7 @@ impl World {
         node.mesh.signalling_is_down();
     }
 
-    /// The link is back, and what was said meanwhile comes after the list, as in a session that is
-    /// resumed.
+    /// The link is back, and earlier signals come after the list, as in a resumed session.
     pub(crate) fn link_up(&mut self, name: &'static str) {
         let member = |(name, node): (&&str, &Node)| Member {
             user: (*name).to_owned(),
@@ -137,7 +136,7 @@ impl World {
         &mut self.nodes.get_mut(name).expect("is there").mesh
     }
 
-    /// What was told since this was asked last.
+    /// The events since the last call.
     pub(crate) fn events(&mut self, name: &'static str) -> Vec<(Instant, MeshEvent)> {
         std::mem::take(&mut self.node(name).events)
     }
@@ -150,7 +149,7 @@ impl World {
         self.nodes[from].mesh.peer(to)?.channels().first().cloned()
     }
 
-    /// Whether every peer of everybody is connected, with its data channel open.
+    /// Whether all guests are connected to each other, with open data channels.
     pub(crate) fn all_connected(&self) -> bool {
         self.nodes.values().all(|node| {
             node.mesh.peers().count() == self.nodes.len() - 1
@@ -160,13 +159,13 @@ impl World {
         })
     }
 
-    /// Says something over the open channel, and waits until it arrives.
+    /// Sends a text over the open channel, and waits until it arrives.
     pub(crate) fn says(&mut self, from: &'static str, to: &'static str, words: &str) {
         let channel = self.channel(from, to).expect("a channel is open");
         let now = self.now;
         self.mesh(from).send(&channel, words.as_bytes(), now).expect("has room");
-        self.run_until(|world| {
-            world.nodes[to].events.iter().any(|(_, event)| {
+        self.run_until(|network| {
+            network.nodes[to].events.iter().any(|(_, event)| {
                 matches!(event,
             MeshEvent::Data { channel, bytes } if channel.peer() == from && bytes == words.as_bytes())
             })
@@ -187,7 +186,7 @@ impl World {
         }
     }
 
-    /// Goes to the next thing that happens, unless that is after `end`.
+    /// Advances to the next thing that happens, unless that is after `end`.
     fn step(&mut self, end: Instant) -> bool {
         self.pump();
         let timers = self.nodes.values().filter_map(|node| node.mesh.poll_timeout());
@@ -211,7 +210,7 @@ impl World {
         true
     }
 
-    /// Does what the meshes want done, until they want nothing.
+    /// Carries out the outputs of the meshes until there are no more.
     fn pump(&mut self) {
         let names: Vec<_> = self.nodes.keys().copied().collect();
         let mut busy = true;

@@ -1,4 +1,4 @@
-//! One schedule: its nodes, its proxies, and its end.
+//! One schedule: its nodes, its proxies, its clients, and the verdict.
 
 use std::{
     net::SocketAddr,
@@ -21,10 +21,10 @@ use crate::member::{Member, compression};
 
 /// How long faults are made.
 const TROUBLE: Duration = Duration::from_millis(1_200);
-/// Far more than it takes to come to rest.
+/// Far longer than it takes until everything has arrived.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What happened, in one schedule or in many.
+/// The counts of one schedule, or of many.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Report {
     pub(crate) schedules: u64,
@@ -54,29 +54,29 @@ impl Report {
     }
 }
 
-/// Which part of a schedule it is.
+/// The part of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// Everyone subscribes; nothing is sent.
+    /// All clients subscribe; nothing is sent.
     Arriving,
     /// Messages are sent, and faults are made.
     Trouble,
-    /// No more faults. Whoever has everything sends a last word.
+    /// No more faults. A client that has received everything sends its last messages.
     Peace,
 }
 
 /// Runs a schedule to its end.
 pub(crate) async fn run(seed: u64) -> Result<Report, String> {
     let mut chance = StdRng::seed_from_u64(seed);
-    let world = Arc::new(World::new().await);
+    let nodes = Arc::new(TwoNodes::new().await);
     let count = chance.random_range(3..=5);
     let (phase, told) = watch::channel(Phase::Arriving);
     let (arrived, mut arrivals) = tokio::sync::mpsc::channel(8);
     let mut members = JoinSet::new();
     let mut proxies = Vec::new();
     for number in 0..count {
-        let proxy = Arc::new(Proxy::start(world.any_node(number)).await.unwrap());
-        world.add(&proxy);
+        let proxy = Arc::new(Proxy::start(nodes.any_node(number)).await.unwrap());
+        nodes.add(&proxy);
         let member = Member::new(number, count, proxy.url(), &mut chance);
         members.spawn(member.live(told.clone(), arrived.clone()));
         proxies.push(proxy);
@@ -90,8 +90,8 @@ pub(crate) async fn run(seed: u64) -> Result<Report, String> {
     timeout(PATIENCE, everyone).await.map_err(|_| "not everyone could subscribe".to_owned())?;
 
     phase.send_replace(Phase::Trouble);
-    let faults = trouble(&world, &proxies, &mut chance).await;
-    let killed = world.killed();
+    let faults = trouble(&nodes, &proxies, &mut chance).await;
+    let killed = nodes.killed();
     for proxy in &proxies {
         proxy.act(&ScheduledFault::Fault(Fault::Pass), &[]);
         proxy.act(&ScheduledFault::Dials(Dials::Pass), &[]);
@@ -101,7 +101,7 @@ pub(crate) async fn run(seed: u64) -> Result<Report, String> {
     let mut report = Report { schedules: 1, faults, nodes_killed: killed, ..Report::default() };
     let deadline = Instant::now() + PATIENCE;
     let mut problems = Vec::new();
-    // A member ends by itself: it has the same patience.
+    // A member ends by itself: it has a timeout of its own.
     while let Some(member) = members.join_next().await {
         match member.map_err(|error| error.to_string()).and_then(|told| told) {
             Ok(told) => report.add(&told),
@@ -113,7 +113,7 @@ pub(crate) async fn run(seed: u64) -> Result<Report, String> {
 }
 
 /// Makes every proxy's faults, and kills nodes meanwhile.
-async fn trouble(world: &Arc<World>, proxies: &[Arc<Proxy>], chance: &mut StdRng) -> u64 {
+async fn trouble(nodes: &Arc<TwoNodes>, proxies: &[Arc<Proxy>], chance: &mut StdRng) -> u64 {
     let mut tasks = JoinSet::new();
     let mut faults = 0;
     let start = Instant::now();
@@ -121,20 +121,20 @@ async fn trouble(world: &Arc<World>, proxies: &[Arc<Proxy>], chance: &mut StdRng
         let count = chance.random_range(3..=8);
         faults += count as u64;
         let schedule = Schedule::random(chance.random(), count, TROUBLE);
-        let (world, proxy) = (Arc::clone(world), Arc::clone(proxy));
+        let (nodes, proxy) = (Arc::clone(nodes), Arc::clone(proxy));
         tasks.spawn(async move {
             for (at, act) in schedule.acts() {
                 sleep_until(start + *at).await;
-                world.act(&proxy, act);
+                nodes.act(&proxy, act);
             }
         });
     }
     for _ in 0..chance.random_range(0..=2) {
         let at = start + TROUBLE.mul_f64(chance.random_range(0.1..0.9));
-        let (world, which) = (Arc::clone(world), chance.random_range(0..2));
+        let (nodes, which) = (Arc::clone(nodes), chance.random_range(0..2));
         tasks.spawn(async move {
             sleep_until(at).await;
-            world.replace_node(which).await;
+            nodes.replace_node(which).await;
         });
     }
     while tasks.join_next().await.is_some() {}
@@ -142,7 +142,7 @@ async fn trouble(world: &Arc<World>, proxies: &[Arc<Proxy>], chance: &mut StdRng
 }
 
 /// Two nodes with one history.
-struct World {
+struct TwoNodes {
     memory: MemoryHistory,
     state: Mutex<State>,
 }
@@ -160,7 +160,7 @@ struct Node {
     _task: JoinSet<()>,
 }
 
-impl World {
+impl TwoNodes {
     async fn new() -> Self {
         let memory = MemoryHistory::new(HistoryConfig::default()).unwrap();
         let nodes = vec![Node::start(&memory).await, Node::start(&memory).await];
@@ -180,7 +180,7 @@ impl World {
         self.state.lock().unwrap().killed
     }
 
-    /// Under the lock: no proxy leads to a node that is gone, whose port another schedule may have
+    /// Under the lock, so that no proxy leads to a dead node, whose port another schedule may have
     /// by now.
     fn act(&self, proxy: &Proxy, act: &ScheduledFault) {
         let state = self.state.lock().unwrap();
@@ -188,7 +188,7 @@ impl World {
         proxy.act(act, &nodes);
     }
 
-    /// Kills a node; another one is there in its place, with no memory of its own.
+    /// Kills a node, after starting another one in its place, which knows only the shared history.
     async fn replace_node(&self, which: usize) {
         let fresh = Node::start(&self.memory).await;
         let mut state = self.state.lock().unwrap();

@@ -1,4 +1,4 @@
-//! A link on a bench: driven by hand, with a generator that always draws the longest delay.
+//! A link that is driven by hand, whose generator always draws the longest delay.
 
 use core::convert::Infallible;
 use core::time::Duration;
@@ -7,8 +7,7 @@ use relink::link::{Action, Input, LinkEvent, Timer, TransportId};
 use relink::rand_core::TryRng;
 use relink::{Instant, Link, LinkConfig};
 
-/// A generator whose every draw is the upper end of its window, so that the table's delays are
-/// bounds.
+/// Always draws the upper end of a window, so that the delays in the table are bounds.
 #[derive(Debug, Clone)]
 pub(crate) struct Longest;
 
@@ -31,19 +30,19 @@ impl TryRng for Longest {
 
 /// A link, the time, and the ids it has used so far.
 #[derive(Debug, Clone)]
-pub(crate) struct Bench {
+pub(crate) struct LinkProbe {
     pub(crate) link: Link<Longest>,
     pub(crate) now: Instant,
     pub(crate) ids: Vec<TransportId>,
 }
 
-impl Bench {
+impl LinkProbe {
     pub(crate) fn new(config: LinkConfig) -> Self {
         let link = Link::new(config, 1, Longest).expect("the table's configurations are valid");
         Self { link, now: Instant::ORIGIN, ids: vec![TransportId::default()] }
     }
 
-    /// Hands in an input now and takes all actions.
+    /// Passes an input now, and takes all actions.
     pub(crate) fn give(&mut self, input: Input) -> Vec<Action> {
         self.link.handle(input, self.now).expect("all actions were taken");
         let mut actions = Vec::new();
@@ -61,14 +60,14 @@ impl Bench {
         actions
     }
 
-    /// Waits for the deadline that is due next, which must be this one, and hands in the timeout.
+    /// Waits for the next deadline, which must be this one, and passes the timeout.
     pub(crate) fn due(&mut self, timer: Timer) -> Vec<Action> {
         assert_eq!(self.link.next_timer(), Some(timer), "in {:?}", self.link.state());
         self.now = self.link.poll_timeout().expect("a timer has a deadline");
         self.give(Input::Timeout)
     }
 
-    /// The same link at the time when the input may come: now, or when the deadline is due.
+    /// The same link at the time at which the input may come: now, or when the deadline is due.
     pub(crate) fn in_time_for(&self, input: Input) -> Self {
         let due = self.link.poll_timeout().filter(|_| input == Input::Timeout);
         Self { now: due.map_or(self.now, |at| at.max(self.now)), ..self.clone() }
@@ -83,7 +82,7 @@ impl Bench {
         self.link.transport().or(self.ids.last().copied()).unwrap_or_default()
     }
 
-    /// Everything the link knows, with time moved on to now.
+    /// The whole state of the link as text, at the present time.
     pub(crate) fn memory(&self) -> String {
         let mut link = self.link.clone();
         link.received(TransportId::default(), self.now);

@@ -1,4 +1,5 @@
-//! A node with one client, one channel, and a store that answers as the table says.
+//! A node with one connection and one channel, driven by hand: it answers the store as the table
+//! says, and records what the node does.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -35,10 +36,10 @@ pub(crate) fn member(join: &str, bytes: usize) -> Member {
     Member { user: "bob".into(), join: join.into(), info: Some("x".repeat(bytes).into()) }
 }
 
-pub(crate) struct Bench {
+pub(crate) struct NodeProbe {
     pub(crate) node: Node<Pcg32>,
     pub(crate) now: Instant,
-    /// The socket takes nothing.
+    /// The socket accepts no more bytes.
     pub(crate) is_stuck: bool,
     pub(crate) is_identifying: bool,
     pub(crate) is_draining: bool,
@@ -49,10 +50,10 @@ pub(crate) struct Bench {
     words: Vec<String>,
 }
 
-impl Bench {
-    /// A connection that has said nothing yet.
+impl NodeProbe {
+    /// With a connection that has sent nothing yet.
     pub(crate) fn new(config: NodeConfig) -> Self {
-        let mut bench = Self {
+        let mut probe = Self {
             node: Node::new(config, Pcg32::seed_from_u64(1)).expect("a valid configuration"),
             now: Instant::from_origin(Duration::from_secs(1000)),
             is_stuck: false,
@@ -64,18 +65,18 @@ impl Bench {
             session: None,
             words: Vec::new(),
         };
-        bench.give(NodeInput::Opened { id: ID, user: None });
-        bench
+        probe.give(NodeInput::Opened { id: ID, user: None });
+        probe
     }
 
-    /// One that is welcome, at the beginning of its own stream.
+    /// With a connection that was welcomed, at the beginning of its own stream.
     pub(crate) fn welcome(config: NodeConfig) -> Self {
-        let mut bench = Self::new(config);
-        bench.hello(None);
-        bench.identified();
-        assert!(bench.answer(|it| matches!(it, StoreRequest::Create { .. }), new_session(0)));
-        assert!(bench.answer(is_read, read(at(1, 0), Some(&[]))));
-        bench
+        let mut probe = Self::new(config);
+        probe.hello(None);
+        probe.identified();
+        assert!(probe.answer(|it| matches!(it, StoreRequest::Create { .. }), new_session(0)));
+        assert!(probe.answer(is_read, read(at(1, 0), Some(&[]))));
+        probe
     }
 
     pub(crate) fn hello(&mut self, resume: Option<Position>) {
@@ -95,7 +96,7 @@ impl Bench {
         self.give(NodeInput::Message { id: ID, message: frame.encode(Encoding::Json) });
     }
 
-    /// The application makes nothing of a message.
+    /// The application handles a message, without effects.
     pub(crate) fn handled(&mut self) -> bool {
         let Some(handling) = self.handling.take() else { return false };
         self.give(NodeInput::Handled { handling, result: Ok(Vec::new()) });
@@ -142,7 +143,7 @@ impl Bench {
         self.asked.iter().any(|(_, request)| kind(request))
     }
 
-    /// The time comes at which the node wants to be called.
+    /// Lets time pass, and passes every timeout when it is due.
     pub(crate) fn wait(&mut self, time: Duration) -> bool {
         let end = self.now + time;
         while let Some(at) = self.node.poll_timeout().filter(|at| *at <= end) {
