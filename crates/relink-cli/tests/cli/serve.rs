@@ -2,9 +2,10 @@
 
 use std::net::TcpListener;
 
+use relink_testing::{EventKind, Script};
 use serde_json::json;
 
-use crate::support::{Relink, file_name};
+use crate::support::{Relink, file_name, seen, server};
 
 /// A server, and its address.
 fn serve(more: &[&str]) -> (Relink, String) {
@@ -13,6 +14,34 @@ fn serve(more: &[&str]) -> (Relink, String) {
     let listening = serve.event("listening");
     let url = listening["url"].as_str().expect("an address").to_owned();
     (serve, url)
+}
+
+/// What the server agrees to is in the request that it logs, and in what passes: a peer that
+/// compresses without the other's consent loses the connection.
+#[test]
+fn messages_are_compressed_if_both_ends_say_so() {
+    let offer = |how: &str| format!("permessage-deflate{how}; client_max_window_bits");
+    let fresh = offer("; client_no_context_takeover; server_no_context_takeover");
+    let long = "a line that repeats itself ".repeat(40);
+    for served in [&["--deflate"][..], &[]] {
+        let (_serve, url) = serve(served);
+        for (asked, expected) in [("--deflate", &fresh), ("--deflate=context", &offer(""))] {
+            let mut relink = Relink::connect(&url, &[asked]);
+            relink.type_line(&long);
+            assert_eq!(relink.event("message")["text"], long);
+            relink.hang_up();
+            assert_eq!(relink.end().status, Some(0));
+
+            let server = server(Script::new());
+            let _relink = Relink::connect(&server.url(), &[asked]);
+            let events = seen(&server, |kind| matches!(kind, EventKind::Accepted { .. }));
+            let request = events.iter().find_map(|event| event.kind.request()).expect("a request");
+            assert_eq!(request.header("sec-websocket-extensions"), Some(expected.as_str()));
+        }
+    }
+    let mistake = Relink::run(["connect", "--deflate=best", "ws://127.0.0.1:1/"]);
+    assert_eq!(mistake.status, Some(2));
+    assert!(mistake.err().contains("possible values: fresh, context"), "{}", mistake.err());
 }
 
 #[test]
