@@ -1,9 +1,9 @@
 //! Both halves of `relink.v1` under faults: what is sent arrives once and in order, what is
-//! reported is true, and nothing is left behind. Each test has its kind of faults, and all rules are
-//! checked in each world. Time is virtual.
+//! reported is true, and nothing is left behind. Each test has its kind of faults, and all rules
+//! are checked in each world. Time is virtual.
 //!
-//! `RELINK_WORLDS` is the number of worlds of each kind, 40 by default; `just worlds` runs 10,000 in
-//! all, optimized.
+//! `RELINK_WORLDS` is the number of worlds of each kind, 40 by default; `just worlds` runs 10,000
+//! in all, optimized.
 
 use std::env;
 
