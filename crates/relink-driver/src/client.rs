@@ -15,7 +15,7 @@ use relink::{
 };
 
 use crate::engine::Engine;
-use crate::handle_state::Shared;
+use crate::handle_state::{DynDriver, Shared};
 use crate::line::Place;
 use crate::runtime::Runtime;
 
@@ -150,17 +150,20 @@ impl Client {
             // Whole: a place alone would be copied, and never given up.
             let queueing = &mut queueing;
             let Some(next) = message.take() else { return Poll::Pending };
-            let now = self.shared.now();
             let mut state = self.shared.lock();
             let place = &mut queueing.place;
-            if state.has_to_wait(*place, &next) {
-                message = Some(next);
-                state.senders.wait(place, cx.waker());
-                return Poll::Pending;
+            let answer = match state.send(*place, next, || self.shared.now()) {
+                Ok(answer) => answer,
+                Err(next) => {
+                    message = Some(next);
+                    state.senders.wait(place, cx.waker());
+                    return Poll::Pending;
+                }
+            };
+            if place.is_some() {
+                state.senders.leave(place);
+                state.senders.wake_first();
             }
-            state.senders.leave(place);
-            let answer = state.driver.send(next, now);
-            state.senders.wake_first();
             drop(state);
             self.shared.engine.wake();
             Poll::Ready(answer)
@@ -339,7 +342,52 @@ impl Events {
     /// The next event, without any trait in scope; `None` after [`Event::Closed`], unless the link
     /// has been connected again: keep calling it after [`Client::connect`]. Cancel-safe.
     pub fn recv(&mut self) -> impl Future<Output = Option<Event>> + Send + '_ {
-        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx))
+        poll_fn(|cx| self.poll_take(cx, DynDriver::poll_event))
+    }
+
+    /// Waits for events, and appends all that are there to `buffer`, at most `limit`. Returns how
+    /// many: 0 after [`Event::Closed`], as for [`recv`](Self::recv), or if `limit` is 0. Cheaper
+    /// than one by one. Cancel-safe.
+    pub fn recv_many<'a>(
+        &'a mut self,
+        buffer: &'a mut Vec<Event>,
+        limit: usize,
+    ) -> impl Future<Output = usize> + Send + 'a {
+        poll_fn(move |cx| {
+            if limit == 0 {
+                return Poll::Ready(0);
+            }
+            let take = |driver: &mut DynDriver| {
+                let before = buffer.len();
+                buffer.extend(std::iter::from_fn(|| driver.poll_event()).take(limit));
+                Some(buffer.len() - before).filter(|count| *count > 0)
+            };
+            self.poll_take(cx, take).map(Option::unwrap_or_default)
+        })
+    }
+
+    /// Takes something of what is there; pending if that is nothing, and none if nothing follows.
+    fn poll_take<T>(
+        &self,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(&mut DynDriver) -> Option<T>,
+    ) -> Poll<Option<T>> {
+        let mut state = self.shared.lock();
+        let was_shut = state.driver.is_shut();
+        let Some(taken) = take(&mut state.driver) else {
+            if state.is_over() {
+                return Poll::Ready(None);
+            }
+            // Under the lock, so that no event can come in between.
+            self.shared.events.register(cx.waker());
+            return Poll::Pending;
+        };
+        let is_open = !state.driver.is_shut();
+        drop(state);
+        if was_shut && is_open {
+            self.shared.engine.wake();
+        }
+        Poll::Ready(Some(taken))
     }
 }
 
@@ -347,18 +395,7 @@ impl Stream for Events {
     type Item = Event;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.shared.events.register(cx.waker());
-        let mut state = self.shared.lock();
-        let was_shut = state.driver.is_shut();
-        let Some(event) = state.driver.poll_event() else {
-            return if state.is_over() { Poll::Ready(None) } else { Poll::Pending };
-        };
-        let is_open = !state.driver.is_shut();
-        drop(state);
-        if was_shut && is_open {
-            self.shared.engine.wake();
-        }
-        Poll::Ready(Some(event))
+        self.poll_take(cx, DynDriver::poll_event)
     }
 }
 

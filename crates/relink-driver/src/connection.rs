@@ -8,7 +8,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use futures_util::task::AtomicWaker;
 use relink::link::Hint;
-use relink::session::{Overflow, SendErrorKind, SendReceipt};
+use relink::session::{Overflow, SendReceipt};
 use relink::stats::Stats;
 use relink::{
     Channel, CloseCode, CloseFrame, Event, Instant, Message, Outgoing, Resume, SendError,
@@ -38,8 +38,8 @@ use crate::runtime::{Runtime, Sleep};
 ///
 /// `close()` of the `SinkExt` trait sends accepted messages first, for at most `flush_timeout` (5
 /// s). A message that the sink accepted while the outbox was full waits for room for the same time;
-/// then it is returned with [`SendErrorKind::Closed`], and the link closes: call `close()` again to
-/// wait for that.
+/// then it is returned, as [closed](relink::session::SendErrorKind::Closed), and the link closes:
+/// call `close()` again to wait for that.
 pub struct Connection<Rt: Runtime> {
     engine: Engine<Rt>,
     tasks: Arc<Tasks>,
@@ -219,15 +219,15 @@ impl<Rt: Runtime> Connection<Rt> {
     }
 
     fn send_or_hold(&mut self, message: Message) -> Result<(), SendError> {
-        let (now, outgoing) = (self.shared().now(), Outgoing::from(message));
-        let mut state = self.shared().lock();
-        // Checked first: a message that only waits does not count as refused.
-        if state.session().may_send(&outgoing) == Err(SendErrorKind::Full) {
-            drop(state);
-            self.held = Some(outgoing.message);
-            return Ok(());
+        let sent = self.shared().lock().send(None, message.into(), || self.shared().now());
+        match sent {
+            Ok(answer) => answer.map(|_| ()),
+            // A message that only waits does not count as refused.
+            Err(outgoing) => {
+                self.held = Some(outgoing.message);
+                Ok(())
+            }
         }
-        state.driver.send(outgoing, now).map(|_| ())
     }
 }
 

@@ -10,12 +10,11 @@ use std::task::{Context, Poll};
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::future::BoxFuture;
 use relink::link::TransportId;
-use relink::{CloseFrame, Event, Instant, SessionAction, SessionInput};
+use relink::{CloseFrame, Instant, SessionAction, SessionInput};
 
 use crate::dial::{Dialed, Dialer};
 use crate::fetch::{AddressRequest, Fetch, Providers};
 use crate::handle_state::Shared;
-use crate::inbox::message_of;
 use crate::runtime::{ConnectError, Runtime, Sleep};
 use crate::stream::{BoxStream, Heard};
 use crate::trace::Trace;
@@ -77,8 +76,10 @@ impl<Rt: Runtime> Engine<Rt> {
         for _ in 0..TURNS {
             match self.turn(cx) {
                 Ran { finished: true, .. } => return Poll::Ready(()),
-                Ran { busy: true, .. } => {}
                 Ran { busy: false, .. } => return Poll::Pending,
+                // What is taken now need not be kept.
+                Ran { told: true, .. } => break,
+                Ran { .. } => {}
             }
         }
         cx.waker().wake_by_ref();
@@ -190,21 +191,9 @@ impl<Rt: Runtime> Engine<Rt> {
     /// token provider, a connector. Returns whether there were events, and whether there was
     /// anything to do.
     fn perform_actions(&mut self) -> (bool, bool) {
-        let mut actions = Vec::new();
-        let mut told = false;
         let mut state = self.shared.lock();
-        while let Some(action) = state.session_mut().poll_action() {
-            let SessionAction::Event(event) = action else {
-                actions.push(action);
-                continue;
-            };
-            if actions.is_empty() && is_quiet(&event) {
-                told = true;
-                state.tell(event);
-            } else {
-                actions.push(SessionAction::Event(event));
-            }
-        }
+        state.driver.tell_quietly();
+        let actions: Vec<_> = std::iter::from_fn(|| state.session_mut().poll_action()).collect();
         state.senders.wake_first();
         drop(state);
         let mut acted = false;
@@ -212,13 +201,13 @@ impl<Rt: Runtime> Engine<Rt> {
             if let SessionAction::Event(event) = action {
                 // A panic of a subscriber was reported already, and does not concern the link.
                 let _ = catch_unwind(AssertUnwindSafe(|| self.trace.event(&event)));
-                told = true;
                 self.shared.lock().tell(event);
             } else {
                 acted = true;
                 self.perform(action);
             }
         }
+        let told = self.shared.lock().driver.take_news();
         if told {
             self.shared.events.wake();
         }
@@ -266,11 +255,6 @@ impl<Rt: Runtime> Engine<Rt> {
         self.shared.hand_in(SessionInput::DriverGone);
         self.perform_actions();
     }
-}
-
-/// Whether nobody traces this event.
-fn is_quiet(event: &Event) -> bool {
-    message_of(event).is_some() || matches!(event, Event::Sent { .. } | Event::Acknowledged { .. })
 }
 
 /// An asynchronous stream as one that does not block.

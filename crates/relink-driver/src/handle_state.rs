@@ -118,15 +118,16 @@ impl Shared {
         message: Outgoing,
         behind: bool,
     ) -> Result<SendReceipt, SendError> {
-        let now = self.now();
         let mut state = self.lock();
-        let has_to_wait = state.has_to_wait(None, &message) || behind && state.takes(&message);
-        let answer = if has_to_wait {
-            Err(state.session_mut().refuse(message, SendErrorKind::Full))
+        let state = &mut *state;
+        let answer = if behind && state.session().may_send(&message).is_ok() {
+            Err(message)
         } else {
-            state.driver.send(message, now)
+            state.send(None, message, || self.now())
         };
-        drop(state);
+        let answer = answer.unwrap_or_else(|message| {
+            Err(state.session_mut().refuse(message, SendErrorKind::Full))
+        });
         self.engine.wake();
         answer
     }
@@ -160,6 +161,43 @@ impl State {
         self.driver.session_mut()
     }
 
+    /// Sends a message from this place in the line. Returns it if it has to wait, for room or for
+    /// those before it; one that will never be accepted does not wait for its error.
+    #[inline]
+    pub(crate) fn send(
+        &mut self,
+        place: Place,
+        message: Outgoing,
+        now: impl FnOnce() -> Instant,
+    ) -> Result<Result<SendReceipt, SendError>, Outgoing> {
+        if self.senders.is_first(place) {
+            match self.driver.send_at_once(message) {
+                Ok(receipt) => Ok(Ok(receipt)),
+                Err(message) => self.queue(message, now),
+            }
+        } else {
+            match self.session().may_send(&message) {
+                Ok(()) | Err(SendErrorKind::Full) => Err(message),
+                Err(reason) => Ok(Err(self.session_mut().refuse(message, reason))),
+            }
+        }
+    }
+
+    fn queue(
+        &mut self,
+        message: Outgoing,
+        now: impl FnOnce() -> Instant,
+    ) -> Result<Result<SendReceipt, SendError>, Outgoing> {
+        // Only a time to live needs the time, and reading the clock costs as much as sending.
+        let ages = self.session().outbox().config().ttl.is_some();
+        let now = if ages { now() } else { Instant::ORIGIN };
+        match self.session_mut().offer(message, now) {
+            Ok(receipt) => Ok(Ok(receipt)),
+            Err((message, SendErrorKind::Full)) => Err(message),
+            Err((message, reason)) => Ok(Err(self.session_mut().refuse(message, reason))),
+        }
+    }
+
     /// Puts an event into the inbox.
     pub(crate) fn tell(&mut self, event: Event) {
         self.ended = matches!(event, Event::Closed { .. });
@@ -169,20 +207,6 @@ impl State {
             self.watchers.wake_all();
         }
         self.driver.tell(event);
-    }
-
-    /// Whether a message would be accepted now.
-    fn takes(&self, message: &Outgoing) -> bool {
-        self.session().may_send(message).is_ok()
-    }
-
-    /// Whether a message at this place has to wait, for room or for those before it. One that will
-    /// never be accepted does not wait for its error.
-    pub(crate) fn has_to_wait(&self, place: Place, message: &Outgoing) -> bool {
-        match self.session().may_send(message) {
-            Ok(()) => !self.senders.is_first(place),
-            Err(reason) => reason == SendErrorKind::Full,
-        }
     }
 
     /// Why the link is closed, or was closed after its end had been reported `ends` times.

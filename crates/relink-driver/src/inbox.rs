@@ -80,22 +80,30 @@ impl Inbox {
     }
 
     /// Keeps an event. Returns it if the receiver is gone.
-    pub(crate) fn push(&mut self, mut event: Event) -> Result<(), Event> {
+    #[inline]
+    pub(crate) fn push(&mut self, event: Event) -> Result<(), Event> {
         if self.abandoned {
             return Err(event);
         }
-        if let Some(message) = message_of(&event) {
-            if self.is_full() {
-                self.ahead += message.len() + MESSAGE;
-            }
-            self.messages += 1;
-            self.bytes += message.len();
-        } else if let Some(last) = self.events.back_mut() {
+        let Some(message) = message_of(&event) else {
+            self.push_notice(event);
+            return Ok(());
+        };
+        if self.is_full() {
+            self.ahead += message.len() + MESSAGE;
+        }
+        self.messages += 1;
+        self.bytes += message.len();
+        self.events.push_back(event);
+        Ok(())
+    }
+
+    fn push_notice(&mut self, mut event: Event) {
+        if let Some(last) = self.events.back_mut() {
             event = match last.join(event) {
                 Ok(weight) => {
                     self.handed_back += weight;
-                    self.bound();
-                    return Ok(());
+                    return self.bound();
                 }
                 Err(event) => event,
             };
@@ -103,7 +111,6 @@ impl Inbox {
         self.handed_back += event.weight();
         self.events.push_back(event);
         self.bound();
-        Ok(())
     }
 
     /// Drops returned messages first, the oldest before the others, but keeps their receipts; then
@@ -121,15 +128,19 @@ impl Inbox {
         }
     }
 
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<Event> {
         if self.missed > 0 {
             return Some(Event::Missed { count: std::mem::take(&mut self.missed) });
         }
         let event = self.events.pop_front()?;
-        self.handed_back -= event.weight();
-        if let Some(message) = message_of(&event) {
-            self.messages -= 1;
-            self.bytes -= message.len();
+        let Some(message) = message_of(&event) else {
+            self.handed_back -= event.weight();
+            return Some(event);
+        };
+        self.messages -= 1;
+        self.bytes -= message.len();
+        if self.ahead > 0 {
             let left = self.ahead.saturating_sub(message.len() + MESSAGE);
             self.ahead = if self.is_full() { left } else { 0 };
         }
@@ -159,6 +170,7 @@ impl Inbox {
 }
 
 /// The message of an event.
+#[inline]
 pub(crate) fn message_of(event: &Event) -> Option<&Message> {
     if let Event::Message(message) | Event::Publication { message, .. } = event {
         Some(message)

@@ -180,6 +180,16 @@ impl Wire {
         }
     }
 
+    /// Encodes a message, as [`send`](Self::send) does with a frame.
+    #[inline]
+    pub(crate) fn send_message(&mut self, message: &Message) {
+        if let State::Open(socket) = &mut self.state {
+            // If a close frame has gone out, there is nobody to tell.
+            let is_text = matches!(message, Message::Text(_));
+            let _ = socket.send_payload(is_text, message.as_bytes());
+        }
+    }
+
     /// The close frame for a peer that broke the protocol, to send before the transport is dropped
     /// (RFC 6455, section 7.1.7).
     #[must_use]

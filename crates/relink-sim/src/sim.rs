@@ -198,7 +198,7 @@ impl<P: Protocol> Sim<P> {
 
     /// Has taken this many more messages, the oldest first.
     pub fn take(&mut self, count: u64) {
-        self.handle(SessionInput::Taken { count });
+        self.session.taken(count);
     }
 
     /// Hands in any input: what a confused driver might, for one.

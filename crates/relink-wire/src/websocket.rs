@@ -168,6 +168,21 @@ impl WebSocket {
         Ok(())
     }
 
+    /// Puts a message into the output from the bytes of its payload, as [`send`](Self::send) does
+    /// with a frame. The caller vouches that a text is UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// A close frame has been sent.
+    #[inline]
+    pub fn send_payload(&mut self, is_text: bool, payload: &[u8]) -> Result<(), SendError> {
+        if self.is_closing {
+            return Err(SendError::Closed);
+        }
+        self.send_message(if is_text { Data::Text } else { Data::Binary }, payload);
+        Ok(())
+    }
+
     /// Frees each buffer that holds nothing and has more than this many bytes of capacity: for
     /// a connection that is idle, or on which less happens than before.
     pub fn shrink(&mut self, keep: usize) {

@@ -5,7 +5,7 @@ mod transport;
 
 use relink::link::TransportId;
 use relink::rand_core::Rng;
-use relink::session::SendReceipt;
+use relink::session::{Frame, SendReceipt};
 use relink::{
     CloseFrame, Event, Instant, Outgoing, Protocol, SendError, Session, SessionAction,
     SessionInput, State,
@@ -38,6 +38,8 @@ pub struct Driver<P, R> {
     transport: Option<Transport>,
     /// The subprotocol of the current transport.
     subprotocol: Option<String>,
+    /// There are events since [`take_news`](Self::take_news).
+    has_news: bool,
 }
 
 impl<P: Protocol, R: Rng> Driver<P, R> {
@@ -47,7 +49,7 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
     pub fn new(session: Session<P, R>, limits: InboxLimits) -> Self {
         let outbox = session.outbox().config().max_weight();
         let inbox = Inbox::new(limits, outbox);
-        Self { session, inbox, transport: None, subprotocol: None }
+        Self { session, inbox, transport: None, subprotocol: None, has_news: false }
     }
 
     // Input.
@@ -82,7 +84,19 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
         message: impl Into<Outgoing>,
         now: Instant,
     ) -> Result<SendReceipt, SendError> {
-        self.session.send(message, now)
+        self.send_at_once(message.into()).or_else(|message| self.session.send(message, now))
+    }
+
+    /// Sends a message for which the clock need not be read: one that is encoded at once, since
+    /// nothing is before it and the socket has room.
+    pub(crate) fn send_at_once(&mut self, message: Outgoing) -> Result<SendReceipt, Outgoing> {
+        let Some(transport) = &mut self.transport else { return Err(message) };
+        if !transport.has_room() {
+            return Err(message);
+        }
+        let (receipt, message) = self.session.send_at_once(message)?;
+        transport.send(Frame::Message(message));
+        Ok(receipt)
     }
 
     /// Passes the time to the session if it is due. Returns true if it was.
@@ -133,6 +147,22 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
         self.session.poll_timeout()
     }
 
+    /// Puts the events that come next, and that nobody traces, into the inbox.
+    pub(crate) fn tell_quietly(&mut self) {
+        let is_quiet = |event: &Event| {
+            message_of(event).is_some()
+                || matches!(event, Event::Sent { .. } | Event::Acknowledged { .. })
+        };
+        while let Some(event) = self.session.poll_event_if(is_quiet) {
+            self.tell(event);
+        }
+    }
+
+    /// Whether there are events since the last call.
+    pub(crate) const fn take_news(&mut self) -> bool {
+        std::mem::replace(&mut self.has_news, false)
+    }
+
     // Queries.
 
     /// The session.
@@ -167,12 +197,14 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
     }
 
     /// Puts an event into the inbox.
+    #[inline]
     pub(crate) fn tell(&mut self, event: Event) {
         // Messages that still arrive do not delay an application that is closing and is behind.
         let is_message = message_of(&event).is_some();
         if is_message && self.inbox.is_shut() && self.session.state() == State::Closing {
             return;
         }
+        self.has_news = true;
         // Without a receiver, the message counts as taken.
         if let Err(event) = self.inbox.push(event) {
             self.count_taken(&event);
@@ -186,8 +218,7 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
 
     fn count_taken(&mut self, event: &Event) {
         if message_of(event).is_some() {
-            // The time does not matter here.
-            self.session.handle(SessionInput::Taken { count: 1 }, Instant::ORIGIN);
+            self.session.taken(1);
         }
     }
 }

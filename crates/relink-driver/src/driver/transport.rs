@@ -9,7 +9,7 @@ use http::header::SEC_WEBSOCKET_PROTOCOL;
 use relink::link::TransportId;
 use relink::rand_core::Rng;
 use relink::session::Frame;
-use relink::{CloseFrame, Instant, Protocol, SessionInput};
+use relink::{CloseFrame, Event, Instant, Protocol, SessionInput};
 use relink_wire::Output;
 
 use super::Driver;
@@ -32,8 +32,8 @@ pub(super) struct Transport {
     is_blocked: bool,
     /// The last write failed. After the peer closed, it does; the reason is in what has arrived.
     broken: Option<io::Error>,
-    /// Bytes of the session's frames that are not written yet.
-    taken: usize,
+    /// Answers to the peer's pings that are not written yet, in bytes at most.
+    owed: usize,
     /// The session may have more frames than are taken in a turn.
     is_cut: bool,
     opened: bool,
@@ -64,7 +64,7 @@ impl Transport {
             is_unflushed: false,
             is_blocked: false,
             broken: None,
-            taken: 0,
+            owed: 0,
             is_cut: false,
             opened: false,
             read_size: SMALL_READ,
@@ -87,6 +87,20 @@ impl Transport {
         self.is_gone || self.unwritten() == 0 && !self.is_unflushed
     }
 
+    /// Whether a frame of the session can be encoded now.
+    pub(super) fn has_room(&mut self) -> bool {
+        self.opened && !self.is_blocked && !self.is_gone && self.wire.outgoing().len() < TURN
+    }
+
+    /// Encodes a frame of the session.
+    #[inline]
+    pub(super) fn send(&mut self, frame: Frame) {
+        match frame {
+            Frame::Message(message) => self.wire.send_message(&message),
+            Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => self.wire.send(frame),
+        }
+    }
+
     fn unwritten(&mut self) -> usize {
         self.writing.len() + self.wire.outgoing().len()
     }
@@ -94,7 +108,7 @@ impl Transport {
     /// Whether pongs pile up because the peer does not read: then reading stops, or the peer could
     /// fill memory.
     fn owes_too_much(&mut self) -> bool {
-        self.unwritten() > self.taken + TURN
+        self.owed.min(self.unwritten()) > TURN
     }
 
     /// Whether a message or a TLS record is incomplete.
@@ -171,7 +185,6 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
         let WriteBuffer { id, output, count, is_unflushed, is_blocked, error } = buffer;
         let was_blocked = mem::replace(&mut it.is_blocked, is_blocked);
         (it.writing, it.is_unflushed) = (output, is_unflushed);
-        it.taken = it.taken.saturating_sub(count);
         it.broken = error;
         if was_blocked && count > 0 && it.broken.is_none() {
             // There is room again, so the peer has read: a ping may still wait behind a long
@@ -185,16 +198,15 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
         let Some(it) = self.transport.as_mut().filter(|it| it.opened && !it.is_blocked) else {
             return;
         };
-        let (before, mut room) = (it.wire.outgoing().len(), TURN);
+        let mut room = TURN;
         it.is_cut = loop {
-            if room == 0 || it.wire.outgoing().len() >= TURN {
+            if room == 0 || !it.has_room() {
                 break true;
             }
             let Some(frame) = self.session.poll_transmit(now) else { break false };
             room = room.saturating_sub(size(&frame));
-            it.wire.send(frame);
+            it.send(frame);
         };
-        it.taken += it.wire.outgoing().len().saturating_sub(before);
     }
 
     /// Whether the socket is not read: the application is behind, or the peer does not read.
@@ -273,10 +285,13 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
 
     /// Passes what the wire has read to the session. Returns true if that was more than bytes.
     fn handle_frames(&mut self, now: Instant) -> bool {
+        self.tell_quietly();
         let Some(it) = &mut self.transport else { return false };
         let (id, was_open) = (it.id, it.opened);
+        let before = it.unwritten();
         let (mut has_frame, mut has_message, mut room) = (false, false, BATCH);
-        it.failed = loop {
+        let failed = loop {
+            let Some(it) = &mut self.transport else { return false };
             it.has_more = room == 0;
             if it.has_more {
                 break None;
@@ -291,12 +306,15 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
                     has_frame = true;
                     room = room.saturating_sub(size(&frame));
                     has_message |= matches!(frame, Frame::Message(_));
-                    self.session.handle(SessionInput::Frame { id, frame }, now);
+                    self.handle_frame(id, frame, now);
                 }
                 Ok(None) => break None,
                 Err(error) => break Some(error),
             }
         };
+        let Some(it) = &mut self.transport else { return false };
+        it.failed = failed;
+        it.owed = it.owed.min(before) + it.unwritten().saturating_sub(before);
         let before = it.arriving.take();
         if it.is_partial() {
             it.arriving = before.filter(|_| !has_message).or(Some(now));
@@ -306,6 +324,18 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
             self.session.handle(SessionInput::Arriving { id, since }, now);
         }
         has_frame || it.opened != was_open
+    }
+
+    /// Passes a frame on: a message for the application at once, if nothing is before it.
+    fn handle_frame(&mut self, id: TransportId, frame: Frame, now: Instant) {
+        let frame = match frame {
+            Frame::Message(message) => match self.session.receive(id, message, now) {
+                Ok(message) => return self.tell(Event::Message(message)),
+                Err(message) => Frame::Message(message),
+            },
+            Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => frame,
+        };
+        self.session.handle(SessionInput::Frame { id, frame }, now);
     }
 
     /// The transport is gone. The session will drop it.

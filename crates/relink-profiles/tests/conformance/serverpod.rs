@@ -2,7 +2,7 @@
 
 use relink::link::Hint;
 use relink::policy::GiveUpReason;
-use relink::{ClosedReason, Event, Phase, SessionInput, State};
+use relink::{ClosedReason, Event, Phase, State};
 use relink_profiles::serverpod::{PROFILE, config, config_with};
 use relink_sim::{OnDial, secs};
 use relink_v1::{ClientFrame, ServerFrame};
@@ -116,7 +116,7 @@ fn s06_missed_messages_are_asked_for_and_arrive_before_newer_ones() {
     for (offset, text) in [(1, "one"), (2, "two")] {
         publish(&mut sim, offset, text);
     }
-    sim.handle(SessionInput::Taken { count: 2 });
+    sim.take(2);
     sim.outage();
     sim.advance(secs(6));
     sim.peer().on_dial(OnDial::Accept);

@@ -37,7 +37,14 @@ impl<E: Environment> Cluster<E> {
         self.settle_client(client);
     }
 
-    /// The same at a later time, if the client's process still runs.
+    /// A client's application has taken this many more messages, the oldest first.
+    pub fn client_takes(&mut self, client: usize, count: u64) {
+        self.clients[client].session.taken(count);
+        self.settle_client(client);
+    }
+
+    /// Does as [`tell_client`](Self::tell_client) at a later time, if the client's process still
+    /// runs.
     pub fn tell_client_at(&mut self, at: Instant, client: usize, input: SessionInput) {
         let life = self.clients[client].life;
         self.push(at, Due::Client { client, life, input });

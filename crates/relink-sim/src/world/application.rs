@@ -7,8 +7,8 @@ use rand_pcg::Pcg32;
 use relink::rand_core::SeedableRng;
 use relink::session::{PresenceEvent, SubscriptionState};
 use relink::{
-    Channel, Event, Instant, Message, Outgoing, Position, Priority, Reason, Resume, Session,
-    SessionInput, State, Subscription,
+    Channel, Event, Instant, Message, Outgoing, Position, Priority, Reason, Resume, Session, State,
+    Subscription,
 };
 use relink_node::Stream;
 use relink_v1::RelinkV1;
@@ -281,7 +281,7 @@ impl Cluster<World> {
             }
         }
         if count > 0 {
-            self.tell_client(number, SessionInput::Taken { count });
+            self.client_takes(number, count);
         }
         self.take_soon(number);
     }

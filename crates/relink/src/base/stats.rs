@@ -55,7 +55,7 @@ pub struct Stats {
     pub sessions_lost: u64,
     /// Messages in the outbox now, including those not yet acknowledged.
     pub queued: u32,
-    /// The maximum of `queued` so far.
+    /// The maximum of `queued` so far. A message that is sent at once is not queued.
     pub queued_peak: u32,
     /// The most recent round trip time of a ping.
     pub last_round_trip: Option<Duration>,

@@ -216,6 +216,18 @@ impl<R: Rng> Link<R> {
         }
     }
 
+    /// Records that a whole message arrived on a usable link: [`received`](Self::received) and
+    /// [`arrived`](Self::arrived). Returns false, and does nothing, if this transport carries none.
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub(crate) fn receives(&mut self, id: TransportId, now: Instant) -> bool {
+        let Some(live) = self.stage.live(id) else { return false };
+        self.now = self.now.max(now);
+        live.heartbeat.seen(self.now);
+        live.heartbeat.arrived();
+        true
+    }
+
     /// Treats the peer as alive until now: this side did not read, or there is other evidence.
     pub fn excused(&mut self, id: TransportId, now: Instant) {
         self.now = self.now.max(now);

@@ -10,8 +10,8 @@ use crate::session::outgoing::{Receipt, SizeLimit};
 use crate::session::protocol::Unreadable;
 use alloc::string::String;
 
-/// Everything that can change a session, except [`send`](super::Session::send), which returns at
-/// once.
+/// Everything that can change a session, except [`send`](super::Session::send) and
+/// [`taken`](super::Session::taken), which return at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionInput {
@@ -79,12 +79,6 @@ pub enum SessionInput {
         /// The `Location` of an HTTP redirect as it was received; for [`Failure::HttpRedirect`]. It
         /// may be relative to the address that was dialed.
         location: Option<Address>,
-    },
-    /// The application has taken `count` more messages, the oldest first: those of
-    /// [`Event::Message`] and of [`Event::Publication`] together. A resume starts after them.
-    Taken {
-        /// How many.
-        count: u64,
     },
     /// The fetch of a token for a channel ended.
     ChannelToken {

@@ -83,13 +83,17 @@ config! {
 /// live hold to the last moment. What happens to a message whose transport died is a choice, the
 /// [`Guarantee`].
 ///
-/// A driver whose protocol has sessions also reports how many messages the application has taken
-/// ([`SessionInput::Taken`]), and fetches tokens for channels
-/// ([`SessionAction::FetchChannelToken`]).
+/// A driver whose protocol has sessions also reports how many messages the application has
+/// [taken](Self::taken), and fetches tokens for channels ([`SessionAction::FetchChannelToken`]).
+///
+/// Nearly all messages of a usable link find nothing before them. For them there is a short way:
+/// [`receive`](Self::receive) and [`send_at_once`](Self::send_at_once).
 #[derive(Debug)]
 pub struct Session<P, R> {
     link: Link<R>,
     protocol: P,
+    /// Messages pass unchanged, and so there are no streams.
+    is_transparent: bool,
     outbox: Outbox,
     backlog: Backlog,
     oversize: Oversize,
@@ -159,6 +163,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
         Ok(Self {
             link: Link::new(config.link, endpoints, rng)?,
+            is_transparent: protocol.is_transparent() && !protocol.acknowledges(),
             protocol,
             outbox: Outbox::new(config.outbox),
             backlog: Backlog::default(),
@@ -212,7 +217,6 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                     self.drive(Input::Failed { id, failure }, now);
                 }
             }
-            SessionInput::Taken { count } => self.inbox.take(count),
             SessionInput::ChannelToken { channel, result } => {
                 self.channel_token(&channel, result, now)
             }
@@ -224,7 +228,27 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         }
     }
 
+    /// Records that the application has taken `count` more messages, the oldest first: those of
+    /// [`Event::Message`] and of [`Event::Publication`] together. A resume starts after them.
+    #[inline]
+    pub fn taken(&mut self, count: u64) {
+        // Without streams there are no positions.
+        if !self.is_transparent {
+            self.inbox.take(count);
+        }
+    }
+
     // Output.
+
+    /// Returns the next action, if it is an event of this kind.
+    #[must_use]
+    pub fn poll_event_if(&mut self, is_meant: impl FnOnce(&Event) -> bool) -> Option<Event> {
+        let Some(SessionAction::Event(event)) = self.actions.front() else { return None };
+        if !is_meant(event) {
+            return None;
+        }
+        if let Some(SessionAction::Event(event)) = self.poll_action() { Some(event) } else { None }
+    }
 
     /// Returns the next action.
     #[must_use]

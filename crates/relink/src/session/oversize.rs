@@ -34,7 +34,12 @@ impl Oversize {
 
     /// Records a frame that is sent.
     pub(super) fn record_frame(&mut self, frame: &Frame) {
-        self.largest = self.largest.max(message_len(frame));
+        self.record_message(message_len(frame));
+    }
+
+    /// Records a message that is sent as one frame.
+    pub(super) fn record_message(&mut self, size: usize) {
+        self.largest = self.largest.max(size);
     }
 
     /// Records a sent message that is not kept.
@@ -52,7 +57,7 @@ impl Oversize {
 
 impl<P: Protocol, R: Rng> Session<P, R> {
     /// The maximum size of a message as it is written, if there is one, and whose limit that is.
-    fn size_limit(&self) -> Option<(usize, SizeLimit)> {
+    pub(super) fn size_limit(&self) -> Option<(usize, SizeLimit)> {
         let own = self.outbox.config().max_message.map(|limit| (limit, SizeLimit::Message));
         let peer = self.oversize.limit.map(|limit| (limit, SizeLimit::Peer));
         [own, peer].into_iter().flatten().min_by_key(|(limit, _)| *limit)

@@ -56,6 +56,13 @@ pub trait Protocol {
     /// opening word of `relink.v1` ([`begin`](Self::begin)).
     fn send(&mut self, frame: ClientFrame, frames: &mut Vec<Frame>, now: Instant);
 
+    /// Whether messages pass unchanged: one that arrives is for the application, as it is and of no
+    /// stream, and one that it sends is a frame. Then neither [`receive`](Self::receive) nor
+    /// [`send`](Self::send) is asked about them. It does not change.
+    fn is_transparent(&self) -> bool {
+        false
+    }
+
     /// How many bytes [`send`](Self::send) makes of a message, counted against the largest
     /// message that the peer takes.
     fn encoded_len(
@@ -132,6 +139,10 @@ impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
 
     fn send(&mut self, frame: ClientFrame, frames: &mut Vec<Frame>, now: Instant) {
         (**self).send(frame, frames, now);
+    }
+
+    fn is_transparent(&self) -> bool {
+        (**self).is_transparent()
     }
 
     fn encoded_len(
@@ -222,6 +233,10 @@ impl Unreadable {
 pub struct Plain;
 
 impl Protocol for Plain {
+    fn is_transparent(&self) -> bool {
+        true
+    }
+
     fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
         events.push(ProtocolEvent::Data(message));
     }

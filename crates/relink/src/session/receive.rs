@@ -5,8 +5,8 @@ use alloc::string::{String, ToString};
 use rand_core::Rng;
 
 use super::{
-    Address, CloseFrame, Event, Frame, Given, Protocol, ProtocolEvent, Secret, ServerFrame,
-    Session, Token,
+    Address, CloseFrame, Event, Frame, Given, Message, Protocol, ProtocolEvent, Secret,
+    ServerFrame, Session, Token,
 };
 use crate::base::stats::count;
 use crate::base::time::Instant;
@@ -84,9 +84,10 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         match frame {
             Frame::Message(message) => {
                 self.link.arrived(id);
-                let stats = self.link.stats_mut();
-                count(&mut stats.messages_received);
-                stats.bytes_received = stats.bytes_received.saturating_add(message.len() as u64);
+                self.count_received(&message);
+                if self.is_transparent {
+                    return self.emit(Event::Message(message));
+                }
                 self.protocol.receive(message, &mut self.protocol_events);
                 self.handle_protocol_events(id, now);
             }
@@ -112,6 +113,36 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 self.drive(Input::PeerClosed { id, code: frame.code }, now);
             }
         }
+    }
+
+    /// Receives a message on the short way: returns it if it is for the application now, as
+    /// [`Event::Message`].
+    ///
+    /// # Errors
+    ///
+    /// Returns the message if it has to go the long way, as [`SessionInput::Frame`]: the protocol
+    /// has something to say about it, other actions are before it, or the link is not usable.
+    ///
+    /// [`SessionInput::Frame`]: super::SessionInput::Frame
+    #[inline]
+    pub fn receive(
+        &mut self,
+        id: TransportId,
+        message: Message,
+        now: Instant,
+    ) -> Result<Message, Message> {
+        if !self.is_transparent || !self.actions.is_empty() || !self.link.receives(id, now) {
+            return Err(message);
+        }
+        self.count_received(&message);
+        Ok(message)
+    }
+
+    #[inline]
+    fn count_received(&mut self, message: &Message) {
+        let stats = self.link.stats_mut();
+        count(&mut stats.messages_received);
+        stats.bytes_received = stats.bytes_received.saturating_add(message.len() as u64);
     }
 
     fn handle_protocol_events(&mut self, id: TransportId, now: Instant) {

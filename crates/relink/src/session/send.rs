@@ -66,11 +66,24 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         message: impl Into<Outgoing>,
         now: Instant,
     ) -> Result<SendReceipt, SendError> {
+        self.offer(message.into(), now).map_err(|(message, reason)| self.refuse(message, reason))
+    }
+
+    /// Queues a message as [`send`](Self::send) does. A refusal is not counted: for drivers, whose
+    /// callers wait for room.
+    ///
+    /// # Errors
+    ///
+    /// Returns the message, and the reason.
+    pub fn offer(
+        &mut self,
+        outgoing: Outgoing,
+        now: Instant,
+    ) -> Result<SendReceipt, (Outgoing, SendErrorKind)> {
         let now = now.max(self.link.now());
-        let outgoing = message.into();
         let Outgoing { message, channel, priority } = &outgoing;
         if let Err(reason) = self.takes(message, channel.as_ref(), *priority) {
-            return Err(self.refuse(outgoing, reason));
+            return Err((outgoing, reason));
         }
         let queued = !self.link.state().is_usable();
         let bytes = outgoing.message.len();
@@ -79,9 +92,6 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 let receipt = self.outbox.next_receipt();
                 self.drop_message(receipt, outgoing, DropReason::Overflow);
                 return Ok(SendReceipt { receipt, queued });
-            }
-            Overflow::DropOldest if !self.outbox.can_make_room(bytes, outgoing.priority) => {
-                return Err(self.refuse(outgoing, SendErrorKind::Full));
             }
             Overflow::DropOldest => {
                 while !self.outbox.has_room(bytes) {
@@ -97,6 +107,46 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         let receipt = self.outbox.push(outgoing, now);
         self.report_queue();
         Ok(SendReceipt { receipt, queued })
+    }
+
+    /// Sends a message on the short way, if nothing is before it: returns the message as the
+    /// transport sends it, which must have room. It counts as sent.
+    ///
+    /// # Errors
+    ///
+    /// Returns the message if it has to go the long way, by [`send`](Self::send): the link is not
+    /// usable, others wait, it may be too large, or it goes out in the protocol's words.
+    #[inline]
+    pub fn send_at_once(&mut self, message: Outgoing) -> Result<(SendReceipt, Message), Outgoing> {
+        if !self.goes_at_once(&message) {
+            return Err(message);
+        }
+        let receipt = self.outbox.next_receipt();
+        self.send_unchanged(receipt, &message.message);
+        Ok((SendReceipt { receipt, queued: false }, message.message))
+    }
+
+    /// Records a message that is sent as it is.
+    fn send_unchanged(&mut self, receipt: Receipt, message: &Message) {
+        self.sent(receipt, message.len());
+        self.oversize.record_unacknowledged(receipt, message.len());
+        self.oversize.record_message(message.len());
+    }
+
+    fn goes_at_once(&self, Outgoing { message, channel, .. }: &Outgoing) -> bool {
+        self.link.state().is_usable()
+            && self.control.is_empty()
+            && self.outbox.is_done()
+            && self.passes_unchanged()
+            && channel.is_none()
+            && !self.is_closing()
+            && !self.channels.is_asking()
+            && message.len() <= self.outbox.config().max_bytes
+    }
+
+    /// Whether a message that is sent is a frame as it is, whenever there is room.
+    fn passes_unchanged(&self) -> bool {
+        self.is_transparent && self.backlog.bucket.is_none() && self.size_limit().is_none()
     }
 
     /// Returns the next frame for the transport. Call it only while the transport has room: what is
@@ -116,8 +166,16 @@ impl<P: Protocol, R: Rng> Session<P, R> {
                 continue;
             }
             self.expire_messages(now);
-            if self.outbox.has_sendable() && self.transmit_message(now) {
-                continue;
+            if self.outbox.has_sendable() {
+                if self.passes_unchanged() {
+                    let Some(Entry { receipt, outgoing, .. }) = self.outbox.pop() else { continue };
+                    self.send_unchanged(receipt, &outgoing.message);
+                    self.report_queue();
+                    return Some(Frame::Message(outgoing.message));
+                }
+                if self.transmit_message(now) {
+                    continue;
+                }
             }
             if !flushing || !self.outbox.is_done() {
                 return None;
@@ -196,7 +254,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             (message_frame(again), None)
         } else {
             let Some(entry) = self.outbox.pop() else { return false };
-            self.sent(&entry);
+            self.sent(entry.receipt, entry.outgoing.message.len());
             if counted {
                 (message_frame(self.outbox.put_in_flight(entry)), None)
             } else {
@@ -280,11 +338,17 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         SendError { message, channel, reason }
     }
 
-    fn sent(&mut self, entry: &Entry) {
+    fn sent(&mut self, receipt: Receipt, bytes: usize) {
         let stats = self.link.stats_mut();
         count(&mut stats.messages_sent);
-        stats.bytes_sent = stats.bytes_sent.saturating_add(entry.outgoing.message.len() as u64);
-        self.tell_fate(Event::Sent { first: entry.receipt, last: entry.receipt });
+        stats.bytes_sent = stats.bytes_sent.saturating_add(bytes as u64);
+        // The usual case of `tell_fate`, for the path that every message takes.
+        match self.actions.back_mut() {
+            Some(SessionAction::Event(Event::Sent { last, .. })) if last.is_before(receipt) => {
+                *last = receipt;
+            }
+            _ => self.emit(Event::Sent { first: receipt, last: receipt }),
+        }
     }
 
     pub(super) fn report_queue(&mut self) {

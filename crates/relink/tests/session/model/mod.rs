@@ -162,7 +162,10 @@ impl SessionModel {
                 self.present.retain(|(left, _), _| *left != name(channel));
                 self.act();
             }
-            Step::Take { count } => self.give(SessionInput::Taken { count: count.into() }),
+            Step::Take { count } => {
+                self.sim.take(count.into());
+                self.act();
+            }
             Step::Close => self.give(SessionInput::Close(CloseCode::NORMAL.into())),
             Step::Connect => self.give(SessionInput::Connect),
             Step::Transmit { frames } => {

@@ -1,0 +1,171 @@
+//! A driver without IO over a pipe in memory, in virtual time: no socket, no runtime.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod short_way;
+mod world;
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use relink::{
+    CloseCode, Event, Instant, Plain, Session, SessionAction, SessionConfig, SessionInput, State,
+};
+use relink_driver::{Driver, InboxLimits, Wire, WireError, WireLimits};
+use relink_wire::{CloseFrame, Frame};
+
+use world::World;
+
+fn text(text: &str) -> Frame {
+    Frame::text(text)
+}
+
+#[test]
+fn messages_pass_both_ways_in_order() {
+    let mut world = World::plain(InboxLimits::default());
+    let sent: Vec<_> = (0..1000).map(|number| number.to_string()).collect();
+    for message in &sent {
+        world.driver.send(message.as_str(), world.now).unwrap();
+        world.server_says(&text(message));
+    }
+    world.run();
+    assert_eq!(world.server_reads(), sent.iter().map(|it| text(it)).collect::<Vec<_>>());
+    assert_eq!(world.messages(), sent.iter().map(|it| it.as_str().into()).collect::<Vec<_>>());
+    assert!(world.driver.is_flushed());
+}
+
+#[test]
+fn what_is_sent_while_a_buffer_is_lent_goes_out_behind_it() {
+    let mut world = World::plain(InboxLimits::default());
+    world.lends = true;
+    world.driver.send("first", world.now).unwrap();
+    world.pipe().room = 3;
+    world.run();
+    world.lends = false;
+    world.pipe().room = 1000;
+    world.run();
+    assert_eq!(world.server_reads(), [text("first"), text("meanwhile")]);
+}
+
+#[test]
+fn a_full_socket_keeps_messages_in_the_outbox() {
+    let mut world = World::plain(InboxLimits::default());
+    world.pipe().room = 10;
+    for _ in 0..100 {
+        world.driver.send("x".repeat(10_000), world.now).unwrap();
+    }
+    world.run();
+    assert!(world.driver.session().outbox().len() > 90, "{:?}", world.driver.session().outbox());
+    world.pipe().room = usize::MAX;
+    world.run();
+    assert!(world.driver.session().outbox().is_empty() && world.driver.is_flushed());
+    assert_eq!(world.server_reads().len(), 100);
+}
+
+#[test]
+fn an_application_that_is_behind_stops_the_reading_and_the_peer_is_not_blamed() {
+    let mut world = World::plain(InboxLimits::new(2, 1 << 20).with_look_ahead(0));
+    for _ in 0..2 {
+        world.server_says(&text("read"));
+    }
+    world.run();
+    world.server_says(&text("unread"));
+    world.pass(Duration::from_secs(600));
+    assert_eq!(world.driver.session().state(), State::Connected);
+    assert!(!world.pipe().arrived.is_empty() && world.driver.is_shut());
+    assert_eq!(world.messages(), ["read".into(), "read".into()]);
+    world.run();
+    assert_eq!(world.messages(), ["unread".into()]);
+    // Now this side reads, and hears nothing.
+    world.pass(Duration::from_secs(600));
+    assert_ne!(world.driver.session().stats().disconnects, 0);
+}
+
+#[test]
+fn a_socket_that_drains_speaks_for_the_peer() {
+    let alive = |room: usize| {
+        let mut world = World::plain(InboxLimits::default());
+        world.driver.send("x".repeat(1 << 20), world.now).unwrap();
+        world.pipe().room = 1000;
+        world.run();
+        for _ in 0..100 {
+            if let Some(pipe) = &mut world.pipe {
+                pipe.room = room;
+            }
+            world.run();
+            world.pass(Duration::from_secs(5));
+        }
+        world.driver.session().stats().disconnects == 0
+    };
+    assert!(alive(100), "a ping waits behind a message on a slow line");
+    assert!(!alive(0), "nothing goes out any more");
+}
+
+#[test]
+fn a_write_that_fails_leaves_the_reason_to_what_has_arrived() {
+    let mut world = World::plain(InboxLimits::default());
+    world.run();
+    let frame = CloseFrame::new(4001, "why");
+    world.driver.send("x", world.now).unwrap();
+    // It arrives between the read and the write.
+    let (driver, now) = (&mut world.driver, world.now);
+    let pipe = world.pipe.as_mut().unwrap();
+    driver.read(pipe, now);
+    pipe.is_broken = true;
+    driver.write(pipe, now);
+    world.server_says(&Frame::Close(Some(frame)));
+    world.run();
+    let event = std::iter::from_fn(|| world.driver.poll_event()).find_map(|event| {
+        if let Event::Disconnected { code, detail, .. } = event {
+            Some((code, detail))
+        } else {
+            None
+        }
+    });
+    let (code, detail) = event.unwrap();
+    assert_eq!((code, detail.as_str()), (CloseCode(4001), "why"));
+}
+
+#[test]
+fn a_dial_that_fails_and_a_stream_that_ends_are_dialed_again() {
+    let mut world = World::plain(InboxLimits::default());
+    world.pipe().has_ended = true;
+    world.run();
+    assert!(matches!(world.driver.session().state(), State::Reconnecting(_)));
+    let id = loop {
+        world.now = world.driver.poll_timeout().unwrap();
+        world.driver.handle_timeout(world.now);
+        let action = world.driver.poll_action();
+        if let Some(SessionAction::Dial { id, .. }) = action {
+            break id;
+        }
+    };
+    let refused = io::Error::from(ErrorKind::ConnectionRefused);
+    world.driver.failed(id, WireError::from(refused), world.now);
+    let action = world.driver.poll_action();
+    assert!(matches!(action, Some(SessionAction::Drop { .. })), "{action:?}");
+    assert!(world.driver.leave(id, None).is_none() && world.driver.poll_action().is_none());
+    let events: Vec<_> = std::iter::from_fn(|| world.driver.poll_event()).collect();
+    let failed = events.iter().any(|event| matches!(event, Event::AttemptFailed { .. }));
+    assert!(failed, "{events:?}");
+}
+
+#[test]
+fn a_late_dial_changes_nothing() {
+    let rng = SmallRng::seed_from_u64(1);
+    let config = SessionConfig::default();
+    let session = Session::new(config, vec!["ws://h/".into()], Plain::default(), rng).unwrap();
+    let mut driver = Driver::new(session, InboxLimits::default());
+    driver.handle(SessionInput::Connect, Instant::ORIGIN);
+    let Some(SessionAction::Dial { id, address, .. }) = driver.poll_action() else {
+        panic!("it dials")
+    };
+    let late = Instant::ORIGIN + Duration::from_secs(3600);
+    driver.handle_timeout(late);
+    while driver.poll_action().is_some() {}
+    let (_, wire) = Wire::dial(&address, None, WireLimits::default()).unwrap();
+    driver.connected(id, wire);
+    assert!(driver.begin_write(late).is_none() && !driver.is_busy());
+}

@@ -1,0 +1,149 @@
+//! Most messages take a short way in and out. It leads where the long one does.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use relink::protocol::{ClientFrame, ProtocolEvent};
+use relink::session::Frame;
+use relink::stats::Stats;
+use relink::{CloseCode, Event, Instant, Message, Plain, Protocol, Receipt, SessionInput, State};
+use relink_driver::InboxLimits;
+
+use crate::world::World;
+
+/// The same protocol, whose messages have to go the long way.
+struct Long(Plain);
+
+impl Protocol for Long {
+    fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
+        self.0.receive(message, events);
+    }
+
+    fn send(&mut self, frame: ClientFrame, frames: &mut Vec<Frame>, now: Instant) {
+        self.0.send(frame, frames, now);
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Send { bytes: usize },
+    Say { bytes: usize },
+    Room { bytes: usize },
+    Run,
+    Take { events: usize },
+    Pass { millis: u64 },
+    Lose,
+    Close,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let size = || prop_oneof![4 => 0..200_usize, 1 => 0..70_000_usize];
+    prop_oneof![
+        8 => size().prop_map(|bytes| Step::Send { bytes }),
+        8 => size().prop_map(|bytes| Step::Say { bytes }),
+        3 => size().prop_map(|bytes| Step::Room { bytes }),
+        6 => Just(Step::Run),
+        3 => (0..20_usize).prop_map(|events| Step::Take { events }),
+        2 => (0..40_000_u64).prop_map(|millis| Step::Pass { millis }),
+        1 => Just(Step::Lose),
+        1 => Just(Step::Close),
+    ]
+}
+
+/// What a schedule leads to. What belongs together has an order, and what does not has none: a
+/// message that is sent at once is reported before those that arrive with the next read.
+#[derive(Debug, PartialEq, Eq, Default)]
+struct Outcome {
+    received: Vec<Message>,
+    fates: Vec<(Receipt, &'static str)>,
+    others: Vec<Event>,
+    answers: Vec<bool>,
+    at_the_server: Vec<relink_wire::Frame>,
+    states: Vec<State>,
+    stats: Stats,
+}
+
+impl Outcome {
+    fn hear(&mut self, event: Event) {
+        let range = |first: Receipt, last: Receipt| (first.0..=last.0).map(Receipt);
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the others are compared as they are")]
+        match event {
+            Event::Message(message) => self.received.push(message),
+            Event::Sent { first, last } => {
+                self.fates.extend(range(first, last).map(|receipt| (receipt, "sent")));
+            }
+            Event::Dropped { first, last, .. } => {
+                self.fates.extend(range(first, last).map(|receipt| (receipt, "dropped")));
+            }
+            other => self.others.push(other),
+        }
+    }
+}
+
+fn play<P: Protocol>(protocol: P, steps: &[Step]) -> Outcome {
+    let mut world = World::new(InboxLimits::new(10, 1 << 16).with_look_ahead(1000), protocol);
+    let mut outcome = Outcome::default();
+    for step in steps {
+        match *step {
+            Step::Send { bytes } => {
+                let answer = world.driver.send(vec![b's'; bytes], world.now);
+                outcome.answers.push(answer.is_ok());
+            }
+            Step::Say { bytes } => world.server_says_if_open(&vec![b'r'; bytes]),
+            Step::Room { bytes } => {
+                if let Some(pipe) = &mut world.pipe {
+                    pipe.room = bytes;
+                }
+            }
+            Step::Run => world.run(),
+            Step::Take { events } => {
+                let taken: Vec<_> =
+                    std::iter::from_fn(|| world.driver.poll_event()).take(events).collect();
+                taken.into_iter().for_each(|event| outcome.hear(event));
+            }
+            Step::Pass { millis } => world.pass(Duration::from_millis(millis)),
+            Step::Lose => {
+                // A message that was sent, and that nobody has carried on when a loss is noticed, is
+                // still in the outbox only if it went the long way.
+                world.run();
+                if let Some(pipe) = &mut world.pipe {
+                    pipe.has_ended = true;
+                }
+                world.run();
+            }
+            Step::Close => {
+                world.driver.handle(SessionInput::Close(CloseCode::NORMAL.into()), world.now)
+            }
+        }
+        outcome.at_the_server.extend(world.server_reads_if_open());
+        outcome.states.push(world.driver.session().state());
+    }
+    world.run();
+    while let Some(event) = world.driver.poll_event() {
+        outcome.hear(event);
+    }
+    outcome.at_the_server.extend(world.server_reads_if_open());
+    outcome.stats = *world.driver.session().stats();
+    // A message that goes at once was never queued.
+    outcome.stats.queued_peak = 0;
+    outcome
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_ways_lead_to_the_same(steps in prop::collection::vec(step(), 1..80)) {
+        prop_assert_eq!(play(Plain::default(), &steps), play(Long(Plain::default()), &steps));
+    }
+}
+
+#[test]
+fn a_plain_message_takes_the_short_way_and_no_other_does() {
+    let mut short = World::plain(InboxLimits::default());
+    short.driver.send("at once", short.now).unwrap();
+    assert!(short.driver.session().outbox().is_empty() && !short.driver.is_flushed());
+    let mut long = World::new(InboxLimits::default(), Long(Plain::default()));
+    long.driver.send("later", long.now).unwrap();
+    assert_eq!(long.driver.session().outbox().len(), 1);
+}
