@@ -27,6 +27,8 @@ pub(crate) enum Peer {
     Client,
     /// The same, with a `send` that waits until the message is with the peer's kernel.
     ClientOneByOne,
+    /// The same, with events taken in batches.
+    ClientInBatches,
 }
 
 impl Peer {
@@ -41,11 +43,12 @@ impl Peer {
             Self::Connection => "relink-connection",
             Self::Client => "relink-client",
             Self::ClientOneByOne => "relink-client-one-by-one",
+            Self::ClientInBatches => "relink-client-in-batches",
         }
     }
 
     pub(crate) fn named(name: &str) -> Result<Self> {
-        let known = Self::ALL.into_iter().chain([Self::ClientOneByOne]);
+        let known = Self::ALL.into_iter().chain([Self::ClientOneByOne, Self::ClientInBatches]);
         known.into_iter().find(|peer| peer.name() == name).ok_or_else(|| name.into())
     }
 }
@@ -92,7 +95,7 @@ pub(crate) async fn run(url: &str, job: Job) -> Result<Spent> {
         }
         (Peer::Fast, direction) => fast(url, job, direction, &payload).await,
         (Peer::Connection, direction) => connection(url, job, direction, payload).await,
-        (Peer::Client | Peer::ClientOneByOne, direction) => {
+        (Peer::Client | Peer::ClientOneByOne | Peer::ClientInBatches, direction) => {
             client(url, job, direction, payload).await
         }
     }
@@ -196,8 +199,15 @@ async fn client(url: &str, job: Job, direction: Direction, payload: Bytes) -> Re
         while !matches!(events.recv().await.ok_or("closed")?, Event::Message(_)) {}
     } else {
         let mut left = job.count;
+        let mut batch = Vec::new();
         while left > 0 {
-            left -= u64::from(matches!(events.recv().await.ok_or("closed")?, Event::Message(_)));
+            let is_message = |event: &Event| matches!(event, Event::Message(_));
+            if job.peer == Peer::ClientInBatches {
+                events.recv_many(&mut batch, 256).await;
+                left -= batch.drain(..).filter(is_message).count() as u64;
+            } else {
+                left -= u64::from(is_message(&events.recv().await.ok_or("closed")?));
+            }
         }
     }
     Ok(meter.spent())
@@ -213,7 +223,7 @@ pub(crate) async fn idle(url: &str, peer: Peer, links: u64) -> Result<u64> {
         match peer {
             Peer::Tungstenite | Peer::Naive => tungstenites.push(connect_async(url).await?.0),
             Peer::Fast => fasts.push(fast_socket(url).await?),
-            Peer::Connection | Peer::Client | Peer::ClientOneByOne => {
+            Peer::Connection | Peer::Client | Peer::ClientOneByOne | Peer::ClientInBatches => {
                 let (client, mut events) = builder(url).spawn()?;
                 while !matches!(events.recv().await, Some(Event::Connected { .. })) {}
                 clients.push((client, events));

@@ -156,6 +156,11 @@ impl Inbox {
         self.is_full() && self.ahead >= self.limits.look_ahead
     }
 
+    /// Gives back memory in which nothing is.
+    pub(crate) fn shrink(&mut self) {
+        self.events.shrink_to_fit();
+    }
+
     /// The receiver is gone: drops what waits, and keeps no further events.
     pub(crate) fn abandon(&mut self) {
         *self = Self { abandoned: true, ..Self::new(self.limits, 0) };

@@ -1,10 +1,10 @@
 //! From what was configured to a running link.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::rngs::SmallRng;
 use relink::protocol::Given;
-use relink::{ConfigError, Session, SessionInput};
+use relink::{ConfigError, LinkConfig, Session, SessionInput};
 
 use super::{BuildError, Builder};
 use crate::client::{Client, Events, spawn};
@@ -18,6 +18,9 @@ use crate::runtime::Runtime;
 use crate::suspend;
 use crate::trace::Trace;
 use crate::wire::largest;
+
+/// The configuration of the last link: most programs build all of theirs alike.
+static CONFIG: Mutex<Option<Arc<LinkConfig>>> = Mutex::new(None);
 
 impl<Rt: Runtime> Builder<Rt> {
     /// Starts the link in a task of its own.
@@ -79,6 +82,7 @@ impl<Rt: Runtime> Builder<Rt> {
         if let Some(resume) = self.resume {
             session.resume_from(resume);
         }
+        session.share_config(&mut CONFIG.lock().unwrap_or_else(PoisonError::into_inner));
         let clock = self.runtime.clone();
         let shared = Arc::new(Shared::new(session, self.inbox, Box::new(move || clock.now())));
         suspend::watch(&shared);

@@ -3,6 +3,8 @@
 mod buffers;
 mod transport;
 
+use std::time::Duration;
+
 use relink::link::TransportId;
 use relink::rand_core::Rng;
 use relink::session::{Frame, SendReceipt};
@@ -40,7 +42,12 @@ pub struct Driver<P, R> {
     subprotocol: Option<String>,
     /// There are events since [`take_news`](Self::take_news).
     has_news: bool,
+    /// When memory was last given back.
+    shrunk_at: Instant,
 }
+
+/// How long memory is kept in which nothing is: a burst that follows needs no new one.
+const KEEP: Duration = Duration::from_secs(10);
 
 impl<P: Protocol, R: Rng> Driver<P, R> {
     /// A driver for this session. The limits are on the events that wait for
@@ -49,7 +56,14 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
     pub fn new(session: Session<P, R>, limits: InboxLimits) -> Self {
         let outbox = session.outbox().config().max_weight();
         let inbox = Inbox::new(limits, outbox);
-        Self { session, inbox, transport: None, subprotocol: None, has_news: false }
+        Self {
+            session,
+            inbox,
+            transport: None,
+            subprotocol: None,
+            has_news: false,
+            shrunk_at: Instant::ORIGIN,
+        }
     }
 
     // Input.
@@ -109,7 +123,18 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
             self.session.handle(SessionInput::Alive { id }, now);
         }
         self.session.handle(SessionInput::Timeout, now);
+        if now - self.shrunk_at >= KEEP {
+            self.shrunk_at = now;
+            self.shrink();
+        }
         true
+    }
+
+    /// Gives back memory in which nothing is. The heartbeat of an idle link comes by here.
+    fn shrink(&mut self) {
+        self.session.shrink();
+        self.inbox.shrink();
+        self.transport.iter_mut().for_each(Transport::shrink);
     }
 
     // Output.

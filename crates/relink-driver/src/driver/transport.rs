@@ -101,6 +101,12 @@ impl Transport {
         }
     }
 
+    /// Gives back memory in which nothing is.
+    pub(super) fn shrink(&mut self) {
+        self.writing.shrink(0);
+        self.wire.shrink(0);
+    }
+
     fn unwritten(&mut self) -> usize {
         self.writing.len() + self.wire.outgoing().len()
     }
@@ -155,6 +161,17 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
         let is_due = it.failed.is_some() && !it.has_more || it.broken.is_some();
         let may_read = it.is_undrained || it.has_more || it.is_held;
         is_due || can_write || may_read && !self.holds_back()
+    }
+
+    /// Whether to wait until the stream can be read, in a loop that waits for a level and not for
+    /// an edge.
+    pub fn wants_read(&mut self) -> bool {
+        self.transport.as_ref().is_some_and(|it| !it.is_gone) && !self.holds_back()
+    }
+
+    /// Whether to wait until the stream can be written: it was full.
+    pub fn wants_write(&self) -> bool {
+        self.transport.as_ref().is_some_and(|it| !it.is_gone && it.is_blocked)
     }
 
     /// Lends what is to be written, about 64 KiB at most; `None` if that is nothing. The rest stays

@@ -9,7 +9,7 @@ use relink::stats::Stats;
 use relink::{CloseCode, Event, Instant, Message, Plain, Protocol, Receipt, SessionInput, State};
 use relink_driver::InboxLimits;
 
-use crate::world::World;
+use crate::world::{Pipe, World};
 
 /// The same protocol, whose messages have to go the long way.
 struct Long(Plain);
@@ -80,14 +80,24 @@ impl Outcome {
     }
 }
 
+/// Around a loss and before a close, nothing is left between the outbox and the wire: it is lost
+/// with the transport if it was encoded, and kept if it went the long way.
+fn carry_on_if<P: Protocol>(world: &mut World<P>, is_due: impl Fn(&Pipe) -> bool) {
+    if world.pipe.as_ref().is_some_and(is_due) {
+        world.run();
+    }
+}
+
 fn play<P: Protocol>(protocol: P, steps: &[Step]) -> Outcome {
     let mut world = World::new(InboxLimits::new(10, 1 << 16).with_look_ahead(1000), protocol);
     let mut outcome = Outcome::default();
     for step in steps {
         match *step {
             Step::Send { bytes } => {
+                carry_on_if(&mut world, |pipe| pipe.has_ended);
                 let answer = world.driver.send(vec![b's'; bytes], world.now);
                 outcome.answers.push(answer.is_ok());
+                carry_on_if(&mut world, |pipe| pipe.has_ended);
             }
             Step::Say { bytes } => world.server_says_if_open(&vec![b'r'; bytes]),
             Step::Room { bytes } => {
@@ -103,16 +113,15 @@ fn play<P: Protocol>(protocol: P, steps: &[Step]) -> Outcome {
             }
             Step::Pass { millis } => world.pass(Duration::from_millis(millis)),
             Step::Lose => {
-                // A message that was sent, and that nobody has carried on when a loss is noticed, is
-                // still in the outbox only if it went the long way.
-                world.run();
+                carry_on_if(&mut world, |_| true);
                 if let Some(pipe) = &mut world.pipe {
                     pipe.has_ended = true;
                 }
                 world.run();
             }
             Step::Close => {
-                world.driver.handle(SessionInput::Close(CloseCode::NORMAL.into()), world.now)
+                carry_on_if(&mut world, |_| true);
+                world.driver.handle(SessionInput::Close(CloseCode::NORMAL.into()), world.now);
             }
         }
         outcome.at_the_server.extend(world.server_reads_if_open());
@@ -121,6 +130,7 @@ fn play<P: Protocol>(protocol: P, steps: &[Step]) -> Outcome {
     world.run();
     while let Some(event) = world.driver.poll_event() {
         outcome.hear(event);
+        world.run();
     }
     outcome.at_the_server.extend(world.server_reads_if_open());
     outcome.stats = *world.driver.session().stats();

@@ -41,6 +41,12 @@ use endpoints::Route;
 use fixed_queue::Ring;
 use state_data::{Leaving, Live, Refresh, Stage};
 
+/// With an allocator, links can share a configuration.
+#[cfg(feature = "alloc")]
+type Kept<T> = alloc::sync::Arc<T>;
+#[cfg(not(feature = "alloc"))]
+type Kept<T> = T;
+
 /// One input leaves at most this many actions.
 const MOST_ACTIONS: usize = 12;
 /// Room for the actions of one input while those of another wait; and for all deadlines that a late
@@ -96,7 +102,7 @@ const ACTIONS: usize = 24;
 /// * No input panics, blocks, allocates or loops.
 #[derive(Debug, Clone)]
 pub struct Link<R> {
-    config: LinkConfig,
+    config: Kept<LinkConfig>,
     rng: R,
     now: Instant,
     last_id: TransportId,
@@ -147,6 +153,12 @@ impl<R: Rng> Link<R> {
     pub fn new(config: LinkConfig, endpoints: u8, rng: R) -> Result<Self, ConfigError> {
         config.validate()?;
         within("endpoints", endpoints, 1..)?;
+        let (budget, surface) = (Budget::new(config.budget), StatusView::new(config.surface));
+        #[cfg_attr(
+            not(feature = "alloc"),
+            expect(clippy::useless_conversion, reason = "it is one with an allocator")
+        )]
+        let config = config.into();
         Ok(Self {
             config,
             rng,
@@ -165,12 +177,22 @@ impl<R: Rng> Link<R> {
             refresh_at: None,
             route: Route::new(endpoints),
             schedule: Schedule::default(),
-            budget: Budget::new(config.budget),
+            budget,
             credentials: Credentials::default(),
-            surface: StatusView::new(config.surface),
+            surface,
             stats: Stats::default(),
             actions: Ring::new(),
         })
+    }
+
+    /// Shares the configuration with other links that have the same: each passes the same `known`,
+    /// which becomes this link's configuration unless it is equal. That saves 2 KB a link.
+    #[cfg(feature = "alloc")]
+    pub fn share_config(&mut self, known: &mut Option<alloc::sync::Arc<LinkConfig>>) {
+        match known {
+            Some(known) if *known == self.config => self.config = known.clone(),
+            Some(_) | None => *known = Some(self.config.clone()),
+        }
     }
 
     // Input.
@@ -320,7 +342,7 @@ impl<R: Rng> Link<R> {
 
     /// The configuration it was made with.
     #[must_use]
-    pub const fn config(&self) -> &LinkConfig {
+    pub fn config(&self) -> &LinkConfig {
         &self.config
     }
 

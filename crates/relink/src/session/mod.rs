@@ -23,6 +23,7 @@ mod vocabulary;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use rand_core::Rng;
@@ -190,6 +191,11 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         })
     }
 
+    /// Shares the configuration of the link; see [`Link::share_config`].
+    pub fn share_config(&mut self, known: &mut Option<Arc<LinkConfig>>) {
+        self.link.share_config(known);
+    }
+
     // Input.
 
     /// Handles an input.
@@ -270,6 +276,15 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             self.next_of_backlog(),
         ];
         earliest(deadlines)
+    }
+
+    /// Gives back memory in which nothing is, such as that of queues after a burst.
+    pub fn shrink(&mut self) {
+        self.outbox.shrink();
+        self.control.shrink_to_fit();
+        self.actions.shrink_to_fit();
+        self.protocol_events.shrink_to_fit();
+        self.frames.shrink_to_fit();
     }
 
     // Queries.

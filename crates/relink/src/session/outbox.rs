@@ -275,6 +275,11 @@ impl Outbox {
         self.waiting.iter().filter_map(expiry).min()
     }
 
+    pub(crate) fn shrink(&mut self) {
+        self.waiting.iter_mut().for_each(|queue| queue.entries.shrink_to_fit());
+        self.in_flight.shrink_to_fit();
+    }
+
     // Messages in flight.
 
     /// Whether one more may be in flight.
