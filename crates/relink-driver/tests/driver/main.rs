@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod event_loop;
 mod local;
 mod short_way;
-mod world;
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use relink::{
 use relink_driver::{Driver, InboxLimits, Wire, WireError, WireLimits};
 use relink_wire::{CloseFrame, Frame};
 
-use world::World;
+use event_loop::EventLoop;
 
 fn text(text: &str) -> Frame {
     Frame::text(text)
@@ -25,80 +25,84 @@ fn text(text: &str) -> Frame {
 
 #[test]
 fn messages_pass_both_ways_in_order() {
-    let mut world = World::plain(InboxLimits::default());
+    let mut event_loop = EventLoop::plain(InboxLimits::default());
     let sent: Vec<_> = (0..1000).map(|number| number.to_string()).collect();
     for message in &sent {
-        world.driver.send(message.as_str(), world.now).unwrap();
-        world.server_says(&text(message));
+        event_loop.driver.send(message.as_str(), event_loop.now).unwrap();
+        event_loop.server_says(&text(message));
     }
-    world.run();
-    assert_eq!(world.server_reads(), sent.iter().map(|it| text(it)).collect::<Vec<_>>());
-    assert_eq!(world.messages(), sent.iter().map(|it| it.as_str().into()).collect::<Vec<_>>());
-    assert!(world.driver.is_flushed());
+    event_loop.run();
+    assert_eq!(event_loop.server_reads(), sent.iter().map(|it| text(it)).collect::<Vec<_>>());
+    assert_eq!(event_loop.messages(), sent.iter().map(|it| it.as_str().into()).collect::<Vec<_>>());
+    assert!(event_loop.driver.is_flushed());
 }
 
 #[test]
 fn what_is_sent_while_a_buffer_is_lent_goes_out_behind_it() {
-    let mut world = World::plain(InboxLimits::default());
-    world.lends = true;
-    world.driver.send("first", world.now).unwrap();
-    world.pipe().room = 3;
-    world.run();
-    world.lends = false;
-    world.pipe().room = 1000;
-    world.run();
-    assert_eq!(world.server_reads(), [text("first"), text("meanwhile")]);
+    let mut event_loop = EventLoop::plain(InboxLimits::default());
+    event_loop.lends = true;
+    event_loop.driver.send("first", event_loop.now).unwrap();
+    event_loop.pipe().room = 3;
+    event_loop.run();
+    event_loop.lends = false;
+    event_loop.pipe().room = 1000;
+    event_loop.run();
+    assert_eq!(event_loop.server_reads(), [text("first"), text("meanwhile")]);
 }
 
 #[test]
 fn a_full_socket_keeps_messages_in_the_outbox() {
-    let mut world = World::plain(InboxLimits::default());
-    world.pipe().room = 10;
+    let mut event_loop = EventLoop::plain(InboxLimits::default());
+    event_loop.pipe().room = 10;
     for _ in 0..100 {
-        world.driver.send("x".repeat(10_000), world.now).unwrap();
+        event_loop.driver.send("x".repeat(10_000), event_loop.now).unwrap();
     }
-    world.run();
-    assert!(world.driver.session().outbox().len() > 90, "{:?}", world.driver.session().outbox());
-    world.pipe().room = usize::MAX;
-    world.run();
-    assert!(world.driver.session().outbox().is_empty() && world.driver.is_flushed());
-    assert_eq!(world.server_reads().len(), 100);
+    event_loop.run();
+    assert!(
+        event_loop.driver.session().outbox().len() > 90,
+        "{:?}",
+        event_loop.driver.session().outbox()
+    );
+    event_loop.pipe().room = usize::MAX;
+    event_loop.run();
+    assert!(event_loop.driver.session().outbox().is_empty() && event_loop.driver.is_flushed());
+    assert_eq!(event_loop.server_reads().len(), 100);
 }
 
 #[test]
 fn an_application_that_is_behind_stops_the_reading_and_the_peer_is_not_blamed() {
-    let mut world = World::plain(InboxLimits::new(2, 1 << 20).with_look_ahead(0));
+    let mut event_loop = EventLoop::plain(InboxLimits::new(2, 1 << 20).with_look_ahead(0));
     for _ in 0..2 {
-        world.server_says(&text("read"));
+        event_loop.server_says(&text("read"));
     }
-    world.run();
-    world.server_says(&text("unread"));
-    world.pass(Duration::from_secs(600));
-    assert_eq!(world.driver.session().state(), State::Connected);
-    assert!(!world.pipe().arrived.is_empty() && world.driver.is_shut());
-    assert_eq!(world.messages(), ["read".into(), "read".into()]);
-    world.run();
-    assert_eq!(world.messages(), ["unread".into()]);
+    event_loop.run();
+    event_loop.server_says(&text("unread"));
+    event_loop.pass(Duration::from_secs(600));
+    assert_eq!(event_loop.driver.session().state(), State::Connected);
+    assert!(!event_loop.pipe().arrived.is_empty() && event_loop.driver.is_shut());
+    assert_eq!(event_loop.messages(), ["read".into(), "read".into()]);
+    event_loop.run();
+    assert_eq!(event_loop.messages(), ["unread".into()]);
     // Now this side reads, and hears nothing.
-    world.pass(Duration::from_secs(600));
-    assert_ne!(world.driver.session().stats().disconnects, 0);
+    event_loop.pass(Duration::from_secs(600));
+    assert_ne!(event_loop.driver.session().stats().disconnects, 0);
 }
 
 #[test]
 fn a_socket_that_drains_speaks_for_the_peer() {
     let alive = |room: usize| {
-        let mut world = World::plain(InboxLimits::default());
-        world.driver.send("x".repeat(1 << 20), world.now).unwrap();
-        world.pipe().room = 1000;
-        world.run();
+        let mut event_loop = EventLoop::plain(InboxLimits::default());
+        event_loop.driver.send("x".repeat(1 << 20), event_loop.now).unwrap();
+        event_loop.pipe().room = 1000;
+        event_loop.run();
         for _ in 0..100 {
-            if let Some(pipe) = &mut world.pipe {
+            if let Some(pipe) = &mut event_loop.pipe {
                 pipe.room = room;
             }
-            world.run();
-            world.pass(Duration::from_secs(5));
+            event_loop.run();
+            event_loop.pass(Duration::from_secs(5));
         }
-        world.driver.session().stats().disconnects == 0
+        event_loop.driver.session().stats().disconnects == 0
     };
     assert!(alive(100), "a ping waits behind a message on a slow line");
     assert!(!alive(0), "nothing goes out any more");
@@ -106,19 +110,19 @@ fn a_socket_that_drains_speaks_for_the_peer() {
 
 #[test]
 fn a_write_that_fails_leaves_the_reason_to_what_has_arrived() {
-    let mut world = World::plain(InboxLimits::default());
-    world.run();
+    let mut event_loop = EventLoop::plain(InboxLimits::default());
+    event_loop.run();
     let frame = CloseFrame::new(4001, "why");
-    world.driver.send("x", world.now).unwrap();
+    event_loop.driver.send("x", event_loop.now).unwrap();
     // It arrives between the read and the write.
-    let (driver, now) = (&mut world.driver, world.now);
-    let pipe = world.pipe.as_mut().unwrap();
+    let (driver, now) = (&mut event_loop.driver, event_loop.now);
+    let pipe = event_loop.pipe.as_mut().unwrap();
     driver.read(pipe, now);
     pipe.is_broken = true;
     driver.write(pipe, now);
-    world.server_says(&Frame::Close(Some(frame)));
-    world.run();
-    let event = std::iter::from_fn(|| world.driver.poll_event()).find_map(|event| {
+    event_loop.server_says(&Frame::Close(Some(frame)));
+    event_loop.run();
+    let event = std::iter::from_fn(|| event_loop.driver.poll_event()).find_map(|event| {
         if let Event::Disconnected { code, detail, .. } = event {
             Some((code, detail))
         } else {
@@ -131,24 +135,26 @@ fn a_write_that_fails_leaves_the_reason_to_what_has_arrived() {
 
 #[test]
 fn a_dial_that_fails_and_a_stream_that_ends_are_dialed_again() {
-    let mut world = World::plain(InboxLimits::default());
-    world.pipe().has_ended = true;
-    world.run();
-    assert!(matches!(world.driver.session().state(), State::Reconnecting(_)));
+    let mut event_loop = EventLoop::plain(InboxLimits::default());
+    event_loop.pipe().has_ended = true;
+    event_loop.run();
+    assert!(matches!(event_loop.driver.session().state(), State::Reconnecting(_)));
     let id = loop {
-        world.now = world.driver.poll_timeout().unwrap();
-        world.driver.handle_timeout(world.now);
-        let action = world.driver.poll_action();
+        event_loop.now = event_loop.driver.poll_timeout().unwrap();
+        event_loop.driver.handle_timeout(event_loop.now);
+        let action = event_loop.driver.poll_action();
         if let Some(SessionAction::Dial { id, .. }) = action {
             break id;
         }
     };
     let refused = io::Error::from(ErrorKind::ConnectionRefused);
-    world.driver.failed(id, WireError::from(refused), world.now);
-    let action = world.driver.poll_action();
+    event_loop.driver.failed(id, WireError::from(refused), event_loop.now);
+    let action = event_loop.driver.poll_action();
     assert!(matches!(action, Some(SessionAction::Drop { .. })), "{action:?}");
-    assert!(world.driver.leave(id, None).is_none() && world.driver.poll_action().is_none());
-    let events: Vec<_> = std::iter::from_fn(|| world.driver.poll_event()).collect();
+    assert!(
+        event_loop.driver.leave(id, None).is_none() && event_loop.driver.poll_action().is_none()
+    );
+    let events: Vec<_> = std::iter::from_fn(|| event_loop.driver.poll_event()).collect();
     let failed = events.iter().any(|event| matches!(event, Event::AttemptFailed { .. }));
     assert!(failed, "{events:?}");
 }

@@ -9,7 +9,7 @@ use relink::stats::Stats;
 use relink::{CloseCode, Event, Instant, Message, Plain, Protocol, Receipt, SessionInput, State};
 use relink_driver::InboxLimits;
 
-use crate::world::{Pipe, World};
+use crate::event_loop::{EventLoop, Pipe};
 
 /// The same protocol, whose messages have to go the long way.
 struct Long(Plain);
@@ -82,60 +82,63 @@ impl Outcome {
 
 /// Around a loss and before a close, nothing is left between the outbox and the wire: it is lost
 /// with the transport if it was encoded, and kept if it went the long way.
-fn carry_on_if<P: Protocol>(world: &mut World<P>, is_due: impl Fn(&Pipe) -> bool) {
-    if world.pipe.as_ref().is_some_and(is_due) {
-        world.run();
+fn carry_on_if<P: Protocol>(event_loop: &mut EventLoop<P>, is_due: impl Fn(&Pipe) -> bool) {
+    if event_loop.pipe.as_ref().is_some_and(is_due) {
+        event_loop.run();
     }
 }
 
 fn play<P: Protocol>(protocol: P, steps: &[Step]) -> Outcome {
-    let mut world = World::new(InboxLimits::new(10, 1 << 16).with_look_ahead(1000), protocol);
+    let mut event_loop =
+        EventLoop::new(InboxLimits::new(10, 1 << 16).with_look_ahead(1000), protocol);
     let mut outcome = Outcome::default();
     for step in steps {
         match *step {
             Step::Send { bytes } => {
-                carry_on_if(&mut world, |pipe| pipe.has_ended);
-                let answer = world.driver.send(vec![b's'; bytes], world.now);
+                carry_on_if(&mut event_loop, |pipe| pipe.has_ended);
+                let answer = event_loop.driver.send(vec![b's'; bytes], event_loop.now);
                 outcome.answers.push(answer.is_ok());
-                carry_on_if(&mut world, |pipe| pipe.has_ended);
+                carry_on_if(&mut event_loop, |pipe| pipe.has_ended);
             }
-            Step::Say { bytes } => world.server_says_if_open(&vec![b'r'; bytes]),
+            Step::Say { bytes } => event_loop.server_says_if_open(&vec![b'r'; bytes]),
             Step::Room { bytes } => {
-                if let Some(pipe) = &mut world.pipe {
+                if let Some(pipe) = &mut event_loop.pipe {
                     pipe.room = bytes;
                 }
             }
-            Step::Run => world.run(),
+            Step::Run => event_loop.run(),
             Step::Take { messages } => {
                 let enough = outcome.received.len() + messages;
                 while outcome.received.len() < enough {
-                    let Some(event) = world.driver.poll_event() else { break };
+                    let Some(event) = event_loop.driver.poll_event() else { break };
                     outcome.hear(event);
                 }
             }
-            Step::Pass { millis } => world.pass(Duration::from_millis(millis)),
+            Step::Pass { millis } => event_loop.pass(Duration::from_millis(millis)),
             Step::Lose => {
-                carry_on_if(&mut world, |_| true);
-                if let Some(pipe) = &mut world.pipe {
+                carry_on_if(&mut event_loop, |_| true);
+                if let Some(pipe) = &mut event_loop.pipe {
                     pipe.has_ended = true;
                 }
-                world.run();
+                event_loop.run();
             }
             Step::Close => {
-                carry_on_if(&mut world, |_| true);
-                world.driver.handle(SessionInput::Close(CloseCode::NORMAL.into()), world.now);
+                carry_on_if(&mut event_loop, |_| true);
+                event_loop
+                    .driver
+                    .handle(SessionInput::Close(CloseCode::NORMAL.into()), event_loop.now);
             }
         }
-        outcome.at_the_server.extend(world.server_reads_if_open());
-        outcome.states.push(world.driver.session().state());
+        outcome.at_the_server.extend(event_loop.server_reads_if_open());
+        outcome.states.push(event_loop.driver.session().state());
     }
-    world.run();
-    while let Some(event) = world.driver.poll_event() {
+    event_loop.run();
+    while let Some(event) = event_loop.driver.poll_event() {
         outcome.hear(event);
-        world.run();
+        event_loop.run();
     }
-    outcome.at_the_server.extend(world.server_reads_if_open());
-    outcome.stats = *world.driver.session().stats();
+    outcome.at_the_server.extend(event_loop.server_reads_if_open());
+    outcome.stats = *event_loop.driver.session().stats();
     // A message that goes at once was never queued.
     outcome.stats.queued_peak = 0;
     outcome
@@ -152,10 +155,10 @@ proptest! {
 
 #[test]
 fn a_plain_message_takes_the_short_way_and_no_other_does() {
-    let mut short = World::plain(InboxLimits::default());
+    let mut short = EventLoop::plain(InboxLimits::default());
     short.driver.send("at once", short.now).unwrap();
     assert!(short.driver.session().outbox().is_empty() && !short.driver.is_flushed());
-    let mut long = World::new(InboxLimits::default(), Long(Plain::default()));
+    let mut long = EventLoop::new(InboxLimits::default(), Long(Plain::default()));
     long.driver.send("later", long.now).unwrap();
     assert_eq!(long.driver.session().outbox().len(), 1);
 }

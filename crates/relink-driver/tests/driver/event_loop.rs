@@ -53,7 +53,7 @@ impl Write for Pipe {
 }
 
 /// A loop in virtual time, with the server at the other end of its pipe.
-pub(crate) struct World<P> {
+pub(crate) struct EventLoop<P> {
     pub(crate) driver: Driver<P, SmallRng>,
     pub(crate) now: Instant,
     pub(crate) pipe: Option<Pipe>,
@@ -63,26 +63,26 @@ pub(crate) struct World<P> {
     turns: u32,
 }
 
-impl World<Plain> {
+impl EventLoop<Plain> {
     /// A link that is usable.
     pub(crate) fn plain(limits: InboxLimits) -> Self {
         Self::new(limits, Plain::default())
     }
 }
 
-impl<P: Protocol> World<P> {
+impl<P: Protocol> EventLoop<P> {
     /// A link that is usable, with this protocol.
     pub(crate) fn new(limits: InboxLimits, protocol: P) -> Self {
         let rng = SmallRng::seed_from_u64(1);
         let session = Session::new(SessionConfig::default(), vec!["ws://h/".into()], protocol, rng);
         let driver = Driver::new(session.unwrap(), limits);
         let now = Instant::ORIGIN;
-        let mut world = Self { driver, now, pipe: None, server: None, lends: false, turns: 0 };
-        world.driver.handle(SessionInput::Connect, now);
-        world.run();
-        assert_eq!(world.driver.session().state(), State::Connected);
-        while world.driver.poll_event().is_some() {}
-        world
+        let mut event_loop = Self { driver, now, pipe: None, server: None, lends: false, turns: 0 };
+        event_loop.driver.handle(SessionInput::Connect, now);
+        event_loop.run();
+        assert_eq!(event_loop.driver.session().state(), State::Connected);
+        while event_loop.driver.poll_event().is_some() {}
+        event_loop
     }
 
     fn shake_hands(&mut self) {
