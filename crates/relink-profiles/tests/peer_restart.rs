@@ -1,4 +1,4 @@
-//! M18: restarts of peers, with a retry schedule for each.
+//! Restarts of peers, with a retry schedule for each.
 
 use core::time::Duration;
 

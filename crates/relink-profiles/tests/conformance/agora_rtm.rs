@@ -1,4 +1,4 @@
-//! A1–A10: Agora RTM's connection states.
+//! Agora RTM's connection states.
 
 use std::collections::BTreeSet;
 

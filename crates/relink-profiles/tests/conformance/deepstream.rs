@@ -1,4 +1,4 @@
-//! D1–D10: deepstream's client connectivity.
+//! The connectivity of deepstream's client.
 
 use std::time::Duration;
 

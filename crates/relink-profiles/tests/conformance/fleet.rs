@@ -1,4 +1,4 @@
-//! W21 and W23: many links, and a bad network.
+//! Many links, and a bad network.
 
 use std::collections::BTreeMap;
 

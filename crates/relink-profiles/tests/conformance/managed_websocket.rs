@@ -1,4 +1,4 @@
-//! W1–W8, W13, W14, W17–W19, W22: the client of `ManagedWebSocket`.
+//! The client of `ManagedWebSocket`.
 
 use std::time::Duration;
 

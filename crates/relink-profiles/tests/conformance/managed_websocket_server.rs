@@ -1,4 +1,4 @@
-//! W9–W12, W15, W16, W20: the server of `ManagedWebSocket`, and what both sides count and limit.
+//! The server of `ManagedWebSocket`, and what both sides count and limit.
 
 use std::net::{IpAddr, Ipv4Addr};
 

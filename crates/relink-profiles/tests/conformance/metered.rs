@@ -1,4 +1,4 @@
-//! M1–M17, M20, M22, M23: the link of Metered's peer SDK.
+//! The link of Metered's peer SDK.
 
 use std::time::Duration;
 

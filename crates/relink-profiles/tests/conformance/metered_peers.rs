@@ -1,4 +1,4 @@
-//! M18, M19, M21: the layers above Metered's link.
+//! The layers above Metered's link.
 
 use relink::session::{Member, PresenceEvent, Roster, RosterChange};
 use relink::{Channel, Event, Instant, Subscription};

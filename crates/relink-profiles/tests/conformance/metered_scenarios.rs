@@ -1,4 +1,4 @@
-//! M24: the eight tests of the document, in virtual time. On real sockets they are among the tests
+//! The eight tests of the document, in virtual time. On real sockets they are among the tests
 //! of the drivers.
 
 use relink::link::{Hint, StatusChange};

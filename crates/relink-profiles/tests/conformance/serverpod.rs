@@ -1,4 +1,4 @@
-//! S1–S7: Serverpod's reconnection.
+//! Serverpod's reconnection.
 
 use relink::link::Hint;
 use relink::policy::GiveUpReason;

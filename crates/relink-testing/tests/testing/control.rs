@@ -1,4 +1,4 @@
-//! What a test does to a running server, and how it waits.
+//! A running server: interfering with it, and waiting.
 
 use std::{
     future::Future,
@@ -103,7 +103,7 @@ async fn silence_all_leaves_the_link_half_open() {
     seen(&server, |what| *what == EventKind::Silent).await;
     client.send(Message::Ping(vec![].into())).await.unwrap();
     client.send(Message::text("anybody?")).await.unwrap();
-    // The script's own close is forgotten, too.
+    // The close of the script is cancelled, too.
     assert!(timeout(15 * SHORT, client.next()).await.is_err());
     assert_eq!(server.live(), 1);
 

@@ -149,7 +149,7 @@ async fn a_blackhole_keeps_the_socket_and_answers_nothing() {
     let server = start(Script::blackhole()).await;
     let mut tcp = request(&server).await;
     seen(&server, |what| *what == EventKind::Blackholed).await;
-    // What cannot be read within a moment is no proof, but what comes would be one against it.
+    // A short silence proves little, but bytes would prove the opposite.
     let mut byte = [0];
     assert!(timeout(Duration::from_millis(50), tcp.read(&mut byte)).await.is_err());
     assert_eq!(server.live(), 1);

@@ -49,7 +49,7 @@ async fn read<const N: usize>(from: &mut TcpStream) -> [u8; N] {
     bytes
 }
 
-/// What comes up to the end; or the error.
+/// Everything up to the end, or the error.
 async fn rest(from: &mut TcpStream) -> Result<Vec<u8>, ErrorKind> {
     let mut bytes = Vec::new();
     within(from.read_to_end(&mut bytes)).await.map(|_| bytes).map_err(|error| error.kind())
@@ -112,7 +112,7 @@ async fn in_a_hole_nobody_learns_that_the_other_side_is_gone() {
     setup.proxy.set(Fault::Hole(Direction::Up));
     client.set_zero_linger().unwrap();
     drop(client);
-    // What is written finds a reset, and still the server is told nothing.
+    // Writing meets a reset, but the server notices nothing.
     server.write_all(b"anybody?").await.unwrap();
     assert!(is_silent(&mut server).await);
     assert_eq!(setup.proxy.stats().live, [1]);
@@ -172,7 +172,7 @@ async fn a_reset_reaches_both_sides() {
     assert_eq!(rest(&mut client).await, Err(ErrorKind::ConnectionReset));
     assert_eq!(rest(&mut server).await, Err(ErrorKind::ConnectionReset));
     setup.nobody_is_left().await;
-    // It was for those who were there.
+    // The fault was for the connections of that time.
     let (mut client, mut server) = setup.pair().await;
     client.write_all(b"x").await.unwrap();
     read::<1>(&mut server).await;
@@ -251,7 +251,7 @@ async fn dialling_can_be_reset_or_refused_and_the_port_stays() {
     let setup = Setup::new().await;
     let addr = setup.proxy.addr();
     setup.proxy.set_dials(Dials::Reset);
-    // Told to the accepting task; until it knows, dialling still works.
+    // The accepting task learns of it later; until then, dials succeed.
     let is_reset = async {
         loop {
             let mut client = TcpStream::connect(addr).await.unwrap();

@@ -1,4 +1,4 @@
-//! Scripts as TOML, what is wrong with wrong ones, and which connection gets which entry.
+//! Scripts as TOML, the errors of invalid ones, and which connection gets which entry.
 
 use std::{io, time::Duration};
 
@@ -346,7 +346,7 @@ async fn a_server_does_not_start_with_a_wrong_script() {
     assert_eq!(receive(&mut connect(&server).await).await, Message::text("still the old one"));
 }
 
-/// What each of these connections is greeted with; "-" if it is refused.
+/// The first message to each of these connections; "-" if it is refused.
 async fn greetings(server: &Server, count: usize) -> Vec<String> {
     let mut greetings = Vec::new();
     for _ in 0..count {

@@ -14,7 +14,7 @@ use tokio_tungstenite::{
 const LOOPBACK: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-/// A front and what is behind it.
+/// A scripted server and its upstream.
 struct Setup {
     front: Server,
     behind: Server,
@@ -76,7 +76,7 @@ async fn one_for_all_serves_everybody_and_agrees_on_nothing() {
     let mut client = connect(&front).await;
     assert_eq!(receive(&mut client).await, Message::text("welcome"));
 
-    // A client that asked for one would not go on, so this one only looks at the answer.
+    // A client that requested one would fail here, so this one only reads the answer.
     let request =
         ClientRequestBuilder::new(front.url().parse().unwrap()).with_sub_protocol("chat.v2");
     assert!(within(connect_async(request)).await.is_err());

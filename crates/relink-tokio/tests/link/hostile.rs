@@ -1,4 +1,4 @@
-//! What a hostile peer, and a careless application, can do to a link: nothing that lasts.
+//! Hostile peers and careless applications do no lasting harm to a link.
 
 use std::io;
 use std::time::Duration;
@@ -52,7 +52,7 @@ async fn w22_a_long_upload_is_no_dead_link() {
         server.read_exact(&mut [0; 1 << 10]).await.expect("the link is up");
     }
     assert_eq!(rig.client.stats().disconnects, 0);
-    // Now nobody reads any more, and that is found.
+    // Now the peer does not read any more, and the heartbeat finds that.
     rig.disconnected().await;
 }
 
@@ -80,7 +80,7 @@ async fn i12_a_long_download_is_no_dead_link() {
     }
     let message = rig.message().await;
     assert_eq!((message.len(), rig.client.stats().disconnects), (SIZE, 0));
-    // Now nothing comes any more, and that is found.
+    // Now nothing arrives any more, and the heartbeat finds that.
     rig.disconnected().await;
 }
 

@@ -1,4 +1,4 @@
-//! What a link traces: a span for itself, and one event for each transition, with fields (E7).
+//! What a link traces: a span for itself, and one event for each transition, with fields.
 
 use crate::common::{Capture, Traced};
 use relink_testing::{AfterLast, Connection, Script, Server, rig::Rig};

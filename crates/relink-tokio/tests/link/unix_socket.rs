@@ -1,4 +1,4 @@
-//! A Unix socket is a transport like any other (E6).
+//! A Unix socket is a transport like any other.
 use std::{path::PathBuf, time::Duration};
 
 use futures_util::SinkExt;

@@ -1,5 +1,5 @@
 //! Under `tokio::time::pause` a link's time is virtual: minutes of it pass in an instant, to the
-//! millisecond (E16).
+//! millisecond.
 
 use std::{
     convert::Infallible,

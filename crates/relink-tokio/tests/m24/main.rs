@@ -1,5 +1,5 @@
-//! M24: the eight tests of Metered's best practices for reconnects, on real sockets with the
-//! profile's link, against a server that speaks its protocol. Only durations are shortened, where
+//! The eight tests of Metered's best practices for reconnects, on real sockets with the
+//! profile's link, against a server that speaks its protocol. Only durations are shortened, if
 //! nothing else is said.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test picks the events that it is about")]
@@ -71,7 +71,7 @@ async fn m24_server_initiated_close_is_the_end() {
     assert_eq!(service.server.connections(), 1, "no retry");
 }
 
-/// 4002, and it is back with a token that was fetched anew.
+/// 4002: it comes back with a fresh token.
 #[tokio::test]
 async fn m24_token_expiry_brings_a_fresh_token() {
     let service = Service::start().await;
@@ -199,7 +199,7 @@ async fn m24_backgrounded_tab_is_back_within_seconds_of_its_return() {
     let mut bob = Person::in_room(&service, quick()).await;
     ada.sees_join().await;
 
-    // Nobody reads events in the background. They wait.
+    // Events are not read in the background: they wait.
     let words = ["one", "two", "three"];
     let before = ada.client.stats().messages_received;
     for word in words {

@@ -139,12 +139,12 @@ impl Person {
         assert!(!person.connected().await);
         person.client.subscribe("room", Subscription::default());
         assert!(person.subscribed().await);
-        // Whoever is there is told, and that is at least they themselves.
+        // Members are notified of joins, also of their own.
         person.sees_join().await;
         person
     }
 
-    /// So many more messages come, while nobody reads events.
+    /// Waits until this many more messages have arrived, while events are not read.
     pub(crate) async fn takes_in(&self, more: u64, than: u64) {
         let received = || self.client.stats().messages_received;
         self.rt.until("they arrive", || received() >= than + more).await;
@@ -168,7 +168,7 @@ impl Person {
             .await;
     }
 
-    /// Somebody comes to the room; what the server calls them.
+    /// Waits until a member joins; returns the id that the server gave it.
     pub(crate) async fn sees_join(&mut self) -> String {
         self.until(|event| match event {
             Event::Presence { change: PresenceEvent::Joined(member), .. } => Some(member.user),

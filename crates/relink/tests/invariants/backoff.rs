@@ -1,4 +1,4 @@
-//! I5, I6, I7, I8, I30: how long the link waits, and what resets the schedule.
+//! How long the link waits, and what resets the schedule.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! I19, I20: tokens, and what happens to a transport whose login fails.
+//! Tokens, and what happens to a transport whose login fails.
 
 use relink::link::{Handshake, HandshakeEvent, Hint, Refusal, ReopenPolicy, Step, Timer};
 use relink::policy::GiveUpReason;

@@ -1,4 +1,4 @@
-//! I2, I14, I31: how a link ends.
+//! How a link ends.
 
 use relink::link::{HandshakeEvent, Hint, OnFirstFailure, Refusal};
 use relink::policy::GiveUpReason;

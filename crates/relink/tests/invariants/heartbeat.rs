@@ -1,4 +1,4 @@
-//! I9 to I13: the heartbeat.
+//! The heartbeat.
 
 use relink::link::Timer;
 use relink::policy::{DeadReason, HeartbeatConfig};

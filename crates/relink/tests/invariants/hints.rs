@@ -1,4 +1,4 @@
-//! I6, I17, I18: a person's *retry now*, and hints from the system.
+//! A person's *retry now*, and hints from the system.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! I3, I4: events are true when they are emitted, and come in the order in which things happened.
+//! Events are true when they are emitted, and come in the order in which things happened.
 
 use rand_pcg::Pcg32;
 use relink::link::{ReopenPolicy, Status};

@@ -1,4 +1,4 @@
-//! I21, I22: the outbox.
+//! The outbox.
 
 use std::collections::BTreeMap;
 

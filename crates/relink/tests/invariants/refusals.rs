@@ -1,4 +1,4 @@
-//! I31: a final end needs proof that the server answered, and not something in between.
+//! A final end needs proof that the server answered, and not something in between.
 
 use relink::link::Hint;
 use relink::{ClosedReason, Event, Failure, LinkConfig, State};

@@ -1,4 +1,4 @@
-//! I29: a delay given by the server is bounded, spread, and counts as an attempt.
+//! A delay given by the server is bounded, spread, and counts as an attempt.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! I1, I15, I16, I32: one transport at a time, whatever happens to it.
+//! One transport at a time, whatever happens to it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! I28, M3, S6: subscriptions.
+//! Subscriptions.
 
 use rand_pcg::Pcg32;
 use relink::link::TransportId;

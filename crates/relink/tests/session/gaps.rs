@@ -1,4 +1,4 @@
-//! I26: gaps and duplicates.
+//! Gaps and duplicates.
 
 use relink::{CloseCode, CloseFrame, Message, Position};
 use relink_v1::{ClientFrame, ServerFrame};

@@ -1,4 +1,4 @@
-//! I21, I22, I23: which messages are sent, in which order, how fast, and which again.
+//! Which messages are sent, in which order, how fast, and which again.
 
 use rand_pcg::Pcg32;
 use relink::policy::Rate;

@@ -1,4 +1,4 @@
-//! I27 and A10: the members of a channel.
+//! The members of a channel.
 
 use relink::Subscription;
 use relink::session::Member;

@@ -1,4 +1,4 @@
-//! I24, I25: the session that outlives transports.
+//! The session that outlives transports.
 
 use relink::link::ReopenPolicy;
 use relink::protocol::Rejection;

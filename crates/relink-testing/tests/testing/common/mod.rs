@@ -1,4 +1,4 @@
-//! What the tests share: a client nobody here wrote, and waiting for what the server saw.
+//! What the tests share: a client that others wrote, and waits for what the server saw.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ pub(crate) async fn end_of(server: &Server, connection: usize) -> EventKind {
 pub(crate) const UPGRADE: &str = "GET /raw HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\n\
     upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// A plain socket on which the upgrade was asked for.
+/// A plain socket that has sent the request of a handshake.
 pub(crate) async fn request(server: &Server) -> TcpStream {
     let mut tcp = TcpStream::connect(server.addr()).await.unwrap();
     tcp.write_all(UPGRADE.as_bytes()).await.unwrap();
