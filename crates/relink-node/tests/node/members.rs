@@ -339,8 +339,8 @@ fn seen(frames: &[ServerFrame]) -> BTreeSet<String> {
 fn guests(cluster: &mut Cluster, count: usize, words: usize) -> Vec<ConnectionId> {
     let join = |number: usize| {
         let (id, _) = cluster.join(0, &format!("guest {number}"));
-        cluster.be_seen(id, &lobby(), &"w".repeat(words));
         cluster.peer_mut(id).reads = false;
+        cluster.be_seen(id, &lobby(), &"w".repeat(words));
         id
     };
     (0..count).map(join).collect()
@@ -353,8 +353,8 @@ fn a_large_list_comes_in_pages_that_every_client_takes() {
         // Characters that take most bytes in JSON.
         for number in 0..200 {
             let (id, _) = cluster.join(0, &format!("guest {number}"));
-            cluster.be_seen(id, &lobby(), &"\u{1}".repeat(4096));
             cluster.peer_mut(id).reads = false;
+            cluster.be_seen(id, &lobby(), &"\u{1}".repeat(4096));
         }
         let eve = cluster.open_as(0, encoding);
         cluster.hello(eve, "eve", None);
