@@ -175,6 +175,7 @@ impl ConfigError {
 
     /// The error of a configuration that stands in this table here, and not in the one that its
     /// type is named after.
+    #[cfg(feature = "alloc")]
     pub(crate) const fn in_table(mut self, table: &'static str) -> Self {
         self.path.table = Some(table);
         self
