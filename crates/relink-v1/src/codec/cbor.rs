@@ -1,88 +1,92 @@
-//! Values from CBOR. The input is one whole item, found well-formed by [`extent`](super::extent);
-//! `None` means that it is of another kind.
+//! Values from CBOR. `None` means that an item is of another kind; one that is inside another was
+//! checked with it.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use minicbor::Decoder;
-use minicbor::data::Type;
-
-use super::extent::{Flaw, item};
 use super::fields::{Fields, Raw};
+use super::item::{Flaw, Item, Items, split};
 use super::malformed::DecodeError;
 use super::names::Key;
 
-/// Checks a whole message.
-pub(super) fn check(bytes: &[u8]) -> Result<(), DecodeError> {
-    match item(bytes) {
-        Ok(length) if length == bytes.len() => Ok(()),
-        Ok(_) => Err(DecodeError::syntax("bytes follow the CBOR item")),
-        Err(Flaw::NotWellFormed) => Err(DecodeError::syntax("not well-formed CBOR")),
-        Err(Flaw::TooDeep) => Err(DecodeError::refused("CBOR nested too deeply")),
-    }
+/// Reads the fields of a whole message.
+pub(super) fn message<'a>(bytes: &'a [u8], to: &mut Fields<'a>) -> Result<(), DecodeError> {
+    let (rest, fields) = match Items::of_map(bytes)? {
+        Some(mut items) => {
+            let fields = read(&mut items, to)?;
+            (items.rest(), fields)
+        }
+        None => (split(bytes)?.1, Err(DecodeError::refused("a CBOR map is wanted"))),
+    };
+    if rest.is_empty() { fields } else { Err(DecodeError::syntax("bytes follow the CBOR item")) }
 }
 
-pub(super) fn is_null(bytes: &[u8]) -> bool {
-    matches!(Decoder::new(bytes).datatype(), Ok(Type::Null | Type::Undefined))
+/// The fields of a map. Unknown keys are ignored.
+pub(super) fn fields(item: Item<'_>) -> Option<Result<Fields<'_>, DecodeError>> {
+    let Item::Other(bytes) = item else { return None };
+    let (mut items, mut fields) = (Items::of_map(bytes).ok()??, Fields::default());
+    Some(read(&mut items, &mut fields).ok()?.map(|()| fields))
 }
 
-pub(super) fn number(bytes: &[u8]) -> Option<u64> {
-    Decoder::new(bytes).u64().ok()
-}
-
-pub(super) fn flag(bytes: &[u8]) -> Option<bool> {
-    Decoder::new(bytes).bool().ok()
-}
-
-pub(super) fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {
-    if let Ok(text) = Decoder::new(bytes).str() {
-        return Some(Cow::Borrowed(text));
-    }
-    let mut decoder = Decoder::new(bytes);
-    let pieces: Result<String, _> = decoder.str_iter().ok()?.collect();
-    pieces.ok().map(Cow::Owned)
-}
-
-pub(super) fn bytes(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
-    if let Ok(bytes) = Decoder::new(bytes).bytes() {
-        return Some(Cow::Borrowed(bytes));
-    }
-    let mut whole = Vec::new();
-    for piece in Decoder::new(bytes).bytes_iter().ok()? {
-        whole.extend_from_slice(piece.ok()?);
-    }
-    Some(Cow::Owned(whole))
-}
-
-/// The fields of a map; `None` for another item. Unknown keys are ignored.
-pub(super) fn fields(bytes: &[u8]) -> Option<Result<Fields<'_>, DecodeError>> {
-    let mut decoder = Decoder::new(bytes);
-    decoder.map().ok()?;
-    let mut items = items(bytes.get(decoder.position()..)?);
-    let mut fields = Fields::default();
-    while let (Some(key), Some(value)) = (items.next(), items.next()) {
-        if let Some(key) = number(key).and_then(Key::from_number) {
-            if let Err(twice) = fields.add(key, Raw::Cbor(value)) {
-                return Some(Err(twice));
-            }
+/// Reads to the end in any case: what follows may still turn out not to be CBOR. The inner result
+/// is about the protocol.
+fn read<'a>(items: &mut Items<'a>, to: &mut Fields<'a>) -> Result<Result<(), DecodeError>, Flaw> {
+    let mut read = Ok(());
+    while let Some(key) = items.next()? {
+        let value = items.next()?.ok_or(Flaw::NotWellFormed)?;
+        let Item::Number(key) = key else { continue };
+        if let Some(key) = Key::from_number(key) {
+            let added = to.add(key, Raw::Cbor(value));
+            read = read.and(added);
         }
     }
-    Some(Ok(fields))
+    Ok(read)
 }
 
 /// The items of an array, at most `most`; `None` if the item is not an array.
-pub(super) fn elements(bytes: &[u8], most: usize) -> Option<Vec<Raw<'_>>> {
-    let mut decoder = Decoder::new(bytes);
-    decoder.array().ok()?;
-    Some(items(bytes.get(decoder.position()..)?).take(most).map(Raw::Cbor).collect())
+pub(super) fn elements(item: Item<'_>, most: usize) -> Option<Vec<Raw<'_>>> {
+    let Item::Other(bytes) = item else { return None };
+    let mut items = Items::of_array(bytes).ok()??;
+    let items = core::iter::from_fn(|| items.next().ok().flatten());
+    Some(items.take(most).map(Raw::Cbor).collect())
 }
 
-/// The items inside a container, up to its end: no item begins with a break.
-fn items(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
-    core::iter::from_fn(move || {
-        let (inner, after) = rest.split_at_checked(item(rest).ok()?)?;
-        rest = after;
-        Some(inner)
-    })
+pub(super) fn text(item: Item<'_>) -> Option<Cow<'_, str>> {
+    match item {
+        Item::Text(text) => Some(Cow::Borrowed(text)),
+        Item::Other(bytes) => {
+            let mut pieces = Items::of_text(bytes).ok()??;
+            let mut whole = String::new();
+            while let Some(Item::Text(piece)) = pieces.next().ok()? {
+                whole.push_str(piece);
+            }
+            Some(Cow::Owned(whole))
+        }
+        Item::Number(_) | Item::Bytes(_) | Item::Flag(_) | Item::Null => None,
+    }
+}
+
+pub(super) fn bytes(item: Item<'_>) -> Option<Cow<'_, [u8]>> {
+    match item {
+        Item::Bytes(bytes) => Some(Cow::Borrowed(bytes)),
+        Item::Other(bytes) => {
+            let mut pieces = Items::of_bytes(bytes).ok()??;
+            let mut whole = Vec::new();
+            while let Some(Item::Bytes(piece)) = pieces.next().ok()? {
+                whole.extend_from_slice(piece);
+            }
+            Some(Cow::Owned(whole))
+        }
+        Item::Number(_) | Item::Text(_) | Item::Flag(_) | Item::Null => None,
+    }
+}
+
+impl From<Flaw> for DecodeError {
+    fn from(flaw: Flaw) -> Self {
+        match flaw {
+            Flaw::NotWellFormed => Self::syntax("not well-formed CBOR"),
+            Flaw::TooDeep => Self::refused("CBOR nested too deeply"),
+        }
+    }
 }

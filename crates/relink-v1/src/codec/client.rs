@@ -21,7 +21,8 @@ impl Codec for ClientFrame {
     }
 
     fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError> {
-        let (fields, encoding) = Fields::of(message)?;
+        let mut fields = Fields::default();
+        let encoding = fields.fill(message)?;
         let kind =
             fields.kind(ClientKind::NAMES, ClientKind::from_name, ClientKind::from_number)?;
         Ok((read(kind, &fields, message)?, encoding))

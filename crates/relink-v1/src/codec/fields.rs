@@ -13,6 +13,7 @@ use relink::Message;
 use relink::session::Text;
 
 use super::Encoding;
+use super::item::Item;
 use super::malformed::DecodeError;
 use super::names::Key;
 use super::{cbor, json};
@@ -21,7 +22,7 @@ use super::{cbor, json};
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Raw<'a> {
     Json(&'a str),
-    Cbor(&'a [u8]),
+    Cbor(Item<'a>),
 }
 
 /// The known fields of a record.
@@ -29,17 +30,11 @@ pub(super) enum Raw<'a> {
 pub(super) struct Fields<'a>([Option<Raw<'a>>; Key::NAMES.len()]);
 
 impl<'a> Fields<'a> {
-    /// The fields of a whole message.
-    pub(super) fn of(message: &'a Message) -> Result<(Self, Encoding), DecodeError> {
+    /// Reads the fields of a whole message.
+    pub(super) fn fill(&mut self, message: &'a Message) -> Result<Encoding, DecodeError> {
         match message {
-            Message::Text(text) => Ok((json::message(text.as_str())?, Encoding::Json)),
-            Message::Binary(bytes) => {
-                cbor::check(bytes)?;
-                let fields = Raw::Cbor(bytes).fields();
-                let fields =
-                    fields.unwrap_or_else(|| Err(DecodeError::refused("a CBOR map is wanted")))?;
-                Ok((fields, Encoding::Cbor))
-            }
+            Message::Text(text) => json::message(text.as_str(), self).map(|()| Encoding::Json),
+            Message::Binary(bytes) => cbor::message(bytes, self).map(|()| Encoding::Cbor),
         }
     }
 
@@ -70,7 +65,7 @@ impl<'a> Fields<'a> {
     ) -> Result<T, DecodeError> {
         let kind = match self.get(Key::Type) {
             Some(Raw::Json(text)) => json::string(text).and_then(|name| from_name(&name)),
-            Some(Raw::Cbor(bytes)) => cbor::number(bytes).and_then(from_number),
+            Some(Raw::Cbor(item)) => item.number().and_then(from_number),
             None => return Err(DecodeError::missing(Key::Type)),
         };
         kind.ok_or_else(|| DecodeError::wanted(Key::Type, &format!("one of {}", names.join(", "))))
@@ -84,7 +79,7 @@ impl<'a> Fields<'a> {
         let Some(raw) = self.get(key) else { return Ok(None) };
         let number = match raw {
             Raw::Json(text) => json::number(text),
-            Raw::Cbor(bytes) => cbor::number(bytes),
+            Raw::Cbor(item) => item.number(),
         };
         number.filter(|number| allowed.contains(number)).map(Some).ok_or_else(|| {
             let wanted = format!("a whole number from {} to {}", allowed.start(), allowed.end());
@@ -101,7 +96,8 @@ impl<'a> Fields<'a> {
         let Some(raw) = self.get(key) else { return Ok(None) };
         let flag = match raw {
             Raw::Json(text) => json::flag(text),
-            Raw::Cbor(bytes) => cbor::flag(bytes),
+            Raw::Cbor(Item::Flag(flag)) => Some(flag),
+            Raw::Cbor(_) => None,
         };
         flag.map(Some).ok_or_else(|| DecodeError::wanted(key, "true or false"))
     }
@@ -140,7 +136,7 @@ impl<'a> Fields<'a> {
             (Some(raw), None) => {
                 let text = match raw.text() {
                     Some(Cow::Borrowed(text)) => {
-                        Text::try_from(part(message, text.as_bytes())).ok()
+                        Some(Text::assume_utf8(part(message, text.as_bytes())))
                     }
                     Some(Cow::Owned(text)) => Some(Text::from(text)),
                     None => None,
@@ -156,7 +152,7 @@ impl<'a> Fields<'a> {
                     )
                 })
             }
-            (None, Some(Raw::Cbor(bytes))) => match cbor::bytes(bytes) {
+            (None, Some(Raw::Cbor(item))) => match cbor::bytes(item) {
                 Some(Cow::Borrowed(bytes)) => Ok(Message::Binary(part(message, bytes))),
                 Some(Cow::Owned(bytes)) => Ok(Message::from(bytes)),
                 None => Err(DecodeError::wanted(Key::Base64, "a byte string")),
@@ -190,7 +186,7 @@ impl<'a> Fields<'a> {
         let Some(raw) = self.get(key) else { return Ok(None) };
         let elements = match raw {
             Raw::Json(text) => json::elements(text, most.saturating_add(1)),
-            Raw::Cbor(bytes) => cbor::elements(bytes, most.saturating_add(1)),
+            Raw::Cbor(item) => cbor::elements(item, most.saturating_add(1)),
         };
         let wanted = || DecodeError::wanted(key, &format!("a list of up to {most} records"));
         let elements = elements.filter(|elements| elements.len() <= most).ok_or_else(wanted)?;
@@ -206,21 +202,21 @@ impl<'a> Raw<'a> {
     fn is_null(self) -> bool {
         match self {
             Self::Json(text) => json::is_null(text),
-            Self::Cbor(bytes) => cbor::is_null(bytes),
+            Self::Cbor(item) => item == Item::Null,
         }
     }
 
     fn text(self) -> Option<Cow<'a, str>> {
         match self {
             Self::Json(text) => json::string(text),
-            Self::Cbor(bytes) => cbor::text(bytes),
+            Self::Cbor(item) => cbor::text(item),
         }
     }
 
     fn fields(self) -> Option<Result<Fields<'a>, DecodeError>> {
         match self {
             Self::Json(text) => json::fields(text),
-            Self::Cbor(bytes) => cbor::fields(bytes),
+            Self::Cbor(item) => cbor::fields(item),
         }
     }
 }

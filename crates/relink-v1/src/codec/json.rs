@@ -12,9 +12,9 @@ use super::fields::{Fields, Raw};
 use super::malformed::DecodeError;
 use super::names::Key;
 
-/// The fields of a whole message.
-pub(super) fn message(text: &str) -> Result<Fields<'_>, DecodeError> {
-    match fields(text) {
+/// Reads the fields of a whole message.
+pub(super) fn message<'a>(text: &'a str, to: &mut Fields<'a>) -> Result<(), DecodeError> {
+    match read(text, to) {
         Some(fields) => fields,
         None if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
             Err(DecodeError::refused("a JSON object is wanted"))
@@ -23,26 +23,39 @@ pub(super) fn message(text: &str) -> Result<Fields<'_>, DecodeError> {
     }
 }
 
+/// The fields of an object; `None` for another value. Unknown names are ignored.
+pub(super) fn fields(text: &str) -> Option<Result<Fields<'_>, DecodeError>> {
+    let mut fields = Fields::default();
+    read(text, &mut fields).map(|read| read.map(|()| fields))
+}
+
+/// The inner result is about the protocol, not about JSON.
+fn read<'a>(text: &'a str, to: &mut Fields<'a>) -> Option<Result<(), DecodeError>> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let read = deserializer.deserialize_map(Object(to)).ok()?;
+    deserializer.end().ok()?;
+    Some(read)
+}
+
 pub(super) fn is_null(text: &str) -> bool {
     text == "null"
 }
 
 pub(super) fn number(text: &str) -> Option<u64> {
-    serde_json::from_str(text).ok()
+    text.parse().ok()
 }
 
 pub(super) fn flag(text: &str) -> Option<bool> {
-    serde_json::from_str(text).ok()
+    text.parse().ok()
 }
 
 /// Borrowed if nothing is escaped.
 pub(super) fn string(text: &str) -> Option<Cow<'_, str>> {
-    serde_json::from_str(text).ok().map(|Unescaped(text)| text)
-}
-
-/// The fields of an object; `None` for another value. Unknown names are ignored.
-pub(super) fn fields(text: &str) -> Option<Result<Fields<'_>, DecodeError>> {
-    serde_json::from_str(text).ok().map(|Object(fields)| fields)
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        return serde_json::from_str(text).ok().map(|Unescaped(text)| text);
+    }
+    Some(Cow::Borrowed(inner))
 }
 
 /// The values of an array, at most `most`; `None` if the value is not an array.
@@ -86,19 +99,10 @@ impl<'de> Deserialize<'de> for Name {
     }
 }
 
-/// The inner result is about the protocol, not about JSON.
-struct Object<'a>(Result<Fields<'a>, DecodeError>);
+struct Object<'f, 'a>(&'f mut Fields<'a>);
 
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor)
-    }
-}
-
-struct ObjectVisitor;
-
-impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = Object<'de>;
+impl<'de> Visitor<'de> for Object<'_, 'de> {
+    type Value = Result<(), DecodeError>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -106,19 +110,17 @@ impl<'de> Visitor<'de> for ObjectVisitor {
 
     /// Reads to the end in any case: what follows may still turn out not to be JSON.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Ok(Fields::default());
+        let mut read = Ok(());
         while let Some(Name(key)) = map.next_key()? {
             let Some(key) = key else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
             let raw = map.next_value::<&'de RawValue>()?;
-            fields = fields.and_then(|mut fields: Fields<'de>| {
-                fields.add(key, Raw::Json(raw.get()))?;
-                Ok(fields)
-            });
+            let added = self.0.add(key, Raw::Json(raw.get()));
+            read = read.and(added);
         }
-        Ok(Object(fields))
+        Ok(read)
     }
 }
 

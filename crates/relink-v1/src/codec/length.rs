@@ -1,22 +1,16 @@
 //! The length of a frame as it is written, counted without writing it. `record` writes the same.
 
-use core::convert::Infallible;
-
-use minicbor::Encoder;
-use minicbor::encode::Write;
-
 use super::Encoding;
-use super::record::{Record, Value};
+use super::record::{Record, Sink, Value};
 
 impl Record<'_> {
     pub(super) fn encoded_len(&self, encoding: Encoding) -> usize {
         match encoding {
             Encoding::Json => self.json_len(),
             Encoding::Cbor => {
-                let mut counter = Encoder::new(Counter(0));
-                let counted = self.write(&mut counter);
-                debug_assert!(counted.is_ok(), "counting cannot fail");
-                counter.into_writer().0
+                let mut counter = Counter(0);
+                self.write(&mut counter);
+                counter.0
             }
         }
     }
@@ -66,11 +60,8 @@ const fn json_byte_len(byte: u8) -> usize {
 /// Counts what is written to it.
 struct Counter(usize);
 
-impl Write for Counter {
-    type Error = Infallible;
-
-    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+impl Sink for Counter {
+    fn put(&mut self, bytes: &[u8]) {
         self.0 += bytes.len();
-        Ok(())
     }
 }

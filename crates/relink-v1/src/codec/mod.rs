@@ -8,15 +8,15 @@
 //! * JSON is read by `serde_json`, in two steps: the fields' raw text first, then the values that
 //!   the frame needs, with a precise error for each. Raw text comes from its non-recursive scanner,
 //!   so that depth costs nothing.
-//! * CBOR is written and its values are read by `minicbor`: it uses no reflection, allocates
-//!   nothing itself, and needs only `alloc`. Well-formedness is decided in [`extent`], as
-//!   minicbor's `skip` accepts misplaced breaks. The alternative through serde, `ciborium`, reads
-//!   whole values into a tree, which integers as keys need.
+//! * CBOR is read in one pass, [`item`] by item, which also decides whether it is well-formed, and
+//!   written head by head. Libraries do less or more: `minicbor`'s `skip` accepts misplaced breaks
+//!   and finds only the end, and `ciborium` reads whole values into a tree, which integers as keys
+//!   need.
 
 mod cbor;
 mod client;
-mod extent;
 mod fields;
+mod item;
 mod json;
 mod length;
 mod malformed;

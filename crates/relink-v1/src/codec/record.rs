@@ -4,8 +4,6 @@ use alloc::vec::Vec;
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
-use minicbor::Encoder;
-use minicbor::encode::Write;
 use relink::Message;
 use relink::session::Text;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -14,8 +12,15 @@ use super::Encoding;
 use super::names::Key;
 
 /// Named values, in the order in which they are written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Record<'a>(pub(super) Vec<(Key, Value<'a>)>);
+
+/// Without fields, and room for those of most frames.
+impl Default for Record<'_> {
+    fn default() -> Self {
+        Self(Vec::with_capacity(4))
+    }
+}
 
 #[derive(Debug)]
 pub(super) enum Value<'a> {
@@ -60,46 +65,82 @@ impl<'a> Record<'a> {
 
     pub(super) fn encode(&self, encoding: Encoding) -> Message {
         match encoding {
-            // Neither can fail: they write to memory, and every key is text.
             Encoding::Json => {
+                // It cannot fail: it writes to memory, and every key is text.
                 Message::Text(Text::from(serde_json::to_string(self).unwrap_or_default()))
             }
             Encoding::Cbor => {
-                let mut out = Encoder::new(Vec::with_capacity(64));
-                let written = self.write(&mut out);
-                debug_assert!(written.is_ok(), "memory takes everything");
-                Message::from(out.into_writer())
+                let mut out = Vec::with_capacity(self.encoded_len(encoding));
+                self.write(&mut out);
+                Message::from(out)
             }
         }
     }
 
-    pub(super) fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
-        out.map(self.0.len() as u64)?;
+    pub(super) fn write(&self, out: &mut impl Sink) {
+        head(MAP, self.0.len() as u64, out);
         for (key, value) in &self.0 {
-            out.u8(key.number())?;
-            value.write(out)?;
+            head(NUMBER, u64::from(key.number()), out);
+            value.write(out);
         }
-        Ok(())
     }
 }
 
-type Written<W> = Result<(), minicbor::encode::Error<<W as Write>::Error>>;
+/// Takes CBOR, or counts it.
+pub(super) trait Sink {
+    fn put(&mut self, bytes: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+// The major types (RFC 8949, section 3.1).
+const NUMBER: u8 = 0;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+const ARRAY: u8 = 4;
+const MAP: u8 = 5;
+const FALSE: u8 = 0xf4;
+const TRUE: u8 = 0xf5;
+
+/// The head of an item, in its shortest form.
+fn head(major: u8, argument: u64, out: &mut impl Sink) {
+    let major = major << 5;
+    let [.., b3, b2, b1, b0] = argument.to_be_bytes();
+    match argument {
+        0..24 => out.put(&[major | b0]),
+        24..0x100 => out.put(&[major | 24, b0]),
+        0x100..0x1_0000 => out.put(&[major | 25, b1, b0]),
+        0x1_0000..0x1_0000_0000 => out.put(&[major | 26, b3, b2, b1, b0]),
+        _ => {
+            out.put(&[major | 27]);
+            out.put(&argument.to_be_bytes());
+        }
+    }
+}
+
+fn string(major: u8, bytes: &[u8], out: &mut impl Sink) {
+    head(major, bytes.len() as u64, out);
+    out.put(bytes);
+}
 
 impl Value<'_> {
-    fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
+    fn write(&self, out: &mut impl Sink) {
         match self {
-            Self::Kind(_, number) => out.u8(*number)?,
-            Self::Number(number) => out.u64(*number)?,
-            Self::Flag(flag) => out.bool(*flag)?,
-            Self::Text(text) => out.str(text)?,
-            Self::Bytes(bytes) => out.bytes(bytes)?,
-            Self::Record(record) => return record.write(out),
+            Self::Kind(_, number) => head(NUMBER, u64::from(*number), out),
+            Self::Number(number) => head(NUMBER, *number, out),
+            Self::Flag(flag) => out.put(&[if *flag { TRUE } else { FALSE }]),
+            Self::Text(text) => string(TEXT, text.as_bytes(), out),
+            Self::Bytes(bytes) => string(BYTES, bytes, out),
+            Self::Record(record) => record.write(out),
             Self::List(records) => {
-                out.array(records.len() as u64)?;
-                return records.iter().try_for_each(|record| record.write(out));
+                head(ARRAY, records.len() as u64, out);
+                records.iter().for_each(|record| record.write(out));
             }
-        };
-        Ok(())
+        }
     }
 }
 

@@ -23,7 +23,8 @@ impl Codec for ServerFrame {
     }
 
     fn decode(message: &Message) -> Result<(Self, Encoding), DecodeError> {
-        let (fields, encoding) = Fields::of(message)?;
+        let mut fields = Fields::default();
+        let encoding = fields.fill(message)?;
         let kind =
             fields.kind(ServerKind::NAMES, ServerKind::from_name, ServerKind::from_number)?;
         Ok((read(kind, &fields, message)?, encoding))
