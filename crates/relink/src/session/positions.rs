@@ -33,8 +33,8 @@ pub(crate) enum Arrival {
 pub(crate) struct Inbox {
     tracks: BTreeMap<Stream, Track>,
     untaken: VecDeque<Run>,
-    /// A track has messages that are in no run.
-    is_crowded: bool,
+    /// The tracks that have messages in no run, by the number of the last of these among all.
+    crowded: BTreeMap<u64, Stream>,
     /// The number of messages of all kinds that were delivered to the application.
     told: u64,
     /// The number of those that it has taken.
@@ -108,12 +108,20 @@ impl Inbox {
 
     /// Continues where another process stopped, once the peer has agreed.
     pub(crate) fn start(&mut self, stream: Stream, position: Position, open: bool) {
-        self.tracks
-            .insert(stream, Track { received: position, taken: position, open, crowded: None });
+        let track = Track { received: position, taken: position, open, crowded: None };
+        let before = self.tracks.insert(stream, track);
+        self.leave_crowd(before);
     }
 
     pub(crate) fn forget(&mut self, stream: &Stream) {
-        self.tracks.remove(stream);
+        let before = self.tracks.remove(stream);
+        self.leave_crowd(before);
+    }
+
+    fn leave_crowd(&mut self, track: Option<Track>) {
+        if let Some((told, _)) = track.and_then(|track| track.crowded) {
+            self.crowded.remove(&told);
+        }
     }
 
     /// Records a publication that arrived.
@@ -152,10 +160,11 @@ impl Inbox {
                 self.untaken.push_back(run);
             }
             _ => {
-                self.is_crowded = true;
-                if let Some(track) = self.tracks.get_mut(stream) {
-                    track.crowded = Some(last);
+                let Some(track) = self.tracks.get_mut(stream) else { return };
+                if let Some((before, _)) = track.crowded.replace(last) {
+                    self.crowded.remove(&before);
                 }
+                self.crowded.insert(self.told, stream.clone());
             }
         }
     }
@@ -188,20 +197,11 @@ impl Inbox {
             }
             self.untaken.pop_front();
         }
-        if self.is_crowded {
-            self.take_crowded();
-        }
-    }
-
-    fn take_crowded(&mut self) {
-        self.is_crowded = false;
-        for track in self.tracks.values_mut() {
-            let Some((told, offset)) = track.crowded else { continue };
-            if told <= self.taken {
-                track.crowded = None;
+        while let Some(entry) = self.crowded.first_entry().filter(|it| *it.key() <= self.taken) {
+            let stream = entry.remove();
+            let Some(track) = self.tracks.get_mut(&stream) else { continue };
+            if let Some((_, offset)) = track.crowded.take() {
                 track.taken.offset = track.taken.offset.max(offset);
-            } else {
-                self.is_crowded = true;
             }
         }
     }
@@ -299,7 +299,23 @@ mod tests {
         assert_eq!(inbox.position(&streams[1]), Some(half), "never ahead of the application");
         inbox.take(1);
         assert_eq!(inbox.position(&streams[1]), Some(Position::new(7, last)));
-        assert!(!inbox.is_crowded && inbox.untaken.is_empty());
+        assert!(inbox.crowded.is_empty() && inbox.untaken.is_empty());
+    }
+
+    #[test]
+    fn a_stream_that_starts_over_leaves_nothing_of_its_crowd() {
+        let (mut inbox, news) = inbox();
+        assert!(inbox.go_on(None, AT_5, true));
+        for offset in 6..=6 + MAX_RUNS as u64 {
+            inbox.tell_of(&None, Position::new(7, offset));
+            inbox.tell_of(&news, Position::new(7, offset));
+        }
+        assert_eq!(inbox.crowded.len(), 2, "one entry for each stream");
+        inbox.start(news.clone(), Position::new(8, 1), true);
+        inbox.forget(&None);
+        assert!(inbox.crowded.is_empty());
+        inbox.take(u64::MAX);
+        assert_eq!(inbox.position(&news), Some(Position::new(8, 1)), "of the new epoch");
     }
 
     #[test]
