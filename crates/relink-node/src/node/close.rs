@@ -165,9 +165,7 @@ impl<R: Rng> Node<R> {
     /// All sessions of a user are over: here at once, whatever the store does; at other nodes by
     /// its event ([`StoreEvent::Ended`](crate::StoreEvent::Ended)).
     pub(super) fn kick(&mut self, user: String, frame: CloseFrame) {
-        let theirs =
-            self.cx.connections.iter().filter(|(_, it)| it.user.as_deref() == Some(&*user));
-        let connections: Vec<ConnectionId> = theirs.map(|(id, _)| id).collect();
+        let connections = self.cx.connections.of_user(&user);
         for session in self.sessions.kick(user, frame.clone(), &mut self.cx) {
             self.end_session(&session, &frame);
         }

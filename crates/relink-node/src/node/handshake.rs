@@ -34,7 +34,6 @@ impl<R: Rng> Node<R> {
 
     pub(super) fn arrived(&mut self, id: ConnectionId, message: &Message) {
         self.cx.connections.heard(id);
-        self.cx.connections.is_whole(id);
         if self.cx.connections.is_excessive(id) {
             let reason = "client is not reading responses";
             return self.close(id, CloseFrame::new(CloseCode::POLICY_VIOLATION, reason));
@@ -132,7 +131,7 @@ impl<R: Rng> Node<R> {
             let over = self.cx.connections.renewed(id);
             return self.close_if(id, over);
         }
-        connection.user = Some(user.into());
+        self.cx.connections.set_user(id, user.into());
         self.enter(id);
     }
 
@@ -156,7 +155,7 @@ impl<R: Rng> Node<R> {
         let replaces =
             known.is_some_and(|intake| intake.connection.is_some() && intake.user == user);
         let is_ending = known.is_some_and(|intake| intake.ending);
-        let present = self.cx.connections.of_user(&user).saturating_sub(u32::from(replaces));
+        let present = self.cx.connections.counted(&user).saturating_sub(u32::from(replaces));
         if self.cx.config.per_user.is_some_and(|most| present >= most) {
             return self.close_full(id, Full::User);
         }

@@ -54,9 +54,8 @@ impl<R: Rng> Node<R> {
         match self.sessions.drive(session, &mut self.cx) {
             Some((id, true)) => self.close_if_done(id),
             Some((id, false)) => self.gap(id, "there is room again for what was passed over"),
-            None => {}
+            None => self.sessions.end_if_over(session, &mut self.cx),
         }
-        self.sessions.end_if_over(session, &mut self.cx);
     }
 
     pub(super) fn handled(&mut self, delivery: DeliveryId, result: Outcome) {

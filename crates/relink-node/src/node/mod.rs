@@ -5,11 +5,11 @@ mod config;
 mod connections;
 mod context;
 mod drain;
+mod groups;
 mod handshake;
 mod input_action;
 mod members;
 mod messages;
-mod owed;
 mod responses;
 mod sessions;
 mod shared_frame;
@@ -227,14 +227,12 @@ impl<R: Rng> Node<R> {
         self.cx.connections.len()
     }
 
-    /// The counters so far, and the current numbers. Adds up the queues of all connections.
+    /// The counters so far, and the current numbers.
     #[must_use]
     pub fn stats(&self) -> NodeStats {
-        let waiting: usize =
-            self.cx.connections.iter().map(|(_, connection)| connection.out.bytes()).sum();
         NodeStats {
             connections: self.cx.connections.len() as u64,
-            outbound_bytes: waiting as u64,
+            outbound_bytes: self.cx.connections.bytes() as u64,
             ..self.cx.stats
         }
     }

@@ -1,13 +1,13 @@
 //! Reading channels: one sequence without a gap, whatever happens to store events, sockets and the
 //! store.
 
-use relink::{Message, Position};
+use relink::{CloseCode, Instant, Message, Position};
 use relink_node::StoreEvent;
 use relink_node::{HistoryConfig, NodeConfig, NodeInput, Publication, StoreRequest, Stream};
 use relink_sim::cluster::TaskKind;
 use relink_v1::ServerFrame;
 
-use crate::support::{Short, lobby, millis, nodes, nodes_with, secs, top};
+use crate::support::{Cluster, Short, lobby, millis, nodes, nodes_with, secs, top};
 
 fn offsets(frames: &[ServerFrame]) -> Vec<u64> {
     let offset = |frame: &ServerFrame| match frame {
@@ -214,6 +214,35 @@ fn a_publication_is_encoded_once_for_all_its_readers() {
         ids.iter().map(|id| cluster.node_mut(0).poll_transmit(*id).expect("a message")).collect();
     let place = messages[0].as_bytes().as_ptr();
     assert!(messages.iter().all(|message| message.as_bytes().as_ptr() == place), "the same bytes");
+}
+
+#[test]
+fn the_bytes_that_wait_are_those_of_all_queues() {
+    let mut cluster = nodes(1);
+    let ids: Vec<_> = (0..3).map(|_| cluster.join(0, "ada").0).collect();
+    for id in &ids {
+        cluster.subscribe(*id, &lobby(), None);
+        cluster.take(*id);
+        cluster.peer_mut(*id).reads = false;
+    }
+    let waiting = |cluster: &Cluster| cluster.node(0).stats().outbound_bytes;
+    assert_eq!(waiting(&cluster), 0);
+    cluster.announce(0, "first");
+    cluster.announce(0, "second");
+    let all = waiting(&cluster);
+    let mut taken = 0;
+    while let Some(message) = cluster.node_mut(0).poll_transmit(ids[0]) {
+        taken += message.len() as u64;
+    }
+    assert_eq!((taken * 3, waiting(&cluster)), (all, taken * 2));
+    // What waits for a connection that is closed is not counted, written or not.
+    cluster.hang_up(ids[1], 1006);
+    assert_eq!(waiting(&cluster), taken);
+    cluster.node_mut(0).handle(
+        NodeInput::Kick { user: "ada".into(), frame: CloseCode::ACCOUNT_SUSPENDED.into() },
+        Instant::ORIGIN,
+    );
+    assert_eq!(waiting(&cluster), 0);
 }
 
 #[test]

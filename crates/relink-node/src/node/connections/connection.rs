@@ -108,10 +108,10 @@ impl Subscription {
 }
 
 impl Connection {
-    pub(crate) fn new(user: Option<Arc<str>>) -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             stage: Stage::Silent,
-            user,
+            user: None,
             session: None,
             channels: Vec::new(),
             out: Outbound::new(),

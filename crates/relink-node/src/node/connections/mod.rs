@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::Liveness;
+use crate::node::groups::Groups;
 use crate::node::input_action::AuthorizationId;
 use crate::node::shared_frame::Encoded;
 use crate::node::{ConnectionId, NodeAction, NodeConfig};
@@ -33,8 +34,11 @@ pub(crate) struct Connections {
     all: BTreeMap<ConnectionId, Box<Connection>>,
     /// The remaining output of closed connections.
     leaving: BTreeMap<ConnectionId, VecDeque<Message>>,
-    /// The number of connections of each user.
-    users: BTreeMap<Arc<str>, u32>,
+    /// The connections of each user that is known, and how many of them count for its limit.
+    users: Groups<Arc<str>, ConnectionId>,
+    counted: BTreeMap<Arc<str>, u32>,
+    /// The bytes that wait for all sockets.
+    bytes: usize,
     liveness: Liveness<ConnectionId>,
     /// Timers by time. One that is no longer needed does nothing.
     timers: BTreeMap<(Instant, u64), (ConnectionId, Timer)>,
@@ -75,7 +79,9 @@ impl Connections {
             now: Instant::ORIGIN,
             all: BTreeMap::new(),
             leaving: BTreeMap::new(),
-            users: BTreeMap::new(),
+            users: Groups::new(),
+            counted: BTreeMap::new(),
+            bytes: 0,
             liveness: Liveness::new(config.liveness),
             timers: BTreeMap::new(),
             last_timer: 0,
@@ -97,6 +103,11 @@ impl Connections {
         self.all.len()
     }
 
+    /// The bytes that wait for all sockets.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionId, &Connection)> {
         self.all.iter().map(|(id, connection)| (*id, &**connection))
     }
@@ -107,9 +118,18 @@ impl Connections {
     pub(crate) fn open(&mut self, id: ConnectionId, user: Option<Arc<str>>) -> bool {
         let is_new = !self.all.contains_key(&id) && !self.leaving.contains_key(&id);
         if is_new {
-            self.all.insert(id, Box::new(Connection::new(user)));
+            self.all.insert(id, Box::new(Connection::new()));
+            user.into_iter().for_each(|user| self.set_user(id, user));
         }
         is_new
+    }
+
+    /// The connection's user is known now.
+    pub(crate) fn set_user(&mut self, id: ConnectionId, user: Arc<str>) {
+        if let Some(connection) = self.all.get_mut(&id) {
+            self.users.insert(&user, id);
+            connection.user = Some(user);
+        }
     }
 
     /// The client was welcomed.
@@ -126,11 +146,15 @@ impl Connections {
     pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
         let connection = *self.all.remove(&id)?;
         self.liveness.forget(&id);
+        self.bytes = self.bytes.saturating_sub(connection.out.bytes());
+        if let Some(user) = &connection.user {
+            self.users.remove(user, &id);
+        }
         if let Some(user) = connection.user.as_ref().filter(|_| connection.counted) {
-            if let Some(users) = self.users.get_mut(user) {
-                *users = users.saturating_sub(1);
-                if *users == 0 {
-                    self.users.remove(user);
+            if let Some(counted) = self.counted.get_mut(user) {
+                *counted = counted.saturating_sub(1);
+                if *counted == 0 {
+                    self.counted.remove(user);
                 }
             }
         }
@@ -147,9 +171,14 @@ impl Connections {
         self.leaving.remove(&id);
     }
 
-    /// The number of connections of a user.
-    pub(crate) fn of_user(&self, user: &str) -> u32 {
-        self.users.get(user).copied().unwrap_or(0)
+    /// All connections of a user.
+    pub(crate) fn of_user(&self, user: &str) -> Vec<ConnectionId> {
+        self.users.all(user)
+    }
+
+    /// The number of a user's connections that [count](Self::count).
+    pub(crate) fn counted(&self, user: &str) -> u32 {
+        self.counted.get(user).copied().unwrap_or(0)
     }
 
     /// Counts this connection for its user.
@@ -157,8 +186,8 @@ impl Connections {
         let Some(connection) = self.all.get_mut(&id) else { return };
         let Some(user) = connection.user.clone() else { return };
         connection.counted = true;
-        let users = self.users.entry(user).or_default();
-        *users = users.saturating_add(1);
+        let counted = self.counted.entry(user).or_default();
+        *counted = counted.saturating_add(1);
     }
 
     /// Takes the session from a connection before its welcome.
@@ -181,6 +210,7 @@ impl Connections {
     /// Queues a message.
     pub(crate) fn send(&mut self, id: ConnectionId, message: Message) {
         let Some(connection) = self.all.get_mut(&id) else { return };
+        self.bytes = self.bytes.saturating_add(message.len());
         connection.out.push(message);
         connection.ready(id, &mut self.actions);
     }
@@ -191,8 +221,14 @@ impl Connections {
         if connection.out.bytes() > self.config.max_outbound_bytes {
             return Offered::Full;
         }
+        let before = connection.out.bytes();
         let is_withheld = connection.out.offer(frame);
+        let after = connection.out.bytes();
         connection.ready(id, &mut self.actions);
+        self.bytes = self.bytes.saturating_add(after).saturating_sub(before);
+        if after > self.config.max_outbound_bytes {
+            self.review_reading(id);
+        }
         Offered::Queued { is_withheld }
     }
 
@@ -229,13 +265,15 @@ impl Connections {
         let connection = self.all.get_mut(&id).filter(|connection| connection.is_live())?;
         let before = connection.out.bytes();
         let message = connection.out.pop();
+        let after = connection.out.bytes();
+        self.bytes = self.bytes.saturating_add(after).saturating_sub(before);
         connection.out.told = message.is_some();
         if message.is_some() && connection.reading.paused {
             // This peer is not read, so a successful write counts as a sign of life.
             self.liveness.heard(&id, self.now);
         }
         let half = self.config.max_outbound_bytes / 2;
-        Some((message, before > half && connection.out.bytes() <= half))
+        Some((message, before > half && after <= half))
     }
 
     pub(crate) fn poll_action(&mut self) -> Option<NodeAction> {

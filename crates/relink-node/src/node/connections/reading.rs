@@ -154,12 +154,13 @@ impl Connections {
         }
     }
 
-    /// Counts a message. Returns true if it is one too many while answers to others wait: a driver
-    /// that stops reading has only a few left.
+    /// Counts a message, which is whole now. Returns true if it is one too many while answers to
+    /// others wait: a driver that stops reading has only a few left.
     pub(crate) fn is_excessive(&mut self, id: ConnectionId) -> bool {
         let Some(connection) = self.all.get_mut(&id) else { return false };
         let is_full = connection.out.bytes() > self.config.max_outbound_bytes;
         let reading = &mut connection.reading;
+        reading.arriving = None;
         reading.excess = if is_full { reading.excess.saturating_add(1) } else { 0 };
         reading.excess > MOST_EXCESS
     }
@@ -203,12 +204,6 @@ impl Connections {
         let Some(connection) = self.all.get_mut(&id) else { return };
         connection.reading.arriving.get_or_insert(self.now);
         self.look_later(id);
-    }
-
-    pub(crate) fn is_whole(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.get_mut(id) {
-            connection.reading.arriving = None;
-        }
     }
 
     /// The time without reading does not count: the timeout of an incomplete message starts over.

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use crate::StoreRequest;
 use crate::node::connections::Offered;
 use crate::node::context::Context;
-use crate::node::owed::Owed;
+use crate::node::groups::Groups;
 use crate::node::shared_frame::Encoded;
 use crate::node::store_requests::Asker;
 use crate::node::{ConnectionId, NodeConfig, StoreRequestId};
@@ -31,9 +31,9 @@ pub(crate) struct Members {
     rooms: BTreeMap<Channel, Room>,
     stays: Stays,
     /// The channels whose list each connection is being sent.
-    listing: Owed<Channel>,
+    listing: Groups<ConnectionId, Channel>,
     /// The channels whose list it is sent anew when its socket has room.
-    stale: Owed<Channel>,
+    stale: Groups<ConnectionId, Channel>,
 }
 
 #[derive(Debug, Default)]
@@ -80,8 +80,8 @@ impl Members {
         Self {
             rooms: BTreeMap::new(),
             stays: Stays::new(config.member_grace),
-            listing: Owed::new(),
-            stale: Owed::new(),
+            listing: Groups::new(),
+            stale: Groups::new(),
         }
     }
 
@@ -148,7 +148,7 @@ impl Members {
         let room = self.rooms.get_mut(channel);
         let seat = room.and_then(|room| room.seats.remove(&id));
         if seat.is_some() {
-            self.stale.remove(id, channel);
+            self.stale.remove(&id, channel);
             self.stop_listing(id, channel);
         }
         let lease = seat.map(|seat| seat.lease).or(before);
@@ -204,14 +204,14 @@ impl Members {
         seat.view = view;
         if is_listing {
             room.list.listing.insert(id);
-            self.listing.insert(id, channel);
+            self.listing.insert(&id, channel.clone());
         } else {
             self.stop_listing(id, channel);
         }
         if is_stale {
-            self.stale.insert(id, channel);
+            self.stale.insert(&id, channel.clone());
         } else {
-            self.stale.remove(id, channel);
+            self.stale.remove(&id, channel);
         }
     }
 
@@ -264,7 +264,7 @@ impl Members {
 
     /// No more of this list.
     fn stop_listing(&mut self, id: ConnectionId, channel: &Channel) {
-        self.listing.remove(id, channel);
+        self.listing.remove(&id, channel);
         if let Some(room) = self.rooms.get_mut(channel) {
             room.list.listing.remove(&id);
         }
@@ -285,7 +285,7 @@ impl Members {
     pub(crate) fn list_on(&mut self, id: ConnectionId, cx: &mut Context) {
         // A list takes no more room than one page, however slow its reader is.
         let room = PAGE_BYTES.min(cx.config.max_outbound_bytes / 2);
-        while let Some(channel) = self.listing.first(id) {
+        while let Some(channel) = self.listing.first(&id) {
             let queued = cx.connections.queued(id).filter(|(queued, _)| *queued <= room);
             let Some((_, encoding)) = queued else { return };
             let Some(room) = self.rooms.get_mut(&channel) else { return };
@@ -315,9 +315,8 @@ impl Members {
         for (id, seat) in &room.seats {
             let is_told = matches!(seat.view, View::Current | View::Listing { .. });
             match is_told.then(|| cx.connections.offer(*id, &mut frame)) {
-                Some(Offered::Queued { .. }) => cx.connections.review_reading(*id),
                 Some(Offered::Full) => missed.push((*id, seat.view.clone())),
-                Some(Offered::Gone) | None => {}
+                Some(Offered::Queued { .. } | Offered::Gone) | None => {}
             }
         }
         for (id, view) in missed {
@@ -331,7 +330,7 @@ impl Members {
 
     /// The socket has room again: if changes were left out, the list is sent anew.
     pub(crate) fn resume(&mut self, id: ConnectionId, cx: &mut Context) {
-        for channel in self.stale.all(id) {
+        for channel in self.stale.all(&id) {
             self.show(BTreeSet::from([id]), &channel, cx);
         }
     }

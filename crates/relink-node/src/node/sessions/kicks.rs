@@ -26,8 +26,7 @@ impl Sessions {
         frame: CloseFrame,
         cx: &mut Context,
     ) -> Vec<SessionId> {
-        let theirs = self.all.iter().filter(|(_, intake)| *intake.user == *user);
-        let sessions = theirs.map(|(session, _)| session.clone()).collect();
+        let sessions = self.users.all(&*user);
         // Earlier requests come before the end, and no later request concerns these sessions.
         let end = StoreRequest::EndUser { user: user.clone(), ago: Duration::ZERO, frame };
         let request = cx.ask(Asker::Node, end);

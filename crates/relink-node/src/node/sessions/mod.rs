@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use crate::node::connections::Load;
 use crate::node::context::Context;
+use crate::node::groups::Groups;
 use crate::node::store_requests::Asker;
 use crate::node::{ConnectionId, DeliveryId, NodeAction, StoreRequestId};
 use crate::{Full, StoreRequest};
@@ -27,6 +28,8 @@ use kicks::Kick;
 #[derive(Debug)]
 pub(crate) struct Sessions {
     all: BTreeMap<SessionId, Box<Intake>>,
+    /// The sessions of each user.
+    users: Groups<Arc<str>, SessionId>,
     /// The deliveries in the application.
     deliveries: BTreeMap<DeliveryId, SessionId>,
     last_delivery: u64,
@@ -46,6 +49,7 @@ impl Sessions {
     pub(crate) const fn new() -> Self {
         Self {
             all: BTreeMap::new(),
+            users: Groups::new(),
             deliveries: BTreeMap::new(),
             last_delivery: 0,
             kicks: BTreeMap::new(),
@@ -79,6 +83,7 @@ impl Sessions {
         generation: u64,
         cx: &Context,
     ) {
+        self.users.insert(&user, session.clone());
         self.all.insert(session, Box::new(Intake::new(user, generation, 0, cx.now)));
     }
 
@@ -93,6 +98,7 @@ impl Sessions {
         received: u64,
         cx: &mut Context,
     ) {
+        self.users.insert(&user, session.clone());
         let new = || Box::new(Intake::new(user, generation, received, cx.now));
         let intake = self.all.entry(session.clone()).or_insert_with(new);
         let before = intake.unhandled();
@@ -150,6 +156,7 @@ impl Sessions {
     /// What was taken in is dropped.
     pub(crate) fn forget(&mut self, session: &SessionId, cx: &mut Context) {
         let Some(intake) = self.all.remove(session) else { return };
+        self.users.remove(&intake.user, session);
         cx.count_unhandled(intake.unhandled(), 0);
         if let Some(handling) = intake.handling() {
             self.deliveries.remove(&handling);

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use crate::node::connections::Offered;
 use crate::node::context::Context;
-use crate::node::owed::Owed;
+use crate::node::groups::Groups;
 use crate::node::shared_frame::Page;
 use crate::node::store_requests::Asker;
 use crate::node::{ConnectionId, NodeAction, StoreRequestId};
@@ -28,7 +28,7 @@ pub(crate) struct Streams {
     watched: BTreeMap<Stream, Watched>,
     lookups: BTreeMap<(Stream, Option<Position>), Lookup>,
     /// The streams that each connection gets no more of until its socket has room.
-    paused: Owed<Stream>,
+    paused: Groups<ConnectionId, Stream>,
 }
 
 /// The place of one connection in one stream.
@@ -105,7 +105,7 @@ impl Watched {
 
 impl Streams {
     pub(crate) const fn new() -> Self {
-        Self { watched: BTreeMap::new(), lookups: BTreeMap::new(), paused: Owed::new() }
+        Self { watched: BTreeMap::new(), lookups: BTreeMap::new(), paused: Groups::new() }
     }
 
     pub(crate) fn is_watched(&self, stream: &Stream) -> bool {
@@ -182,9 +182,9 @@ impl Streams {
         let Some(follow) = watched.readers.get_mut(&id) else { return };
         *follow = to;
         if matches!(to, Follow::Paused(_)) {
-            self.paused.insert(id, stream);
+            self.paused.insert(&id, stream.clone());
         } else {
-            self.paused.remove(id, stream);
+            self.paused.remove(&id, stream);
         }
     }
 
@@ -194,7 +194,7 @@ impl Streams {
 
     /// The socket has room again: paused streams continue from the store.
     pub(crate) fn resume(&mut self, id: ConnectionId, cx: &mut Context) {
-        for stream in self.paused.all(id) {
+        for stream in self.paused.all(&id) {
             if let Some(Follow::Paused(at)) = self.follow(id, &stream) {
                 self.look_up(id, &stream, Some(at), Greet::Silent, cx);
             }
@@ -218,16 +218,23 @@ impl Streams {
             watched.heard = Some((news, cx.requests.next_id()));
         }
         let mut page = Page::new(stream, vec![publication]);
-        for (id, at) in watched.live() {
+        let mut behind = Vec::new();
+        for (id, follow) in &mut watched.readers {
+            let Follow::Live(at) = *follow else { continue };
             if at.epoch == epoch && news.offset <= at.offset {
                 continue;
             }
-            if at.epoch == epoch && Some(news.offset) == at.offset.checked_add(1) {
-                let follow = send_page(id, at, &mut page, cx);
-                self.set_follow(id, stream, follow);
-            } else {
-                self.look_up(id, stream, Some(at), Greet::Silent, cx);
+            if at.epoch != epoch || Some(news.offset) != at.offset.checked_add(1) {
+                behind.push((*id, at));
+                continue;
             }
+            *follow = send_page(*id, at, &mut page, cx);
+            if matches!(follow, Follow::Paused(_)) {
+                self.paused.insert(id, stream.clone());
+            }
+        }
+        for (id, at) in behind {
+            self.look_up(id, stream, Some(at), Greet::Silent, cx);
         }
     }
 
@@ -301,6 +308,5 @@ fn send_page(id: ConnectionId, after: Position, page: &mut Page, cx: &mut Contex
             Offered::Gone => break,
         }
     }
-    cx.connections.review_reading(id);
     if is_full { Follow::Paused(at) } else { Follow::Live(at) }
 }
