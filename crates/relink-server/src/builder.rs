@@ -98,7 +98,9 @@ impl ServerBuilder {
     }
 
     /// Handles a message: its effects are collected in the [`Context`]. An error rejects the
-    /// message, as does a panic. The messages of one session are handled one at a time, in order.
+    /// message, as does a panic. The messages of one session are handled one at a time, in order. A
+    /// handler begins in the task of the connection and goes on in a task of its own if it waits:
+    /// what computes for long belongs into tokio's `spawn_blocking`.
     ///
     /// Without it, messages are published to the channel that they name, for any user, and those
     /// that name none are rejected with [`NOT_HANDLED`](Problem::NOT_HANDLED).

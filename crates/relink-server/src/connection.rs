@@ -1,6 +1,7 @@
 //! One connection in its task: reads and writes alternate, so that neither blocks the other.
 
 use std::{
+    collections::VecDeque,
     io,
     mem::MaybeUninit,
     pin::Pin,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use relink::session::Frame;
-use relink::{CloseCode, CloseFrame, Failure};
+use relink::{CloseCode, CloseFrame, Failure, Message};
 use relink_driver::{Wire, WireError, WireEvent};
 use relink_node::{ConnectionId, NodeInput};
 use tokio::{
@@ -28,7 +29,8 @@ use crate::{
 const BUFFER: usize = 4 * 1024;
 /// What is read at once while more than a buffer comes.
 const BULK: usize = 16 * 1024;
-/// The maximum number of messages that are read before something is written, and the task yields.
+/// The maximum number of messages that are passed on at once; after as many, something is written
+/// and the task yields.
 const TURN: usize = 32;
 /// The maximum number of unwritten pongs; beyond it, nothing is read until they are written.
 const PONGS: usize = TURN;
@@ -56,6 +58,8 @@ pub(crate) async fn run(
         has_read: !already_read.is_empty(),
         has_written: false,
         heard: false,
+        arrived: VecDeque::new(),
+        end: None,
         stuck: Stuck::No,
     };
     let end = std::future::poll_fn(|cx| connection.poll(cx)).await;
@@ -99,8 +103,12 @@ struct Connection<IO> {
     has_read: bool,
     /// Whether bytes were written since the last call.
     has_written: bool,
-    /// Whether a message was read in this turn.
+    /// Whether a message was passed on in this turn.
     heard: bool,
+    /// Messages that the node did not read yet, all from one read of the socket.
+    arrived: VecDeque<Message>,
+    /// What follows them, if it is the end.
+    end: Option<End>,
     stuck: Stuck,
 }
 
@@ -147,13 +155,22 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Step {
-        for _ in 0..TURN {
+        let mut passed = 0;
+        while passed < TURN {
             if let Some(frame) = self.mailbox.take_close() {
                 return Err(End::Told(frame));
             }
             let owes = self.pongs >= PONGS;
-            let may_read = !owes && self.seat.hub.may_read(self.seat.id);
-            let read = if may_read { self.read(cx)? } else { Poll::Pending };
+            let waiting = self.arrived.len();
+            let may_read = !owes && self.seat.hub.receive(self.seat.id, &mut self.arrived);
+            self.heard |= self.arrived.len() < waiting;
+            passed += waiting.max(1);
+            if may_read {
+                if let Some(end) = self.end.take() {
+                    return Err(end);
+                }
+            }
+            let read = if may_read { self.read(cx) } else { Poll::Pending };
             if read.is_pending() {
                 // What was read may have been answered already.
                 if let Poll::Ready(written) = self.write(cx) {
@@ -172,32 +189,45 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         }
     }
 
-    /// Reads one message.
-    fn read(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
-        let frame = loop {
-            match self.wire.poll_event().map_err(what_is_wrong)? {
-                Some(WireEvent::Frame(frame)) => break frame,
-                Some(_) => {}
-                None => match self.fill(cx) {
-                    Poll::Pending => return Ok(Poll::Pending),
-                    Poll::Ready(Ok(_)) => {}
-                    Poll::Ready(Err(_)) => return Err(End::Lost),
+    /// Reads the next messages that are there, or the end.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = 0;
+        while self.arrived.len() < TURN && bytes < BULK && self.pongs < PONGS {
+            match self.wire.poll_event() {
+                // Compressed, many large messages come in a few bytes.
+                Ok(Some(WireEvent::Frame(frame))) => bytes += self.arrive(frame),
+                Ok(Some(_)) => {}
+                Ok(None) if !self.arrived.is_empty() => break,
+                Ok(None) => match ready!(self.fill(cx)) {
+                    Ok(_) => {}
+                    Err(_) => self.end = Some(End::Lost),
                 },
+                Err(error) => self.end = Some(what_is_wrong(error)),
             }
-        };
-        let Seat { hub, id, .. } = &self.seat;
-        self.heard = true;
+            if self.end.is_some() {
+                break;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Returns the bytes of a message.
+    fn arrive(&mut self, frame: Frame) -> usize {
         match frame {
-            Frame::Message(message) => _ = hub.receive(*id, message),
+            Frame::Message(message) => {
+                let bytes = message.len();
+                self.arrived.push_back(message);
+                return bytes;
+            }
             Frame::Ping(_) => {
                 // The wire has the pong ready.
                 self.pongs += 1;
-                hub.drive(NodeInput::Alive { id: *id });
+                self.has_read = true;
             }
-            Frame::Pong(_) => hub.drive(NodeInput::Alive { id: *id }),
-            Frame::Close(frame) => return Err(End::Closed(frame.code)),
+            Frame::Pong(_) => self.has_read = true,
+            Frame::Close(frame) => self.end = Some(End::Closed(frame.code)),
         }
-        Ok(Poll::Ready(()))
+        0
     }
 
     /// Reads from the socket into the wire; zero is the end.
@@ -246,13 +276,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     }
 
     fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let mut may_have_more = true;
         loop {
             // What the socket has no room for stays at the node, which bounds it.
-            if self.wire.outgoing().is_empty() {
-                while self.wire.outgoing().len() < BUFFER {
-                    let Some(message) = self.seat.hub.transmit(self.seat.id) else { break };
-                    self.wire.send(Frame::Message(message));
-                }
+            if self.wire.outgoing().is_empty() && may_have_more {
+                may_have_more = self.take_messages();
             }
             let bytes = self.wire.outgoing();
             if bytes.is_empty() {
@@ -272,10 +300,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         Poll::Ready(Ok(()))
     }
 
+    /// Takes messages from the node, as many as are written at once. Returns true if there may be
+    /// more.
+    fn take_messages(&mut self) -> bool {
+        let messages = self.seat.hub.transmit(self.seat.id, BUFFER);
+        let bytes: usize = messages.iter().map(Message::len).sum();
+        messages.into_iter().for_each(|message| self.wire.send(Frame::Message(message)));
+        bytes >= BUFFER
+    }
+
     /// Closes the connection gracefully, bounded by `farewell`.
     async fn leave(mut self, end: End) {
         let farewell = self.seat.hub.config.farewell;
-        let waits = matches!(end, End::Told(_));
+        let waits = matches!(end, End::Told(_)) && self.end.is_none();
         let frame = match end {
             End::Lost => return,
             End::Closed(code) => {
@@ -286,8 +323,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         };
         let goodbye = async {
             if let Some(frame) = frame {
-                while let Some(message) = self.seat.hub.transmit(self.seat.id) {
-                    self.wire.send(Frame::Message(message));
+                while self.take_messages() {
                     self.flush().await?;
                 }
                 let code = frame.code;

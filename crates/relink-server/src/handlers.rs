@@ -15,8 +15,8 @@ type Identified = Result<Option<User>, StatusCode>;
 type Wanted = (User, Channel, Option<Secret>);
 type Ask<A, T> = Arc<dyn Fn(A) -> BoxFuture<'static, T> + Send + Sync>;
 
-/// The application's functions. A panic in one is caught. Those of the handshake run in the task of
-/// their connection, the others each in their own task.
+/// The application's functions. A panic in one is caught. They begin in the task of their
+/// connection; after the handshake, one that waits goes on in a task of its own.
 #[derive(Clone)]
 pub(crate) struct Handlers {
     pub(crate) request: Option<Ask<Request<()>, Identified>>,

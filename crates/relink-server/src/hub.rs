@@ -4,16 +4,20 @@ mod mailbox;
 mod store_task;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use futures_util::FutureExt;
 use rand::rngs::StdRng;
 use relink::{CloseCode, Instant, Message};
-use relink_node::{ConnectionId, Node, NodeAction, NodeEvent, NodeInput, NodeStats};
+use relink_node::{
+    ConnectionId, Node, NodeAction, NodeEvent, NodeInput, NodeStats, StoreRequest, StoreRequestId,
+};
 use tokio::{
     runtime::Handle,
     sync::{Notify, broadcast, mpsc::UnboundedSender, watch},
@@ -27,11 +31,10 @@ use crate::{
     config::ServerConfig,
     context::Context,
     handlers::Handlers,
-    history::{History, news},
+    history::{History, Watch, news},
     user::User,
 };
 pub(crate) use mailbox::Mailbox;
-pub(crate) use store_task::StoreTask;
 
 /// The maximum number of events that wait for each receiver.
 const EVENTS: usize = 1024;
@@ -61,12 +64,17 @@ pub(crate) struct Hub {
     clock: Clock,
     /// Wakes the timer when there is an earlier deadline.
     earlier: Arc<Notify>,
-    /// Requests to the store.
-    for_store: UnboundedSender<StoreTask>,
+    history: Arc<dyn History>,
+    watch: Arc<dyn Watch>,
+    /// Requests that the store does not answer at once.
+    for_store: UnboundedSender<(StoreRequestId, StoreRequest)>,
     runtime: Handle,
     next_id: AtomicU64,
     tasks: Mutex<Vec<AbortHandle>>,
 }
+
+/// A call of the application, whose result is an input of the node.
+type Call = Pin<Box<dyn Future<Output = NodeInput> + Send>>;
 
 struct Core {
     node: Node<StdRng>,
@@ -88,6 +96,10 @@ impl Hub {
         let (for_store, inbox) = tokio::sync::mpsc::unbounded_channel();
         let (sender, heard) = news();
         let clock = Clock::new();
+        let watch = {
+            let _runtime = runtime.enter();
+            history.listen(sender)
+        };
         let hub = Arc::new(Self {
             config,
             handlers,
@@ -102,18 +114,20 @@ impl Hub {
             }),
             clock,
             earlier: Arc::default(),
+            history,
+            watch,
             for_store,
             runtime,
             next_id: AtomicU64::new(1),
             tasks: Mutex::default(),
         });
-        let watch = {
-            let _runtime = hub.runtime.enter();
-            history.listen(sender)
-        };
         let tasks = [
             hub.runtime.spawn(keep_time(Arc::downgrade(&hub), Arc::clone(&hub.earlier), hub.clock)),
-            hub.runtime.spawn(store_task::run(Arc::downgrade(&hub), inbox, history, watch)),
+            hub.runtime.spawn(store_task::run(
+                Arc::downgrade(&hub),
+                inbox,
+                Arc::clone(&hub.history),
+            )),
             hub.runtime.spawn(store_task::hear(Arc::downgrade(&hub), heard)),
         ];
         let tasks = tasks.map(|task| task.abort_handle()).into();
@@ -121,33 +135,48 @@ impl Hub {
         hub
     }
 
-    /// Passes one input to the node, and carries out its actions. No code of the application runs
-    /// in here.
+    /// Passes one input to the node.
     pub(crate) fn drive(self: &Arc<Self>, input: NodeInput) {
-        let mut core = self.lock();
-        core.node.handle(input, self.clock.now());
-        self.act(&mut core);
+        self.with(|node, now| node.handle(input, now));
     }
 
-    /// Passes a message from a connection. Returns true if another one may be read.
-    pub(crate) fn receive(self: &Arc<Self>, id: ConnectionId, message: Message) -> bool {
-        let mut core = self.lock();
-        core.node.handle(NodeInput::Message { id, message }, self.clock.now());
-        self.act(&mut core);
-        core.node.may_read(id)
+    /// The same for several at once.
+    pub(crate) fn drive_all(self: &Arc<Self>, inputs: impl IntoIterator<Item = NodeInput>) {
+        self.with(|node, now| inputs.into_iter().for_each(|input| node.handle(input, now)));
     }
 
-    pub(crate) fn may_read(&self, id: ConnectionId) -> bool {
-        self.lock().node.may_read(id)
+    /// Passes messages from a connection, as long as it may be read. Returns true if all are
+    /// passed, and more may be read.
+    pub(crate) fn receive(
+        self: &Arc<Self>,
+        id: ConnectionId,
+        messages: &mut VecDeque<Message>,
+    ) -> bool {
+        if messages.is_empty() {
+            return self.lock().node.may_read(id);
+        }
+        self.with(|node, now| {
+            while node.may_read(id) {
+                let Some(message) = messages.pop_front() else { return true };
+                node.handle(NodeInput::Message { id, message }, now);
+            }
+            false
+        })
     }
 
-    /// The next message to write on a connection whose socket has room.
-    pub(crate) fn transmit(self: &Arc<Self>, id: ConnectionId) -> Option<Message> {
-        let mut core = self.lock();
-        let message = core.node.poll_transmit(id);
+    /// The next messages to write on a connection whose socket has room for so many bytes; the last
+    /// one may be larger.
+    pub(crate) fn transmit(self: &Arc<Self>, id: ConnectionId, room: usize) -> Vec<Message> {
         // Room in a queue may be filled from the store.
-        self.act(&mut core);
-        message
+        self.with(|node, _| {
+            let (mut messages, mut bytes) = (Vec::new(), 0);
+            while bytes < room {
+                let Some(message) = node.poll_transmit(id) else { break };
+                bytes += message.len();
+                messages.push(message);
+            }
+            messages
+        })
     }
 
     /// Registers a connection.
@@ -161,30 +190,59 @@ impl Hub {
         let mut core = self.lock();
         core.mailboxes.insert(id, Arc::clone(&wire));
         core.places.insert(id, place);
+        drop(core);
         let after = user.as_ref().and_then(User::expires_in);
         let user = user.map(|user| user.as_str().to_owned());
-        core.node.handle(NodeInput::Opened { id, user }, self.clock.now());
-        core.node.handle(NodeInput::TokenEnds { id, after }, self.clock.now());
-        self.act(&mut core);
+        self.drive_all([NodeInput::Opened { id, user }, NodeInput::TokenEnds { id, after }]);
         (id, wire)
     }
 
     /// Removes a connection.
     pub(crate) fn close(self: &Arc<Self>, id: ConnectionId, code: CloseCode) {
-        let mut core = self.lock();
-        core.mailboxes.remove(&id);
-        core.node.handle(NodeInput::Closed { id, code }, self.clock.now());
-        self.act(&mut core);
+        self.lock().mailboxes.remove(&id);
+        self.drive(NodeInput::Closed { id, code });
     }
 
     pub(crate) fn stats(&self) -> NodeStats {
         self.lock().node.stats()
     }
 
-    /// Carries out the node's actions, in order; none of them blocks.
-    fn act(self: &Arc<Self>, core: &mut Core) {
+    /// Uses the node under its lock and carries out its actions; then begins the calls of the
+    /// application that these ask for, and passes on the results that are there at once. No code of
+    /// the application runs under the lock.
+    fn with<T>(self: &Arc<Self>, use_node: impl FnOnce(&mut Node<StdRng>, Instant) -> T) -> T {
+        let mut core = self.lock();
+        let used = use_node(&mut core.node, self.clock.now());
+        let mut calls = self.act(&mut core);
+        drop(core);
+        while !calls.is_empty() {
+            let _runtime = self.runtime.enter();
+            let results: Vec<NodeInput> =
+                calls.into_iter().filter_map(|call| self.begin(call)).collect();
+            let mut core = self.lock();
+            let now = self.clock.now();
+            results.into_iter().for_each(|result| core.node.handle(result, now));
+            calls = self.act(&mut core);
+        }
+        used
+    }
+
+    /// Returns the result of a call if it is there at once; otherwise the call goes on in a task.
+    fn begin(self: &Arc<Self>, mut call: Call) -> Option<NodeInput> {
+        let result = call.as_mut().now_or_never();
+        if result.is_none() {
+            let hub = Arc::clone(self);
+            self.runtime.spawn(async move { hub.drive(call.await) });
+        }
+        result
+    }
+
+    /// Carries out the node's actions, in order; none of them blocks. Returns the calls of the
+    /// application.
+    fn act(self: &Arc<Self>, core: &mut Core) -> Vec<Call> {
+        let mut calls = Vec::new();
         while let Some(action) = core.node.poll_action() {
-            self.perform(action, core);
+            calls.extend(self.perform(action, core));
         }
         let deadline = core.node.poll_timeout();
         let is_earlier = match (deadline, core.deadline) {
@@ -195,39 +253,48 @@ impl Hub {
             core.deadline = deadline;
             self.earlier.notify_one();
         }
+        calls
     }
 
-    fn perform(self: &Arc<Self>, action: NodeAction, core: &mut Core) {
-        let Core { mailboxes, places, .. } = core;
+    /// Carries out one action. Returns the call of the application, if it is one.
+    fn perform(self: &Arc<Self>, action: NodeAction, core: &mut Core) -> Option<Call> {
+        let Core { node, mailboxes, places, .. } = core;
         match action {
-            NodeAction::Ready { id } => mailboxes.get(&id).into_iter().for_each(|wire| wire.wake()),
-            NodeAction::Close { id, frame } => {
-                mailboxes.get(&id).into_iter().for_each(|wire| wire.close(frame.clone()));
-            }
-            NodeAction::Ask { question, what } => self.run_errand(StoreTask::Ask(question, what)),
-            NodeAction::Watch { stream } => self.run_errand(StoreTask::Watch(stream)),
-            NodeAction::Unwatch { stream } => self.run_errand(StoreTask::Unwatch(stream)),
-            NodeAction::Identify { id, token } => self.spawn(places.get(&id), async move |hub| {
-                let result = hub.handlers.identify(token).await;
-                if let Ok(user) = &result {
-                    hub.drive(NodeInput::TokenEnds { id, after: user.expires_in() });
+            NodeAction::Ready { id } => mailboxes.get(&id)?.wake(),
+            NodeAction::Close { id, frame } => mailboxes.get(&id)?.close(frame),
+            NodeAction::Ask { question, what } => match self.history.answer_now(what) {
+                Ok(answer) => {
+                    let answer = NodeInput::Answered { question, answer: Ok(answer) };
+                    node.handle(answer, self.clock.now());
                 }
-                let result = result.map(|user| user.as_str().to_owned());
-                NodeInput::Identified { id, result }
-            }),
+                // The other end lives as long as this.
+                Err(what) => _ = self.for_store.send((question, what)),
+            },
+            NodeAction::Watch { stream } => self.watch.watch(stream),
+            NodeAction::Unwatch { stream } => self.watch.unwatch(&stream),
+            NodeAction::Identify { id, token } => {
+                return Some(self.call(places.get(&id), async move |hub| {
+                    let result = hub.handlers.identify(token).await;
+                    if let Ok(user) = &result {
+                        hub.drive(NodeInput::TokenEnds { id, after: user.expires_in() });
+                    }
+                    let result = result.map(|user| user.as_str().to_owned());
+                    NodeInput::Identified { id, result }
+                }));
+            }
             NodeAction::Authorize { request, id, user, channel, token } => {
-                self.spawn(places.get(&id), async move |hub| {
+                return Some(self.call(places.get(&id), async move |hub| {
                     let result = hub.handlers.may_have(User::new(user), channel, token).await;
                     NodeInput::Authorized { request, result }
-                })
+                }));
             }
             NodeAction::Handle { handling, id, user, session, serial, channel, message } => {
                 let context = Context::new(User::new(user), session, serial, channel);
                 let place = id.and_then(|id| places.get(&id));
-                self.spawn(place, async move |hub| {
+                return Some(self.call(place, async move |hub| {
                     let result = hub.handlers.take(context, message).await;
                     NodeInput::Handled { handling, result }
-                });
+                }));
             }
             NodeAction::Released { id } => _ = places.remove(&id),
             NodeAction::Event(event) => {
@@ -240,27 +307,24 @@ impl Hub {
             // Actions of a newer version cannot occur: the crates are released together.
             _ => {}
         }
+        None
     }
 
-    fn run_errand(&self, task: StoreTask) {
-        // The other end lives as long as this.
-        _ = self.for_store.send(task);
-    }
-
-    /// Calls the application, in a new task that holds the connection's permit.
-    fn spawn<F>(
+    /// A call of the application, which holds the connection's permit until it returns.
+    fn call<F>(
         self: &Arc<Self>,
         place: Option<&Arc<Permit>>,
         ask: impl FnOnce(Arc<Self>) -> F + Send + 'static,
-    ) where
+    ) -> Call
+    where
         F: Future<Output = NodeInput> + Send,
     {
         let (hub, place) = (Arc::clone(self), place.cloned());
-        self.runtime.spawn(async move {
-            let answer = ask(Arc::clone(&hub)).await;
-            hub.drive(answer);
+        Box::pin(async move {
+            let result = ask(hub).await;
             drop(place);
-        });
+            result
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Core> {

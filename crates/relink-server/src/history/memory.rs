@@ -62,8 +62,11 @@ impl MemoryHistory {
 impl History for MemoryHistory {
     /// Takes effect at once, not when it is polled.
     fn answer(&self, question: StoreRequest) -> BoxFuture<'_, Result<StoreResponse, HistoryError>> {
-        let answer = self.shared.with(|state, now| state.history.answer(question, now));
-        Box::pin(std::future::ready(Ok(answer)))
+        Box::pin(std::future::ready(Ok(self.shared.answer(question))))
+    }
+
+    fn answer_now(&self, question: StoreRequest) -> Result<StoreResponse, StoreRequest> {
+        Ok(self.shared.answer(question))
     }
 
     /// Call it inside a runtime.
@@ -97,6 +100,10 @@ async fn go_rounds(shared: Weak<Shared>, number: u64, round: Duration) {
 }
 
 impl Shared {
+    fn answer(&self, question: StoreRequest) -> StoreResponse {
+        self.with(|state, now| state.history.answer(question, now))
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut State, relink::Instant) -> T) -> T {
         let mut state = self.lock();
         let done = act(&mut state, self.clock.now());

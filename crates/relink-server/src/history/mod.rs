@@ -39,6 +39,21 @@ pub trait History: Send + Sync + 'static {
     /// request but [`Publish`](StoreRequest::Publish) is idempotent.
     fn answer(&self, question: StoreRequest) -> BoxFuture<'_, Result<StoreResponse, HistoryError>>;
 
+    /// Answers a request without waiting, under the node's lock: for a store that is in memory. The
+    /// others return the request, to be passed to [`answer`](Self::answer), as this does by
+    /// default.
+    ///
+    /// Requests that are answered here take effect before those that are returned and not answered
+    /// yet, so a store answers here either all requests that concern the same stream, session or
+    /// user, or none of them.
+    ///
+    /// # Errors
+    ///
+    /// The request, if the answer takes time.
+    fn answer_now(&self, question: StoreRequest) -> Result<StoreResponse, StoreRequest> {
+        Err(question)
+    }
+
     /// Starts to send one node the events of the streams that it watches, until the receiver or the
     /// watch is dropped.
     fn listen(&self, news: StoreEventSender) -> Arc<dyn Watch>;
@@ -47,7 +62,8 @@ pub trait History: Send + Sync + 'static {
     fn config(&self) -> HistoryConfig;
 }
 
-/// The streams whose events a node receives. Neither method blocks.
+/// The streams whose events a node receives. Neither method blocks: they are called under the
+/// node's lock.
 pub trait Watch: Send + Sync + 'static {
     /// Starts to send the events of a stream.
     fn watch(&self, stream: Stream);
@@ -59,6 +75,10 @@ pub trait Watch: Send + Sync + 'static {
 impl<T: History + ?Sized> History for Arc<T> {
     fn answer(&self, question: StoreRequest) -> BoxFuture<'_, Result<StoreResponse, HistoryError>> {
         (**self).answer(question)
+    }
+
+    fn answer_now(&self, question: StoreRequest) -> Result<StoreResponse, StoreRequest> {
+        (**self).answer_now(question)
     }
 
     fn listen(&self, news: StoreEventSender) -> Arc<dyn Watch> {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
 };
@@ -75,11 +76,24 @@ impl StoreEventSender {
 impl StoreEventReceiver {
     /// The next event; `None` once the store is gone. Cancel-safe.
     pub async fn recv(&mut self) -> Option<StoreEvent> {
+        self.take(VecDeque::pop_front).await
+    }
+
+    /// All events that wait, at least one; `None` once the store is gone. Cancel-safe.
+    pub(crate) async fn recv_all(&mut self) -> Option<VecDeque<StoreEvent>> {
+        let all = |waiting: &mut VecDeque<_>| Some(mem::take(waiting)).filter(|it| !it.is_empty());
+        self.take(all).await
+    }
+
+    async fn take<T>(
+        &mut self,
+        take: impl Fn(&mut VecDeque<StoreEvent>) -> Option<T>,
+    ) -> Option<T> {
         std::future::poll_fn(|cx| {
             self.shared.filled.register(cx.waker());
             let mut queue = self.shared.lock();
-            match queue.waiting.pop_front() {
-                Some(news) => Poll::Ready(Some(news)),
+            match take(&mut queue.waiting) {
+                Some(taken) => Poll::Ready(Some(taken)),
                 None if queue.closed => Poll::Ready(None),
                 None => Poll::Pending,
             }
@@ -140,6 +154,19 @@ mod tests {
         );
         drop(sender);
         assert_eq!(receiver.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn all_that_waits_is_taken_at_once_and_in_order() {
+        let (sender, mut receiver) = news();
+        let events = ["a", "b"].map(|channel| StoreEvent::MemberChanged {
+            channel: channel.into(),
+            change: MemberChange::Left(member()),
+        });
+        assert!(events.iter().all(|event| sender.push(event.clone())));
+        assert_eq!(receiver.recv_all().await, Some(events.into()));
+        drop(sender);
+        assert_eq!(receiver.recv_all().await, None);
     }
 
     #[test]

@@ -6,33 +6,23 @@ use std::{
 };
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use relink_node::{NodeInput, StoreRequest, StoreRequestId, Stream};
+use relink_node::{NodeInput, StoreRequest, StoreRequestId};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Hub;
-use crate::history::{History, StoreEventReceiver, Watch};
+use crate::history::{History, StoreEventReceiver};
 
-/// A task for the store.
-pub(crate) enum StoreTask {
-    Ask(StoreRequestId, StoreRequest),
-    Watch(Stream),
-    Unwatch(Stream),
-}
-
-/// Starts the tasks in order. Answers may arrive in any order.
+/// Starts the requests in order. Answers may arrive in any order.
 pub(super) async fn run(
     hub: Weak<Hub>,
-    mut tasks: UnboundedReceiver<StoreTask>,
+    mut requests: UnboundedReceiver<(StoreRequestId, StoreRequest)>,
     history: Arc<dyn History>,
-    watch: Arc<dyn Watch>,
 ) {
     let mut asked = FuturesUnordered::new();
     loop {
         tokio::select! {
-            task = tasks.recv() => match task {
-                Some(StoreTask::Ask(question, what)) => asked.push(ask(Arc::clone(&history), question, what)),
-                Some(StoreTask::Watch(stream)) => watch.watch(stream),
-                Some(StoreTask::Unwatch(stream)) => watch.unwatch(&stream),
+            request = requests.recv() => match request {
+                Some((question, what)) => asked.push(ask(Arc::clone(&history), question, what)),
                 None => return,
             },
             Some(answer) = asked.next() => match hub.upgrade() {
@@ -54,8 +44,8 @@ async fn ask(history: Arc<dyn History>, question: StoreRequestId, what: StoreReq
 
 /// Passes the store's events on.
 pub(super) async fn hear(hub: Weak<Hub>, mut news: StoreEventReceiver) {
-    while let Some(news) = news.recv().await {
+    while let Some(events) = news.recv_all().await {
         let Some(hub) = hub.upgrade() else { return };
-        hub.drive(NodeInput::StoreEvent(news));
+        hub.drive_all(events.into_iter().map(NodeInput::StoreEvent));
     }
 }

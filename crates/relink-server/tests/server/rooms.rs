@@ -1,9 +1,13 @@
 //! Channels with members that do not read, over small pipes.
 
+use std::sync::{Arc, OnceLock};
+
 use crate::client::{Running, piped};
 use relink_node::{HistoryConfig, NodeConfig};
-use relink_server::{Server, ServerConfig};
+use relink_server::relink::Message;
+use relink_server::{Context, Server, ServerConfig, ServerHandle};
 use serde_json::json;
+use tokio::sync::Notify;
 
 /// No member that is behind gets a list of its own; the one that reads gets all of it.
 #[tokio::test]
@@ -51,4 +55,38 @@ async fn a_client_that_fills_channel_after_channel_hears_that_there_is_no_room()
         assert_eq!(said["type"], if serial <= 10 { "ack" } else { "rejected" }, "{said}");
         assert!(serial <= 10 || said["problem"]["name"] == "limit_exceeded", "{said}");
     }
+}
+
+/// A handler begins where its message was read. It must not find the node locked, and when it
+/// waits, the connection goes on without it.
+#[tokio::test]
+async fn a_handler_may_use_the_server_and_may_wait() {
+    let relink = Arc::new(OnceLock::<ServerHandle>::new());
+    let goes_on = Arc::new(Notify::new());
+    let handler = {
+        let (relink, goes_on) = (Arc::clone(&relink), Arc::clone(&goes_on));
+        move |context: Context, message: Message| {
+            let (relink, goes_on) = (Arc::clone(&relink), Arc::clone(&goes_on));
+            async move {
+                let relink = relink.get().expect("it was started");
+                assert_eq!(relink.stats().node.connections, 1);
+                relink.publish("lobby", message).expect("it is short");
+                if context.serial() == Some(2) {
+                    goes_on.notified().await;
+                }
+                Ok(())
+            }
+        }
+    };
+    let server = Running::start(Server::builder().on_message(handler)).await;
+    relink.set(server.relink.clone()).expect("once");
+    let (mut ada, _) = server.hello().await;
+    for serial in 1..=3 {
+        ada.message(serial, None, "hello").await;
+    }
+    assert_eq!(ada.expect("ack").await["serial"], 1);
+    ada.say(&json!({"type": "heartbeat", "nonce": 7, "sent": 3})).await;
+    assert_eq!(ada.expect("heartbeat_ack").await["nonce"], 7, "while the second waits");
+    goes_on.notify_one();
+    while ada.expect("ack").await["serial"] != 3 {}
 }
