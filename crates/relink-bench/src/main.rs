@@ -2,14 +2,17 @@
 //! heap blocks per message, memory per idle link.
 //!
 //! `relink-bench` prints all tables; `relink-bench check` compares what does not depend on the load
-//! of the machine with `ceilings.txt`. Each measurement is a process of its own, and so is the
-//! server, so that only the client is measured.
+//! of the machine with `ceilings.txt`, or the lines of it that have a word in them. Each
+//! measurement is a process of its own, and so is the server, so that only the client is measured.
 
+mod callgrind;
 mod ceilings;
+mod growth;
 mod heap;
 mod measure;
 mod peers;
 mod report;
+mod served;
 mod server;
 
 use std::process::ExitCode;
@@ -27,13 +30,16 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
         [] => report::print(),
-        ["check"] => ceilings::check(),
+        ["check"] => ceilings::check(""),
+        ["check", what] => ceilings::check(what),
         ["server"] => server::run(),
+        ["served"] => served::run(),
+        ["growth", size] => size.parse().map_err(Into::into).and_then(growth::run),
         ["client", address, peer, direction, size, count] => {
             client(address, peer, direction, size, count)
         }
         ["idle", address, peer, links] => idle(address, peer, links),
-        _ => Err("usage: relink-bench [check]".into()),
+        _ => Err("usage: relink-bench [check [part of a line]]".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use crate::Result;
+use crate::callgrind::Callgrind;
 use crate::peers::Peer;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,15 +88,9 @@ impl Server {
     }
 
     fn collected(&self, job: Job) -> Result<i64> {
-        let output = Command::new("valgrind")
-            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-            .arg(std::env::current_exe()?)
-            .args(self.arguments(job))
-            .output()?;
-        let text = String::from_utf8_lossy(&output.stderr);
-        let line = text.lines().find(|line| line.contains("Collected"));
-        let number = line.and_then(|line| line.split(':').nth(1)).map(str::trim);
-        Ok(number.ok_or_else(|| format!("valgrind says: {text}"))?.parse()?)
+        let callgrind = Callgrind::new("nothing")?;
+        let output = callgrind.command(&self.arguments(job))?.output()?;
+        callgrind.totals(&output.stderr)?.pop().ok_or_else(|| "no total".into())
     }
 
     /// Bytes on the heap for each of a number of idle links.
