@@ -144,6 +144,11 @@ impl MemoryStore {
         if kept.received.checked_add(1) != Some(serial) {
             return StoreResponse::Committed { received: kept.received };
         }
+        if publications.is_empty() && rejection.is_none() {
+            // Nothing to keep, and nobody to keep it for.
+            kept.received = serial;
+            return StoreResponse::Committed { received: serial };
+        }
         let payer = kept.payer(session);
         if let Err(full) = self.make_room(Some(&payer), &publications) {
             return StoreResponse::Full(full);

@@ -50,6 +50,10 @@ pub trait History: Send + Sync + 'static {
     /// # Errors
     ///
     /// The request, if the answer takes time.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the argument comes back, and is passed on at once"
+    )]
     fn answer_now(&self, question: StoreRequest) -> Result<StoreResponse, StoreRequest> {
         Err(question)
     }

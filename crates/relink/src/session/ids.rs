@@ -70,20 +70,32 @@ impl Position {
 /// The id of a session, which outlives transports. It is enough to take the session over, so it is
 /// never printed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(Arc<str>);
+pub struct SessionId {
+    /// The first bytes of the id, which decide most comparisons without a look at it: servers keep
+    /// sessions in order, and ids are random.
+    head: u64,
+    id: Arc<str>,
+}
 
 impl SessionId {
     /// The id itself. Do not log it.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.id
     }
 }
 
 impl<T: Into<Arc<str>>> From<T> for SessionId {
     fn from(id: T) -> Self {
-        Self(id.into())
+        let id = id.into();
+        // Padded with zeros and read from the left, so that the order is that of the ids.
+        let head = (0..8).fold(0, |head, at| head << 8 | u64::from(byte_at(&id, at)));
+        Self { head, id }
     }
+}
+
+fn byte_at(text: &str, at: usize) -> u8 {
+    text.as_bytes().get(at).copied().unwrap_or_default()
 }
 
 impl fmt::Debug for SessionId {
@@ -166,4 +178,21 @@ pub struct Member {
 impl Member {
     /// The user of clients that did not authenticate. Each of their stays is another person.
     pub const ANONYMOUS: &'static str = "anonymous";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_ids_are_in_the_order_of_their_text() {
+        let texts =
+            ["", "\0", "a", "a\0", "ab", "abcdefgh", "abcdefgh\0", "abcdefghi", "b", "\u{e4}"];
+        for (index, one) in texts.iter().enumerate() {
+            for (other_index, other) in texts.iter().enumerate() {
+                let order = SessionId::from(*one).cmp(&SessionId::from(*other));
+                assert_eq!(order, index.cmp(&other_index), "{one:?} and {other:?}");
+            }
+        }
+    }
 }
