@@ -236,6 +236,8 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
         let it = self.transport.as_mut().filter(|it| !it.is_gone)?;
         let has_more = it.has_more;
         if let Some(failed) = it.failed.take_if(|_| !has_more) {
+            // Answers to what came before it go out with the close frame.
+            self.take_frames(now);
             self.lose(failed, now);
             return None;
         }

@@ -134,6 +134,27 @@ fn a_write_that_fails_leaves_the_reason_to_what_has_arrived() {
 }
 
 #[test]
+fn answers_to_what_came_before_an_error_go_out_before_the_close_frame() {
+    let mut event_loop = EventLoop::plain(InboxLimits::default());
+    event_loop.server_says(&text("question"));
+    // A frame with a reserved bit.
+    event_loop.pipe().arrived.extend([0xa1, 0]);
+    let (driver, now) = (&mut event_loop.driver, event_loop.now);
+    driver.read(event_loop.pipe.as_mut().unwrap(), now);
+    assert!(driver.poll_action().is_none());
+    assert_eq!(event_loop.messages(), ["question".into()]);
+    let (driver, pipe) = (&mut event_loop.driver, event_loop.pipe.as_mut().unwrap());
+    driver.send("answer", now).unwrap();
+    driver.read(pipe, now);
+    let mut actions = std::iter::from_fn(|| driver.poll_action());
+    let drop = actions.find(|action| matches!(action, SessionAction::Drop { .. }));
+    let Some(SessionAction::Drop { id, farewell }) = drop else { panic!("{drop:?}") };
+    driver.leave(id, farewell).unwrap().write_to(pipe);
+    let close = Frame::Close(Some(CloseFrame::new(1002, "")));
+    assert_eq!(event_loop.server_reads(), [text("answer"), close]);
+}
+
+#[test]
 fn a_dial_that_fails_and_a_stream_that_ends_are_dialed_again() {
     let mut event_loop = EventLoop::plain(InboxLimits::default());
     event_loop.pipe().has_ended = true;
