@@ -24,6 +24,9 @@ const FIN: u8 = 0x80;
 const COMPRESSED: u8 = 0x40;
 const MASKED: u8 = 0x80;
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+/// A longer message goes out as it is: in a build without optimization, it takes longer to compress
+/// than a heartbeat may wait.
+const LONG: usize = 256 << 10;
 /// A longer message goes out in two frames.
 const TWO_FRAMES: usize = 1000;
 
@@ -286,7 +289,7 @@ struct Deflate {
 
 impl Deflate {
     fn frame(&mut self, frame: Frame<'_>, packed: &mut Vec<u8>) {
-        if !frame.is_data() || frame.payload.is_empty() {
+        if !frame.is_data() || frame.payload.is_empty() || frame.payload.len() > LONG {
             return packed.extend(frame.whole);
         }
         let (mut message, begin) = (Vec::new(), self.state.total_in());
