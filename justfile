@@ -120,13 +120,14 @@ fuzz-smoke seconds="20": (_cargo-tool "cargo-fuzz")
 # `cluster` and `rolling` are about nodes that are killed and replaced under 1,000 clients, `load` is below.
 # Check against programs that others wrote: npm's ws, PyPI's websockets, deepstream, Metered's client, Autobahn, Redis, HAProxy; and with many clients at once
 interop what="all": _interop-tools (_debian "redis-server" "haproxy")
-    cargo build --release -p relink-cli -p relink-interop
+    cargo build --release -p relink-cli -p relink-interop --features relink-interop/redis
+    cargo test --release -p relink-interop --features redis
     "{{ target }}/release/relink-interop" {{ what }} --tools "{{ target }}/interop"
     {{ if what == "all" { just_executable() + " redis" } else { "" } }}
 
 # Half an hour, so that `interop` has a part of it. Run every case of Autobahn, those of compression included, in both roles
 autobahn-all: _autobahn (_command "ip" "iproute2")
-    cargo build --release -p relink-interop
+    cargo build --release -p relink-interop --features redis
     "{{ target }}/release/relink-interop" autobahn-all --tools "{{ target }}/interop"
 
 # Check the history in Redis against a Redis server of its own
@@ -140,7 +141,7 @@ worlds:
 
 # Measure 10,000 links to one server: memory, processor, heartbeats (docs/performance.md)
 load:
-    cargo build --profile dist -p relink-interop
+    cargo build --profile dist -p relink-interop --features redis
     "{{ target }}/dist/relink-interop" load
 
 # Measure relink beside other clients, on an otherwise idle machine: processor time, instructions, heap
