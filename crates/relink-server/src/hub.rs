@@ -164,7 +164,7 @@ impl Hub {
         })
     }
 
-    /// The next messages to write on a connection whose socket has room for so many bytes; the last
+    /// The next messages to write on a connection whose socket has room for `room` bytes; the last
     /// one may be larger.
     pub(crate) fn transmit(self: &Arc<Self>, id: ConnectionId, room: usize) -> Vec<Message> {
         // Room in a queue may be filled from the store.

@@ -21,8 +21,8 @@ pub struct Input {
 }
 
 impl Input {
-    /// Room to read into, never empty: at least half of `size`, unless so many bytes are unread,
-    /// and enough for a large payload that is under way.
+    /// Room to read into, never empty: at least half of `size`, unless `size` bytes are unread, and
+    /// enough for a large payload that is under way.
     ///
     /// Memory of `size` bytes or more is taken if there is none, or if the frames that were read
     /// into it are still in use.

@@ -1,4 +1,4 @@
-//! [`ReadBuffer`] and [`WriteBuffer`]: bytes between a socket and a driver, on loan to whoever
+//! [`ReadBuffer`] and [`WriteBuffer`]: bytes between a socket and a driver, lent to the loop that
 //! moves them.
 
 use std::io::{self, ErrorKind, Read, Write};

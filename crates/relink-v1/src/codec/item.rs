@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
         Ok(Item::Other(from.get(..from.len() - self.0.len()).unwrap_or_default()))
     }
 
-    /// Reads to the end of a container that is inside so many others, and not in its own stack.
+    /// Reads to the end of a container. `outer` is how many others it is inside of.
     fn skip(&mut self, open: Open, outer: usize) -> Result<(), Flaw> {
         let mut stack = [open; DEPTH + 1];
         let mut depth = outer;
