@@ -152,9 +152,9 @@ bench: (_command "valgrind" "valgrind")
 bench-check: (_command "valgrind" "valgrind")
     cargo run --release --manifest-path crates/relink-bench/Cargo.toml -- check
 
-# Check the example `banner` in a real terminal, as a person uses it
+# Check the example `banner`, also in a real terminal, as a person uses it
 terminal: (_command "tmux" "tmux")
-    cargo test -p relink-examples --features tmux --test terminal
+    cargo test -p relink-examples --features tmux
 
 # Check the example `peers`, which takes a C library to build
 webrtc:
