@@ -4,6 +4,7 @@
 //! each input is listed at [`Model::check`].
 
 mod answers;
+mod deadlines;
 mod rules;
 mod states;
 mod table;

@@ -2,7 +2,7 @@
 //! store.
 
 use relink::{CloseCode, Instant, Message, Position};
-use relink_node::StoreEvent;
+use relink_node::{ConnectionId, StoreEvent};
 use relink_node::{HistoryConfig, NodeConfig, NodeInput, Publication, StoreRequest, Stream};
 use relink_sim::cluster::TaskKind;
 use relink_v1::ServerFrame;
@@ -200,8 +200,7 @@ fn a_reader_that_is_too_slow_for_the_store_is_told_what_it_missed() {
     assert_eq!(cluster.heard(id), ["201: now"]);
 }
 
-#[test]
-fn a_publication_is_encoded_once_for_all_its_readers() {
+fn three_that_do_not_read() -> (Cluster, Vec<ConnectionId>) {
     let mut cluster = nodes(1);
     let ids: Vec<_> = (0..3).map(|_| cluster.join(0, "ada").0).collect();
     for id in &ids {
@@ -209,6 +208,12 @@ fn a_publication_is_encoded_once_for_all_its_readers() {
         cluster.take(*id);
         cluster.peer_mut(*id).reads = false;
     }
+    (cluster, ids)
+}
+
+#[test]
+fn a_publication_is_encoded_once_for_all_its_readers() {
+    let (mut cluster, ids) = three_that_do_not_read();
     cluster.announce(0, "shared");
     let messages: Vec<Message> =
         ids.iter().map(|id| cluster.node_mut(0).poll_transmit(*id).expect("a message")).collect();
@@ -218,13 +223,7 @@ fn a_publication_is_encoded_once_for_all_its_readers() {
 
 #[test]
 fn the_bytes_that_wait_are_those_of_all_queues() {
-    let mut cluster = nodes(1);
-    let ids: Vec<_> = (0..3).map(|_| cluster.join(0, "ada").0).collect();
-    for id in &ids {
-        cluster.subscribe(*id, &lobby(), None);
-        cluster.take(*id);
-        cluster.peer_mut(*id).reads = false;
-    }
+    let (mut cluster, ids) = three_that_do_not_read();
     let waiting = |cluster: &Cluster| cluster.node(0).stats().outbound_bytes;
     assert_eq!(waiting(&cluster), 0);
     cluster.announce(0, "first");

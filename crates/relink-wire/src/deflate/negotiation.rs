@@ -59,8 +59,8 @@ impl DeflateConfig {
         Ok(Some(self.agreed((takes_over, window_bits), (peer_takes_over, peer_window_bits))))
     }
 
-    /// Agrees to the first of a client's offers that can be kept, and adds that to the answer;
-    /// `None`, and no compression, if there is none.
+    /// Agrees to the first of a client's offers that can be kept, and adds that to the answer. If
+    /// there is none, returns `None`: messages are not compressed.
     pub fn accept(&self, request: &HeaderMap, answer: &mut HeaderMap) -> Option<Deflate> {
         let mut offers = list(request, &SEC_WEBSOCKET_EXTENSIONS).filter_map(Parameters::read);
         // The compressor has no window of 2^8 bytes.
