@@ -328,7 +328,7 @@ impl Client {
     /// The statistics so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        *self.shared.lock().session().stats()
+        self.shared.lock().session().stats().clone()
     }
 }
 

@@ -95,7 +95,7 @@ impl<Rt: Runtime> Connection<Rt> {
     /// What happened so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        *self.shared().lock().session().stats()
+        self.shared().lock().session().stats().clone()
     }
 
     /// Reopens a closed link, if the [`ReopenPolicy`](relink::link::ReopenPolicy) allows it; while

@@ -269,7 +269,7 @@ pub struct NotPublished {
 }
 
 /// Counters of a server. A snapshot; rates are differences of two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerStats {
     /// The counters of the node, which start at the WebSocket.

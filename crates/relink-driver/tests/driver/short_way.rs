@@ -138,7 +138,7 @@ fn play<P: Protocol>(protocol: P, steps: &[Step]) -> Outcome {
         event_loop.run();
     }
     outcome.at_the_server.extend(event_loop.server_reads_if_open());
-    outcome.stats = *event_loop.driver.session().stats();
+    outcome.stats = event_loop.driver.session().stats().clone();
     // A message that goes at once was never queued.
     outcome.stats.queued_peak = 0;
     outcome

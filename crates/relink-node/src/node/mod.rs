@@ -233,7 +233,7 @@ impl<R: Rng> Node<R> {
         NodeStats {
             connections: self.cx.connections.len() as u64,
             outbound_bytes: self.cx.connections.bytes() as u64,
-            ..self.cx.stats
+            ..self.cx.stats.clone()
         }
     }
 

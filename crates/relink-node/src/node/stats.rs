@@ -4,8 +4,8 @@ use relink::stats::Histogram;
 
 /// Counters of a node since its creation, and its current numbers.
 ///
-/// A snapshot is a plain copy; counters saturate. Rates are differences of two snapshots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Counters saturate. Rates are differences of two snapshots.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct NodeStats {

@@ -1,5 +1,6 @@
 //! What everything stands on: time, configuration, statistics.
 
+pub(crate) mod bounded;
 pub(crate) mod config;
 pub(crate) mod duration_text;
 pub mod setting;

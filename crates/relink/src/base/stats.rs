@@ -1,11 +1,13 @@
-//! Counters and distributions of one link, in a fixed size.
+//! Counters and distributions of one link, in a bounded size.
 
+#[cfg(feature = "alloc")]
+use alloc::boxed::Box;
 use core::time::Duration;
 
 /// What happened on a link since it was made.
 ///
-/// A snapshot is a plain copy; counters saturate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Counters saturate.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
@@ -72,10 +74,14 @@ pub const fn count(counter: &mut u64) {
     *counter = counter.saturating_add(1);
 }
 
+#[cfg(feature = "alloc")]
 const BUCKETS: usize = 80;
 
-/// A distribution of durations: two buckets per doubling from 64 µs on, up to a year; 320 bytes, no
-/// allocation. A quantile is never too low, and at most half too high.
+/// A distribution of durations: how many there were, their sum, and with the feature `alloc` two
+/// buckets per doubling from 64 µs on, up to a year. A quantile is never too low, and at most half
+/// too high.
+///
+/// The buckets are 320 bytes of heap, allocated by the first duration.
 ///
 /// ```
 /// use core::time::Duration;
@@ -88,51 +94,71 @@ const BUCKETS: usize = 80;
 /// let median = histogram.quantile(50).unwrap();
 /// assert!((Duration::from_millis(38)..=Duration::from_millis(66)).contains(&median));
 /// assert_eq!(histogram.count(), 100);
+/// assert_eq!(histogram.sum(), Duration::from_millis(5050));
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Histogram {
-    buckets: [u32; BUCKETS],
-}
-
-impl Default for Histogram {
-    fn default() -> Self {
-        Self { buckets: [0; BUCKETS] }
-    }
+    count: u64,
+    sum: Duration,
+    #[cfg(feature = "alloc")]
+    buckets: Option<Box<[u32; BUCKETS]>>,
 }
 
 impl Histogram {
     /// Counts one duration.
     pub fn record(&mut self, value: Duration) {
-        let bucket = &mut self.buckets[bucket_of(value)];
-        *bucket = bucket.saturating_add(1);
+        count(&mut self.count);
+        self.sum = self.sum.saturating_add(value);
+        #[cfg(feature = "alloc")]
+        {
+            let buckets = self.buckets.get_or_insert_with(|| Box::new([0; BUCKETS]));
+            let bucket = &mut buckets[bucket_of(value)];
+            *bucket = bucket.saturating_add(1);
+        }
     }
 
     /// How many were counted.
     #[must_use]
-    pub fn count(&self) -> u64 {
-        self.buckets.iter().map(|count| u64::from(*count)).sum()
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The sum of all durations that were counted.
+    #[must_use]
+    pub const fn sum(&self) -> Duration {
+        self.sum
+    }
+
+    /// The buckets that hold something, in ascending order: the longest duration that belongs into
+    /// the bucket, and how many are in it.
+    #[cfg(feature = "alloc")]
+    pub fn buckets(&self) -> impl Iterator<Item = (Duration, u32)> + '_ {
+        let buckets = self.buckets.iter().flat_map(|buckets| buckets.iter().copied().enumerate());
+        buckets.filter(|(_, count)| *count > 0).map(|(index, count)| (upper_end(index), count))
     }
 
     /// A duration that at least `percent` percent of those counted do not exceed: the upper end of
     /// its bucket. `None` if nothing was counted.
+    #[cfg(feature = "alloc")]
     #[must_use]
     pub fn quantile(&self, percent: u32) -> Option<Duration> {
-        let rank = (self.count() * u64::from(percent.min(100))).div_ceil(100).max(1);
+        let total: u64 = self.buckets().map(|(_, count)| u64::from(count)).sum();
+        let rank = (total * u64::from(percent.min(100))).div_ceil(100).max(1);
         let mut below = 0;
-        self.buckets.iter().enumerate().find_map(|(index, count)| {
-            below += u64::from(*count);
-            (below >= rank).then(|| upper_end(index))
+        self.buckets().find_map(|(end, count)| {
+            below += u64::from(count);
+            (below >= rank).then_some(end)
         })
     }
 }
 
 impl core::fmt::Debug for Histogram {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Histogram")
-            .field("count", &self.count())
-            .field("p50", &self.quantile(50))
-            .field("p99", &self.quantile(99))
-            .finish_non_exhaustive()
+        let mut fields = f.debug_struct("Histogram");
+        fields.field("count", &self.count).field("sum", &self.sum);
+        #[cfg(feature = "alloc")]
+        fields.field("p50", &self.quantile(50)).field("p99", &self.quantile(99));
+        fields.finish_non_exhaustive()
     }
 }
 
@@ -141,8 +167,9 @@ impl serde::Serialize for Histogram {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
         let millis = |percent| self.quantile(percent).map(|value| value.as_secs_f64() * 1e3);
-        let mut fields = to.serialize_struct("Histogram", 4)?;
-        fields.serialize_field("count", &self.count())?;
+        let mut fields = to.serialize_struct("Histogram", 5)?;
+        fields.serialize_field("count", &self.count)?;
+        fields.serialize_field("sum_ms", &(self.sum.as_secs_f64() * 1e3))?;
         fields.serialize_field("p50_ms", &millis(50))?;
         fields.serialize_field("p90_ms", &millis(90))?;
         fields.serialize_field("p99_ms", &millis(99))?;
@@ -151,6 +178,7 @@ impl serde::Serialize for Histogram {
 }
 
 /// Units of 64 µs; the bucket is twice the position of the highest bit, plus the bit below it.
+#[cfg(feature = "alloc")]
 fn bucket_of(value: Duration) -> usize {
     let units = u64::try_from(value.as_micros() / 64).unwrap_or(u64::MAX).saturating_add(1);
     let octave = units.ilog2();
@@ -158,6 +186,7 @@ fn bucket_of(value: Duration) -> usize {
     ((octave as usize) * 2 + half as usize).min(BUCKETS - 1)
 }
 
+#[cfg(feature = "alloc")]
 fn upper_end(bucket: usize) -> Duration {
     let (octave, half) = (bucket / 2, bucket % 2);
     let units = ((1_u64 << octave) + ((1_u64 << octave) >> 1) * (half as u64 + 1)).max(2) - 1;

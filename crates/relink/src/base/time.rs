@@ -1,6 +1,7 @@
 //! The core's own time: an instant without a clock.
 
 use core::fmt;
+use core::num::NonZeroU64;
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
@@ -17,28 +18,36 @@ use core::time::Duration;
 /// assert_eq!(start - Instant::ORIGIN, Duration::from_secs(3));
 /// assert_eq!(Instant::ORIGIN - start, Duration::ZERO);
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant {
-    nanos: u64,
+    /// Nanoseconds since the origin, and one more: so an `Option<Instant>` takes eight bytes, and
+    /// a link has a dozen of them.
+    after: NonZeroU64,
 }
 
 impl Instant {
     /// The origin: time zero.
-    pub const ORIGIN: Self = Self { nanos: 0 };
+    pub const ORIGIN: Self = Self { after: NonZeroU64::MIN };
 
     /// The latest instant, at which sums saturate. A deadline here never passes.
-    pub const END: Self = Self { nanos: u64::MAX };
+    pub const END: Self = Self { after: NonZeroU64::MAX };
 
     /// The instant that lies `since_origin` after the origin.
     #[must_use]
     pub const fn from_origin(since_origin: Duration) -> Self {
-        Self { nanos: nanos(since_origin) }
+        Self { after: NonZeroU64::MIN.saturating_add(nanos(since_origin)) }
     }
 
     /// How long after the origin this instant is.
     #[must_use]
     pub const fn since_origin(self) -> Duration {
-        Duration::from_nanos(self.nanos)
+        Duration::from_nanos(self.after.get() - 1)
+    }
+}
+
+impl Default for Instant {
+    fn default() -> Self {
+        Self::ORIGIN
     }
 }
 
@@ -46,7 +55,7 @@ impl Add<Duration> for Instant {
     type Output = Self;
 
     fn add(self, duration: Duration) -> Self {
-        Self { nanos: self.nanos.saturating_add(nanos(duration)) }
+        Self { after: self.after.saturating_add(nanos(duration)) }
     }
 }
 
@@ -55,7 +64,7 @@ impl Sub for Instant {
 
     /// The time that passed since `earlier`, or zero if `earlier` is later.
     fn sub(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))
+        Duration::from_nanos(self.after.get().saturating_sub(earlier.after.get()))
     }
 }
 

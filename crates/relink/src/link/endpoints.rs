@@ -2,25 +2,26 @@
 
 use core::time::Duration;
 
+use crate::base::bounded::Bounded;
 use crate::base::time::Instant;
 use crate::link::action::Endpoint;
 
-/// The number of endpoints with a pause of their own; further ones share these slots, and the
+/// The number of endpoints with a pause of their own; further ones share these places, and the
 /// longer pause counts.
-const PAUSES: usize = 16;
+const PAUSES: u8 = 16;
 const WORD: usize = u64::BITS as usize;
 /// On a link that worked before, an HTTP status may come from a captive portal or a proxy. This
 /// many in a row, over at least this long, count as the server's own.
 const PROOF: (u32, Duration) = (10, Duration::from_secs(120));
 
 /// The position among the configured endpoints, and in a chain of redirects.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Route {
     count: u8,
     current: u8,
     redirects: u8,
-    /// When each endpoint may be dialed again.
-    pauses: [Instant; PAUSES],
+    /// When the endpoints that have a pause may be dialed again, by place.
+    pauses: Bounded<(u8, Instant), { PAUSES as usize }>,
     /// The endpoints whose last answer was final, one bit each.
     finals: [u64; 256 / WORD],
     refusals: Refusals,
@@ -40,7 +41,7 @@ impl Route {
             count,
             current: 0,
             redirects: 0,
-            pauses: [Instant::ORIGIN; PAUSES],
+            pauses: Bounded::new(),
             finals: [0; 256 / WORD],
             refusals: Refusals { count: 0, since: None },
         }
@@ -90,13 +91,18 @@ impl Route {
     }
 
     fn pause(&self, endpoint: u8) -> Instant {
-        self.pauses[usize::from(endpoint) % PAUSES]
+        let place = place_of(endpoint);
+        let pause = self.pauses.newest().find(|(of, _)| *of == place);
+        pause.map_or(Instant::ORIGIN, |(_, until)| until)
     }
 
     /// Does not dial the endpoint for this long.
     pub(crate) fn leave_alone(&mut self, pause: Duration, now: Instant) {
-        let until = &mut self.pauses[usize::from(self.current) % PAUSES];
-        *until = (*until).max(now + pause);
+        let (place, until) = (place_of(self.current), now + pause);
+        match self.pauses.find(|(of, _)| *of == place) {
+            Some((_, known)) => *known = until.max(*known),
+            None => self.pauses.push((place, until)),
+        }
     }
 
     /// Records whether the endpoint's last answer was final.
@@ -129,4 +135,8 @@ impl Route {
     pub(crate) fn reset_failures(&mut self) {
         *self = Self { current: self.current, redirects: self.redirects, ..Self::new(self.count) };
     }
+}
+
+const fn place_of(endpoint: u8) -> u8 {
+    endpoint % PAUSES
 }

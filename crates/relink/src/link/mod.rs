@@ -4,7 +4,6 @@ mod action;
 mod config;
 mod endpoints;
 mod failure;
-mod fixed_queue;
 mod input;
 mod keepalive;
 mod reason;
@@ -16,6 +15,7 @@ mod transitions;
 
 use rand_core::Rng;
 
+use crate::base::bounded::Bounded;
 use crate::base::config::ConfigError;
 use crate::base::setting::within;
 use crate::base::time::{Instant, next_due};
@@ -38,7 +38,6 @@ pub use state::{ClosedReason, Phase, State, Status, Step};
 pub use status_view::{Indicator, StatusChange, StatusView, StatusViewConfig};
 
 use endpoints::Route;
-use fixed_queue::Ring;
 use state_data::{Leaving, Live, Refresh, Stage};
 
 /// With an allocator, links can share a configuration.
@@ -99,7 +98,8 @@ const ACTIONS: usize = 24;
 /// * Handling a deadline at or after its time makes progress: the next one is later, or gone.
 /// * A closed link stays closed, and its event comes exactly once, as the last, unless the link is
 ///   connected again.
-/// * No input panics, blocks, allocates or loops.
+/// * No input panics, blocks or loops. None allocates but for the queue of actions and a few rare
+///   records, and without the feature `alloc` not for these either.
 #[derive(Debug, Clone)]
 pub struct Link<R> {
     config: Kept<LinkConfig>,
@@ -128,7 +128,7 @@ pub struct Link<R> {
     credentials: Credentials,
     surface: StatusView,
     stats: Stats,
-    actions: Ring<Action, ACTIONS>,
+    actions: Bounded<Action, ACTIONS>,
 }
 
 /// An input handed back because earlier actions must be taken first.
@@ -181,7 +181,7 @@ impl<R: Rng> Link<R> {
             credentials: Credentials::default(),
             surface,
             stats: Stats::default(),
-            actions: Ring::new(),
+            actions: Bounded::new(),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::base::bounded::Bounded;
 use crate::base::config::{ConfigError, MILLISECOND, YEAR, config};
 use crate::base::setting::within;
 use crate::base::time::{Instant, millis, secs};
@@ -105,7 +106,8 @@ pub struct Budget {
     attempts: u32,
     down_since: Option<Instant>,
     dials: Bucket,
-    failures: [Option<Instant>; MAX_FAILURES],
+    /// Of the breaker: the most recent failures, as many as open it.
+    failures: Bounded<Instant, MAX_FAILURES>,
     open: bool,
 }
 
@@ -129,7 +131,7 @@ impl Budget {
             attempts: 0,
             down_since: None,
             dials: Bucket::full(config.rate),
-            failures: [None; MAX_FAILURES],
+            failures: Bounded::new(),
             open: false,
         }
     }
@@ -154,12 +156,13 @@ impl Budget {
     /// An attempt failed, or a link was lost before it was stable.
     pub fn failed(&mut self, now: Instant) {
         self.attempts = self.attempts.saturating_add(1);
-        self.failures.rotate_right(1);
-        self.failures[0] = Some(now);
-        if let Some(breaker) = self.config.breaker {
-            let nth = self.failures[(breaker.failures as usize).clamp(1, MAX_FAILURES) - 1];
-            self.open |= nth.is_some_and(|at| now - at <= breaker.window);
+        let Some(breaker) = self.config.breaker else { return };
+        while self.failures.free() <= MAX_FAILURES.saturating_sub(breaker.failures as usize) {
+            self.failures.pop();
         }
+        self.failures.push(now);
+        let nth = self.failures.newest().nth((breaker.failures as usize).saturating_sub(1));
+        self.open |= nth.is_some_and(|at| now - at <= breaker.window);
     }
 
     /// The link is usable: elapsed time ends, though failures still count until it is stable.
@@ -171,7 +174,7 @@ impl Budget {
     pub fn reset_failures(&mut self) {
         self.attempts = 0;
         self.down_since = None;
-        self.failures = [None; MAX_FAILURES];
+        self.failures = Bounded::new();
         self.open = false;
     }
 
@@ -200,7 +203,8 @@ impl Budget {
     pub fn earliest_dial(&self, now: Instant) -> Instant {
         let rate = self.dials.next(self.config.rate, now);
         let pause = self.config.breaker.and_then(|breaker| breaker.cooldown).filter(|_| self.open);
-        let probe = self.failures[0].zip(pause).map_or(now, |(last, pause)| last + pause);
+        let probe =
+            self.failures.newest().next().zip(pause).map_or(now, |(last, pause)| last + pause);
         rate.max(probe).max(now)
     }
 

@@ -28,7 +28,7 @@ fn the_token_comes_first_and_a_renewal_is_of_the_token_alone() {
         sim.take_events().into_iter().filter(|event| matches!(event, Event::State { .. })).count();
     assert_eq!(states, 3, "authorizing, dialing, connected");
     sim.advance(secs(541));
-    let stats = *sim.machine().stats();
+    let stats = sim.machine().stats();
     assert_eq!((stats.tokens_fetched, stats.addresses_fetched), (2, 1));
 }
 

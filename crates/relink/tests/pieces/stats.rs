@@ -54,6 +54,25 @@ fn an_empty_histogram_has_no_quantile_and_a_full_one_no_surprise() {
 }
 
 #[test]
+fn buckets_hold_every_duration_once_below_their_upper_end() {
+    let mut histogram = Histogram::default();
+    assert_eq!(histogram.buckets().count(), 0);
+    let values = [millis(1), millis(1), secs(3), secs(3600)];
+    values.into_iter().for_each(|value| histogram.record(value));
+    let buckets: Vec<_> = histogram.buckets().collect();
+    assert_eq!(buckets.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [2, 1, 1]);
+    let ends = buckets.iter().map(|(end, _)| *end);
+    assert!(ends.zip([millis(1), secs(3), secs(3600)]).all(|(end, value)| end >= value));
+    assert_eq!((histogram.count(), histogram.sum()), (4, secs(3603) + millis(2)));
+}
+
+#[test]
+fn a_link_takes_at_most_a_kibibyte() {
+    assert!(size_of::<relink::Link<rand_pcg::Pcg32>>() <= 1_024);
+    assert_eq!(size_of::<Option<relink::Instant>>(), 8);
+}
+
+#[test]
 fn quantiles_rise_with_their_percentage() {
     let mut histogram = Histogram::default();
     for power in 0..40 {
