@@ -9,6 +9,7 @@ use rand_core::Rng;
 
 use crate::node::connections::{Connection, Stage, does_not_read};
 use crate::node::members::Parting;
+use crate::node::sessions::SessionNumber;
 use crate::node::{ConnectionId, Node, NodeAction, NodeEvent};
 use crate::{Full, Stream};
 use relink::internal::count;
@@ -140,7 +141,7 @@ impl<R: Rng> Node<R> {
                 self.cx.tell(NodeEvent::Refused { id, code, reason: frame.reason.clone() });
             }
         }
-        let Some(session) = session else {
+        let Some(number) = connection.number else {
             self.cx.release(Some(id));
             return Some(connection);
         };
@@ -150,13 +151,14 @@ impl<R: Rng> Node<R> {
             Stage::Greeting(greeting) => !greeting.resumed,
             Stage::Silent => false,
         };
-        self.sessions.detach(id, &session, is_over, &mut self.cx);
+        self.sessions.detach(id, number, is_over, &mut self.cx);
         Some(connection)
     }
 
     /// The session was resumed, perhaps at another node, while its old connection is still here.
     pub(super) fn resumed_elsewhere(&mut self, session: &SessionId, generation: u64) {
-        let known = self.sessions.get(session).filter(|intake| intake.generation < generation);
+        let known =
+            self.sessions.get_by_id(session).filter(|intake| intake.generation < generation);
         if let Some(id) = known.and_then(|intake| intake.connection) {
             self.replace(id);
         }
@@ -167,7 +169,7 @@ impl<R: Rng> Node<R> {
     pub(super) fn kick(&mut self, user: String, frame: CloseFrame) {
         let connections = self.cx.connections.of_user(&user);
         for session in self.sessions.kick(user, frame.clone(), &mut self.cx) {
-            self.end_session(&session, &frame);
+            self.end_session(session, &frame);
         }
         // Connections without a session yet.
         for id in connections {
@@ -175,8 +177,15 @@ impl<R: Rng> Node<R> {
         }
     }
 
+    /// The store has ended a session, which may be one of this node.
+    pub(super) fn ended(&mut self, session: &SessionId, frame: &CloseFrame) {
+        if let Some(session) = self.sessions.find(session) {
+            self.end_session(session, frame);
+        }
+    }
+
     /// A session is over for good. Effects of its messages in the application are dropped.
-    pub(super) fn end_session(&mut self, session: &SessionId, frame: &CloseFrame) {
+    fn end_session(&mut self, session: SessionNumber, frame: &CloseFrame) {
         let connection = self.sessions.connection_of(session);
         self.sessions.forget(session, &mut self.cx);
         if let Some(id) = connection {

@@ -30,13 +30,13 @@ impl<R: Rng> Node<R> {
         let now = self.cx.now;
         let mut plan = Drain::new(self.cx.config.drain, self.cx.connections.len());
         let turns: Vec<(ConnectionId, Turn)> =
-            self.cx.connections.iter().map(|(id, _)| (id, plan.next_turn())).collect();
+            self.cx.connections.ids().into_iter().map(|id| (id, plan.next_turn())).collect();
         let last = turns.last().map_or(Duration::ZERO, |(_, turn)| turn.after);
         let ends = now + last.saturating_add(self.cx.config.drain_timeout);
         self.cx.is_draining = true;
         self.drain = Some(Draining { plan, ends: Some(ends), is_told: false });
-        for session in self.sessions.ids() {
-            self.sessions.end_if_over(&session, &mut self.cx);
+        for session in self.sessions.numbers() {
+            self.sessions.end_if_over(session, &mut self.cx);
         }
         for (id, Turn { after, hint }) in turns {
             if after.is_zero() {
@@ -70,7 +70,7 @@ impl<R: Rng> Node<R> {
     pub(super) fn close_if_done(&mut self, id: ConnectionId) {
         let Some(connection) = self.cx.connections.get(id) else { return };
         let Some(hint) = connection.retry_after else { return };
-        let intake = connection.session.as_ref().and_then(|session| self.sessions.get(session));
+        let intake = connection.number.and_then(|session| self.sessions.get(session));
         if intake.is_none_or(|intake| intake.unhandled() == 0) {
             self.close_going_away(id, hint);
         }
@@ -83,17 +83,12 @@ impl<R: Rng> Node<R> {
         if drain.ends.take_if(|at| *at <= now).is_none() {
             return;
         }
-        let left: Vec<(ConnectionId, Option<Duration>)> = self
-            .cx
-            .connections
-            .iter()
-            .map(|(id, connection)| (id, connection.retry_after))
-            .collect();
-        for (id, hint) in left {
+        for id in self.cx.connections.ids() {
+            let hint = self.cx.connections.get(id).and_then(|connection| connection.retry_after);
             self.close_going_away(id, hint.unwrap_or_default());
         }
-        for session in self.sessions.ids() {
-            self.sessions.forget(&session, &mut self.cx);
+        for session in self.sessions.numbers() {
+            self.sessions.forget(session, &mut self.cx);
         }
     }
 

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use rand_core::Rng;
 
 use crate::node::connections::{Connection, Greeting, Stage, Timer};
+use crate::node::sessions::SessionNumber;
 use crate::node::sizes::keep_what_fits;
 use crate::node::store_requests::Asker;
 use crate::node::{ConnectionId, Node, NodeEvent, StoreRequestId};
@@ -151,7 +152,7 @@ impl<R: Rng> Node<R> {
         let session = resume.map(|resume| resume.session);
         // A client that comes back is not one more: its old connection is replaced if it is
         // allowed.
-        let known = session.as_ref().and_then(|session| self.sessions.get(session));
+        let known = session.as_ref().and_then(|session| self.sessions.get_by_id(session));
         let replaces =
             known.is_some_and(|intake| intake.connection.is_some() && intake.user == user);
         let is_ending = known.is_some_and(|intake| intake.ending);
@@ -212,8 +213,8 @@ impl<R: Rng> Node<R> {
             return;
         };
         count(&mut self.cx.stats.created);
-        self.sessions.begin(session.clone(), user, generation, &self.cx);
-        self.attach(id, session);
+        let number = self.sessions.begin(session.clone(), user, (generation, 0), &self.cx);
+        self.attach(id, number, session);
     }
 
     pub(super) fn resumed(
@@ -230,29 +231,32 @@ impl<R: Rng> Node<R> {
             return self
                 .refuse_resume(id, Problem::new("wrong_user", "session belongs to another user"));
         }
-        if self.sessions.get(&session).is_some_and(|intake| generation <= intake.generation) {
+        let here = self.sessions.get_by_id(&session);
+        if here.is_some_and(|intake| generation <= intake.generation) {
             // The store allowed another resume after this one, and its response came before this
             // one's: this is the older of two connections.
             return self.replace(id);
         }
-        if let Some(old) = self.sessions.connection_of(&session) {
+        if let Some(old) = here.and_then(|intake| intake.connection) {
             self.replace(old);
         }
-        self.sessions.begin_generation(&session, asking, generation, received, &mut self.cx);
+        let since = (generation, received);
+        let number = self.sessions.begin_generation(&session, asking, since, &mut self.cx);
         count(&mut self.cx.stats.resumed);
         if let Some(greeting) = self.greeting(id) {
             greeting.resumed = true;
             greeting.rejected = rejected;
         }
-        self.attach(id, session);
+        self.attach(id, number, session);
     }
 
     /// Gives the session to this connection, and reads its place in the session's own stream.
-    fn attach(&mut self, id: ConnectionId, session: SessionId) {
-        self.sessions.attach(id, &session, &self.cx);
+    fn attach(&mut self, id: ConnectionId, number: SessionNumber, session: SessionId) {
+        self.sessions.attach(id, number, &self.cx);
         let Some(connection) = self.cx.connections.get_mut(id) else { return };
         connection.session = Some(session.clone());
-        let stream = Stream::Session(session.clone());
+        connection.number = Some(number);
+        let stream = Stream::Session(session);
         // Watched before it is read: what is published in between is heard of.
         self.streams.watch(id, &stream, &mut self.cx);
         let after = self
@@ -261,7 +265,7 @@ impl<R: Rng> Node<R> {
             .map(|resume| resume.position);
         let request = StoreRequest::Read { stream, after, limit: self.cx.config.page, by: None };
         self.cx.ask(Asker::Connection(id), request);
-        self.drive_messages(&session);
+        self.drive_messages(number);
     }
 
     /// The session was ended, but its event has not reached this node yet: the client starts a new
@@ -270,9 +274,10 @@ impl<R: Rng> Node<R> {
         let Some(greeting) = self.greeting(id) else { return };
         let was_resumed = core::mem::take(&mut greeting.resumed);
         greeting.rejected.clear();
-        if let Some(session) = self.cx.connections.take_session(id) {
-            self.streams.unwatch(id, &Stream::Session(session.clone()), &mut self.cx);
-            self.sessions.forget(&session, &mut self.cx);
+        let number = self.session_of(id);
+        if let (Some(session), Some(number)) = (self.cx.connections.take_session(id), number) {
+            self.streams.unwatch(id, &Stream::Session(session), &mut self.cx);
+            self.sessions.forget(number, &mut self.cx);
         }
         if was_resumed { self.resume_unknown(id) } else { self.create(id) }
     }
@@ -285,11 +290,13 @@ impl<R: Rng> Node<R> {
         missed: Option<Vec<Publication>>,
     ) {
         let Some(connection) = self.cx.connections.get_mut(id) else { return };
-        let Some(session) = connection.session.clone() else { return };
+        let Some((number, session)) = connection.number.zip(connection.session.clone()) else {
+            return;
+        };
         let Stage::Greeting(greeting) = &mut connection.stage else { return };
         let Greeting { resume, resumed, refused, mut rejected } = core::mem::take(&mut **greeting);
         connection.stage = Stage::Live(self.cx.now);
-        let committed = self.sessions.get(&session).map_or(0, |intake| intake.committed);
+        let committed = self.sessions.get(number).map_or(0, |intake| intake.committed);
         // What was committed since the store answered is in the welcome, too. The client takes
         // everything up to `received` for accepted, but for what is refused here.
         rejected.append(&mut connection.out.rejections);

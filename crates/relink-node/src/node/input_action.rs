@@ -1,9 +1,12 @@
 //! The inputs, actions and events of a node.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::node::numbered::numbers;
+use crate::node::sessions::SessionNumber;
 use crate::{StoreEvent, StoreRequest, StoreResponse, Stream};
 use relink::session::{MemberChange, Problem, Secret};
 use relink::{Channel, CloseCode, CloseFrame, Message, SessionId};
@@ -19,11 +22,16 @@ pub struct StoreRequestId(pub(crate) u64);
 
 /// The number of a [`NodeAction::Handle`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeliveryId(pub(crate) u64);
+pub struct DeliveryId {
+    pub(crate) session: SessionNumber,
+    pub(crate) number: u64,
+}
 
 /// The number of a [`NodeAction::Authorize`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AuthorizationId(pub(crate) u64);
+
+numbers!(ConnectionId, StoreRequestId, AuthorizationId);
 
 /// Everything that can change a node. An input about a connection that the node has closed, or does
 /// not know, changes nothing.
@@ -177,7 +185,7 @@ pub enum NodeAction {
         /// Which connection sent it, if it is known.
         id: Option<ConnectionId>,
         /// Who sent it.
-        user: String,
+        user: Arc<str>,
         /// From which session.
         session: SessionId,
         /// Its number in the session; `None` if no acknowledgement is wanted.

@@ -5,12 +5,12 @@ use alloc::vec;
 
 use rand_core::Rng;
 
-use crate::node::sessions::Outcome;
+use crate::node::sessions::{Outcome, SessionNumber};
 use crate::node::store_requests::Asker;
 use crate::node::{ConnectionId, DeliveryId, Node, NodeEvent};
 use crate::{StoreRequest, Stream};
 use relink::internal::count;
-use relink::{Channel, CloseCode, CloseFrame, Message, SessionId};
+use relink::{Channel, CloseCode, CloseFrame, Message};
 
 impl<R: Rng> Node<R> {
     pub(super) fn message(
@@ -25,8 +25,8 @@ impl<R: Rng> Node<R> {
         }
         let Some(session) = self.session_of(id) else { return };
         let message = (serial, channel, message);
-        match self.sessions.receive(id, &session, message, &mut self.cx) {
-            Ok(true) => self.drive_messages(&session),
+        match self.sessions.receive(id, session, message, &mut self.cx) {
+            Ok(true) => self.drive_messages(session),
             Ok(false) => {}
             Err(frame) => self.close(id, frame),
         }
@@ -38,7 +38,7 @@ impl<R: Rng> Node<R> {
             return;
         }
         let Some(session) = self.session_of(id) else { return };
-        if self.sessions.get(&session).is_some_and(|intake| sent > intake.taken) {
+        if self.sessions.get(session).is_some_and(|intake| sent > intake.taken) {
             self.gap(id, "the last messages are missing");
         }
     }
@@ -50,7 +50,7 @@ impl<R: Rng> Node<R> {
 
     /// Advances a session's messages. After that its connection may be read again, or closed, or
     /// the session may be over.
-    pub(super) fn drive_messages(&mut self, session: &SessionId) {
+    pub(super) fn drive_messages(&mut self, session: SessionNumber) {
         match self.sessions.drive(session, &mut self.cx) {
             Some((id, true)) => self.close_if_done(id),
             Some((id, false)) => self.gap(id, "there is room again for what was passed over"),
@@ -60,13 +60,13 @@ impl<R: Rng> Node<R> {
 
     pub(super) fn handled(&mut self, delivery: DeliveryId, result: Outcome) {
         if let Some(session) = self.sessions.handled(delivery, result, &mut self.cx) {
-            self.drive_messages(&session);
+            self.drive_messages(session);
         }
     }
 
     /// Drops the session's messages and closes, so that the client sends all unacknowledged ones
     /// again.
-    pub(super) fn lose_session(&mut self, session: &SessionId, reason: &str) {
+    pub(super) fn lose_session(&mut self, session: SessionNumber, reason: &str) {
         if let Some(id) = self.sessions.connection_of(session) {
             self.gap(id, reason);
         }

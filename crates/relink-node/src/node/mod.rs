@@ -10,6 +10,7 @@ mod handshake;
 mod input_action;
 mod members;
 mod messages;
+mod numbered;
 mod responses;
 mod sessions;
 mod shared_frame;
@@ -27,7 +28,7 @@ use rand_core::Rng;
 use crate::{StoreEvent, Stream};
 use relink::internal::earliest;
 use relink::session::MemberChange;
-use relink::{Channel, ConfigError, Instant, Message, SessionId};
+use relink::{Channel, ConfigError, Instant, Message};
 
 pub use config::NodeConfig;
 pub use input_action::{
@@ -39,7 +40,7 @@ use connections::Timer;
 use context::Context;
 use drain::Draining;
 use members::Members;
-use sessions::Sessions;
+use sessions::{SessionNumber, Sessions};
 use streams::Streams;
 
 /// One server process with all of its connections, without IO.
@@ -49,9 +50,10 @@ use streams::Streams;
 /// 1. passes what happened to [`handle`](Self::handle), time last: what has arrived comes before
 ///    [`NodeInput::Timeout`];
 /// 2. carries out the actions of [`poll_action`](Self::poll_action) until there are no more;
-/// 3. writes the messages of [`poll_transmit`](Self::poll_transmit) of each connection that is
-///    [`Ready`](NodeAction::Ready), while its socket has room, and then polls for actions again:
-///    room in a queue may be filled from the store;
+/// 3. writes the messages of [`poll_transmit`](Self::poll_transmit), or of
+///    [`transmit`](Self::transmit), of each connection that is [`Ready`](NodeAction::Ready), while
+///    its socket has room, and then polls for actions again: room in a queue may be filled from the
+///    store;
 /// 4. reads a socket only while [`may_read`](Self::may_read) allows it;
 /// 5. passes [`NodeInput::Timeout`] at the time of [`poll_timeout`](Self::poll_timeout).
 ///
@@ -131,7 +133,7 @@ impl<R: Rng> Node<R> {
             StoreEvent::Resumed { session, generation } => {
                 self.resumed_elsewhere(&session, generation)
             }
-            StoreEvent::Ended { session, frame } => self.end_session(&session, &frame),
+            StoreEvent::Ended { session, frame } => self.ended(&session, &frame),
             StoreEvent::Lagged => {
                 self.streams.check_all(&mut self.cx);
                 self.members.refresh_all(&mut self.cx);
@@ -185,18 +187,25 @@ impl<R: Rng> Node<R> {
     /// is removed when there is nothing more.
     #[must_use]
     pub fn poll_transmit(&mut self, id: ConnectionId) -> Option<Message> {
-        if let Some(rest) = self.cx.connections.transmit_rest(id) {
-            return rest;
-        }
+        let mut next = None;
+        self.transmit(id, |message| {
+            next = Some(message);
+            false
+        });
+        next
+    }
+
+    /// Passes the next messages to `write`, until it returns false, since the socket has no room
+    /// for another one. Returns true then: there may be others.
+    pub fn transmit(&mut self, id: ConnectionId, write: impl FnMut(Message) -> bool) -> bool {
         let cx = &mut self.cx;
-        let (message, has_room) = cx.connections.transmit(id)?;
+        let (may_have_more, has_room) = cx.connections.transmit(id, write);
         if has_room {
             self.streams.resume(id, cx);
             self.members.resume(id, cx);
         }
         self.members.list_on(id, cx);
-        cx.connections.review_reading(id);
-        message
+        may_have_more
     }
 
     /// When to pass [`NodeInput::Timeout`].
@@ -258,7 +267,7 @@ impl<R: Rng> Node<R> {
         [stage, start.or_else(|| self.streams.state(id, stream)), wish.or(seat)]
     }
 
-    fn session_of(&self, id: ConnectionId) -> Option<SessionId> {
-        self.cx.connections.get(id)?.session.clone()
+    fn session_of(&self, id: ConnectionId) -> Option<SessionNumber> {
+        self.cx.connections.get(id)?.number
     }
 }

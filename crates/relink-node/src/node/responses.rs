@@ -7,6 +7,7 @@ use rand_core::Rng;
 use crate::node::store_requests::{Asker, Pending};
 use crate::node::{Node, NodeEvent, StoreRequestId};
 use crate::{StoreRequest, StoreResponse, Stream};
+use relink::SessionId;
 use relink::internal::count;
 
 /// Retries for `Leave`, `End` and `Touch`; after that the store's own expiry cleans up. A kick is
@@ -76,18 +77,17 @@ impl<R: Rng> Node<R> {
                 self.streams.checked(stream, top, &mut self.cx);
             }
             (Ask::Read { stream, .. }, Asker::Node, Reply::Unknown) => self.stream_is_over(stream),
-            (Ask::Commit { session, .. }, _, Reply::Committed { received }) => {
+            (Ask::Commit { .. }, Asker::Session(session), Reply::Committed { received }) => {
                 if self.sessions.committed(key, session, received, &mut self.cx) {
                     self.drive_messages(session);
                 } else {
                     self.lose_session(session, "the server lost messages");
                 }
             }
-            (Ask::Commit { session, .. }, _, Reply::Full(full)) => {
+            (Ask::Commit { .. }, Asker::Session(session), Reply::Full(full)) => {
                 self.sessions.commit_has_no_room(key, session, full, &mut self.cx);
             }
-            (Ask::Commit { session, .. }, _, Reply::Unknown)
-            | (Ask::Publish { session: Some(session), .. }, _, Reply::Unknown) => {
+            (Ask::Commit { .. } | Ask::Publish { .. }, Asker::Session(session), Reply::Unknown) => {
                 // The session is gone, or was resumed elsewhere.
                 if self.sessions.is_storing(session, key) {
                     self.lose_session(session, "the session is gone");
@@ -96,7 +96,7 @@ impl<R: Rng> Node<R> {
             (Ask::Publish { .. }, _, Reply::Full(full)) => {
                 self.store_failed(pending, full.problem().detail);
             }
-            (Ask::Publish { session: Some(session), .. }, _, _) => {
+            (Ask::Publish { .. }, Asker::Session(session), _) => {
                 self.sessions.published(key, session, &mut self.cx);
                 self.drive_messages(session);
             }
@@ -113,7 +113,7 @@ impl<R: Rng> Node<R> {
             (Ask::Touch { .. }, _, Reply::Touched { lost }) => {
                 // Their clients come back and begin new sessions.
                 for session in lost {
-                    self.lose_session(&session, "the session is gone");
+                    self.lost(&session);
                 }
             }
             (Ask::EndUser { user, .. }, _, _) => self.sessions.user_ended(user, key),
@@ -141,9 +141,9 @@ impl<R: Rng> Node<R> {
     /// done already.
     fn store_failed(&mut self, pending: Pending, detail: String) {
         count(&mut self.cx.stats.store_errors);
-        if let StoreRequest::Publish { session, .. } = &pending.request {
+        if let StoreRequest::Publish { .. } = &pending.request {
             self.cx.tell(NodeEvent::NotPublished { detail });
-            if let Some(session) = session {
+            if let Asker::Session(session) = pending.asker {
                 self.sessions.published(pending.key, session, &mut self.cx);
                 self.drive_messages(session);
             }
@@ -168,6 +168,12 @@ impl<R: Rng> Node<R> {
 
     fn stream_is_over(&mut self, stream: &Stream) {
         if let Stream::Session(session) = stream {
+            self.lost(session);
+        }
+    }
+
+    fn lost(&mut self, session: &SessionId) {
+        if let Some(session) = self.sessions.find(session) {
             self.lose_session(session, "the session is gone");
         }
     }
@@ -193,11 +199,13 @@ impl<R: Rng> Node<R> {
         match (request, *asker) {
             (StoreRequest::Read { stream, after, by, .. }, Asker::Readers) => {
                 let payer = self.streams.next_payer(stream, *after, &mut self.cx);
-                *by = payer.and_then(|payer| self.session_of(payer));
+                *by = payer.and_then(|payer| self.cx.connections.get(payer)?.session.clone());
                 payer.is_some()
             }
             (StoreRequest::Read { stream, .. }, _) => self.streams.is_watched(stream),
-            (StoreRequest::Commit { session, .. }, _) => self.sessions.is_storing(session, *key),
+            (StoreRequest::Commit { .. }, Asker::Session(session)) => {
+                self.sessions.is_storing(session, *key)
+            }
             (StoreRequest::Join { channel, .. }, Asker::Connection(id)) => {
                 self.members.is_joining(id, channel, *key)
             }
@@ -207,7 +215,10 @@ impl<R: Rng> Node<R> {
                 kicked_ago.is_some()
             }
             (StoreRequest::Touch { sessions }, _) => {
-                sessions.retain(|session| self.sessions.connection_of(session).is_some());
+                let is_here = |session: &SessionId| {
+                    self.sessions.get_by_id(session).is_some_and(|here| here.connection.is_some())
+                };
+                sessions.retain(is_here);
                 !sessions.is_empty()
             }
             (StoreRequest::Members { channel }, _) => self.members.is_list_wanted(channel),
@@ -217,7 +228,8 @@ impl<R: Rng> Node<R> {
                 | StoreRequest::Join { .. }
                 | StoreRequest::Create { .. }
                 | StoreRequest::Resume { .. }
-                | StoreRequest::Publish { .. },
+                | StoreRequest::Publish { .. }
+                | StoreRequest::Commit { .. },
                 _,
             ) => true,
         }

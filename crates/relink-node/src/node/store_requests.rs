@@ -1,11 +1,14 @@
 //! Requests to the store: each is kept until it is answered, and sent again whole after a failure.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use core::time::Duration;
 
 use rand_core::Rng;
 
 use crate::StoreRequest;
+use crate::node::numbered::Numbered;
+use crate::node::sessions::SessionNumber;
 use crate::node::{ConnectionId, NodeAction, StoreRequestId};
 use relink::policy::{Curve, Jitter, Schedule};
 use relink::{Backoff, Instant};
@@ -16,7 +19,7 @@ pub(crate) struct StoreRequests {
     backoff: Backoff,
     /// The last assigned id.
     last: u64,
-    sent: BTreeMap<StoreRequestId, Pending>,
+    sent: Numbered<StoreRequestId, Box<Pending>>,
     /// Failed requests, to be sent again after their delay.
     delayed: BTreeMap<(Instant, StoreRequestId), Pending>,
 }
@@ -37,9 +40,12 @@ pub(crate) struct Pending {
 pub(crate) enum Asker {
     /// One connection.
     Connection(ConnectionId),
+    /// One session, for one of its messages.
+    Session(SessionNumber),
     /// All readers that look up the same place in a stream.
     Readers,
-    /// The node itself, on behalf of a session, a channel, a user, or the application.
+    /// The node itself, on behalf of a channel, a user, the application, or a session that may be
+    /// gone from here.
     Node,
 }
 
@@ -51,7 +57,7 @@ impl StoreRequests {
             .with_floor(Duration::from_millis(50))
             .with_cap(Duration::from_secs(5))
             .with_first(None);
-        Self { backoff, last: 0, sent: BTreeMap::new(), delayed: BTreeMap::new() }
+        Self { backoff, last: 0, sent: Numbered::new(), delayed: BTreeMap::new() }
     }
 
     /// Sends a request for the first time. The id identifies it in all its tries.
@@ -69,7 +75,7 @@ impl StoreRequests {
         let question = self.next_id();
         self.last = question.0;
         let what = pending.request.clone();
-        self.sent.insert(question, pending);
+        self.sent.insert(question, Box::new(pending));
         NodeAction::Ask { question, what }
     }
 
@@ -80,7 +86,7 @@ impl StoreRequests {
 
     /// Returns the request of an answer, if it is the first one to this try.
     pub(crate) fn answered(&mut self, id: StoreRequestId) -> Option<Pending> {
-        self.sent.remove(&id)
+        self.sent.remove(id).map(|pending| *pending)
     }
 
     /// Keeps a request until it is due again.

@@ -11,6 +11,7 @@ use super::permission::Permissions;
 use super::reading::Reading;
 use super::tokens::TokenEnd;
 use crate::node::input_action::AuthorizationId;
+use crate::node::sessions::SessionNumber;
 use relink::protocol::Rejection;
 use relink::session::{Problem, Secret, Text};
 use relink::{Channel, Instant, Message, Position, Resume, SessionId};
@@ -24,6 +25,8 @@ pub(crate) struct Connection {
     pub(crate) user: Option<Arc<str>>,
     /// Its session, from the store's answer on.
     pub(crate) session: Option<SessionId>,
+    /// The number of its session.
+    pub(crate) number: Option<SessionNumber>,
     /// Its channels, by name: a short list costs less than a map, and most are short.
     pub(super) channels: Vec<(Channel, Subscription)>,
     pub(crate) out: Outbound,
@@ -113,6 +116,7 @@ impl Connection {
             stage: Stage::Silent,
             user: None,
             session: None,
+            number: None,
             channels: Vec::new(),
             out: Outbound::new(),
             reading: Reading::new(),

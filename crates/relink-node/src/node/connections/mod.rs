@@ -15,6 +15,7 @@ use core::time::Duration;
 use crate::Liveness;
 use crate::node::groups::Groups;
 use crate::node::input_action::AuthorizationId;
+use crate::node::numbered::Numbered;
 use crate::node::shared_frame::Encoded;
 use crate::node::{ConnectionId, NodeAction, NodeConfig};
 use relink::internal::earliest;
@@ -31,7 +32,7 @@ pub(crate) struct Connections {
     config: NodeConfig,
     /// The latest time: it never goes backwards.
     pub(crate) now: Instant,
-    all: BTreeMap<ConnectionId, Box<Connection>>,
+    all: Numbered<ConnectionId, Box<Connection>>,
     /// The remaining output of closed connections.
     leaving: BTreeMap<ConnectionId, VecDeque<Message>>,
     /// The connections of each user that is known, and how many of them count for its limit.
@@ -43,7 +44,7 @@ pub(crate) struct Connections {
     /// Timers by time. One that is no longer needed does nothing.
     timers: BTreeMap<(Instant, u64), (ConnectionId, Timer)>,
     last_timer: u64,
-    authorizations: BTreeMap<AuthorizationId, (ConnectionId, Channel)>,
+    authorizations: Numbered<AuthorizationId, (ConnectionId, Channel)>,
     last_authorization: u64,
     actions: VecDeque<NodeAction>,
 }
@@ -77,7 +78,7 @@ impl Connections {
         Self {
             config,
             now: Instant::ORIGIN,
-            all: BTreeMap::new(),
+            all: Numbered::new(),
             leaving: BTreeMap::new(),
             users: Groups::new(),
             counted: BTreeMap::new(),
@@ -85,18 +86,18 @@ impl Connections {
             liveness: Liveness::new(config.liveness),
             timers: BTreeMap::new(),
             last_timer: 0,
-            authorizations: BTreeMap::new(),
+            authorizations: Numbered::new(),
             last_authorization: 0,
             actions: VecDeque::new(),
         }
     }
 
     pub(crate) fn get(&self, id: ConnectionId) -> Option<&Connection> {
-        self.all.get(&id).map(|connection| &**connection)
+        self.all.get(id).map(|connection| &**connection)
     }
 
     pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        self.all.get_mut(&id).map(|connection| &mut **connection)
+        self.all.get_mut(id).map(|connection| &mut **connection)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -108,15 +109,16 @@ impl Connections {
         self.bytes
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionId, &Connection)> {
-        self.all.iter().map(|(id, connection)| (*id, &**connection))
+    /// All of them, in the order of their numbers.
+    pub(crate) fn ids(&self) -> Vec<ConnectionId> {
+        self.all.keys()
     }
 
     // From the accept to the close.
 
     /// A connection was accepted. Returns false if its number is in use.
     pub(crate) fn open(&mut self, id: ConnectionId, user: Option<Arc<str>>) -> bool {
-        let is_new = !self.all.contains_key(&id) && !self.leaving.contains_key(&id);
+        let is_new = !self.all.contains(id) && !self.leaving.contains_key(&id);
         if is_new {
             self.all.insert(id, Box::new(Connection::new()));
             user.into_iter().for_each(|user| self.set_user(id, user));
@@ -126,7 +128,7 @@ impl Connections {
 
     /// The connection's user is known now.
     pub(crate) fn set_user(&mut self, id: ConnectionId, user: Arc<str>) {
-        if let Some(connection) = self.all.get_mut(&id) {
+        if let Some(connection) = self.all.get_mut(id) {
             self.users.insert(&user, id);
             connection.user = Some(user);
         }
@@ -144,7 +146,7 @@ impl Connections {
 
     /// Forgets a connection, apart from what is still to be written on it.
     pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
-        let connection = *self.all.remove(&id)?;
+        let connection = *self.all.remove(id)?;
         self.liveness.forget(&id);
         self.bytes = self.bytes.saturating_sub(connection.out.bytes());
         if let Some(user) = &connection.user {
@@ -183,7 +185,7 @@ impl Connections {
 
     /// Counts this connection for its user.
     pub(crate) fn count(&mut self, id: ConnectionId) {
-        let Some(connection) = self.all.get_mut(&id) else { return };
+        let Some(connection) = self.all.get_mut(id) else { return };
         let Some(user) = connection.user.clone() else { return };
         connection.counted = true;
         let counted = self.counted.entry(user).or_default();
@@ -194,6 +196,7 @@ impl Connections {
     pub(crate) fn take_session(&mut self, id: ConnectionId) -> Option<SessionId> {
         let connection = self.get_mut(id)?;
         connection.reading.forget_load();
+        connection.number = None;
         connection.session.take()
     }
 
@@ -201,7 +204,7 @@ impl Connections {
 
     /// Queues an answer, even if the queue is full, since its request has been read.
     pub(crate) fn push(&mut self, id: ConnectionId, frame: &ServerFrame) {
-        let Some(connection) = self.all.get_mut(&id) else { return };
+        let Some(connection) = self.all.get_mut(id) else { return };
         let message = frame.encode(connection.out.encoding);
         connection.out.answers = connection.out.answers.saturating_add(1);
         self.send(id, message);
@@ -209,7 +212,7 @@ impl Connections {
 
     /// Queues a message.
     pub(crate) fn send(&mut self, id: ConnectionId, message: Message) {
-        let Some(connection) = self.all.get_mut(&id) else { return };
+        let Some(connection) = self.all.get_mut(id) else { return };
         self.bytes = self.bytes.saturating_add(message.len());
         connection.out.push(message);
         connection.ready(id, &mut self.actions);
@@ -217,7 +220,7 @@ impl Connections {
 
     /// Queues a frame for many connections, if there is room for it.
     pub(crate) fn offer(&mut self, id: ConnectionId, frame: &mut Encoded) -> Offered {
-        let Some(connection) = self.all.get_mut(&id) else { return Offered::Gone };
+        let Some(connection) = self.all.get_mut(id) else { return Offered::Gone };
         if connection.out.bytes() > self.config.max_outbound_bytes {
             return Offered::Full;
         }
@@ -233,14 +236,14 @@ impl Connections {
     }
 
     pub(crate) fn acknowledge(&mut self, id: ConnectionId, serial: u64) {
-        if let Some(connection) = self.all.get_mut(&id) {
+        if let Some(connection) = self.all.get_mut(id) {
             connection.out.ack = Some(serial);
             connection.ready(id, &mut self.actions);
         }
     }
 
     pub(crate) fn reject(&mut self, id: ConnectionId, rejection: Rejection) {
-        if let Some(connection) = self.all.get_mut(&id) {
+        if let Some(connection) = self.all.get_mut(id) {
             connection.out.rejections.push(rejection);
             connection.ready(id, &mut self.actions);
         }
@@ -248,32 +251,53 @@ impl Connections {
 
     /// The bytes that wait for a socket, and the encoding of what is added to them.
     pub(crate) fn queued(&self, id: ConnectionId) -> Option<(usize, Encoding)> {
-        self.all.get(&id).map(|connection| (connection.out.bytes(), connection.out.encoding))
+        self.all.get(id).map(|connection| (connection.out.bytes(), connection.out.encoding))
     }
 
-    /// The next message on a connection that is closed, if this is one.
-    pub(crate) fn transmit_rest(&mut self, id: ConnectionId) -> Option<Option<Message>> {
-        let message = self.leaving.get_mut(&id)?.pop_front();
-        if message.is_none() {
-            self.leaving.remove(&id);
+    /// Writes messages, until `write` returns false. Returns whether there may be more, and whether
+    /// that freed half of the queue.
+    pub(crate) fn transmit(
+        &mut self,
+        id: ConnectionId,
+        mut write: impl FnMut(Message) -> bool,
+    ) -> (bool, bool) {
+        let Some(connection) = self.all.get_mut(id) else {
+            return (self.transmit_rest(id, write), false);
+        };
+        if !connection.is_live() {
+            return (false, false);
         }
-        Some(message)
-    }
-
-    /// The next message, and whether that freed half of the queue.
-    pub(crate) fn transmit(&mut self, id: ConnectionId) -> Option<(Option<Message>, bool)> {
-        let connection = self.all.get_mut(&id).filter(|connection| connection.is_live())?;
         let before = connection.out.bytes();
-        let message = connection.out.pop();
+        let mut has_written = false;
+        let is_full = loop {
+            let Some(message) = connection.out.pop() else { break false };
+            has_written = true;
+            if !write(message) {
+                break true;
+            }
+        };
         let after = connection.out.bytes();
         self.bytes = self.bytes.saturating_add(after).saturating_sub(before);
-        connection.out.told = message.is_some();
-        if message.is_some() && connection.reading.paused {
-            // This peer is not read, so a successful write counts as a sign of life.
-            self.liveness.heard(&id, self.now);
+        connection.out.told = is_full;
+        if connection.reading.paused {
+            if has_written {
+                // This peer is not read, so a successful write counts as a sign of life.
+                self.liveness.heard(&id, self.now);
+            }
+            self.review_reading(id);
         }
         let half = self.config.max_outbound_bytes / 2;
-        Some((message, before > half && after <= half))
+        (is_full, before > half && after <= half)
+    }
+
+    /// The same for a connection that is closed, whose output is forgotten at its end.
+    fn transmit_rest(&mut self, id: ConnectionId, write: impl FnMut(Message) -> bool) -> bool {
+        let Some(rest) = self.leaving.get_mut(&id) else { return false };
+        let is_full = !core::iter::from_fn(|| rest.pop_front()).all(write);
+        if !is_full {
+            self.leaving.remove(&id);
+        }
+        is_full
     }
 
     pub(crate) fn poll_action(&mut self) -> Option<NodeAction> {

@@ -100,7 +100,7 @@ impl Connections {
     }
 
     fn ask_permissions(&mut self, id: ConnectionId) {
-        let Some(connection) = self.all.get_mut(&id) else { return };
+        let Some(connection) = self.all.get_mut(id) else { return };
         let user = connection.user_name();
         while connection.permissions.due < AT_ONCE {
             let Some((request, channel)) = connection.permissions.waiting.pop_first() else {
@@ -121,7 +121,7 @@ impl Connections {
         &mut self,
         request: AuthorizationId,
     ) -> Option<(ConnectionId, Channel, Option<Asked>)> {
-        let (id, channel) = self.authorizations.remove(&request)?;
+        let (id, channel) = self.authorizations.remove(request)?;
         let connection = self.get_mut(id);
         let subscription = connection.and_then(|connection| connection.subscription_mut(&channel));
         let asked = subscription.filter(|it| it.question == Some(request)).map(|subscription| {

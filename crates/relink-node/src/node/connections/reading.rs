@@ -123,7 +123,7 @@ impl Connections {
     /// to be closed, so that its client sends the ignored messages again, for which there is room
     /// now.
     pub(crate) fn set_load(&mut self, id: ConnectionId, load: Load) -> bool {
-        let Some(connection) = self.all.get_mut(&id) else { return true };
+        let Some(connection) = self.all.get_mut(id) else { return true };
         let reading = &mut connection.reading;
         reading.load = load;
         let is_idle = load.unhandled == 0;
@@ -136,7 +136,7 @@ impl Connections {
 
     /// Decides again whether a connection is read.
     pub(crate) fn review_reading(&mut self, id: ConnectionId) {
-        let Some(connection) = self.all.get_mut(&id) else { return };
+        let Some(connection) = self.all.get_mut(id) else { return };
         let is_full = connection.out.bytes() > self.config.max_outbound_bytes
             || connection.out.rejections.len() >= self.config.max_unhandled;
         let is_leaving = connection.retry_after.is_some();
@@ -157,7 +157,7 @@ impl Connections {
     /// Counts a message, which is whole now. Returns true if it is one too many while answers to
     /// others wait: a driver that stops reading has only a few left.
     pub(crate) fn is_excessive(&mut self, id: ConnectionId) -> bool {
-        let Some(connection) = self.all.get_mut(&id) else { return false };
+        let Some(connection) = self.all.get_mut(id) else { return false };
         let is_full = connection.out.bytes() > self.config.max_outbound_bytes;
         let reading = &mut connection.reading;
         reading.arriving = None;
@@ -184,7 +184,7 @@ impl Connections {
     // The socket.
 
     pub(crate) fn blocked(&mut self, id: ConnectionId) {
-        let Some(connection) = self.all.get_mut(&id) else { return };
+        let Some(connection) = self.all.get_mut(id) else { return };
         connection.reading.blocked.get_or_insert(self.now);
         self.look_later(id);
     }
@@ -201,14 +201,14 @@ impl Connections {
 
     pub(crate) fn arriving(&mut self, id: ConnectionId) {
         self.heard(id);
-        let Some(connection) = self.all.get_mut(&id) else { return };
+        let Some(connection) = self.all.get_mut(id) else { return };
         connection.reading.arriving.get_or_insert(self.now);
         self.look_later(id);
     }
 
     /// The time without reading does not count: the timeout of an incomplete message starts over.
     fn reads_again(&mut self, id: ConnectionId) {
-        let Some(connection) = self.all.get_mut(&id) else { return };
+        let Some(connection) = self.all.get_mut(id) else { return };
         if connection.reading.arriving.is_some() {
             connection.reading.arriving = Some(self.now);
             self.look_later(id);
@@ -218,7 +218,7 @@ impl Connections {
     // Time.
 
     fn look_later(&mut self, id: ConnectionId) {
-        let Some(connection) = self.all.get_mut(&id) else { return };
+        let Some(connection) = self.all.get_mut(id) else { return };
         let Some(at) = connection.reading.deadline(&self.config) else { return };
         let at = at.min(self.now + LOOK);
         // Past deadlines are handled by the next check, which is at once.

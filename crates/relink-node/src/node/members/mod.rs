@@ -281,7 +281,8 @@ impl Members {
         }
     }
 
-    /// Sends this connection its next pages, as far as there is room.
+    /// Sends this connection its next pages, as far as there is room. Its reading stops if they
+    /// fill its queue.
     pub(crate) fn list_on(&mut self, id: ConnectionId, cx: &mut Context) {
         // A list takes no more room than one page, however slow its reader is.
         let room = PAGE_BYTES.min(cx.config.max_outbound_bytes / 2);
@@ -296,6 +297,7 @@ impl Members {
             };
             let (message, next) = room.list.page(&channel, after.as_ref(), encoding);
             cx.connections.send(id, message);
+            cx.connections.review_reading(id);
             match next {
                 Some(_) => self.set_view(id, &channel, View::Listing { after: next, stale }),
                 None if stale => self.show(BTreeSet::from([id]), &channel, cx),

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use crate::Stream;
 use crate::node::{ConnectionId, DeliveryId, StoreRequestId};
 use relink::session::Problem;
-use relink::{Channel, Instant, Message};
+use relink::{Channel, Instant, Message, SessionId};
 
 /// What a message leads to: all of it or nothing; or why it is refused.
 pub(crate) type Outcome = Result<Vec<(Stream, Message)>, Problem>;
@@ -22,6 +22,7 @@ pub(crate) type Outcome = Result<Vec<(Stream, Message)>, Problem>;
 /// messages are dropped.
 #[derive(Debug)]
 pub(crate) struct Intake {
+    pub(super) id: SessionId,
     pub(crate) user: Arc<str>,
     pub(crate) generation: u64,
     pub(crate) connection: Option<ConnectionId>,
@@ -93,8 +94,15 @@ impl Effect {
 }
 
 impl Intake {
-    pub(super) const fn new(user: Arc<str>, generation: u64, received: u64, now: Instant) -> Self {
+    pub(super) const fn new(
+        id: SessionId,
+        user: Arc<str>,
+        generation: u64,
+        received: u64,
+        now: Instant,
+    ) -> Self {
         Self {
+            id,
             user,
             generation,
             connection: None,

@@ -4,12 +4,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::Sessions;
+use super::{SessionNumber, Sessions};
 use crate::StoreRequest;
 use crate::node::StoreRequestId;
 use crate::node::context::Context;
 use crate::node::store_requests::Asker;
-use relink::{CloseFrame, Instant, SessionId};
+use relink::{CloseFrame, Instant};
 
 /// A kick that the store has not confirmed yet.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +25,7 @@ impl Sessions {
         user: String,
         frame: CloseFrame,
         cx: &mut Context,
-    ) -> Vec<SessionId> {
+    ) -> Vec<SessionNumber> {
         let sessions = self.users.all(&*user);
         // Earlier requests come before the end, and no later request concerns these sessions.
         let end = StoreRequest::EndUser { user: user.clone(), ago: Duration::ZERO, frame };

@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use crate::node::connections::Load;
 use crate::node::context::Context;
 use crate::node::groups::Groups;
+use crate::node::numbered::{Numbered, numbers};
 use crate::node::store_requests::Asker;
 use crate::node::{ConnectionId, DeliveryId, NodeAction, StoreRequestId};
 use crate::{Full, StoreRequest};
@@ -27,17 +28,24 @@ use kicks::Kick;
 /// All sessions of this node.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    all: BTreeMap<SessionId, Box<Intake>>,
+    all: Numbered<SessionNumber, Box<Intake>>,
+    /// The number of each, which its connection and its requests have in place of its id.
+    ids: BTreeMap<SessionId, SessionNumber>,
+    last_session: u64,
     /// The sessions of each user.
-    users: Groups<Arc<str>, SessionId>,
-    /// The deliveries in the application.
-    deliveries: BTreeMap<DeliveryId, SessionId>,
+    users: Groups<Arc<str>, SessionNumber>,
     last_delivery: u64,
     /// Kicked users, until the store has ended their sessions: meanwhile they cannot resume.
     kicks: BTreeMap<String, Kick>,
     /// When the next [`StoreRequest::Touch`] is due.
     touch_at: Option<Instant>,
 }
+
+/// A session at this node, until it is forgotten here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SessionNumber(u64);
+
+numbers!(SessionNumber);
 
 /// The maximum number of sessions in one request.
 const TOUCHED_AT_ONCE: usize = 1000;
@@ -48,9 +56,10 @@ const READ_AHEAD: usize = 16;
 impl Sessions {
     pub(crate) const fn new() -> Self {
         Self {
-            all: BTreeMap::new(),
+            all: Numbered::new(),
+            ids: BTreeMap::new(),
+            last_session: 0,
             users: Groups::new(),
-            deliveries: BTreeMap::new(),
             last_delivery: 0,
             kicks: BTreeMap::new(),
             touch_at: None,
@@ -61,30 +70,44 @@ impl Sessions {
         self.all.is_empty()
     }
 
-    pub(crate) fn ids(&self) -> Vec<SessionId> {
-        self.all.keys().cloned().collect()
+    /// All sessions, in the order of their ids.
+    pub(crate) fn numbers(&self) -> Vec<SessionNumber> {
+        self.ids.values().copied().collect()
     }
 
-    pub(crate) fn get(&self, session: &SessionId) -> Option<&Intake> {
+    pub(crate) fn find(&self, session: &SessionId) -> Option<SessionNumber> {
+        self.ids.get(session).copied()
+    }
+
+    pub(crate) fn get(&self, session: SessionNumber) -> Option<&Intake> {
         self.all.get(session).map(|intake| &**intake)
     }
 
-    pub(crate) fn connection_of(&self, session: &SessionId) -> Option<ConnectionId> {
+    pub(crate) fn get_by_id(&self, session: &SessionId) -> Option<&Intake> {
+        self.get(self.find(session)?)
+    }
+
+    pub(crate) fn connection_of(&self, session: SessionNumber) -> Option<ConnectionId> {
         self.get(session)?.connection
     }
 
     // Connections.
 
-    /// Starts a new session.
+    /// Starts a new session, or one that is new to this node.
     pub(crate) fn begin(
         &mut self,
         session: SessionId,
         user: Arc<str>,
-        generation: u64,
+        (generation, received): (u64, u64),
         cx: &Context,
-    ) {
-        self.users.insert(&user, session.clone());
-        self.all.insert(session, Box::new(Intake::new(user, generation, 0, cx.now)));
+    ) -> SessionNumber {
+        self.last_session = self.last_session.saturating_add(1);
+        let number = SessionNumber(self.last_session);
+        self.users.insert(&user, number);
+        let intake = Intake::new(session.clone(), user, generation, received, cx.now);
+        self.all.insert(number, Box::new(intake));
+        self.ids.insert(session, number);
+        number
     }
 
     /// A session goes on, perhaps from another node, which has stored everything up to `received`.
@@ -94,22 +117,25 @@ impl Sessions {
         &mut self,
         session: &SessionId,
         user: Arc<str>,
-        generation: u64,
-        received: u64,
+        (generation, received): (u64, u64),
         cx: &mut Context,
-    ) {
-        self.users.insert(&user, session.clone());
-        let new = || Box::new(Intake::new(user, generation, received, cx.now));
-        let intake = self.all.entry(session.clone()).or_insert_with(new);
-        let before = intake.unhandled();
-        intake.begin_generation(generation, received);
-        let (after, left) = (intake.unhandled(), intake.left.take());
-        cx.count_unhandled(before, after);
-        cx.release(left);
+    ) -> SessionNumber {
+        let Some(number) = self.find(session) else {
+            return self.begin(session.clone(), user, (generation, received), cx);
+        };
+        self.users.insert(&user, number);
+        if let Some(intake) = self.all.get_mut(number) {
+            let before = intake.unhandled();
+            intake.begin_generation(generation, received);
+            let (after, left) = (intake.unhandled(), intake.left.take());
+            cx.count_unhandled(before, after);
+            cx.release(left);
+        }
+        number
     }
 
     /// Attaches a session to a connection.
-    pub(crate) fn attach(&mut self, id: ConnectionId, session: &SessionId, cx: &Context) {
+    pub(crate) fn attach(&mut self, id: ConnectionId, session: SessionNumber, cx: &Context) {
         if let Some(intake) = self.all.get_mut(session) {
             intake.connection = Some(id);
         }
@@ -120,7 +146,7 @@ impl Sessions {
     pub(crate) fn detach(
         &mut self,
         id: ConnectionId,
-        session: &SessionId,
+        session: SessionNumber,
         is_over: bool,
         cx: &mut Context,
     ) {
@@ -135,8 +161,8 @@ impl Sessions {
 
     /// Removes a session without a connection when nothing of it is under way; if its client ended
     /// it, ends it for good.
-    pub(crate) fn end_if_over(&mut self, session: &SessionId, cx: &mut Context) {
-        let Some(intake) = self.all.get_mut(session) else { return };
+    pub(crate) fn end_if_over(&mut self, number: SessionNumber, cx: &mut Context) {
+        let Some(intake) = self.all.get_mut(number) else { return };
         if intake.connection.is_some() || intake.unhandled() > 0 {
             return;
         }
@@ -147,20 +173,19 @@ impl Sessions {
             let left = if intake.handling().is_none() { intake.left.take() } else { None };
             return cx.release(left);
         }
-        self.forget(session, cx);
+        let session = intake.id.clone();
+        self.forget(number, cx);
         if ending {
-            cx.ask(Asker::Node, StoreRequest::End { session: session.clone(), generation });
+            cx.ask(Asker::Node, StoreRequest::End { session, generation });
         }
     }
 
     /// What was taken in is dropped.
-    pub(crate) fn forget(&mut self, session: &SessionId, cx: &mut Context) {
+    pub(crate) fn forget(&mut self, session: SessionNumber, cx: &mut Context) {
         let Some(intake) = self.all.remove(session) else { return };
-        self.users.remove(&intake.user, session);
+        self.ids.remove(&intake.id);
+        self.users.remove(&intake.user, &session);
         cx.count_unhandled(intake.unhandled(), 0);
-        if let Some(handling) = intake.handling() {
-            self.deliveries.remove(&handling);
-        }
         cx.release(intake.left);
     }
 
@@ -176,7 +201,7 @@ impl Sessions {
     pub(crate) fn receive(
         &mut self,
         id: ConnectionId,
-        session: &SessionId,
+        session: SessionNumber,
         (serial, channel, message): (Option<u64>, Option<Channel>, Message),
         cx: &mut Context,
     ) -> Result<bool, CloseFrame> {
@@ -212,24 +237,18 @@ impl Sessions {
     /// Returns the session's connection if it may be read again, and whether it may stay.
     pub(crate) fn drive(
         &mut self,
-        session: &SessionId,
+        session: SessionNumber,
         cx: &mut Context,
     ) -> Option<(ConnectionId, bool)> {
         let intake = self.all.get_mut(session)?;
-        let (user, from) = (intake.user.clone(), intake.connection.or(intake.left));
-        let handling = DeliveryId(self.last_delivery.saturating_add(1));
+        let id = intake.connection.or(intake.left);
+        let number = self.last_delivery.saturating_add(1);
+        let handling = DeliveryId { session, number };
         if let Some(Incoming { serial, channel, message, .. }) = intake.hand_over(handling) {
-            self.last_delivery = handling.0;
-            self.deliveries.insert(handling, session.clone());
-            cx.act(NodeAction::Handle {
-                handling,
-                id: from,
-                user: (&*user).into(),
-                session: session.clone(),
-                serial: *serial,
-                channel: channel.clone(),
-                message: message.clone(),
-            });
+            self.last_delivery = number;
+            let (serial, channel, message) = (*serial, channel.clone(), message.clone());
+            let (user, session) = (Arc::clone(&intake.user), intake.id.clone());
+            cx.act(NodeAction::Handle { handling, id, user, session, serial, channel, message });
         }
         if intake.storing.is_none() {
             store_next(session, intake, cx);
@@ -246,23 +265,25 @@ impl Sessions {
         delivery: DeliveryId,
         result: Outcome,
         cx: &mut Context,
-    ) -> Option<SessionId> {
-        let session = self.deliveries.remove(&delivery)?;
+    ) -> Option<SessionNumber> {
+        let intake = self.all.get_mut(delivery.session)?;
+        if intake.handling() != Some(delivery) {
+            return None;
+        }
         let result = cx.config.check_effect(result);
-        let intake = self.all.get_mut(&session)?;
         if result.is_err() {
             count(&mut cx.stats.rejected);
         }
         intake.hand_back(delivery, result);
-        Some(session)
+        Some(delivery.session)
     }
 
     /// Whether this request stores the session's next effect.
-    pub(crate) fn is_storing(&self, session: &SessionId, request: StoreRequestId) -> bool {
+    pub(crate) fn is_storing(&self, session: SessionNumber, request: StoreRequestId) -> bool {
         self.all.get(session).is_some_and(|intake| intake.storing == Some(request))
     }
 
-    fn stored(&mut self, session: &SessionId, request: StoreRequestId) -> Option<&mut Intake> {
+    fn stored(&mut self, session: SessionNumber, request: StoreRequestId) -> Option<&mut Intake> {
         let intake = self.all.get_mut(session)?;
         intake.storing.take_if(|storing| *storing == request)?;
         Some(intake)
@@ -273,7 +294,7 @@ impl Sessions {
     pub(crate) fn committed(
         &mut self,
         request: StoreRequestId,
-        session: &SessionId,
+        session: SessionNumber,
         received: u64,
         cx: &mut Context,
     ) -> bool {
@@ -297,7 +318,7 @@ impl Sessions {
     pub(crate) fn commit_has_no_room(
         &mut self,
         request: StoreRequestId,
-        session: &SessionId,
+        session: SessionNumber,
         full: Full,
         cx: &mut Context,
     ) {
@@ -312,7 +333,7 @@ impl Sessions {
     pub(crate) fn published(
         &mut self,
         request: StoreRequestId,
-        session: &SessionId,
+        session: SessionNumber,
         cx: &mut Context,
     ) {
         if let Some(intake) = self.stored(session, request) {
@@ -333,16 +354,17 @@ impl Sessions {
             return;
         }
         let mut kept: Vec<SessionId> = Vec::new();
-        let mut over: Vec<SessionId> = Vec::new();
-        for (session, intake) in &self.all {
+        let mut over: Vec<SessionNumber> = Vec::new();
+        for (session, number) in &self.ids {
+            let Some(intake) = self.get(*number) else { continue };
             if intake.connection.is_some() {
                 kept.push(session.clone());
             } else if cx.now - intake.left_at >= cx.config.history.session_ttl {
-                over.push(session.clone());
+                over.push(*number);
             }
         }
         for session in over {
-            self.forget(&session, cx);
+            self.forget(session, cx);
         }
         for sessions in kept.chunks(TOUCHED_AT_ONCE) {
             cx.ask(Asker::Node, StoreRequest::Touch { sessions: sessions.to_vec() });
@@ -361,7 +383,7 @@ impl Sessions {
 
 /// Stores the next effect, if there is one. A message without a serial and effects needs no
 /// request.
-fn store_next(session: &SessionId, intake: &mut Intake, cx: &mut Context) {
+fn store_next(number: SessionNumber, intake: &mut Intake, cx: &mut Context) {
     while let Some(effect) = intake.effect() {
         let publications = effect.result.clone().unwrap_or_default();
         let request = match effect.serial() {
@@ -369,16 +391,16 @@ fn store_next(session: &SessionId, intake: &mut Intake, cx: &mut Context) {
                 let problem = effect.result.as_ref().err();
                 let rejection =
                     problem.map(|problem| Rejection { serial, problem: problem.clone() });
-                let (session, generation) = (session.clone(), intake.generation);
+                let (session, generation) = (intake.id.clone(), intake.generation);
                 StoreRequest::Commit { session, generation, serial, publications, rejection }
             }
             None if publications.is_empty() => {
                 pop_effect(intake, cx);
                 continue;
             }
-            None => StoreRequest::Publish { session: Some(session.clone()), publications },
+            None => StoreRequest::Publish { session: Some(intake.id.clone()), publications },
         };
-        intake.storing = Some(cx.ask(Asker::Node, request));
+        intake.storing = Some(cx.ask(Asker::Session(number), request));
         return;
     }
 }
