@@ -182,7 +182,7 @@ impl Wire {
 
     /// Encodes a message, as [`send`](Self::send) does with a frame.
     #[inline]
-    pub(crate) fn send_message(&mut self, message: &Message) {
+    pub fn send_message(&mut self, message: &Message) {
         if let State::Open(socket) = &mut self.state {
             // If a close frame has gone out, there is nobody to tell.
             let is_text = matches!(message, Message::Text(_));

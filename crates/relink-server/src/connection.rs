@@ -6,7 +6,7 @@ use std::{
     mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use relink::session::Frame;
@@ -29,6 +29,8 @@ use crate::{
 const BUFFER: usize = 4 * 1024;
 /// What is read at once while more than a buffer comes.
 const BULK: usize = 16 * 1024;
+/// The maximum number of messages that are taken from the node at once.
+const TAKEN: usize = 8;
 /// The maximum number of messages that are passed on at once; after as many, something is written
 /// and the task yields.
 const TURN: usize = 32;
@@ -53,6 +55,11 @@ pub(crate) async fn run(
         seat: Seat { hub, id, has_left: false, _permit: permit },
         mailbox,
         is_busy: false,
+        // Nobody has looked yet.
+        is_readable: true,
+        may_read: false,
+        is_asked: true,
+        has_more: false,
         unflushed: false,
         pongs: 0,
         has_read: !already_read.is_empty(),
@@ -62,7 +69,8 @@ pub(crate) async fn run(
         end: None,
         stuck: Stuck::No,
     };
-    let end = std::future::poll_fn(|cx| connection.poll(cx)).await;
+    let waker = connection.mailbox.socket_waker();
+    let end = std::future::poll_fn(|cx| connection.poll(cx, &waker)).await;
     connection.leave(end).await;
 }
 
@@ -95,6 +103,15 @@ struct Connection<IO> {
     mailbox: Arc<Mailbox>,
     /// The last read filled its buffer.
     is_busy: bool,
+    /// The socket was not found empty since it last woke the task.
+    is_readable: bool,
+    /// Whether the node lets it be read, as far as is known: what is read too much waits in
+    /// `arrived`.
+    may_read: bool,
+    /// The node has something to write, or lets the connection be read again.
+    is_asked: bool,
+    /// There may be more to write at the node than was taken from it.
+    has_more: bool,
     /// Whether something was written that the socket may still hold back.
     unflushed: bool,
     /// How many pongs may not be written yet.
@@ -136,10 +153,18 @@ enum End {
 type Step = Result<(), End>;
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        self.mailbox.register(cx.waker());
+    /// `socket` is for the socket, whose wake-ups the mailbox tells from those of the node.
+    fn poll(&mut self, cx: &mut Context<'_>, socket: &Waker) -> Poll<End> {
+        let signals = self.mailbox.listen(cx.waker());
+        self.is_asked |= signals.has_node();
+        self.is_readable |= signals.has_socket();
+        if signals.has_close() {
+            if let Some(frame) = self.mailbox.take_close() {
+                return Poll::Ready(End::Told(frame));
+            }
+        }
         self.heard = false;
-        let step = self.turn(cx);
+        let step = self.turn(&mut Context::from_waker(socket));
         if std::mem::take(&mut self.has_read) {
             let id = self.seat.id;
             if self.wire.is_mid_message() {
@@ -149,66 +174,85 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             }
         }
         match step {
-            Ok(()) => Poll::Pending,
+            Ok(goes_on) => {
+                if goes_on {
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
             Err(end) => Poll::Ready(end),
         }
     }
 
-    fn turn(&mut self, cx: &mut Context<'_>) -> Step {
-        let mut passed = 0;
-        while passed < TURN {
-            if let Some(frame) = self.mailbox.take_close() {
-                return Err(End::Told(frame));
-            }
-            let owes = self.pongs >= PONGS;
-            let waiting = self.arrived.len();
-            let may_read = !owes && self.seat.hub.receive(self.seat.id, &mut self.arrived);
-            self.heard |= self.arrived.len() < waiting;
-            passed += waiting.max(1);
-            if may_read {
-                if let Some(end) = self.end.take() {
-                    return Err(end);
-                }
-            }
-            let read = if may_read { self.read(cx) } else { Poll::Pending };
-            if read.is_pending() {
-                // What was read may have been answered already.
-                if let Poll::Ready(written) = self.write(cx) {
-                    written?;
-                    if owes {
-                        cx.waker().wake_by_ref();
-                    }
-                }
-                return self.mailbox.take_close().map_or(Ok(()), |frame| Err(End::Told(frame)));
+    /// Reads, passes on and writes. Returns true if it is to go on at once, after other tasks.
+    fn turn(&mut self, socket: &mut Context<'_>) -> Result<bool, End> {
+        if self.can_read() {
+            self.read(socket);
+        }
+        let owes = self.pongs >= PONGS;
+        let has_arrived = !self.arrived.is_empty() || self.end.is_some();
+        if self.is_asked || (has_arrived && !owes) {
+            self.exchange(!owes);
+        }
+        if self.may_read && self.arrived.is_empty() && !owes {
+            if let Some(end) = self.end.take() {
+                return Err(end);
             }
         }
-        cx.waker().wake_by_ref();
-        match self.write(cx) {
-            Poll::Ready(written) => written,
-            Poll::Pending => Ok(()),
+        match self.write(socket) {
+            Poll::Ready(written) => written.map(|()| owes || self.can_read()),
+            Poll::Pending => Ok(self.can_read()),
+        }
+    }
+
+    fn can_read(&self) -> bool {
+        let has_room = self.arrived.is_empty() && self.end.is_none() && self.pongs < PONGS;
+        self.is_readable && self.may_read && has_room
+    }
+
+    /// Passes messages to the node, if they may be, and takes what it has to write, if the socket
+    /// may have room for it: what it has no room for stays at the node, which bounds it.
+    fn exchange(&mut self, passes: bool) {
+        self.is_asked = false;
+        let mut none = VecDeque::new();
+        let arrived = if passes { &mut self.arrived } else { &mut none };
+        let waiting = arrived.len();
+        let mut taken = [const { None }; TAKEN];
+        let (mut slots, mut bytes) = (taken.iter_mut(), 0);
+        let mut take = |message: Message| {
+            bytes += message.len();
+            if let Some(slot) = slots.next() {
+                *slot = Some(message);
+            }
+            bytes < BUFFER && slots.len() > 0
+        };
+        let take = self.wire.outgoing().is_empty().then_some(&mut take);
+        let exchanged = self.seat.hub.exchange(self.seat.id, arrived, take);
+        self.heard |= arrived.len() < waiting;
+        self.may_read = exchanged.may_read;
+        self.has_more = exchanged.may_have_more;
+        for message in taken.iter().map_while(Option::as_ref) {
+            self.wire.send_message(message);
         }
     }
 
     /// Reads the next messages that are there, or the end.
-    fn read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn read(&mut self, socket: &mut Context<'_>) {
         let mut bytes = 0;
-        while self.arrived.len() < TURN && bytes < BULK && self.pongs < PONGS {
+        while self.arrived.len() < TURN && bytes < BULK && self.pongs < PONGS && self.end.is_none()
+        {
             match self.wire.poll_event() {
                 // Compressed, many large messages come in a few bytes.
                 Ok(Some(WireEvent::Frame(frame))) => bytes += self.arrive(frame),
                 Ok(Some(_)) => {}
-                Ok(None) if !self.arrived.is_empty() => break,
-                Ok(None) => match ready!(self.fill(cx)) {
-                    Ok(_) => {}
-                    Err(_) => self.end = Some(End::Lost),
+                Ok(None) => match self.fill(socket) {
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Err(_)) => self.end = Some(End::Lost),
+                    Poll::Pending => return self.is_readable = false,
                 },
                 Err(error) => self.end = Some(what_is_wrong(error)),
             }
-            if self.end.is_some() {
-                break;
-            }
         }
-        Poll::Ready(())
     }
 
     /// Returns the bytes of a message.
@@ -276,11 +320,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     }
 
     fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        let mut may_have_more = true;
         loop {
-            // What the socket has no room for stays at the node, which bounds it.
-            if self.wire.outgoing().is_empty() && may_have_more {
-                may_have_more = self.take_messages();
+            if self.wire.outgoing().is_empty() && self.has_more {
+                self.exchange(false);
             }
             let bytes = self.wire.outgoing();
             if bytes.is_empty() {
@@ -300,15 +342,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes messages from the node, as many as are written at once. Returns true if there may be
-    /// more.
-    fn take_messages(&mut self) -> bool {
-        let messages = self.seat.hub.transmit(self.seat.id, BUFFER);
-        let bytes: usize = messages.iter().map(Message::len).sum();
-        messages.into_iter().for_each(|message| self.wire.send(Frame::Message(message)));
-        bytes >= BUFFER
-    }
-
     /// Closes the connection gracefully, bounded by `farewell`.
     async fn leave(mut self, end: End) {
         let farewell = self.seat.hub.config.farewell;
@@ -323,8 +356,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         };
         let goodbye = async {
             if let Some(frame) = frame {
-                while self.take_messages() {
+                self.has_more = true;
+                while self.has_more {
                     self.flush().await?;
+                    self.exchange(false);
                 }
                 let code = frame.code;
                 self.wire.send(Frame::Close(frame));

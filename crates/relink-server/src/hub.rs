@@ -85,6 +85,31 @@ struct Core {
     deadline: Option<Instant>,
 }
 
+/// One use of the node.
+struct Turn {
+    clock: Clock,
+    /// The time, for all of it, once it is needed: without an input or an action, no deadline
+    /// changes.
+    now: Option<Instant>,
+    /// The connection that takes its output at the end.
+    caller: Option<ConnectionId>,
+}
+
+impl Turn {
+    fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(|| self.clock.now())
+    }
+}
+
+/// What a connection learns when it passes on what it has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Exchanged {
+    /// There may be more to write.
+    pub(crate) may_have_more: bool,
+    /// It may be read; if not, its mailbox is woken when it may.
+    pub(crate) may_read: bool,
+}
+
 impl Hub {
     pub(crate) fn start(
         node: Node<StdRng>,
@@ -137,45 +162,34 @@ impl Hub {
 
     /// Passes one input to the node.
     pub(crate) fn drive(self: &Arc<Self>, input: NodeInput) {
-        self.with(|node, now| node.handle(input, now));
+        self.drive_all([input]);
     }
 
     /// The same for several at once.
     pub(crate) fn drive_all(self: &Arc<Self>, inputs: impl IntoIterator<Item = NodeInput>) {
-        self.with(|node, now| inputs.into_iter().for_each(|input| node.handle(input, now)));
+        let handle = |node: &mut Node<_>, turn: &mut Turn| {
+            inputs.into_iter().for_each(|input| node.handle(input, turn.now()));
+        };
+        self.with(None, handle, |_| ());
     }
 
-    /// Passes messages from a connection, as long as it may be read. Returns true if all are
-    /// passed, and more may be read.
-    pub(crate) fn receive(
+    /// Passes messages of a connection to the node, as long as it may be read; then passes what
+    /// there is to write on it to `write`, until that returns false.
+    pub(crate) fn exchange(
         self: &Arc<Self>,
         id: ConnectionId,
-        messages: &mut VecDeque<Message>,
-    ) -> bool {
-        if messages.is_empty() {
-            return self.lock().node.may_read(id);
-        }
-        self.with(|node, now| {
-            while node.may_read(id) {
-                let Some(message) = messages.pop_front() else { return true };
-                node.handle(NodeInput::Message { id, message }, now);
+        arrived: &mut VecDeque<Message>,
+        write: Option<impl FnMut(Message) -> bool>,
+    ) -> Exchanged {
+        let handle = |node: &mut Node<_>, turn: &mut Turn| {
+            while !arrived.is_empty() && node.may_read(id) {
+                let Some(message) = arrived.pop_front() else { break };
+                node.handle(NodeInput::Message { id, message }, turn.now());
             }
-            false
-        })
-    }
-
-    /// The next messages to write on a connection whose socket has room for `room` bytes; the last
-    /// one may be larger.
-    pub(crate) fn transmit(self: &Arc<Self>, id: ConnectionId, room: usize) -> Vec<Message> {
-        // Room in a queue may be filled from the store.
-        self.with(|node, _| {
-            let (mut messages, mut bytes) = (Vec::new(), 0);
-            while bytes < room {
-                let Some(message) = node.poll_transmit(id) else { break };
-                bytes += message.len();
-                messages.push(message);
-            }
-            messages
+        };
+        self.with(Some(id), handle, |node| Exchanged {
+            may_have_more: write.is_none_or(|write| node.transmit(id, write)),
+            may_read: node.may_read(id),
         })
     }
 
@@ -207,24 +221,46 @@ impl Hub {
         self.lock().node.stats()
     }
 
-    /// Uses the node under its lock and carries out its actions; then begins the calls of the
-    /// application that these ask for, and passes on the results that are there at once. No code of
-    /// the application runs under the lock.
-    fn with<T>(self: &Arc<Self>, use_node: impl FnOnce(&mut Node<StdRng>, Instant) -> T) -> T {
+    /// Passes inputs to the node under its lock, and carries out its actions, for which the time
+    /// stands still; calls of the application begin without the lock, and those that end at once
+    /// are inputs, too. When nothing is left to do, takes the output, for which `caller` needs not
+    /// be woken.
+    fn with<T>(
+        self: &Arc<Self>,
+        caller: Option<ConnectionId>,
+        input: impl FnOnce(&mut Node<StdRng>, &mut Turn),
+        output: impl FnOnce(&mut Node<StdRng>) -> T,
+    ) -> T {
+        let mut turn = Turn { clock: self.clock, now: None, caller };
         let mut core = self.lock();
-        let used = use_node(&mut core.node, self.clock.now());
-        let mut calls = self.act(&mut core);
-        drop(core);
-        while !calls.is_empty() {
-            let _runtime = self.runtime.enter();
-            let results: Vec<NodeInput> =
-                calls.into_iter().filter_map(|call| self.begin(call)).collect();
-            let mut core = self.lock();
-            let now = self.clock.now();
-            results.into_iter().for_each(|result| core.node.handle(result, now));
-            calls = self.act(&mut core);
+        input(&mut core.node, &mut turn);
+        core = self.act(core, &mut turn);
+        let taken = output(&mut core.node);
+        // Room in a queue may be filled from the store.
+        turn.caller = None;
+        core = self.act(core, &mut turn);
+        if turn.now.is_some() {
+            self.wake_earlier(&mut core);
         }
-        used
+        taken
+    }
+
+    /// Carries out the node's actions, in order; none of them blocks.
+    fn act<'a>(
+        self: &'a Arc<Self>,
+        mut core: MutexGuard<'a, Core>,
+        turn: &mut Turn,
+    ) -> MutexGuard<'a, Core> {
+        let mut runtime = None;
+        while let Some(action) = core.node.poll_action() {
+            let Some(call) = self.perform(action, &mut core, turn) else { continue };
+            drop(core);
+            runtime.get_or_insert_with(|| self.runtime.enter());
+            let result = self.begin(call);
+            core = self.lock();
+            result.into_iter().for_each(|result| core.node.handle(result, turn.now()));
+        }
+        core
     }
 
     /// Returns the result of a call if it is there at once; otherwise the call goes on in a task.
@@ -237,13 +273,7 @@ impl Hub {
         result
     }
 
-    /// Carries out the node's actions, in order; none of them blocks. Returns the calls of the
-    /// application.
-    fn act(self: &Arc<Self>, core: &mut Core) -> Vec<Call> {
-        let mut calls = Vec::new();
-        while let Some(action) = core.node.poll_action() {
-            calls.extend(self.perform(action, core));
-        }
+    fn wake_earlier(&self, core: &mut Core) {
         let deadline = core.node.poll_timeout();
         let is_earlier = match (deadline, core.deadline) {
             (Some(new), Some(old)) => new < old,
@@ -253,19 +283,24 @@ impl Hub {
             core.deadline = deadline;
             self.earlier.notify_one();
         }
-        calls
     }
 
     /// Carries out one action. Returns the call of the application, if it is one.
-    fn perform(self: &Arc<Self>, action: NodeAction, core: &mut Core) -> Option<Call> {
+    fn perform(
+        self: &Arc<Self>,
+        action: NodeAction,
+        core: &mut Core,
+        turn: &mut Turn,
+    ) -> Option<Call> {
+        let now = turn.now();
         let Core { node, mailboxes, places, .. } = core;
         match action {
-            NodeAction::Ready { id } => mailboxes.get(&id)?.wake(),
+            NodeAction::Ready { id } if turn.caller == Some(id) => {}
+            NodeAction::Ready { id } => mailboxes.get(&id)?.call(),
             NodeAction::Close { id, frame } => mailboxes.get(&id)?.close(frame),
             NodeAction::Ask { question, what } => match self.history.answer_now(what) {
                 Ok(answer) => {
-                    let answer = NodeInput::Answered { question, answer: Ok(answer) };
-                    node.handle(answer, self.clock.now());
+                    node.handle(NodeInput::Answered { question, answer: Ok(answer) }, now);
                 }
                 // The other end lives as long as this.
                 Err(what) => _ = self.for_store.send((question, what)),
