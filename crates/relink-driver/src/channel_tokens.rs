@@ -67,6 +67,9 @@ impl ChannelTokens {
 
     /// The next result; pending while there are no fetches.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SessionInput> {
+        if self.fetches.is_empty() {
+            return Poll::Pending;
+        }
         while let Poll::Ready(Some((number, channel, result))) = self.fetches.poll_next_unpin(cx) {
             if self.latest.get(&channel) == Some(&number) {
                 self.latest.remove(&channel);

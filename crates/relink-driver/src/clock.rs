@@ -1,5 +1,7 @@
 //! The clocks. The only file of this crate that reads one.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use relink::Instant;
@@ -39,27 +41,52 @@ impl StdClock {
 /// For runtimes with their own clock, which tests can pause: add it to the time of that clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Suspension {
-    awake: std::time::Instant,
     all: boot_time::Instant,
+    before: Duration,
 }
+
+/// The time suspended since the first clock of this process started, in milliseconds.
+static SUSPENDED: AtomicU64 = AtomicU64::new(0);
 
 impl Suspension {
     /// Counts from now on.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the driver's clock file")]
     pub fn start() -> Self {
-        // In this order, the time between the two readings never counts as suspended.
-        Self { awake: std::time::Instant::now(), all: boot_time::Instant::now() }
+        // First the clock: the runtime's was read just now.
+        Self { all: boot_time::Instant::now(), before: measured() }
     }
 
     /// The time suspended since the start, in whole milliseconds: between suspensions it stands
-    /// still.
+    /// still. `awake` is the time since the start by the runtime's clock.
+    ///
+    /// Reads one clock. Another one is read if the two disagree: after a suspension, or if the
+    /// runtime's clock is paused.
     #[must_use]
-    pub fn so_far(&self) -> Duration {
-        let all = self.all.elapsed();
-        let suspended = all.saturating_sub(self.awake.elapsed());
-        Duration::from_millis(u64::try_from(suspended.as_millis()).unwrap_or(u64::MAX))
+    pub fn so_far(&self, awake: Duration) -> Duration {
+        let known = self.known();
+        if self.all.elapsed().abs_diff(awake.saturating_add(known)) < Duration::from_millis(1) {
+            return known;
+        }
+        measured().saturating_sub(self.before)
     }
+
+    /// The same as of the last reading, whoever read: no clock is read.
+    #[must_use]
+    pub fn known(&self) -> Duration {
+        Duration::from_millis(SUSPENDED.load(Ordering::Relaxed)).saturating_sub(self.before)
+    }
+}
+
+/// Measures [`SUSPENDED`].
+#[expect(clippy::disallowed_methods, reason = "the driver's clock file")]
+fn measured() -> Duration {
+    static START: OnceLock<(std::time::Instant, boot_time::Instant)> = OnceLock::new();
+    // In this order, the time between the two readings never counts as suspended.
+    let (awake, all) = START.get_or_init(|| (std::time::Instant::now(), boot_time::Instant::now()));
+    let all = all.elapsed();
+    let suspended = all.saturating_sub(awake.elapsed());
+    let suspended = u64::try_from(suspended.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(SUSPENDED.fetch_max(suspended, Ordering::Relaxed).max(suspended))
 }
 
 #[cfg(test)]
@@ -67,10 +94,20 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the runtime's clock")]
     fn a_machine_that_stays_awake_was_never_suspended() {
-        let suspension = Suspension::start();
+        let (awake, suspension) = (std::time::Instant::now(), Suspension::start());
         for _ in 0..10_000 {
-            assert_eq!(suspension.so_far(), Duration::ZERO);
+            assert_eq!(suspension.so_far(awake.elapsed()), Duration::ZERO);
         }
+    }
+
+    #[test]
+    fn a_paused_clock_is_no_suspension() {
+        let suspension = Suspension::start();
+        for awake in [Duration::ZERO, Duration::from_secs(3600)] {
+            assert_eq!(suspension.so_far(awake), Duration::ZERO);
+        }
+        assert_eq!(suspension.known(), Duration::ZERO);
     }
 }

@@ -17,14 +17,15 @@ impl Clock {
     }
 
     pub(crate) fn now(self) -> Instant {
-        Instant::from_origin(self.origin.elapsed() + self.suspension.so_far())
+        let awake = self.origin.elapsed();
+        Instant::from_origin(awake + self.suspension.so_far(awake))
     }
 
     /// The instant of this time; far in the future if the time is unbounded.
     pub(crate) fn at(self, time: Instant) -> tokio::time::Instant {
         let far = self.origin + std::time::Duration::from_secs(10 * 365 * 24 * 60 * 60);
         self.origin
-            .checked_add(time.since_origin().saturating_sub(self.suspension.so_far()))
+            .checked_add(time.since_origin().saturating_sub(self.suspension.known()))
             .unwrap_or(far)
             .min(far)
     }

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use relink_driver::relink::Instant;
 use relink_driver::{Runtime, Sleep, Suspension};
@@ -39,11 +40,12 @@ impl Runtime for Tokio {
     type Sleep = Timer;
 
     fn now(&self) -> Instant {
-        Instant::from_origin(self.origin.elapsed() + self.suspension.so_far())
+        let awake = self.origin.elapsed();
+        Instant::from_origin(awake + self.suspension.so_far(awake))
     }
 
     fn sleep(&self) -> Timer {
-        Timer { clock: *self, sleep: None }
+        Timer { clock: *self, set: None, sleep: None }
     }
 
     fn connect(
@@ -64,21 +66,32 @@ async fn connect(address: SocketAddr) -> io::Result<Compat<TcpStream>> {
     Ok(stream.compat())
 }
 
-/// Tokio's timer. It is created and reset only when the deadline changes.
+/// Tokio's timer. It is created, reset and polled only when there is a reason: another deadline,
+/// another task, a suspension, or that it is due.
 #[derive(Debug)]
 pub struct Timer {
     clock: Tokio,
+    /// What it was last set to, the suspension that was known by then, and who waits.
+    set: Option<(Instant, Duration, Waker)>,
     sleep: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl Sleep for Timer {
     fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let Tokio { origin, suspension } = self.clock;
-        let deadline = origin + deadline.since_origin().saturating_sub(suspension.so_far());
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if sleep.deadline() != deadline {
-            sleep.as_mut().reset(deadline);
+        let suspended = suspension.known();
+        let is_set = self.set.as_ref().is_some_and(|(at, by_then, waker)| {
+            (*at, *by_then) == (deadline, suspended) && waker.will_wake(cx.waker())
+        });
+        let at = || origin + deadline.since_origin().saturating_sub(suspended);
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at())));
+        if is_set && !sleep.is_elapsed() {
+            return Poll::Pending;
         }
+        if sleep.deadline() != at() {
+            sleep.as_mut().reset(at());
+        }
+        self.set = Some((deadline, suspended, cx.waker().clone()));
         sleep.as_mut().poll(cx)
     }
 }

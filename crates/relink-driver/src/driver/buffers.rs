@@ -1,6 +1,7 @@
 //! [`ReadBuffer`] and [`WriteBuffer`]: bytes between a socket and a driver, lent to the loop that
 //! moves them.
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
 
 use relink::link::TransportId;
@@ -8,9 +9,13 @@ use relink_wire::{Input, Output};
 
 /// The maximum bytes per turn and direction, so that one busy link does not block a thread.
 pub(super) const TURN: usize = 64 << 10;
-/// A heartbeat or a short message is read with this much, on the stack: an idle link has no buffer
-/// to read into. More is taken while reads fill it.
-pub(super) const SMALL_READ: usize = 1 << 10;
+/// Heartbeats and short messages are read with this much, into memory of the thread: an idle link
+/// has no buffer to read into. More is taken while reads fill it.
+pub(super) const SMALL_READ: usize = 4 << 10;
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// What arrives at a socket, on its way to [`Driver::end_read`](super::Driver::end_read).
 #[derive(Debug)]
@@ -37,10 +42,23 @@ impl ReadBuffer {
     /// Reads from a stream until it would block or has ended, at most 64 KiB. Errors are recorded:
     /// they are inputs of the driver.
     pub fn read_from(&mut self, stream: &mut impl Read) {
+        let is_small = self.size <= SMALL_READ;
+        // A stream that reads another link's meanwhile finds none, and makes one.
+        let mut small = if is_small { SCRATCH.take() } else { Vec::new() };
+        if is_small {
+            small.resize(SMALL_READ, 0);
+        }
+        self.read_with(&mut small, stream);
+        if is_small {
+            SCRATCH.set(small);
+        }
+    }
+
+    fn read_with(&mut self, small: &mut [u8], stream: &mut impl Read) {
+        let is_small = !small.is_empty();
         while self.count < self.size && self.end.is_none() {
-            let mut small = [0; SMALL_READ];
-            let is_small = self.size <= SMALL_READ;
-            let into = if is_small { &mut small } else { self.input.spare(self.size - self.count) };
+            let into =
+                if is_small { &mut *small } else { self.input.spare(self.size - self.count) };
             let room = into.len();
             match stream.read(into) {
                 Ok(0) => self.end = Some(Ok(())),
