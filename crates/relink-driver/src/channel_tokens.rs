@@ -22,7 +22,8 @@ type Fetched = (u64, Channel, Result<Secret, String>);
 #[derive(Default)]
 pub(crate) struct ChannelTokens {
     provider: Option<Provider>,
-    fetches: FuturesUnordered<BoxFuture<'static, Fetched>>,
+    /// `None` until there is one: few links have any.
+    fetches: Option<FuturesUnordered<BoxFuture<'static, Fetched>>>,
     latest: BTreeMap<Channel, u64>,
     begun: u64,
 }
@@ -48,7 +49,7 @@ impl ChannelTokens {
         let number = self.begun;
         self.latest.insert(channel.clone(), number);
         let provider = self.provider.clone();
-        self.fetches.push(Box::pin(async move {
+        self.fetches.get_or_insert_default().push(Box::pin(async move {
             let Some(provider) = provider else {
                 return (
                     number,
@@ -67,10 +68,8 @@ impl ChannelTokens {
 
     /// The next result; pending while there are no fetches.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SessionInput> {
-        if self.fetches.is_empty() {
-            return Poll::Pending;
-        }
-        while let Poll::Ready(Some((number, channel, result))) = self.fetches.poll_next_unpin(cx) {
+        let Some(fetches) = &mut self.fetches else { return Poll::Pending };
+        while let Poll::Ready(Some((number, channel, result))) = fetches.poll_next_unpin(cx) {
             if self.latest.get(&channel) == Some(&number) {
                 self.latest.remove(&channel);
                 return Poll::Ready(SessionInput::ChannelToken { channel, result });

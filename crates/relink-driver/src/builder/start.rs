@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::rngs::SmallRng;
 use relink::protocol::Given;
-use relink::{ConfigError, LinkConfig, Session, SessionInput};
+use relink::session::SharedConfig;
+use relink::{ConfigError, Session, SessionInput};
 
 use super::{BuildError, Builder};
 use crate::client::{Client, Events, spawn};
@@ -20,7 +21,7 @@ use crate::trace::Trace;
 use crate::wire::largest;
 
 /// The configuration of the last link: most programs build all of theirs alike.
-static CONFIG: Mutex<Option<Arc<LinkConfig>>> = Mutex::new(None);
+static CONFIG: Mutex<SharedConfig> = Mutex::new(SharedConfig::NONE);
 
 impl<Rt: Runtime> Builder<Rt> {
     /// Starts the link in a task of its own.
@@ -47,6 +48,7 @@ impl<Rt: Runtime> Builder<Rt> {
         }
         let Made { mut config, protocol, placement } = self.config.make();
         let mut template = self.template;
+        template.endpoints.shrink_to_fit();
         template.placement = self.placement.unwrap_or(placement);
         template.check(self.providers.token.is_some())?;
         #[cfg(feature = "deflate")]

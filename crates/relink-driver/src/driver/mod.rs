@@ -43,7 +43,7 @@ pub struct Driver<P, R> {
     /// There are events since [`take_news`](Self::take_news).
     has_news: bool,
     /// When memory was last given back.
-    shrunk_at: Instant,
+    shrunk_at: Option<Instant>,
 }
 
 /// How long memory is kept in which nothing is: a burst that follows needs no new one.
@@ -62,7 +62,7 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
             transport: None,
             subprotocol: None,
             has_news: false,
-            shrunk_at: Instant::ORIGIN,
+            shrunk_at: None,
         }
     }
 
@@ -123,14 +123,15 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
             self.session.handle(SessionInput::Alive { id }, now);
         }
         self.session.handle(SessionInput::Timeout, now);
-        if now - self.shrunk_at >= KEEP {
-            self.shrunk_at = now;
+        if self.shrunk_at.is_none_or(|at| now - at >= KEEP) {
+            self.shrunk_at = Some(now);
             self.shrink();
         }
         true
     }
 
-    /// Gives back memory in which nothing is. The heartbeat of an idle link comes by here.
+    /// Gives back memory in which nothing is: what connecting took once the link is stable, and
+    /// later at heartbeats.
     fn shrink(&mut self) {
         self.session.shrink();
         self.inbox.shrink();

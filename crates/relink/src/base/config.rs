@@ -282,3 +282,15 @@ pub const fn mistake(
 ) -> ConfigError {
     ConfigError::new(field, Value::Text(value), Allowed::Being(allowed))
 }
+
+/// Replaces a configuration by the known one if they are equal; else this one is the known one now.
+#[cfg(feature = "alloc")]
+pub(crate) fn share<T: PartialEq>(
+    config: &mut alloc::sync::Arc<T>,
+    known: &mut Option<alloc::sync::Arc<T>>,
+) {
+    match known {
+        Some(known) if *known == *config => *config = known.clone(),
+        Some(_) | None => *known = Some(config.clone()),
+    }
+}

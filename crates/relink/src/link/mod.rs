@@ -17,6 +17,8 @@ use rand_core::Rng;
 
 use crate::base::bounded::Bounded;
 use crate::base::config::ConfigError;
+#[cfg(feature = "alloc")]
+use crate::base::config::share;
 use crate::base::setting::within;
 use crate::base::time::{Instant, next_due};
 use crate::policy::Schedule;
@@ -189,10 +191,7 @@ impl<R: Rng> Link<R> {
     /// which becomes this link's configuration unless it is equal. That saves 2 KB a link.
     #[cfg(feature = "alloc")]
     pub fn share_config(&mut self, known: &mut Option<alloc::sync::Arc<LinkConfig>>) {
-        match known {
-            Some(known) if *known == self.config => self.config = known.clone(),
-            Some(_) | None => *known = Some(self.config.clone()),
-        }
+        share(&mut self.config, known);
     }
 
     // Input.

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use rand_core::Rng;
@@ -81,6 +82,11 @@ struct Details {
 }
 
 impl Channels {
+    /// The configuration, to share it.
+    pub(super) const fn config_mut(&mut self) -> &mut Arc<SubscriptionsConfig> {
+        self.subscriptions.config_mut()
+    }
+
     pub(super) fn new(config: SubscriptionsConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             subscriptions: Subscriptions::new(config)?,

@@ -29,7 +29,7 @@ use alloc::vec::Vec;
 
 use rand_core::Rng;
 
-use crate::base::config::{ConfigError, config, mistake};
+use crate::base::config::{ConfigError, config, mistake, share};
 use crate::base::stats::Stats;
 use crate::base::time::{Instant, earliest};
 use crate::link::StatusView;
@@ -69,6 +69,19 @@ config! {
         /// How subscriptions come back.
         pub subscriptions / with_subscriptions: SubscriptionsConfig;
     }
+}
+
+/// The configuration of a session, to be shared with the next one; see [`Session::share_config`].
+#[derive(Debug, Clone, Default)]
+pub struct SharedConfig {
+    link: Option<Arc<LinkConfig>>,
+    outbox: Option<Arc<OutboxConfig>>,
+    subscriptions: Option<Arc<SubscriptionsConfig>>,
+}
+
+impl SharedConfig {
+    /// That of no session: what the first one has is known then.
+    pub const NONE: Self = Self { link: None, outbox: None, subscriptions: None };
 }
 
 /// A link with its messages: outbox, inbox, and wire format.
@@ -192,9 +205,12 @@ impl<P: Protocol, R: Rng> Session<P, R> {
         })
     }
 
-    /// Shares the configuration of the link; see [`Link::share_config`].
-    pub fn share_config(&mut self, known: &mut Option<Arc<LinkConfig>>) {
-        self.link.share_config(known);
+    /// Shares the configuration with other sessions that have the same, part by part: each passes
+    /// the same `known`. That saves 2 KB a session.
+    pub fn share_config(&mut self, known: &mut SharedConfig) {
+        self.link.share_config(&mut known.link);
+        share(self.outbox.config_mut(), &mut known.outbox);
+        share(self.channels.config_mut(), &mut known.subscriptions);
     }
 
     // Input.

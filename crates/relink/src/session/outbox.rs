@@ -1,6 +1,7 @@
 //! Outgoing messages: bounded, in order, each with a receipt under which its fate is reported.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -136,7 +137,7 @@ impl Queue {
 /// those that went out and wait for an acknowledgement, if there are any.
 #[derive(Debug, Clone)]
 pub struct Outbox {
-    config: OutboxConfig,
+    config: Arc<OutboxConfig>,
     waiting: [Queue; Priority::ALL.len()],
     in_flight: VecDeque<InFlight>,
     /// The number of those in flight that were sent over the current transport; the others are sent
@@ -151,9 +152,9 @@ pub struct Outbox {
 impl Outbox {
     /// An empty outbox.
     #[must_use]
-    pub const fn new(config: OutboxConfig) -> Self {
+    pub fn new(config: OutboxConfig) -> Self {
         Self {
-            config,
+            config: Arc::new(config),
             waiting: [Queue::EMPTY; Priority::ALL.len()],
             in_flight: VecDeque::new(),
             on_transport: 0,
@@ -187,9 +188,14 @@ impl Outbox {
         self.bytes_in_flight + self.waiting.iter().map(|queue| queue.bytes).sum::<usize>()
     }
 
+    /// The configuration, to share it.
+    pub(super) const fn config_mut(&mut self) -> &mut Arc<OutboxConfig> {
+        &mut self.config
+    }
+
     /// Its configuration.
     #[must_use]
-    pub const fn config(&self) -> &OutboxConfig {
+    pub fn config(&self) -> &OutboxConfig {
         &self.config
     }
 

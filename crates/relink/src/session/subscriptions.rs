@@ -1,6 +1,7 @@
 //! Which channels to subscribe to again after every welcome, and the failures of each.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use rand_core::Rng;
@@ -67,7 +68,7 @@ pub enum SubscriptionAction<K> {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Subscriptions<K> {
-    config: SubscriptionsConfig,
+    config: Arc<SubscriptionsConfig>,
     entries: BTreeMap<K, Entry>,
     deadlines: BTreeSet<(Instant, K)>,
     /// What to do, in order, by numbers that only grow.
@@ -135,7 +136,7 @@ impl<K> Default for Subscriptions<K> {
 impl<K> Subscriptions<K> {
     fn with_config(config: SubscriptionsConfig) -> Self {
         Self {
-            config,
+            config: Arc::new(config),
             entries: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             wants: BTreeMap::new(),
@@ -155,6 +156,11 @@ impl<K: Ord + Clone> Subscriptions<K> {
     pub fn new(config: SubscriptionsConfig) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Self::with_config(config))
+    }
+
+    /// The configuration, to share it.
+    pub(super) const fn config_mut(&mut self) -> &mut Arc<SubscriptionsConfig> {
+        &mut self.config
     }
 
     // Calls of the application.

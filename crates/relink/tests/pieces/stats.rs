@@ -67,8 +67,9 @@ fn buckets_hold_every_duration_once_below_their_upper_end() {
 }
 
 #[test]
-fn a_link_takes_at_most_a_kibibyte() {
+fn a_link_takes_at_most_a_kibibyte_and_a_session_two() {
     assert!(size_of::<relink::Link<rand_pcg::Pcg32>>() <= 1_024);
+    assert!(size_of::<relink::Session<relink::Plain, rand_pcg::Pcg32>>() <= 2_048);
     assert_eq!(size_of::<Option<relink::Instant>>(), 8);
 }
 
