@@ -32,6 +32,7 @@ mod handle_state;
 mod happy_eyeballs;
 mod inbox;
 mod line;
+mod local;
 mod lookup;
 mod preset;
 mod request;
@@ -52,6 +53,7 @@ pub use connection::Connection;
 pub use driver::{Driver, ReadBuffer, WriteBuffer};
 pub use fetch::AddressRequest;
 pub use inbox::InboxLimits;
+pub use local::Local;
 pub use relink::policy::TokenPlacement;
 pub use relink::session::InvalidUrl;
 #[cfg(feature = "deflate")]

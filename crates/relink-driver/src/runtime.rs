@@ -14,6 +14,9 @@ use crate::lookup::lookup;
 /// What an async runtime offers to a link.
 ///
 /// A runtime makes no decisions: it opens the connections and timers that it is asked to.
+///
+/// If its streams, timers and futures stay on one thread and are not `Send`, they go into a
+/// [`Local`](crate::Local).
 pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
     /// Its TCP stream.
     type Tcp: AsyncRead + AsyncWrite + Send + Unpin + 'static;

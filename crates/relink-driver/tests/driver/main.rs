@@ -4,6 +4,7 @@
 
 mod event_loop;
 mod local;
+mod local_runtime;
 mod short_way;
 
 use std::io::{self, ErrorKind};

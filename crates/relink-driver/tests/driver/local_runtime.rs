@@ -1,0 +1,124 @@
+//! The engine on a runtime with one thread, whose streams, timers and futures are not `Send`.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use relink_driver::relink::{Event, Instant};
+use relink_driver::{Builder, Local, Runtime, Sleep, StdClock};
+use smol::{Async, LocalExecutor};
+
+thread_local! {
+    static EXECUTOR: Rc<LocalExecutor<'static>> = Rc::default();
+}
+
+#[derive(Clone)]
+struct OneThread(StdClock);
+
+/// A stream with a handle of its thread.
+struct Stream {
+    tcp: Async<TcpStream>,
+    _thread: Rc<()>,
+}
+
+struct Timer {
+    clock: StdClock,
+    timer: Local<(Rc<()>, Option<smol::Timer>)>,
+}
+
+impl Runtime for OneThread {
+    type Tcp = Local<Stream>;
+    type Sleep = Timer;
+
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn sleep(&self) -> Timer {
+        Timer { clock: self.0, timer: Local::new((Rc::default(), None)) }
+    }
+
+    fn connect(
+        &self,
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static {
+        let thread = Rc::default();
+        Local::new(Box::pin(async move {
+            let tcp = Async::<TcpStream>::connect(address).await?;
+            Ok(Local::new(Stream { tcp, _thread: thread }))
+        }))
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        EXECUTOR.with(|executor| executor.spawn(task).detach());
+    }
+}
+
+impl Sleep for Timer {
+    fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let left = deadline - self.clock.now();
+        let timer = self.timer.1.insert(smol::Timer::after(left));
+        Pin::new(timer).poll(cx).map(drop)
+    }
+}
+
+impl smol::io::AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_read(cx, into)
+    }
+}
+
+impl smol::io::AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_close(cx)
+    }
+}
+
+#[test]
+fn a_link_is_cut_comes_back_and_closes_on_a_runtime_that_is_not_send() {
+    let script = relink_testing::Script::echo();
+    let server = relink_testing::Server::spawn_thread(script).unwrap();
+    let executor = EXECUTOR.with(Rc::clone);
+    smol::block_on(executor.run(async {
+        let builder = Builder::new(OneThread(StdClock::start()), server.url());
+        let (client, mut events) = builder.spawn().unwrap();
+        let mut returns = 0;
+        for text in ["before the cut", "after it"] {
+            client.send(text).await.unwrap();
+            loop {
+                match events.recv().await.unwrap() {
+                    Event::Message(message) if message.as_text() == Some(text) => break,
+                    Event::Connected { is_reconnect: true } => returns += 1,
+                    _ => {}
+                }
+            }
+            if returns == 0 {
+                server.kill_all();
+                while returns == 0 {
+                    let event = events.recv().await.unwrap();
+                    returns += u32::from(matches!(event, Event::Connected { is_reconnect: true }));
+                }
+            }
+        }
+        assert_eq!((client.close().await.sent, returns), (2, 1));
+    }));
+}
