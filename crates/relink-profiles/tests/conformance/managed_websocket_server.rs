@@ -187,7 +187,7 @@ fn w16_durations_attempts_latencies_and_depths_are_counted() {
     sim.advance(secs(8));
     sim.peer().on_dial(OnDial::Accept);
     sim.next_dial();
-    let stats = *sim.machine().stats();
+    let stats = sim.machine().stats();
     assert_eq!((stats.connected_for.count(), stats.disconnects), (1, 1));
     assert!(stats.connected_for.quantile(50).unwrap() >= secs(60), "how long connections lasted");
     assert_eq!((stats.dials, stats.failed_attempts), (5, 3), "attempts");
