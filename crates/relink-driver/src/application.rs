@@ -37,4 +37,5 @@ pub use crate::inbox::InboxLimits;
 pub use crate::request::{IntoRequest, Target};
 pub use crate::runtime::ConnectError;
 pub use crate::stream::ByteStream;
+pub use crate::watch::StateWatch;
 pub use crate::wire::WireLimits;

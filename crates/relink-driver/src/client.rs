@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::handle_state::{DynDriver, Shared};
 use crate::line::Place;
 use crate::runtime::Runtime;
+use crate::watch::{StateWatch, until};
 
 /// A handle to a link that runs in its own task: sends, closes, queries. Cheap to clone; all clones
 /// share the link.
@@ -60,9 +61,11 @@ pub struct CloseSummary {
     pub answers: Vec<Answer>,
 }
 
-/// The link is closed and cannot be connected again.
+/// The link is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("link is closed ({reason}) and cannot be connected again; create a new one")]
+#[error(
+    "the link is closed ({reason}); create a new one, or connect it again if its reopen policy allows that"
+)]
 #[non_exhaustive]
 pub struct ClosedError {
     /// Why the link is closed, or is closing.
@@ -84,20 +87,6 @@ impl Drop for Queueing<'_> {
             if was_first {
                 state.senders.wake_first();
             }
-        }
-    }
-}
-
-/// A place among the futures that wait for the end.
-struct Watching<'a> {
-    shared: &'a Shared,
-    place: Place,
-}
-
-impl Drop for Watching<'_> {
-    fn drop(&mut self) {
-        if self.place.is_some() {
-            self.shared.lock().watchers.leave(&mut self.place);
         }
     }
 }
@@ -220,23 +209,45 @@ impl Client {
     }
 
     fn closed_since(&self, since: u64) -> impl Future<Output = CloseSummary> + Send + '_ {
-        let mut watching = Watching { shared: &self.shared, place: None };
-        poll_fn(move |cx| {
-            let watching = &mut watching;
-            let mut state = self.shared.lock();
-            if let Some(reason) = state.end_since(since) {
-                state.watchers.leave(&mut watching.place);
-                let stats = state.session().stats();
-                return Poll::Ready(CloseSummary {
-                    reason,
-                    sent: stats.messages_sent,
-                    dropped: stats.messages_dropped,
-                    answers: state.session().answers().to_vec(),
-                });
-            }
-            state.watchers.wait(&mut watching.place, cx.waker());
-            Poll::Pending
+        until(&self.shared, move |state| {
+            let reason = state.end_since(since)?;
+            let stats = state.session().stats();
+            Some(CloseSummary {
+                reason,
+                sent: stats.messages_sent,
+                dropped: stats.messages_dropped,
+                answers: state.session().answers().to_vec(),
+            })
         })
+    }
+
+    /// Whether the link is usable now: what is sent goes to the server at once.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.state().is_usable()
+    }
+
+    /// Waits until the link is usable, at once if it is. It may be lost again before the task
+    /// runs; sending needs no wait, since messages queue. For a limit, use the runtime's timeout.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// If the link is closed, for any reason, and not connected again.
+    pub fn connected(&self) -> impl Future<Output = Result<(), ClosedError>> + Send + '_ {
+        until(&self.shared, |link| {
+            let state = link.session().state();
+            if let State::Closed(reason) = state {
+                return Some(Err(ClosedError { reason }));
+            }
+            state.is_usable().then_some(Ok(()))
+        })
+    }
+
+    /// The state of the link for another task, which receives no events.
+    #[must_use]
+    pub fn watch(&self) -> StateWatch {
+        StateWatch::new(self.shared.clone())
     }
 
     /// Reopens a closed link, if the [`ReopenPolicy`](relink::link::ReopenPolicy) allows it. While

@@ -36,7 +36,7 @@ pub(crate) struct State {
     pub(crate) driver: DynDriver,
     /// Futures that wait for room in the outbox.
     pub(crate) senders: Line,
-    /// Futures that wait for the end.
+    /// Futures that wait for a state.
     pub(crate) watchers: Line,
     /// The number of handles of the application; at zero the link is closed.
     pub(crate) handles: usize,
@@ -204,6 +204,8 @@ impl State {
         if let Event::Closed { reason } = event {
             self.ends += 1;
             self.last_end = Some(reason);
+        }
+        if matches!(event, Event::State { .. } | Event::Closed { .. }) {
             self.watchers.wake_all();
         }
         self.driver.tell(event);

@@ -43,6 +43,7 @@ mod suspend;
 #[cfg(feature = "tls")]
 mod tls;
 mod trace;
+mod watch;
 mod wire;
 
 pub use builder::{BuildError, Builder};
@@ -61,6 +62,7 @@ pub use relink_wire::DeflateConfig;
 pub use request::{IntoRequest, Target};
 pub use runtime::{ConnectError, Runtime, Sleep};
 pub use stream::{BoxStream, ByteStream};
+pub use watch::StateWatch;
 pub use wire::{Wire, WireError, WireEvent, WireLimits};
 
 #[cfg(feature = "tls")]

@@ -10,3 +10,4 @@ mod tracing;
 #[cfg(unix)]
 mod unix_socket;
 mod virtual_time;
+mod watch;
