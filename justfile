@@ -16,7 +16,7 @@ default:
     @just --list --unsorted
 
 # All that a pull request must pass
-ci: commits test fmt lint doc no-std features msrv publish-check interop worlds webrtc terminal fuzz-smoke demo
+ci: commits test fmt lint doc no-std features msrv publish-check interop worlds webrtc terminal fuzz-smoke bench-check demo
 
 # Run the tests; they need nothing but Rust
 test:
@@ -144,9 +144,10 @@ load:
     cargo build --profile dist -p relink-interop --features redis
     "{{ target }}/dist/relink-interop" load
 
-# Measure relink beside other clients, on an otherwise idle machine: processor time, instructions, heap
-bench: (_command "valgrind" "valgrind")
-    cargo run --release --manifest-path crates/relink-bench/Cargo.toml
+# On an otherwise idle machine, and some minutes long; `just bench quick` tries the same, and prints it.
+# Measure relink beside other clients, idle links, and how costs grow; writes a part of docs/performance.md
+bench *quick: (_command "valgrind" "valgrind")
+    cargo run --release --manifest-path crates/relink-bench/Cargo.toml --features peers -- {{ quick }}
 
 # Compare what does not depend on the load of the machine with crates/relink-bench/ceilings.txt
 bench-check: (_command "valgrind" "valgrind")

@@ -1,9 +1,11 @@
 //! relink beside other WebSocket clients: processor time as ratios in one run, instructions and
-//! heap blocks per message, memory per idle link.
+//! heap blocks per message, idle links, and how costs grow.
 //!
-//! `relink-bench` prints all tables; `relink-bench check` compares what does not depend on the load
-//! of the machine with `ceilings.txt`, or the lines of it that have a word in them. Each
-//! measurement is a process of its own, and so is the server, so that only the client is measured.
+//! `relink-bench` measures all of it and writes it into docs/performance.md, `relink-bench quick`
+//! tries the same with little of everything, and prints it. `relink-bench check` compares what does
+//! not depend on the load of the machine with `ceilings.txt`, or the lines of it that have a word
+//! in them. Each measurement is a process of its own, and so is the server, so that only the client
+//! is measured.
 
 mod callgrind;
 mod ceilings;
@@ -18,7 +20,7 @@ mod server;
 use std::process::ExitCode;
 
 use measure::{Direction, Job};
-use peers::Peer;
+use peers::Task;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -28,20 +30,7 @@ static HEAP: heap::Counted = heap::Counted;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let done = match arguments[..] {
-        [] => report::print(),
-        ["check"] => ceilings::check(""),
-        ["check", what] => ceilings::check(what),
-        ["server"] => server::run(),
-        ["served"] => served::run(),
-        ["growth", size] => size.parse().map_err(Into::into).and_then(growth::run),
-        ["client", address, peer, direction, size, count] => {
-            client(address, peer, direction, size, count)
-        }
-        ["idle", address, peer, links] => idle(address, peer, links),
-        _ => Err("usage: relink-bench [check [part of a line]]".into()),
-    };
-    match done {
+    match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("relink-bench: {error}");
@@ -50,31 +39,45 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs one measurement in this process, for [`measure`] in another.
-fn client(address: &str, peer: &str, direction: &str, size: &str, count: &str) -> Result<()> {
-    let job = Job {
-        peer: Peer::named(peer)?,
-        direction: Direction::named(direction)?,
-        size: size.parse()?,
-        count: count.parse()?,
-    };
-    let url = format!("ws://{address}/{direction}/{size}/{count}");
-    let spent =
-        runtime()?.block_on(tokio::task::LocalSet::new().run_until(peers::run(&url, job)))?;
-    println!("{} {}", spent.cpu.as_nanos(), spent.blocks);
-    Ok(())
+/// The last few are for [`measure`], in another process.
+fn run(arguments: &[&str]) -> Result<()> {
+    match *arguments {
+        [] => report::write(),
+        ["quick"] => report::print_quick(),
+        ["check"] => ceilings::check(""),
+        ["check", what] => ceilings::check(what),
+        ["server"] => server::run(),
+        ["served"] => served::run(),
+        ["idle-server"] => server::run_idle(),
+        ["growth", family, size] => growth::run(family, size.parse()?),
+        ["client", address, peer, direction, size, count] => {
+            let url = format!("ws://{address}/{direction}/{size}/{count}");
+            let (direction, size) = (Direction::named(direction)?, size.parse()?);
+            peers::run(peer, &url, Task::Job(Job { direction, size, count: count.parse()? }))
+        }
+        ["heap", address, peer, connections] => {
+            peers::run(peer, &idle(address), Task::Heap { connections: connections.parse()? })
+        }
+        ["idle", address, peer, connections, seconds] => {
+            let (connections, seconds) = (connections.parse()?, seconds.parse()?);
+            peers::run(peer, &idle(address), Task::Idle { connections, seconds })
+        }
+        _ => Err("usage: relink-bench [quick | check [part of a line]]".into()),
+    }
 }
 
-/// Opens links that do nothing, and prints the bytes that each keeps on the heap.
-fn idle(address: &str, peer: &str, links: &str) -> Result<()> {
-    let (peer, links) = (Peer::named(peer)?, links.parse()?);
-    let url = format!("ws://{address}/send/64/1000000");
-    let each = runtime()?
-        .block_on(tokio::task::LocalSet::new().run_until(peers::idle(&url, peer, links)))?;
-    println!("{each}");
-    Ok(())
+fn idle(address: &str) -> String {
+    format!("ws://{address}/send/64/1000000")
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// The resident memory of this process, in bytes.
+fn resident() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmRSS")?;
+    Ok(kilobytes.parse::<u64>()? * 1024)
 }

@@ -1,11 +1,10 @@
-//! Measurements, each in a process of its own.
+//! Measurements of clients, each in a process of its own.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use crate::Result;
 use crate::callgrind::Callgrind;
-use crate::peers::Peer;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -31,7 +30,6 @@ impl Direction {
 /// Messages of one size, one way.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Job {
-    pub(crate) peer: Peer,
     pub(crate) direction: Direction,
     pub(crate) size: usize,
     pub(crate) count: u64,
@@ -44,64 +42,52 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start() -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg("server")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+    pub(crate) fn start(kind: &str) -> Result<Self> {
+        let mut child =
+            on_core(1)?.arg(kind).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut address = String::new();
         BufReader::new(child.stdout.take().ok_or("no stdout")?).read_line(&mut address)?;
         Ok(Self { child, address: address.trim().to_owned() })
     }
 
-    fn arguments(&self, job: Job) -> [String; 6] {
+    /// Nanoseconds of the client's process and heap blocks, each per message.
+    pub(crate) fn run(&self, peer: &str, job: Job) -> Result<(f64, f64)> {
+        let [cpu, blocks] = numbers(&on_core(0)?.args(self.job(peer, job)).output()?)?;
+        Ok((cpu / job.count as f64, blocks / job.count as f64))
+    }
+
+    /// Instructions per message, by valgrind.
+    pub(crate) fn instructions(&self, peer: &str, job: Job) -> Result<f64> {
+        let callgrind = Callgrind::new()?;
+        let output = callgrind.command(&self.job(peer, job))?.output()?;
+        let total: u64 = callgrind.totals(&output.stderr)?.iter().sum();
+        Ok(total as f64 / job.count as f64)
+    }
+
+    /// Bytes on the heap for each of a number of idle connections.
+    pub(crate) fn heap(&self, peer: &str, connections: u64) -> Result<f64> {
+        let connections = connections.to_string();
+        let [bytes] =
+            numbers(&on_core(0)?.args(["heap", &self.address, peer, &connections]).output()?)?;
+        Ok(bytes)
+    }
+
+    /// Resident bytes for each of some idle connections, and nanoseconds in some seconds.
+    pub(crate) fn idle(&self, peer: &str, connections: u64, seconds: u64) -> Result<[f64; 2]> {
+        let (connections, seconds) = (connections.to_string(), seconds.to_string());
+        let arguments = ["idle", &self.address, peer, &connections, &seconds];
+        numbers(&on_core(0)?.args(arguments).output()?)
+    }
+
+    fn job(&self, peer: &str, job: Job) -> [String; 6] {
         [
             "client".into(),
             self.address.clone(),
-            job.peer.name().into(),
+            peer.into(),
             job.direction.name().into(),
             job.size.to_string(),
             job.count.to_string(),
         ]
-    }
-
-    /// Nanoseconds of the client's thread and heap blocks, each per message.
-    pub(crate) fn run(&self, job: Job) -> Result<(f64, f64)> {
-        let output = Command::new(std::env::current_exe()?).args(self.arguments(job)).output()?;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into());
-        }
-        let text = String::from_utf8(output.stdout)?;
-        let (cpu, blocks) = text.trim().split_once(' ').ok_or("two numbers")?;
-        let each = |text: &str| {
-            Ok::<_, std::num::ParseIntError>(text.parse::<u64>()? as f64 / job.count as f64)
-        };
-        Ok((each(cpu)?, each(blocks)?))
-    }
-
-    /// Instructions per message, by valgrind: the slope between two counts.
-    pub(crate) fn instructions(&self, job: Job) -> Result<f64> {
-        let few = self.collected(job)?;
-        let many = self.collected(Job { count: job.count * 3, ..job })?;
-        Ok((many - few) as f64 / (job.count * 2) as f64)
-    }
-
-    fn collected(&self, job: Job) -> Result<i64> {
-        let callgrind = Callgrind::new("nothing")?;
-        let output = callgrind.command(&self.arguments(job))?.output()?;
-        callgrind.totals(&output.stderr)?.pop().ok_or_else(|| "no total".into())
-    }
-
-    /// Bytes on the heap for each of a number of idle links.
-    pub(crate) fn idle(&self, peer: Peer, links: u64) -> Result<u64> {
-        let output = Command::new(std::env::current_exe()?)
-            .args(["idle", &self.address, peer.name(), &links.to_string()])
-            .output()?;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into());
-        }
-        Ok(String::from_utf8(output.stdout)?.trim().parse()?)
     }
 }
 
@@ -111,4 +97,25 @@ impl Drop for Server {
         drop(self.child.stdin.take());
         self.child.wait().ok();
     }
+}
+
+/// This program, pinned to a processor, if there are at least two.
+fn on_core(core: usize) -> Result<Command> {
+    let program = std::env::current_exe()?;
+    if std::thread::available_parallelism()?.get() < 2 {
+        return Ok(Command::new(program));
+    }
+    let mut command = Command::new("taskset");
+    command.arg("--cpu-list").arg(core.to_string()).arg(program);
+    Ok(command)
+}
+
+fn numbers<const N: usize>(output: &Output) -> Result<[f64; N]> {
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let numbers: std::result::Result<Vec<f64>, _> =
+        text.split_whitespace().map(str::parse).collect();
+    numbers?.try_into().map_err(|_| format!("{text:?} is not {N} numbers").into())
 }

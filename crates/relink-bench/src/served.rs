@@ -13,7 +13,7 @@ use relink_server::{Server, ServerConfig, ServerHandle};
 use relink_v1::{ClientFrame, Codec, Encoding, ServerFrame};
 use tokio::net::TcpListener;
 
-use crate::callgrind::Callgrind;
+use crate::callgrind::{self, Callgrind};
 use crate::{Result, runtime};
 
 const CHANNEL: &str = "all";
@@ -58,9 +58,8 @@ fn publish(relink: &ServerHandle) {
 
 const BEGIN: &str = "begin";
 
-/// Tells callgrind to count anew.
-#[inline(never)]
 fn begin() {
+    callgrind::start();
     println!("{BEGIN}");
 }
 
@@ -114,7 +113,7 @@ struct Process {
 
 impl Process {
     fn start() -> Result<Self> {
-        let callgrind = Callgrind::new("relink_bench::served::begin")?;
+        let callgrind = Callgrind::new()?;
         let mut child = callgrind
             .command(&["served".into()])?
             .stdin(Stdio::piped())
@@ -148,7 +147,7 @@ impl Process {
     }
 
     /// The instructions of the server since the measurement began.
-    fn end(self, clients: Vec<Client>) -> Result<i64> {
+    fn end(self, clients: Vec<Client>) -> Result<u64> {
         let Self { callgrind, child, stdin, .. } = self;
         // The server ends first: what the clients' leaving costs is not asked for.
         drop(stdin);
