@@ -43,7 +43,7 @@ fn some(read: usize) -> Result<usize> {
 
 impl Client for Tcp {
     async fn open(url: &str) -> Result<Self> {
-        Ok(Self { stream: upgraded(url).await?, read: vec![0; 128 << 10] })
+        Ok(Self { stream: upgraded(url).await?, read: Vec::new() })
     }
 
     async fn send(&mut self, payload: &Bytes, mut count: u64) -> Result<()> {
@@ -66,6 +66,7 @@ impl Client for Tcp {
     }
 
     async fn receive(&mut self, count: u64) -> Result<()> {
+        self.read.resize(128 << 10, 0);
         let (mut filled, mut at) = (0, 0);
         for _ in 0..count {
             let length = self.header(&mut filled, &mut at).await?;
