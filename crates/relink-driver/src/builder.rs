@@ -1,5 +1,6 @@
 //! [`Builder`]: configures a link.
 
+mod settings;
 mod start;
 
 use std::future::Future;
@@ -122,6 +123,14 @@ impl<Rt: Runtime> Builder<Rt> {
     #[must_use]
     pub const fn config(mut self, config: SessionConfig) -> Self {
         self.config.own = Some(config);
+        self
+    }
+
+    fn setting(
+        mut self,
+        set: impl FnOnce(&mut SessionConfig) -> Result<(), ConfigError> + Send + Sync + 'static,
+    ) -> Self {
+        self.config.settings.push(Box::new(set));
         self
     }
 

@@ -1,7 +1,7 @@
 //! The configuration of a link, combined from the application's settings and a preset.
 
 use relink::policy::TokenPlacement;
-use relink::{Plain, Protocol, SessionConfig};
+use relink::{ConfigError, Plain, Protocol, SessionConfig};
 
 /// A wire protocol with the settings that belong to it.
 pub(crate) struct Preset {
@@ -12,11 +12,16 @@ pub(crate) struct Preset {
     pub(crate) adapt: fn(SessionConfig) -> SessionConfig,
 }
 
+/// A change of single settings.
+type Setting = Box<dyn FnOnce(&mut SessionConfig) -> Result<(), ConfigError> + Send + Sync>;
+
 /// A configuration under construction; the order of the calls does not matter.
 #[derive(Default)]
 pub(crate) struct Configured {
     pub(crate) own: Option<SessionConfig>,
     pub(crate) preset: Option<Preset>,
+    /// In the order of the calls, on top of the other two.
+    pub(crate) settings: Vec<Setting>,
 }
 
 /// The result.
@@ -39,8 +44,10 @@ impl Default for Preset {
 }
 
 impl Configured {
-    pub(crate) fn make(self) -> Made {
+    pub(crate) fn make(self) -> Result<Made, ConfigError> {
         let Preset { protocol, placement, config, adapt } = self.preset.unwrap_or_default();
-        Made { config: self.own.map_or(config, adapt), protocol, placement }
+        let mut config = self.own.map_or(config, adapt);
+        self.settings.into_iter().try_for_each(|set| set(&mut config))?;
+        Ok(Made { config, protocol, placement })
     }
 }

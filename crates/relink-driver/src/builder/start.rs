@@ -46,7 +46,7 @@ impl<Rt: Runtime> Builder<Rt> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
-        let Made { mut config, protocol, placement } = self.config.make();
+        let Made { mut config, protocol, placement } = self.config.make()?;
         let mut template = self.template;
         template.endpoints.shrink_to_fit();
         template.placement = self.placement.unwrap_or(placement);

@@ -6,6 +6,7 @@ mod hostile;
 #[cfg(feature = "v1")]
 mod presets;
 mod secrets;
+mod settings;
 mod tracing;
 #[cfg(unix)]
 mod unix_socket;
