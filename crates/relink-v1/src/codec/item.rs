@@ -98,6 +98,7 @@ impl<'a> Items<'a> {
         })
     }
 
+    #[inline]
     pub(super) fn next(&mut self) -> Result<Option<Item<'a>>, Flaw> {
         match &mut self.left {
             Some(0) => return Ok(None),
@@ -108,6 +109,11 @@ impl<'a> Items<'a> {
                 return Ok(None);
             }
             None => {}
+        }
+        // Most are keys, types or short lengths: numbers that are their own head.
+        if let [small @ 0..24, rest @ ..] = self.reader.0 {
+            self.reader.0 = rest;
+            return Ok(Some(Item::Number(u64::from(*small))));
         }
         self.reader.item(1).map(Some)
     }
