@@ -180,8 +180,10 @@ impl MemoryStore {
 
     /// Removes what has expired at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.now = self.now.max(now);
-        let now = self.now;
+        if now <= self.now {
+            return;
+        }
+        self.now = now;
         let is_due = |at: Instant| at <= now && at < Instant::END;
         while self.sessions_due.first().is_some_and(|(at, _)| is_due(*at)) {
             if let Some((_, session)) = self.sessions_due.pop_first() {
@@ -229,8 +231,10 @@ impl MemoryStore {
         if publications.is_empty() {
             return Ok(());
         }
-        let begun: BTreeSet<&Stream> = publications.iter().map(|(stream, _)| stream).collect();
-        let begun = begun.into_iter().filter(|stream| !self.streams.contains_key(stream)).count();
+        let streams = publications.iter().map(|(stream, _)| stream);
+        let begun: BTreeSet<&Stream> =
+            streams.filter(|stream| !self.streams.contains_key(stream)).collect();
+        let begun = begun.len();
         let sizes = publications.iter().map(|(_, message)| ledger::size(message));
         let wanted = sizes.fold(begun.saturating_mul(ledger::STREAM), usize::saturating_add);
         if user.is_some_and(|user| !self.may_keep(user, wanted)) {

@@ -31,11 +31,11 @@ pub struct MemoryHistory {
 
 struct Shared {
     config: HistoryConfig,
-    clock: Clock,
     state: Mutex<State>,
 }
 
 struct State {
+    clock: Clock,
     history: MemoryStore,
     nodes: BTreeMap<u64, Node>,
     next_node: u64,
@@ -54,8 +54,9 @@ impl MemoryHistory {
     /// If the configuration is wrong.
     pub fn new(config: HistoryConfig) -> Result<Self, ConfigError> {
         let history = MemoryStore::new(config, rand::random())?;
-        let state = Mutex::new(State { history, nodes: BTreeMap::new(), next_node: 0 });
-        Ok(Self { shared: Arc::new(Shared { config, clock: Clock::new(), state }) })
+        let clock = Clock::new();
+        let state = Mutex::new(State { clock, history, nodes: BTreeMap::new(), next_node: 0 });
+        Ok(Self { shared: Arc::new(Shared { config, state }) })
     }
 }
 
@@ -106,7 +107,9 @@ impl Shared {
 
     fn with<T>(&self, act: impl FnOnce(&mut State, relink::Instant) -> T) -> T {
         let mut state = self.lock();
-        let done = act(&mut state, self.clock.now());
+        // What expires is looked for when the time has changed: once a millisecond will do.
+        let now = state.clock.now_in_millis();
+        let done = act(&mut state, now);
         let State { history, nodes, .. } = &mut *state;
         while let Some(news) = history.poll_news() {
             tell(nodes, &news);
