@@ -104,10 +104,10 @@ impl<R: Rng> Node<R> {
     }
 
     pub(super) fn tell_if_drained(&mut self) {
-        let is_over = self.cx.connections.len() == 0 && self.sessions.is_empty();
-        let Some(drain) = self.drain.as_mut().filter(|drain| is_over && !drain.is_told) else {
+        let Some(drain) = self.drain.as_mut().filter(|drain| !drain.is_told) else { return };
+        if self.cx.connections.len() > 0 || !self.sessions.is_empty() {
             return;
-        };
+        }
         drain.is_told = true;
         self.cx.tell(NodeEvent::Drained);
     }

@@ -34,7 +34,6 @@ impl<R: Rng> Node<R> {
     }
 
     pub(super) fn arrived(&mut self, id: ConnectionId, message: &Message) {
-        self.cx.connections.heard(id);
         if self.cx.connections.is_excessive(id) {
             let reason = "client is not reading responses";
             return self.close(id, CloseFrame::new(CloseCode::POLICY_VIOLATION, reason));
@@ -52,7 +51,8 @@ impl<R: Rng> Node<R> {
                 self.hello(id, encoding, token, resume, max_message);
             }
             (Stage::Live(_), ClientFrame::Message { serial, channel, payload }) => {
-                self.message(id, serial, channel, payload);
+                // Its answer comes later, and is counted then.
+                return self.message(id, serial, channel, payload);
             }
             (Stage::Live(_), ClientFrame::Subscribe { channel, since, token, presence }) => {
                 self.subscribe(id, channel, since, token, presence);

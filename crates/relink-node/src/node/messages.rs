@@ -52,7 +52,8 @@ impl<R: Rng> Node<R> {
     /// the session may be over.
     pub(super) fn drive_messages(&mut self, session: SessionNumber) {
         match self.sessions.drive(session, &mut self.cx) {
-            Some((id, true)) => self.close_if_done(id),
+            Some((id, true)) if self.cx.is_draining => self.close_if_done(id),
+            Some((_, true)) => {}
             Some((id, false)) => self.gap(id, "there is room again for what was passed over"),
             None => self.sessions.end_if_over(session, &mut self.cx),
         }

@@ -1,5 +1,6 @@
 //! Handling of the store's responses and failures.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use rand_core::Rng;
@@ -32,7 +33,7 @@ impl<R: Rng> Node<R> {
 
     /// What a response means depends on the request, and on what waits for it. `id` is that of the
     /// last try, which orders it among requests and news.
-    fn use_response(&mut self, id: StoreRequestId, pending: Pending, response: StoreResponse) {
+    fn use_response(&mut self, id: StoreRequestId, pending: Box<Pending>, response: StoreResponse) {
         use StoreRequest as Ask;
         use StoreResponse as Reply;
         let key = pending.key;
@@ -139,7 +140,7 @@ impl<R: Rng> Node<R> {
     /// A client that waits for its welcome is closed, and a publication is sent once, since it may
     /// have been stored. Everything else is asked again, since it changes nothing if it was
     /// done already.
-    fn store_failed(&mut self, pending: Pending, detail: String) {
+    fn store_failed(&mut self, pending: Box<Pending>, detail: String) {
         count(&mut self.cx.stats.store_errors);
         if let StoreRequest::Publish { .. } = &pending.request {
             self.cx.tell(NodeEvent::NotPublished { detail });
@@ -178,7 +179,7 @@ impl<R: Rng> Node<R> {
         }
     }
 
-    fn retry_later(&mut self, pending: Pending) {
+    fn retry_later(&mut self, pending: Box<Pending>) {
         self.cx.requests.retry_later(pending, self.cx.now, &mut self.rng);
     }
 

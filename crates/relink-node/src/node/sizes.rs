@@ -12,6 +12,11 @@ use relink::protocol::{Given, Rejection};
 use relink::session::Problem;
 use relink_v1::{Codec, Encoding, ServerFrame, limits};
 
+/// The maximum bytes of JSON for one byte of a name or a payload: `\u001f`.
+const MAX_ESCAPED: usize = 6;
+/// More than the fields of a publication take in JSON, without name and payload.
+const MAX_FIELDS: usize = 128;
+
 impl NodeConfig {
     /// Checks whether a message may be published to a stream.
     ///
@@ -22,17 +27,22 @@ impl NodeConfig {
     /// subscribe to.
     pub fn may_publish(&self, stream: &Stream, message: &Message) -> Result<(), Problem> {
         let channel = match stream {
-            Stream::Channel(channel) => Some(channel.clone()),
+            Stream::Channel(channel) => Some(channel),
             Stream::Session(_) => None,
         };
-        if let Some(channel) = &channel {
+        if let Some(channel) = channel {
             let checked = limits::check(Given::Channel(channel));
             checked.map_err(|error| Problem::new(Problem::LIMIT_EXCEEDED, error.to_string()))?;
         }
+        let most = self.max_publication;
+        let bytes = channel.map_or(0, |channel| channel.as_str().len()) + message.len();
+        if bytes.saturating_mul(MAX_ESCAPED).saturating_add(MAX_FIELDS) <= most {
+            return Ok(());
+        }
         // With the longest offset, since the store assigns it.
-        let frame =
-            ServerFrame::Publication { channel, offset: limits::NUMBER, payload: message.clone() };
-        let (size, most) = (frame.encoded_len(Encoding::Json), self.max_publication);
+        let (channel, payload) = (channel.cloned(), message.clone());
+        let frame = ServerFrame::Publication { channel, offset: limits::NUMBER, payload };
+        let size = frame.encoded_len(Encoding::Json);
         if size > most {
             let detail = format!(
                 "a publication of {size} bytes in JSON: at most {most} are allowed (node.max_publication)"

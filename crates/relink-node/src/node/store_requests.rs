@@ -21,7 +21,7 @@ pub(crate) struct StoreRequests {
     last: u64,
     sent: Numbered<StoreRequestId, Box<Pending>>,
     /// Failed requests, to be sent again after their delay.
-    delayed: BTreeMap<(Instant, StoreRequestId), Pending>,
+    delayed: BTreeMap<(Instant, StoreRequestId), Box<Pending>>,
 }
 
 /// A request that waits for a response, or to be sent again.
@@ -67,15 +67,16 @@ impl StoreRequests {
         request: StoreRequest,
     ) -> (StoreRequestId, NodeAction) {
         let key = self.next_id();
-        (key, self.send(Pending { request, asker, key, schedule: Schedule::default() }))
+        let schedule = Schedule::default();
+        (key, self.send(Box::new(Pending { request, asker, key, schedule })))
     }
 
     /// Sends a request, for the first time or again.
-    pub(crate) fn send(&mut self, pending: Pending) -> NodeAction {
+    pub(crate) fn send(&mut self, pending: Box<Pending>) -> NodeAction {
         let question = self.next_id();
         self.last = question.0;
         let what = pending.request.clone();
-        self.sent.insert(question, Box::new(pending));
+        self.sent.insert(question, pending);
         NodeAction::Ask { question, what }
     }
 
@@ -85,19 +86,24 @@ impl StoreRequests {
     }
 
     /// Returns the request of an answer, if it is the first one to this try.
-    pub(crate) fn answered(&mut self, id: StoreRequestId) -> Option<Pending> {
-        self.sent.remove(id).map(|pending| *pending)
+    pub(crate) fn answered(&mut self, id: StoreRequestId) -> Option<Box<Pending>> {
+        self.sent.remove(id)
     }
 
     /// Keeps a request until it is due again.
-    pub(crate) fn retry_later<R: Rng>(&mut self, mut pending: Pending, now: Instant, rng: &mut R) {
+    pub(crate) fn retry_later<R: Rng>(
+        &mut self,
+        mut pending: Box<Pending>,
+        now: Instant,
+        rng: &mut R,
+    ) {
         let delay = pending.schedule.next_window(&self.backoff).draw(rng);
         pending.schedule.record(delay);
         self.delayed.insert((now + delay, pending.key), pending);
     }
 
     /// Takes the next request whose delay is over.
-    pub(crate) fn poll_due(&mut self, now: Instant) -> Option<Pending> {
+    pub(crate) fn poll_due(&mut self, now: Instant) -> Option<Box<Pending>> {
         let due = self.delayed.first_entry().filter(|entry| entry.key().0 <= now);
         due.map(|entry| entry.remove())
     }

@@ -38,6 +38,8 @@ pub(crate) struct Connection {
     pub(super) counted: bool,
     /// In a shutdown, the time after which the client comes back.
     pub(crate) retry_after: Option<Duration>,
+    /// When its last message came, as far as there is a need to know.
+    pub(super) heard: Instant,
     /// When its token expires.
     pub(super) token: TokenEnd,
     /// A token that arrived meanwhile.
@@ -124,6 +126,7 @@ impl Connection {
             identifying: false,
             counted: false,
             retry_after: None,
+            heard: Instant::ORIGIN,
             token: TokenEnd::new(),
             renewal: None,
             held: 0,

@@ -246,6 +246,7 @@ impl Connections {
         if let Some(connection) = self.all.get_mut(id) {
             connection.out.rejections.push(rejection);
             connection.ready(id, &mut self.actions);
+            self.review_reading(id);
         }
     }
 

@@ -69,9 +69,8 @@ impl Outbound {
     }
 
     pub(super) fn pop(&mut self) -> Option<Message> {
-        let ack = if self.welcomed { self.next_ack() } else { None };
-        if ack.is_some() {
-            return ack;
+        if self.welcomed && (self.ack.is_some() || !self.rejections.is_empty()) {
+            return self.next_ack();
         }
         let message = self.queue.pop_front();
         self.answers = 0;

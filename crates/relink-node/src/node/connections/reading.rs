@@ -47,7 +47,7 @@ pub(crate) struct Reading {
 }
 
 /// The messages of a session that wait for the application or the store.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Load {
     pub(crate) unhandled: usize,
     pub(crate) bytes: usize,
@@ -125,12 +125,17 @@ impl Connections {
     pub(crate) fn set_load(&mut self, id: ConnectionId, load: Load) -> bool {
         let Some(connection) = self.all.get_mut(id) else { return true };
         let reading = &mut connection.reading;
+        if reading.load == load {
+            return true;
+        }
         reading.load = load;
         let is_idle = load.unhandled == 0;
         if is_idle && core::mem::take(&mut reading.on) && reading.passed_over {
             return false;
         }
-        self.review_reading(id);
+        if reading.paused || reading.is_busy(&self.config) {
+            self.review_reading(id);
+        }
         true
     }
 
@@ -154,10 +159,15 @@ impl Connections {
         }
     }
 
-    /// Counts a message, which is whole now. Returns true if it is one too many while answers to
-    /// others wait: a driver that stops reading has only a few left.
+    /// Counts a message, which is a sign of life, and whole now. Returns true if it is one too many
+    /// while answers to others wait: a driver that stops reading has only a few left.
     pub(crate) fn is_excessive(&mut self, id: ConnectionId) -> bool {
         let Some(connection) = self.all.get_mut(id) else { return false };
+        // Once for many that come together.
+        if connection.heard < self.now {
+            connection.heard = self.now;
+            self.liveness.heard(&id, self.now);
+        }
         let is_full = connection.out.bytes() > self.config.max_outbound_bytes;
         let reading = &mut connection.reading;
         reading.arriving = None;
@@ -167,13 +177,11 @@ impl Connections {
 
     /// Whether a message with or without a serial has to be ignored.
     pub(crate) fn passes_over(&mut self, id: ConnectionId, has_serial: bool) -> bool {
-        let config = self.config;
-        let Some(connection) = self.get_mut(id).filter(|connection| connection.reading.on) else {
-            return false;
-        };
+        let Some(connection) = self.all.get_mut(id) else { return false };
+        let reading = &mut connection.reading;
         // Those without a serial as well: otherwise the others might never be finished.
-        let over = connection.reading.is_busy(&config) || connection.reading.passed_over;
-        connection.reading.passed_over |= over && has_serial;
+        let over = reading.on && (reading.is_busy(&self.config) || reading.passed_over);
+        reading.passed_over |= over && has_serial;
         over
     }
 

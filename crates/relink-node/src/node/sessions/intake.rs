@@ -139,7 +139,11 @@ impl Intake {
 
     /// When the oldest message arrived.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        self.all().find(|incoming| incoming.claimed).map(|incoming| incoming.at)
+        let claimed = |incoming: &&Incoming| incoming.claimed;
+        let handled = self.handled.iter().map(|effect| &effect.incoming).find(claimed);
+        let handling = || self.handling.as_ref()?.incoming.as_ref().filter(claimed);
+        // What waits is claimed.
+        handled.or_else(handling).or_else(|| self.waiting.front()).map(|incoming| incoming.at)
     }
 
     /// Oldest first.
