@@ -1,6 +1,9 @@
 //! The application's decisions: authentication, authorization, messages.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
@@ -34,44 +37,83 @@ impl Handlers {
     pub(crate) async fn look_at(&self, request: Request<()>) -> Identified {
         match &self.request {
             Some(ask) => {
-                caught(ask, request).await.unwrap_or(Err(StatusCode::INTERNAL_SERVER_ERROR))
+                let asking = AssertUnwindSafe(async { ask(request).await }).catch_unwind();
+                asking.await.unwrap_or(Err(StatusCode::INTERNAL_SERVER_ERROR))
             }
             None => Ok(None),
         }
     }
 
-    pub(crate) async fn identify(&self, token: Option<Secret>) -> Result<User, CloseFrame> {
+    pub(crate) fn identify(&self, token: Option<Secret>) -> Started<Result<User, CloseFrame>> {
         match &self.authenticate {
-            Some(ask) => {
-                caught(ask, token).await.unwrap_or_else(|| Err(CloseCode::INTERNAL_ERROR.into()))
-            }
-            None => Ok(User::anonymous()),
+            Some(ask) => start(ask, token)
+                .map(|user| user.unwrap_or_else(|| Err(CloseCode::INTERNAL_ERROR.into()))),
+            None => Started::Done(Ok(User::anonymous())),
         }
     }
 
-    pub(crate) async fn may_have(
+    pub(crate) fn may_have(
         &self,
         user: User,
         channel: Channel,
         token: Option<Secret>,
-    ) -> Result<(), Problem> {
+    ) -> Started<Result<(), Problem>> {
         match &self.authorize {
-            Some(ask) => {
-                caught(ask, (user, channel, token)).await.unwrap_or_else(|| Err(panicked()))
-            }
-            None => Ok(()),
+            Some(ask) => start(ask, (user, channel, token))
+                .map(|answer| answer.unwrap_or_else(|| Err(panicked()))),
+            None => Started::Done(Ok(())),
         }
     }
 
     /// Calls the application's handler of a message.
-    pub(crate) async fn take(
+    pub(crate) fn take(
         &self,
         context: Context,
         message: Message,
-    ) -> Result<Vec<(Stream, Message)>, Problem> {
-        let Some(ask) = &self.message else { return publish(&context, message) };
-        caught(ask, (context.clone(), message)).await.unwrap_or_else(|| Err(panicked()))?;
-        Ok(context.finish())
+    ) -> Started<Result<Vec<(Stream, Message)>, Problem>> {
+        let Some(ask) = &self.message else {
+            return Started::Done(publish(&context, message));
+        };
+        start(ask, (context.clone(), message))
+            .map(move |answer| answer.unwrap_or_else(|| Err(panicked())).map(|()| context.finish()))
+    }
+}
+
+/// A call that was polled once.
+pub(crate) enum Started<T> {
+    Done(T),
+    Waits(BoxFuture<'static, T>),
+}
+
+impl<T: Send + 'static> Started<T> {
+    pub(crate) async fn result(self) -> T {
+        match self {
+            Self::Done(result) => result,
+            Self::Waits(call) => call.await,
+        }
+    }
+
+    pub(crate) fn map<U>(self, with: impl FnOnce(T) -> U + Send + 'static) -> Started<U> {
+        match self {
+            Self::Done(result) => Started::Done(with(result)),
+            Self::Waits(call) => Started::Waits(Box::pin(async move { with(call.await) })),
+        }
+    }
+}
+
+/// Begins a call. The result is `None` if it panicked.
+fn start<A, T: Send + 'static>(ask: &Ask<A, T>, argument: A) -> Started<Option<T>> {
+    let first = catch_unwind(AssertUnwindSafe(|| {
+        let mut call = ask(argument);
+        call.as_mut().now_or_never().ok_or(call)
+    }));
+    match first {
+        Ok(Ok(result)) => Started::Done(Some(result)),
+        Ok(Err(call)) => {
+            let rest = AssertUnwindSafe(call).catch_unwind();
+            Started::Waits(Box::pin(async move { rest.await.ok() }))
+        }
+        Err(_) => Started::Done(None),
     }
 }
 
@@ -83,11 +125,6 @@ fn publish(context: &Context, message: Message) -> Result<Vec<(Stream, Message)>
             Err(Problem::new(Problem::NOT_HANDLED, "this server takes messages to channels only"))
         }
     }
-}
-
-/// `None` if it panicked; the panic hook has reported why.
-async fn caught<A, T>(ask: &Ask<A, T>, argument: A) -> Option<T> {
-    AssertUnwindSafe(async { ask(argument).await }).catch_unwind().await.ok()
 }
 
 fn panicked() -> Problem {

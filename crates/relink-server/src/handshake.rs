@@ -185,7 +185,7 @@ pub(crate) async fn identify(
         return Ok(None);
     }
     let Some(token) = token? else { return Ok(None) };
-    match handlers.identify(Some(token)).await {
+    match handlers.identify(Some(token)).result().await {
         Ok(user) => Ok(Some(user)),
         Err(frame) => {
             let status = match frame.code {

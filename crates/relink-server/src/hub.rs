@@ -1,18 +1,18 @@
 //! The node behind its lock, with its connections, store and application.
 
+mod calls;
 mod mailbox;
 mod store_task;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    pin::Pin,
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use futures_util::FutureExt;
 use rand::rngs::StdRng;
 use relink::{CloseCode, Instant, Message};
 use relink_node::{
@@ -29,11 +29,11 @@ use crate::{
     admission::{Admission, Permit},
     clock::Clock,
     config::ServerConfig,
-    context::Context,
     handlers::Handlers,
     history::{History, Watch, news},
     user::User,
 };
+use calls::Call;
 pub(crate) use mailbox::Mailbox;
 
 /// The maximum number of events that wait for each receiver.
@@ -73,15 +73,35 @@ pub(crate) struct Hub {
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
-/// A call of the application, whose result is an input of the node.
-type Call = Pin<Box<dyn Future<Output = NodeInput> + Send>>;
+/// Looked up for every message and never walked through.
+type ByConnection<T> = HashMap<ConnectionId, T, BuildHasherDefault<Spread>>;
+
+/// Spreads the numbers of connections, which are our own: nobody can choose them to collide.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // The golden ratio: the highest bits and the lowest ones count.
+        let spread = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = spread ^ spread >> 32;
+    }
+}
 
 struct Core {
     node: Node<StdRng>,
-    mailboxes: BTreeMap<ConnectionId, Arc<Mailbox>>,
+    mailboxes: ByConnection<Arc<Mailbox>>,
     /// The permits of connections. A call of the application for a connection holds its permit
     /// until it returns, so that reconnecting does not multiply the calls.
-    places: BTreeMap<ConnectionId, Arc<Permit>>,
+    places: ByConnection<Arc<Permit>>,
     deadline: Option<Instant>,
 }
 
@@ -133,8 +153,8 @@ impl Hub {
             phase: watch::Sender::new(Phase::Serving),
             core: Mutex::new(Core {
                 node,
-                mailboxes: BTreeMap::new(),
-                places: BTreeMap::new(),
+                mailboxes: ByConnection::default(),
+                places: ByConnection::default(),
                 deadline: None,
             }),
             clock,
@@ -178,10 +198,11 @@ impl Hub {
     pub(crate) fn exchange(
         self: &Arc<Self>,
         id: ConnectionId,
-        arrived: &mut VecDeque<Message>,
+        mut arrived: Option<&mut VecDeque<Message>>,
         write: Option<impl FnMut(Message) -> bool>,
     ) -> Exchanged {
         let handle = |node: &mut Node<_>, turn: &mut Turn| {
+            let Some(arrived) = &mut arrived else { return };
             while !arrived.is_empty() && node.may_read(id) {
                 let Some(message) = arrived.pop_front() else { break };
                 node.handle(NodeInput::Message { id, message }, turn.now());
@@ -263,16 +284,6 @@ impl Hub {
         core
     }
 
-    /// Returns the result of a call if it is there at once; otherwise the call goes on in a task.
-    fn begin(self: &Arc<Self>, mut call: Call) -> Option<NodeInput> {
-        let result = call.as_mut().now_or_never();
-        if result.is_none() {
-            let hub = Arc::clone(self);
-            self.runtime.spawn(async move { hub.drive(call.await) });
-        }
-        result
-    }
-
     fn wake_earlier(&self, core: &mut Core) {
         let deadline = core.node.poll_timeout();
         let is_earlier = match (deadline, core.deadline) {
@@ -307,29 +318,12 @@ impl Hub {
             },
             NodeAction::Watch { stream } => self.watch.watch(stream),
             NodeAction::Unwatch { stream } => self.watch.unwatch(&stream),
-            NodeAction::Identify { id, token } => {
-                return Some(self.call(places.get(&id), async move |hub| {
-                    let result = hub.handlers.identify(token).await;
-                    if let Ok(user) = &result {
-                        hub.drive(NodeInput::TokenEnds { id, after: user.expires_in() });
-                    }
-                    let result = result.map(|user| user.as_str().to_owned());
-                    NodeInput::Identified { id, result }
-                }));
+            NodeAction::Identify { id, .. } | NodeAction::Authorize { id, .. } => {
+                return Some(Call { place: places.get(&id).cloned(), what: action });
             }
-            NodeAction::Authorize { request, id, user, channel, token } => {
-                return Some(self.call(places.get(&id), async move |hub| {
-                    let result = hub.handlers.may_have(User::new(user), channel, token).await;
-                    NodeInput::Authorized { request, result }
-                }));
-            }
-            NodeAction::Handle { handling, id, user, session, serial, channel, message } => {
-                let context = Context::new(User::new(user), session, serial, channel);
-                let place = id.and_then(|id| places.get(&id));
-                return Some(self.call(place, async move |hub| {
-                    let result = hub.handlers.take(context, message).await;
-                    NodeInput::Handled { handling, result }
-                }));
+            NodeAction::Handle { id, .. } => {
+                let place = id.and_then(|id| places.get(&id)).cloned();
+                return Some(Call { place, what: action });
             }
             NodeAction::Released { id } => _ = places.remove(&id),
             NodeAction::Event(event) => {
@@ -343,23 +337,6 @@ impl Hub {
             _ => {}
         }
         None
-    }
-
-    /// A call of the application, which holds the connection's permit until it returns.
-    fn call<F>(
-        self: &Arc<Self>,
-        place: Option<&Arc<Permit>>,
-        ask: impl FnOnce(Arc<Self>) -> F + Send + 'static,
-    ) -> Call
-    where
-        F: Future<Output = NodeInput> + Send,
-    {
-        let (hub, place) = (Arc::clone(self), place.cloned());
-        Box::pin(async move {
-            let result = ask(hub).await;
-            drop(place);
-            result
-        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Core> {
