@@ -30,7 +30,7 @@ const BUFFER: usize = 4 * 1024;
 /// What is read at once while more than a buffer comes.
 const BULK: usize = 16 * 1024;
 /// The maximum number of messages that are taken from the node at once.
-const TAKEN: usize = 8;
+const TAKEN: usize = 4;
 /// The maximum number of messages that are passed on at once; after as many, something is written
 /// and the task yields.
 const TURN: usize = 32;
@@ -71,7 +71,8 @@ pub(crate) async fn run(
     };
     let waker = connection.mailbox.socket_waker();
     let end = std::future::poll_fn(|cx| connection.poll(cx, &waker)).await;
-    connection.leave(end).await;
+    // Boxed, so that an idle connection has no memory for its end.
+    Box::pin(connection.leave(end)).await;
 }
 
 /// A connection's registration at the node. Dropping it ends the connection there.
@@ -214,9 +215,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// may have room for it: what it has no room for stays at the node, which bounds it.
     fn exchange(&mut self, passes: bool) {
         self.is_asked = false;
-        let mut none = VecDeque::new();
-        let arrived = if passes { &mut self.arrived } else { &mut none };
-        let waiting = arrived.len();
+        let waiting = self.arrived.len();
         let mut taken = [const { None }; TAKEN];
         let (mut slots, mut bytes) = (taken.iter_mut(), 0);
         let mut take = |message: Message| {
@@ -227,8 +226,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             bytes < BUFFER && slots.len() > 0
         };
         let take = self.wire.outgoing().is_empty().then_some(&mut take);
+        let arrived = passes.then_some(&mut self.arrived);
         let exchanged = self.seat.hub.exchange(self.seat.id, arrived, take);
-        self.heard |= arrived.len() < waiting;
+        self.heard |= self.arrived.len() < waiting;
         self.may_read = exchanged.may_read;
         self.has_more = exchanged.may_have_more;
         for message in taken.iter().map_while(Option::as_ref) {
@@ -407,5 +407,24 @@ fn what_is_wrong(WireError { failure, detail, .. }: WireError) -> End {
         End::Wrong(CloseFrame::new(code, detail))
     } else {
         End::Lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    fn size<A, F>(_: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_has_no_memory_for_its_end() {
+        let idle = size(|(io, wire, hub, permit): (TcpStream, Wire, Arc<Hub>, Permit)| {
+            run(io, wire, Vec::new(), hub, None, permit)
+        });
+        assert!(idle < 2048, "{idle} bytes");
     }
 }
