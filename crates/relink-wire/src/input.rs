@@ -2,6 +2,10 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+/// How many pieces of earlier memory are kept: one for messages that the application has, one for
+/// those that wait for it.
+const EARLIER: usize = 2;
+
 /// The bytes of the peer, from the socket to the parser.
 ///
 /// A socket is read straight into [`spare`](Self::spare); what was read counts once
@@ -11,6 +15,9 @@ use bytes::{Buf, Bytes, BytesMut};
 pub struct Input {
     /// All of it is initialized, so that no byte is cleared twice.
     bytes: BytesMut,
+    /// Memory of earlier reads, whose frames the application may still have. It is used again once
+    /// they are gone.
+    earlier: Vec<BytesMut>,
     /// How many bytes at the front came from the peer, and were not taken yet.
     unread: usize,
     /// How many more the payload needs that is under way, as far as it is trusted.
@@ -73,8 +80,11 @@ impl Input {
 
     /// Frees buffers that hold nothing and have more than this many bytes of capacity.
     pub fn shrink(&mut self, keep: usize) {
-        if self.unread == 0 && self.memory > keep {
-            (self.bytes, self.memory) = (BytesMut::new(), 0);
+        if self.memory > keep {
+            self.earlier = Vec::new();
+            if self.unread == 0 {
+                (self.bytes, self.memory) = (BytesMut::new(), 0);
+            }
         }
     }
 
@@ -106,17 +116,29 @@ impl Input {
         self.bytes.split_to(count).freeze()
     }
 
-    /// Makes the memory this large, and larger if half of it is taken or a payload wants more: if
-    /// possible where frames were that are gone.
+    /// Makes the memory this large, and larger if half of it is taken or a payload wants more:
+    /// where frames were that are gone, or else in new memory.
     #[cold]
     fn grow(&mut self, size: usize) {
         let size = size.max(self.unread * 2).max(self.unread + self.wanted);
         self.memory = size;
         self.bytes.truncate(self.unread);
-        if self.unread == 0 && !self.bytes.try_reclaim(size) {
-            self.bytes = BytesMut::zeroed(size);
-        } else {
-            self.bytes.resize(size, 0);
+        if self.bytes.try_reclaim(size - self.unread) {
+            return self.bytes.resize(size, 0);
+        }
+        let mut memory = match self.earlier.iter_mut().position(|it| it.try_reclaim(size)) {
+            Some(index) => self.earlier.swap_remove(index),
+            None => BytesMut::zeroed(size),
+        };
+        memory.resize(size, 0);
+        if let Some(start) = memory.get_mut(..self.unread) {
+            start.copy_from_slice(&self.bytes);
+        }
+        let mut left = std::mem::replace(&mut self.bytes, memory);
+        left.clear();
+        self.earlier.push(left);
+        if self.earlier.len() > EARLIER {
+            self.earlier.remove(0);
         }
     }
 }
@@ -146,6 +168,28 @@ mod tests {
         input.spare(4096);
         input.filled(1);
         assert_eq!(input.unread().as_ptr(), second);
+    }
+
+    #[test]
+    fn memory_of_a_message_that_waits_is_used_again_behind_the_next_one() {
+        let mut input = Input::default();
+        let mut read = |count: usize| {
+            input.want(count);
+            input.spare(65_536);
+            input.filled(count);
+            input.take(count)
+        };
+        let first = read(1_000_000);
+        let place = first.as_ptr();
+        let second = read(1_000_000);
+        assert_ne!(second.as_ptr(), place, "the first is still in use");
+        drop(first);
+        // If its memory were free, this would be the next to get it.
+        let other = vec![1_u8; 1_000_000];
+        assert_eq!(read(1_000_000).as_ptr(), place);
+        assert_eq!((second.len(), other.len()), (1_000_000, 1_000_000));
+        input.shrink(0);
+        assert!(input.earlier.is_empty() && input.bytes.capacity() == 0);
     }
 
     #[test]

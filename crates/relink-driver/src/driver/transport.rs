@@ -19,6 +19,9 @@ use crate::wire::{Wire, WireError, WireEvent};
 /// Messages of this size are passed on at once. What was read may stand for much more if it is
 /// compressed.
 const BATCH: usize = 2 * TURN;
+/// After this many short reads in a row, less is read at once. One alone says little: a burst comes
+/// in pieces, and memory that is given back between them is asked for again.
+const SHORT_READS: u8 = 16;
 /// A link that reads little keeps buffers of this size, so that a message needs no new one.
 const KEPT: usize = 4 << 10;
 
@@ -39,6 +42,8 @@ pub(super) struct Transport {
     opened: bool,
     /// How much is read at once.
     read_size: usize,
+    /// How many reads in a row brought less than a quarter of that.
+    short_reads: u8,
     /// There may be more to read.
     is_undrained: bool,
     /// The wire may have more frames than were passed on in the last turn.
@@ -68,6 +73,7 @@ impl Transport {
             is_cut: false,
             opened: false,
             read_size: SMALL_READ,
+            short_reads: 0,
             is_undrained: false,
             has_more: false,
             is_held: false,
@@ -296,8 +302,9 @@ impl<P: Protocol, R: Rng> Driver<P, R> {
         if let Some(failed) = it.failed.take_if(|_| !has_spoken) {
             return self.lose(failed, now);
         }
-        if count > 0 && count < size / 4 {
-            it.read_size = size / 4;
+        it.short_reads = if count < size / 4 { it.short_reads + 1 } else { 0 };
+        if it.short_reads == SHORT_READS {
+            (it.read_size, it.short_reads) = ((size / 4).max(SMALL_READ), 0);
             it.wire.shrink(it.read_size.max(KEPT));
         }
     }
