@@ -63,13 +63,23 @@ pub struct CloseSummary {
 
 /// The link is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the link is closed ({reason}); create a new one, or connect it again if its reopen policy allows that"
-)]
+#[error("link is closed ({reason}){}", self.advice())]
 #[non_exhaustive]
 pub struct ClosedError {
     /// Why the link is closed, or is closing.
     pub reason: ClosedReason,
+    /// Whether it can be connected again.
+    pub may_reopen: bool,
+}
+
+impl ClosedError {
+    const fn advice(&self) -> &'static str {
+        if self.may_reopen {
+            "; connect it again"
+        } else {
+            " and cannot be connected again; create a new one"
+        }
+    }
 }
 
 /// A place in the line for room, given up when the future that holds it is dropped.
@@ -238,7 +248,8 @@ impl Client {
         until(&self.shared, |link| {
             let state = link.session().state();
             if let State::Closed(reason) = state {
-                return Some(Err(ClosedError { reason }));
+                let may_reopen = !link.session().link().is_final();
+                return Some(Err(ClosedError { reason, may_reopen }));
             }
             state.is_usable().then_some(Ok(()))
         })

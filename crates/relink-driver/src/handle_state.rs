@@ -106,7 +106,7 @@ impl Shared {
     /// Connects again, now or after the close that is under way.
     pub(crate) fn connect(&self) -> Result<(), ClosedError> {
         let may_connect = self.lock().session().link().may_connect();
-        may_connect.map_err(|reason| ClosedError { reason })?;
+        may_connect.map_err(|reason| ClosedError { reason, may_reopen: false })?;
         self.tell(SessionInput::Connect);
         Ok(())
     }

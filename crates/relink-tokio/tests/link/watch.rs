@@ -34,7 +34,9 @@ async fn e_connected_fails_once_the_link_is_closed_for_good() {
     while let Some(state) = watch.changed().await {
         states.push(state);
     }
-    let reason = client.connected().await.unwrap_err().reason;
+    let error = client.connected().await.unwrap_err();
+    let reason = error.reason;
+    assert!(!error.may_reopen && error.to_string().ends_with("create a new one"), "{error}");
     assert!(matches!(reason, ClosedReason::Stopped { .. }), "{reason:?}");
     assert_eq!(states.last(), Some(&State::Closed(reason)));
     assert!(states.windows(2).all(|pair| pair[0] != pair[1]), "{states:?}");
