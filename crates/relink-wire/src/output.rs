@@ -29,17 +29,15 @@ impl Output {
     /// Says that this many of the [`bytes`](Self::bytes) were written.
     pub fn wrote(&mut self, count: usize) {
         self.written = (self.written + count).min(self.bytes.len());
-        // Once half of it is written: so no byte is moved more than once on average, and an output
-        // that is never empty does not grow.
-        if self.written * 2 >= self.bytes.len() {
-            self.bytes.drain(..self.written);
+        if self.is_empty() {
+            self.bytes.clear();
             self.written = 0;
         }
     }
 
     /// Moves the bytes of another output behind those of this one.
     pub fn append(&mut self, other: &mut Self) {
-        self.bytes.extend_from_slice(other.bytes());
+        self.end().extend_from_slice(other.bytes());
         other.wrote(other.len());
     }
 
@@ -50,8 +48,14 @@ impl Output {
         }
     }
 
-    /// Where more is put.
-    pub(crate) const fn end(&mut self) -> &mut Vec<u8> {
+    /// Where more is put. What was written makes room first, once it is half of all: so no byte is
+    /// moved more than once on average, none of a message that is only written in parts, and an
+    /// output that is never empty does not grow.
+    pub(crate) fn end(&mut self) -> &mut Vec<u8> {
+        if self.written > 0 && self.written * 2 >= self.bytes.len() {
+            self.bytes.drain(..self.written);
+            self.written = 0;
+        }
         &mut self.bytes
     }
 }
