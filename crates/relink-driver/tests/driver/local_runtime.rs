@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use relink_driver::relink::{Event, Instant};
 use relink_driver::{Builder, Local, Runtime, Sleep, StdClock};
+use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Async, LocalExecutor};
 
 thread_local! {
@@ -18,11 +19,10 @@ thread_local! {
 #[derive(Clone)]
 struct OneThread(StdClock);
 
-/// A stream with a handle of its thread.
-struct Stream {
-    tcp: Async<TcpStream>,
-    _thread: Rc<()>,
-}
+/// A stream of which nothing says that it is `Send`.
+trait LocalStream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> LocalStream for T {}
 
 struct Timer {
     clock: StdClock,
@@ -30,7 +30,7 @@ struct Timer {
 }
 
 impl Runtime for OneThread {
-    type Tcp = Local<Stream>;
+    type Tcp = Local<Box<dyn LocalStream>>;
     type Sleep = Timer;
 
     fn now(&self) -> Instant {
@@ -45,10 +45,10 @@ impl Runtime for OneThread {
         &self,
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::Tcp>> + Send + 'static {
-        let thread = Rc::default();
         Local::new(Box::pin(async move {
-            let tcp = Async::<TcpStream>::connect(address).await?;
-            Ok(Local::new(Stream { tcp, _thread: thread }))
+            let stream: Box<dyn LocalStream> =
+                Box::new(Async::<TcpStream>::connect(address).await?);
+            Ok(Local::new(stream))
         }))
     }
 
@@ -62,34 +62,6 @@ impl Sleep for Timer {
         let left = deadline - self.clock.now();
         let timer = self.timer.1.insert(smol::Timer::after(left));
         Pin::new(timer).poll(cx).map(drop)
-    }
-}
-
-impl smol::io::AsyncRead for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_read(cx, into)
-    }
-}
-
-impl smol::io::AsyncWrite for Stream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        from: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, from)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_close(cx)
     }
 }
 
