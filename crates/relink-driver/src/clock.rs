@@ -70,7 +70,7 @@ impl Suspension {
         measured().saturating_sub(self.before)
     }
 
-    /// The same as of the last reading, whoever read: no clock is read.
+    /// The time suspended, as it was last measured by any clock of this process. Reads no clock.
     #[must_use]
     pub fn known(&self) -> Duration {
         Duration::from_millis(SUSPENDED.load(Ordering::Relaxed)).saturating_sub(self.before)

@@ -244,7 +244,7 @@ impl Hub {
 
     /// Passes inputs to the node under its lock, and carries out its actions, for which the time
     /// stands still; calls of the application begin without the lock, and those that end at once
-    /// are inputs, too. When nothing is left to do, takes the output, for which `caller` needs not
+    /// are inputs, too. When nothing is left to do, takes the output, for which `caller` need not
     /// be woken.
     fn with<T>(
         self: &Arc<Self>,

@@ -15,7 +15,7 @@ use relink_v1::{Codec, Encoding, RelinkV1, ServerFrame, Welcome};
 use super::measured;
 use crate::Result;
 
-/// At most so many of what is there are measured.
+/// The maximum number of channels and messages that are measured, however many there are.
 const MOST: u64 = 1000;
 
 /// A client with that many channels, then messages.

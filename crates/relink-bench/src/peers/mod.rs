@@ -36,7 +36,7 @@ trait Client: Sized + 'static {
 
     async fn open(url: &str) -> Result<Self>;
 
-    /// Returns when all is with the kernel, or will be without the caller.
+    /// Returns once everything is written, or will be written without another call.
     async fn send(&mut self, payload: &Bytes, count: u64) -> Result<()>;
 
     /// Waits for as many messages.

@@ -43,7 +43,7 @@ impl ReadBuffer {
     /// they are inputs of the driver.
     pub fn read_from(&mut self, stream: &mut impl Read) {
         let is_small = self.size <= SMALL_READ;
-        // A stream that reads another link's meanwhile finds none, and makes one.
+        // A stream that runs another link inside its `read` leaves that link to allocate its own.
         let mut small = if is_small { SCRATCH.take() } else { Vec::new() };
         if is_small {
             small.resize(SMALL_READ, 0);

@@ -129,8 +129,8 @@ impl Histogram {
         self.sum
     }
 
-    /// The buckets that hold something, in ascending order: the longest duration that belongs into
-    /// the bucket, and how many are in it.
+    /// The buckets that hold something, in ascending order: the longest duration of the
+    /// bucket, and how many are in it.
     #[cfg(feature = "alloc")]
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u32)> + '_ {
         let buckets = self.buckets.iter().flat_map(|buckets| buckets.iter().copied().enumerate());

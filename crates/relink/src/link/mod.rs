@@ -100,8 +100,8 @@ const ACTIONS: usize = 24;
 /// * Handling a deadline at or after its time makes progress: the next one is later, or gone.
 /// * A closed link stays closed, and its event comes exactly once, as the last, unless the link is
 ///   connected again.
-/// * No input panics, blocks or loops. None allocates but for the queue of actions and a few rare
-///   records, and without the feature `alloc` not for these either.
+/// * No input panics, blocks or loops. Without the feature `alloc`, none allocates; with it, the
+///   queue of actions and a few rare records do.
 #[derive(Debug, Clone)]
 pub struct Link<R> {
     config: Kept<LinkConfig>,

@@ -106,7 +106,7 @@ pub struct Budget {
     attempts: u32,
     down_since: Option<Instant>,
     dials: Bucket,
-    /// Of the breaker: the most recent failures, as many as open it.
+    /// For the breaker: the most recent failures, as many as open it.
     failures: Bounded<Instant, MAX_FAILURES>,
     open: bool,
 }

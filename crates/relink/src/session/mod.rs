@@ -80,7 +80,7 @@ pub struct SharedConfig {
 }
 
 impl SharedConfig {
-    /// That of no session: what the first one has is known then.
+    /// Nothing to share yet: the first session's configuration becomes the shared one.
     pub const NONE: Self = Self { link: None, outbox: None, subscriptions: None };
 }
 
