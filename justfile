@@ -135,9 +135,9 @@ redis: (_command "redis-server" "redis-server")
     cargo test -p relink-server --features redis --test server redis_
     cargo test -p relink-cli --features redis --test cli serve_v1
 
-# Run `relink.v1` through 10,000 worlds of trouble, in virtual time
+# Run `relink.v1` through 10,000 worlds of trouble, and the properties of a link through 80,000 schedules, in virtual time
 worlds:
-    RELINK_WORLDS=1430 cargo test --release -p relink-sim --test delivery
+    RELINK_WORLDS=1430 PROPTEST_CASES=20000 cargo test --release -p relink-sim --test delivery --test properties
 
 # Measure 10,000 links to one server: memory, processor, heartbeats (docs/performance.md)
 load:

@@ -1,4 +1,7 @@
 //! Properties of a link under any inputs, in any order and at any time.
+//!
+//! `PROPTEST_CASES` is the number of cases of those with a whole session; those of a link alone have four times as many.
+//! It is 256 by default; `just worlds` sets 20,000.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +22,7 @@ const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/regression
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 3_300,
+        cases: 4 * ProptestConfig::default().cases,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
         ..ProptestConfig::default()
     })]
@@ -65,7 +68,6 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 600,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
         ..ProptestConfig::default()
     })]
