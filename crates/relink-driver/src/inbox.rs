@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use relink::internal::{config, kib, mib};
+use relink::internal::{config, kib};
 use relink::{Event, Message};
 
 /// The maximum number of events that are not messages. A link that fails every 10 s emits about
@@ -21,8 +21,10 @@ config! {
     pub struct InboxLimits at "inbox." {
         /// Maximum number of messages. 0 counts as 1.
         pub max_messages / with_max_messages: usize = 1_024, in 0..;
-        /// Maximum bytes of messages. 0 counts as 1.
-        pub max_bytes / with_max_bytes: usize = mib(16), in 0..;
+        /// Maximum bytes of messages. 0 counts as 1. The default is what a processor's caches hold
+        /// until the application takes it: more makes each large message slower, and what does not
+        /// fit waits in the buffers of the system.
+        pub max_bytes / with_max_bytes: usize = kib(256), in 0..;
         /// How far the driver reads while the inbox is full, in bytes of messages, each with 64
         /// bytes more than its own. It finds what follows the messages: pings to answer, pongs, the
         /// close frame. What follows later waits until the application takes a message; 0 reads
