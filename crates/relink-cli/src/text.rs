@@ -67,6 +67,7 @@ const fn failure_symbol(failure: Failure) -> &'static str {
         Failure::NotWebSocket => "not_a_websocket",
         Failure::InvalidRequest => "invalid_request",
         Failure::Gap => "messages_missing",
+        Failure::Abandoned => "abandoned",
         Failure::Reset => "connection_reset",
         Failure::Eof => "connection_ended",
         Failure::Protocol(_) => "protocol_error",

@@ -35,7 +35,8 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 #[command(after_help = "\
 Examples:
   relink connect wss://example.org/feed
-  relink connect --header 'X-Team: blue' wss://host/chat
+  relink connect -H 'X-Team: blue' wss://host/chat
+  relink connect --on-connect 'sub trades' wss://host/
   relink connect --token-command 'cat ~/.token' wss://host/
   tail -f log | relink connect ws://collector/ > answers
   echo ping | relink connect --wait 5s wss://host/
@@ -61,8 +62,10 @@ Exit status:
 A line that is not sent, because it is too large or not UTF-8, is told with its number; the lines after it go on, and \
 the exit status is the same.")]
 pub(crate) struct Args {
-    /// Where to connect: ws://… or wss://…
-    url: String,
+    /// Where to connect: ws://… or wss://…; more than one are the same service, and the next is tried
+    /// if one fails
+    #[arg(required = true, value_name = "URL")]
+    urls: Vec<String>,
 
     /// Print events as JSON, one object a line, instead of messages and status (docs/json-lines.md)
     #[arg(long)]
@@ -99,9 +102,21 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "What to say to the server")]
 struct RequestArgs {
+    /// A message for each connection, sent before all that waits; repeat it for more
+    #[arg(long, value_name = "MESSAGE")]
+    on_connect: Vec<String>,
+
+    /// A message in place of WebSocket pings, at the interval of heartbeats
+    #[arg(long, value_name = "MESSAGE")]
+    heartbeat_text: Option<String>,
+
     /// A header for every handshake; repeat it for more
-    #[arg(long = "header", value_name = "NAME: VALUE")]
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
+
+    /// The `Origin` header, for servers that take only their own pages
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Option<String>,
 
     /// A subprotocol to ask for; repeat it for more, in the order of preference
     #[arg(long = "subprotocol", value_name = "NAME")]
@@ -138,7 +153,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
     let profile = args.base.profile;
     args.protocol.mistake(profile).map_or(Ok(()), |mistake| Err(Mistake::usage(mistake)))?;
     let config = settings(&args.base, args.protocol.protocol, &args.backoff, Some(&args.link))?;
-    let builder = args.protocol.apply(relink_tokio::builder(&args.url), profile).config(config);
+    let (first, others) = args.urls.split_first().ok_or_else(|| Mistake::usage("no URL"))?;
+    let builder = others.iter().fold(relink_tokio::builder(first), Builder::endpoint);
+    let builder = args.protocol.apply(builder, profile).config(config);
     let builder = args.request.apply(builder)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -158,6 +175,13 @@ impl RequestArgs {
             let (name, value) =
                 header.split_once(':').ok_or_else(problem).map_err(Mistake::usage)?;
             builder = builder.header(name.trim(), value.trim());
+        }
+        builder = self.on_connect.iter().map(String::as_str).fold(builder, Builder::on_open);
+        if let Some(heartbeat) = self.heartbeat_text.as_deref() {
+            builder = builder.heartbeat_text(heartbeat);
+        }
+        if let Some(origin) = &self.origin {
+            builder = builder.header("origin", origin);
         }
         for subprotocol in &self.subprotocols {
             builder = builder.subprotocol(subprotocol);

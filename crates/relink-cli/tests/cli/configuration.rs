@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use relink_testing::{Connection, EventKind, Script, ServerEvent};
 
-use crate::support::{PATIENCE, Relink, file_name, seen, server};
+use crate::support::{PATIENCE, Relink, file_name, seen, server, texts};
 
 /// The longest delay of the tenth attempt, as `schedule` prints it.
 fn longest(args: &[&str]) -> String {
@@ -61,6 +61,39 @@ fn heartbeats_can_be_off() {
     let ended = Relink::run(args.into_iter().chain(["--heartbeat-interval", "off"]));
     assert_eq!((ended.status, ended.events("disconnected").len()), (Some(3), 1), "{}", ended.out());
     assert!(!server.events().iter().any(|event| matches!(event.kind, EventKind::Ping(_))));
+}
+
+#[test]
+fn what_is_said_on_connect_goes_first_on_each_connection() {
+    let script = Script::new()
+        .connection(Connection::new().expect_text("subscribe").expect_text("one").close(1001, ""))
+        .connection(Connection::new().expect_text("subscribe").expect_text("ping"));
+    let server = server(script);
+    let more = ["--on-connect", "subscribe", "--heartbeat-text", "ping"];
+    let quick = ["--heartbeat-interval", "100ms", "--backoff-initial", "20ms"];
+    let mut relink = Relink::connect(&server.url(), &[more, quick].concat());
+    relink.type_line("one");
+    seen(&server, |what| *what == EventKind::Text("ping".into()));
+    relink.hang_up();
+    assert_eq!(relink.end().status, Some(0));
+    assert_eq!(texts(&server)[..4], ["subscribe", "one", "subscribe", "ping"]);
+}
+
+#[test]
+fn several_addresses_are_one_service_and_the_origin_goes_to_each() {
+    let away = server(Connection::refuse(503));
+    let there = server(Connection::new());
+    let (first, second) = (away.url(), there.url());
+    let args = ["--origin", "https://example.org", "--backoff-initial", "20ms", &second];
+    let mut relink = Relink::connect(&first, &args);
+    relink.event("connected");
+    relink.hang_up();
+    assert_eq!(relink.end().status, Some(0));
+    for server in [away, there] {
+        let log = seen(&server, |what| what.request().is_some());
+        let request = log.iter().find_map(|event| event.kind.request()).expect("a request");
+        assert_eq!(request.header("origin"), Some("https://example.org"));
+    }
 }
 
 #[test]
