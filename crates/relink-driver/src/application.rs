@@ -30,8 +30,9 @@ pub use relink_v1 as v1;
 pub use relink_wire::DeflateConfig;
 
 pub use crate::BuildError;
-pub use crate::client::{Client, CloseSummary, ClosedError, Events};
+pub use crate::client::{Client, CloseSummary, ClosedError};
 pub use crate::client_cell::ClientCell;
+pub use crate::events::{Events, Messages};
 pub use crate::fetch::AddressRequest;
 pub use crate::inbox::InboxLimits;
 pub use crate::request::{IntoRequest, Target};

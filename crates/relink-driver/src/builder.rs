@@ -150,9 +150,16 @@ impl<Rt: Runtime> Builder<Rt> {
     /// configured addresses only, wherever a redirect leads; `user-agent` is sent everywhere.
     /// Credentials (`authorization`, `cookie`, `proxy-authorization`) are never logged. A `host`
     /// header replaces the one derived from the address.
+    ///
+    /// Name and value are text, or a `HeaderName` and a `HeaderValue`; a value that is marked as
+    /// sensitive stays so.
     #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        let added = parse_header(name, value).and_then(|(name, value)| self.append(name, value));
+    pub fn header<V>(mut self, name: impl AsRef<str>, value: V) -> Self
+    where
+        HeaderValue: TryFrom<V>,
+    {
+        let added =
+            parse_header(name.as_ref(), value).and_then(|(name, value)| self.append(name, value));
         self.record_mistake(added)
     }
 
@@ -394,12 +401,15 @@ impl<Rt: Runtime> Builder<Rt> {
     }
 }
 
-fn parse_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), BuildError> {
+fn parse_header<V>(name: &str, value: V) -> Result<(HeaderName, HeaderValue), BuildError>
+where
+    HeaderValue: TryFrom<V>,
+{
     let bad = |problem| BuildError::Header { name: name.to_owned(), problem };
     let parsed =
         name.parse().map_err(|_| bad("its name has characters that HTTP does not allow"))?;
-    let value =
-        value.parse().map_err(|_| bad("its value has characters that HTTP does not allow"))?;
+    let value = HeaderValue::try_from(value)
+        .map_err(|_| bad("its value has characters that HTTP does not allow"))?;
     Ok((parsed, value))
 }
 

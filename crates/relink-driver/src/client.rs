@@ -1,24 +1,23 @@
-//! [`Client`] and [`Events`]: the handles of a link that runs in a task of its own.
+//! [`Client`]: the handle of a link that runs in a task of its own.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
-use futures_core::Stream;
 use relink::link::{Hint, Indicator, Status};
 use relink::session::{Answer, Member, SendReceipt};
 use relink::stats::Stats;
 use relink::{
-    Channel, CloseCode, CloseFrame, ClosedReason, Event, Outgoing, Position, Resume, SendError,
+    Channel, CloseCode, CloseFrame, ClosedReason, Outgoing, Position, Resume, SendError,
     SessionInput, State, Subscription,
 };
 
 use crate::engine::Engine;
-use crate::handle_state::{DynDriver, Shared};
+use crate::events::Events;
+use crate::handle_state::Shared;
 use crate::line::Place;
 use crate::runtime::Runtime;
-use crate::watch::{StateWatch, until};
+use crate::watch::{Awaited, StateWatch, until};
 
 /// A handle to a link that runs in its own task: sends, closes, queries. Cheap to clone; all clones
 /// share the link.
@@ -35,16 +34,6 @@ pub struct Client {
     _handle: Arc<Handle>,
 }
 
-/// What happens on a link, in order: a [`Stream`] that ends after [`Event::Closed`]. If the link is
-/// connected again ([`ReopenPolicy`](relink::link::ReopenPolicy)), it continues.
-///
-/// A slow reader slows the peer: once the inbox is full the socket is not read. After it is
-/// dropped, inbound messages are discarded, and the link stays up for its clients.
-pub struct Events {
-    shared: Arc<Shared>,
-    _handle: Arc<Handle>,
-}
-
 /// The summary of a closed link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -54,10 +43,11 @@ pub struct CloseSummary {
     pub reason: ClosedReason,
     /// The number of messages sent, over the whole life of the link.
     pub sent: u64,
-    /// The number of messages dropped: each was reported as [`Event::Dropped`].
+    /// The number of messages dropped: each was reported as
+    /// [`Event::Dropped`](relink::Event::Dropped).
     pub dropped: u64,
     /// The last answer of each endpoint, if the link ended because of them, as in
-    /// [`Event::EndpointsFailed`].
+    /// [`Event::EndpointsFailed`](relink::Event::EndpointsFailed).
     pub answers: Vec<Answer>,
 }
 
@@ -102,7 +92,7 @@ impl Drop for Queueing<'_> {
 }
 
 /// Dropping the last one closes the link.
-struct Handle(Arc<Shared>);
+pub(crate) struct Handle(Arc<Shared>);
 
 impl Drop for Handle {
     fn drop(&mut self) {
@@ -121,7 +111,7 @@ pub(crate) fn spawn<Rt: Runtime>(mut engine: Engine<Rt>) -> (Client, Events) {
         engine.shared.engine.register(cx.waker());
         engine.poll(cx)
     }));
-    let events = Events { shared: shared.clone(), _handle: handle.clone() };
+    let events = Events::new(shared.clone(), handle.clone());
     (Client { shared, _handle: handle }, events)
 }
 
@@ -178,8 +168,9 @@ impl Client {
         self.shared.try_send(message.into(), false)
     }
 
-    /// Subscribes to a channel; the subscription survives reconnects. Emits [`Event::Subscribed`]
-    /// or [`Event::Unsubscribed`].
+    /// Subscribes to a channel; the subscription survives reconnects. Emits
+    /// [`Event::Subscribed`](relink::Event::Subscribed) or
+    /// [`Event::Unsubscribed`](relink::Event::Unsubscribed).
     pub fn subscribe(&self, channel: impl Into<Channel>, subscription: Subscription) {
         self.shared.subscribe(channel.into(), subscription);
     }
@@ -219,7 +210,7 @@ impl Client {
     }
 
     fn closed_since(&self, since: u64) -> impl Future<Output = CloseSummary> + Send + '_ {
-        until(&self.shared, move |state| {
+        until(&self.shared, Awaited::State, move |state| {
             let reason = state.end_since(since)?;
             let stats = state.session().stats();
             Some(CloseSummary {
@@ -245,13 +236,9 @@ impl Client {
     ///
     /// If the link is closed, for any reason, and not connected again.
     pub fn connected(&self) -> impl Future<Output = Result<(), ClosedError>> + Send + '_ {
-        until(&self.shared, |link| {
-            let state = link.session().state();
-            if let State::Closed(reason) = state {
-                let may_reopen = !link.session().link().is_final();
-                return Some(Err(ClosedError { reason, may_reopen }));
-            }
-            state.is_usable().then_some(Ok(()))
+        until(&self.shared, Awaited::State, |link| match link.closed_error() {
+            Some(error) => Some(Err(error)),
+            None => link.session().state().is_usable().then_some(Ok(())),
         })
     }
 
@@ -266,7 +253,8 @@ impl Client {
     /// called again meanwhile. Does nothing while the link is up or connecting. After many dials in
     /// a short time, the next one waits for `budget.rate`.
     ///
-    /// Later events follow after [`Event::Closed`]: keep receiving from [`Events`].
+    /// Later events follow after [`Event::Closed`](relink::Event::Closed): keep receiving from
+    /// [`Events`].
     ///
     /// # Errors
     ///
@@ -281,6 +269,34 @@ impl Client {
     /// link it is the same as [`connect`](Self::connect).
     pub fn retry_now(&self) {
         self.shared.tell(SessionInput::RetryNow);
+    }
+
+    /// Drops this connection and dials again at once, for an application that found out that it is
+    /// no good: its feed is stale, or has a gap. Messages that wait are kept; the server is sent a
+    /// close frame with 4100, which tells a `relink.v1` server that the session goes on. It is
+    /// reported as [`Event::Disconnected`](relink::Event::Disconnected) with
+    /// [`Failure::Abandoned`](relink::Failure::Abandoned).
+    ///
+    /// While the link is not usable it is the same as [`retry_now`](Self::retry_now), and as that
+    /// it dials no more often than `budget.rate` allows.
+    pub fn reconnect(&self) {
+        self.shared.tell(SessionInput::Reconnect);
+    }
+
+    /// Waits until nothing waits to be written: all that was handed over, by any task, is in the
+    /// system's hands. Whether the server has it is not known without acknowledgements. While the
+    /// link is down, this waits until it is back. Messages that are dropped meanwhile are not
+    /// waited for. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// If the link is closed; what was not written was reported as
+    /// [`Event::Dropped`](relink::Event::Dropped).
+    pub fn flush(&self) -> impl Future<Output = Result<(), ClosedError>> + Send + '_ {
+        until(&self.shared, Awaited::Flush, |link| match link.closed_error() {
+            Some(error) => Some(Err(error)),
+            None => link.has_written_all().then_some(Ok(())),
+        })
     }
 
     /// Logs in, if the handshake waits for the application's login.
@@ -357,79 +373,5 @@ impl Client {
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client").field("state", &self.state()).finish_non_exhaustive()
-    }
-}
-
-impl Events {
-    /// The next event, without any trait in scope; `None` after [`Event::Closed`], unless the link
-    /// has been connected again: keep calling it after [`Client::connect`]. Cancel-safe.
-    pub fn recv(&mut self) -> impl Future<Output = Option<Event>> + Send + '_ {
-        poll_fn(|cx| self.poll_take(cx, DynDriver::poll_event))
-    }
-
-    /// Waits for events, and appends all that are there to `buffer`, at most `limit`. Returns how
-    /// many: 0 after [`Event::Closed`], as for [`recv`](Self::recv), or if `limit` is 0. Cheaper
-    /// than one by one. Cancel-safe.
-    pub fn recv_many<'a>(
-        &'a mut self,
-        buffer: &'a mut Vec<Event>,
-        limit: usize,
-    ) -> impl Future<Output = usize> + Send + 'a {
-        poll_fn(move |cx| {
-            if limit == 0 {
-                return Poll::Ready(0);
-            }
-            let take = |driver: &mut DynDriver| {
-                let before = buffer.len();
-                buffer.extend(std::iter::from_fn(|| driver.poll_event()).take(limit));
-                Some(buffer.len() - before).filter(|count| *count > 0)
-            };
-            self.poll_take(cx, take).map(Option::unwrap_or_default)
-        })
-    }
-
-    /// Takes something of what is there; pending if that is nothing, and none if nothing follows.
-    fn poll_take<T>(
-        &self,
-        cx: &mut Context<'_>,
-        take: impl FnOnce(&mut DynDriver) -> Option<T>,
-    ) -> Poll<Option<T>> {
-        let mut state = self.shared.lock();
-        let was_shut = state.driver.is_shut();
-        let Some(taken) = take(&mut state.driver) else {
-            if state.is_over() {
-                return Poll::Ready(None);
-            }
-            // Under the lock, so that no event can come in between.
-            self.shared.events.register(cx.waker());
-            return Poll::Pending;
-        };
-        let is_open = !state.driver.is_shut();
-        drop(state);
-        if was_shut && is_open {
-            self.shared.engine.wake();
-        }
-        Poll::Ready(Some(taken))
-    }
-}
-
-impl Stream for Events {
-    type Item = Event;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.poll_take(cx, DynDriver::poll_event)
-    }
-}
-
-impl Drop for Events {
-    fn drop(&mut self) {
-        self.shared.lock().driver.abandon_events();
-        self.shared.engine.wake();
-    }
-}
-
-impl std::fmt::Debug for Events {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Events").finish_non_exhaustive()
     }
 }

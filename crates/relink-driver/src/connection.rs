@@ -104,8 +104,14 @@ impl<Rt: Runtime> Connection<Rt> {
     /// # Errors
     ///
     /// If the link is closed for good, or closing.
-    pub fn reconnect(&mut self) -> Result<(), ClosedError> {
+    pub fn connect(&mut self) -> Result<(), ClosedError> {
         self.shared().connect()
+    }
+
+    /// Drops this connection and dials again at once: see
+    /// [`Client::reconnect`](crate::Client::reconnect).
+    pub fn reconnect(&mut self) {
+        self.shared().tell(SessionInput::Reconnect);
     }
 
     /// Dials at once instead of waiting, with a fresh backoff; if called after every failure,
@@ -282,10 +288,7 @@ impl<Rt: Runtime> Sink<Message> for Connection<Rt> {
 
     /// Ready once every message has gone to the stream of a transport.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        self.run_sink(cx, |connection| {
-            let mut state = connection.shared().lock();
-            state.session().outbox().is_empty() && state.driver.is_flushed()
-        })
+        self.run_sink(cx, |connection| connection.shared().lock().has_written_all())
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {

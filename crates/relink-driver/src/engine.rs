@@ -119,6 +119,7 @@ impl<Rt: Runtime> Engine<Rt> {
         let timed_out = self.poll_time(cx, now);
 
         let mut state = self.shared.lock();
+        state.wake_flushers();
         let is_gone = self.stream.is_none() && self.dialing.is_none();
         let is_over = state.handles == 0 || state.session().link().is_final();
         let finished = state.ended && is_gone && is_over;

@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) senders: Line,
     /// Futures that wait for a state.
     pub(crate) watchers: Line,
+    /// Futures that wait until nothing waits to be written.
+    pub(crate) flushers: Line,
     /// The number of handles of the application; at zero the link is closed.
     pub(crate) handles: usize,
     /// The last event was the link's end: no other follows unless it is connected again.
@@ -57,6 +59,7 @@ impl Shared {
             driver: Driver::new(session, limits),
             senders: Line::default(),
             watchers: Line::default(),
+            flushers: Line::default(),
             handles: 0,
             ended: false,
             ends: 0,
@@ -207,6 +210,7 @@ impl State {
         }
         if matches!(event, Event::State { .. } | Event::Closed { .. }) {
             self.watchers.wake_all();
+            self.flushers.wake_all();
         }
         self.driver.tell(event);
     }
@@ -217,6 +221,24 @@ impl State {
             return Some(reason);
         }
         self.last_end.filter(|_| self.ends > ends)
+    }
+
+    /// The error for those who wait for something of a closed link.
+    pub(crate) fn closed_error(&self) -> Option<ClosedError> {
+        let relink::State::Closed(reason) = self.session().state() else { return None };
+        Some(ClosedError { reason, may_reopen: !self.session().link().is_final() })
+    }
+
+    /// Whether nothing waits to be written.
+    pub(crate) fn has_written_all(&mut self) -> bool {
+        self.session().outbox().is_empty() && self.driver.is_flushed()
+    }
+
+    /// Wakes those who wait for that.
+    pub(crate) fn wake_flushers(&mut self) {
+        if !self.flushers.is_empty() && self.has_written_all() {
+            self.flushers.wake_all();
+        }
     }
 
     /// The end was reported, and the link was not connected again since.

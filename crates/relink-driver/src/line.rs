@@ -39,6 +39,10 @@ impl Line {
         self.tasks.keys().next().is_none_or(|first| place == Some(*first))
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
     pub(crate) fn wake_first(&self) {
         if let Some(waker) = self.tasks.values().next() {
             waker.wake_by_ref();

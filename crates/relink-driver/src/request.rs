@@ -62,6 +62,20 @@ impl IntoRequest for &String {
     }
 }
 
+#[cfg(feature = "url")]
+impl IntoRequest for url::Url {
+    fn into_request(self) -> Result<http::Request<()>, InvalidUrl> {
+        self.as_str().into_request()
+    }
+}
+
+#[cfg(feature = "url")]
+impl IntoRequest for &url::Url {
+    fn into_request(self) -> Result<http::Request<()>, InvalidUrl> {
+        self.as_str().into_request()
+    }
+}
+
 fn uri_of(address: &Address) -> Result<Uri, InvalidUrl> {
     let bad = |_| InvalidUrl::new(address.clone(), "it has characters that cannot stand in a URL");
     address.expose().parse().map_err(bad)

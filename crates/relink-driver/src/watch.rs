@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::handle_state::{Shared, State};
-use crate::line::Place;
+use crate::line::{Line, Place};
 
 /// The state of a link, for tasks that await or show it and receive no events.
 ///
@@ -34,7 +34,7 @@ impl StateWatch {
     /// [`Event::State`]: relink::Event::State
     pub fn changed(&mut self) -> impl Future<Output = Option<relink::State>> + Send + '_ {
         let Self { shared, seen } = self;
-        until(shared, move |link| {
+        until(shared, Awaited::State, move |link| {
             let now = link.session().state();
             if *seen != Some(now) {
                 *seen = Some(now);
@@ -51,34 +51,54 @@ impl std::fmt::Debug for StateWatch {
     }
 }
 
-/// A place among the futures that wait for a state, given up with the future.
+/// What a future waits for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Awaited {
+    /// A state.
+    State,
+    /// That nothing waits to be written.
+    Flush,
+}
+
+impl Awaited {
+    const fn line(self, link: &mut State) -> &mut Line {
+        match self {
+            Self::State => &mut link.watchers,
+            Self::Flush => &mut link.flushers,
+        }
+    }
+}
+
+/// A place among the futures that wait for the same, given up with the future.
 struct Watching<'a> {
     shared: &'a Shared,
+    awaited: Awaited,
     place: Place,
 }
 
 impl Drop for Watching<'_> {
     fn drop(&mut self) {
         if self.place.is_some() {
-            self.shared.lock().watchers.leave(&mut self.place);
+            self.awaited.line(&mut self.shared.lock()).leave(&mut self.place);
         }
     }
 }
 
-/// Waits until `look` finds something, and looks at each change of the state.
+/// Waits until `look` finds something, and looks whenever what is awaited may have come.
 pub(crate) fn until<'a, T>(
     shared: &'a Shared,
-    mut look: impl FnMut(&State) -> Option<T> + Send + 'a,
+    awaited: Awaited,
+    mut look: impl FnMut(&mut State) -> Option<T> + Send + 'a,
 ) -> impl Future<Output = T> + Send + 'a {
-    let mut watching = Watching { shared, place: None };
+    let mut watching = Watching { shared, awaited, place: None };
     poll_fn(move |cx| {
         let watching = &mut watching;
         let mut state = shared.lock();
-        if let Some(found) = look(&state) {
-            state.watchers.leave(&mut watching.place);
+        if let Some(found) = look(&mut state) {
+            awaited.line(&mut state).leave(&mut watching.place);
             return Poll::Ready(found);
         }
-        state.watchers.wait(&mut watching.place, cx.waker());
+        awaited.line(&mut state).wait(&mut watching.place, cx.waker());
         Poll::Pending
     })
 }

@@ -135,6 +135,7 @@ pub fn failure() -> impl Strategy<Value = Failure> {
         Failure::Reset,
         Failure::Eof,
         Failure::Gap,
+        Failure::Abandoned,
         Failure::Io,
     ];
     let status = prop_oneof![prop::sample::select(known_statuses()), any::<u16>()];

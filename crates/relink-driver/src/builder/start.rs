@@ -8,10 +8,11 @@ use relink::session::SharedConfig;
 use relink::{ConfigError, Session, SessionInput};
 
 use super::{BuildError, Builder};
-use crate::client::{Client, Events, spawn};
+use crate::client::{Client, spawn};
 use crate::connection::Connection;
 use crate::dial::Dialer;
 use crate::engine::Engine;
+use crate::events::Events;
 use crate::handle_state::Shared;
 use crate::preset::Made;
 use crate::request::Endpoint;
@@ -46,7 +47,7 @@ impl<Rt: Runtime> Builder<Rt> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
-        let Made { mut config, protocol, placement } = self.config.make()?;
+        let Made { mut config, mut protocol, placement } = self.config.make(self.protocol)?;
         let mut template = self.template;
         template.endpoints.shrink_to_fit();
         template.placement = self.placement.unwrap_or(placement);
@@ -74,7 +75,6 @@ impl<Rt: Runtime> Builder<Rt> {
         };
         config.link.credentials.fetch |= self.providers.token.is_some();
         config.link.credentials.address |= self.providers.address.is_some();
-        let mut protocol = self.protocol.unwrap_or(protocol);
         protocol.reads_at_most(largest(self.limits)?)?;
         if let Some(resume) = &self.resume {
             protocol.check(Given::Resume(resume)).map_err(ConfigError::from)?;

@@ -24,8 +24,8 @@ pub(super) fn listed(message: &Message) -> Option<&str> {
 }
 
 impl Protocol for WithLists {
-    fn opened(&mut self) {
-        self.0.opened();
+    fn opened(&mut self, frames: &mut Vec<Frame>) {
+        self.0.opened(frames);
     }
 
     fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {

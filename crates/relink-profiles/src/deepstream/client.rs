@@ -131,7 +131,7 @@ impl Deepstream {
 }
 
 impl Protocol for Deepstream {
-    fn opened(&mut self) {
+    fn opened(&mut self, _: &mut Vec<Frame>) {
         self.challenged = false;
         self.streams.reset();
         self.asked.clear();

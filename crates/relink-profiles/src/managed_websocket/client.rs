@@ -61,7 +61,7 @@ impl ManagedWebSocket {
 }
 
 impl Protocol for ManagedWebSocket {
-    fn opened(&mut self) {
+    fn opened(&mut self, _: &mut Vec<Frame>) {
         self.connection.clear();
     }
 

@@ -152,7 +152,7 @@ fn problem(code: String, message: Option<String>) -> Problem {
 }
 
 impl Protocol for Client {
-    fn opened(&mut self) {
+    fn opened(&mut self, _: &mut Vec<Frame>) {
         self.peer.clear();
         self.streams.reset();
         self.asked.clear();

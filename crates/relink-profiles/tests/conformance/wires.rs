@@ -113,7 +113,7 @@ fn deepstream_is_told_the_address_without_its_secret_and_the_login_as_json() {
         [] as [&str; 0],
         "once for each transport"
     );
-    client.opened();
+    client.opened(&mut Vec::new());
     assert_eq!(said_at(&mut client, Step::Welcome, None).len(), 1);
     for (token, login) in [
         (r#"{"username":"ada"}"#, r#"{"topic":3,"action":2,"data":"{\"username\":\"ada\"}"}"#),
@@ -127,7 +127,7 @@ fn deepstream_is_told_the_address_without_its_secret_and_the_login_as_json() {
 #[test]
 fn deepstreams_events_are_channels() {
     let mut client = deepstream(Encoding::Json);
-    client.opened();
+    client.opened(&mut Vec::new());
     let asked = said(&mut client, subscribe("news"));
     assert_eq!(asked, [r#"{"topic":4,"action":3,"correlationId":"1","names":["news"]}"#]);
     // The answers of the JSON endpoint are not marked as such.
@@ -159,7 +159,7 @@ fn deepstreams_events_are_channels() {
     said(&mut client, subscribe("secret"));
     let late = r#"{"topic":4,"action":2,"name":"news","data":"1"}"#;
     let mut next = client.clone();
-    next.opened();
+    next.opened(&mut Vec::new());
     assert_eq!(read(&mut next, late), [], "it was not requested on the next transport yet");
     let denied = r#"{"topic":4,"action":104,"name":"secret","correlationId":"2","originalAction":3,"isError":true}"#;
     let events = read(&mut client, denied);
@@ -197,7 +197,7 @@ fn deepstreams_refusals_end_or_fetch_a_token() {
 #[test]
 fn metereds_answers_come_in_the_order_of_the_messages() {
     let mut client = Client::default();
-    client.opened();
+    client.opened(&mut Vec::new());
     let frames: Vec<_> = (1..=3)
         .flat_map(|serial| said(&mut client, data("1", Some("room"), Some(serial))))
         .collect();
@@ -219,7 +219,7 @@ fn metereds_answers_come_in_the_order_of_the_messages() {
 #[test]
 fn metereds_refused_subscription_costs_nothing_else() {
     let mut client = Client::default();
-    client.opened();
+    client.opened(&mut Vec::new());
     said(&mut client, subscribe("secret"));
     let refused = read(
         &mut client,
@@ -310,7 +310,7 @@ fn metereds_hub_carries_messages_and_presence_between_clients() {
     let mut clients: Vec<Client> = Vec::new();
     for (key, id) in ["ada", "bob"].into_iter().enumerate() {
         let mut client = Client::default();
-        client.opened();
+        client.opened(&mut Vec::new());
         let welcome = hub.connected(key, Peer { id: id.into(), metadata: None }, None, 1);
         assert_eq!(
             read(&mut client, welcome.encode()),

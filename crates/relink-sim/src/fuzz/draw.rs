@@ -65,6 +65,7 @@ pub(super) fn failure(bytes: Bytes<'_, '_>) -> Result<Failure> {
         9 => Failure::Eof,
         10 => Failure::Protocol(code(bytes)?),
         11 => Failure::Gap,
+        12 => Failure::Abandoned,
         _ => Failure::Io,
     })
 }

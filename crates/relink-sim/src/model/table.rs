@@ -53,6 +53,7 @@ pub(super) fn of_failure(policy: &ClosePolicy, failure: Failure) -> Verdict {
         Failure::InvalidRequest => Verdict::Stop(StopReason::INVALID_REQUEST),
         Failure::Protocol(code) => of_own_finding(policy, code),
         Failure::Gap => of_own_finding(policy, CloseCode(4100)),
+        Failure::Abandoned => Verdict::Retry,
         Failure::Lookup
         | Failure::Refused
         | Failure::Unreachable

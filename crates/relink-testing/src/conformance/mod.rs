@@ -59,6 +59,7 @@ pub mod addresses;
 pub mod close_codes;
 pub mod closing;
 pub mod compression;
+pub mod conversation;
 pub mod handles;
 pub mod handshake;
 pub mod liveness;
@@ -157,6 +158,17 @@ macro_rules! driver_conformance {
                 a_slow_application_bounds_what_is_decompressed
                 an_answer_that_breaks_the_offer_is_refused
                 a_compression_that_cannot_work_is_refused
+            }
+            conversation {
+                what_is_said_on_open_goes_before_what_waited
+                a_heartbeat_can_be_a_message
+                a_link_is_connected_when_the_server_confirms_it
+                a_server_that_does_not_confirm_is_a_failed_attempt
+                a_protocol_and_words_of_ones_own_exclude_each_other
+                a_reconnect_drops_the_connection_and_dials_at_once
+                a_reconnect_of_a_link_that_waits_dials_at_once
+                a_flush_waits_until_all_is_written
+                messages_can_be_taken_alone
             }
             handles {
                 i17_connect_works_again_after_giving_up

@@ -267,5 +267,5 @@ const HEADERS: [(&str, &str); 5] = [
 
 fn with_everything<Rt: Runtime>(builder: Builder<Rt>) -> Builder<Rt> {
     let builder = builder.token(numbered().0).subprotocol("chat");
-    HEADERS.iter().fold(builder, |builder, (name, value)| builder.header(name, value))
+    HEADERS.iter().fold(builder, |builder, (name, value)| builder.header(name, *value))
 }

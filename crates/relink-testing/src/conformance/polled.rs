@@ -228,7 +228,7 @@ pub async fn i17_a_polled_link_works_again_after_giving_up<Rt: Runtime>(rt: Rt) 
     let (rt, mut link) = polled(rt, &server.url(), config);
     assert_eq!(until(&rt, &mut link, closed).await, "attempts_exhausted");
     assert_eq!(rt.soon(link.next()).await, None);
-    link.reconnect().expect("it gave up");
+    link.connect().expect("it gave up");
     until(&rt, &mut link, connected).await;
     assert_eq!(server.connections(), 2);
 }
@@ -240,7 +240,7 @@ pub async fn i17_a_polled_link_can_be_reconnected_while_it_closes<Rt: Runtime>(r
     let (watched, mut link) = polled(rt.clone(), &server.url(), config);
     until(&watched, &mut link, connected).await;
     link.start_close(CloseCode::NORMAL, "");
-    link.reconnect().expect("it comes back");
+    link.connect().expect("it comes back");
     assert_eq!(until(&watched, &mut link, closed).await, "requested");
     until(&watched, &mut link, connected).await;
     assert_eq!(server.connections(), 2);
@@ -248,7 +248,7 @@ pub async fn i17_a_polled_link_can_be_reconnected_while_it_closes<Rt: Runtime>(r
     let (watched, mut link) = polled(rt, &server.url(), quick());
     until(&watched, &mut link, connected).await;
     link.start_close(CloseCode::NORMAL, "");
-    assert_eq!(link.reconnect().expect_err("it is final").reason.name(), "requested");
+    assert_eq!(link.connect().expect_err("it is final").reason.name(), "requested");
     assert_eq!(until(&watched, &mut link, closed).await, "requested");
 }
 

@@ -155,7 +155,7 @@ async fn a_driver_that_panics_leaves_no_handle_waiting() {
 struct Broken;
 
 impl Protocol for Broken {
-    fn opened(&mut self) {
+    fn opened(&mut self, _: &mut Vec<Frame>) {
         panic!("the protocol's own mistake");
     }
 

@@ -40,6 +40,8 @@ pub enum Failure {
     /// Messages are missing, or the two sides disagree about them: the transport is closed, and the
     /// session resumes from what both have.
     Gap,
+    /// The application asked for another connection.
+    Abandoned,
     /// Any other error of the transport.
     Io,
 }
@@ -61,6 +63,7 @@ impl Failure {
             Self::Eof => "the connection ended without a close frame",
             Self::Protocol(_) => "the server broke the WebSocket protocol",
             Self::Gap => "messages are missing",
+            Self::Abandoned => "the application asked for another connection",
             Self::Io => "the connection failed",
         }
     }
@@ -82,6 +85,7 @@ impl fmt::Display for Failure {
             | Self::Reset
             | Self::Eof
             | Self::Gap
+            | Self::Abandoned
             | Self::Io => Ok(()),
         }
     }

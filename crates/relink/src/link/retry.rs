@@ -48,6 +48,7 @@ impl<R: Rng> Link<R> {
             Failure::InvalidRequest => Verdict::Stop(StopReason::INVALID_REQUEST),
             Failure::Protocol(code) => never_the_end(policy.on_close(code)),
             Failure::Gap => never_the_end(policy.on_close(CloseCode::GAP)),
+            Failure::Abandoned => Verdict::Retry,
             Failure::Lookup
             | Failure::Refused
             | Failure::Unreachable

@@ -25,6 +25,9 @@ pub enum SessionInput {
     Close(CloseFrame),
     /// The user wants an attempt now.
     RetryNow,
+    /// The application wants another transport: this one is closed with 4100, and the next is
+    /// dialed at once. Without a usable transport it is [`RetryNow`](Self::RetryNow).
+    Reconnect,
     /// The application vouches that the link is good.
     MarkStable,
     /// A hint from the system.

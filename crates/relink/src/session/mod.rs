@@ -12,6 +12,7 @@ mod outbox;
 mod outgoing;
 mod oversize;
 mod place;
+mod plain;
 mod positions;
 mod presence;
 pub mod protocol;
@@ -223,6 +224,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             SessionInput::Login => self.drive(Input::Login, now),
             SessionInput::Close(frame) => self.close(frame, now),
             SessionInput::RetryNow => self.drive(Input::RetryNow, now),
+            SessionInput::Reconnect => self.reconnect(now),
             SessionInput::MarkStable => self.drive(Input::MarkStable, now),
             SessionInput::Hint(hint) => self.drive(Input::Hint(hint), now),
             SessionInput::Token { id, result } => self.token(id, result, now),

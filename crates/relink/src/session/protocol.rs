@@ -9,6 +9,7 @@ use crate::session::ids::{Channel, Position, Resume};
 use crate::session::message::{CloseFrame, Frame, Message, Secret, Text};
 
 pub use crate::session::ids::Rejection;
+pub use crate::session::plain::{Conversation, Plain};
 pub use crate::session::vocabulary::{ClientFrame, ProtocolEvent, ServerFrame, Welcome};
 
 /// Translates between the frames of a transport and the words of a session: frames in,
@@ -32,8 +33,9 @@ pub use crate::session::vocabulary::{ClientFrame, ProtocolEvent, ServerFrame, We
 /// assert!(matches!(&events[..], [ProtocolEvent::Data(message)] if message.as_text() == Some("hello yourself")));
 /// ```
 pub trait Protocol {
-    /// A new transport is open: resets what belonged to the old one.
-    fn opened(&mut self) {}
+    /// A new transport is open: resets what belonged to the old one, and says what comes before
+    /// everything else, the messages that waited included.
+    fn opened(&mut self, _frames: &mut Vec<Frame>) {}
 
     /// Handles a message that arrived.
     fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>);
@@ -115,8 +117,8 @@ pub trait Protocol {
 }
 
 impl<P: Protocol + ?Sized> Protocol for alloc::boxed::Box<P> {
-    fn opened(&mut self) {
-        (**self).opened();
+    fn opened(&mut self, frames: &mut Vec<Frame>) {
+        (**self).opened(frames);
     }
 
     fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
@@ -221,42 +223,5 @@ impl Unreadable {
         most: u64,
     ) -> Result<(), Self> {
         if value < least || value > most { Err(Self { field, value, least, most }) } else { Ok(()) }
-    }
-}
-
-/// No wire format: messages pass unchanged, heartbeats are WebSocket pings.
-///
-/// A server can say when to come back in the reason of its close frame
-/// ([`CloseFrame::retry_after`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Plain;
-
-impl Protocol for Plain {
-    fn is_transparent(&self) -> bool {
-        true
-    }
-
-    fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {
-        events.push(ProtocolEvent::Data(message));
-    }
-
-    fn closing(&mut self, frame: &CloseFrame, events: &mut Vec<ProtocolEvent>) {
-        events.extend(
-            frame.retry_after().map(|retry_after| ServerFrame::GoingAway { retry_after }.into()),
-        );
-    }
-
-    fn send(&mut self, frame: ClientFrame, frames: &mut Vec<Frame>, _now: Instant) {
-        match frame {
-            ClientFrame::Message { payload, .. } => frames.push(Frame::Message(payload)),
-            ClientFrame::Heartbeat { nonce, .. } => {
-                frames.push(Frame::Ping(bytes::Bytes::copy_from_slice(&nonce.to_be_bytes())));
-            }
-            ClientFrame::Hello { .. }
-            | ClientFrame::Renew { .. }
-            | ClientFrame::Subscribe { .. }
-            | ClientFrame::Unsubscribe { .. } => {}
-        }
     }
 }

@@ -71,7 +71,8 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             self.outbox.new_transport();
             self.oversize.new_transport();
             self.inbox.new_transport();
-            self.protocol.opened();
+            self.protocol.opened(&mut self.frames);
+            self.control.extend(self.frames.drain(..));
             self.drive(Input::Opened { id }, now);
         }
     }
@@ -225,6 +226,15 @@ impl<P: Protocol, R: Rng> Session<P, R> {
     fn is_in_session(&self, id: TransportId) -> bool {
         self.link.transport() == Some(id)
             && matches!(self.link.state(), State::Connected | State::Closing)
+    }
+
+    /// Closes a usable transport, and dials at once.
+    pub(super) fn reconnect(&mut self, now: Instant) {
+        if let (Some(id), State::Connected) = (self.link.transport(), self.link.state()) {
+            let frame = CloseFrame::new(CloseCode::GAP, Failure::Abandoned.describe());
+            self.give_up(Failure::Abandoned, frame, id, now);
+        }
+        self.drive(Input::RetryNow, now);
     }
 
     /// Closes the transport with this frame, because of what arrived on it.

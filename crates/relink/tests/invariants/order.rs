@@ -101,6 +101,7 @@ fn i04_a_command_in_the_middle_of_events_is_legal_and_its_events_come_after_thei
     let commands = [
         SessionInput::Connect,
         SessionInput::RetryNow,
+        SessionInput::Reconnect,
         SessionInput::MarkStable,
         SessionInput::Close(CloseCode::NORMAL.into()),
         SessionInput::Timeout,

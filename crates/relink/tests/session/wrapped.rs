@@ -24,8 +24,8 @@ struct Wrapped {
 }
 
 impl Protocol for Wrapped {
-    fn opened(&mut self) {
-        self.inner.opened();
+    fn opened(&mut self, frames: &mut Vec<Frame>) {
+        self.inner.opened(frames);
     }
 
     fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {

@@ -111,6 +111,7 @@ fn failures() -> impl Iterator<Item = (String, Failure)> {
         ("eof", Failure::Eof),
         ("protocol", Failure::Protocol(CloseCode::PROTOCOL_ERROR)),
         ("gap", Failure::Gap),
+        ("abandoned", Failure::Abandoned),
         ("io", Failure::Io),
     ];
     let http = |status| (format!("http {status}"), Failure::Http { status, retry_after: None });
