@@ -23,8 +23,10 @@
 //! [`connect`] spawns the link into its own task and returns a [`Client`] and its [`Events`];
 //! [`Builder`] does the same with a configuration, headers, a token provider, TLS and more, and can
 //! create a [`Connection`] instead, which needs no task. The behavior of a link and its
-//! configuration are documented in [`relink`].
+//! configuration are documented in [`relink`]; the [`guide`] answers one question a page.
 
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod runtime;
 
 use tokio::io::{AsyncRead, AsyncWrite};

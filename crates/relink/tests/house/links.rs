@@ -22,11 +22,12 @@ fn each_link_of_a_page_to_a_file_leads_to_one() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
-/// The Markdown files at the root, in `docs`, and of each crate.
+/// The Markdown files at the root, in `docs` and its guide, and of each crate.
 fn pages() -> Vec<PathBuf> {
     let root = crates().join("..");
     let crates = fs::read_dir(crates()).expect("the crates").map(|it| it.expect("readable").path());
-    let folders = [root.clone(), root.join("docs")].into_iter().chain(crates);
+    let folders =
+        [root.clone(), root.join("docs"), root.join("docs/guide")].into_iter().chain(crates);
     let files = folders.filter(|folder| folder.is_dir()).flat_map(|folder| {
         fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("readable").path())
     });
@@ -36,7 +37,10 @@ fn pages() -> Vec<PathBuf> {
 /// Where the links of a text lead that stay in this repository.
 fn targets(text: &str) -> Vec<&str> {
     let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
-    links.map(|(target, _)| target).filter(|target| is_path(target)).collect()
+    let definitions = text.lines().filter(|line| line.starts_with('['));
+    let defined = definitions.filter_map(|line| line.split_once("]: ").map(|(_, target)| target));
+    let targets = links.map(|(target, _)| target).chain(defined);
+    targets.filter(|target| is_path(target)).collect()
 }
 
 fn is_path(target: &str) -> bool {

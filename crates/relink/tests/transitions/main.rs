@@ -2,13 +2,15 @@
 //! committed one.
 //!
 //! A real link is brought into every state and passed every input. `docs/transitions.txt` says what
-//! happens; `docs/transitions.md` draws it. `just diagram` writes both.
+//! happens; `docs/transitions.md` draws it; a page of the guide has the tables of close codes. `just
+//! diagram` writes all three.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
     reason = "a table names what it is about, and checks that nothing is missing"
 )]
 
+mod codes;
 mod diagram;
 mod inputs;
 mod link_probe;
@@ -133,6 +135,13 @@ fn with_sections(chapter: Chapter) -> (Chapter, Vec<Section>) {
 
 fn inputs_at(spot: &states::Spot) -> impl Iterator<Item = Input> {
     inputs::all(spot.probe.id(), 1, None).into_iter().map(|named| named.input)
+}
+
+#[test]
+fn the_guide_says_what_close_codes_and_statuses_mean() {
+    let name = "guide/close-codes.md";
+    let page = fs::read_to_string(docs().join(name)).expect("the page is committed");
+    compare(name, &codes::render(&page));
 }
 
 /// Compares a committed file with the generated text, or writes it if `RELINK_UPDATE` says so.
