@@ -66,6 +66,9 @@
 //! silence in one direction or both, delays, low rates, resets and ends, also in the middle of a
 //! frame, another server behind the same address. It works in front of any server that speaks TCP.
 //!
+//! [`ForwardProxy`] is the other kind of proxy: one that a client is configured with, and asks for
+//! a tunnel by HTTP CONNECT or SOCKS5.
+//!
 //! A script can also trouble a server of your own: see [`Upstream`].
 //!
 //! # Where it runs
@@ -104,6 +107,7 @@ mod conduct;
 pub mod conformance;
 mod deflate;
 mod event;
+mod forward;
 mod handshake;
 mod log;
 #[cfg(feature = "profiles")]
@@ -125,6 +129,7 @@ mod tls;
 mod upstream;
 
 pub use event::{EventKind, Request, ServerEvent};
+pub use forward::{Forward, ForwardProxy, Tunnel};
 pub use log::{Events, WaitError};
 #[cfg(feature = "profiles")]
 pub use metered::{Hub, Metered, Reply};
