@@ -1,11 +1,10 @@
 //! [`Builder`]: configures a link.
 
+mod route;
 mod settings;
 mod start;
 
 use std::future::Future;
-use std::io;
-use std::sync::Arc;
 
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderName, HeaderValue};
@@ -17,14 +16,13 @@ use relink_wire::header_list;
 
 use crate::channel_tokens::ChannelTokens;
 use crate::cookies::Jar;
-use crate::dial::Connector;
 use crate::fetch::{AddressRequest, Providers};
 use crate::inbox::InboxLimits;
 use crate::preset::{Configured, Preset};
-use crate::request::{Endpoint, IntoRequest, Target, Template, is_token};
+use crate::request::{Endpoint, IntoRequest, Template, is_token};
 use crate::runtime::{ConnectError, Runtime};
-use crate::stream::{BoxStream, ByteStream};
 use crate::wire::WireLimits;
+use route::Route;
 
 /// Configures a link. Created by a driver crate; finished by [`spawn`](Self::spawn) or
 /// [`connect`](Self::connect), which report the first mistake.
@@ -40,7 +38,7 @@ pub struct Builder<Rt> {
     resume: Option<Resume>,
     limits: WireLimits,
     inbox: InboxLimits,
-    connector: Option<Connector>,
+    route: Route,
     #[cfg(feature = "tls")]
     tls: crate::tls::Tls,
 }
@@ -74,6 +72,19 @@ pub enum BuildError {
         /// The problem, without the value.
         problem: &'static str,
     },
+    /// A proxy cannot be used.
+    #[error(
+        "{from} is {value:?}, which is no proxy: {problem}; write it as in http://host:3128, \
+         http://user:password@host:3128 or socks5h://host:1080"
+    )]
+    Proxy {
+        /// The call, or the variable of the environment.
+        from: String,
+        /// The URL; as text it has neither user name nor password.
+        value: Address,
+        /// The problem.
+        problem: &'static str,
+    },
     /// Two calls of the builder exclude each other.
     #[error("{0}")]
     Conflict(&'static str),
@@ -97,7 +108,7 @@ impl<Rt: Runtime> Builder<Rt> {
             resume: None,
             limits: WireLimits::default(),
             inbox: InboxLimits::default(),
-            connector: None,
+            route: Route::Direct,
             #[cfg(feature = "tls")]
             tls: crate::tls::Tls::default(),
         };
@@ -373,30 +384,6 @@ impl<Rt: Runtime> Builder<Rt> {
     #[must_use]
     pub const fn inbox(mut self, limits: InboxLimits) -> Self {
         self.inbox = limits;
-        self
-    }
-
-    /// Opens the byte stream of each attempt in place of TCP: a proxy, a Unix socket, a pipe in
-    /// memory. TLS is still added if the address is `wss`.
-    #[must_use]
-    pub fn connector<F, Fut, S>(mut self, connect: F) -> Self
-    where
-        F: Fn(Target) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = io::Result<S>> + Send + 'static,
-        S: ByteStream,
-    {
-        self.connector = Some(Arc::new(move |target| {
-            let connecting = connect(target);
-            Box::pin(async move { connecting.await.map(|stream| Box::new(stream) as BoxStream) })
-        }));
-        self
-    }
-
-    /// TLS with your own roots or client certificates.
-    #[cfg(feature = "tls")]
-    #[must_use]
-    pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
-        self.tls = crate::tls::Tls::custom(config);
         self
     }
 }

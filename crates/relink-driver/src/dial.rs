@@ -1,6 +1,5 @@
 //! Opening a transport: TCP or a custom connector, and TLS on top if the address has it.
 
-use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use crate::wire::{Wire, WireError, WireLimits};
 
 /// Opens the byte stream of an attempt in place of the runtime's TCP.
 pub(crate) type Connector =
-    Arc<dyn Fn(Target) -> BoxFuture<'static, io::Result<BoxStream>> + Send + Sync>;
+    Arc<dyn Fn(Target) -> BoxFuture<'static, Result<BoxStream, ConnectError>> + Send + Sync>;
 
 /// The parts that every attempt of a link needs to open its transport.
 #[derive(Clone)]
@@ -72,11 +71,7 @@ impl Dialer {
         let Target { host, port, tls } = target.clone();
         let stream: BoxStream = match &self.connector {
             Some(connect) => connect(target).await?,
-            None => {
-                let addresses =
-                    runtime.lookup(host.clone(), port).await.map_err(ConnectError::lookup)?;
-                Box::new(happy_eyeballs::connect(runtime, addresses).await?)
-            }
+            None => Box::new(dial_direct(runtime, host.clone(), port).await?),
         };
         let (stream, heard) = Guarded::new(stream, tls);
         let stream: BoxStream = Box::new(stream);
@@ -100,4 +95,14 @@ impl Dialer {
             "this program was built without TLS; enable the feature rustls-tls-webpki-roots";
         Err(ConnectError::new(Failure::Tls, advice))
     }
+}
+
+/// TCP to a host, by its name or address.
+pub(crate) async fn dial_direct<Rt: Runtime>(
+    runtime: &Rt,
+    host: String,
+    port: u16,
+) -> Result<Rt::Tcp, ConnectError> {
+    let addresses = runtime.lookup(host, port).await.map_err(ConnectError::lookup)?;
+    happy_eyeballs::connect(runtime, addresses).await
 }

@@ -36,6 +36,7 @@ mod line;
 mod local;
 mod lookup;
 mod preset;
+mod proxy;
 mod request;
 mod retry_after;
 mod runtime;

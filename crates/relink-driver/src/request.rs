@@ -313,7 +313,7 @@ fn with_query(uri: Uri, query: Option<String>) -> Option<Uri> {
 }
 
 /// Basic authorization for the user name, and the password, of an address (RFC 7617).
-fn basic(user: &str) -> Result<HeaderValue, &'static str> {
+pub(crate) fn basic(user: &str) -> Result<HeaderValue, &'static str> {
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     let (name, password) = (percent_decode(name), percent_decode(password));
     if name.contains(&b':')
@@ -349,7 +349,7 @@ fn percent_encode(text: &str) -> String {
 }
 
 /// Decodes percent-encoding. A percent sign that begins no escape is kept, as in browsers.
-fn percent_decode(text: &str) -> Vec<u8> {
+pub(crate) fn percent_decode(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {

@@ -1,48 +1,26 @@
-//! Through an HTTP proxy: a connector of one's own brings the byte stream, relink does the rest,
-//! TLS included.
+//! Through a proxy: the one in the second argument, or else the one that the environment names
+//! (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`).
 //!
-//! `cargo run -p relink-tokio --example proxy -- 127.0.0.1:3128 wss://example.org/feed`
+//! `cargo run -p relink-tokio --example proxy -- wss://example.org/feed socks5h://127.0.0.1:1080`
 
-use std::io;
-
-use relink_tokio::{Event, Target, builder, from_tokio};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-
-/// Asks the proxy for a tunnel (RFC 9110, section 9.3.6).
-async fn tunnel(proxy: String, target: Target) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(proxy).await?;
-    let Target { host, port, .. } = target;
-    stream
-        .write_all(
-            format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n").as_bytes(),
-        )
-        .await?;
-    let mut answer = Vec::new();
-    // Byte by byte: what follows the empty line belongs to the tunnel.
-    while !answer.ends_with(b"\r\n\r\n") && answer.len() < 8192 {
-        answer.push(stream.read_u8().await?);
-    }
-    if !answer.starts_with(b"HTTP/1.1 200") && !answer.starts_with(b"HTTP/1.0 200") {
-        return Err(io::Error::other("the proxy refuses the tunnel"));
-    }
-    Ok(stream)
-}
+use relink_tokio::{Event, builder};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let (Some(proxy), Some(url)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: proxy HOST:PORT wss://…".into());
+    let url = arguments.next().ok_or("usage: proxy wss://… [http://user:password@host:3128]")?;
+    let builder = match arguments.next() {
+        Some(proxy) => builder(url).proxy(&proxy),
+        None => builder(url).proxy_from_env(true),
     };
-    let connect = move |target| {
-        let proxy = proxy.clone();
-        async move { tunnel(proxy, target).await.map(from_tokio) }
-    };
-    let (_client, mut events) = builder(url).connector(connect).spawn()?;
+    let (_client, mut events) = builder.spawn()?;
     while let Some(event) = events.recv().await {
-        if let Event::Message(message) = event {
+        if let Event::Message(message) = &event {
             println!("{}", message.as_text().unwrap_or("(binary)"));
+        }
+        if let Event::AttemptFailed { detail, .. } = &event {
+            // Says what the proxy answered.
+            eprintln!("{detail}");
         }
     }
     Ok(())

@@ -15,6 +15,7 @@ use crate::engine::Engine;
 use crate::events::Events;
 use crate::handle_state::Shared;
 use crate::preset::Made;
+use crate::proxy::Secure;
 use crate::request::Endpoint;
 use crate::runtime::Runtime;
 use crate::suspend;
@@ -66,10 +67,15 @@ impl<Rt: Runtime> Builder<Rt> {
             }
             tls
         };
+        let secure = Secure {
+            #[cfg(feature = "tls")]
+            tls: tls.clone(),
+        };
+        let connector = self.route.connector(&self.runtime, secure);
         let dialer = Dialer {
             template,
             limits: self.limits,
-            connector: self.connector,
+            connector,
             #[cfg(feature = "tls")]
             tls,
         };

@@ -70,6 +70,7 @@ pub mod proxies;
 pub mod secrets;
 pub mod tls;
 pub mod tokens;
+pub mod tunnels;
 
 mod pipe;
 mod raw;
@@ -329,6 +330,19 @@ macro_rules! driver_conformance {
                 a_close_lets_go_of_the_fetch
                 without_a_provider_there_is_no_token
             }
+            tunnels {
+                a_link_goes_through_a_proxy
+                a_name_can_be_looked_up_here
+                a_proxy_can_ask_for_a_login
+                a_refusal_of_a_proxy_is_never_the_servers
+                what_cannot_be_reached_is_named
+                i16_a_proxy_that_hangs_times_out
+                redirects_and_endpoints_go_through_the_proxy
+                a_proxy_sees_nothing_of_an_encrypted_link
+                a_proxy_gets_no_client_certificate
+                a_proxy_can_have_tls
+                a_proxy_that_is_none_is_refused_and_named
+            }
         }
     };
     (@tests $run:path; $( $topic:ident { $( $case:ident )* } )* ) => {
@@ -347,7 +361,7 @@ macro_rules! driver_conformance {
 
 #[cfg(test)]
 mod tests {
-    const TOPICS: [(&str, &str); 14] = [
+    const TOPICS: [(&str, &str); 15] = [
         ("addresses", include_str!("addresses.rs")),
         ("close_codes", include_str!("close_codes.rs")),
         ("closing", include_str!("closing.rs")),
@@ -362,6 +376,7 @@ mod tests {
         ("secrets", include_str!("secrets.rs")),
         ("tls", include_str!("tls.rs")),
         ("tokens", include_str!("tokens.rs")),
+        ("tunnels", include_str!("tunnels.rs")),
     ];
 
     #[test]

@@ -312,7 +312,7 @@ fn assert_refused(lost: &Lost) {
     lost.assert_retry_in(secs(30), secs(31));
 }
 
-fn certificate() -> TestCertificate {
+pub(super) fn certificate() -> TestCertificate {
     TestCertificate::for_localhost().expect("a certificate")
 }
 
@@ -329,7 +329,10 @@ fn secured<Rt: Runtime>(
 }
 
 /// A client that trusts this authority, and may show who it is.
-fn client(trusted: &TestCertificate, identity: Option<&ClientIdentity>) -> Arc<ClientConfig> {
+pub(super) fn client(
+    trusted: &TestCertificate,
+    identity: Option<&ClientIdentity>,
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(trusted.ca_der().to_vec())).expect("an authority");
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
