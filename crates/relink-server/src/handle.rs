@@ -3,7 +3,7 @@
 use std::{fmt, future::ready, io, net::IpAddr, sync::Arc};
 
 use http::StatusCode;
-use relink::session::Problem;
+use relink::session::{Member, Problem};
 use relink::{Channel, CloseFrame, Message, SessionId};
 use relink_driver::Wire;
 use relink_node::{NodeEvent, NodeInput, NodeStats, Stream};
@@ -17,6 +17,7 @@ use crate::{
     admission::Permit,
     connection,
     handshake::{self, Failed, Refusal},
+    history::HistoryError,
     hub::{Hub, Phase, reached},
     user::User,
 };
@@ -90,6 +91,24 @@ impl ServerHandle {
     pub fn kick(&self, user: impl Into<User>, frame: impl Into<CloseFrame>) {
         let user = user.into().as_str().to_owned();
         self.hub.drive(NodeInput::Kick { user, frame: frame.into() });
+    }
+
+    /// The members of a channel, at all nodes of the same history: those who subscribed with
+    /// presence. A member whose connection broke stays one for
+    /// [`member_grace`](relink_node::NodeConfig::member_grace).
+    ///
+    /// # Errors
+    ///
+    /// If the store does not answer.
+    pub async fn members(&self, channel: impl Into<Channel>) -> Result<Vec<Member>, HistoryError> {
+        self.hub.members(channel.into()).await
+    }
+
+    /// The sessions of a user whose clients are connected to this node, in the order in which they
+    /// began here: [`send`](Self::send) reaches each of them, wherever it is later.
+    #[must_use]
+    pub fn sessions(&self, user: impl Into<User>) -> Vec<SessionId> {
+        self.hub.sessions(user.into().as_str())
     }
 
     /// Shuts the node down: it accepts no more connections; each client gets its own delay until it

@@ -14,9 +14,11 @@ use std::{
 };
 
 use rand::rngs::StdRng;
-use relink::{CloseCode, Instant, Message};
+use relink::session::Member;
+use relink::{Channel, CloseCode, Instant, Message, SessionId};
 use relink_node::{
     ConnectionId, Node, NodeAction, NodeEvent, NodeInput, NodeStats, StoreRequest, StoreRequestId,
+    StoreResponse,
 };
 use tokio::{
     runtime::Handle,
@@ -30,7 +32,7 @@ use crate::{
     clock::Clock,
     config::ServerConfig,
     handlers::Handlers,
-    history::{History, Watch, news},
+    history::{History, HistoryError, Watch, news},
     user::User,
 };
 use calls::Call;
@@ -236,6 +238,20 @@ impl Hub {
     pub(crate) fn close(self: &Arc<Self>, id: ConnectionId, code: CloseCode) {
         self.lock().mailboxes.remove(&id);
         self.drive(NodeInput::Closed { id, code });
+    }
+
+    pub(crate) fn sessions(&self, user: &str) -> Vec<SessionId> {
+        self.lock().node.sessions(user)
+    }
+
+    /// The members of a channel, as the store knows them.
+    pub(crate) async fn members(&self, channel: Channel) -> Result<Vec<Member>, HistoryError> {
+        let answer = match self.history.answer_now(StoreRequest::Members { channel }) {
+            Ok(answer) => answer,
+            Err(request) => self.history.answer(request).await?,
+        };
+        // No other answer belongs to the question.
+        Ok(if let StoreResponse::Members(members) = answer { members } else { Vec::new() })
     }
 
     pub(crate) fn stats(&self) -> NodeStats {

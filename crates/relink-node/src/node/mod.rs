@@ -22,13 +22,14 @@ mod subscriptions;
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use rand_core::Rng;
 
 use crate::{StoreEvent, Stream};
 use relink::internal::earliest;
 use relink::session::MemberChange;
-use relink::{Channel, ConfigError, Instant, Message};
+use relink::{Channel, ConfigError, Instant, Message, SessionId};
 
 pub use config::NodeConfig;
 pub use input_action::{
@@ -244,6 +245,13 @@ impl<R: Rng> Node<R> {
             outbound_bytes: self.cx.connections.bytes() as u64,
             ..self.cx.stats.clone()
         }
+    }
+
+    /// The sessions of a user whose clients are connected to this node, in the order in which they
+    /// began here.
+    #[must_use]
+    pub fn sessions(&self, user: &str) -> Vec<SessionId> {
+        self.sessions.connected(user)
     }
 
     /// A connection, its place in a stream, and its seat among the members, as `Debug` shows their

@@ -4,8 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use crate::client::{Running, piped};
 use relink_node::{HistoryConfig, NodeConfig};
-use relink_server::relink::Message;
-use relink_server::{Context, Server, ServerConfig, ServerHandle};
+use relink_server::relink::session::{Secret, Text};
+use relink_server::relink::{CloseCode, CloseFrame, Message, SessionId};
+use relink_server::{Context, Server, ServerConfig, ServerHandle, User};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -89,4 +90,46 @@ async fn a_handler_may_use_the_server_and_may_wait() {
     assert_eq!(ada.expect("heartbeat_ack").await["nonce"], 7, "while the second waits");
     goes_on.notify_one();
     while ada.expect("ack").await["serial"] != 3 {}
+}
+
+/// What an administrator asks: who is in this room, and where is this user?
+#[tokio::test]
+async fn the_members_of_a_channel_and_the_sessions_of_a_user_are_told() {
+    let server = Running::start(Server::builder().authenticate(by_name)).await;
+    let lobby = "lobby";
+    assert_eq!(server.relink.members(lobby).await.expect("in memory"), []);
+    let mut sessions = Vec::new();
+    let mut clients = Vec::new();
+    for (name, presence) in [("ada", Some("here")), ("ada", None), ("bob", Some("there"))] {
+        let mut client = server.connect().await;
+        client.say(&json!({"type": "hello", "token": name})).await;
+        let welcome = client.expect("welcome").await;
+        sessions.push(welcome["session"].as_str().expect("an id").to_owned());
+        let mut subscribe = json!({"type": "subscribe", "channel": lobby});
+        if let Some(presence) = presence {
+            subscribe["presence"] = presence.into();
+        }
+        client.say(&subscribe).await;
+        client.expect("subscribed").await;
+        clients.push(client);
+    }
+    let members = server.relink.members(lobby).await.expect("in memory");
+    let mut told: Vec<_> =
+        members.iter().map(|it| (&*it.user, it.info.as_ref().map(Text::as_str))).collect();
+    told.sort_unstable();
+    assert_eq!(told, [("ada", Some("here")), ("bob", Some("there"))]);
+    assert_eq!(server.relink.sessions("ada"), [&*sessions[0], &*sessions[1]].map(SessionId::from));
+    assert_eq!(server.relink.sessions("bob"), [SessionId::from(&*sessions[2])]);
+    assert_eq!(server.relink.sessions("eve"), []);
+
+    let mut events = server.relink.events();
+    drop(clients.pop());
+    while server.relink.sessions("bob") != [] {
+        events.recv().await.expect("bob is gone soon");
+    }
+    assert_eq!(server.relink.members(lobby).await.expect("in memory").len(), 2, "for the grace");
+}
+
+async fn by_name(token: Option<Secret>) -> Result<User, CloseFrame> {
+    token.map(|token| User::from(token.expose())).ok_or_else(|| CloseFrame::from(CloseCode(4001)))
 }

@@ -87,6 +87,12 @@ impl Sessions {
         self.get(self.find(session)?)
     }
 
+    /// The sessions of a user that have a connection.
+    pub(crate) fn connected(&self, user: &str) -> Vec<SessionId> {
+        let sessions = self.users.all(user).into_iter().filter_map(|session| self.get(session));
+        sessions.filter(|it| it.connection.is_some()).map(|it| it.id.clone()).collect()
+    }
+
     pub(crate) fn connection_of(&self, session: SessionNumber) -> Option<ConnectionId> {
         self.get(session)?.connection
     }
