@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{connect, pages, schedule, serve, style};
+use crate::{connect, demo, pages, schedule, serve, style};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,8 +36,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Watch a link live through eight bad moments (about 15 seconds, needs nothing)
-    Demo,
+    /// Watch a link live through nine moments of its life (under 20 seconds, needs nothing)
+    Demo(demo::Args),
     /// Stay connected to a server: lines from stdin go out, messages come to stdout
     Connect(Box<connect::Args>),
     /// Run a WebSocket server: relink.v1 or an echo, or a script of bad moments

@@ -29,7 +29,7 @@ use args::{Args, Command};
 #[must_use]
 pub fn run() -> ExitCode {
     let done = match Args::parse().command {
-        Command::Demo => demo::run(),
+        Command::Demo(args) => demo::run(&args),
         Command::Connect(args) => connect::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Schedule(args) => schedule::run(&args),

@@ -6,11 +6,12 @@ use relink::policy::DeadReason;
 use relink::{ClosedReason, Failure, Reason, SessionConfig, StopReason, Verdict};
 use relink_testing::{Connection, Script};
 
+use super::resume::loses_nothing;
 use super::stage::{Broken, Stage, promise};
 use crate::text::span;
 
 /// The delays of the demo. Each is shown on the screen with the default that it shortens.
-const FIRST: Duration = Duration::from_millis(400);
+pub(super) const FIRST: Duration = Duration::from_millis(400);
 const INITIAL: Duration = Duration::from_millis(600);
 const STABLE_AFTER: Duration = Duration::from_millis(300);
 const CONNECTION_CAP: Duration = Duration::from_secs(2);
@@ -31,15 +32,29 @@ pub(crate) fn config() -> Result<SessionConfig, relink::ConfigError> {
     Ok(config)
 }
 
-pub(crate) async fn play(stage: &mut Stage) -> Result<(), Broken> {
-    connects(stage).await?;
-    talks(stage).await?;
-    breaks(stage).await?;
-    is_deployed(stage).await?;
-    has_an_old_token(stage).await?;
-    is_one_too_many(stage).await?;
-    falls_silent(stage).await?;
-    is_kicked(stage).await
+/// The number of acts.
+pub(crate) const ACTS: u8 = 9;
+
+/// Plays all acts, or one: after the first connection, which all but the last go on from.
+pub(crate) async fn play(stage: &mut Stage, only: Option<u8>) -> Result<(), Broken> {
+    for act in 1..=ACTS {
+        let needs_a_link = only.is_some_and(|only| only < ACTS);
+        if only.is_none_or(|only| only == act) || act == 1 && needs_a_link {
+            stage.act_number = act;
+            match act {
+                1 => connects(stage).await?,
+                2 => talks(stage).await?,
+                3 => breaks(stage).await?,
+                4 => is_deployed(stage).await?,
+                5 => has_an_old_token(stage).await?,
+                6 => is_one_too_many(stage).await?,
+                7 => falls_silent(stage).await?,
+                8 => is_kicked(stage).await?,
+                _ => loses_nothing(stage).await?,
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn connects(stage: &mut Stage) -> Result<(), Broken> {
@@ -94,8 +109,8 @@ async fn breaks(stage: &mut Stage) -> Result<(), Broken> {
     stage.all_arrived().await?;
     stage.server_says(&format!("has {names}: all of them, in order, once"))?;
     stage.why(
-        "EventKind waits in the queue is safe. EventKind was on the wire when it broke is not sent again: nobody can know \
-         what the server saw of it.",
+        "What waits in the queue is safe. What was on the wire when it broke is not sent again: nobody can know what the \
+         server saw of it. (Act 9 is about servers that remember.)",
     )
 }
 

@@ -16,7 +16,7 @@ use crate::style::{BAD, GOOD, WAIT};
 use crate::text::{cause, soon};
 
 /// The timeout of every expectation, far above all delays of the demo.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the clock on the screen is updated.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -56,7 +56,8 @@ pub(crate) struct Stage {
     sent: u32,
     /// The number of orders that came back.
     echoed: u32,
-    act: u32,
+    /// The act that is played.
+    pub(super) act_number: u8,
 }
 
 impl Stage {
@@ -74,7 +75,7 @@ impl Stage {
         let (client, events) =
             builder.spawn().map_err(|error| Broken::Promise(error.to_string()))?;
         let screen = Timeline::start();
-        Ok(Self { server, client, screen, events, tokens, sent: 0, echoed: 0, act: 0 })
+        Ok(Self { server, client, screen, events, tokens, sent: 0, echoed: 0, act_number: 0 })
     }
 
     // On the screen.
@@ -82,8 +83,7 @@ impl Stage {
     /// Starts the next act, after a pause to read the last one.
     pub(crate) async fn act(&mut self, title: &str) -> Result<(), Broken> {
         self.pause(Duration::from_secs(1)).await?;
-        self.act += 1;
-        Ok(self.screen.act(self.act, title)?)
+        Ok(self.screen.act(self.act_number, title)?)
     }
 
     pub(crate) fn server_says(&mut self, text: &str) -> Result<(), Broken> {

@@ -65,7 +65,7 @@ impl Timeline {
     }
 
     /// A title with its number.
-    pub(crate) fn act(&mut self, number: u32, title: &str) -> io::Result<()> {
+    pub(crate) fn act(&mut self, number: u8, title: &str) -> io::Result<()> {
         self.line("")?;
         self.wrapped(&paint(STRONG, format!("{number}  ")), 3, STRONG, title)
     }

@@ -20,6 +20,7 @@ fn the_demo_goes_as_promised_in_less_than_20_seconds() {
         "6  Too many connections",
         "7  Silence",
         "8  A kick",
+        "9  Nothing lost, nothing twice",
         "nothing lost",
         "Everything happened as promised.",
         "What to try next",
@@ -45,4 +46,19 @@ fn on_a_narrow_terminal_its_lines_are_broken_at_spaces() {
         "{}",
         ended.out()
     );
+}
+
+#[test]
+fn one_act_can_be_played_alone() {
+    let ended = Relink::run(["demo", "--act", "9"]);
+    assert_eq!(ended.status, Some(0), "{}\n{}", ended.out(), ended.err());
+    assert!(ended.out().contains("9  Nothing lost") && !ended.out().contains("8  A kick"));
+    let ended = Relink::run(["demo", "--act", "5"]);
+    assert_eq!(ended.status, Some(0), "{}\n{}", ended.out(), ended.err());
+    let acts =
+        ended.out.iter().filter(|line| line.starts_with(|first: char| first.is_ascii_digit()));
+    assert_eq!(acts.count(), 2, "the first connection, and the act: {}", ended.out());
+    let ended = Relink::run(["demo", "--act", "10"]);
+    assert_eq!(ended.status, Some(2));
+    assert!(ended.err().contains("10 is not in 1..=9"), "{}", ended.err());
 }
