@@ -2,6 +2,8 @@
 //! that one dependency is enough.
 
 #[cfg(feature = "tls")]
+pub use crate::tls;
+#[cfg(feature = "tls")]
 pub use rustls;
 pub use {http, relink};
 

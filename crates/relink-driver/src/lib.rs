@@ -43,7 +43,7 @@ mod runtime;
 mod stream;
 mod suspend;
 #[cfg(feature = "tls")]
-mod tls;
+pub mod tls;
 mod trace;
 mod watch;
 mod wire;

@@ -107,7 +107,9 @@ impl<Rt: Runtime> Builder<Rt> {
         self.record_mistake(if is_second { Err(BuildError::Conflict(conflict)) } else { Ok(()) })
     }
 
-    /// TLS with your own roots or client certificates.
+    /// TLS with your own authorities, cryptography or client certificates;
+    /// [`tls::client`](crate::tls::client) begins such a configuration. By default, it is with the
+    /// authorities of [`tls::roots`](crate::tls::roots).
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
