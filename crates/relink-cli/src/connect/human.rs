@@ -24,16 +24,42 @@ pub(crate) struct Human {
     dialed: bool,
     /// The number of undelivered messages at the end.
     undelivered: u64,
+    loudness: Loudness,
+}
+
+/// How much is said on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Loudness {
+    /// What is lost, and an end that nobody asked for.
+    Quiet,
+    #[default]
+    Usual,
+    /// Each dial and each state as well.
+    Verbose,
 }
 
 impl Human {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(loudness: Loudness) -> Self {
         let (is_read, is_typed) = (io::stdout().is_terminal(), io::stdin().is_terminal());
-        Self { is_read, is_typed, dialed: false, undelivered: 0 }
+        Self { is_read, is_typed, dialed: false, undelivered: 0, loudness }
+    }
+
+    /// The lines for an event, as loud as it was asked for.
+    pub(crate) fn tell(&mut self, event: &Event) -> Vec<Line> {
+        let mut lines = self.lines(event);
+        match self.loudness {
+            Loudness::Usual => {}
+            Loudness::Quiet => {
+                let is_bad = self.undelivered > 0 || is_loss(event);
+                lines.retain(|line| is_bad || matches!(line, Line::Out(_)));
+            }
+            Loudness::Verbose => lines.extend(more_of(event)),
+        }
+        lines
     }
 
     /// The lines for an event; none if it is of no interest to people.
-    pub(crate) fn lines(&mut self, event: &Event) -> Vec<Line> {
+    fn lines(&mut self, event: &Event) -> Vec<Line> {
         match event {
             Event::Dialing { address, .. } if !std::mem::replace(&mut self.dialed, true) => {
                 vec![Line::note(format!("connecting to {address}"))]
@@ -205,6 +231,35 @@ impl Human {
     }
 }
 
+/// Whether messages are lost, or the link, though nobody asked for it.
+const fn is_loss(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Rejected { .. }
+            | Event::InDoubt { .. }
+            | Event::Resumed { complete: false }
+            | Event::Subscribed { complete: false, .. }
+            | Event::Dropped { .. }
+            | Event::Withheld { .. }
+            | Event::Missed { .. }
+            | Event::EndpointsFailed { .. }
+            | Event::Closed { reason: ClosedReason::GaveUp(_) }
+            | Event::Closed { reason: ClosedReason::Stopped { .. } | ClosedReason::DriverGone }
+    )
+}
+
+/// What is said only to those who want to know more.
+fn more_of(event: &Event) -> Option<Line> {
+    if let Event::Dialing { attempt, address } = event {
+        return Some(Line::note(format!("attempt {attempt}: dialing {address}")));
+    }
+    if let Event::State { from, to, .. } = event {
+        let (from, to) = (from.status().name(), to.status().name());
+        return (from != to).then(|| Line::note(format!("state: {from}, then {to}")));
+    }
+    None
+}
+
 /// A problem in the server's wording.
 fn said(problem: &Problem) -> String {
     printable(&problem.to_string()).into_owned()
@@ -228,6 +283,13 @@ fn presence(channel: &Channel, change: &PresenceEvent) -> Option<Line> {
         None => String::new(),
     };
     Some(Line::note(printable(&format!("{} {what} {channel}{words}", member.user)).into_owned()))
+}
+
+/// Said every time that certificates are not checked.
+pub(crate) fn insecure() -> Line {
+    bad(
+        "--insecure: no certificate is checked, so anybody on the way can read and change all that is sent",
+    )
 }
 
 fn good(text: &str) -> Line {
@@ -259,7 +321,7 @@ mod tests {
             answer("wss://a.example/?secret", "not\x1b[2J here"),
             answer("wss://b.example/", ""),
         ];
-        let lines = Human::new().lines(&Event::EndpointsFailed { answers });
+        let lines = Human::new(Loudness::Usual).lines(&Event::EndpointsFailed { answers });
         let expected = [
             "wss://a.example/?… refuses for good: not\\u{1b}[2J here",
             "wss://b.example/ refuses for good: the server answered the handshake with an HTTP error (404)",

@@ -3,11 +3,10 @@
 mod human;
 mod json;
 mod quiet;
+mod route;
 mod stdin;
-mod tls;
 mod token;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use relink::session::SendErrorKind;
@@ -23,8 +22,9 @@ use crate::settings::{
     BackoffArgs, BaseArgs, LinkArgs, ProtocolArgs, duration_up_to_a_year, settings,
 };
 use crate::signals::Stop;
-use human::Human;
+use human::{Human, Loudness};
 use quiet::Quiet;
+use route::RouteArgs;
 use stdin::{Refusal, Typed, Unfit};
 
 /// How long the last lines may take to be written, after the time for the link to end.
@@ -42,6 +42,7 @@ Examples:
   echo ping | relink connect --wait 5s wss://host/
   relink connect --protocol relink.v1 --channel a ws://host/
   relink connect --deflate=context wss://host/feed
+  relink connect --proxy env wss://host/
   relink connect --profile metered --channel a ws://host/
   relink connect --json ws://host/ | jq -r '.text // empty'
 
@@ -71,6 +72,14 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
+    /// Say on stderr only what is lost, and an end that you did not ask for
+    #[arg(short, long, conflicts_with_all = ["json", "verbose"])]
+    quiet: bool,
+
+    /// Say each dial and each state on stderr as well
+    #[arg(short, long, conflicts_with = "json")]
+    verbose: bool,
+
     /// Do not read stdin: stay connected until stopped, wherever stdin leads
     #[arg(long)]
     no_stdin: bool,
@@ -87,6 +96,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     request: RequestArgs,
+
+    #[command(flatten)]
+    route: RouteArgs,
 
     #[command(flatten)]
     base: BaseArgs,
@@ -134,10 +146,6 @@ struct RequestArgs {
     /// with it, and it has no stdin and no terminal.
     #[arg(long, value_name = "COMMAND")]
     token_command: Option<String>,
-
-    /// Trust the certificate authorities in this PEM file, and no others
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
 }
 
 /// How messages are compressed.
@@ -156,7 +164,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
     let (first, others) = args.urls.split_first().ok_or_else(|| Mistake::usage("no URL"))?;
     let builder = others.iter().fold(relink_tokio::builder(first), Builder::endpoint);
     let builder = args.protocol.apply(builder, profile).config(config);
-    let builder = args.request.apply(builder)?;
+    let builder = args.route.apply(args.request.apply(builder)?)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -165,6 +173,16 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
     // Does not wait for a name lookup that hangs.
     runtime.shutdown_background();
     exit
+}
+
+impl Args {
+    const fn loudness(&self) -> Loudness {
+        match (self.quiet, self.verbose) {
+            (true, _) => Loudness::Quiet,
+            (false, true) => Loudness::Verbose,
+            (false, false) => Loudness::Usual,
+        }
+    }
 }
 
 impl RequestArgs {
@@ -193,9 +211,6 @@ impl RequestArgs {
         }
         if let Some(command) = self.token_command.clone() {
             builder = builder.token(move || token::fetch(command.clone()));
-        }
-        if let Some(ca) = &self.ca {
-            builder = builder.tls(tls::trusting(ca)?);
         }
         Ok(builder)
     }
@@ -227,7 +242,7 @@ impl Voice {
             Manner::Json { started } => {
                 output.write_all(json::lines(started.elapsed(), event)).await
             }
-            Manner::Human(human) => output.write_all(human.lines(event)).await,
+            Manner::Human(human) => output.write_all(human.tell(event)).await,
         }
         if let Some(change) =
             self.state_mapper.as_mut().and_then(|state_mapper| state_mapper.observe(event))
@@ -263,7 +278,14 @@ async fn stay_connected(
         tokio::spawn(send_typed(client.clone(), typed, args.protocol.clone(), refuse));
         None
     };
-    let manner = if args.json { Manner::Json { started } } else { Manner::Human(Human::new()) };
+    if args.route.is_insecure() {
+        output.write(human::insecure()).await;
+    }
+    let manner = if args.json {
+        Manner::Json { started }
+    } else {
+        Manner::Human(Human::new(args.loudness()))
+    };
     let profile = args.base.profile;
     let state_mapper =
         (profile.name != relink_profiles::DEFAULT.name).then(|| StateMapper::new(profile));

@@ -8,6 +8,7 @@ mod docs;
 mod help;
 mod json;
 mod messages;
+mod route;
 mod schedule;
 mod secrets;
 mod serve;

@@ -123,3 +123,29 @@ fn a_closed_stdout_ends_it_quietly() {
     );
     seen(&server, |what| matches!(what, EventKind::PeerClosed { code: Some(1000), .. }));
 }
+
+#[test]
+fn stderr_says_less_or_more_as_it_is_asked_to() {
+    let script = || {
+        let first = Connection::new().expect_text("one").close(1001, "deploy");
+        Script::new().connection(first).connection(Connection::new().close(4020, "kicked"))
+    };
+    for (mode, said, unsaid) in [
+        ("--quiet", &["ended for good"][..], &["connecting", ": connected", "deploy", "state"][..]),
+        ("", &["connecting to", "connected again", "deploy", "ended for good"], &["state"]),
+        ("--verbose", &["attempt 1: dialing ws://", "state: connecting, then", "deploy"], &[]),
+    ] {
+        let server = server(script().connection(Connection::new().close(4020, "kicked")));
+        let args = format!("relink connect {mode} --on-connect one --backoff-initial 10ms");
+        let ended = Relink::shell(&format!("{args} --no-stdin {}", server.url())).end();
+        assert_eq!(ended.status, Some(3), "{mode}: {}", ended.err());
+        for word in said {
+            assert!(ended.err().contains(word), "{mode} does not say {word}: {}", ended.err());
+        }
+        for word in unsaid {
+            assert!(!ended.err().contains(word), "{mode} says {word}: {}", ended.err());
+        }
+    }
+    let ended = Relink::run(["connect", "ws://localhost/", "--quiet", "--json"]);
+    assert_eq!(ended.status, Some(2));
+}

@@ -83,7 +83,7 @@ impl Relink {
         Self::piped(command)
     }
 
-    fn spawn(command: Command) -> Self {
+    pub(crate) fn spawn(command: Command) -> Self {
         let mut relink = Self::piped(command);
         relink.out = Lines::read(relink.process.stdout.take().expect("stdout is piped"));
         relink
