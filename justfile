@@ -16,7 +16,7 @@ default:
     @just --list --unsorted
 
 # All that a pull request must pass
-ci: commits test fmt lint doc no-std features msrv publish-check interop worlds webrtc terminal fuzz-smoke bench-check demo
+ci: commits test fmt lint doc no-std features msrv publish-check applications interop worlds webrtc terminal fuzz-smoke bench-check demo
 
 # Run the tests; they need nothing but Rust
 test:
@@ -27,6 +27,7 @@ fmt:
     cargo fmt --all --check
     cargo fmt --manifest-path fuzz/Cargo.toml --check
     cargo fmt --manifest-path crates/relink-bench/Cargo.toml --check
+    cargo fmt --manifest-path crates/relink-applications/Cargo.toml --check
 
 # Check with clippy: everything, and the core in its smallest form
 lint:
@@ -83,6 +84,20 @@ msrv: _oldest-rust
 # Check that every crate can be published: its package is built as crates.io would have it
 publish-check:
     cargo publish --workspace --dry-run --allow-dirty
+
+# Build and test three applications that depend on the packed crates alone, as users do
+applications:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    packed="{{ target }}/packed"
+    rm -rf "$packed"
+    mkdir -p "$packed"
+    cargo package --workspace --no-verify --allow-dirty --quiet
+    for crate in {{ libraries }}; do
+        tar --extract --file "{{ target }}"/package/"$crate"-[0-9]*.crate --directory "$packed"
+        echo "patch.crates-io.$crate.path = \"$(echo "$packed/$crate"-[0-9]*)\"" >>"$packed/packed.toml"
+    done
+    CARGO_TARGET_DIR="{{ target }}/applications" cargo test --manifest-path crates/relink-applications/Cargo.toml --config "$packed/packed.toml"
 
 # Check the subjects of the commits since the last release
 commits:
