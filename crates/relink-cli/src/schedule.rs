@@ -14,6 +14,7 @@ use crate::exit::{Exit, Mistake};
 use crate::output::unwritten;
 use crate::settings::{BackoffArgs, BaseArgs, settings};
 use crate::style::{CLIENT, FAINT, STRONG, paint};
+use crate::text::millis;
 use crate::width::{columns, wrap};
 
 /// The options of `relink schedule`.
@@ -24,6 +25,7 @@ Examples:
   relink schedule --backoff-initial 500ms --attempts 12
   relink schedule --config service.toml --seed 7
   relink schedule --profile deepstream
+  relink schedule --json | jq -c '[.attempt, .longest_ms]'
 
 The table is for a stable connection that was lost to a server that stays away. Each delay is drawn between its \
 shortest and its longest; one draw is shown as an example. The same seed draws the same.")]
@@ -41,6 +43,10 @@ pub(crate) struct Args {
     /// The seed of the random numbers; the same seed gives the same example [default: random]
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     seed: Option<u32>,
+
+    /// Print each attempt as JSON, one object a line, instead of the table (docs/json-lines.md)
+    #[arg(long)]
+    json: bool,
 }
 
 /// The table's columns, with their widths; on a narrow terminal the last ones are left out.
@@ -61,8 +67,12 @@ struct Row {
 pub(crate) fn run(args: &Args) -> Result<Exit, Mistake> {
     let link = settings(&args.base, None, &args.backoff, None)?.link;
     let seed = args.seed.unwrap_or_else(rand::random);
-    let page =
-        page(&link, &rows(&link, args.attempts, seed), seed, columns()).map_err(Mistake::failed)?;
+    let rows = rows(&link, args.attempts, seed);
+    let page = if args.json {
+        rows.iter().zip(1..).map(|(row, number)| json(row, number, seed)).collect()
+    } else {
+        page(&link, &rows, seed, columns()).map_err(Mistake::failed)?
+    };
     anstream::stdout().write_all(page.as_bytes()).or_else(unwritten)?;
     Ok(Exit::Done)
 }
@@ -119,6 +129,19 @@ fn page(
         writeln!(page, "{line}")?;
     }
     Ok(page)
+}
+
+/// A line of JSON, in whole milliseconds.
+fn json(Row { window, drawn, after }: &Row, number: u32, seed: u32) -> String {
+    let line = serde_json::json!({
+        "attempt": number,
+        "shortest_ms": millis(window.from),
+        "longest_ms": millis(window.to),
+        "example_ms": millis(*drawn),
+        "after_ms": millis(*after),
+        "seed": seed,
+    });
+    format!("{line}\n")
 }
 
 /// The cells of one row that fit, each as wide as its column.

@@ -109,6 +109,11 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
         .into()
 }
 
+/// Whole milliseconds, as JSON has them.
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

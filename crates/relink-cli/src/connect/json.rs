@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::stdin::{Refusal, Unfit};
 use crate::output::Line;
-use crate::text::{cause, symbol};
+use crate::text::{cause, millis, symbol};
 
 /// One line.
 #[derive(Serialize)]
@@ -342,10 +342,6 @@ fn what(event: &Event, id: u64) -> Option<What<'_>> {
         Event::Closed { reason } => What::Closed { reason: reason.name(), code: reason.code() },
         Event::StatusChange(_) | _ => return None,
     })
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -32,6 +32,17 @@ Seed 3: --seed 3 draws this example again.
 ";
 
 #[test]
+fn the_same_as_json() {
+    let page = page(&["--seed", "3", "--json", "--attempts", "2"]);
+    assert_eq!(page.lines().collect::<Vec<_>>(), JSON);
+}
+
+const JSON: [&str; 2] = [
+    r#"{"attempt":1,"shortest_ms":0,"longest_ms":1000,"example_ms":426,"after_ms":426,"seed":3}"#,
+    r#"{"attempt":2,"shortest_ms":750,"longest_ms":1500,"example_ms":919,"after_ms":1346,"seed":3}"#,
+];
+
+#[test]
 fn it_fits_a_narrow_terminal() {
     let config = file_name(
         "days.toml",
