@@ -39,6 +39,6 @@ pub use crate::fetch::AddressRequest;
 pub use crate::inbox::InboxLimits;
 pub use crate::request::{IntoRequest, Target};
 pub use crate::runtime::ConnectError;
-pub use crate::stream::ByteStream;
+pub use crate::stream::{BoxStream, ByteStream};
 pub use crate::watch::StateWatch;
 pub use crate::wire::WireLimits;

@@ -16,6 +16,7 @@ use relink_wire::header_list;
 
 use crate::channel_tokens::ChannelTokens;
 use crate::cookies::Jar;
+use crate::dial::SecureBy;
 use crate::fetch::{AddressRequest, Providers};
 use crate::inbox::InboxLimits;
 use crate::preset::{Configured, Preset};
@@ -39,6 +40,7 @@ pub struct Builder<Rt> {
     limits: WireLimits,
     inbox: InboxLimits,
     route: Route,
+    secure_by: Option<SecureBy>,
     #[cfg(feature = "tls")]
     tls: crate::tls::Tls,
 }
@@ -109,6 +111,7 @@ impl<Rt: Runtime> Builder<Rt> {
             limits: WireLimits::default(),
             inbox: InboxLimits::default(),
             route: Route::Direct,
+            secure_by: None,
             #[cfg(feature = "tls")]
             tls: crate::tls::Tls::default(),
         };

@@ -1,5 +1,6 @@
 //! Opening a transport: TCP or a custom connector, and TLS on top if the address has it.
 
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -11,12 +12,23 @@ use relink::{Address, Failure};
 use crate::happy_eyeballs;
 use crate::request::{Prepared, Target, Template};
 use crate::runtime::{ConnectError, Runtime};
-use crate::stream::{BoxStream, Guarded, Heard};
+use crate::stream::{BoxStream, ByteStream, Guarded, Heard};
 use crate::wire::{Wire, WireError, WireLimits};
 
 /// Opens the byte stream of an attempt in place of the runtime's TCP.
 pub(crate) type Connector =
-    Arc<dyn Fn(Target) -> BoxFuture<'static, Result<BoxStream, ConnectError>> + Send + Sync>;
+    Arc<dyn Fn(Target) -> BoxFuture<'static, Result<Opened, ConnectError>> + Send + Sync>;
+
+/// TLS by another library than rustls.
+pub(crate) type SecureBy =
+    Arc<dyn Fn(BoxStream, Target) -> BoxFuture<'static, io::Result<BoxStream>> + Send + Sync>;
+
+/// A stream from a connector.
+pub(crate) struct Opened {
+    pub(crate) stream: BoxStream,
+    /// What was seen beneath TLS, if the stream has it already.
+    pub(crate) beneath: Option<Heard>,
+}
 
 /// The parts that every attempt of a link needs to open its transport.
 #[derive(Clone)]
@@ -69,11 +81,14 @@ impl Dialer {
         is_trusted: bool,
     ) -> Result<(BoxStream, Heard), ConnectError> {
         let Target { host, port, tls } = target.clone();
-        let stream: BoxStream = match &self.connector {
+        let opened = match &self.connector {
             Some(connect) => connect(target).await?,
-            None => Box::new(dial_direct(runtime, host.clone(), port).await?),
+            None => dial_direct(runtime, host.clone(), port).await.map(Opened::new)?,
         };
-        let (stream, heard) = Guarded::new(stream, tls);
+        if let Opened { stream, beneath: Some(heard) } = opened {
+            return Ok((stream, heard));
+        }
+        let (stream, heard) = Guarded::new(opened.stream, tls);
         let stream: BoxStream = Box::new(stream);
         let stream = if tls { self.secure(stream, &host, is_trusted).await? } else { stream };
         Ok((stream, heard))
@@ -95,6 +110,42 @@ impl Dialer {
             "this program was built without TLS; enable the feature rustls-tls-webpki-roots";
         Err(ConnectError::new(Failure::Tls, advice))
     }
+}
+
+impl Opened {
+    pub(crate) fn new(stream: impl ByteStream) -> Self {
+        Self { stream: Box::new(stream), beneath: None }
+    }
+
+    /// Adds TLS by another library, if the target has it.
+    async fn secure(self, by: &SecureBy, target: Target) -> Result<Self, ConnectError> {
+        if !target.tls {
+            return Ok(self);
+        }
+        let (stream, heard) = Guarded::new(self.stream, true);
+        let stream = by(Box::new(stream), target).await.map_err(ConnectError::tls)?;
+        Ok(Self { stream, beneath: Some(heard) })
+    }
+}
+
+/// What opens a stream, TCP without a connector, and then adds TLS by another library.
+pub(crate) fn secured<Rt: Runtime>(
+    connector: Option<Connector>,
+    by: SecureBy,
+    runtime: Rt,
+) -> Connector {
+    Arc::new(move |target: Target| {
+        let (connector, by, runtime) = (connector.clone(), Arc::clone(&by), runtime.clone());
+        Box::pin(async move {
+            let opened = match connector {
+                Some(connect) => connect(target.clone()).await?,
+                None => dial_direct(&runtime, target.host.clone(), target.port)
+                    .await
+                    .map(Opened::new)?,
+            };
+            opened.secure(&by, target).await
+        })
+    })
 }
 
 /// TCP to a host, by its name or address.

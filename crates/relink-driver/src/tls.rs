@@ -116,6 +116,10 @@ impl Tls {
         Self { config: Some(config), is_own: true }
     }
 
+    pub(crate) const fn is_own(&self) -> bool {
+        self.is_own
+    }
+
     /// Makes sure that there is a configuration; once per link, not per attempt.
     pub(crate) fn prepare(&mut self) -> Result<(), ConnectError> {
         if self.config.is_none() {

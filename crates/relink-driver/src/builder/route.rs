@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::{BuildError, Builder};
-use crate::dial::Connector;
+use crate::dial::{Connector, Opened, SecureBy, secured};
 use crate::proxy::{Proxies, Proxy, Secure};
 use crate::request::Target;
 use crate::runtime::Runtime;
@@ -20,10 +20,15 @@ pub(super) enum Route {
 
 impl Route {
     pub(super) fn connector<Rt: Runtime>(self, runtime: &Rt, secure: Secure) -> Option<Connector> {
-        match self {
+        let by = secure.by.clone();
+        let connector = match self {
             Self::Direct => None,
             Self::Own(connector) => Some(connector),
             Self::Proxies(proxies) => Some(proxies.connector(runtime.clone(), secure)),
+        };
+        match by {
+            None => connector,
+            Some(by) => Some(secured(connector, by, runtime.clone())),
         }
     }
 }
@@ -96,7 +101,7 @@ impl<Rt: Runtime> Builder<Rt> {
     {
         self.with_route(Route::Own(Arc::new(move |target| {
             let connecting = connect(target);
-            Box::pin(async move { Ok(Box::new(connecting.await?) as BoxStream) })
+            Box::pin(async move { Ok(Opened::new(connecting.await?)) })
         })))
     }
 
@@ -115,5 +120,40 @@ impl<Rt: Runtime> Builder<Rt> {
     pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
         self.tls = crate::tls::Tls::custom(config);
         self
+    }
+
+    /// TLS by another library than rustls, such as that of the operating system: for each `wss`
+    /// target, and for an `https` proxy, this makes the encrypted stream out of that to the target.
+    /// It has to check that the certificate is for `target.host`. Redirects may lead there as well:
+    /// a client certificate is for the hosts that it was meant for.
+    ///
+    /// The crate `relink-native-tls` in the repository is this for `native-tls`:
+    ///
+    /// ```
+    /// # use relink_driver::{Builder, Runtime, ByteStream, Target};
+    /// # struct TlsConnector;
+    /// # impl TlsConnector {
+    /// #     async fn connect<S: ByteStream>(&self, _: &str, stream: S) -> std::io::Result<S> { Ok(stream) }
+    /// # }
+    /// # fn with_the_systems<Rt: Runtime>(builder: Builder<Rt>) -> Builder<Rt> {
+    /// builder.tls_by(|stream, target: Target| async move {
+    ///     TlsConnector.connect(&target.host, stream).await
+    /// })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn tls_by<F, Fut, S>(mut self, secure: F) -> Self
+    where
+        F: Fn(BoxStream, Target) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = io::Result<S>> + Send + 'static,
+        S: ByteStream,
+    {
+        let by: SecureBy = Arc::new(move |stream, target| {
+            let securing = secure(stream, target);
+            Box::pin(async move { Ok(Box::new(securing.await?) as BoxStream) })
+        });
+        let is_second = self.secure_by.replace(by).is_some();
+        let conflict = "a second tls_by() would replace the first; call it once";
+        self.record_mistake(if is_second { Err(BuildError::Conflict(conflict)) } else { Ok(()) })
     }
 }

@@ -62,12 +62,19 @@ impl<Rt: Runtime> Builder<Rt> {
         #[cfg(feature = "tls")]
         let tls = {
             let mut tls = self.tls;
-            if template.endpoints.iter().any(|endpoint| endpoint.origin.is_secure()) {
+            if tls.is_own() && self.secure_by.is_some() {
+                let conflict =
+                    "tls() and tls_by() exclude each other: the configuration is rustls's";
+                return Err(BuildError::Conflict(conflict));
+            }
+            let has_tls = template.endpoints.iter().any(|endpoint| endpoint.origin.is_secure());
+            if has_tls && self.secure_by.is_none() {
                 tls.prepare()?;
             }
             tls
         };
         let secure = Secure {
+            by: self.secure_by,
             #[cfg(feature = "tls")]
             tls: tls.clone(),
         };

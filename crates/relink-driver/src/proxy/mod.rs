@@ -13,7 +13,7 @@ use http::{HeaderValue, Uri};
 use relink::{Address, Failure};
 
 use crate::builder::BuildError;
-use crate::dial::{Connector, dial_direct};
+use crate::dial::{Connector, Opened, SecureBy, dial_direct};
 use crate::request::{Target, basic, percent_decode};
 use crate::runtime::{ConnectError, Runtime};
 use crate::stream::BoxStream;
@@ -133,7 +133,7 @@ impl Proxy {
         let stream = dial_direct(runtime, self.host.clone(), self.port).await.map_err(lost)?;
         let mut stream: BoxStream = Box::new(stream);
         if matches!(self.kind, Kind::Http { is_secure: true, .. }) {
-            stream = secure.wrap(stream, &self.host).await.map_err(lost)?;
+            stream = secure.wrap(stream, self.host.clone(), self.port).await.map_err(lost)?;
         }
         let mut tunnel = Tunnel::new(self, host, port);
         let broken = |error| lost(ConnectError::from(error));
@@ -210,35 +210,37 @@ impl Proxies {
             Box::pin(async move {
                 let (proxies, runtime, secure) = &*all;
                 match proxies.choose(&target) {
-                    Some(proxy) => proxy.open(runtime, &target, secure).await,
-                    None => {
-                        let stream = dial_direct(runtime, target.host, target.port).await?;
-                        Ok(Box::new(stream) as BoxStream)
-                    }
+                    Some(proxy) => proxy.open(runtime, &target, secure).await.map(Opened::new),
+                    None => dial_direct(runtime, target.host, target.port).await.map(Opened::new),
                 }
             })
         })
     }
 }
 
-/// TLS to a proxy, with the authorities of the link.
-#[derive(Clone)]
+/// TLS to a proxy, by the same means and with the same authorities as to the server.
 pub(crate) struct Secure {
+    pub(crate) by: Option<SecureBy>,
     #[cfg(feature = "tls")]
     pub(crate) tls: crate::tls::Tls,
 }
 
 impl Secure {
-    /// A client certificate is for the server, and not shown to a proxy.
-    #[cfg(feature = "tls")]
-    async fn wrap(&self, stream: BoxStream, host: &str) -> Result<BoxStream, ConnectError> {
-        self.tls.clone().wrap(stream, host, false).await
-    }
-
-    #[cfg(not(feature = "tls"))]
-    async fn wrap(&self, stream: BoxStream, _: &str) -> Result<BoxStream, ConnectError> {
+    async fn wrap(
+        &self,
+        stream: BoxStream,
+        host: String,
+        port: u16,
+    ) -> Result<BoxStream, ConnectError> {
+        if let Some(by) = &self.by {
+            return by(stream, Target { host, port, tls: true }).await.map_err(ConnectError::tls);
+        }
+        // A client certificate is for the server, and not shown to a proxy.
+        #[cfg(feature = "tls")]
+        return self.tls.clone().wrap(stream, &host, false).await;
         // Refused when the proxy was configured.
-        Ok(stream)
+        #[cfg(not(feature = "tls"))]
+        return Ok(stream);
     }
 }
 

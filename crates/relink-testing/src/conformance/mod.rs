@@ -312,6 +312,7 @@ macro_rules! driver_conformance {
                 a_server_without_tls_is_a_tls_failure
                 a_redirect_can_lead_to_tls
                 tls_goes_on_top_of_a_connector
+                another_library_can_bring_tls
                 i12_a_record_that_takes_long_to_arrive_is_life
                 a_record_without_data_begins_no_message
                 i16_a_tls_handshake_that_hangs_times_out

@@ -12,9 +12,10 @@ use std::{
     thread,
 };
 
+use futures_rustls::TlsConnector;
 use futures_util::{AsyncRead, AsyncWrite};
 use relink_driver::{
-    BuildError, Builder, Runtime,
+    BoxStream, BuildError, Builder, Runtime,
     relink::{
         Failure, Reason, Verdict,
         policy::{CLOSE_CODES, HeartbeatConfig},
@@ -22,7 +23,7 @@ use relink_driver::{
     rustls::{
         ClientConfig, RootCertStore, ServerConnection, StreamOwned,
         crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+        pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
     },
 };
 use tokio_tungstenite::tungstenite;
@@ -36,7 +37,8 @@ use super::{
 };
 use crate::rig::{Lost, Rig};
 use crate::{
-    AfterLast, ClientIdentity, Connection, EventKind, Refusal, Script, Server, TestCertificate,
+    AfterLast, ClientIdentity, Connection, EventKind, Forward, ForwardProxy, Refusal, Script,
+    Server, TestCertificate,
 };
 
 /// A server whose authority is trusted: messages pass, a loss is made good, and the end is a close
@@ -177,30 +179,93 @@ pub async fn tls_goes_on_top_of_a_connector<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.text().await, "through both");
 }
 
+/// Another library can bring TLS, over TCP, over a connector and through a proxy; what it refuses
+/// is a failure of TLS. It is not asked for a link without TLS.
+pub async fn another_library_can_bring_tls<Rt: Runtime>(rt: Rt) {
+    let certificate = certificate();
+    let server = Server::spawn_thread_tls(scripted(Script::echo()), &certificate)
+        .expect("a server on loopback");
+    let (proxy, secret) = (
+        ForwardProxy::start([Forward::Open]).expect("a proxy"),
+        ForwardProxy::start_tls([Forward::Open], &certificate).expect("a proxy"),
+    );
+    let (proxies, runtime, address) = ([&proxy, &secret], rt.clone(), server.addr());
+    for way in 0..4 {
+        let (runtime, config) = (runtime.clone(), client(&certificate, None));
+        let mut link = spawn(rt.clone(), &server.url(), |builder| {
+            let builder = by_another(builder, config);
+            match way {
+                0 => builder,
+                1 => builder.connector(move |_| {
+                    let runtime = runtime.clone();
+                    async move { runtime.connect(address).await }
+                }),
+                2 => builder.proxy(&proxies[0].url("socks5h")),
+                _ => builder.proxy(&proxies[1].url("https")),
+            }
+        });
+        link.connected().await;
+        link.send("through").await;
+        assert_eq!(link.text().await, "through");
+    }
+    assert_eq!((proxy.tunnels().len(), secret.tunnels().len()), (1, 1));
+
+    let other = client(&self::certificate(), None);
+    let mut link = spawn(rt.clone(), &server.url(), |builder| by_another(builder, other));
+    assert_refused(&link.attempt_failed().await);
+
+    let (_plain, mut link) = start_with(rt.clone(), Script::echo(), |builder| {
+        builder.tls_by(|_, _| ready(Err::<BoxStream, _>(io::ErrorKind::Unsupported.into())))
+    });
+    link.connected().await;
+
+    let config = client(&certificate, None);
+    let both = by_another(Builder::new(rt, server.url()), config.clone()).tls(config);
+    assert!(matches!(both.spawn(), Err(BuildError::Conflict(_))));
+}
+
+/// TLS as an application calls it.
+fn by_another<Rt: Runtime>(builder: Builder<Rt>, config: Arc<ClientConfig>) -> Builder<Rt> {
+    let connector = TlsConnector::from(config);
+    builder.tls_by(move |stream, target| {
+        let name = ServerName::try_from(target.host).expect("a name");
+        connector.connect(name, stream)
+    })
+}
+
 /// Bytes beneath TLS count as life, too: a record is passed on only when it is complete, and here
 /// that takes longer than the heartbeat's timeout.
 pub async fn i12_a_record_that_takes_long_to_arrive_is_life<Rt: Runtime>(rt: Rt) {
-    let certificate = certificate();
-    let script = Connection::new().expect_text("slowly").send_text("slow");
-    let server =
-        Server::spawn_thread_tls(scripted(script), &certificate).expect("a server on loopback");
-    let (config, address, runtime) = (client(&certificate, None), server.addr(), rt.clone());
-    let heartbeat = HeartbeatConfig::default().with_interval(Some(ms(60))).with_timeout(ms(60));
-    let limits = quick_link(|link| link.with_heartbeat(heartbeat));
-    let is_slow = Arc::<AtomicBool>::default();
-    let slow = is_slow.clone();
-    let mut link = spawn(rt, "wss://localhost:1/", move |builder| {
-        builder.config(limits).tls(config).connector(move |_| {
-            let (runtime, slow) = (runtime.clone(), slow.clone());
-            async move { Ok(Trickle { stream: runtime.connect(address).await?, slow, granted: 0 }) }
-        })
-    });
-    link.connected().await;
-    is_slow.store(true, Ordering::SeqCst);
-    link.send("slowly").await;
-    assert_eq!(link.text().await, "slow");
-    let stats = link.client.stats();
-    assert!(stats.pings >= 10 && stats.heartbeats_lost == 0 && stats.disconnects == 0, "{stats:?}");
+    for is_by_another in [false, true] {
+        let certificate = certificate();
+        let script = Connection::new().expect_text("slowly").send_text("slow");
+        let server =
+            Server::spawn_thread_tls(scripted(script), &certificate).expect("a server on loopback");
+        let (config, address, runtime) = (client(&certificate, None), server.addr(), rt.clone());
+        let heartbeat = HeartbeatConfig::default().with_interval(Some(ms(60))).with_timeout(ms(60));
+        let limits = quick_link(|link| link.with_heartbeat(heartbeat));
+        let is_slow = Arc::<AtomicBool>::default();
+        let slow = is_slow.clone();
+        let mut link = spawn(rt.clone(), "wss://localhost:1/", move |builder| {
+            let builder =
+                builder.config(limits).connector(move |_| {
+                    let (runtime, slow) = (runtime.clone(), slow.clone());
+                    async move {
+                        Ok(Trickle { stream: runtime.connect(address).await?, slow, granted: 0 })
+                    }
+                });
+            if is_by_another { by_another(builder, config) } else { builder.tls(config) }
+        });
+        link.connected().await;
+        is_slow.store(true, Ordering::SeqCst);
+        link.send("slowly").await;
+        assert_eq!(link.text().await, "slow");
+        let stats = link.client.stats();
+        assert!(
+            stats.pings >= 10 && stats.heartbeats_lost == 0 && stats.disconnects == 0,
+            "{stats:?}"
+        );
+    }
 }
 
 /// New keys are a whole record without data: no message is under way after it, however short its
