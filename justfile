@@ -16,7 +16,7 @@ default:
     @just --list --unsorted
 
 # All that a pull request must pass
-ci: commits test fmt lint doc no-std features msrv publish-check applications interop worlds webrtc terminal fuzz-smoke bench-check demo
+ci: commits test fmt lint doc no-std features msrv publish-check applications interop worlds webrtc terminal native-tls fuzz-smoke bench-check demo
 
 # Run the tests; they need nothing but Rust
 test:
@@ -28,6 +28,7 @@ fmt:
     cargo fmt --manifest-path fuzz/Cargo.toml --check
     cargo fmt --manifest-path crates/relink-bench/Cargo.toml --check
     cargo fmt --manifest-path crates/relink-applications/Cargo.toml --check
+    cargo fmt --manifest-path crates/relink-native-tls/Cargo.toml --check
 
 # Check with clippy: everything, and the core in its smallest form
 lint:
@@ -175,6 +176,11 @@ terminal: (_command "tmux" "tmux")
 # Check the example `peers`, which takes a C library to build
 webrtc:
     cargo test -p relink-examples --features webrtc
+
+# Check relink-native-tls, which takes the headers of OpenSSL to build
+native-tls: (_debian "libssl-dev" "pkg-config")
+    cargo clippy --manifest-path crates/relink-native-tls/Cargo.toml --target-dir "{{ target }}/native-tls" --all-targets -- -D warnings
+    cargo test --manifest-path crates/relink-native-tls/Cargo.toml --target-dir "{{ target }}/native-tls"
 
 # Run the demonstration
 demo:
