@@ -8,8 +8,8 @@ use relink_node::{
     ConnectionId, HistoryConfig, MemoryStore, Node, NodeAction, NodeConfig, NodeInput, Stream,
 };
 use relink_server::relink::rand_core::SeedableRng;
-use relink_server::relink::{Channel, CloseCode, Instant, Message};
-use relink_v1::{ClientFrame, Codec, Encoding};
+use relink_server::relink::{Channel, CloseCode, Instant, Message, Resume};
+use relink_v1::{ClientFrame, Codec, Encoding, ServerFrame, Welcome};
 
 use super::measured;
 use crate::Result;
@@ -26,9 +26,13 @@ pub(super) fn run(size: u64) -> Result<()> {
     world.messages();
     world.publish();
     world.join();
+    world.resume()?;
     measured("stats", 1, || world.node.stats());
     let code = CloseCode::ABNORMAL;
     measured("leave", 1, || world.drive(NodeInput::Closed { id: ConnectionId(2), code }));
+    let frame = CloseCode::ACCOUNT_SUSPENDED.into();
+    let nobody = NodeInput::Kick { user: "nobody".to_owned(), frame };
+    measured("kick-nobody", 1, || world.drive(nobody));
     let frame = CloseCode::ACCOUNT_SUSPENDED.into();
     let user = "user 1".to_owned();
     measured("kick", world.size.min(CROWD), || world.drive(NodeInput::Kick { user, frame }));
@@ -74,10 +78,35 @@ impl World {
     }
 
     fn enter(&mut self, id: ConnectionId) {
-        self.drive(NodeInput::Opened { id, user: Some(format!("user {}", id.0)) });
-        self.say(id, &ClientFrame::Hello { token: None, resume: None, max_message: None });
+        self.hello(id, id.0, None);
         self.subscribe(id, &lobby(), false);
         self.transmit();
+    }
+
+    fn hello(&mut self, id: ConnectionId, user: u64, resume: Option<Resume>) {
+        self.drive(NodeInput::Opened { id, user: Some(format!("user {user}")) });
+        self.say(id, &ClientFrame::Hello { token: None, resume, max_message: None });
+    }
+
+    /// A connection breaks, and the session goes on over another one.
+    fn resume(&mut self) -> Result<()> {
+        let (first, second) = (ConnectionId(self.size + 2), ConnectionId(self.size + 3));
+        self.hello(first, first.0, None);
+        let mut welcome = None;
+        while let Some(message) = self.node.poll_transmit(first) {
+            if let Ok((ServerFrame::Welcome(said), _)) = ServerFrame::decode(&message) {
+                welcome = Some(said);
+            }
+        }
+        let Welcome { session, position, .. } = welcome.ok_or("no welcome")?;
+        self.subscribe(first, &lobby(), false);
+        self.drive(NodeInput::Closed { id: first, code: CloseCode::ABNORMAL });
+        measured("resume", 1, || {
+            self.hello(second, first.0, Some(Resume { session, position }));
+            self.subscribe(second, &lobby(), false);
+            self.transmit();
+        });
+        if self.node.stats().resumed == 1 { Ok(()) } else { Err("it was not resumed".into()) }
     }
 
     fn say(&mut self, id: ConnectionId, frame: &ClientFrame) {

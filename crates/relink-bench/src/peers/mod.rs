@@ -48,6 +48,7 @@ trait Client: Sized + 'static {
     }
 }
 
+#[cfg(feature = "peers")]
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
 macro_rules! peers {
