@@ -1,13 +1,22 @@
 //! What a plain link says of its own: after each open, in place of pings, before it is usable.
 
-use relink_driver::{
-    BuildError, Runtime,
-    relink::{Event, Failure, Message, Plain, Reason, SessionConfig, State},
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake},
 };
 
-use super::setup::{
-    end_of, ms, quick, quick_link, saw_text, secs, start, start_config, start_with,
+use futures_util::task::AtomicWaker;
+use relink_driver::{
+    BuildError, Runtime,
+    relink::{Event, Failure, Message, Plain, Reason, SessionConfig, State, policy::Curve},
 };
+
+use super::setup::{end_of, ms, quick_link, saw_text, secs, start, start_config, start_with};
 use crate::rig::Observed;
 use crate::{Connection, EventKind, Script};
 
@@ -74,14 +83,18 @@ fn is_confirmation(message: &Message) -> bool {
 /// A server that does not confirm in time is a failed attempt, and each connection is confirmed
 /// anew.
 pub async fn a_server_that_does_not_confirm_is_a_failed_attempt<Rt: Runtime>(rt: Rt) {
-    let confirms = Connection::new().send_text("subscribed").close(1001, "");
-    let script = Script::new().connection(confirms).connection(Connection::new().send_text("no"));
+    let confirms = || Connection::new().send_text("subscribed");
+    let script = Script::new()
+        .connection(confirms().close(1001, ""))
+        .connection(Connection::new().send_text("no"))
+        .connection(confirms());
     let (_server, mut link) =
         start_with(rt, script, |builder| builder.confirm(ms(100), is_confirmation));
     link.connected().await;
     link.disconnected().await;
     let failed = link.attempt_failed().await;
     assert!(matches!(failed.reason, Reason::TimedOut(_)), "{failed:?}");
+    assert!(link.connected().await);
 }
 
 /// What a protocol says is its own matter.
@@ -94,12 +107,16 @@ pub async fn a_protocol_and_words_of_ones_own_exclude_each_other<Rt: Runtime>(rt
     assert!(text.contains("on_open()") && text.contains("protocol()"), "{text}");
 }
 
+/// Waits a minute before each attempt.
+fn slow() -> SessionConfig {
+    let curve = Curve::Fixed { delay: secs(60) };
+    quick_link(|link| link.with_backoff(link.backoff.with_curve(curve).with_cap(secs(60))))
+}
+
 /// An application that finds its connection no good gets another one at once, and loses nothing
 /// that waits.
 pub async fn a_reconnect_drops_the_connection_and_dials_at_once<Rt: Runtime>(rt: Rt) {
-    let config: SessionConfig = quick();
-    let slow = config.link.with_backoff(config.link.backoff.with_first(Some(secs(60))));
-    let (server, mut link) = start_config(rt, Script::echo(), config.with_link(slow));
+    let (server, mut link) = start_config(rt, Script::echo(), slow());
     link.connected().await;
     link.client.reconnect();
     let lost = link.disconnected().await;
@@ -113,24 +130,30 @@ pub async fn a_reconnect_drops_the_connection_and_dials_at_once<Rt: Runtime>(rt:
 
 /// On a link that is not usable, it is a retry.
 pub async fn a_reconnect_of_a_link_that_waits_dials_at_once<Rt: Runtime>(rt: Rt) {
-    let config: SessionConfig = quick();
-    let slow = config.link.with_backoff(config.link.backoff.with_first(Some(secs(60))));
     let script = Script::new().connection(Connection::new().close(1001, ""));
-    let (_server, mut link) = start_config(rt, script, config.with_link(slow));
+    let (_server, mut link) = start_config(rt, script, slow());
     link.connected().await;
     link.disconnected().await;
     link.client.reconnect();
     assert!(link.connected().await);
 }
 
-/// A flush ends when all is written, not before the link is there, and says if that never comes.
+/// A flush ends when all is written, not before, and says if that never comes. Its task is woken
+/// for that, and not by chance.
 pub async fn a_flush_waits_until_all_is_written<Rt: Runtime>(rt: Rt) {
-    let (server, link) = start(rt, Script::echo());
+    let (server, mut link) = start(rt, Script::echo());
+    link.connected().await;
     let client = link.client.clone();
     for number in 0..100 {
         link.rt.soon(client.send(number.to_string())).await.expect("room");
     }
-    link.rt.soon(client.flush()).await.expect("written");
+    let woken = Arc::new(Woken::default());
+    let mut flush = pin!(client.flush());
+    let waker = woken.clone().into();
+    if flush.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+        link.rt.soon(poll_fn(|cx| woken.poll(cx))).await;
+        link.rt.soon(flush).await.expect("written");
+    }
     assert_eq!(client.stats().messages_sent, 100);
     saw_text(&server, "99").await;
     link.rt.soon(client.flush()).await.expect("nothing waits");
@@ -138,6 +161,27 @@ pub async fn a_flush_waits_until_all_is_written<Rt: Runtime>(rt: Rt) {
     assert!(matches!(client.state(), State::Closed(_)));
     let error = link.rt.soon(client.flush()).await.expect_err("it is closed");
     assert_eq!(error.reason.name(), "requested");
+}
+
+/// Whether a task was woken.
+#[derive(Default)]
+struct Woken {
+    is_woken: AtomicBool,
+    waits: AtomicWaker,
+}
+
+impl Woken {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.waits.register(cx.waker());
+        if self.is_woken.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.is_woken.store(true, Ordering::Release);
+        self.waits.wake();
+    }
 }
 
 /// The messages alone, without what else happens.
