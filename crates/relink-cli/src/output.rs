@@ -18,7 +18,7 @@ const LINES: usize = 256;
 pub(crate) enum Line {
     /// To stdout, as it is.
     Out(String),
-    /// To stderr, in colours if it can show them.
+    /// To stderr, in colors if it can show them.
     Err(String),
 }
 

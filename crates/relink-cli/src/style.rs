@@ -1,4 +1,4 @@
-//! Colours. `anstream` removes them if the output is not a terminal, or `NO_COLOR` is set.
+//! Colors. `anstream` removes them if the output is not a terminal, or `NO_COLOR` is set.
 
 use std::fmt::Display;
 
@@ -13,7 +13,7 @@ pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const CLIENT: Style = AnsiColor::Cyan.on_default();
 pub(crate) const SERVER: Style = AnsiColor::Magenta.on_default();
 
-/// The help's own colours.
+/// The help's own colors.
 pub(crate) const HELP: Styles = Styles::styled()
     .header(STRONG)
     .usage(STRONG)

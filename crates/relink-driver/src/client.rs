@@ -337,10 +337,10 @@ impl Client {
         self.shared.lock().session().surface().shown()
     }
 
-    /// The colour of the indicator.
+    /// The color of the indicator.
     #[must_use]
-    pub fn colour(&self) -> Indicator {
-        self.shared.lock().session().surface().colour()
+    pub fn indicator(&self) -> Indicator {
+        self.shared.lock().session().surface().indicator()
     }
 
     /// The members of a channel that was subscribed to with presence, as far as is known.

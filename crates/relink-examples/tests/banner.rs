@@ -32,7 +32,7 @@ impl Link {
     }
 
     fn tell(&mut self, event: &Event) {
-        self.screen.apply(event, self.surface.colour(), self.now);
+        self.screen.apply(event, self.surface.indicator(), self.now);
         self.has_shown_banner |= self.screen.drawn().banner;
     }
 
@@ -209,5 +209,5 @@ fn the_log_has_the_newest_on_top_and_no_tricks() {
     link.screen.said("hello 2");
     let lines = link.picture().lines;
     assert_eq!(lines[2..5], ["→ hello 2 (waits for the connection)", "← hello[2J 1", "→ hello 1"]);
-    assert_eq!(Indicator::Neutral, link.screen.drawn().colour);
+    assert_eq!(Indicator::Neutral, link.screen.drawn().color);
 }

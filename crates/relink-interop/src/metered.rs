@@ -155,7 +155,7 @@ impl Case {
         while let Some(line) = self.server.poll(Deadline::within(Duration::ZERO)) {
             let event: Value = serde_json::from_str(&line)?;
             if event["connection"].as_u64().is_some_and(|number| number > 1) {
-                return Err(format!("it dialled again: {line}").into());
+                return Err(format!("it dialed again: {line}").into());
             }
         }
         Ok(())

@@ -188,9 +188,9 @@ impl ConnectionState {
         }
     }
 
-    /// The colour of the page's indicator.
+    /// The color of the page's indicator.
     #[must_use]
-    pub const fn colour(self) -> Indicator {
+    pub const fn indicator(self) -> Indicator {
         match self {
             Self::Open => Indicator::Good,
             Self::Closed | Self::Error => Indicator::Bad,

@@ -75,8 +75,8 @@ static CLOSE_CODES: [CloseRule; 8] = [
     ),
 ];
 
-/// The configuration by the document. A going-away hint is reported but not honoured, as in the
-/// SDK; opt in with `config.link.retry_after.honour`. `send` is refused while the link is down;
+/// The configuration by the document. A going-away hint is reported but not honored, as in the
+/// SDK; opt in with `config.link.retry_after.honor`. `send` is refused while the link is down;
 /// `config.outbox.while_down` queues.
 #[must_use]
 pub fn config() -> SessionConfig {
@@ -98,7 +98,7 @@ pub fn config() -> SessionConfig {
         .with_handshake(Handshake::default().with_welcome(Some(Duration::from_secs(10))))
         .with_attempt_timeout(Some(Duration::from_secs(10)))
         .with_close_policy(ClosePolicy::new(&CLOSE_CODES, &HTTP_STATUSES))
-        .with_retry_after(link.retry_after.with_honour(false));
+        .with_retry_after(link.retry_after.with_honor(false));
     SessionConfig::default()
         .with_link(link)
         .with_outbox(OutboxConfig::default().with_while_down(OfflineSend::Refuse))

@@ -361,8 +361,8 @@ fn handshake() -> impl Strategy<Value = Handshake> {
 }
 
 fn retry_after() -> impl Strategy<Value = RetryAfter> {
-    (any::<bool>(), positive(600_000), 0..=1_000_u32).prop_map(|(honour, max, spread_pct)| {
-        RetryAfter::default().with_honour(honour).with_max(max).with_spread_pct(spread_pct)
+    (any::<bool>(), positive(600_000), 0..=1_000_u32).prop_map(|(honor, max, spread_pct)| {
+        RetryAfter::default().with_honor(honor).with_max(max).with_spread_pct(spread_pct)
     })
 }
 

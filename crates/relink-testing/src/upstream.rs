@@ -100,8 +100,8 @@ impl Upstream {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let dial = move || -> Dialled {
-            let dialled = dial();
-            Box::pin(async move { Ok(Box::new(dialled.await?) as Io) })
+            let dialed = dial();
+            Box::pin(async move { Ok(Box::new(dialed.await?) as Io) })
         };
         Self { subprotocol: None, is_only: false, dial: Arc::new(dial) }
     }

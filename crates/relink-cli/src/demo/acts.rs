@@ -90,7 +90,7 @@ async fn breaks(stage: &mut Stage) -> Result<(), Broken> {
     promise(stage.server.kill_all() == 1, || "the server should have one connection to reset")?;
     let lost = stage.lost().await?;
     let cut = matches!(lost.reason, Reason::Failed(Failure::Reset | Failure::Eof));
-    promise(cut && lost.retry_in <= FIRST, || "a cut connection should be dialled again soon")?;
+    promise(cut && lost.retry_in <= FIRST, || "a cut connection should be dialed again soon")?;
     stage.why(&format!(
         "The first retry comes soon, at a moment left to chance: you hardly notice, and ten thousand clients that \
          lost the same server do not return in the same instant. (Here within {}; real default: within 1 s.)",
@@ -120,7 +120,7 @@ async fn is_deployed(stage: &mut Stage) -> Result<(), Broken> {
     stage.server.close_all(1001, "deploy; retry-after=1500ms");
     let hint = stage.going_away().await?;
     let lost = stage.lost().await?;
-    promise(hint == DEPLOY && lost.retry_in >= DEPLOY, || "the server's hint should be honoured")?;
+    promise(hint == DEPLOY && lost.retry_in >= DEPLOY, || "the server's hint should be honored")?;
     stage.why(
         "1001 means that the server goes away, not that anything is wrong. It knows best when it will be back, so \
          its hint counts (real default: up to 5 min), with up to a fifth more, by chance, to spread the crowd.",
@@ -198,5 +198,5 @@ async fn is_kicked(stage: &mut Stage) -> Result<(), Broken> {
     stage.client_stops(&format!("stops for good: {end}"))?;
     stage.client_says(&format!("tells you what to do: “{}”", end.advice()))?;
     stage.why("A person decided this. Coming back would be a fight, so relink does not.")?;
-    promise(stage.client.stats().dials == dials, || "nothing should be dialled after a kick")
+    promise(stage.client.stats().dials == dials, || "nothing should be dialed after a kick")
 }

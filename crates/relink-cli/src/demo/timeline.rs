@@ -88,9 +88,9 @@ impl Timeline {
 
     /// Prints an event.
     pub(crate) fn say(&mut self, who: Who, style: Style, text: &str) -> io::Result<()> {
-        let (name, colour) = who.name();
+        let (name, color) = who.name();
         let seconds = paint(FAINT, format!("{:>6.1}", self.elapsed().as_secs_f64()));
-        let label = format!("{seconds}  {}   ", paint(colour, name));
+        let label = format!("{seconds}  {}   ", paint(color, name));
         self.wrapped(&label, MARGIN, style, text)
     }
 
@@ -129,7 +129,7 @@ impl Timeline {
     }
 
     fn clear_clock(&mut self) -> io::Result<()> {
-        // Spaces, not a control sequence, which would be removed together with the colours.
+        // Spaces, not a control sequence, which would be removed together with the colors.
         if self.has_clock { write!(self.out, "\r{:6}\r", "") } else { Ok(()) }
     }
 }

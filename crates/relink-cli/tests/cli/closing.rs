@@ -74,7 +74,7 @@ fn giving_up_ends_with_4_and_says_which_limit() {
 }
 
 #[test]
-fn a_mistake_ends_with_2_before_anything_is_dialled() {
+fn a_mistake_ends_with_2_before_anything_is_dialed() {
     let server = server(Script::echo());
     let url = &server.url();
     for (args, word) in [

@@ -205,7 +205,7 @@ fn tokens_that_cannot_be_fetched_are_told() {
     assert_eq!(shape(told), json!({ "event": "token_error", "consecutive_failures": 3 }));
     assert_eq!(relink.event("closed")["reason"], "attempts_exhausted");
     assert_eq!(relink.end().status, Some(4));
-    assert_eq!(server.connections(), 0, "without a token nothing is dialled");
+    assert_eq!(server.connections(), 0, "without a token nothing is dialed");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn it_fits_a_narrow_terminal() {
     {
         for line in page(&args).lines() {
             assert!(line.chars().count() <= 80, "{line}");
-            assert!(!line.contains('\x1b'), "colours have no place in a pipe: {line:?}");
+            assert!(!line.contains('\x1b'), "colors have no place in a pipe: {line:?}");
         }
     }
 }

@@ -41,13 +41,13 @@ pub fn draw(screen: &Screen, now: Instant, frame: &mut Frame<'_>) {
 }
 
 fn status(screen: &Screen) -> Line<'static> {
-    let colour = match screen.colour {
+    let color = match screen.color {
         Indicator::Good => Color::Green,
         Indicator::Neutral => Color::Yellow,
         Indicator::Bad => Color::Red,
     };
     Line::from(vec![
-        Span::styled("● ", Style::new().fg(colour)),
+        Span::styled("● ", Style::new().fg(color)),
         Span::styled(screen.status.name(), Style::new().add_modifier(Modifier::BOLD)),
         Span::raw(format!("  {}", screen.address)),
     ])

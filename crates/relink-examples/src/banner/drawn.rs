@@ -14,8 +14,8 @@ use serde::Serialize;
 pub struct Drawn {
     /// The name of the status.
     pub status: &'static str,
-    /// The colour of the indicator.
-    pub colour: Indicator,
+    /// The color of the indicator.
+    pub color: Indicator,
     /// Whether the banner was there.
     pub banner: bool,
     /// Whether *retry now* was offered.

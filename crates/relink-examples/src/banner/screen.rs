@@ -16,7 +16,7 @@ const MAX_LINES: usize = 200;
 pub struct Screen {
     pub(super) address: String,
     pub(super) status: Status,
-    pub(super) colour: Indicator,
+    pub(super) color: Indicator,
     pub(super) banner: bool,
     pub(super) stuck: bool,
     /// When the next attempt starts; `None` while one is under way.
@@ -34,7 +34,7 @@ impl Screen {
         Self {
             address: address.into(),
             status: Status::Idle,
-            colour: Indicator::Bad,
+            color: Indicator::Bad,
             banner: false,
             stuck: false,
             next_attempt: None,
@@ -44,10 +44,10 @@ impl Screen {
         }
     }
 
-    /// Something happened on the link, which has this colour now.
+    /// Something happened on the link, which has this color now.
     #[expect(clippy::wildcard_enum_match_arm, reason = "what is not shown needs no name")]
-    pub fn apply(&mut self, event: &Event, colour: Indicator, now: Instant) {
-        self.colour = colour;
+    pub fn apply(&mut self, event: &Event, color: Indicator, now: Instant) {
+        self.color = color;
         match event {
             Event::StatusChange(StatusChange::Status(status)) => self.status = *status,
             Event::StatusChange(StatusChange::Banner(on)) => self.banner = *on,
@@ -114,7 +114,7 @@ impl Screen {
     pub fn drawn(&self) -> Drawn {
         Drawn {
             status: self.status.name(),
-            colour: self.colour,
+            color: self.color,
             banner: self.banner,
             stuck: self.stuck,
             ended: self.ended.map(ClosedReason::name),

@@ -110,7 +110,7 @@ impl App {
             self.draw()?;
             tokio::select! {
                 event = events.recv(), if !is_over => match event {
-                    Some(event) => self.screen.apply(&event, self.client.colour(), self.clock.now()),
+                    Some(event) => self.screen.apply(&event, self.client.indicator(), self.clock.now()),
                     None => is_over = true,
                 },
                 key = keys.recv() => match key {

@@ -89,7 +89,7 @@ fn m15_m16_m17_a_person_sees_no_flicker_then_a_banner_then_retries_and_is_told_t
     assert!(end.contains("ask them before coming back"), "{end}");
     assert!(terminal.has_dot(RED));
     let last = drawn(&log).pop().expect("something was drawn");
-    assert_eq!((&last["colour"], &last["ended"]), (&"bad".into(), &"admin_disconnect".into()));
+    assert_eq!((&last["color"], &last["ended"]), (&"bad".into(), &"admin_disconnect".into()));
     terminal.press("q");
     let after = terminal.wait_for("exit status 0");
     assert!(after.contains("3 messages sent, 3 received"), "{after}");

@@ -40,11 +40,11 @@ impl Tmux {
         panic!("no {words:?} on the screen:\n{}", self.capture(&[]));
     }
 
-    /// Whether the indicator has this colour, by its number among the eight of a terminal.
-    pub(crate) fn has_dot(&self, colour: u8) -> bool {
+    /// Whether the indicator has this color, by its number among the eight of a terminal.
+    pub(crate) fn has_dot(&self, color: u8) -> bool {
         let screen = self.capture(&["-e"]);
         let before = screen.split('●').next().unwrap_or_default();
-        before.ends_with(&format!("[38;5;{colour}m")) || before.ends_with(&format!("[3{colour}m"))
+        before.ends_with(&format!("[38;5;{color}m")) || before.ends_with(&format!("[3{color}m"))
     }
 
     fn capture(&self, flags: &[&str]) -> String {
@@ -64,7 +64,7 @@ impl Tmux {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("tmux");
-        // tmux passes these on to the command, so that colours and letters do not depend on the
+        // tmux passes these on to the command, so that colors and letters do not depend on the
         // environment of the test.
         command.env("LC_ALL", "C.UTF-8").env_remove("TMUX").env_remove("NO_COLOR");
         command.args(["-u", "-L", &self.socket]).args(arguments);

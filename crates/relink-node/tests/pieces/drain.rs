@@ -111,7 +111,7 @@ fn w12_a_few_connections_are_back_almost_at_once() {
 }
 
 #[test]
-fn m12_no_hint_is_longer_than_a_client_honours() {
+fn m12_no_hint_is_longer_than_a_client_honors() {
     let client = RetryAfter::default();
     let config = DrainConfig::default();
     assert_eq!((config.max, config.spread_pct), (client.max, client.spread_pct));

@@ -120,7 +120,7 @@ const NEXT: usize = 28;
 const INTRO: &str = "\
 What each input does to what a node keeps of its clients, state by state.
 
-Generated from the code by `just diagram`; `cargo test` compares. A change of behaviour is a change of this file.
+Generated from the code by `just diagram`; `cargo test` compares. A change of behavior is a change of this file.
 
   input          `client:` is a frame, `application:` and `store:` are answers to what was asked before, `news:` is
                  what the store tells by itself; an input that cannot come in a state is left out

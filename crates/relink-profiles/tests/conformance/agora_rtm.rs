@@ -137,7 +137,7 @@ fn a04_no_reply_in_6_s_is_a_timeout_wherever_the_time_went() {
         assert_eq!(sim.word(), "CONNECTING", "not before 6 s");
         sim.changes();
         sim.advance(millis(1));
-        assert_eq!(sim.changes(), [timed_out], "after {slow_dial:?} of dialling");
+        assert_eq!(sim.changes(), [timed_out], "after {slow_dial:?} of dialing");
     }
 }
 
@@ -148,7 +148,7 @@ fn a05_a_recovery_within_4_s_shows_no_change_at_all() {
     sim.changes();
     let lost = sim.outage();
     sim.advance(millis(700));
-    assert_eq!(sim.dialled_after(lost), [secs(0)], "it tries in silence");
+    assert_eq!(sim.dialed_after(lost), [secs(0)], "it tries in silence");
     sim.up();
     assert!(sim.now() - lost < secs(4), "{:?}", sim.now() - lost);
     sim.advance(secs(9));
@@ -173,10 +173,10 @@ fn a06_reconnecting_goes_on_without_limit_until_success_or_logout() {
     sim.stable();
     let lost = sim.outage();
     let delays = drawn(config().link.backoff, 6);
-    while sim.dialled_after(lost).len() < 6 {
+    while sim.dialed_after(lost).len() < 6 {
         sim.next_dial();
     }
-    assert_eq!(sim.dialled_after(lost), summed(&delays), "the delays of the seed");
+    assert_eq!(sim.dialed_after(lost), summed(&delays), "the delays of the seed");
     sim.advance(secs(7 * 86_400));
     assert_eq!(sim.word(), "RECONNECTING", "after a week");
     sim.changes();

@@ -186,10 +186,10 @@ fn redials(backoff: Backoff, count: usize) -> Vec<Duration> {
     let mut sim = ProfileSim::with(&PROFILE, config);
     sim.stable();
     let lost = sim.outage();
-    while sim.dialled_after(lost).len() < count {
+    while sim.dialed_after(lost).len() < count {
         sim.next_dial();
     }
-    sim.dialled_after(lost)
+    sim.dialed_after(lost)
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn d06_so_many_attempts_then_error_and_no_further_one() {
     sim.stable();
     let lost = sim.outage();
     sim.advance(secs(86_400));
-    assert_eq!(sim.dialled_after(lost), summed(&[0, 2, 4, 6, 8].map(secs)), "five");
+    assert_eq!(sim.dialed_after(lost), summed(&[0, 2, 4, 6, 8].map(secs)), "five");
     assert_eq!(sim.word(), "ERROR");
     assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GiveUpReason::Attempts)));
     assert_eq!(sim.deadline(), None);
@@ -287,8 +287,8 @@ fn d08_updates_wait_while_the_link_is_lost_and_go_out_in_order() {
 }
 
 #[test]
-fn d09_a_colour_for_each_state_and_every_change_is_told() {
-    for (state, colour) in [
+fn d09_a_color_for_each_state_and_every_change_is_told() {
+    for (state, color) in [
         (ConnectionState::Open, Indicator::Good),
         (ConnectionState::Closed, Indicator::Bad),
         (ConnectionState::Error, Indicator::Bad),
@@ -298,13 +298,16 @@ fn d09_a_colour_for_each_state_and_every_change_is_told() {
         (ConnectionState::Authenticating, Indicator::Neutral),
         (ConnectionState::Reconnecting, Indicator::Neutral),
     ] {
-        assert_eq!(state.colour(), colour, "{}", state.name());
+        assert_eq!(state.indicator(), color, "{}", state.name());
     }
     // The state can be read at any time, the indicator agrees with it, and each change begins in
     // the state where the one before ended.
     let mut sim = ProfileSim::new(&PROFILE);
     let agrees = |sim: &ProfileSim| {
-        assert_eq!(sim.machine().surface().colour(), ConnectionState::of(sim.state()).colour());
+        assert_eq!(
+            sim.machine().surface().indicator(),
+            ConnectionState::of(sim.state()).indicator()
+        );
     };
     agrees(&sim);
     sim.open();

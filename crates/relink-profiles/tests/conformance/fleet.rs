@@ -25,10 +25,10 @@ fn w23_a_fleet_that_lost_its_server_does_not_come_back_at_the_same_moment() {
             sim.stable();
             let lost = sim.outage();
             // By the fifth attempt, jitter has spread the fleet whatever the moment of the loss.
-            while sim.dialled_after(lost).len() < 5 {
+            while sim.dialed_after(lost).len() < 5 {
                 sim.next_dial();
             }
-            let fifth = sim.dialled_after(lost)[4];
+            let fifth = sim.dialed_after(lost)[4];
             *by_tenth.entry(fifth.as_millis() / 100).or_default() += 1;
         }
         let fullest = by_tenth.values().max().unwrap();

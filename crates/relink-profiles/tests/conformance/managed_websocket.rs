@@ -76,7 +76,7 @@ fn w02_doubled_up_to_the_cap_and_up_to_30_percent_on_top() {
     sim.stable();
     let lost = sim.outage();
     sim.advance(secs(3_600));
-    assert_eq!(sim.dialled_after(lost), summed(&drawn(backoff, 10)), "the delays of the seed");
+    assert_eq!(sim.dialed_after(lost), summed(&drawn(backoff, 10)), "the delays of the seed");
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn w08_attempts_used_up_are_failed() {
     sim.stable();
     let lost = sim.outage();
     sim.advance(secs(3_600));
-    assert_eq!(sim.dialled_after(lost).len(), 10);
+    assert_eq!(sim.dialed_after(lost).len(), 10);
     assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GiveUpReason::Attempts)));
     assert_eq!(sim.changes().last().unwrap(), "RECONNECTING → FAILED");
 }
@@ -310,13 +310,13 @@ fn w18_many_failures_within_a_window_stop_it_until_the_user_acts() {
     sim.stable();
     let lost = sim.outage();
     sim.advance(secs(86_400));
-    assert_eq!(sim.dialled_after(lost).len(), 5);
+    assert_eq!(sim.dialed_after(lost).len(), 5);
     assert_eq!(sim.state(), State::Closed(ClosedReason::GaveUp(GiveUpReason::CircuitOpen)));
     assert_eq!(sim.word(), "FAILED");
     sim.peer().on_dial(OnDial::Accept);
     sim.hint(Hint::Online);
     sim.advance(secs(3_600));
-    assert_eq!(sim.dialled_after(lost).len(), 5, "a hint is not the user");
+    assert_eq!(sim.dialed_after(lost).len(), 5, "a hint is not the user");
     sim.retry_now();
     assert_eq!(sim.word(), "CONNECTED");
 }

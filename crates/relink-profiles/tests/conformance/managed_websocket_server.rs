@@ -211,7 +211,7 @@ fn w20_the_client_limits_its_own_attempts() {
     sim.up();
     let lost = sim.outage();
     sim.advance(secs(100));
-    let dials = sim.dialled_after(lost).len();
+    let dials = sim.dialed_after(lost).len();
     assert!((11..=13).contains(&dials), "two of the burst, then one in 10 s: {dials}");
 }
 

@@ -49,11 +49,11 @@ fn m01_from_half_a_second_doubled_to_30_s_give_or_take_a_fifth() {
     let mut sim = ProfileSim::new(&PROFILE);
     sim.stable();
     let lost = sim.outage();
-    while sim.dialled_after(lost).len() < 12 {
+    while sim.dialed_after(lost).len() < 12 {
         sim.next_dial();
     }
     let delays = drawn(backoff, 12);
-    assert_eq!(sim.dialled_after(lost), summed(&delays), "the delays of the seed");
+    assert_eq!(sim.dialed_after(lost), summed(&delays), "the delays of the seed");
     assert_eq!(sim.delays()[..12], delays[..]);
 }
 
@@ -313,7 +313,7 @@ fn m11_a_hundred_attempts_or_no_limit_and_the_end_is_visible() {
     sim.stable();
     let lost = sim.outage();
     sim.advance(secs(86_400));
-    assert_eq!(sim.dialled_after(lost).len(), 100);
+    assert_eq!(sim.dialed_after(lost).len(), 100);
     let reason = ClosedReason::GaveUp(GiveUpReason::Attempts);
     assert_eq!(sim.events().last(), Some(&Event::Closed { reason }));
     assert_eq!(sim.word(), "closed");
@@ -324,12 +324,12 @@ fn m11_a_hundred_attempts_or_no_limit_and_the_end_is_visible() {
     sim.stable();
     let lost = sim.outage();
     sim.advance(secs(86_400));
-    assert!(sim.dialled_after(lost).len() > 2_800, "every 18 to 30 s");
+    assert!(sim.dialed_after(lost).len() > 2_800, "every 18 to 30 s");
     assert_eq!(sim.word(), "reconnecting");
 }
 
 #[test]
-fn m12_going_away_is_told_before_the_close_and_honoured_only_if_asked_for() {
+fn m12_going_away_is_told_before_the_close_and_honored_only_if_asked_for() {
     let hint = r#"{"type":"going_away","retryAfterMs":3000}"#;
     let normal = drawn(config().link.backoff, 1)[0];
     let mut sim = ProfileSim::new(&PROFILE);
@@ -343,7 +343,7 @@ fn m12_going_away_is_told_before_the_close_and_honoured_only_if_asked_for() {
     let waits: Vec<_> = (0..200)
         .map(|seed| {
             let mut config = config();
-            config.link.retry_after.honour = true;
+            config.link.retry_after.honor = true;
             let mut sim = ProfileSim::seeded(&PROFILE, config, seed);
             sim.stable();
             sim.peer().send(hint);

@@ -15,7 +15,7 @@ fn s01_a_table_of_delays() {
     sim.stable();
     let lost = sim.outage();
     sim.advance(secs(31));
-    assert_eq!(sim.dialled_after(lost), summed(&[1, 2, 4, 8, 16].map(secs)));
+    assert_eq!(sim.dialed_after(lost), summed(&[1, 2, 4, 8, 16].map(secs)));
     assert_eq!(sim.delays(), [1, 2, 4, 8, 16].map(secs));
 }
 
@@ -25,7 +25,7 @@ fn s02_five_attempts_then_it_stops_and_tells_the_person() {
     sim.stable();
     let lost = sim.outage();
     sim.advance(secs(86_400));
-    assert_eq!(sim.dialled_after(lost).len(), 5);
+    assert_eq!(sim.dialed_after(lost).len(), 5);
     let reason = ClosedReason::GaveUp(GiveUpReason::Attempts);
     assert_eq!(sim.events().last(), Some(&Event::Closed { reason }));
     assert!(reason.advice().contains("check the network"), "what a person can do");
@@ -46,7 +46,7 @@ fn s03_the_counter_starts_again_after_a_success() {
     sim.advance(secs(1));
     let lost = sim.outage();
     sim.next_dial();
-    assert_eq!(sim.dialled_after(lost), [secs(1)]);
+    assert_eq!(sim.dialed_after(lost), [secs(1)]);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn s04_it_keeps_trying_or_disconnects_while_there_is_no_internet() {
     let lost = sim.outage();
     sim.hint(Hint::Offline);
     sim.advance(secs(3));
-    assert_eq!(sim.dialled_after(lost), summed(&[1, 2].map(secs)));
+    assert_eq!(sim.dialed_after(lost), summed(&[1, 2].map(secs)));
 
     // True: it lets go at once.
     let mut sim = ProfileSim::with(&PROFILE, config_with(true));
@@ -76,7 +76,7 @@ fn s04_it_keeps_trying_or_disconnects_while_there_is_no_internet() {
     sim.expect(["drop", "lost (1006): the network may be gone; next attempt in 1s"]);
     assert_eq!(sim.state(), State::Reconnecting(Phase::Waiting));
     sim.up();
-    assert_eq!(sim.dialled_after(lost), [secs(1)]);
+    assert_eq!(sim.dialed_after(lost), [secs(1)]);
 }
 
 #[test]

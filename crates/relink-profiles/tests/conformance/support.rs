@@ -80,7 +80,7 @@ impl ProfileSim {
     }
 
     /// When the link dialed, counted from `since`.
-    pub(crate) fn dialled_after(&self, since: Instant) -> Vec<Duration> {
+    pub(crate) fn dialed_after(&self, since: Instant) -> Vec<Duration> {
         let later = self.sim.dials().iter().filter(|dial| dial.at >= since);
         later.map(|dial| dial.at - since).collect()
     }

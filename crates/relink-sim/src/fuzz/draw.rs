@@ -205,7 +205,7 @@ pub(super) fn link_config(bytes: Bytes<'_, '_>) -> Result<LinkConfig> {
     }
     if is_drawn(7) {
         config.retry_after = RetryAfter::default()
-            .with_honour(bytes.arbitrary()?)
+            .with_honor(bytes.arbitrary()?)
             .with_max(duration(bytes)?)
             .with_spread_pct(number(bytes)?);
     }

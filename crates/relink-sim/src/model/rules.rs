@@ -184,7 +184,7 @@ impl Model {
                 self.redirects = if redirected { self.redirects.saturating_add(1) } else { 0 };
                 ensure(self.redirects <= self.config.max_redirects, "redirects are bounded", what)?;
                 ensure(self.is_its_turn(endpoint, now), "each endpoint has its turn", what)?;
-                self.dialled(now, redirected)
+                self.dialed(now, redirected)
             }
             Action::Drop { id } => {
                 self.live = None;
@@ -325,7 +325,7 @@ impl Model {
         } else {
             self.told_to_wait.filter(|until| *until >= now).map(|until| until - now)
         };
-        let told = told.filter(|_| is_attempt && retry_after.honour);
+        let told = told.filter(|_| is_attempt && retry_after.honor);
         told.map_or(Duration::ZERO, |told| told.clamp(self.config.backoff.floor, retry_after.max))
     }
 
@@ -352,7 +352,7 @@ impl Model {
 
     /// Beside all delays there is the rate limit: a burst of dials, one more for the user, then one
     /// per refill.
-    fn dialled(&mut self, now: Instant, redirected: bool) -> Checked {
+    fn dialed(&mut self, now: Instant, redirected: bool) -> Checked {
         let rate = self.config.budget.rate;
         self.dials.push_back(now);
         let is_asked_for = std::mem::take(&mut self.asked_for);

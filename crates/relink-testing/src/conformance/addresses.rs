@@ -276,8 +276,8 @@ pub async fn a_close_lets_go_of_the_address_fetch<Rt: Runtime>(rt: Rt) {
     assert_eq!((under_way.load(Ordering::SeqCst), server.connections()), (0, 0));
 }
 
-/// Without a provider the configured address is dialled.
-pub async fn without_an_address_provider_the_endpoint_is_dialled<Rt: Runtime>(rt: Rt) {
+/// Without a provider the configured address is dialed.
+pub async fn without_an_address_provider_the_endpoint_is_dialed<Rt: Runtime>(rt: Rt) {
     let (server, link) = start(rt, Script::echo());
     link.send("hello").await;
     saw_text(&server, "hello").await;

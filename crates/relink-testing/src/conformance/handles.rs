@@ -195,7 +195,7 @@ pub async fn i01_there_is_never_more_than_one_socket<Rt: Runtime>(rt: Rt) {
     assert_eq!(link.rt.most_sockets(), 1);
 }
 
-/// State, colour and statistics agree with the events.
+/// State, color and statistics agree with the events.
 pub async fn d09_state_and_statistics_can_be_read_at_any_time<Rt: Runtime>(rt: Rt) {
     let script = Script::new()
         .connection(Connection::refuse(500))
@@ -205,18 +205,18 @@ pub async fn d09_state_and_statistics_can_be_read_at_any_time<Rt: Runtime>(rt: R
     assert!(!link.client.state().is_usable());
     link.connected().await;
     assert_eq!((link.client.state(), link.client.shown()), (State::Connected, Status::Connected));
-    assert_eq!(link.client.colour(), Indicator::Good);
+    assert_eq!(link.client.indicator(), Indicator::Good);
     link.send("12345").await;
     link.disconnected().await;
     link.rt.until("the wait", || link.client.state() == State::Reconnecting(Phase::Waiting)).await;
     assert_eq!(
-        (link.client.shown(), link.client.colour()),
+        (link.client.shown(), link.client.indicator()),
         (Status::Reconnecting, Indicator::Neutral)
     );
     link.client.retry_now();
     link.connected().await;
     link.rt.soon(link.client.close()).await;
-    assert_eq!(link.client.colour(), Indicator::Bad);
+    assert_eq!(link.client.indicator(), Indicator::Bad);
     let stats = link.client.stats();
     assert_eq!(
         (stats.dials, stats.failed_attempts, stats.connects, stats.disconnects),

@@ -234,7 +234,7 @@ pub async fn i30_a_failed_first_attempt_can_be_the_end<Rt: Runtime>(rt: Rt) {
 }
 
 /// Several endpoints: the next one has its turn when an attempt fails, with the same headers.
-pub async fn the_second_endpoint_is_dialled_when_the_first_refuses<Rt: Runtime>(rt: Rt) {
+pub async fn the_second_endpoint_is_dialed_when_the_first_refuses<Rt: Runtime>(rt: Rt) {
     let (server, port) = NoListener::new();
     let mut link = spawn(rt, &port.url(), |builder| {
         builder

@@ -24,7 +24,7 @@ use crate::{AfterLast, Connection, EventKind, Script};
 
 /// A silent peer is found within interval + timeout, and dialed again at once, without waiting for
 /// its answer to a close frame.
-pub async fn w22_a_half_open_link_is_found_in_time_and_dialled_again_at_once<Rt: Runtime>(rt: Rt) {
+pub async fn w22_a_half_open_link_is_found_in_time_and_dialed_again_at_once<Rt: Runtime>(rt: Rt) {
     let script = Script::new().connection(Connection::new().silent()).then(AfterLast::Echo);
     let config = quick_link(|link| {
         link.with_heartbeat(beats(150)).with_stable_after(ms(20)).with_close_timeout(secs(60))

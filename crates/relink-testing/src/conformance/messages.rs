@@ -168,8 +168,8 @@ pub async fn send_waits_for_room_and_is_cancel_safe<Rt: Runtime>(rt: Rt) {
     link.attempt_failed().await;
     link.send("first").await;
     {
-        let mut cancelled = pin!(link.client.send("cancelled"));
-        let polled = cancelled.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let mut canceled = pin!(link.client.send("canceled"));
+        let polled = canceled.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_pending());
     }
     let client = link.client.clone();
@@ -289,9 +289,9 @@ pub async fn a_close_frame_is_heeded_although_a_write_fails_first<Rt: Runtime>(r
     assert_eq!(link.closed().await.code(), Some(CloseCode::ADMIN_DISCONNECT));
 }
 
-/// An application that looks at no event for long finds one `Sent` for neighbours, not one each:
+/// An application that looks at no event for long finds one `Sent` for neighbors, not one each:
 /// they wait in memory.
-pub async fn receipts_of_neighbours_wait_together<Rt: Runtime>(rt: Rt) {
+pub async fn receipts_of_neighbors_wait_together<Rt: Runtime>(rt: Rt) {
     // It reads, and sends nothing in between.
     let (server, mut link) = start(rt, Connection::new().wait(secs(60)));
     link.connected().await;

@@ -100,7 +100,7 @@ macro_rules! driver_conformance {
                 a_fetched_user_name_follows_redirects_within_its_origin
                 a_redirect_needs_no_other_address
                 a_close_lets_go_of_the_address_fetch
-                without_an_address_provider_the_endpoint_is_dialled
+                without_an_address_provider_the_endpoint_is_dialed
             }
             close_codes {
                 code_1000_is_the_end
@@ -213,7 +213,7 @@ macro_rules! driver_conformance {
                 garbage_is_retried_after_30_s
                 i15_a_cut_handshake_is_one_failed_attempt
                 i30_a_failed_first_attempt_can_be_the_end
-                the_second_endpoint_is_dialled_when_the_first_refuses
+                the_second_endpoint_is_dialed_when_the_first_refuses
                 the_second_endpoint_is_dialed_when_the_first_closes_at_once
                 the_end_names_the_answer_of_each_endpoint
                 an_encrypted_link_takes_no_endpoint_in_the_clear
@@ -224,7 +224,7 @@ macro_rules! driver_conformance {
                 what_cannot_be_built_says_why
             }
             liveness {
-                w22_a_half_open_link_is_found_in_time_and_dialled_again_at_once
+                w22_a_half_open_link_is_found_in_time_and_dialed_again_at_once
                 i13_a_peer_that_is_believed_dead_is_told_4000
                 i13_a_lost_heartbeat_does_not_pass_through_the_table
                 pings_are_answered_and_timed
@@ -255,7 +255,7 @@ macro_rules! driver_conformance {
                 send_that_waits_is_told_of_the_end
                 a_message_above_the_limit_is_answered_with_1009
                 a_close_frame_is_heeded_although_a_write_fails_first
-                receipts_of_neighbours_wait_together
+                receipts_of_neighbors_wait_together
                 an_inbox_has_room_for_one
             }
             origins {

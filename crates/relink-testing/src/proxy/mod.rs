@@ -70,7 +70,7 @@ pub struct Proxy {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProxyStats {
-    /// How many clients have dialled and were accepted by the system, whatever became of them.
+    /// How many clients have dialed and were accepted by the system, whatever became of them.
     pub dials: usize,
     /// The connections that are there now, by their numbers.
     pub live: Vec<usize>,

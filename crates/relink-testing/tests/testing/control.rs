@@ -155,7 +155,7 @@ async fn a_taken_port_is_an_error() {
 }
 
 #[tokio::test]
-async fn the_url_of_a_server_on_every_address_can_be_dialled() {
+async fn the_url_of_a_server_on_every_address_can_be_dialed() {
     let server = Server::bind("0.0.0.0:0".parse().unwrap(), Script::echo()).await.unwrap();
     assert_eq!(server.url(), format!("ws://127.0.0.1:{}/", server.addr().port()));
     connect(&server).await;

@@ -247,7 +247,7 @@ async fn a_reset_after_so_many_bytes_lets_none_pass_behind_them() {
 }
 
 #[tokio::test]
-async fn dialling_can_be_reset_or_refused_and_the_port_stays() {
+async fn dialing_can_be_reset_or_refused_and_the_port_stays() {
     let setup = Setup::new().await;
     let addr = setup.proxy.addr();
     setup.proxy.set_dials(Dials::Reset);

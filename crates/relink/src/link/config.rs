@@ -87,7 +87,7 @@ config! {
     /// going-away hint.
     pub struct RetryAfter at "retry_after." {
         /// Whether it delays the next attempt at all; it is reported in any case.
-        pub honour / with_honour: bool = true;
+        pub honor / with_honor: bool = true;
         /// The longest delay that a server can ask for; a longer one is cut to this. Not below the
         /// backoff's floor.
         pub max / with_max: Duration = mins(5), in MILLISECOND..=YEAR;

@@ -181,7 +181,7 @@ impl<R: Rng> Link<R> {
     /// The delay that the server asked for, within the configured bounds.
     fn requested_delay(&self) -> Option<Duration> {
         let config = self.config.retry_after;
-        let told = self.told_to_wait.filter(|_| config.honour);
+        let told = self.told_to_wait.filter(|_| config.honor);
         // A hint whose time has passed no longer counts; one that asked for no wait at all still
         // does.
         let told = told.filter(|until| *until >= self.now).map(|until| until - self.now);

@@ -26,10 +26,10 @@ config! {
     }
 }
 
-/// A three-colour indicator.
+/// A three-color indicator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[expect(clippy::exhaustive_enums, reason = "three colours")]
+#[expect(clippy::exhaustive_enums, reason = "three colors")]
 pub enum Indicator {
     /// Connected.
     Good,
@@ -124,9 +124,9 @@ impl StatusView {
         self.shown
     }
 
-    /// The colour of the indicator.
+    /// The color of the indicator.
     #[must_use]
-    pub const fn colour(&self) -> Indicator {
+    pub const fn indicator(&self) -> Indicator {
         match self.shown {
             Status::Connected => Indicator::Good,
             Status::Connecting | Status::Reconnecting | Status::Closing => Indicator::Neutral,

@@ -217,7 +217,7 @@ impl Budget {
 
     /// A dial starts. One that the user asked for, and a redirect, count even if the rate is used
     /// up.
-    pub fn dialled(&mut self, now: Instant) {
+    pub fn dialed(&mut self, now: Instant) {
         self.dials.borrow(self.config.rate, now);
     }
 }

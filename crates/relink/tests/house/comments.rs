@@ -1,4 +1,5 @@
-//! Comments fit in the width of the code, and name no requirements by number.
+//! Comments fit in the width of the code and name no requirements by number; words are spelled as
+//! in America.
 
 use crate::source::everything;
 
@@ -28,6 +29,17 @@ fn each_comment_is_wrapped_at_a_hundred_characters() {
         }
     }
     assert!(long.is_empty(), "{long:#?}");
+}
+
+/// One spelling, so that a name can be guessed.
+#[test]
+fn words_are_spelled_as_in_america() {
+    let british = ["colour", "honour", "behaviour", "neighbour", "dialled", "dialling", "labelled"];
+    for (file, text) in everything() {
+        let lower = text.to_lowercase();
+        let found: Vec<_> = british.into_iter().filter(|word| lower.contains(word)).collect();
+        assert!(found.is_empty(), "{file}: {found:?}");
+    }
 }
 
 /// A requirement's number in parentheses, alone or first of several: (D5), (I07, W10).

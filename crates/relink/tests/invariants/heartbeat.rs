@@ -43,7 +43,7 @@ fn i09_a_late_pong_of_the_old_transport_has_no_effect() {
     let old = sim.dials()[0].id;
     sim.peer().silence();
     sim.advance(secs(41));
-    assert!(is_connected(&sim), "dead after 40 s, dialled again within a second");
+    assert!(is_connected(&sim), "dead after 40 s, dialed again within a second");
     sim.peer().silence();
     let reconnected_at = sim.dials()[1].at;
     sim.advance(reconnected_at + secs(31) - sim.now());

@@ -149,7 +149,7 @@ fn i29_one_drain_is_told_once() {
 #[test]
 fn i29_whoever_does_not_want_it_is_not_held_up() {
     let config = LinkConfig::default();
-    let mut sim = Sim::new(config.with_retry_after(config.retry_after.with_honour(false)));
+    let mut sim = Sim::new(config.with_retry_after(config.retry_after.with_honor(false)));
     sim.to_connected();
     sim.advance(secs(5));
     sim.peer().close_saying(1001, "deploy; retry-after=60s");

@@ -307,24 +307,24 @@ fn i29_a_server_s_word_is_clamped_at_both_ends_and_spread() {
         sim.peer().handshake(signal);
         peer_closes(&mut sim, 1001).unwrap()
     };
-    let honoured = RetryAfter::default();
-    assert!((secs(60)..=secs(72)).contains(&told(60, honoured)));
+    let honored = RetryAfter::default();
+    assert!((secs(60)..=secs(72)).contains(&told(60, honored)));
     assert!(
-        (secs(240)..=secs(300)).contains(&told(86_400, honoured)),
+        (secs(240)..=secs(300)).contains(&told(86_400, honored)),
         "no server sends a client away for a day"
     );
-    assert!(told(0, honoured) >= Backoff::default().floor);
+    assert!(told(0, honored) >= Backoff::default().floor);
     assert_eq!(
-        told(1, honoured.with_spread_pct(0)),
+        told(1, honored.with_spread_pct(0)),
         secs(1),
         "after a stable link, the curve has no say in it"
     );
     assert!(
-        told(60, honoured.with_honour(false)) <= secs(1),
-        "not honoured, it is like any other loss"
+        told(60, honored.with_honor(false)) <= secs(1),
+        "not honored, it is like any other loss"
     );
     let spread: std::collections::BTreeSet<_> =
-        (60..80).map(|seconds| told(seconds, honoured) - secs(seconds)).collect();
+        (60..80).map(|seconds| told(seconds, honored) - secs(seconds)).collect();
     assert!(spread.len() > 10, "{spread:?}");
 }
 

@@ -14,7 +14,7 @@ fn w20_dials_have_a_rate_limit_behind_all_delays() {
     let mut now = at(secs(100));
     while dials.len() < 6 {
         now = budget.earliest_dial(now);
-        budget.dialled(now);
+        budget.dialed(now);
         dials.push(now);
     }
     assert_eq!(dials, [100, 100, 100, 110, 120, 130].map(|second| at(secs(second))));
@@ -27,7 +27,7 @@ fn w20_the_bucket_fills_up_to_its_burst_and_no_further() {
     let long_after = at(secs(100_000));
     for _ in 0..2 {
         assert_eq!(budget.earliest_dial(long_after), long_after);
-        budget.dialled(long_after);
+        budget.dialed(long_after);
     }
     assert_eq!(budget.earliest_dial(long_after), long_after + secs(10));
     assert_eq!(

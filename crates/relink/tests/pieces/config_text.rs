@@ -255,7 +255,7 @@ fn everything_set() -> SessionConfig {
         .with_login_timeout(Some(secs(26)))
         .with_authentication(Some(secs(27)));
     let retry_after =
-        RetryAfter::default().with_honour(false).with_max(secs(28)).with_spread_pct(29);
+        RetryAfter::default().with_honor(false).with_max(secs(28)).with_spread_pct(29);
     let link = LinkConfig::default()
         .with_backoff(backoff)
         .with_close_policy(policy)

@@ -130,8 +130,8 @@ fn m16_the_end_takes_every_notice_away() {
 }
 
 #[test]
-fn d09_the_colour_follows_from_the_state() {
-    let colours = [
+fn d09_the_color_follows_from_the_state() {
+    let colors = [
         (Status::Idle, Indicator::Bad),
         (Status::Connecting, Indicator::Neutral),
         (Status::Connected, Indicator::Good),
@@ -140,16 +140,16 @@ fn d09_the_colour_follows_from_the_state() {
         (Status::Closed, Indicator::Bad),
     ];
     let mut screen = Screen::new(StatusViewConfig::default());
-    for (status, colour) in colours {
+    for (status, color) in colors {
         screen.status(status, 0);
-        assert_eq!(screen.surface.colour(), colour, "{status}");
+        assert_eq!(screen.surface.indicator(), color, "{status}");
     }
     let mut hidden = Screen::connected(grace());
     hidden.status(Status::Reconnecting, 1);
     assert_eq!(
-        hidden.surface.colour(),
+        hidden.surface.indicator(),
         Indicator::Good,
-        "what the grace hides has no colour of its own"
+        "what the grace hides has no color of its own"
     );
 }
 

@@ -259,8 +259,8 @@ fn a_protocol_without_channels_says_so() {
     session.handle(SessionInput::Connect, now);
     let mut id = TransportId::default();
     while let Some(action) = session.poll_action() {
-        if let SessionAction::Dial { id: dialled, .. } = action {
-            id = dialled;
+        if let SessionAction::Dial { id: dialed, .. } = action {
+            id = dialed;
         }
     }
     session.handle(SessionInput::Opened { id }, now);

@@ -157,7 +157,7 @@ fn compare(name: &str, generated: &str) {
     assert!(
         committed == generated,
         "docs/{name} is not what the code does, from line {} on:\n  committed: {}\n  the code:  {}\n\
-         If the change of behaviour is meant, run `just diagram` (RELINK_UPDATE=1 cargo test -p relink --test \
+         If the change of behavior is meant, run `just diagram` (RELINK_UPDATE=1 cargo test -p relink --test \
          transitions) and commit the file.",
         line + 1,
         committed.lines().nth(line).unwrap_or("(the end)"),

@@ -142,7 +142,7 @@ fn wrapped(inputs: &[Named]) -> Vec<String> {
 const INTRO: &str = "\
 What each input does to a link in each state.
 
-Generated from the code by `just diagram`; `cargo test` compares. A change of behaviour is a change of this file.
+Generated from the code by `just diagram`; `cargo test` compares. A change of behavior is a change of this file.
 
   input          inputs that do the same share a row; `closed by peer` and `failed` come as every kind there is
   others         the inputs that change nothing: neither state nor deadline nor memory, and no action

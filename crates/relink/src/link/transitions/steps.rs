@@ -111,7 +111,7 @@ impl<R: Rng> Link<R> {
 
     pub(super) fn dial(&mut self, id: TransportId, until: Option<Instant>, reason: Reason) {
         count(&mut self.stats.dials);
-        self.budget.dialled(self.now);
+        self.budget.dialed(self.now);
         let endpoint = self.route.endpoint();
         let deadline = sooner(self.now + self.config.connect_timeout, until);
         self.enter(Stage::Dialing { id, deadline, until }, reason);

@@ -58,8 +58,8 @@ impl<R: Rng> Link<R> {
     }
 
     pub(super) fn opened(&mut self, id: TransportId) {
-        let Stage::Dialing { id: dialled, .. } = self.stage else { return };
-        if dialled == id {
+        let Stage::Dialing { id: dialed, .. } = self.stage else { return };
+        if dialed == id {
             self.next_step(id, None, Reason::Opened);
         }
     }
