@@ -38,7 +38,7 @@ const WAITING_MAX: usize = 256;
 const CLOSE: Duration = Duration::from_secs(1);
 
 type Io = Box<dyn Bytes>;
-type Dialled = Pin<Box<dyn Future<Output = io::Result<Io>> + Send>>;
+type Dialed = Pin<Box<dyn Future<Output = io::Result<Io>> + Send>>;
 
 trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -71,7 +71,7 @@ pub struct Upstream {
     /// `None` for one that serves all connections.
     subprotocol: Option<HeaderValue>,
     pub(crate) is_only: bool,
-    dial: Arc<dyn Fn() -> Dialled + Send + Sync>,
+    dial: Arc<dyn Fn() -> Dialed + Send + Sync>,
 }
 
 impl Upstream {
@@ -99,7 +99,7 @@ impl Upstream {
         Fut: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let dial = move || -> Dialled {
+        let dial = move || -> Dialed {
             let dialed = dial();
             Box::pin(async move { Ok(Box::new(dialed.await?) as Io) })
         };
