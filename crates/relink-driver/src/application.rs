@@ -34,6 +34,7 @@ pub use relink_wire::DeflateConfig;
 pub use crate::BuildError;
 pub use crate::client::{Client, CloseSummary, ClosedError};
 pub use crate::client_cell::ClientCell;
+pub use crate::client_sink::ClientSink;
 pub use crate::events::{Events, Messages};
 pub use crate::fetch::AddressRequest;
 pub use crate::inbox::InboxLimits;

@@ -12,6 +12,7 @@ use relink::{
     SessionInput, State, Subscription,
 };
 
+use crate::client_sink::ClientSink;
 use crate::engine::Engine;
 use crate::events::Events;
 use crate::handle_state::Shared;
@@ -312,6 +313,16 @@ impl Client {
     /// Passes a hint from the system: the network came or went, or the machine woke up.
     pub fn hint(&self, hint: Hint) {
         self.shared.tell(SessionInput::Hint(hint));
+    }
+
+    /// This client as a [`Sink`](futures_sink::Sink) of messages, for combinators such as
+    /// `StreamExt::forward`; [`send`](Self::send) needs none.
+    pub fn sink(&self) -> ClientSink {
+        ClientSink::new(self.clone())
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Whether messages are still accepted, to be sent now or when the link is usable.

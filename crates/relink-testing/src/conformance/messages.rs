@@ -12,7 +12,9 @@ use std::{
 };
 
 use futures_util::{
+    SinkExt, StreamExt,
     io::{AsyncRead, AsyncWrite},
+    stream,
     task::AtomicWaker,
 };
 use relink_driver::{
@@ -180,6 +182,33 @@ pub async fn send_waits_for_room_and_is_cancel_safe<Rt: Runtime>(rt: Rt) {
     assert_eq!(accepted.receipt, Receipt(2));
     saw_text(&server, "second").await;
     assert_eq!(server.texts(2), ["first", "second"]);
+}
+
+/// A stream of messages goes out through a client as a sink, however small the outbox, and the link
+/// is closed behind it.
+pub async fn a_client_as_a_sink_takes_a_stream_of_messages<Rt: Runtime>(rt: Rt) {
+    let outbox = OutboxConfig::default().with_max_messages(2);
+    let (server, link) = start_config(rt, Script::echo(), quick().with_outbox(outbox));
+    let messages = (0..100).map(|number| Ok(Message::from(number.to_string())));
+    link.rt.soon(stream::iter(messages).forward(link.client.sink())).await.expect("a link");
+    let all: Vec<_> = (0..100).map(|number| number.to_string()).collect();
+    assert_eq!(server.texts(1), all);
+    let closed = end_of(&server, 1).await;
+    assert!(matches!(closed, EventKind::PeerClosed { code: Some(1000), .. }), "{closed:?}");
+    assert_eq!(link.client.stats().messages_dropped, 0);
+}
+
+/// What a sink holds for want of room is returned if the link is down when it is closed.
+pub async fn a_sink_returns_what_it_holds_when_it_closes<Rt: Runtime>(rt: Rt) {
+    let config = down_with(|outbox| outbox.with_max_messages(1));
+    let (_server, mut link) = start_config(rt, refused_once(), config);
+    link.attempt_failed().await;
+    let mut sink = link.client.sink();
+    link.rt.soon(sink.feed("first".into())).await.expect("room");
+    link.rt.soon(sink.feed("second".into())).await.expect("one is held");
+    let error = link.rt.soon(SinkExt::<Message>::close(&mut sink)).await.expect_err("no room");
+    assert_eq!(error.message, Message::from("second"));
+    assert_eq!(error.reason, SendErrorKind::Full);
 }
 
 /// First come, first served: a large message that waits for room is not overtaken by small ones,

@@ -251,6 +251,8 @@ macro_rules! driver_conformance {
                 a_full_outbox_can_drop_the_newest
                 m22_a_link_that_is_down_can_refuse
                 send_waits_for_room_and_is_cancel_safe
+                a_client_as_a_sink_takes_a_stream_of_messages
+                a_sink_returns_what_it_holds_when_it_closes
                 those_who_wait_for_room_are_served_in_their_order
                 send_that_waits_is_told_of_the_end
                 a_message_above_the_limit_is_answered_with_1009
