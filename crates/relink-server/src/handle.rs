@@ -289,6 +289,7 @@ pub struct NotPublished {
 
 /// Counters of a server. A snapshot; rates are differences of two.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ServerStats {
     /// The counters of the node, which start at the WebSocket.

@@ -177,6 +177,9 @@ impl Hub {
             )),
             hub.runtime.spawn(store_task::hear(Arc::downgrade(&hub), heard)),
         ];
+        // Ends with the sender of the events.
+        #[cfg(feature = "tracing")]
+        hub.runtime.spawn(crate::trace::tell(hub.events.subscribe()));
         let tasks = tasks.map(|task| task.abort_handle()).into();
         *hub.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
         hub

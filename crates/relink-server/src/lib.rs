@@ -122,6 +122,8 @@ mod hub;
 #[cfg(feature = "axum")]
 mod mount;
 mod server;
+#[cfg(feature = "tracing")]
+mod trace;
 mod user;
 
 pub use builder::{BuildError, ServerBuilder};

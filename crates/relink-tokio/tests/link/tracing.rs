@@ -2,8 +2,9 @@
 
 use crate::common::{Capture, Traced};
 use relink_testing::{AfterLast, Connection, Script, Server, rig::Rig};
+use relink_tokio::v1::Encoding;
 use relink_tokio::{
-    Event, SessionConfig, Tokio, builder,
+    CloseCode, Event, SessionConfig, Token, Tokio, builder,
     relink::{Backoff, LinkConfig, policy::Curve},
 };
 use std::time::Duration;
@@ -120,5 +121,50 @@ fn assert_fields(traced: &[&&Traced], level: Level, fields: &[&str]) {
     assert_eq!(one.level, level);
     for field in fields {
         assert!(one.fields.contains(field), "{field} is not in {one:?}");
+    }
+}
+
+/// The server's half: who comes and goes, and who is refused, without the secrets of either.
+#[tokio::test(flavor = "current_thread")]
+async fn e07_a_server_traces_its_clients() {
+    let capture = Capture::default();
+    let _guard = tracing::subscriber::set_default(capture.clone());
+
+    let server = relink_server::Server::builder()
+        .authenticate(|token| async move {
+            let token = token.filter(|token| token.expose() == "S3CR3T");
+            token.map(|_| "ada".into()).ok_or_else(|| CloseCode::INVALID_TOKEN.into())
+        })
+        .build()
+        .expect("defaults are valid");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("ws://{}", listener.local_addr().expect("an address"));
+    let handle = server.handle();
+    let serving = tokio::spawn(server.serve(listener));
+    let link = |token: &'static str| {
+        let provider = move || async move { Ok::<_, String>(Token::from(token)) };
+        builder(&*url).relink_v1(Encoding::Json).token(provider).spawn().expect("a link")
+    };
+    let (good, _events) = link("S3CR3T");
+    good.connected().await.expect("a good token");
+    let session = good.resume().expect("a session").session.expose().to_owned();
+    let (bad, _events) = link("wrong");
+    bad.closed().await;
+    good.close().await;
+    handle.drain().await;
+    serving.await.expect("it ends").expect("in good order");
+
+    let traced = capture.traced();
+    let traced: Vec<_> =
+        traced.iter().filter(|traced| traced.target.starts_with("relink_server")).collect();
+    let with = |text: &str| {
+        traced.iter().filter(|traced| traced.fields.contains(text)).collect::<Vec<_>>()
+    };
+    assert_fields(&with("client connected"), Level::DEBUG, &["user=\"ada\"", "resumed=false"]);
+    assert_fields(&with("connection refused"), Level::INFO, &["code=4001"]);
+    assert_fields(&with("client disconnected"), Level::DEBUG, &["user=\"ada\"", "code=1000"]);
+    assert_fields(&with("drained"), Level::INFO, &[]);
+    for secret in ["S3CR3T", &session] {
+        assert!(with(secret).is_empty(), "{:?}", with(secret));
     }
 }
