@@ -170,7 +170,7 @@ impl<P: Protocol, R: Rng> Session<P, R> {
             None => ("", true),
         };
         if !exists {
-            return Err(mistake(field, "off", "on: this protocol sends its first message there"));
+            return Err(mistake(field, "off", "on: the protocol needs this step"));
         }
         let endpoints = u8::try_from(addresses.len())
             .map_err(|_| mistake("endpoints", "more than 255", "1 to 255 addresses"))?;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::message::{CloseFrame, Frame, Message};
 use super::protocol::{ClientFrame, Protocol, ProtocolEvent, ServerFrame};
 use crate::base::time::Instant;
-use crate::link::HandshakeEvent;
+use crate::link::{HandshakeEvent, Step};
 
 /// No wire format: messages pass unchanged, heartbeats are WebSocket pings.
 ///
@@ -91,8 +91,9 @@ impl Conversation {
         self
     }
 
-    /// Confirms the link with the first message for which this is true; needs
-    /// [`Handshake::welcome`](crate::link::Handshake::welcome), which is how long it may take. The
+    /// Confirms the link with the first message for which this is true; a configuration without
+    /// [`Handshake::welcome`](crate::link::Handshake::welcome), which is how long it may take, is
+    /// refused. The
     /// application receives that message and those before it, like all others.
     #[must_use]
     pub fn confirm(mut self, confirms: impl FnMut(&Message) -> bool + Send + 'static) -> Self {
@@ -121,6 +122,11 @@ impl Protocol for Conversation {
     /// Messages are looked at only if one of them confirms, or answers a heartbeat.
     fn is_transparent(&self) -> bool {
         self.confirm.is_none() && self.heartbeat.is_none()
+    }
+
+    /// The confirmation is the server's welcome.
+    fn opening(&self) -> Option<Step> {
+        self.confirm.is_some().then_some(Step::Welcome)
     }
 
     fn receive(&mut self, message: Message, events: &mut Vec<ProtocolEvent>) {

@@ -109,8 +109,8 @@ pub trait Protocol {
         false
     }
 
-    /// The handshake step in which this protocol sends its first message; a configuration without
-    /// it is rejected.
+    /// The handshake step that this protocol needs, to send its first message or to be welcomed; a
+    /// configuration without it is rejected.
     fn opening(&self) -> Option<Step> {
         None
     }

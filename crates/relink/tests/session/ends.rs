@@ -1,6 +1,7 @@
 //! How a session with acknowledgements ends, and what its configuration must have.
 
 use rand_pcg::Pcg32;
+use relink::protocol::Conversation;
 use relink::rand_core::SeedableRng;
 use relink::session::{OutboxConfig, SendErrorKind};
 use relink::{CloseCode, CloseFrame, Guarantee, Session, SessionConfig};
@@ -146,12 +147,20 @@ fn a_backlog_at_its_pace_goes_on_while_the_link_closes() {
 }
 
 #[test]
-fn a_protocol_that_is_never_asked_for_its_first_word_is_refused() {
+fn a_protocol_whose_step_of_the_handshake_is_off_is_refused() {
     let rng = Pcg32::seed_from_u64(1);
     let session =
         Session::new(SessionConfig::default(), vec!["ws://peer".into()], RelinkV1::default(), rng);
     assert_eq!(
         session.map(drop).unwrap_err().to_string(),
-        "handshake.authentication is off, but it must be on: this protocol sends its first message there"
+        "handshake.authentication is off, but it must be on: the protocol needs this step"
+    );
+    // A plain link that waits for a confirmation, without saying how long.
+    let rng = Pcg32::seed_from_u64(1);
+    let waits = Conversation::default().confirm(|_| true);
+    let session = Session::new(SessionConfig::default(), vec!["ws://peer".into()], waits, rng);
+    assert_eq!(
+        session.map(drop).unwrap_err().to_string(),
+        "handshake.welcome is off, but it must be on: the protocol needs this step"
     );
 }
