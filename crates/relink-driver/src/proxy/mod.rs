@@ -160,8 +160,11 @@ impl Login {
     fn read(user: &str) -> Result<Self, &'static str> {
         let (user, password) = user.split_once(':').unwrap_or((user, ""));
         let login = Self { user: percent_decode(user), password: percent_decode(password) };
-        let fits = (1..=255).contains(&login.user.len()) && login.password.len() <= 255;
+        if login.user.is_empty() {
+            return Err("its user name is empty, which SOCKS5 has no login for");
+        }
         // The lengths are bytes on the wire.
+        let fits = login.user.len() <= 255 && login.password.len() <= 255;
         if fits { Ok(login) } else { Err("its user name or its password has more than 255 bytes") }
     }
 }
@@ -282,6 +285,7 @@ mod tests {
             ("http://me:S3CR3T@h :1", "not a URL"),
             ("http://m%3Ae:S3CR3T@h:1", "user name"),
             (&long, "255"),
+            ("socks5://:S3CR3T@h:1", "empty"),
         ] {
             let error = Proxy::parse(url, "HTTPS_PROXY").unwrap_err();
             let shown = format!("{error} {error:?}");
