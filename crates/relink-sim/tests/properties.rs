@@ -1,7 +1,7 @@
 //! Properties of a link under any inputs, in any order and at any time.
 //!
 //! `PROPTEST_CASES` is the number of cases of those with a whole session; those of a link alone have four times as many.
-//! It is 256 by default; `just worlds` sets 20,000.
+//! It is 256 by default; `just schedules` sets 20,000.
 
 use std::collections::BTreeSet;
 
